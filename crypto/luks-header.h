@@ -1,0 +1,21 @@
+/* The inside of struct luks_header, for the files of this folder that work on one. */
+#ifndef NBDCRYPT_LUKS_HEADER_H
+#define NBDCRYPT_LUKS_HEADER_H
+
+#include <json-c/json.h>
+
+#include "crypto/luks-library.h"
+#include "crypto/luks.h"
+#include "crypto/luks1-policy.h"
+
+struct luks_header {
+    struct luks_segment segment;
+    int image_fd; /* memfd with the header area, as libcryptsetup sees it */
+    struct luks_library *library;
+    const char *damaged_copy;  /* "primary", "secondary" or NULL (LUKS2) */
+    struct luks1_header luks1; /* LUKS1 */
+    struct json_object *json;  /* LUKS2: what libcryptsetup understood; owned */
+    bool detached;
+};
+
+#endif

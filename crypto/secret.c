@@ -1,0 +1,89 @@
+/* Secrets: see secret.h. */
+#include "crypto/secret.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <gnutls/gnutls.h>
+
+/* Whole pages, at least one, so that locking and wiping concern nobody else's data. */
+static size_t mapped_size(size_t length_bytes)
+{
+    size_t page_bytes = (size_t)sysconf(_SC_PAGESIZE);
+
+    if (length_bytes == 0)
+        return page_bytes;
+    return (length_bytes + page_bytes - 1) / page_bytes * page_bytes;
+}
+
+int secret_create(struct secret **out, size_t length_bytes, struct error *err)
+{
+    struct secret *secret = calloc(1, sizeof(*secret));
+    void *pages = MAP_FAILED;
+
+    if (secret && length_bytes <= SIZE_MAX / 2) {
+        secret->length_bytes = length_bytes;
+        secret->mapped_bytes = mapped_size(length_bytes);
+        pages = mmap(NULL, secret->mapped_bytes, PROT_READ | PROT_WRITE,
+                     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    }
+    if (pages == MAP_FAILED) {
+        free(secret);
+        return error_set(err, -ENOMEM, "no memory for a secret of %zu bytes", length_bytes);
+    }
+    /* RLIMIT_MEMLOCK may forbid locking; the volume must still open.  A forked child has no
+     * business with keys: DONTFORK makes a touch there a crash instead of a second copy. */
+    (void)mlock(pages, secret->mapped_bytes);
+    (void)madvise(pages, secret->mapped_bytes, MADV_DONTDUMP);
+    (void)madvise(pages, secret->mapped_bytes, MADV_DONTFORK);
+    secret->data = pages;
+    *out = secret;
+    return 0;
+}
+
+int secret_copy(struct secret **out, const void *data, size_t length_bytes, struct error *err)
+{
+    int result = secret_create(out, length_bytes, err);
+
+    if (result == 0 && length_bytes != 0)
+        memcpy((*out)->data, data, length_bytes);
+    return result;
+}
+
+void secret_truncate(struct secret *secret, size_t length_bytes)
+{
+    size_t kept_bytes = mapped_size(length_bytes);
+
+    assert(length_bytes <= secret->length_bytes);
+    secret_wipe(secret->data + length_bytes, secret->length_bytes - length_bytes);
+    if (kept_bytes < secret->mapped_bytes) {
+        (void)munmap(secret->data + kept_bytes, secret->mapped_bytes - kept_bytes);
+        secret->mapped_bytes = kept_bytes;
+    }
+    secret->length_bytes = length_bytes;
+}
+
+void secret_free(struct secret *secret)
+{
+    if (!secret)
+        return;
+    secret_wipe(secret->data, secret->mapped_bytes);
+    (void)munmap(secret->data, secret->mapped_bytes); /* unlocks too */
+    free(secret);
+}
+
+/* Lengths are no secret: they show in the time anyway. */
+bool secret_equal(const struct secret *a, const struct secret *b)
+{
+    return a->length_bytes == b->length_bytes &&
+           gnutls_memcmp(a->data, b->data, a->length_bytes) == 0;
+}
+
+void secret_wipe(void *data, size_t length_bytes)
+{
+    explicit_bzero(data, length_bytes);
+}

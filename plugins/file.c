@@ -1,0 +1,411 @@
+#include "plugins/file.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/falloc.h>
+#include <linux/fs.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+struct file_stage {
+    struct stage stage;
+    int fd;
+    bool block_device;
+    struct offload *offload; /* NULL: no extents */
+};
+
+struct file_layer {
+    struct layer layer;
+    struct loop_file file;
+};
+
+/* ---- opening ---- */
+
+static int check_kind(struct file_stage *file, const struct stat *status, struct error *err)
+{
+    if (S_ISBLK(status->st_mode)) {
+        file->block_device = true;
+        return 0;
+    }
+    if (S_ISREG(status->st_mode))
+        return 0;
+    return error_set(err, -EINVAL, "it is %s; nbdcrypt serves regular files and block devices",
+                     S_ISDIR(status->st_mode) ? "a directory" : "neither a file nor a block device");
+}
+
+/* What O_DIRECT wants offsets, lengths and memory to be multiples of. */
+static uint32_t direct_alignment(int fd)
+{
+    int sector_bytes = 0;
+
+#ifdef STATX_DIOALIGN
+    struct statx status;
+
+    if (statx(fd, "", AT_EMPTY_PATH, STATX_DIOALIGN, &status) == 0 &&
+        (status.stx_mask & STATX_DIOALIGN) && status.stx_dio_offset_align > 0)
+        return status.stx_dio_offset_align > 512 ? status.stx_dio_offset_align : 512;
+#endif
+    if (ioctl(fd, BLKSSZGET, &sector_bytes) == 0 && sector_bytes >= 512)
+        return (uint32_t)sector_bytes;
+    return 4096;
+}
+
+static int measure(struct file_stage *file, const struct stage_settings *settings,
+                   struct error *err)
+{
+    struct stat status;
+
+    if (fstat(file->fd, &status) != 0)
+        return error_set(err, -errno, "its state could not be read: %s", strerror(errno));
+    int code = check_kind(file, &status, err);
+    if (code < 0)
+        return code;
+    off_t end = lseek(file->fd, 0, SEEK_END); /* st_size is 0 for a block device */
+    if (end < 0)
+        return error_set(err, -errno, "its size could not be read: %s", strerror(errno));
+
+    uint32_t block = settings->direct ? direct_alignment(file->fd) : 1;
+    uint32_t ops = OP_BIT(REQUEST_READ) | OP_BIT(REQUEST_WRITE) | OP_BIT(REQUEST_FLUSH) |
+                   OP_BIT(REQUEST_TRIM) | OP_BIT(REQUEST_ZERO) | OP_BIT(REQUEST_CACHE);
+    if (settings->offload != NULL)
+        ops |= OP_BIT(REQUEST_EXTENTS);
+    file->stage.limits = (struct limits){
+        .size_bytes = (uint64_t)end / block * block,
+        .block_min_bytes = block,
+        .block_preferred_bytes = block > 4096 ? block : 4096,
+        .phase_bytes = 1,
+        .ops = ops,
+        .fua = true,
+        .read_only = settings->read_only,
+        .multi_conn = true, /* one descriptor: an fdatasync covers every connection's writes */
+    };
+    return 0;
+}
+
+static int file_open(struct stage **out, const struct stage_settings *settings, struct error *err)
+{
+    int flags = (settings->read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NOCTTY |
+                (settings->direct ? O_DIRECT : 0);
+    int fd = open(settings->path, flags | O_NONBLOCK); /* NONBLOCK: a FIFO must not hang us */
+
+    if (fd < 0) {
+        int code = -errno;
+
+        if (code == -EROFS || (code == -EACCES && !settings->read_only))
+            return error_set(err, code, "it can't be opened for writing: %s; --read-only serves "
+                             "it without", strerror(-code));
+        if (code == -EINVAL && settings->direct)
+            return error_set(err, code, "its file system has no O_DIRECT; leave out --direct");
+        return error_set(err, code, "it can't be opened: %s", strerror(-code));
+    }
+    struct file_stage *file = calloc(1, sizeof *file);
+    if (file == NULL) {
+        close(fd);
+        return error_set(err, -ENOMEM, "not enough memory");
+    }
+    file->fd = fd;
+    file->offload = settings->offload;
+    file->stage.ops = &file_ops;
+    int code = measure(file, settings, err);
+    if (code < 0) {
+        close(fd);
+        free(file);
+        return code;
+    }
+    *out = &file->stage;
+    return 0;
+}
+
+static void file_close(struct stage *stage)
+{
+    struct file_stage *file = container_of(stage, struct file_stage, stage);
+
+    close(file->fd);
+    free(file);
+}
+
+static int file_attach(struct layer **out, struct stage *stage, struct layer *below,
+                       struct loop *loop, struct error *err)
+{
+    struct file_layer *file = calloc(1, sizeof *file);
+
+    if (file == NULL)
+        return error_set(err, -ENOMEM, "not enough memory");
+    file->layer = (struct layer){ .ops = &file_ops, .stage = stage, .below = below, .loop = loop };
+    loop_file_init(loop, &file->file, container_of(stage, struct file_stage, stage)->fd);
+    *out = &file->layer;
+    return 0;
+}
+
+static void file_detach(struct layer *layer)
+{
+    struct file_layer *file = container_of(layer, struct file_layer, layer);
+
+    loop_file_release(layer->loop, &file->file);
+    free(file);
+}
+
+/* ---- requests ---- */
+
+static void transfer_start(struct request *req);
+static void transfer_done(struct io_event *ev, int result);
+static void flush_start(struct request *req);
+static void flush_done(struct io_event *ev, int result);
+static void release_start(struct request *req, int mode);
+static void release_done(struct io_event *ev, int result);
+static void zeros_write(struct request *req);
+static void zeros_written(struct io_event *ev, int result);
+static void readahead_done(struct io_event *ev, int result);
+static void extents_start(struct request *req);
+
+static struct file_layer *layer_of(const struct request *req)
+{
+    return container_of(req->backend, struct file_layer, layer);
+}
+
+static bool interrupted(int result)
+{
+    return result == -EINTR || result == -EAGAIN;
+}
+
+static void file_submit(struct layer *layer, struct request *req)
+{
+    req->backend = layer;
+    req->progress_bytes = 0;
+    switch (req->view.op) {
+    case REQUEST_READ:
+    case REQUEST_WRITE:
+        transfer_start(req);
+        return;
+    case REQUEST_FLUSH:
+        flush_start(req);
+        return;
+    case REQUEST_TRIM:
+        release_start(req, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE);
+        return;
+    case REQUEST_ZERO:
+        release_start(req, req->flags & REQUEST_MAY_TRIM
+                               ? FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE
+                               : FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE);
+        return;
+    case REQUEST_CACHE:
+        req->io.fn = readahead_done;
+        loop_readahead(layer->loop, &req->io, &layer_of(req)->file, req->view.offset_bytes,
+                       req->view.length_bytes);
+        return;
+    case REQUEST_EXTENTS:
+        extents_start(req);
+        return;
+    case REQUEST_OP_COUNT:
+        break;
+    }
+    assert(!"an operation that limits.ops does not list");
+}
+
+/* READ and WRITE: until all of it is through, for the kernel may do a part. */
+static void transfer_start(struct request *req)
+{
+    struct file_layer *file = layer_of(req);
+    const struct view *view = &req->view;
+    uint8_t *data = view->data + req->progress_bytes;
+    uint32_t length_bytes = view->length_bytes - req->progress_bytes;
+    uint64_t offset_bytes = view->offset_bytes + req->progress_bytes;
+
+    req->io.fn = transfer_done;
+    if (view->op == REQUEST_READ)
+        loop_read(file->layer.loop, &req->io, &file->file, req->buffer, data, length_bytes,
+                  offset_bytes);
+    else
+        loop_write(file->layer.loop, &req->io, &file->file, req->buffer, data, length_bytes,
+                   offset_bytes, req->flags & REQUEST_FUA);
+}
+
+static void transfer_done(struct io_event *ev, int result)
+{
+    struct request *req = container_of(ev, struct request, io);
+
+    if (interrupted(result)) {
+        transfer_start(req);
+        return;
+    }
+    if (result <= 0) { /* 0: the file became shorter underneath us */
+        request_complete(req, result < 0 ? -result : EIO);
+        return;
+    }
+    req->progress_bytes += (uint32_t)result;
+    if (req->progress_bytes < req->view.length_bytes)
+        transfer_start(req);
+    else
+        request_complete(req, 0);
+}
+
+static void flush_start(struct request *req)
+{
+    struct file_layer *file = layer_of(req);
+
+    req->io.fn = flush_done;
+    loop_fdatasync(file->layer.loop, &req->io, &file->file);
+}
+
+static void flush_done(struct io_event *ev, int result)
+{
+    struct request *req = container_of(ev, struct request, io);
+
+    if (interrupted(result))
+        flush_start(req);
+    else
+        request_complete(req, -result);
+}
+
+/* TRIM and ZERO are done; durable if they have to be. */
+static void release_finish(struct request *req)
+{
+    if (req->flags & REQUEST_FUA)
+        flush_start(req);
+    else
+        request_complete(req, 0);
+}
+
+/* TRIM: punch a hole, or nothing where there are none.  ZERO: punch a hole when it may become
+ * one, else zero the range in place, else write zeros - unless only a fast way is wanted. */
+static void release_start(struct request *req, int mode)
+{
+    struct file_layer *file = layer_of(req);
+
+    req->io.fn = release_done;
+    req->backend_step = (uint8_t)mode;
+    loop_fallocate(file->layer.loop, &req->io, &file->file, mode, req->view.offset_bytes,
+                   req->view.length_bytes);
+}
+
+static void release_done(struct io_event *ev, int result)
+{
+    struct request *req = container_of(ev, struct request, io);
+    bool unsupported = result == -EOPNOTSUPP || result == -ENOSYS || result == -ENODEV;
+
+    if (interrupted(result))
+        release_start(req, req->backend_step);
+    else if (result == 0 || (unsupported && req->view.op == REQUEST_TRIM))
+        release_finish(req);
+    else if (!unsupported)
+        request_complete(req, -result);
+    else if (req->flags & REQUEST_FAST_ZERO)
+        request_complete(req, ENOTSUP);
+    else if (req->backend_step & FALLOC_FL_PUNCH_HOLE)
+        release_start(req, FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE);
+    else
+        zeros_write(req);
+}
+
+static void zeros_write(struct request *req)
+{
+    static const uint8_t zeros[BUFFER_BYTES_MAX] __attribute__((aligned(4096)));
+    struct file_layer *file = layer_of(req);
+    uint32_t length_bytes = req->view.length_bytes - req->progress_bytes;
+
+    if (length_bytes > sizeof zeros)
+        length_bytes = sizeof zeros;
+    req->io.fn = zeros_written;
+    loop_write(file->layer.loop, &req->io, &file->file, NULL, zeros, length_bytes,
+               req->view.offset_bytes + req->progress_bytes, false);
+}
+
+static void zeros_written(struct io_event *ev, int result)
+{
+    struct request *req = container_of(ev, struct request, io);
+
+    if (result <= 0 && !interrupted(result)) {
+        request_complete(req, result < 0 ? -result : EIO);
+        return;
+    }
+    if (result > 0)
+        req->progress_bytes += (uint32_t)result;
+    if (req->progress_bytes < req->view.length_bytes)
+        zeros_write(req);
+    else
+        release_finish(req);
+}
+
+/* CACHE has no visible result: where the file can't be read ahead, nothing is lost. */
+static void readahead_done(struct io_event *ev, int result)
+{
+    (void)result;
+    request_complete(container_of(ev, struct request, io), 0);
+}
+
+/* ---- extents: lseek() may read metadata from the disk, so it runs off the loop ---- */
+
+static int find_extents(int fd, struct request *req)
+{
+    struct extent_list *list = (struct extent_list *)(void *)req->view.data;
+    off_t at = (off_t)req->view.offset_bytes;
+    off_t end = at + (off_t)req->view.length_bytes;
+    bool room = true;
+
+    while (at < end && room && !((req->flags & REQUEST_ONE) && list->count > 1)) {
+        off_t data = lseek(fd, at, SEEK_DATA);
+
+        if (data < 0 && errno != ENXIO)
+            return errno;
+        if (data < 0 || data > end) /* ENXIO: no data from here to the end */
+            data = end;
+        room = extent_list_add(list, (uint64_t)(data - at), EXTENT_HOLE | EXTENT_ZERO);
+        at = data;
+        if (at == end || !room)
+            break;
+        off_t hole = lseek(fd, at, SEEK_HOLE);
+        if (hole < 0)
+            return errno;
+        if (hole > end)
+            hole = end;
+        room = extent_list_add(list, (uint64_t)(hole - at), 0);
+        at = hole;
+    }
+    return 0;
+}
+
+static void extents_work(struct offload_job *job)
+{
+    struct request *req = container_of(job, struct request, job);
+    struct file_stage *file = container_of(req->backend->stage, struct file_stage, stage);
+    struct extent_list *list = (struct extent_list *)(void *)req->view.data;
+    int error = EINVAL;
+
+    if (!file->block_device)
+        error = find_extents(file->fd, req);
+    if (error == EINVAL) { /* no such thing here: all of it may be data */
+        list->count = 0;
+        extent_list_add(list, req->view.length_bytes, 0);
+        error = 0;
+    }
+    job->done.result = error;
+}
+
+static void extents_done(struct io_event *ev, int result)
+{
+    request_complete(container_of(ev, struct request, job.done.event), result);
+}
+
+static void extents_start(struct request *req)
+{
+    struct file_stage *file = container_of(req->backend->stage, struct file_stage, stage);
+
+    req->job.work = extents_work;
+    req->job.done.event.fn = extents_done;
+    req->job.loop = req->backend->loop;
+    offload_run(file->offload, &req->job);
+}
+
+const struct layer_ops file_ops = {
+    .name = "file",
+    .description = "file:PATH or PATH, a regular file or block device",
+    .open = file_open,
+    .attach = file_attach,
+    .submit = file_submit,
+    .detach = file_detach,
+    .close = file_close,
+};

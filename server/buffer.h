@@ -1,0 +1,40 @@
+/* Data buffers of one worker: page-aligned, of four sizes, cut from pieces of 2 MiB that are
+ * mapped and registered with the ring when they are first needed, up to a fixed total.
+ *
+ * Nobody waits here: when no buffer is free, buffer_acquire() returns NULL, and the asker
+ * parks until one came back (worker.h).  A connection that is slow to
+ * take its replies can't starve the others: it gets a buffer only while what it holds
+ * already is no more than what is free for all (the dynamic threshold of Choudhury and
+ * Hahne, "Dynamic queue length thresholds for shared-memory packet switches", 1998). */
+#ifndef NBDCRYPT_BUFFER_H
+#define NBDCRYPT_BUFFER_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "server/loop.h"
+
+#define BUFFER_BYTES_MAX (256u * 1024u)
+#define BUFFER_CLASSES 4u /* 4, 16, 64 and 256 KiB */
+
+struct buffer {
+    uint8_t *base;           /* page aligned */
+    uint32_t capacity_bytes; /* 4, 16, 64 or 256 KiB */
+    int16_t fixed_index;     /* of the registered memory; -1: not registered */
+    uint8_t size_class;
+    struct buffer *next_free;
+};
+
+struct buffer_pool;
+
+NODISCARD int buffer_pool_create(struct buffer_pool **out, struct loop *loop, size_t limit_bytes,
+                                 struct error *err);
+/* Every buffer must have been given back. */
+void buffer_pool_destroy(struct buffer_pool *pool);
+
+/* A buffer of at least `length_bytes` (at most BUFFER_BYTES_MAX), or NULL.  `held_bytes` is
+ * what the asking connection holds: the capacities of its buffers, kept by the caller. */
+struct buffer *buffer_acquire(struct buffer_pool *pool, uint32_t length_bytes, size_t held_bytes);
+void buffer_release(struct buffer_pool *pool, struct buffer *buffer);
+
+#endif

@@ -1,0 +1,464 @@
+/* nbdcrypt format: see command-format.h.
+ *
+ *     check options -> look at the image -> passphrase -> header in memory
+ *         -> make or enlarge the file -> write
+ *
+ * Nothing is changed before the header is ready. */
+#include "server/command-format.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "crypto/luks-format.h"
+#include "server/image.h"
+#include "server/key-source.h"
+#include "server/log.h"
+#include "server/signature.h"
+#include "server/size-text.h"
+
+#define EXIT_USAGE 2
+#define CHUNK_BYTES (256u * 1024u)
+
+struct format_arguments {
+    const char *key_file;
+    const char *type;
+    const char *cipher;
+    unsigned key_bits;
+    unsigned sector_bytes; /* 0: chosen */
+    uint64_t usable_bytes; /* 0: not given */
+    const char *pbkdf;
+    unsigned pbkdf_iterations;
+    unsigned pbkdf_memory_kib;
+    const char *label;
+    const char *uuid;
+    const char *header;
+    bool force;
+    bool help;
+};
+
+#define FIELD(name) offsetof(struct format_arguments, name)
+
+const struct param command_format_params[] = {
+    { "key-file", 0, PARAM_STRING, "FILE",
+      "the passphrase: the whole file, a newline at its end included; - reads standard input; "
+      "without it the terminal asks",
+      FIELD(key_file), 0, 0 },
+    { "type", 0, PARAM_STRING, "TYPE", "luks2 (default) or luks1", FIELD(type), 0, 0 },
+    { "cipher", 0, PARAM_STRING, "CIPHER", "aes-xts-plain64 (default)", FIELD(cipher), 0, 0 },
+    { "key-bits", 0, PARAM_UINT, "N", "512 (default) or 256: two AES keys of half that size",
+      FIELD(key_bits), 256, 512 },
+    { "sector-size", 0, PARAM_UINT, "BYTES",
+      "512, 1024, 2048 or 4096; default: 4096 when the usable size is a multiple of it, else 512",
+      FIELD(sector_bytes), 512, 4096 },
+    { "size", 0, PARAM_SIZE, "SIZE",
+      "the usable size: a file is made, or made large enough, to hold header and data; default: "
+      "the whole image is used",
+      FIELD(usable_bytes), 1, INT64_MAX / 2 },
+    { "pbkdf", 0, PARAM_STRING, "KDF", "argon2id (default of luks2), argon2i or pbkdf2",
+      FIELD(pbkdf), 0, 0 },
+    { "pbkdf-iterations", 0, PARAM_UINT, "N", "fixed cost; default: what takes 2 seconds here",
+      FIELD(pbkdf_iterations), 1, UINT32_MAX },
+    { "pbkdf-memory-kib", 0, PARAM_UINT, "KIB", "memory of Argon2 at most; default: 1048576",
+      FIELD(pbkdf_memory_kib), 1, UINT32_MAX },
+    { "label", 0, PARAM_STRING, "TEXT", "a name kept in the header (luks2)", FIELD(label), 0, 0 },
+    { "uuid", 0, PARAM_STRING, "UUID", "default: random", FIELD(uuid), 0, 0 },
+    { "header", 0, PARAM_STRING, "FILE",
+      "keep the header in this file; the image then holds nothing but data", FIELD(header), 0, 0 },
+    { "force", 0, PARAM_FLAG, NULL, "overwrite what is there", FIELD(force), 0, 0 },
+    { "help", 'h', PARAM_FLAG, NULL, "show this help", FIELD(help), 0, 0 },
+    { .name = NULL },
+};
+
+/* An image or a header file, before and while it is written. */
+struct target {
+    const char *spec;
+    const char *path;    /* of a local file; NULL: another backend */
+    bool exists;
+    bool made;           /* by this run */
+    uint64_t size_bytes; /* 0 when it does not exist */
+};
+
+struct format {
+    struct format_arguments arguments;
+    struct luks_format_options options;
+    struct target image;
+    struct target header; /* spec is NULL without --header */
+};
+
+/* ---- what is there ---- */
+
+/* The path of "PATH" and "file:PATH".  "memory:1G" and the like have none. */
+static const char *local_path(const char *spec)
+{
+    size_t scheme = strspn(spec, "abcdefghijklmnopqrstuvwxyz+");
+
+    if (strncmp(spec, "file:", 5) == 0)
+        return spec + 5;
+    if (scheme >= 2 && spec[scheme] == ':' && access(spec, F_OK) != 0)
+        return NULL;
+    return spec;
+}
+
+static int refuse_content(const struct target *target, const char *content, struct error *err)
+{
+    return error_set(err, -EEXIST,
+                     "'%s' is not empty: it holds %s; give --force to overwrite it, which "
+                     "destroys what is there",
+                     target->spec, content ? content : "data");
+}
+
+/* The whole area that will be written must be zeros, and no mark of another format may be near. */
+static int check_is_empty(const struct target *target, struct image_io *io, uint64_t area_bytes,
+                          struct error *err)
+{
+    uint64_t end_bytes = area_bytes < target->size_bytes ? area_bytes : target->size_bytes;
+    uint8_t *chunk = malloc(CHUNK_BYTES);
+    const char *content = NULL;
+    bool empty = true;
+    int result = 0;
+
+    if (!chunk)
+        return error_set(err, -ENOMEM, "no memory to look at the image");
+    for (uint64_t at = 0; at < end_bytes && empty && result == 0; at += CHUNK_BYTES) {
+        size_t now = end_bytes - at < CHUNK_BYTES ? (size_t)(end_bytes - at) : CHUNK_BYTES;
+
+        result = image_read(io, at, chunk, now, err);
+        if (result == 0 && at == 0)
+            content = signature_name(chunk, now);
+        for (size_t i = 0; result == 0 && i < now && empty; i++)
+            empty = chunk[i] == 0;
+    }
+    free(chunk);
+    if (result == 0 && !empty)
+        result = refuse_content(target, content, err);
+    return result;
+}
+
+/* Opens what `spec` names, measures it, and looks at what is in the first `area_bytes`. */
+static int inspect_existing(struct target *target, uint64_t area_bytes, bool force,
+                            struct error *err)
+{
+    struct image_options options = { .read_only = true };
+    struct stage *stage = NULL;
+    struct image_io *io = NULL;
+    int result = image_open(&stage, target->spec, &options, err);
+
+    if (result < 0)
+        return result;
+    target->exists = true;
+    target->size_bytes = stage->limits.size_bytes;
+    if (!force) {
+        result = image_io_create(&io, stage, err);
+        if (result == 0)
+            result = check_is_empty(target, io, area_bytes, err);
+        image_io_destroy(io);
+    }
+    stage_close(stage);
+    return result;
+}
+
+/* A path that does not exist is fine as long as it will be made. */
+static int inspect(struct target *target, const char *spec, bool may_be_made, uint64_t area_bytes,
+                   bool force, struct error *err)
+{
+    target->spec = spec;
+    target->path = local_path(spec);
+    if (target->path && access(target->path, F_OK) != 0 && errno == ENOENT) {
+        if (may_be_made)
+            return 0;
+        return error_set(err, -ENOENT, "'%s' does not exist; give --size to have it made", spec);
+    }
+    return inspect_existing(target, area_bytes, force, err);
+}
+
+static uint64_t area_bytes_of(enum luks_type type)
+{
+    return type == LUKS_TYPE_1 ? LUKS_FORMAT_AREA_BYTES_LUKS1 : LUKS_FORMAT_AREA_BYTES_LUKS2;
+}
+
+static int inspect_all(struct format *format, const char *spec, struct error *err)
+{
+    const struct format_arguments *arguments = &format->arguments;
+    uint64_t area_bytes = area_bytes_of(format->options.type);
+    bool sized = arguments->usable_bytes != 0;
+    int result;
+
+    if (!arguments->header)
+        return inspect(&format->image, spec, sized, area_bytes, arguments->force, err);
+    /* The image keeps what it holds; what that means changes, so it must be empty all the same. */
+    result = inspect(&format->image, spec, sized, area_bytes, arguments->force, err);
+    if (result < 0)
+        return result;
+    return inspect(&format->header, arguments->header, true, area_bytes, arguments->force, err);
+}
+
+/* ---- sizes ---- */
+
+/* LUKS1 knows one size; the larger sectors cost less, but must fit the disk exactly. */
+static unsigned default_sector(const struct format *format, uint64_t usable_bytes)
+{
+    return format->options.type == LUKS_TYPE_2 && usable_bytes % 4096 == 0 ? 4096 : 512;
+}
+
+/* How large the image will be, and its sectors. */
+static int choose_sizes(struct format *format, struct error *err)
+{
+    const struct format_arguments *arguments = &format->arguments;
+    struct luks_format_options *options = &format->options;
+    uint64_t area_bytes = options->detached ? 0 : area_bytes_of(options->type);
+    uint64_t usable_bytes = arguments->usable_bytes;
+    uint64_t needed_bytes = 0;
+
+    if (usable_bytes == 0 && format->image.size_bytes > area_bytes)
+        usable_bytes = format->image.size_bytes - area_bytes;
+    options->sector_bytes = arguments->sector_bytes ? arguments->sector_bytes
+                                                    : default_sector(format, usable_bytes);
+    if (arguments->usable_bytes != 0) {
+        uint64_t sector_bytes = options->sector_bytes;
+
+        needed_bytes =
+            area_bytes + (usable_bytes + sector_bytes - 1) / sector_bytes * sector_bytes;
+    }
+    options->data_bytes = format->image.size_bytes;
+    if (needed_bytes <= options->data_bytes)
+        return 0;
+    if (!format->image.path)
+        return error_set(err, -ENOSPC,
+                         "'%s' has %" PRIu64 " bytes, but %" PRIu64 " are needed, and it can't be "
+                         "enlarged from here",
+                         format->image.spec, options->data_bytes, needed_bytes);
+    options->data_bytes = needed_bytes;
+    return 0;
+}
+
+/* ---- writing ---- */
+
+/* Makes the file, or makes it larger; never smaller. */
+static int make_room(struct target *target, uint64_t size_bytes, struct error *err)
+{
+    int flags = O_RDWR | O_CLOEXEC | O_NOCTTY | (target->exists ? 0 : O_CREAT | O_EXCL);
+    int fd, result = 0;
+
+    if (!target->path || (target->exists && target->size_bytes >= size_bytes))
+        return 0;
+    fd = open(target->path, flags, 0600);
+    if (fd < 0) {
+        result = -errno;
+        return error_set(err, result, "'%s' can't be %s: %s", target->path,
+                         target->exists ? "opened for writing" : "made", strerror(-result));
+    }
+    target->made = !target->exists;
+    if (ftruncate(fd, (off_t)size_bytes) < 0) {
+        result = -errno;
+        (void)error_set(err, result, "'%s' can't be made %" PRIu64 " bytes large: %s",
+                        target->path, size_bytes, strerror(-result));
+    }
+    (void)close(fd);
+    return result;
+}
+
+static int write_range(struct image_io *io, int image_fd, uint64_t from_bytes, uint64_t to_bytes,
+                       struct error *err)
+{
+    uint8_t *chunk = malloc(CHUNK_BYTES);
+    int result = 0;
+
+    if (!chunk)
+        return error_set(err, -ENOMEM, "no memory to write the header");
+    for (uint64_t at = from_bytes; at < to_bytes && result == 0; at += CHUNK_BYTES) {
+        size_t now = to_bytes - at < CHUNK_BYTES ? (size_t)(to_bytes - at) : CHUNK_BYTES;
+
+        if (pread(image_fd, chunk, now, (off_t)at) != (ssize_t)now)
+            result = error_set(err, -EIO, "the new header can't be read back");
+        else
+            result = image_write(io, at, chunk, now, err);
+    }
+    free(chunk);
+    return result == 0 ? image_flush(io, err) : result;
+}
+
+/* Keyslots, then the copies of the header from the last to the first, each on the disk before the
+ * next: what is found after a crash is either no volume or a whole one. */
+static int write_header(struct image_io *io, const struct luks_format_result *header,
+                        struct error *err)
+{
+    uint64_t copies_bytes = header->copies * header->copy_bytes;
+    int result = write_range(io, header->image_fd, copies_bytes, header->header_bytes, err);
+
+    for (unsigned copy = header->copies; copy > 0 && result == 0; copy--)
+        result = write_range(io, header->image_fd, (copy - 1) * header->copy_bytes,
+                             copy * header->copy_bytes, err);
+    return result;
+}
+
+static int write_target(struct target *target, const struct luks_format_result *header,
+                        struct error *err)
+{
+    struct image_options options = { .read_only = false };
+    struct stage *stage = NULL;
+    struct image_io *io = NULL;
+    int result = image_open(&stage, target->spec, &options, err);
+
+    if (result < 0)
+        return result;
+    result = image_io_create(&io, stage, err);
+    if (result == 0)
+        result = write_header(io, header, err);
+    if (result < 0)
+        error_prefix(err, "'%s': ", target->spec);
+    image_io_destroy(io);
+    stage_close(stage);
+    return result;
+}
+
+static void discard_made(const struct target *target)
+{
+    if (target->made)
+        (void)unlink(target->path);
+}
+
+static int write_all(struct format *format, const struct luks_format_result *header,
+                     struct error *err)
+{
+    bool detached = format->options.detached;
+    struct target *holder = detached ? &format->header : &format->image;
+    int result = make_room(&format->image, format->options.data_bytes, err);
+
+    if (result == 0 && detached)
+        result = make_room(&format->header, header->header_bytes, err);
+    if (result == 0)
+        result = write_target(holder, header, err);
+    if (result < 0) {
+        discard_made(&format->image);
+        discard_made(&format->header);
+    }
+    return result;
+}
+
+/* ---- the command ---- */
+
+static int set_type(struct luks_format_options *options, const char *type, struct error *err)
+{
+    if (strcmp(type, "luks2") == 0)
+        options->type = LUKS_TYPE_2;
+    else if (strcmp(type, "luks1") == 0)
+        options->type = LUKS_TYPE_1;
+    else
+        return error_set(err, -EINVAL, "--type '%s' is neither luks2 nor luks1", type);
+    return 0;
+}
+
+/* What can be said about the options without looking at anything. */
+static int set_options(struct format *format, struct error *err)
+{
+    const struct format_arguments *arguments = &format->arguments;
+    struct luks_format_options *options = &format->options;
+    struct luks_format_options check;
+    int result = set_type(options, arguments->type, err);
+
+    if (result < 0)
+        return result;
+    options->cipher = arguments->cipher;
+    options->key_bits = arguments->key_bits;
+    options->pbkdf = arguments->pbkdf;
+    options->pbkdf_iterations = arguments->pbkdf_iterations;
+    options->pbkdf_memory_kib = arguments->pbkdf_memory_kib;
+    options->label = arguments->label;
+    options->uuid = arguments->uuid;
+    options->detached = arguments->header != NULL;
+    check = *options;
+    check.sector_bytes = arguments->sector_bytes ? arguments->sector_bytes : 512;
+    return luks_format_check(&check, err);
+}
+
+static void print_result(const struct format *format, const struct luks_format_result *header)
+{
+    const struct luks_segment *segment = &header->segment;
+    const char *key_file = format->arguments.key_file;
+    bool named = key_file && strcmp(key_file, "-") != 0;
+
+    printf("%s is a LUKS%d volume now.\n", format->image.spec, (int)segment->type);
+    printf("UUID:        %s\n", segment->uuid);
+    printf("Cipher:      %s, %u-bit key, sectors of %u bytes\n", segment->cipher.name,
+           segment->cipher.key_bits, segment->sector_bytes);
+    printf("Usable size: %s\n", size_text(segment->payload_bytes).text);
+    printf("Serve it:    nbdcrypt serve%s%s%s%s %s\n", named ? " --key-file " : "",
+           named ? key_file : "", format->header.spec ? " --header " : "",
+           format->header.spec ? format->header.spec : "", format->image.spec);
+}
+
+static int run(struct format *format, struct error *err)
+{
+    struct luks_format_result header;
+    struct secret *passphrase = NULL;
+    int result = key_source_read(&passphrase, format->arguments.key_file, format->image.spec, true,
+                                 err);
+
+    if (result < 0)
+        return result;
+    result = luks_format(&header, &format->options, passphrase, err);
+    secret_free(passphrase);
+    if (result < 0)
+        return result;
+    result = write_all(format, &header, err);
+    (void)close(header.image_fd);
+    if (result == 0)
+        print_result(format, &header);
+    return result;
+}
+
+static int print_help(void)
+{
+    printf("Usage: nbdcrypt format [OPTIONS] IMAGE\n"
+           "\n"
+           "Makes an encrypted disk: writes a LUKS header with a new random key.\n"
+           "\n");
+    params_print_help(stdout, command_format_params);
+    return fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+static int parse(struct format *format, int *operand, int argc, char **argv, struct error *err)
+{
+    int result = params_parse_argv(&format->arguments, command_format_params, argc, argv, operand,
+                                   err);
+
+    if (result < 0 || format->arguments.help)
+        return result;
+    if (*operand == argc)
+        return error_set(err, -EINVAL, "no IMAGE was given: nbdcrypt format --help tells more");
+    if (*operand + 1 < argc)
+        return error_set(err, -EINVAL, "'%s' is one IMAGE too many", argv[*operand + 1]);
+    return set_options(format, err);
+}
+
+int command_format(int argc, char **argv)
+{
+    struct format format = {
+        .arguments = { .type = "luks2", .cipher = "aes-xts-plain64", .key_bits = 512 },
+    };
+    struct error err = { "" };
+    int operand = argc, result;
+
+    if (parse(&format, &operand, argc, argv, &err) < 0) {
+        log_error("%s", err.text);
+        return EXIT_USAGE;
+    }
+    if (format.arguments.help)
+        return print_help();
+    result = inspect_all(&format, argv[operand], &err);
+    if (result == 0)
+        result = choose_sizes(&format, &err);
+    if (result == 0)
+        result = run(&format, &err);
+    if (result < 0) {
+        log_error("%s", err.text);
+        return EXIT_FAILURE;
+    }
+    return fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}

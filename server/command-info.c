@@ -1,0 +1,310 @@
+/* nbdcrypt info: see command-info.h.  The text is made from the same JSON that --json prints
+ * (crypto/luks-describe.h), so that both tell the same. */
+#include "server/command-info.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <json-c/json.h>
+
+#include "crypto/luks-describe.h"
+#include "crypto/luks.h"
+#include "server/image.h"
+#include "server/log.h"
+#include "server/signature.h"
+#include "server/size-text.h"
+
+#define EXIT_USAGE 2
+
+struct info_arguments {
+    const char *header;
+    bool json;
+    bool help;
+};
+
+#define FIELD(name) offsetof(struct info_arguments, name)
+
+const struct param command_info_params[] = {
+    { "header", 0, PARAM_STRING, "FILE", "the header is in this file, not in the image",
+      FIELD(header), 0, 0 },
+    { "json", 0, PARAM_FLAG, NULL, "print JSON, in a form that scripts can rely on", FIELD(json),
+      0, 0 },
+    { "help", 'h', PARAM_FLAG, NULL, "show this help", FIELD(help), 0, 0 },
+    { .name = NULL },
+};
+
+/* ---- text ---- */
+
+static struct json_object *member(struct json_object *object, const char *key)
+{
+    struct json_object *found = NULL;
+
+    (void)json_object_object_get_ex(object, key, &found);
+    return found;
+}
+
+static uint64_t number(struct json_object *object, const char *key)
+{
+    return json_object_get_uint64(member(object, key));
+}
+
+/* NULL for null. */
+static const char *text(struct json_object *object, const char *key)
+{
+    return json_object_get_string(member(object, key));
+}
+
+/* Whoever can write to the storage chose this text: no control characters for the terminal. */
+static void print_untrusted(const char *from)
+{
+    for (const unsigned char *c = (const unsigned char *)from; *c != '\0'; c++) {
+        bool c1_control = c[0] == 0xc2 && c[1] >= 0x80 && c[1] < 0xa0;
+
+        (void)putchar(*c < ' ' || *c == 0x7f || c1_control ? '?' : *c);
+    }
+}
+
+static void print_line(const char *name, const char *value)
+{
+    if (!value)
+        return;
+    printf("%-17s", name);
+    print_untrusted(value);
+    (void)putchar('\n');
+}
+
+static void print_pbkdf(struct json_object *pbkdf)
+{
+    print_untrusted(text(pbkdf, "type"));
+    if (member(pbkdf, "iterations"))
+        printf(" (%s), %" PRIu64 " iterations", text(pbkdf, "hash"), number(pbkdf, "iterations"));
+    else
+        printf(", %" PRIu64 " passes over %" PRIu64 " KiB, %" PRIu64 " lanes",
+               number(pbkdf, "time"), number(pbkdf, "memory-kib"), number(pbkdf, "cpus"));
+}
+
+static void print_keyslot(struct json_object *keyslot)
+{
+    const char *priority = text(keyslot, "priority");
+    char name[32];
+
+    (void)snprintf(name, sizeof(name), "Keyslot %" PRIu64 ":", number(keyslot, "slot"));
+    printf("%-17s", name);
+    print_pbkdf(member(keyslot, "pbkdf"));
+    printf("; %s, %" PRIu64 " bits", text(keyslot, "cipher"), number(keyslot, "key-bits"));
+    if (strcmp(priority, "normal") != 0)
+        printf("; priority %s", priority);
+    if (!json_object_get_boolean(member(keyslot, "volume-key")))
+        printf("; not of the volume key");
+    (void)putchar('\n');
+}
+
+static void print_token(struct json_object *token)
+{
+    struct json_object *slots = member(token, "keyslots");
+    char name[32];
+
+    (void)snprintf(name, sizeof(name), "Token %" PRIu64 ":", number(token, "token"));
+    printf("%-17s", name);
+    print_untrusted(text(token, "type") ? text(token, "type") : "?");
+    for (size_t i = 0; i < json_object_array_length(slots); i++)
+        printf("%s %" PRIu64, i == 0 ? ", for keyslot" : ",",
+               json_object_get_uint64(json_object_array_get_idx(slots, i)));
+    (void)putchar('\n');
+}
+
+static void print_flags(struct json_object *flags)
+{
+    size_t count = json_object_array_length(flags);
+
+    if (count == 0)
+        return;
+    printf("%-17s", "Flags:");
+    for (size_t i = 0; i < count; i++) {
+        if (i > 0)
+            printf(", ");
+        print_untrusted(json_object_get_string(json_object_array_get_idx(flags, i)));
+    }
+    (void)putchar('\n');
+}
+
+static void print_header(struct json_object *info)
+{
+    const char *damaged = text(info, "damaged-header-copy");
+
+    printf("%-17s%s", "Header:",
+           json_object_get_boolean(member(info, "detached")) ? "detached" : "in the image");
+    if (damaged)
+        printf("; its %s copy is damaged, the other one is good (cryptsetup repair restores it)",
+               damaged);
+    (void)putchar('\n');
+}
+
+static void print_text(struct json_object *info)
+{
+    struct json_object *keyslots = member(info, "keyslots"), *tokens = member(info, "tokens");
+
+    print_line("Type:", strcmp(text(info, "type"), "luks1") == 0 ? "LUKS1" : "LUKS2");
+    print_line("UUID:", text(info, "uuid"));
+    print_line("Label:", text(info, "label"));
+    print_line("Subsystem:", text(info, "subsystem"));
+    printf("%-17s%s, %" PRIu64 "-bit key\n", "Cipher:", text(info, "cipher"),
+           number(info, "key-bits"));
+    printf("%-17s%" PRIu64 " bytes\n", "Sector size:", number(info, "sector-size"));
+    print_line("Payload offset:", size_text(number(info, "payload-offset")).text);
+    print_line("Usable size:", size_text(number(info, "size")).text);
+    if (number(info, "iv-offset") != 0)
+        printf("%-17s%" PRIu64 " units of 512 bytes\n", "IV offset:", number(info, "iv-offset"));
+    print_header(info);
+    print_flags(member(info, "flags"));
+    for (size_t i = 0; i < json_object_array_length(keyslots); i++)
+        print_keyslot(json_object_array_get_idx(keyslots, i));
+    for (size_t i = 0; i < json_object_array_length(tokens); i++)
+        print_token(json_object_array_get_idx(tokens, i));
+}
+
+static int print_info(const char *json, bool as_json, struct error *err)
+{
+    struct json_object *info;
+
+    if (as_json) {
+        printf("%s\n", json);
+        return 0;
+    }
+    info = json_tokener_parse(json);
+    if (!info)
+        return error_set(err, -ENOMEM, "no memory to show the header");
+    print_text(info);
+    json_object_put(info);
+    return 0;
+}
+
+/* ---- reading ---- */
+
+static int read_image(void *context, uint64_t offset_bytes, void *out, size_t length_bytes,
+                      struct error *err)
+{
+    return image_read(context, offset_bytes, out, length_bytes, err);
+}
+
+/* "no LUKS header found" helps more when it says what is there instead. */
+static void add_content(struct image_io *io, uint64_t size_bytes, struct error *err)
+{
+    size_t head_bytes = size_bytes < SIGNATURE_BYTES ? (size_t)size_bytes : SIGNATURE_BYTES;
+    uint8_t *head = malloc(SIGNATURE_BYTES);
+    const char *content = NULL;
+
+    if (head && image_read(io, 0, head, head_bytes, NULL) == 0)
+        content = signature_name(head, head_bytes);
+    free(head);
+    if (content)
+        (void)error_set(err, 0, "%s: it holds %s", err->text, content);
+}
+
+/* `header` is where the header is; `data_bytes` of the image that holds the data. */
+static int describe(char **json, struct stage *header, uint64_t data_bytes, bool detached,
+                    struct error *err)
+{
+    uint64_t header_bytes = header->limits.size_bytes;
+    struct luks_header *luks = NULL;
+    struct image_io *io = NULL;
+    int result = image_io_create(&io, header, err);
+
+    if (result < 0)
+        return result;
+    result = luks_load(&luks, read_image, io, header_bytes, data_bytes, detached, err);
+    if (result == -EMEDIUMTYPE)
+        add_content(io, header_bytes, err);
+    if (result == 0)
+        result = luks_describe_json(json, luks, err);
+    luks_free(luks);
+    image_io_destroy(io);
+    return result;
+}
+
+static int describe_detached(char **json, const char *header_spec, uint64_t data_bytes,
+                             struct error *err)
+{
+    struct image_options options = { .read_only = true };
+    struct stage *header = NULL;
+    int result = image_open(&header, header_spec, &options, err);
+
+    if (result < 0)
+        return result;
+    result = describe(json, header, data_bytes, true, err);
+    if (result < 0)
+        error_prefix(err, "header '%s': ", header_spec);
+    stage_close(header);
+    return result;
+}
+
+static int run(const struct info_arguments *arguments, const char *spec, struct error *err)
+{
+    struct image_options options = { .read_only = true };
+    struct stage *image = NULL;
+    char *json = NULL;
+    int result = image_open(&image, spec, &options, err);
+
+    if (result < 0)
+        return result;
+    if (arguments->header) {
+        result = describe_detached(&json, arguments->header, image->limits.size_bytes, err);
+    } else {
+        result = describe(&json, image, image->limits.size_bytes, false, err);
+        if (result < 0)
+            error_prefix(err, "image '%s': ", spec);
+    }
+    stage_close(image);
+    if (result == 0)
+        result = print_info(json, arguments->json, err);
+    free(json);
+    return result;
+}
+
+/* ---- the command ---- */
+
+static int print_help(void)
+{
+    printf("Usage: nbdcrypt info [OPTIONS] IMAGE\n"
+           "\n"
+           "Shows what a LUKS header says.  No key is needed, and none is shown.\n"
+           "\n");
+    params_print_help(stdout, command_info_params);
+    return fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+static int parse(struct info_arguments *arguments, int *operand, int argc, char **argv,
+                 struct error *err)
+{
+    int result = params_parse_argv(arguments, command_info_params, argc, argv, operand, err);
+
+    if (result < 0 || arguments->help)
+        return result;
+    if (*operand == argc)
+        return error_set(err, -EINVAL, "no IMAGE was given: nbdcrypt info --help tells more");
+    if (*operand + 1 < argc)
+        return error_set(err, -EINVAL, "'%s' is one IMAGE too many", argv[*operand + 1]);
+    return 0;
+}
+
+int command_info(int argc, char **argv)
+{
+    struct info_arguments arguments = { 0 };
+    struct error err = { "" };
+    int operand = argc;
+
+    if (parse(&arguments, &operand, argc, argv, &err) < 0) {
+        log_error("%s", err.text);
+        return EXIT_USAGE;
+    }
+    if (arguments.help)
+        return print_help();
+    if (run(&arguments, argv[operand], &err) < 0) {
+        log_error("%s", err.text);
+        return EXIT_FAILURE;
+    }
+    return fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}

@@ -1,0 +1,367 @@
+#include "server/command-serve.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "server/captive.h"
+#include "server/listen.h"
+#include "server/log.h"
+#include "server/notify.h"
+#include "server/offload.h"
+#include "server/options.h"
+#include "server/worker.h"
+
+#define EXIT_USAGE 2
+#define LISTENERS_MAX 64u
+#define OFFLOAD_THREADS 4u
+
+struct server {
+    struct serve_options options;
+    struct loop *loop;
+    struct offload *offload;
+    struct export_table exports;
+    struct worker **workers;
+    unsigned worker_count, workers_ended;
+    struct listener *listeners[LISTENERS_MAX];
+    size_t listener_count;
+    int signal_fd;
+    struct io_event signal_event, worker_ended, captive_ended;
+    struct captive captive;
+    char private_directory[32]; /* of the socket of --run; "" when there is none */
+    bool stopping;
+    int exit_status;
+};
+
+/* In order of execution. */
+static int set_up(struct server *server, struct error *err);
+static int announce(struct server *server, struct error *err);
+static void client_accepted(void *context, int fd, const char *peer);
+static void signal_ready(struct io_event *ev, int result);
+static void captive_has_ended(struct io_event *ev, int result);
+static void stop(struct server *server);
+static void worker_has_ended(struct io_event *ev, int result);
+static int tear_down(struct server *server);
+
+int command_serve(int argc, char **argv)
+{
+    struct server server = { .signal_fd = -1 };
+    struct error err = { .text = "" };
+
+    int code = serve_options_parse(&server.options, argc, argv, &err);
+    if (code < 0 || server.options.help) {
+        if (code < 0)
+            log_error("%s", err.text);
+        else
+            serve_options_print_help(stdout);
+        serve_options_free(&server.options);
+        return code < 0 ? EXIT_USAGE : EXIT_SUCCESS;
+    }
+    if (server.options.verbose)
+        log_set_level(LOG_INFO);
+    code = set_up(&server, &err);
+    if (code == 0)
+        code = announce(&server, &err);
+    if (code < 0) {
+        log_error("%s", err.text);
+        server.exit_status = EXIT_FAILURE;
+        stop(&server);
+    }
+    if (server.loop != NULL && (code == 0 || server.worker_count > 0))
+        loop_run(server.loop);
+    return tear_down(&server);
+}
+
+/* ---- start ---- */
+
+/* Before any thread exists: signals arrive at the loop, through a descriptor. */
+static int watch_signals(struct server *server, struct error *err)
+{
+    sigset_t signals;
+
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGTERM);
+    sigaddset(&signals, SIGINT);
+    sigaddset(&signals, SIGHUP);
+    pthread_sigmask(SIG_BLOCK, &signals, NULL);
+    server->signal_fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
+    if (server->signal_fd < 0)
+        return error_set(err, -errno, "signals can't be watched: %s", strerror(errno));
+    server->signal_event.fn = signal_ready;
+    loop_poll(server->loop, &server->signal_event, server->signal_fd, POLLIN);
+    return 0;
+}
+
+/* A connection is a descriptor. */
+static void raise_descriptor_limit(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit); /* what we have is enough for a start */
+    }
+}
+
+static unsigned cpu_count(void)
+{
+    cpu_set_t cpus;
+
+    if (sched_getaffinity(0, sizeof cpus, &cpus) == 0 && CPU_COUNT(&cpus) > 0)
+        return (unsigned)CPU_COUNT(&cpus);
+    long online = sysconf(_SC_NPROCESSORS_ONLN);
+    return online > 0 ? (unsigned)online : 1;
+}
+
+static int open_exports(struct server *server, unsigned workers, struct error *err)
+{
+    const struct serve_options *options = &server->options;
+
+    server->exports.workers = workers;
+    server->exports.exports = calloc(options->export_count, sizeof *server->exports.exports);
+    if (server->exports.exports == NULL)
+        return error_set(err, -ENOMEM, "not enough memory for the exports");
+    for (size_t i = 0; i < options->export_count; i++) {
+        int code = export_open(&server->exports.exports[i], &options->exports[i], server->offload,
+                               workers, err);
+        if (code < 0)
+            return code;
+        server->exports.count++;
+    }
+    return 0;
+}
+
+static int start_workers(struct server *server, unsigned count, struct error *err)
+{
+    server->workers = calloc(count, sizeof *server->workers);
+    if (server->workers == NULL)
+        return error_set(err, -ENOMEM, "not enough memory for workers");
+    server->worker_ended.fn = worker_has_ended;
+    for (unsigned i = 0; i < count; i++) {
+        struct worker_settings settings = {
+            .exports = &server->exports,
+            .index = i,
+            .handshake_timeout_ms = server->options.handshake_timeout_seconds * 1000,
+            .main_loop = server->loop,
+            .ended = server->worker_ended,
+        };
+        int code = worker_create(&server->workers[i], &settings, err);
+        if (code < 0)
+            return code;
+        server->worker_count++;
+    }
+    return 0;
+}
+
+/* --run without an address: a socket that nobody else can reach. */
+static int private_address(struct server *server, struct listen_address *address,
+                           struct error *err)
+{
+    struct sockaddr_un *local = &address->address.local;
+
+    snprintf(server->private_directory, sizeof server->private_directory, "/tmp/nbdcrypt-XXXXXX");
+    if (mkdtemp(server->private_directory) == NULL) {
+        server->private_directory[0] = '\0';
+        return error_set(err, -errno, "--run: a folder for its socket can't be made: %s",
+                         strerror(errno));
+    }
+    *address = (struct listen_address){ .address_bytes = sizeof *local, .text = "--run" };
+    local->sun_family = AF_UNIX;
+    snprintf(local->sun_path, sizeof local->sun_path, "%s/socket", server->private_directory);
+    return 0;
+}
+
+static int open_listeners(struct server *server, struct error *err)
+{
+    struct serve_options *options = &server->options;
+
+    int code =
+        listen_activated(server->listeners, LISTENERS_MAX, &server->listener_count, err);
+    if (code < 0 || (server->listener_count > 0 && options->address_is_default))
+        return code;
+    if (options->address_is_default && options->run != NULL) {
+        code = private_address(server, &options->addresses[0], err);
+        if (code < 0)
+            return code;
+    }
+    for (size_t i = 0; i < options->address_count; i++) {
+        if (server->listener_count == LISTENERS_MAX)
+            return error_set(err, -EINVAL, "more than %u addresses to listen on", LISTENERS_MAX);
+        code = listen_open(&server->listeners[server->listener_count], &options->addresses[i], err);
+        if (code < 0)
+            return code;
+        server->listener_count++;
+    }
+    return 0;
+}
+
+static int set_up(struct server *server, struct error *err)
+{
+    struct loop_config config = { .entries = 64 };
+    unsigned workers = server->options.threads > 0 ? server->options.threads : cpu_count();
+
+    raise_descriptor_limit();
+    int code = loop_create(&server->loop, &config, err);
+    if (code == 0)
+        code = watch_signals(server, err);
+    if (code == 0)
+        code = open_listeners(server, err); /* before the key is derived: an address in use is cheap to find */
+    if (code == 0)
+        code = offload_create(&server->offload, OFFLOAD_THREADS, err);
+    if (code == 0)
+        code = open_exports(server, workers, err);
+    if (code == 0)
+        code = start_workers(server, workers, err);
+    return code;
+}
+
+/* The line with the URIs; from then on clients are served. */
+static int announce(struct server *server, struct error *err)
+{
+    const char *name = server->exports.count == 1 ? server->exports.exports[0].name : "";
+    const char *unix_path = NULL;
+    char first_uri[LISTEN_URI_BYTES] = "";
+    char uri[LISTEN_URI_BYTES];
+
+    for (size_t i = 0; i < server->listener_count; i++) {
+        listen_uri(server->listeners[i], name, uri);
+        if (i == 0)
+            memcpy(first_uri, uri, sizeof first_uri);
+        if (unix_path == NULL)
+            unix_path = listen_unix_path(server->listeners[i]);
+        listen_start(server->listeners[i], server->loop, client_accepted, server);
+        if (server->options.run == NULL)
+            printf("%s%s", i > 0 ? " " : "", uri);
+    }
+    notify_service_manager("READY=1");
+    if (server->options.run != NULL) {
+        server->captive_ended.fn = captive_has_ended;
+        return captive_start(&server->captive, server->options.run, first_uri, unix_path,
+                             server->loop, &server->captive_ended, err);
+    }
+    printf("\n");
+    fflush(stdout);
+    return 0;
+}
+
+/* ---- clients ---- */
+
+static void client_accepted(void *context, int fd, const char *peer)
+{
+    struct server *server = context;
+    struct worker *least = NULL;
+    unsigned total = 0, fewest = UINT_MAX;
+
+    for (unsigned i = 0; i < server->worker_count; i++) {
+        unsigned count = atomic_load(&server->workers[i]->connection_count);
+
+        total += count;
+        if (count < fewest) {
+            fewest = count;
+            least = server->workers[i];
+        }
+    }
+    if (total >= server->options.max_connections) {
+        log_warning("%s: turned away, %u clients are connected (--max-connections)", peer, total);
+        close(fd);
+        return;
+    }
+    worker_connect(least, fd, peer);
+}
+
+/* ---- the end ---- */
+
+static void signal_ready(struct io_event *ev, int result)
+{
+    struct server *server = container_of(ev, struct server, signal_event);
+    struct signalfd_siginfo info;
+
+    (void)result;
+    while (read(server->signal_fd, &info, sizeof info) == sizeof info) {
+        if (info.ssi_signo == SIGHUP)
+            continue; /* nothing to read again */
+        if (server->stopping) {
+            log_warning("ended by a second signal; what was not flushed may be lost");
+            _exit(EXIT_FAILURE);
+        }
+        log_info("ending: answering what is in flight");
+        stop(server);
+    }
+    loop_poll(server->loop, &server->signal_event, server->signal_fd, POLLIN);
+}
+
+static void captive_has_ended(struct io_event *ev, int result)
+{
+    struct server *server = container_of(ev, struct server, captive_ended);
+
+    server->exit_status = result;
+    stop(server);
+}
+
+static void remove_private_directory(struct server *server)
+{
+    if (server->private_directory[0] != '\0')
+        rmdir(server->private_directory);
+    server->private_directory[0] = '\0';
+}
+
+static void stop(struct server *server)
+{
+    if (server->stopping)
+        return;
+    server->stopping = true;
+    notify_service_manager("STOPPING=1");
+    captive_stop(&server->captive);
+    for (size_t i = 0; i < server->listener_count; i++)
+        listen_stop(server->listeners[i]);
+    remove_private_directory(server);
+    for (unsigned i = 0; i < server->worker_count; i++)
+        worker_shutdown(server->workers[i]);
+}
+
+/* The event is a copy in a worker's message: it says which worker. */
+static void worker_has_ended(struct io_event *ev, int result)
+{
+    struct loop_message *message = container_of(ev, struct loop_message, event);
+    struct worker *worker = container_of(message, struct worker, ended);
+    struct server *server = container_of(worker->exports, struct server, exports);
+
+    (void)result;
+    if (++server->workers_ended == server->worker_count)
+        loop_stop(server->loop);
+}
+
+static int tear_down(struct server *server)
+{
+    struct error err;
+
+    for (unsigned i = 0; i < server->worker_count; i++)
+        worker_destroy(server->workers[i]);
+    for (size_t i = 0; i < server->exports.count; i++) {
+        if (server->workers_ended > 0 && export_flush(&server->exports.exports[i], &err) < 0) {
+            log_error("%s", err.text);
+            server->exit_status = EXIT_FAILURE;
+        }
+    }
+    offload_destroy(server->offload);
+    for (size_t i = 0; i < server->exports.count; i++)
+        export_close(&server->exports.exports[i]);
+    for (size_t i = 0; i < server->listener_count; i++)
+        listen_free(server->listeners[i]);
+    loop_destroy(server->loop);
+    if (server->signal_fd >= 0)
+        close(server->signal_fd);
+    free(server->workers);
+    free(server->exports.exports);
+    serve_options_free(&server->options);
+    return server->exit_status;
+}

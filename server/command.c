@@ -1,0 +1,139 @@
+#include "server/command.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SLAB_SLOTS 32u
+/* Each connection may have this many more fragments than commands on average. */
+#define FRAGMENTS_PER_COMMAND 2u
+
+union slot_link {
+    struct slab *next;
+    max_align_t align;
+};
+
+struct slab {
+    union slot_link link;
+    unsigned char slots[];
+};
+
+/* Slots of one size, made a slab at a time when they are needed; never given back to the
+ * system before the end, so the most recently used one is warm. */
+struct slots {
+    size_t slot_bytes;
+    unsigned made, limit;
+    struct slab *slabs;
+    void *free; /* list through the first pointer of each slot */
+};
+
+struct request_pool {
+    struct slots commands, fragments;
+};
+
+static void slots_init(struct slots *slots, size_t slot_bytes, unsigned limit)
+{
+    size_t align = _Alignof(max_align_t);
+
+    *slots = (struct slots){
+        .slot_bytes = (slot_bytes + align - 1) / align * align,
+        .limit = limit,
+    };
+}
+
+static void slots_free(struct slots *slots)
+{
+    while (slots->slabs != NULL) {
+        struct slab *slab = slots->slabs;
+
+        slots->slabs = slab->link.next;
+        free(slab);
+    }
+}
+
+static bool slots_grow(struct slots *slots)
+{
+    if (slots->made >= slots->limit)
+        return false;
+    struct slab *slab = malloc(sizeof *slab + SLAB_SLOTS * slots->slot_bytes);
+    if (slab == NULL)
+        return false;
+    slab->link.next = slots->slabs;
+    slots->slabs = slab;
+    for (unsigned i = SLAB_SLOTS; i-- > 0;) {
+        void *slot = slab->slots + i * slots->slot_bytes;
+
+        *(void **)slot = slots->free;
+        slots->free = slot;
+    }
+    slots->made += SLAB_SLOTS;
+    return true;
+}
+
+static void *slots_take(struct slots *slots)
+{
+    if (slots->free == NULL && !slots_grow(slots))
+        return NULL;
+    void *slot = slots->free;
+    slots->free = *(void **)slot;
+    return slot;
+}
+
+static void slots_give(struct slots *slots, void *slot)
+{
+    *(void **)slot = slots->free;
+    slots->free = slot;
+}
+
+int request_pool_create(struct request_pool **out, unsigned commands_max, struct error *err)
+{
+    struct request_pool *pool = calloc(1, sizeof *pool);
+
+    if (pool == NULL)
+        return error_set(err, -ENOMEM, "not enough memory for requests");
+    slots_init(&pool->commands, sizeof(struct command), commands_max);
+    slots_init(&pool->fragments, sizeof(struct fragment), commands_max * FRAGMENTS_PER_COMMAND);
+    *out = pool;
+    return 0;
+}
+
+void request_pool_destroy(struct request_pool *pool)
+{
+    if (pool == NULL)
+        return;
+    slots_free(&pool->commands);
+    slots_free(&pool->fragments);
+    free(pool);
+}
+
+struct command *command_acquire(struct request_pool *pool, struct transmission *transmission)
+{
+    struct command *command = slots_take(&pool->commands);
+
+    if (command == NULL)
+        return NULL;
+    memset(command, 0, offsetof(struct command, message));
+    command->transmission = transmission;
+    return command;
+}
+
+void command_release(struct request_pool *pool, struct command *command)
+{
+    slots_give(&pool->commands, command);
+}
+
+struct fragment *fragment_acquire(struct request_pool *pool, struct command *command)
+{
+    struct fragment *fragment = slots_take(&pool->fragments);
+
+    if (fragment == NULL)
+        return NULL;
+    memset(fragment, 0, sizeof *fragment);
+    fragment->command = command;
+    return fragment;
+}
+
+void fragment_release(struct request_pool *pool, struct fragment *fragment)
+{
+    slots_give(&pool->fragments, fragment);
+}

@@ -1,0 +1,68 @@
+/* A client's command while it is being served, and the fragments it is served in.
+ *
+ * A command of up to 256 KiB is one fragment; a larger one moves through the pipeline in
+ * fragments of that size, a few in flight, so that memory per connection is bounded and the
+ * data stays in the cache between the read, the cipher and the send.  Both come from the
+ * worker's pool when the header of the command has been decoded; nothing below allocates. */
+#ifndef NBDCRYPT_COMMAND_H
+#define NBDCRYPT_COMMAND_H
+
+#include "server/nbd-wire.h"
+#include "server/request.h"
+
+#define COMMAND_MESSAGE_BYTES 192u
+
+struct transmission;
+struct fragment;
+
+struct command {
+    struct transmission *transmission;
+    struct nbd_request request;  /* as the client sent it */
+    enum request_op op;          /* what it is for the pipeline */
+    uint32_t request_flags;      /* REQUEST_... for every fragment */
+    uint32_t issued_bytes;       /* of request.length_bytes */
+    unsigned fragments_in_flight; /* acquired, and not yet through the pipeline */
+    unsigned fragments_held;      /* acquired, and not yet sent */
+    int error;                   /* a positive errno; the first failure wins */
+    uint64_t error_offset_bytes;
+    const char *refusal;         /* why it was refused before it began; NULL otherwise */
+
+    /* A read of several fragments in simple replies is one piece on the wire: header, then
+     * the data in order, nothing between. */
+    bool contiguous;
+    bool header_queued;
+    uint32_t queued_bytes;       /* of the data, in order */
+    struct fragment *done;       /* read, waiting for their turn; by offset */
+    struct command *next;        /* contiguous commands in progress; or the free list */
+    char message[COMMAND_MESSAGE_BYTES];
+};
+
+/* One request to the pipeline and one piece of the reply. */
+struct fragment {
+    struct request request;
+    struct command *command;
+    uint32_t start_bytes;        /* from the start of the command's range */
+    uint32_t data_bytes;         /* of that range, without what widens it */
+
+    /* What goes on the wire, once it is ready. */
+    uint8_t head[32];
+    uint32_t head_bytes;
+    const uint8_t *payload;
+    uint32_t payload_bytes;
+    bool last;                   /* of its command: both are given back when it is sent */
+    struct fragment *next;       /* of the list it is in; or the free list */
+};
+
+struct request_pool;
+NODISCARD int request_pool_create(struct request_pool **out, unsigned commands_max,
+                                  struct error *err);
+void request_pool_destroy(struct request_pool *pool);
+
+/* A command, with `transmission` set and zeroed otherwise (except for `message`); or NULL. */
+struct command *command_acquire(struct request_pool *pool, struct transmission *transmission);
+void command_release(struct request_pool *pool, struct command *command);
+/* A fragment of the command, zeroed; NULL: none is left. */
+struct fragment *fragment_acquire(struct request_pool *pool, struct command *command);
+void fragment_release(struct request_pool *pool, struct fragment *fragment);
+
+#endif

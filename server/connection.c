@@ -1,0 +1,155 @@
+#include "server/connection.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "server/log.h"
+#include "server/transmission.h"
+
+#define DRAIN_TIMEOUT_MS 5000u /* for a client that does not take its last answers */
+
+static void end(struct connection *connection);
+static void timer_fired(struct io_event *ev, int result);
+
+static void start_timer(struct connection *connection, unsigned timeout_ms)
+{
+    connection->timer_running = true;
+    connection->timer.event.fn = timer_fired;
+    loop_timer_start(connection->worker->loop, &connection->timer, timeout_ms);
+}
+
+void connection_create(struct worker *worker, int fd, const char *peer)
+{
+    struct connection *connection = calloc(1, sizeof *connection);
+    struct error err = { .text = "not enough memory" };
+
+    if (connection == NULL ||
+        transport_plain_create(&connection->transport, worker->loop, fd, &err) < 0) {
+        log_warning("%s: refused: %s", peer, err.text);
+        free(connection);
+        close(fd);
+        worker_connection_ended(worker);
+        return;
+    }
+    connection->worker = worker;
+    connection->state = CONNECTION_HANDSHAKE;
+    snprintf(connection->peer, sizeof connection->peer, "%s", peer);
+    connection->next = worker->connections;
+    if (connection->next != NULL)
+        connection->next->previous = connection;
+    worker->connections = connection;
+
+    connection->handshake = handshake_start(connection);
+    if (connection->handshake == NULL) {
+        log_warning("%s: refused: not enough memory", peer);
+        end(connection);
+        return;
+    }
+    start_timer(connection, worker->handshake_timeout_ms);
+    if (worker->shutting_down)
+        handshake_shutdown(connection->handshake);
+}
+
+void connection_handshake_done(struct connection *connection, enum handshake_result result)
+{
+    handshake_free(connection->handshake);
+    connection->handshake = NULL;
+    /* The timer of the handshake; its event comes when it has ended. */
+    if (connection->timer_running && connection->state == CONNECTION_HANDSHAKE)
+        loop_cancel(connection->worker->loop, &connection->timer.event);
+    if (result != HANDSHAKE_TRANSMISSION || connection->state == CONNECTION_CLOSING) {
+        end(connection);
+        return;
+    }
+    connection->state = CONNECTION_TRANSMISSION;
+    connection->transmission = transmission_start(connection);
+    if (connection->transmission == NULL) {
+        end(connection);
+        return;
+    }
+    log_info("%s: attached export '%s'", connection->peer, connection->export->name);
+    if (connection->worker->shutting_down)
+        connection_shutdown(connection);
+}
+
+void connection_transmission_done(struct connection *connection)
+{
+    transmission_free(connection->transmission);
+    connection->transmission = NULL;
+    log_info("%s: detached export '%s'", connection->peer, connection->export->name);
+    end(connection);
+}
+
+void connection_shutdown(struct connection *connection)
+{
+    if (connection->handshake != NULL) {
+        handshake_shutdown(connection->handshake);
+        return; /* its time is limited already */
+    }
+    if (connection->state != CONNECTION_TRANSMISSION)
+        return;
+    connection->state = CONNECTION_DRAINING;
+    if (!connection->timer_running)
+        start_timer(connection, DRAIN_TIMEOUT_MS);
+    transmission_shutdown(connection->transmission);
+}
+
+void connection_abort(struct connection *connection)
+{
+    if (connection->handshake != NULL)
+        connection->transport->ops->abort(connection->transport); /* handshake.c sees the error */
+    else if (connection->transmission != NULL)
+        transmission_abort(connection->transmission);
+}
+
+static void timer_fired(struct io_event *ev, int result)
+{
+    struct connection *connection = container_of(ev, struct connection, timer.event);
+
+    connection->timer_running = false;
+    if (connection->state == CONNECTION_CLOSING) {
+        end(connection);
+        return;
+    }
+    if (connection->state == CONNECTION_DRAINING && result == -ECANCELED) {
+        start_timer(connection, DRAIN_TIMEOUT_MS); /* that was the timer of the handshake */
+        return;
+    }
+    if (result == -ECANCELED)
+        return;
+    if (connection->state == CONNECTION_HANDSHAKE)
+        log_info("%s: no handshake within %u seconds; dropped", connection->peer,
+                 connection->worker->handshake_timeout_ms / 1000);
+    else if (connection->state == CONNECTION_DRAINING)
+        log_info("%s: did not take its last answers; dropped", connection->peer);
+    connection_abort(connection);
+}
+
+/* Everything of the connection has come back but, perhaps, the timer. */
+static void end(struct connection *connection)
+{
+    struct worker *worker = connection->worker;
+
+    assert(connection->transmission == NULL);
+    if (connection->timer_running) {
+        if (connection->state != CONNECTION_CLOSING)
+            loop_cancel(worker->loop, &connection->timer.event);
+        connection->state = CONNECTION_CLOSING;
+        return;
+    }
+    if (connection->handshake != NULL)
+        handshake_free(connection->handshake);
+    connection->transport->ops->close(connection->transport);
+    negotiated_reset(&connection->negotiated);
+    if (connection->next != NULL)
+        connection->next->previous = connection->previous;
+    if (connection->previous != NULL)
+        connection->previous->next = connection->next;
+    else
+        worker->connections = connection->next;
+    free(connection);
+    worker_connection_ended(worker);
+}

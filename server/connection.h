@@ -1,0 +1,52 @@
+/* One client, on one worker, from accept to close.
+ *
+ *     HANDSHAKE -> TRANSMISSION -> DRAINING -> CLOSING -> freed
+ *
+ * DRAINING: the server is going down or the client said DISC: what is in flight is answered,
+ * new requests get ESHUTDOWN, then the stream is finished.  CLOSING: waits until nothing
+ * of this connection is in flight, then everything is given back.  An error of the client,
+ * whatever it is, ends here and nowhere else. */
+#ifndef NBDCRYPT_CONNECTION_H
+#define NBDCRYPT_CONNECTION_H
+
+#include "server/handshake.h"
+#include "server/transport.h"
+
+struct worker;
+struct export;
+struct layer;
+struct transmission;
+
+enum connection_state {
+    CONNECTION_HANDSHAKE,
+    CONNECTION_TRANSMISSION,
+    CONNECTION_DRAINING,
+    CONNECTION_CLOSING,
+};
+
+struct connection {
+    struct worker *worker;
+    struct transport *transport;
+    enum connection_state state;
+    char peer[64];                /* for messages: "127.0.0.1:40312", "unix client pid 71" */
+    struct loop_timer timer;      /* handshake limit; later the limit of DRAINING */
+    bool timer_running;
+    struct handshake *handshake;  /* NULL once it has ended */
+    struct negotiated negotiated;
+    struct export *export;        /* set by GO or EXPORT_NAME */
+    struct transmission *transmission; /* NULL before */
+    struct connection *next, *previous; /* of the worker */
+};
+
+/* Takes the socket; it is closed when there is no memory. Worker's thread. */
+void connection_create(struct worker *worker, int fd, const char *peer);
+/* Called by handshake.c, once. */
+void connection_handshake_done(struct connection *connection, enum handshake_result result);
+/* Called by transmission.c when it has ended and nothing of it is in flight. */
+void connection_transmission_done(struct connection *connection);
+/* The server is going down. */
+void connection_shutdown(struct connection *connection);
+/* Ends it at once, answered or not. */
+void connection_abort(struct connection *connection);
+
+#endif

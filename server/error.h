@@ -1,0 +1,30 @@
+/* Control-plane errors: a sentence for the person who must act.
+ *
+ * Functions of the control plane (start-up, configuration, headers, keys) return 0 or
+ * -errno and take a `struct error *` last.  The message is written where the cause is known
+ * and prefixed on the way up ("export 'db1': keyslot 3: ...").  No secret ever goes in.
+ * The data plane does not use this: a request carries a positive errno.
+ *
+ * This header is a leaf: crypto/, server/ and plugins/ may all include it. */
+#ifndef NBDCRYPT_ERROR_H
+#define NBDCRYPT_ERROR_H
+
+#define NODISCARD __attribute__((warn_unused_result))
+
+#define ERROR_TEXT_BYTES 1024
+
+struct error {
+    char text[ERROR_TEXT_BYTES]; /* NUL-terminated; "" when nothing failed */
+};
+
+/* Sets the message, replacing what was there.  `err` may be NULL (the caller does not care).
+ * Always returns `code`, so that a failure is one line:
+ *     return error_set(err, -EINVAL, "...");                                              */
+int error_set(struct error *err, int code, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* Puts text in front of the message ("export 'db1': "), cutting the end if it must. */
+void error_prefix(struct error *err, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+#endif

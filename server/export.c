@@ -1,0 +1,203 @@
+#include "server/export.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "crypto/luks.h"
+#include "server/align-layer.h"
+#include "server/image.h"
+#include "server/key-source.h"
+#include "server/log.h"
+#include "server/luks-layer.h"
+#include "server/range-lock.h"
+#include "server/worker.h"
+
+/* ---- the LUKS stage ---- */
+
+static int read_image(void *context, uint64_t offset_bytes, void *out, size_t length_bytes,
+                      struct error *err)
+{
+    return image_read(context, offset_bytes, out, length_bytes, err);
+}
+
+/* Loads the header of `image` (the data is elsewhere when `detached`). */
+static int load_header(struct luks_header **out, struct stage *image, uint64_t data_bytes,
+                       bool detached, struct error *err)
+{
+    struct image_io *io;
+    int code = image_io_create(&io, image, err);
+
+    if (code < 0)
+        return code;
+    code = luks_load(out, read_image, io, image->limits.size_bytes, data_bytes, detached, err);
+    image_io_destroy(io);
+    return code;
+}
+
+static int load_detached_header(struct luks_header **out, const struct export_settings *settings,
+                                uint64_t data_bytes, struct error *err)
+{
+    struct image_options options = { .read_only = true };
+    struct stage *header;
+    int code = image_open(&header, settings->header, &options, err);
+
+    if (code < 0)
+        return code;
+    code = load_header(out, header, data_bytes, true, err);
+    stage_close(header);
+    if (code < 0)
+        error_prefix(err, "header '%s': ", settings->header);
+    return code;
+}
+
+static int unlock(struct secret **volume_key, struct luks_header *header,
+                  const struct export_settings *settings, struct error *err)
+{
+    struct secret *passphrase;
+    int code = key_source_read(&passphrase, settings->key_file, settings->image, false, err);
+
+    if (code < 0)
+        return code;
+    code = luks_unlock(volume_key, header, passphrase, err);
+    if (code == -EACCES && settings->key_file != NULL && passphrase->length_bytes > 0 &&
+        passphrase->data[passphrase->length_bytes - 1] == '\n')
+        error_set(err, code,
+                  "image '%s': no keyslot opens with the key in '%s'; the file ends with a newline, "
+                  "which counts: a passphrase that was typed has none",
+                  settings->image, settings->key_file);
+    else if (code < 0)
+        error_prefix(err, "image '%s': ", settings->image);
+    secret_free(passphrase);
+    return code;
+}
+
+/* Puts the LUKS stage on *top.  An image that is not LUKS is refused: who controls the storage
+ * must not be able to switch encryption off. */
+static int add_luks(struct stage **top, const struct export_settings *settings, struct error *err)
+{
+    uint64_t data_bytes = (*top)->limits.size_bytes;
+    struct luks_header *header;
+    struct secret *volume_key;
+    int code;
+
+    if (settings->header != NULL) {
+        code = load_detached_header(&header, settings, data_bytes, err);
+    } else {
+        code = load_header(&header, *top, data_bytes, false, err);
+        if (code < 0)
+            error_prefix(err, "image '%s': ", settings->image);
+    }
+    if (code < 0)
+        return code;
+    if (luks_damaged_copy(header) != NULL)
+        log_warning("image '%s': the %s copy of the LUKS2 header is damaged; the other one is used "
+                    "(`cryptsetup repair` mends it)", settings->image, luks_damaged_copy(header));
+    code = unlock(&volume_key, header, settings, err);
+    if (code == 0) {
+        const struct luks_segment *segment = luks_segment(header);
+
+        code = luks_stage_create(top, *top, segment, volume_key,
+                                 settings->discard || segment->allow_discards, err);
+        if (code < 0) {
+            secret_free(volume_key);
+            error_prefix(err, "image '%s': ", settings->image);
+        }
+    }
+    luks_free(header);
+    return code;
+}
+
+/* ---- the export ---- */
+
+static int build_pipeline(struct export *ex, const struct export_settings *settings,
+                          struct error *err)
+{
+    int code = 0;
+
+    if (!settings->raw)
+        code = add_luks(&ex->top, settings, err);
+    if (code == 0 && ex->top->limits.block_min_bytes > 1) {
+        code = range_lock_create(&ex->ranges, err);
+        if (code == 0)
+            code = align_stage_create(&ex->top, ex->top, ex->ranges, err);
+    }
+    if (code == 0 && ex->top->limits.size_bytes == 0 && !settings->raw)
+        code = error_set(err, -EINVAL, "image '%s': there is no room for data behind its header",
+                         settings->image);
+    return code;
+}
+
+int export_open(struct export *out, const struct export_settings *settings,
+                struct offload *offload, unsigned workers, struct error *err)
+{
+    struct image_options options = {
+        .read_only = settings->read_only,
+        .direct = settings->direct,
+        .offload = offload,
+    };
+    struct export ex = { .name = settings->name, .description = settings->description };
+
+    int code = image_open(&ex.top, settings->image, &options, err);
+    if (code == 0)
+        code = build_pipeline(&ex, settings, err);
+    if (code == 0) {
+        ex.layers = calloc(workers, sizeof *ex.layers);
+        if (ex.layers == NULL)
+            code = error_set(err, -ENOMEM, "not enough memory for export '%s'", settings->name);
+    }
+    if (code < 0) {
+        export_close(&ex);
+        return code;
+    }
+    ex.limits = ex.top->limits;
+    ex.limits.read_only |= settings->read_only;
+    *out = ex;
+    return 0;
+}
+
+void export_close(struct export *ex)
+{
+    stage_close(ex->top);
+    range_lock_destroy(ex->ranges);
+    free(ex->layers);
+    *ex = (struct export){ 0 };
+}
+
+int export_flush(struct export *ex, struct error *err)
+{
+    struct image_io *io;
+
+    if (ex->limits.read_only)
+        return 0;
+    int code = image_io_create(&io, ex->top, err);
+    if (code == 0) {
+        code = image_flush(io, err);
+        image_io_destroy(io);
+    }
+    if (code < 0)
+        error_prefix(err, "export '%s': ", ex->name);
+    return code;
+}
+
+struct export *export_find(struct export_table *table, const char *name, size_t name_bytes)
+{
+    for (size_t i = 0; i < table->count; i++)
+        if (strlen(table->exports[i].name) == name_bytes &&
+            strncmp(table->exports[i].name, name, name_bytes) == 0)
+            return &table->exports[i];
+    return name_bytes == 0 && table->count == 1 ? &table->exports[0] : NULL;
+}
+
+int export_attach(struct layer **out, struct export *ex, struct worker *worker, struct error *err)
+{
+    struct layer **layer = &ex->layers[worker->index];
+
+    if (*layer == NULL) {
+        int code = stage_attach(layer, ex->top, worker->loop, err);
+        if (code < 0)
+            return code;
+    }
+    *out = *layer;
+    return 0;
+}

@@ -1,0 +1,54 @@
+/* What clients attach: a name and the pipeline behind it.
+ *
+ * Exports are opened before the first client is accepted (the key is derived once, here) and
+ * do not change afterwards: workers read them without locks. */
+#ifndef NBDCRYPT_EXPORT_H
+#define NBDCRYPT_EXPORT_H
+
+#include "server/layer.h"
+
+struct range_lock;
+struct worker;
+
+/* What the user asked for; strings must outlive the export. */
+struct export_settings {
+    const char *name;        /* "" is the default export */
+    const char *description; /* may be NULL */
+    const char *image;
+    const char *key_file;    /* NULL: ask on the terminal; "-": standard input */
+    const char *header;      /* detached LUKS header: a path; NULL: in the image */
+    bool raw;                /* no LUKS layer */
+    bool read_only;
+    bool discard;
+    bool direct;
+};
+
+struct export {
+    const char *name;
+    const char *description;   /* NULL: none */
+    struct stage *top;
+    struct limits limits;      /* of the top, with read_only as the user asked */
+    struct range_lock *ranges; /* used by the align stage */
+    struct layer **layers;     /* one per worker; NULL until the first client of that worker */
+};
+
+struct export_table {
+    struct export *exports;
+    size_t count;
+    unsigned workers;
+};
+
+NODISCARD int export_open(struct export *out, const struct export_settings *settings,
+                          struct offload *offload, unsigned workers, struct error *err);
+void export_close(struct export *ex);
+/* Makes durable what clients wrote; blocks.  For the end of the server. */
+NODISCARD int export_flush(struct export *ex, struct error *err);
+
+/* By name; the empty name also means the only export there is.  NULL: unknown. */
+struct export *export_find(struct export_table *table, const char *name, size_t name_bytes);
+
+/* The export's pipeline on this worker; made at the first call. */
+NODISCARD int export_attach(struct layer **out, struct export *ex, struct worker *worker,
+                            struct error *err);
+
+#endif

@@ -1,0 +1,391 @@
+#include "server/handshake-options.h"
+
+#include <assert.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "server/connection.h"
+#include "server/export.h"
+#include "server/log.h"
+#include "server/worker.h"
+
+#define ERROR_SENTENCE_BYTES 1024u
+#define NAME_SHOWN_BYTES 100u
+#define BLOCK_PREFERRED_BYTES 4096u
+#define PAYLOAD_BYTES_MAX (32u * 1024u * 1024u) /* proto.md, "Size constraints": at least 2^25 */
+#define NAME_PAYLOAD_BYTES_MAX 8192u            /* INFO, GO: a name and 2045 information requests */
+#define CONTEXT_PAYLOAD_BYTES_MAX 32768u        /* a name and 7 queries, all of the longest */
+#define CONTEXT_NAMESPACE "base:"
+#define CONTEXT_NAME CONTEXT_NAMESPACE "allocation"
+
+/* ---- replies ---- */
+
+static uint8_t *reply_room(struct option_exchange *ex, size_t length_bytes)
+{
+    uint8_t *at = ex->reply + ex->reply_bytes;
+
+    assert(length_bytes <= sizeof(ex->reply) - ex->reply_bytes);
+    ex->reply_bytes += length_bytes;
+    return at;
+}
+
+static void reply_header(struct option_exchange *ex, uint32_t type, size_t length_bytes)
+{
+    const struct nbd_option_reply reply = {
+        .option = ex->option, .type = type, .length_bytes = (uint32_t)length_bytes,
+    };
+
+    nbd_encode_option_reply(reply_room(ex, NBD_OPTION_REPLY_BYTES), &reply);
+}
+
+static void reply_u16(struct option_exchange *ex, uint16_t value)
+{
+    nbd_put_u16(reply_room(ex, sizeof(value)), value);
+}
+
+static void reply_u32(struct option_exchange *ex, uint32_t value)
+{
+    nbd_put_u32(reply_room(ex, sizeof(value)), value);
+}
+
+static void reply_u64(struct option_exchange *ex, uint64_t value)
+{
+    nbd_put_u64(reply_room(ex, sizeof(value)), value);
+}
+
+static void reply_text(struct option_exchange *ex, const char *text, size_t length_bytes)
+{
+    memcpy(reply_room(ex, length_bytes), text, length_bytes);
+}
+
+static enum option_outcome reply_ack(struct option_exchange *ex)
+{
+    reply_header(ex, NBD_REP_ACK, 0);
+    return OPTION_NEXT;
+}
+
+/* The longest prefix of valid UTF-8 within `limit` bytes. */
+static size_t valid_prefix_bytes(const char *text, size_t length_bytes, size_t limit)
+{
+    size_t bytes = length_bytes < limit ? length_bytes : limit;
+
+    while (bytes > 0 && !nbd_string_is_valid((const uint8_t *)text, bytes))
+        bytes--;
+    return bytes;
+}
+
+void option_refuse(struct option_exchange *ex, uint32_t type, const char *format, ...)
+{
+    char text[ERROR_SENTENCE_BYTES];
+    va_list args;
+    size_t bytes;
+
+    va_start(args, format);
+    if (vsnprintf(text, sizeof(text), format, args) < 0)
+        text[0] = '\0';
+    va_end(args);
+    bytes = valid_prefix_bytes(text, strlen(text), sizeof(text));
+    reply_header(ex, type, bytes);
+    reply_text(ex, text, bytes);
+    log_info("%s: %s refused: %s", ex->connection->peer, nbd_option_name(ex->option), text);
+}
+
+static enum option_outcome refuse_invalid(struct option_exchange *ex, const char *why)
+{
+    option_refuse(ex, NBD_REP_ERR_INVALID, "%s: %s", nbd_option_name(ex->option), why);
+    return OPTION_NEXT;
+}
+
+/* ---- export names ---- */
+
+struct name {
+    const char *text; /* not NUL-terminated */
+    size_t bytes;
+};
+
+static struct export *find_export(struct option_exchange *ex, const struct name *name)
+{
+    return export_find(ex->connection->worker->exports, name->text, name->bytes);
+}
+
+static enum option_outcome refuse_unknown(struct option_exchange *ex, const struct name *name)
+{
+    size_t shown = valid_prefix_bytes(name->text, name->bytes, NAME_SHOWN_BYTES);
+
+    if (name->bytes == 0)
+        option_refuse(ex, NBD_REP_ERR_UNKNOWN, "there is no default export: ask for one by name");
+    else
+        option_refuse(ex, NBD_REP_ERR_UNKNOWN, "there is no export '%.*s%s'", (int)shown,
+                      name->text, shown < name->bytes ? "..." : "");
+    return OPTION_NEXT;
+}
+
+/* Length, then text. */
+static bool take_string(struct nbd_cursor *cursor, struct name *out)
+{
+    const uint8_t *text;
+    uint32_t bytes;
+
+    if (!nbd_take_u32(cursor, &bytes) || !nbd_take_bytes(cursor, bytes, &text))
+        return false;
+    *out = (struct name){ (const char *)text, bytes };
+    return nbd_string_is_valid(text, bytes);
+}
+
+/* ---- EXPORT_NAME, ABORT, LIST, STARTTLS, STRUCTURED_REPLY ---- */
+
+/* Contexts belong to the export that they were set for (proto.md, SET_META_CONTEXT). */
+static enum option_outcome enter_transmission(struct option_exchange *ex, struct export *export)
+{
+    struct negotiated *negotiated = &ex->connection->negotiated;
+
+    if (!negotiated->context_export || strcmp(negotiated->context_export, export->name) != 0)
+        negotiated->base_allocation = false;
+    ex->connection->export = export;
+    return OPTION_TRANSMISSION;
+}
+
+/* The one option without error replies: who can't be served is dropped. */
+static enum option_outcome option_export_name(struct option_exchange *ex)
+{
+    const struct name name = { (const char *)ex->payload.at, ex->payload.left_bytes };
+    struct export *export = NULL;
+
+    if (nbd_string_is_valid(ex->payload.at, name.bytes))
+        export = find_export(ex, &name);
+    if (!export) {
+        log_info("%s: EXPORT_NAME refused: there is no export '%.*s'", ex->connection->peer,
+                 (int)valid_prefix_bytes(name.text, name.bytes, NAME_SHOWN_BYTES), name.text);
+        return OPTION_DROP;
+    }
+    reply_u64(ex, export->limits.size_bytes);
+    reply_u16(ex, handshake_transmission_flags(export,
+                                               ex->connection->negotiated.structured_replies));
+    if (!ex->no_zeroes) {
+        static const uint8_t zeroes[NBD_EXPORT_NAME_ZEROES_BYTES];
+
+        memcpy(reply_room(ex, sizeof(zeroes)), zeroes, sizeof(zeroes));
+    }
+    return enter_transmission(ex, export);
+}
+
+static enum option_outcome option_abort(struct option_exchange *ex)
+{
+    reply_ack(ex);
+    return OPTION_CLOSE;
+}
+
+static void reply_server(struct option_exchange *ex, const struct export *export)
+{
+    size_t name_bytes = strlen(export->name);
+    size_t description_bytes = export->description ? strlen(export->description) : 0;
+
+    reply_header(ex, NBD_REP_SERVER, 4 + name_bytes + description_bytes);
+    reply_u32(ex, (uint32_t)name_bytes);
+    reply_text(ex, export->name, name_bytes);
+    if (description_bytes > 0)
+        reply_text(ex, export->description, description_bytes);
+}
+
+/* One export at a time as long as the longest one fits, so that the list of ten thousand needs
+ * no more memory than that of one. */
+static enum option_outcome option_list(struct option_exchange *ex)
+{
+    const size_t longest = NBD_OPTION_REPLY_BYTES + 4 + 2 * NBD_STRING_BYTES_MAX;
+    const struct export_table *table = ex->connection->worker->exports;
+
+    while (ex->list_next < table->count) {
+        if (sizeof(ex->reply) - ex->reply_bytes < longest + NBD_OPTION_REPLY_BYTES)
+            return OPTION_MORE;
+        reply_server(ex, &table->exports[ex->list_next++]);
+    }
+    return reply_ack(ex);
+}
+
+/* TLS mode NOTLS (proto.md, "TLS"): no other reply may mention TLS. */
+static enum option_outcome option_starttls(struct option_exchange *ex)
+{
+    option_refuse(ex, NBD_REP_ERR_UNSUP, "this server does not offer TLS");
+    return OPTION_NEXT;
+}
+
+static enum option_outcome option_structured_reply(struct option_exchange *ex)
+{
+    ex->connection->negotiated.structured_replies = true;
+    return reply_ack(ex);
+}
+
+/* ---- INFO, GO ---- */
+
+static void reply_info_export(struct option_exchange *ex, const struct export *export)
+{
+    bool structured = ex->connection->negotiated.structured_replies;
+
+    reply_header(ex, NBD_REP_INFO, 12);
+    reply_u16(ex, NBD_INFO_EXPORT);
+    reply_u64(ex, export->limits.size_bytes);
+    reply_u16(ex, handshake_transmission_flags(export, structured));
+}
+
+static void reply_info_text(struct option_exchange *ex, uint16_t info, const char *text)
+{
+    size_t bytes = strlen(text);
+
+    reply_header(ex, NBD_REP_INFO, 2 + bytes);
+    reply_u16(ex, info);
+    reply_text(ex, text, bytes);
+}
+
+static void reply_info_block_size(struct option_exchange *ex, const struct limits *limits)
+{
+    uint32_t preferred = limits->block_preferred_bytes;
+
+    if (preferred < BLOCK_PREFERRED_BYTES)
+        preferred = BLOCK_PREFERRED_BYTES;
+    reply_header(ex, NBD_REP_INFO, 14);
+    reply_u16(ex, NBD_INFO_BLOCK_SIZE);
+    reply_u32(ex, limits->block_min_bytes);
+    reply_u32(ex, preferred);
+    reply_u32(ex, preferred > PAYLOAD_BYTES_MAX ? preferred : PAYLOAD_BYTES_MAX);
+}
+
+/* Each kind once, however often it was asked for.  EXPORT and BLOCK_SIZE always. */
+static void reply_infos(struct option_exchange *ex, const struct export *export, uint32_t asked)
+{
+    reply_info_export(ex, export);
+    if (asked & 1u << NBD_INFO_NAME)
+        reply_info_text(ex, NBD_INFO_NAME, export->name);
+    if (asked & 1u << NBD_INFO_DESCRIPTION && export->description)
+        reply_info_text(ex, NBD_INFO_DESCRIPTION, export->description);
+    reply_info_block_size(ex, &export->limits);
+    reply_ack(ex);
+}
+
+/* Length and text of the name, then a counted list of information requests: nothing else.
+ * Requests that nobody knows are ignored. */
+static bool take_info_payload(struct nbd_cursor *cursor, struct name *name, uint32_t *asked)
+{
+    uint16_t count, info;
+
+    if (!take_string(cursor, name) || !nbd_take_u16(cursor, &count))
+        return false;
+    *asked = 0;
+    while (count-- > 0) {
+        if (!nbd_take_u16(cursor, &info))
+            return false;
+        if (info < 32)
+            *asked |= 1u << info;
+    }
+    return cursor->left_bytes == 0;
+}
+
+static enum option_outcome option_info(struct option_exchange *ex)
+{
+    struct export *export;
+    struct name name;
+    uint32_t asked;
+
+    if (!take_info_payload(&ex->payload, &name, &asked))
+        return refuse_invalid(ex, "the export name or the list of requests is malformed");
+    export = find_export(ex, &name);
+    if (!export)
+        return refuse_unknown(ex, &name);
+    reply_infos(ex, export, asked);
+    return ex->option == NBD_OPT_GO ? enter_transmission(ex, export) : OPTION_NEXT;
+}
+
+/* ---- LIST_META_CONTEXT, SET_META_CONTEXT ---- */
+
+static bool name_equals(const struct name *name, const char *text)
+{
+    return name->bytes == strlen(text) && !memcmp(name->text, text, name->bytes);
+}
+
+/* Unknown namespaces and unknown names in a known one match nothing, which is no error.  "base:"
+ * is a wildcard for LIST only (proto.md, "The base: metadata namespace"). */
+static bool query_matches(const struct option_exchange *ex, const struct name *query)
+{
+    if (name_equals(query, CONTEXT_NAME))
+        return true;
+    return ex->option == NBD_OPT_LIST_META_CONTEXT && name_equals(query, CONTEXT_NAMESPACE);
+}
+
+/* Name of the export, then a counted list of queries: nothing else. */
+static bool take_queries(struct option_exchange *ex, struct name *name, bool *matched)
+{
+    struct name query;
+    uint32_t count;
+
+    if (!take_string(&ex->payload, name) || !nbd_take_u32(&ex->payload, &count))
+        return false;
+    *matched = count == 0 && ex->option == NBD_OPT_LIST_META_CONTEXT;
+    while (count-- > 0) {
+        if (!take_string(&ex->payload, &query))
+            return false;
+        *matched |= query_matches(ex, &query);
+    }
+    return ex->payload.left_bytes == 0;
+}
+
+static void reply_context(struct option_exchange *ex, uint32_t id)
+{
+    reply_header(ex, NBD_REP_META_CONTEXT, 4 + strlen(CONTEXT_NAME));
+    reply_u32(ex, id);
+    reply_text(ex, CONTEXT_NAME, strlen(CONTEXT_NAME));
+}
+
+static bool select_base_allocation(struct negotiated *negotiated, const struct export *export)
+{
+    negotiated->context_export = strdup(export->name);
+    negotiated->base_allocation = negotiated->context_export != NULL;
+    return negotiated->base_allocation;
+}
+
+/* What SET_META_CONTEXT had selected is gone even when it fails (proto.md): handshake.c has
+ * seen to that before it read the payload. */
+static enum option_outcome option_meta_context(struct option_exchange *ex)
+{
+    struct negotiated *negotiated = &ex->connection->negotiated;
+    bool set = ex->option == NBD_OPT_SET_META_CONTEXT, matched;
+    struct export *export;
+    struct name name;
+
+    if (!negotiated->structured_replies)
+        return refuse_invalid(ex, "structured replies must be negotiated first");
+    if (!take_queries(ex, &name, &matched))
+        return refuse_invalid(ex, "the export name or the list of queries is malformed");
+    export = find_export(ex, &name);
+    if (!export)
+        return refuse_unknown(ex, &name);
+    if (matched) {
+        if (set && !select_base_allocation(negotiated, export))
+            return OPTION_DROP;
+        reply_context(ex, set ? NBD_CONTEXT_BASE_ALLOCATION_ID : 0);
+    }
+    return reply_ack(ex);
+}
+
+/* ---- the table ---- */
+
+static const struct option_handler handlers[] = {
+    { NBD_OPT_EXPORT_NAME, NBD_STRING_BYTES_MAX, false, option_export_name },
+    { NBD_OPT_ABORT, 0, true, option_abort },
+    { NBD_OPT_LIST, 0, false, option_list },
+    { NBD_OPT_STARTTLS, 0, false, option_starttls },
+    { NBD_OPT_INFO, NAME_PAYLOAD_BYTES_MAX, false, option_info },
+    { NBD_OPT_GO, NAME_PAYLOAD_BYTES_MAX, false, option_info },
+    { NBD_OPT_STRUCTURED_REPLY, 0, false, option_structured_reply },
+    { NBD_OPT_LIST_META_CONTEXT, CONTEXT_PAYLOAD_BYTES_MAX, false, option_meta_context },
+    { NBD_OPT_SET_META_CONTEXT, CONTEXT_PAYLOAD_BYTES_MAX, false, option_meta_context },
+};
+
+const struct option_handler *option_handler_find(uint32_t option)
+{
+    for (size_t i = 0; i < sizeof(handlers) / sizeof(handlers[0]); i++) {
+        if (handlers[i].option == option)
+            return &handlers[i];
+    }
+    return NULL;
+}

@@ -1,0 +1,35 @@
+/* IMAGE as the user wrote it, and blocking access to what it names.
+ *
+ *     PATH    file:PATH    memory:SIZE    (and what other plugins add)    [?key=value&...]
+ *
+ * Header work (unlock, format, info) reads and writes the backend through these functions,
+ * which run the same layers as the server on a private loop: one way to the data. */
+#ifndef NBDCRYPT_IMAGE_H
+#define NBDCRYPT_IMAGE_H
+
+#include "server/layer.h"
+
+struct image_options {
+    bool read_only;
+    bool direct;
+    struct offload *offload; /* may be NULL */
+};
+
+/* Opens the backend that `spec` names; blocks.  The message names the image. */
+NODISCARD int image_open(struct stage **out, const char *spec, const struct image_options *options,
+                         struct error *err);
+
+/* Blocking access to the stage that image_open() gave (or to any other), from one thread. */
+struct image_io;
+NODISCARD int image_io_create(struct image_io **out, struct stage *stage, struct error *err);
+void image_io_destroy(struct image_io *io);
+
+/* 0, or -errno with a message that names offset and cause.  Any offset and length inside the
+ * stage's size. */
+NODISCARD int image_read(struct image_io *io, uint64_t offset_bytes, void *data,
+                         size_t length_bytes, struct error *err);
+NODISCARD int image_write(struct image_io *io, uint64_t offset_bytes, const void *data,
+                          size_t length_bytes, struct error *err);
+NODISCARD int image_flush(struct image_io *io, struct error *err);
+
+#endif

@@ -1,0 +1,54 @@
+#include "server/layer.h"
+
+#include <assert.h>
+
+int stage_attach(struct layer **out, struct stage *top, struct loop *loop, struct error *err)
+{
+    struct layer *below = NULL;
+
+    if (top->below != NULL) {
+        int code = stage_attach(&below, top->below, loop, err);
+        if (code < 0)
+            return code;
+    }
+    int code = top->ops->attach(out, top, below, loop, err);
+    if (code < 0 && below != NULL)
+        layer_detach(below);
+    return code;
+}
+
+void layer_detach(struct layer *top)
+{
+    while (top != NULL) {
+        struct layer *below = top->below;
+
+        top->ops->detach(top);
+        top = below;
+    }
+}
+
+void stage_close(struct stage *top)
+{
+    while (top != NULL) {
+        struct stage *below = top->below;
+
+        top->ops->close(top);
+        top = below;
+    }
+}
+
+/* Every check here is a promise of the layer above; a client can't break one. */
+void layer_submit(struct layer *layer, struct request *req)
+{
+    const struct limits *limits = &layer->stage->limits;
+    const struct view *view = &req->view;
+
+    assert(req->depth > 0);
+    assert(limits->ops & OP_BIT(view->op));
+    assert(view->length_bytes <= limits->size_bytes &&
+           view->offset_bytes <= limits->size_bytes - view->length_bytes);
+    assert(view->offset_bytes % limits->block_min_bytes == 0);
+    assert(view->length_bytes % limits->block_min_bytes == 0);
+    assert(view->op != REQUEST_ZERO || !limits->zero_needs_data || view->data != NULL);
+    layer->ops->submit(layer, req);
+}

@@ -1,0 +1,95 @@
+/* The pipeline: a stage is one level of it, opened once for the export; a layer is that
+ * stage on one worker.  Backends and transforms have the same shape; a stage whose `below`
+ * is NULL is a backend.
+ *
+ *      stage (export)         layer (worker 0)   layer (worker 1)
+ *      align ------------------- align ------------ align
+ *      luks  ------------------- luks ------------- luks
+ *      file  ------------------- file ------------- file
+ *
+ * To add one, copy plugins/memory.c: it is the commented template. */
+#ifndef NBDCRYPT_LAYER_H
+#define NBDCRYPT_LAYER_H
+
+#include "server/params.h"
+#include "server/request.h"
+
+/* What a stage can do; filled by its `open`, constant afterwards. */
+struct limits {
+    uint64_t size_bytes;            /* at most INT64_MAX */
+    uint32_t block_min_bytes;       /* a power of two, at most 65,536: offsets and lengths are multiples */
+    uint32_t block_preferred_bytes; /* a power of two, at least block_min_bytes and 512 */
+    uint32_t phase_bytes;           /* 1, or the block of the align layer: view.data lies at buffer->base +
+                                     * offset % phase_bytes, and a WRITE or ZERO that is not a multiple
+                                     * of it has data, and room for two blocks behind the widened range */
+    uint32_t ops;                   /* bit per request_op; an unset one is refused, never passed on */
+    bool fua;                       /* REQUEST_FUA is honoured */
+    bool zero_needs_data;           /* ZERO comes with a buffer of its length (at most BUFFER_BYTES_MAX) */
+    bool read_only;
+    bool rotational;
+    bool multi_conn;                /* a FLUSH covers the replied writes of all connections */
+};
+
+#define OP_BIT(op) (1u << (op))
+
+struct stage;
+struct layer;
+
+/* What a backend may be told besides its own parameters. */
+struct stage_settings {
+    const struct params *params; /* of IMAGE: what followed the scheme; may be NULL */
+    const char *path;            /* of IMAGE: the text behind "scheme:" up to '?' */
+    bool read_only;
+    bool direct;                 /* go around the page cache */
+    struct offload *offload;     /* may be NULL: nothing will be asked that blocks */
+};
+
+struct layer_ops {
+    const char *name;             /* the scheme of IMAGE, or the transform's name */
+    const char *description;      /* one line for --help */
+    const struct param *params;   /* what IMAGE may carry behind '?', ends with name NULL; may be NULL */
+
+    /* Opens a backend: blocks, once per export.  NULL in transforms, which have a
+     * constructor of their own with typed arguments. */
+    int (*open)(struct stage **out, const struct stage_settings *settings, struct error *err);
+    /* Makes the layer for a worker, on the worker's thread.  `below` is NULL for a backend. */
+    int (*attach)(struct layer **out, struct stage *stage, struct layer *below, struct loop *loop,
+                  struct error *err);
+    /* Starts the request; it completes exactly once through request_complete(). */
+    void (*submit)(struct layer *layer, struct request *req);
+    /* No request is in flight. */
+    void (*detach)(struct layer *layer);
+    /* No layer is attached. */
+    void (*close)(struct stage *stage);
+};
+
+/* The backends that are built in; ends with NULL.  In plugins/plugin-table.c. */
+extern const struct layer_ops *const layer_backends[];
+
+struct stage {
+    const struct layer_ops *ops;
+    struct stage *below; /* owned; NULL: this is a backend */
+    struct limits limits;
+};
+
+struct layer {
+    const struct layer_ops *ops;
+    struct stage *stage;
+    struct layer *below; /* owned */
+    struct loop *loop;
+};
+
+/* Attaches `top` and all stages under it to a loop; the layers so far are detached when one
+ * fails. */
+NODISCARD int stage_attach(struct layer **out, struct stage *top, struct loop *loop,
+                           struct error *err);
+/* Detaches a layer and all below it. */
+void layer_detach(struct layer *top);
+/* Closes a stage and all below it; NULL is fine. */
+void stage_close(struct stage *top);
+
+/* Checks the contract of the layer (operation listed, range inside, alignment), which is the
+ * caller's duty, and hands the request over. */
+void layer_submit(struct layer *layer, struct request *req);
+
+#endif

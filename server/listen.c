@@ -1,0 +1,356 @@
+#include "server/listen.h"
+
+#include <arpa/inet.h>
+#include <ctype.h>
+#include <errno.h>
+#include <limits.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "server/log.h"
+
+#define BACKLOG 1024
+#define RETRY_MS 100u /* after the process ran out of descriptors */
+#define ACTIVATED_FD_FIRST 3
+
+struct listener {
+    int fd;
+    char *unix_path; /* absolute; NULL: TCP */
+    bool unlink_path;
+    bool stopping;
+    struct loop *loop;
+    struct io_event accept_event;
+    struct loop_timer retry;
+    listen_accepted_fn *accepted;
+    void *context;
+};
+
+/* ---- opening ---- */
+
+static struct listener *listener_new(int fd, struct error *err)
+{
+    struct listener *listener = calloc(1, sizeof *listener);
+
+    if (listener == NULL) {
+        error_set(err, -ENOMEM, "not enough memory for a listening socket");
+        return NULL;
+    }
+    listener->fd = fd;
+    return listener;
+}
+
+/* 0: the path is free to be bound again; -EADDRINUSE: somebody answers there. */
+static int remove_stale_socket(const struct listen_address *address, struct error *err)
+{
+    const char *path = address->address.local.sun_path;
+    struct stat status;
+
+    if (lstat(path, &status) == 0 && !S_ISSOCK(status.st_mode))
+        return error_set(err, -EEXIST,
+                         "Unix socket '%s': a file of that name is there and is no socket; choose "
+                         "another path or remove it", path);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0)
+        return error_set(err, -errno, "Unix socket '%s': %s", path, strerror(errno));
+    bool dead = connect(fd, &address->address.any, address->address_bytes) != 0 &&
+                errno == ECONNREFUSED;
+    close(fd);
+    if (!dead)
+        return error_set(err, -EADDRINUSE,
+                         "Unix socket '%s': another server is using it; stop that server or choose "
+                         "another path", path);
+    if (unlink(path) != 0)
+        return error_set(err, -errno, "Unix socket '%s': the stale socket can't be removed: %s",
+                         path, strerror(errno));
+    return 0;
+}
+
+static int explain_bind(const struct listen_address *address, int code, struct error *err)
+{
+    if (code == -EADDRINUSE)
+        return error_set(err, code,
+                         "address %s is in use by another program; choose another one with "
+                         "--listen", address->text);
+    if (code == -EACCES && address->address.any.sa_family != AF_UNIX)
+        return error_set(err, code, "address %s needs a privilege: ports below 1024 are for root",
+                         address->text);
+    if (code == -EADDRNOTAVAIL)
+        return error_set(err, code, "address %s is not one of this machine", address->text);
+    return error_set(err, code, "address %s can't be listened on: %s", address->text,
+                     strerror(-code));
+}
+
+static int bind_address(int fd, const struct listen_address *address, struct error *err)
+{
+    bool local = address->address.any.sa_family == AF_UNIX;
+
+    if (bind(fd, &address->address.any, address->address_bytes) == 0)
+        return 0;
+    if (errno != EADDRINUSE || !local)
+        return explain_bind(address, -errno, err);
+    int code = remove_stale_socket(address, err);
+    if (code < 0)
+        return code;
+    if (bind(fd, &address->address.any, address->address_bytes) != 0)
+        return explain_bind(address, -errno, err);
+    return 0;
+}
+
+static int absolute_path(char **out, const char *path, struct error *err)
+{
+    *out = realpath(path, NULL);
+    if (*out == NULL)
+        return error_set(err, -errno, "Unix socket '%s': %s", path, strerror(errno));
+    return 0;
+}
+
+static int listen_on(struct listener *listener, const struct listen_address *address,
+                     struct error *err)
+{
+    int code = bind_address(listener->fd, address, err);
+
+    if (code < 0)
+        return code;
+    if (address->address.any.sa_family == AF_UNIX) {
+        code = absolute_path(&listener->unix_path, address->address.local.sun_path, err);
+        if (code < 0)
+            return code;
+        listener->unlink_path = true;
+    }
+    if (listen(listener->fd, BACKLOG) != 0)
+        return explain_bind(address, -errno, err);
+    return 0;
+}
+
+int listen_open(struct listener **out, const struct listen_address *address, struct error *err)
+{
+    int fd = socket(address->address.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    if (fd < 0)
+        return explain_bind(address, -errno, err);
+    /* Fails harmlessly on Unix sockets: a restart must not wait for old connections. */
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &(int){ 1 }, sizeof(int));
+    struct listener *listener = listener_new(fd, err);
+    if (listener == NULL) {
+        close(fd);
+        return -ENOMEM;
+    }
+    int code = listen_on(listener, address, err);
+    if (code < 0) {
+        listen_free(listener);
+        return code;
+    }
+    *out = listener;
+    return 0;
+}
+
+/* A socket that somebody else bound: its path, if any, is not ours to remove. */
+static int adopt(struct listener **out, int fd, struct error *err)
+{
+    struct sockaddr_un address = { 0 };
+    socklen_t bytes = sizeof address - 1;
+    int listening = 0;
+    socklen_t listening_bytes = sizeof listening;
+
+    if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &listening_bytes) != 0 || !listening)
+        return error_set(err, -EINVAL,
+                         "socket activation: descriptor %d is not a listening socket; a .socket unit "
+                         "for nbdcrypt needs ListenStream= and Accept=no", fd);
+    struct listener *listener = listener_new(fd, err);
+    if (listener == NULL)
+        return -ENOMEM;
+    if (getsockname(fd, (struct sockaddr *)&address, &bytes) == 0 &&
+        address.sun_family == AF_UNIX && address.sun_path[0] == '/')
+        listener->unix_path = strdup(address.sun_path);
+    *out = listener;
+    return 0;
+}
+
+int listen_activated(struct listener **out, size_t max, size_t *count, struct error *err)
+{
+    const char *pid = getenv("LISTEN_PID");
+    const char *fds = getenv("LISTEN_FDS");
+
+    *count = 0;
+    if (pid == NULL || fds == NULL || strtol(pid, NULL, 10) != getpid())
+        return 0;
+    long number = strtol(fds, NULL, 10);
+    if (number < 1 || (size_t)number > max)
+        return error_set(err, -EINVAL, "socket activation: LISTEN_FDS=%s is not between 1 and %zu",
+                         fds, max);
+    for (int i = 0; i < number; i++) {
+        int code = adopt(&out[i], ACTIVATED_FD_FIRST + i, err);
+        if (code < 0)
+            return code;
+        (*count)++;
+    }
+    unsetenv("LISTEN_PID");
+    unsetenv("LISTEN_FDS");
+    unsetenv("LISTEN_FDNAMES");
+    return 0;
+}
+
+/* ---- accepting ---- */
+
+static void accept_next(struct listener *listener)
+{
+    loop_accept(listener->loop, &listener->accept_event, listener->fd);
+}
+
+static void retry(struct io_event *ev, int result)
+{
+    struct listener *listener = container_of(ev, struct listener, retry.event);
+
+    (void)result;
+    if (!listener->stopping)
+        accept_next(listener);
+}
+
+static void name_peer(int fd, char *peer, size_t peer_bytes)
+{
+    struct sockaddr_storage address;
+    socklen_t bytes = sizeof address;
+    char text[INET6_ADDRSTRLEN] = "?";
+    struct ucred credentials = { 0 };
+    socklen_t credentials_bytes = sizeof credentials;
+
+    if (getpeername(fd, (struct sockaddr *)&address, &bytes) != 0)
+        address.ss_family = AF_UNSPEC;
+    if (address.ss_family == AF_INET) {
+        struct sockaddr_in *v4 = (struct sockaddr_in *)&address;
+
+        inet_ntop(AF_INET, &v4->sin_addr, text, sizeof text);
+        snprintf(peer, peer_bytes, "client %s:%u", text, ntohs(v4->sin_port));
+    } else if (address.ss_family == AF_INET6) {
+        struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)&address;
+
+        inet_ntop(AF_INET6, &v6->sin6_addr, text, sizeof text);
+        snprintf(peer, peer_bytes, "client [%s]:%u", text, ntohs(v6->sin6_port));
+    } else if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &credentials_bytes) == 0) {
+        snprintf(peer, peer_bytes, "client pid %d uid %u", credentials.pid, credentials.uid);
+    } else {
+        snprintf(peer, peer_bytes, "client");
+    }
+}
+
+static void accepted(struct io_event *ev, int result)
+{
+    struct listener *listener = container_of(ev, struct listener, accept_event);
+
+    if (result >= 0 && listener->stopping) {
+        close(result);
+    } else if (result >= 0) {
+        char peer[64];
+
+        name_peer(result, peer, sizeof peer);
+        /* Both fail harmlessly where the socket is not TCP. */
+        setsockopt(result, IPPROTO_TCP, TCP_NODELAY, &(int){ 1 }, sizeof(int));
+        setsockopt(result, SOL_SOCKET, SO_KEEPALIVE, &(int){ 1 }, sizeof(int));
+        listener->accepted(listener->context, result, peer);
+    }
+    if (listener->stopping)
+        return;
+    if (result == -EMFILE || result == -ENFILE || result == -ENOBUFS || result == -ENOMEM) {
+        log_warning("a client could not be accepted: %s; trying again", strerror(-result));
+        loop_timer_start(listener->loop, &listener->retry, RETRY_MS);
+        return;
+    }
+    accept_next(listener);
+}
+
+void listen_start(struct listener *listener, struct loop *loop, listen_accepted_fn *fn,
+                  void *context)
+{
+    listener->loop = loop;
+    listener->accepted = fn;
+    listener->context = context;
+    listener->accept_event.fn = accepted;
+    listener->retry.event.fn = retry;
+    accept_next(listener);
+}
+
+void listen_stop(struct listener *listener)
+{
+    listener->stopping = true;
+    if (listener->loop != NULL)
+        loop_cancel(listener->loop, &listener->accept_event);
+    if (listener->unlink_path)
+        unlink(listener->unix_path);
+    listener->unlink_path = false;
+}
+
+void listen_free(struct listener *listener)
+{
+    if (listener == NULL)
+        return;
+    if (listener->unlink_path)
+        unlink(listener->unix_path);
+    close(listener->fd);
+    free(listener->unix_path);
+    free(listener);
+}
+
+/* ---- URIs ---- */
+
+/* Percent-encodes what is not plain in an URI; `keep` are further bytes to leave. */
+static size_t append_encoded(char *uri, size_t used, const char *text, const char *keep)
+{
+    static const char hex[] = "0123456789ABCDEF";
+
+    for (; *text != '\0' && used + 4 < LISTEN_URI_BYTES; text++) {
+        unsigned char c = (unsigned char)*text;
+
+        if (isalnum(c) || strchr("-._~", c) != NULL || strchr(keep, c) != NULL) {
+            uri[used++] = (char)c;
+            continue;
+        }
+        uri[used++] = '%';
+        uri[used++] = hex[c >> 4];
+        uri[used++] = hex[c & 15];
+    }
+    uri[used] = '\0';
+    return used;
+}
+
+static size_t append_tcp(const struct listener *listener, char *uri)
+{
+    struct sockaddr_storage address = { 0 };
+    socklen_t bytes = sizeof address;
+    char text[INET6_ADDRSTRLEN] = "?";
+
+    getsockname(listener->fd, (struct sockaddr *)&address, &bytes);
+    if (address.ss_family == AF_INET6) {
+        struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)&address;
+
+        inet_ntop(AF_INET6, &v6->sin6_addr, text, sizeof text);
+        return (size_t)snprintf(uri, LISTEN_URI_BYTES, "nbd://[%s]:%u/", text,
+                                ntohs(v6->sin6_port));
+    }
+    struct sockaddr_in *v4 = (struct sockaddr_in *)&address;
+    inet_ntop(AF_INET, &v4->sin_addr, text, sizeof text);
+    return (size_t)snprintf(uri, LISTEN_URI_BYTES, "nbd://%s:%u/", text, ntohs(v4->sin_port));
+}
+
+void listen_uri(const struct listener *listener, const char *export_name,
+                char uri[LISTEN_URI_BYTES])
+{
+    if (listener->unix_path == NULL) {
+        append_encoded(uri, append_tcp(listener, uri), export_name, "");
+        return;
+    }
+    size_t used = (size_t)snprintf(uri, LISTEN_URI_BYTES, "nbd+unix:///");
+    used = append_encoded(uri, used, export_name, "");
+    if (used + sizeof "?socket=" < LISTEN_URI_BYTES) {
+        memcpy(uri + used, "?socket=", sizeof "?socket=");
+        append_encoded(uri, used + strlen("?socket="), listener->unix_path, "/");
+    }
+}
+
+const char *listen_unix_path(const struct listener *listener)
+{
+    return listener->unix_path;
+}

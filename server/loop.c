@@ -1,0 +1,438 @@
+#include "server/loop.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <liburing.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "server/buffer.h"
+
+/* Slots of a registered table, handed out last-in first-out. */
+struct slot_stack {
+    int *free;
+    unsigned count;
+};
+
+struct loop {
+    struct io_uring ring;
+    bool stopping;
+    struct loop_task *tasks, **tasks_end;
+    struct slot_stack file_slots, memory_slots;
+
+    /* What other threads sent: a list under the mutex, and an eventfd that wakes the ring. */
+    pthread_mutex_t mutex;
+    struct loop_message *messages, **messages_end;
+    int wake_fd;
+    uint64_t wake_count;
+    struct io_event wake_event;
+};
+
+/* ---- set-up ---- */
+
+static int explain_refusal(int code, struct error *err)
+{
+    if (code == -EPERM || code == -EACCES || code == -ENOSYS)
+        return error_set(err, code,
+                         "io_uring is not available here (%s): nbdcrypt needs it. Look at `sysctl "
+                         "kernel.io_uring_disabled` (must be 0, or 1 with your group in "
+                         "kernel.io_uring_group), and in a container at its seccomp profile, which "
+                         "must allow io_uring_setup, io_uring_enter and io_uring_register",
+                         strerror(-code));
+    if (code == -ENOMEM)
+        return error_set(err, code,
+                         "io_uring could not be set up: not enough locked memory; raise `ulimit -l` "
+                         "(RLIMIT_MEMLOCK)");
+    return error_set(err, code, "io_uring could not be set up: %s", strerror(-code));
+}
+
+/* The best mode that this kernel has: completions run only when we wait for them (6.1), or
+ * without interrupting the thread (5.19), or plainly. */
+static int ring_create(struct io_uring *ring, unsigned entries)
+{
+    static const unsigned modes[] = {
+        IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN,
+        IORING_SETUP_COOP_TASKRUN,
+        0,
+    };
+    int code = -EINVAL;
+
+    for (size_t i = 0; i < sizeof modes / sizeof modes[0] && code == -EINVAL; i++) {
+        struct io_uring_params params = {
+            .flags = modes[i] | IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP,
+            .cq_entries = entries * 4,
+        };
+        code = io_uring_queue_init_params(entries, ring, &params);
+    }
+    return code;
+}
+
+static bool slot_stack_fill(struct slot_stack *stack, unsigned count)
+{
+    stack->free = calloc(count, sizeof *stack->free);
+    if (stack->free == NULL)
+        return false;
+    for (unsigned i = 0; i < count; i++)
+        stack->free[i] = (int)(count - 1 - i);
+    stack->count = count;
+    return true;
+}
+
+/* Tables are an optimisation: where the kernel has none, plain descriptors and plain memory
+ * are used. */
+static void tables_create(struct loop *loop, const struct loop_config *config)
+{
+    if (config->file_slots > 0 &&
+        io_uring_register_files_sparse(&loop->ring, config->file_slots) == 0 &&
+        !slot_stack_fill(&loop->file_slots, config->file_slots))
+        io_uring_unregister_files(&loop->ring);
+    if (config->memory_slots > 0 &&
+        io_uring_register_buffers_sparse(&loop->ring, config->memory_slots) == 0 &&
+        !slot_stack_fill(&loop->memory_slots, config->memory_slots))
+        io_uring_unregister_buffers(&loop->ring);
+}
+
+static void wake_arm(struct loop *loop);
+
+int loop_create(struct loop **out, const struct loop_config *config, struct error *err)
+{
+    struct loop *loop = calloc(1, sizeof *loop);
+
+    if (loop == NULL)
+        return error_set(err, -ENOMEM, "not enough memory for an event loop");
+    loop->wake_fd = eventfd(0, EFD_CLOEXEC);
+    if (loop->wake_fd < 0) {
+        int code = -errno;
+        free(loop);
+        return error_set(err, code, "an eventfd could not be made: %s", strerror(-code));
+    }
+    int code = ring_create(&loop->ring, config->entries);
+    if (code < 0) {
+        close(loop->wake_fd);
+        free(loop);
+        return explain_refusal(code, err);
+    }
+    pthread_mutex_init(&loop->mutex, NULL);
+    loop->tasks_end = &loop->tasks;
+    loop->messages_end = &loop->messages;
+    tables_create(loop, config);
+    wake_arm(loop);
+    *out = loop;
+    return 0;
+}
+
+void loop_destroy(struct loop *loop)
+{
+    if (loop == NULL)
+        return;
+    io_uring_queue_exit(&loop->ring);
+    close(loop->wake_fd);
+    pthread_mutex_destroy(&loop->mutex);
+    free(loop->file_slots.free);
+    free(loop->memory_slots.free);
+    free(loop);
+}
+
+/* ---- running ---- */
+
+/* A free submission entry; when the queue is full, what is in it goes to the kernel first. */
+static struct io_uring_sqe *next_sqe(struct loop *loop)
+{
+    struct io_uring_sqe *sqe;
+
+    while ((sqe = io_uring_get_sqe(&loop->ring)) == NULL)
+        io_uring_submit(&loop->ring);
+    return sqe;
+}
+
+static void deliver_completions(struct loop *loop)
+{
+    struct io_uring_cqe *cqe;
+    unsigned head, count = 0;
+
+    /* The head is moved at the end, once: a completion's values are read before its handler
+     * runs, and the ring has room for four times the entries. */
+    io_uring_for_each_cqe(&loop->ring, head, cqe) {
+        struct io_event *ev = io_uring_cqe_get_data(cqe);
+        int result = cqe->res;
+
+        count++;
+        if (ev != NULL) /* NULL: the answer to a cancellation */
+            ev->fn(ev, result);
+    }
+    io_uring_cq_advance(&loop->ring, count);
+}
+
+static void run_tasks(struct loop *loop)
+{
+    while (loop->tasks != NULL) {
+        struct loop_task *task = loop->tasks;
+
+        loop->tasks = task->next;
+        if (loop->tasks == NULL)
+            loop->tasks_end = &loop->tasks;
+        task->queued = false;
+        task->fn(task);
+    }
+}
+
+void loop_run(struct loop *loop)
+{
+    loop->stopping = false;
+    run_tasks(loop);
+    while (!loop->stopping) {
+        int code = io_uring_submit_and_wait(&loop->ring, 1);
+
+        /* EINTR: a signal; EAGAIN, EBUSY: the kernel wants completions reaped first. */
+        if (code < 0 && code != -EINTR && code != -EAGAIN && code != -EBUSY) {
+            fprintf(stderr, "nbdcrypt: io_uring_enter failed: %s\n", strerror(-code));
+            abort();
+        }
+        deliver_completions(loop);
+        run_tasks(loop);
+    }
+}
+
+void loop_stop(struct loop *loop)
+{
+    loop->stopping = true;
+}
+
+void loop_defer(struct loop *loop, struct loop_task *task)
+{
+    if (task->queued)
+        return;
+    task->queued = true;
+    task->next = NULL;
+    *loop->tasks_end = task;
+    loop->tasks_end = &task->next;
+}
+
+/* ---- messages from other threads ---- */
+
+void loop_post(struct loop *target, struct loop_message *message)
+{
+    pthread_mutex_lock(&target->mutex);
+    bool was_empty = target->messages == NULL;
+    message->next = NULL;
+    *target->messages_end = message;
+    target->messages_end = &message->next;
+    /* Under the mutex: once it is released, the receiver may end and free the loop. */
+    if (was_empty) {
+        ssize_t written = write(target->wake_fd, &(uint64_t){ 1 }, sizeof(uint64_t));
+        assert(written == sizeof(uint64_t));
+    }
+    pthread_mutex_unlock(&target->mutex);
+}
+
+static void wake_done(struct io_event *ev, int result)
+{
+    struct loop *loop = container_of(ev, struct loop, wake_event);
+
+    (void)result;
+    pthread_mutex_lock(&loop->mutex);
+    struct loop_message *message = loop->messages;
+    loop->messages = NULL;
+    loop->messages_end = &loop->messages;
+    pthread_mutex_unlock(&loop->mutex);
+
+    wake_arm(loop);
+    while (message != NULL) {
+        struct loop_message *next = message->next; /* the handler may free its message */
+
+        message->event.fn(&message->event, message->result);
+        message = next;
+    }
+}
+
+static void wake_arm(struct loop *loop)
+{
+    struct io_uring_sqe *sqe = next_sqe(loop);
+
+    loop->wake_event.fn = wake_done;
+    io_uring_prep_read(sqe, loop->wake_fd, &loop->wake_count, sizeof loop->wake_count, 0);
+    io_uring_sqe_set_data(sqe, &loop->wake_event);
+}
+
+/* ---- files and memory ---- */
+
+void loop_file_init(struct loop *loop, struct loop_file *file, int fd)
+{
+    *file = (struct loop_file){ .fd = fd, .slot = -1 };
+    if (loop->file_slots.count == 0)
+        return;
+    int slot = loop->file_slots.free[loop->file_slots.count - 1];
+    if (io_uring_register_files_update(&loop->ring, (unsigned)slot, &fd, 1) == 1) {
+        loop->file_slots.count--;
+        file->slot = slot;
+    }
+}
+
+void loop_file_release(struct loop *loop, struct loop_file *file)
+{
+    if (file->slot >= 0) {
+        io_uring_register_files_update(&loop->ring, (unsigned)file->slot, &(int){ -1 }, 1);
+        loop->file_slots.free[loop->file_slots.count++] = file->slot;
+    }
+    *file = (struct loop_file){ .fd = -1, .slot = -1 };
+}
+
+void loop_file_close(struct loop *loop, struct loop_file *file)
+{
+    int fd = file->fd;
+
+    loop_file_release(loop, file);
+    if (fd >= 0)
+        close(fd);
+}
+
+void loop_file_shutdown(struct loop *loop, const struct loop_file *file, int how)
+{
+    (void)loop;
+    shutdown(file->fd, how); /* fails only when the peer has gone already */
+}
+
+int loop_register_memory(struct loop *loop, void *base, size_t length_bytes)
+{
+    struct iovec iov = { .iov_base = base, .iov_len = length_bytes };
+
+    if (loop->memory_slots.count == 0)
+        return -1;
+    int slot = loop->memory_slots.free[loop->memory_slots.count - 1];
+    if (io_uring_register_buffers_update_tag(&loop->ring, (unsigned)slot, &iov, NULL, 1) != 1)
+        return -1;
+    loop->memory_slots.count--;
+    return slot;
+}
+
+/* ---- operations ---- */
+
+static int file_number(const struct loop_file *file)
+{
+    return file->slot >= 0 ? file->slot : file->fd;
+}
+
+/* After the io_uring_prep_*() call, which clears the entry. */
+static void finish_sqe(struct io_uring_sqe *sqe, struct io_event *ev, const struct loop_file *file)
+{
+    if (file != NULL && file->slot >= 0)
+        sqe->flags |= IOSQE_FIXED_FILE;
+    io_uring_sqe_set_data(sqe, ev);
+}
+
+void loop_read(struct loop *loop, struct io_event *ev, const struct loop_file *file,
+               const struct buffer *buffer, uint8_t *data, uint32_t length_bytes,
+               uint64_t offset_bytes)
+{
+    struct io_uring_sqe *sqe = next_sqe(loop);
+
+    if (buffer != NULL && buffer->fixed_index >= 0)
+        io_uring_prep_read_fixed(sqe, file_number(file), data, length_bytes, offset_bytes,
+                                 buffer->fixed_index);
+    else
+        io_uring_prep_read(sqe, file_number(file), data, length_bytes, offset_bytes);
+    finish_sqe(sqe, ev, file);
+}
+
+void loop_write(struct loop *loop, struct io_event *ev, const struct loop_file *file,
+                const struct buffer *buffer, const uint8_t *data, uint32_t length_bytes,
+                uint64_t offset_bytes, bool dsync)
+{
+    struct io_uring_sqe *sqe = next_sqe(loop);
+
+    if (buffer != NULL && buffer->fixed_index >= 0)
+        io_uring_prep_write_fixed(sqe, file_number(file), data, length_bytes, offset_bytes,
+                                  buffer->fixed_index);
+    else
+        io_uring_prep_write(sqe, file_number(file), data, length_bytes, offset_bytes);
+    if (dsync)
+        sqe->rw_flags = RWF_DSYNC;
+    finish_sqe(sqe, ev, file);
+}
+
+void loop_fdatasync(struct loop *loop, struct io_event *ev, const struct loop_file *file)
+{
+    struct io_uring_sqe *sqe = next_sqe(loop);
+
+    io_uring_prep_fsync(sqe, file_number(file), IORING_FSYNC_DATASYNC);
+    finish_sqe(sqe, ev, file);
+}
+
+void loop_fallocate(struct loop *loop, struct io_event *ev, const struct loop_file *file, int mode,
+                    uint64_t offset_bytes, uint64_t length_bytes)
+{
+    struct io_uring_sqe *sqe = next_sqe(loop);
+
+    io_uring_prep_fallocate(sqe, file_number(file), mode, (off_t)offset_bytes,
+                            (off_t)length_bytes);
+    finish_sqe(sqe, ev, file);
+}
+
+void loop_readahead(struct loop *loop, struct io_event *ev, const struct loop_file *file,
+                    uint64_t offset_bytes, uint32_t length_bytes)
+{
+    struct io_uring_sqe *sqe = next_sqe(loop);
+
+    io_uring_prep_fadvise(sqe, file_number(file), offset_bytes, (off_t)length_bytes,
+                          POSIX_FADV_WILLNEED);
+    finish_sqe(sqe, ev, file);
+}
+
+void loop_recvmsg(struct loop *loop, struct io_event *ev, const struct loop_file *file,
+                  struct msghdr *message)
+{
+    struct io_uring_sqe *sqe = next_sqe(loop);
+
+    io_uring_prep_recvmsg(sqe, file_number(file), message, 0);
+    finish_sqe(sqe, ev, file);
+}
+
+void loop_sendmsg(struct loop *loop, struct io_event *ev, const struct loop_file *file,
+                  struct msghdr *message)
+{
+    struct io_uring_sqe *sqe = next_sqe(loop);
+
+    io_uring_prep_sendmsg(sqe, file_number(file), message, MSG_NOSIGNAL);
+    finish_sqe(sqe, ev, file);
+}
+
+void loop_accept(struct loop *loop, struct io_event *ev, int fd)
+{
+    struct io_uring_sqe *sqe = next_sqe(loop);
+
+    io_uring_prep_accept(sqe, fd, NULL, NULL, SOCK_CLOEXEC);
+    io_uring_sqe_set_data(sqe, ev);
+}
+
+void loop_poll(struct loop *loop, struct io_event *ev, int fd, unsigned events)
+{
+    struct io_uring_sqe *sqe = next_sqe(loop);
+
+    io_uring_prep_poll_add(sqe, fd, events);
+    io_uring_sqe_set_data(sqe, ev);
+}
+
+void loop_timer_start(struct loop *loop, struct loop_timer *timer, unsigned timeout_ms)
+{
+    struct io_uring_sqe *sqe = next_sqe(loop);
+
+    _Static_assert(sizeof timer->deadline == sizeof(struct __kernel_timespec),
+                   "the kernel reads the deadline as its timespec");
+    timer->deadline[0] = timeout_ms / 1000;
+    timer->deadline[1] = (long long)(timeout_ms % 1000) * 1000000;
+    io_uring_prep_timeout(sqe, (struct __kernel_timespec *)timer->deadline, 0, 0);
+    io_uring_sqe_set_data(sqe, &timer->event);
+}
+
+void loop_cancel(struct loop *loop, struct io_event *ev)
+{
+    struct io_uring_sqe *sqe = next_sqe(loop);
+
+    io_uring_prep_cancel(sqe, ev, 0);
+    io_uring_sqe_set_data(sqe, NULL);
+}

@@ -1,0 +1,155 @@
+#include "server/luks-layer.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "crypto/cipher.h"
+
+struct luks_stage {
+    struct stage stage;
+    struct luks_segment segment;
+    struct secret *volume_key;
+};
+
+struct luks_layer {
+    struct layer layer;
+    struct cipher *cipher; /* this worker's own */
+    uint64_t payload_offset_bytes;
+    uint64_t iv_offset_sectors;
+};
+
+static uint64_t luks_iv(const struct luks_layer *luks, const struct request *req)
+{
+    return luks->iv_offset_sectors + req->view.offset_bytes / 512;
+}
+
+/* A hole decrypts to noise: that it reads as zeros is no longer true. */
+static void hide_zeros(struct extent_list *list)
+{
+    uint32_t count = list->count;
+
+    list->count = 0;
+    for (uint32_t i = 0; i < count; i++)
+        extent_list_add(list, list->extents[i].length_bytes,
+                        list->extents[i].flags & ~EXTENT_ZERO);
+}
+
+static void luks_done(struct layer *layer, struct request *req)
+{
+    struct luks_layer *luks = container_of(layer, struct luks_layer, layer);
+
+    if (req->error == 0 && req->view.op == REQUEST_READ)
+        cipher_decrypt(luks->cipher, luks_iv(luks, req), req->view.data, req->view.length_bytes);
+    if (req->error == 0 && req->view.op == REQUEST_EXTENTS)
+        hide_zeros((struct extent_list *)(void *)req->view.data);
+    request_complete(req, req->error);
+}
+
+/* In place: the plaintext of a write is never needed again. ZERO has to read back as zeros,
+ * so it is a write of zeros that did not cross the network. */
+static void luks_submit(struct layer *layer, struct request *req)
+{
+    struct luks_layer *luks = container_of(layer, struct luks_layer, layer);
+    struct view *view = &req->view;
+
+    request_push(req, layer, luks_done);
+    if (view->op == REQUEST_ZERO) {
+        memset(view->data, 0, view->length_bytes);
+        view->op = REQUEST_WRITE;
+    }
+    if (view->op == REQUEST_WRITE)
+        cipher_encrypt(luks->cipher, luks_iv(luks, req), view->data, view->length_bytes);
+    if (view->op != REQUEST_FLUSH)
+        view->offset_bytes += luks->payload_offset_bytes;
+    layer_submit(layer->below, req);
+}
+
+static int luks_attach(struct layer **out, struct stage *stage, struct layer *below,
+                       struct loop *loop, struct error *err)
+{
+    struct luks_stage *owner = container_of(stage, struct luks_stage, stage);
+    struct luks_layer *luks = calloc(1, sizeof *luks);
+
+    if (luks == NULL)
+        return error_set(err, -ENOMEM, "not enough memory for a pipeline");
+    int code = cipher_create(&luks->cipher, &owner->segment.cipher, owner->volume_key,
+                             owner->segment.sector_bytes, err);
+    if (code < 0) {
+        free(luks);
+        return code;
+    }
+    luks->layer =
+        (struct layer){ .ops = stage->ops, .stage = stage, .below = below, .loop = loop };
+    luks->payload_offset_bytes = owner->segment.payload_offset_bytes;
+    luks->iv_offset_sectors = owner->segment.iv_offset_sectors;
+    *out = &luks->layer;
+    return 0;
+}
+
+static void luks_detach(struct layer *layer)
+{
+    struct luks_layer *luks = container_of(layer, struct luks_layer, layer);
+
+    cipher_destroy(luks->cipher);
+    free(luks);
+}
+
+static void luks_close(struct stage *stage)
+{
+    struct luks_stage *luks = container_of(stage, struct luks_stage, stage);
+
+    secret_free(luks->volume_key);
+    free(luks);
+}
+
+static const struct layer_ops luks_ops = {
+    .name = "luks",
+    .attach = luks_attach,
+    .submit = luks_submit,
+    .detach = luks_detach,
+    .close = luks_close,
+};
+
+static struct limits luks_limits(const struct limits *below, const struct luks_segment *segment,
+                                 bool discard)
+{
+    struct limits limits = *below;
+    uint32_t sector = segment->sector_bytes;
+
+    limits.size_bytes = segment->payload_bytes / sector * sector;
+    if (limits.block_min_bytes < sector)
+        limits.block_min_bytes = sector;
+    if (limits.block_preferred_bytes < limits.block_min_bytes)
+        limits.block_preferred_bytes = limits.block_min_bytes;
+    limits.size_bytes = limits.size_bytes / limits.block_min_bytes * limits.block_min_bytes;
+    if (below->ops & OP_BIT(REQUEST_WRITE))
+        limits.ops |= OP_BIT(REQUEST_ZERO);
+    if (!discard)
+        limits.ops &= ~OP_BIT(REQUEST_TRIM);
+    limits.zero_needs_data = true;
+    return limits;
+}
+
+int luks_stage_create(struct stage **out, struct stage *below, const struct luks_segment *segment,
+                      struct secret *volume_key, bool discard, struct error *err)
+{
+    if (segment->payload_offset_bytes % below->limits.block_min_bytes != 0)
+        return error_set(err, -EINVAL,
+                         "the data begins at byte %llu, which is not a multiple of the %u bytes "
+                         "that the image can be addressed by; serve it without --direct",
+                         (unsigned long long)segment->payload_offset_bytes,
+                         below->limits.block_min_bytes);
+    struct luks_stage *luks = calloc(1, sizeof *luks);
+    if (luks == NULL)
+        return error_set(err, -ENOMEM, "not enough memory for a pipeline");
+    luks->stage = (struct stage){
+        .ops = &luks_ops,
+        .below = below,
+        .limits = luks_limits(&below->limits, segment, discard),
+    };
+    luks->segment = *segment;
+    luks->volume_key = volume_key;
+    *out = &luks->stage;
+    return 0;
+}

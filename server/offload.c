@@ -1,0 +1,92 @@
+#include "server/offload.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct offload {
+    pthread_mutex_t mutex;
+    pthread_cond_t wake;
+    struct offload_job *jobs, **jobs_end;
+    bool stopping;
+    unsigned thread_count;
+    pthread_t threads[];
+};
+
+/* Waits for a job; NULL when the pool ends and nothing is left to do. */
+static struct offload_job *take_job(struct offload *offload)
+{
+    pthread_mutex_lock(&offload->mutex);
+    while (offload->jobs == NULL && !offload->stopping)
+        pthread_cond_wait(&offload->wake, &offload->mutex);
+    struct offload_job *job = offload->jobs;
+    if (job != NULL) {
+        offload->jobs = job->next;
+        if (offload->jobs == NULL)
+            offload->jobs_end = &offload->jobs;
+    }
+    pthread_mutex_unlock(&offload->mutex);
+    return job;
+}
+
+static void *offload_thread(void *context)
+{
+    struct offload *offload = context;
+    struct offload_job *job;
+
+    while ((job = take_job(offload)) != NULL) {
+        job->work(job);
+        loop_post(job->loop, &job->done);
+    }
+    return NULL;
+}
+
+int offload_create(struct offload **out, unsigned threads, struct error *err)
+{
+    struct offload *offload = calloc(1, sizeof *offload + threads * sizeof offload->threads[0]);
+
+    if (offload == NULL)
+        return error_set(err, -ENOMEM, "not enough memory for a thread pool");
+    pthread_mutex_init(&offload->mutex, NULL);
+    pthread_cond_init(&offload->wake, NULL);
+    offload->jobs_end = &offload->jobs;
+    while (offload->thread_count < threads) {
+        int code = pthread_create(&offload->threads[offload->thread_count], NULL, offload_thread,
+                                  offload);
+        if (code != 0) {
+            offload_destroy(offload);
+            return error_set(err, -code, "a thread for blocking work could not be started: %s",
+                             strerror(code));
+        }
+        offload->thread_count++;
+    }
+    *out = offload;
+    return 0;
+}
+
+void offload_destroy(struct offload *offload)
+{
+    if (offload == NULL)
+        return;
+    pthread_mutex_lock(&offload->mutex);
+    offload->stopping = true;
+    pthread_cond_broadcast(&offload->wake);
+    pthread_mutex_unlock(&offload->mutex);
+    for (unsigned i = 0; i < offload->thread_count; i++)
+        pthread_join(offload->threads[i], NULL);
+    pthread_cond_destroy(&offload->wake);
+    pthread_mutex_destroy(&offload->mutex);
+    free(offload);
+}
+
+void offload_run(struct offload *offload, struct offload_job *job)
+{
+    pthread_mutex_lock(&offload->mutex);
+    job->next = NULL;
+    *offload->jobs_end = job;
+    offload->jobs_end = &job->next;
+    pthread_cond_signal(&offload->wake);
+    pthread_mutex_unlock(&offload->mutex);
+}

@@ -1,0 +1,480 @@
+#include "server/options.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netdb.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "server/nbd-wire.h"
+
+#define MAX_CONNECTIONS_DEFAULT 4096u
+#define HANDSHAKE_TIMEOUT_SECONDS_DEFAULT 10u
+#define ADDRESS_DEFAULT "127.0.0.1:10809"
+#define SUN_PATH_BYTES sizeof(((struct sockaddr_un *)0)->sun_path)
+
+#define ROW(row_name, row_letter, row_type, row_value, row_field, row_help)           \
+    { .name = row_name, .letter = row_letter, .type = row_type, .value = row_value,   \
+      .offset = offsetof(struct serve_options, row_field), .help = row_help }
+#define ROW_UINT(row_name, row_value, row_field, row_min, row_max, row_help)          \
+    { .name = row_name, .type = PARAM_UINT, .value = row_value, .min = row_min,       \
+      .max = row_max, .offset = offsetof(struct serve_options, row_field), .help = row_help }
+
+const struct param serve_params[] = {
+    ROW("unix", 0, PARAM_LIST, "PATH", unix_paths, "listen on a Unix socket (repeatable)"),
+    ROW("listen", 0, PARAM_LIST, "ADDR:PORT", listen_texts,
+        "listen on a TCP address, such as 0.0.0.0:10809 or [::1]:10809; port 0 takes a free one "
+        "(repeatable; default " ADDRESS_DEFAULT " when there is no --unix)"),
+    ROW("name", 0, PARAM_STRING, "NAME", name, "export name of IMAGE (default: the empty name)"),
+    ROW("description", 0, PARAM_STRING, "TEXT", description, "what clients are told about IMAGE"),
+    ROW("export", 0, PARAM_LIST, "NAME=IMAGE[,...]", export_texts,
+        "one of several exports (repeatable); behind commas: key-file=FILE, header=FILE, "
+        "description=TEXT, read-only, raw, discard, direct"),
+    ROW("key-file", 0, PARAM_STRING, "FILE", key_file,
+        "the passphrase: the whole file, newlines included; - is standard input (default: ask "
+        "on the terminal)"),
+    ROW("raw", 0, PARAM_FLAG, NULL, raw, "serve the image as it is: no LUKS, no encryption"),
+    ROW("header", 0, PARAM_STRING, "FILE", header, "the LUKS header of IMAGE, kept apart from it"),
+    ROW("read-only", 0, PARAM_FLAG, NULL, read_only, "refuse all writes"),
+    ROW("discard", 0, PARAM_FLAG, NULL, discard,
+        "pass TRIM through to the image; it shows which blocks are in use"),
+    ROW("direct", 0, PARAM_FLAG, NULL, direct, "go around the page cache (O_DIRECT)"),
+    ROW_UINT("threads", "N", threads, 1, 1024, "worker threads (default: one per online CPU)"),
+    ROW_UINT("max-connections", "N", max_connections, 1, 1000000,
+             "clients at a time, more are turned away (default 4096)"),
+    ROW_UINT("handshake-timeout", "SECONDS", handshake_timeout_seconds, 1, 3600,
+             "time that a client has to choose an export (default 10)"),
+    ROW("run", 0, PARAM_STRING, "COMMAND", run,
+        "run a shell command with $uri and $unixsocket set, serve while it runs, and leave with "
+        "its status"),
+    ROW("verbose", 'v', PARAM_FLAG, NULL, verbose, "tell what clients do"),
+    ROW("help", 'h', PARAM_FLAG, NULL, help, "print this text"),
+    { 0 },
+};
+
+/* What may stand behind the commas of --export. */
+static const struct param export_params[] = {
+    { .name = "key-file", .type = PARAM_STRING, .value = "FILE",
+      .offset = offsetof(struct export_settings, key_file) },
+    { .name = "header", .type = PARAM_STRING, .value = "FILE",
+      .offset = offsetof(struct export_settings, header) },
+    { .name = "description", .type = PARAM_STRING, .value = "TEXT",
+      .offset = offsetof(struct export_settings, description) },
+    { .name = "read-only", .type = PARAM_FLAG,
+      .offset = offsetof(struct export_settings, read_only) },
+    { .name = "raw", .type = PARAM_FLAG, .offset = offsetof(struct export_settings, raw) },
+    { .name = "discard", .type = PARAM_FLAG, .offset = offsetof(struct export_settings, discard) },
+    { .name = "direct", .type = PARAM_FLAG, .offset = offsetof(struct export_settings, direct) },
+    { 0 },
+};
+
+static bool is_stdin(const char *path)
+{
+    return path && !strcmp(path, "-");
+}
+
+static int no_memory(struct error *err)
+{
+    return error_set(err, -ENOMEM, "out of memory");
+}
+
+/* ---- exports ---- */
+
+/* A string that the protocol can carry. */
+static int check_string(const char *what, const char *text, struct error *err)
+{
+    size_t length = strlen(text);
+
+    if (length > NBD_STRING_BYTES_MAX)
+        return error_set(err, -EINVAL, "%s has %zu bytes: NBD allows %u", what, length,
+                         NBD_STRING_BYTES_MAX);
+    if (!nbd_string_is_valid((const uint8_t *)text, length))
+        return error_set(err, -EINVAL, "%s is not valid UTF-8, as NBD demands", what);
+    return 0;
+}
+
+static int check_not_empty(const char *what, const char *text, struct error *err)
+{
+    if (text && !*text)
+        return error_set(err, -EINVAL, "%s is empty: give the name of a file, or leave it out",
+                         what);
+    return 0;
+}
+
+static int check_export(const struct export_settings *settings, struct error *err)
+{
+    int ret = check_string("the name", settings->name, err);
+
+    if (ret == 0 && settings->description)
+        ret = check_string("the description", settings->description, err);
+    if (ret == 0)
+        ret = check_not_empty("key-file", settings->key_file, err);
+    if (ret == 0)
+        ret = check_not_empty("header", settings->header, err);
+    if (ret != 0)
+        return ret;
+    if (!*settings->image)
+        return error_set(err, -EINVAL, "there is no IMAGE: name the file to serve");
+    if (settings->raw && (settings->key_file || settings->header))
+        return error_set(err, -EINVAL,
+                         "raw means without LUKS, so %s can't be used: leave out one of the two",
+                         settings->key_file ? "key-file" : "header");
+    return 0;
+}
+
+/* At most this much of a name is repeated in messages. */
+static int shown(size_t length)
+{
+    return length < 100 ? (int)length : 100;
+}
+
+/* One --export: NAME=IMAGE[,key=value...].  `text` is ours to cut. */
+static int parse_export(struct export_settings *settings, char *text, struct error *err)
+{
+    const struct export_settings defaults = *settings;
+    size_t name_bytes = strcspn(text, "=,");
+    char *image, *comma;
+    int ret;
+
+    if (text[name_bytes] != '=')
+        return error_set(err, -EINVAL,
+                         "--export %.*s: write NAME=IMAGE, such as disk1=/path/to/disk",
+                         shown(name_bytes), text);
+    text[name_bytes] = '\0';
+    image = text + name_bytes + 1;
+    comma = strchr(image, ',');
+    if (comma)
+        *comma = '\0';
+    settings->name = text;
+    settings->image = image;
+    ret = comma ? params_parse_pairs(settings, export_params, comma + 1, ',', err) : 0;
+    /* --key-file is for those that are not raw. */
+    if (settings->raw && !defaults.raw && settings->key_file == defaults.key_file)
+        settings->key_file = NULL;
+    if (ret == 0)
+        ret = check_export(settings, err);
+    if (ret != 0)
+        error_prefix(err, "export '%.*s': ", shown(name_bytes), text);
+    return ret;
+}
+
+/* What is given once for all. */
+static struct export_settings common_settings(const struct serve_options *options)
+{
+    return (struct export_settings){
+        .name = "",
+        .key_file = options->key_file,
+        .raw = options->raw,
+        .read_only = options->read_only,
+        .discard = options->discard,
+        .direct = options->direct,
+    };
+}
+
+static int parse_exports(struct serve_options *options, struct error *err)
+{
+    for (size_t i = 0; i < options->export_texts.count; i++) {
+        struct export_settings *settings = &options->exports[i];
+        int ret;
+
+        options->texts[i] = strdup(options->export_texts.items[i]);
+        if (!options->texts[i])
+            return no_memory(err);
+        *settings = common_settings(options);
+        ret = parse_export(settings, options->texts[i], err);
+        if (ret != 0)
+            return ret;
+    }
+    return 0;
+}
+
+static int parse_single_export(struct serve_options *options, const char *image,
+                               struct error *err)
+{
+    struct export_settings *settings = &options->exports[0];
+
+    *settings = common_settings(options);
+    settings->image = image;
+    settings->header = options->header;
+    settings->description = options->description;
+    if (options->name)
+        settings->name = options->name;
+    return check_export(settings, err);
+}
+
+/* Standard input holds one key, and names must differ. */
+static int check_exports_together(const struct serve_options *options, struct error *err)
+{
+    size_t from_stdin = 0;
+
+    for (size_t i = 0; i < options->export_count; i++) {
+        const struct export_settings *settings = &options->exports[i];
+
+        from_stdin += is_stdin(settings->key_file);
+        if (from_stdin > 1)
+            return error_set(err, -EINVAL,
+                             "standard input can hold only one key, and two exports want it: "
+                             "give each export a key-file of its own");
+        for (size_t k = 0; k < i; k++) {
+            if (!strcmp(options->exports[k].name, settings->name))
+                return error_set(err, -EINVAL,
+                                 "export '%.*s' is there twice: each needs a name of its own",
+                                 shown(strlen(settings->name)), settings->name);
+        }
+    }
+    return 0;
+}
+
+static bool key_file_is_used(const struct serve_options *options)
+{
+    for (size_t i = 0; i < options->export_count; i++) {
+        if (options->exports[i].key_file == options->key_file)
+            return true;
+    }
+    return false;
+}
+
+/* IMAGE or --export, and what belongs to only one of them. */
+static int check_operands(const struct serve_options *options, int count, char **operands,
+                          struct error *err)
+{
+    bool several = options->export_texts.count > 0;
+
+    if (count == 0 && !several)
+        return error_set(err, -EINVAL, "there is no IMAGE: name the file to serve, or use "
+                                       "--export NAME=IMAGE");
+    if (count > 0 && several)
+        return error_set(err, -EINVAL, "'%s' and --export can't be used together: write --export "
+                                       "NAME=%s", operands[0], operands[0]);
+    if (count > 1)
+        return error_set(err, -EINVAL, "there are %d images ('%s', '%s'): write --export "
+                                       "NAME=IMAGE for each", count, operands[0], operands[1]);
+    if (several && (options->name || options->description || options->header))
+        return error_set(err, -EINVAL, "--%s is for a single IMAGE: with --export, write %s",
+                         options->name ? "name" : options->description ? "description" : "header",
+                         options->name ? "NAME=IMAGE"
+                         : options->description ? "NAME=IMAGE,description=TEXT"
+                                                : "NAME=IMAGE,header=FILE");
+    if (options->raw && options->key_file)
+        return error_set(err, -EINVAL, "--raw serves without LUKS, so --key-file can't be used: "
+                                       "leave out one of the two");
+    return 0;
+}
+
+static int fill_exports(struct serve_options *options, int count, char **operands,
+                        struct error *err)
+{
+    size_t several = options->export_texts.count;
+    int ret = check_operands(options, count, operands, err);
+
+    if (ret != 0)
+        return ret;
+    options->export_count = several > 0 ? several : 1;
+    options->exports = calloc(options->export_count, sizeof(*options->exports));
+    options->texts = calloc(options->export_count, sizeof(*options->texts));
+    if (!options->exports || !options->texts)
+        return no_memory(err);
+    if (several == 0)
+        return parse_single_export(options, operands[0], err);
+    ret = parse_exports(options, err);
+    if (ret == 0)
+        ret = check_exports_together(options, err);
+    if (ret == 0 && options->key_file && !key_file_is_used(options))
+        return error_set(err, -EINVAL, "--key-file is used by no export: leave it out");
+    return ret;
+}
+
+/* ---- addresses ---- */
+
+static int parse_unix_path(struct listen_address *out, const char *path, struct error *err)
+{
+    size_t length = strlen(path);
+
+    if (length == 0)
+        return error_set(err, -EINVAL, "--unix: the path is empty");
+    if (length >= SUN_PATH_BYTES)
+        return error_set(err, -EINVAL,
+                         "--unix %s: the path has %zu bytes, and the system allows %zu: use a "
+                         "shorter one", path, length, SUN_PATH_BYTES - 1);
+    out->text = path;
+    out->address.local.sun_family = AF_UNIX;
+    memcpy(out->address.local.sun_path, path, length + 1);
+    out->address_bytes = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length + 1);
+    return 0;
+}
+
+/* inet_pton() and not getaddrinfo() here: the latter takes "1" for 0.0.0.1. */
+static bool parse_v4(struct listen_address *out, const char *host, unsigned port)
+{
+    if (inet_pton(AF_INET, host, &out->address.v4.sin_addr) != 1)
+        return false;
+    out->address.v4.sin_family = AF_INET;
+    out->address.v4.sin_port = htons((uint16_t)port);
+    out->address_bytes = sizeof(out->address.v4);
+    return true;
+}
+
+/* getaddrinfo() for the scope of fe80::1%eth0. */
+static bool parse_v6(struct listen_address *out, const char *host, unsigned port)
+{
+    const struct addrinfo hints = { .ai_family = AF_INET6, .ai_socktype = SOCK_STREAM,
+                                    .ai_flags = AI_NUMERICHOST };
+    struct addrinfo *found;
+
+    if (getaddrinfo(host, NULL, &hints, &found) != 0)
+        return false;
+    memcpy(&out->address.v6, found->ai_addr, sizeof(out->address.v6));
+    freeaddrinfo(found);
+    out->address.v6.sin6_port = htons((uint16_t)port);
+    out->address_bytes = sizeof(out->address.v6);
+    return true;
+}
+
+static bool parse_port(unsigned *out, const char *text)
+{
+    size_t length = strlen(text);
+    unsigned port = 0;
+
+    if (length == 0 || length > 5 || strspn(text, "0123456789") != length)
+        return false;
+    for (; *text; text++)
+        port = port * 10 + (unsigned)(*text - '0');
+    *out = port;
+    return port <= UINT16_MAX;
+}
+
+static int bad_address(const char *text, const char *why, struct error *err)
+{
+    return error_set(err, -EINVAL, "--listen %s: %s; write it as 127.0.0.1:10809 or [::1]:10809",
+                     text, why);
+}
+
+static int parse_tcp_address(struct listen_address *out, const char *text, struct error *err)
+{
+    const char *colon = strrchr(text, ':');
+    char host[80]; /* an IPv6 address with a scope has at most 39 + 1 + 15 */
+    size_t length = colon ? (size_t)(colon - text) : 0;
+    bool brackets = length >= 2 && text[0] == '[' && text[length - 1] == ']', ok;
+    unsigned port;
+
+    if (!colon || (text[0] == '[' && !brackets))
+        return bad_address(text, "there is no port", err);
+    if (!brackets && memchr(text, ':', length))
+        return bad_address(text, "an IPv6 address needs brackets", err);
+    if (!parse_port(&port, colon + 1))
+        return bad_address(text, "the port is not a number from 0 to 65535", err);
+    if (brackets)
+        length -= 2;
+    if (length >= sizeof(host))
+        return bad_address(text, "this is not a numeric address", err);
+    memcpy(host, text + brackets, length);
+    host[length] = '\0';
+    ok = brackets ? parse_v6(out, host, port) : parse_v4(out, host, port);
+    if (!ok)
+        return bad_address(text, "this is not a numeric address", err);
+    out->text = text;
+    return 0;
+}
+
+static bool same_address(const struct listen_address *a, const struct listen_address *b)
+{
+    return a->address_bytes == b->address_bytes &&
+           !memcmp(&a->address, &b->address, a->address_bytes);
+}
+
+/* Port 0 means another one each time. */
+static bool takes_free_port(const struct listen_address *address)
+{
+    return (address->address.any.sa_family == AF_INET && address->address.v4.sin_port == 0) ||
+           (address->address.any.sa_family == AF_INET6 && address->address.v6.sin6_port == 0);
+}
+
+static int check_addresses_differ(const struct serve_options *options, struct error *err)
+{
+    for (size_t i = 0; i < options->address_count; i++) {
+        const struct listen_address *address = &options->addresses[i];
+
+        for (size_t k = 0; k < i && !takes_free_port(address); k++) {
+            if (same_address(&options->addresses[k], address))
+                return error_set(err, -EINVAL, "the address '%s' is given twice", address->text);
+        }
+    }
+    return 0;
+}
+
+static int fill_addresses(struct serve_options *options, struct error *err)
+{
+    size_t local = options->unix_paths.count, tcp = options->listen_texts.count;
+    int ret = 0;
+
+    options->addresses = calloc(local + tcp + 1, sizeof(*options->addresses));
+    if (!options->addresses)
+        return no_memory(err);
+    for (size_t i = 0; i < local && ret == 0; i++)
+        ret = parse_unix_path(&options->addresses[options->address_count++],
+                              options->unix_paths.items[i], err);
+    for (size_t i = 0; i < tcp && ret == 0; i++)
+        ret = parse_tcp_address(&options->addresses[options->address_count++],
+                                options->listen_texts.items[i], err);
+    if (ret == 0 && options->address_count == 0) {
+        options->address_is_default = true;
+        ret = parse_tcp_address(&options->addresses[options->address_count++], ADDRESS_DEFAULT,
+                                err);
+    }
+    return ret == 0 ? check_addresses_differ(options, err) : ret;
+}
+
+/* ---- all of it ---- */
+
+int serve_options_parse(struct serve_options *out, int argc, char **argv, struct error *err)
+{
+    int first_operand, ret;
+
+    *out = (struct serve_options){
+        .max_connections = MAX_CONNECTIONS_DEFAULT,
+        .handshake_timeout_seconds = HANDSHAKE_TIMEOUT_SECONDS_DEFAULT,
+    };
+    ret = params_parse_argv(out, serve_params, argc, argv, &first_operand, err);
+    if (ret != 0 || out->help)
+        return ret;
+    if (out->run && !*out->run)
+        return error_set(err, -EINVAL, "--run: the command is empty");
+    ret = fill_exports(out, argc - first_operand, argv + first_operand, err);
+    if (ret == 0)
+        ret = fill_addresses(out, err);
+    return ret;
+}
+
+void serve_options_free(struct serve_options *options)
+{
+    for (size_t i = 0; options->texts && i < options->export_count; i++)
+        free(options->texts[i]);
+    free(options->texts);
+    free(options->exports);
+    free(options->addresses);
+    params_free(options, serve_params);
+    *options = (struct serve_options){ 0 };
+}
+
+void serve_options_print_help(FILE *out)
+{
+    fprintf(out, "Serves encrypted disks as network block devices (NBD).\n"
+                 "\n"
+                 "Usage: nbdcrypt serve [OPTIONS] IMAGE\n"
+                 "       nbdcrypt serve [OPTIONS] --export NAME=IMAGE[,...] ...\n"
+                 "\n"
+                 "IMAGE is a path, file:PATH or memory:SIZE.\n"
+                 "\n"
+                 "Options:\n");
+    params_print_help(out, serve_params);
+    fprintf(out, "\n"
+                 "With --export, the options --key-file, --raw, --read-only, --discard and\n"
+                 "--direct apply to every export.\n"
+                 "\n"
+                 "Examples:\n"
+                 "  nbdcrypt serve --key-file key --unix nbd.sock disk.luks\n"
+                 "  nbdcrypt serve --listen [::]:10809 \\\n"
+                 "      --export db=/srv/db.luks,key-file=/etc/nbdcrypt/db.key \\\n"
+                 "      --export logs=/srv/logs.luks,key-file=/etc/nbdcrypt/logs.key,read-only\n"
+                 "  nbdcrypt serve --key-file key --run 'nbdinfo \"$uri\"' disk.luks\n");
+}

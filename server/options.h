@@ -1,0 +1,55 @@
+/* The command line of `nbdcrypt serve`, read and checked as a whole before anything is done. */
+#ifndef NBDCRYPT_OPTIONS_H
+#define NBDCRYPT_OPTIONS_H
+
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include "server/export.h"
+#include "server/params.h"
+
+/* Where clients connect. */
+struct listen_address {
+    union {
+        struct sockaddr any;
+        struct sockaddr_in v4;
+        struct sockaddr_in6 v6;
+        struct sockaddr_un local;
+    } address;
+    socklen_t address_bytes;
+    const char *text; /* as the user wrote it, for messages; it stays as long as argv */
+};
+
+struct serve_options {
+    /* What the command line says, one field for each row of serve_params.  The strings are
+     * those of argv. */
+    struct param_list unix_paths, listen_texts, export_texts;
+    const char *name, *description, *key_file, *header, *run;
+    bool raw, read_only, discard, direct, verbose, help;
+    unsigned threads; /* 0: one per online CPU */
+    unsigned max_connections;
+    unsigned handshake_timeout_seconds;
+
+    /* What it means.  Owned here; the settings point into argv and into `texts`. */
+    struct export_settings *exports; /* at least one, names differ */
+    size_t export_count;
+    struct listen_address *addresses; /* at least one; --unix first, then --listen */
+    size_t address_count;
+    bool address_is_default; /* the user named none: addresses[0] is 127.0.0.1:10809 */
+    char **texts;            /* a copy of each --export, cut into pieces */
+};
+
+/* The rows of `serve`, for --help and for the check that the man page names them all. */
+extern const struct param serve_params[];
+
+/* argv[0] is "serve"; argv is reordered and must outlive `out`.  -EINVAL with a sentence for
+ * everything that makes no sense.  When --help was given, out->help is set, 0 is returned, and
+ * nothing else has been looked at.  `out` is freed by serve_options_free() in every case. */
+NODISCARD int serve_options_parse(struct serve_options *out, int argc, char **argv,
+                                  struct error *err);
+void serve_options_free(struct serve_options *options);
+
+void serve_options_print_help(FILE *out);
+
+#endif

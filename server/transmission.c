@@ -1,0 +1,451 @@
+#include "server/transmission.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "server/command-check.h"
+#include "server/log.h"
+
+/* In order of execution. */
+static void receive(struct transmission *t);
+static bool ask(struct transmission *t, void *data, uint32_t length_bytes);
+static void recv_finished(struct io_event *ev, int result);
+static bool begin_command(struct transmission *t);
+static bool discard_payload(struct transmission *t);
+static bool issue_fragment(struct transmission *t);
+static bool issue_answer(struct transmission *t, struct command *command);
+static void submit(struct transmission *t, struct fragment *fragment);
+static bool park(struct transmission *t);
+static void abandon_current(struct transmission *t);
+
+static void receive(struct transmission *t)
+{
+    bool more = true;
+
+    while (more)
+        switch (t->step) {
+        case RECEIVE_HEADER:
+            t->step = RECEIVE_COMMAND;
+            more = ask(t, t->header, sizeof t->header);
+            break;
+        case RECEIVE_COMMAND:
+            more = begin_command(t);
+            break;
+        case RECEIVE_DISCARD:
+            more = discard_payload(t);
+            break;
+        case RECEIVE_ISSUE:
+            more = issue_fragment(t);
+            break;
+        case RECEIVE_PAYLOAD: {
+            struct fragment *fragment = t->receiving;
+
+            t->receiving = NULL;
+            t->step = t->current != NULL ? RECEIVE_ISSUE : RECEIVE_HEADER;
+            submit(t, fragment);
+            break;
+        }
+        case RECEIVE_END:
+            more = false;
+            break;
+        }
+}
+
+/* True when the bytes are there already. */
+static bool ask(struct transmission *t, void *data, uint32_t length_bytes)
+{
+    t->recv_pending = !t->transport->ops->recv(t->transport, data, length_bytes);
+    return !t->recv_pending;
+}
+
+static void recv_finished(struct io_event *ev, int result)
+{
+    struct transmission *t = container_of(ev, struct transmission, recv_done);
+
+    t->recv_pending = false;
+    if (result == TRANSPORT_FILLED && !t->aborted) {
+        receive(t);
+        return;
+    }
+    /* Between two commands the client may just go: what it asked for is still answered. */
+    bool orderly = result == TRANSPORT_END && t->step == RECEIVE_COMMAND;
+    t->step = RECEIVE_END;
+    if (!orderly && !t->aborted) {
+        log_info("%s: connection lost in the middle of a request", t->connection->peer);
+        transmission_abort(t);
+    }
+    abandon_current(t);
+    loop_defer(t->worker->loop, &t->flush_task);
+}
+
+/* ---- a new command ---- */
+
+static bool begin_command(struct transmission *t)
+{
+    struct nbd_request request;
+
+    if (!nbd_decode_request(t->header, &request)) {
+        log_info("%s: sent something that is not an NBD request; dropped", t->connection->peer);
+        transmission_abort(t);
+        return false;
+    }
+    if (t->finished) { /* it was told that the server goes */
+        t->step = RECEIVE_HEADER;
+        return true;
+    }
+    if (request.command == NBD_CMD_DISC) {
+        t->step = RECEIVE_END;
+        loop_defer(t->worker->loop, &t->flush_task);
+        return false;
+    }
+    struct command *command = NULL;
+    if (t->commands < TRANSMISSION_COMMANDS_MAX)
+        command = command_acquire(t->worker->requests, t);
+    if (command == NULL)
+        return park(t);
+    t->commands++;
+    command->request = request;
+    command_check(command, &(struct command_terms){ .limits = &t->export->limits,
+                                                    .structured = t->structured,
+                                                    .base_allocation = t->base_allocation,
+                                                    .draining = t->draining });
+    t->current = command;
+    t->discard_bytes =
+        command->error != 0 && request.command == NBD_CMD_WRITE ? request.length_bytes : 0;
+    t->step = t->discard_bytes > 0 ? RECEIVE_DISCARD : RECEIVE_ISSUE;
+    return true;
+}
+
+/* The payload of a refused write has to be read before the answer makes sense. */
+static bool discard_payload(struct transmission *t)
+{
+    static _Thread_local uint8_t nowhere[16384];
+    uint32_t count = t->discard_bytes < sizeof nowhere ? t->discard_bytes : sizeof nowhere;
+
+    t->discard_bytes -= count;
+    if (t->discard_bytes == 0)
+        t->step = RECEIVE_ISSUE;
+    return ask(t, nowhere, count);
+}
+
+/* ---- fragments ---- */
+
+/* The next piece of a command, and the buffer that it needs. */
+struct piece {
+    uint64_t offset_bytes;
+    uint32_t length_bytes;
+    uint32_t buffer_bytes; /* 0: none */
+    uint32_t data_at;      /* where in the buffer the data lies */
+};
+
+static uint32_t smaller(uint64_t a, uint64_t b)
+{
+    return (uint32_t)(a < b ? a : b);
+}
+
+static uint32_t round_up_u32(uint32_t value, uint32_t unit)
+{
+    return (value + unit - 1) / unit * unit;
+}
+
+/* A piece with data: it begins at its phase, so that what the align layer widens it to is
+ * contiguous; a write that must be widened has two scratch blocks behind it. */
+static struct piece data_piece(uint64_t offset_bytes, uint32_t left_bytes, uint32_t phase,
+                               bool writes)
+{
+    uint32_t skip = (uint32_t)(offset_bytes % phase);
+    uint32_t length_bytes = smaller(left_bytes, BUFFER_BYTES_MAX - skip);
+    uint32_t scratch = 0;
+
+    if (writes && (skip + length_bytes) % phase + skip != 0) {
+        /* All but the last piece end on a block. */
+        length_bytes = smaller(left_bytes, BUFFER_BYTES_MAX / 2 - skip);
+        scratch = 2 * phase;
+    }
+    return (struct piece){
+        .offset_bytes = offset_bytes,
+        .length_bytes = length_bytes,
+        .buffer_bytes = round_up_u32(skip + length_bytes, phase) + scratch,
+        .data_at = skip,
+    };
+}
+
+/* Zeros that need no data: only a first and last part of a block do. */
+static struct piece zero_piece(uint64_t offset_bytes, uint32_t left_bytes, uint32_t phase)
+{
+    uint32_t skip = (uint32_t)(offset_bytes % phase);
+
+    if (skip > 0)
+        return data_piece(offset_bytes, smaller(left_bytes, phase - skip), phase, true);
+    if (left_bytes < phase)
+        return data_piece(offset_bytes, left_bytes, phase, true);
+    return (struct piece){ .offset_bytes = offset_bytes,
+                           .length_bytes = left_bytes / phase * phase };
+}
+
+#define EXTENTS_BUFFER_BYTES 16384u
+
+static struct piece next_piece(const struct transmission *t, const struct command *command)
+{
+    const struct limits *limits = &t->top->stage->limits;
+    uint64_t offset_bytes = command->request.offset_bytes + command->issued_bytes;
+    uint32_t left_bytes = command->request.length_bytes - command->issued_bytes;
+
+    switch (command->op) {
+    case REQUEST_READ:
+        return data_piece(offset_bytes, left_bytes, limits->phase_bytes, false);
+    case REQUEST_WRITE:
+        return data_piece(offset_bytes, left_bytes, limits->phase_bytes, true);
+    case REQUEST_ZERO:
+        if (limits->zero_needs_data)
+            return data_piece(offset_bytes, left_bytes, limits->phase_bytes, true);
+        return zero_piece(offset_bytes, left_bytes, limits->phase_bytes);
+    case REQUEST_EXTENTS:
+        return (struct piece){ .offset_bytes = offset_bytes,
+                               .length_bytes = left_bytes,
+                               .buffer_bytes = EXTENTS_BUFFER_BYTES };
+    case REQUEST_FLUSH:
+    case REQUEST_TRIM:
+    case REQUEST_CACHE:
+    case REQUEST_OP_COUNT:
+        break;
+    }
+    return (struct piece){ .offset_bytes = offset_bytes, .length_bytes = left_bytes };
+}
+
+/* A fragment with its buffer; NULL when there is none now. */
+static struct fragment *take_fragment(struct transmission *t, struct command *command,
+                                      const struct piece *piece)
+{
+    struct buffer *buffer = NULL;
+
+    if (command->fragments_held >= TRANSMISSION_FRAGMENTS_MAX)
+        return NULL;
+    if (piece->buffer_bytes > 0) {
+        /* The read whose turn on the wire it is always gets on: what waits behind it
+         * gives nothing back before it is through. */
+        bool urgent = command->fragments_held == 0;
+
+        if (t->held_bytes + piece->buffer_bytes > TRANSMISSION_HELD_BYTES_MAX && !urgent)
+            return NULL;
+        buffer = buffer_acquire(t->worker->buffers, piece->buffer_bytes,
+                                urgent && t->stream == command ? 0 : t->held_bytes);
+        if (buffer == NULL)
+            return NULL;
+    }
+    struct fragment *fragment = fragment_acquire(t->worker->requests, command);
+    if (fragment == NULL) {
+        if (buffer != NULL)
+            buffer_release(t->worker->buffers, buffer);
+        return NULL;
+    }
+    fragment->request.buffer = buffer;
+    t->held_bytes += buffer != NULL ? buffer->capacity_bytes : 0;
+    command->fragments_held++;
+    command->fragments_in_flight++;
+    return fragment;
+}
+
+static bool issue_fragment(struct transmission *t)
+{
+    struct command *command = t->current;
+
+    if (command->error != 0 ||
+        (command->request.length_bytes == 0 && command->op != REQUEST_FLUSH))
+        return issue_answer(t, command);
+
+    struct piece piece = next_piece(t, command);
+    struct fragment *fragment = take_fragment(t, command, &piece);
+    if (fragment == NULL)
+        return park(t);
+    struct request *req = &fragment->request;
+    fragment->start_bytes = command->issued_bytes;
+    fragment->data_bytes = piece.length_bytes;
+    req->flags = command->request_flags;
+    req->view = (struct view){ .op = command->op,
+                               .offset_bytes = piece.offset_bytes,
+                               .length_bytes = piece.length_bytes };
+    if (req->buffer != NULL)
+        req->view.data = req->buffer->base + piece.data_at;
+
+    command->issued_bytes += piece.length_bytes;
+    bool all_issued = command->issued_bytes == command->request.length_bytes;
+    if (command->op == REQUEST_READ && !t->structured && !all_issued && !command->contiguous) {
+        command->contiguous = true; /* the first of several */
+        *t->streams_end = command;
+        t->streams_end = &command->next;
+    }
+    if (all_issued)
+        t->current = NULL;
+    if (command->op == REQUEST_WRITE) {
+        t->receiving = fragment;
+        t->step = RECEIVE_PAYLOAD;
+        return ask(t, req->view.data, req->view.length_bytes);
+    }
+    t->step = all_issued ? RECEIVE_HEADER : RECEIVE_ISSUE;
+    submit(t, fragment);
+    return true;
+}
+
+/* A command that needs nothing of the pipeline: refused, or of length 0. */
+static bool issue_answer(struct transmission *t, struct command *command)
+{
+    struct fragment *fragment = take_fragment(t, command, &(struct piece){ 0 });
+
+    if (fragment == NULL)
+        return park(t);
+    command->issued_bytes = command->request.length_bytes;
+    t->current = NULL;
+    t->step = RECEIVE_HEADER;
+    fragment->request.view.op = command->op;
+    fragment_done(NULL, &fragment->request);
+    return true;
+}
+
+static void submit(struct transmission *t, struct fragment *fragment)
+{
+    struct request *req = &fragment->request;
+
+    request_push(req, NULL, fragment_done);
+    if (req->view.op == REQUEST_EXTENTS) {
+        struct extent_list *list = (struct extent_list *)(void *)req->view.data;
+
+        list->count = 0;
+        list->capacity = (EXTENTS_BUFFER_BYTES - sizeof *list) / sizeof list->extents[0];
+        if (!(t->top->stage->limits.ops & OP_BIT(REQUEST_EXTENTS))) {
+            extent_list_add(list, req->view.length_bytes, 0); /* all may be data */
+            request_complete(req, 0);
+            return;
+        }
+    }
+    layer_submit(t->top, req);
+}
+
+/* ---- waiting ---- */
+
+static bool park(struct transmission *t)
+{
+    struct worker *worker = t->worker;
+
+    if (!t->parked) {
+        t->parked = true;
+        t->next_parked = NULL;
+        *worker->parked_end = t;
+        worker->parked_end = &t->next_parked;
+    }
+    return false;
+}
+
+/* Each of them tries once; who still finds nothing waits again, behind the others. */
+void transmission_unpark(struct worker *worker)
+{
+    struct transmission *waiting = worker->parked;
+
+    worker->parked = NULL;
+    worker->parked_end = &worker->parked;
+    while (waiting != NULL) {
+        struct transmission *t = waiting;
+
+        waiting = t->next_parked;
+        t->parked = false;
+        receive(t);
+    }
+}
+
+static void unpark_for_good(struct transmission *t)
+{
+    struct worker *worker = t->worker;
+    struct transmission **link = &worker->parked;
+
+    if (!t->parked)
+        return;
+    while (*link != t)
+        link = &(*link)->next_parked;
+    *link = t->next_parked;
+    if (worker->parked_end == &t->next_parked)
+        worker->parked_end = link;
+    t->parked = false;
+}
+
+/* ---- life ---- */
+
+struct transmission *transmission_start(struct connection *connection)
+{
+    struct transmission *t = calloc(1, sizeof *t);
+    struct error err;
+
+    if (t == NULL) {
+        log_warning("%s: not enough memory for a connection", connection->peer);
+        return NULL;
+    }
+    if (export_attach(&t->top, connection->export, connection->worker, &err) < 0) {
+        log_error("%s: export '%s': %s", connection->peer, connection->export->name, err.text);
+        free(t);
+        return NULL;
+    }
+    t->connection = connection;
+    t->worker = connection->worker;
+    t->transport = connection->transport;
+    t->export = connection->export;
+    t->structured = connection->negotiated.structured_replies;
+    t->base_allocation = connection->negotiated.base_allocation;
+    t->recv_done.fn = recv_finished;
+    t->transport->recv_done = &t->recv_done;
+    reply_init(t);
+    t->step = RECEIVE_HEADER;
+    receive(t);
+    return t;
+}
+
+/* The command of which only a part has arrived or was issued. */
+static void abandon_current(struct transmission *t)
+{
+    struct command *command = t->current;
+    struct fragment *fragment = t->receiving;
+
+    t->current = NULL;
+    t->receiving = NULL;
+    if (command == NULL && fragment != NULL)
+        command = fragment->command;
+    if (command == NULL)
+        return;
+    command->issued_bytes = command->request.length_bytes;
+    if (command->error == 0)
+        command->error = ESHUTDOWN;
+    if (fragment != NULL)
+        fragment_done(NULL, &fragment->request);
+    else if (command->fragments_held == 0 && !command->contiguous)
+        command_give_back(command); /* reply.c ends those that are in its lists */
+}
+
+void transmission_shutdown(struct transmission *t)
+{
+    t->draining = true;
+    loop_defer(t->worker->loop, &t->flush_task);
+}
+
+void transmission_abort(struct transmission *t)
+{
+    if (t->aborted)
+        return;
+    t->aborted = true;
+    t->transport->ops->abort(t->transport);
+    if (!t->recv_pending) {
+        t->step = RECEIVE_END;
+        unpark_for_good(t);
+        abandon_current(t);
+    }
+    loop_defer(t->worker->loop, &t->flush_task);
+}
+
+void transmission_free(struct transmission *t)
+{
+    if (t == NULL)
+        return;
+    assert(t->commands == 0 && t->held_bytes == 0 && !t->sending && !t->recv_pending);
+    assert(!t->flush_task.queued);
+    unpark_for_good(t);
+    free(t);
+}

@@ -1,0 +1,93 @@
+/* The transmission phase of one connection: commands in, replies out.
+ *
+ *   receive:  header -> check -> { slots and buffer -> (payload) -> layer_submit }*   transmission.c
+ *   answer:   fragment_done -> what goes on the wire -> one gathered send per batch    reply.c
+ *
+ * The two meet in fragment_done() alone.  When slots or buffers run out, the connection stops
+ * receiving and waits in worker->parked: back-pressure, never growth. */
+#ifndef NBDCRYPT_TRANSMISSION_H
+#define NBDCRYPT_TRANSMISSION_H
+
+#include "server/command.h"
+#include "server/worker.h"
+
+#define TRANSMISSION_PAYLOAD_BYTES_MAX (32u * 1024u * 1024u) /* advertised as maximum block size */
+#define TRANSMISSION_COMMANDS_MAX 128u                       /* per connection */
+#define TRANSMISSION_HELD_BYTES_MAX (8u * 1024u * 1024u)     /* buffers per connection */
+#define TRANSMISSION_FRAGMENTS_MAX 4u                        /* per command */
+#define TRANSMISSION_IOV_MAX 128u
+#define TRANSMISSION_SEND_BYTES (1024u * 1024u)              /* in one send */
+
+enum receive_step {
+    RECEIVE_HEADER,  /* ask for the next header */
+    RECEIVE_COMMAND, /* it is there */
+    RECEIVE_ISSUE,   /* `current` has fragments to issue */
+    RECEIVE_PAYLOAD, /* the payload of `receiving` is there */
+    RECEIVE_DISCARD, /* payload of a refused write: read and forgotten */
+    RECEIVE_END,     /* nothing is read any more */
+};
+
+struct transmission {
+    struct connection *connection;
+    struct worker *worker;
+    struct transport *transport;
+    struct layer *top;
+    const struct export *export;
+    bool structured;      /* structured replies */
+    bool base_allocation; /* BLOCK_STATUS was negotiated */
+
+    /* Receiving. */
+    struct io_event recv_done;
+    enum receive_step step;
+    bool recv_pending;
+    struct command *current;
+    struct fragment *receiving;
+    uint32_t discard_bytes;
+    uint8_t header[NBD_REQUEST_BYTES];
+    bool parked;
+    struct transmission *next_parked;
+
+    /* What is under way. */
+    unsigned commands;
+    size_t held_bytes;
+
+    /* Answering. */
+    struct io_event send_done;
+    bool sending;
+    struct fragment *ready, **ready_end;     /* on the wire in this order */
+    struct fragment *blocked, **blocked_end; /* ready, but `stream` has the wire */
+    struct command *stream;                  /* the contiguous read that is being sent */
+    struct command *streams, **streams_end;  /* all contiguous reads, in order of arrival */
+    uint32_t sent_of_first_bytes;
+    unsigned errors_logged;
+    struct loop_task flush_task;
+
+    /* The end. */
+    bool draining; /* new commands are answered ESHUTDOWN */
+    bool finished; /* the client has been told that nothing follows */
+    bool aborted;  /* replies are dropped */
+    struct iovec iov[TRANSMISSION_IOV_MAX];
+};
+
+/* Begins; connection->export and ->negotiated say what was agreed on.  NULL: no memory (or the
+ * pipeline could not be attached, which is logged). */
+struct transmission *transmission_start(struct connection *connection);
+/* Answers what is in flight, refuses the rest, tells the client. */
+void transmission_shutdown(struct transmission *transmission);
+/* Ends it without further answers; connection_transmission_done() follows. */
+void transmission_abort(struct transmission *transmission);
+void transmission_free(struct transmission *transmission);
+/* Lets those that wait for slots or buffers try again. */
+void transmission_unpark(struct worker *worker);
+
+/* ---- between transmission.c and reply.c ---- */
+
+void reply_init(struct transmission *transmission);
+/* A request came back from the pipeline (a request_done_fn). */
+void fragment_done(struct layer *owner, struct request *req);
+/* Gives a fragment and its buffer back, and its command when it is the last one. */
+void fragment_give_back(struct fragment *fragment);
+/* The command ends without an answer: nothing of it is in flight or queued. */
+void command_give_back(struct command *command);
+
+#endif

@@ -1,0 +1,44 @@
+/* The byte stream to a client: plain here, TLS elsewhere.
+ *
+ * recv fills exactly N bytes at the address given; what is small comes from a staging buffer
+ * that one system call filled, what is large goes straight where it belongs.  At most one
+ * recv and one send are in flight. */
+#ifndef NBDCRYPT_TRANSPORT_H
+#define NBDCRYPT_TRANSPORT_H
+
+#include "server/loop.h"
+
+struct transport;
+
+struct transport_ops {
+    const char *name;
+    /* True: `data` is filled now, and no event follows.  False: recv_done fires later. */
+    bool (*recv)(struct transport *transport, void *data, uint32_t length_bytes);
+    /* send_done fires with the number of bytes sent, at least 1, perhaps fewer than given.
+     * `iov` and its memory stay until then. */
+    void (*send)(struct transport *transport, struct iovec *iov, unsigned iov_count);
+    /* No more will be sent: the client sees the end once it has read everything. */
+    void (*finish)(struct transport *transport);
+    /* Both directions end now; operations in flight complete soon, with an error. */
+    void (*abort)(struct transport *transport);
+    /* Nothing is in flight. Frees the transport and closes the socket. */
+    void (*close)(struct transport *transport);
+};
+
+/* Results of recv_done. */
+#define TRANSPORT_FILLED 1
+#define TRANSPORT_END 0 /* the client closed before the first of the bytes asked for */
+/* -ECONNRESET: it closed in the middle of them; other negative numbers: the socket's error. */
+
+struct transport {
+    const struct transport_ops *ops;
+    struct loop *loop;
+    struct io_event *recv_done; /* set by the owner before the first call */
+    struct io_event *send_done;
+};
+
+/* Takes the connected socket `fd`; it stays the caller's when this fails. */
+NODISCARD int transport_plain_create(struct transport **out, struct loop *loop, int fd,
+                                     struct error *err);
+
+#endif

@@ -1,0 +1,190 @@
+#include "server/worker.h"
+
+#include <errno.h>
+#include <semaphore.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "server/log.h"
+#include "server/transmission.h"
+
+#define LOOP_ENTRIES 512u
+#define FILE_SLOTS 4096u                          /* more connections use plain descriptors */
+#define BUFFER_LIMIT_BYTES (64u * 1024u * 1024u)  /* mapped as it is needed */
+#define MEMORY_SLOTS (BUFFER_LIMIT_BYTES / (2u * 1024u * 1024u))
+#define COMMANDS_MAX 16384u
+
+struct start {
+    struct worker *worker;
+    sem_t done;
+    int code;
+    struct error *err;
+};
+
+struct new_connection {
+    struct loop_message message;
+    struct worker *worker;
+    int fd;
+    char peer[sizeof((struct connection *)NULL)->peer];
+};
+
+static void unpark(struct loop_task *task)
+{
+    transmission_unpark(container_of(task, struct worker, unpark));
+}
+
+static int set_up(struct worker *worker, struct error *err)
+{
+    struct loop_config config = {
+        .entries = LOOP_ENTRIES,
+        .file_slots = FILE_SLOTS,
+        .memory_slots = MEMORY_SLOTS,
+    };
+
+    worker->parked_end = &worker->parked;
+    worker->unpark.fn = unpark;
+    int code = loop_create(&worker->loop, &config, err);
+    if (code == 0)
+        code = buffer_pool_create(&worker->buffers, worker->loop, BUFFER_LIMIT_BYTES, err);
+    if (code == 0)
+        code = request_pool_create(&worker->requests, COMMANDS_MAX, err);
+    return code;
+}
+
+/* On the worker's thread, to which the loop belongs. */
+static void tear_down(struct worker *worker)
+{
+    for (size_t i = 0; i < worker->exports->count; i++) {
+        struct layer **layer = &worker->exports->exports[i].layers[worker->index];
+
+        layer_detach(*layer);
+        *layer = NULL;
+    }
+    request_pool_destroy(worker->requests);
+    buffer_pool_destroy(worker->buffers);
+}
+
+static void *worker_thread(void *context)
+{
+    struct start *start = context;
+    struct worker *worker = start->worker;
+    char name[16];
+
+    snprintf(name, sizeof name, "nbdcrypt-%u", worker->index);
+    pthread_setname_np(pthread_self(), name);
+    int code = start->code = set_up(worker, start->err);
+    sem_post(&start->done); /* `start` is gone from here on */
+    if (code == 0)
+        loop_run(worker->loop);
+    tear_down(worker);
+    return NULL;
+}
+
+int worker_create(struct worker **out, const struct worker_settings *settings, struct error *err)
+{
+    struct worker *worker = calloc(1, sizeof *worker);
+    struct start start = { .worker = worker, .err = err };
+
+    if (worker == NULL)
+        return error_set(err, -ENOMEM, "not enough memory for a worker");
+    worker->index = settings->index;
+    worker->exports = settings->exports;
+    worker->handshake_timeout_ms = settings->handshake_timeout_ms;
+    worker->main_loop = settings->main_loop;
+    worker->ended.event = settings->ended;
+    sem_init(&start.done, 0, 0);
+    int code = -pthread_create(&worker->thread, NULL, worker_thread, &start);
+    if (code < 0) {
+        error_set(err, code, "a worker thread could not be started: %s", strerror(-code));
+    } else {
+        while (sem_wait(&start.done) != 0)
+            ;
+        code = start.code;
+        if (code < 0)
+            pthread_join(worker->thread, NULL);
+    }
+    sem_destroy(&start.done);
+    if (code < 0) {
+        loop_destroy(worker->loop);
+        free(worker);
+        return code;
+    }
+    *out = worker;
+    return 0;
+}
+
+/* ---- connections ---- */
+
+static void connect_here(struct io_event *ev, int result)
+{
+    struct new_connection *new = container_of(ev, struct new_connection, message.event);
+
+    (void)result;
+    connection_create(new->worker, new->fd, new->peer);
+    free(new);
+}
+
+void worker_connect(struct worker *worker, int fd, const char *peer)
+{
+    struct new_connection *new = calloc(1, sizeof *new);
+
+    if (new == NULL) {
+        log_warning("%s: refused: not enough memory", peer);
+        close(fd);
+        return;
+    }
+    new->message.event.fn = connect_here;
+    new->worker = worker;
+    new->fd = fd;
+    snprintf(new->peer, sizeof new->peer, "%s", peer);
+    atomic_fetch_add(&worker->connection_count, 1);
+    loop_post(worker->loop, &new->message);
+}
+
+static void end_if_empty(struct worker *worker)
+{
+    if (!worker->shutting_down || atomic_load(&worker->connection_count) > 0)
+        return;
+    loop_stop(worker->loop);
+    loop_post(worker->main_loop, &worker->ended);
+}
+
+void worker_connection_ended(struct worker *worker)
+{
+    atomic_fetch_sub(&worker->connection_count, 1);
+    end_if_empty(worker);
+}
+
+/* ---- the end ---- */
+
+static void shutdown_here(struct io_event *ev, int result)
+{
+    struct worker *worker = container_of(ev, struct worker, shutdown.event);
+
+    (void)result;
+    worker->shutting_down = true;
+    for (struct connection *connection = worker->connections, *next; connection != NULL;
+         connection = next) {
+        next = connection->next;
+        connection_shutdown(connection);
+    }
+    end_if_empty(worker);
+}
+
+void worker_shutdown(struct worker *worker)
+{
+    worker->shutdown.event.fn = shutdown_here;
+    loop_post(worker->loop, &worker->shutdown);
+}
+
+void worker_destroy(struct worker *worker)
+{
+    if (worker == NULL)
+        return;
+    pthread_join(worker->thread, NULL);
+    loop_destroy(worker->loop); /* here, not there: `ended` was posted from within it */
+    free(worker);
+}

@@ -1,0 +1,56 @@
+/* A worker: a thread with its loop, its buffers, its connections and its own pipeline of
+ * every export.  The data path shares nothing between workers but the range lock. */
+#ifndef NBDCRYPT_WORKER_H
+#define NBDCRYPT_WORKER_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "server/buffer.h"
+#include "server/connection.h"
+#include "server/export.h"
+
+struct request_pool;
+
+struct worker_settings {
+    struct export_table *exports; /* must outlive the worker */
+    unsigned index;
+    unsigned handshake_timeout_ms;
+    struct loop *main_loop;       /* where `ended` is delivered */
+    struct io_event ended;        /* copied; fires on main_loop when a shut-down worker has let
+                                   * its last connection go */
+};
+
+struct worker {
+    unsigned index;
+    struct loop *loop;
+    struct buffer_pool *buffers;
+    struct request_pool *requests;
+    struct export_table *exports;
+    unsigned handshake_timeout_ms;
+    struct connection *connections;            /* list */
+    struct transmission *parked, **parked_end; /* waiting for a slot or buffer, in order */
+    struct loop_task unpark;
+    bool shutting_down;
+    atomic_uint connection_count; /* raised by worker_connect(), lowered by this worker */
+
+    struct loop *main_loop;
+    struct loop_message ended;    /* to main_loop */
+    struct loop_message shutdown; /* from the main thread */
+    pthread_t thread;
+};
+
+/* Starts the thread; returns when its loop is ready, or with the reason why not. */
+NODISCARD int worker_create(struct worker **out, const struct worker_settings *settings,
+                            struct error *err);
+/* Main thread: hands a connected socket over. */
+void worker_connect(struct worker *worker, int fd, const char *peer);
+/* Main thread, once: answers what is in flight, lets the clients go; `ended` follows. */
+void worker_shutdown(struct worker *worker);
+/* After `ended`: joins the thread and frees everything. */
+void worker_destroy(struct worker *worker);
+
+/* The worker's thread: one connection is gone (or could not be taken). */
+void worker_connection_ended(struct worker *worker);
+
+#endif
