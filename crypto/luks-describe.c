@@ -144,8 +144,8 @@ static struct json_object *token_keyslots(struct json_object *token)
 {
     struct json_object *out = json_object_new_array();
     struct json_object *names = member(token, "keyslots");
-    size_t count = json_object_is_type(names, json_type_array) ? json_object_array_length(names)
-                                                               : 0;
+    size_t count =
+        json_object_is_type(names, json_type_array) ? json_object_array_length(names) : 0;
 
     for (size_t i = 0; i < count; i++) {
         uint64_t slot = json_object_get_uint64(json_object_array_get_idx(names, i));
@@ -182,8 +182,8 @@ static struct json_object *luks2_flags(const struct luks_header *header)
 {
     struct json_object *out = json_object_new_array();
     struct json_object *flags = member(member(header->json, "config"), "flags");
-    size_t count = json_object_is_type(flags, json_type_array) ? json_object_array_length(flags)
-                                                               : 0;
+    size_t count =
+        json_object_is_type(flags, json_type_array) ? json_object_array_length(flags) : 0;
 
     for (size_t i = 0; i < count; i++)
         json_object_array_add(out, json_object_get(json_object_array_get_idx(flags, i)));
@@ -230,8 +230,8 @@ static struct json_object *describe(const struct luks_header *header)
 int luks_describe_json(char **out, const struct luks_header *header, struct error *err)
 {
     struct json_object *object = describe(header);
-    const char *text = json_object_to_json_string_ext(
-        object, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_NOSLASHESCAPE);
+    const char *text = json_object_to_json_string_ext(object, JSON_C_TO_STRING_PRETTY |
+                                                                  JSON_C_TO_STRING_NOSLASHESCAPE);
     char *copy = text ? strdup(text) : NULL;
 
     json_object_put(object);

@@ -12,7 +12,7 @@
 #include "crypto/luks-policy.h"
 #include "crypto/luks2-binary.h"
 
-#define PBKDF_TIME_MS 2000u /* cryptsetup's default for opening a volume */
+#define PBKDF_TIME_MS 2000u         /* cryptsetup's default for opening a volume */
 #define PBKDF2_ITERATIONS_MIN 1000u /* what libcryptsetup accepts */
 #define ARGON2_PASSES_MIN 4u
 #define ARGON2_MEMORY_KIB_MIN 32u
@@ -78,10 +78,9 @@ static int check_sector(const struct luks_format_options *options, struct error 
 
     if (options->type == LUKS_TYPE_1 && sector_bytes != 512)
         return error_set(err, -EINVAL, "LUKS1 has sectors of 512 bytes only");
-    if (sector_bytes != 512 && sector_bytes != 1024 && sector_bytes != 2048 &&
-        sector_bytes != 4096)
-        return error_set(err, -EINVAL, "sector size %" PRIu32
-                         " is not one of 512, 1024, 2048 and 4096",
+    if (sector_bytes != 512 && sector_bytes != 1024 && sector_bytes != 2048 && sector_bytes != 4096)
+        return error_set(err, -EINVAL,
+                         "sector size %" PRIu32 " is not one of 512, 1024, 2048 and 4096",
                          sector_bytes);
     return 0;
 }
@@ -100,14 +99,15 @@ static int check_names(const struct luks_format_options *options, struct error *
 
 static int check_room(const struct luks_format_options *options, struct error *err)
 {
-    uint64_t area_bytes = options->type == LUKS_TYPE_1 ? LUKS_FORMAT_AREA_BYTES_LUKS1
-                                                       : LUKS_FORMAT_AREA_BYTES_LUKS2;
+    uint64_t area_bytes =
+        options->type == LUKS_TYPE_1 ? LUKS_FORMAT_AREA_BYTES_LUKS1 : LUKS_FORMAT_AREA_BYTES_LUKS2;
     uint64_t least_bytes = (options->detached ? 0 : area_bytes) + options->sector_bytes;
 
     if (options->data_bytes >= least_bytes)
         return 0;
     if (options->detached)
-        return error_set(err, -EINVAL, "the image has %" PRIu64
+        return error_set(err, -EINVAL,
+                         "the image has %" PRIu64
                          " bytes, which is less than one sector of %" PRIu32,
                          options->data_bytes, options->sector_bytes);
     return error_set(err, -EINVAL,
@@ -131,8 +131,8 @@ int luks_format_check(const struct luks_format_options *options, struct error *e
     return result;
 }
 
-static int check_options(const struct luks_format_options *options,
-                         const struct secret *passphrase, struct error *err)
+static int check_options(const struct luks_format_options *options, const struct secret *passphrase,
+                         struct error *err)
 {
     int result = luks_format_check(options, err);
 
@@ -197,9 +197,9 @@ static int make_header(struct luks_library *library, const struct luks_format_op
 static int add_keyslot(struct luks_library *library, const struct secret *passphrase,
                        struct error *err)
 {
-    int slot = crypt_keyslot_add_by_volume_key(library->device, CRYPT_ANY_SLOT, NULL, 0,
-                                               (const char *)passphrase->data,
-                                               passphrase->length_bytes);
+    int slot =
+        crypt_keyslot_add_by_volume_key(library->device, CRYPT_ANY_SLOT, NULL, 0,
+                                        (const char *)passphrase->data, passphrase->length_bytes);
 
     if (slot < 0)
         return luks_library_error(library, slot, "libcryptsetup can't make the keyslot", err);
@@ -247,8 +247,8 @@ static int build(struct luks_format_result *out, struct luks_library *library,
 static int format_image(struct luks_format_result *out, const struct luks_format_options *options,
                         const struct secret *passphrase, struct error *err)
 {
-    uint64_t area_bytes = options->type == LUKS_TYPE_1 ? LUKS_FORMAT_AREA_BYTES_LUKS1
-                                                       : LUKS_FORMAT_AREA_BYTES_LUKS2;
+    uint64_t area_bytes =
+        options->type == LUKS_TYPE_1 ? LUKS_FORMAT_AREA_BYTES_LUKS1 : LUKS_FORMAT_AREA_BYTES_LUKS2;
     uint64_t least_bytes = area_bytes + options->sector_bytes;
     uint64_t image_bytes = options->detached ? area_bytes : options->data_bytes;
     struct luks_library *library = NULL;

@@ -38,8 +38,7 @@ NODISCARD int luks_format_check(const struct luks_format_options *options, struc
  * key derivation, about 4 s by default).  luks_load() has accepted the result before it is handed
  * out.
  * Errors: -EINVAL an option that can't be; what libcryptsetup says. */
-NODISCARD int luks_format(struct luks_format_result *out,
-                          const struct luks_format_options *options,
+NODISCARD int luks_format(struct luks_format_result *out, const struct luks_format_options *options,
                           const struct secret *passphrase, struct error *err);
 
 #endif

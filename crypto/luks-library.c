@@ -52,8 +52,8 @@ int luks_image_create(int *fd, uint64_t size_bytes, uint64_t least_bytes, struct
     }
     code = -errno;
     (void)close(image_fd);
-    return error_set(err, code, "no memory for a LUKS header of %" PRIu64 " bytes: %s",
-                     least_bytes, strerror(-code));
+    return error_set(err, code, "no memory for a LUKS header of %" PRIu64 " bytes: %s", least_bytes,
+                     strerror(-code));
 }
 
 int luks_image_write(int fd, uint64_t offset_bytes, const void *data, size_t length_bytes,
@@ -139,8 +139,7 @@ static void keep_message(int level, const char *message, void *context)
             library->log[i] = ' ';
 }
 
-int luks_library_error(struct luks_library *library, int code, const char *what,
-                       struct error *err)
+int luks_library_error(struct luks_library *library, int code, const char *what, struct error *err)
 {
     const char *reason = library->log[0] != '\0' ? library->log : strerror(-code);
 

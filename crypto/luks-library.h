@@ -10,8 +10,8 @@
  * `least_bytes` is made. */
 NODISCARD int luks_image_create(int *fd, uint64_t size_bytes, uint64_t least_bytes,
                                 struct error *err);
-NODISCARD int luks_image_write(int fd, uint64_t offset_bytes, const void *data,
-                               size_t length_bytes, struct error *err);
+NODISCARD int luks_image_write(int fd, uint64_t offset_bytes, const void *data, size_t length_bytes,
+                               struct error *err);
 /* From what `read` gives, at the same offset. */
 NODISCARD int luks_image_copy(int fd, uint64_t offset_bytes, uint64_t length_bytes,
                               luks_read_fn *read, void *context, struct error *err);
@@ -29,8 +29,7 @@ NODISCARD int luks_library_open_detached(struct luks_library **out, int image_fd
 void luks_library_close(struct luks_library *library); /* NULL is fine */
 
 /* "`what`: " and what the library said about it, or the errno in `code`. Returns `code`. */
-int luks_library_error(struct luks_library *library, int code, const char *what,
-                       struct error *err);
+int luks_library_error(struct luks_library *library, int code, const char *what, struct error *err);
 
 /* One thread at a time: the library's start-up (its random and crypto back ends) is not made for
  * threads, and Argon2 may take a GiB of memory for each unlock. */

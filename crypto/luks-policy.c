@@ -33,8 +33,9 @@ int luks_policy_cipher(struct cipher_spec *out, const char *name, unsigned key_b
 
 int luks_policy_hash(const char *name, struct error *err)
 {
-    static const char *const known[] = { "sha1", "sha224", "sha256", "sha384", "sha512",
-                                         "ripemd160" };
+    static const char *const known[] = {
+        "sha1", "sha224", "sha256", "sha384", "sha512", "ripemd160"
+    };
 
     for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
         if (strcmp(name, known[i]) == 0)

@@ -48,8 +48,7 @@ static int load_library(struct luks_header *header, const char *type, struct err
     result = crypt_load(header->library->device, type, NULL);
     luks_library_unlock();
     if (result < 0)
-        return luks_library_error(header->library, result, "libcryptsetup refuses the header",
-                                  err);
+        return luks_library_error(header->library, result, "libcryptsetup refuses the header", err);
     return 0;
 }
 
@@ -156,8 +155,8 @@ static int load_copies(struct luks_header *header, const struct luks2_copies *co
 static int load_luks2(struct luks_header *header, const struct source *source, struct error *err)
 {
     struct luks2_copies copies;
-    int result = luks2_copies_read(&copies, source->read, source->context,
-                                   source->sizes.header_bytes, err);
+    int result =
+        luks2_copies_read(&copies, source->read, source->context, source->sizes.header_bytes, err);
 
     if (result < 0)
         return result;
@@ -180,14 +179,18 @@ static int load(struct luks_header *header, const struct source *source, struct 
     size_t probe_bytes = header_bytes < PROBE_BYTES ? (size_t)header_bytes : PROBE_BYTES;
     int result = source->read(source->context, 0, probe, probe_bytes, err);
     unsigned version;
+    bool has_magic;
 
     if (result < 0)
         return result;
     version = (unsigned)(probe[MAGIC_BYTES] << 8 | probe[MAGIC_BYTES + 1]);
-    if (memcmp(probe, magic, MAGIC_BYTES) != 0 || version == 2)
-        return load_luks2(header, source, err);
-    if (version != 1)
+    has_magic = memcmp(probe, magic, MAGIC_BYTES) == 0;
+    if (!has_magic || version != 1) {
+        result = load_luks2(header, source, err);
+        if (result != -EMEDIUMTYPE || !has_magic)
+            return result;
         return error_set(err, -ENOTSUP, "LUKS version %u is not supported, only 1 and 2", version);
+    }
     if (header_bytes < LUKS1_HEADER_BYTES)
         return error_set(err, -EINVAL,
                          "a LUKS1 header has %u bytes, but there are only %" PRIu64 ": truncated",
@@ -244,8 +247,8 @@ const char *luks_damaged_copy(const struct luks_header *header)
 
 static int refuse_passphrase(const struct secret *passphrase, struct error *err)
 {
-    bool newline = passphrase->length_bytes > 0 &&
-                   passphrase->data[passphrase->length_bytes - 1] == '\n';
+    bool newline =
+        passphrase->length_bytes > 0 && passphrase->data[passphrase->length_bytes - 1] == '\n';
 
     return error_set(err, -EACCES, "no keyslot opens with this key%s",
                      newline ? ": it ends with a newline, which counts (as for cryptsetup "

@@ -22,10 +22,10 @@ struct luks_segment {
     struct cipher_spec cipher;
     uint32_t sector_bytes;
     uint64_t payload_offset_bytes; /* in the data image */
-    uint64_t payload_bytes;        /* the whole rest of the data image, or the segment's fixed size */
-    uint64_t iv_offset_sectors;    /* iv_tweak: added to the sector number, units of 512 bytes */
+    uint64_t payload_bytes;     /* the whole rest of the data image, or the segment's fixed size */
+    uint64_t iv_offset_sectors; /* iv_tweak: added to the sector number, units of 512 bytes */
     char uuid[40];
-    bool allow_discards;           /* persistent flag of LUKS2 */
+    bool allow_discards; /* persistent flag of LUKS2 */
 };
 
 /* Loads the header that `read` gives.  `header_bytes` is the size of what it reads from;

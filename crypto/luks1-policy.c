@@ -50,9 +50,9 @@ static int parse_keyslot(struct luks1_keyslot *out, const uint8_t *bytes, unsign
     uint32_t active = load_be32(bytes + KEYSLOT_AT_ACTIVE);
 
     if (active != SLOT_IN_USE && active != SLOT_FREE)
-        return error_set(err, -EINVAL, "keyslot %u: its state 0x%08" PRIx32
-                         " is neither in use nor free",
-                         slot, active);
+        return error_set(err, -EINVAL,
+                         "keyslot %u: its state 0x%08" PRIx32 " is neither in use nor free", slot,
+                         active);
     out->active = active == SLOT_IN_USE;
     out->iterations = load_be32(bytes + KEYSLOT_AT_ITERATIONS);
     out->offset_sectors = load_be32(bytes + KEYSLOT_AT_OFFSET);
@@ -115,11 +115,12 @@ static int check_keyslot(const struct luks1_header *header, unsigned slot,
         return error_set(err, -EPERM, "keyslot %u: %" PRIu32 " stripes, expected %u", slot,
                          keyslot->stripes, LUKS_AF_STRIPES);
     if (area.offset_bytes < LUKS1_HEADER_BYTES)
-        return error_set(err, -EPERM, "keyslot %u: its area begins at byte %" PRIu64
-                         ", inside the header",
-                         slot, area.offset_bytes);
+        return error_set(err, -EPERM,
+                         "keyslot %u: its area begins at byte %" PRIu64 ", inside the header", slot,
+                         area.offset_bytes);
     if (!sizes->detached && area.offset_bytes + area.length_bytes > payload_bytes)
-        return error_set(err, -EPERM, "keyslot %u: its area ends at byte %" PRIu64
+        return error_set(err, -EPERM,
+                         "keyslot %u: its area ends at byte %" PRIu64
                          ", inside the payload, which begins at %" PRIu64,
                          slot, area.offset_bytes + area.length_bytes, payload_bytes);
     if (keyslot->active && luks_policy_pbkdf2(keyslot->iterations, err) < 0) {

@@ -33,7 +33,7 @@ NODISCARD int luks1_parse(struct luks1_header *out, const uint8_t bytes[LUKS1_HE
 
 /* Fills the segment and the areas of the keyslots in use. */
 NODISCARD int luks1_policy_check(struct luks_segment *segment, struct luks_areas *areas,
-                                 const struct luks1_header *header,
-                                 const struct luks_sizes *sizes, struct error *err);
+                                 const struct luks1_header *header, const struct luks_sizes *sizes,
+                                 struct error *err);
 
 #endif

@@ -24,13 +24,12 @@ int luks2_json_parse(struct json_object **out, const char *text, size_t length_b
         json_tokener_free(tokener);
         return error_set(err, -EINVAL, "the JSON text has no end");
     }
-    root = json_tokener_parse_ex(tokener, text, (int)text_bytes);
+    root = json_tokener_parse_ex(tokener, text, (int)text_bytes + 1); /* its NUL ends it */
     reason = json_tokener_get_error(tokener);
     json_tokener_free(tokener);
     if (!root && reason != json_tokener_success)
         return error_set(err, -EINVAL, "the JSON text can't be parsed: %s",
-                         reason == json_tokener_continue ? "it ends too early"
-                                                         : json_tokener_error_desc(reason));
+                         json_tokener_error_desc(reason));
     if (!json_object_is_type(root, json_type_object)) {
         json_object_put(root);
         return error_set(err, -EINVAL, "the JSON text is not an object");
@@ -73,8 +72,7 @@ int luks2_json_text(const char **out, struct json_object *parent, const char *ke
     return result;
 }
 
-int luks2_json_number(uint64_t *out, struct json_object *parent, const char *key,
-                      struct error *err)
+int luks2_json_number(uint64_t *out, struct json_object *parent, const char *key, struct error *err)
 {
     struct json_object *member = NULL;
     int result = get_member(&member, parent, key, json_type_int, err);

@@ -64,8 +64,7 @@ static int check_requirements(struct json_object *config, struct error *err)
     return refuse_requirement(json_object_get_string(first), err);
 }
 
-static int check_flags(struct luks_segment *segment, struct json_object *config,
-                       struct error *err)
+static int check_flags(struct luks_segment *segment, struct json_object *config, struct error *err)
 {
     struct json_object *flags = NULL;
     int result;
@@ -159,8 +158,7 @@ static int check_sector_size(struct luks_segment *segment, struct json_object *o
 
     if (result < 0)
         return result;
-    if (sector_bytes != 512 && sector_bytes != 1024 && sector_bytes != 2048 &&
-        sector_bytes != 4096)
+    if (sector_bytes != 512 && sector_bytes != 1024 && sector_bytes != 2048 && sector_bytes != 4096)
         return error_set(err, -EPERM,
                          "sector size %" PRIu64 " is not one of 512, 1024, 2048 and 4096",
                          sector_bytes);
@@ -281,8 +279,7 @@ static int check_af(struct json_object *keyslot, struct error *err)
         return error_set(err, -ENOTSUP, "anti-forensic splitter '%s' is not supported",
                          luks_quote(type, strlen(type)).text);
     if (stripes != LUKS_AF_STRIPES)
-        return error_set(err, -EPERM, "%" PRIu64 " stripes, expected %u", stripes,
-                         LUKS_AF_STRIPES);
+        return error_set(err, -EPERM, "%" PRIu64 " stripes, expected %u", stripes, LUKS_AF_STRIPES);
     return luks_policy_hash(hash, err);
 }
 
@@ -293,17 +290,20 @@ static int check_area_place(const struct luks_area *area, uint64_t key_bytes,
 
     /* The bounds are below 2^32, so that nothing wraps behind these comparisons. */
     if (area->offset_bytes < bounds->start_bytes || area->offset_bytes >= bounds->end_bytes)
-        return error_set(err, -EPERM, "its area begins at byte %" PRIu64
+        return error_set(err, -EPERM,
+                         "its area begins at byte %" PRIu64
                          ", outside the keyslots' part of the header (%" PRIu64 " to %" PRIu64 ")",
                          area->offset_bytes, bounds->start_bytes, bounds->end_bytes);
     if (area->length_bytes > bounds->end_bytes - area->offset_bytes)
-        return error_set(err, -EPERM, "its area of %" PRIu64
+        return error_set(err, -EPERM,
+                         "its area of %" PRIu64
                          " bytes ends outside the keyslots' part of the header (%" PRIu64
                          " to %" PRIu64 ")",
                          area->length_bytes, bounds->start_bytes, bounds->end_bytes);
     if (area->length_bytes < needed_bytes)
-        return error_set(err, -EPERM, "its area of %" PRIu64
-                         " bytes is too small for a key of %" PRIu64 " bytes",
+        return error_set(err, -EPERM,
+                         "its area of %" PRIu64 " bytes is too small for a key of %" PRIu64
+                         " bytes",
                          area->length_bytes, key_bytes);
     return 0;
 }
@@ -457,8 +457,8 @@ static int find_digest(struct json_object **out, struct json_object *root, struc
 }
 
 /* All keyslots of the digest hold the volume key: they must agree on its size. */
-static int volume_key_bytes(uint64_t *out, struct json_object *digest,
-                            struct json_object *keyslots, struct error *err)
+static int volume_key_bytes(uint64_t *out, struct json_object *digest, struct json_object *keyslots,
+                            struct error *err)
 {
     struct json_object *names = NULL;
     int result = luks2_json_array(&names, digest, "keyslots", err);
@@ -473,14 +473,17 @@ static int volume_key_bytes(uint64_t *out, struct json_object *digest,
         if (!luks2_json_array_has(names, name))
             continue;
         result = luks2_json_number(&key_bytes, keyslot, "key_size", err);
-        if (result < 0)
+        if (result < 0) {
+            error_prefix(err, "keyslot %s: ", luks_quote(name, strlen(name)).text);
             return result;
+        }
         if (key_bytes > 512) /* before anybody multiplies it */
-            return error_set(err, -EPERM, "keyslot %s: key size of %" PRIu64
-                             " bytes, expected 1 to 512",
+            return error_set(err, -EPERM,
+                             "keyslot %s: key size of %" PRIu64 " bytes, expected 1 to 512",
                              luks_quote(name, strlen(name)).text, key_bytes);
         if (*out != 0 && *out != key_bytes)
-            return error_set(err, -EPERM, "keyslot %s: key size of %" PRIu64
+            return error_set(err, -EPERM,
+                             "keyslot %s: key size of %" PRIu64
                              " bytes, other keyslots of the volume key have %" PRIu64,
                              luks_quote(name, strlen(name)).text, key_bytes, *out);
         *out = key_bytes;

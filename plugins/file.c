@@ -203,7 +203,7 @@ static void file_submit(struct layer *layer, struct request *req)
     case REQUEST_OP_COUNT:
         break;
     }
-    assert(!"an operation that limits.ops does not list");
+    assert(false && "an operation that limits.ops does not list");
 }
 
 /* READ and WRITE: until all of it is through, for the kernel may do a part. */

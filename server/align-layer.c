@@ -188,7 +188,7 @@ static void read_block(struct layer *layer, struct request *req, enum align_step
         .data = scratch(layer, req, first ? 0 : 1),
     };
 
-    req->align_step = step;
+    req->align_step = (uint8_t)step;
     request_push(req, layer, write_step_done);
     req->view = view;
     layer_submit(layer->below, req);

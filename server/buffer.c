@@ -17,8 +17,8 @@ struct piece {
 struct buffer_pool {
     struct loop *loop;
     struct buffer *free[BUFFER_CLASSES];
-    size_t free_bytes; /* in the free lists and in pieces not mapped yet */
-    struct piece *pieces;
+    size_t used_bytes;    /* handed out */
+    struct piece *pieces; /* grows by realloc */
     unsigned piece_count, piece_limit;
     unsigned class_pieces[BUFFER_CLASSES];
 };
@@ -44,15 +44,10 @@ int buffer_pool_create(struct buffer_pool **out, struct loop *loop, size_t limit
     struct buffer_pool *pool = calloc(1, sizeof *pool);
 
     assert(piece_limit > 0);
-    if (pool != NULL)
-        pool->pieces = calloc(piece_limit, sizeof *pool->pieces);
-    if (pool == NULL || pool->pieces == NULL) {
-        free(pool);
+    if (pool == NULL)
         return error_set(err, -ENOMEM, "not enough memory for data buffers");
-    }
     pool->loop = loop;
     pool->piece_limit = piece_limit;
-    pool->free_bytes = (size_t)piece_limit * PIECE_BYTES;
     *out = pool;
     return 0;
 }
@@ -61,7 +56,7 @@ void buffer_pool_destroy(struct buffer_pool *pool)
 {
     if (pool == NULL)
         return;
-    assert(pool->free_bytes == (size_t)pool->piece_limit * PIECE_BYTES);
+    assert(pool->used_bytes == 0);
     for (unsigned i = 0; i < pool->piece_count; i++) {
         munmap(pool->pieces[i].base, PIECE_BYTES);
         free(pool->pieces[i].buffers);
@@ -77,7 +72,7 @@ static bool class_may_grow(const struct buffer_pool *pool, unsigned size_class)
 {
     unsigned small = 0;
 
-    if (pool->piece_count == pool->piece_limit)
+    if (pool->piece_count >= pool->piece_limit)
         return false;
     if (size_class == BUFFER_CLASSES - 1)
         return true;
@@ -86,23 +81,33 @@ static bool class_may_grow(const struct buffer_pool *pool, unsigned size_class)
     return small < pool->piece_limit / 2;
 }
 
+static uint8_t *map_piece(void)
+{
+    uint8_t *base =
+        mmap(NULL, PIECE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    if (base == MAP_FAILED)
+        return NULL;
+    madvise(base, PIECE_BYTES, MADV_DONTDUMP); /* plaintext of encrypted disks passes through */
+    return base;
+}
+
 /* Maps one more piece and cuts it for the class. */
 static bool class_grow(struct buffer_pool *pool, unsigned size_class)
 {
     unsigned count = PIECE_BYTES / class_bytes(size_class);
+    struct piece *pieces =
+        realloc(pool->pieces, (pool->piece_count + 1) * sizeof *pool->pieces);
 
-    if (!class_may_grow(pool, size_class))
+    if (pieces == NULL)
         return false;
+    pool->pieces = pieces;
     struct buffer *buffers = calloc(count, sizeof *buffers);
-    if (buffers == NULL)
-        return false;
-    uint8_t *base = mmap(NULL, PIECE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (base == MAP_FAILED) {
+    uint8_t *base = buffers != NULL ? map_piece() : NULL;
+    if (base == NULL) {
         free(buffers);
         return false;
     }
-    /* Plaintext of encrypted disks passes through here. */
-    madvise(base, PIECE_BYTES, MADV_DONTDUMP);
     int fixed_index = loop_register_memory(pool->loop, base, PIECE_BYTES);
     for (unsigned i = count; i-- > 0;) {
         buffers[i] = (struct buffer){
@@ -119,29 +124,36 @@ static bool class_grow(struct buffer_pool *pool, unsigned size_class)
     return true;
 }
 
+static struct buffer *take(struct buffer_pool *pool, unsigned size_class)
+{
+    struct buffer *buffer = pool->free[size_class];
+
+    if (buffer == NULL)
+        return NULL;
+    pool->free[size_class] = buffer->next_free;
+    pool->used_bytes += buffer->capacity_bytes;
+    return buffer;
+}
+
 struct buffer *buffer_acquire(struct buffer_pool *pool, uint32_t length_bytes, size_t held_bytes)
 {
     assert(length_bytes <= BUFFER_BYTES_MAX);
     unsigned wanted = class_for(length_bytes);
+    size_t limit_bytes = (size_t)pool->piece_limit * PIECE_BYTES;
+    size_t would_hold = held_bytes + class_bytes(wanted);
+    bool guaranteed = would_hold <= BUFFER_BYTES_MAX;
 
-    if (held_bytes + class_bytes(wanted) <= pool->free_bytes)
-        for (unsigned i = wanted; i < BUFFER_CLASSES; i++) {
-            struct buffer *buffer = pool->free[i];
-
-            if (buffer == NULL && class_grow(pool, i))
-                buffer = pool->free[i];
-            if (buffer == NULL)
-                continue;
-            pool->free[i] = buffer->next_free;
-            pool->free_bytes -= buffer->capacity_bytes;
-            return buffer;
-        }
-    return NULL;
+    if (!guaranteed && would_hold + pool->used_bytes > limit_bytes)
+        return NULL;
+    for (unsigned i = wanted; i < BUFFER_CLASSES; i++)
+        if (pool->free[i] != NULL || (class_may_grow(pool, i) && class_grow(pool, i)))
+            return take(pool, i);
+    return guaranteed && class_grow(pool, wanted) ? take(pool, wanted) : NULL;
 }
 
 void buffer_release(struct buffer_pool *pool, struct buffer *buffer)
 {
     buffer->next_free = pool->free[buffer->size_class];
     pool->free[buffer->size_class] = buffer;
-    pool->free_bytes += buffer->capacity_bytes;
+    pool->used_bytes -= buffer->capacity_bytes;
 }

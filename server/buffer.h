@@ -1,11 +1,16 @@
 /* Data buffers of one worker: page-aligned, of four sizes, cut from pieces of 2 MiB that are
  * mapped and registered with the ring when they are first needed, up to a fixed total.
  *
- * Nobody waits here: when no buffer is free, buffer_acquire() returns NULL, and the asker
- * parks until one came back (worker.h).  A connection that is slow to
- * take its replies can't starve the others: it gets a buffer only while what it holds
- * already is no more than what is free for all (the dynamic threshold of Choudhury and
- * Hahne, "Dynamic queue length thresholds for shared-memory packet switches", 1998). */
+ * Nobody waits here: when no buffer may be had, buffer_acquire() returns NULL, and the asker
+ * parks until one came back (worker.h).  Who may have one:
+ *
+ * - a connection may always hold BUFFER_BYTES_MAX, even beyond the limit, so that one that does
+ *   not take its replies can slow others down but never stop them;
+ * - above that, one gets more only while what it holds is no more than what is free for all
+ *   (the dynamic threshold of Choudhury and Hahne, "Dynamic queue length thresholds for
+ *   shared-memory packet switches", 1998).
+ *
+ * So a pool holds at most its limit plus BUFFER_BYTES_MAX per connection. */
 #ifndef NBDCRYPT_BUFFER_H
 #define NBDCRYPT_BUFFER_H
 
@@ -27,6 +32,7 @@ struct buffer {
 
 struct buffer_pool;
 
+/* `limit_bytes`: a multiple of 2 MiB. */
 NODISCARD int buffer_pool_create(struct buffer_pool **out, struct loop *loop, size_t limit_bytes,
                                  struct error *err);
 /* Every buffer must have been given back. */

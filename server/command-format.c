@@ -78,7 +78,7 @@ const struct param command_format_params[] = {
 /* An image or a header file, before and while it is written. */
 struct target {
     const char *spec;
-    const char *path;    /* of a local file; NULL: another backend */
+    const char *path; /* of a local file; NULL: another backend */
     bool exists;
     bool made;           /* by this run */
     uint64_t size_bytes; /* 0 when it does not exist */
@@ -189,11 +189,10 @@ static int inspect_all(struct format *format, const char *spec, struct error *er
     bool sized = arguments->usable_bytes != 0;
     int result;
 
-    if (!arguments->header)
-        return inspect(&format->image, spec, sized, area_bytes, arguments->force, err);
-    /* The image keeps what it holds; what that means changes, so it must be empty all the same. */
+    /* With a detached header the image keeps what it holds, but is read as ciphertext from now on:
+     * what it held is lost all the same. */
     result = inspect(&format->image, spec, sized, area_bytes, arguments->force, err);
-    if (result < 0)
+    if (result < 0 || !arguments->header)
         return result;
     return inspect(&format->header, arguments->header, true, area_bytes, arguments->force, err);
 }
@@ -217,13 +216,12 @@ static int choose_sizes(struct format *format, struct error *err)
 
     if (usable_bytes == 0 && format->image.size_bytes > area_bytes)
         usable_bytes = format->image.size_bytes - area_bytes;
-    options->sector_bytes = arguments->sector_bytes ? arguments->sector_bytes
-                                                    : default_sector(format, usable_bytes);
+    options->sector_bytes =
+        arguments->sector_bytes ? arguments->sector_bytes : default_sector(format, usable_bytes);
     if (arguments->usable_bytes != 0) {
         uint64_t sector_bytes = options->sector_bytes;
 
-        needed_bytes =
-            area_bytes + (usable_bytes + sector_bytes - 1) / sector_bytes * sector_bytes;
+        needed_bytes = area_bytes + (usable_bytes + sector_bytes - 1) / sector_bytes * sector_bytes;
     }
     options->data_bytes = format->image.size_bytes;
     if (needed_bytes <= options->data_bytes)
@@ -256,8 +254,8 @@ static int make_room(struct target *target, uint64_t size_bytes, struct error *e
     target->made = !target->exists;
     if (ftruncate(fd, (off_t)size_bytes) < 0) {
         result = -errno;
-        (void)error_set(err, result, "'%s' can't be made %" PRIu64 " bytes large: %s",
-                        target->path, size_bytes, strerror(-result));
+        (void)error_set(err, result, "'%s' can't be made %" PRIu64 " bytes large: %s", target->path,
+                        size_bytes, strerror(-result));
     }
     (void)close(fd);
     return result;
@@ -397,15 +395,17 @@ static int run(struct format *format, struct error *err)
 {
     struct luks_format_result header;
     struct secret *passphrase = NULL;
-    int result = key_source_read(&passphrase, format->arguments.key_file, format->image.spec, true,
-                                 err);
+    int result =
+        key_source_read(&passphrase, format->arguments.key_file, format->image.spec, true, err);
 
     if (result < 0)
         return result;
     result = luks_format(&header, &format->options, passphrase, err);
     secret_free(passphrase);
-    if (result < 0)
+    if (result < 0) {
+        error_prefix(err, "'%s': ", format->image.spec);
         return result;
+    }
     result = write_all(format, &header, err);
     (void)close(header.image_fd);
     if (result == 0)
@@ -425,8 +425,8 @@ static int print_help(void)
 
 static int parse(struct format *format, int *operand, int argc, char **argv, struct error *err)
 {
-    int result = params_parse_argv(&format->arguments, command_format_params, argc, argv, operand,
-                                   err);
+    int result =
+        params_parse_argv(&format->arguments, command_format_params, argc, argv, operand, err);
 
     if (result < 0 || format->arguments.help)
         return result;

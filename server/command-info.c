@@ -30,8 +30,8 @@ struct info_arguments {
 const struct param command_info_params[] = {
     { "header", 0, PARAM_STRING, "FILE", "the header is in this file, not in the image",
       FIELD(header), 0, 0 },
-    { "json", 0, PARAM_FLAG, NULL, "print JSON, in a form that scripts can rely on", FIELD(json),
-      0, 0 },
+    { "json", 0, PARAM_FLAG, NULL, "print JSON, in a form that scripts can rely on", FIELD(json), 0,
+      0 },
     { "help", 'h', PARAM_FLAG, NULL, "show this help", FIELD(help), 0, 0 },
     { .name = NULL },
 };

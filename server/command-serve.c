@@ -213,8 +213,9 @@ static int set_up(struct server *server, struct error *err)
     int code = loop_create(&server->loop, &config, err);
     if (code == 0)
         code = watch_signals(server, err);
+    /* Before the key is derived: an address in use is cheap to find. */
     if (code == 0)
-        code = open_listeners(server, err); /* before the key is derived: an address in use is cheap to find */
+        code = open_listeners(server, err);
     if (code == 0)
         code = offload_create(&server->offload, OFFLOAD_THREADS, err);
     if (code == 0)

@@ -9,7 +9,8 @@
 #include "server/log.h"
 #include "server/transmission.h"
 
-#define DRAIN_TIMEOUT_MS 5000u /* for a client that does not take its last answers */
+#define DRAIN_TIMEOUT_MS 5000u     /* for a client that does not take its last answers */
+#define HANDSHAKE_DRAIN_MS 1000u   /* for one that has not chosen an export yet */
 
 static void end(struct connection *connection);
 static void timer_fired(struct io_event *ev, int result);
@@ -53,10 +54,36 @@ void connection_create(struct worker *worker, int fd, const char *peer)
         handshake_shutdown(connection->handshake);
 }
 
+/* Reads what the client still sends, in pieces, until it closes or its time is over. */
+static void forget(struct io_event *ev, int result)
+{
+    static _Thread_local uint8_t nowhere[4096];
+    struct connection *connection = container_of(ev, struct connection, forgotten);
+    struct transport *transport = connection->transport;
+
+    while (result == TRANSPORT_FILLED)
+        result = transport->ops->recv(transport, nowhere, sizeof nowhere) ? TRANSPORT_FILLED : 2;
+    if (result <= 0)
+        end(connection);
+}
+
+static void say_goodbye(struct connection *connection)
+{
+    connection->state = CONNECTION_GOODBYE;
+    connection->forgotten.fn = forget;
+    connection->transport->recv_done = &connection->forgotten;
+    connection->transport->ops->finish(connection->transport);
+    forget(&connection->forgotten, TRANSPORT_FILLED);
+}
+
 void connection_handshake_done(struct connection *connection, enum handshake_result result)
 {
     handshake_free(connection->handshake);
     connection->handshake = NULL;
+    if (result == HANDSHAKE_CLOSE && connection->timer_running) {
+        say_goodbye(connection); /* within the time of the handshake */
+        return;
+    }
     /* The timer of the handshake; its event comes when it has ended. */
     if (connection->timer_running && connection->state == CONNECTION_HANDSHAKE)
         loop_cancel(connection->worker->loop, &connection->timer.event);
@@ -85,10 +112,10 @@ void connection_transmission_done(struct connection *connection)
 
 void connection_shutdown(struct connection *connection)
 {
-    if (connection->handshake != NULL) {
+    if (connection->handshake != NULL)
         handshake_shutdown(connection->handshake);
-        return; /* its time is limited already */
-    }
+    if (connection->state == CONNECTION_HANDSHAKE || connection->state == CONNECTION_GOODBYE)
+        loop_cancel(connection->worker->loop, &connection->timer.event); /* a shorter one follows */
     if (connection->state != CONNECTION_TRANSMISSION)
         return;
     connection->state = CONNECTION_DRAINING;
@@ -99,8 +126,8 @@ void connection_shutdown(struct connection *connection)
 
 void connection_abort(struct connection *connection)
 {
-    if (connection->handshake != NULL)
-        connection->transport->ops->abort(connection->transport); /* handshake.c sees the error */
+    if (connection->handshake != NULL || connection->state == CONNECTION_GOODBYE)
+        connection->transport->ops->abort(connection->transport); /* what is in flight ends */
     else if (connection->transmission != NULL)
         transmission_abort(connection->transmission);
 }
@@ -114,15 +141,15 @@ static void timer_fired(struct io_event *ev, int result)
         end(connection);
         return;
     }
-    if (connection->state == CONNECTION_DRAINING && result == -ECANCELED) {
-        start_timer(connection, DRAIN_TIMEOUT_MS); /* that was the timer of the handshake */
+    if (result == -ECANCELED) { /* that was the timer of the handshake */
+        if (connection->state == CONNECTION_DRAINING)
+            start_timer(connection, DRAIN_TIMEOUT_MS);
+        else if (connection->state != CONNECTION_TRANSMISSION)
+            start_timer(connection, HANDSHAKE_DRAIN_MS);
         return;
     }
-    if (result == -ECANCELED)
-        return;
     if (connection->state == CONNECTION_HANDSHAKE)
-        log_info("%s: no handshake within %u seconds; dropped", connection->peer,
-                 connection->worker->handshake_timeout_ms / 1000);
+        log_info("%s: did not finish its handshake in time; dropped", connection->peer);
     else if (connection->state == CONNECTION_DRAINING)
         log_info("%s: did not take its last answers; dropped", connection->peer);
     connection_abort(connection);

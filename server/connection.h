@@ -1,7 +1,10 @@
 /* One client, on one worker, from accept to close.
  *
  *     HANDSHAKE -> TRANSMISSION -> DRAINING -> CLOSING -> freed
+ *         `-> GOODBYE -> CLOSING
  *
+ * GOODBYE: the handshake has ended with an answer; what the client still sends is read and
+ * forgotten until it closes, for a close with unread bytes would take that answer back.
  * DRAINING: the server is going down or the client said DISC: what is in flight is answered,
  * new requests get ESHUTDOWN, then the stream is finished.  CLOSING: waits until nothing
  * of this connection is in flight, then everything is given back.  An error of the client,
@@ -19,6 +22,7 @@ struct transmission;
 
 enum connection_state {
     CONNECTION_HANDSHAKE,
+    CONNECTION_GOODBYE,
     CONNECTION_TRANSMISSION,
     CONNECTION_DRAINING,
     CONNECTION_CLOSING,
@@ -31,6 +35,7 @@ struct connection {
     char peer[64];                /* for messages: "127.0.0.1:40312", "unix client pid 71" */
     struct loop_timer timer;      /* handshake limit; later the limit of DRAINING */
     bool timer_running;
+    struct io_event forgotten;    /* GOODBYE */
     struct handshake *handshake;  /* NULL once it has ended */
     struct negotiated negotiated;
     struct export *export;        /* set by GO or EXPORT_NAME */

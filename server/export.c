@@ -60,13 +60,7 @@ static int unlock(struct secret **volume_key, struct luks_header *header,
     if (code < 0)
         return code;
     code = luks_unlock(volume_key, header, passphrase, err);
-    if (code == -EACCES && settings->key_file != NULL && passphrase->length_bytes > 0 &&
-        passphrase->data[passphrase->length_bytes - 1] == '\n')
-        error_set(err, code,
-                  "image '%s': no keyslot opens with the key in '%s'; the file ends with a newline, "
-                  "which counts: a passphrase that was typed has none",
-                  settings->image, settings->key_file);
-    else if (code < 0)
+    if (code < 0)
         error_prefix(err, "image '%s': ", settings->image);
     secret_free(passphrase);
     return code;

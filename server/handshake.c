@@ -394,14 +394,15 @@ void negotiated_reset(struct negotiated *negotiated)
     *negotiated = (struct negotiated){ 0 };
 }
 
-/* FAST_ZERO may be offered even where it always answers ENOTSUP (proto.md). */
+/* FUA is what the pipeline itself honours: nobody above makes it of writes and flushes.
+ * FAST_ZERO may be offered even where it always answers ENOTSUP (proto.md). */
 uint16_t handshake_transmission_flags(const struct export *ex, bool structured_replies)
 {
     const struct limits *limits = &ex->limits;
     unsigned flags = NBD_FLAG_HAS_FLAGS;
 
     if (limits->ops & OP_BIT(REQUEST_FLUSH))
-        flags |= NBD_FLAG_SEND_FLUSH | NBD_FLAG_SEND_FUA;
+        flags |= NBD_FLAG_SEND_FLUSH | (limits->fua ? NBD_FLAG_SEND_FUA : 0);
     if (limits->read_only)
         flags |= NBD_FLAG_READ_ONLY;
     if (!limits->read_only && limits->ops & OP_BIT(REQUEST_TRIM))

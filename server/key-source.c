@@ -83,8 +83,7 @@ static int read_file(struct secret **out, const char *path, struct error *err)
 
     if (fd < 0) {
         result = -errno;
-        return error_set(err, result, "key file '%s' can't be opened: %s", path,
-                         strerror(-result));
+        return error_set(err, result, "key file '%s' can't be opened: %s", path, strerror(-result));
     }
     result = read_fd(out, fd, err);
     if (result < 0)
@@ -151,8 +150,7 @@ static int read_line_without_echo(struct secret *line, size_t *used_bytes, struc
     return result;
 }
 
-static int ask_once(struct secret **out, const char *question, const char *image,
-                    struct error *err)
+static int ask_once(struct secret **out, const char *question, const char *image, struct error *err)
 {
     struct secret *line = NULL;
     size_t used_bytes = 0;

@@ -1,5 +1,6 @@
 #include "server/log.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -68,6 +69,8 @@ static void write_all(const char *line, size_t length_bytes)
     while (length_bytes > 0) {
         ssize_t written = write(STDERR_FILENO, line, length_bytes);
 
+        if (written < 0 && errno == EINTR)
+            continue;
         if (written <= 0)
             return; /* nowhere to complain to */
         line += written;

@@ -210,19 +210,25 @@ static void encode_extents(struct fragment *fragment)
 
 /* ---- queueing ---- */
 
+static void stream_remove(struct transmission *t, struct command *command)
+{
+    struct command **link = &t->streams;
+
+    while (*link != command)
+        link = &(*link)->next;
+    *link = command->next;
+    if (t->streams_end == &command->next)
+        t->streams_end = link;
+    command->contiguous = false;
+}
+
 /* The answer to a command without data, or to one that failed. */
 static void queue_end(struct transmission *t, struct fragment *fragment)
 {
     struct command *command = fragment->command;
 
     if (command->contiguous) { /* failed before anything was sent: it is not a stream now */
-        struct command **link = &t->streams;
-
-        while (*link != command)
-            link = &(*link)->next;
-        *link = command->next;
-        if (t->streams_end == &command->next)
-            t->streams_end = link;
+        stream_remove(t, command);
         while (command->done != NULL) {
             struct fragment *next = command->done->next;
 
@@ -311,20 +317,16 @@ static void stream_end(struct transmission *t)
 
 static void streams_run(struct transmission *t)
 {
-    struct command **link = &t->streams;
+    struct command *command = t->streams;
 
-    while (*link != NULL) {
-        struct command *command = *link;
-
+    while (command != NULL) {
         if ((t->stream != NULL && t->stream != command) || !stream_advance(t, command)) {
-            link = &command->next;
+            command = command->next;
             continue;
         }
-        *link = command->next;
-        if (t->streams_end == &command->next)
-            t->streams_end = link;
+        stream_remove(t, command);
         stream_end(t);
-        link = &t->streams; /* an earlier one may have waited for this one */
+        command = t->streams; /* an earlier one may have waited for this one */
     }
 }
 

@@ -44,7 +44,10 @@ static void receive(struct transmission *t)
 
             t->receiving = NULL;
             t->step = t->current != NULL ? RECEIVE_ISSUE : RECEIVE_HEADER;
-            submit(t, fragment);
+            if (fragment->command->error == 0)
+                submit(t, fragment);
+            else /* an earlier part failed: this one was only read away */
+                fragment_done(NULL, &fragment->request);
             break;
         }
         case RECEIVE_END:
@@ -226,12 +229,12 @@ static struct fragment *take_fragment(struct transmission *t, struct command *co
     if (piece->buffer_bytes > 0) {
         /* The read whose turn on the wire it is always gets on: what waits behind it
          * gives nothing back before it is through. */
-        bool urgent = command->fragments_held == 0;
+        bool urgent = t->stream == command && command->fragments_held == 0;
 
         if (t->held_bytes + piece->buffer_bytes > TRANSMISSION_HELD_BYTES_MAX && !urgent)
             return NULL;
         buffer = buffer_acquire(t->worker->buffers, piece->buffer_bytes,
-                                urgent && t->stream == command ? 0 : t->held_bytes);
+                                urgent ? 0 : t->held_bytes);
         if (buffer == NULL)
             return NULL;
     }
@@ -252,7 +255,7 @@ static bool issue_fragment(struct transmission *t)
 {
     struct command *command = t->current;
 
-    if (command->error != 0 ||
+    if (command->refusal != NULL ||
         (command->request.length_bytes == 0 && command->op != REQUEST_FLUSH))
         return issue_answer(t, command);
 

@@ -1,0 +1,154 @@
+#!/bin/bash
+# Installs what the tests need, builds in a folder of its own and runs every test: plainly, under the
+# address and undefined-behaviour sanitizers, the threads under the thread sanitizer, and
+# builds with clang.  The last line is "N passed, N failed, N skipped".
+#
+#     ./runtests.sh             everything
+#     ./runtests.sh --quick     the plain build only
+#     ./runtests.sh --keep      keeps ./build-tests, with the logs of all tests
+#
+# With CI=true a test that is skipped for want of a package counts as failed.
+set -euo pipefail
+cd "$(dirname "$0")"
+
+. tests/packages.sh
+
+usage() {
+    sed -n '2,/^set /{s/^# \{0,1\}//p}' "$0"
+}
+
+quick=no
+keep=no
+for argument; do
+    case $argument in
+    --quick) quick=yes ;;
+    --keep) keep=yes ;;
+    --help | -h) usage; exit 0 ;;
+    *) echo "$0: unknown option '$argument'; see $0 --help" >&2; exit 2 ;;
+    esac
+done
+
+top=$PWD
+work=$top/build-tests
+jobs=$(nproc)
+passed=0
+failed=0
+skipped=0
+
+say() {
+    printf '== %s\n' "$*"
+}
+
+# fails NAME LOG: counts a failure and shows the end of its log.
+fails() {
+    failed=$((failed + 1))
+    printf '%s\n' "-- FAILED: $1" && tail -n 150 "$2" | sed 's/^/   /'
+}
+
+# The sources, without what was built in the tree: the result is that of a fresh clone.
+copy_sources() {
+    rm -rf "$work"
+    mkdir -p "$work/src"
+    tar --create --exclude=./.git --exclude='./build*' --exclude=./demo --exclude=./config.status \
+        --exclude=./autom4te.cache --exclude='*.o' --exclude='*.a' --exclude='.deps' . |
+        tar --extract --directory="$work/src"
+}
+
+# build NAME CONFIGURE-ARGUMENT...: the program and all test programs, without running any.
+build() {
+    local name=$1
+
+    shift
+    mkdir -p "$work/$name"
+    (
+        cd "$work/$name" &&
+            ../src/configure --enable-werror "$@" &&
+            make -j "$jobs" &&
+            make -j "$jobs" check TESTS=
+    ) >"$work/$name/build.log" 2>&1
+}
+
+# run_suite NAME TITLE TARGET: `make TARGET` there; adds up what the tests said.
+run_suite() {
+    local name=$1 title=$2 target=$3 results result log before=$SECONDS here_passed=0 here_failed=0
+
+    # Its status says no more than the results below do.
+    make -C "$work/$name" -j "$jobs" "$target" TEST_SECONDS_MAX=600 >"$work/$name/check.log" 2>&1 || true
+    mapfile -t results < <(cd "$work/$name" && grep -H '^:test-result:' tests/*.trs 2>/dev/null)
+    for result in "${results[@]}"; do
+        log=$work/$name/${result%%.trs:*}.log
+        case $result in
+        *': PASS') here_passed=$((here_passed + 1)) ;;
+        *': SKIP')
+            skipped=$((skipped + 1))
+            printf '%s\n' "-- skipped: ${result%%.trs:*} ($title): $(skip_reason "$log")"
+            ;;
+        *)
+            here_failed=$((here_failed + 1))
+            fails "${result%%.trs:*} ($title)" "$log"
+            ;;
+        esac
+    done
+    passed=$((passed + here_passed))
+    if [ ${#results[@]} -eq 0 ]; then
+        fails "no test ran ($title)" "$work/$name/check.log"
+    fi
+    say "$title: $here_passed passed, $here_failed failed, in $((SECONDS - before)) s"
+}
+
+skip_reason() {
+    { grep -iE 'skip' "$1" || tail -n 1 "$1"; } | grep -v '^SKIP .* (exit status' | tail -n 1
+}
+
+# build_and_test NAME TITLE TARGET CONFIGURE-ARGUMENT...
+build_and_test() {
+    local name=$1 title=$2 target=$3
+
+    shift 3
+    say "$title: building"
+    if build "$name" "$@"; then
+        run_suite "$name" "$title" "$target"
+    else
+        fails "build ($title)" "$work/$name/build.log"
+    fi
+}
+
+build_only() {
+    local name=$1 title=$2
+
+    shift 2
+    say "$title: building"
+    if build "$name" "$@"; then
+        passed=$((passed + 1))
+    else
+        fails "build ($title)" "$work/$name/build.log"
+    fi
+}
+
+packages_install build demo tests || exit 1
+export PATH=$PATH:/usr/sbin:/sbin
+
+say "copying the sources to $work/src"
+copy_sources
+(cd "$work/src" && ./bootstrap) >"$work/bootstrap.log" 2>&1 || {
+    fails "bootstrap" "$work/bootstrap.log"
+    echo "$passed passed, $failed failed, $skipped skipped"
+    exit 1
+}
+
+build_and_test plain "gcc" check CC=gcc
+if [ "$quick" = no ]; then
+    build_only clang "clang" CC=clang
+    build_and_test sanitized "gcc, address and undefined sanitizers" check \
+        CC=gcc CFLAGS="-O1 -g" --enable-sanitizers=address,undefined
+    build_and_test threads "gcc, thread sanitizer" check-threads \
+        CC=gcc CFLAGS="-O1 -g" --enable-sanitizers=thread
+fi
+
+if [ "$keep" = yes ]; then
+    say "kept: $work"
+else
+    rm -rf "$work"
+fi
+echo "$passed passed, $failed failed, $skipped skipped"
+[ "$failed" -eq 0 ]

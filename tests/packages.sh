@@ -1,0 +1,123 @@
+# shellcheck shell=bash
+# What has to be installed, for quickstart.sh and runtests.sh, which source this file.
+#
+#     packages_install build demo      installs what these groups lack, or says it and fails
+
+# group   how it is recognised              Debian               Fedora
+package_table='
+build     command:gcc                       gcc                  gcc
+build     file:/usr/include/stdlib.h        libc6-dev            glibc-devel
+build     command:make                      make                 make
+build     command:autoconf                  autoconf             autoconf
+build     command:automake                  automake             automake
+build     command:pkg-config                pkg-config           pkgconf-pkg-config
+build     library:liburing                  liburing-dev         liburing-devel
+build     library:libcryptsetup             libcryptsetup-dev    cryptsetup-devel
+build     library:gnutls                    libgnutls28-dev      gnutls-devel
+build     library:json-c                    libjson-c-dev        json-c-devel
+demo      command:nbdinfo                   libnbd-bin           libnbd
+demo      command:nbdcopy                   libnbd-bin           libnbd
+tests     command:clang                     clang                clang
+tests     command:shellcheck                shellcheck           ShellCheck
+tests     command:mandoc                    mandoc               mandoc
+tests     command:ps                        procps               procps-ng
+tests     command:cryptsetup                cryptsetup-bin       cryptsetup
+tests     command:qemu-img                  qemu-utils           qemu-img
+tests     command:qemu-io                   qemu-utils           qemu-img
+tests     command:nbdsh                     python3-libnbd       python3-libnbd
+tests     python:nbd                        python3-libnbd       python3-libnbd
+tests     python:cryptography               python3-cryptography python3-cryptography
+tests     command:fio                       fio                  fio
+bench     command:fio                       fio                  fio
+bench     command:nbdkit                    nbdkit               nbdkit
+bench     command:qemu-nbd                  qemu-utils           qemu-img
+bench     command:qemu-img                  qemu-utils           qemu-img
+bench     command:nbdcopy                   libnbd-bin           libnbd
+bench     command:python3                   python3              python3
+bench     command:cryptsetup                cryptsetup-bin       cryptsetup
+'
+
+# package_is_there KIND:NAME
+package_is_there() {
+    local name=${1#*:}
+
+    case $1 in
+    command:*) PATH=$PATH:/usr/sbin:/sbin command -v "$name" >/dev/null ;;
+    file:*) [ -e "$name" ] ;;
+    library:*) pkg-config --exists "$name" 2>/dev/null ;;
+    python:*) [ -x /usr/bin/python3 ] && /usr/bin/python3 -c "import $name" 2>/dev/null ;;
+    esac
+}
+
+# packages_missing COLUMN GROUP...: the names of what is missing; column 3 is Debian, 4 Fedora.
+packages_missing() {
+    local column=$1 group mark debian fedora
+
+    shift
+    while read -r group mark debian fedora; do
+        case " $* " in
+        *" $group "*) ;;
+        *) continue ;;
+        esac
+        package_is_there "$mark" && continue
+        if [ "$column" = 3 ]; then echo "$debian"; else echo "$fedora"; fi
+    done <<<"$package_table" | sort -u | tr '\n' ' ' | sed 's/ $//'
+}
+
+# packages_name_missing REASON GROUP...: what a person has to install.
+packages_name_missing() {
+    local reason=$1
+
+    shift
+    {
+        echo "$0: $reason. Please install, then start again:"
+        echo "  Debian:  apt-get install $(packages_missing 3 "$@")"
+        echo "  Fedora:  dnf install $(packages_missing 4 "$@")"
+    } >&2
+}
+
+# packages_install GROUP...
+packages_install() {
+    local missing root=()
+
+    missing=$(packages_missing 3 "$@")
+    [ -n "$missing" ] || return 0
+    if ! command -v apt-get >/dev/null; then
+        packages_name_missing "something is missing, and there is no apt-get here to install it" "$@"
+        return 1
+    fi
+    if [ "$(id -u)" -ne 0 ]; then
+        if ! command -v sudo >/dev/null; then
+            packages_name_missing "something is missing, and it takes root to install it" "$@"
+            return 1
+        fi
+        root=(sudo)
+    fi
+    echo "Installing: $missing"
+    # Unquoted: one word for each package.
+    # shellcheck disable=SC2086
+    if ! packages_apt_get install --no-install-recommends $missing; then
+        packages_name_missing "apt-get could not install what is missing" "$@"
+        return 1
+    fi
+    missing=$(packages_missing 3 "$@")
+    if [ -n "$missing" ]; then
+        packages_name_missing "apt-get succeeded, but something is still missing" "$@"
+        return 1
+    fi
+}
+
+# packages_apt_get ARGUMENT...: quietly; the whole output only when it fails.  Uses packages_install()'s
+# `root`.
+packages_apt_get() {
+    local log
+
+    log=$(mktemp)
+    if ! { "${root[@]}" apt-get update &&
+        "${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get --yes "$@"; } >"$log" 2>&1 </dev/null; then
+        cat "$log" >&2
+        rm "$log"
+        return 1
+    fi
+    rm "$log"
+}

@@ -1,0 +1,50 @@
+#!/bin/bash
+# The man page names each option that --help knows, knows no others, and is clean mdoc.
+set -euo pipefail
+export LC_ALL=C
+
+page=${top_srcdir:-$(dirname "$0")/..}/docs/nbdcrypt.1
+program=${NBDCRYPT:-${top_builddir:-.}/nbdcrypt}
+commands=(serve format info)
+failures=0
+
+fail() {
+    echo "$*"
+    failures=$((failures + 1))
+}
+
+# section COMMAND: the lines of its own section, ".Ss nbdcrypt serve ..." up to the next heading.
+section() {
+    awk -v heading="$1" '/^\.S[sh] / { inside = ($1 == ".Ss" && $0 ~ ("(^| )" heading "( |$)")) } inside' "$page"
+}
+
+# The long options of a section: ".It Fl \-key-file Ar FILE", ".It Fl -key-file Ar FILE".
+options_of_page() {
+    section "$1" | sed -nE 's/^\.It .*Fl \\?-([a-z][a-z0-9-]*).*/\1/p' | sed 's/\\-/-/g' | sort -u
+}
+
+# "  --key-file FILE   ..." and "  -k, --key-file FILE  ...": the first one of each line that begins with a dash.
+options_of_help() {
+    "$program" "$1" --help | sed -nE 's/^ *(-[a-zA-Z], *)?--([a-z][a-z0-9-]*).*/\2/p' | sort -u
+}
+
+for command in "${commands[@]}"; do
+    help=$(options_of_help "$command")
+    documented=$(options_of_page "$command")
+    [ -n "$help" ] || fail "'$command --help' lists no options"
+    while read -r option; do
+        [ -z "$option" ] || fail "'$command --help' knows --$option, the man page does not"
+    done < <(comm -23 <(echo "$help") <(echo "$documented"))
+    while read -r option; do
+        [ -z "$option" ] || fail "the man page has --$option for '$command', '$command --help' does not"
+    done < <(comm -13 <(echo "$help") <(echo "$documented"))
+done
+
+if command -v mandoc >/dev/null; then
+    mandoc -Tlint -Wwarning "$page" || fail "mandoc finds fault with $page"
+elif [ "${CI-}" = true ]; then
+    fail "mandoc is not installed (Debian package mandoc)"
+fi
+
+[ "$failures" -eq 0 ] || exit 1
+echo "the man page and --help agree"
