@@ -86,6 +86,7 @@ run_demo() {
         mkdir -p "$demo"
         say "Making a volume of 256 MiB: $demo/disk.luks, key in $demo/key ..."
         # Under another name first: what is interrupted leaves no half of a volume.
+        rm -f "$demo/disk.luks.new"
         make_volume "$demo/key" "$demo/disk.luks.new" 256M
         mv "$demo/disk.luks.new" "$demo/disk.luks"
     fi

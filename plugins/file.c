@@ -86,33 +86,55 @@ static int measure(struct file_stage *file, const struct stage_settings *setting
     return 0;
 }
 
-static int file_open(struct stage **out, const struct stage_settings *settings, struct error *err)
+/* Two writers of one image destroy it.  An open-file-description lock on the whole file goes
+ * with the descriptor, whatever happens to us; QEMU's locks are of the same kind, cryptsetup's
+ * (flock) are not in its way.  File systems without locks go without. */
+static int lock_file(int fd, bool read_only, struct error *err)
+{
+    struct flock lock = { .l_type = read_only ? F_RDLCK : F_WRLCK, .l_whence = SEEK_SET };
+
+    if (fcntl(fd, F_OFD_SETLK, &lock) == 0 || (errno != EAGAIN && errno != EACCES))
+        return 0;
+    return error_set(err, -EBUSY,
+                     "another program has it open for %s; end that first",
+                     read_only ? "writing" : "use (is it being served already?)");
+}
+
+static int open_path(const struct stage_settings *settings, struct error *err)
 {
     int flags = (settings->read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NOCTTY |
                 (settings->direct ? O_DIRECT : 0);
     int fd = open(settings->path, flags | O_NONBLOCK); /* NONBLOCK: a FIFO must not hang us */
 
-    if (fd < 0) {
-        int code = -errno;
+    if (fd >= 0)
+        return fd;
+    int code = -errno;
+    if (code == -EROFS || (code == -EACCES && !settings->read_only))
+        return error_set(err, code,
+                         "it can't be opened for writing: %s; --read-only serves it without",
+                         strerror(-code));
+    if (code == -EINVAL && settings->direct)
+        return error_set(err, code, "its file system has no O_DIRECT; leave out --direct");
+    return error_set(err, code, "it can't be opened: %s", strerror(-code));
+}
 
-        if (code == -EROFS || (code == -EACCES && !settings->read_only))
-            return error_set(err, code, "it can't be opened for writing: %s; --read-only serves "
-                             "it without", strerror(-code));
-        if (code == -EINVAL && settings->direct)
-            return error_set(err, code, "its file system has no O_DIRECT; leave out --direct");
-        return error_set(err, code, "it can't be opened: %s", strerror(-code));
-    }
+static int file_open(struct stage **out, const struct stage_settings *settings, struct error *err)
+{
     struct file_stage *file = calloc(1, sizeof *file);
-    if (file == NULL) {
-        close(fd);
+
+    if (file == NULL)
         return error_set(err, -ENOMEM, "not enough memory");
-    }
-    file->fd = fd;
     file->offload = settings->offload;
     file->stage.ops = &file_ops;
-    int code = measure(file, settings, err);
+    file->fd = open_path(settings, err);
+    int code = file->fd < 0 ? file->fd : 0;
+    if (code == 0 && settings->lock)
+        code = lock_file(file->fd, settings->read_only, err);
+    if (code == 0)
+        code = measure(file, settings, err);
     if (code < 0) {
-        close(fd);
+        if (file->fd >= 0)
+            close(file->fd);
         free(file);
         return code;
     }

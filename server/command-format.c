@@ -298,7 +298,7 @@ static int write_header(struct image_io *io, const struct luks_format_result *he
 static int write_target(struct target *target, const struct luks_format_result *header,
                         struct error *err)
 {
-    struct image_options options = { .read_only = false };
+    struct image_options options = { .read_only = false, .lock = true };
     struct stage *stage = NULL;
     struct image_io *io = NULL;
     int result = image_open(&stage, target->spec, &options, err);

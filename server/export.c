@@ -128,6 +128,7 @@ int export_open(struct export *out, const struct export_settings *settings,
     struct image_options options = {
         .read_only = settings->read_only,
         .direct = settings->direct,
+        .lock = true,
         .offload = offload,
     };
     struct export ex = { .name = settings->name, .description = settings->description };

@@ -81,6 +81,7 @@ int image_open(struct stage **out, const char *spec, const struct image_options 
         .path = path,
         .read_only = options->read_only,
         .direct = options->direct,
+        .lock = options->lock,
         .offload = options->offload,
     };
     int code = ops->open(out, &settings, err);

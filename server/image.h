@@ -12,6 +12,7 @@
 struct image_options {
     bool read_only;
     bool direct;
+    bool lock;               /* refuse an image that another program has open for writing */
     struct offload *offload; /* may be NULL */
 };
 

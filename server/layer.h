@@ -41,6 +41,7 @@ struct stage_settings {
     const char *path;            /* of IMAGE: the text behind "scheme:" up to '?' */
     bool read_only;
     bool direct;                 /* go around the page cache */
+    bool lock;                   /* keep others from writing it, and with !read_only from serving it */
     struct offload *offload;     /* may be NULL: nothing will be asked that blocks */
 };
 

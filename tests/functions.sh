@@ -237,8 +237,16 @@ encrypt_to_luks1() {
 }
 
 # encrypt_to_qemu_luks PLAIN IMAGE: everything by QEMU (LUKS1, payload at 2,068,480 bytes).
+# It measures the speed of its key derivation, and where CPU time is counted in ticks it gives up now and then
+# ("Unable to get accurate CPU usage"): that is worth another attempt.
 encrypt_to_qemu_luks() {
-    qemu_img convert -f raw -O luks -o key-secret=secret0,iter-time=10 "$1" "$2"
+    local attempt
+
+    for attempt in {1..10}; do
+        qemu_img convert -f raw -O luks -o key-secret=secret0,iter-time=10 "$1" "$2" && return
+        note "qemu-img, attempt $attempt of 10: $(tail -n 1 "$log_dir/qemu-img")"
+    done
+    return 1
 }
 
 # format_luks2 IMAGE SIZE [CRYPTSETUP-OPTION...]: an empty (sparse) volume of this usable size; it reads as noise.

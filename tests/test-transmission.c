@@ -556,6 +556,32 @@ static void drain(void)
     server_close();
 }
 
+/* Whatever breaks while the server goes down, it goes down. */
+static void every_operation_fails_in_a_drain(void)
+{
+    for (unsigned nth = 1;; nth++) {
+        server_open();
+        int fd = client_attach(nth % 2);
+        fake.hold = true;
+        client_write(fd, 1, 0, 4096, 0x33);
+        client_send(fd, NBD_CMD_READ, 2, 0, 600000);
+        fake_loop_run(loop);
+        fake_loop_fail(loop, nth, EPIPE);
+        worker.shutting_down = true;
+        connection_shutdown(worker.connections);
+        client_send(fd, NBD_CMD_FLUSH, 3, 0, 0);
+        fake_loop_run(loop);
+        fake_backend_release_all(&fake);
+        fake_loop_run(loop);
+        bool fired = fake_loop_operations(loop) >= nth;
+        EXPECT(fake.disk[0] == 0x33); /* what was accepted was done */
+        fake_socket_end(loop, fd);
+        server_close();
+        if (!fired)
+            return;
+    }
+}
+
 static void drain_of_a_stalled_client(void)
 {
     server_open();
@@ -601,6 +627,8 @@ static const struct check checks[] = {
     { "stalled clients hold a bounded part of the buffers and starve nobody", stalled_clients },
     { "the payload of a refused write is read away", refused_payload },
     { "a shutdown answers what is in flight, refuses the rest and says goodbye", drain },
+    { "whichever operation fails in a shutdown, it comes to its end",
+      every_operation_fails_in_a_drain },
     { "a shutdown does not wait for ever for a client that does not read",
       drain_of_a_stalled_client },
     { "a client without a handshake is dropped in time", handshake_timeout },
