@@ -4,14 +4,20 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <liburing.h>
+#include <linux/capability.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "server/buffer.h"
+
+#define ENTRIES_MIN 16u
+#define LOCKED_BYTES_PLENTY (4ull << 30)
 
 /* Slots of a registered table, handed out last-in first-out. */
 struct slot_stack {
@@ -53,7 +59,7 @@ static int explain_refusal(int code, struct error *err)
 
 /* The best mode that this kernel has: completions run only when we wait for them (6.1), or
  * without interrupting the thread (5.19), or plainly. */
-static int ring_create(struct io_uring *ring, unsigned entries)
+static int ring_create_sized(struct io_uring *ring, unsigned entries)
 {
     static const unsigned modes[] = {
         IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN,
@@ -70,6 +76,33 @@ static int ring_create(struct io_uring *ring, unsigned entries)
         code = io_uring_queue_init_params(entries, ring, &params);
     }
     return code;
+}
+
+/* The ring counts as locked memory of its user, of which there may be little: then a small
+ * ring does, with more system calls. */
+static int ring_create(struct io_uring *ring, unsigned entries)
+{
+    int code = ring_create_sized(ring, entries);
+
+    while (code == -ENOMEM && entries > ENTRIES_MIN) {
+        entries /= 2;
+        code = ring_create_sized(ring, entries);
+    }
+    return code;
+}
+
+/* Registered memory counts as locked too, for all processes of the user together.  One that is
+ * bounded tightly would take from others what they need for their rings. */
+static bool may_lock_memory(void)
+{
+    struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+    struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = { 0 };
+    struct rlimit limit;
+
+    if (syscall(SYS_capget, &header, data) == 0 &&
+        (data[0].effective & (1u << CAP_IPC_LOCK)) != 0)
+        return true;
+    return getrlimit(RLIMIT_MEMLOCK, &limit) == 0 && limit.rlim_cur >= LOCKED_BYTES_PLENTY;
 }
 
 static bool slot_stack_fill(struct slot_stack *stack, unsigned count)
@@ -91,7 +124,7 @@ static void tables_create(struct loop *loop, const struct loop_config *config)
         io_uring_register_files_sparse(&loop->ring, config->file_slots) == 0 &&
         !slot_stack_fill(&loop->file_slots, config->file_slots))
         io_uring_unregister_files(&loop->ring);
-    if (config->memory_slots > 0 &&
+    if (config->memory_slots > 0 && may_lock_memory() &&
         io_uring_register_buffers_sparse(&loop->ring, config->memory_slots) == 0 &&
         !slot_stack_fill(&loop->memory_slots, config->memory_slots))
         io_uring_unregister_buffers(&loop->ring);
