@@ -1,6 +1,8 @@
 #include "server/nbd-wire.h"
 
+#include <endian.h>
 #include <errno.h>
+#include <string.h>
 
 #define MAGIC_SERVER 0x4e42444d41474943u  /* "NBDMAGIC" */
 #define MAGIC_OPTION 0x49484156454f5054u  /* "IHAVEOPT" */
@@ -11,35 +13,44 @@
 
 void nbd_put_u16(uint8_t *out, uint16_t value)
 {
-    out[0] = (uint8_t)(value >> 8);
-    out[1] = (uint8_t)value;
+    value = htobe16(value);
+    memcpy(out, &value, sizeof value);
 }
 
 void nbd_put_u32(uint8_t *out, uint32_t value)
 {
-    nbd_put_u16(out, (uint16_t)(value >> 16));
-    nbd_put_u16(out + 2, (uint16_t)value);
+    value = htobe32(value);
+    memcpy(out, &value, sizeof value);
 }
 
 void nbd_put_u64(uint8_t *out, uint64_t value)
 {
-    nbd_put_u32(out, (uint32_t)(value >> 32));
-    nbd_put_u32(out + 4, (uint32_t)value);
+    value = htobe64(value);
+    memcpy(out, &value, sizeof value);
 }
 
 uint16_t nbd_get_u16(const uint8_t *in)
 {
-    return (uint16_t)((unsigned)in[0] << 8 | in[1]);
+    uint16_t value;
+
+    memcpy(&value, in, sizeof value);
+    return be16toh(value);
 }
 
 uint32_t nbd_get_u32(const uint8_t *in)
 {
-    return (uint32_t)nbd_get_u16(in) << 16 | nbd_get_u16(in + 2);
+    uint32_t value;
+
+    memcpy(&value, in, sizeof value);
+    return be32toh(value);
 }
 
 uint64_t nbd_get_u64(const uint8_t *in)
 {
-    return (uint64_t)nbd_get_u32(in) << 32 | nbd_get_u32(in + 4);
+    uint64_t value;
+
+    memcpy(&value, in, sizeof value);
+    return be64toh(value);
 }
 
 /* Greeting: 64 bits NBDMAGIC, 64 bits IHAVEOPT, 16 bits handshake flags. */
