@@ -139,7 +139,7 @@ copy_sources
 build_and_test plain "gcc" check CC=gcc
 if [ "$quick" = no ]; then
     build_only clang "clang" CC=clang
-    build_and_test sanitized "gcc, address and undefined sanitizers" check \
+    build_and_test sanitized "gcc, address and undefined sanitizers" check-sanitized \
         CC=gcc CFLAGS="-O1 -g" --enable-sanitizers=address,undefined
     build_and_test threads "gcc, thread sanitizer" check-threads \
         CC=gcc CFLAGS="-O1 -g" --enable-sanitizers=thread

@@ -70,7 +70,12 @@ size_bytes=$(numfmt --from=iec "$size")
 find_nbdcrypt() {
     local candidate
 
-    for candidate in "$nbdcrypt" ./nbdcrypt ./build/nbdcrypt "$here/../nbdcrypt" "$here/../build/nbdcrypt" \
+    if [ -n "$nbdcrypt" ]; then
+        [ -x "$nbdcrypt" ] || die "--nbdcrypt $nbdcrypt: there is no such program"
+        echo "$nbdcrypt"
+        return
+    fi
+    for candidate in ./nbdcrypt ./build/nbdcrypt "$here/../nbdcrypt" "$here/../build/nbdcrypt" \
         "$(command -v nbdcrypt || true)"; do
         if [ -n "$candidate" ] && [ -x "$candidate" ]; then
             realpath "$candidate"

@@ -11,6 +11,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "server/patience.h"
+
 struct file_stage {
     struct stage stage;
     int fd;
@@ -92,9 +94,12 @@ static int measure(struct file_stage *file, const struct stage_settings *setting
 static int lock_file(int fd, bool read_only, struct error *err)
 {
     struct flock lock = { .l_type = read_only ? F_RDLCK : F_WRLCK, .l_whence = SEEK_SET };
+    struct patience patience = { 0 };
 
-    if (fcntl(fd, F_OFD_SETLK, &lock) == 0 || (errno != EAGAIN && errno != EACCES))
-        return 0;
+    do {
+        if (fcntl(fd, F_OFD_SETLK, &lock) == 0 || (errno != EAGAIN && errno != EACCES))
+            return 0;
+    } while (patience_lasts(&patience));
     return error_set(err, -EBUSY,
                      "another program has it open for %s; end that first",
                      read_only ? "writing" : "use (is it being served already?)");

@@ -79,6 +79,9 @@ static int add_luks(struct stage **top, const struct export_settings *settings, 
         code = load_detached_header(&header, settings, data_bytes, err);
     } else {
         code = load_header(&header, *top, data_bytes, false, err);
+        if (code == -EMEDIUMTYPE)
+            error_set(err, code, "no LUKS header found; to serve an image as it is, without "
+                                 "encryption, give --raw");
         if (code < 0)
             error_prefix(err, "image '%s': ", settings->image);
     }

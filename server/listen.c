@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "server/log.h"
+#include "server/patience.h"
 
 #define BACKLOG 1024
 #define RETRY_MS 100u /* after the process ran out of descriptors */
@@ -84,20 +85,29 @@ static int explain_bind(const struct listen_address *address, int code, struct e
                      strerror(-code));
 }
 
-static int bind_address(int fd, const struct listen_address *address, struct error *err)
+/* A TCP address conflicts when it is listened on, a Unix socket when its path is bound. */
+static int bind_and_listen(int fd, const struct listen_address *address)
+{
+    if (bind(fd, &address->address.any, address->address_bytes) != 0 || listen(fd, BACKLOG) != 0)
+        return -errno;
+    return 0;
+}
+
+static int listen_patiently(int fd, const struct listen_address *address, struct error *err)
 {
     bool local = address->address.any.sa_family == AF_UNIX;
+    struct patience patience = { 0 };
+    int code;
 
-    if (bind(fd, &address->address.any, address->address_bytes) == 0)
-        return 0;
-    if (errno != EADDRINUSE || !local)
-        return explain_bind(address, -errno, err);
-    int code = remove_stale_socket(address, err);
-    if (code < 0)
-        return code;
-    if (bind(fd, &address->address.any, address->address_bytes) != 0)
-        return explain_bind(address, -errno, err);
-    return 0;
+    while ((code = bind_and_listen(fd, address)) == -EADDRINUSE) {
+        int stale = local ? remove_stale_socket(address, err) : -EADDRINUSE;
+
+        if (stale < 0 && stale != -EADDRINUSE)
+            return stale;
+        if (stale < 0 && !patience_lasts(&patience))
+            return local ? stale : explain_bind(address, code, err);
+    }
+    return code < 0 ? explain_bind(address, code, err) : 0;
 }
 
 static int absolute_path(char **out, const char *path, struct error *err)
@@ -111,19 +121,13 @@ static int absolute_path(char **out, const char *path, struct error *err)
 static int listen_on(struct listener *listener, const struct listen_address *address,
                      struct error *err)
 {
-    int code = bind_address(listener->fd, address, err);
+    int code = listen_patiently(listener->fd, address, err);
 
-    if (code < 0)
+    if (code < 0 || address->address.any.sa_family != AF_UNIX)
         return code;
-    if (address->address.any.sa_family == AF_UNIX) {
-        code = absolute_path(&listener->unix_path, address->address.local.sun_path, err);
-        if (code < 0)
-            return code;
-        listener->unlink_path = true;
-    }
-    if (listen(listener->fd, BACKLOG) != 0)
-        return explain_bind(address, -errno, err);
-    return 0;
+    code = absolute_path(&listener->unix_path, address->address.local.sun_path, err);
+    listener->unlink_path = code == 0;
+    return code;
 }
 
 int listen_open(struct listener **out, const struct listen_address *address, struct error *err)

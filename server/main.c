@@ -120,6 +120,8 @@ int main(int argc, char **argv)
 {
     /* A client that has gone is an error of its send, not the end of the server. */
     signal(SIGPIPE, SIG_IGN);
+    /* A limit on the size of files (ulimit -f) is an error of the write, EFBIG. */
+    signal(SIGXFSZ, SIG_IGN);
     forbid_core_dumps();
     return run(argc, argv);
 }

@@ -28,7 +28,7 @@ fi
 
 test_name=$(basename "$0" .sh)
 tests_dir=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-test_dir=$(mktemp -d "${TMPDIR:-/tmp}/nbdcrypt-test.XXXXXX")
+test_dir=$(realpath "$(mktemp -d "${TMPDIR:-/tmp}/nbdcrypt-test.XXXXXX")")
 log_dir=$test_dir/logs
 mkdir "$log_dir"
 
@@ -207,8 +207,9 @@ passphrase=$test_dir/passphrase
 printf 'an elephant in a rowing boat' >"$passphrase"
 fast_pbkdf=(--pbkdf pbkdf2 --pbkdf-force-iterations 1000)
 
+# In the temporary folder: `reencrypt` makes files in the current one.
 cryptsetup_quietly() {
-    cryptsetup --batch-mode --disable-locks --key-file "$passphrase" "$@" \
+    (cd "$test_dir" && cryptsetup --batch-mode --disable-locks --key-file "$passphrase" "$@") \
         >>"$log_dir/cryptsetup" 2>&1
 }
 
@@ -311,6 +312,9 @@ find_nbdcrypt() {
 NBDCRYPT=$(find_nbdcrypt) || exit 1
 export NBDCRYPT
 
+# For programs that were built with -fsanitize=thread.
+export TSAN_OPTIONS=suppressions=$tests_dir/tsan-suppressions:${TSAN_OPTIONS-}
+
 server_count=0
 
 # start_nbdcrypt OPTION... IMAGE: runs `nbdcrypt serve` and waits for its ready line.  Unless the options say
@@ -395,11 +399,13 @@ kill_nbdcrypt() {
     wait "$pid" 2>/dev/null || true
 }
 
+run_as=() # a command in front of the program: setpriv ...
+
 # run_nbdcrypt ARGUMENT...: to its end.  Sets $status, $out and $err (files).
 run_nbdcrypt() {
     server_count=$((server_count + 1))
     out=$log_dir/out-$server_count err=$log_dir/err-$server_count status=0
-    timeout 60 "$NBDCRYPT" "$@" </dev/null >"$out" 2>"$err" || status=$?
+    timeout 60 "${run_as[@]+"${run_as[@]}"}" "$NBDCRYPT" "$@" </dev/null >"$out" 2>"$err" || status=$?
 }
 
 # expect_success ARGUMENT...: of nbdcrypt; nothing on stderr.

@@ -17,10 +17,12 @@ build     library:gnutls                    libgnutls28-dev      gnutls-devel
 build     library:json-c                    libjson-c-dev        json-c-devel
 demo      command:nbdinfo                   libnbd-bin           libnbd
 demo      command:nbdcopy                   libnbd-bin           libnbd
+demo      command:file                      file                 file
 tests     command:clang                     clang                clang
 tests     command:shellcheck                shellcheck           ShellCheck
 tests     command:mandoc                    mandoc               mandoc
 tests     command:ps                        procps               procps-ng
+tests     command:valgrind                  valgrind             valgrind
 tests     command:cryptsetup                cryptsetup-bin       cryptsetup
 tests     command:qemu-img                  qemu-utils           qemu-img
 tests     command:qemu-io                   qemu-utils           qemu-img

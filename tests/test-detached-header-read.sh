@@ -13,6 +13,7 @@ encrypt_to_luks2 "$plain" "$whole" --sector-size 4096
 tail --bytes=4M "$whole" >"$payload"
 rm "$header"
 cryptsetup_quietly luksHeaderBackup --header-backup-file "$header" "$whole"
+chmod 600 "$header"
 python - "$header" <<'EOF'
 import sys
 import luks_image

@@ -13,7 +13,7 @@ expect_size() {
 }
 
 for type in luks1 luks2; do
-    for size in 1M:1048576 10M:10485760 1G:1073741824 512:512 1048064:1048064 1000:1024; do
+    for size in 10M:10485760 512:512 1048064:1048064 1000:1024; do
         image=$test_dir/$type-${size%:*}
         expect_success format "${fast[@]}" --type "$type" --sector-size 512 --size "${size%:*}" "$image"
         expect_size "${size#*:}" "$image"

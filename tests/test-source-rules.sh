@@ -126,7 +126,7 @@ grep -nP '\t' "${sources[@]}" | sed 's/^/  /' | report "tabs (4 spaces)" || true
 # ---- the build ----
 
 # What no Makemodule.am names is neither built nor run nor part of a release.
-for file in {server,crypto,plugins,tests,bench}/{,*/}*.{c,h,sh,py}; do
+for file in {server,crypto,plugins,tests,bench}/{,*/}*.{c,h,sh,py,txt} tests/*-suppressions; do
     grep -qwF -- "$file" ./*/Makemodule.am || grep -qwF -- "${file%.c}" ./*/Makemodule.am ||
         echo "  $file"
 done | report "files that no Makemodule.am names"
