@@ -18,6 +18,8 @@ static void timer_fired(struct io_event *ev, int result);
 static void start_timer(struct connection *connection, unsigned timeout_ms)
 {
     connection->timer_running = true;
+    if (connection->transmission != NULL)
+        connection->sends_seen = connection->transmission->sends;
     connection->timer.event.fn = timer_fired;
     loop_timer_start(connection->worker->loop, &connection->timer, timeout_ms);
 }
@@ -146,6 +148,11 @@ static void timer_fired(struct io_event *ev, int result)
             start_timer(connection, DRAIN_TIMEOUT_MS);
         else if (connection->state != CONNECTION_TRANSMISSION)
             start_timer(connection, HANDSHAKE_DRAIN_MS);
+        return;
+    }
+    if (connection->state == CONNECTION_DRAINING &&
+        connection->transmission->sends != connection->sends_seen) {
+        start_timer(connection, DRAIN_TIMEOUT_MS); /* slow, but it takes them */
         return;
     }
     if (connection->state == CONNECTION_HANDSHAKE)

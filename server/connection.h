@@ -36,6 +36,7 @@ struct connection {
     struct loop_timer timer;      /* handshake limit; later the limit of DRAINING */
     bool timer_running;
     struct io_event forgotten;    /* GOODBYE */
+    uint64_t sends_seen;          /* when the timer of DRAINING was started */
     struct handshake *handshake;  /* NULL once it has ended */
     struct negotiated negotiated;
     struct export *export;        /* set by GO or EXPORT_NAME */

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -328,6 +329,14 @@ void loop_file_shutdown(struct loop *loop, const struct loop_file *file, int how
 {
     (void)loop;
     shutdown(file->fd, how); /* fails only when the peer has gone already */
+}
+
+bool loop_file_has_unread(struct loop *loop, const struct loop_file *file)
+{
+    int count = 0;
+
+    (void)loop;
+    return ioctl(file->fd, FIONREAD, &count) == 0 && count > 0;
 }
 
 int loop_register_memory(struct loop *loop, void *base, size_t length_bytes)

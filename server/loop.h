@@ -85,6 +85,9 @@ void loop_file_close(struct loop *loop, struct loop_file *file);
 /* shutdown(2) on a socket: operations in flight on the closed side end soon. */
 void loop_file_shutdown(struct loop *loop, const struct loop_file *file, int how);
 
+/* Bytes of a socket that have arrived and that no receive has taken yet. */
+bool loop_file_has_unread(struct loop *loop, const struct loop_file *file);
+
 /* Registers memory for fixed reads and writes; the index, or -1 where that is not possible
  * (no slot left, RLIMIT_MEMLOCK): the memory can be used all the same. */
 int loop_register_memory(struct loop *loop, void *base, size_t length_bytes);

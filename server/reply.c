@@ -395,6 +395,7 @@ static void send_finished(struct io_event *ev, int result)
         transmission_abort(t);
     }
     uint32_t sent_bytes = result < 0 ? 0 : (uint32_t)result + t->sent_of_first_bytes;
+    t->sends++;
     while (result > 0 && t->ready != NULL) {
         struct fragment *fragment = t->ready;
         uint32_t length_bytes = fragment->head_bytes + fragment->payload_bytes;
@@ -451,7 +452,8 @@ static void end_if_idle(struct transmission *t)
         return;
     if (t->step == RECEIVE_END && !t->recv_pending) {
         connection_transmission_done(t->connection);
-    } else if (t->draining && !t->finished && t->step == RECEIVE_COMMAND) {
+    } else if (t->draining && !t->finished && t->step == RECEIVE_COMMAND &&
+               !t->transport->ops->has_unread(t->transport)) {
         t->finished = true;
         t->transport->ops->finish(t->transport);
     }

@@ -54,6 +54,7 @@ struct transmission {
     /* Answering. */
     struct io_event send_done;
     bool sending;
+    uint64_t sends; /* that have ended: says whether the client takes its replies */
     struct fragment *ready, **ready_end;     /* on the wire in this order */
     struct fragment *blocked, **blocked_end; /* ready, but `stream` has the wire */
     struct command *stream;                  /* the contiguous read that is being sent */

@@ -126,6 +126,14 @@ static void sent(struct io_event *ev, int result)
         plain->transport.send_done->fn(plain->transport.send_done, result == 0 ? -EPIPE : result);
 }
 
+static bool plain_has_unread(struct transport *transport)
+{
+    struct plain *plain = plain_of(transport);
+
+    return plain->staged_start != plain->staged_end ||
+           loop_file_has_unread(transport->loop, &plain->file);
+}
+
 static void plain_finish(struct transport *transport)
 {
     loop_file_shutdown(transport->loop, &plain_of(transport)->file, SHUT_WR);
@@ -149,6 +157,7 @@ static const struct transport_ops plain_ops = {
     .name = "plain",
     .recv = plain_recv,
     .send = plain_send,
+    .has_unread = plain_has_unread,
     .finish = plain_finish,
     .abort = plain_abort,
     .close = plain_close,

@@ -17,6 +17,8 @@ struct transport_ops {
     /* send_done fires with the number of bytes sent, at least 1, perhaps fewer than given.
      * `iov` and its memory stay until then. */
     void (*send)(struct transport *transport, struct iovec *iov, unsigned iov_count);
+    /* More has arrived than was asked for so far: a recv in flight is about to be filled. */
+    bool (*has_unread)(struct transport *transport);
     /* No more will be sent: the client sees the end once it has read everything. */
     void (*finish)(struct transport *transport);
     /* Both directions end now; operations in flight complete soon, with an error. */

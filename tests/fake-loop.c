@@ -10,14 +10,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "tests/fake-pipe.h"
+
 #define FAKES_MAX 64u
 #define UNUSED __attribute__((unused))
-
-/* Bytes on their way: written at the end, read at the start. */
-struct pipe_bytes {
-    uint8_t *data;
-    size_t start, end, capacity;
-};
 
 struct fake {
     enum { FAKE_SOCKET, FAKE_FILE } kind;
@@ -69,38 +65,6 @@ struct loop {
     pthread_cond_t posted;
     struct loop_message *messages, **messages_end;
 };
-
-/* ---- bytes on their way ---- */
-
-static size_t pipe_count(const struct pipe_bytes *pipe)
-{
-    return pipe->end - pipe->start;
-}
-
-static void pipe_put(struct pipe_bytes *pipe, const void *data, size_t length_bytes)
-{
-    if (length_bytes == 0)
-        return;
-    if (pipe->start == pipe->end)
-        pipe->start = pipe->end = 0;
-    if (pipe->capacity - pipe->end < length_bytes) {
-        pipe->capacity = (pipe->end + length_bytes) * 2;
-        pipe->data = realloc(pipe->data, pipe->capacity);
-        assert(pipe->data);
-    }
-    memcpy(pipe->data + pipe->end, data, length_bytes);
-    pipe->end += length_bytes;
-}
-
-static size_t pipe_take(struct pipe_bytes *pipe, void *data, size_t length_bytes)
-{
-    size_t count = pipe_count(pipe) < length_bytes ? pipe_count(pipe) : length_bytes;
-
-    if (count > 0)
-        memcpy(data, pipe->data + pipe->start, count);
-    pipe->start += count;
-    return count;
-}
 
 /* ---- fakes ---- */
 
@@ -601,6 +565,13 @@ void loop_file_shutdown(struct loop *loop, const struct loop_file *file, int how
     }
     fake->shut_recv |= how != SHUT_WR;
     fake->shut_send |= how != SHUT_RD;
+}
+
+bool loop_file_has_unread(struct loop *loop, const struct loop_file *file)
+{
+    struct fake *fake = open_fake(loop, file->fd);
+
+    return fake && pipe_count(&fake->to_server) > 0;
 }
 
 int loop_register_memory(struct loop *loop UNUSED, void *base UNUSED, size_t length_bytes UNUSED)

@@ -346,6 +346,21 @@ static void drain(void)
     fake_server_close();
 }
 
+/* The server learns of the shutdown before it has read what the client sent. */
+static void drain_of_unread_commands(void)
+{
+    fake_server_open();
+    int fd = fake_client_attach(false);
+    server.worker.shutting_down = true;
+    fake_client_send(fd, NBD_CMD_READ, 1, 0, 512);
+    connection_shutdown(server.worker.connections);
+    fake_loop_run(server.loop);
+    fake_client_expect_simple(fd, 1, NBD_ESHUTDOWN);
+    EXPECT(fake_socket_finished(server.loop, fd));
+    fake_socket_end(server.loop, fd);
+    fake_server_close();
+}
+
 /* Whatever breaks while the server goes down, it goes down. */
 static void every_operation_fails_in_a_drain(void)
 {
@@ -417,6 +432,7 @@ static const struct check checks[] = {
     { "stalled clients hold a bounded part of the buffers and starve nobody", stalled_clients },
     { "the payload of a refused write is read away", refused_payload },
     { "a shutdown answers what is in flight, refuses the rest and says goodbye", drain },
+    { "a shutdown answers what has arrived and was not read yet", drain_of_unread_commands },
     { "whichever operation fails in a shutdown, it comes to its end",
       every_operation_fails_in_a_drain },
     { "a shutdown does not wait for ever for a client that does not read",
