@@ -3,28 +3,112 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "crypto/cipher-selftest.h"
 #include "crypto/xts-gnutls.h"
+#include "crypto/xts-vaes-avx2.h"
+#include "crypto/xts-vaes-avx512.h"
 
 /* Fastest first: the first that supports the cipher on this machine is taken. */
 static const struct cipher_ops *const implementations[] = {
+#if defined(__x86_64__)
+    &xts_vaes_avx512_ops,
+    &xts_vaes_avx2_ops,
+#endif
     &xts_gnutls_ops,
 };
 
 #define IMPLEMENTATION_COUNT (sizeof(implementations) / sizeof(implementations[0]))
 
-/* NBDCRYPT_CIPHER names one implementation: for tests and for comparing them. */
-static const struct cipher_ops *choose(const struct cipher_spec *spec, const char *wanted)
+/* Written once, before anything else reads them. */
+static pthread_once_t tested = PTHREAD_ONCE_INIT;
+static bool is_sound[IMPLEMENTATION_COUNT];
+static char left_out[1024];
+
+/* A machine that computes wrongly would destroy data silently: better slow, or not at all. */
+static void test_implementations(void)
 {
+    size_t used = 0;
+
     for (size_t i = 0; i < IMPLEMENTATION_COUNT; i++) {
-        if (wanted && strcmp(wanted, implementations[i]->name) != 0)
+        struct error err = { "" };
+
+        is_sound[i] = cipher_selftest(implementations[i], &err) == 0;
+        if (is_sound[i] || used >= sizeof(left_out))
             continue;
-        if (implementations[i]->supports(spec))
-            return implementations[i];
+        used += (size_t)snprintf(left_out + used, sizeof(left_out) - used,
+                                 "%scipher implementation '%s' is not used, because it failed its "
+                                 "self-test on this machine: %s",
+                                 used > 0 ? "; " : "", implementations[i]->name, err.text);
     }
-    return NULL;
+}
+
+const char *cipher_left_out(void)
+{
+    (void)pthread_once(&tested, test_implementations);
+    return left_out[0] != '\0' ? left_out : NULL;
+}
+
+const struct cipher_ops *cipher_implementation_at(size_t i)
+{
+    return i < IMPLEMENTATION_COUNT ? implementations[i] : NULL;
+}
+
+static bool is_usable(size_t i, const struct cipher_spec *spec)
+{
+    return is_sound[i] && implementations[i]->supports(spec);
+}
+
+/* "vaes-avx2, gnutls" */
+static void list_usable(char *out, size_t out_bytes, const struct cipher_spec *spec)
+{
+    size_t used = 0;
+
+    (void)snprintf(out, out_bytes, "none");
+    for (size_t i = 0; i < IMPLEMENTATION_COUNT && used < out_bytes; i++) {
+        if (is_usable(i, spec))
+            used += (size_t)snprintf(out + used, out_bytes - used, "%s%s", used > 0 ? ", " : "",
+                                     implementations[i]->name);
+    }
+}
+
+static int choose(const struct cipher_ops **out, const struct cipher_spec *spec, struct error *err)
+{
+    const char *wanted = getenv("NBDCRYPT_CIPHER");
+    char usable[128];
+
+    if (wanted && wanted[0] == '\0')
+        wanted = NULL;
+    (void)pthread_once(&tested, test_implementations);
+    for (size_t i = 0; i < IMPLEMENTATION_COUNT; i++) {
+        if (!is_usable(i, spec) || (wanted && strcmp(wanted, implementations[i]->name) != 0))
+            continue;
+        *out = implementations[i];
+        return 0;
+    }
+    list_usable(usable, sizeof(usable), spec);
+    if (wanted)
+        return error_set(err, -ENOTSUP,
+                         "NBDCRYPT_CIPHER is '%s', but what this machine has for %s with %u bits "
+                         "is: %s",
+                         wanted, spec->name, spec->key_bits, usable);
+    return error_set(err, -ENOTSUP,
+                     "no implementation of %s with %u bits works on this machine%s%s", spec->name,
+                     spec->key_bits, left_out[0] != '\0' ? ": " : "", left_out);
+}
+
+int cipher_choose(const char **name, const struct cipher_spec *spec, struct error *err)
+{
+    const struct cipher_ops *ops;
+    int result = choose(&ops, spec, err);
+
+    if (result == 0)
+        *name = ops->name;
+    return result;
 }
 
 static bool sector_size_is_valid(uint32_t sector_bytes)
@@ -36,21 +120,21 @@ static bool sector_size_is_valid(uint32_t sector_bytes)
 int cipher_create(struct cipher **out, const struct cipher_spec *spec, const struct secret *key,
                   uint32_t sector_bytes, struct error *err)
 {
-    const char *wanted = getenv("NBDCRYPT_CIPHER");
     const struct cipher_ops *ops;
+    int result;
 
     assert(sector_size_is_valid(sector_bytes));
     assert(key->length_bytes == spec->key_bits / 8);
 
-    ops = choose(spec, wanted);
-    if (!ops && wanted)
-        return error_set(err, -ENOTSUP,
-                         "no implementation '%s' of %s with %u bits here; unset NBDCRYPT_CIPHER",
-                         wanted, spec->name, spec->key_bits);
-    if (!ops)
-        return error_set(err, -ENOTSUP, "no implementation of %s with %u bits", spec->name,
-                         spec->key_bits);
+    result = choose(&ops, spec, err);
+    if (result < 0)
+        return result;
     return ops->create(out, spec, key, sector_bytes, err);
+}
+
+const char *cipher_implementation(const struct cipher *cipher)
+{
+    return cipher->ops->name;
 }
 
 void cipher_encrypt(struct cipher *cipher, uint64_t iv_sector, uint8_t *data, size_t length_bytes)

@@ -1,5 +1,9 @@
-/* A keyed cipher over runs of sectors, in place.  One implementation is chosen when it is
- * made; to add a faster one, add a file with a `struct cipher_ops` and its row in cipher.c.
+/* A keyed cipher over runs of sectors, in place.
+ *
+ * One implementation is chosen when it is made: the fastest that this machine can run and that has
+ * passed its self-test (crypto/cipher-selftest.h), which all go through at the first need.
+ * The environment variable NBDCRYPT_CIPHER names another one, for tests and bug reports.
+ * To add one, add a file with a `struct cipher_ops` and its row in cipher.c.
  *
  * A cipher belongs to one thread; make one per worker from the same key. */
 #ifndef NBDCRYPT_CIPHER_H
@@ -13,6 +17,7 @@ struct cipher;
 /* What an implementation provides.  encrypt and decrypt can't fail after `create`. */
 struct cipher_ops {
     const char *name; /* "gnutls" */
+    /* And this machine can run it. */
     bool (*supports)(const struct cipher_spec *spec);
     int (*create)(struct cipher **out, const struct cipher_spec *spec, const struct secret *key,
                   uint32_t sector_bytes, struct error *err);
@@ -27,10 +32,25 @@ struct cipher {
     uint32_t sector_bytes;
 };
 
+/* The name of the implementation that cipher_create() takes.  -ENOTSUP lists what this machine has:
+ * NBDCRYPT_CIPHER names something else, or there is none. */
+NODISCARD int cipher_choose(const char **name, const struct cipher_spec *spec, struct error *err);
+
+/* A sentence for the log when implementations have failed their self-test and are not used; NULL
+ * when all is well. */
+const char *cipher_left_out(void);
+
+/* What was built into this program, fastest first; NULL behind the last.  Whether this machine
+ * can run one, its `supports` tells.  For tests and benchmarks. */
+const struct cipher_ops *cipher_implementation_at(size_t i);
+
 /* `key` has spec->key_bits; sector_bytes is 512, 1024, 2048 or 4096.  The key is copied into
- * locked memory. */
+ * locked memory.  Fails as cipher_choose() does, and with -ENOMEM. */
 NODISCARD int cipher_create(struct cipher **out, const struct cipher_spec *spec,
                             const struct secret *key, uint32_t sector_bytes, struct error *err);
+
+/* "vaes-avx512" */
+const char *cipher_implementation(const struct cipher *cipher);
 
 /* A run of whole sectors, at any address.  `iv_sector` counts units of 512 bytes from the start of
  * the segment (plus the segment's iv_tweak) even when sectors are larger: with 4096-byte

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "crypto/cipher.h"
 #include "crypto/luks-header.h"
 #include "crypto/luks-policy.h"
 
@@ -199,7 +200,11 @@ static const char *text_or_null(const char *text)
 
 static void add_segment(struct json_object *to, const struct luks_segment *segment)
 {
+    const char *implementation = NULL;
+    bool is_there = cipher_choose(&implementation, &segment->cipher, NULL) == 0;
+
     add_text(to, "cipher", segment->cipher.name);
+    add_text(to, "cipher-implementation", is_there ? implementation : NULL);
     add_number(to, "key-bits", segment->cipher.key_bits);
     add_number(to, "sector-size", segment->sector_bytes);
     add_number(to, "payload-offset", segment->payload_offset_bytes);

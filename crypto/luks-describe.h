@@ -11,6 +11,8 @@
  *   uuid                  text
  *   label, subsystem      text, or null (LUKS1: always null)
  *   cipher                "aes-xts-plain64"
+ *   cipher-implementation what would do it on this machine, "vaes-avx512", "vaes-avx2" or
+ *                         "gnutls"; or null (see cipher_choose() in crypto/cipher.h)
  *   key-bits              number: of the volume key, 256 or 512
  *   sector-size           number, bytes
  *   payload-offset        number, bytes: where the data begins in the image

@@ -153,6 +153,7 @@ static void print_text(struct json_object *info)
     print_line("Subsystem:", text(info, "subsystem"));
     printf("%-17s%s, %" PRIu64 "-bit key\n", "Cipher:", text(info, "cipher"),
            number(info, "key-bits"));
+    print_line("Implementation:", text(info, "cipher-implementation"));
     printf("%-17s%" PRIu64 " bytes\n", "Sector size:", number(info, "sector-size"));
     print_line("Payload offset:", size_text(number(info, "payload-offset")).text);
     print_line("Usable size:", size_text(number(info, "size")).text);

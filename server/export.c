@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "crypto/cipher.h"
 #include "crypto/luks.h"
 #include "server/align-layer.h"
 #include "server/image.h"
@@ -66,6 +67,24 @@ static int unlock(struct secret **volume_key, struct luks_header *header,
     return code;
 }
 
+/* Fails now what would fail at the first client, and says what will do the work. */
+static int check_cipher(const struct export_settings *settings, const struct cipher_spec *spec,
+                        struct error *err)
+{
+    const char *implementation;
+    int code = cipher_choose(&implementation, spec, err);
+
+    if (code < 0) {
+        error_prefix(err, "image '%s': ", settings->image);
+        return code;
+    }
+    if (cipher_left_out() != NULL)
+        log_warning("%s", cipher_left_out());
+    log_info("export '%s': %s, %u-bit key, %s", settings->name, spec->name, spec->key_bits,
+             implementation);
+    return 0;
+}
+
 /* Puts the LUKS stage on *top.  An image that is not LUKS is refused: who controls the storage
  * must not be able to switch encryption off. */
 static int add_luks(struct stage **top, const struct export_settings *settings, struct error *err)
@@ -90,7 +109,9 @@ static int add_luks(struct stage **top, const struct export_settings *settings, 
     if (luks_damaged_copy(header) != NULL)
         log_warning("image '%s': the %s copy of the LUKS2 header is damaged; the other one is used "
                     "(`cryptsetup repair` mends it)", settings->image, luks_damaged_copy(header));
-    code = unlock(&volume_key, header, settings, err);
+    code = check_cipher(settings, &luks_segment(header)->cipher, err);
+    if (code == 0)
+        code = unlock(&volume_key, header, settings, err);
     if (code == 0) {
         const struct luks_segment *segment = luks_segment(header);
 

@@ -1,0 +1,11 @@
+/* Does an implementation of a cipher compute the right thing on this machine? */
+#ifndef NBDCRYPT_CIPHER_SELFTEST_H
+#define NBDCRYPT_CIPHER_SELFTEST_H
+
+#include "crypto/cipher.h"
+
+/* Runs known vectors, both ways, with every key size that `ops` supports and every sector size; a
+ * few milliseconds.  -EIO says which one came out wrong, -ENOMEM. */
+NODISCARD int cipher_selftest(const struct cipher_ops *ops, struct error *err);
+
+#endif
