@@ -8,9 +8,14 @@
 #include <unistd.h>
 
 #define LOG_TEXT_BYTES 2048
-#define LOG_PREFIX "nbdcrypt: "
 
+static const char *log_program = "nbdcrypt";
 static atomic_int log_level = LOG_WARNING;
+
+void log_set_program(const char *name)
+{
+    log_program = name;
+}
 
 void log_set_level(enum log_level level)
 {
@@ -45,9 +50,11 @@ static size_t put_escaped(char *out, unsigned char byte)
 static size_t put_line(char *out, const char *text)
 {
     const unsigned char *at = (const unsigned char *)text;
-    size_t used = sizeof(LOG_PREFIX) - 1;
+    size_t used = strnlen(log_program, LOG_PROGRAM_BYTES_MAX);
 
-    memcpy(out, LOG_PREFIX, used);
+    memcpy(out, log_program, used);
+    out[used++] = ':';
+    out[used++] = ' ';
     for (; *at; at++) {
         bool control = is_control(at);
 
@@ -81,7 +88,7 @@ static void write_all(const char *line, size_t length_bytes)
 void log_write(enum log_level level, const char *format, ...)
 {
     char text[LOG_TEXT_BYTES];
-    char line[LOG_TEXT_BYTES * 4 + sizeof(LOG_PREFIX) + 1];
+    char line[LOG_TEXT_BYTES * 4 + LOG_PROGRAM_BYTES_MAX + 3];
     va_list args;
 
     if (!log_enabled(level))

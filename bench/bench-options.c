@@ -1,0 +1,248 @@
+#include "bench/bench-options.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bench/bench-client.h"
+#include "bench/verify-cell.h"
+#include "server/params.h"
+
+#define TIME_S_DEFAULT 10u
+#define BLOCK_BYTES_MAX (32u << 20)
+#define CONNECTIONS_MAX 16384u
+#define THREADS_MAX 1024u
+
+#define OPTION(field) offsetof(struct bench_options, field)
+
+static const struct param bench_params[] = {
+    { "connections", 'c', PARAM_UINT, "N", "connections to the export (default: 1)",
+      OPTION(connections), 1, CONNECTIONS_MAX },
+    { "depth", 'd', PARAM_UINT, "N", "requests in flight on each connection (default: 16)",
+      OPTION(depth), 1, BENCH_CLIENT_DEPTH_MAX },
+    { "threads", 't', PARAM_UINT, "N", "threads that the connections are shared out to (default: 1)",
+      OPTION(threads), 1, THREADS_MAX },
+    { "block", 'b', PARAM_STRING, "SIZE[-MAX]",
+      "size of a request, or a range of which each multiple of the least size comes up (default: 4K)",
+      OPTION(block_text), 0, 0 },
+    { "write", 'w', PARAM_UINT, "PERCENT",
+      "of the requests write, and destroy what is there (default: 0, the rest read)",
+      OPTION(write_percent), 0, 100 },
+    { "trim", 0, PARAM_UINT, "PERCENT", "of the requests trim (default: 0)", OPTION(trim_percent),
+      0, 100 },
+    { "zero", 0, PARAM_UINT, "PERCENT", "of the requests write zeros by command (default: 0)",
+      OPTION(zero_percent), 0, 100 },
+    { "pattern", 'p', PARAM_STRING, "PATTERN",
+      "sequential, random, zipf or zipf:THETA (default: random; THETA: 0.99)",
+      OPTION(pattern_text), 0, 0 },
+    { "offset", 0, PARAM_SIZE, "SIZE", "where the area that is used begins (default: 0)",
+      OPTION(offset_bytes), 0, INT64_MAX },
+    { "size", 0, PARAM_SIZE, "SIZE", "of the area (default: to the end of the export)",
+      OPTION(size_bytes), 1, INT64_MAX },
+    { "time", 0, PARAM_UINT, "SECONDS",
+      "that are measured (default: 10, unless --count or --passes is given)", OPTION(time_s), 1,
+      10000000 },
+    { "count", 0, PARAM_SIZE, "N", "requests that are measured, exactly", OPTION(count), 1, 0 },
+    { "passes", 0, PARAM_UINT, "N", "times that a sequential run goes over the area",
+      OPTION(passes), 1, 0 },
+    { "warm-up", 0, PARAM_UINT, "SECONDS", "before anything is measured (default: 0)",
+      OPTION(warm_up_s), 0, 10000000 },
+    { "timeout", 0, PARAM_UINT, "SECONDS",
+      "without any answer after which the run has failed (default: 30)", OPTION(timeout_s), 1,
+      10000000 },
+    { "simple", 0, PARAM_FLAG, NULL, "simple replies: structured ones are not asked for",
+      OPTION(simple), 0, 0 },
+    { "verify", 0, PARAM_FLAG, NULL,
+      "write blocks that describe themselves, check what is read, and read all back at the end",
+      OPTION(verify), 0, 0 },
+    { "read-back", 0, PARAM_FLAG, NULL, "check what an earlier run with --verify has written",
+      OPTION(read_back), 0, 0 },
+    { "state", 0, PARAM_STRING, "FILE",
+      "where --verify notes what must be where, and --read-back finds it", OPTION(state_path), 0,
+      0 },
+    { "seed", 0, PARAM_SIZE, "N", "of the pseudo-random numbers (default: another one each time)",
+      OPTION(seed), 1, 0 },
+    { "server-pid", 0, PARAM_UINT, "PID",
+      "process whose CPU time is measured, with those that it has forked", OPTION(server_pid), 1,
+      INT32_MAX },
+    { "json", 0, PARAM_FLAG, NULL, "print JSON instead of a table", OPTION(json), 0, 0 },
+    { "help", 'h', PARAM_FLAG, NULL, "print this", OPTION(help), 0, 0 },
+    { "version", 'V', PARAM_FLAG, NULL, "print the version", OPTION(version), 0, 0 },
+    { 0 },
+};
+
+void bench_options_print_help(FILE *out)
+{
+    fprintf(out, "Keeps an NBD server busy and measures how it does.\n"
+                 "\n"
+                 "Usage: nbdcrypt-bench [OPTIONS] URI\n"
+                 "\n"
+                 "URI is nbd://HOST[:PORT][/NAME] or nbd+unix:///[NAME]?socket=PATH.\n"
+                 "Sizes and N of --count take the suffixes K, M, G and T, powers of 1024.\n"
+                 "\n");
+    params_print_help(out, bench_params);
+}
+
+/* ---- values with a form of their own ---- */
+
+static int check_block_bytes(uint64_t bytes, struct error *err)
+{
+    if (bytes > 0 && bytes <= BLOCK_BYTES_MAX)
+        return 0;
+    return error_set(err, -EINVAL, "--block: a request has 1 byte to 32M");
+}
+
+static int parse_block(struct bench_options *options, struct error *err)
+{
+    char text[64];
+    uint64_t least, most;
+    size_t length = strcspn(options->block_text, "-");
+
+    if (length >= sizeof text)
+        return error_set(err, -EINVAL, "--block: '%.50s...' is no size", options->block_text);
+    memcpy(text, options->block_text, length);
+    text[length] = '\0';
+    int code = params_parse_size(&least, text, err);
+    most = least;
+    if (code == 0 && options->block_text[length] == '-')
+        code = params_parse_size(&most, options->block_text + length + 1, err);
+    if (code != 0) {
+        error_prefix(err, "--block: ");
+        return code;
+    }
+    if (check_block_bytes(least, err) != 0 || check_block_bytes(most, err) != 0)
+        return -EINVAL;
+    if (most < least || most % least != 0)
+        return error_set(err, -EINVAL, "--block: in MIN-MAX, MAX is a multiple of MIN");
+    options->block_min_bytes = (uint32_t)least;
+    options->block_max_bytes = (uint32_t)most;
+    return 0;
+}
+
+static int parse_theta(struct bench_options *options, const char *text, struct error *err)
+{
+    char *end;
+
+    options->theta = strtod(text, &end);
+    if (end == text || *end != '\0' || !isfinite(options->theta) || options->theta <= 0 ||
+        options->theta > ZIPF_THETA_MAX)
+        return error_set(err, -EINVAL, "--pattern: '%s' is no THETA: it is above 0 and at most %g",
+                         text, ZIPF_THETA_MAX);
+    return 0;
+}
+
+static int parse_pattern(struct bench_options *options, struct error *err)
+{
+    const char *text = options->pattern_text;
+
+    if (strcmp(text, "sequential") == 0)
+        options->pattern = WORKLOAD_SEQUENTIAL;
+    else if (strcmp(text, "random") == 0)
+        options->pattern = WORKLOAD_RANDOM;
+    else if (strcmp(text, "zipf") == 0 || strncmp(text, "zipf:", 5) == 0)
+        options->pattern = WORKLOAD_ZIPF;
+    else
+        return error_set(err, -EINVAL, "--pattern: '%s' is neither sequential nor random nor zipf",
+                         text);
+    return text[0] == 'z' && text[4] == ':' ? parse_theta(options, text + 5, err) : 0;
+}
+
+/* ---- what makes no sense together ---- */
+
+static int check_mix(const struct bench_options *options, struct error *err)
+{
+    if (options->write_percent + options->trim_percent + options->zero_percent > 100)
+        return error_set(err, -EINVAL, "--write, --trim and --zero are more than 100 percent "
+                         "together");
+    if (options->threads > options->connections)
+        return error_set(err, -EINVAL, "--threads %u: each has at least one connection, and there "
+                         "are %u (--connections)", options->threads, options->connections);
+    return 0;
+}
+
+static int check_verify(const struct bench_options *options, struct error *err)
+{
+    bool changes =
+        options->write_percent > 0 || options->trim_percent > 0 || options->zero_percent > 0;
+
+    if (options->state_path != NULL && !options->verify && !options->read_back)
+        return error_set(err, -EINVAL, "--state goes with --verify or --read-back");
+    if (!options->verify && !options->read_back)
+        return 0;
+    if (options->verify && options->read_back)
+        return error_set(err, -EINVAL, "--verify reads back what it has written by itself; "
+                         "--read-back is for another run");
+    if (options->verify && options->write_percent == 0 && options->zero_percent == 0)
+        return error_set(err, -EINVAL, "--verify without --write has nothing to verify; for what "
+                         "an earlier run has written there is --read-back");
+    if (options->read_back && changes)
+        return error_set(err, -EINVAL, "--read-back only reads");
+    if (options->block_min_bytes % CELL_BYTES != 0 || options->offset_bytes % CELL_BYTES != 0)
+        return error_set(err, -EINVAL, "what is verified consists of cells of %u bytes: --block "
+                         "and --offset are multiples of it", CELL_BYTES);
+    if (options->read_back && options->state_path != NULL &&
+        (options->offset_bytes != 0 || options->size_bytes != 0 || options->seed != 0))
+        return error_set(err, -EINVAL, "with --read-back --state the area and the seed are those "
+                         "of the file: leave out --offset, --size and --seed");
+    return 0;
+}
+
+static int check_end(struct bench_options *options, struct error *err)
+{
+    if (options->read_back) {
+        if (options->pattern_text != NULL || options->time_s != 0 || options->count != 0 ||
+            options->passes != 0 || options->warm_up_s != 0)
+            return error_set(err, -EINVAL, "--read-back goes over the area once: it takes neither "
+                             "--pattern nor --time, --count, --passes or --warm-up");
+        options->pattern = WORKLOAD_SEQUENTIAL;
+        options->passes = 1;
+        return 0;
+    }
+    if (options->passes != 0 && options->pattern != WORKLOAD_SEQUENTIAL)
+        return error_set(err, -EINVAL, "--passes goes with --pattern sequential");
+    if (options->passes != 0 && options->warm_up_s != 0)
+        return error_set(err, -EINVAL, "--passes measures from the first request on: leave out "
+                         "--warm-up");
+    if (options->time_s == 0 && options->count == 0 && options->passes == 0)
+        options->time_s = TIME_S_DEFAULT;
+    return 0;
+}
+
+static int check(struct bench_options *options, struct error *err)
+{
+    int code = parse_block(options, err);
+
+    if (code == 0 && options->pattern_text != NULL)
+        code = parse_pattern(options, err);
+    if (code == 0)
+        code = check_mix(options, err);
+    if (code == 0)
+        code = check_verify(options, err);
+    return code == 0 ? check_end(options, err) : code;
+}
+
+int bench_options_parse(struct bench_options *out, int argc, char **argv, struct error *err)
+{
+    int first;
+
+    *out = (struct bench_options){
+        .connections = 1,
+        .depth = 16,
+        .threads = 1,
+        .block_text = "4K",
+        .pattern = WORKLOAD_RANDOM,
+        .theta = ZIPF_THETA_DEFAULT,
+        .timeout_s = 30,
+    };
+    int code = params_parse_argv(out, bench_params, argc, argv, &first, err);
+    if (code != 0 || out->help || out->version)
+        return code;
+    if (first == argc)
+        return error_set(err, -EINVAL, "the URI of the export is missing: nbdcrypt-bench --help");
+    if (argc - first > 1)
+        return error_set(err, -EINVAL, "'%s' is too much: there is one URI", argv[first + 1]);
+    out->uri = argv[first];
+    return check(out, err);
+}

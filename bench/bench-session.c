@@ -1,0 +1,254 @@
+#include "bench/bench-session.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <sys/random.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "server/nbd-wire.h"
+
+/* ---- what the export must be able to do ---- */
+
+static int refuse(const struct bench_session *session, const char *why, struct error *err)
+{
+    return error_set(err, -EINVAL, "export '%s': %s", session->uri->export_name, why);
+}
+
+static int check_commands(const struct bench_session *session, struct error *err)
+{
+    const struct bench_options *options = session->options;
+    uint16_t flags = session->info.flags;
+    bool changes =
+        options->write_percent > 0 || options->trim_percent > 0 || options->zero_percent > 0;
+
+    if (changes && (flags & NBD_FLAG_READ_ONLY) != 0)
+        return refuse(session, "it is read-only: leave out --write, --trim and --zero", err);
+    if (options->trim_percent > 0 && (flags & NBD_FLAG_SEND_TRIM) == 0)
+        return refuse(session, "the server does not offer TRIM for it: leave out --trim", err);
+    if (options->zero_percent > 0 && (flags & NBD_FLAG_SEND_WRITE_ZEROES) == 0)
+        return refuse(session, "the server does not offer WRITE_ZEROES for it: leave out --zero",
+                      err);
+    if (options->verify && options->connections > 1 && (flags & NBD_FLAG_CAN_MULTI_CONN) == 0)
+        return refuse(session, "the server does not promise that one connection sees what another "
+                      "has written: --verify takes one connection here", err);
+    return 0;
+}
+
+static int check_blocks(const struct bench_session *session, struct error *err)
+{
+    const struct bench_options *options = session->options;
+    const struct export_info *info = &session->info;
+
+    if (info->block_min_bytes > 1 && (options->block_min_bytes % info->block_min_bytes != 0 ||
+                                      options->offset_bytes % info->block_min_bytes != 0))
+        return error_set(err, -EINVAL, "export '%s': the server takes multiples of %u bytes only: "
+                         "choose --block and --offset so", session->uri->export_name,
+                         info->block_min_bytes);
+    if (options->block_max_bytes > info->block_max_bytes)
+        return error_set(err, -EINVAL, "export '%s': the server takes requests of at most %u bytes:"
+                         " choose a smaller --block", session->uri->export_name,
+                         info->block_max_bytes);
+    return 0;
+}
+
+/* ---- the area ---- */
+
+/* Between two runs all that is written differs, so that old data is never taken for new. */
+static uint64_t new_seed(void)
+{
+    uint64_t seed = 0;
+
+    if (getrandom(&seed, sizeof seed, 0) != (ssize_t)sizeof seed)
+        seed = (uint64_t)getpid();
+    return seed % ((1ull << 48) - 1) + 1; /* every program that reads JSON can take it */
+}
+
+static int find_area(struct bench_session *session, uint64_t offset_bytes, uint64_t size_bytes,
+                     struct error *err)
+{
+    uint64_t export_bytes = session->info.size_bytes;
+    uint32_t block_bytes = session->options->block_max_bytes;
+    struct workload_config *workload = &session->workload;
+
+    if (offset_bytes > export_bytes || size_bytes > export_bytes - offset_bytes)
+        return error_set(err, -EINVAL, "export '%s': the area (offset %" PRIu64 ", %" PRIu64
+                         " bytes) goes beyond its end at %" PRIu64, session->uri->export_name,
+                         offset_bytes, size_bytes, export_bytes);
+    if (size_bytes == 0)
+        size_bytes = export_bytes - offset_bytes;
+    workload->area_offset_bytes = offset_bytes;
+    /* What is read back is all of it: the last piece may be shorter. */
+    workload->area_bytes =
+        size_bytes -
+        size_bytes % (session->options->read_back ? CELL_BYTES : workload->block_min_bytes);
+    if (workload->area_bytes < (session->options->read_back ? CELL_BYTES : block_bytes))
+        return error_set(err, -EINVAL, "export '%s': the area of %" PRIu64 " bytes has no room for "
+                         "a request of %u (--block)", session->uri->export_name, size_bytes,
+                         block_bytes);
+    return 0;
+}
+
+static void find_workload(struct bench_session *session)
+{
+    const struct bench_options *options = session->options;
+
+    session->workload = (struct workload_config){
+        .pattern = options->pattern,
+        .theta = options->theta,
+        .percent = {
+            [WORKLOAD_READ] = 100 - options->write_percent - options->trim_percent -
+                              options->zero_percent,
+            [WORKLOAD_WRITE] = options->write_percent,
+            [WORKLOAD_TRIM] = options->trim_percent,
+            [WORKLOAD_ZERO] = options->zero_percent,
+        },
+        .block_min_bytes = options->block_min_bytes,
+        .block_max_bytes = options->block_max_bytes,
+        .passes = options->passes,
+        .seed = options->seed != 0 ? options->seed : new_seed(),
+    };
+    if (options->read_back)
+        session->workload.block_min_bytes = options->block_max_bytes;
+}
+
+/* ---- what is verified ---- */
+
+static int begin_verify(struct bench_session *session, struct error *err)
+{
+    const struct bench_options *options = session->options;
+    const struct workload_config *workload = &session->workload;
+    struct verify_area area = {
+        .seed = workload->seed,
+        .offset_bytes = workload->area_offset_bytes,
+        .length_bytes = workload->area_bytes,
+        .block_bytes = workload->block_min_bytes,
+    };
+
+    if (!options->verify)
+        return 0;
+    int code = verify_begin(&session->verify, &area, options->state_path, err);
+    session->has_verify = code == 0;
+    return code;
+}
+
+/* The area of a run that is read back with its state is that of the file. */
+static int begin_read_back(struct bench_session *session, uint64_t *offset_bytes,
+                           uint64_t *size_bytes, struct error *err)
+{
+    const struct bench_options *options = session->options;
+
+    if (!options->read_back)
+        return 0;
+    session->has_verify = true;
+    if (options->state_path == NULL) {
+        verify_begin_blind(&session->verify, options->seed);
+        return 0;
+    }
+    int code = verify_resume(&session->verify, options->state_path, err);
+    session->has_verify = code == 0;
+    if (code != 0)
+        return code;
+    *offset_bytes = session->verify.table.area.offset_bytes;
+    *size_bytes = session->verify.table.area.length_bytes;
+    return 0;
+}
+
+static int prepare(struct bench_session *session, struct error *err)
+{
+    uint64_t offset_bytes = session->options->offset_bytes;
+    uint64_t size_bytes = session->options->size_bytes;
+
+    find_workload(session);
+    int code = check_commands(session, err);
+    if (code == 0)
+        code = check_blocks(session, err);
+    if (code == 0)
+        code = begin_read_back(session, &offset_bytes, &size_bytes, err);
+    if (code == 0)
+        code = find_area(session, offset_bytes, size_bytes, err);
+    return code == 0 ? begin_verify(session, err) : code;
+}
+
+/* ---- connections ---- */
+
+/* A connection is a descriptor. */
+static void raise_descriptor_limit(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+        limit.rlim_cur = limit.rlim_max;
+        (void)setrlimit(RLIMIT_NOFILE, &limit); /* what there is may be enough */
+    }
+}
+
+static int open_client(struct bench_session *session, struct export_info *info, struct error *err)
+{
+    const struct bench_options *options = session->options;
+    struct bench_client_config config = {
+        .fd = nbd_uri_connect(session->uri, options->timeout_s, err),
+        .depth = options->depth,
+        .block_max_bytes = options->block_max_bytes,
+        .keep_data = options->verify || options->read_back,
+    };
+
+    if (config.fd < 0)
+        return config.fd;
+    int code = client_handshake(info, config.fd, session->uri->export_name, !options->simple, err);
+    if (code != 0) {
+        close(config.fd);
+        return code;
+    }
+    code = bench_client_create(&session->clients[session->client_count], &config, err);
+    if (code == 0)
+        session->client_count++;
+    return code;
+}
+
+/* The first one tells what the export is; the others must hear the same. */
+static int open_clients(struct bench_session *session, struct error *err)
+{
+    struct export_info info;
+
+    while (session->client_count < session->options->connections) {
+        int code = open_client(session, &info, err);
+
+        if (code != 0)
+            return code;
+        if (session->client_count == 1) {
+            session->info = info;
+            code = prepare(session, err);
+        } else if (info.size_bytes != session->info.size_bytes) {
+            code = error_set(err, -EPROTO, "export '%s' has another size on each connection",
+                             session->uri->export_name);
+        }
+        if (code != 0)
+            return code;
+    }
+    return 0;
+}
+
+int bench_session_open(struct bench_session *session, const struct bench_options *options,
+                       const struct nbd_uri *uri, struct error *err)
+{
+    *session = (struct bench_session){ .options = options, .uri = uri };
+    raise_descriptor_limit();
+    session->clients = calloc(options->connections, sizeof(struct bench_client *));
+    if (session->clients == NULL)
+        return error_set(err, -ENOMEM, "out of memory");
+    int code = open_clients(session, err);
+    if (code != 0)
+        error_prefix(err, "%s: ", options->uri);
+    return code;
+}
+
+void bench_session_close(struct bench_session *session)
+{
+    for (unsigned i = 0; i < session->client_count; i++)
+        bench_client_destroy(session->clients[i]);
+    free(session->clients);
+    if (session->has_verify)
+        verify_end(&session->verify);
+}

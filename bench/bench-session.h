@@ -1,0 +1,32 @@
+/* The connections of a benchmark, and what it will do with the export behind them. */
+#ifndef NBDCRYPT_BENCH_SESSION_H
+#define NBDCRYPT_BENCH_SESSION_H
+
+#include <stdint.h>
+
+#include "bench/bench-client.h"
+#include "bench/bench-options.h"
+#include "bench/client-handshake.h"
+#include "bench/nbd-uri.h"
+#include "bench/verify.h"
+#include "bench/workload.h"
+#include "server/error.h"
+
+struct bench_session {
+    const struct bench_options *options;
+    const struct nbd_uri *uri;
+    struct export_info info;
+    struct bench_client **clients;
+    unsigned client_count;
+    struct workload_config workload;
+    struct verify verify;
+    bool has_verify;
+};
+
+/* Connects as often as the options say, checks that the export can do what they ask, and finds
+ * the area.  -errno with a sentence; bench_session_close() is due in any case. */
+NODISCARD int bench_session_open(struct bench_session *session, const struct bench_options *options,
+                                 const struct nbd_uri *uri, struct error *err);
+void bench_session_close(struct bench_session *session);
+
+#endif
