@@ -12,6 +12,7 @@ for sector_size in 512 4096; do
     python - "${uris[*]}" "$pid" "$plain" <<'EOF'
 import os
 import signal
+import socket
 import sys
 from nbd_client import *
 
@@ -29,6 +30,8 @@ for number, client in enumerate(clients):
 readers = [Client(uri, structured=uri == uris[0], receive_buffer_bytes=65536) for uri in uris]
 for client in readers:
     client.send_bytes(b"".join(client.request_bytes(CMD_READ, 0, 256 << 10) for _ in range(200)))
+for client in readers:
+    client.socket.recv(1, socket.MSG_PEEK)  # the answers have begun
 os.kill(pid, signal.SIGTERM)
 done = []
 for client in readers:
