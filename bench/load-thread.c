@@ -9,7 +9,7 @@
 
 #define LOOP_ENTRIES_MIN 64u
 #define LOOP_ENTRIES_MAX 4096u
-#define DRAWS_MAX 1000u /* until one does not collide with what is in flight */
+#define DRAWS_MAX 100u /* until one does not collide with what is in flight */
 
 /* In order of execution. */
 static void batch(void *owner);
@@ -219,23 +219,26 @@ static bool draw_one(struct load_thread_client *client, struct workload_request 
     return true;
 }
 
-/* CLIENT_LATER: what was drawn collides with what is in flight.  A sequential workload leaves
- * nothing out; others draw again, for another place. */
+/* A request that collides with what is in flight goes elsewhere, unless the workload is sequential,
+ * which leaves nothing out; but it stays what it is, so that the mix does too: where a few blocks
+ * are fought for, reads would get them all.  CLIENT_LATER: there is no place now. */
 static enum client_next draw(struct load_thread_client *client, struct workload_request *drawn)
 {
     const struct load_config *config = client->thread->shared->config;
+    unsigned draws = config->workload.pattern == WORKLOAD_SEQUENTIAL ? 1 : DRAWS_MAX;
+    enum workload_command command = WORKLOAD_READ;
 
-    for (unsigned i = 0; i < DRAWS_MAX; i++) {
+    for (unsigned i = 0; i < draws; i++) {
         if (!draw_one(client, drawn))
             return CLIENT_END;
+        if (i == 0)
+            command = drawn->command;
+        drawn->command = command;
         if (take_blocks(config, drawn))
             return CLIENT_REQUEST;
-        if (config->workload.pattern == WORKLOAD_SEQUENTIAL) {
-            client->waiting = *drawn;
-            client->has_waiting = true;
-            return CLIENT_LATER;
-        }
     }
+    client->waiting = *drawn;
+    client->has_waiting = true;
     return CLIENT_LATER;
 }
 

@@ -43,7 +43,7 @@ struct load_thread_client {
     struct load_thread *thread;
     struct bench_client *client;
     struct workload_stream stream;
-    bool has_waiting; /* a request of a sequential workload that collides with one in flight */
+    bool has_waiting; /* a request that collides with one in flight */
     struct workload_request waiting;
 };
 

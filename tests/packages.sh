@@ -30,6 +30,8 @@ tests     command:nbdsh                     python3-libnbd       python3-libnbd
 tests     python:nbd                        python3-libnbd       python3-libnbd
 tests     python:cryptography               python3-cryptography python3-cryptography
 tests     command:fio                       fio                  fio
+tests     command:nbdkit                    nbdkit               nbdkit
+tests     command:qemu-nbd                  qemu-utils           qemu-img
 bench     command:fio                       fio                  fio
 bench     command:nbdkit                    nbdkit               nbdkit
 bench     command:qemu-nbd                  qemu-utils           qemu-img
