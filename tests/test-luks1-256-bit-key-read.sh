@@ -1,15 +1,6 @@
 #!/bin/bash
 # A LUKS1 volume with a 256-bit key (AES-128-XTS) reads as what was put in.
 . "$(dirname "$0")/functions.sh"
+. "$(dirname "$0")/luks-volumes.sh"
 
-requires cryptsetup --version
-requires nbdcopy --version
-requires qemu-img --version
-plain=$(temp_file) image=$(temp_file)
-make_pattern "$plain" 4M
-encrypt_to_luks1 "$plain" "$image" --key-size 256
-before=$(sha256_of "$image")
-start_nbdcrypt --key-file "$passphrase" "$image"
-expect_image "$plain" "$uri"
-stop_nbdcrypt
-expect_equal "checksum of the image after reading" "$before" "$(sha256_of "$image")"
+volume_reads encrypt_to_luks1 --key-size 256

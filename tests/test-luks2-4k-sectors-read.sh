@@ -1,15 +1,6 @@
 #!/bin/bash
 # A LUKS2 volume with 4096-byte sectors that cryptsetup encrypted reads as what was put in.
 . "$(dirname "$0")/functions.sh"
+. "$(dirname "$0")/luks-volumes.sh"
 
-requires cryptsetup --version
-requires nbdcopy --version
-requires qemu-img --version
-plain=$(temp_file) image=$(temp_file)
-make_pattern "$plain" 4M
-encrypt_to_luks2 "$plain" "$image" --sector-size 4096
-before=$(sha256_of "$image")
-start_nbdcrypt --key-file "$passphrase" "$image"
-expect_image "$plain" "$uri"
-stop_nbdcrypt
-expect_equal "checksum of the image after reading" "$before" "$(sha256_of "$image")"
+volume_reads encrypt_to_luks2 --sector-size 4096
