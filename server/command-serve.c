@@ -126,7 +126,6 @@ static int open_exports(struct server *server, unsigned workers, struct error *e
 {
     const struct serve_options *options = &server->options;
 
-    server->exports.workers = workers;
     server->exports.exports = calloc(options->export_count, sizeof *server->exports.exports);
     if (server->exports.exports == NULL)
         return error_set(err, -ENOMEM, "not enough memory for the exports");

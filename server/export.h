@@ -35,7 +35,6 @@ struct export {
 struct export_table {
     struct export *exports;
     size_t count;
-    unsigned workers;
 };
 
 NODISCARD int export_open(struct export *out, const struct export_settings *settings,

@@ -13,7 +13,6 @@ struct connection;
 struct export;
 struct handshake;
 
-#define HANDSHAKE_TIMEOUT_MS 10000u
 /* Options per handshake, and so many more for each export: clients that list a server ask for
  * INFO and the contexts of each (qemu-nbd --list). */
 #define HANDSHAKE_OPTIONS_MAX 64u

@@ -8,7 +8,6 @@
 #include <stdint.h>
 
 #define NBD_STRING_BYTES_MAX 4096u
-#define NBD_PORT 10809
 
 /* Handshake flags (server) and client flags. */
 #define NBD_FLAG_FIXED_NEWSTYLE (1u << 0)

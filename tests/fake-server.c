@@ -37,7 +37,7 @@ void fake_server_open(void)
                                  .top = &server.backend.stage,
                                  .limits = server.backend.stage.limits,
                                  .layers = &server.layer };
-    server.table = (struct export_table){ .exports = &server.ex, .count = 1, .workers = 1 };
+    server.table = (struct export_table){ .exports = &server.ex, .count = 1 };
     server.worker = (struct worker){ .loop = server.loop,
                                      .exports = &server.table,
                                      .handshake_timeout_ms = 10000 };

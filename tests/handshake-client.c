@@ -87,7 +87,7 @@ static void prepare(struct client *client, struct export *exports, size_t count)
     const struct loop_config config = { .entries = 8 };
     struct error err;
 
-    *client = (struct client){ .table = { .exports = exports, .count = count, .workers = 1 } };
+    *client = (struct client){ .table = { .exports = exports, .count = count } };
     EXPECT(loop_create(&client->loop, &config, &err) == 0);
 }
 
