@@ -45,7 +45,7 @@ struct server {
 /* In order of execution. */
 static int set_up(struct server *server, struct error *err);
 static int announce(struct server *server, struct error *err);
-static void client_accepted(void *context, int fd, const char *peer);
+static void client_accepted(void *context, int fd, const struct peer *peer);
 static void signal_ready(struct io_event *ev, int result);
 static void captive_has_ended(struct io_event *ev, int result);
 static void stop(struct server *server);
@@ -255,7 +255,7 @@ static int announce(struct server *server, struct error *err)
 
 /* ---- clients ---- */
 
-static void client_accepted(void *context, int fd, const char *peer)
+static void client_accepted(void *context, int fd, const struct peer *peer)
 {
     struct server *server = context;
     struct worker *least = NULL;
@@ -271,7 +271,8 @@ static void client_accepted(void *context, int fd, const char *peer)
         }
     }
     if (total >= server->options.max_connections) {
-        log_warning("%s: turned away, %u clients are connected (--max-connections)", peer, total);
+        log_warning("%s: turned away, %u clients are connected (--max-connections)", peer->text,
+                    total);
         close(fd);
         return;
     }

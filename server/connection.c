@@ -2,7 +2,6 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -24,14 +23,14 @@ static void start_timer(struct connection *connection, unsigned timeout_ms)
     loop_timer_start(connection->worker->loop, &connection->timer, timeout_ms);
 }
 
-void connection_create(struct worker *worker, int fd, const char *peer)
+void connection_create(struct worker *worker, int fd, const struct peer *peer)
 {
     struct connection *connection = calloc(1, sizeof *connection);
     struct error err = { .text = "not enough memory" };
 
     if (connection == NULL ||
         transport_plain_create(&connection->transport, worker->loop, fd, &err) < 0) {
-        log_warning("%s: refused: %s", peer, err.text);
+        log_warning("%s: refused: %s", peer->text, err.text);
         free(connection);
         close(fd);
         worker_connection_ended(worker);
@@ -39,7 +38,7 @@ void connection_create(struct worker *worker, int fd, const char *peer)
     }
     connection->worker = worker;
     connection->state = CONNECTION_HANDSHAKE;
-    snprintf(connection->peer, sizeof connection->peer, "%s", peer);
+    connection->peer = *peer;
     connection->next = worker->connections;
     if (connection->next != NULL)
         connection->next->previous = connection;
@@ -47,7 +46,7 @@ void connection_create(struct worker *worker, int fd, const char *peer)
 
     connection->handshake = handshake_start(connection);
     if (connection->handshake == NULL) {
-        log_warning("%s: refused: not enough memory", peer);
+        log_warning("%s: refused: not enough memory", peer->text);
         end(connection);
         return;
     }
@@ -99,7 +98,7 @@ void connection_handshake_done(struct connection *connection, enum handshake_res
         end(connection);
         return;
     }
-    log_info("%s: attached export '%s'", connection->peer, connection->export->name);
+    log_info("%s: attached export '%s'", connection->peer.text, connection->export->name);
     if (connection->worker->shutting_down)
         connection_shutdown(connection);
 }
@@ -108,7 +107,7 @@ void connection_transmission_done(struct connection *connection)
 {
     transmission_free(connection->transmission);
     connection->transmission = NULL;
-    log_info("%s: detached export '%s'", connection->peer, connection->export->name);
+    log_info("%s: detached export '%s'", connection->peer.text, connection->export->name);
     end(connection);
 }
 
@@ -156,9 +155,9 @@ static void timer_fired(struct io_event *ev, int result)
         return;
     }
     if (connection->state == CONNECTION_HANDSHAKE)
-        log_info("%s: did not finish its handshake in time; dropped", connection->peer);
+        log_info("%s: did not finish its handshake in time; dropped", connection->peer.text);
     else if (connection->state == CONNECTION_DRAINING)
-        log_info("%s: did not take its last answers; dropped", connection->peer);
+        log_info("%s: did not take its last answers; dropped", connection->peer.text);
     connection_abort(connection);
 }
 
@@ -178,6 +177,7 @@ static void end(struct connection *connection)
         handshake_free(connection->handshake);
     connection->transport->ops->close(connection->transport);
     negotiated_reset(&connection->negotiated);
+    peer_forget_tls(&connection->peer);
     if (connection->next != NULL)
         connection->next->previous = connection->previous;
     if (connection->previous != NULL)

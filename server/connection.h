@@ -13,6 +13,7 @@
 #define NBDCRYPT_CONNECTION_H
 
 #include "server/handshake.h"
+#include "server/peer.h"
 #include "server/transport.h"
 
 struct worker;
@@ -32,7 +33,7 @@ struct connection {
     struct worker *worker;
     struct transport *transport;
     enum connection_state state;
-    char peer[64];                /* for messages: "127.0.0.1:40312", "unix client pid 71" */
+    struct peer peer;
     struct loop_timer timer;      /* handshake limit; later the limit of DRAINING */
     bool timer_running;
     struct io_event forgotten;    /* GOODBYE */
@@ -45,7 +46,7 @@ struct connection {
 };
 
 /* Takes the socket; it is closed when there is no memory. Worker's thread. */
-void connection_create(struct worker *worker, int fd, const char *peer);
+void connection_create(struct worker *worker, int fd, const struct peer *peer);
 /* Called by handshake.c, once. */
 void connection_handshake_done(struct connection *connection, enum handshake_result result);
 /* Called by transmission.c when it has ended and nothing of it is in flight. */

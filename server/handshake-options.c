@@ -89,7 +89,7 @@ void option_refuse(struct option_exchange *ex, uint32_t type, const char *format
     bytes = valid_prefix_bytes(text, strlen(text), sizeof(text));
     reply_header(ex, type, bytes);
     reply_text(ex, text, bytes);
-    log_info("%s: %s refused: %s", ex->connection->peer, nbd_option_name(ex->option), text);
+    log_info("%s: %s refused: %s", ex->connection->peer.text, nbd_option_name(ex->option), text);
 }
 
 static enum option_outcome refuse_invalid(struct option_exchange *ex, const char *why)
@@ -156,7 +156,7 @@ static enum option_outcome option_export_name(struct option_exchange *ex)
     if (nbd_string_is_valid(ex->payload.at, name.bytes))
         export = find_export(ex, &name);
     if (!export) {
-        log_info("%s: EXPORT_NAME refused: there is no export '%.*s'", ex->connection->peer,
+        log_info("%s: EXPORT_NAME refused: there is no export '%.*s'", ex->connection->peer.text,
                  (int)valid_prefix_bytes(name.text, name.bytes, NAME_SHOWN_BYTES), name.text);
         return OPTION_DROP;
     }

@@ -120,7 +120,7 @@ static bool end(struct handshake *hs, enum handshake_result result)
 
 static bool drop(struct handshake *hs, const char *why)
 {
-    log_info("%s: dropped in the handshake: %s", hs->connection->peer, why);
+    log_info("%s: dropped in the handshake: %s", hs->connection->peer.text, why);
     return end(hs, HANDSHAKE_ABORT);
 }
 

@@ -214,33 +214,6 @@ static void retry(struct io_event *ev, int result)
         accept_next(listener);
 }
 
-static void name_peer(int fd, char *peer, size_t peer_bytes)
-{
-    struct sockaddr_storage address;
-    socklen_t bytes = sizeof address;
-    char text[INET6_ADDRSTRLEN] = "?";
-    struct ucred credentials = { 0 };
-    socklen_t credentials_bytes = sizeof credentials;
-
-    if (getpeername(fd, (struct sockaddr *)&address, &bytes) != 0)
-        address.ss_family = AF_UNSPEC;
-    if (address.ss_family == AF_INET) {
-        struct sockaddr_in *v4 = (struct sockaddr_in *)&address;
-
-        inet_ntop(AF_INET, &v4->sin_addr, text, sizeof text);
-        snprintf(peer, peer_bytes, "client %s:%u", text, ntohs(v4->sin_port));
-    } else if (address.ss_family == AF_INET6) {
-        struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)&address;
-
-        inet_ntop(AF_INET6, &v6->sin6_addr, text, sizeof text);
-        snprintf(peer, peer_bytes, "client [%s]:%u", text, ntohs(v6->sin6_port));
-    } else if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &credentials_bytes) == 0) {
-        snprintf(peer, peer_bytes, "client pid %d uid %u", credentials.pid, credentials.uid);
-    } else {
-        snprintf(peer, peer_bytes, "client");
-    }
-}
-
 static void accepted(struct io_event *ev, int result)
 {
     struct listener *listener = container_of(ev, struct listener, accept_event);
@@ -248,13 +221,13 @@ static void accepted(struct io_event *ev, int result)
     if (result >= 0 && listener->stopping) {
         close(result);
     } else if (result >= 0) {
-        char peer[64];
+        struct peer peer;
 
-        name_peer(result, peer, sizeof peer);
+        peer_of_socket(&peer, result);
         /* Both fail harmlessly where the socket is not TCP. */
         setsockopt(result, IPPROTO_TCP, TCP_NODELAY, &(int){ 1 }, sizeof(int));
         setsockopt(result, SOL_SOCKET, SO_KEEPALIVE, &(int){ 1 }, sizeof(int));
-        listener->accepted(listener->context, result, peer);
+        listener->accepted(listener->context, result, &peer);
     }
     if (listener->stopping)
         return;

@@ -4,13 +4,14 @@
 
 #include "server/loop.h"
 #include "server/options.h"
+#include "server/peer.h"
 
 #define LISTEN_URI_BYTES 1024u
 
 struct listener;
 
-/* A client has connected; `fd` is the receiver's. `peer` names it for messages. */
-typedef void listen_accepted_fn(void *context, int fd, const char *peer);
+/* A client has connected; `fd` is the receiver's. */
+typedef void listen_accepted_fn(void *context, int fd, const struct peer *peer);
 
 /* Binds and listens.  A Unix socket that nobody serves any more is replaced; one that answers is
  * not, nor anything that is no socket. */

@@ -96,11 +96,11 @@ static void note_error(struct transmission *t, struct command *command, const st
         command->error = req->error;
         command->error_offset_bytes = req->view.offset_bytes;
         if (t->errors_logged < ERRORS_LOGGED_MAX)
-            log_warning("%s: export '%s': %s at byte %llu failed: %s", t->connection->peer,
+            log_warning("%s: export '%s': %s at byte %llu failed: %s", t->connection->peer.text,
                         t->export->name, nbd_command_name(command->request.command),
                         (unsigned long long)req->view.offset_bytes, strerror(req->error));
         if (++t->errors_logged == ERRORS_LOGGED_MAX)
-            log_warning("%s: further errors of this client are not logged", t->connection->peer);
+            log_warning("%s: further errors of this client are not logged", t->connection->peer.text);
     }
     if (command->op == REQUEST_WRITE || t->current != command)
         return;
@@ -172,7 +172,7 @@ static void encode_error(struct transmission *t, struct fragment *fragment)
     struct command *command = fragment->command;
     uint16_t text_bytes = describe_error(t, command);
 
-    log_debug("%s: %s", t->connection->peer, command->message);
+    log_debug("%s: %s", t->connection->peer.text, command->message);
     if (!t->structured) {
         encode_simple(fragment, command->error);
         return;
@@ -391,7 +391,7 @@ static void send_finished(struct io_event *ev, int result)
 
     t->sending = false;
     if (result < 0 && !t->aborted) {
-        log_info("%s: connection lost: %s", t->connection->peer, strerror(-result));
+        log_info("%s: connection lost: %s", t->connection->peer.text, strerror(-result));
         transmission_abort(t);
     }
     uint32_t sent_bytes = result < 0 ? 0 : (uint32_t)result + t->sent_of_first_bytes;

@@ -76,7 +76,7 @@ static void recv_finished(struct io_event *ev, int result)
     bool orderly = result == TRANSPORT_END && t->step == RECEIVE_COMMAND;
     t->step = RECEIVE_END;
     if (!orderly && !t->aborted) {
-        log_info("%s: connection lost in the middle of a request", t->connection->peer);
+        log_info("%s: connection lost in the middle of a request", t->connection->peer.text);
         transmission_abort(t);
     }
     abandon_current(t);
@@ -90,7 +90,7 @@ static bool begin_command(struct transmission *t)
     struct nbd_request request;
 
     if (!nbd_decode_request(t->header, &request)) {
-        log_info("%s: sent something that is not an NBD request; dropped", t->connection->peer);
+        log_info("%s: sent something that is not an NBD request; dropped", t->connection->peer.text);
         transmission_abort(t);
         return false;
     }
@@ -380,11 +380,11 @@ struct transmission *transmission_start(struct connection *connection)
     struct error err;
 
     if (t == NULL) {
-        log_warning("%s: not enough memory for a connection", connection->peer);
+        log_warning("%s: not enough memory for a connection", connection->peer.text);
         return NULL;
     }
     if (export_attach(&t->top, connection->export, connection->worker, &err) < 0) {
-        log_error("%s: export '%s': %s", connection->peer, connection->export->name, err.text);
+        log_error("%s: export '%s': %s", connection->peer.text, connection->export->name, err.text);
         free(t);
         return NULL;
     }

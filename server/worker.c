@@ -28,7 +28,7 @@ struct new_connection {
     struct loop_message message;
     struct worker *worker;
     int fd;
-    char peer[sizeof((struct connection *)NULL)->peer];
+    struct peer peer;
 };
 
 static void unpark(struct loop_task *task)
@@ -123,23 +123,23 @@ static void connect_here(struct io_event *ev, int result)
     struct new_connection *new = container_of(ev, struct new_connection, message.event);
 
     (void)result;
-    connection_create(new->worker, new->fd, new->peer);
+    connection_create(new->worker, new->fd, &new->peer);
     free(new);
 }
 
-void worker_connect(struct worker *worker, int fd, const char *peer)
+void worker_connect(struct worker *worker, int fd, const struct peer *peer)
 {
     struct new_connection *new = calloc(1, sizeof *new);
 
     if (new == NULL) {
-        log_warning("%s: refused: not enough memory", peer);
+        log_warning("%s: refused: not enough memory", peer->text);
         close(fd);
         return;
     }
     new->message.event.fn = connect_here;
     new->worker = worker;
     new->fd = fd;
-    snprintf(new->peer, sizeof new->peer, "%s", peer);
+    new->peer = *peer;
     atomic_fetch_add(&worker->connection_count, 1);
     loop_post(worker->loop, &new->message);
 }

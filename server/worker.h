@@ -43,8 +43,8 @@ struct worker {
 /* Starts the thread; returns when its loop is ready, or with the reason why not. */
 NODISCARD int worker_create(struct worker **out, const struct worker_settings *settings,
                             struct error *err);
-/* Main thread: hands a connected socket over. */
-void worker_connect(struct worker *worker, int fd, const char *peer);
+/* Main thread: hands a connected socket over; `peer` is copied. */
+void worker_connect(struct worker *worker, int fd, const struct peer *peer);
 /* Main thread, once: answers what is in flight, lets the clients go; `ended` follows. */
 void worker_shutdown(struct worker *worker);
 /* After `ended`: joins the thread and frees everything. */

@@ -99,7 +99,7 @@ static void accept_it(struct client *client)
     client->worker.loop = client->loop;
     client->worker.exports = &client->table;
     client->connection.worker = &client->worker;
-    snprintf(client->connection.peer, sizeof(client->connection.peer), "test client");
+    snprintf(client->connection.peer.text, sizeof(client->connection.peer.text), "test client");
     EXPECT(transport_plain_create(&client->connection.transport, client->loop, client->fd,
                                   &err) == 0);
     client->connection.handshake = handshake_start(&client->connection);

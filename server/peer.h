@@ -1,0 +1,42 @@
+/* Who is at the other end of a connection, as far as it has been proven. */
+#ifndef NBDCRYPT_PEER_H
+#define NBDCRYPT_PEER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/socket.h>
+#include <sys/types.h>
+
+#define PEER_TEXT_BYTES 64u
+
+/* What TLS has proven. */
+enum peer_proof {
+    PEER_UNPROVEN,    /* no TLS, or a TLS client without certificate */
+    PEER_CERTIFICATE, /* a certificate that verified against our CA */
+    PEER_PSK,
+};
+
+struct peer {
+    char text[PEER_TEXT_BYTES]; /* for messages: "client 127.0.0.1:40312", "client pid 71 uid 0" */
+
+    /* Of the socket. */
+    struct sockaddr_storage address; /* ss_family is AF_UNSPEC when it is not known */
+    pid_t pid;                       /* AF_UNIX only, as are the next two */
+    uid_t uid;
+    gid_t gid;
+
+    /* Of TLS.  Strings are owned, NUL-terminated and free of control characters. */
+    bool encrypted; /* the connection is under TLS */
+    enum peer_proof proof;
+    char *identity;   /* PEER_PSK: the identity; PEER_CERTIFICATE: the subject's distinguished name
+                       * (RFC 4514); else NULL */
+    char **dns_names; /* PEER_CERTIFICATE: subject alternative names, each NULL-terminated */
+    char **uris;
+};
+
+/* Fills what the socket tells; the rest is as of a client without TLS. */
+void peer_of_socket(struct peer *out, int fd);
+/* Frees and forgets what TLS had proven. */
+void peer_forget_tls(struct peer *peer);
+
+#endif
