@@ -150,6 +150,7 @@ static int start_workers(struct server *server, unsigned count, struct error *er
             .exports = &server->exports,
             .index = i,
             .handshake_timeout_ms = server->options.handshake_timeout_seconds * 1000,
+            .busy_wait_us = server->options.busy_wait_us,
             .main_loop = server->loop,
             .ended = server->worker_ended,
         };

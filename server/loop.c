@@ -13,12 +13,15 @@
 #include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "server/buffer.h"
+#include "server/busy-wait.h"
 
 #define ENTRIES_MIN 16u
 #define LOCKED_BYTES_PLENTY (4ull << 30)
+#define LOOKS_PER_CLOCK 32u
 
 /* Slots of a registered table, handed out last-in first-out. */
 struct slot_stack {
@@ -31,6 +34,7 @@ struct loop {
     bool stopping;
     struct loop_task *tasks, **tasks_end;
     struct slot_stack file_slots, memory_slots;
+    struct busy_wait busy_wait;
 
     /* What other threads sent: a list under the mutex, and an eventfd that wakes the ring. */
     pthread_mutex_t mutex;
@@ -63,7 +67,7 @@ static int explain_refusal(int code, struct error *err)
 static int ring_create_sized(struct io_uring *ring, unsigned entries)
 {
     static const unsigned modes[] = {
-        IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN,
+        IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG,
         IORING_SETUP_COOP_TASKRUN,
         0,
     };
@@ -155,6 +159,9 @@ int loop_create(struct loop **out, const struct loop_config *config, struct erro
     loop->tasks_end = &loop->tasks;
     loop->messages_end = &loop->messages;
     tables_create(loop, config);
+    io_uring_register_ring_fd(&loop->ring); /* where it can't be, a descriptor is looked up each time */
+    if (loop->ring.flags & IORING_SETUP_TASKRUN_FLAG)
+        busy_wait_init(&loop->busy_wait, config->busy_wait_us * 1000u);
     wake_arm(loop);
     *out = loop;
     return 0;
@@ -215,12 +222,70 @@ static void run_tasks(struct loop *loop)
     }
 }
 
+static uint64_t now_ns(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+static inline void cpu_relax(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#endif
+}
+
+/* A completion is there, or what makes one: with DEFER_TASKRUN the kernel only tells that it
+ * has something to run, and does so when it is entered. */
+static bool has_work(const struct loop *loop)
+{
+    return io_uring_cq_ready(&loop->ring) > 0 ||
+           (__atomic_load_n(loop->ring.sq.kflags, __ATOMIC_RELAXED) & IORING_SQ_TASKRUN) != 0;
+}
+
+static bool look_for_work(const struct loop *loop, uint32_t limit_ns)
+{
+    uint64_t end_ns = now_ns() + limit_ns;
+
+    do {
+        for (unsigned i = 0; i < LOOKS_PER_CLOCK; i++) {
+            if (has_work(loop))
+                return true;
+            cpu_relax();
+        }
+    } while (now_ns() < end_ns);
+    return false;
+}
+
+/* Hands over what is queued and returns when there are completions, or with -errno. */
+static int submit_and_wait(struct loop *loop)
+{
+    struct busy_wait *wait = &loop->busy_wait;
+    uint32_t look_ns = busy_wait_ns(wait);
+
+    if (wait->limit_ns == 0)
+        return io_uring_submit_and_wait(&loop->ring, 1);
+    int code = io_uring_submit(&loop->ring);
+    if (code < 0 || io_uring_cq_ready(&loop->ring) > 0)
+        return code;
+    if (look_ns > 0) {
+        busy_wait_looked(wait, look_for_work(loop, look_ns));
+        return io_uring_submit_and_wait(&loop->ring, 1);
+    }
+    uint64_t start_ns = now_ns();
+    code = io_uring_submit_and_wait(&loop->ring, 1);
+    busy_wait_slept(wait, now_ns() - start_ns);
+    return code;
+}
+
 void loop_run(struct loop *loop)
 {
     loop->stopping = false;
     run_tasks(loop);
     while (!loop->stopping) {
-        int code = io_uring_submit_and_wait(&loop->ring, 1);
+        int code = submit_and_wait(loop);
 
         /* EINTR: a signal; EAGAIN, EBUSY: the kernel wants completions reaped first. */
         if (code < 0 && code != -EINTR && code != -EAGAIN && code != -EBUSY) {

@@ -58,6 +58,7 @@ struct loop_config {
     unsigned entries;      /* of the submission queue */
     unsigned file_slots;   /* registered files; 0: none */
     unsigned memory_slots; /* registered pieces of memory; 0: none */
+    unsigned busy_wait_us; /* how long it may look for work before it sleeps (busy-wait.h); 0: never */
 };
 
 /* Makes the loop for the calling thread.  -EPERM/-ENOSYS and the like where io_uring is

@@ -10,6 +10,7 @@
 
 #define MAX_CONNECTIONS_DEFAULT 4096u
 #define HANDSHAKE_TIMEOUT_SECONDS_DEFAULT 10u
+#define BUSY_WAIT_US_DEFAULT 50u
 #define ADDRESS_DEFAULT "127.0.0.1:10809"
 #define SUN_PATH_BYTES sizeof(((struct sockaddr_un *)0)->sun_path)
 
@@ -44,6 +45,9 @@ const struct param serve_params[] = {
              "clients at a time, more are turned away (default 4096)"),
     ROW_UINT("handshake-timeout", "SECONDS", handshake_timeout_seconds, 1, 3600,
              "time that a client has to choose an export (default 10)"),
+    ROW_UINT("busy-wait", "MICROSECONDS", busy_wait_us, 0, 1000,
+             "how long a thread whose client answers at once looks for its next request before it "
+             "sleeps; 0: not at all (default 50)"),
     ROW("run", 0, PARAM_STRING, "COMMAND", run,
         "run a shell command with $uri and $unixsocket set, serve while it runs, and leave with "
         "its status"),
@@ -433,6 +437,7 @@ int serve_options_parse(struct serve_options *out, int argc, char **argv, struct
     *out = (struct serve_options){
         .max_connections = MAX_CONNECTIONS_DEFAULT,
         .handshake_timeout_seconds = HANDSHAKE_TIMEOUT_SECONDS_DEFAULT,
+        .busy_wait_us = BUSY_WAIT_US_DEFAULT,
     };
     ret = params_parse_argv(out, serve_params, argc, argv, &first_operand, err);
     if (ret != 0 || out->help)

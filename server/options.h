@@ -30,6 +30,7 @@ struct serve_options {
     unsigned threads; /* 0: one per online CPU */
     unsigned max_connections;
     unsigned handshake_timeout_seconds;
+    unsigned busy_wait_us; /* 0: never */
 
     /* What it means.  Owned here; the settings point into argv and into `texts`. */
     struct export_settings *exports; /* at least one, names differ */

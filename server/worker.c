@@ -42,6 +42,7 @@ static int set_up(struct worker *worker, struct error *err)
         .entries = LOOP_ENTRIES,
         .file_slots = FILE_SLOTS,
         .memory_slots = MEMORY_SLOTS,
+        .busy_wait_us = worker->busy_wait_us,
     };
 
     worker->parked_end = &worker->parked;
@@ -93,6 +94,7 @@ int worker_create(struct worker **out, const struct worker_settings *settings, s
     worker->index = settings->index;
     worker->exports = settings->exports;
     worker->handshake_timeout_ms = settings->handshake_timeout_ms;
+    worker->busy_wait_us = settings->busy_wait_us;
     worker->main_loop = settings->main_loop;
     worker->ended.event = settings->ended;
     sem_init(&start.done, 0, 0);

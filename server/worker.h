@@ -16,6 +16,7 @@ struct worker_settings {
     struct export_table *exports; /* must outlive the worker */
     unsigned index;
     unsigned handshake_timeout_ms;
+    unsigned busy_wait_us;        /* of the loop: busy-wait.h */
     struct loop *main_loop;       /* where `ended` is delivered */
     struct io_event ended;        /* copied; fires on main_loop when a shut-down worker has let
                                    * its last connection go */
@@ -27,7 +28,7 @@ struct worker {
     struct buffer_pool *buffers;
     struct request_pool *requests;
     struct export_table *exports;
-    unsigned handshake_timeout_ms;
+    unsigned handshake_timeout_ms, busy_wait_us;
     struct connection *connections;            /* list */
     struct transmission *parked, **parked_end; /* waiting for a slot or buffer, in order */
     struct loop_task unpark;

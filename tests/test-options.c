@@ -41,6 +41,7 @@ static void one_image(void)
     EXPECT(!settings->raw && !settings->read_only && !settings->discard && !settings->direct);
     EXPECT(options.threads == 0 && options.max_connections == 4096);
     EXPECT(options.handshake_timeout_seconds == 10 && !options.run && !options.verbose);
+    EXPECT(options.busy_wait_us == 50);
 }
 
 static void one_image_with_all(void)
@@ -49,7 +50,7 @@ static void one_image_with_all(void)
 
     EXPECT(parse(ARGS("--name", "db", "--description", "the database", "--key-file", "-",
                       "--header", "h", "--read-only", "--discard", "--direct", "--threads", "3",
-                      "--max-connections", "5", "--handshake-timeout", "7", "--run", "true", "-v",
+                      "--max-connections", "5", "--handshake-timeout", "7", "--busy-wait", "0", "--run", "true", "-v",
                       "disk.luks")) == 0);
     settings = &options.exports[0];
     EXPECT_TEXT(settings->name, "db");
@@ -58,7 +59,8 @@ static void one_image_with_all(void)
     EXPECT_TEXT(settings->header, "h");
     EXPECT(settings->read_only && settings->discard && settings->direct && !settings->raw);
     EXPECT(options.threads == 3 && options.max_connections == 5);
-    EXPECT(options.handshake_timeout_seconds == 7 && options.verbose);
+    EXPECT(options.handshake_timeout_seconds == 7 && options.busy_wait_us == 0);
+    EXPECT(options.verbose);
     EXPECT_TEXT(options.run, "true");
 }
 
