@@ -15,6 +15,7 @@
 #include "server/patience.h"
 
 #define BACKLOG 1024
+#define UNIX_SEND_BUFFER_BYTES (400 * 1024) /* the kernel doubles it, for its own use */
 #define RETRY_MS 100u /* after the process ran out of descriptors */
 #define ACTIVATED_FD_FIRST 3
 
@@ -224,7 +225,10 @@ static void accepted(struct io_event *ev, int result)
         struct peer peer;
 
         peer_of_socket(&peer, result);
-        /* Both fail harmlessly where the socket is not TCP. */
+        /* Each fails harmlessly, or is of no use, on the other kind of socket.  A Unix socket's buffer
+         * does not grow by itself, and its default does not hold one reply of 256 KiB. */
+        if (peer.address.ss_family == AF_UNIX)
+            setsockopt(result, SOL_SOCKET, SO_SNDBUF, &(int){ UNIX_SEND_BUFFER_BYTES }, sizeof(int));
         setsockopt(result, IPPROTO_TCP, TCP_NODELAY, &(int){ 1 }, sizeof(int));
         setsockopt(result, SOL_SOCKET, SO_KEEPALIVE, &(int){ 1 }, sizeof(int));
         listener->accepted(listener->context, result, &peer);
