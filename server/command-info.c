@@ -14,7 +14,7 @@
 #include "crypto/luks.h"
 #include "server/image.h"
 #include "server/log.h"
-#include "server/signature.h"
+#include "server/luks-image.h"
 #include "server/size-text.h"
 
 #define EXIT_USAGE 2
@@ -185,60 +185,21 @@ static int print_info(const char *json, bool as_json, struct error *err)
 
 /* ---- reading ---- */
 
-static int read_image(void *context, uint64_t offset_bytes, void *out, size_t length_bytes,
-                      struct error *err)
+static int describe(char **json, struct stage *image, const char *header_spec, struct error *err)
 {
-    return image_read(context, offset_bytes, out, length_bytes, err);
-}
-
-/* "no LUKS header found" helps more when it says what is there instead. */
-static void add_content(struct image_io *io, uint64_t size_bytes, struct error *err)
-{
-    size_t head_bytes = size_bytes < SIGNATURE_BYTES ? (size_t)size_bytes : SIGNATURE_BYTES;
-    uint8_t *head = malloc(SIGNATURE_BYTES);
-    const char *content = NULL;
-
-    if (head && image_read(io, 0, head, head_bytes, NULL) == 0)
-        content = signature_name(head, head_bytes);
-    free(head);
-    if (content)
-        (void)error_set(err, 0, "%s: it holds %s", err->text, content);
-}
-
-/* `header` is where the header is; `data_bytes` of the image that holds the data. */
-static int describe(char **json, struct stage *header, uint64_t data_bytes, bool detached,
-                    struct error *err)
-{
-    uint64_t header_bytes = header->limits.size_bytes;
     struct luks_header *luks = NULL;
-    struct image_io *io = NULL;
-    int result = image_io_create(&io, header, err);
+    const char *content;
+    int result = luks_image_load(&luks, image, header_spec, &content, err);
 
-    if (result < 0)
-        return result;
-    result = luks_load(&luks, read_image, io, header_bytes, data_bytes, detached, err);
-    if (result == -EMEDIUMTYPE)
-        add_content(io, header_bytes, err);
-    if (result == 0)
+    /* "no LUKS header found" helps more when it says what is there instead. */
+    if (result < 0 && content)
+        (void)error_set(err, 0, "%s: it holds %s", err->text, content);
+    if (result == 0) {
         result = luks_describe_json(json, luks, err);
+        if (result < 0 && header_spec)
+            error_prefix(err, "header '%s': ", header_spec);
+    }
     luks_free(luks);
-    image_io_destroy(io);
-    return result;
-}
-
-static int describe_detached(char **json, const char *header_spec, uint64_t data_bytes,
-                             struct error *err)
-{
-    struct image_options options = { .read_only = true };
-    struct stage *header = NULL;
-    int result = image_open(&header, header_spec, &options, err);
-
-    if (result < 0)
-        return result;
-    result = describe(json, header, data_bytes, true, err);
-    if (result < 0)
-        error_prefix(err, "header '%s': ", header_spec);
-    stage_close(header);
     return result;
 }
 
@@ -251,13 +212,9 @@ static int run(const struct info_arguments *arguments, const char *spec, struct 
 
     if (result < 0)
         return result;
-    if (arguments->header) {
-        result = describe_detached(&json, arguments->header, image->limits.size_bytes, err);
-    } else {
-        result = describe(&json, image, image->limits.size_bytes, false, err);
-        if (result < 0)
-            error_prefix(err, "image '%s': ", spec);
-    }
+    result = describe(&json, image, arguments->header, err);
+    if (result < 0 && !arguments->header)
+        error_prefix(err, "image '%s': ", spec);
     stage_close(image);
     if (result == 0)
         result = print_info(json, arguments->json, err);

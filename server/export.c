@@ -10,47 +10,12 @@
 #include "server/image.h"
 #include "server/key-source.h"
 #include "server/log.h"
+#include "server/luks-image.h"
 #include "server/luks-layer.h"
 #include "server/range-lock.h"
 #include "server/worker.h"
 
 /* ---- the LUKS stage ---- */
-
-static int read_image(void *context, uint64_t offset_bytes, void *out, size_t length_bytes,
-                      struct error *err)
-{
-    return image_read(context, offset_bytes, out, length_bytes, err);
-}
-
-/* Loads the header of `image` (the data is elsewhere when `detached`). */
-static int load_header(struct luks_header **out, struct stage *image, uint64_t data_bytes,
-                       bool detached, struct error *err)
-{
-    struct image_io *io;
-    int code = image_io_create(&io, image, err);
-
-    if (code < 0)
-        return code;
-    code = luks_load(out, read_image, io, image->limits.size_bytes, data_bytes, detached, err);
-    image_io_destroy(io);
-    return code;
-}
-
-static int load_detached_header(struct luks_header **out, const struct export_settings *settings,
-                                uint64_t data_bytes, struct error *err)
-{
-    struct image_options options = { .read_only = true };
-    struct stage *header;
-    int code = image_open(&header, settings->header, &options, err);
-
-    if (code < 0)
-        return code;
-    code = load_header(out, header, data_bytes, true, err);
-    stage_close(header);
-    if (code < 0)
-        error_prefix(err, "header '%s': ", settings->header);
-    return code;
-}
 
 static int unlock(struct secret **volume_key, struct luks_header *header,
                   const struct export_settings *settings, struct error *err)
@@ -89,21 +54,15 @@ static int check_cipher(const struct export_settings *settings, const struct cip
  * must not be able to switch encryption off. */
 static int add_luks(struct stage **top, const struct export_settings *settings, struct error *err)
 {
-    uint64_t data_bytes = (*top)->limits.size_bytes;
     struct luks_header *header;
     struct secret *volume_key;
-    int code;
+    int code = luks_image_load(&header, *top, settings->header, NULL, err);
 
-    if (settings->header != NULL) {
-        code = load_detached_header(&header, settings, data_bytes, err);
-    } else {
-        code = load_header(&header, *top, data_bytes, false, err);
-        if (code == -EMEDIUMTYPE)
-            error_set(err, code, "no LUKS header found; to serve an image as it is, without "
-                                 "encryption, give --raw");
-        if (code < 0)
-            error_prefix(err, "image '%s': ", settings->image);
-    }
+    if (code == -EMEDIUMTYPE && settings->header == NULL)
+        error_set(err, code, "no LUKS header found; to serve an image as it is, without "
+                             "encryption, give --raw");
+    if (code < 0 && settings->header == NULL)
+        error_prefix(err, "image '%s': ", settings->image);
     if (code < 0)
         return code;
     if (luks_damaged_copy(header) != NULL)

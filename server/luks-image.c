@@ -1,0 +1,64 @@
+#include "server/luks-image.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "server/image.h"
+#include "server/signature.h"
+
+static int read_image(void *context, uint64_t offset_bytes, void *out, size_t length_bytes,
+                      struct error *err)
+{
+    return image_read(context, offset_bytes, out, length_bytes, err);
+}
+
+static const char *what_is_there(struct image_io *io, uint64_t size_bytes)
+{
+    size_t head_bytes = size_bytes < SIGNATURE_BYTES ? (size_t)size_bytes : SIGNATURE_BYTES;
+    uint8_t *head = malloc(SIGNATURE_BYTES);
+    const char *content = NULL;
+
+    if (head && image_read(io, 0, head, head_bytes, NULL) == 0)
+        content = signature_name(head, head_bytes);
+    free(head);
+    return content;
+}
+
+/* `source` is where the header is; `data_bytes` of the image that holds the data. */
+static int load(struct luks_header **out, struct stage *source, uint64_t data_bytes, bool detached,
+                const char **content, struct error *err)
+{
+    uint64_t size_bytes = source->limits.size_bytes;
+    struct image_io *io;
+    int code = image_io_create(&io, source, err);
+
+    if (code < 0)
+        return code;
+    code = luks_load(out, read_image, io, size_bytes, data_bytes, detached, err);
+    if (code == -EMEDIUMTYPE && content)
+        *content = what_is_there(io, size_bytes);
+    image_io_destroy(io);
+    return code;
+}
+
+int luks_image_load(struct luks_header **out, struct stage *image, const char *header_spec,
+                    const char **content, struct error *err)
+{
+    uint64_t data_bytes = image->limits.size_bytes;
+    struct image_options options = { .read_only = true };
+    struct stage *header;
+    int code;
+
+    if (content)
+        *content = NULL;
+    if (!header_spec)
+        return load(out, image, data_bytes, false, content, err);
+    code = image_open(&header, header_spec, &options, err);
+    if (code < 0)
+        return code;
+    code = load(out, header, data_bytes, true, content, err);
+    stage_close(header);
+    if (code < 0)
+        error_prefix(err, "header '%s': ", header_spec);
+    return code;
+}
