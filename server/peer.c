@@ -4,8 +4,11 @@
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
-static void name(struct peer *peer)
+#define IDENTITY_SHOWN_BYTES 128u
+
+static void describe_socket(struct peer *peer)
 {
     char text[INET6_ADDRSTRLEN] = "?";
 
@@ -26,6 +29,33 @@ static void name(struct peer *peer)
     }
 }
 
+/* The longest prefix of at most `limit` bytes that ends between two characters of UTF-8. */
+static size_t prefix_bytes(const char *text, size_t limit)
+{
+    size_t bytes = strnlen(text, limit + 1);
+
+    if (bytes <= limit)
+        return bytes;
+    bytes = limit;
+    while (bytes > 0 && ((unsigned char)text[bytes] & 0xc0) == 0x80)
+        bytes--;
+    return bytes;
+}
+
+void peer_describe(struct peer *peer)
+{
+    const char *kind = peer->proof == PEER_PSK ? "psk:" : "";
+    size_t used, shown;
+
+    describe_socket(peer);
+    if (peer->proof == PEER_UNPROVEN || peer->identity == NULL)
+        return;
+    used = strlen(peer->text);
+    shown = prefix_bytes(peer->identity, IDENTITY_SHOWN_BYTES);
+    snprintf(peer->text + used, sizeof peer->text - used, " (%s%.*s%s)", kind, (int)shown,
+             peer->identity, peer->identity[shown] != '\0' ? "..." : "");
+}
+
 void peer_of_socket(struct peer *out, int fd)
 {
     socklen_t bytes = sizeof out->address;
@@ -41,7 +71,7 @@ void peer_of_socket(struct peer *out, int fd)
     out->pid = credentials.pid;
     out->uid = credentials.uid;
     out->gid = credentials.gid;
-    name(out);
+    describe_socket(out);
 }
 
 static void free_list(char **list)

@@ -7,7 +7,7 @@
 #include <sys/socket.h>
 #include <sys/types.h>
 
-#define PEER_TEXT_BYTES 64u
+#define PEER_TEXT_BYTES 224u /* an address and as much as is needed of an identity */
 
 /* What TLS has proven. */
 enum peer_proof {
@@ -17,7 +17,7 @@ enum peer_proof {
 };
 
 struct peer {
-    char text[PEER_TEXT_BYTES]; /* for messages: "client 127.0.0.1:40312", "client pid 71 uid 0" */
+    char text[PEER_TEXT_BYTES]; /* for messages: see peer_describe() */
 
     /* Of the socket. */
     struct sockaddr_storage address; /* ss_family is AF_UNSPEC when it is not known */
@@ -36,6 +36,10 @@ struct peer {
 
 /* Fills what the socket tells; the rest is as of a client without TLS. */
 void peer_of_socket(struct peer *out, int fd);
+/* Makes `text` anew from what is known; to be called when TLS has proven who it is:
+ * "client 127.0.0.1:40312", "client pid 71 uid 0", "client 127.0.0.1:40312 (CN=vm7)",
+ * "client [::1]:40312 (psk:vm7)". */
+void peer_describe(struct peer *peer);
 /* Frees and forgets what TLS had proven. */
 void peer_forget_tls(struct peer *peer);
 
