@@ -13,6 +13,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "server/access.h"
 #include "server/captive.h"
 #include "server/listen.h"
 #include "server/log.h"
@@ -204,6 +205,40 @@ static int open_listeners(struct server *server, struct error *err)
     return 0;
 }
 
+/* What a client can bring along here.  There is no TLS yet: no certificates, no pre-shared keys. */
+static unsigned ways_in(const struct server *server)
+{
+    unsigned ways = 0;
+
+    for (size_t i = 0; i < server->listener_count; i++)
+        ways |= listen_is_unix(server->listeners[i]) ? ACCESS_BY_UNIX : ACCESS_BY_TCP;
+    return ways;
+}
+
+/* A rule that nobody can match is no danger, and not what was wanted. */
+static void warn_of_dead_rules(const struct server *server)
+{
+    const struct serve_options *options = &server->options;
+    unsigned ways = ways_in(server);
+    bool common_done = false;
+
+    for (size_t i = 0; i < options->export_count; i++) {
+        const struct export_settings *settings = &options->exports[i];
+        bool own = settings->allow.count > 0;
+
+        for (size_t k = 0; (own || !common_done) && k < access_rule_count(settings->access); k++) {
+            const char *why = access_rule_is_dead(settings->access, k, ways);
+            const char *text = access_rule_text(settings->access, k);
+
+            if (why != NULL && own)
+                log_warning("export '%s': allow=%s lets nobody in: %s", settings->name, text, why);
+            else if (why != NULL)
+                log_warning("--allow %s lets nobody in: %s", text, why);
+        }
+        common_done |= !own;
+    }
+}
+
 static int set_up(struct server *server, struct error *err)
 {
     struct loop_config config = { .entries = 64 };
@@ -216,6 +251,8 @@ static int set_up(struct server *server, struct error *err)
     /* Before the key is derived: an address in use is cheap to find. */
     if (code == 0)
         code = open_listeners(server, err);
+    if (code == 0)
+        warn_of_dead_rules(server);
     if (code == 0)
         code = offload_create(&server->offload, OFFLOAD_THREADS, err);
     if (code == 0)

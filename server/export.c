@@ -114,7 +114,11 @@ int export_open(struct export *out, const struct export_settings *settings,
         .lock = true,
         .offload = offload,
     };
-    struct export ex = { .name = settings->name, .description = settings->description };
+    struct export ex = {
+        .name = settings->name,
+        .description = settings->description,
+        .access = settings->access,
+    };
 
     int code = image_open(&ex.top, settings->image, &options, err);
     if (code == 0)
@@ -156,15 +160,6 @@ int export_flush(struct export *ex, struct error *err)
     if (code < 0)
         error_prefix(err, "export '%s': ", ex->name);
     return code;
-}
-
-struct export *export_find(struct export_table *table, const char *name, size_t name_bytes)
-{
-    for (size_t i = 0; i < table->count; i++)
-        if (strlen(table->exports[i].name) == name_bytes &&
-            strncmp(table->exports[i].name, name, name_bytes) == 0)
-            return &table->exports[i];
-    return name_bytes == 0 && table->count == 1 ? &table->exports[0] : NULL;
 }
 
 int export_attach(struct layer **out, struct export *ex, struct worker *worker, struct error *err)

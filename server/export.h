@@ -6,7 +6,9 @@
 #define NBDCRYPT_EXPORT_H
 
 #include "server/layer.h"
+#include "server/params.h"
 
+struct access;
 struct range_lock;
 struct worker;
 
@@ -17,6 +19,8 @@ struct export_settings {
     const char *image;
     const char *key_file;    /* NULL: ask on the terminal; "-": standard input */
     const char *header;      /* detached LUKS header: a path; NULL: in the image */
+    struct param_list allow; /* rules of this export alone, as text */
+    struct access *access;   /* who may attach it (access.h); NULL: everybody */
     bool raw;                /* no LUKS layer */
     bool read_only;
     bool discard;
@@ -26,15 +30,11 @@ struct export_settings {
 struct export {
     const char *name;
     const char *description;   /* NULL: none */
+    const struct access *access; /* who may attach it; NULL: everybody */
     struct stage *top;
     struct limits limits;      /* of the top, with read_only as the user asked */
     struct range_lock *ranges; /* used by the align stage */
     struct layer **layers;     /* one per worker; NULL until the first client of that worker */
-};
-
-struct export_table {
-    struct export *exports;
-    size_t count;
 };
 
 NODISCARD int export_open(struct export *out, const struct export_settings *settings,
@@ -42,9 +42,6 @@ NODISCARD int export_open(struct export *out, const struct export_settings *sett
 void export_close(struct export *ex);
 /* Makes durable what clients wrote; blocks.  For the end of the server. */
 NODISCARD int export_flush(struct export *ex, struct error *err);
-
-/* By name; the empty name also means the only export there is.  NULL: unknown. */
-struct export *export_find(struct export_table *table, const char *name, size_t name_bytes);
 
 /* The export's pipeline on this worker; made at the first call. */
 NODISCARD int export_attach(struct layer **out, struct export *ex, struct worker *worker,

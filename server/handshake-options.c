@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "server/connection.h"
-#include "server/export.h"
+#include "server/export-table.h"
 #include "server/log.h"
 #include "server/worker.h"
 
@@ -76,20 +76,30 @@ static size_t valid_prefix_bytes(const char *text, size_t length_bytes, size_t l
     return bytes;
 }
 
+static void reply_error(struct option_exchange *ex, uint32_t type, const char *text)
+{
+    size_t bytes = valid_prefix_bytes(text, strlen(text), ERROR_SENTENCE_BYTES);
+
+    reply_header(ex, type, bytes);
+    reply_text(ex, text, bytes);
+}
+
+static void log_refusal(const struct option_exchange *ex, const char *text)
+{
+    log_info("%s: %s refused: %s", ex->connection->peer.text, nbd_option_name(ex->option), text);
+}
+
 void option_refuse(struct option_exchange *ex, uint32_t type, const char *format, ...)
 {
     char text[ERROR_SENTENCE_BYTES];
     va_list args;
-    size_t bytes;
 
     va_start(args, format);
     if (vsnprintf(text, sizeof(text), format, args) < 0)
         text[0] = '\0';
     va_end(args);
-    bytes = valid_prefix_bytes(text, strlen(text), sizeof(text));
-    reply_header(ex, type, bytes);
-    reply_text(ex, text, bytes);
-    log_info("%s: %s refused: %s", ex->connection->peer.text, nbd_option_name(ex->option), text);
+    reply_error(ex, type, text);
+    log_refusal(ex, text);
 }
 
 static enum option_outcome refuse_invalid(struct option_exchange *ex, const char *why)
@@ -105,20 +115,46 @@ struct name {
     size_t bytes;
 };
 
+/* Among those that the client may attach: the others are not there for it. */
 static struct export *find_export(struct option_exchange *ex, const struct name *name)
 {
-    return export_find(ex->connection->worker->exports, name->text, name->bytes);
+    const struct connection *connection = ex->connection;
+
+    return export_table_find(connection->worker->exports, &connection->peer, name->text, name->bytes);
 }
 
-static enum option_outcome refuse_unknown(struct option_exchange *ex, const struct name *name)
+/* What the client is told: the same for what is not there and for what it may not attach. */
+static void say_unknown(const struct name *name, char text[ERROR_SENTENCE_BYTES])
 {
     size_t shown = valid_prefix_bytes(name->text, name->bytes, NAME_SHOWN_BYTES);
 
     if (name->bytes == 0)
-        option_refuse(ex, NBD_REP_ERR_UNKNOWN, "there is no default export: ask for one by name");
+        snprintf(text, ERROR_SENTENCE_BYTES, "there is no default export: ask for one by name");
     else
-        option_refuse(ex, NBD_REP_ERR_UNKNOWN, "there is no export '%.*s%s'", (int)shown,
-                      name->text, shown < name->bytes ? "..." : "");
+        snprintf(text, ERROR_SENTENCE_BYTES, "there is no export '%.*s%s'", (int)shown, name->text,
+                 shown < name->bytes ? "..." : "");
+}
+
+/* The operator is told the truth: `told`, or that the export is there. */
+static void log_unknown(const struct option_exchange *ex, const struct name *name, const char *told)
+{
+    const struct export *hidden =
+        export_table_named(ex->connection->worker->exports, name->text, name->bytes);
+    char truth[ERROR_SENTENCE_BYTES];
+
+    if (hidden)
+        snprintf(truth, sizeof(truth), "export '%s' is not allowed to it: no --allow rule matches",
+                 hidden->name);
+    log_refusal(ex, hidden ? truth : told);
+}
+
+static enum option_outcome refuse_unknown(struct option_exchange *ex, const struct name *name)
+{
+    char told[ERROR_SENTENCE_BYTES];
+
+    say_unknown(name, told);
+    reply_error(ex, NBD_REP_ERR_UNKNOWN, told);
+    log_unknown(ex, name, told);
     return OPTION_NEXT;
 }
 
@@ -156,8 +192,10 @@ static enum option_outcome option_export_name(struct option_exchange *ex)
     if (nbd_string_is_valid(ex->payload.at, name.bytes))
         export = find_export(ex, &name);
     if (!export) {
-        log_info("%s: EXPORT_NAME refused: there is no export '%.*s'", ex->connection->peer.text,
-                 (int)valid_prefix_bytes(name.text, name.bytes, NAME_SHOWN_BYTES), name.text);
+        char told[ERROR_SENTENCE_BYTES];
+
+        say_unknown(&name, told);
+        log_unknown(ex, &name, told);
         return OPTION_DROP;
     }
     reply_u64(ex, export->limits.size_bytes);
@@ -189,18 +227,35 @@ static void reply_server(struct option_exchange *ex, const struct export *export
         reply_text(ex, export->description, description_bytes);
 }
 
+static void log_hidden(const struct option_exchange *ex)
+{
+    const struct export_table *table = ex->connection->worker->exports;
+    size_t shown;
+
+    if (!log_enabled(LOG_INFO))
+        return;
+    shown = export_table_count(table, &ex->connection->peer);
+    if (shown < table->count)
+        log_info("%s: LIST leaves out %zu of %zu exports: no --allow rule matches",
+                 ex->connection->peer.text, table->count - shown, table->count);
+}
+
 /* One export at a time as long as the longest one fits, so that the list of ten thousand needs
  * no more memory than that of one. */
 static enum option_outcome option_list(struct option_exchange *ex)
 {
     const size_t longest = NBD_OPTION_REPLY_BYTES + 4 + 2 * NBD_STRING_BYTES_MAX;
     const struct export_table *table = ex->connection->worker->exports;
+    const struct peer *peer = &ex->connection->peer;
 
-    while (ex->list_next < table->count) {
+    for (; ex->list_next < table->count; ex->list_next++) {
+        if (!export_table_shows(&table->exports[ex->list_next], peer))
+            continue;
         if (sizeof(ex->reply) - ex->reply_bytes < longest + NBD_OPTION_REPLY_BYTES)
             return OPTION_MORE;
-        reply_server(ex, &table->exports[ex->list_next++]);
+        reply_server(ex, &table->exports[ex->list_next]);
     }
+    log_hidden(ex);
     return reply_ack(ex);
 }
 

@@ -24,7 +24,7 @@
 #include <stdlib.h>
 
 #include "server/connection.h"
-#include "server/export.h"
+#include "server/export-table.h"
 #include "server/handshake-options.h"
 #include "server/log.h"
 #include "server/worker.h"
@@ -50,7 +50,8 @@ struct handshake {
     enum option_outcome outcome; /* of the last option */
     bool fixed;                  /* the client speaks fixed newstyle */
     bool shutting_down;
-    size_t options_seen, options_max;
+    size_t options_seen, options_max; /* see limit_options() */
+    bool options_max_is_of_tls;
 
     struct nbd_option_header option;
     const struct option_handler *handler;
@@ -215,12 +216,33 @@ static void release_payload(struct handshake *hs)
     hs->payload = NULL;
 }
 
+/* The limit grows with the exports that this client may attach, and says nothing of the others.
+ * TLS can change which these are.  They are only counted for a client that sends many options. */
+static void limit_options(struct handshake *hs)
+{
+    const struct connection *connection = hs->connection;
+    const struct peer *peer = &connection->peer;
+
+    if (hs->options_seen <= HANDSHAKE_OPTIONS_MAX ||
+        (hs->options_max > 0 && hs->options_max_is_of_tls == peer->encrypted))
+        return;
+    hs->options_max_is_of_tls = peer->encrypted;
+    hs->options_max = HANDSHAKE_OPTIONS_MAX +
+                      HANDSHAKE_OPTIONS_PER_EXPORT *
+                          export_table_count(connection->worker->exports, peer);
+}
+
+static bool too_many_options(const struct handshake *hs)
+{
+    return hs->options_seen > HANDSHAKE_OPTIONS_MAX && hs->options_seen > hs->options_max;
+}
+
 /* The payload of what is refused whatever it says is not kept. */
 static bool is_wanted(const struct handshake *hs)
 {
     if (!hs->handler || hs->handler->payload_ignored || hs->shutting_down)
         return false;
-    if (hs->options_seen > hs->options_max)
+    if (too_many_options(hs))
         return false;
     return hs->option.length_bytes <= hs->handler->payload_bytes_max;
 }
@@ -246,6 +268,7 @@ static bool header_received(struct handshake *hs)
     hs->handler = option_handler_find(hs->option.option);
     hs->exchange.option = hs->option.option;
     hs->options_seen++;
+    limit_options(hs);
     why = reason_to_drop(hs);
     if (why)
         return drop(hs, why);
@@ -317,7 +340,7 @@ static bool answer_unread(struct handshake *hs)
     hs->outcome = OPTION_NEXT;
     if (hs->shutting_down) {
         option_refuse(ex, NBD_REP_ERR_SHUTDOWN, "the server is going down");
-    } else if (hs->options_seen > hs->options_max) {
+    } else if (too_many_options(hs)) {
         option_refuse(ex, NBD_REP_ERR_POLICY, "%zu options in one handshake are too many",
                       hs->options_seen);
         hs->outcome = OPTION_CLOSE;
@@ -362,8 +385,6 @@ struct handshake *handshake_start(struct connection *connection)
     hs->connection = connection;
     hs->recv_done.fn = recv_done;
     hs->send_done.fn = send_done;
-    hs->options_max = HANDSHAKE_OPTIONS_MAX +
-                      HANDSHAKE_OPTIONS_PER_EXPORT * connection->worker->exports->count;
     hs->exchange.connection = connection;
     connection->transport->recv_done = &hs->recv_done;
     connection->transport->send_done = &hs->send_done;

@@ -13,8 +13,8 @@ struct connection;
 struct export;
 struct handshake;
 
-/* Options per handshake, and so many more for each export: clients that list a server ask for
- * INFO and the contexts of each (qemu-nbd --list). */
+/* Options per handshake, and so many more for each export that the client may attach: clients that
+ * list a server ask for INFO and the contexts of each (qemu-nbd --list). */
 #define HANDSHAKE_OPTIONS_MAX 64u
 #define HANDSHAKE_OPTIONS_PER_EXPORT 4u
 

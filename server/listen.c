@@ -331,6 +331,15 @@ void listen_uri(const struct listener *listener, const char *export_name,
     }
 }
 
+bool listen_is_unix(const struct listener *listener)
+{
+    int family = AF_UNSPEC;
+    socklen_t bytes = sizeof family;
+
+    getsockopt(listener->fd, SOL_SOCKET, SO_DOMAIN, &family, &bytes);
+    return family == AF_UNIX;
+}
+
 const char *listen_unix_path(const struct listener *listener)
 {
     return listener->unix_path;

@@ -32,6 +32,8 @@ void listen_free(struct listener *listener);
 /* "nbd://127.0.0.1:10809/NAME", "nbd+unix:///NAME?socket=/path"; NBD URI specification, uri.md. */
 void listen_uri(const struct listener *listener, const char *export_name,
                 char uri[LISTEN_URI_BYTES]);
+/* Of a Unix socket, with a path or without. */
+bool listen_is_unix(const struct listener *listener);
 /* The path of a Unix socket, absolute; NULL for others. */
 const char *listen_unix_path(const struct listener *listener);
 

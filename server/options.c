@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "server/access.h"
 #include "server/nbd-wire.h"
 
 #define MAX_CONNECTIONS_DEFAULT 4096u
@@ -30,7 +31,12 @@ const struct param serve_params[] = {
     ROW("description", 0, PARAM_STRING, "TEXT", description, "what clients are told about IMAGE"),
     ROW("export", 0, PARAM_LIST, "NAME=IMAGE[,...]", export_texts,
         "one of several exports (repeatable); behind commas: key-file=FILE, header=FILE, "
-        "description=TEXT, read-only, raw, discard, direct"),
+        "description=TEXT, allow=RULE, read-only, raw, discard, direct; a comma that belongs to a "
+        "value is doubled"),
+    ROW("allow", 0, PARAM_LIST, "RULE", allow_texts,
+        "who may attach (repeatable, one that matches is enough; default: everybody who can "
+        "connect): any, cert:SUBJECT-DN, dns:NAME, uri:URI, psk:IDENTITY, uid:USER, gid:GROUP, "
+        "net:NETWORK, or several of these joined by &; an export with allow=RULE has its own"),
     ROW("key-file", 0, PARAM_STRING, "FILE", key_file,
         "the passphrase: the whole file, newlines included; - is standard input (default: ask "
         "on the terminal)"),
@@ -64,6 +70,8 @@ static const struct param export_params[] = {
       .offset = offsetof(struct export_settings, header) },
     { .name = "description", .type = PARAM_STRING, .value = "TEXT",
       .offset = offsetof(struct export_settings, description) },
+    { .name = "allow", .type = PARAM_LIST, .value = "RULE",
+      .offset = offsetof(struct export_settings, allow) },
     { .name = "read-only", .type = PARAM_FLAG,
       .offset = offsetof(struct export_settings, read_only) },
     { .name = "raw", .type = PARAM_FLAG, .offset = offsetof(struct export_settings, raw) },
@@ -137,7 +145,7 @@ static int parse_export(struct export_settings *settings, char *text, struct err
 {
     const struct export_settings defaults = *settings;
     size_t name_bytes = strcspn(text, "=,");
-    char *image, *comma;
+    char *image, *pairs;
     int ret;
 
     if (text[name_bytes] != '=')
@@ -146,12 +154,12 @@ static int parse_export(struct export_settings *settings, char *text, struct err
                          shown(name_bytes), text);
     text[name_bytes] = '\0';
     image = text + name_bytes + 1;
-    comma = strchr(image, ',');
-    if (comma)
-        *comma = '\0';
+    pairs = params_cut_at_comma(image);
     settings->name = text;
     settings->image = image;
-    ret = comma ? params_parse_pairs(settings, export_params, comma + 1, ',', err) : 0;
+    ret = pairs ? params_parse_pairs(settings, export_params, pairs, ',', err) : 0;
+    if (ret == -EINVAL && settings->allow.count > 0 && strstr(err->text, "unknown option"))
+        error_set(err, ret, "%s; a comma that belongs to a rule is doubled (,,)", err->text);
     /* --key-file is for those that are not raw. */
     if (settings->raw && !defaults.raw && settings->key_file == defaults.key_file)
         settings->key_file = NULL;
@@ -286,6 +294,41 @@ static int fill_exports(struct serve_options *options, int count, char **operand
     if (ret == 0 && options->key_file && !key_file_is_used(options))
         return error_set(err, -EINVAL, "--key-file is used by no export: leave it out");
     return ret;
+}
+
+/* ---- who may attach ---- */
+
+/* The rules of an export are its own ones, or those that are given once for all: never both, so that
+ * one place tells who gets in. */
+static int fill_access(struct export_settings *settings, const struct param_list *common,
+                       struct error *err)
+{
+    bool own = settings->allow.count > 0;
+    const struct param_list *rules = own ? &settings->allow : common;
+    int ret = access_create(&settings->access, rules->items, rules->count, err);
+
+    if (ret != 0 && own)
+        error_prefix(err, "export '%.*s': allow=", shown(strlen(settings->name)), settings->name);
+    else if (ret != 0)
+        error_prefix(err, "--allow ");
+    return ret;
+}
+
+static int fill_accesses(struct serve_options *options, struct error *err)
+{
+    size_t own = 0;
+
+    for (size_t i = 0; i < options->export_count; i++) {
+        int ret = fill_access(&options->exports[i], &options->allow_texts, err);
+
+        if (ret != 0)
+            return ret;
+        own += options->exports[i].allow.count > 0;
+    }
+    if (options->allow_texts.count > 0 && own == options->export_count)
+        return error_set(err, -EINVAL, "--allow is used by no export, for each has an allow= of its "
+                                       "own: leave it out, or add the rule there");
+    return 0;
 }
 
 /* ---- addresses ---- */
@@ -446,14 +489,19 @@ int serve_options_parse(struct serve_options *out, int argc, char **argv, struct
         return error_set(err, -EINVAL, "--run: the command is empty");
     ret = fill_exports(out, argc - first_operand, argv + first_operand, err);
     if (ret == 0)
+        ret = fill_accesses(out, err);
+    if (ret == 0)
         ret = fill_addresses(out, err);
     return ret;
 }
 
 void serve_options_free(struct serve_options *options)
 {
-    for (size_t i = 0; options->texts && i < options->export_count; i++)
+    for (size_t i = 0; options->exports && options->texts && i < options->export_count; i++) {
         free(options->texts[i]);
+        access_free(options->exports[i].access);
+        params_free(&options->exports[i], export_params);
+    }
     free(options->texts);
     free(options->exports);
     free(options->addresses);
@@ -474,12 +522,13 @@ void serve_options_print_help(FILE *out)
     params_print_help(out, serve_params);
     fprintf(out, "\n"
                  "With --export, the options --key-file, --raw, --read-only, --discard and\n"
-                 "--direct apply to every export.\n"
+                 "--direct apply to every export, and --allow to those without an allow=.\n"
                  "\n"
                  "Examples:\n"
                  "  nbdcrypt serve --key-file key --unix nbd.sock disk.luks\n"
                  "  nbdcrypt serve --listen [::]:10809 \\\n"
                  "      --export db=/srv/db.luks,key-file=/etc/nbdcrypt/db.key \\\n"
                  "      --export logs=/srv/logs.luks,key-file=/etc/nbdcrypt/logs.key,read-only\n"
+                 "  nbdcrypt serve --key-file key --unix nbd.sock --allow uid:qemu disk.luks\n"
                  "  nbdcrypt serve --key-file key --run 'nbdinfo \"$uri\"' disk.luks\n");
 }

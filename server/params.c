@@ -409,6 +409,33 @@ static int parse_pair(void *target, const struct param *table, char *pair, bool 
     return params_set(target, param, equals ? equals + 1 : NULL, err);
 }
 
+char *params_cut_at_comma(char *text)
+{
+    char *out = text;
+
+    for (; *text; *out++ = *text++) {
+        if (*text == ',' && *++text != ',') {
+            *out = '\0';
+            return text;
+        }
+    }
+    *out = '\0';
+    return NULL;
+}
+
+static char *cut(char *text, char separator)
+{
+    char *end;
+
+    if (separator == ',')
+        return params_cut_at_comma(text);
+    end = strchr(text, separator);
+    if (!end)
+        return NULL;
+    *end = '\0';
+    return end + 1;
+}
+
 int params_parse_pairs(void *target, const struct param *table, char *text, char separator,
                        struct error *err)
 {
@@ -417,12 +444,10 @@ int params_parse_pairs(void *target, const struct param *table, char *text, char
     if (!*text)
         return 0;
     while (next) {
-        char *pair = next, *end = strchr(pair, separator);
+        char *pair = next;
         int ret;
 
-        next = end ? end + 1 : NULL;
-        if (end)
-            *end = '\0';
+        next = cut(pair, separator);
         ret = parse_pair(target, table, pair, separator == '&', err);
         if (ret != 0)
             return ret;

@@ -53,8 +53,13 @@ NODISCARD int params_set(void *target, const struct param *param, const char *va
 NODISCARD int params_parse_argv(void *target, const struct param *table, int argc, char **argv,
                                 int *first_operand, struct error *err);
 
-/* Parses `key=value` pairs separated by `separator` ('&' for an IMAGE with %XX decoding, ','
- * for --export without); `text` is modified and must stay as long as `target` points into it. */
+/* Ends `text` at its first comma and gives what is behind it (NULL: there is none).  A doubled
+ * comma does not count: it is one comma of the text. */
+char *params_cut_at_comma(char *text);
+
+/* Parses `key=value` pairs separated by `separator`: '&' for an IMAGE with %XX decoding, ',' for
+ * --export, where a doubled comma is one of the value; `text` is modified and must stay as long as
+ * `target` points into it. */
 NODISCARD int params_parse_pairs(void *target, const struct param *table, char *text,
                                  char separator, struct error *err);
 

@@ -8,7 +8,7 @@
 
 #include "server/buffer.h"
 #include "server/connection.h"
-#include "server/export.h"
+#include "server/export-table.h"
 
 struct request_pool;
 

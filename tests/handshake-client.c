@@ -25,7 +25,7 @@ struct export client_exports[3] = {
     },
 };
 
-/* ---- in place of connection.c and export.c ---- */
+/* ---- in place of connection.c ---- */
 
 void connection_handshake_done(struct connection *connection, enum handshake_result result)
 {
@@ -36,16 +36,6 @@ void connection_handshake_done(struct connection *connection, enum handshake_res
     client->result = result;
     handshake_free(connection->handshake);
     connection->handshake = NULL;
-}
-
-struct export *export_find(struct export_table *table, const char *name, size_t name_bytes)
-{
-    for (size_t i = 0; i < table->count; i++) {
-        if (strlen(table->exports[i].name) == name_bytes &&
-            !memcmp(table->exports[i].name, name, name_bytes))
-            return &table->exports[i];
-    }
-    return name_bytes == 0 && table->count == 1 ? &table->exports[0] : NULL;
 }
 
 /* ---- payloads ---- */

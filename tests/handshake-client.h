@@ -1,8 +1,8 @@
 /* The other end of a handshake, on the fake loop: a server with a few exports, one connection,
  * and a client that says what the test wants.
  *
- * It stands in for connection.c and export.c: the end of the handshake is recorded, and exports
- * are found in a table that the test fills. */
+ * It stands in for connection.c: the end of the handshake is recorded.  The exports are those of a
+ * table that the test fills. */
 #ifndef NBDCRYPT_HANDSHAKE_CLIENT_H
 #define NBDCRYPT_HANDSHAKE_CLIENT_H
 

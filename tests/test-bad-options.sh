@@ -21,6 +21,14 @@ usage "--raw serves without LUKS, so --key-file can't be used: leave out one of 
 usage "--export foo: write NAME=IMAGE, such as disk1=/path/to/disk" serve --export foo
 usage "export 'a' is there twice: each needs a name of its own" serve --export a=x,raw --export a=y,raw
 usage "export 'a': unknown option 'bogus'" serve --export a=x,bogus=1
+usage "export 'a': unknown option 'O'; a comma that belongs to a rule is doubled (,,)" \
+    serve --export a=x,allow=cert:CN=vm7,O=Example
+usage "--allow uid:7&net:10.0.0.0/8: no client can meet all of this: net: is for TCP, uid: and gid: are for Unix sockets" \
+    serve --allow 'uid:7&net:10.0.0.0/8' x
+usage "export 'a': allow=net:10.0.0.1/8: the address goes on behind its first 8 bits: \
+write net:10.0.0.0/8 for that network, or net:10.0.0.1 for one address" serve --export a=x,allow=net:10.0.0.1/8
+usage "--allow is used by no export, for each has an allow= of its own: leave it out, or add the rule there" \
+    serve --allow any --export a=x,allow=uid:7
 usage "'x' and --export can't be used together: write --export NAME=x" serve --export a=y x
 usage "standard input can hold only one key, and two exports want it: give each export a key-file of its own" \
     serve --export a=x,key-file=- --export b=y,key-file=-

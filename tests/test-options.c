@@ -2,6 +2,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 
+#include "server/access.h"
 #include "server/options.h"
 #include "tests/check.h"
 
@@ -278,7 +279,34 @@ static void help_names_every_option(void)
     free(text);
 }
 
+static const char *rule(size_t export, size_t index)
+{
+    return access_rule_text(options.exports[export].access, index);
+}
+
+static void rules_are_those_of_the_export_or_the_common_ones(void)
+{
+    EXPECT(parse(ARGS("a")) == 0 && !options.exports[0].access);
+    EXPECT(parse(ARGS("--allow", "uid:7", "--allow=gid:8", "a")) == 0);
+    EXPECT(access_rule_count(options.exports[0].access) == 2);
+    EXPECT_TEXT(rule(0, 0), "uid:7");
+    EXPECT_TEXT(rule(0, 1), "gid:8");
+    EXPECT(parse(ARGS("--allow", "uid:7", "--export",
+                      "a=b,,c,allow=cert:CN=vm7,,O=Example&net:10.0.0.0/8,read-only,allow=uid:9",
+                      "--export", "b=c", "--export", "c=d,allow=any")) == 0);
+    EXPECT_TEXT(options.exports[0].image, "b,c");
+    EXPECT(options.exports[0].read_only);
+    EXPECT(access_rule_count(options.exports[0].access) == 2);
+    EXPECT_TEXT(rule(0, 0), "cert:CN=vm7,O=Example&net:10.0.0.0/8");
+    EXPECT_TEXT(rule(0, 1), "uid:9");
+    EXPECT(access_rule_count(options.exports[1].access) == 1);
+    EXPECT_TEXT(rule(1, 0), "uid:7");
+    EXPECT(!options.exports[2].access);
+}
+
 static const struct check checks[] = {
+    { "rules are those of the export, or the common ones",
+      rules_are_those_of_the_export_or_the_common_ones },
     { "one IMAGE is the default export", one_image },
     { "every option of one IMAGE arrives", one_image_with_all },
     { "several exports have settings of their own", several_exports },

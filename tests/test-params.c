@@ -217,6 +217,16 @@ static void pairs_behind_commas_do_not(void)
     EXPECT(!target.raw && target.verbose);
 }
 
+static void doubled_commas_are_part_of_values(void)
+{
+    EXPECT(parse_pairs("key-file=CN=a,,O=b,,,verbose", ',') == 0);
+    EXPECT_TEXT(target.key_file, "CN=a,O=b,");
+    EXPECT(target.verbose);
+    EXPECT(parse_pairs("key-file=,,,,", ',') == 0);
+    EXPECT_TEXT(target.key_file, ",,");
+    EXPECT(parse_pairs("verbose,", ',') == -EINVAL);
+}
+
 static void bad_pairs(void)
 {
     static const struct {
@@ -289,6 +299,7 @@ static const struct check checks[] = {
     { "a missing or bad value is refused in a sentence", bad_values },
     { "pairs behind '?' decode %XX", pairs_decode_percent },
     { "pairs behind commas do not", pairs_behind_commas_do_not },
+    { "doubled commas are part of values", doubled_commas_are_part_of_values },
     { "bad pairs are refused in a sentence", bad_pairs },
     { "help is aligned and at most 80 columns wide", help_is_aligned },
     { "errors are prefixed on the way up and cut at the end", errors_nest },
