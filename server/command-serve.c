@@ -25,6 +25,7 @@
 #define EXIT_USAGE 2
 #define LISTENERS_MAX 64u
 #define OFFLOAD_THREADS 4u
+#define SURPLUS_MAX 32u /* clients that are being told that there is no place for them */
 
 struct server {
     struct serve_options options;
@@ -293,16 +294,27 @@ static int announce(struct server *server, struct error *err)
 
 /* ---- clients ---- */
 
+/* There is no place for it.  So many at a time are told that; the others are just closed. */
+static void turn_away(struct worker *worker, int fd, const struct peer *peer, unsigned surplus)
+{
+    if (surplus < SURPLUS_MAX) {
+        worker_turn_away(worker, fd, peer);
+        return;
+    }
+    close(fd);
+}
+
 static void client_accepted(void *context, int fd, const struct peer *peer)
 {
     struct server *server = context;
     struct worker *least = NULL;
-    unsigned total = 0, fewest = UINT_MAX;
+    unsigned total = 0, surplus = 0, fewest = UINT_MAX;
 
     for (unsigned i = 0; i < server->worker_count; i++) {
         unsigned count = atomic_load(&server->workers[i]->connection_count);
 
         total += count;
+        surplus += atomic_load(&server->workers[i]->surplus_count);
         if (count < fewest) {
             fewest = count;
             least = server->workers[i];
@@ -311,7 +323,7 @@ static void client_accepted(void *context, int fd, const struct peer *peer)
     if (total >= server->options.max_connections) {
         log_warning("%s: turned away, %u clients are connected (--max-connections)", peer->text,
                     total);
-        close(fd);
+        turn_away(least, fd, peer, surplus);
         return;
     }
     worker_connect(least, fd, peer);

@@ -9,6 +9,7 @@
 #include "server/transmission.h"
 
 #define DRAIN_TIMEOUT_MS 5000u     /* for a client that does not take its last answers */
+#define SURPLUS_TIMEOUT_MS 2000u   /* to tell a client that it is one too many */
 #define HANDSHAKE_DRAIN_MS 1000u   /* for one that has not chosen an export yet */
 
 static void end(struct connection *connection);
@@ -23,7 +24,14 @@ static void start_timer(struct connection *connection, unsigned timeout_ms)
     loop_timer_start(connection->worker->loop, &connection->timer, timeout_ms);
 }
 
-void connection_create(struct worker *worker, int fd, const struct peer *peer)
+static unsigned handshake_timeout_ms(const struct connection *connection)
+{
+    unsigned timeout_ms = connection->worker->handshake_timeout_ms;
+
+    return connection->surplus && timeout_ms > SURPLUS_TIMEOUT_MS ? SURPLUS_TIMEOUT_MS : timeout_ms;
+}
+
+static void create(struct worker *worker, int fd, const struct peer *peer, bool surplus)
 {
     struct connection *connection = calloc(1, sizeof *connection);
     struct error err = { .text = "not enough memory" };
@@ -33,12 +41,13 @@ void connection_create(struct worker *worker, int fd, const struct peer *peer)
         log_warning("%s: refused: %s", peer->text, err.text);
         free(connection);
         close(fd);
-        worker_connection_ended(worker);
+        worker_connection_ended(worker, surplus);
         return;
     }
     connection->worker = worker;
     connection->state = CONNECTION_HANDSHAKE;
     connection->peer = *peer;
+    connection->surplus = surplus;
     connection->next = worker->connections;
     if (connection->next != NULL)
         connection->next->previous = connection;
@@ -50,9 +59,21 @@ void connection_create(struct worker *worker, int fd, const struct peer *peer)
         end(connection);
         return;
     }
-    start_timer(connection, worker->handshake_timeout_ms);
+    start_timer(connection, handshake_timeout_ms(connection));
+    if (surplus)
+        handshake_turn_away(connection->handshake);
     if (worker->shutting_down)
         handshake_shutdown(connection->handshake);
+}
+
+void connection_create(struct worker *worker, int fd, const struct peer *peer)
+{
+    create(worker, fd, peer, false);
+}
+
+void connection_turn_away(struct worker *worker, int fd, const struct peer *peer)
+{
+    create(worker, fd, peer, true);
 }
 
 /* Reads what the client still sends, in pieces, until it closes or its time is over. */
@@ -184,6 +205,6 @@ static void end(struct connection *connection)
         connection->previous->next = connection->next;
     else
         worker->connections = connection->next;
+    worker_connection_ended(worker, connection->surplus);
     free(connection);
-    worker_connection_ended(worker);
 }

@@ -29,6 +29,7 @@
 #include "server/log.h"
 #include "server/worker.h"
 
+#define TURNED_AWAY_OPTIONS_MAX 16u /* clients ask for a few things before they GO */
 #define PAYLOAD_BYTES_ABSURD (1024u * 1024u) /* nobody has to read more than that */
 #define HANDSHAKE_FLAGS (NBD_FLAG_FIXED_NEWSTYLE | NBD_FLAG_NO_ZEROES)
 #define CLIENT_FLAGS (NBD_FLAG_C_FIXED_NEWSTYLE | NBD_FLAG_C_NO_ZEROES)
@@ -49,7 +50,7 @@ struct handshake {
     enum handshake_step step;
     enum option_outcome outcome; /* of the last option */
     bool fixed;                  /* the client speaks fixed newstyle */
-    bool shutting_down;
+    bool shutting_down, turned_away;
     size_t options_seen, options_max; /* see limit_options() */
     bool options_max_is_of_tls;
 
@@ -234,13 +235,15 @@ static void limit_options(struct handshake *hs)
 
 static bool too_many_options(const struct handshake *hs)
 {
+    if (hs->turned_away)
+        return hs->options_seen > TURNED_AWAY_OPTIONS_MAX;
     return hs->options_seen > HANDSHAKE_OPTIONS_MAX && hs->options_seen > hs->options_max;
 }
 
 /* The payload of what is refused whatever it says is not kept. */
 static bool is_wanted(const struct handshake *hs)
 {
-    if (!hs->handler || hs->handler->payload_ignored || hs->shutting_down)
+    if (!hs->handler || hs->handler->payload_ignored || hs->shutting_down || hs->turned_away)
         return false;
     if (too_many_options(hs))
         return false;
@@ -252,6 +255,8 @@ static const char *reason_to_drop(const struct handshake *hs)
 {
     if (!hs->fixed && hs->option.option != NBD_OPT_EXPORT_NAME)
         return "a client without fixed newstyle may send nothing but EXPORT_NAME";
+    if (hs->option.option == NBD_OPT_EXPORT_NAME && hs->turned_away)
+        return "there are as many clients as the server takes";
     if (hs->option.option == NBD_OPT_EXPORT_NAME && !is_wanted(hs))
         return hs->shutting_down ? "the server is going down" : "its EXPORT_NAME is not acceptable";
     if (hs->option.length_bytes > PAYLOAD_BYTES_ABSURD)
@@ -344,6 +349,9 @@ static bool answer_unread(struct handshake *hs)
         option_refuse(ex, NBD_REP_ERR_POLICY, "%zu options in one handshake are too many",
                       hs->options_seen);
         hs->outcome = OPTION_CLOSE;
+    } else if (hs->turned_away) {
+        option_refuse(ex, NBD_REP_ERR_POLICY, "there are as many clients as the server takes; try again "
+                                              "later");
     } else if (!hs->handler) {
         option_refuse(ex, NBD_REP_ERR_UNSUP, "this server does not have option %u (%s)",
                       hs->option.option, name);
@@ -397,6 +405,11 @@ struct handshake *handshake_start(struct connection *connection)
 void handshake_shutdown(struct handshake *handshake)
 {
     handshake->shutting_down = true;
+}
+
+void handshake_turn_away(struct handshake *handshake)
+{
+    handshake->turned_away = true;
 }
 
 void handshake_free(struct handshake *handshake)

@@ -28,6 +28,7 @@ struct new_connection {
     struct loop_message message;
     struct worker *worker;
     int fd;
+    bool surplus;
     struct peer peer;
 };
 
@@ -125,11 +126,14 @@ static void connect_here(struct io_event *ev, int result)
     struct new_connection *new = container_of(ev, struct new_connection, message.event);
 
     (void)result;
-    connection_create(new->worker, new->fd, &new->peer);
+    if (new->surplus)
+        connection_turn_away(new->worker, new->fd, &new->peer);
+    else
+        connection_create(new->worker, new->fd, &new->peer);
     free(new);
 }
 
-void worker_connect(struct worker *worker, int fd, const struct peer *peer)
+static void hand_over(struct worker *worker, int fd, const struct peer *peer, bool surplus)
 {
     struct new_connection *new = calloc(1, sizeof *new);
 
@@ -142,21 +146,33 @@ void worker_connect(struct worker *worker, int fd, const struct peer *peer)
     new->worker = worker;
     new->fd = fd;
     new->peer = *peer;
-    atomic_fetch_add(&worker->connection_count, 1);
+    new->surplus = surplus;
+    atomic_fetch_add(surplus ? &worker->surplus_count : &worker->connection_count, 1);
     loop_post(worker->loop, &new->message);
+}
+
+void worker_connect(struct worker *worker, int fd, const struct peer *peer)
+{
+    hand_over(worker, fd, peer, false);
+}
+
+void worker_turn_away(struct worker *worker, int fd, const struct peer *peer)
+{
+    hand_over(worker, fd, peer, true);
 }
 
 static void end_if_empty(struct worker *worker)
 {
-    if (!worker->shutting_down || atomic_load(&worker->connection_count) > 0)
+    if (!worker->shutting_down || atomic_load(&worker->connection_count) > 0 ||
+        atomic_load(&worker->surplus_count) > 0)
         return;
     loop_stop(worker->loop);
     loop_post(worker->main_loop, &worker->ended);
 }
 
-void worker_connection_ended(struct worker *worker)
+void worker_connection_ended(struct worker *worker, bool surplus)
 {
-    atomic_fetch_sub(&worker->connection_count, 1);
+    atomic_fetch_sub(surplus ? &worker->surplus_count : &worker->connection_count, 1);
     end_if_empty(worker);
 }
 

@@ -33,7 +33,8 @@ struct worker {
     struct transmission *parked, **parked_end; /* waiting for a slot or buffer, in order */
     struct loop_task unpark;
     bool shutting_down;
-    atomic_uint connection_count; /* raised by worker_connect(), lowered by this worker */
+    /* Raised by worker_connect() and worker_turn_away(), lowered by this worker. */
+    atomic_uint connection_count, surplus_count;
 
     struct loop *main_loop;
     struct loop_message ended;    /* to main_loop */
@@ -46,12 +47,14 @@ NODISCARD int worker_create(struct worker **out, const struct worker_settings *s
                             struct error *err);
 /* Main thread: hands a connected socket over; `peer` is copied. */
 void worker_connect(struct worker *worker, int fd, const struct peer *peer);
+/* Main thread: hands over the socket of a client that is one too many, to be told so. */
+void worker_turn_away(struct worker *worker, int fd, const struct peer *peer);
 /* Main thread, once: answers what is in flight, lets the clients go; `ended` follows. */
 void worker_shutdown(struct worker *worker);
 /* After `ended`: joins the thread and frees everything. */
 void worker_destroy(struct worker *worker);
 
-/* The worker's thread: one connection is gone (or could not be taken). */
-void worker_connection_ended(struct worker *worker);
+/* The worker's thread: one connection is gone (or could not be taken); whether it was surplus. */
+void worker_connection_ended(struct worker *worker, bool surplus);
 
 #endif
