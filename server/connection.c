@@ -119,7 +119,8 @@ void connection_handshake_done(struct connection *connection, enum handshake_res
         end(connection);
         return;
     }
-    log_info("%s: attached export '%s'", connection->peer.text, connection->export->name);
+    log_info("%s: attached export '%s' (worker %u)", connection->peer.text,
+             connection->export->name, connection->worker->index);
     if (connection->worker->shutting_down)
         connection_shutdown(connection);
 }
