@@ -200,8 +200,11 @@ static void networks(void)
 
 static void all_conditions_of_one_rule(void)
 {
-    const char *const list[] = { "psk:vm7&net:192.0.2.0/24", "uid:7", "dns:*.vms.example.com&"
-                                 "dns:backup.example.com&net:10.0.0.0/8" };
+    const char *const list[] = {
+        "psk:vm7&net:192.0.2.0/24",
+        "uid:7",
+        "dns:*.vms.example.com&dns:backup.example.com&net:10.0.0.0/8",
+    };
     struct peer peer = keyed((char[]){ "vm7" });
 
     EXPECT(!allows_list(list, 3, &peer));
