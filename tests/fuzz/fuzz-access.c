@@ -1,4 +1,5 @@
 /* Any text as a list of rules, one a line: it may be refused, and nothing else may happen. */
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
