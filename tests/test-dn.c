@@ -1,6 +1,8 @@
 /* Distinguished names: which texts mean the same one, and which are refused. */
 #include <errno.h>
 
+#include <gnutls/x509.h>
+
 #include "server/dn.h"
 #include "tests/check.h"
 
@@ -57,6 +59,41 @@ static void what_is_no_name_equals_nothing(void)
     }
 }
 
+/* ---- what GnuTLS prints ---- */
+
+/* The name of a certificate that has this O and, in front of it, this CN. */
+static bool printed_equals(const char *common_name, const char *organization, const char *text)
+{
+    gnutls_x509_crt_t certificate;
+    gnutls_datum_t printed;
+    bool equal;
+
+    EXPECT(gnutls_x509_crt_init(&certificate) == 0);
+    EXPECT(gnutls_x509_crt_set_dn_by_oid(certificate, GNUTLS_OID_X520_ORGANIZATION_NAME, 0,
+                                         organization, (unsigned)strlen(organization)) == 0);
+    EXPECT(gnutls_x509_crt_set_dn_by_oid(certificate, GNUTLS_OID_X520_COMMON_NAME, 0, common_name,
+                                         (unsigned)strlen(common_name)) == 0);
+    EXPECT(gnutls_x509_crt_get_dn3(certificate, &printed, 0) == 0);
+    EXPECT(dn_equal((const char *)printed.data, (const char *)printed.data));
+    equal = dn_equal(text, (const char *)printed.data);
+    gnutls_free(printed.data);
+    gnutls_x509_crt_deinit(certificate);
+    return equal;
+}
+
+static void what_gnutls_prints_is_understood(void)
+{
+    EXPECT(printed_equals("vm7", "Example", "CN=vm7,O=Example"));
+    EXPECT(!printed_equals("vm7", "Example", "O=Example,CN=vm7"));
+    EXPECT(!printed_equals("vm7,O=Example", "x", "CN=vm7,O=Example,O=x"));
+    EXPECT(printed_equals("vm7,O=Example", "x", "CN=vm7\\,O\\=Example,O=x"));
+    EXPECT(printed_equals(" a ", "b", "CN=\\ a\\ ,O=b"));
+    EXPECT(printed_equals("#a", "b", "CN=\\#a,O=b"));
+    EXPECT(printed_equals("\"a\" <b>;+\\", "b", "CN=\\22a\\22 \\<b\\>\\;\\+\\\\,O=b"));
+    EXPECT(printed_equals("*.a", "b", "CN=\\*.a,O=b"));
+    EXPECT(printed_equals("\xc3\xa4", "a & b", "CN=\\C3\\A4,O=a \\26 b"));
+}
+
 static void refused(const char *text, const char *message)
 {
     EXPECT(dn_check(text, &err) == -EINVAL);
@@ -87,6 +124,7 @@ static const struct check checks[] = {
     { "the way of writing does not count", the_way_of_writing_does_not_count },
     { "the rest counts", the_rest_counts },
     { "what is no name equals nothing", what_is_no_name_equals_nothing },
+    { "what GnuTLS prints is understood", what_gnutls_prints_is_understood },
     { "mistakes are explained", mistakes_are_explained },
 };
 
