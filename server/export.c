@@ -155,7 +155,9 @@ int export_open(struct export *out, const struct export_settings *settings,
         .lock = true,
         .offload = offload,
     };
-    struct export ex = { .name = settings->name, .description = settings->description };
+    struct export ex = { .name = settings->name,
+                         .description = settings->description,
+                         .tls_only = settings->tls_only };
 
     int code = image_open(&ex.top, settings->image, &options, err);
     if (code == 0)

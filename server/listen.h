@@ -29,8 +29,9 @@ void listen_stop(struct listener *listener);
 /* After the loop has ended. */
 void listen_free(struct listener *listener);
 
-/* "nbd://127.0.0.1:10809/NAME", "nbd+unix:///NAME?socket=/path"; NBD URI specification, uri.md. */
-void listen_uri(const struct listener *listener, const char *export_name,
+/* "nbd://127.0.0.1:10809/NAME", "nbd+unix:///NAME?socket=/path"; "nbds://..." and "nbds+unix://..."
+ * if `tls`; NBD URI specification, uri.md. */
+void listen_uri(const struct listener *listener, const char *export_name, bool tls,
                 char uri[LISTEN_URI_BYTES]);
 /* The path of a Unix socket, absolute; NULL for others. */
 const char *listen_unix_path(const struct listener *listener);

@@ -8,6 +8,7 @@
 
 #include "server/export.h"
 #include "server/params.h"
+#include "server/tls.h"
 
 /* Where clients connect. */
 struct listen_address {
@@ -30,10 +31,12 @@ struct serve_options {
     unsigned threads; /* 0: one per online CPU */
     unsigned max_connections;
     unsigned handshake_timeout_seconds;
+    struct tls_settings tls;
 
     /* What it means.  Owned here; the settings point into argv and into `texts`. */
     struct export_settings *exports; /* at least one, names differ */
     size_t export_count;
+    enum tls_mode tls_mode;
     struct listen_address *addresses; /* at least one; --unix first, then --listen */
     size_t address_count;
     bool address_is_default; /* the user named none: addresses[0] is 127.0.0.1:10809 */

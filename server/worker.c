@@ -63,6 +63,7 @@ static void tear_down(struct worker *worker)
         layer_detach(*layer);
         *layer = NULL;
     }
+    tls_buffers_free(&worker->tls_buffers);
     request_pool_destroy(worker->requests);
     buffer_pool_destroy(worker->buffers);
 }
@@ -92,6 +93,7 @@ int worker_create(struct worker **out, const struct worker_settings *settings, s
         return error_set(err, -ENOMEM, "not enough memory for a worker");
     worker->index = settings->index;
     worker->exports = settings->exports;
+    worker->tls = settings->tls;
     worker->handshake_timeout_ms = settings->handshake_timeout_ms;
     worker->main_loop = settings->main_loop;
     worker->ended.event = settings->ended;
