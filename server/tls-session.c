@@ -11,6 +11,8 @@
 
 #include "server/tls-verify.h"
 
+#define PSK_SHOWN 200u
+
 static int verify_client(gnutls_session_t gnutls);
 
 /* ---- set-up ---- */
@@ -27,6 +29,9 @@ static int set_credentials(struct tls_session *session)
         result = gnutls_credentials_set(gnutls, GNUTLS_CRD_PSK, credentials->psk);
     if (credentials->verify_peer) {
         gnutls_certificate_server_set_request(gnutls, GNUTLS_CERT_REQUIRE);
+        /* Without the names of our CAs: a client that has a certificate of another one then sends
+         * it, and can be told what is wrong with it. */
+        gnutls_certificate_send_x509_rdn_sequence(gnutls, 1);
         gnutls_session_set_verify_function(gnutls, verify_client);
     }
     return result;
@@ -59,6 +64,7 @@ void tls_session_free(struct tls_session *session)
     if (session->gnutls != NULL)
         gnutls_deinit(session->gnutls);
     tls_credentials_unref(session->credentials);
+    free(session->psk_named);
     *session = (struct tls_session){ 0 };
 }
 
@@ -140,8 +146,6 @@ const char *tls_session_explain(struct tls_session *session, int error)
 /* What only the handshake can fail with. */
 static void explain_handshake(struct tls_session *session, int error)
 {
-    const char *identity = gnutls_psk_server_get_username(session->gnutls);
-
     switch (error) {
     case GNUTLS_E_NO_CERTIFICATE_FOUND:
     case GNUTLS_E_CERTIFICATE_REQUIRED:
@@ -156,12 +160,15 @@ static void explain_handshake(struct tls_session *session, int error)
     case GNUTLS_E_RECEIVED_ILLEGAL_PARAMETER:
     case GNUTLS_E_DECRYPTION_FAILED:
     case GNUTLS_E_ERROR_IN_FINISHED_PACKET:
-        if (identity == NULL && !session->unknown_psk)
+        if (session->psk_named == NULL && error == GNUTLS_E_DECRYPTION_FAILED)
+            say(session, "what it sent can't be deciphered: some clients end so when they do not "
+                "trust this server's certificate (its ca-cert.pem, the host name)");
+        if (session->psk_named == NULL)
             break;
         session->refused = true;
         session->alert = GNUTLS_A_DECRYPT_ERROR;
-        say(session, "its key for the PSK identity '%.200s' is not the one in the file of "
-            "--tls-psk: give both the same line", identity != NULL ? identity : "?");
+        say(session, "its key for the PSK identity '%s' is not the one in the file of --tls-psk: give "
+            "both the same line", session->psk_named);
         break;
     default:
         break;
@@ -181,11 +188,13 @@ int tls_session_find_psk(gnutls_session_t gnutls, const gnutls_datum_t *identity
     const uint8_t *found =
         psk_file_find(session->credentials->keys, identity->data, identity->size, &key_bytes);
 
+    free(session->psk_named);
+    session->psk_named = strndup((const char *)identity->data,
+                                 identity->size < PSK_SHOWN ? identity->size : PSK_SHOWN);
     if (found == NULL) {
-        session->unknown_psk = session->refused = true;
-        say(session, "there is no PSK identity '%.*s' in the file of --tls-psk: add it, or give the "
-            "client another one", identity->size < 200 ? (int)identity->size : 200,
-            (const char *)identity->data);
+        session->refused = true;
+        say(session, "there is no PSK identity '%s' in the file of --tls-psk: add it, or give the "
+            "client another one", session->psk_named != NULL ? session->psk_named : "?");
         return 1;
     }
     key->data = gnutls_malloc(key_bytes);
@@ -294,9 +303,12 @@ void tls_session_describe(struct tls_session *session, const struct peer *peer, 
         [PEER_CERTIFICATE] = "certificate ",
         [PEER_PSK] = "PSK identity ",
     };
-    char *suite = gnutls_session_get_desc(session->gnutls);
+    gnutls_group_t group = gnutls_group_get(session->gnutls);
+    const char *group_name = group != GNUTLS_GROUP_INVALID ? gnutls_group_get_name(group) : NULL;
 
-    snprintf(text, text_bytes, "%s, %s%.300s", suite != NULL ? suite : "TLS", proofs[peer->proof],
+    snprintf(text, text_bytes, "%s, %s, %s, %s%.300s",
+             gnutls_protocol_get_name(gnutls_protocol_get_version(session->gnutls)),
+             gnutls_cipher_get_name(gnutls_cipher_get(session->gnutls)),
+             group_name != NULL ? group_name : "no Diffie-Hellman", proofs[peer->proof],
              peer->identity != NULL ? peer->identity : "");
-    gnutls_free(suite);
 }

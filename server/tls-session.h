@@ -16,7 +16,7 @@ struct tls_session {
     void *owner;                         /* of the push and pull functions */
 
     bool refused;      /* it is the client that we do not accept: worth a warning */
-    bool unknown_psk;  /* it named a PSK identity that we do not have */
+    char *psk_named;   /* the PSK identity that it named, cut where that is long; NULL: none */
     int alert;         /* what the client is told; -1: what GnuTLS takes for the error */
     char reason[TLS_REASON_BYTES]; /* why the handshake failed: a sentence; "" before */
 
@@ -45,7 +45,7 @@ int tls_session_find_psk(gnutls_session_t gnutls, const gnutls_datum_t *identity
 /* A sentence for an error of GnuTLS that ended the records; static or within `text`. */
 const char *tls_session_explain(struct tls_session *session, int error);
 
-/* "TLS 1.3, AES-128-GCM, certificate CN=vm7" for the log, at most `text_bytes`. */
+/* "TLS1.3, AES-128-GCM, SECP256R1, certificate CN=vm7" for the log, at most `text_bytes`. */
 void tls_session_describe(struct tls_session *session, const struct peer *peer, char *text,
                           size_t text_bytes);
 

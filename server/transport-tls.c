@@ -30,7 +30,8 @@ struct tls_transport {
     struct tls *tls;
     struct tls_buffers *buffers;
     struct peer *peer;
-    bool open;   /* the handshake is done */
+    bool answered; /* something of our handshake has been sent */
+    bool open;     /* the handshake is done */
     bool broken; /* an error: nothing may be read or said any more */
     bool ended;  /* the client said that it sends no more */
     bool said_goodbye, aborted;
@@ -468,7 +469,10 @@ static void handshake_received(struct io_event *ev, int result)
         return;
     if (result <= 0) {
         tls->broken = true;
-        log_info("%s: TLS handshake: the client closed the connection", tls->peer->text);
+        log_info("%s: TLS handshake: the client closed the connection%s", tls->peer->text,
+                 tls->answered ? " after it had seen this server's credentials: perhaps it does not "
+                                 "trust them (its ca-cert.pem, the host name, its key)"
+                               : "");
         handshake_ended(tls, -ECONNRESET);
         return;
     }
@@ -504,6 +508,7 @@ static void calculated(struct io_event *ev, int result)
 
     (void)result;
     if (tls->out->end > 0) {
+        tls->answered = true;
         transmit(tls);
         return;
     }
