@@ -1,12 +1,12 @@
 /* What happens to a session, in order:
  *
- *     HANDSHAKE:  receive -> whole records? -> calculate (offload) -> send what came out -> receive ...
- *     OPEN:       recv and send of the owner
- *     BROKEN:     an error, or the other side's end: nothing is read any more
+ *     handshake:  receive -> whole records? -> calculate (offload) -> send -> receive ...
+ *     open:       recv and send of the owner
+ *     broken:     after an error nothing is read or said any more
  *
- * `in` is what has been received and not deciphered, `out` what is to be sent.  A buffer is held only while there
- * is something in it or a system call may fill it; `staging`, which an idle connection waits with, is
- * part of the connection and costs memory only once it is used. */
+ * `in` is what has been received and not deciphered, `out` what is to be sent.  A buffer is held
+ * only while there is something in it or a system call may fill it; `staging`, which an idle
+ * connection waits with, is part of the connection and costs memory only once it is used. */
 #include "server/transport-tls.h"
 
 #include <assert.h>
@@ -60,6 +60,8 @@ struct tls_transport {
     /* The handshake. */
     struct offload_job job;
     struct io_event *handshake_done;
+    uint32_t usable_bytes;      /* of what was received: whole records */
+    uint32_t record_left_bytes; /* of one that is longer than the staging buffer: not received yet */
 
     uint8_t staging[STAGING_BYTES];
 };
@@ -96,7 +98,7 @@ static ssize_t pull(gnutls_transport_ptr_t context, void *data, size_t length_by
 {
     struct tls_transport *tls = context;
     struct input in = input_of(tls);
-    uint32_t count = *in.end - *in.start;
+    uint32_t count = tls->open ? *in.end - *in.start : tls->usable_bytes;
 
     if (count == 0) {
         gnutls_transport_set_errno(tls->session.gnutls, EAGAIN);
@@ -106,6 +108,7 @@ static ssize_t pull(gnutls_transport_ptr_t context, void *data, size_t length_by
         count = (uint32_t)length_bytes;
     memcpy(data, in.bytes + *in.start, count);
     *in.start += count;
+    tls->usable_bytes -= tls->open ? 0 : count;
     return (ssize_t)count;
 }
 
@@ -445,20 +448,33 @@ static void handshake_receive(struct tls_transport *tls)
     receive(tls);
 }
 
-/* A calculation for each record, not for each byte that comes.  RFC 8446, 5.1: a type, two
- * bytes of version, two of length. */
-static bool has_whole_record(struct tls_transport *tls)
+static uint32_t smaller(uint32_t a, uint32_t b)
+{
+    return a < b ? a : b;
+}
+
+/* Finds how much of what was received is whole records, which is all that GnuTLS gets to see: so there is
+ * a calculation for each record, not for each byte that comes.  A record that is longer than the staging
+ * buffer is given to GnuTLS, which keeps it, in parts.  RFC 8446, 5.1: a type, two bytes of version, two
+ * of length. */
+static void find_records(struct tls_transport *tls)
 {
     struct input in = input_of(tls);
-    const uint8_t *header = in.bytes + *in.start;
-    uint32_t count = *in.end - *in.start;
+    uint32_t count = *in.end - *in.start, used = smaller(count, tls->record_left_bytes);
 
-    if (count == in.capacity)
-        return true; /* GnuTLS keeps the beginning of it */
-    /* What is no record of a handshake has to be refused at once. */
-    if (count > 0 && (header[0] < 20 || header[0] > 23))
-        return true;
-    return count >= 5 && count - 5 >= ((uint32_t)header[3] << 8 | header[4]);
+    tls->record_left_bytes -= used;
+    while (count - used >= 5 && tls->record_left_bytes == 0) {
+        const uint8_t *header = in.bytes + *in.start + used;
+        uint32_t length_bytes = 5 + ((uint32_t)header[3] << 8 | header[4]);
+
+        if (length_bytes > count - used && (used > 0 || length_bytes <= in.capacity))
+            break;
+        tls->record_left_bytes = length_bytes - smaller(length_bytes, count - used);
+        used += smaller(length_bytes, count - used);
+    }
+    /* What is no record has to be refused at once. */
+    bool no_record = used == 0 && count > 0 && (in.bytes[*in.start] < 20 || in.bytes[*in.start] > 23);
+    tls->usable_bytes = no_record ? count : used;
 }
 
 static void handshake_received(struct io_event *ev, int result)
@@ -476,7 +492,8 @@ static void handshake_received(struct io_event *ev, int result)
         handshake_ended(tls, -ECONNRESET);
         return;
     }
-    if (!has_whole_record(tls)) {
+    find_records(tls);
+    if (tls->usable_bytes == 0) {
         handshake_receive(tls);
         return;
     }

@@ -132,6 +132,7 @@ python "$rules" off "$uri" "$pki"
 stop_nbdcrypt
 
 # The URI of a command says it too, on a Unix socket and on TCP.
+# shellcheck disable=SC2016 # $uri is the command's
 for listen in "--unix=$(temp_socket)" --listen=127.0.0.1:0; do
     run_nbdcrypt serve --raw --tls-certificates "$pki/server" "$listen" \
         --run 'case $uri in nbds://* | nbds+unix:///*) ;; *) exit 3 ;; esac' "$image"
