@@ -131,7 +131,7 @@ static int refuse(gnutls_session_t gnutls, unsigned status, struct error *why)
     free(subject);
     if (certificate != NULL)
         gnutls_x509_crt_deinit(certificate);
-    return refusal->alert;
+    return (int)refusal->alert;
 }
 
 int tls_verify_client(gnutls_session_t gnutls, struct error *why)
@@ -199,19 +199,25 @@ static int collect_names(gnutls_x509_crt_t certificate, struct peer *peer)
     return 0;
 }
 
-int tls_verify_identity(gnutls_session_t gnutls, struct peer *peer)
+int tls_verify_names(gnutls_x509_crt_t certificate, struct peer *peer)
 {
-    gnutls_x509_crt_t certificate = first_certificate(gnutls);
-
-    if (certificate == NULL)
-        return 0;
     peer->proof = PEER_CERTIFICATE;
     peer->identity = subject_of(certificate);
     if (peer->identity == NULL) /* a subject may be empty: then the names count */
         peer->identity = strdup("");
     int code = peer->identity != NULL ? collect_names(certificate, peer) : -ENOMEM;
-    gnutls_x509_crt_deinit(certificate);
     if (code < 0)
         peer_forget_tls(peer);
+    return code;
+}
+
+int tls_verify_identity(gnutls_session_t gnutls, struct peer *peer)
+{
+    gnutls_x509_crt_t certificate = first_certificate(gnutls);
+    int code = 0;
+
+    if (certificate != NULL)
+        code = tls_verify_names(certificate, peer);
+    gnutls_x509_crt_deinit(certificate);
     return code;
 }
