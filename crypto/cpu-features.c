@@ -43,6 +43,13 @@ static bool has(uint32_t leaf_1_ecx, uint32_t leaf_7_ebx, uint32_t leaf_7_ecx, u
     return (ebx & leaf_7_ebx) == leaf_7_ebx && (ecx & leaf_7_ecx) == leaf_7_ecx;
 }
 
+bool cpu_has_aes(void)
+{
+    uint32_t eax, ebx, ecx, edx;
+
+    return __get_cpuid(1, &eax, &ebx, &ecx, &edx) && (ecx & LEAF_1_ECX_AES) != 0;
+}
+
 bool cpu_has_vaes_avx2(void)
 {
     return has(LEAF_1_ECX_AES | LEAF_1_ECX_AVX, LEAF_7_EBX_AVX2, LEAF_7_ECX_VAES, XCR0_SSE_AVX);
@@ -55,6 +62,12 @@ bool cpu_has_vaes_avx512(void)
 }
 
 #else
+
+/* Other processors of today have them, and GnuTLS uses them. */
+bool cpu_has_aes(void)
+{
+    return true;
+}
 
 bool cpu_has_vaes_avx2(void)
 {

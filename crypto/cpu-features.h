@@ -4,6 +4,8 @@
 
 #include <stdbool.h>
 
+/* AES instructions, with which AES-GCM is faster than ChaCha20. */
+bool cpu_has_aes(void);
 /* AES on vectors of 256 bits (two blocks at once): VAES, AES-NI, AVX2. */
 bool cpu_has_vaes_avx2(void);
 /* AES on vectors of 512 bits (four blocks): VAES, AES-NI, AVX512F. */

@@ -32,6 +32,7 @@ struct server {
     struct loop *loop;
     struct offload *offload;
     struct export_table exports;
+    struct tls tls;
     struct worker **workers;
     unsigned worker_count, workers_ended;
     struct listener *listeners[LISTENERS_MAX];
@@ -150,6 +151,7 @@ static int start_workers(struct server *server, unsigned count, struct error *er
     for (unsigned i = 0; i < count; i++) {
         struct worker_settings settings = {
             .exports = &server->exports,
+            .tls = &server->tls,
             .index = i,
             .handshake_timeout_ms = server->options.handshake_timeout_seconds * 1000,
             .busy_wait_us = server->options.busy_wait_us,
@@ -206,10 +208,17 @@ static int open_listeners(struct server *server, struct error *err)
     return 0;
 }
 
-/* What a client can bring along here.  There is no TLS yet: no certificates, no pre-shared keys. */
+/* What a client can bring along here. */
 static unsigned ways_in(const struct server *server)
 {
+    const struct serve_options *options = &server->options;
     unsigned ways = 0;
+
+    if (options->tls_mode != TLS_OFF && options->tls.certificates != NULL &&
+        !options->tls.no_verify_peer)
+        ways |= ACCESS_BY_CERTIFICATE;
+    if (options->tls_mode != TLS_OFF && options->tls.psk != NULL)
+        ways |= ACCESS_BY_PSK;
 
     for (size_t i = 0; i < server->listener_count; i++)
         ways |= listen_is_unix(server->listeners[i]) ? ACCESS_BY_UNIX : ACCESS_BY_TCP;
@@ -253,9 +262,12 @@ static int set_up(struct server *server, struct error *err)
     if (code == 0)
         code = open_listeners(server, err);
     if (code == 0)
+        code = tls_open(&server->tls, &server->options.tls, err);
+    if (code == 0)
         warn_of_dead_rules(server);
     if (code == 0)
         code = offload_create(&server->offload, OFFLOAD_THREADS, err);
+    server->tls.offload = server->offload;
     if (code == 0)
         code = open_exports(server, workers, err);
     if (code == 0)
@@ -272,7 +284,7 @@ static int announce(struct server *server, struct error *err)
     char uri[LISTEN_URI_BYTES];
 
     for (size_t i = 0; i < server->listener_count; i++) {
-        listen_uri(server->listeners[i], name, uri);
+        listen_uri(server->listeners[i], name, server->tls.mode == TLS_REQUIRE, uri);
         if (i == 0)
             memcpy(first_uri, uri, sizeof first_uri);
         if (unix_path == NULL)
@@ -338,8 +350,10 @@ static void signal_ready(struct io_event *ev, int result)
 
     (void)result;
     while (read(server->signal_fd, &info, sizeof info) == sizeof info) {
-        if (info.ssi_signo == SIGHUP)
-            continue; /* nothing to read again */
+        if (info.ssi_signo == SIGHUP) {
+            tls_reload(&server->tls);
+            continue;
+        }
         if (server->stopping) {
             log_warning("ended by a second signal; what was not flushed may be lost");
             _exit(EXIT_FAILURE);
@@ -408,6 +422,7 @@ static int tear_down(struct server *server)
         export_close(&server->exports.exports[i]);
     for (size_t i = 0; i < server->listener_count; i++)
         listen_free(server->listeners[i]);
+    tls_close(&server->tls);
     loop_destroy(server->loop);
     if (server->signal_fd >= 0)
         close(server->signal_fd);

@@ -118,6 +118,7 @@ int export_open(struct export *out, const struct export_settings *settings,
         .name = settings->name,
         .description = settings->description,
         .access = settings->access,
+        .tls_only = settings->tls_only,
     };
 
     int code = image_open(&ex.top, settings->image, &options, err);

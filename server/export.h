@@ -25,12 +25,14 @@ struct export_settings {
     bool read_only;
     bool discard;
     bool direct;
+    bool tls_only;           /* clients without TLS neither see nor attach it */
 };
 
 struct export {
     const char *name;
     const char *description;   /* NULL: none */
     const struct access *access; /* who may attach it; NULL: everybody */
+    bool tls_only;
     struct stage *top;
     struct limits limits;      /* of the top, with read_only as the user asked */
     struct range_lock *ranges; /* used by the align stage */

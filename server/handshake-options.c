@@ -9,6 +9,7 @@
 #include "server/connection.h"
 #include "server/export-table.h"
 #include "server/log.h"
+#include "server/tls.h"
 #include "server/worker.h"
 
 #define ERROR_SENTENCE_BYTES 1024u
@@ -108,6 +109,25 @@ static enum option_outcome refuse_invalid(struct option_exchange *ex, const char
     return OPTION_NEXT;
 }
 
+/* ---- TLS ---- */
+
+static enum tls_mode tls_mode_here(const struct connection *connection)
+{
+    return connection->worker->tls != NULL ? connection->worker->tls->mode : TLS_OFF;
+}
+
+bool option_needs_tls(const struct connection *connection, uint32_t option)
+{
+    return tls_mode_here(connection) == TLS_REQUIRE && !connection->peer.encrypted &&
+           option != NBD_OPT_STARTTLS && option != NBD_OPT_ABORT;
+}
+
+/* In mode SELECTIVETLS: this one is only for those who use TLS. */
+static bool is_hidden(const struct option_exchange *ex, const struct export *export)
+{
+    return export->tls_only && !ex->connection->peer.encrypted;
+}
+
 /* ---- export names ---- */
 
 struct name {
@@ -191,6 +211,8 @@ static enum option_outcome option_export_name(struct option_exchange *ex)
 
     if (nbd_string_is_valid(ex->payload.at, name.bytes))
         export = find_export(ex, &name);
+    if (export && is_hidden(ex, export))
+        export = NULL;
     if (!export) {
         char told[ERROR_SENTENCE_BYTES];
 
@@ -249,7 +271,8 @@ static enum option_outcome option_list(struct option_exchange *ex)
     const struct peer *peer = &ex->connection->peer;
 
     for (; ex->list_next < table->count; ex->list_next++) {
-        if (!export_table_shows(&table->exports[ex->list_next], peer))
+        if (!export_table_shows(&table->exports[ex->list_next], peer) ||
+            is_hidden(ex, &table->exports[ex->list_next]))
             continue;
         if (sizeof(ex->reply) - ex->reply_bytes < longest + NBD_OPTION_REPLY_BYTES)
             return OPTION_MORE;
@@ -259,11 +282,26 @@ static enum option_outcome option_list(struct option_exchange *ex)
     return reply_ack(ex);
 }
 
-/* TLS mode NOTLS (proto.md, "TLS"): no other reply may mention TLS. */
+/* Without TLS (proto.md, "TLS", mode NOTLS) no other reply may mention it.  What stands behind this
+ * option was sent before the client had the answer: somebody on the way may have put it there for
+ * the encrypted conversation, so it ends the connection. */
 static enum option_outcome option_starttls(struct option_exchange *ex)
 {
-    option_refuse(ex, NBD_REP_ERR_UNSUP, "this server does not offer TLS");
-    return OPTION_NEXT;
+    struct connection *connection = ex->connection;
+
+    if (tls_mode_here(connection) == TLS_OFF) {
+        option_refuse(ex, NBD_REP_ERR_UNSUP, "this server does not offer TLS");
+        return OPTION_NEXT;
+    }
+    if (connection->peer.encrypted)
+        return refuse_invalid(ex, "this connection is under TLS already");
+    if (connection->transport->ops->has_unread(connection->transport)) {
+        log_warning("%s: dropped: bytes came behind STARTTLS, before it was answered",
+                    connection->peer.text);
+        return OPTION_DROP;
+    }
+    reply_ack(ex);
+    return OPTION_TLS;
 }
 
 static enum option_outcome option_structured_reply(struct option_exchange *ex)
@@ -347,6 +385,10 @@ static enum option_outcome option_info(struct option_exchange *ex)
     export = find_export(ex, &name);
     if (!export)
         return refuse_unknown(ex, &name);
+    if (is_hidden(ex, export)) {
+        option_refuse(ex, NBD_REP_ERR_TLS_REQD, "this export is served under TLS only");
+        return OPTION_NEXT;
+    }
     reply_infos(ex, export, asked);
     return ex->option == NBD_OPT_GO ? enter_transmission(ex, export) : OPTION_NEXT;
 }
@@ -412,7 +454,7 @@ static enum option_outcome option_meta_context(struct option_exchange *ex)
     if (!take_queries(ex, &name, &matched))
         return refuse_invalid(ex, "the export name or the list of queries is malformed");
     export = find_export(ex, &name);
-    if (!export)
+    if (!export || is_hidden(ex, export)) /* only INFO and GO may tell of TLS (proto.md) */
         return refuse_unknown(ex, &name);
     if (matched) {
         if (set && !select_base_allocation(negotiated, export))

@@ -20,6 +20,7 @@ struct connection;
 enum option_outcome {
     OPTION_NEXT,         /* the client may send another option */
     OPTION_MORE,         /* the same handler is called again: its answer is longer than the room */
+    OPTION_TLS,          /* from here on it is TLS; the client may send another option under it */
     OPTION_TRANSMISSION, /* connection->export is set */
     OPTION_CLOSE,
     OPTION_DROP,         /* nothing is sent: the protocol knows no reply here */
@@ -46,6 +47,9 @@ struct option_handler {
 
 /* NULL: this server does not have it. */
 const struct option_handler *option_handler_find(uint32_t option);
+
+/* The server demands TLS first (proto.md, "TLS", mode FORCEDTLS). */
+bool option_needs_tls(const struct connection *connection, uint32_t option);
 
 /* Puts an error reply with a sentence for the person at the client, at most 1023 bytes of it,
  * and logs it with the peer's name. */

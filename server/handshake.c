@@ -13,6 +13,8 @@
  *                              +-------------+-------------+                     |
  *                                            v                  OPTION_NEXT      |
  *                                          REPLY --------------------------------+
+ *                                            |  OPTION_TLS                       |
+ *                                            +-----------------> TLS ------------+
  *                                            |  all other outcomes
  *                                            v
  *                                connection_handshake_done()
@@ -27,6 +29,7 @@
 #include "server/export-table.h"
 #include "server/handshake-options.h"
 #include "server/log.h"
+#include "server/transport-tls.h"
 #include "server/worker.h"
 
 #define TURNED_AWAY_OPTIONS_MAX 16u /* clients ask for a few things before they GO */
@@ -41,12 +44,13 @@ enum handshake_step {
     STEP_PAYLOAD,
     STEP_DRAIN,
     STEP_REPLY,
+    STEP_TLS,
     STEP_ENDED,
 };
 
 struct handshake {
     struct connection *connection;
-    struct io_event recv_done, send_done;
+    struct io_event recv_done, send_done, tls_done;
     enum handshake_step step;
     enum option_outcome outcome; /* of the last option */
     bool fixed;                  /* the client speaks fixed newstyle */
@@ -73,7 +77,9 @@ static bool header_received(struct handshake *hs);
 static bool payload_received(struct handshake *hs);
 static bool some_drained(struct handshake *hs);
 static bool reply_sent(struct handshake *hs);
+static bool start_tls(struct handshake *hs);
 
+static bool receive_header(struct handshake *hs);
 static bool receive_payload(struct handshake *hs);
 static bool receive_drain(struct handshake *hs, uint32_t left_bytes);
 static bool answer(struct handshake *hs);
@@ -102,6 +108,9 @@ static void run(struct handshake *hs)
             break;
         case STEP_REPLY:
             more = reply_sent(hs);
+            break;
+        case STEP_TLS:
+            more = receive_header(hs);
             break;
         case STEP_ENDED:
             more = false;
@@ -247,6 +256,8 @@ static bool is_wanted(const struct handshake *hs)
         return false;
     if (too_many_options(hs))
         return false;
+    if (option_needs_tls(hs->connection, hs->option.option))
+        return false;
     return hs->option.length_bytes <= hs->handler->payload_bytes_max;
 }
 
@@ -258,7 +269,10 @@ static const char *reason_to_drop(const struct handshake *hs)
     if (hs->option.option == NBD_OPT_EXPORT_NAME && hs->turned_away)
         return "there are as many clients as the server takes";
     if (hs->option.option == NBD_OPT_EXPORT_NAME && !is_wanted(hs))
-        return hs->shutting_down ? "the server is going down" : "its EXPORT_NAME is not acceptable";
+        return hs->shutting_down ? "the server is going down"
+               : option_needs_tls(hs->connection, NBD_OPT_EXPORT_NAME)
+                   ? "it did not use TLS, which this server demands"
+                   : "its EXPORT_NAME is not acceptable";
     if (hs->option.length_bytes > PAYLOAD_BYTES_ABSURD)
         return "it announced an option of more than 1 MiB";
     return NULL;
@@ -345,6 +359,8 @@ static bool answer_unread(struct handshake *hs)
     hs->outcome = OPTION_NEXT;
     if (hs->shutting_down) {
         option_refuse(ex, NBD_REP_ERR_SHUTDOWN, "the server is going down");
+    } else if (!too_many_options(hs) && option_needs_tls(hs->connection, hs->option.option)) {
+        option_refuse(ex, NBD_REP_ERR_TLS_REQD, "this server demands TLS: begin with STARTTLS");
     } else if (too_many_options(hs)) {
         option_refuse(ex, NBD_REP_ERR_POLICY, "%zu options in one handshake are too many",
                       hs->options_seen);
@@ -372,6 +388,8 @@ static bool reply_sent(struct handshake *hs)
         return receive_header(hs);
     case OPTION_MORE:
         return answer(hs);
+    case OPTION_TLS:
+        return start_tls(hs);
     case OPTION_TRANSMISSION:
         return end(hs, HANDSHAKE_TRANSMISSION);
     case OPTION_CLOSE:
@@ -380,6 +398,48 @@ static bool reply_sent(struct handshake *hs)
         break; /* nothing is sent then */
     }
     return end(hs, HANDSHAKE_ABORT);
+}
+
+/* ---- TLS ---- */
+
+static void tls_done(struct io_event *ev, int result)
+{
+    struct handshake *hs = container_of(ev, struct handshake, tls_done);
+
+    if (result < 0)
+        end(hs, HANDSHAKE_ABORT); /* the reason has been logged */
+    else
+        run(hs);
+}
+
+/* The socket goes from one transport to the other, and nothing of what was agreed on in the clear goes
+ * with it. */
+static bool start_tls(struct handshake *hs)
+{
+    struct connection *connection = hs->connection;
+    struct worker *worker = connection->worker;
+    const struct transport_tls_settings settings = {
+        .loop = worker->loop,
+        .tls = worker->tls,
+        .buffers = &worker->tls_buffers,
+        .peer = &connection->peer,
+    };
+    struct loop_file file;
+    struct transport *tls;
+    struct error err;
+
+    if (transport_tls_create(&tls, &settings, &err) < 0) {
+        log_warning("%s: dropped: %s", connection->peer.text, err.text);
+        return end(hs, HANDSHAKE_ABORT);
+    }
+    file = transport_plain_detach(connection->transport);
+    negotiated_reset(&connection->negotiated);
+    connection->transport = tls;
+    tls->recv_done = &hs->recv_done;
+    tls->send_done = &hs->send_done;
+    hs->step = STEP_TLS;
+    transport_tls_handshake(tls, &file, &hs->tls_done);
+    return false;
 }
 
 /* ---- what others call ---- */
@@ -393,6 +453,7 @@ struct handshake *handshake_start(struct connection *connection)
     hs->connection = connection;
     hs->recv_done.fn = recv_done;
     hs->send_done.fn = send_done;
+    hs->tls_done.fn = tls_done;
     hs->exchange.connection = connection;
     connection->transport->recv_done = &hs->recv_done;
     connection->transport->send_done = &hs->send_done;

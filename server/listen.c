@@ -297,7 +297,7 @@ static size_t append_encoded(char *uri, size_t used, const char *text, const cha
     return used;
 }
 
-static size_t append_tcp(const struct listener *listener, char *uri)
+static size_t append_tcp(const struct listener *listener, const char *scheme, char *uri)
 {
     struct sockaddr_storage address = { 0 };
     socklen_t bytes = sizeof address;
@@ -308,22 +308,25 @@ static size_t append_tcp(const struct listener *listener, char *uri)
         struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)&address;
 
         inet_ntop(AF_INET6, &v6->sin6_addr, text, sizeof text);
-        return (size_t)snprintf(uri, LISTEN_URI_BYTES, "nbd://[%s]:%u/", text,
+        return (size_t)snprintf(uri, LISTEN_URI_BYTES, "%s://[%s]:%u/", scheme, text,
                                 ntohs(v6->sin6_port));
     }
     struct sockaddr_in *v4 = (struct sockaddr_in *)&address;
     inet_ntop(AF_INET, &v4->sin_addr, text, sizeof text);
-    return (size_t)snprintf(uri, LISTEN_URI_BYTES, "nbd://%s:%u/", text, ntohs(v4->sin_port));
+    return (size_t)snprintf(uri, LISTEN_URI_BYTES, "%s://%s:%u/", scheme, text,
+                            ntohs(v4->sin_port));
 }
 
-void listen_uri(const struct listener *listener, const char *export_name,
+void listen_uri(const struct listener *listener, const char *export_name, bool tls,
                 char uri[LISTEN_URI_BYTES])
 {
+    const char *scheme = tls ? "nbds" : "nbd";
+
     if (listener->unix_path == NULL) {
-        append_encoded(uri, append_tcp(listener, uri), export_name, "");
+        append_encoded(uri, append_tcp(listener, scheme, uri), export_name, "");
         return;
     }
-    size_t used = (size_t)snprintf(uri, LISTEN_URI_BYTES, "nbd+unix:///");
+    size_t used = (size_t)snprintf(uri, LISTEN_URI_BYTES, "%s+unix:///", scheme);
     used = append_encoded(uri, used, export_name, "");
     if (used + sizeof "?socket=" < LISTEN_URI_BYTES) {
         memcpy(uri + used, "?socket=", sizeof "?socket=");

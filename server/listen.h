@@ -29,8 +29,9 @@ void listen_stop(struct listener *listener);
 /* After the loop has ended. */
 void listen_free(struct listener *listener);
 
-/* "nbd://127.0.0.1:10809/NAME", "nbd+unix:///NAME?socket=/path"; NBD URI specification, uri.md. */
-void listen_uri(const struct listener *listener, const char *export_name,
+/* "nbd://127.0.0.1:10809/NAME", "nbd+unix:///NAME?socket=/path"; "nbds://..." and "nbds+unix://..."
+ * if `tls`; NBD URI specification, uri.md. */
+void listen_uri(const struct listener *listener, const char *export_name, bool tls,
                 char uri[LISTEN_URI_BYTES]);
 /* Of a Unix socket, with a path or without. */
 bool listen_is_unix(const struct listener *listener);

@@ -396,6 +396,15 @@ void loop_file_shutdown(struct loop *loop, const struct loop_file *file, int how
     shutdown(file->fd, how); /* fails only when the peer has gone already */
 }
 
+size_t loop_file_send_now(struct loop *loop, const struct loop_file *file, const void *data,
+                          size_t length_bytes)
+{
+    ssize_t sent = send(file->fd, data, length_bytes, MSG_DONTWAIT | MSG_NOSIGNAL);
+
+    (void)loop;
+    return sent > 0 ? (size_t)sent : 0;
+}
+
 bool loop_file_has_unread(struct loop *loop, const struct loop_file *file)
 {
     int count = 0;

@@ -86,6 +86,11 @@ void loop_file_close(struct loop *loop, struct loop_file *file);
 /* shutdown(2) on a socket: operations in flight on the closed side end soon. */
 void loop_file_shutdown(struct loop *loop, const struct loop_file *file, int how);
 
+/* Puts on a socket what it takes without waiting; how much that was, 0 at the least.  For a last word
+ * that nobody waits for; no send may be in flight. */
+size_t loop_file_send_now(struct loop *loop, const struct loop_file *file, const void *data,
+                          size_t length_bytes);
+
 /* Bytes of a socket that have arrived and that no receive has taken yet. */
 bool loop_file_has_unread(struct loop *loop, const struct loop_file *file);
 

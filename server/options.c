@@ -31,8 +31,8 @@ const struct param serve_params[] = {
     ROW("description", 0, PARAM_STRING, "TEXT", description, "what clients are told about IMAGE"),
     ROW("export", 0, PARAM_LIST, "NAME=IMAGE[,...]", export_texts,
         "one of several exports (repeatable); behind commas: key-file=FILE, header=FILE, "
-        "description=TEXT, allow=RULE, read-only, raw, discard, direct; a comma that belongs to a "
-        "value is doubled"),
+        "description=TEXT, allow=RULE, read-only, raw, discard, direct, tls-only; a comma that "
+        "belongs to a value is doubled"),
     ROW("allow", 0, PARAM_LIST, "RULE", allow_texts,
         "who may attach (repeatable, one that matches is enough; default: everybody who can "
         "connect): any, cert:SUBJECT-DN, dns:NAME, uri:URI, psk:IDENTITY, uid:USER, gid:GROUP, "
@@ -54,6 +54,19 @@ const struct param serve_params[] = {
     ROW_UINT("busy-wait", "MICROSECONDS", busy_wait_us, 0, 1000,
              "how long a thread whose client answers at once looks for its next request before it "
              "sleeps; 0: not at all (default 50)"),
+    ROW("tls", 0, PARAM_STRING, "MODE", tls.mode,
+        "off, on (clients may use TLS) or require (they must: the default once certificates or "
+        "keys are given)"),
+    ROW("tls-certificates", 0, PARAM_STRING, "DIR", tls.certificates,
+        "a folder with server-cert.pem, server-key.pem, ca-cert.pem and perhaps ca-crl.pem"),
+    ROW("tls-psk", 0, PARAM_STRING, "FILE", tls.psk,
+        "pre-shared keys: lines of IDENTITY:KEY, as psktool makes them"),
+    ROW("tls-verify-peer", 0, PARAM_FLAG, NULL, tls.verify_peer,
+        "clients need a certificate of the CA in ca-cert.pem (the default)"),
+    ROW("tls-no-verify-peer", 0, PARAM_FLAG, NULL, tls.no_verify_peer,
+        "clients need no certificate: everybody who can connect is served"),
+    ROW("tls-priority", 0, PARAM_STRING, "STRING", tls.priority,
+        "versions and ciphers, in the notation of GnuTLS, instead of the built-in choice"),
     ROW("run", 0, PARAM_STRING, "COMMAND", run,
         "run a shell command with $uri and $unixsocket set, serve while it runs, and leave with "
         "its status"),
@@ -77,6 +90,8 @@ static const struct param export_params[] = {
     { .name = "raw", .type = PARAM_FLAG, .offset = offsetof(struct export_settings, raw) },
     { .name = "discard", .type = PARAM_FLAG, .offset = offsetof(struct export_settings, discard) },
     { .name = "direct", .type = PARAM_FLAG, .offset = offsetof(struct export_settings, direct) },
+    { .name = "tls-only", .type = PARAM_FLAG,
+      .offset = offsetof(struct export_settings, tls_only) },
     { 0 },
 };
 
@@ -237,6 +252,17 @@ static int check_exports_together(const struct serve_options *options, struct er
     return 0;
 }
 
+static int check_tls_only(const struct serve_options *options, struct error *err)
+{
+    for (size_t i = 0; i < options->export_count; i++) {
+        if (options->exports[i].tls_only && options->tls_mode == TLS_OFF)
+            return error_set(err, -EINVAL, "export '%.*s' is tls-only, and there is no TLS: give "
+                             "--tls-certificates DIR or --tls-psk FILE",
+                             shown(strlen(options->exports[i].name)), options->exports[i].name);
+    }
+    return 0;
+}
+
 static bool key_file_is_used(const struct serve_options *options)
 {
     for (size_t i = 0; i < options->export_count; i++) {
@@ -291,6 +317,8 @@ static int fill_exports(struct serve_options *options, int count, char **operand
     ret = parse_exports(options, err);
     if (ret == 0)
         ret = check_exports_together(options, err);
+    if (ret == 0)
+        ret = check_tls_only(options, err);
     if (ret == 0 && options->key_file && !key_file_is_used(options))
         return error_set(err, -EINVAL, "--key-file is used by no export: leave it out");
     return ret;
@@ -487,6 +515,9 @@ int serve_options_parse(struct serve_options *out, int argc, char **argv, struct
         return ret;
     if (out->run && !*out->run)
         return error_set(err, -EINVAL, "--run: the command is empty");
+    ret = tls_mode_of(&out->tls_mode, &out->tls, err);
+    if (ret != 0)
+        return ret;
     ret = fill_exports(out, argc - first_operand, argv + first_operand, err);
     if (ret == 0)
         ret = fill_accesses(out, err);

@@ -8,6 +8,7 @@
 
 #include "server/export.h"
 #include "server/params.h"
+#include "server/tls.h"
 
 /* Where clients connect. */
 struct listen_address {
@@ -31,10 +32,12 @@ struct serve_options {
     unsigned max_connections;
     unsigned handshake_timeout_seconds;
     unsigned busy_wait_us; /* 0: never */
+    struct tls_settings tls;
 
     /* What it means.  Owned here; the settings point into argv and into `texts`. */
     struct export_settings *exports; /* at least one, names differ */
     size_t export_count;
+    enum tls_mode tls_mode;
     struct listen_address *addresses; /* at least one; --unix first, then --listen */
     size_t address_count;
     bool address_is_default; /* the user named none: addresses[0] is 127.0.0.1:10809 */

@@ -153,6 +153,16 @@ static void plain_close(struct transport *transport)
     free(plain);
 }
 
+struct loop_file transport_plain_detach(struct transport *transport)
+{
+    struct plain *plain = plain_of(transport);
+    struct loop_file file = plain->file;
+
+    assert(!plain->receiving && !plain->sending);
+    free(plain);
+    return file;
+}
+
 static const struct transport_ops plain_ops = {
     .name = "plain",
     .recv = plain_recv,

@@ -42,5 +42,8 @@ struct transport {
 /* Takes the connected socket `fd`; it stays the caller's when this fails. */
 NODISCARD int transport_plain_create(struct transport **out, struct loop *loop, int fd,
                                      struct error *err);
+/* Frees it and gives its socket back, for another transport to go on with.  Nothing is in
+ * flight, and what was received is lost. */
+struct loop_file transport_plain_detach(struct transport *transport);
 
 #endif

@@ -65,6 +65,7 @@ static void tear_down(struct worker *worker)
         layer_detach(*layer);
         *layer = NULL;
     }
+    tls_buffers_free(&worker->tls_buffers);
     request_pool_destroy(worker->requests);
     buffer_pool_destroy(worker->buffers);
 }
@@ -94,6 +95,7 @@ int worker_create(struct worker **out, const struct worker_settings *settings, s
         return error_set(err, -ENOMEM, "not enough memory for a worker");
     worker->index = settings->index;
     worker->exports = settings->exports;
+    worker->tls = settings->tls;
     worker->handshake_timeout_ms = settings->handshake_timeout_ms;
     worker->busy_wait_us = settings->busy_wait_us;
     worker->main_loop = settings->main_loop;

@@ -9,11 +9,14 @@
 #include "server/buffer.h"
 #include "server/connection.h"
 #include "server/export-table.h"
+#include "server/tls-buffer.h"
 
 struct request_pool;
+struct tls;
 
 struct worker_settings {
     struct export_table *exports; /* must outlive the worker */
+    struct tls *tls;              /* the same; NULL: no TLS */
     unsigned index;
     unsigned handshake_timeout_ms;
     unsigned busy_wait_us;        /* of the loop: busy-wait.h */
@@ -28,6 +31,8 @@ struct worker {
     struct buffer_pool *buffers;
     struct request_pool *requests;
     struct export_table *exports;
+    struct tls *tls;                           /* NULL: no TLS */
+    struct tls_buffers tls_buffers;
     unsigned handshake_timeout_ms, busy_wait_us;
     struct connection *connections;            /* list */
     struct transmission *parked, **parked_end; /* waiting for a slot or buffer, in order */

@@ -567,6 +567,17 @@ void loop_file_shutdown(struct loop *loop, const struct loop_file *file, int how
     fake->shut_send |= how != SHUT_RD;
 }
 
+size_t loop_file_send_now(struct loop *loop, const struct loop_file *file, const void *data,
+                          size_t length_bytes)
+{
+    struct fake *fake = open_fake(loop, file->fd);
+    struct iovec iov = { (void *)(uintptr_t)data, length_bytes };
+    struct msghdr message = { .msg_iov = &iov, .msg_iovlen = 1 };
+    int sent = fake ? socket_send(fake, &message) : -1;
+
+    return sent > 0 && sent != WAITS ? (size_t)sent : 0;
+}
+
 bool loop_file_has_unread(struct loop *loop, const struct loop_file *file)
 {
     struct fake *fake = open_fake(loop, file->fd);

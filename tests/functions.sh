@@ -352,7 +352,7 @@ wait_for_ready() {
     for one in "${uris[@]}"; do
         case $one in
         *\?socket=*) socket=${one#*\?socket=} ;;
-        nbd://*) port=${one#nbd://} port=${port%%/*} port=${port##*:} ;;
+        nbd://* | nbds://*) port=${one#*://} port=${port%%/*} port=${port##*:} ;;
         esac
     done
 }

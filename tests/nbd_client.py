@@ -80,7 +80,7 @@ def connect(uri, timeout_s=TIMEOUT_S):
     """A connected socket for nbd://HOST:PORT/NAME or nbd+unix:///NAME?socket=PATH, and NAME."""
     parts = urllib.parse.urlsplit(uri)
     name = urllib.parse.unquote(parts.path[1:])
-    if parts.scheme == "nbd+unix":
+    if parts.scheme.endswith("+unix"):
         path = urllib.parse.parse_qs(parts.query)["socket"][0]
         stream = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         stream.settimeout(timeout_s)

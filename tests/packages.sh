@@ -29,6 +29,8 @@ tests     command:qemu-io                   qemu-utils           qemu-img
 tests     command:nbdsh                     python3-libnbd       python3-libnbd
 tests     python:nbd                        python3-libnbd       python3-libnbd
 tests     python:cryptography               python3-cryptography python3-cryptography
+tests     command:openssl                   openssl              openssl
+tests     command:nbdcopy                   libnbd-bin           libnbd
 tests     command:fio                       fio                  fio
 tests     command:nbdkit                    nbdkit               nbdkit
 tests     command:qemu-nbd                  qemu-utils           qemu-img

@@ -255,7 +255,7 @@ static void bad_numbers(void)
     expect_refused("--handshake-timeout: 3601 is too large: the most is 3600",
                    ARGS("--handshake-timeout", "3601", "x"));
     expect_refused("--run: the command is empty", ARGS("--run", "", "x"));
-    expect_refused("unknown option '--tls'", ARGS("--tls", "on", "x"));
+    expect_refused("unknown option '--compress'", ARGS("--compress", "on", "x"));
     expect_refused("unknown option '--readonly': did you mean --read-only?",
                    ARGS("--readonly", "x"));
 }

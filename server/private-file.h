@@ -1,0 +1,14 @@
+/* A small file that holds secrets, read into locked memory. */
+#ifndef NBDCRYPT_PRIVATE_FILE_H
+#define NBDCRYPT_PRIVATE_FILE_H
+
+#include <stddef.h>
+
+#include "crypto/secret.h"
+
+/* The whole of it, of at most `max_bytes`.  The message names the path.  If `warn`, one that
+ * everybody may read or write is used, with a warning in the log.  The caller frees *out. */
+NODISCARD int private_file_read(struct secret **out, const char *path, size_t max_bytes,
+                                bool warn, struct error *err);
+
+#endif

@@ -1,0 +1,37 @@
+/* What the server proves itself with, and what it wants of clients: certificates and pre-shared
+ * keys, read and checked as a whole.  They never change afterwards; a new reading makes new ones,
+ * and sessions keep those that they began with.  Sources: RFC 5280; RFC 4279 and RFC 8446 for
+ * pre-shared keys; GnuTLS's manual for the files. */
+#ifndef NBDCRYPT_TLS_CREDENTIALS_H
+#define NBDCRYPT_TLS_CREDENTIALS_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include <gnutls/gnutls.h>
+
+#include "server/error.h"
+#include "server/psk-file.h"
+#include "server/tls.h"
+
+struct tls_credentials {
+    atomic_uint references;
+    gnutls_priority_t priority;
+    gnutls_certificate_credentials_t certificates; /* NULL: none */
+    gnutls_psk_server_credentials_t psk;           /* NULL: none */
+    struct psk_file *keys;
+    bool verify_peer;
+};
+
+/* Reads and checks everything.  -EINVAL and the like with a sentence that names the file, what is
+ * wrong with it and what to do; what is merely doubtful is logged as a warning. */
+NODISCARD int tls_credentials_create(struct tls_credentials **out,
+                                     const struct tls_settings *settings, struct error *err);
+/* Any thread; frees with the last one.  NULL is fine. */
+void tls_credentials_unref(struct tls_credentials *credentials);
+
+/* Day of a time, in UTC: "2026-01-03". */
+#define TLS_DAY_BYTES 16u
+void tls_day(time_t when, char day[TLS_DAY_BYTES]);
+
+#endif

@@ -1,0 +1,97 @@
+#include "server/tls.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "server/log.h"
+#include "server/tls-credentials.h"
+
+static int check_together(const struct tls_settings *settings, enum tls_mode mode,
+                          struct error *err)
+{
+    bool credentials = settings->certificates != NULL || settings->psk != NULL;
+
+    if (mode != TLS_OFF && !credentials)
+        return error_set(err, -EINVAL, "--tls %s needs something to prove who this server is: give "
+                         "--tls-certificates DIR or --tls-psk FILE", settings->mode);
+    if (mode == TLS_OFF && credentials)
+        return error_set(err, -EINVAL, "--tls off and --%s contradict each other: leave out one of "
+                         "the two", settings->certificates != NULL ? "tls-certificates" : "tls-psk");
+    if (!credentials && settings->priority != NULL)
+        return error_set(err, -EINVAL, "--tls-priority means nothing without --tls-certificates or "
+                         "--tls-psk");
+    if (settings->certificates == NULL && (settings->verify_peer || settings->no_verify_peer))
+        return error_set(err, -EINVAL, "--tls-%sverify-peer is about certificates: it means nothing "
+                         "without --tls-certificates", settings->verify_peer ? "" : "no-");
+    if (settings->verify_peer && settings->no_verify_peer)
+        return error_set(err, -EINVAL, "--tls-verify-peer and --tls-no-verify-peer contradict each "
+                         "other");
+    return 0;
+}
+
+int tls_mode_of(enum tls_mode *out, const struct tls_settings *settings, struct error *err)
+{
+    static const char *const names[] = {
+        [TLS_OFF] = "off", [TLS_ON] = "on", [TLS_REQUIRE] = "require",
+    };
+    bool credentials = settings->certificates != NULL || settings->psk != NULL;
+
+    *out = credentials ? TLS_REQUIRE : TLS_OFF;
+    if (settings->mode != NULL) {
+        unsigned mode = 0;
+
+        while (mode <= TLS_REQUIRE && strcmp(settings->mode, names[mode]) != 0)
+            mode++;
+        if (mode > TLS_REQUIRE)
+            return error_set(err, -EINVAL, "--tls %s: it is off, on or require", settings->mode);
+        *out = (enum tls_mode)mode;
+    }
+    return check_together(settings, *out, err);
+}
+
+int tls_open(struct tls *tls, const struct tls_settings *settings, struct error *err)
+{
+    *tls = (struct tls){ .settings = *settings };
+    pthread_mutex_init(&tls->mutex, NULL);
+    int code = tls_mode_of(&tls->mode, settings, err);
+    if (code == 0 && tls->mode != TLS_OFF)
+        code = tls_credentials_create(&tls->credentials, settings, err);
+    return code;
+}
+
+void tls_close(struct tls *tls)
+{
+    tls_credentials_unref(tls->credentials);
+    tls->credentials = NULL;
+    pthread_mutex_destroy(&tls->mutex);
+}
+
+void tls_reload(struct tls *tls)
+{
+    struct tls_credentials *fresh = NULL, *old;
+    struct error err;
+
+    if (tls->mode == TLS_OFF)
+        return;
+    if (tls_credentials_create(&fresh, &tls->settings, &err) < 0) {
+        log_error("the TLS files were read again, and those that were read before stay in force: %s",
+                  err.text);
+        return;
+    }
+    pthread_mutex_lock(&tls->mutex);
+    old = tls->credentials;
+    tls->credentials = fresh;
+    pthread_mutex_unlock(&tls->mutex);
+    tls_credentials_unref(old);
+    log_info("the TLS files were read again; new connections use them");
+}
+
+struct tls_credentials *tls_credentials_now(struct tls *tls)
+{
+    pthread_mutex_lock(&tls->mutex);
+    struct tls_credentials *credentials = tls->credentials;
+    if (credentials != NULL)
+        atomic_fetch_add(&credentials->references, 1);
+    pthread_mutex_unlock(&tls->mutex);
+    return credentials;
+}

@@ -1,0 +1,49 @@
+/* What the server does about TLS, for all workers: whether clients may or must use it, and the
+ * credentials that are in force, which can be read anew while it runs. */
+#ifndef NBDCRYPT_TLS_H
+#define NBDCRYPT_TLS_H
+
+#include <pthread.h>
+
+#include "server/offload.h"
+
+struct tls_credentials;
+
+/* proto.md, "TLS": NOTLS, SELECTIVETLS, FORCEDTLS. */
+enum tls_mode { TLS_OFF, TLS_ON, TLS_REQUIRE };
+
+/* What the user asked for; strings must outlive what is made of it. */
+struct tls_settings {
+    const char *mode;         /* "off", "on", "require"; NULL: require as soon as there are credentials */
+    const char *certificates; /* folder of ca-cert.pem, server-cert.pem, server-key.pem and, if it is
+                               * there, ca-crl.pem; NULL: none */
+    const char *psk;          /* file of user:hex lines; NULL: none */
+    const char *priority;     /* of GnuTLS; NULL: ours */
+    bool verify_peer;         /* clients need a certificate: the default, here to be said aloud */
+    bool no_verify_peer;      /* they need none */
+};
+
+struct tls {
+    enum tls_mode mode;
+    struct tls_settings settings;
+    struct offload *offload; /* where handshakes are calculated; NULL: on the asking thread */
+    pthread_mutex_t mutex;
+    struct tls_credentials *credentials; /* of new sessions; NULL: TLS_OFF */
+};
+
+/* The mode that the settings mean.  -EINVAL with a sentence where they contradict each other. */
+NODISCARD int tls_mode_of(enum tls_mode *out, const struct tls_settings *settings,
+                          struct error *err);
+
+/* Reads the credentials, unless TLS is off; tls_close() frees in every case. */
+NODISCARD int tls_open(struct tls *tls, const struct tls_settings *settings, struct error *err);
+void tls_close(struct tls *tls);
+
+/* Reads the files again, for new connections.  When they are bad, those that were read before stay
+ * in force.  Says in the log which.  Main thread; it may take milliseconds. */
+void tls_reload(struct tls *tls);
+
+/* Any thread: the ones in force, with a reference of the caller's own. */
+struct tls_credentials *tls_credentials_now(struct tls *tls);
+
+#endif

@@ -1,0 +1,671 @@
+/* What happens to a session, in order:
+ *
+ *     handshake:  receive -> whole records? -> calculate (offload) -> send -> receive ...
+ *     open:       recv and send of the owner
+ *     broken:     after an error nothing is read or said any more
+ *
+ * `in` is what has been received and not deciphered, `out` what is to be sent.  A buffer is held
+ * only while there is something in it or a system call may fill it; `staging`, which an idle
+ * connection waits with, is part of the connection and costs memory only once it is used. */
+#include "server/transport-tls.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "server/gather.h"
+#include "server/log.h"
+#include "server/tls-session.h"
+
+#define STAGING_BYTES 8192u
+#define LARGE_RECEIVE_BYTES 16384u     /* for as much as that a large buffer is worth it */
+#define HANDSHAKE_OUT_BYTES_MAX 262144u /* certificates of any sensible length */
+#define IDLE_STEPS_MAX 16u             /* of GnuTLS without taking a byte */
+
+struct tls_transport {
+    struct transport transport;
+    struct loop_file file;
+    struct tls_session session;
+    struct tls *tls;
+    struct tls_buffers *buffers;
+    struct peer *peer;
+    bool answered; /* something of our handshake has been sent */
+    bool open;     /* the handshake is done */
+    bool broken; /* an error: nothing may be read or said any more */
+    bool ended;  /* the client said that it sends no more */
+    bool said_goodbye, aborted;
+
+    /* Receiving. */
+    struct io_event recv_event;
+    struct msghdr recv_message;
+    struct iovec recv_iov;
+    struct tls_buffer *in;    /* a large one, or NULL: staging */
+    uint32_t staged_start, staged_end;
+    uint8_t *wanted;
+    uint32_t wanted_bytes;
+    bool receiving, wanted_begun;
+    struct loop_task recv_report;
+    int recv_result;
+
+    /* Sending. */
+    struct io_event send_event;
+    struct msghdr send_message;
+    struct iovec send_iov;
+    struct tls_buffer *out;
+    int taken_bytes; /* of the owner's plaintext, in `out` */
+    bool sending;
+    struct loop_task send_report;
+
+    /* The handshake. */
+    struct offload_job job;
+    struct io_event *handshake_done;
+    uint32_t usable_bytes;      /* of what was received: whole records */
+    uint32_t record_left_bytes; /* of one that is longer than the staging buffer: not received yet */
+
+    uint8_t staging[STAGING_BYTES];
+};
+
+static struct tls_transport *tls_of(struct transport *transport)
+{
+    return container_of(transport, struct tls_transport, transport);
+}
+
+/* ---- what has arrived ---- */
+
+struct input {
+    uint8_t *bytes;
+    uint32_t *start, *end, capacity;
+};
+
+static struct input input_of(struct tls_transport *tls)
+{
+    if (tls->in != NULL)
+        return (struct input){ tls->in->bytes, &tls->in->start, &tls->in->end,
+                               tls->in->capacity_bytes };
+    return (struct input){ tls->staging, &tls->staged_start, &tls->staged_end, STAGING_BYTES };
+}
+
+static uint32_t input_bytes(struct tls_transport *tls)
+{
+    struct input in = input_of(tls);
+
+    return *in.end - *in.start;
+}
+
+/* GnuTLS takes what it needs, at most two times for each record. */
+static ssize_t pull(gnutls_transport_ptr_t context, void *data, size_t length_bytes)
+{
+    struct tls_transport *tls = context;
+    struct input in = input_of(tls);
+    uint32_t count = tls->open ? *in.end - *in.start : tls->usable_bytes;
+
+    if (count == 0) {
+        gnutls_transport_set_errno(tls->session.gnutls, EAGAIN);
+        return -1;
+    }
+    if (count > length_bytes)
+        count = (uint32_t)length_bytes;
+    memcpy(data, in.bytes + *in.start, count);
+    *in.start += count;
+    tls->usable_bytes -= tls->open ? 0 : count;
+    return (ssize_t)count;
+}
+
+static void receive(struct tls_transport *tls)
+{
+    struct input in = input_of(tls);
+
+    if (*in.start == *in.end) {
+        *in.start = *in.end = 0;
+    } else if (*in.start > 0) {
+        memmove(in.bytes, in.bytes + *in.start, *in.end - *in.start);
+        *in.end -= *in.start;
+        *in.start = 0;
+    }
+    tls->recv_iov = (struct iovec){ .iov_base = in.bytes + *in.end,
+                                    .iov_len = in.capacity - *in.end };
+    assert(tls->recv_iov.iov_len > 0);
+    tls->recv_message = (struct msghdr){ .msg_iov = &tls->recv_iov, .msg_iovlen = 1 };
+    tls->receiving = true;
+    loop_recvmsg(tls->transport.loop, &tls->recv_event, &tls->file, &tls->recv_message);
+}
+
+/* True when `result` is that of a receive that brought bytes; false: it has been repeated. */
+static bool receive_ended(struct tls_transport *tls, int result)
+{
+    tls->receiving = false;
+    if (result == -EINTR || result == -EAGAIN) {
+        receive(tls);
+        return false;
+    }
+    if (result > 0)
+        *input_of(tls).end += (uint32_t)result;
+    return true;
+}
+
+/* ---- what is to be sent ---- */
+
+/* There is no worker around when a handshake is calculated, so a buffer that is too small grows by itself;
+ * in all other cases there is room (see fill_records()). */
+static bool make_room(struct tls_transport *tls, size_t length_bytes)
+{
+    struct tls_buffer *out = tls->out;
+
+    if (out != NULL && out->capacity_bytes - out->end >= length_bytes)
+        return true;
+    if (tls->open || out == NULL || out->capacity_bytes == TLS_BUFFER_LARGE_BYTES ||
+        out->end + length_bytes > HANDSHAKE_OUT_BYTES_MAX)
+        return false;
+    struct tls_buffer *larger = realloc(out, sizeof *out + HANDSHAKE_OUT_BYTES_MAX);
+    if (larger == NULL)
+        return false;
+    larger->capacity_bytes = HANDSHAKE_OUT_BYTES_MAX;
+    tls->out = larger;
+    return true;
+}
+
+static ssize_t push(gnutls_transport_ptr_t context, const giovec_t *iov, int iov_count)
+{
+    struct tls_transport *tls = context;
+    size_t length_bytes = 0;
+
+    for (int i = 0; i < iov_count; i++)
+        length_bytes += iov[i].iov_len;
+    if (!make_room(tls, length_bytes)) {
+        gnutls_transport_set_errno(tls->session.gnutls, ENOBUFS);
+        return -1;
+    }
+    for (int i = 0; i < iov_count; i++) {
+        memcpy(tls->out->bytes + tls->out->end, iov[i].iov_base, iov[i].iov_len);
+        tls->out->end += (uint32_t)iov[i].iov_len;
+    }
+    return (ssize_t)length_bytes;
+}
+
+static void release_out(struct tls_transport *tls)
+{
+    tls_buffer_release(tls->buffers, tls->out);
+    tls->out = NULL;
+}
+
+static void transmit(struct tls_transport *tls)
+{
+    struct tls_buffer *out = tls->out;
+
+    tls->send_iov = (struct iovec){ out->bytes + out->start, out->end - out->start };
+    tls->send_message = (struct msghdr){ .msg_iov = &tls->send_iov, .msg_iovlen = 1 };
+    tls->sending = true;
+    loop_sendmsg(tls->transport.loop, &tls->send_event, &tls->file, &tls->send_message);
+}
+
+/* True when all has been sent, or *result says why it can't be. */
+static bool transmit_ended(struct tls_transport *tls, int *result)
+{
+    tls->sending = false;
+    if (*result == 0)
+        *result = -EPIPE;
+    if (*result > 0)
+        tls->out->start += (uint32_t)*result;
+    if (*result == -EINTR || *result == -EAGAIN ||
+        (*result > 0 && tls->out->start < tls->out->end)) {
+        transmit(tls);
+        return false;
+    }
+    release_out(tls);
+    return true;
+}
+
+/* A last word, as far as the socket takes it at once: nobody waits for one that does not read. */
+static void send_now(struct tls_transport *tls)
+{
+    if (tls->out->end > 0)
+        loop_file_send_now(tls->transport.loop, &tls->file, tls->out->bytes, tls->out->end);
+    release_out(tls);
+}
+
+/* ---- errors ---- */
+
+/* The session is over.  The client is told unless half a record is on its way to it. */
+static int break_off(struct tls_transport *tls, int error)
+{
+    tls->broken = true;
+    log_info("%s: TLS: %s; dropped", tls->peer->text, tls_session_explain(&tls->session, error));
+    if (tls->sending || error == GNUTLS_E_FATAL_ALERT_RECEIVED)
+        return -ECONNRESET;
+    tls->out = tls_buffer_acquire(tls->buffers, false);
+    if (tls->out != NULL) {
+        gnutls_alert_send_appropriate(tls->session.gnutls, error);
+        send_now(tls);
+    }
+    return -ECONNRESET;
+}
+
+static int lost(struct tls_transport *tls, int result)
+{
+    tls->broken = true;
+    if (result < 0 || tls->aborted)
+        return result < 0 ? result : -ECONNRESET;
+    log_info("%s: TLS: the connection ended without close_notify: the client vanished, or somebody on "
+             "the way cut it", tls->peer->text);
+    return -ECONNRESET;
+}
+
+/* ---- recv ---- */
+
+#define MORE 2 /* is needed: beside the results of recv_done */
+
+static int client_ended(struct tls_transport *tls)
+{
+    tls->ended = true;
+    return tls->wanted_begun ? -ECONNRESET : TRANSPORT_END;
+}
+
+/* Deciphers what is there, until `wanted` is full. */
+static int decipher(struct tls_transport *tls)
+{
+    unsigned idle_steps = 0;
+
+    while (tls->wanted_bytes > 0) {
+        uint32_t before = input_bytes(tls);
+        ssize_t count = gnutls_record_recv(tls->session.gnutls, tls->wanted, tls->wanted_bytes);
+
+        if (count > 0) {
+            tls->wanted += count;
+            tls->wanted_bytes -= (uint32_t)count;
+            tls->wanted_begun = true;
+            continue;
+        }
+        if (count == 0)
+            return client_ended(tls);
+        if (count == GNUTLS_E_AGAIN && input_bytes(tls) == 0)
+            return MORE;
+        if (count != GNUTLS_E_AGAIN && count != GNUTLS_E_INTERRUPTED &&
+            count != GNUTLS_E_WARNING_ALERT_RECEIVED)
+            return break_off(tls, (int)count);
+        /* A key update, say: GnuTLS returns after it. */
+        idle_steps = input_bytes(tls) == before ? idle_steps + 1 : 0;
+        if (idle_steps > IDLE_STEPS_MAX)
+            return break_off(tls, GNUTLS_E_INTERNAL_ERROR);
+    }
+    return TRANSPORT_FILLED;
+}
+
+static void release_in(struct tls_transport *tls)
+{
+    if (tls->in != NULL && tls->in->start == tls->in->end) {
+        tls_buffer_release(tls->buffers, tls->in);
+        tls->in = NULL;
+    }
+}
+
+/* All that is there has been deciphered. */
+static void receive_more(struct tls_transport *tls)
+{
+    bool large = tls->wanted_bytes >= LARGE_RECEIVE_BYTES;
+
+    if (!large)
+        release_in(tls);
+    else if (tls->in == NULL)
+        tls->in = tls_buffer_acquire(tls->buffers, true); /* NULL: staging does */
+    receive(tls);
+}
+
+static void report_recv(struct loop_task *task)
+{
+    struct tls_transport *tls = container_of(task, struct tls_transport, recv_report);
+
+    tls->transport.recv_done->fn(tls->transport.recv_done, tls->recv_result);
+}
+
+static bool stream_recv(struct transport *transport, void *data, uint32_t length_bytes)
+{
+    struct tls_transport *tls = tls_of(transport);
+    int result = tls->ended && !tls->broken ? TRANSPORT_END : -ECONNRESET;
+
+    assert(tls->open && !tls->receiving && !tls->recv_report.queued);
+    tls->wanted = data;
+    tls->wanted_bytes = length_bytes;
+    tls->wanted_begun = false;
+    if (!tls->ended && !tls->broken)
+        result = decipher(tls);
+    if (result == TRANSPORT_FILLED) {
+        release_in(tls);
+        return true;
+    }
+    if (result == MORE) {
+        receive_more(tls);
+        return false;
+    }
+    tls->recv_result = result;
+    loop_defer(transport->loop, &tls->recv_report);
+    return false;
+}
+
+static void received(struct io_event *ev, int result)
+{
+    struct tls_transport *tls = container_of(ev, struct tls_transport, recv_event);
+
+    if (!receive_ended(tls, result))
+        return;
+    if (tls->broken) /* a send found it out */
+        result = -ECONNRESET;
+    else
+        result = result > 0 ? decipher(tls) : lost(tls, result);
+    if (result == MORE) {
+        receive_more(tls);
+        return;
+    }
+    release_in(tls);
+    tls->transport.recv_done->fn(tls->transport.recv_done, result);
+}
+
+/* ---- send ---- */
+
+/* Fills `out` with records: 0, or an error of GnuTLS. */
+static int fill_records(struct tls_transport *tls, struct gather *gather)
+{
+    struct tls_buffer *out = tls->out;
+
+    do {
+        size_t length_bytes;
+        const uint8_t *data = gather_peek(gather, &length_bytes);
+        ssize_t count = gnutls_record_send(tls->session.gnutls, data, length_bytes);
+
+        if (count <= 0)
+            return count == 0 ? GNUTLS_E_INTERNAL_ERROR : (int)count;
+        gather_advance(gather, (size_t)count);
+        tls->taken_bytes += (int)count;
+    } while (gather->count > 0 && out->capacity_bytes - out->end >= TLS_BUFFER_SMALL_BYTES);
+    return 0;
+}
+
+static void report_send(struct loop_task *task)
+{
+    struct tls_transport *tls = container_of(task, struct tls_transport, send_report);
+
+    tls->transport.send_done->fn(tls->transport.send_done, -ECONNRESET);
+}
+
+static void stream_send(struct transport *transport, struct iovec *iov, unsigned iov_count)
+{
+    struct tls_transport *tls = tls_of(transport);
+    struct gather gather = { .iov = iov, .count = iov_count };
+    size_t total_bytes = 0;
+
+    assert(tls->open && !tls->sending && !tls->send_report.queued);
+    for (unsigned i = 0; i < iov_count; i++)
+        total_bytes += iov[i].iov_len;
+    tls->taken_bytes = 0;
+    if (!tls->broken)
+        tls->out = tls_buffer_acquire(tls->buffers, total_bytes > TLS_RECORD_PLAIN_BYTES);
+    if (tls->out != NULL && fill_records(tls, &gather) == 0) {
+        transmit(tls);
+        return;
+    }
+    release_out(tls);
+    tls->broken = true;
+    loop_defer(transport->loop, &tls->send_report);
+}
+
+static void sent(struct io_event *ev, int result)
+{
+    struct tls_transport *tls = container_of(ev, struct tls_transport, send_event);
+
+    if (transmit_ended(tls, &result))
+        tls->transport.send_done->fn(tls->transport.send_done,
+                                     result < 0 ? result : tls->taken_bytes);
+}
+
+/* ---- the handshake ---- */
+
+/* In order of execution. */
+static void handshake_receive(struct tls_transport *tls);
+static void handshake_received(struct io_event *ev, int result);
+static void calculate(struct offload_job *job);
+static void calculated(struct io_event *ev, int result);
+static void handshake_sent(struct io_event *ev, int result);
+static void handshake_next(struct tls_transport *tls);
+static void handshake_ended(struct tls_transport *tls, int code);
+
+void transport_tls_handshake(struct transport *transport, const struct loop_file *file,
+                             struct io_event *done)
+{
+    struct tls_transport *tls = tls_of(transport);
+
+    tls->file = *file;
+    tls->handshake_done = done;
+    tls->recv_event.fn = handshake_received;
+    tls->send_event.fn = handshake_sent;
+    tls->job.work = calculate;
+    tls->job.done.event.fn = calculated;
+    tls->job.loop = transport->loop;
+    handshake_receive(tls);
+}
+
+static void handshake_receive(struct tls_transport *tls)
+{
+    receive(tls);
+}
+
+static uint32_t smaller(uint32_t a, uint32_t b)
+{
+    return a < b ? a : b;
+}
+
+/* Finds how much of what was received is whole records, which is all that GnuTLS gets to see: so there is
+ * a calculation for each record, not for each byte that comes.  A record that is longer than the staging
+ * buffer is given to GnuTLS, which keeps it, in parts.  RFC 8446, 5.1: a type, two bytes of version, two
+ * of length. */
+static void find_records(struct tls_transport *tls)
+{
+    struct input in = input_of(tls);
+    uint32_t count = *in.end - *in.start, used = smaller(count, tls->record_left_bytes);
+
+    tls->record_left_bytes -= used;
+    while (count - used >= 5 && tls->record_left_bytes == 0) {
+        const uint8_t *header = in.bytes + *in.start + used;
+        uint32_t length_bytes = 5 + ((uint32_t)header[3] << 8 | header[4]);
+
+        if (length_bytes > count - used && (used > 0 || length_bytes <= in.capacity))
+            break;
+        tls->record_left_bytes = length_bytes - smaller(length_bytes, count - used);
+        used += smaller(length_bytes, count - used);
+    }
+    /* What is no record has to be refused at once. */
+    bool no_record = used == 0 && count > 0 && (in.bytes[*in.start] < 20 || in.bytes[*in.start] > 23);
+    tls->usable_bytes = no_record ? count : used;
+}
+
+static void handshake_received(struct io_event *ev, int result)
+{
+    struct tls_transport *tls = container_of(ev, struct tls_transport, recv_event);
+
+    if (!receive_ended(tls, result))
+        return;
+    if (result <= 0) {
+        tls->broken = true;
+        log_info("%s: TLS handshake: the client closed the connection%s", tls->peer->text,
+                 tls->answered ? " after it had seen this server's credentials: perhaps it does not "
+                                 "trust them (its ca-cert.pem, the host name, its key)"
+                               : "");
+        handshake_ended(tls, -ECONNRESET);
+        return;
+    }
+    find_records(tls);
+    if (tls->usable_bytes == 0) {
+        handshake_receive(tls);
+        return;
+    }
+    tls->out = tls_buffer_acquire(tls->buffers, false);
+    if (tls->out == NULL) {
+        tls->broken = true;
+        log_warning("%s: TLS handshake: not enough memory", tls->peer->text);
+        handshake_ended(tls, -ENOMEM);
+    } else if (tls->tls->offload != NULL) {
+        offload_run(tls->tls->offload, &tls->job);
+    } else {
+        calculate(&tls->job);
+        loop_post(tls->transport.loop, &tls->job.done);
+    }
+}
+
+/* On a thread of the pool, or on that of the loop. */
+static void calculate(struct offload_job *job)
+{
+    struct tls_transport *tls = container_of(job, struct tls_transport, job);
+
+    job->done.result = tls_session_handshake(&tls->session);
+}
+
+static void calculated(struct io_event *ev, int result)
+{
+    struct tls_transport *tls =
+        container_of(container_of(ev, struct loop_message, event), struct tls_transport, job.done);
+
+    (void)result;
+    if (tls->out->end > 0) {
+        tls->answered = true;
+        transmit(tls);
+        return;
+    }
+    release_out(tls);
+    handshake_next(tls);
+}
+
+static void handshake_sent(struct io_event *ev, int result)
+{
+    struct tls_transport *tls = container_of(ev, struct tls_transport, send_event);
+
+    if (!transmit_ended(tls, &result))
+        return;
+    if (result < 0 && tls->job.done.result != -EPROTO) {
+        tls->broken = true;
+        log_info("%s: TLS handshake: the connection broke", tls->peer->text);
+        handshake_ended(tls, result);
+        return;
+    }
+    handshake_next(tls);
+}
+
+static void handshake_next(struct tls_transport *tls)
+{
+    char text[400];
+
+    switch (tls->job.done.result) {
+    case -EAGAIN:
+        handshake_receive(tls);
+        return;
+    case 0:
+        /* Here the keys could go to the kernel, and the plain stream take over. */
+        tls->open = true;
+        tls->recv_event.fn = received;
+        tls->send_event.fn = sent;
+        tls_session_prove(&tls->session, tls->peer);
+        tls_session_describe(&tls->session, tls->peer, text, sizeof text);
+        log_info("%s: %s", tls->peer->text, text);
+        break;
+    default:
+        tls->broken = true;
+        log_write(tls->session.refused ? LOG_WARNING : LOG_INFO, "%s: TLS refused: %s",
+                  tls->peer->text, tls->session.reason);
+        break;
+    }
+    handshake_ended(tls, tls->job.done.result);
+}
+
+static void handshake_ended(struct tls_transport *tls, int code)
+{
+    tls->handshake_done->fn(tls->handshake_done, code);
+}
+
+/* ---- the end ---- */
+
+static bool stream_has_unread(struct transport *transport)
+{
+    struct tls_transport *tls = tls_of(transport);
+
+    return input_bytes(tls) > 0 || gnutls_record_check_pending(tls->session.gnutls) > 0 ||
+           loop_file_has_unread(transport->loop, &tls->file);
+}
+
+/* close_notify, once. */
+static void say_goodbye(struct tls_transport *tls)
+{
+    if (!tls->open || tls->broken || tls->aborted || tls->said_goodbye)
+        return;
+    assert(!tls->sending);
+    tls->said_goodbye = true;
+    tls->out = tls_buffer_acquire(tls->buffers, false);
+    if (tls->out == NULL)
+        return;
+    gnutls_bye(tls->session.gnutls, GNUTLS_SHUT_WR);
+    send_now(tls);
+}
+
+static void stream_finish(struct transport *transport)
+{
+    struct tls_transport *tls = tls_of(transport);
+
+    say_goodbye(tls);
+    loop_file_shutdown(transport->loop, &tls->file, SHUT_WR);
+}
+
+static void stream_abort(struct transport *transport)
+{
+    struct tls_transport *tls = tls_of(transport);
+
+    tls->aborted = true;
+    loop_file_shutdown(transport->loop, &tls->file, SHUT_RDWR);
+}
+
+static void stream_close(struct transport *transport)
+{
+    struct tls_transport *tls = tls_of(transport);
+
+    assert(!tls->receiving && !tls->sending);
+    assert(!tls->recv_report.queued && !tls->send_report.queued);
+    say_goodbye(tls);
+    tls_buffer_release(tls->buffers, tls->in);
+    tls_buffer_release(tls->buffers, tls->out);
+    loop_file_close(transport->loop, &tls->file);
+    tls_session_free(&tls->session);
+    free(tls);
+}
+
+static const struct transport_ops stream_ops = {
+    .name = "tls",
+    .recv = stream_recv,
+    .send = stream_send,
+    .has_unread = stream_has_unread,
+    .finish = stream_finish,
+    .abort = stream_abort,
+    .close = stream_close,
+};
+
+int transport_tls_create(struct transport **out, const struct transport_tls_settings *settings,
+                         struct error *err)
+{
+    struct tls_transport *tls = malloc(sizeof *tls);
+
+    if (tls == NULL)
+        return error_set(err, -ENOMEM, "not enough memory for a connection");
+    memset(tls, 0, offsetof(struct tls_transport, staging));
+    int code = tls_session_init(&tls->session, tls_credentials_now(settings->tls), err);
+    if (code < 0) {
+        free(tls);
+        return code;
+    }
+    tls->transport = (struct transport){ .ops = &stream_ops, .loop = settings->loop };
+    tls->tls = settings->tls;
+    tls->buffers = settings->buffers;
+    tls->peer = settings->peer;
+    tls->file = (struct loop_file){ .fd = -1, .slot = -1 };
+    tls->recv_report.fn = report_recv;
+    tls->send_report.fn = report_send;
+    gnutls_transport_set_ptr(tls->session.gnutls, tls);
+    gnutls_transport_set_pull_function(tls->session.gnutls, pull);
+    gnutls_transport_set_vec_push_function(tls->session.gnutls, push);
+    *out = &tls->transport;
+    return 0;
+}

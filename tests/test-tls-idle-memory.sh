@@ -1,0 +1,41 @@
+#!/bin/bash
+# An idle TLS connection that has moved data before costs less than 64 KiB.
+# shellcheck source-path=SCRIPTDIR
+. "$(dirname "$0")/functions.sh"
+. "$(dirname "$0")/tls.sh"
+requires_python_module ssl
+! is_sanitized || skip "sanitizers need memory of their own"
+
+make_pki
+start_tls_nbdcrypt --threads 1 --raw memory:1M
+python - "$uri" "$pki" "$pid" <<'PYTHON_END'
+import sys
+from tls_client import TlsClient, context
+
+uri, pki, pid = sys.argv[1:]
+tls = context(pki, "client")
+CLIENTS = 200
+
+
+def resident_kib():
+    with open(f"/proc/{pid}/status") as file:
+        return next(int(line.split()[1]) for line in file if line.startswith("VmRSS:"))
+
+
+def connect():
+    client = TlsClient(uri, tls)
+    client.write(0, b"x" * 100000)
+    client.read(0, 300000)
+    return client
+
+
+clients = [connect() for _ in range(20)]
+before = resident_kib()
+clients += [connect() for _ in range(CLIENTS)]
+each = (resident_kib() - before) / CLIENTS
+print(f"{each:.1f} KiB for each idle connection", file=sys.stderr)
+assert each < 64, f"{each:.1f} KiB for each idle connection"
+for client in clients:
+    client.disconnect()
+PYTHON_END
+stop_nbdcrypt

@@ -1,0 +1,57 @@
+#!/bin/bash
+# SIGHUP reads certificates, revocations and keys again; bad files change nothing; sessions go on.
+# shellcheck source-path=SCRIPTDIR
+. "$(dirname "$0")/functions.sh"
+. "$(dirname "$0")/tls.sh"
+requires nbdinfo --version
+
+make_pki
+make_psk
+folder=$(temp_dir)
+cp "$pki/server"/* "$folder"
+rm "$folder/ca-crl.pem"
+start_tls_nbdcrypt --tls-certificates "$folder" --tls-psk "$psk" --raw memory:1M
+
+reload() {
+    local before
+
+    before=$(grep -c 'TLS files were read again' "$server_log" || true)
+    kill -HUP "$pid"
+    wait_until 10 has_reloaded "$((before + 1))"
+}
+has_reloaded() {
+    [ "$(grep -c 'TLS files were read again' "$server_log")" -ge "$1" ]
+}
+
+nbdinfo --size "$(x509_uri revoked)" >/dev/null
+! nbdinfo --size "$(psk_uri mallory "$wrong_psk")" 2>/dev/null || fail "mallory is served"
+
+cp "$pki/server/ca-crl.pem" "$folder"
+cat "$wrong_psk" >"$psk"
+reload
+! nbdinfo --size "$(x509_uri revoked)" 2>/dev/null || fail "a revoked certificate is accepted after SIGHUP"
+nbdinfo --size "$(x509_uri client)" >/dev/null
+nbdinfo --size "$(psk_uri mallory "$wrong_psk")" >/dev/null
+
+cp "$pki/server-mismatch/server-key.pem" "$folder"
+reload
+expect_match "$server_log" 'those that were read before stay in force: .*server-key.pem is not the key of'
+nbdinfo --size "$(x509_uri client)" >/dev/null
+
+# A session that began before lives on.
+cp "$pki/server/server-key.pem" "$folder"
+python - "$uri" "$pki" "$pid" <<'PYTHON_END'
+import os
+import signal
+import sys
+from tls_client import TlsClient, context
+
+client = TlsClient(sys.argv[1], context(sys.argv[2], "client"))
+for _ in range(20):
+    os.kill(int(sys.argv[3]), signal.SIGHUP)
+    client.write(0, b"x" * 100000)
+    assert client.read(0, 100000) == b"x" * 100000
+    TlsClient(sys.argv[1], context(sys.argv[2], "client")).disconnect()
+client.disconnect()
+PYTHON_END
+stop_nbdcrypt

@@ -1,0 +1,51 @@
+/* A TLS transport on the fake loop, and a client of GnuTLS at the other end of its socket, with a
+ * pre-shared key.  What the client says waits in `outgoing`, where a test may cut or damage it. */
+#ifndef NBDCRYPT_TLS_PEER_H
+#define NBDCRYPT_TLS_PEER_H
+
+#include <gnutls/gnutls.h>
+
+#include "server/transport-tls.h"
+#include "tests/fake-loop.h"
+#include "tests/fake-pipe.h"
+
+#define TLS_PEER_PENDING 12345 /* no event yet */
+
+struct tls_peer {
+    struct loop *loop;
+    int fd;
+    struct tls tls;
+    struct tls_buffers buffers;
+    struct peer peer;
+    struct transport *transport;
+    struct io_event handshake_done, recv_done, send_done;
+    int handshake_result, recv_result, send_result; /* TLS_PEER_PENDING before the event */
+    unsigned events;
+
+    gnutls_session_t client;
+    gnutls_psk_client_credentials_t credentials;
+    struct pipe_bytes outgoing;
+};
+
+/* Both ends, before the handshake; `priority` is the client's, NULL: TLS 1.3. */
+void tls_peer_open(struct tls_peer *peer, const char *priority);
+/* Moves bytes to and fro until the handshake is done at both ends, at most `piece_bytes` at a time
+ * towards the server. */
+void tls_peer_handshake(struct tls_peer *peer, size_t piece_bytes);
+/* tls_peer_open() and tls_peer_handshake(). */
+void tls_peer_connect(struct tls_peer *peer, const char *priority);
+/* Breaks what is left and frees; nothing may be in flight then, and no buffer held. */
+void tls_peer_close(struct tls_peer *peer);
+
+/* Puts at most that much of `outgoing` on the wire; how much. */
+size_t tls_peer_feed(struct tls_peer *peer, size_t length_bytes);
+/* The client enciphers. */
+void tls_peer_say(struct tls_peer *peer, const void *data, size_t length_bytes);
+/* The server is to receive: the result if it is there at once, else TLS_PEER_PENDING. */
+int tls_peer_ask(struct tls_peer *peer, void *data, uint32_t length_bytes);
+/* The server sends all of it, while the client takes it and compares. */
+void tls_peer_expect_sent(struct tls_peer *peer, struct iovec *iov, unsigned iov_count);
+/* What the client deciphers of what has come: bytes, 0 at close_notify, or an error of GnuTLS. */
+ssize_t tls_peer_hear(struct tls_peer *peer, void *data, size_t length_bytes);
+
+#endif
