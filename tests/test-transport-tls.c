@@ -1,5 +1,5 @@
-/* The byte stream under TLS on the fake loop, against a client of GnuTLS: pieces of any size, damage
- * at any byte, new keys, ends of every kind. */
+/* The byte stream under TLS on the fake loop, against a client of GnuTLS: pieces of any size,
+ * damage at any byte, new keys, ends of every kind. */
 #include <errno.h>
 
 #include "crypto/cpu-features.h"
