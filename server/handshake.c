@@ -412,8 +412,8 @@ static void tls_done(struct io_event *ev, int result)
         run(hs);
 }
 
-/* The socket goes from one transport to the other, and nothing of what was agreed on in the clear goes
- * with it. */
+/* The socket goes from one transport to the other, and nothing of what was agreed on in the clear
+ * goes with it. */
 static bool start_tls(struct handshake *hs)
 {
     struct connection *connection = hs->connection;

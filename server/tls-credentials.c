@@ -156,6 +156,22 @@ static int check_chain(const struct chain *chain, const char *path, struct error
     return 0;
 }
 
+/* An old CA may stand beside the one that follows it: its clients are refused, the others are not.
+ */
+static int check_trusted(const struct chain *chain, const char *path, struct error *err)
+{
+    for (unsigned i = 0; i < chain->count; i++) {
+        struct error old;
+        int code = check_strength(chain->certificates[i], path, err);
+
+        if (code < 0)
+            return code;
+        if (check_days(chain->certificates[i], path, &old) < 0)
+            log_warning("%s", old.text);
+    }
+    return 0;
+}
+
 static int check_purpose(gnutls_x509_crt_t certificate, const char *path, struct error *err)
 {
     if (gnutls_x509_crt_check_key_purpose(certificate, GNUTLS_KP_TLS_WWW_SERVER, 0))
@@ -235,7 +251,7 @@ static int load_trust(gnutls_certificate_credentials_t target, const char *direc
     if (code == 0)
         code = chain_import(&chain, &pem, err);
     if (code == 0)
-        code = check_chain(&chain, path, err);
+        code = check_trusted(&chain, path, err);
     if (code == 0 && gnutls_certificate_set_x509_trust(target, chain.certificates,
                                                        (int)chain.count) < 0)
         code = error_set(err, -EINVAL, "%s: GnuTLS does not take it as a CA", path);

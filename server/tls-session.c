@@ -178,8 +178,8 @@ static void explain_handshake(struct tls_session *session, int error)
 
 /* ---- pre-shared keys ---- */
 
-/* For an identity that nobody knows GnuTLS goes on with a random key, so that a client can't find out
- * which ones there are. */
+/* For an identity that nobody knows GnuTLS goes on with a random key, so that a client can't find
+ * out which ones there are. */
 int tls_session_find_psk(gnutls_session_t gnutls, const gnutls_datum_t *identity,
                          gnutls_datum_t *key)
 {

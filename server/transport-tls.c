@@ -146,8 +146,8 @@ static bool receive_ended(struct tls_transport *tls, int result)
 
 /* ---- what is to be sent ---- */
 
-/* There is no worker around when a handshake is calculated, so a buffer that is too small grows by itself;
- * in all other cases there is room (see fill_records()). */
+/* There is no worker around when a handshake is calculated, so a buffer that is too small grows by
+ * itself; in all other cases there is room (see fill_records()). */
 static bool make_room(struct tls_transport *tls, size_t length_bytes)
 {
     struct tls_buffer *out = tls->out;
@@ -453,10 +453,10 @@ static uint32_t smaller(uint32_t a, uint32_t b)
     return a < b ? a : b;
 }
 
-/* Finds how much of what was received is whole records, which is all that GnuTLS gets to see: so there is
- * a calculation for each record, not for each byte that comes.  A record that is longer than the staging
- * buffer is given to GnuTLS, which keeps it, in parts.  RFC 8446, 5.1: a type, two bytes of version, two
- * of length. */
+/* Finds how much of what was received is whole records, which is all that GnuTLS gets to see: so
+ * there is a calculation for each record, not for each byte that comes.  A record that is longer
+ * than the staging buffer is given to GnuTLS, which keeps it, in parts.  RFC 8446, 5.1: a type, two
+ * bytes of version, two of length. */
 static void find_records(struct tls_transport *tls)
 {
     struct input in = input_of(tls);

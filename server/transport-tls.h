@@ -27,8 +27,8 @@ NODISCARD int transport_tls_create(struct transport **out,
                                    struct error *err);
 
 /* Takes the connected socket, of which nothing has been read that belongs to TLS, and does the
- * handshake: once, before the first recv or send.  `done` fires later: 0, and `peer` tells who it is; or
- * -errno, after the reason has been logged and the client has been sent an alert: then
+ * handshake: once, before the first recv or send.  `done` fires later: 0, and `peer` tells who it
+ * is; or -errno, after the reason has been logged and the client has been sent an alert: then
  * nothing but close may follow.  The transport's abort ends it soon. */
 void transport_tls_handshake(struct transport *transport, const struct loop_file *file,
                              struct io_event *done);

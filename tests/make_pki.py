@@ -4,6 +4,7 @@ DIR/server/          ca-cert.pem server-cert.pem server-key.pem ca-crl.pem: for 
 DIR/server-NAME/     the same with something wrong: expired future weak sha1 mismatch client-purpose no-ca
 DIR/NAME/            ca-cert.pem client-cert.pem client-key.pem, as libnbd and QEMU want them: client (good),
                      other-ca expired future wrong-purpose revoked weak no-certificate nul-name
+                     large (12 KB of names)
 DIR/trusts-other/    a good client certificate of a client that trusts another CA
 """
 
@@ -123,6 +124,7 @@ def main(top):
     client("revoked", revoked)
     client("weak", ca.issue("weak", CLIENT, weak=True))
     client("no-certificate", (None, None))
+    client("large", ca.issue("large", CLIENT, [x509.DNSName(f"{n:0>50}.example.org") for n in range(190)]))
     client("nul-name", ca.issue("nul\nname", CLIENT, [x509.DNSName("good.example.org\0.evil"),
                                                       x509.DNSName("second.example.org")]))
 

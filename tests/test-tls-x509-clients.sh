@@ -23,6 +23,9 @@ nbdinfo "$(x509_uri client)" >"$log_dir/nbdinfo"
 expect_match "$log_dir/nbdinfo" 'newstyle-fixed with TLS'
 expect_match "$server_log" 'TLS1\.3, AES-(128|256)-GCM, .*, certificate CN=vm7$|TLS1\.3, CHACHA20'
 
+# A certificate that is longer than the server's first receive.
+nbdinfo --size "$(x509_uri large)" >/dev/null
+
 # By name, as programs do it.
 python - "$port" "$pki/client" <<'PYTHON_END'
 import sys

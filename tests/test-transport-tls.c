@@ -1,5 +1,5 @@
-/* The byte stream under TLS on the fake loop, against a client of GnuTLS: pieces of any size, damage
- * at any byte, new keys, ends of every kind. */
+/* The byte stream under TLS on the fake loop, against a client of GnuTLS: pieces of any size,
+ * damage at any byte, new keys, ends of every kind. */
 #include <errno.h>
 
 #include "crypto/cpu-features.h"
@@ -94,6 +94,30 @@ static void parts_of_a_record(void)
     EXPECT(memcmp(got, pattern + 28, 972) == 0);
     EXPECT(!peer.transport->ops->has_unread(peer.transport));
     EXPECT(tls_peer_ask(&peer, got, 1) == TLS_PEER_PENDING);
+    tls_peer_close(&peer);
+}
+
+/* Nothing stays behind of a large receive that never ends: tls_peer_close() looks. */
+static void closed_in_the_middle(void)
+{
+    struct tls_peer peer;
+    static uint8_t got[200000];
+
+    tls_peer_connect(&peer, NULL);
+    tls_peer_say(&peer, pattern, sizeof got);
+    tls_peer_feed(&peer, 50000);
+    EXPECT(tls_peer_ask(&peer, got, sizeof got) == TLS_PEER_PENDING);
+    fake_loop_run(peer.loop);
+    EXPECT(peer.recv_result == TLS_PEER_PENDING);
+    tls_peer_close(&peer);
+
+    /* And of one of which a part was asked for. */
+    tls_peer_connect(&peer, NULL);
+    tls_peer_say(&peer, pattern, sizeof got);
+    EXPECT(tls_peer_ask(&peer, got, 20000) == TLS_PEER_PENDING);
+    tls_peer_feed(&peer, SIZE_MAX);
+    fake_loop_run(peer.loop);
+    EXPECT(peer.recv_result == TRANSPORT_FILLED && memcmp(got, pattern, 20000) == 0);
     tls_peer_close(&peer);
 }
 
@@ -296,6 +320,7 @@ static const struct check checks[] = {
     { "a handshake succeeds whatever the size of the pieces", handshake_in_pieces },
     { "bytes arrive in order whatever the size of the pieces", pieces_of_any_size },
     { "a record may be asked for in parts", parts_of_a_record },
+    { "a transport may be closed in the middle of a large receive", closed_in_the_middle },
     { "a record that is cut off anywhere is a broken connection", cut_at_every_byte },
     { "a record that is damaged anywhere is a broken connection", damaged_at_every_byte },
     { "a record that is too long is a broken connection", oversized_record },

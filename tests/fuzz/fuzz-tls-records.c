@@ -1,8 +1,8 @@
 /* A client that sends anything after, or instead of, what its TLS session makes.
  *
- * The input: one byte (bit 0: the handshake is done first), then steps of an operation and its bytes:
- * raw bytes on the wire, data in a proper record, a damaged one, a key update, close_notify, the end. The
- * server asks for bytes all the time and answers now and then.
+ * The input: one byte (bit 0: the handshake is done first), then steps of an operation and its
+ * bytes: raw bytes on the wire, data in a proper record, a damaged one, a key update, close_notify,
+ * the end. The server asks for bytes all the time and answers now and then.
  *
  * How to build and run it: see fuzz-handshake.c. */
 #include <stdint.h>
