@@ -381,6 +381,25 @@ static bool is_for_clients(gnutls_x509_crt_t crt)
            strcmp(oid, GNUTLS_KP_TLS_WWW_CLIENT) == 0;
 }
 
+/* As it was given: gnutls_x509_crt_get_dn_by_oid() would escape some characters, RFC 4514. */
+static void copy_common_name(char *text, size_t text_bytes, gnutls_x509_crt_t crt)
+{
+    gnutls_x509_dn_t name;
+    gnutls_x509_ava_st part;
+
+    if (gnutls_x509_crt_get_subject(crt, &name) < 0)
+        return;
+    for (int i = 0; gnutls_x509_dn_get_rdn_ava(name, i, 0, &part) >= 0; i++) {
+        if (part.oid.size < strlen(GNUTLS_OID_X520_COMMON_NAME) ||
+            memcmp(part.oid.data, GNUTLS_OID_X520_COMMON_NAME,
+                   strlen(GNUTLS_OID_X520_COMMON_NAME)) != 0)
+            continue;
+        (void)snprintf(text, text_bytes, "%.*s", (int)part.value.size,
+                       (const char *)part.value.data);
+        return;
+    }
+}
+
 int pki_client_name(char *text, size_t text_bytes, const struct secret *certificate,
                     struct error *err)
 {
@@ -389,10 +408,9 @@ int pki_client_name(char *text, size_t text_bytes, const struct secret *certific
 
     if (result < 0)
         return result;
-    if (!is_for_clients(crt) ||
-        gnutls_x509_crt_get_dn_by_oid(crt, GNUTLS_OID_X520_COMMON_NAME, 0, 0, text,
-                                      &text_bytes) < 0)
-        text[0] = '\0';
+    text[0] = '\0';
+    if (is_for_clients(crt))
+        copy_common_name(text, text_bytes, crt);
     gnutls_x509_crt_deinit(crt);
     return 0;
 }

@@ -4,6 +4,7 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include <gnutls/crypto.h>
 #include <gnutls/gnutls.h>
@@ -194,8 +195,10 @@ int psk_file_add(const char *path, const char *user, bool force, struct error *e
 {
     struct folder folder = FOLDER_CLOSED;
     char *name = NULL;
+    struct stat status;
     /* What a link points to is replaced, not the link. */
-    char *target = realpath(path, NULL);
+    bool is_link = lstat(path, &status) == 0 && S_ISLNK(status.st_mode);
+    char *target = is_link ? realpath(path, NULL) : NULL;
     int result = folder_open_parent(&folder, &name, target ? target : path, err);
 
     if (result == 0)

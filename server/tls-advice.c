@@ -159,6 +159,7 @@ void tls_advice_revoke(const char *path, const char *client, size_t revoked, boo
 void tls_advice_psk(const char *path, const char *user)
 {
     char *file = shell_text_word(path), *name = shell_text_word(user);
+    char *encoded = shell_text_uri(user);
 
     printf("%s has a key in %s now.\n"
            "To the server:  the file\n"
@@ -166,7 +167,10 @@ void tls_advice_psk(const char *path, const char *user)
            "\n"
            "Serve:  nbdcrypt serve --listen 0.0.0.0:10809 --tls require --tls-psk %s IMAGE\n",
            or_empty(name), or_empty(file), or_empty(name), or_empty(file));
-    print_copy(user, "HOST", "tls-psk-file", "keys.psk");
+    /* libnbd 1.14 takes what is encoded in the user of a URI as it stands. */
+    if (encoded && strcmp(encoded, user) == 0)
+        print_copy(user, "HOST", "tls-psk-file", "keys.psk");
+    free(encoded);
     free(file);
     free(name);
 }
