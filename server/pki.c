@@ -91,7 +91,7 @@ static int set_issuer_key_id(gnutls_x509_crt_t crt, gnutls_x509_crt_t issuer)
     return code < 0 ? code : gnutls_x509_crt_set_authority_key_id(crt, id, id_bytes);
 }
 
-/* Not critical: where it is, QEMU 7.2 and libvirt want keyEncipherment too, which a key on an
+/* Not critical: where it is, libvirt and older QEMU want keyEncipherment too, which a key on an
  * elliptic curve must not have (RFC 8813, section 3). */
 static int set_signing_usage(gnutls_x509_crt_t crt)
 {

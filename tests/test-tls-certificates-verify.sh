@@ -33,6 +33,9 @@ certtool --verify --load-ca-certificate=pki/ca-cert.pem --verify-hostname=storag
 certtool --verify --load-ca-certificate=pki/ca-cert.pem --verify-purpose=1.3.6.1.5.5.7.3.2 --infile="$client" \
     >"$log_dir/certtool" 2>&1
 
+# Where this is critical, libvirt and older versions of QEMU refuse keys on elliptic curves.
+openssl x509 -noout -ext keyUsage -in "$server" >"$log_dir/openssl"
+expect_match "$log_dir/openssl" '^X509v3 Key Usage: ?$'
 certtool -i --infile="$client" >"$log_dir/certtool"
 expect_match "$log_dir/certtool" '^\s*Subject: CN=alice$'
 expect_match "$log_dir/certtool" '^\s*DNSname: alice.example.org$'
