@@ -3,6 +3,7 @@
 # does not remove what others have put there.
 . "$(dirname "$0")/functions.sh"
 
+requires openssl version
 work=$(temp_dir)
 cd "$work"
 
@@ -38,6 +39,14 @@ run_nbdcrypt tls client pki carol --days 4000
 expect_equal "status" 1 "$status"
 expect_match "$err" "^nbdcrypt: --days 4000: the certificate of the authority in 'pki' expires in 36(49|50) days, and"
 expect_unchanged
+
+note "as long as the authority, though made later"
+cp -a pki later
+later_than() { [ "$(date +%s)" -gt "$1" ]; }
+wait_until 10 later_than "$(date +%s)"
+expect_success tls client later dave --days 3650
+expect_equal "end" "$(openssl x509 -noout -enddate -in later/ca-cert.pem)" \
+    "$(openssl x509 -noout -enddate -in later/clients/dave/client-cert.pem)"
 
 note "what others have put there"
 echo precious >pki/server/keys.psk
