@@ -112,6 +112,7 @@ static int remember(const struct store *store, const struct pki_pair *pair, stru
 {
     struct folder issued = FOLDER_CLOSED;
     char name[sizeof(pair->serial) + 4];
+    struct folder_change change = { name, pair->certificate, PUBLIC_MODE, false };
     int result;
 
     (void)snprintf(name, sizeof(name), "%s.pem", pair->serial);
@@ -120,7 +121,7 @@ static int remember(const struct store *store, const struct pki_pair *pair, stru
     else
         result = folder_make_child(&issued, &store->folder, "issued", err);
     if (result == 0)
-        result = folder_write(&issued, name, pair->certificate, PUBLIC_MODE, err);
+        result = folder_replace(&issued, &change, 1, err);
     folder_close(&issued);
     return result;
 }
@@ -492,8 +493,11 @@ static int collect(void *context, const struct folder *folder, const char *file,
     struct victims *victims = context;
     char name[256];
     struct secret *certificate = NULL, **items;
-    int result = folder_read(&certificate, folder, file, PKI_STORE_FILE_BYTES_MAX, err);
+    int result;
 
+    if (folder_is_temporary(file))
+        return 0;
+    result = folder_read(&certificate, folder, file, PKI_STORE_FILE_BYTES_MAX, err);
     if (result < 0)
         return result;
     result = pki_client_name(name, sizeof(name), certificate, err);
