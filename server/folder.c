@@ -106,11 +106,11 @@ int folder_make_child(struct folder *out, const struct folder *parent, const cha
     *out = (struct folder)FOLDER_CLOSED;
     if (mkdirat(parent->fd, name, 0700) < 0)
         return failed(err, parent, name, "made");
-    result = open_at(out, parent->fd, name, O_NOFOLLOW, join(parent, name), err);
-    if (result == 0 && fchmod(out->fd, 0700) < 0) {
+    /* Whatever the umask: without this it might not even open. */
+    if (fchmodat(parent->fd, name, 0700, 0) < 0)
         result = failed(err, parent, name, "made");
-        folder_close(out);
-    }
+    else
+        result = open_at(out, parent->fd, name, O_NOFOLLOW, join(parent, name), err);
     if (result < 0)
         (void)unlinkat(parent->fd, name, AT_REMOVEDIR);
     return result;
