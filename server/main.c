@@ -14,6 +14,7 @@
 #include "server/command-format.h"
 #include "server/command-info.h"
 #include "server/command-serve.h"
+#include "server/command-tls.h"
 #include "server/log.h"
 
 #ifndef PACKAGE_VERSION
@@ -32,6 +33,7 @@ static const struct command commands[] = {
     { "serve", "serve encrypted disks over NBD", command_serve },
     { "format", "make an encrypted disk", command_format },
     { "info", "show what an image holds", command_info },
+    { "tls", "make and show certificates and keys for TLS", command_tls },
 };
 
 #define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))

@@ -228,6 +228,11 @@ static const char *nearest_name(const struct param *table, const char *typed, si
     return best;
 }
 
+const char *params_nearest(const struct param *table, const char *typed)
+{
+    return nearest_name(table, typed, strlen(typed));
+}
+
 static int unknown_name(const struct param *table, const char *dashes, const char *typed,
                         size_t length, struct error *err)
 {

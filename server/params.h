@@ -63,6 +63,9 @@ char *params_cut_at_comma(char *text);
 NODISCARD int params_parse_pairs(void *target, const struct param *table, char *text,
                                  char separator, struct error *err);
 
+/* The name in the table that was probably meant by `typed`; NULL: none is near. */
+const char *params_nearest(const struct param *table, const char *typed);
+
 /* The rows as an aligned --help list, wrapped at 80 columns. */
 void params_print_help(FILE *out, const struct param *table);
 

@@ -34,6 +34,8 @@ tests     command:nbdcopy                   libnbd-bin           libnbd
 tests     command:fio                       fio                  fio
 tests     command:nbdkit                    nbdkit               nbdkit
 tests     command:qemu-nbd                  qemu-utils           qemu-img
+tests     command:certtool                  gnutls-bin           gnutls-utils
+tests     command:openssl                   openssl              openssl
 bench     command:fio                       fio                  fio
 bench     command:nbdkit                    nbdkit               nbdkit
 bench     command:qemu-nbd                  qemu-utils           qemu-img

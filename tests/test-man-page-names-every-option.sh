@@ -1,11 +1,10 @@
 #!/bin/bash
-# The man page names each option that --help knows, knows no others, and is clean mdoc.
+# The man pages name each option that --help knows, know no others, and are clean mdoc.
 set -euo pipefail
 export LC_ALL=C
 
-page=${top_srcdir:-$(dirname "$0")/..}/docs/nbdcrypt.1
+docs=${top_srcdir:-$(dirname "$0")/..}/docs
 program=${NBDCRYPT:-${top_builddir:-.}/nbdcrypt}
-commands=(serve format info)
 failures=0
 
 fail() {
@@ -25,26 +24,36 @@ options_of_page() {
 
 # "  --key-file FILE   ..." and "  -k, --key-file FILE  ...": the first one of each line that begins with a dash.
 options_of_help() {
-    "$program" "$1" --help | sed -nE 's/^ *(-[a-zA-Z], *)?--([a-z][a-z0-9-]*).*/\2/p' | sort -u
+    # shellcheck disable=SC2086 # "tls init" is two words
+    "$program" $1 --help | sed -nE 's/^ *(-[a-zA-Z], *)?--([a-z][a-z0-9-]*).*/\2/p' | sort -u
 }
 
-for command in "${commands[@]}"; do
-    help=$(options_of_help "$command")
-    documented=$(options_of_page "$command")
-    [ -n "$help" ] || fail "'$command --help' lists no options"
-    while read -r option; do
-        [ -z "$option" ] || fail "'$command --help' knows --$option, the man page does not"
-    done < <(comm -23 <(echo "$help") <(echo "$documented"))
-    while read -r option; do
-        [ -z "$option" ] || fail "the man page has --$option for '$command', '$command --help' does not"
-    done < <(comm -13 <(echo "$help") <(echo "$documented"))
-done
+# check_page PAGE COMMAND...
+check_page() {
+    local command help documented option
 
-if command -v mandoc >/dev/null; then
-    mandoc -Tlint -Wwarning "$page" || fail "mandoc finds fault with $page"
-elif [ "${CI-}" = true ]; then
-    fail "mandoc is not installed (Debian package mandoc)"
-fi
+    page=$1
+    shift
+    for command in "$@"; do
+        help=$(options_of_help "$command")
+        documented=$(options_of_page "$command")
+        [ -n "$help" ] || fail "'$command --help' lists no options"
+        while read -r option; do
+            [ -z "$option" ] || fail "'$command --help' knows --$option, the man page does not"
+        done < <(comm -23 <(echo "$help") <(echo "$documented"))
+        while read -r option; do
+            [ -z "$option" ] || fail "the man page has --$option for '$command', '$command --help' does not"
+        done < <(comm -13 <(echo "$help") <(echo "$documented"))
+    done
+    if command -v mandoc >/dev/null; then
+        mandoc -Tlint -Wwarning "$page" || fail "mandoc finds fault with $page"
+    elif [ "${CI-}" = true ]; then
+        fail "mandoc is not installed (Debian package mandoc)"
+    fi
+}
+
+check_page "$docs/nbdcrypt.1" serve format info
+check_page "$docs/nbdcrypt-tls.1" 'tls init' 'tls client' 'tls server' 'tls revoke' 'tls psk' 'tls show'
 
 [ "$failures" -eq 0 ] || exit 1
-echo "the man page and --help agree"
+echo "the man pages and --help agree"
