@@ -32,13 +32,15 @@ tests     python:cryptography               python3-cryptography python3-cryptog
 tests     command:fio                       fio                  fio
 tests     command:nbdkit                    nbdkit               nbdkit
 tests     command:qemu-nbd                  qemu-utils           qemu-img
+tests     command:nbd-server                nbd-server           nbd
+tests     command:gnuplot                   gnuplot-nox          gnuplot
 bench     command:fio                       fio                  fio
 bench     command:nbdkit                    nbdkit               nbdkit
 bench     command:qemu-nbd                  qemu-utils           qemu-img
-bench     command:qemu-img                  qemu-utils           qemu-img
+bench     command:nbd-server                nbd-server           nbd
 bench     command:nbdcopy                   libnbd-bin           libnbd
 bench     command:python3                   python3              python3
-bench     command:cryptsetup                cryptsetup-bin       cryptsetup
+bench     command:gnuplot                   gnuplot-nox          gnuplot
 '
 
 # package_is_there KIND:NAME
