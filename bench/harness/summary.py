@@ -105,8 +105,9 @@ def print_summary(out, machine, rows):
             group = figures.group_of(storage, transport, job)
             if group is not None:
                 _print_job(out, figures, group, job)
+    out.write("\n" if figures.idle else "")
     for row in figures.idle:
-        out.write("\n%d idle connections, %s: %.1f KiB of resident memory each\n" % (
+        out.write("%d idle connections, %s: %.1f KiB of resident memory each\n" % (
             row["connections"], row["server"], row["idle_bytes_per_connection"] / 1024))
 
 
