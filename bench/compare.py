@@ -47,17 +47,20 @@ def positive(kind):
         if value <= 0:
             raise argparse.ArgumentTypeError("'%s' is not above 0" % text)
         return value
+
     return convert
 
 
 def names_of(known):
     """A list by commas; "all" is everything."""
+
     def convert(text):
         names = list(known) if text == "all" else text.split(",")
         for name in names:
             if name not in known:
                 raise argparse.ArgumentTypeError("there is no '%s' among %s" % (name, ", ".join(known)))
         return names
+
     return convert
 
 
@@ -65,59 +68,126 @@ def names_of(known):
 
 
 def add_common(parser, servers, rounds, seconds, csv):
-    parser.add_argument("--nbdcrypt", metavar="FILE",
-                        help="the program, with nbdcrypt-bench beside it (default: ./nbdcrypt, ./build/nbdcrypt or the "
-                             "one in PATH)")
-    parser.add_argument("--dir", metavar="DIR", default=os.environ.get("TMPDIR", "/tmp"),
-                        help="where the images go, about 5 times --size (default: $TMPDIR or /tmp)")
-    parser.add_argument("--size", type=size, metavar="SIZE", default=1 << 30, help="of the disk (default: 1G)")
-    parser.add_argument("--rounds", type=positive(int), metavar="N", default=rounds,
-                        help="each measures everything once (default: %(default)s)")
-    parser.add_argument("--seconds", type=positive(float), metavar="N", default=seconds,
-                        help="of one measurement (default: %(default)s)")
-    parser.add_argument("--warm-up", type=float, metavar="N", default=0.3,
-                        help="seconds before each (default: %(default)s)")
-    parser.add_argument("--servers", type=names_of(FLAVOURS), metavar="LIST", default=list(servers),
-                        help="by commas, or 'all': %s (default: %s)" % (", ".join(FLAVOURS), ", ".join(servers)))
-    parser.add_argument("--csv", metavar="FILE", default=csv,
-                        help="every single measurement (default: %(default)s)")
+    parser.add_argument(
+        "--nbdcrypt",
+        metavar="FILE",
+        help="the program, with nbdcrypt-bench beside it (default: ./nbdcrypt, ./build/nbdcrypt or the "
+        "one in PATH)",
+    )
+    parser.add_argument(
+        "--dir",
+        metavar="DIR",
+        default=os.environ.get("TMPDIR", "/tmp"),
+        help="where the images go, about 5 times --size (default: $TMPDIR or /tmp)",
+    )
+    parser.add_argument(
+        "--size", type=size, metavar="SIZE", default=1 << 30, help="of the disk (default: 1G)"
+    )
+    parser.add_argument(
+        "--rounds",
+        type=positive(int),
+        metavar="N",
+        default=rounds,
+        help="each measures everything once (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--seconds",
+        type=positive(float),
+        metavar="N",
+        default=seconds,
+        help="of one measurement (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--warm-up", type=float, metavar="N", default=0.3, help="seconds before each (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--servers",
+        type=names_of(FLAVOURS),
+        metavar="LIST",
+        default=list(servers),
+        help="by commas, or 'all': %s (default: %s)" % (", ".join(FLAVOURS), ", ".join(servers)),
+    )
+    parser.add_argument(
+        "--csv", metavar="FILE", default=csv, help="every single measurement (default: %(default)s)"
+    )
     add_charts(parser)
 
 
 def add_charts(parser):
-    parser.add_argument("--charts", metavar="DIR", default=".", help="where the PNG files go (default: here)")
+    parser.add_argument(
+        "--charts", metavar="DIR", default=".", help="where the PNG files go (default: here)"
+    )
     parser.add_argument("--no-charts", action="store_true", help="makes none")
 
 
 def parse_command_line():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     commands = parser.add_subparsers(dest="command", required=True)
 
     run = commands.add_parser("run", help="the jobs on all servers")
     add_common(run, DEFAULT, 5, 1.0, "compare.csv")
-    run.add_argument("--jobs", type=names_of(JOBS), metavar="LIST", default=list(JOBS),
-                     help="by commas: %s (default: all)" % ", ".join(JOBS))
-    run.add_argument("--storage", type=names_of(STORAGES), metavar="LIST", default=["cache"],
-                     help="by commas: cache (--dir), tmpfs (/dev/shm), direct (--dir, O_DIRECT) (default: cache)")
-    run.add_argument("--transport", type=names_of(TRANSPORTS), metavar="LIST", default=["unix"],
-                     help="by commas: %s (default: unix)" % ", ".join(TRANSPORTS))
-    run.add_argument("--client", choices=CLIENTS, default=CLIENTS[0],
-                     help="of all jobs but those of nbdcopy (default: %(default)s)")
-    run.add_argument("--idle", type=int, metavar="N", default=bar.IDLE_CONNECTIONS,
-                     help="idle connections whose memory is measured, 0: none (default: %(default)s)")
-    run.add_argument("--quick", action="store_true",
-                     help="about two minutes: %s; 3 rounds of 0.6 s, 256M, 1,000 idle connections" % ", ".join(QUICK_JOBS))
-    run.add_argument("--check", action="store_true", help="ends with the bars, and with status 1 if one is missed")
+    run.add_argument(
+        "--jobs",
+        type=names_of(JOBS),
+        metavar="LIST",
+        default=list(JOBS),
+        help="by commas: %s (default: all)" % ", ".join(JOBS),
+    )
+    run.add_argument(
+        "--storage",
+        type=names_of(STORAGES),
+        metavar="LIST",
+        default=["cache"],
+        help="by commas: cache (--dir), tmpfs (/dev/shm), direct (--dir, O_DIRECT) (default: cache)",
+    )
+    run.add_argument(
+        "--transport",
+        type=names_of(TRANSPORTS),
+        metavar="LIST",
+        default=["unix"],
+        help="by commas: %s (default: unix)" % ", ".join(TRANSPORTS),
+    )
+    run.add_argument(
+        "--client",
+        choices=CLIENTS,
+        default=CLIENTS[0],
+        help="of all jobs but those of nbdcopy (default: %(default)s)",
+    )
+    run.add_argument(
+        "--idle",
+        type=int,
+        metavar="N",
+        default=bar.IDLE_CONNECTIONS,
+        help="idle connections whose memory is measured, 0: none (default: %(default)s)",
+    )
+    run.add_argument(
+        "--quick",
+        action="store_true",
+        help="about two minutes: %s; 3 rounds of 0.6 s, 256M, 1,000 idle connections"
+        % ", ".join(QUICK_JOBS),
+    )
+    run.add_argument(
+        "--check", action="store_true", help="ends with the bars, and with status 1 if one is missed"
+    )
 
     grow = commands.add_parser("growth", help="the size of requests, connections, disks")
     add_common(grow, growth.SERVERS, 3, 0.5, "growth.csv")
-    grow.add_argument("--parts", type=names_of(growth.PARTS), metavar="LIST", default=list(growth.PARTS),
-                      help="by commas: %s (default: all)" % ", ".join(growth.PARTS))
+    grow.add_argument(
+        "--parts",
+        type=names_of(growth.PARTS),
+        metavar="LIST",
+        default=list(growth.PARTS),
+        help="by commas: %s (default: all)" % ", ".join(growth.PARTS),
+    )
 
     again = commands.add_parser("summarize", help="what is in a CSV")
     again.add_argument("file")
     again.add_argument("--check", action="store_true", help="the bars; status 1 if one is missed")
-    again.add_argument("--markdown", type=names_of(JOBS), metavar="JOBS", help="a table for a document, nothing else")
+    again.add_argument(
+        "--markdown", type=names_of(JOBS), metavar="JOBS", help="a table for a document, nothing else"
+    )
     add_charts(again)
     options = parser.parse_args()
     if getattr(options, "quick", False):
@@ -139,8 +209,13 @@ def find_nbdcrypt(given):
     if given is not None:
         candidates = [given]
     else:
-        candidates = ["./nbdcrypt", "./build/nbdcrypt", os.path.join(HERE, "../nbdcrypt"),
-                      os.path.join(HERE, "../build/nbdcrypt"), shutil.which("nbdcrypt") or ""]
+        candidates = [
+            "./nbdcrypt",
+            "./build/nbdcrypt",
+            os.path.join(HERE, "../nbdcrypt"),
+            os.path.join(HERE, "../build/nbdcrypt"),
+            shutil.which("nbdcrypt") or "",
+        ]
     for candidate in candidates:
         if os.access(candidate, os.X_OK) and os.path.isfile(candidate):
             return os.path.realpath(candidate)
@@ -176,8 +251,10 @@ def measure_all(options, function):
     options.nbdcrypt = find_nbdcrypt(options.nbdcrypt)
     expect_programs(options)
     facts = machine.describe(options.dir, options.nbdcrypt)
-    facts.append("rounds: %d of %g s, after %g s of warm-up; disk of %d MiB" % (
-        options.rounds, options.seconds, options.warm_up, options.size >> 20))
+    facts.append(
+        "rounds: %d of %g s, after %g s of warm-up; disk of %d MiB"
+        % (options.rounds, options.seconds, options.warm_up, options.size >> 20)
+    )
     writer = record.Writer(options.csv, facts)
     bench = Bench(options, writer)
     try:
@@ -193,7 +270,11 @@ def run_command(options):
         run_jobs(bench, [JOBS[name] for name in options.jobs])
         for name in options.servers:
             if options.idle > 0 and name in OURS:
-                bench.attempt(name, "idle connections", lambda n=name: bench.measure_idle(FLAVOURS[n], options.idle, 1))
+                bench.attempt(
+                    name,
+                    "idle connections",
+                    lambda n=name: bench.measure_idle(FLAVOURS[n], options.idle, 1),
+                )
 
     good = measure_all(options, measure)
     return report(options, options.csv) and good

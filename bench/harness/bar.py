@@ -63,8 +63,16 @@ class Verdicts:
             self.missed += 1
         # Where single rounds fall on both sides of it, another run may decide otherwise.
         noisy = least <= allowed < greatest
-        self.rows.append([claim, "%.3f" % measured, "%.3f" % allowed, "%.3f-%.3f" % (least, greatest),
-                          "met" if good else "MISSED", "noise-limited" if noisy else ""])
+        self.rows.append(
+            [
+                claim,
+                "%.3f" % measured,
+                "%.3f" % allowed,
+                "%.3f-%.3f" % (least, greatest),
+                "met" if good else "MISSED",
+                "noise-limited" if noisy else "",
+            ]
+        )
 
 
 def _add_ratios(verdicts, figures, storage, transport):
@@ -72,8 +80,11 @@ def _add_ratios(verdicts, figures, storage, transport):
         group = figures.group_of(storage, transport, bar.job)
         ratio = figures.ratio(group, bar.job, bar.server, bar.peer, bar.column) if group else None
         if ratio is not None:
-            verdicts.add("%s: %s, %s / %s" % (JOBS[bar.job].title, COLUMN_TITLES[bar.column], bar.server, bar.peer),
-                         ratio, bar.allowed)
+            verdicts.add(
+                "%s: %s, %s / %s" % (JOBS[bar.job].title, COLUMN_TITLES[bar.column], bar.server, bar.peer),
+                ratio,
+                bar.allowed,
+            )
 
 
 def _add_peaks(verdicts, figures, storage, transport):
@@ -87,8 +98,11 @@ def _add_peaks(verdicts, figures, storage, transport):
         found = (max(peaks_mib) / allowed_mib, job, peaks_mib, allowed_mib)
         worst[server] = max(worst.get(server, found), found)
     for server, (_, job, peaks_mib, allowed_mib) in worst.items():
-        verdicts.add("%s: peak memory in MiB, %s" % (JOBS[job].title, server),
-                     (max(peaks_mib), min(peaks_mib), max(peaks_mib)), allowed_mib)
+        verdicts.add(
+            "%s: peak memory in MiB, %s" % (JOBS[job].title, server),
+            (max(peaks_mib), min(peaks_mib), max(peaks_mib)),
+            allowed_mib,
+        )
 
 
 def check(out, rows):
@@ -108,8 +122,11 @@ def check(out, rows):
     idle = Verdicts()
     for row in figures.idle:
         each_kib = row["idle_bytes_per_connection"] / 1024
-        idle.add("%d idle connections: KiB each, %s" % (row["connections"], row["server"]), (each_kib,) * 3,
-                 IDLE_BYTES_MAX / 1024)
+        idle.add(
+            "%d idle connections: KiB each, %s" % (row["connections"], row["server"]),
+            (each_kib,) * 3,
+            IDLE_BYTES_MAX / 1024,
+        )
     if figures.idle:
         out.write("\nBars, idle connections\n")
         print_table(out, idle.rows)

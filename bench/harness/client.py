@@ -24,9 +24,24 @@ class Load:
 
 
 def _bench(load, job, seconds, warm_up_s):
-    command = [load.bench, "--json", "--server-pid", str(load.server.pid), "--time", "%.3f" % seconds,
-               "--block", str(job.block_bytes), "--write", str(job.write_percent), "--pattern", job.pattern,
-               "--connections", str(job.connections), "--depth", str(job.depth)]
+    command = [
+        load.bench,
+        "--json",
+        "--server-pid",
+        str(load.server.pid),
+        "--time",
+        "%.3f" % seconds,
+        "--block",
+        str(job.block_bytes),
+        "--write",
+        str(job.write_percent),
+        "--pattern",
+        job.pattern,
+        "--connections",
+        str(job.connections),
+        "--depth",
+        str(job.depth),
+    ]
     if warm_up_s > 0:
         command += ["--warm-up", "%.3f" % warm_up_s]
     return json.loads(run(command + [load.server.uri], timeout=seconds + warm_up_s + 120))
@@ -36,9 +51,13 @@ def run_nbdcrypt_bench(load, job):
     report = _bench(load, job, load.seconds, load.warm_up_s)
     total = report["total"]
     return {
-        "elapsed_ns": report["elapsed_ns"], "requests": total["requests"], "bytes": total["bytes"],
-        "p50_ns": total["latency_ns"]["p50"], "p99_ns": total["latency_ns"]["p99"],
-        "server_cpu_ns": report["server_cpu"]["ns"], "client_cpu_ns": report["bench_cpu"]["ns"],
+        "elapsed_ns": report["elapsed_ns"],
+        "requests": total["requests"],
+        "bytes": total["bytes"],
+        "p50_ns": total["latency_ns"]["p50"],
+        "p99_ns": total["latency_ns"]["p99"],
+        "server_cpu_ns": report["server_cpu"]["ns"],
+        "client_cpu_ns": report["bench_cpu"]["ns"],
     }
 
 
@@ -53,8 +72,8 @@ def _own_children_cpu_ns():
 
 
 class _CpuTime:
-    """Of the server and of the programs that were run meanwhile, for clients that do not measure by themselves:
-    their connecting is in it."""
+    """Of the server and of the programs that were run meanwhile, for clients that do not measure by
+    themselves: their connecting is in it."""
 
     def __init__(self, load):
         self.load = load
@@ -62,8 +81,10 @@ class _CpuTime:
         self.server_ns = -cpu_ns_of_tree(load.server.pid)
 
     def columns(self):
-        return {"server_cpu_ns": self.server_ns + cpu_ns_of_tree(self.load.server.pid),
-                "client_cpu_ns": self.client_ns + _own_children_cpu_ns()}
+        return {
+            "server_cpu_ns": self.server_ns + cpu_ns_of_tree(self.load.server.pid),
+            "client_cpu_ns": self.client_ns + _own_children_cpu_ns(),
+        }
 
 
 def run_fio(load, job):
@@ -72,22 +93,43 @@ def run_fio(load, job):
     prefix = "rand" if job.pattern == "random" else ""
     _warm_up(load, job)
     cpu = _CpuTime(load)
-    said = run([
-        "fio", "--name=job", "--ioengine=nbd", "--uri=" + load.server.uri, "--size=%d" % load.size_bytes,
-        "--rw=" + prefix + direction, "--rwmixwrite=%d" % job.write_percent, "--bs=%d" % job.block_bytes,
-        "--iodepth=%d" % job.depth, "--numjobs=%d" % job.connections, "--thread", "--group_reporting",
-        "--time_based", "--runtime=%dms" % (load.seconds * 1000), "--output-format=json",
-    ], cwd=load.server.setup.folder, timeout=load.seconds + 120)
+    said = run(
+        [
+            "fio",
+            "--name=job",
+            "--ioengine=nbd",
+            "--uri=" + load.server.uri,
+            "--size=%d" % load.size_bytes,
+            "--rw=" + prefix + direction,
+            "--rwmixwrite=%d" % job.write_percent,
+            "--bs=%d" % job.block_bytes,
+            "--iodepth=%d" % job.depth,
+            "--numjobs=%d" % job.connections,
+            "--thread",
+            "--group_reporting",
+            "--time_based",
+            "--runtime=%dms" % (load.seconds * 1000),
+            "--output-format=json",
+        ],
+        cwd=load.server.setup.folder,
+        timeout=load.seconds + 120,
+    )
     columns = cpu.columns()
-    result = json.loads(said[said.index("{\n"):])["jobs"][0]  # in front of it are notes
+    result = json.loads(said[said.index("{\n") :])["jobs"][0]  # in front of it are notes
     sides = [result["read"], result["write"]]
-    busier = max(sides, key=lambda side: side["total_ios"])  # latencies of a mix are those of its larger part
+    busier = max(
+        sides, key=lambda side: side["total_ios"]
+    )  # latencies of a mix are those of its larger part
     percentile = busier["clat_ns"].get("percentile", {})
-    columns.update({
-        "elapsed_ns": max(side["runtime"] for side in sides) * 1_000_000,
-        "requests": sum(side["total_ios"] for side in sides), "bytes": sum(side["io_bytes"] for side in sides),
-        "p50_ns": percentile.get("50.000000"), "p99_ns": percentile.get("99.000000"),
-    })
+    columns.update(
+        {
+            "elapsed_ns": max(side["runtime"] for side in sides) * 1_000_000,
+            "requests": sum(side["total_ios"] for side in sides),
+            "bytes": sum(side["io_bytes"] for side in sides),
+            "p50_ns": percentile.get("50.000000"),
+            "p99_ns": percentile.get("99.000000"),
+        }
+    )
     return columns
 
 
@@ -105,7 +147,9 @@ def run_nbdcopy(load, job):
         elapsed_ns = time.monotonic_ns() - began_ns
     columns = cpu.columns()
     size_bytes = copied * load.size_bytes
-    columns.update({"elapsed_ns": elapsed_ns, "requests": size_bytes // job.block_bytes, "bytes": size_bytes})
+    columns.update(
+        {"elapsed_ns": elapsed_ns, "requests": size_bytes // job.block_bytes, "bytes": size_bytes}
+    )
     return columns
 
 

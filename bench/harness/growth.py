@@ -39,8 +39,11 @@ def _measure_jobs(bench, flavours, jobs, round_number):
             if flavour.name not in OURS and job.connections > PEER_CONNECTIONS_MAX:
                 continue
             what = "%s, %d bytes, %d connections" % (job.name, job.block_bytes, job.connections)
-            columns = bench.attempt(flavour.name, what, lambda f=flavour, j=job:
-                                    bench.measure_on_new_server(f, "cache", "unix", j))
+            columns = bench.attempt(
+                flavour.name,
+                what,
+                lambda f=flavour, j=job: bench.measure_on_new_server(f, "cache", "unix", j),
+            )
             if columns is not None:
                 bench.writer.write(dict(columns, round=round_number))
 
@@ -50,8 +53,11 @@ def _measure_idle(bench, flavours, round_number):
         for flavour in flavours:
             if flavour.name not in OURS and count > PEER_IDLE_CONNECTIONS_MAX:
                 continue
-            bench.attempt(flavour.name, "%d idle connections" % count, lambda f=flavour, n=count:
-                          bench.measure_idle(f, n, round_number))
+            bench.attempt(
+                flavour.name,
+                "%d idle connections" % count,
+                lambda f=flavour, n=count: bench.measure_idle(f, n, round_number),
+            )
 
 
 def _make_sparse(images, flavour, size_bytes):
@@ -70,7 +76,7 @@ def _make_sparse(images, flavour, size_bytes):
 
 
 def _measure_image(bench, flavour, size_bytes, round_number):
-    """In tmpfs: file systems on disks have smaller limits.  What is read are holes, and what they decrypt to."""
+    """In tmpfs: file systems on disks have smaller limits.  It reads holes, or what they decrypt to."""
     job = Job("image-size", "", 4 * KIB, 0, "random", 1, 16, None)
     images = bench.images_of("tmpfs")
     path = _make_sparse(images, flavour, size_bytes)
@@ -85,8 +91,11 @@ def _measure_image(bench, flavour, size_bytes, round_number):
 def _measure_images(bench, flavours, round_number):
     for size_bytes in IMAGE_BYTES:
         for flavour in flavours:
-            bench.attempt(flavour.name, "a disk of %d MiB" % (size_bytes >> 20), lambda f=flavour, n=size_bytes:
-                          _measure_image(bench, f, n, round_number))
+            bench.attempt(
+                flavour.name,
+                "a disk of %d MiB" % (size_bytes >> 20),
+                lambda f=flavour, n=size_bytes: _measure_image(bench, f, n, round_number),
+            )
 
 
 def run(bench, parts):

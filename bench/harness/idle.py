@@ -75,8 +75,8 @@ def _settled_kib(pid):
 
 
 def measure(server, count):
-    """Columns: what `count` connections that have read one block add to the resident memory of a server that has
-    served a client before.  What the kernel keeps for sockets is not in it."""
+    """Columns: what `count` connections that have read one block add to the resident memory of a server
+    that has served a client before.  What the kernel keeps for sockets is not in it."""
     export = server.flavour.export.encode()
     peers = []
     try:
@@ -93,5 +93,8 @@ def measure(server, count):
     finally:
         for peer in peers:
             peer.close()
-    return {"connections": count, "server_peak_kib": after_kib,
-            "idle_bytes_per_connection": round((after_kib - before_kib) * 1024 / count)}
+    return {
+        "connections": count,
+        "server_peak_kib": after_kib,
+        "idle_bytes_per_connection": round((after_kib - before_kib) * 1024 / count),
+    }

@@ -20,12 +20,21 @@ FORMAT_OPTIONS = {
 def run(command, **options):
     """Of a program that must succeed; what it prints is for when it does not."""
     try:
-        result = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace",
-                                check=False, **options)
+        result = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+            **options,
+        )
     except subprocess.TimeoutExpired as expired:
         raise Failure("'%s' did not end within %.0f s" % (" ".join(command[:3]), expired.timeout)) from None
     if result.returncode != 0:
-        raise Failure("'%s' failed: %s" % (" ".join(command[:3]), result.stderr.strip() or result.stdout.strip()))
+        raise Failure(
+            "'%s' failed: %s" % (" ".join(command[:3]), result.stderr.strip() or result.stdout.strip())
+        )
     return result.stdout
 
 
@@ -44,8 +53,15 @@ class Images:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def setup(self, flavour, storage, transport, connections_max, image=None):
-        return Setup(image or self.path(flavour.image), self.key, Endpoint(transport, self.folder), storage,
-                     self.folder, self.nbdcrypt, connections_max)
+        return Setup(
+            image or self.path(flavour.image),
+            self.key,
+            Endpoint(transport, self.folder),
+            storage,
+            self.folder,
+            self.nbdcrypt,
+            connections_max,
+        )
 
     def path(self, kind):
         path = os.path.join(self.folder, kind + ".img")
@@ -62,8 +78,10 @@ class Images:
     def _expect_room(self):
         free_bytes = shutil.disk_usage(self.folder).free
         if free_bytes < 1.1 * self.size_bytes:
-            raise Failure("%s has only %d MiB left: choose another folder (--dir) or a smaller disk (--size)" % (
-                self.folder, free_bytes >> 20))
+            raise Failure(
+                "%s has only %d MiB left: choose another folder (--dir) or a smaller disk (--size)"
+                % (self.folder, free_bytes >> 20)
+            )
 
     def _make_random(self, path):
         with open(path, "wb") as file:
@@ -72,8 +90,12 @@ class Images:
                 left_bytes -= file.write(os.urandom(min(left_bytes, 1 << 20)))
 
     def format(self, kind, path, size_bytes):
-        run([self.nbdcrypt, "format", "--key-file", self.key, "--size", str(size_bytes)] + CHEAP_KEYSLOT +
-            FORMAT_OPTIONS[kind] + [path])
+        run(
+            [self.nbdcrypt, "format", "--key-file", self.key, "--size", str(size_bytes)]
+            + CHEAP_KEYSLOT
+            + FORMAT_OPTIONS[kind]
+            + [path]
+        )
 
     def _make_luks(self, kind, path):
         """Every block of it is written: none is a hole."""
@@ -85,10 +107,12 @@ class Images:
 
     def expect_content(self, server):
         """The server serves what is in the source."""
-        with subprocess.Popen(["nbdcopy", server.uri, "-"], stdin=subprocess.DEVNULL,
-                              stdout=subprocess.PIPE) as copy:
-            compared = subprocess.run(["cmp", "-", self.path("source")], stdin=copy.stdout, capture_output=True,
-                                      check=False)
+        with subprocess.Popen(
+            ["nbdcopy", server.uri, "-"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE
+        ) as copy:
+            compared = subprocess.run(
+                ["cmp", "-", self.path("source")], stdin=copy.stdout, capture_output=True, check=False
+            )
             copy.stdout.close()
         if copy.returncode != 0 or compared.returncode != 0:
             raise Failure("%s does not serve what was written: %s" % (server.flavour.name, server.said()))

@@ -12,6 +12,7 @@ KIB = 1024
 # copies           None, or what nbdcopy does: "read" the disk, or "write" it
 Job = namedtuple("Job", "name title block_bytes write_percent pattern connections depth copies")
 
+# fmt: off
 JOBS = {job.name: job for job in (
     #    name              title                            block      write pattern    conn depth
     Job("read",           "read 256K, depth 16",            256 * KIB,   0, "sequential", 1, 16, None),
@@ -26,6 +27,6 @@ JOBS = {job.name: job for job in (
     Job("copy-read",      "nbdcopy, read, 4 connections",   256 * KIB,   0, "sequential", 4, 64, "read"),
     Job("copy-write",     "nbdcopy, write, 4 connections",  256 * KIB, 100, "sequential", 4, 64, "write"),
 )}
+# fmt: on
 
 QUICK_JOBS = ("read", "write", "randread-32", "randread-4x16")
-

@@ -22,8 +22,16 @@ def _field(path, name):
 def version_of(program):
     """As "nbdkit 1.32.5", or None when it is not there."""
     try:
-        said = subprocess.run([program, "--version"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                              stderr=subprocess.STDOUT, text=True, errors="replace", timeout=10, check=False).stdout
+        said = subprocess.run(
+            [program, "--version"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            timeout=10,
+            check=False,
+        ).stdout
     except OSError:
         return None
     number = re.search(r"\d+(\.\d+)+", said)
@@ -44,15 +52,19 @@ def _file_system_of(folder):
 
 
 def describe(folder, nbdcrypt):
-    """Lines "key: value" for the head of the CSV; summary.py prints them, chart.py writes them under charts."""
+    """Lines "key: value" for the head of the CSV and of the tables, and for the foot of charts."""
     memory_kib = int(_field("/proc/meminfo", "MemTotal").split()[0])
     flags = _field("/proc/cpuinfo", "flags").split()
     units = [title for flag, title in (("vaes", "VAES"), ("avx512f", "AVX-512")) if flag in flags]
     versions = [version_of(program) for program in (nbdcrypt,) + PROGRAMS]
     return [
-        "machine: %d CPUs, %s%s, %.0f GiB" % (
-            len(os.sched_getaffinity(0)), _field("/proc/cpuinfo", "model name"),
-            " (%s)" % ", ".join(units) if units else "", memory_kib / (1 << 20)),
+        "machine: %d CPUs, %s%s, %.0f GiB"
+        % (
+            len(os.sched_getaffinity(0)),
+            _field("/proc/cpuinfo", "model name"),
+            " (%s)" % ", ".join(units) if units else "",
+            memory_kib / (1 << 20),
+        ),
         "kernel: %s %s" % (platform.system(), platform.release()),
         "versions: %s" % ", ".join(version for version in versions if version),
         "folder: %s" % _file_system_of(folder),

@@ -56,13 +56,23 @@ class Bench:
         name, function = client_of(job, client)
         with PeakMemory(server.pid, server.flavour.forks) as memory:
             columns = function(load, job)
-        columns.update({
-            "server": server.flavour.name, "job": job.name, "client": name, "storage": server.setup.storage,
-            "transport": server.setup.endpoint.transport, "image_bytes": images.size_bytes,
-            "block_bytes": job.block_bytes, "write_percent": job.write_percent, "pattern": job.pattern,
-            "connections": job.connections, "depth": job.depth, "server_peak_kib": memory.peak_kib,
-            "start_ns": server.start_ns,
-        })
+        columns.update(
+            {
+                "server": server.flavour.name,
+                "job": job.name,
+                "client": name,
+                "storage": server.setup.storage,
+                "transport": server.setup.endpoint.transport,
+                "image_bytes": images.size_bytes,
+                "block_bytes": job.block_bytes,
+                "write_percent": job.write_percent,
+                "pattern": job.pattern,
+                "connections": job.connections,
+                "depth": job.depth,
+                "server_peak_kib": memory.peak_kib,
+                "start_ns": server.start_ns,
+            }
+        )
         return record.derive(columns)
 
     def measure_on_new_server(self, flavour, storage, transport, job, client="nbdcrypt-bench"):
@@ -82,8 +92,17 @@ class Bench:
         images = self.images_of("cache")
         with Server(flavour, images.setup(flavour, "cache", "unix", allowed + CONNECTIONS_MAX)) as server:
             columns = idle.measure(server, allowed)
-        columns.update({"round": round_number, "server": flavour.name, "job": "idle", "storage": "cache",
-                        "transport": "unix", "client": "idle", "image_bytes": images.size_bytes})
+        columns.update(
+            {
+                "round": round_number,
+                "server": flavour.name,
+                "job": "idle",
+                "storage": "cache",
+                "transport": "unix",
+                "client": "idle",
+                "image_bytes": images.size_bytes,
+            }
+        )
         self.writer.write(columns)
 
     # ---- all ----
@@ -103,19 +122,21 @@ class Bench:
         """Makes the images, and takes each server's word that it serves what is in them."""
         good = []
         for flavour in flavours:
+
             def serves_the_disk(flavour=flavour):
                 images = self.images_of(storage)
                 with Server(flavour, images.setup(flavour, storage, transport, CONNECTIONS_MAX)) as server:
                     images.expect_content(server)
                 return True
+
             if self.attempt(flavour.name, "preparing", serves_the_disk):
                 good.append(flavour)
         return good
 
 
 def run_jobs(bench, jobs):
-    """Every round runs every job on every server, one server after the other: a slow minute of the machine hits all,
-    and nobody is always the first."""
+    """Every round runs every job on every server, one server after the other: a slow minute of the machine
+    hits all, and nobody is always the first."""
     options = bench.options
     places = [(storage, transport) for storage in options.storage for transport in options.transport]
     bench.say("preparing images of %d MiB" % (options.size >> 20))
@@ -126,8 +147,13 @@ def run_jobs(bench, jobs):
             ordered = flavours[place] if number % 2 else flavours[place][::-1]
             for job in jobs:
                 for flavour in ordered:
-                    columns = bench.attempt(flavour.name, job.name, lambda f=flavour, j=job, p=place:
-                                            bench.measure_on_new_server(f, *p, j, options.client))
+                    columns = bench.attempt(
+                        flavour.name,
+                        job.name,
+                        lambda f=flavour, j=job, p=place: bench.measure_on_new_server(
+                            f, *p, j, options.client
+                        ),
+                    )
                     if columns is not None:
                         bench.writer.write(dict(columns, round=number))
         bench.say("round %d of %d done, %d s" % (number, options.rounds, time.monotonic() - began))

@@ -11,7 +11,7 @@ class Failure(Exception):
 
 
 def read_stat(pid):
-    """The fields of /proc/PID/stat behind the name, which may hold anything; None when there is no such process."""
+    """The fields of /proc/PID/stat behind the name (which may hold anything); None: no such process."""
     try:
         with open("/proc/%d/stat" % pid, encoding="ascii", errors="replace") as stat:
             return stat.read().rpartition(")")[2].split()
@@ -38,8 +38,8 @@ def tree(root):
 
 
 def cpu_ns_of(pid):
-    """Of all threads of the process, also of those that have ended and of the kernel's io_uring workers, which are
-    threads of it too; and of the children that it has waited for."""
+    """Of all threads of the process, also of those that have ended and of the kernel's io_uring workers,
+    which are threads of it too; and of the children that it has waited for."""
     fields = read_stat(pid)
     if fields is None:
         return 0
@@ -68,8 +68,8 @@ def memory_kib(pid, name):
 
 
 class PeakMemory:
-    """The most resident memory of a process.  For a server that forks, the sum over what it has forked is looked at
-    four times a second: pages that they share are counted in each."""
+    """The most resident memory of a process.  For a server that forks, the sum over what it has forked is
+    looked at four times a second: pages that they share are counted in each."""
 
     PERIOD_S = 0.25
 

@@ -2,11 +2,32 @@
 import csv
 
 COLUMNS = (
-    "round", "server", "job", "storage", "transport", "client",
-    "image_bytes", "block_bytes", "write_percent", "pattern", "connections", "depth",
-    "elapsed_ns", "requests", "bytes", "iops", "mb_per_s", "p50_ns", "p99_ns",
-    "server_cpu_ns", "server_cpu_ns_per_kib", "server_cpu_ns_per_request", "client_cpu_ns",
-    "server_peak_kib", "idle_bytes_per_connection", "start_ns",
+    "round",
+    "server",
+    "job",
+    "storage",
+    "transport",
+    "client",
+    "image_bytes",
+    "block_bytes",
+    "write_percent",
+    "pattern",
+    "connections",
+    "depth",
+    "elapsed_ns",
+    "requests",
+    "bytes",
+    "iops",
+    "mb_per_s",
+    "p50_ns",
+    "p99_ns",
+    "server_cpu_ns",
+    "server_cpu_ns_per_kib",
+    "server_cpu_ns_per_request",
+    "client_cpu_ns",
+    "server_peak_kib",
+    "idle_bytes_per_connection",
+    "start_ns",
 )
 TEXT_COLUMNS = ("server", "job", "storage", "transport", "client", "pattern")
 

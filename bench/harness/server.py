@@ -9,11 +9,12 @@ from collections import namedtuple
 
 from harness.process import Failure, is_running, tree
 
-# Where an image is.  "cache": in --dir, through the page cache; "tmpfs": in /dev/shm; "direct": in --dir, O_DIRECT.
+# Where an image is.  "cache": in --dir, through the page cache; "direct": there, by O_DIRECT; "tmpfs": in
+# /dev/shm.
 STORAGES = ("cache", "tmpfs", "direct")
 
-# How clients come.  A new one (TLS, say) is a name here, a line in Endpoint.uri(), and in the _listen functions below
-# of those servers that have it; what does not list it among its transports is left out.
+# How clients come.  A new one (TLS, say) is a name here, a line in Endpoint.uri(), and in the functions below
+# of those servers that have it; a server that does not list it among its transports is left out.
 TRANSPORTS = ("unix", "tcp")
 
 START_S_MAX = 30
@@ -75,8 +76,13 @@ def nbdkit_file(setup):
 
 
 def nbdkit_luks(setup):
-    return (["nbdkit", "--foreground"] + _nbdkit_listen(setup) + ["--filter=luks", "file", setup.image] +
-            _nbdkit_cache(setup) + ["passphrase=+" + setup.key])
+    return (
+        ["nbdkit", "--foreground"]
+        + _nbdkit_listen(setup)
+        + ["--filter=luks", "file", setup.image]
+        + _nbdkit_cache(setup)
+        + ["passphrase=+" + setup.key]
+    )
 
 
 def _qemu_nbd(setup):
@@ -99,8 +105,12 @@ def qemu_raw(setup):
 
 
 def qemu_luks(setup):
-    return _qemu_nbd(setup) + ["--object", "secret,id=key,file=" + setup.key, "--image-opts",
-                               "driver=luks,key-secret=key," + _qemu_file(setup, "file.")]
+    return _qemu_nbd(setup) + [
+        "--object",
+        "secret,id=key,file=" + setup.key,
+        "--image-opts",
+        "driver=luks,key-secret=key," + _qemu_file(setup, "file."),
+    ]
 
 
 def nbd_server(setup):
@@ -110,7 +120,9 @@ def nbd_server(setup):
     else:
         listen = "unixsock = %s\n" % setup.endpoint.socket
     with open(config, "w", encoding="utf-8") as file:
-        file.write("[generic]\n%s[disk]\nexportname = %s\nflush = true\nfua = true\n" % (listen, setup.image))
+        file.write(
+            "[generic]\n%s[disk]\nexportname = %s\nflush = true\nfua = true\n" % (listen, setup.image)
+        )
     # It serves one client at a time unless it goes into the background.
     return ["nbd-server", "-C", config, "-p", os.path.join(setup.folder, "nbd-server.pid")]
 
@@ -140,6 +152,7 @@ def nbdcrypt_luks(setup):
 # storages, transports   that it has     forks       a process for each client, in the background
 Flavour = namedtuple("Flavour", "name title program package image command export storages transports forks")
 
+# fmt: off
 FLAVOURS = {flavour.name: flavour for flavour in (
     Flavour("nbdkit-file", "nbdkit, plaintext", "nbdkit", "nbdkit", "plain", nbdkit_file, "",
             STORAGES, TRANSPORTS, False),
@@ -155,11 +168,12 @@ FLAVOURS = {flavour.name: flavour for flavour in (
             STORAGES, TRANSPORTS, False),
     Flavour("nbdcrypt-luks1", "nbdcrypt, LUKS1", None, None, "luks1", nbdcrypt_luks, "",
             STORAGES, TRANSPORTS, False),
-    Flavour("nbdcrypt-luks2-512", "nbdcrypt, LUKS2, 512-byte sectors", None, None, "luks2-512", nbdcrypt_luks, "",
-            STORAGES, TRANSPORTS, False),
-    Flavour("nbdcrypt-luks2-4096", "nbdcrypt, LUKS2, 4096-byte sectors", None, None, "luks2-4096", nbdcrypt_luks, "",
-            STORAGES, TRANSPORTS, False),
+    Flavour("nbdcrypt-luks2-512", "nbdcrypt, LUKS2, 512-byte sectors", None, None, "luks2-512",
+            nbdcrypt_luks, "", STORAGES, TRANSPORTS, False),
+    Flavour("nbdcrypt-luks2-4096", "nbdcrypt, LUKS2, 4096-byte sectors", None, None, "luks2-4096",
+            nbdcrypt_luks, "", STORAGES, TRANSPORTS, False),
 )}
+# fmt: on
 
 PEERS = tuple(flavour.name for flavour in FLAVOURS.values() if flavour.program is not None)
 OURS = tuple(flavour.name for flavour in FLAVOURS.values() if flavour.program is None)

@@ -9,8 +9,11 @@ from harness.server import FLAVOURS, OURS, PEERS
 Group = namedtuple("Group", "storage transport client")
 
 TITLES = {
-    "cache": "page cache", "tmpfs": "tmpfs", "direct": "O_DIRECT",
-    "unix": "Unix socket", "tcp": "TCP on the loopback interface",
+    "cache": "page cache",
+    "tmpfs": "tmpfs",
+    "direct": "O_DIRECT",
+    "unix": "Unix socket",
+    "tcp": "TCP on the loopback interface",
 }
 
 
@@ -55,7 +58,11 @@ class Figures:
         rounds = [mine[number] / theirs[number] for number in mine if theirs.get(number)]
         if not rounds:
             return None
-        return statistics.median(mine.values()) / statistics.median(theirs.values()), min(rounds), max(rounds)
+        return (
+            statistics.median(mine.values()) / statistics.median(theirs.values()),
+            min(rounds),
+            max(rounds),
+        )
 
 
 def number(value, digits=0, scale=1.0):
@@ -69,9 +76,14 @@ def _row(figures, group, job, server, peers):
     costs = figures.values(group, job, server, "server_cpu_ns_per_kib").values()
     ratios = (figures.ratio(group, job, server, peer, "server_cpu_ns_per_kib") for peer in peers)
     return [
-        server, number(median("server_cpu_ns_per_kib")), "%.0f-%.0f" % (min(costs), max(costs)),
-        number(median("server_cpu_ns_per_request"), 1, 1e3), number(median("mb_per_s")),
-        number(median("iops"), 1, 1e3), number(median("p50_ns"), 0, 1e3), number(median("p99_ns"), 0, 1e3),
+        server,
+        number(median("server_cpu_ns_per_kib")),
+        "%.0f-%.0f" % (min(costs), max(costs)),
+        number(median("server_cpu_ns_per_request"), 1, 1e3),
+        number(median("mb_per_s")),
+        number(median("iops"), 1, 1e3),
+        number(median("p50_ns"), 0, 1e3),
+        number(median("p99_ns"), 0, 1e3),
         number(median("server_peak_kib"), 0, 1024),
     ] + [number(ratio[0] if ratio else None, 3) for ratio in ratios]
 
@@ -89,8 +101,11 @@ def _print_job(out, figures, group, job):
     peers = [name for name in servers if name in PEERS]
     head = ["", "ns/KiB", "min-max", "us/request", "MB/s", "kIOPS", "p50 us", "p99 us", "peak MiB"]
     out.write("\n%s, by %s\n" % (JOBS[job].title, group.client))
-    print_table(out, [head + ["/" + peer for peer in peers]] +
-                [_row(figures, group, job, server, peers) for server in servers])
+    print_table(
+        out,
+        [head + ["/" + peer for peer in peers]]
+        + [_row(figures, group, job, server, peers) for server in servers],
+    )
 
 
 def print_summary(out, machine, rows):
@@ -99,16 +114,20 @@ def print_summary(out, machine, rows):
         out.write(line + "\n")
     for storage, transport in figures.places():
         out.write("\n==== %s, %s ====\n" % (TITLES[storage], TITLES[transport]))
-        out.write("CPU time and memory are the server's; medians of the rounds, CPU time per KiB with its least and\n"
-                  "greatest, and in the columns /NAME its ratio to that server.\n")
+        out.write(
+            "CPU time and memory are the server's; medians of the rounds, CPU per KiB with its least and\n"
+            "greatest, and in the columns /NAME its ratio to that server.\n"
+        )
         for job in JOBS:
             group = figures.group_of(storage, transport, job)
             if group is not None:
                 _print_job(out, figures, group, job)
     out.write("\n" if figures.idle else "")
     for row in figures.idle:
-        out.write("%d idle connections, %s: %.1f KiB of resident memory each\n" % (
-            row["connections"], row["server"], row["idle_bytes_per_connection"] / 1024))
+        out.write(
+            "%d idle connections, %s: %.1f KiB of resident memory each\n"
+            % (row["connections"], row["server"], row["idle_bytes_per_connection"] / 1024)
+        )
 
 
 # ---- for the README ----
@@ -122,13 +141,24 @@ def print_markdown(out, rows, jobs):
     for storage, transport in figures.places():
         measured = [(job, figures.group_of(storage, transport, job)) for job in jobs]
         measured = [(job, group) for job, group in measured if group is not None]
-        servers = [name for name in MARKDOWN_SERVERS
-                   if any(name in figures.servers(group, job) for job, group in measured)]
-        out.write("| %s, %s | %s |\n" % (TITLES[storage], TITLES[transport],
-                                         " | ".join(FLAVOURS[name].title for name in servers)))
+        servers = [
+            name
+            for name in MARKDOWN_SERVERS
+            if any(name in figures.servers(group, job) for job, group in measured)
+        ]
+        out.write(
+            "| %s, %s | %s |\n"
+            % (TITLES[storage], TITLES[transport], " | ".join(FLAVOURS[name].title for name in servers))
+        )
         out.write("| --- |" + " --- |" * len(servers) + "\n")
         for job, group in measured:
-            cells = ("%s (%s)" % (number(figures.median(group, job, name, "server_cpu_ns_per_kib")),
-                                  number(figures.median(group, job, name, "mb_per_s"))) for name in servers)
+            cells = (
+                "%s (%s)"
+                % (
+                    number(figures.median(group, job, name, "server_cpu_ns_per_kib")),
+                    number(figures.median(group, job, name, "mb_per_s")),
+                )
+                for name in servers
+            )
             out.write("| %s | %s |\n" % (JOBS[job].title, " | ".join(cells)))
         out.write("\n")
