@@ -290,7 +290,7 @@ def growth_command(options):
 def report(options, path):
     facts, rows = record.load(path)
     summary.print_summary(sys.stdout, facts, rows)
-    print("\nmeasurements: " + path)
+    print("measurements: " + path)
     draw_charts(options, facts, rows)
     return bar.check(sys.stdout, rows) if options.check else True
 

@@ -65,7 +65,7 @@ def describe(folder, nbdcrypt):
             " (%s)" % ", ".join(units) if units else "",
             memory_kib / (1 << 20),
         ),
-        "kernel: %s %s" % (platform.system(), platform.release()),
+        "kernel: %s %s" % (platform.system(), re.match(r"[0-9.]*", platform.release()).group()),
         "versions: %s" % ", ".join(version for version in versions if version),
         "folder: %s" % _file_system_of(folder),
     ]

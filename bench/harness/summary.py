@@ -122,7 +122,7 @@ def print_summary(out, machine, rows):
             group = figures.group_of(storage, transport, job)
             if group is not None:
                 _print_job(out, figures, group, job)
-    out.write("\n" if figures.idle else "")
+    out.write("\n")
     for row in figures.idle:
         out.write(
             "%d idle connections, %s: %.1f KiB of resident memory each\n"
