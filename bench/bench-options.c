@@ -10,7 +10,8 @@
 #include "bench/verify-cell.h"
 #include "server/params.h"
 
-#define TIME_S_DEFAULT 10u
+#define TIME_MS_DEFAULT 10000u
+#define TIME_S_MAX 10000000.0
 #define BLOCK_BYTES_MAX (32u << 20)
 #define CONNECTIONS_MAX 16384u
 #define THREADS_MAX 1024u
@@ -41,14 +42,14 @@ static const struct param bench_params[] = {
       OPTION(offset_bytes), 0, INT64_MAX },
     { "size", 0, PARAM_SIZE, "SIZE", "of the area (default: to the end of the export)",
       OPTION(size_bytes), 1, INT64_MAX },
-    { "time", 0, PARAM_UINT, "SECONDS",
-      "that are measured (default: 10, unless --count or --passes is given)", OPTION(time_s), 1,
-      10000000 },
+    { "time", 0, PARAM_STRING, "SECONDS",
+      "that are measured, 0.5 too (default: 10, unless --count or --passes is given)",
+      OPTION(time_text), 0, 0 },
     { "count", 0, PARAM_SIZE, "N", "requests that are measured, exactly", OPTION(count), 1, 0 },
     { "passes", 0, PARAM_UINT, "N", "times that a sequential run goes over the area",
       OPTION(passes), 1, 0 },
-    { "warm-up", 0, PARAM_UINT, "SECONDS", "before anything is measured (default: 0)",
-      OPTION(warm_up_s), 0, 10000000 },
+    { "warm-up", 0, PARAM_STRING, "SECONDS", "before anything is measured (default: 0)",
+      OPTION(warm_up_text), 0, 0 },
     { "timeout", 0, PARAM_UINT, "SECONDS",
       "without any answer after which the run has failed (default: 30)", OPTION(timeout_s), 1,
       10000000 },
@@ -149,6 +150,32 @@ static int parse_pattern(struct bench_options *options, struct error *err)
     return text[0] == 'z' && text[4] == ':' ? parse_theta(options, text + 5, err) : 0;
 }
 
+/* Milliseconds are the least that is told apart; what is not zero does not become zero. */
+static int parse_seconds(uint64_t *out_ms, const char *name, const char *text, struct error *err)
+{
+    char *end;
+    double seconds = strtod(text, &end);
+
+    if (end == text || *end != '\0' || !isfinite(seconds) || seconds < 0 || seconds > TIME_S_MAX)
+        return error_set(err, -EINVAL, "--%s: '%s' is no number of seconds from 0 to %.0f", name,
+                         text, TIME_S_MAX);
+    *out_ms = (uint64_t)ceil(seconds * 1000);
+    return 0;
+}
+
+static int parse_times(struct bench_options *options, struct error *err)
+{
+    int code = 0;
+
+    if (options->time_text != NULL)
+        code = parse_seconds(&options->time_ms, "time", options->time_text, err);
+    if (code == 0 && options->time_text != NULL && options->time_ms == 0)
+        return error_set(err, -EINVAL, "--time: in 0 seconds there is nothing to measure");
+    if (code == 0 && options->warm_up_text != NULL)
+        code = parse_seconds(&options->warm_up_ms, "warm-up", options->warm_up_text, err);
+    return code;
+}
+
 /* ---- what makes no sense together ---- */
 
 static int check_mix(const struct bench_options *options, struct error *err)
@@ -192,8 +219,8 @@ static int check_verify(const struct bench_options *options, struct error *err)
 static int check_end(struct bench_options *options, struct error *err)
 {
     if (options->read_back) {
-        if (options->pattern_text != NULL || options->time_s != 0 || options->count != 0 ||
-            options->passes != 0 || options->warm_up_s != 0)
+        if (options->pattern_text != NULL || options->time_ms != 0 || options->count != 0 ||
+            options->passes != 0 || options->warm_up_ms != 0)
             return error_set(err, -EINVAL, "--read-back goes over the area once: it takes neither "
                              "--pattern nor --time, --count, --passes or --warm-up");
         options->pattern = WORKLOAD_SEQUENTIAL;
@@ -202,11 +229,11 @@ static int check_end(struct bench_options *options, struct error *err)
     }
     if (options->passes != 0 && options->pattern != WORKLOAD_SEQUENTIAL)
         return error_set(err, -EINVAL, "--passes goes with --pattern sequential");
-    if (options->passes != 0 && options->warm_up_s != 0)
+    if (options->passes != 0 && options->warm_up_ms != 0)
         return error_set(err, -EINVAL, "--passes measures from the first request on: leave out "
                          "--warm-up");
-    if (options->time_s == 0 && options->count == 0 && options->passes == 0)
-        options->time_s = TIME_S_DEFAULT;
+    if (options->time_ms == 0 && options->count == 0 && options->passes == 0)
+        options->time_ms = TIME_MS_DEFAULT;
     return 0;
 }
 
@@ -216,6 +243,8 @@ static int check(struct bench_options *options, struct error *err)
 
     if (code == 0 && options->pattern_text != NULL)
         code = parse_pattern(options, err);
+    if (code == 0)
+        code = parse_times(options, err);
     if (code == 0)
         code = check_mix(options, err);
     if (code == 0)

@@ -19,7 +19,9 @@ struct bench_options {
     enum workload_pattern pattern;
     double theta;
     uint64_t offset_bytes, size_bytes; /* size 0: to the end */
-    unsigned time_s, passes, warm_up_s, timeout_s; /* time 0, passes 0: not by them */
+    unsigned passes, timeout_s; /* passes 0: not by them */
+    const char *time_text, *warm_up_text; /* seconds, such as 0.5 */
+    uint64_t time_ms, warm_up_ms;         /* time 0: not by it */
     uint64_t count; /* 0: not by it */
     bool simple;
     bool verify, read_back;

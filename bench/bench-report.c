@@ -161,8 +161,8 @@ static void json_job(FILE *out, const struct bench_report *report)
         fprintf(out, "\"%s_percent\": %u, ", workload_command_name((enum workload_command)i),
                 workload->percent[i]);
     fprintf(out, "\"offset_bytes\": %" PRIu64 ", \"size_bytes\": %" PRIu64 ", \"seed\": %" PRIu64
-            ", \"warm_up_s\": %u },\n", workload->area_offset_bytes, workload->area_bytes,
-            workload->seed, options->warm_up_s);
+            ", \"warm_up_s\": %g },\n", workload->area_offset_bytes, workload->area_bytes,
+            workload->seed, (double)options->warm_up_ms / 1e3);
 }
 
 static void json_command(FILE *out, const char *name, const struct load_command_result *row,

@@ -28,6 +28,7 @@ struct load {
     bool measuring, measured; /* the CPU times of the start, of the end have been taken */
     bool time_is_over, timed_out;
     uint64_t own_cpu_ns, server_cpu_ns; /* at the start */
+    uint64_t cpu_late_ns; /* by which they were taken later than measuring began */
 };
 
 void load_block_signals(void)
@@ -224,8 +225,10 @@ static int watch(struct load *load, struct error *err)
         uint64_t now = load_clock_ns();
 
         load->time_is_over |= !load->measured && now >= load->shared.measure_end_ns;
-        if (code == 0 && !load->measuring && now >= load->shared.measure_start_ns)
+        if (code == 0 && !load->measuring && now >= load->shared.measure_start_ns) {
+            load->cpu_late_ns = now - load->shared.measure_start_ns;
             code = begin_measuring(load, err);
+        }
         if (code == 0 && load->measuring && !load->measured && (over || load->time_is_over))
             code = end_measuring(load, err);
         if (over)
@@ -254,6 +257,28 @@ static void add_command(struct load_command_result *sum, const struct load_comma
     sum->requests += more->requests;
     sum->bytes += more->bytes;
     histogram_merge(&sum->latency, &more->latency);
+}
+
+/* On a machine with more to do than CPUs, this thread may run later than it wanted to: what it has missed
+ * is taken to have cost as much as what it has seen.  Late at the end is no matter, as then the
+ * server has nothing to do any more. */
+static int correct_cpu_times(const struct load *load, struct error *err)
+{
+    struct load_result *result = load->result;
+    uint64_t late_ns = load->cpu_late_ns;
+
+    if (late_ns == 0 || !load->measuring)
+        return 0;
+    if (result->has_server_cpu && late_ns > result->elapsed_ns / 2 && !result->interrupted)
+        return error_set(err, -EBUSY, "this machine is too busy to measure CPU times in %.3f s: the first one was "
+                         "taken %.3f s late; measure for longer", (double)result->elapsed_ns / 1e9,
+                         (double)late_ns / 1e9);
+    if (late_ns >= result->elapsed_ns)
+        return 0;
+    double factor = (double)result->elapsed_ns / (double)(result->elapsed_ns - late_ns);
+    result->own_cpu_ns = (uint64_t)((double)result->own_cpu_ns * factor);
+    result->server_cpu_ns = (uint64_t)((double)result->server_cpu_ns * factor);
+    return 0;
 }
 
 static void collect_figures(struct load *load)
@@ -315,8 +340,10 @@ int load_run(const struct load_config *config, struct load_result *result, struc
     progress_clear(&load.progress);
     if (code == 0)
         code = collect_failure(&load, err);
-    if (code == 0)
+    if (code == 0) {
         collect_figures(&load);
+        code = correct_cpu_times(&load, err);
+    }
     tear_down(&load);
     return code;
 }

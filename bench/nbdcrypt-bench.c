@@ -20,7 +20,7 @@
 #endif
 
 #define EXIT_USAGE 2
-#define SECOND_NS 1000000000ull
+#define NS_PER_MS 1000000u
 
 static struct load_config load_config_of(struct bench_session *session)
 {
@@ -31,8 +31,8 @@ static struct load_config load_config_of(struct bench_session *session)
         .client_count = session->client_count,
         .thread_count = options->threads,
         .workload = session->workload,
-        .warm_up_ns = options->warm_up_s * SECOND_NS,
-        .time_ns = options->time_s * SECOND_NS,
+        .warm_up_ns = options->warm_up_ms * NS_PER_MS,
+        .time_ns = options->time_ms * NS_PER_MS,
         .count = options->count,
         .timeout_s = options->timeout_s,
         .server_pid = (pid_t)options->server_pid,

@@ -36,13 +36,15 @@ tests     command:nbdkit                    nbdkit               nbdkit
 tests     command:qemu-nbd                  qemu-utils           qemu-img
 tests     command:certtool                  gnutls-bin           gnutls-utils
 tests     command:openssl                   openssl              openssl
+tests     command:nbd-server                nbd-server           nbd
+tests     command:gnuplot                   gnuplot-nox          gnuplot
 bench     command:fio                       fio                  fio
 bench     command:nbdkit                    nbdkit               nbdkit
 bench     command:qemu-nbd                  qemu-utils           qemu-img
-bench     command:qemu-img                  qemu-utils           qemu-img
+bench     command:nbd-server                nbd-server           nbd
 bench     command:nbdcopy                   libnbd-bin           libnbd
 bench     command:python3                   python3              python3
-bench     command:cryptsetup                cryptsetup-bin       cryptsetup
+bench     command:gnuplot                   gnuplot-nox          gnuplot
 '
 
 # package_is_there KIND:NAME

@@ -36,6 +36,10 @@ ticks_of() {
     awk '{ sub(/.*\) /, ""); print $12 + $13 }' "/proc/$1/stat"
 }
 
+expect_bench --json --time 0.25 --warm-up 0.1 "$uri"
+expect_equal "a quarter of a second" 250000000 "$(figure elapsed_ns)"
+expect_equal "the warm-up" 0.1 "$(figure job/warm_up_s)"
+
 before=$(($(ticks_of "$parent") + $(ticks_of "$child")))
 expect_bench --json --time 2 --server-pid "$parent" --pattern zipf:1.2 --block 512-4K --depth 7 --seed 12345 \
     --offset 1M --size 10M "$uri"

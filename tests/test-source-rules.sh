@@ -54,7 +54,7 @@ fi
 
 # ---- size ----
 
-awk -v max=$FILE_LINES_MAX 'FNR == max + 1 { print "  " FILENAME }' "${sources[@]}" |
+awk -v max=$FILE_LINES_MAX 'FNR == max + 1 { print "  " FILENAME }' "${sources[@]}" {tests,bench}/{,*/}*.{sh,py} |
     report "files of more than $FILE_LINES_MAX lines (split by what they are about)"
 
 # The brace that opens a function stands in the first column, and so does the one that ends it.
