@@ -188,8 +188,8 @@ int luks_keyslot_add(int *slot, struct luks_header *header, const struct secret 
 {
     const struct secret *passphrase = new_key->passphrase;
     struct luks_library *library = header->library;
-    int result = *slot == LUKS_KEYSLOT_ANY ? check_any_free(header, err)
-                                           : check_free(*slot, header, err);
+    int result =
+        *slot == LUKS_KEYSLOT_ANY ? check_any_free(header, err) : check_free(*slot, header, err);
 
     if (result == 0)
         result = luks_new_key_check(new_key, header, err);
@@ -269,12 +269,12 @@ int luks_keyslot_remove(int slot, struct luks_header *header, bool last_too, str
 
     if (result < 0)
         return result;
-    if (!last_too &&
-        crypt_keyslot_status(header->library->device, slot) == CRYPT_SLOT_ACTIVE_LAST)
-        return error_set(err, -EPERM,
-                         "keyslot %d holds the last key: without it nobody can read the data again; "
-                         "give --force to remove it all the same",
-                         slot);
+    if (!last_too && crypt_keyslot_status(header->library->device, slot) == CRYPT_SLOT_ACTIVE_LAST)
+        return error_set(
+            err, -EPERM,
+            "keyslot %d holds the last key: without it nobody can read the data again; "
+            "give --force to remove it all the same",
+            slot);
     return destroy(slot, header, err);
 }
 

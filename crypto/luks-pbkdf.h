@@ -10,7 +10,8 @@ struct luks_pbkdf {
     const char *name;    /* "argon2id", "argon2i", "pbkdf2"; NULL: the type's default */
     uint32_t iterations; /* 0: by time (2 s) */
     uint32_t memory_kib; /* Argon2; 0: 1 GiB, or half of this machine's memory if less */
-    uint32_t parallel;   /* Argon2: lanes, at most LUKS_ARGON2_LANES_MAX; 0: as many as there are CPUs */
+    uint32_t
+        parallel; /* Argon2: lanes, at most LUKS_ARGON2_LANES_MAX; 0: as many as there are CPUs */
 };
 
 /* Is this possible in a header of this type, and would luks_load() accept it?  -EINVAL; -EPERM: beyond

@@ -13,6 +13,7 @@
 
 #include "server/command-format.h"
 #include "server/command-info.h"
+#include "server/command-key.h"
 #include "server/command-serve.h"
 #include "server/log.h"
 
@@ -32,6 +33,7 @@ static const struct command commands[] = {
     { "serve", "serve encrypted disks over NBD", command_serve },
     { "format", "make an encrypted disk", command_format },
     { "info", "show what an image holds", command_info },
+    { "key", "add, remove, change, test and list the keys of an image", command_key },
 };
 
 #define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))
