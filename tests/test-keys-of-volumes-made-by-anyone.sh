@@ -77,7 +77,7 @@ other_adds() {
             -o state=active,new-secret=new0,iter-time=10 \
             --image-opts "driver=luks,key-secret=old0,file.driver=file,file.filename=$image"
     else
-        cryptsetup_quietly --key-file "$1" luksAddKey "${fast_pbkdf[@]}" "$image" "$2"
+        cryptsetup --batch-mode --disable-locks --key-file "$1" luksAddKey "${fast_pbkdf[@]}" "$image" "$2"
     fi
 }
 
@@ -86,7 +86,7 @@ other_removes() {
         qemu_img amend --object "secret,id=old0,file=$1" -o state=inactive,old-secret=old0 \
             --image-opts "driver=luks,key-secret=old0,file.driver=file,file.filename=$image"
     else
-        cryptsetup_quietly --key-file "$1" luksRemoveKey "$image"
+        cryptsetup --batch-mode --disable-locks --key-file "$1" luksRemoveKey "$image"
     fi
 }
 
