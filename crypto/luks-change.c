@@ -10,7 +10,6 @@
 #include "crypto/luks-header.h"
 #include "crypto/luks-keyslot.h"
 
-#define CHUNK_BYTES (64u * 1024u)
 #define SECTOR_BYTES 512u
 
 struct luks_change {
@@ -21,20 +20,10 @@ struct luks_change {
 
 /* ---- images in memory ---- */
 
-static int read_memory(void *context, uint64_t offset_bytes, void *out, size_t length_bytes,
-                       struct error *err)
-{
-    const int *fd = context;
-
-    if (pread(*fd, out, length_bytes, (off_t)offset_bytes) == (ssize_t)length_bytes)
-        return 0;
-    return error_set(err, -EIO, "the header can't be read back from memory");
-}
-
 static int load_changed(struct luks_header **out, struct luks_header *header, struct error *err)
 {
     const struct luks_sizes *sizes = &header->sizes;
-    int result = luks_load(out, read_memory, &header->image_fd, sizes->header_bytes,
+    int result = luks_load(out, luks_store_read_memory, &header->image_fd, sizes->header_bytes,
                            sizes->data_bytes, sizes->detached, err);
 
     if (result < 0)
@@ -42,19 +31,13 @@ static int load_changed(struct luks_header **out, struct luks_header *header, st
     return result;
 }
 
-/* What a step works with: two chunks, for what is to be written and for what is there. */
-struct chunks {
-    uint8_t wanted[CHUNK_BYTES];
-    uint8_t found[CHUNK_BYTES];
-};
-
 static size_t next_bytes(uint64_t left_bytes)
 {
-    return left_bytes < CHUNK_BYTES ? (size_t)left_bytes : CHUNK_BYTES;
+    return left_bytes < LUKS_CHUNK_BYTES ? (size_t)left_bytes : LUKS_CHUNK_BYTES;
 }
 
 static int area_differs(bool *differs, const struct luks_change *change,
-                        const struct luks_area *area, struct chunks *chunks, struct error *err)
+                        const struct luks_area *area, struct luks_chunks *chunks, struct error *err)
 {
     uint64_t end_bytes = area->offset_bytes + area->length_bytes;
     int before_fd = change->before_fd, after_fd = change->header->image_fd;
@@ -64,49 +47,11 @@ static int area_differs(bool *differs, const struct luks_change *change,
     for (uint64_t at = area->offset_bytes; at < end_bytes && result == 0 && !*differs;) {
         size_t now = next_bytes(end_bytes - at);
 
-        result = read_memory(&before_fd, at, chunks->found, now, err);
+        result = luks_store_read_memory(&before_fd, at, chunks->found, now, err);
         if (result == 0)
-            result = read_memory(&after_fd, at, chunks->wanted, now, err);
+            result = luks_store_read_memory(&after_fd, at, chunks->wanted, now, err);
         *differs = result == 0 && memcmp(chunks->found, chunks->wanted, now) != 0;
         at += now;
-    }
-    return result;
-}
-
-/* ---- one step: write, flush, look ---- */
-
-static int look_at(const struct luks_store *store, uint64_t offset_bytes, const void *wanted,
-                   void *found, size_t length_bytes, struct error *err)
-{
-    int result = store->read(store->context, offset_bytes, found, length_bytes, err);
-
-    if (result == 0 && memcmp(wanted, found, length_bytes) != 0)
-        result = error_set(err, -EIO,
-                           "what was written at byte %" PRIu64 " reads back as something else",
-                           offset_bytes);
-    return result;
-}
-
-/* The same range of the image in memory. */
-static int store_range(const struct luks_store *store, int image_fd, const struct luks_area *range,
-                       struct chunks *chunks, struct error *err)
-{
-    uint64_t end_bytes = range->offset_bytes + range->length_bytes;
-    int result = 0;
-
-    for (int look = 0; look < 2; look++) {
-        for (uint64_t at = range->offset_bytes; at < end_bytes && result == 0;) {
-            size_t now = next_bytes(end_bytes - at);
-
-            result = read_memory(&image_fd, at, chunks->wanted, now, err);
-            if (result == 0 && look)
-                result = look_at(store, at, chunks->wanted, chunks->found, now, err);
-            else if (result == 0)
-                result = store->write(store->context, at, chunks->wanted, now, err);
-            at += now;
-        }
-        if (!look && result == 0)
-            result = store->flush(store->context, err);
     }
     return result;
 }
@@ -127,7 +72,7 @@ static bool is_among(const struct luks_areas *areas, const struct luks_area *are
 
 /* A keyslot that is in use must not be overwritten: until all of it is written it would be lost. */
 static int check_areas(const struct luks_change *change, const struct luks_areas *after,
-                       struct chunks *chunks, struct error *err)
+                       struct luks_chunks *chunks, struct error *err)
 {
     for (unsigned i = 0; i < after->count; i++) {
         bool differs = false;
@@ -146,47 +91,33 @@ static int check_areas(const struct luks_change *change, const struct luks_areas
 }
 
 static int store_material(const struct luks_change *change, const struct luks_areas *after,
-                          const struct luks_store *store, struct chunks *chunks, struct error *err)
+                          const struct luks_store *store, struct luks_chunks *chunks,
+                          struct error *err)
 {
     int result = 0;
 
     for (unsigned i = 0; i < after->count && result == 0; i++)
         if (!is_among(&change->before, &after->items[i]))
-            result = store_range(store, change->header->image_fd, &after->items[i], chunks, err);
+            result =
+                luks_store_range(store, change->header->image_fd, &after->items[i], chunks, err);
     return result;
 }
 
 static int store_wiped(const struct luks_change *change, const struct luks_areas *after,
-                       const struct luks_store *store, struct chunks *chunks, struct error *err)
+                       const struct luks_store *store, struct luks_chunks *chunks,
+                       struct error *err)
 {
     const struct luks_areas *before = &change->before;
     int result = 0;
 
     for (unsigned i = 0; i < before->count && result == 0; i++)
         if (!is_among(after, &before->items[i]))
-            result = store_range(store, change->header->image_fd, &before->items[i], chunks, err);
+            result =
+                luks_store_range(store, change->header->image_fd, &before->items[i], chunks, err);
     return result;
 }
 
 /* ---- the header ---- */
-
-/* The copy that is damaged or older first: the good one stays until there is another. */
-static int store_luks2(const struct luks_header *header, const struct luks_store *store,
-                       struct chunks *chunks, struct error *err)
-{
-    struct luks_area first = { .length_bytes = header->copy_bytes };
-    struct luks_area second = first;
-    int result;
-
-    if (header->primary_is_worse)
-        second.offset_bytes = header->copy_bytes;
-    else
-        first.offset_bytes = header->copy_bytes;
-    result = store_range(store, header->image_fd, &first, chunks, err);
-    if (result == 0)
-        result = store_range(store, header->image_fd, &second, chunks, err);
-    return result;
-}
 
 /* Of the two sectors that a LUKS1 header touches, those that change. */
 static int store_luks1_bytes(const struct luks_store *store, const uint8_t *old, const uint8_t *new,
@@ -210,7 +141,7 @@ static int store_luks1_bytes(const struct luks_store *store, const uint8_t *old,
     for (size_t at = 0; at < LUKS1_HEADER_BYTES && result == 0; at += SECTOR_BYTES) {
         size_t now = at == 0 ? SECTOR_BYTES : LUKS1_HEADER_BYTES - SECTOR_BYTES;
 
-        result = look_at(store, at, new + at, found, now, err);
+        result = luks_store_look(store, at, new + at, found, now, err);
     }
     return result;
 }
@@ -223,10 +154,10 @@ static int store_luks1(const struct luks_change *change, const struct luks_store
     uint8_t old[LUKS1_HEADER_BYTES], both[LUKS1_HEADER_BYTES], new[LUKS1_HEADER_BYTES];
     struct luks1_header old_header, new_header;
     int before_fd = change->before_fd, after_fd = change->header->image_fd;
-    int result = read_memory(&before_fd, 0, old, sizeof(old), err);
+    int result = luks_store_read_memory(&before_fd, 0, old, sizeof(old), err);
 
     if (result == 0)
-        result = read_memory(&after_fd, 0, new, sizeof(new), err);
+        result = luks_store_read_memory(&after_fd, 0, new, sizeof(new), err);
     if (result == 0)
         result = luks1_parse(&old_header, old, err);
     if (result == 0)
@@ -247,11 +178,15 @@ static int store_luks1(const struct luks_change *change, const struct luks_store
 }
 
 static int store_header(const struct luks_change *change, const struct luks_store *store,
-                        struct chunks *chunks, struct error *err)
+                        struct luks_chunks *chunks, struct error *err)
 {
-    if (change->header->segment.type == LUKS_TYPE_1)
+    const struct luks_header *header = change->header;
+
+    if (header->segment.type == LUKS_TYPE_1)
         return store_luks1(change, store, err);
-    return store_luks2(change->header, store, chunks, err);
+    /* The copy that is damaged or older first: the good one stays until there is another. */
+    return luks_store_copies(store, header->image_fd, header->copy_bytes, header->primary_is_worse,
+                             chunks, err);
 }
 
 /* ---- the change ---- */
@@ -266,10 +201,10 @@ static int copy_before(struct luks_change *change, struct error *err)
         result = luks_image_copy(change->before_fd, 0,
                                  header->segment.type == LUKS_TYPE_1 ? LUKS1_HEADER_BYTES
                                                                      : 2 * header->copy_bytes,
-                                 read_memory, &header->image_fd, err);
+                                 luks_store_read_memory, &header->image_fd, err);
     for (unsigned i = 0; i < header->areas.count && result == 0; i++)
         result = luks_image_copy(change->before_fd, header->areas.items[i].offset_bytes,
-                                 header->areas.items[i].length_bytes, read_memory,
+                                 header->areas.items[i].length_bytes, luks_store_read_memory,
                                  &header->image_fd, err);
     return result;
 }
@@ -329,7 +264,7 @@ static int changed_areas(struct luks_areas *out, struct luks_header *header, str
 int luks_change_commit(struct luks_change *change, const struct luks_store *store,
                        struct error *err)
 {
-    struct chunks *chunks = malloc(sizeof(*chunks));
+    struct luks_chunks *chunks = malloc(sizeof(*chunks));
     struct luks_areas after;
     int result;
 

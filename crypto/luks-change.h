@@ -16,19 +16,8 @@
 #ifndef NBDCRYPT_LUKS_CHANGE_H
 #define NBDCRYPT_LUKS_CHANGE_H
 
+#include "crypto/luks-store.h"
 #include "crypto/luks.h"
-
-/* The caller's I/O on what the header was loaded from; 0 or -errno. */
-typedef int luks_write_fn(void *context, uint64_t offset_bytes, const void *data,
-                          size_t length_bytes, struct error *err);
-typedef int luks_flush_fn(void *context, struct error *err);
-
-struct luks_store {
-    luks_read_fn *read;
-    luks_write_fn *write;
-    luks_flush_fn *flush;
-    void *context;
-};
 
 struct luks_change;
 
