@@ -12,6 +12,7 @@
 #include <sys/resource.h>
 
 #include "server/command-format.h"
+#include "server/command-header.h"
 #include "server/command-info.h"
 #include "server/command-key.h"
 #include "server/command-serve.h"
@@ -34,6 +35,8 @@ static const struct command commands[] = {
     { "format", "make an encrypted disk", command_format },
     { "info", "show what an image holds", command_info },
     { "key", "add, remove, change, test and list the keys of an image", command_key },
+    { "header", "back up and restore the header of an image", command_header },
+    { "erase", "wipe all keys of an image", command_erase },
 };
 
 #define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))
