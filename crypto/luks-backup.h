@@ -1,7 +1,7 @@
 /* Backups of a header area: the same bytes as `cryptsetup luksHeaderBackup` writes.
  *
- * LUKS2: both copies of the metadata and the whole area of keyslots.  LUKS1: from the first byte to the end of
- * the last keyslot, up to whole pages, with zeros between header and keyslots. */
+ * LUKS2: both copies of the metadata and the whole area of keyslots.  LUKS1: from the first byte to
+ * the end of the last keyslot, up to whole pages, with zeros between header and keyslots. */
 #ifndef NBDCRYPT_LUKS_BACKUP_H
 #define NBDCRYPT_LUKS_BACKUP_H
 
@@ -11,8 +11,8 @@
 /* Absurd beyond this: the largest area that the policy allows, and both copies. */
 #define LUKS_BACKUP_BYTES_MAX (136ull * 1024u * 1024u)
 
-/* The backup as an anonymous file, which the caller closes; *bytes: its size.  `read` reads what the header was
- * loaded from. */
+/* The backup as an anonymous file, which the caller closes; *bytes: its size.  `read` reads what the
+ * header was loaded from. */
 NODISCARD int luks_backup_make(int *fd, uint64_t *bytes, struct luks_header *header,
                                luks_read_fn *read, void *context, struct error *err);
 

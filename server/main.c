@@ -16,6 +16,7 @@
 #include "server/command-info.h"
 #include "server/command-key.h"
 #include "server/command-serve.h"
+#include "server/command-token.h"
 #include "server/log.h"
 
 #ifndef PACKAGE_VERSION
@@ -36,6 +37,7 @@ static const struct command commands[] = {
     { "info", "show what an image holds", command_info },
     { "key", "add, remove, change, test and list the keys of an image", command_key },
     { "header", "back up and restore the header of an image", command_header },
+    { "token", "list, import, export and remove the tokens of a LUKS2 image", command_token },
     { "erase", "wipe all keys of an image", command_erase },
 };
 

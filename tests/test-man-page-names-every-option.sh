@@ -3,9 +3,18 @@
 set -euo pipefail
 export LC_ALL=C
 
-page=${top_srcdir:-$(dirname "$0")/..}/docs/nbdcrypt.1
+docs=${top_srcdir:-$(dirname "$0")/..}/docs
 program=${NBDCRYPT:-${top_builddir:-.}/nbdcrypt}
-commands=(serve format info)
+# PAGE COMMAND
+pages=(nbdcrypt.1 nbdcrypt-luks.1)
+commands=(
+    'nbdcrypt.1 serve' 'nbdcrypt.1 format' 'nbdcrypt.1 info'
+    'nbdcrypt-luks.1 key add' 'nbdcrypt-luks.1 key change' 'nbdcrypt-luks.1 key remove'
+    'nbdcrypt-luks.1 key test' 'nbdcrypt-luks.1 key list'
+    'nbdcrypt-luks.1 header backup' 'nbdcrypt-luks.1 header restore' 'nbdcrypt-luks.1 erase'
+    'nbdcrypt-luks.1 token list' 'nbdcrypt-luks.1 token import' 'nbdcrypt-luks.1 token export'
+    'nbdcrypt-luks.1 token remove'
+)
 failures=0
 
 fail() {
@@ -25,10 +34,14 @@ options_of_page() {
 
 # "  --key-file FILE   ..." and "  -k, --key-file FILE  ...": the first one of each line that begins with a dash.
 options_of_help() {
-    "$program" "$1" --help | sed -nE 's/^ *(-[a-zA-Z], *)?--([a-z][a-z0-9-]*).*/\2/p' | sort -u
+    local words
+
+    read -r -a words <<<"$1"
+    "$program" "${words[@]}" --help | sed -nE 's/^ *(-[a-zA-Z], *)?--([a-z][a-z0-9-]*).*/\2/p' | sort -u
 }
 
-for command in "${commands[@]}"; do
+for entry in "${commands[@]}"; do
+    page=$docs/${entry%% *} command=${entry#* }
     help=$(options_of_help "$command")
     documented=$(options_of_page "$command")
     [ -n "$help" ] || fail "'$command --help' lists no options"
@@ -41,7 +54,9 @@ for command in "${commands[@]}"; do
 done
 
 if command -v mandoc >/dev/null; then
-    mandoc -Tlint -Wwarning "$page" || fail "mandoc finds fault with $page"
+    for page in "${pages[@]}"; do
+        mandoc -Tlint -Wwarning "$docs/$page" || fail "mandoc finds fault with $page"
+    done
 elif [ "${CI-}" = true ]; then
     fail "mandoc is not installed (Debian package mandoc)"
 fi
