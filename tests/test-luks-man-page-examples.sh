@@ -16,9 +16,7 @@ awk '/^\.Sh / { examples = /EXAMPLES/ } /^\.Ed/ { inside = 0; print "echo" } ins
     "$page" |
     sed -E 's/^(nbdcrypt key (add|change)) /\1 --pbkdf pbkdf2 --pbkdf-iterations 1000 /' >examples
 expect_equal "commands in the examples" 11 "$(grep -c '^nbdcrypt' examples)"
-set -x
-. ./examples >"$log_dir/examples"
-set +x
+bash -eux ./examples >"$log_dir/examples" 2>"$log_dir/examples-commands"
 expect_match "$log_dir/examples" '^The new key is in keyslot 1 of disk.luks.$'
 expect_match "$log_dir/examples" '^Keyslot 1: '
 expect_match "$log_dir/examples" '^This key opens keyslot 0 of disk.luks.$'
