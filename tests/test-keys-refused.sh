@@ -80,6 +80,17 @@ expect_failure 1 "image '$luks1': $full" "${add[@]}" "$luks1"
 expect_failure 1 "image '$luks1': $full" key change --key-file "$passphrase" --new-key-file "$wrong" "${fast[@]}" "$luks1"
 expect_equal "the image" "$before" "$(sha256_of "$luks1")"
 
+# The area of keyslots of LUKS2 is full, though there are numbers left: nothing is overwritten in place either.
+format_luks2 "$luks1" 1M --luks2-keyslots-size 512k
+expect_success "${add[@]}" "$luks1"
+before=$(sha256_of "$luks1")
+run_nbdcrypt "${add[@]}" "$luks1"
+expect_equal "exit status" 1 "$status"
+expect_match "$err" "^nbdcrypt: image '$luks1': libcryptsetup can't make the keyslot: "
+expect_failure 1 "image '$luks1': no keyslot is free for the new key; remove a key that is not needed (key list shows them)" \
+    key change --key-file "$passphrase" --new-key-file "$wrong" "${fast[@]}" "$luks1"
+expect_equal "the image" "$before" "$(sha256_of "$luks1")"
+
 # A detached header is changed where it is.
 cryptsetup_quietly luksHeaderBackup --header-backup-file "$header" "$image"
 chmod u+w "$header"

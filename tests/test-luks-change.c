@@ -261,6 +261,25 @@ static void expect_usable(struct disk *disk, const char *witness)
     luks_free(header);
 }
 
+/* For cryptsetup's own opinion: when LUKS_CHANGE_STATES names a folder, states of the disk are left there, named
+ * N.WITNESS. */
+static void keep_state(const struct disk *disk, const char *witness)
+{
+    const char *folder = getenv("LUKS_CHANGE_STATES");
+    static unsigned number;
+    char path[4096];
+    FILE *file;
+
+    if (!folder)
+        return;
+    (void)snprintf(path, sizeof(path), "%s/%u.%s", folder, number++, witness ? witness : "any");
+    file = fopen(path, "wbe");
+    EXPECT(file != NULL);
+    EXPECT(fwrite(disk->bytes, 2 * MIB, 1, file) == 1); /* all keyslots that are made here */
+    EXPECT(ftruncate(fileno(file), (off_t)IMAGE_BYTES) == 0);
+    EXPECT(fclose(file) == 0);
+}
+
 /* A cheap source of the same numbers in every run (xorshift). */
 static uint32_t next_random(uint32_t *state)
 {
@@ -282,6 +301,7 @@ static void lose_some(const struct disk *durable, const struct written *epoch, s
         if (next_random(seed) % 2)
             apply(&disk, &epoch[i]);
     expect_usable(&disk, witness);
+    keep_state(&disk, witness);
     free(disk.bytes);
 }
 
@@ -314,6 +334,7 @@ static unsigned lose_power(const uint8_t *start, const struct disk *done, const 
         for (int i = 0; i < 4; i++)
             lose_some(&durable, &done->log[at], end - at, witness, &seed);
         lose_the_end(&durable, &done->log[at], end - at, witness);
+        keep_state(&durable, witness);
         flushes++;
     }
     EXPECT(memcmp(durable.bytes, done->bytes, IMAGE_BYTES) == 0);
