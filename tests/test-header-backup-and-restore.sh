@@ -72,3 +72,18 @@ expect_success header restore --yes "$image" "$test_dir/mended"
 expect_success info --json "$image"
 expect_match "$out" '"damaged-header-copy":null'
 cryptsetup_quietly open --test-passphrase "$image"
+
+# Of a detached header, which is all that changes.
+for type in luks1 luks2; do
+    image=$test_dir/data-$type header=$test_dir/header-$type
+    expect_success format --type "$type" --key-file "$passphrase" "${fast[@]}" --size 1M --header "$header" "$image"
+    before=$(sha256_of "$image")
+    back_up_by_cryptsetup "$header"
+    expect_success header backup --header "$header" "$image" "$header.ours"
+    cmp "$theirs" "$header.ours"
+    expect_success erase --yes --header "$header" "$image"
+    expect_success header restore --yes --header "$header" "$image" "$theirs"
+    expect_success key test --key-file "$passphrase" --header "$header" "$image"
+    cryptsetup_quietly open --test-passphrase --header "$header" "$image"
+    expect_equal "the image" "$before" "$(sha256_of "$image")"
+done

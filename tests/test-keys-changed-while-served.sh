@@ -88,3 +88,13 @@ expect_failure 1 "image '$other': cryptsetup is working on its header; try again
     key add --key-file "$passphrase" --new-key-file "$second" "${fast[@]}" "$other"
 flock --unlock "$held"
 expect_success key add --key-file "$passphrase" --new-key-file "$second" "${fast[@]}" "$other"
+
+# A detached header is not the server's any more.
+header=$test_dir/header data=$test_dir/data
+expect_success format --key-file "$passphrase" "${fast[@]}" --size 1M --header "$header" "$data"
+start_nbdcrypt --key-file "$passphrase" --header "$header" "$data"
+expect_success key change --key-file "$passphrase" --new-key-file "$second" "${fast[@]}" --header "$header" "$data"
+expect_alive "$uri"
+stop_nbdcrypt
+start_nbdcrypt --key-file "$second" --header "$header" "$data"
+stop_nbdcrypt
