@@ -223,7 +223,7 @@ static struct json_object *describe(const struct luks_header *header)
     add_text(out, "label", luks2 ? text_or_null(crypt_get_label(device)) : NULL);
     add_text(out, "subsystem", luks2 ? text_or_null(crypt_get_subsystem(device)) : NULL);
     add_segment(out, &header->segment);
-    add_flag(out, "detached", header->detached);
+    add_flag(out, "detached", header->sizes.detached);
     add_text(out, "damaged-header-copy", header->damaged_copy);
     json_object_object_add(out, "flags", luks2 ? luks2_flags(header) : json_object_new_array());
     json_object_object_add(out, "keyslots",

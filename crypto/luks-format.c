@@ -12,65 +12,9 @@
 #include "crypto/luks-policy.h"
 #include "crypto/luks2-binary.h"
 
-#define PBKDF_TIME_MS 2000u         /* cryptsetup's default for opening a volume */
-#define PBKDF2_ITERATIONS_MIN 1000u /* what libcryptsetup accepts */
-#define ARGON2_PASSES_MIN 4u
-#define ARGON2_MEMORY_KIB_MIN 32u
-#define ARGON2_MEMORY_KIB_DEFAULT (1024u * 1024u)
 #define LABEL_BYTES_MAX 47u
 
 /* ---- options ---- */
-
-static bool pbkdf_is_argon2(const char *pbkdf)
-{
-    return strcmp(pbkdf, "argon2id") == 0 || strcmp(pbkdf, "argon2i") == 0;
-}
-
-static const char *pbkdf_name(const struct luks_format_options *options)
-{
-    if (options->pbkdf)
-        return options->pbkdf;
-    return options->type == LUKS_TYPE_1 ? "pbkdf2" : "argon2id";
-}
-
-static int check_argon2(const struct luks_format_options *options, struct error *err)
-{
-    uint32_t memory_kib = options->pbkdf_memory_kib;
-
-    if (options->type == LUKS_TYPE_1)
-        return error_set(err, -EINVAL, "LUKS1 has no %s; its keyslots use pbkdf2",
-                         pbkdf_name(options));
-    if (options->pbkdf_iterations != 0 && options->pbkdf_iterations < ARGON2_PASSES_MIN)
-        return error_set(err, -EINVAL, "%s takes at least %u iterations", pbkdf_name(options),
-                         ARGON2_PASSES_MIN);
-    if (memory_kib != 0 && memory_kib < ARGON2_MEMORY_KIB_MIN)
-        return error_set(err, -EINVAL, "%s takes at least %u KiB of memory", pbkdf_name(options),
-                         ARGON2_MEMORY_KIB_MIN);
-    /* A volume that luks_load() would refuse must not be made. */
-    return luks_policy_argon2(options->pbkdf_iterations ? options->pbkdf_iterations : 1,
-                              memory_kib ? memory_kib : ARGON2_MEMORY_KIB_DEFAULT, 1, err);
-}
-
-static int check_pbkdf(const struct luks_format_options *options, struct error *err)
-{
-    const char *pbkdf = pbkdf_name(options);
-
-    if (pbkdf_is_argon2(pbkdf))
-        return check_argon2(options, err);
-    if (strcmp(pbkdf, "pbkdf2") != 0)
-        return error_set(err, -EINVAL,
-                         "key derivation '%s' is not supported (supported: argon2id, argon2i, "
-                         "pbkdf2)",
-                         pbkdf);
-    if (options->pbkdf_memory_kib != 0)
-        return error_set(err, -EINVAL, "pbkdf2 has no memory cost; that is for argon2id");
-    if (options->pbkdf_iterations == 0)
-        return 0;
-    if (options->pbkdf_iterations < PBKDF2_ITERATIONS_MIN)
-        return error_set(err, -EINVAL, "pbkdf2 takes at least %u iterations",
-                         PBKDF2_ITERATIONS_MIN);
-    return luks_policy_pbkdf2(options->pbkdf_iterations, err);
-}
 
 static int check_sector(const struct luks_format_options *options, struct error *err)
 {
@@ -125,7 +69,7 @@ int luks_format_check(const struct luks_format_options *options, struct error *e
     if (result == 0)
         result = check_sector(options, err);
     if (result == 0)
-        result = check_pbkdf(options, err);
+        result = luks_pbkdf_check(&options->pbkdf, options->type, err);
     if (result == 0)
         result = check_names(options, err);
     return result;
@@ -144,32 +88,6 @@ static int check_options(const struct luks_format_options *options, const struct
 }
 
 /* ---- the library's work ---- */
-
-/* Without iterations, they are measured (and memory is what is allowed at most). */
-static int set_pbkdf(struct luks_library *library, const struct luks_format_options *options,
-                     struct error *err)
-{
-    const char *name = pbkdf_name(options);
-    bool argon2 = pbkdf_is_argon2(name);
-    struct crypt_pbkdf_type pbkdf = {
-        .type = name,
-        .hash = "sha256",
-        .time_ms = options->pbkdf_iterations ? 0 : PBKDF_TIME_MS,
-        .iterations = options->pbkdf_iterations,
-        .flags = options->pbkdf_iterations ? CRYPT_PBKDF_NO_BENCHMARK : 0,
-    };
-    int result;
-
-    if (argon2) {
-        pbkdf.max_memory_kb =
-            options->pbkdf_memory_kib ? options->pbkdf_memory_kib : ARGON2_MEMORY_KIB_DEFAULT;
-        pbkdf.parallel_threads = LUKS_ARGON2_LANES_MAX; /* lowered to the number of CPUs */
-    }
-    result = crypt_set_pbkdf_type(library->device, &pbkdf);
-    if (result < 0)
-        return luks_library_error(library, result, "the key derivation can't be set", err);
-    return 0;
-}
 
 static int make_header(struct luks_library *library, const struct luks_format_options *options,
                        struct error *err)
@@ -232,7 +150,7 @@ static int build(struct luks_format_result *out, struct luks_library *library,
                  const struct luks_format_options *options, const struct secret *passphrase,
                  struct error *err)
 {
-    int result = set_pbkdf(library, options, err);
+    int result = luks_pbkdf_set(library, &options->pbkdf, options->type, err);
 
     if (result == 0)
         result = make_header(library, options, err);

@@ -2,6 +2,7 @@
 #ifndef NBDCRYPT_LUKS_FORMAT_H
 #define NBDCRYPT_LUKS_FORMAT_H
 
+#include "crypto/luks-pbkdf.h"
 #include "crypto/luks.h"
 
 /* What a new header takes at the start of an image; the payload begins behind it. */
@@ -13,9 +14,7 @@ struct luks_format_options {
     const char *cipher;        /* "aes-xts-plain64" */
     unsigned key_bits;         /* 256, 512 */
     uint32_t sector_bytes;     /* 512 .. 4096; LUKS1: 512 */
-    const char *pbkdf;         /* "argon2id", "argon2i", "pbkdf2"; NULL: the type's default */
-    uint32_t pbkdf_iterations; /* 0: by time (2 s) */
-    uint32_t pbkdf_memory_kib; /* Argon2; 0: 1 GiB, or half of this machine's memory if less */
+    struct luks_pbkdf pbkdf;   /* of the first keyslot */
     const char *label;         /* LUKS2, at most 47 bytes; NULL: none */
     const char *uuid;          /* NULL: random */
     uint64_t data_bytes;       /* of the data image, with the header area unless detached */

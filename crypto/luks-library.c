@@ -148,10 +148,12 @@ int luks_library_error(struct luks_library *library, int code, const char *what,
     return code;
 }
 
-/* Locks in /run/cryptsetup protect devices that others see; a memfd is ours alone. */
-static void disable_locking(void)
+/* Locks in /run/cryptsetup protect devices that others see; a memfd is ours alone.  And a token in a header
+ * must not be able to have a library of its type loaded. */
+static void disable_what_is_outside(void)
 {
     (void)crypt_metadata_locking(NULL, 0);
+    crypt_token_external_disable();
 }
 
 static int open_device(struct luks_library *library, int image_fd, int data_fd)
@@ -159,7 +161,7 @@ static int open_device(struct luks_library *library, int image_fd, int data_fd)
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     char image_path[32], data_path[32];
 
-    (void)pthread_once(&once, disable_locking);
+    (void)pthread_once(&once, disable_what_is_outside);
     (void)snprintf(image_path, sizeof(image_path), "/proc/self/fd/%d", image_fd);
     if (data_fd < 0)
         return crypt_init(&library->device, image_path);

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "crypto/luks-header.h"
+#include "crypto/luks-keyslot.h"
 #include "crypto/luks-library.h"
 #include "crypto/luks-policy.h"
 #include "crypto/luks1-policy.h"
@@ -57,18 +58,18 @@ static int load_library(struct luks_header *header, const char *type, struct err
 static int load_luks1(struct luks_header *header, const uint8_t bytes[LUKS1_HEADER_BYTES],
                       const struct source *source, struct error *err)
 {
-    struct luks_areas areas = { 0 };
+    struct luks_areas *areas = &header->areas;
     int result = luks1_parse(&header->luks1, bytes, err);
 
     if (result == 0)
-        result = luks1_policy_check(&header->segment, &areas, &header->luks1, &source->sizes, err);
+        result = luks1_policy_check(&header->segment, areas, &header->luks1, &source->sizes, err);
     if (result == 0)
         result = luks_image_create(&header->image_fd, source->sizes.header_bytes,
                                    source->sizes.header_bytes, err);
     if (result == 0)
         result = luks_image_write(header->image_fd, 0, bytes, LUKS1_HEADER_BYTES, err);
     if (result == 0)
-        result = copy_areas(header->image_fd, &areas, source, err);
+        result = copy_areas(header->image_fd, areas, source, err);
     if (result == 0)
         result = load_library(header, CRYPT_LUKS1, err);
     return result;
@@ -124,6 +125,8 @@ static int check_understood(struct luks_header *header, uint64_t copy_bytes,
         return result;
     (void)snprintf(segment.uuid, sizeof(segment.uuid), "%s", header->segment.uuid);
     header->segment = segment;
+    header->areas = areas;
+    header->copy_bytes = copy_bytes;
     return 0;
 }
 
@@ -164,6 +167,7 @@ static int load_luks2(struct luks_header *header, const struct source *source, s
         header->damaged_copy = "primary";
     else if (!copies.secondary.bytes)
         header->damaged_copy = "secondary";
+    header->primary_is_worse = copies.chosen == &copies.secondary;
     result = load_copies(header, &copies, source, err);
     luks2_copies_free(&copies);
     return result;
@@ -212,7 +216,7 @@ int luks_load(struct luks_header **out, luks_read_fn *read, void *context, uint6
     if (!header)
         return error_set(err, -ENOMEM, "no memory for a LUKS header");
     header->image_fd = -1;
-    header->detached = detached;
+    header->sizes = source.sizes;
     result = load(header, &source, err);
     if (result < 0) {
         luks_free(header);
@@ -245,44 +249,10 @@ const char *luks_damaged_copy(const struct luks_header *header)
     return header->damaged_copy;
 }
 
-static int refuse_passphrase(const struct secret *passphrase, struct error *err)
-{
-    bool newline =
-        passphrase->length_bytes > 0 && passphrase->data[passphrase->length_bytes - 1] == '\n';
-
-    return error_set(err, -EACCES, "no keyslot opens with this key%s",
-                     newline ? ": it ends with a newline, which counts (as for cryptsetup "
-                               "--key-file); if the passphrase was typed when the volume was "
-                               "made, remove the newline from the key file"
-                             : "");
-}
-
 int luks_unlock(struct secret **volume_key, struct luks_header *header,
                 const struct secret *passphrase, struct error *err)
 {
-    struct luks_library *library = header->library;
-    size_t key_bytes = header->segment.cipher.key_bits / 8;
-    size_t got_bytes = key_bytes;
-    struct secret *key = NULL;
-    int result = secret_create(&key, key_bytes, err);
+    int slot = LUKS_KEYSLOT_ANY;
 
-    if (result < 0)
-        return result;
-    luks_library_lock();
-    result = crypt_volume_key_get(library->device, CRYPT_ANY_SLOT, (char *)key->data, &got_bytes,
-                                  (const char *)passphrase->data, passphrase->length_bytes);
-    luks_library_unlock();
-    if (result >= 0 && got_bytes == key_bytes) {
-        *volume_key = key;
-        return 0;
-    }
-    secret_free(key);
-    if (result >= 0)
-        return error_set(err, -EPERM, "the volume key has %zu bytes, expected %zu", got_bytes,
-                         key_bytes);
-    if (result == -EPERM)
-        return refuse_passphrase(passphrase, err);
-    if (result == -ENOENT)
-        return error_set(err, -EACCES, "no keyslot is in use: no key can open this volume");
-    return luks_library_error(library, result, "the keyslots can't be opened", err);
+    return luks_keyslot_open(volume_key, &slot, header, passphrase, err);
 }

@@ -19,8 +19,6 @@ enum {
     AT_KEY_BYTES = 108,
     AT_DIGEST_ITERATIONS = 164,
     AT_UUID = 168,
-    AT_KEYSLOTS = 208,
-    KEYSLOT_BYTES = 48,
     KEYSLOT_AT_ACTIVE = 0,
     KEYSLOT_AT_ITERATIONS = 4,
     KEYSLOT_AT_OFFSET = 40,
@@ -76,7 +74,7 @@ int luks1_parse(struct luks1_header *out, const uint8_t bytes[LUKS1_HEADER_BYTES
     out->digest_iterations = load_be32(bytes + AT_DIGEST_ITERATIONS);
     for (unsigned slot = 0; result == 0 && slot < LUKS1_KEYSLOTS; slot++)
         result = parse_keyslot(&out->keyslots[slot],
-                               bytes + AT_KEYSLOTS + slot * (size_t)KEYSLOT_BYTES, slot, err);
+                               bytes + LUKS1_KEYSLOTS_AT + slot * (size_t)LUKS1_KEYSLOT_BYTES, slot, err);
     return result;
 }
 

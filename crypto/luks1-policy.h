@@ -6,6 +6,8 @@
 
 #define LUKS1_HEADER_BYTES 592u
 #define LUKS1_KEYSLOTS 8u
+#define LUKS1_KEYSLOTS_AT 208u /* the first of them, in the header */
+#define LUKS1_KEYSLOT_BYTES 48u
 
 struct luks1_keyslot {
     bool active;

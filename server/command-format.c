@@ -364,9 +364,9 @@ static int set_options(struct format *format, struct error *err)
         return result;
     options->cipher = arguments->cipher;
     options->key_bits = arguments->key_bits;
-    options->pbkdf = arguments->pbkdf;
-    options->pbkdf_iterations = arguments->pbkdf_iterations;
-    options->pbkdf_memory_kib = arguments->pbkdf_memory_kib;
+    options->pbkdf.name = arguments->pbkdf;
+    options->pbkdf.iterations = arguments->pbkdf_iterations;
+    options->pbkdf.memory_kib = arguments->pbkdf_memory_kib;
     options->label = arguments->label;
     options->uuid = arguments->uuid;
     options->detached = arguments->header != NULL;

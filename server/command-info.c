@@ -12,6 +12,7 @@
 
 #include "crypto/luks-describe.h"
 #include "crypto/luks.h"
+#include "server/header-text.h"
 #include "server/image.h"
 #include "server/log.h"
 #include "server/luks-image.h"
@@ -38,81 +39,12 @@ const struct param command_info_params[] = {
 
 /* ---- text ---- */
 
-static struct json_object *member(struct json_object *object, const char *key)
-{
-    struct json_object *found = NULL;
-
-    (void)json_object_object_get_ex(object, key, &found);
-    return found;
-}
-
-static uint64_t number(struct json_object *object, const char *key)
-{
-    return json_object_get_uint64(member(object, key));
-}
-
-/* NULL for null. */
-static const char *text(struct json_object *object, const char *key)
-{
-    return json_object_get_string(member(object, key));
-}
-
-/* Whoever can write to the storage chose this text: no control characters for the terminal. */
-static void print_untrusted(const char *from)
-{
-    for (const unsigned char *c = (const unsigned char *)from; *c != '\0'; c++) {
-        bool c1_control = c[0] == 0xc2 && c[1] >= 0x80 && c[1] < 0xa0;
-
-        (void)putchar(*c < ' ' || *c == 0x7f || c1_control ? '?' : *c);
-    }
-}
-
 static void print_line(const char *name, const char *value)
 {
     if (!value)
         return;
     printf("%-17s", name);
-    print_untrusted(value);
-    (void)putchar('\n');
-}
-
-static void print_pbkdf(struct json_object *pbkdf)
-{
-    print_untrusted(text(pbkdf, "type"));
-    if (member(pbkdf, "iterations"))
-        printf(" (%s), %" PRIu64 " iterations", text(pbkdf, "hash"), number(pbkdf, "iterations"));
-    else
-        printf(", %" PRIu64 " passes over %" PRIu64 " KiB, %" PRIu64 " lanes",
-               number(pbkdf, "time"), number(pbkdf, "memory-kib"), number(pbkdf, "cpus"));
-}
-
-static void print_keyslot(struct json_object *keyslot)
-{
-    const char *priority = text(keyslot, "priority");
-    char name[32];
-
-    (void)snprintf(name, sizeof(name), "Keyslot %" PRIu64 ":", number(keyslot, "slot"));
-    printf("%-17s", name);
-    print_pbkdf(member(keyslot, "pbkdf"));
-    printf("; %s, %" PRIu64 " bits", text(keyslot, "cipher"), number(keyslot, "key-bits"));
-    if (strcmp(priority, "normal") != 0)
-        printf("; priority %s", priority);
-    if (!json_object_get_boolean(member(keyslot, "volume-key")))
-        printf("; not of the volume key");
-    (void)putchar('\n');
-}
-
-static void print_token(struct json_object *token)
-{
-    struct json_object *slots = member(token, "keyslots");
-    char name[32];
-
-    (void)snprintf(name, sizeof(name), "Token %" PRIu64 ":", number(token, "token"));
-    printf("%-17s", name);
-    print_untrusted(text(token, "type") ? text(token, "type") : "?");
-    for (size_t i = 0; i < json_object_array_length(slots); i++)
-        printf("%s %" PRIu64, i == 0 ? ", for keyslot" : ",",
-               json_object_get_uint64(json_object_array_get_idx(slots, i)));
+    header_text_print_untrusted(value);
     (void)putchar('\n');
 }
 
@@ -126,17 +58,18 @@ static void print_flags(struct json_object *flags)
     for (size_t i = 0; i < count; i++) {
         if (i > 0)
             printf(", ");
-        print_untrusted(json_object_get_string(json_object_array_get_idx(flags, i)));
+        header_text_print_untrusted(json_object_get_string(json_object_array_get_idx(flags, i)));
     }
     (void)putchar('\n');
 }
 
 static void print_header(struct json_object *info)
 {
-    const char *damaged = text(info, "damaged-header-copy");
+    const char *damaged = header_text_string(info, "damaged-header-copy");
 
     printf("%-17s%s", "Header:",
-           json_object_get_boolean(member(info, "detached")) ? "detached" : "in the image");
+           json_object_get_boolean(header_text_member(info, "detached")) ? "detached"
+                                                                         : "in the image");
     if (damaged)
         printf("; its %s copy is damaged, the other one is good (cryptsetup repair restores it)",
                damaged);
@@ -145,26 +78,28 @@ static void print_header(struct json_object *info)
 
 static void print_text(struct json_object *info)
 {
-    struct json_object *keyslots = member(info, "keyslots"), *tokens = member(info, "tokens");
+    struct json_object *keyslots = header_text_member(info, "keyslots"),
+                       *tokens = header_text_member(info, "tokens");
 
-    print_line("Type:", strcmp(text(info, "type"), "luks1") == 0 ? "LUKS1" : "LUKS2");
-    print_line("UUID:", text(info, "uuid"));
-    print_line("Label:", text(info, "label"));
-    print_line("Subsystem:", text(info, "subsystem"));
-    printf("%-17s%s, %" PRIu64 "-bit key\n", "Cipher:", text(info, "cipher"),
-           number(info, "key-bits"));
-    print_line("Implementation:", text(info, "cipher-implementation"));
-    printf("%-17s%" PRIu64 " bytes\n", "Sector size:", number(info, "sector-size"));
-    print_line("Payload offset:", size_text(number(info, "payload-offset")).text);
-    print_line("Usable size:", size_text(number(info, "size")).text);
-    if (number(info, "iv-offset") != 0)
-        printf("%-17s%" PRIu64 " units of 512 bytes\n", "IV offset:", number(info, "iv-offset"));
+    print_line("Type:", strcmp(header_text_string(info, "type"), "luks1") == 0 ? "LUKS1" : "LUKS2");
+    print_line("UUID:", header_text_string(info, "uuid"));
+    print_line("Label:", header_text_string(info, "label"));
+    print_line("Subsystem:", header_text_string(info, "subsystem"));
+    printf("%-17s%s, %" PRIu64 "-bit key\n", "Cipher:", header_text_string(info, "cipher"),
+           header_text_number(info, "key-bits"));
+    print_line("Implementation:", header_text_string(info, "cipher-implementation"));
+    printf("%-17s%" PRIu64 " bytes\n", "Sector size:", header_text_number(info, "sector-size"));
+    print_line("Payload offset:", size_text(header_text_number(info, "payload-offset")).text);
+    print_line("Usable size:", size_text(header_text_number(info, "size")).text);
+    if (header_text_number(info, "iv-offset") != 0)
+        printf("%-17s%" PRIu64 " units of 512 bytes\n",
+               "IV offset:", header_text_number(info, "iv-offset"));
     print_header(info);
-    print_flags(member(info, "flags"));
+    print_flags(header_text_member(info, "flags"));
     for (size_t i = 0; i < json_object_array_length(keyslots); i++)
-        print_keyslot(json_object_array_get_idx(keyslots, i));
+        header_text_print_keyslot(json_object_array_get_idx(keyslots, i));
     for (size_t i = 0; i < json_object_array_length(tokens); i++)
-        print_token(json_object_array_get_idx(tokens, i));
+        header_text_print_token(json_object_array_get_idx(tokens, i));
 }
 
 static int print_info(const char *json, bool as_json, struct error *err)

@@ -71,6 +71,8 @@ static int add_luks(struct stage **top, const struct export_settings *settings, 
     code = check_cipher(settings, &luks_segment(header)->cipher, err);
     if (code == 0)
         code = unlock(&volume_key, header, settings, err);
+    if (code == 0 && settings->header == NULL)
+        image_header_was_read(*top); /* keys may be changed while the data is served */
     if (code == 0) {
         const struct luks_segment *segment = luks_segment(header);
 

@@ -82,6 +82,7 @@ int image_open(struct stage **out, const char *spec, const struct image_options 
         .read_only = options->read_only,
         .direct = options->direct,
         .lock = options->lock,
+        .header_only = options->header_only,
         .offload = options->offload,
     };
     int code = ops->open(out, &settings, err);
@@ -89,6 +90,12 @@ int image_open(struct stage **out, const char *spec, const struct image_options 
         error_prefix(err, "image '%s': ", spec);
     free(path);
     return code;
+}
+
+void image_header_was_read(struct stage *stage)
+{
+    if (stage->ops->header_was_read != NULL)
+        stage->ops->header_was_read(stage);
 }
 
 /* ---- blocking access ---- */

@@ -13,12 +13,18 @@ struct image_options {
     bool read_only;
     bool direct;
     bool lock;               /* refuse an image that another program has open for writing */
+    bool header_only;        /* with lock: only the LUKS header is touched, so that a server which has
+                              * read it (see image_header_was_read) may go on serving the data */
     struct offload *offload; /* may be NULL */
 };
 
 /* Opens the backend that `spec` names; blocks.  The message names the image. */
 NODISCARD int image_open(struct stage **out, const char *spec, const struct image_options *options,
                          struct error *err);
+
+/* The one who serves this image needs its LUKS header no more: the keys in it may be changed by others from
+ * now on.  Of the backend itself; where there are no such locks, nothing happens. */
+void image_header_was_read(struct stage *stage);
 
 /* Blocking access to the stage that image_open() gave (or to any other), from one thread. */
 struct image_io;

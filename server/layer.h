@@ -42,6 +42,7 @@ struct stage_settings {
     bool read_only;
     bool direct;                 /* go around the page cache */
     bool lock;                   /* keep others from writing it, and with !read_only from serving it */
+    bool header_only;            /* lock only against those who need the LUKS header */
     struct offload *offload;     /* may be NULL: nothing will be asked that blocks */
 };
 
@@ -53,6 +54,9 @@ struct layer_ops {
     /* Opens a backend: blocks, once per export.  NULL in transforms, which have a
      * constructor of their own with typed arguments. */
     int (*open)(struct stage **out, const struct stage_settings *settings, struct error *err);
+    /* What `lock` has locked is the data alone from now on: see image_header_was_read().  NULL:
+     * there are no locks. */
+    void (*header_was_read)(struct stage *stage);
     /* Makes the layer for a worker, on the worker's thread.  `below` is NULL for a backend. */
     int (*attach)(struct layer **out, struct stage *stage, struct layer *below, struct loop *loop,
                   struct error *err);

@@ -12,9 +12,12 @@
 #include <sys/resource.h>
 
 #include "server/command-format.h"
+#include "server/command-header.h"
 #include "server/command-info.h"
+#include "server/command-key.h"
 #include "server/command-serve.h"
 #include "server/command-tls.h"
+#include "server/command-token.h"
 #include "server/log.h"
 
 #ifndef PACKAGE_VERSION
@@ -34,6 +37,10 @@ static const struct command commands[] = {
     { "format", "make an encrypted disk", command_format },
     { "info", "show what an image holds", command_info },
     { "tls", "make and show certificates and keys for TLS", command_tls },
+    { "key", "add, remove, change, test and list the keys of an image", command_key },
+    { "header", "back up and restore the header of an image", command_header },
+    { "token", "list, import, export and remove the tokens of a LUKS2 image", command_token },
+    { "erase", "wipe all keys of an image", command_erase },
 };
 
 #define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))

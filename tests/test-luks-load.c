@@ -52,8 +52,8 @@ static const struct luks_format_options luks2_options = {
     .cipher = "aes-xts-plain64",
     .key_bits = 512,
     .sector_bytes = 4096,
-    .pbkdf = "pbkdf2",
-    .pbkdf_iterations = 1000,
+    .pbkdf.name = "pbkdf2",
+    .pbkdf.iterations = 1000,
     .data_bytes = IMAGE_BYTES,
 };
 
@@ -62,7 +62,7 @@ static const struct luks_format_options luks1_options = {
     .cipher = "aes-xts-plain64",
     .key_bits = 512,
     .sector_bytes = 512,
-    .pbkdf_iterations = 1000,
+    .pbkdf.iterations = 1000,
     .data_bytes = IMAGE_BYTES,
 };
 
@@ -178,11 +178,11 @@ static void argon2_round_trips(void)
 {
     struct luks_format_options options = luks2_options;
 
-    options.pbkdf_iterations = 4;
-    options.pbkdf_memory_kib = 1024;
-    options.pbkdf = NULL; /* argon2id */
+    options.pbkdf.iterations = 4;
+    options.pbkdf.memory_kib = 1024;
+    options.pbkdf.name = NULL; /* argon2id */
     expect_round_trip(&options);
-    options.pbkdf = "argon2i";
+    options.pbkdf.name = "argon2i";
     expect_round_trip(&options);
 }
 
@@ -463,7 +463,7 @@ static void bad_options_are_refused(void)
     options.sector_bytes = 4096;
     expect_no_format(&options, "LUKS1 has sectors of 512 bytes only");
     options = luks1_options;
-    options.pbkdf = "argon2id";
+    options.pbkdf.name = "argon2id";
     expect_no_format(&options, "LUKS1 has no argon2id; its keyslots use pbkdf2");
     options = luks1_options;
     options.label = "x";
@@ -472,10 +472,10 @@ static void bad_options_are_refused(void)
     options.sector_bytes = 8192;
     expect_no_format(&options, "sector size 8192 is not one of 512, 1024, 2048 and 4096");
     options = luks2_options;
-    options.pbkdf_iterations = 999;
+    options.pbkdf.iterations = 999;
     expect_no_format(&options, "pbkdf2 takes at least 1000 iterations");
     options = luks2_options;
-    options.pbkdf = "scrypt";
+    options.pbkdf.name = "scrypt";
     expect_no_format(&options, "key derivation 'scrypt' is not supported (supported: argon2id, "
                                "argon2i, pbkdf2)");
     options = luks2_options;

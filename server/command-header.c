@@ -1,0 +1,342 @@
+/* nbdcrypt header, nbdcrypt erase: see command-header.h. */
+#include "server/command-header.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "crypto/luks-backup.h"
+#include "crypto/luks-keyslot.h"
+#include "server/command-line.h"
+#include "server/confirm.h"
+#include "server/new-file.h"
+#include "server/signature.h"
+#include "server/size-text.h"
+#include "server/volume.h"
+
+struct header_arguments {
+    const char *header;
+    bool force;
+    bool yes;
+    bool help;
+};
+
+#define FIELD(name) offsetof(struct header_arguments, name)
+
+#define PARAM_HEADER                                                                       \
+    {                                                                                      \
+        "header", 0, PARAM_STRING, "FILE", "the header is in this file, not in the image", \
+            FIELD(header), 0, 0                                                            \
+    }
+#define PARAM_HELP                                                         \
+    {                                                                      \
+        "help", 'h', PARAM_FLAG, NULL, "show this help", FIELD(help), 0, 0 \
+    }
+
+static const struct param backup_params[] = {
+    { "force", 0, PARAM_FLAG, NULL, "replace FILE if it exists", FIELD(force), 0, 0 },
+    PARAM_HEADER,
+    PARAM_HELP,
+    { .name = NULL },
+};
+
+static const struct param restore_params[] = {
+    { "yes", 0, PARAM_FLAG, NULL, "do not ask", FIELD(yes), 0, 0 },
+    { "force", 0, PARAM_FLAG, NULL,
+      "do not ask, and overwrite the header of another volume, or what is there instead of one",
+      FIELD(force), 0, 0 },
+    PARAM_HEADER,
+    PARAM_HELP,
+    { .name = NULL },
+};
+
+static const struct param erase_params[] = {
+    { "yes", 0, PARAM_FLAG, NULL, "do not ask", FIELD(yes), 0, 0 },
+    PARAM_HEADER,
+    PARAM_HELP,
+    { .name = NULL },
+};
+
+static void prefix_with_image(const struct volume *volume, struct error *err)
+{
+    error_prefix(err, "%s '%s': ", volume->detached ? "header" : "image", volume->spec);
+}
+
+/* ---- backup ---- */
+
+static int write_backup(int fd, uint64_t bytes, const char *path, bool replace, struct error *err)
+{
+    void *data = mmap(NULL, (size_t)bytes, PROT_READ, MAP_SHARED, fd, 0);
+    int result;
+
+    if (data == MAP_FAILED)
+        return error_set(err, -ENOMEM, "no memory for the backup");
+    result = new_file_write(path, data, (size_t)bytes, replace, err);
+    (void)munmap(data, (size_t)bytes);
+    return result;
+}
+
+static int run_backup(void *context, char **operands, struct error *err)
+{
+    const struct header_arguments *arguments = context;
+    struct luks_store store;
+    struct volume volume;
+    uint64_t bytes = 0;
+    int fd = -1;
+    int result = volume_open_header(&volume, operands[0], arguments->header, VOLUME_READ, err);
+
+    if (result == 0) {
+        store = volume_store(&volume);
+        result = luks_backup_make(&fd, &bytes, volume.header, store.read, store.context, err);
+        if (result < 0)
+            prefix_with_image(&volume, err);
+    }
+    if (result == 0)
+        result = write_backup(fd, bytes, operands[1], arguments->force, err);
+    if (fd >= 0)
+        (void)close(fd);
+    if (result == 0)
+        printf("The header of %s is in %s: %s.\n"
+               "Keep it as safe as the keys: with it, keys that are removed later still open the "
+               "volume.\n",
+               operands[0], operands[1], size_text(bytes).text);
+    volume_close(&volume);
+    return result;
+}
+
+/* ---- restore ---- */
+
+/* Another format's mark: more than a header is lost. */
+static int check_content(const struct volume *volume, struct error *err)
+{
+    uint64_t size_bytes = volume->stage->limits.size_bytes;
+    size_t head_bytes = size_bytes < SIGNATURE_BYTES ? (size_t)size_bytes : SIGNATURE_BYTES;
+    uint8_t *head = malloc(SIGNATURE_BYTES);
+    const char *content;
+    int result;
+
+    if (!head)
+        return error_set(err, -ENOMEM, "no memory to look at the image");
+    result = image_read(volume->io, 0, head, head_bytes, err);
+    content = result == 0 ? signature_name(head, head_bytes) : NULL;
+    free(head);
+    if (result < 0 || !content)
+        return result;
+    return error_set(err, -EEXIST, "it holds %s; give --force to overwrite the start of that",
+                     content);
+}
+
+static int compare_uuid(const char *uuid, const struct luks_header *backup, struct error *err)
+{
+    const char *of_backup = luks_segment(backup)->uuid;
+
+    if (strcmp(uuid, of_backup) == 0)
+        return 0;
+    return error_set(err, -EPERM,
+                     "it is the volume %s, and the backup is of the volume %s; give --force to "
+                     "overwrite its header, without which its data is lost",
+                     uuid, of_backup);
+}
+
+/* The header that is there may be too damaged to be loaded: then its UUID is all that can be compared,
+ * if there is one. */
+static int check_remains(struct volume *target, const struct luks_header *backup, struct error *err)
+{
+    struct luks_store store = volume_store(target);
+    char uuid[40];
+    int result =
+        luks_backup_uuid(uuid, store.read, store.context, target->stage->limits.size_bytes, err);
+
+    if (result == -EMEDIUMTYPE)
+        return check_content(target, err);
+    return result < 0 ? result : compare_uuid(uuid, backup, err);
+}
+
+static int check_target(struct volume *target, const struct volume *backup, bool force,
+                        struct error *err)
+{
+    int result = 0;
+
+    if (volume_load(target, NULL) == 0) {
+        if (!force)
+            result = compare_uuid(luks_segment(target->header)->uuid, backup->header, err);
+        if (result == 0)
+            result = luks_backup_fits(target->header, backup->header, err);
+    } else if (!force) {
+        result = check_remains(target, backup->header, err);
+    }
+    if (result < 0)
+        prefix_with_image(target, err);
+    return result;
+}
+
+/* For an image of this size. */
+static int load_backup(struct volume *backup, const char *path, const struct volume *target,
+                       struct error *err)
+{
+    int result = volume_open(backup, path, NULL, VOLUME_READ, err);
+
+    if (result < 0)
+        return result;
+    backup->data_bytes = target->data_bytes;
+    backup->detached = target->detached;
+    result = luks_load(&backup->header, volume_store(backup).read, backup->io,
+                       backup->stage->limits.size_bytes, backup->data_bytes, backup->detached, err);
+    if (result < 0)
+        error_prefix(err, "backup '%s': ", path);
+    return result;
+}
+
+/* A backup made elsewhere may reach further than the image or the header file. */
+static int check_room(const struct volume *target, const struct volume *backup, struct error *err)
+{
+    uint64_t room_bytes = target->stage->limits.size_bytes;
+
+    if (backup->stage->limits.size_bytes <= room_bytes)
+        return 0;
+    return error_set(err, -ENOSPC, "'%s' has %" PRIu64 " bytes, and the backup has %" PRIu64,
+                     target->spec, room_bytes, backup->stage->limits.size_bytes);
+}
+
+static int restore(struct volume *target, struct volume *backup,
+                   const struct header_arguments *arguments, struct error *err)
+{
+    struct luks_store from = volume_store(backup), to = volume_store(target);
+    int result = check_room(target, backup, err);
+
+    if (result == 0)
+        result = check_target(target, backup, arguments->force, err);
+    if (result == 0 && !arguments->yes && !arguments->force)
+        result = confirm("its header and all its keys are replaced by those of the backup",
+                         target->spec, "restore", err);
+    if (result < 0)
+        return result;
+    result = luks_backup_store(backup->header, from.read, from.context, &to, err);
+    if (result < 0)
+        prefix_with_image(target, err);
+    return result;
+}
+
+static int run_restore(void *context, char **operands, struct error *err)
+{
+    const struct header_arguments *arguments = context;
+    struct volume target, backup = { 0 };
+    int result = volume_open(&target, operands[0], arguments->header, VOLUME_REPLACE, err);
+
+    if (result == 0)
+        result = load_backup(&backup, operands[1], &target, err);
+    if (result == 0)
+        result = restore(&target, &backup, arguments, err);
+    volume_close(&backup);
+    volume_close(&target);
+    if (result == 0)
+        printf("The header of %s is that of %s.\n", operands[0], operands[1]);
+    return result;
+}
+
+/* ---- erase ---- */
+
+static int erase(unsigned *count, struct volume *volume, struct error *err)
+{
+    struct luks_store store = volume_store(volume);
+    struct luks_change *change = NULL;
+    int result = luks_change_begin(&change, volume->header, err);
+
+    if (result == 0)
+        result = luks_keyslot_remove_all(count, volume->header, err);
+    if (result == 0)
+        result = luks_change_commit(change, &store, err);
+    if (result < 0)
+        prefix_with_image(volume, err);
+    luks_change_end(change);
+    return result;
+}
+
+static int run_erase(void *context, char **operands, struct error *err)
+{
+    const struct header_arguments *arguments = context;
+    struct volume volume;
+    unsigned count = 0;
+    int result = volume_open_header(&volume, operands[0], arguments->header, VOLUME_REPLACE, err);
+
+    if (result == 0 && !arguments->yes)
+        result = confirm("all its keys are wiped, and nobody can read its data again without a "
+                         "backup of its header",
+                         volume.spec, "erase", err);
+    if (result == 0)
+        result = erase(&count, &volume, err);
+    volume_close(&volume);
+    if (result == 0)
+        printf("The keys of %s are wiped (%u).\n", operands[0], count);
+    return result;
+}
+
+/* ---- the commands ---- */
+
+static int run_line(const struct command_line *line, int argc, char **argv)
+{
+    struct header_arguments arguments = { 0 };
+
+    return command_line_run(line, &arguments, &arguments.help, argc, argv);
+}
+
+static int header_backup(int argc, char **argv)
+{
+    static const struct command_line line = {
+        .name = "header backup",
+        .about = "Copies the LUKS header with its keyslots to FILE, in the format of cryptsetup.",
+        .operands = "IMAGE FILE",
+        .operands_min = 2,
+        .operands_max = 2,
+        .params = backup_params,
+        .run = run_backup,
+    };
+
+    return run_line(&line, argc, argv);
+}
+
+static int header_restore(int argc, char **argv)
+{
+    static const struct command_line line = {
+        .name = "header restore",
+        .about = "Overwrites the LUKS header with its keyslots by a backup: afterwards the keys "
+                 "of then open\nthe volume, and no others.",
+        .operands = "IMAGE FILE",
+        .operands_min = 2,
+        .operands_max = 2,
+        .params = restore_params,
+        .run = run_restore,
+    };
+
+    return run_line(&line, argc, argv);
+}
+
+int command_header(int argc, char **argv)
+{
+    static const struct subcommand subcommands[] = {
+        { "backup", "copy the header to a file", header_backup },
+        { "restore", "write it back", header_restore },
+        { .name = NULL },
+    };
+
+    return subcommand_run("header", subcommands, argc, argv);
+}
+
+int command_erase(int argc, char **argv)
+{
+    static const struct command_line line = {
+        .name = "erase",
+        .about = "Wipes all keys: nobody can read the data again without a backup of the header.",
+        .operands = "IMAGE",
+        .operands_min = 1,
+        .operands_max = 1,
+        .params = erase_params,
+        .run = run_erase,
+    };
+
+    return run_line(&line, argc, argv);
+}

@@ -1,0 +1,507 @@
+/* nbdcrypt key: see command-key.h.
+ *
+ *     look at the header -> passphrases -> lock it -> change it in memory -> try the new key -> write
+ *
+ * A person may take long to type: the header is locked and read again afterwards. */
+#include "server/command-key.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <json-c/json.h>
+
+#include "crypto/luks-describe.h"
+#include "crypto/luks-keyslot.h"
+#include "server/command-line.h"
+#include "server/header-text.h"
+#include "server/key-source.h"
+#include "server/volume.h"
+
+#define SLOT_MAX 31u
+#define SLOT_NOT_GIVEN UINT32_MAX
+
+struct key_arguments {
+    const char *key_file;
+    const char *new_key_file;
+    unsigned slot;
+    unsigned new_slot;
+    const char *priority;
+    struct luks_pbkdf pbkdf;
+    const char *header;
+    bool force;
+    bool json;
+    bool help;
+
+    enum luks_priority priority_meant;
+};
+
+#define FIELD(name) offsetof(struct key_arguments, name)
+
+#define PARAM_KEY_FILE                                                                            \
+    {                                                                                             \
+        "key-file", 0, PARAM_STRING, "FILE",                                                      \
+            "a passphrase that opens the volume: the whole file, a newline at its end included; " \
+            "- reads standard input; without it the terminal asks",                               \
+            FIELD(key_file), 0, 0                                                                 \
+    }
+#define PARAM_NEW_KEY_FILE                                                       \
+    {                                                                            \
+        "new-key-file", 0, PARAM_STRING, "FILE", "the new passphrase, likewise", \
+            FIELD(new_key_file), 0, 0                                            \
+    }
+#define PARAM_SLOT(help)                                           \
+    {                                                              \
+        "slot", 0, PARAM_UINT, "N", help, FIELD(slot), 0, SLOT_MAX \
+    }
+#define PARAM_PRIORITY(help)                                                 \
+    {                                                                        \
+        "priority", 0, PARAM_STRING, "PRIORITY", help, FIELD(priority), 0, 0 \
+    }
+#define PARAMS_PBKDF                                                                          \
+    { "pbkdf",                                                                                \
+      0,                                                                                      \
+      PARAM_STRING,                                                                           \
+      "KDF",                                                                                  \
+      "argon2id (default of luks2), argon2i or pbkdf2",                                       \
+      FIELD(pbkdf.name),                                                                      \
+      0,                                                                                      \
+      0 },                                                                                    \
+        { "pbkdf-iterations",                                                                 \
+          0,                                                                                  \
+          PARAM_UINT,                                                                         \
+          "N",                                                                                \
+          "fixed cost; default: what takes 2 seconds here",                                   \
+          FIELD(pbkdf.iterations),                                                            \
+          1,                                                                                  \
+          UINT32_MAX },                                                                       \
+        { "pbkdf-memory-kib",                                                                 \
+          0,                                                                                  \
+          PARAM_UINT,                                                                         \
+          "KIB",                                                                              \
+          "memory of Argon2 at most; default: 1048576",                                       \
+          FIELD(pbkdf.memory_kib),                                                            \
+          1,                                                                                  \
+          UINT32_MAX },                                                                       \
+    {                                                                                         \
+        "pbkdf-parallel", 0, PARAM_UINT, "N",                                                 \
+            "threads of Argon2; default: 4, or the CPUs if less", FIELD(pbkdf.parallel), 1, 4 \
+    }
+#define PARAM_HEADER                                                                       \
+    {                                                                                      \
+        "header", 0, PARAM_STRING, "FILE", "the header is in this file, not in the image", \
+            FIELD(header), 0, 0                                                            \
+    }
+#define PARAM_HELP                                                         \
+    {                                                                      \
+        "help", 'h', PARAM_FLAG, NULL, "show this help", FIELD(help), 0, 0 \
+    }
+
+static const struct param add_params[] = {
+    PARAM_KEY_FILE,
+    PARAM_NEW_KEY_FILE,
+    PARAM_SLOT("try only this keyslot with the passphrase that opens the volume"),
+    { "new-slot", 0, PARAM_UINT, "N", "put the new key there; default: the first that is free",
+      FIELD(new_slot), 0, SLOT_MAX },
+    PARAM_PRIORITY("prefer, normal (default) or ignore: whether this key is tried first, or only "
+                   "when its keyslot is named (luks2)"),
+    PARAMS_PBKDF,
+    PARAM_HEADER,
+    PARAM_HELP,
+    { .name = NULL },
+};
+
+static const struct param change_params[] = {
+    PARAM_KEY_FILE,
+    PARAM_NEW_KEY_FILE,
+    PARAM_SLOT("change the key in this keyslot; default: in the one that the old key opens"),
+    PARAM_PRIORITY("prefer, normal or ignore (luks2); default: as it was"),
+    PARAMS_PBKDF,
+    PARAM_HEADER,
+    PARAM_HELP,
+    { .name = NULL },
+};
+
+static const struct param remove_params[] = {
+    { "key-file", 0, PARAM_STRING, "FILE",
+      "remove this passphrase: the whole file; - reads standard input; without this and --slot "
+      "the terminal asks",
+      FIELD(key_file), 0, 0 },
+    PARAM_SLOT("remove the key in this keyslot, for which no passphrase is needed"),
+    { "force", 0, PARAM_FLAG, NULL, "remove the last key too, after which the data is lost",
+      FIELD(force), 0, 0 },
+    PARAM_HEADER,
+    PARAM_HELP,
+    { .name = NULL },
+};
+
+static const struct param test_params[] = {
+    PARAM_KEY_FILE, PARAM_SLOT("try only this keyslot"), PARAM_HEADER, PARAM_HELP, { .name = NULL },
+};
+
+static const struct param list_params[] = {
+    { "json", 0, PARAM_FLAG, NULL, "print JSON, in a form that scripts can rely on", FIELD(json), 0,
+      0 },
+    PARAM_HEADER,
+    PARAM_HELP,
+    { .name = NULL },
+};
+
+/* ---- what they share ---- */
+
+static int slot_of(unsigned slot)
+{
+    return slot == SLOT_NOT_GIVEN ? LUKS_KEYSLOT_ANY : (int)slot;
+}
+
+/* Of add and change. */
+static int check_new_key(void *context, struct error *err)
+{
+    struct key_arguments *arguments = context;
+
+    if (arguments->key_file && arguments->new_key_file && strcmp(arguments->key_file, "-") == 0 &&
+        strcmp(arguments->new_key_file, "-") == 0)
+        return error_set(err, -EINVAL,
+                         "--key-file and --new-key-file can't both be standard input");
+    if (!arguments->priority)
+        return 0;
+    return luks_priority_parse(&arguments->priority_meant, arguments->priority, err);
+}
+
+static struct luks_new_key new_key_of(const struct key_arguments *arguments,
+                                      const struct secret *passphrase)
+{
+    return (struct luks_new_key){
+        .passphrase = passphrase,
+        .pbkdf = arguments->pbkdf,
+        .priority = arguments->priority_meant,
+    };
+}
+
+/* Whether it makes sense to ask for passphrases at all. */
+static int look(const struct key_arguments *arguments, const char *image, bool with_new_key,
+                struct error *err)
+{
+    struct luks_new_key new_key = new_key_of(arguments, NULL);
+    struct volume volume;
+    int result = volume_open_header(&volume, image, arguments->header, VOLUME_READ, err);
+
+    if (result == 0 && with_new_key)
+        result = luks_new_key_check(&new_key, volume.header, err);
+    volume_close(&volume);
+    return result;
+}
+
+/* A change of the header, from the lock to the end. */
+struct key_work {
+    const struct key_arguments *arguments;
+    struct secret *old_key; /* NULL: none is needed */
+    struct secret *new_key; /* NULL: there is none */
+    int slot;               /* out: of the new key, or of the one that was removed */
+    int (*change)(struct key_work *work, struct luks_header *header, struct error *err);
+};
+
+static int change_loaded(struct key_work *work, struct volume *volume, struct error *err)
+{
+    struct luks_store store = volume_store(volume);
+    struct luks_change *change = NULL;
+    int result = luks_change_begin(&change, volume->header, err);
+
+    if (result == 0)
+        result = work->change(work, volume->header, err);
+    if (result == 0 && work->new_key)
+        result = luks_change_check(change, work->slot, work->new_key, err);
+    if (result == 0)
+        result = luks_change_commit(change, &store, err);
+    if (result < 0)
+        error_prefix(err, "%s '%s': ", volume->detached ? "header" : "image", volume->spec);
+    luks_change_end(change);
+    return result;
+}
+
+static int change_header(struct key_work *work, const char *image, struct error *err)
+{
+    struct volume volume;
+    int result =
+        volume_open_header(&volume, image, work->arguments->header, VOLUME_CHANGE_KEYS, err);
+
+    if (result == 0)
+        result = change_loaded(work, &volume, err);
+    volume_close(&volume);
+    return result;
+}
+
+static int run_with_new_key(struct key_work *work, const char *image, struct error *err)
+{
+    const struct key_arguments *arguments = work->arguments;
+    int result = look(arguments, image, true, err);
+
+    if (result == 0)
+        result = key_source_read(&work->old_key, arguments->key_file, image, false, err);
+    if (result == 0)
+        result = key_source_read(&work->new_key, arguments->new_key_file, image, true, err);
+    if (result == 0)
+        result = change_header(work, image, err);
+    secret_free(work->old_key);
+    secret_free(work->new_key);
+    return result;
+}
+
+/* ---- add ---- */
+
+static int add_key(struct key_work *work, struct luks_header *header, struct error *err)
+{
+    struct luks_new_key new_key = new_key_of(work->arguments, work->new_key);
+    struct secret *volume_key = NULL;
+    int slot = slot_of(work->arguments->slot);
+    int result = luks_keyslot_open(&volume_key, &slot, header, work->old_key, err);
+
+    if (result < 0)
+        return result;
+    work->slot = slot_of(work->arguments->new_slot);
+    result = luks_keyslot_add(&work->slot, header, volume_key, &new_key, err);
+    secret_free(volume_key);
+    return result;
+}
+
+static int run_add(void *arguments, char **operands, struct error *err)
+{
+    struct key_work work = { .arguments = arguments, .change = add_key };
+    int result = run_with_new_key(&work, operands[0], err);
+
+    if (result == 0)
+        printf("The new key is in keyslot %d of %s.\n", work.slot, operands[0]);
+    return result;
+}
+
+/* ---- change ---- */
+
+static int change_key(struct key_work *work, struct luks_header *header, struct error *err)
+{
+    struct luks_new_key new_key = new_key_of(work->arguments, work->new_key);
+
+    work->slot = slot_of(work->arguments->slot);
+    return luks_keyslot_change(&work->slot, header, work->old_key, &new_key, err);
+}
+
+static int run_change(void *arguments, char **operands, struct error *err)
+{
+    struct key_work work = { .arguments = arguments, .change = change_key };
+    int result = run_with_new_key(&work, operands[0], err);
+
+    if (result == 0)
+        printf("The new key is in keyslot %d of %s; the old one opens it no more.\n", work.slot,
+               operands[0]);
+    return result;
+}
+
+/* ---- remove ---- */
+
+static int remove_key(struct key_work *work, struct luks_header *header, struct error *err)
+{
+    struct secret *volume_key = NULL;
+    int result = 0;
+
+    work->slot = slot_of(work->arguments->slot);
+    if (work->old_key)
+        result = luks_keyslot_open(&volume_key, &work->slot, header, work->old_key, err);
+    secret_free(volume_key);
+    if (result < 0)
+        return result;
+    return luks_keyslot_remove(work->slot, header, work->arguments->force, err);
+}
+
+static int run_remove(void *context, char **operands, struct error *err)
+{
+    const struct key_arguments *arguments = context;
+    struct key_work work = { .arguments = arguments, .change = remove_key };
+    int result = look(arguments, operands[0], false, err);
+
+    if (result == 0 && (arguments->key_file || arguments->slot == SLOT_NOT_GIVEN))
+        result = key_source_read(&work.old_key, arguments->key_file, operands[0], false, err);
+    if (result == 0)
+        result = change_header(&work, operands[0], err);
+    secret_free(work.old_key);
+    if (result == 0)
+        printf("The key in keyslot %d of %s is removed.\n", work.slot, operands[0]);
+    return result;
+}
+
+/* ---- test ---- */
+
+static int try_key(int *slot, struct volume *volume, const struct secret *passphrase,
+                   struct error *err)
+{
+    struct secret *volume_key = NULL;
+    int result = luks_keyslot_open(&volume_key, slot, volume->header, passphrase, err);
+
+    if (result < 0)
+        error_prefix(err, "%s '%s': ", volume->detached ? "header" : "image", volume->spec);
+    secret_free(volume_key);
+    return result;
+}
+
+static int run_test(void *context, char **operands, struct error *err)
+{
+    const struct key_arguments *arguments = context;
+    struct secret *passphrase = NULL;
+    struct volume volume;
+    int slot = slot_of(arguments->slot);
+    int result = volume_open_header(&volume, operands[0], arguments->header, VOLUME_READ, err);
+
+    if (result == 0)
+        result = key_source_read(&passphrase, arguments->key_file, operands[0], false, err);
+    if (result == 0)
+        result = try_key(&slot, &volume, passphrase, err);
+    secret_free(passphrase);
+    volume_close(&volume);
+    if (result == 0)
+        printf("This key opens keyslot %d of %s.\n", slot, operands[0]);
+    return result;
+}
+
+/* ---- list ---- */
+
+static void print_keyslots(struct json_object *info)
+{
+    struct json_object *keyslots = header_text_member(info, "keyslots");
+
+    for (size_t i = 0; i < json_object_array_length(keyslots); i++)
+        header_text_print_keyslot(json_object_array_get_idx(keyslots, i));
+}
+
+static int print_list(const char *json, bool as_json, struct error *err)
+{
+    struct json_object *info = json_tokener_parse(json);
+    struct json_object *list = json_object_new_object();
+
+    if (info && list && as_json) {
+        json_object_object_add(list, "keyslots",
+                               json_object_get(header_text_member(info, "keyslots")));
+        printf("%s\n", json_object_to_json_string_ext(list, JSON_C_TO_STRING_PRETTY |
+                                                                JSON_C_TO_STRING_NOSLASHESCAPE));
+    } else if (info) {
+        print_keyslots(info);
+    }
+    json_object_put(list);
+    json_object_put(info);
+    return info && list ? 0 : error_set(err, -ENOMEM, "no memory to show the header");
+}
+
+static int run_list(void *context, char **operands, struct error *err)
+{
+    const struct key_arguments *arguments = context;
+    struct volume volume;
+    char *json = NULL;
+    int result = volume_open_header(&volume, operands[0], arguments->header, VOLUME_READ, err);
+
+    if (result == 0)
+        result = luks_describe_json(&json, volume.header, err);
+    volume_close(&volume);
+    if (result == 0)
+        result = print_list(json, arguments->json, err);
+    free(json);
+    return result;
+}
+
+/* ---- the commands ---- */
+
+static int run_line(const struct command_line *line, int argc, char **argv)
+{
+    struct key_arguments arguments = { .slot = SLOT_NOT_GIVEN, .new_slot = SLOT_NOT_GIVEN };
+
+    return command_line_run(line, &arguments, &arguments.help, argc, argv);
+}
+
+static int key_add(int argc, char **argv)
+{
+    static const struct command_line line = {
+        .name = "key add",
+        .about = "Adds a key: afterwards the old and the new passphrase open the volume.",
+        .operands = "IMAGE",
+        .operands_min = 1,
+        .operands_max = 1,
+        .params = add_params,
+        .check = check_new_key,
+        .run = run_add,
+    };
+
+    return run_line(&line, argc, argv);
+}
+
+static int key_change(int argc, char **argv)
+{
+    static const struct command_line line = {
+        .name = "key change",
+        .about = "Replaces a key by another one, which is there before the old one goes.",
+        .operands = "IMAGE",
+        .operands_min = 1,
+        .operands_max = 1,
+        .params = change_params,
+        .check = check_new_key,
+        .run = run_change,
+    };
+
+    return run_line(&line, argc, argv);
+}
+
+static int key_remove(int argc, char **argv)
+{
+    static const struct command_line line = {
+        .name = "key remove",
+        .about = "Removes a key and wipes what the header kept of it.",
+        .operands = "IMAGE",
+        .operands_min = 1,
+        .operands_max = 1,
+        .params = remove_params,
+        .run = run_remove,
+    };
+
+    return run_line(&line, argc, argv);
+}
+
+static int key_test(int argc, char **argv)
+{
+    static const struct command_line line = {
+        .name = "key test",
+        .about = "Tells whether a key opens the volume, and which keyslot it opens.",
+        .operands = "IMAGE",
+        .operands_min = 1,
+        .operands_max = 1,
+        .params = test_params,
+        .run = run_test,
+    };
+
+    return run_line(&line, argc, argv);
+}
+
+static int key_list(int argc, char **argv)
+{
+    static const struct command_line line = {
+        .name = "key list",
+        .about = "Shows which keyslots are in use.  No key is needed, and none is shown.",
+        .operands = "IMAGE",
+        .operands_min = 1,
+        .operands_max = 1,
+        .params = list_params,
+        .run = run_list,
+    };
+
+    return run_line(&line, argc, argv);
+}
+
+int command_key(int argc, char **argv)
+{
+    static const struct subcommand subcommands[] = {
+        { "add", "add a key", key_add },
+        { "change", "replace a key by another one", key_change },
+        { "remove", "remove a key", key_remove },
+        { "test", "does a key open the volume?", key_test },
+        { "list", "show the keyslots", key_list },
+        { .name = NULL },
+    };
+
+    return subcommand_run("key", subcommands, argc, argv);
+}

@@ -1,0 +1,114 @@
+/* A LUKS header for the commands: see volume.h. */
+#include "server/volume.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "server/signature.h"
+
+static int read_volume(void *context, uint64_t offset_bytes, void *out, size_t length_bytes,
+                       struct error *err)
+{
+    return image_read(context, offset_bytes, out, length_bytes, err);
+}
+
+static int write_volume(void *context, uint64_t offset_bytes, const void *data, size_t length_bytes,
+                        struct error *err)
+{
+    return image_write(context, offset_bytes, data, length_bytes, err);
+}
+
+static int flush_volume(void *context, struct error *err)
+{
+    return image_flush(context, err);
+}
+
+struct luks_store volume_store(struct volume *volume)
+{
+    return (struct luks_store){
+        .read = read_volume, .write = write_volume, .flush = flush_volume, .context = volume->io
+    };
+}
+
+/* The data is elsewhere; what is wanted of it is its size. */
+static int measure(uint64_t *size_bytes, const char *spec, struct error *err)
+{
+    struct image_options options = { .read_only = true };
+    struct stage *stage = NULL;
+    int result = image_open(&stage, spec, &options, err);
+
+    if (result < 0)
+        return result;
+    *size_bytes = stage->limits.size_bytes;
+    stage_close(stage);
+    return 0;
+}
+
+int volume_open(struct volume *out, const char *image_spec, const char *header_spec,
+                enum volume_use use, struct error *err)
+{
+    struct image_options options = {
+        .read_only = use == VOLUME_READ,
+        .lock = use != VOLUME_READ,
+        .header_only = use == VOLUME_CHANGE_KEYS,
+    };
+    int result = 0;
+
+    *out = (struct volume){ .spec = header_spec ? header_spec : image_spec,
+                            .detached = header_spec != NULL };
+    if (header_spec)
+        result = measure(&out->data_bytes, image_spec, err);
+    if (result == 0)
+        result = image_open(&out->stage, out->spec, &options, err);
+    if (result == 0 && out->stage->limits.read_only && use != VOLUME_READ)
+        result = error_set(err, -EROFS, "image '%s': it can't be written", out->spec);
+    if (result == 0)
+        result = image_io_create(&out->io, out->stage, err);
+    if (result == 0 && !header_spec)
+        out->data_bytes = out->stage->limits.size_bytes;
+    return result;
+}
+
+/* "no LUKS header found" helps more when it says what is there instead. */
+static void add_content(struct volume *volume, struct error *err)
+{
+    uint64_t size_bytes = volume->stage->limits.size_bytes;
+    size_t head_bytes = size_bytes < SIGNATURE_BYTES ? (size_t)size_bytes : SIGNATURE_BYTES;
+    uint8_t *head = malloc(SIGNATURE_BYTES);
+    const char *content = NULL;
+
+    if (head && image_read(volume->io, 0, head, head_bytes, NULL) == 0)
+        content = signature_name(head, head_bytes);
+    free(head);
+    if (content && err)
+        (void)error_set(err, 0, "%s: it holds %s", err->text, content);
+}
+
+int volume_load(struct volume *volume, struct error *err)
+{
+    int result =
+        luks_load(&volume->header, read_volume, volume->io, volume->stage->limits.size_bytes,
+                  volume->data_bytes, volume->detached, err);
+
+    if (result == -EMEDIUMTYPE)
+        add_content(volume, err);
+    if (result < 0)
+        error_prefix(err, "%s '%s': ", volume->detached ? "header" : "image", volume->spec);
+    return result;
+}
+
+int volume_open_header(struct volume *out, const char *image_spec, const char *header_spec,
+                       enum volume_use use, struct error *err)
+{
+    int result = volume_open(out, image_spec, header_spec, use, err);
+
+    return result == 0 ? volume_load(out, err) : result;
+}
+
+void volume_close(struct volume *volume)
+{
+    luks_free(volume->header);
+    image_io_destroy(volume->io);
+    stage_close(volume->stage);
+    *volume = (struct volume){ 0 };
+}

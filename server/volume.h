@@ -1,0 +1,38 @@
+/* A LUKS header for the commands that look at it or change it: in IMAGE, or in the file of --header. */
+#ifndef NBDCRYPT_VOLUME_H
+#define NBDCRYPT_VOLUME_H
+
+#include "crypto/luks-change.h"
+#include "crypto/luks.h"
+#include "server/image.h"
+
+enum volume_use {
+    VOLUME_READ,        /* no lock: looking is free */
+    VOLUME_CHANGE_KEYS, /* alone with the header; a server may serve the data meanwhile */
+    VOLUME_REPLACE,     /* alone with the whole image */
+};
+
+struct volume {
+    const char *spec;    /* of what holds the header, for messages */
+    struct stage *stage; /* of that, too */
+    struct image_io *io;
+    uint64_t data_bytes; /* size of the image that holds the data */
+    bool detached;
+    struct luks_header *header; /* NULL before volume_load() */
+};
+
+/* Opens what holds the header; `header_spec` may be NULL.  The strings must stay.  volume_close() in
+ * every case. */
+NODISCARD int volume_open(struct volume *out, const char *image_spec, const char *header_spec,
+                          enum volume_use use, struct error *err);
+/* Reads the header.  The message names the image, and what it holds if it is no LUKS header. */
+NODISCARD int volume_load(struct volume *volume, struct error *err);
+/* Both. */
+NODISCARD int volume_open_header(struct volume *out, const char *image_spec,
+                                 const char *header_spec, enum volume_use use, struct error *err);
+void volume_close(struct volume *volume);
+
+/* For luks_change_commit(). */
+struct luks_store volume_store(struct volume *volume);
+
+#endif

@@ -1,0 +1,75 @@
+#!/bin/bash
+# What `nbdcrypt header` and `nbdcrypt erase` refuse, and that it changes nothing then: no header, another volume's,
+# one that does not fit, a backup that exists, nobody to ask.
+. "$(dirname "$0")/functions.sh"
+
+requires cryptsetup --version
+
+image=$(temp_file) other=$(temp_file) small=$(temp_file) junk=$(temp_file) backup=$test_dir/backup
+uuid=12345678-1234-4321-8765-123456789abc other_uuid=87654321-1234-4321-8765-123456789abc
+format_luks2 "$image" 1M --uuid "$uuid"
+format_luks2 "$other" 1M --uuid "$other_uuid"
+before=$(sha256_of "$image")
+expect_success header backup "$image" "$backup"
+
+for command in backup restore; do
+    expect_failure 2 "no IMAGE was given: nbdcrypt header $command --help tells more" header "$command"
+    expect_failure 2 "no FILE was given: nbdcrypt header $command --help tells more" header "$command" "$image"
+    expect_success header "$command" --help
+done
+expect_failure 2 "no command was given: nbdcrypt header --help lists them" header
+expect_failure 2 "no IMAGE was given: nbdcrypt erase --help tells more" erase
+expect_success erase --help
+
+# Backups are neither overwritten nor left half made.
+expect_failure 1 "'$backup' is there already; --force replaces it" header backup "$other" "$backup"
+expect_failure 1 "'$test_dir/no/backup' can't be made: No such file or directory" \
+    header backup "$image" "$test_dir/no/backup"
+run_nbdcrypt header backup "$junk" "$test_dir/never"
+expect_equal "status of a backup of nothing" 1 "$status"
+[ ! -e "$test_dir/never" ]
+
+# Restoring.
+run_nbdcrypt header restore --yes "$image" "$junk"
+expect_equal "status of restoring junk" 1 "$status"
+expect_failure 1 "image '$image': it is the volume $uuid, and the backup is of the volume $other_uuid; give --force \
+to overwrite its header, without which its data is lost" header restore --yes "$image" "$other"
+truncate --size=1M "$small"
+run_nbdcrypt header restore --yes "$small" "$backup"
+expect_equal "status of restoring to a small image" 1 "$status"
+expect_match "$err" "^nbdcrypt: backup '$backup': LUKS header: the image is 1048576 bytes, its payload begins at 16777216"
+truncate --size=20M "$junk"
+printf '\123\357' | dd of="$junk" bs=1 seek=1080 conv=notrunc status=none
+expect_failure 1 "image '$junk': it holds an ext2, ext3 or ext4 file system; give --force to overwrite the start of that" \
+    header restore --yes "$junk" "$backup"
+expect_failure 1 "'$image': its header and all its keys are replaced by those of the backup; standard input is not a \
+terminal where that could be confirmed: give --yes" header restore "$image" "$backup"
+expect_failure 1 "'$image': all its keys are wiped, and nobody can read its data again without a backup of its \
+header; standard input is not a terminal where that could be confirmed: give --yes" erase "$image"
+expect_equal "the image" "$before" "$(sha256_of "$image")"
+
+# The same UUID, but another place for the data: --force does not help.
+python - "$other" "$uuid" <<'EOF_PYTHON'
+import sys
+import luks_image
+
+path, uuid = sys.argv[1:]
+size = luks_image.luks2_copy_bytes(path)
+for start in (0, size):
+    with open(path, "rb") as file:
+        file.seek(start)
+        copy = bytearray(file.read(size))
+    copy[168:208] = uuid.encode().ljust(40, b"\0")
+    luks_image.patch(path, start, luks_image.seal_luks2_copy(bytes(copy)))
+luks_image.change_luks2_json(path, lambda document: document["segments"]["0"].update(sector_size=512))
+EOF_PYTHON
+expect_success header backup --force "$other" "$backup"
+format_luks2 "$image" 1M --uuid "$uuid" --sector-size 4096
+before=$(sha256_of "$image")
+expect_failure 1 "image '$image': the data has sectors of 4096 bytes, in the backup they have 512" \
+    header restore --force "$image" "$backup"
+expect_equal "the image" "$before" "$(sha256_of "$image")"
+
+# By force: what another volume was.
+expect_success header restore --force "$junk" "$backup"
+cryptsetup_quietly open --test-passphrase "$junk"
