@@ -15,6 +15,7 @@ build     library:liburing                  liburing-dev         liburing-devel
 build     library:libcryptsetup             libcryptsetup-dev    cryptsetup-devel
 build     library:gnutls                    libgnutls28-dev      gnutls-devel
 build     library:json-c                    libjson-c-dev        json-c-devel
+build     library:libnbd                    libnbd-dev           libnbd-devel
 demo      command:nbdinfo                   libnbd-bin           libnbd
 demo      command:nbdcopy                   libnbd-bin           libnbd
 demo      command:file                      file                 file
@@ -32,6 +33,7 @@ tests     python:cryptography               python3-cryptography python3-cryptog
 tests     command:fio                       fio                  fio
 tests     command:nbdkit                    nbdkit               nbdkit
 tests     command:qemu-nbd                  qemu-utils           qemu-img
+tests     command:certtool                  gnutls-bin           gnutls-utils
 bench     command:fio                       fio                  fio
 bench     command:nbdkit                    nbdkit               nbdkit
 bench     command:qemu-nbd                  qemu-utils           qemu-img
