@@ -2,4 +2,18 @@
 #include "plugins/memory.h"
 #include "server/layer.h"
 
-const struct layer_ops *const layer_backends[] = { &file_ops, &memory_ops, NULL };
+#ifdef HAVE_LIBNBD
+#include "plugins/remote.h"
+#endif
+
+const struct layer_ops *const layer_backends[] = {
+    &file_ops,
+    &memory_ops,
+#ifdef HAVE_LIBNBD
+    &remote_tcp_ops,
+    &remote_tcp_tls_ops,
+    &remote_unix_ops,
+    &remote_unix_tls_ops,
+#endif
+    NULL,
+};

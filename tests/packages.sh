@@ -15,6 +15,7 @@ build     library:liburing                  liburing-dev         liburing-devel
 build     library:libcryptsetup             libcryptsetup-dev    cryptsetup-devel
 build     library:gnutls                    libgnutls28-dev      gnutls-devel
 build     library:json-c                    libjson-c-dev        json-c-devel
+build     library:libnbd                    libnbd-dev           libnbd-devel
 demo      command:nbdinfo                   libnbd-bin           libnbd
 demo      command:nbdcopy                   libnbd-bin           libnbd
 demo      command:file                      file                 file

@@ -5,6 +5,10 @@
 image=$test_dir/image
 serve=(serve --unix "$(temp_socket)")
 with_key=("${serve[@]}" --key-file "$passphrase")
+backends='file:, memory:'
+if ! "$NBDCRYPT" info nbd: 2>&1 </dev/null | grep -q 'no backend is called'; then
+    backends+=', nbd:, nbds:, nbd+unix:, nbds+unix:' # built with libnbd
+fi
 sizes='write a number of bytes below 2^64, or one with K, M, G or T behind it (powers of 1024), such as 512M'
 
 expect_failure 1 "image '$image': it can't be opened: No such file or directory" "${serve[@]}" --raw "$image"
@@ -12,7 +16,7 @@ expect_failure 1 "image '$image': it can't be opened: No such file or directory"
 expect_failure 1 "image 'file:$image': it can't be opened: No such file or directory" "${serve[@]}" --raw "file:$image"
 expect_failure 1 "image '$image': it can't be opened: No such file or directory" info "$image"
 expect_failure 1 "image '$test_dir': it can't be opened: Is a directory" "${serve[@]}" --raw "$test_dir"
-expect_failure 1 "image 'nosuch:x': no backend is called 'nosuch' (there are file:, memory:); for a file of that name write './nosuch:x'" \
+expect_failure 1 "image 'nosuch:x': no backend is called 'nosuch' (there are $backends); for a file of that name write './nosuch:x'" \
     "${serve[@]}" --raw nosuch:x
 expect_failure 1 "image 'memory:12Q': '12Q' is not a size: $sizes" "${serve[@]}" --raw memory:12Q
 expect_failure 1 "image 'memory:': '' is not a size: $sizes" "${serve[@]}" --raw memory:

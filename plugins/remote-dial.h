@@ -1,0 +1,48 @@
+/* Connecting to a remote NBD server: blocks, on a thread that may, and says what the export can.
+ *
+ * What a server says is input from a stranger: sizes and block sizes that nobody could serve are
+ * refused here.  The URI was written by the user; still it can only connect to TCP and Unix
+ * sockets, runs nothing, and names no file but the socket. */
+#ifndef NBDCRYPT_REMOTE_DIAL_H
+#define NBDCRYPT_REMOTE_DIAL_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "server/error.h"
+
+struct nbd_handle;
+
+struct remote_address {
+    char *uri;                    /* with nothing but "socket" behind '?' */
+    const char *tls_certificates; /* folder; NULL: none */
+    const char *tls_psk_file;     /* NULL: none */
+};
+
+/* What the server said about the export. */
+struct remote_features {
+    uint64_t size_bytes;
+    uint32_t block_min_bytes;       /* a power of two up to 65,536 */
+    uint32_t block_preferred_bytes; /* a power of two, at least 512 and block_min_bytes */
+    uint32_t payload_max_bytes;     /* of one READ or WRITE; a multiple of block_min_bytes */
+    bool read_only, rotational, multi_conn;
+    bool flush, fua, trim, zero, fast_zero, cache, extents;
+};
+
+/* A connected handle, which the caller closes.  `deadline_ms` from now; ends early once *stop is
+ * true.  -errno with a message: nobody answers, it is no NBD server, there is no such export,
+ * its certificate is not the host's, ... */
+NODISCARD int remote_dial(struct nbd_handle **out, struct remote_features *features,
+                          const struct remote_address *address, unsigned deadline_ms,
+                          const atomic_bool *stop, struct error *err);
+
+/* Whether a server that was found again serves what it did before; if not, -EMEDIUMTYPE and in
+ * which way it differs. */
+NODISCARD int remote_features_check(const struct remote_features *before,
+                                    const struct remote_features *now, struct error *err);
+
+/* Milliseconds of a clock that only goes forward; never 0. */
+uint64_t remote_clock_ms(void);
+
+#endif
