@@ -3,6 +3,7 @@
 # another size is refused; one that stalls is given up after timeout seconds, and delays nobody else.
 . "$(dirname "$0")/functions.sh"
 . "$(dirname "$0")/remote-functions.sh"
+. "$(dirname "$0")/bench-functions.sh"
 
 disk=$(temp_file)
 make_pattern "$disk" 4M
@@ -121,3 +122,30 @@ for kind in "" multi-conn; do
     stop_nbdcrypt
     kill_remote
 done
+
+# A server that is restarted as planned answers ESHUTDOWN for a while: no READ or WRITE fails.
+new_remote
+start_nbdcrypt --raw --unix "$remote_socket" "$disk"
+behind=$pid
+start_nbdcrypt --raw --threads 2 "$remote"
+front=$pid front_uri=$uri front_log=$server_log
+"$bench" --verify --write 50 --block 4K-64K --connections 4 --time 2 "$front_uri" >"$log_dir/bench" 2>&1 &
+load=$!
+remember_pid "$load"
+before=$(sha256_of "$disk")
+has_changed() {
+    [ "$(sha256_of "$disk")" != "$before" ]
+}
+wait_until 30 has_changed
+pid=$behind
+stop_nbdcrypt
+start_nbdcrypt --raw --unix "$remote_socket" "$disk"
+behind=$pid
+wait "$load" || fail "the load did not survive a planned restart"
+wait_until 30 grep -q 'connected again' "$front_log"
+uri=$front_uri
+wait_until 30 flush_succeeds # not at first: the load did not flush, and the server behind was another one
+pid=$front
+stop_nbdcrypt
+pid=$behind
+stop_nbdcrypt

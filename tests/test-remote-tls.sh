@@ -3,6 +3,7 @@
 # the shared secret; and it does without nothing that comes in clear text.
 . "$(dirname "$0")/functions.sh"
 . "$(dirname "$0")/remote-functions.sh"
+. "$(dirname "$0")/bench-functions.sh"
 
 requires certtool --version
 requires nbdkit memory --dump-plugin
@@ -75,5 +76,6 @@ wait_until 30 test -S "$remote_socket"
 start_nbdcrypt --raw "nbds+unix://alice@/?socket=$remote_socket&tls-psk-file=$test_dir/psk"
 nbdcopy "$plain" "$uri"
 expect_image "$plain" "$uri"
+expect_bench --verify --write 40 --block 512-64K --connections 4 --depth 32 --time 1 "$uri"
 stop_nbdcrypt
 refused "nbds+unix://alice@/?socket=$remote_socket&tls-psk-file=$test_dir/wrong-psk" "can't be used"
