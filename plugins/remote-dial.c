@@ -5,6 +5,7 @@
 #include <libnbd.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -59,6 +60,28 @@ static int prepare(struct nbd_handle *nbd, const struct remote_address *address,
     return 0;
 }
 
+/* Waits a little for what the library waits for, and lets it go on.  Not nbd_poll(): that reports a
+ * connection which the server has closed already as readable, while the library still waits for its
+ * being made, and takes that for a mistake of ours. */
+static int step(struct nbd_handle *nbd)
+{
+    unsigned direction = nbd_aio_get_direction(nbd);
+    bool reads = direction & LIBNBD_AIO_DIRECTION_READ;
+    bool writes = direction & LIBNBD_AIO_DIRECTION_WRITE;
+    struct pollfd poll_fd = {
+        .fd = nbd_aio_get_fd(nbd),
+        .events = (short)((reads ? POLLIN : 0) | (writes ? POLLOUT : 0)),
+    };
+
+    if (poll(&poll_fd, 1, (int)POLL_MS) <= 0)
+        return 0; /* EINTR too: it is tried again */
+    if (reads && (poll_fd.revents & (POLLIN | POLLHUP | POLLERR)) != 0)
+        return nbd_aio_notify_read(nbd);
+    if (writes && (poll_fd.revents & (POLLOUT | POLLHUP | POLLERR)) != 0)
+        return nbd_aio_notify_write(nbd);
+    return 0;
+}
+
 /* Until the handshake is over, one way or the other. */
 static int negotiate(struct nbd_handle *nbd, unsigned deadline_ms, const atomic_bool *stop,
                      struct error *err)
@@ -75,7 +98,7 @@ static int negotiate(struct nbd_handle *nbd, unsigned deadline_ms, const atomic_
             return error_set(err, -ETIMEDOUT,
                              "the server did not finish the handshake within %u seconds",
                              (deadline_ms + 999) / 1000);
-        if (nbd_poll(nbd, (int)POLL_MS) < 0)
+        if (step(nbd) < 0)
             return explain("the server can't be used", err);
     }
     return 0;

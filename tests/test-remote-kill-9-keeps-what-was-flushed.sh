@@ -10,16 +10,14 @@ disk=$(temp_file)
 
 progress=$test_dir/progress
 
+# What the client has counted: batches that a FLUSH confirmed, and such that it refused.
 has_progressed() {
-    [ "$(cat "$progress")" -ge "$1" ] 2>/dev/null
-}
+    read -r confirmed refused <"$progress" && [ "$confirmed" -ge "$1" ]
+} 2>/dev/null
 
 # wait_for_progress: some batches were confirmed; then any moment will do.
 wait_for_progress() {
-    local now
-
-    now=$(cat "$progress")
-    wait_until 60 has_progressed "$((${now:-0} + 5))"
+    wait_until 60 has_progressed "$((confirmed + 5))"
     sleep "0.0$((RANDOM % 10))"
 }
 
@@ -32,6 +30,7 @@ load() {
     start_nbdcrypt "${server_options[@]}" "$remote"
     rm -f "$test_dir/done"
     : >"$progress"
+    confirmed=0 refused=0
     "$PYTHON" - "$uri" "$test_dir/done" "$progress" <<'PYTHON_END' &
 import os
 import random
@@ -78,7 +77,7 @@ while not os.path.exists(done):
     failed += error != 0
     if not error:
         confirmed += 1
-        open(progress, "w").write(str(confirmed))
+        open(progress, "w").write(f"{confirmed} {failed}\n")
         for block in last:
             maybe[block] = {version}
         check(last)     # now: soon it will have been overwritten
@@ -90,7 +89,8 @@ if failed < 1 or confirmed < 20:
 PYTHON_END
     client=$!
     remember_pid "$client"
-    for _ in {1..10}; do
+    # At any moment, until one of these moments was between a write and its FLUSH.
+    for ((restarts = 0; restarts < 10 || (restarts < 200 && refused < 1); restarts++)); do
         wait_for_progress
         kill_remote
         start_fake "$disk" "$@"
