@@ -15,14 +15,17 @@ sys.dont_write_bytecode = True  # the folder of the sources may be read-only
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 # pylint: disable=wrong-import-position
-from harness import bar, chart, growth, machine, record, summary  # noqa: E402
+from harness import bar, chart, growth, machine, record, summary, tls  # noqa: E402
 from harness.client import CLIENTS, bench_beside  # noqa: E402
 from harness.job import JOBS, QUICK_JOBS  # noqa: E402
 from harness.measure import Bench, run_jobs  # noqa: E402
 from harness.process import Failure  # noqa: E402
-from harness.server import DEFAULT, FLAVOURS, OURS, STORAGES, TRANSPORTS  # noqa: E402
+from harness.server import DEFAULT, FLAVOURS, OURS, PLAIN_TRANSPORTS, STORAGES, TRANSPORTS  # noqa: E402
 
 QUICK = {"rounds": 3, "seconds": 0.6, "warm_up": 0.2, "size": 256 << 20, "jobs": list(QUICK_JOBS)}
+# Where idle connections are measured, at most how many, and for which of the transports asked for.
+IDLE_PLACES = {"unix": bar.IDLE_CONNECTIONS, tls.X509: 1000}
+IDLE_FOR = {"unix": set(PLAIN_TRANSPORTS), tls.X509: {tls.X509}}
 HERE = os.path.dirname(os.path.abspath(__file__))
 
 
@@ -224,7 +227,7 @@ def find_nbdcrypt(given):
 
 def expect_programs(options):
     needed = {"nbdcopy": "libnbd-bin (Fedora: libnbd)", "cmp": "diffutils"}
-    if getattr(options, "client", "") == "fio":
+    if getattr(options, "client", "") == "fio" or tls.X509 in getattr(options, "transport", ()):
         needed["fio"] = "fio"
     for program, package in needed.items():
         if shutil.which(program) is None:
@@ -265,16 +268,22 @@ def measure_all(options, function):
     return not bench.failed_ours
 
 
+def measure_idle(bench, transport, count):
+    for name in bench.options.servers:
+        if count > 0 and name in OURS:
+            bench.attempt(
+                name,
+                "idle connections",
+                lambda n=name: bench.measure_idle(FLAVOURS[n], count, 1, transport),
+            )
+
+
 def run_command(options):
     def measure(bench):
         run_jobs(bench, [JOBS[name] for name in options.jobs])
-        for name in options.servers:
-            if options.idle > 0 and name in OURS:
-                bench.attempt(
-                    name,
-                    "idle connections",
-                    lambda n=name: bench.measure_idle(FLAVOURS[n], options.idle, 1),
-                )
+        for transport, most in IDLE_PLACES.items():
+            if not IDLE_FOR[transport].isdisjoint(options.transport):
+                measure_idle(bench, transport, min(options.idle, most))
 
     good = measure_all(options, measure)
     return report(options, options.csv) and good

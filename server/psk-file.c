@@ -1,12 +1,12 @@
 #include "server/psk-file.h"
 
 #include <errno.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "server/nbd-wire.h"
 #include "server/private-file.h"
+#include "server/psk-line.h"
 
 #define FILE_BYTES_MAX (4u * 1024u * 1024u)
 
@@ -24,34 +24,21 @@ struct psk_file {
     size_t count;
 };
 
-static int digit(uint8_t c)
+/* Of a hexadecimal digit. */
+static unsigned digit(uint8_t c)
 {
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+    return c <= '9' ? c - 0x30u : (c | 0x20u) - 0x61u + 10; /* '0', 'a' */
 }
 
 /* In place: the bytes are half as long. */
-static bool decode(uint8_t *text, size_t length_bytes)
+static void decode(uint8_t *hex, size_t hex_bytes)
 {
-    if (length_bytes % 2 != 0)
-        return false;
-    for (size_t i = 0; i < length_bytes; i += 2) {
-        int high = digit(text[i]), low = digit(text[i + 1]);
-
-        if (high < 0 || low < 0)
-            return false;
-        text[i / 2] = (uint8_t)(high << 4 | low);
-    }
-    return true;
+    for (size_t i = 0; i < hex_bytes; i += 2)
+        hex[i / 2] = (uint8_t)(digit(hex[i]) << 4 | digit(hex[i + 1]));
 }
 
 static const char *identity_fault(const uint8_t *text, size_t length_bytes)
 {
-    if (length_bytes == 0)
-        return "there is no identity before the colon";
     if (length_bytes > PSK_IDENTITY_BYTES_MAX)
         return "the identity is longer than 255 bytes";
     if (text[0] == '#')
@@ -64,29 +51,24 @@ static const char *identity_fault(const uint8_t *text, size_t length_bytes)
 }
 
 /* What is wrong with the line, or NULL. */
-static const char *parse_line(struct psk *psk, uint8_t *line, size_t length_bytes)
+static const char *take_line(struct psk *psk, uint8_t *text, const struct psk_line *line)
 {
-    /* The last colon: an identity may hold some, a key can't. */
-    uint8_t *colon = memrchr(line, ':', length_bytes);
-    const char *fault;
+    uint8_t *key = text + line->hex_at_bytes;
 
-    if (colon == NULL)
-        return "there is no colon between identity and key";
-    size_t identity_bytes = (size_t)(colon - line);
-    size_t hex_bytes = length_bytes - identity_bytes - 1;
-    fault = identity_fault(line, identity_bytes);
+    if (line->fault != NULL)
+        return line->fault;
+    const char *fault = identity_fault(text + line->start_bytes, line->identity_bytes);
     if (fault != NULL)
         return fault;
-    if (!decode(colon + 1, hex_bytes))
-        return "the key is not hexadecimal";
-    if (hex_bytes / 2 < PSK_KEY_BYTES_MIN)
+    if (line->hex_bytes / 2 < PSK_KEY_BYTES_MIN)
         return "the key is shorter than 16 bytes";
-    if (hex_bytes / 2 > PSK_KEY_BYTES_MAX)
+    if (line->hex_bytes / 2 > PSK_KEY_BYTES_MAX)
         return "the key is longer than 256 bytes";
-    *psk = (struct psk){ .identity = (const char *)line,
-                         .identity_bytes = identity_bytes,
-                         .key = colon + 1,
-                         .key_bytes = hex_bytes / 2 };
+    decode(key, line->hex_bytes);
+    *psk = (struct psk){ .identity = (const char *)text + line->start_bytes,
+                         .identity_bytes = line->identity_bytes,
+                         .key = key,
+                         .key_bytes = line->hex_bytes / 2 };
     return NULL;
 }
 
@@ -115,25 +97,16 @@ static size_t count_lines(const struct secret *text)
 
 static int parse_lines(struct psk_file *file, const char *path, struct error *err)
 {
-    uint8_t *at = file->text->data, *end = at + file->text->length_bytes;
+    struct psk_line line = { 0 };
 
-    for (size_t number = 1; at < end; number++) {
-        uint8_t *newline = memchr(at, '\n', (size_t)(end - at));
-        uint8_t *line_end = newline != NULL ? newline : end;
-        uint8_t *next = newline != NULL ? newline + 1 : end;
+    while (psk_line_next(file->text, &line)) {
+        const char *fault = take_line(&file->keys[file->count], file->text->data, &line);
 
-        while (line_end > at && (line_end[-1] == '\r' || line_end[-1] == ' '))
-            line_end--;
-        if (line_end > at) {
-            const char *fault = parse_line(&file->keys[file->count], at, (size_t)(line_end - at));
-
-            if (fault != NULL)
-                return error_set(err, -EINVAL, "%s, line %zu: %s; a line is IDENTITY:KEY as psktool "
-                                 "writes it, with a key of at least %u bytes", path, number, fault,
-                                 PSK_KEY_BYTES_MIN);
-            file->count++;
-        }
-        at = next;
+        if (fault != NULL)
+            return error_set(err, -EINVAL, "%s, line %zu: %s; a line is IDENTITY:KEY as psktool "
+                             "writes it, with a key of at least %u bytes", path, line.number, fault,
+                             PSK_KEY_BYTES_MIN);
+        file->count++;
     }
     return 0;
 }

@@ -10,6 +10,7 @@
 #include <gnutls/gnutls.h>
 
 #include "server/folder.h"
+#include "server/psk-line.h"
 #include "server/utf8.h"
 
 #define SHOWN 80 /* bytes of a bad name in a message */
@@ -38,52 +39,32 @@ int psk_users_check_user(const char *user, struct error *err)
 
 /* ---- reading ---- */
 
-static bool is_hex(const char *text, size_t length)
+/* A user that begins with '#' is in hexadecimal; behind it there is a colon at least. */
+static bool is_bad_mark(const char *user, size_t length)
 {
-    for (size_t i = 0; i < length; i++) {
-        if (!memchr("0123456789abcdefABCDEF", text[i], 22))
-            return false;
-    }
-    return length > 0 && length % 2 == 0;
-}
-
-/* `line` without its end. */
-static int parse_line(struct psk_entry *entry, const char *line, size_t length, struct error *err)
-{
-    const char *colon = memchr(line, ':', length);
-
-    entry->user = line;
-    entry->user_bytes = colon ? (size_t)(colon - line) : 0;
-    entry->key_bytes = colon ? (length - entry->user_bytes - 1) / 2 : 0;
-    if (entry->user_bytes == 0 || !is_hex(colon + 1, length - entry->user_bytes - 1) ||
-        (line[0] == '#' && !is_hex(line + 1, entry->user_bytes - 1)))
-        return error_set(err, -EINVAL, "line %zu is not USER:KEY with a key in hexadecimal",
-                         entry->line);
-    return 0;
+    return user[0] == '#' &&
+           (length == 1 || length % 2 == 0 ||
+            strspn(user + 1, "0123456789abcdefABCDEF") < length - 1);
 }
 
 int psk_users_each(const struct secret *file,
                   int (*visit)(void *context, const struct psk_entry *entry, struct error *err),
                   void *context, struct error *err)
 {
-    const char *text = (const char *)file->data;
-    struct psk_entry entry = { .line = 1 };
+    struct psk_line line = { 0 };
     int result = 0;
 
-    for (size_t at = 0; at < file->length_bytes && result == 0; entry.line++) {
-        const char *newline = memchr(text + at, '\n', file->length_bytes - at);
-        size_t length = newline ? (size_t)(newline - text) - at : file->length_bytes - at;
+    while (result == 0 && psk_line_next(file, &line)) {
+        struct psk_entry entry = { .user = (const char *)file->data + line.start_bytes,
+                                   .user_bytes = line.identity_bytes,
+                                   .key_bytes = line.hex_bytes / 2,
+                                   .start_bytes = line.start_bytes,
+                                   .end_bytes = line.end_bytes };
 
-        entry.start_bytes = at;
-        at += length + (newline ? 1 : 0);
-        entry.end_bytes = at;
-        if (length > 0 && text[entry.start_bytes + length - 1] == '\r')
-            length--;
-        if (length == 0)
-            continue;
-        result = parse_line(&entry, text + entry.start_bytes, length, err);
-        if (result == 0)
-            result = visit(context, &entry, err);
+        if (line.fault || line.hex_bytes == 0 || is_bad_mark(entry.user, entry.user_bytes))
+            return error_set(err, -EINVAL, "line %zu is not USER:KEY with a key in hexadecimal",
+                             line.number);
+        result = visit(context, &entry, err);
     }
     return result;
 }

@@ -24,7 +24,6 @@ struct psk_entry {
     const char *user; /* in the file's bytes, not terminated */
     size_t user_bytes;
     size_t key_bytes; /* how long its key is */
-    size_t line;      /* from 1 */
     size_t start_bytes, end_bytes; /* where the line is, with its end */
 };
 

@@ -426,6 +426,8 @@ static void calculate(struct offload_job *job);
 static void calculated(struct io_event *ev, int result);
 static void handshake_sent(struct io_event *ev, int result);
 static void handshake_next(struct tls_transport *tls);
+static void forget(struct tls_transport *tls);
+static void forgotten(struct io_event *ev, int result);
 static void handshake_ended(struct tls_transport *tls, int code);
 
 void transport_tls_handshake(struct transport *transport, const struct loop_file *file,
@@ -569,9 +571,33 @@ static void handshake_next(struct tls_transport *tls)
         tls->broken = true;
         log_write(tls->session.refused ? LOG_WARNING : LOG_INFO, "%s: TLS refused: %s",
                   tls->peer->text, tls->session.reason);
-        break;
+        loop_file_shutdown(tls->transport.loop, &tls->file, SHUT_WR);
+        tls->recv_event.fn = forgotten;
+        forget(tls);
+        return;
     }
-    handshake_ended(tls, tls->job.done.result);
+    handshake_ended(tls, 0);
+}
+
+/* A close with unread bytes would take back the alert that says why, and a client that is still
+ * sending would see its connection break instead: what comes is read and forgotten until the client
+ * closes, within the time of the handshake. */
+static void forget(struct tls_transport *tls)
+{
+    tls->staged_start = tls->staged_end;
+    receive(tls);
+}
+
+static void forgotten(struct io_event *ev, int result)
+{
+    struct tls_transport *tls = container_of(ev, struct tls_transport, recv_event);
+
+    if (!receive_ended(tls, result))
+        return;
+    if (result > 0)
+        forget(tls);
+    else
+        handshake_ended(tls, tls->job.done.result);
 }
 
 static void handshake_ended(struct tls_transport *tls, int code)

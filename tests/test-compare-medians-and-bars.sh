@@ -60,6 +60,18 @@ expect_compare 1 summarize --no-charts --check "$csv"
 expect_match "$out" '^10000 idle connections, nbdcrypt-raw: 25\.0 KiB of resident memory each$'
 expect_match "$out" '10000 idle connections: KiB each, nbdcrypt-raw +25\.000 +24\.000 .* MISSED'
 
+# Under TLS there are others: here a storm of handshakes, and 64 KiB for an idle connection.
+{
+    measurements
+    csv_row 1 nbdcrypt-luks2-512 randread-1 1000 30000
+    csv_row 1 nbdcrypt-luks2-512 storm 1000 90000
+    echo "1,nbdcrypt-raw,idle,cache,tls-x509,idle,1048576,,,,1000,,,,,,,,,,,,,500000,51200,"
+} | sed 's/,cache,unix,nbdcrypt-bench,/,cache,tls-x509,fio,/' >"$csv"
+expect_compare 1 summarize --no-charts --check "$csv"
+expect_match "$out" '^==== page cache, TLS with certificates, Unix socket ====$'
+expect_match "$out" 'in a storm of handshakes: p99 / without, nbdcrypt-luks2-512 +3\.000 +2\.000 .* MISSED'
+expect_match "$out" '1000 idle connections under TLS: KiB each, nbdcrypt-raw +50\.000 +64\.000 .* met'
+
 # Nothing to check is no success.
 measurements >"$csv"
 expect_compare 1 summarize --no-charts --check "$csv"

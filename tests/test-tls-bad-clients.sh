@@ -47,6 +47,31 @@ expect_refused "$(psk_uri alice "$wrong_psk")" \
 expect_refused "$(psk_uri mallory "$wrong_psk")" \
     "there is no PSK identity 'mallory' in the file of --tls-psk: add it, or give the client another one"
 
+# Under TLS 1.3 a client has begun to talk before it is refused.  It is told why all the same: what it sends is read until it
+# closes, so the alert is not lost in a broken connection.
+refused=$((refused + 1))
+python - "$uri" "$pki" "$server_log" "$refused" <<'PYTHON_END'
+import ssl
+import sys
+import time
+from tls_client import TlsClient, context
+
+uri, pki, log, refused = sys.argv[1:]
+client = TlsClient(uri, context(pki, "expired", "TLSv1_3"), go=False)
+deadline = time.monotonic() + 20
+while open(log).read().count("TLS refused") < int(refused):
+    assert time.monotonic() < deadline, "it is not refused"
+    time.sleep(0.01)
+for _ in range(64):
+    client.socket.sendall(b"x" * 16384)
+try:
+    client.socket.recv(1)
+    raise SystemExit("a client with an expired certificate is served")
+except ssl.SSLError as error:
+    assert "CERTIFICATE_EXPIRED" in str(error).upper(), error
+client.socket.close()
+PYTHON_END
+
 # Old versions, by OpenSSL, which gets the alert that tells it so.
 python - "$uri" "$pki" <<'PYTHON_END'
 import ssl

@@ -1,15 +1,16 @@
 """What --check holds the figures to."""
 from collections import namedtuple
 
+from harness import tls
 from harness.job import JOBS
-from harness.summary import TITLES, Figures, print_table
+from harness.summary import TITLES, Figures, of, print_table
 
 LUKS2 = ("nbdcrypt-luks2-512", "nbdcrypt-luks2-4096")
 CPU = "server_cpu_ns_per_kib"
 
 # Where the bars hold.  Storage that is slower than the server hides what the server costs.
 STORAGES = ("cache", "tmpfs")
-TRANSPORTS = ("unix",)
+TRANSPORTS = ("unix",) + tls.TRANSPORTS
 
 # Histograms of latencies are exact to this.
 LATENCY_RESOLUTION = 1.016
@@ -18,6 +19,9 @@ PEAK_KIB_BASE = 64 * 1024
 PEAK_KIB_PER_CONNECTION = 4 * 1024
 IDLE_BYTES_MAX = 24 * 1024
 IDLE_CONNECTIONS = 10_000
+IDLE_TLS_BYTES_MAX = 64 * 1024
+STORM_P99_MAX = 2.0
+PSK_AS_X509 = 1.15  # what one run differs from the next
 
 # The column of `server` at most `allowed` times that of `peer`.
 Bar = namedtuple("Bar", "job server peer column allowed")
@@ -43,7 +47,31 @@ def _bars():
                 yield Bar(job, server, "nbdkit-file", column, LATENCY_RESOLUTION)
 
 
-COLUMN_TITLES = {CPU: "CPU per KiB", "p50_ns": "p50", "p99_ns": "p99"}
+def _x509_bars():
+    for server in LUKS2:
+        yield Bar("read", server, "nbdkit-luks", CPU, 0.40)
+        yield Bar("read", server, "nbdkit-file", CPU, 0.95)
+        yield Bar("randread-32", server, "nbdkit-luks", CPU, 0.55)
+        # Turned round: at least as many a second.
+        yield Bar("handshakes", "nbdkit-file", server, "iops", 1.0)
+        yield Bar("handshakes", server, "nbdkit-file", "server_cpu_ns_per_request", 1.0)
+
+
+def _psk_bars():
+    for server in LUKS2:
+        # Turned round: five times as much.
+        yield Bar("copy-read", "nbdkit-file", server, "mb_per_s", 1 / 5)
+
+
+BARS = {"unix": _bars, tls.X509: _x509_bars, tls.PSK: _psk_bars}
+COLUMN_TITLES = {
+    CPU: "CPU per KiB",
+    "server_cpu_ns_per_request": "CPU",
+    "p50_ns": "p50",
+    "p99_ns": "p99",
+    "mb_per_s": "MB/s",
+    "iops": "a second",
+}
 
 
 class Verdicts:
@@ -76,7 +104,7 @@ class Verdicts:
 
 
 def _add_ratios(verdicts, figures, storage, transport):
-    for bar in _bars():
+    for bar in BARS[transport]():
         group = figures.group_of(storage, transport, bar.job)
         ratio = figures.ratio(group, bar.job, bar.server, bar.peer, bar.column) if group else None
         if ratio is not None:
@@ -85,6 +113,30 @@ def _add_ratios(verdicts, figures, storage, transport):
                 ratio,
                 bar.allowed,
             )
+
+
+def _add_storms(verdicts, figures, storage):
+    """What others' handshakes do to a client that waits for one answer at a time."""
+    calm_group, storm_group = (figures.group_of(storage, tls.X509, job) for job in ("randread-1", "storm"))
+    for server in figures.servers(storm_group, "storm"):
+        calm = figures.values(calm_group, "randread-1", server, "p99_ns")
+        storm = figures.values(storm_group, "storm", server, "p99_ns")
+        if server in LUKS2 and calm and storm:
+            verdicts.add("%s: p99 / without, %s" % (JOBS["storm"].title, server), of(storm, calm), STORM_P99_MAX)
+
+
+def _add_psk_and_x509(verdicts, figures, storage):
+    """Keys of either kind come to the same: the cipher is as fast."""
+    for job in ("copy-read", "copy-write"):
+        psk, x509 = (figures.group_of(storage, transport, job) for transport in (tls.PSK, tls.X509))
+        for server in figures.servers(psk, job):
+            ratio = of(figures.values(psk, job, server, CPU), figures.values(x509, job, server, CPU))
+            if server in LUKS2 and ratio is not None:
+                verdicts.add(
+                    "%s: CPU per KiB, pre-shared key / certificates, %s" % (JOBS[job].title, server),
+                    ratio,
+                    PSK_AS_X509,
+                )
 
 
 def _add_peaks(verdicts, figures, storage, transport):
@@ -114,6 +166,10 @@ def check(out, rows):
             continue
         verdicts = Verdicts()
         _add_ratios(verdicts, figures, storage, transport)
+        if transport == tls.X509:
+            _add_storms(verdicts, figures, storage)
+        if transport == tls.PSK:
+            _add_psk_and_x509(verdicts, figures, storage)
         _add_peaks(verdicts, figures, storage, transport)
         met, missed = met + verdicts.met, missed + verdicts.missed
         if len(verdicts.rows) > 1:
@@ -122,10 +178,12 @@ def check(out, rows):
     idle = Verdicts()
     for row in figures.idle:
         each_kib = row["idle_bytes_per_connection"] / 1024
+        encrypted = row["transport"] in tls.TRANSPORTS
         idle.add(
-            "%d idle connections: KiB each, %s" % (row["connections"], row["server"]),
+            "%d idle connections%s: KiB each, %s"
+            % (row["connections"], " under TLS" if encrypted else "", row["server"]),
             (each_kib,) * 3,
-            IDLE_BYTES_MAX / 1024,
+            (IDLE_TLS_BYTES_MAX if encrypted else IDLE_BYTES_MAX) / 1024,
         )
     if figures.idle:
         out.write("\nBars, idle connections\n")

@@ -3,10 +3,13 @@ elapsed_ns, requests, bytes, p50_ns, p99_ns, server_cpu_ns, client_cpu_ns."""
 import json
 import os
 import resource
+import subprocess
+import sys
 import time
 
+from harness import tls
 from harness.image import run
-from harness.process import cpu_ns_of_tree
+from harness.process import Failure, cpu_ns_of_tree
 
 CLIENTS = ("nbdcrypt-bench", "fio")
 
@@ -62,7 +65,8 @@ def run_nbdcrypt_bench(load, job):
 
 
 def _warm_up(load, job):
-    if load.warm_up_s > 0:
+    """nbdcrypt-bench has no TLS."""
+    if load.warm_up_s > 0 and load.server.setup.endpoint.credentials is None:
         _bench(load, job._replace(depth=min(job.depth, 16)), load.warm_up_s, 0)
 
 
@@ -93,12 +97,19 @@ def run_fio(load, job):
     prefix = "rand" if job.pattern == "random" else ""
     _warm_up(load, job)
     cpu = _CpuTime(load)
+    credentials = load.server.setup.endpoint.credentials
+    uri = load.server.uri
+    if credentials is not None:  # fio's engine takes no files from a URI: libnbd finds them in the home folder
+        uri = "nbds+unix:///%s?socket=%s&tls-hostname=localhost" % (
+            load.server.flavour.export,
+            load.server.setup.endpoint.socket,
+        )
     said = run(
         [
             "fio",
             "--name=job",
             "--ioengine=nbd",
-            "--uri=" + load.server.uri,
+            "--uri=" + uri,
             "--size=%d" % load.size_bytes,
             "--rw=" + prefix + direction,
             "--rwmixwrite=%d" % job.write_percent,
@@ -111,8 +122,8 @@ def run_fio(load, job):
             "--runtime=%dms" % (load.seconds * 1000),
             "--output-format=json",
         ],
-        cwd=load.server.setup.folder,
         timeout=load.seconds + 120,
+        **(credentials.as_client() if credentials is not None else {"cwd": load.server.setup.folder})
     )
     columns = cpu.columns()
     result = json.loads(said[said.index("{\n") :])["jobs"][0]  # in front of it are notes
@@ -153,10 +164,60 @@ def run_nbdcopy(load, job):
     return columns
 
 
-def client_of(job, client):
-    """(name, function) of the client that runs the job when `client` is asked for."""
+# ---- TLS handshakes ----
+
+STORM_AT_A_TIME = 32
+
+
+def _handshakes(load, at_a_time, seconds):
+    endpoint = load.server.setup.endpoint
+    program = os.path.join(os.path.dirname(os.path.abspath(__file__)), "handshakes.py")
+    return [
+        sys.executable,
+        program,
+        endpoint.socket,
+        endpoint.credentials.client,
+        str(at_a_time),
+        "%.3f" % seconds,
+    ]
+
+
+def run_handshakes(load, job):
+    cpu = _CpuTime(load)
+    said = json.loads(run(_handshakes(load, job.connections, load.seconds), timeout=load.seconds + 120))
+    columns = cpu.columns()
+    columns.update({"elapsed_ns": said["elapsed_ns"], "requests": said["handshakes"], "bytes": 0})
+    return columns
+
+
+def run_storm(load, job):
+    """The clients that make the storm get only what CPU time nobody else wants: what is to be seen is what the
+    server's part of the handshakes takes from another client."""
+    calm = ["nice", "-n", "19"] + _handshakes(load, STORM_AT_A_TIME, load.seconds + 0.5)
+    with subprocess.Popen(
+        calm, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    ) as storm:
+        try:
+            columns = run_fio(load, job)
+            said = storm.communicate(timeout=120)[1]
+        finally:
+            storm.kill()
+    if storm.returncode != 0:
+        raise Failure("the storm ended: " + said.decode(errors="replace").strip())
+    return columns
+
+
+def client_of(job, client, transport):
+    """(name, function) of the client that runs the job when `client` is asked for, or None: there is none.  Under
+    TLS it is fio, which knows nothing of pre-shared keys."""
+    if job.copies in ("handshakes", "storm"):
+        return (job.copies, {"handshakes": run_handshakes, "storm": run_storm}[job.copies]) if (
+            transport == tls.X509
+        ) else None
     if job.copies is not None:
         return "nbdcopy", run_nbdcopy
+    if transport in tls.TRANSPORTS:
+        return ("fio", run_fio) if transport == tls.X509 else None
     return client, {"nbdcrypt-bench": run_nbdcrypt_bench, "fio": run_fio}[client]
 
 

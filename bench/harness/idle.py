@@ -4,6 +4,7 @@ import socket
 import struct
 import time
 
+from harness import tls
 from harness.process import Failure, memory_kib
 
 # proto.md of NBD: newstyle negotiation, NBD_OPT_GO, simple replies
@@ -30,11 +31,14 @@ def _receive(peer, length_bytes):
     return data
 
 
-def _handshake(peer, export):
+def _greet(peer):
     magic, have_option, _ = struct.unpack(">QQH", _receive(peer, 18))
     if (magic, have_option) != (NBDMAGIC, IHAVEOPT):
         raise Failure("this is no NBD server")
     peer.sendall(struct.pack(">L", FIXED_NEWSTYLE_NO_ZEROES))
+
+
+def _go(peer, export):
     payload = struct.pack(">L", len(export)) + export + struct.pack(">H", 0)
     peer.sendall(struct.pack(">QLL", IHAVEOPT, OPT_GO, len(payload)) + payload)
     reply = None
@@ -78,12 +82,18 @@ def measure(server, count):
     """Columns: what `count` connections that have read one block add to the resident memory of a server
     that has served a client before.  What the kernel keeps for sockets is not in it."""
     export = server.flavour.export.encode()
+    credentials = server.setup.endpoint.credentials
+    context = tls.context_of(credentials.client) if credentials is not None else None
     peers = []
     try:
         for _ in range(count + 1):
             peers.append(server.setup.endpoint.connect())
             peers[-1].settimeout(30)
-            _handshake(peers[-1], export)
+            if context is not None:
+                peers[-1] = tls.start(peers[-1], context)
+            else:
+                _greet(peers[-1])
+            _go(peers[-1], export)
             _read_once(peers[-1])
             if len(peers) == 1:
                 before_kib = _settled_kib(server.pid)

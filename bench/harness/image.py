@@ -6,6 +6,7 @@ import tempfile
 
 from harness.process import Failure
 from harness.server import FLAVOURS, OURS, Endpoint, Server, Setup
+from harness.tls import Credentials
 
 KEY = b"a key for measurements"
 # Deriving the key is not what is measured.
@@ -48,6 +49,14 @@ class Images:
         self.key = os.path.join(self.folder, "key")
         with open(self.key, "wb") as key:
             key.write(KEY)
+        os.chmod(self.key, 0o600)
+        self.credentials_made = None
+
+    def credentials(self):
+        """Made when they are first asked for."""
+        if self.credentials_made is None:
+            self.credentials_made = Credentials(self.folder, self.nbdcrypt)
+        return self.credentials_made
 
     def close(self):
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -56,7 +65,7 @@ class Images:
         return Setup(
             image or self.path(flavour.image),
             self.key,
-            Endpoint(transport, self.folder),
+            Endpoint(transport, self.folder, self.credentials),
             storage,
             self.folder,
             self.nbdcrypt,

@@ -9,7 +9,8 @@ KIB = 1024
 # write_percent    of the requests write, the others read
 # pattern          sequential or random
 # connections, depth   requests in flight: depth on each connection
-# copies           None, or what nbdcopy does: "read" the disk, or "write" it
+# copies           None, or what nbdcopy does: "read" the disk, or "write" it; "handshakes": TLS and nothing else;
+#                  "storm": the requests, while others do such handshakes
 Job = namedtuple("Job", "name title block_bytes write_percent pattern connections depth copies")
 
 # fmt: off
@@ -26,6 +27,9 @@ JOBS = {job.name: job for job in (
     Job("mixed",          "70/30 mix of 16K, depth 16",      16 * KIB,  30, "random",     1, 16, None),
     Job("copy-read",      "nbdcopy, read, 4 connections",   256 * KIB,   0, "sequential", 4, 64, "read"),
     Job("copy-write",     "nbdcopy, write, 4 connections",  256 * KIB, 100, "sequential", 4, 64, "write"),
+    Job("handshakes",     "TLS handshakes, 16 at a time",           0,   0, "",          16,  1, "handshakes"),
+    Job("storm",          "random read 4K, depth 1, in a storm of handshakes",
+                                                              4 * KIB,   0, "random",     1,  1, "storm"),
 )}
 # fmt: on
 

@@ -39,6 +39,7 @@ def derive(row):
         row["mb_per_s"] = round(row["bytes"] * 1e3 / row["elapsed_ns"], 2)
     if row.get("bytes"):
         row["server_cpu_ns_per_kib"] = round(row["server_cpu_ns"] * 1024 / row["bytes"], 2)
+    if row.get("requests"):
         row["server_cpu_ns_per_request"] = round(row["server_cpu_ns"] / row["requests"], 1)
     return row
 

@@ -7,25 +7,28 @@ import subprocess
 import time
 from collections import namedtuple
 
+from harness import tls
 from harness.process import Failure, is_running, tree
 
 # Where an image is.  "cache": in --dir, through the page cache; "direct": there, by O_DIRECT; "tmpfs": in
 # /dev/shm.
 STORAGES = ("cache", "tmpfs", "direct")
 
-# How clients come.  A new one (TLS, say) is a name here, a line in Endpoint.uri(), and in the functions below
-# of those servers that have it; a server that does not list it among its transports is left out.
-TRANSPORTS = ("unix", "tcp")
+# How clients come; TLS is over a Unix socket.  A new one is a name here, a line in Endpoint.uri(), and in the
+# functions below of those servers that have it; a server that does not list it among its transports is left out.
+PLAIN_TRANSPORTS = ("unix", "tcp")
+TRANSPORTS = PLAIN_TRANSPORTS + tls.TRANSPORTS
 
 START_S_MAX = 30
 STOP_S_MAX = 20
 
 
 class Endpoint:
-    """Where a server listens."""
+    """Where a server listens.  credentials: a function that gives those for TLS."""
 
-    def __init__(self, transport, folder):
+    def __init__(self, transport, folder, credentials):
         self.transport = transport
+        self.credentials = credentials() if transport in tls.TRANSPORTS else None
         self.socket = os.path.join(folder, "sock")
         self.port = self._free_port() if transport == "tcp" else 0
 
@@ -38,6 +41,19 @@ class Endpoint:
     def uri(self, name):
         if self.transport == "tcp":
             return "nbd://127.0.0.1:%d/%s" % (self.port, name)
+        if self.transport == tls.X509:
+            return "nbds+unix:///%s?socket=%s&tls-certificates=%s&tls-hostname=localhost" % (
+                name,
+                self.socket,
+                self.credentials.client,
+            )
+        if self.transport == tls.PSK:
+            return "nbds+unix://%s@/%s?socket=%s&tls-psk-file=%s" % (
+                tls.USER,
+                name,
+                self.socket,
+                self.credentials.psk,
+            )
         return "nbd+unix:///%s?socket=%s" % (name, self.socket)
 
     def connect(self):
@@ -63,7 +79,7 @@ Setup = namedtuple("Setup", "image key endpoint storage folder nbdcrypt connecti
 def _nbdkit_listen(setup):
     if setup.endpoint.transport == "tcp":
         return ["--ipaddr", "127.0.0.1", "--port", str(setup.endpoint.port)]
-    return ["--unix", setup.endpoint.socket]
+    return ["--unix", setup.endpoint.socket] + tls.nbdkit_options(setup.endpoint)
 
 
 def _nbdkit_cache(setup):
@@ -89,7 +105,7 @@ def _qemu_nbd(setup):
     if setup.endpoint.transport == "tcp":
         listen = ["--bind", "127.0.0.1", "--port", str(setup.endpoint.port)]
     else:
-        listen = ["--socket", setup.endpoint.socket]
+        listen = ["--socket", setup.endpoint.socket] + tls.qemu_options(setup.endpoint)
     return ["qemu-nbd", "--persistent", "--shared", str(setup.connections_max)] + listen
 
 
@@ -131,7 +147,7 @@ def _nbdcrypt(setup):
     if setup.endpoint.transport == "tcp":
         listen = ["--listen", "127.0.0.1:%d" % setup.endpoint.port]
     else:
-        listen = ["--unix", setup.endpoint.socket]
+        listen = ["--unix", setup.endpoint.socket] + tls.nbdcrypt_options(setup.endpoint)
     direct = ["--direct"] if setup.storage == "direct" else []
     return [setup.nbdcrypt, "serve", "--max-connections", str(setup.connections_max)] + listen + direct
 
@@ -159,7 +175,7 @@ FLAVOURS = {flavour.name: flavour for flavour in (
     Flavour("qemu-raw", "qemu-nbd, plaintext", "qemu-nbd", "qemu-utils", "plain", qemu_raw, "",
             STORAGES, TRANSPORTS, False),
     Flavour("nbd-server", "nbd-server, plaintext", "nbd-server", "nbd-server", "plain", nbd_server, "disk",
-            ("cache", "tmpfs"), TRANSPORTS, True),
+            ("cache", "tmpfs"), PLAIN_TRANSPORTS, True),
     Flavour("nbdkit-luks", "nbdkit, luks filter", "nbdkit", "nbdkit", "luks1", nbdkit_luks, "",
             STORAGES, TRANSPORTS, False),
     Flavour("qemu-luks", "qemu-nbd, luks", "qemu-nbd", "qemu-utils", "luks1", qemu_luks, "",
@@ -233,6 +249,8 @@ class Server:
                 raise Failure("%s ended: %s" % (self.flavour.name, self.said()))
             time.sleep(0.001)
         self.start_ns = time.monotonic_ns() - began_ns
+        if self.setup.endpoint.credentials is not None:
+            os.chmod(self.setup.endpoint.socket, 0o666)  # for clients that run as another user
         if self.flavour.forks:
             self.process.wait()
             self.pid = self._daemon_pid()

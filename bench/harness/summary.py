@@ -14,7 +14,17 @@ TITLES = {
     "direct": "O_DIRECT",
     "unix": "Unix socket",
     "tcp": "TCP on the loopback interface",
+    "tls-x509": "TLS with certificates, Unix socket",
+    "tls-psk": "TLS with a pre-shared key, Unix socket",
 }
+
+
+def of(mine, theirs):
+    """(ratio of the medians, least and greatest ratio of one round), or None; of values by round."""
+    rounds = [mine[number] / theirs[number] for number in mine if theirs.get(number)]
+    if not rounds:
+        return None
+    return (statistics.median(mine.values()) / statistics.median(theirs.values()), min(rounds), max(rounds))
 
 
 class Figures:
@@ -53,31 +63,28 @@ class Figures:
 
     def ratio(self, group, job, server, peer, column):
         """(ratio of the medians, least and greatest ratio of one round), or None."""
-        mine = self.values(group, job, server, column)
-        theirs = self.values(group, job, peer, column)
-        rounds = [mine[number] / theirs[number] for number in mine if theirs.get(number)]
-        if not rounds:
-            return None
-        return (
-            statistics.median(mine.values()) / statistics.median(theirs.values()),
-            min(rounds),
-            max(rounds),
-        )
+        return of(self.values(group, job, server, column), self.values(group, job, peer, column))
 
 
 def number(value, digits=0, scale=1.0):
     return "-" if value is None else "%.*f" % (digits, value / scale)
 
 
+def cost_of(job):
+    """The column that counts: handshakes move no data."""
+    return "server_cpu_ns_per_kib" if JOBS[job].block_bytes > 0 else "server_cpu_ns_per_request"
+
+
 def _row(figures, group, job, server, peers):
     def median(column):
         return figures.median(group, job, server, column)
 
-    costs = figures.values(group, job, server, "server_cpu_ns_per_kib").values()
-    ratios = (figures.ratio(group, job, server, peer, "server_cpu_ns_per_kib") for peer in peers)
+    cost = cost_of(job)
+    costs = figures.values(group, job, server, cost).values()
+    ratios = (figures.ratio(group, job, server, peer, cost) for peer in peers)
     return [
         server,
-        number(median("server_cpu_ns_per_kib")),
+        number(median(cost)),
         "%.0f-%.0f" % (min(costs), max(costs)),
         number(median("server_cpu_ns_per_request"), 1, 1e3),
         number(median("mb_per_s")),
@@ -99,7 +106,8 @@ def print_table(out, rows):
 def _print_job(out, figures, group, job):
     servers = figures.servers(group, job)
     peers = [name for name in servers if name in PEERS]
-    head = ["", "ns/KiB", "min-max", "us/request", "MB/s", "kIOPS", "p50 us", "p99 us", "peak MiB"]
+    unit = "ns/KiB" if JOBS[job].block_bytes > 0 else "ns/request"
+    head = ["", unit, "min-max", "us/request", "MB/s", "kIOPS", "p50 us", "p99 us", "peak MiB"]
     out.write("\n%s, by %s\n" % (JOBS[job].title, group.client))
     print_table(
         out,
@@ -125,8 +133,13 @@ def print_summary(out, machine, rows):
     out.write("\n")
     for row in figures.idle:
         out.write(
-            "%d idle connections, %s: %.1f KiB of resident memory each\n"
-            % (row["connections"], row["server"], row["idle_bytes_per_connection"] / 1024)
+            "%d idle connections%s, %s: %.1f KiB of resident memory each\n"
+            % (
+                row["connections"],
+                " under TLS" if row["transport"].startswith("tls-") else "",
+                row["server"],
+                row["idle_bytes_per_connection"] / 1024,
+            )
         )
 
 
