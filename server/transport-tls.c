@@ -15,10 +15,12 @@
 #include <string.h>
 
 #include "server/gather.h"
+#include "server/ktls-handover.h"
 #include "server/log.h"
+#include "server/tls-records.h"
 #include "server/tls-session.h"
 
-#define STAGING_BYTES 8192u
+#define STAGING_BYTES TRANSPORT_STAGING_BYTES
 #define LARGE_RECEIVE_BYTES 16384u     /* for as much as that a large buffer is worth it */
 #define HANDSHAKE_OUT_BYTES_MAX 262144u /* certificates of any sensible length */
 #define IDLE_STEPS_MAX 16u             /* of GnuTLS without taking a byte */
@@ -62,6 +64,7 @@ struct tls_transport {
     struct io_event *handshake_done;
     uint32_t usable_bytes;      /* of what was received: whole records */
     uint32_t record_left_bytes; /* of one that is longer than the staging buffer: not received yet */
+    struct transport *successor; /* on kernel TLS; NULL: this one goes on */
 
     uint8_t staging[STAGING_BYTES];
 };
@@ -448,33 +451,13 @@ static void handshake_receive(struct tls_transport *tls)
     receive(tls);
 }
 
-static uint32_t smaller(uint32_t a, uint32_t b)
-{
-    return a < b ? a : b;
-}
-
-/* Finds how much of what was received is whole records, which is all that GnuTLS gets to see: so
- * there is a calculation for each record, not for each byte that comes.  A record that is longer
- * than the staging buffer is given to GnuTLS, which keeps it, in parts.  RFC 8446, 5.1: a type, two
- * bytes of version, two of length. */
+/* GnuTLS gets to see whole records only: a calculation for each record, not for each byte. */
 static void find_records(struct tls_transport *tls)
 {
     struct input in = input_of(tls);
-    uint32_t count = *in.end - *in.start, used = smaller(count, tls->record_left_bytes);
 
-    tls->record_left_bytes -= used;
-    while (count - used >= 5 && tls->record_left_bytes == 0) {
-        const uint8_t *header = in.bytes + *in.start + used;
-        uint32_t length_bytes = 5 + ((uint32_t)header[3] << 8 | header[4]);
-
-        if (length_bytes > count - used && (used > 0 || length_bytes <= in.capacity))
-            break;
-        tls->record_left_bytes = length_bytes - smaller(length_bytes, count - used);
-        used += smaller(length_bytes, count - used);
-    }
-    /* What is no record has to be refused at once. */
-    bool no_record = used == 0 && count > 0 && (in.bytes[*in.start] < 20 || in.bytes[*in.start] > 23);
-    tls->usable_bytes = no_record ? count : used;
+    tls->usable_bytes = tls_records_whole(in.bytes + *in.start, *in.end - *in.start, in.capacity,
+                                          &tls->record_left_bytes);
 }
 
 static void handshake_received(struct io_event *ev, int result)
@@ -548,30 +531,57 @@ static void handshake_sent(struct io_event *ev, int result)
     handshake_next(tls);
 }
 
-static void handshake_next(struct tls_transport *tls)
+/* Lets the kernel go on where GnuTLS is, if that is wanted and possible: `successor` is set then.
+ * -ECONNRESET: the connection is lost on the way.  What has been received already must be whole
+ * records, because nobody can give half a one back to the kernel. */
+static int hand_over(struct tls_transport *tls)
+{
+    struct error err;
+
+    if (tls->tls->ktls != KTLS_ON || tls->record_left_bytes > 0)
+        return 0;
+    find_records(tls);
+    if (tls->usable_bytes < input_bytes(tls) || tls->record_left_bytes > 0)
+        return 0;
+    int code = ktls_hand_over(&tls->successor, tls->session.gnutls, tls->transport.loop, &tls->file,
+                              tls->peer, &err);
+    if (code < 0)
+        log_info("%s: TLS: %s; dropped", tls->peer->text, err.text);
+    return code;
+}
+
+static int open_session(struct tls_transport *tls)
 {
     char text[400];
 
-    switch (tls->job.done.result) {
-    case -EAGAIN:
+    tls->open = true;
+    tls->recv_event.fn = received;
+    tls->send_event.fn = sent;
+    tls_session_prove(&tls->session, tls->peer);
+    tls_session_describe(&tls->session, tls->peer, text, sizeof text);
+    int code = hand_over(tls);
+    if (code == 0)
+        log_info("%s: %s%s", tls->peer->text, text,
+                 tls->successor != NULL ? ", kernel TLS"
+                 : tls->tls->ktls == KTLS_ON ? ", user space" : "");
+    return code;
+}
+
+static void handshake_next(struct tls_transport *tls)
+{
+    int code = tls->job.done.result;
+
+    if (code == -EAGAIN) {
         handshake_receive(tls);
         return;
-    case 0:
-        /* Here the keys could go to the kernel, and the plain stream take over. */
-        tls->open = true;
-        tls->recv_event.fn = received;
-        tls->send_event.fn = sent;
-        tls_session_prove(&tls->session, tls->peer);
-        tls_session_describe(&tls->session, tls->peer, text, sizeof text);
-        log_info("%s: %s", tls->peer->text, text);
-        break;
-    default:
-        tls->broken = true;
+    }
+    if (code == 0)
+        code = open_session(tls);
+    else
         log_write(tls->session.refused ? LOG_WARNING : LOG_INFO, "%s: TLS refused: %s",
                   tls->peer->text, tls->session.reason);
-        break;
-    }
-    handshake_ended(tls, tls->job.done.result);
+    tls->broken = code < 0;
+    handshake_ended(tls, code);
 }
 
 static void handshake_ended(struct tls_transport *tls, int code)
@@ -619,18 +629,36 @@ static void stream_abort(struct transport *transport)
     loop_file_shutdown(transport->loop, &tls->file, SHUT_RDWR);
 }
 
+static void release(struct tls_transport *tls)
+{
+    assert(!tls->receiving && !tls->sending);
+    assert(!tls->recv_report.queued && !tls->send_report.queued);
+    tls_buffer_release(tls->buffers, tls->in);
+    tls_buffer_release(tls->buffers, tls->out);
+    tls_session_free(&tls->session);
+    free(tls);
+}
+
 static void stream_close(struct transport *transport)
 {
     struct tls_transport *tls = tls_of(transport);
 
-    assert(!tls->receiving && !tls->sending);
-    assert(!tls->recv_report.queued && !tls->send_report.queued);
     say_goodbye(tls);
-    tls_buffer_release(tls->buffers, tls->in);
-    tls_buffer_release(tls->buffers, tls->out);
     loop_file_close(transport->loop, &tls->file);
-    tls_session_free(&tls->session);
-    free(tls);
+    release(tls);
+}
+
+struct transport *transport_tls_settle(struct transport *transport)
+{
+    struct tls_transport *tls = tls_of(transport);
+    struct transport *successor = tls->successor;
+
+    if (successor == NULL)
+        return transport;
+    successor->recv_done = transport->recv_done;
+    successor->send_done = transport->send_done;
+    release(tls);
+    return successor;
 }
 
 static const struct transport_ops stream_ops = {
