@@ -11,8 +11,8 @@ requires nbdcopy --version
 requires nbdinfo --version
 make_pki
 pattern=$(temp_file)
-make_pattern "$pattern" 6M
-format_luks2 "$test_dir/disk.luks" 6M --sector-size 4096
+make_pattern "$pattern" 2M
+format_luks2 "$test_dir/disk.luks" 2M --sector-size 4096
 guest_add "$NBDCRYPT" /usr/bin/nbdcrypt
 guest_add "$(command -v nbdcopy)" /usr/bin/nbdcopy
 guest_add "$(command -v nbdinfo)" /usr/bin/nbdinfo
@@ -28,8 +28,7 @@ counter() {
     sed -n "s/^$1[[:space:]]*//p" /proc/net/tls_stat
 }
 uri='nbds://localhost/?tls-certificates=/pki/client'
-for session in TLS1.3:AES-128-GCM TLS1.3:AES-256-GCM TLS1.2:AES-128-GCM TLS1.2:AES-256-GCM \
-    TLS1.3:CHACHA20-POLY1305; do
+for session in TLS1.3:AES-128-GCM TLS1.3:AES-256-GCM TLS1.2:AES-256-GCM TLS1.3:CHACHA20-POLY1305; do
     before=$(counter TlsRxSw)
     priority="SECURE128:-VERS-ALL:+VERS-${session%:*}:-CIPHER-ALL:+${session#*:}:-MAC-ALL:+AEAD:%PROFILE_MEDIUM"
     nbdcrypt serve --verbose --listen 127.0.0.1:10809 --ktls on --tls-certificates /pki/server --key-file /key \
@@ -42,7 +41,7 @@ for session in TLS1.3:AES-128-GCM TLS1.3:AES-256-GCM TLS1.2:AES-128-GCM TLS1.2:A
     rm -f /copy
     nbdcopy --connections=2 "$uri" /copy
     cmp /pattern /copy
-    nbdinfo --list "$uri" >/info
+    nbdinfo "$uri" >/info
     kill "$server"
     wait "$server"
     echo "$session: $(grep -c ', kernel TLS$' /log || true) in the kernel, it counts $(($(counter TlsRxSw) - before))," \
@@ -52,7 +51,7 @@ for session in TLS1.3:AES-128-GCM TLS1.3:AES-256-GCM TLS1.2:AES-128-GCM TLS1.2:A
 done
 echo "errors of deciphering: $(counter TlsDecryptError)"
 END
-for session in TLS1.3:AES-128-GCM TLS1.3:AES-256-GCM TLS1.2:AES-128-GCM TLS1.2:AES-256-GCM; do
+for session in TLS1.3:AES-128-GCM TLS1.3:AES-256-GCM TLS1.2:AES-256-GCM; do
     expect_match "$guest_output" "^$session: ([1-9][0-9]*) in the kernel, it counts \\1, 0 not\$"
 done
 expect_match "$guest_output" '^TLS1.3:CHACHA20-POLY1305: 0 in the kernel, it counts 0, [1-9][0-9]* not$'
