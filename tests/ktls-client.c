@@ -74,12 +74,10 @@ static void connect_to(const char *port)
     need(recv(fd, bytes, 20, MSG_WAITALL) == 20 && bytes[15] == 1, "the answer to STARTTLS");
 }
 
-static gnutls_session_t open_session(void)
+static gnutls_session_t open_session(gnutls_certificate_credentials_t credentials)
 {
-    gnutls_certificate_credentials_t credentials;
     gnutls_session_t session;
 
-    gnutls_certificate_allocate_credentials(&credentials);
     gnutls_init(&session, GNUTLS_CLIENT);
     gnutls_priority_set_direct(session, "NORMAL:-VERS-ALL:+VERS-TLS1.3:-CIPHER-ALL:+AES-128-GCM", NULL);
     gnutls_credentials_set(session, GNUTLS_CRD_CERTIFICATE, credentials);
@@ -131,39 +129,48 @@ static void finish_early(gnutls_session_t session, bool half)
     holding = false;
 }
 
-int main(int argc, char **argv)
+static void converse(gnutls_session_t session, const char *how)
 {
     uint8_t byte;
 
-    need(argc == 3, "ktls-client HOW PORT");
-    connect_to(argv[2]);
-    gnutls_session_t session = open_session();
-    if (strcmp(argv[1], "early") == 0 || strcmp(argv[1], "half") == 0) {
-        finish_early(session, argv[1][0] == 'h');
+    if (strcmp(how, "early") == 0 || strcmp(how, "half") == 0) {
+        finish_early(session, how[0] == 'h');
     } else {
         need(gnutls_handshake(session) == 0, "the handshake");
         send_option(session, 3);
     }
     need(take_answers(session) == 0, "the answer to LIST");
-    if (strcmp(argv[1], "cut") == 0) {
+    if (strcmp(how, "cut") == 0) {
         printf("cut\n");
-        return 0;
+        return;
     }
-    if (strcmp(argv[1], "update") == 0) {
+    if (strcmp(how, "update") == 0) {
         need(gnutls_session_key_update(session, 0) == 0, "the update of the keys");
         send_option(session, 3);
         int error = take_answers(session);
         printf("after the update: %s\n", error == 0 ? "answered" : gnutls_strerror(error));
-        if (error == GNUTLS_E_FATAL_ALERT_RECEIVED)
-            printf("alert: %s\n", gnutls_alert_get_name(gnutls_alert_get(session)));
         if (error != 0)
-            return 0;
+            return;
     }
     send_option(session, 2);
     need(take_answers(session) == 0, "the answer to ABORT");
     /* 0 is close_notify, and an end without is an error. */
     gnutls_bye(session, GNUTLS_SHUT_WR);
-    printf("%s: the end is %s\n", argv[1],
+    printf("%s: the end is %s\n", how,
            gnutls_record_recv(session, &byte, 1) == 0 ? "close_notify" : "without close_notify");
+}
+
+int main(int argc, char **argv)
+{
+    gnutls_certificate_credentials_t credentials;
+
+    need(argc == 3, "ktls-client HOW PORT");
+    connect_to(argv[2]);
+    gnutls_certificate_allocate_credentials(&credentials);
+    gnutls_session_t session = open_session(credentials);
+    converse(session, argv[1]);
+    gnutls_deinit(session);
+    gnutls_certificate_free_credentials(credentials);
+    close(fd);
     return 0;
 }
