@@ -127,6 +127,7 @@ build_only() {
 
 packages_install build demo tests || exit 1
 export PATH=$PATH:/usr/sbin:/sbin
+export GUEST_CACHE=$work/guest-cache # one for all builds
 
 say "copying the sources to $work/src"
 copy_sources

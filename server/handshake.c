@@ -406,10 +406,12 @@ static void tls_done(struct io_event *ev, int result)
 {
     struct handshake *hs = container_of(ev, struct handshake, tls_done);
 
-    if (result < 0)
+    if (result < 0) {
         end(hs, HANDSHAKE_ABORT); /* the reason has been logged */
-    else
-        run(hs);
+        return;
+    }
+    hs->connection->transport = transport_tls_settle(hs->connection->transport);
+    run(hs);
 }
 
 /* The socket goes from one transport to the other, and nothing of what was agreed on in the clear

@@ -67,6 +67,8 @@ const struct param serve_params[] = {
         "clients need no certificate: everybody who can connect is served"),
     ROW("tls-priority", 0, PARAM_STRING, "STRING", tls.priority,
         "versions and ciphers, in the notation of GnuTLS, instead of the built-in choice"),
+    ROW("ktls", 0, PARAM_STRING, "MODE", tls.ktls,
+        "who encrypts under TLS: on (the kernel, where it can), off or auto (user space)"),
     ROW("run", 0, PARAM_STRING, "COMMAND", run,
         "run a shell command with $uri and $unixsocket set, serve while it runs, and leave with "
         "its status"),
@@ -516,6 +518,8 @@ int serve_options_parse(struct serve_options *out, int argc, char **argv, struct
     if (out->run && !*out->run)
         return error_set(err, -EINVAL, "--run: the command is empty");
     ret = tls_mode_of(&out->tls_mode, &out->tls, err);
+    if (ret == 0)
+        ret = tls_ktls_mode_of(&(enum ktls_mode){ KTLS_AUTO }, &out->tls, err);
     if (ret != 0)
         return ret;
     ret = fill_exports(out, argc - first_operand, argv + first_operand, err);

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "server/ktls.h"
 #include "server/log.h"
 #include "server/tls-credentials.h"
 
@@ -20,6 +21,8 @@ static int check_together(const struct tls_settings *settings, enum tls_mode mod
     if (!credentials && settings->priority != NULL)
         return error_set(err, -EINVAL, "--tls-priority means nothing without --tls-certificates or "
                          "--tls-psk");
+    if (!credentials && settings->ktls != NULL)
+        return error_set(err, -EINVAL, "--ktls means nothing without --tls-certificates or --tls-psk");
     if (settings->certificates == NULL && (settings->verify_peer || settings->no_verify_peer))
         return error_set(err, -EINVAL, "--tls-%sverify-peer is about certificates: it means nothing "
                          "without --tls-certificates", settings->verify_peer ? "" : "no-");
@@ -49,11 +52,32 @@ int tls_mode_of(enum tls_mode *out, const struct tls_settings *settings, struct 
     return check_together(settings, *out, err);
 }
 
+int tls_ktls_mode_of(enum ktls_mode *out, const struct tls_settings *settings, struct error *err)
+{
+    static const char *const names[] = {
+        [KTLS_AUTO] = "auto", [KTLS_ON] = "on", [KTLS_OFF] = "off",
+    };
+    unsigned mode = KTLS_AUTO;
+
+    if (settings->ktls != NULL)
+        while (mode <= KTLS_OFF && strcmp(settings->ktls, names[mode]) != 0)
+            mode++;
+    if (mode > KTLS_OFF)
+        return error_set(err, -EINVAL, "--ktls %s: it is auto, on or off", settings->ktls);
+    *out = (enum ktls_mode)mode;
+    return 0;
+}
+
 int tls_open(struct tls *tls, const struct tls_settings *settings, struct error *err)
 {
     *tls = (struct tls){ .settings = *settings };
     pthread_mutex_init(&tls->mutex, NULL);
     int code = tls_mode_of(&tls->mode, settings, err);
+    if (code == 0)
+        code = tls_ktls_mode_of(&tls->ktls, settings, err);
+    if (code == 0 && tls->ktls == KTLS_ON && !ktls_is_there())
+        log_warning("--ktls on: this kernel has no TLS for sockets (modprobe tls); it is done in user "
+                    "space");
     if (code == 0 && tls->mode != TLS_OFF)
         code = tls_credentials_create(&tls->credentials, settings, err);
     return code;

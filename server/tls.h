@@ -12,6 +12,10 @@ struct tls_credentials;
 /* proto.md, "TLS": NOTLS, SELECTIVETLS, FORCEDTLS. */
 enum tls_mode { TLS_OFF, TLS_ON, TLS_REQUIRE };
 
+/* Who makes and opens the records: KTLS_ON is the kernel wherever it can, the others are GnuTLS.  What
+ * speaks against the kernel is in docs/performance.md. */
+enum ktls_mode { KTLS_AUTO, KTLS_ON, KTLS_OFF };
+
 /* What the user asked for; strings must outlive what is made of it. */
 struct tls_settings {
     const char *mode;         /* "off", "on", "require"; NULL: require as soon as there are credentials */
@@ -19,12 +23,14 @@ struct tls_settings {
                                * there, ca-crl.pem; NULL: none */
     const char *psk;          /* file of user:hex lines; NULL: none */
     const char *priority;     /* of GnuTLS; NULL: ours */
+    const char *ktls;         /* "auto", "on", "off"; NULL: auto */
     bool verify_peer;         /* clients need a certificate: the default, here to be said aloud */
     bool no_verify_peer;      /* they need none */
 };
 
 struct tls {
     enum tls_mode mode;
+    enum ktls_mode ktls;
     struct tls_settings settings;
     struct offload *offload; /* where handshakes are calculated; NULL: on the asking thread */
     pthread_mutex_t mutex;
@@ -34,6 +40,10 @@ struct tls {
 /* The mode that the settings mean.  -EINVAL with a sentence where they contradict each other. */
 NODISCARD int tls_mode_of(enum tls_mode *out, const struct tls_settings *settings,
                           struct error *err);
+
+/* The same for --ktls. */
+NODISCARD int tls_ktls_mode_of(enum ktls_mode *out, const struct tls_settings *settings,
+                               struct error *err);
 
 /* Reads the credentials, unless TLS is off; tls_close() frees in every case. */
 NODISCARD int tls_open(struct tls *tls, const struct tls_settings *settings, struct error *err);

@@ -3,13 +3,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "server/ktls.h"
 #include "server/transport.h"
-
-#define STAGING_BYTES 8192u /* 292 requests without payload in one receive */
 
 struct plain {
     struct transport transport;
     struct loop_file file;
+    struct ktls *ktls; /* NULL: in the clear */
 
     /* What is being asked for. Each receive has two places: the rest of it, and the staging
      * buffer behind it, so one system call brings a payload and the requests that follow. */
@@ -25,7 +25,7 @@ struct plain {
     bool sending;
 
     uint32_t staged_start, staged_end;
-    uint8_t staging[STAGING_BYTES];
+    uint8_t staging[TRANSPORT_STAGING_BYTES];
 };
 
 static struct plain *plain_of(struct transport *transport)
@@ -52,8 +52,10 @@ static void receive_more(struct plain *plain)
     plain->staged_start = plain->staged_end = 0;
     plain->recv_iov[0] =
         (struct iovec){ .iov_base = plain->wanted, .iov_len = plain->wanted_bytes };
-    plain->recv_iov[1] = (struct iovec){ .iov_base = plain->staging, .iov_len = STAGING_BYTES };
+    plain->recv_iov[1] = (struct iovec){ .iov_base = plain->staging, .iov_len = TRANSPORT_STAGING_BYTES };
     plain->recv_message = (struct msghdr){ .msg_iov = plain->recv_iov, .msg_iovlen = 2 };
+    if (plain->ktls != NULL)
+        ktls_prepare(plain->ktls, &plain->recv_message);
     plain->receiving = true;
     loop_recvmsg(plain->transport.loop, &plain->recv_event, &plain->file, &plain->recv_message);
 }
@@ -78,6 +80,8 @@ static void received(struct io_event *ev, int result)
     struct plain *plain = container_of(ev, struct plain, recv_event);
 
     plain->receiving = false;
+    if (plain->ktls != NULL && result != -EINTR && result != -EAGAIN)
+        result = ktls_received(plain->ktls, &plain->recv_message, result, !plain->sending);
     if (result == -EINTR || result == -EAGAIN) {
         receive_more(plain);
         return;
@@ -134,13 +138,23 @@ static bool plain_has_unread(struct transport *transport)
            loop_file_has_unread(transport->loop, &plain->file);
 }
 
+static void say_goodbye(struct plain *plain)
+{
+    assert(!plain->sending);
+    if (plain->ktls != NULL)
+        ktls_say_goodbye(plain->ktls);
+}
+
 static void plain_finish(struct transport *transport)
 {
+    say_goodbye(plain_of(transport));
     loop_file_shutdown(transport->loop, &plain_of(transport)->file, SHUT_WR);
 }
 
 static void plain_abort(struct transport *transport)
 {
+    if (plain_of(transport)->ktls != NULL)
+        plain_of(transport)->ktls->aborted = true;
     loop_file_shutdown(transport->loop, &plain_of(transport)->file, SHUT_RDWR);
 }
 
@@ -149,7 +163,9 @@ static void plain_close(struct transport *transport)
     struct plain *plain = plain_of(transport);
 
     assert(!plain->receiving && !plain->sending);
+    say_goodbye(plain);
     loop_file_close(transport->loop, &plain->file);
+    free(plain->ktls);
     free(plain);
 }
 
@@ -158,7 +174,7 @@ struct loop_file transport_plain_detach(struct transport *transport)
     struct plain *plain = plain_of(transport);
     struct loop_file file = plain->file;
 
-    assert(!plain->receiving && !plain->sending);
+    assert(!plain->receiving && !plain->sending && plain->ktls == NULL);
     free(plain);
     return file;
 }
@@ -173,18 +189,45 @@ static const struct transport_ops plain_ops = {
     .close = plain_close,
 };
 
-int transport_plain_create(struct transport **out, struct loop *loop, int fd, struct error *err)
+static struct plain *create(struct loop *loop)
 {
     struct plain *plain = malloc(sizeof *plain);
 
     if (plain == NULL)
-        return error_set(err, -ENOMEM, "not enough memory for a connection");
+        return NULL;
     /* Not the staging buffer: it costs memory only once it is used. */
     memset(plain, 0, offsetof(struct plain, staging));
     plain->transport = (struct transport){ .ops = &plain_ops, .loop = loop };
     plain->recv_event.fn = received;
     plain->send_event.fn = sent;
+    return plain;
+}
+
+int transport_plain_create(struct transport **out, struct loop *loop, int fd, struct error *err)
+{
+    struct plain *plain = create(loop);
+
+    if (plain == NULL)
+        return error_set(err, -ENOMEM, "not enough memory for a connection");
     loop_file_init(loop, &plain->file, fd);
+    *out = &plain->transport;
+    return 0;
+}
+
+int transport_plain_create_on_ktls(struct transport **out, struct loop *loop,
+                                   const struct loop_file *file, struct ktls *ktls,
+                                   const void *received_before, uint32_t received_bytes,
+                                   struct error *err)
+{
+    struct plain *plain = create(loop);
+
+    if (plain == NULL)
+        return error_set(err, -ENOMEM, "not enough memory for a connection");
+    assert(received_bytes <= TRANSPORT_STAGING_BYTES);
+    plain->file = *file;
+    plain->ktls = ktls;
+    memcpy(plain->staging, received_before, received_bytes);
+    plain->staged_end = received_bytes;
     *out = &plain->transport;
     return 0;
 }

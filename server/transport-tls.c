@@ -4,9 +4,7 @@
  *     open:       recv and send of the owner
  *     broken:     after an error nothing is read or said any more
  *
- * `in` is what has been received and not deciphered, `out` what is to be sent.  A buffer is held
- * only while there is something in it or a system call may fill it; `staging`, which an idle
- * connection waits with, is part of the connection and costs memory only once it is used. */
+ * tls-stream is below it: what has been received, and what is to be sent. */
 #include "server/transport-tls.h"
 
 #include <assert.h>
@@ -15,213 +13,17 @@
 #include <string.h>
 
 #include "server/gather.h"
+#include "server/ktls-handover.h"
 #include "server/log.h"
-#include "server/tls-session.h"
+#include "server/tls-records.h"
+#include "server/tls-stream.h"
 
-#define STAGING_BYTES 8192u
-#define LARGE_RECEIVE_BYTES 16384u     /* for as much as that a large buffer is worth it */
-#define HANDSHAKE_OUT_BYTES_MAX 262144u /* certificates of any sensible length */
-#define IDLE_STEPS_MAX 16u             /* of GnuTLS without taking a byte */
-
-struct tls_transport {
-    struct transport transport;
-    struct loop_file file;
-    struct tls_session session;
-    struct tls *tls;
-    struct tls_buffers *buffers;
-    struct peer *peer;
-    bool answered; /* something of our handshake has been sent */
-    bool open;     /* the handshake is done */
-    bool broken; /* an error: nothing may be read or said any more */
-    bool ended;  /* the client said that it sends no more */
-    bool said_goodbye, aborted;
-
-    /* Receiving. */
-    struct io_event recv_event;
-    struct msghdr recv_message;
-    struct iovec recv_iov;
-    struct tls_buffer *in;    /* a large one, or NULL: staging */
-    uint32_t staged_start, staged_end;
-    uint8_t *wanted;
-    uint32_t wanted_bytes;
-    bool receiving, wanted_begun;
-    struct loop_task recv_report;
-    int recv_result;
-
-    /* Sending. */
-    struct io_event send_event;
-    struct msghdr send_message;
-    struct iovec send_iov;
-    struct tls_buffer *out;
-    int taken_bytes; /* of the owner's plaintext, in `out` */
-    bool sending;
-    struct loop_task send_report;
-
-    /* The handshake. */
-    struct offload_job job;
-    struct io_event *handshake_done;
-    uint32_t usable_bytes;      /* of what was received: whole records */
-    uint32_t record_left_bytes; /* of one that is longer than the staging buffer: not received yet */
-
-    uint8_t staging[STAGING_BYTES];
-};
+#define LARGE_RECEIVE_BYTES 16384u /* for as much as that a large buffer is worth it */
+#define IDLE_STEPS_MAX 16u         /* of GnuTLS without taking a byte */
 
 static struct tls_transport *tls_of(struct transport *transport)
 {
     return container_of(transport, struct tls_transport, transport);
-}
-
-/* ---- what has arrived ---- */
-
-struct input {
-    uint8_t *bytes;
-    uint32_t *start, *end, capacity;
-};
-
-static struct input input_of(struct tls_transport *tls)
-{
-    if (tls->in != NULL)
-        return (struct input){ tls->in->bytes, &tls->in->start, &tls->in->end,
-                               tls->in->capacity_bytes };
-    return (struct input){ tls->staging, &tls->staged_start, &tls->staged_end, STAGING_BYTES };
-}
-
-static uint32_t input_bytes(struct tls_transport *tls)
-{
-    struct input in = input_of(tls);
-
-    return *in.end - *in.start;
-}
-
-/* GnuTLS takes what it needs, at most two times for each record. */
-static ssize_t pull(gnutls_transport_ptr_t context, void *data, size_t length_bytes)
-{
-    struct tls_transport *tls = context;
-    struct input in = input_of(tls);
-    uint32_t count = tls->open ? *in.end - *in.start : tls->usable_bytes;
-
-    if (count == 0) {
-        gnutls_transport_set_errno(tls->session.gnutls, EAGAIN);
-        return -1;
-    }
-    if (count > length_bytes)
-        count = (uint32_t)length_bytes;
-    memcpy(data, in.bytes + *in.start, count);
-    *in.start += count;
-    tls->usable_bytes -= tls->open ? 0 : count;
-    return (ssize_t)count;
-}
-
-static void receive(struct tls_transport *tls)
-{
-    struct input in = input_of(tls);
-
-    if (*in.start == *in.end) {
-        *in.start = *in.end = 0;
-    } else if (*in.start > 0) {
-        memmove(in.bytes, in.bytes + *in.start, *in.end - *in.start);
-        *in.end -= *in.start;
-        *in.start = 0;
-    }
-    tls->recv_iov = (struct iovec){ .iov_base = in.bytes + *in.end,
-                                    .iov_len = in.capacity - *in.end };
-    assert(tls->recv_iov.iov_len > 0);
-    tls->recv_message = (struct msghdr){ .msg_iov = &tls->recv_iov, .msg_iovlen = 1 };
-    tls->receiving = true;
-    loop_recvmsg(tls->transport.loop, &tls->recv_event, &tls->file, &tls->recv_message);
-}
-
-/* True when `result` is that of a receive that brought bytes; false: it has been repeated. */
-static bool receive_ended(struct tls_transport *tls, int result)
-{
-    tls->receiving = false;
-    if (result == -EINTR || result == -EAGAIN) {
-        receive(tls);
-        return false;
-    }
-    if (result > 0)
-        *input_of(tls).end += (uint32_t)result;
-    return true;
-}
-
-/* ---- what is to be sent ---- */
-
-/* There is no worker around when a handshake is calculated, so a buffer that is too small grows by
- * itself; in all other cases there is room (see fill_records()). */
-static bool make_room(struct tls_transport *tls, size_t length_bytes)
-{
-    struct tls_buffer *out = tls->out;
-
-    if (out != NULL && out->capacity_bytes - out->end >= length_bytes)
-        return true;
-    if (tls->open || out == NULL || out->capacity_bytes == TLS_BUFFER_LARGE_BYTES ||
-        out->end + length_bytes > HANDSHAKE_OUT_BYTES_MAX)
-        return false;
-    struct tls_buffer *larger = realloc(out, sizeof *out + HANDSHAKE_OUT_BYTES_MAX);
-    if (larger == NULL)
-        return false;
-    larger->capacity_bytes = HANDSHAKE_OUT_BYTES_MAX;
-    tls->out = larger;
-    return true;
-}
-
-static ssize_t push(gnutls_transport_ptr_t context, const giovec_t *iov, int iov_count)
-{
-    struct tls_transport *tls = context;
-    size_t length_bytes = 0;
-
-    for (int i = 0; i < iov_count; i++)
-        length_bytes += iov[i].iov_len;
-    if (!make_room(tls, length_bytes)) {
-        gnutls_transport_set_errno(tls->session.gnutls, ENOBUFS);
-        return -1;
-    }
-    for (int i = 0; i < iov_count; i++) {
-        memcpy(tls->out->bytes + tls->out->end, iov[i].iov_base, iov[i].iov_len);
-        tls->out->end += (uint32_t)iov[i].iov_len;
-    }
-    return (ssize_t)length_bytes;
-}
-
-static void release_out(struct tls_transport *tls)
-{
-    tls_buffer_release(tls->buffers, tls->out);
-    tls->out = NULL;
-}
-
-static void transmit(struct tls_transport *tls)
-{
-    struct tls_buffer *out = tls->out;
-
-    tls->send_iov = (struct iovec){ out->bytes + out->start, out->end - out->start };
-    tls->send_message = (struct msghdr){ .msg_iov = &tls->send_iov, .msg_iovlen = 1 };
-    tls->sending = true;
-    loop_sendmsg(tls->transport.loop, &tls->send_event, &tls->file, &tls->send_message);
-}
-
-/* True when all has been sent, or *result says why it can't be. */
-static bool transmit_ended(struct tls_transport *tls, int *result)
-{
-    tls->sending = false;
-    if (*result == 0)
-        *result = -EPIPE;
-    if (*result > 0)
-        tls->out->start += (uint32_t)*result;
-    if (*result == -EINTR || *result == -EAGAIN ||
-        (*result > 0 && tls->out->start < tls->out->end)) {
-        transmit(tls);
-        return false;
-    }
-    release_out(tls);
-    return true;
-}
-
-/* A last word, as far as the socket takes it at once: nobody waits for one that does not read. */
-static void send_now(struct tls_transport *tls)
-{
-    if (tls->out->end > 0)
-        loop_file_send_now(tls->transport.loop, &tls->file, tls->out->bytes, tls->out->end);
-    release_out(tls);
 }
 
 /* ---- errors ---- */
@@ -236,7 +38,7 @@ static int break_off(struct tls_transport *tls, int error)
     tls->out = tls_buffer_acquire(tls->buffers, false);
     if (tls->out != NULL) {
         gnutls_alert_send_appropriate(tls->session.gnutls, error);
-        send_now(tls);
+        tls_stream_send_now(tls);
     }
     return -ECONNRESET;
 }
@@ -267,7 +69,7 @@ static int decipher(struct tls_transport *tls)
     unsigned idle_steps = 0;
 
     while (tls->wanted_bytes > 0) {
-        uint32_t before = input_bytes(tls);
+        uint32_t before = tls_stream_input_bytes(tls);
         ssize_t count = gnutls_record_recv(tls->session.gnutls, tls->wanted, tls->wanted_bytes);
 
         if (count > 0) {
@@ -278,13 +80,13 @@ static int decipher(struct tls_transport *tls)
         }
         if (count == 0)
             return client_ended(tls);
-        if (count == GNUTLS_E_AGAIN && input_bytes(tls) == 0)
+        if (count == GNUTLS_E_AGAIN && tls_stream_input_bytes(tls) == 0)
             return MORE;
         if (count != GNUTLS_E_AGAIN && count != GNUTLS_E_INTERRUPTED &&
             count != GNUTLS_E_WARNING_ALERT_RECEIVED)
             return break_off(tls, (int)count);
         /* A key update, say: GnuTLS returns after it. */
-        idle_steps = input_bytes(tls) == before ? idle_steps + 1 : 0;
+        idle_steps = tls_stream_input_bytes(tls) == before ? idle_steps + 1 : 0;
         if (idle_steps > IDLE_STEPS_MAX)
             return break_off(tls, GNUTLS_E_INTERNAL_ERROR);
     }
@@ -308,7 +110,7 @@ static void receive_more(struct tls_transport *tls)
         release_in(tls);
     else if (tls->in == NULL)
         tls->in = tls_buffer_acquire(tls->buffers, true); /* NULL: staging does */
-    receive(tls);
+    tls_stream_receive(tls);
 }
 
 static void report_recv(struct loop_task *task)
@@ -346,7 +148,7 @@ static void received(struct io_event *ev, int result)
 {
     struct tls_transport *tls = container_of(ev, struct tls_transport, recv_event);
 
-    if (!receive_ended(tls, result))
+    if (!tls_stream_receive_ended(tls, result))
         return;
     if (tls->broken) /* a send found it out */
         result = -ECONNRESET;
@@ -400,10 +202,10 @@ static void stream_send(struct transport *transport, struct iovec *iov, unsigned
     if (!tls->broken)
         tls->out = tls_buffer_acquire(tls->buffers, total_bytes > TLS_RECORD_PLAIN_BYTES);
     if (tls->out != NULL && fill_records(tls, &gather) == 0) {
-        transmit(tls);
+        tls_stream_transmit(tls);
         return;
     }
-    release_out(tls);
+    tls_stream_release_out(tls);
     tls->broken = true;
     loop_defer(transport->loop, &tls->send_report);
 }
@@ -412,7 +214,7 @@ static void sent(struct io_event *ev, int result)
 {
     struct tls_transport *tls = container_of(ev, struct tls_transport, send_event);
 
-    if (transmit_ended(tls, &result))
+    if (tls_stream_transmit_ended(tls, &result))
         tls->transport.send_done->fn(tls->transport.send_done,
                                      result < 0 ? result : tls->taken_bytes);
 }
@@ -426,6 +228,7 @@ static void calculate(struct offload_job *job);
 static void calculated(struct io_event *ev, int result);
 static void handshake_sent(struct io_event *ev, int result);
 static void handshake_next(struct tls_transport *tls);
+static void refuse(struct tls_transport *tls);
 static void forget(struct tls_transport *tls);
 static void forgotten(struct io_event *ev, int result);
 static void handshake_ended(struct tls_transport *tls, int code);
@@ -447,43 +250,23 @@ void transport_tls_handshake(struct transport *transport, const struct loop_file
 
 static void handshake_receive(struct tls_transport *tls)
 {
-    receive(tls);
+    tls_stream_receive(tls);
 }
 
-static uint32_t smaller(uint32_t a, uint32_t b)
-{
-    return a < b ? a : b;
-}
-
-/* Finds how much of what was received is whole records, which is all that GnuTLS gets to see: so
- * there is a calculation for each record, not for each byte that comes.  A record that is longer
- * than the staging buffer is given to GnuTLS, which keeps it, in parts.  RFC 8446, 5.1: a type, two
- * bytes of version, two of length. */
+/* GnuTLS gets to see whole records only: a calculation for each record, not for each byte. */
 static void find_records(struct tls_transport *tls)
 {
-    struct input in = input_of(tls);
-    uint32_t count = *in.end - *in.start, used = smaller(count, tls->record_left_bytes);
+    struct tls_input in = tls_stream_input(tls);
 
-    tls->record_left_bytes -= used;
-    while (count - used >= 5 && tls->record_left_bytes == 0) {
-        const uint8_t *header = in.bytes + *in.start + used;
-        uint32_t length_bytes = 5 + ((uint32_t)header[3] << 8 | header[4]);
-
-        if (length_bytes > count - used && (used > 0 || length_bytes <= in.capacity))
-            break;
-        tls->record_left_bytes = length_bytes - smaller(length_bytes, count - used);
-        used += smaller(length_bytes, count - used);
-    }
-    /* What is no record has to be refused at once. */
-    bool no_record = used == 0 && count > 0 && (in.bytes[*in.start] < 20 || in.bytes[*in.start] > 23);
-    tls->usable_bytes = no_record ? count : used;
+    tls->usable_bytes = tls_records_whole(in.bytes + *in.start, *in.end - *in.start, in.capacity,
+                                          &tls->record_left_bytes);
 }
 
 static void handshake_received(struct io_event *ev, int result)
 {
     struct tls_transport *tls = container_of(ev, struct tls_transport, recv_event);
 
-    if (!receive_ended(tls, result))
+    if (!tls_stream_receive_ended(tls, result))
         return;
     if (result <= 0) {
         tls->broken = true;
@@ -528,10 +311,10 @@ static void calculated(struct io_event *ev, int result)
     (void)result;
     if (tls->out->end > 0) {
         tls->answered = true;
-        transmit(tls);
+        tls_stream_transmit(tls);
         return;
     }
-    release_out(tls);
+    tls_stream_release_out(tls);
     handshake_next(tls);
 }
 
@@ -539,7 +322,7 @@ static void handshake_sent(struct io_event *ev, int result)
 {
     struct tls_transport *tls = container_of(ev, struct tls_transport, send_event);
 
-    if (!transmit_ended(tls, &result))
+    if (!tls_stream_transmit_ended(tls, &result))
         return;
     if (result < 0 && tls->job.done.result != -EPROTO) {
         tls->broken = true;
@@ -550,33 +333,67 @@ static void handshake_sent(struct io_event *ev, int result)
     handshake_next(tls);
 }
 
-static void handshake_next(struct tls_transport *tls)
+/* Lets the kernel go on where GnuTLS is, if that is wanted and possible: `successor` is set then.
+ * -ECONNRESET: the connection is lost on the way.  What has been received already must be whole
+ * records, because nobody can give half a one back to the kernel. */
+static int hand_over(struct tls_transport *tls)
+{
+    struct error err;
+
+    if (tls->tls->ktls != KTLS_ON || tls->record_left_bytes > 0)
+        return 0;
+    find_records(tls);
+    if (tls->usable_bytes < tls_stream_input_bytes(tls) || tls->record_left_bytes > 0)
+        return 0;
+    int code = ktls_hand_over(&tls->successor, tls->session.gnutls, tls->transport.loop, &tls->file,
+                              tls->peer, &err);
+    if (code < 0)
+        log_info("%s: TLS: %s; dropped", tls->peer->text, err.text);
+    return code;
+}
+
+static int open_session(struct tls_transport *tls)
 {
     char text[400];
 
-    switch (tls->job.done.result) {
-    case -EAGAIN:
+    tls->open = true;
+    tls->recv_event.fn = received;
+    tls->send_event.fn = sent;
+    tls_session_prove(&tls->session, tls->peer);
+    tls_session_describe(&tls->session, tls->peer, text, sizeof text);
+    int code = hand_over(tls);
+    if (code == 0)
+        log_info("%s: %s%s", tls->peer->text, text,
+                 tls->successor != NULL ? ", kernel TLS"
+                 : tls->tls->ktls == KTLS_ON ? ", user space" : "");
+    return code;
+}
+
+static void handshake_next(struct tls_transport *tls)
+{
+    int code = tls->job.done.result;
+
+    if (code == -EAGAIN) {
         handshake_receive(tls);
         return;
-    case 0:
-        /* Here the keys could go to the kernel, and the plain stream take over. */
-        tls->open = true;
-        tls->recv_event.fn = received;
-        tls->send_event.fn = sent;
-        tls_session_prove(&tls->session, tls->peer);
-        tls_session_describe(&tls->session, tls->peer, text, sizeof text);
-        log_info("%s: %s", tls->peer->text, text);
-        break;
-    default:
-        tls->broken = true;
-        log_write(tls->session.refused ? LOG_WARNING : LOG_INFO, "%s: TLS refused: %s",
-                  tls->peer->text, tls->session.reason);
-        loop_file_shutdown(tls->transport.loop, &tls->file, SHUT_WR);
-        tls->recv_event.fn = forgotten;
-        forget(tls);
+    }
+    if (code < 0) {
+        refuse(tls);
         return;
     }
-    handshake_ended(tls, 0);
+    code = open_session(tls);
+    tls->broken = code < 0;
+    handshake_ended(tls, code);
+}
+
+static void refuse(struct tls_transport *tls)
+{
+    tls->broken = true;
+    log_write(tls->session.refused ? LOG_WARNING : LOG_INFO, "%s: TLS refused: %s", tls->peer->text,
+              tls->session.reason);
+    loop_file_shutdown(tls->transport.loop, &tls->file, SHUT_WR);
+    tls->recv_event.fn = forgotten;
+    forget(tls);
 }
 
 /* A close with unread bytes would take back the alert that says why, and a client that is still
@@ -585,14 +402,14 @@ static void handshake_next(struct tls_transport *tls)
 static void forget(struct tls_transport *tls)
 {
     tls->staged_start = tls->staged_end;
-    receive(tls);
+    tls_stream_receive(tls);
 }
 
 static void forgotten(struct io_event *ev, int result)
 {
     struct tls_transport *tls = container_of(ev, struct tls_transport, recv_event);
 
-    if (!receive_ended(tls, result))
+    if (!tls_stream_receive_ended(tls, result))
         return;
     if (result > 0)
         forget(tls);
@@ -611,7 +428,7 @@ static bool stream_has_unread(struct transport *transport)
 {
     struct tls_transport *tls = tls_of(transport);
 
-    return input_bytes(tls) > 0 || gnutls_record_check_pending(tls->session.gnutls) > 0 ||
+    return tls_stream_input_bytes(tls) > 0 || gnutls_record_check_pending(tls->session.gnutls) > 0 ||
            loop_file_has_unread(transport->loop, &tls->file);
 }
 
@@ -626,7 +443,7 @@ static void say_goodbye(struct tls_transport *tls)
     if (tls->out == NULL)
         return;
     gnutls_bye(tls->session.gnutls, GNUTLS_SHUT_WR);
-    send_now(tls);
+    tls_stream_send_now(tls);
 }
 
 static void stream_finish(struct transport *transport)
@@ -645,18 +462,36 @@ static void stream_abort(struct transport *transport)
     loop_file_shutdown(transport->loop, &tls->file, SHUT_RDWR);
 }
 
+static void release(struct tls_transport *tls)
+{
+    assert(!tls->receiving && !tls->sending);
+    assert(!tls->recv_report.queued && !tls->send_report.queued);
+    tls_buffer_release(tls->buffers, tls->in);
+    tls_buffer_release(tls->buffers, tls->out);
+    tls_session_free(&tls->session);
+    free(tls);
+}
+
 static void stream_close(struct transport *transport)
 {
     struct tls_transport *tls = tls_of(transport);
 
-    assert(!tls->receiving && !tls->sending);
-    assert(!tls->recv_report.queued && !tls->send_report.queued);
     say_goodbye(tls);
-    tls_buffer_release(tls->buffers, tls->in);
-    tls_buffer_release(tls->buffers, tls->out);
     loop_file_close(transport->loop, &tls->file);
-    tls_session_free(&tls->session);
-    free(tls);
+    release(tls);
+}
+
+struct transport *transport_tls_settle(struct transport *transport)
+{
+    struct tls_transport *tls = tls_of(transport);
+    struct transport *successor = tls->successor;
+
+    if (successor == NULL)
+        return transport;
+    successor->recv_done = transport->recv_done;
+    successor->send_done = transport->send_done;
+    release(tls);
+    return successor;
 }
 
 static const struct transport_ops stream_ops = {
@@ -690,8 +525,8 @@ int transport_tls_create(struct transport **out, const struct transport_tls_sett
     tls->recv_report.fn = report_recv;
     tls->send_report.fn = report_send;
     gnutls_transport_set_ptr(tls->session.gnutls, tls);
-    gnutls_transport_set_pull_function(tls->session.gnutls, pull);
-    gnutls_transport_set_vec_push_function(tls->session.gnutls, push);
+    gnutls_transport_set_pull_function(tls->session.gnutls, tls_stream_pull);
+    gnutls_transport_set_vec_push_function(tls->session.gnutls, tls_stream_push);
     *out = &tls->transport;
     return 0;
 }

@@ -33,4 +33,8 @@ NODISCARD int transport_tls_create(struct transport **out,
 void transport_tls_handshake(struct transport *transport, const struct loop_file *file,
                              struct io_event *done);
 
+/* After a handshake that succeeded: the transport to go on with.  It is the same one, or, when the
+ * kernel has the keys now, another one in its place, with its events. */
+struct transport *transport_tls_settle(struct transport *transport);
+
 #endif

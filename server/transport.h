@@ -8,6 +8,7 @@
 
 #include "server/loop.h"
 
+struct ktls;
 struct transport;
 
 struct transport_ops {
@@ -27,6 +28,8 @@ struct transport_ops {
     void (*close)(struct transport *transport);
 };
 
+#define TRANSPORT_STAGING_BYTES 8192u /* 292 requests without payload in one receive */
+
 /* Results of recv_done. */
 #define TRANSPORT_FILLED 1
 #define TRANSPORT_END 0 /* the client closed before the first of the bytes asked for */
@@ -42,6 +45,13 @@ struct transport {
 /* Takes the connected socket `fd`; it stays the caller's when this fails. */
 NODISCARD int transport_plain_create(struct transport **out, struct loop *loop, int fd,
                                      struct error *err);
+/* The same stream over a socket on which the kernel does TLS; takes both over, and first gives
+ * what had been received before: at most TRANSPORT_STAGING_BYTES.  As under TLS, an end without
+ * close_notify is -ECONNRESET.  -ENOMEM: they stay the caller's. */
+NODISCARD int transport_plain_create_on_ktls(struct transport **out, struct loop *loop,
+                                             const struct loop_file *file, struct ktls *ktls,
+                                             const void *received, uint32_t received_bytes,
+                                             struct error *err);
 /* Frees it and gives its socket back, for another transport to go on with.  Nothing is in
  * flight, and what was received is lost. */
 struct loop_file transport_plain_detach(struct transport *transport);

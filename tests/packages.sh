@@ -38,6 +38,11 @@ tests     command:qemu-nbd                  qemu-utils           qemu-img
 tests     command:certtool                  gnutls-bin           gnutls-utils
 tests     command:openssl                   openssl              openssl
 tests     command:nbd-server                nbd-server           nbd
+tests     command:qemu-system-x86_64        qemu-system-x86      qemu-system-x86-core
+tests     command:busybox                   busybox-static       busybox
+tests     command:dash                      dash                 dash
+tests     command:mkfs.ext4                 e2fsprogs            e2fsprogs
+tests     command:nbd-client                nbd-client           nbd
 tests     command:gnuplot                   gnuplot-nox          gnuplot
 bench     command:fio                       fio                  fio
 bench     command:nbdkit                    nbdkit               nbdkit
@@ -47,6 +52,20 @@ bench     command:nbdcopy                   libnbd-bin           libnbd
 bench     command:python3                   python3              python3
 bench     command:gnuplot                   gnuplot-nox          gnuplot
 '
+
+# The kernel that guests of tests boot: small, with all that they need.  Downloaded, never installed.
+# shellcheck disable=SC2034 # it is for guest-image.sh
+guest_kernel_package=linux-image-cloud-amd64
+
+# packages_download PACKAGE FOLDER: the .deb that PACKAGE stands for (itself, or the one image that it
+# depends on), not installed.  Says what is wrong on stderr.
+packages_download() {
+    local package
+
+    package=$(apt-cache depends "$1" | sed -n 's/.*Depends: \(linux-image-[0-9].*\)/\1/p' | head -n 1)
+    mkdir -p "$2"
+    (cd "$2" && apt-get --quiet=2 --option APT::Sandbox::User=root download "${package:-$1}") >&2
+}
 
 # package_is_there KIND:NAME
 package_is_there() {

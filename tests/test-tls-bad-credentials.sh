@@ -29,6 +29,8 @@ expect_failure 2 "--tls-no-verify-peer is about certificates: it means nothing w
     "${serve[@]}" --tls-psk "$psk" --tls-no-verify-peer memory:1M
 expect_failure 2 "--tls-priority means nothing without --tls-certificates or --tls-psk" \
     "${serve[@]}" --tls-priority NORMAL memory:1M
+expect_failure 2 "--ktls maybe: it is auto, on or off" "${serve[@]}" --tls-psk "$psk" --ktls maybe memory:1M
+expect_failure 2 "--ktls means nothing without --tls-certificates or --tls-psk" "${serve[@]}" --ktls on memory:1M
 expect_failure 2 "export 'a' is tls-only, and there is no TLS: give --tls-certificates DIR or --tls-psk FILE" \
     "${serve[@]}" --export a=memory:1M,tls-only
 expect_failure 1 "--tls-priority NORMAL:+NONSENSE: GnuTLS does not understand it from '+NONSENSE' on" \
