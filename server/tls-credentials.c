@@ -317,9 +317,6 @@ static int load_certificates(struct tls_credentials *credentials,
     code = load_trust(credentials->certificates, directory, err);
     if (code == 0)
         code = load_crl(credentials->certificates, directory, err);
-    /* Besides the profile of the priority string, which the user may replace. */
-    gnutls_certificate_set_verify_flags(credentials->certificates,
-                                        GNUTLS_PROFILE_TO_VFLAGS(GNUTLS_PROFILE_MEDIUM));
     return code;
 }
 
@@ -333,6 +330,28 @@ static int load_psk(struct tls_credentials *credentials, const char *path, struc
     return psk_file_read(&credentials->keys, path, err);
 }
 
+/* How strong certificates have to be is part of the priority string (set as a flag of verification as
+ * well, the two would add up to a level far above both). */
+static int add_profile(struct tls_credentials *credentials, const char *priority)
+{
+    static const char profile[] = ":%PROFILE_MEDIUM";
+    size_t length_bytes = strlen(priority);
+    char *text;
+
+    if (strstr(priority, "%PROFILE_") != NULL)
+        return 0;
+    text = malloc(length_bytes + sizeof profile);
+    if (text == NULL)
+        return GNUTLS_E_MEMORY_ERROR;
+    memcpy(text, priority, length_bytes);
+    memcpy(text + length_bytes, profile, sizeof profile);
+    gnutls_priority_deinit(credentials->priority);
+    credentials->priority = NULL;
+    int result = gnutls_priority_init(&credentials->priority, text, NULL);
+    free(text);
+    return result;
+}
+
 static int load_priority(struct tls_credentials *credentials, const char *priority,
                          struct error *err)
 {
@@ -340,6 +359,8 @@ static int load_priority(struct tls_credentials *credentials, const char *priori
     int result = gnutls_priority_init(&credentials->priority, priority != NULL ? priority : ours,
                                       &at);
 
+    if (result >= 0 && priority != NULL)
+        result = add_profile(credentials, priority);
     if (result >= 0)
         return 0;
     if (priority == NULL)
