@@ -9,7 +9,7 @@ listen_for() {
 
     shift
     rm -f "$told"
-    python - "$told" "$@" <<'PYTHON_END' >"$log_dir/$log" 2>&1 &
+    "$PYTHON" - "$told" "$@" <<'PYTHON_END' >"$log_dir/$log" 2>&1 &
 import os
 import socket
 import sys
