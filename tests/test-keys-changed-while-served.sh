@@ -14,7 +14,7 @@ printf third >"$third"
 format_luks2 "$image" 8M --sector-size 4096
 start_nbdcrypt --key-file "$passphrase" "$image"
 
-python - "$uri" "$stop" <<'EOF_PYTHON' &
+"$PYTHON" - "$uri" "$stop" <<'EOF_PYTHON' &
 import os
 import sys
 from nbd_client import Client, equal
