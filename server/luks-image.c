@@ -3,13 +3,12 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "server/image.h"
 #include "server/signature.h"
 
-static int read_image(void *context, uint64_t offset_bytes, void *out, size_t length_bytes,
-                      struct error *err)
+int luks_image_read(void *io, uint64_t offset_bytes, void *out, size_t length_bytes,
+                    struct error *err)
 {
-    return image_read(context, offset_bytes, out, length_bytes, err);
+    return image_read(io, offset_bytes, out, length_bytes, err);
 }
 
 static const char *what_is_there(struct image_io *io, uint64_t size_bytes)
@@ -24,19 +23,28 @@ static const char *what_is_there(struct image_io *io, uint64_t size_bytes)
     return content;
 }
 
+int luks_image_load_from(struct luks_header **out, struct image_io *io, uint64_t size_bytes,
+                         uint64_t data_bytes, bool detached, const char **content,
+                         struct error *err)
+{
+    int code = luks_load(out, luks_image_read, io, size_bytes, data_bytes, detached, err);
+
+    if (content)
+        *content = code == -EMEDIUMTYPE ? what_is_there(io, size_bytes) : NULL;
+    return code;
+}
+
 /* `source` is where the header is; `data_bytes` of the image that holds the data. */
 static int load(struct luks_header **out, struct stage *source, uint64_t data_bytes, bool detached,
                 const char **content, struct error *err)
 {
-    uint64_t size_bytes = source->limits.size_bytes;
     struct image_io *io;
     int code = image_io_create(&io, source, err);
 
     if (code < 0)
         return code;
-    code = luks_load(out, read_image, io, size_bytes, data_bytes, detached, err);
-    if (code == -EMEDIUMTYPE && content)
-        *content = what_is_there(io, size_bytes);
+    code = luks_image_load_from(out, io, source->limits.size_bytes, data_bytes, detached, content,
+                                err);
     image_io_destroy(io);
     return code;
 }

@@ -3,7 +3,7 @@
 #define NBDCRYPT_LUKS_IMAGE_H
 
 #include "crypto/luks.h"
-#include "server/layer.h"
+#include "server/image.h"
 
 /* Loads the header of `image`, which holds the data: from it, or from what `header_spec` names (a
  * detached header; NULL: none), which is opened for reading and closed again.  Blocks.
@@ -12,5 +12,15 @@
  * leaves `image` to the caller. */
 NODISCARD int luks_image_load(struct luks_header **out, struct stage *image,
                               const char *header_spec, const char **content, struct error *err);
+
+/* The same from what has been opened already: `io` is of the place of the header, which has
+ * `size_bytes`; `data_bytes` of the image that holds the data. */
+NODISCARD int luks_image_load_from(struct luks_header **out, struct image_io *io,
+                                   uint64_t size_bytes, uint64_t data_bytes, bool detached,
+                                   const char **content, struct error *err);
+
+/* The luks_read_fn of a struct image_io. */
+int luks_image_read(void *io, uint64_t offset_bytes, void *out, size_t length_bytes,
+                    struct error *err);
 
 #endif

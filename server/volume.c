@@ -2,15 +2,8 @@
 #include "server/volume.h"
 
 #include <errno.h>
-#include <stdlib.h>
 
-#include "server/signature.h"
-
-static int read_volume(void *context, uint64_t offset_bytes, void *out, size_t length_bytes,
-                       struct error *err)
-{
-    return image_read(context, offset_bytes, out, length_bytes, err);
-}
+#include "server/luks-image.h"
 
 static int write_volume(void *context, uint64_t offset_bytes, const void *data, size_t length_bytes,
                         struct error *err)
@@ -26,7 +19,7 @@ static int flush_volume(void *context, struct error *err)
 struct luks_store volume_store(struct volume *volume)
 {
     return (struct luks_store){
-        .read = read_volume, .write = write_volume, .flush = flush_volume, .context = volume->io
+        .read = luks_image_read, .write = write_volume, .flush = flush_volume, .context = volume->io
     };
 }
 
@@ -69,29 +62,15 @@ int volume_open(struct volume *out, const char *image_spec, const char *header_s
     return result;
 }
 
-/* "no LUKS header found" helps more when it says what is there instead. */
-static void add_content(struct volume *volume, struct error *err)
-{
-    uint64_t size_bytes = volume->stage->limits.size_bytes;
-    size_t head_bytes = size_bytes < SIGNATURE_BYTES ? (size_t)size_bytes : SIGNATURE_BYTES;
-    uint8_t *head = malloc(SIGNATURE_BYTES);
-    const char *content = NULL;
-
-    if (head && image_read(volume->io, 0, head, head_bytes, NULL) == 0)
-        content = signature_name(head, head_bytes);
-    free(head);
-    if (content && err)
-        (void)error_set(err, 0, "%s: it holds %s", err->text, content);
-}
-
 int volume_load(struct volume *volume, struct error *err)
 {
-    int result =
-        luks_load(&volume->header, read_volume, volume->io, volume->stage->limits.size_bytes,
-                  volume->data_bytes, volume->detached, err);
+    const char *content;
+    int result = luks_image_load_from(&volume->header, volume->io, volume->stage->limits.size_bytes,
+                                      volume->data_bytes, volume->detached, &content, err);
 
-    if (result == -EMEDIUMTYPE)
-        add_content(volume, err);
+    /* "no LUKS header found" helps more when it says what is there instead. */
+    if (content && err)
+        (void)error_set(err, 0, "%s: it holds %s", err->text, content);
     if (result < 0)
         error_prefix(err, "%s '%s': ", volume->detached ? "header" : "image", volume->spec);
     return result;
