@@ -10,7 +10,7 @@
 #define EXIT_USAGE 2
 #define OPERANDS_MAX 4
 
-static int finish_output(void)
+int command_line_finish(void)
 {
     if (fflush(stdout) == 0 && !ferror(stdout))
         return EXIT_SUCCESS;
@@ -22,7 +22,7 @@ static int print_help(const struct command_line *line)
 {
     printf("Usage: nbdcrypt %s [OPTIONS] %s\n\n%s\n\n", line->name, line->operands, line->about);
     params_print_help(stdout, line->params);
-    return finish_output();
+    return command_line_finish();
 }
 
 /* The operand number `index` of "IMAGE FILE". */
@@ -72,7 +72,7 @@ int command_line_run(const struct command_line *line, void *arguments, const boo
         log_error("%s", err.text);
         return EXIT_FAILURE;
     }
-    return finish_output();
+    return command_line_finish();
 }
 
 /* ---- one of several ---- */
@@ -83,7 +83,7 @@ static int print_subcommands(const char *name, const struct subcommand *table)
     for (; table->name; table++)
         printf("  %-10s%s\n", table->name, table->help);
     printf("\n  nbdcrypt %s COMMAND --help    tells what a command takes\n", name);
-    return finish_output();
+    return command_line_finish();
 }
 
 int subcommand_run(const char *name, const struct subcommand *table, int argc, char **argv)

@@ -22,6 +22,10 @@ struct command_line {
 int command_line_run(const struct command_line *line, void *arguments, const bool *help, int argc,
                      char **argv);
 
+/* The last step of a command that printed something: its exit status, EXIT_SUCCESS when all of it has
+ * reached the one who reads it. */
+int command_line_finish(void);
+
 /* "key": one of several commands behind it. */
 struct subcommand {
     const char *name;

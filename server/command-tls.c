@@ -8,6 +8,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "server/command-line.h"
 #include "server/log.h"
 #include "server/params.h"
 #include "server/pki-name.h"
@@ -283,14 +284,6 @@ static void print_usage(const struct tls_command *command)
     printf("\n");
 }
 
-static int finish_output(void)
-{
-    if (fflush(stdout) == 0 && !ferror(stdout))
-        return EXIT_SUCCESS;
-    log_error("standard output: %m");
-    return EXIT_FAILURE;
-}
-
 static int print_help(void)
 {
     printf("Usage: nbdcrypt tls COMMAND [OPTIONS] ...\n"
@@ -305,7 +298,7 @@ static int print_help(void)
            "\n"
            "Example:\n"
            "  nbdcrypt tls init pki --host storage.example.org\n");
-    return finish_output();
+    return command_line_finish();
 }
 
 static int print_command_help(const struct tls_command *command)
@@ -314,7 +307,7 @@ static int print_command_help(const struct tls_command *command)
     print_usage(command);
     printf("\n%s\n", command->about);
     params_print_help(stdout, command->params);
-    return finish_output();
+    return command_line_finish();
 }
 
 static const struct tls_command *find(const char *name)
@@ -385,7 +378,7 @@ static int run(const struct tls_command *command, struct arguments *arguments, i
     result = command->run(arguments, &err);
     if (result < 0)
         log_error("%s", err.text);
-    if (finish_output() != EXIT_SUCCESS || result != 0)
+    if (command_line_finish() != EXIT_SUCCESS || result != 0)
         return EXIT_FAILURE;
     return EXIT_SUCCESS;
 }

@@ -15,6 +15,7 @@
 #include "server/command-header.h"
 #include "server/command-info.h"
 #include "server/command-key.h"
+#include "server/command-line.h"
 #include "server/command-serve.h"
 #include "server/command-tls.h"
 #include "server/command-token.h"
@@ -63,15 +64,6 @@ static void forbid_core_dumps(void)
         log_warning("core dumps can't be switched off: %m");
 }
 
-/* 0 when it has reached the one who reads it. */
-static int finish_output(void)
-{
-    if (fflush(stdout) == 0 && !ferror(stdout))
-        return EXIT_SUCCESS;
-    log_error("standard output: %m");
-    return EXIT_FAILURE;
-}
-
 static int print_help(void)
 {
     printf("nbdcrypt serves encrypted disks as network block devices (NBD).\n"
@@ -87,13 +79,13 @@ static int print_help(void)
            "\n"
            "Example:\n"
            "  nbdcrypt serve --key-file key --unix nbd.sock disk.luks\n");
-    return finish_output();
+    return command_line_finish();
 }
 
 static int print_version(void)
 {
     printf("nbdcrypt %s\n", PACKAGE_VERSION);
-    return finish_output();
+    return command_line_finish();
 }
 
 static const struct command *find_command(const char *name)
