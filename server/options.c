@@ -1,19 +1,16 @@
 #include "server/options.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
-#include <netdb.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "server/access.h"
-#include "server/nbd-wire.h"
+#include "server/export-options.h"
 
 #define MAX_CONNECTIONS_DEFAULT 4096u
 #define HANDSHAKE_TIMEOUT_SECONDS_DEFAULT 10u
 #define BUSY_WAIT_US_DEFAULT 50u
 #define ADDRESS_DEFAULT "127.0.0.1:10809"
-#define SUN_PATH_BYTES sizeof(((struct sockaddr_un *)0)->sun_path)
 
 #define ROW(row_name, row_letter, row_type, row_value, row_field, row_help)           \
     { .name = row_name, .letter = row_letter, .type = row_type, .value = row_value,   \
@@ -77,115 +74,12 @@ const struct param serve_params[] = {
     { 0 },
 };
 
-/* What may stand behind the commas of --export. */
-static const struct param export_params[] = {
-    { .name = "key-file", .type = PARAM_STRING, .value = "FILE",
-      .offset = offsetof(struct export_settings, key_file) },
-    { .name = "header", .type = PARAM_STRING, .value = "FILE",
-      .offset = offsetof(struct export_settings, header) },
-    { .name = "description", .type = PARAM_STRING, .value = "TEXT",
-      .offset = offsetof(struct export_settings, description) },
-    { .name = "allow", .type = PARAM_LIST, .value = "RULE",
-      .offset = offsetof(struct export_settings, allow) },
-    { .name = "read-only", .type = PARAM_FLAG,
-      .offset = offsetof(struct export_settings, read_only) },
-    { .name = "raw", .type = PARAM_FLAG, .offset = offsetof(struct export_settings, raw) },
-    { .name = "discard", .type = PARAM_FLAG, .offset = offsetof(struct export_settings, discard) },
-    { .name = "direct", .type = PARAM_FLAG, .offset = offsetof(struct export_settings, direct) },
-    { .name = "tls-only", .type = PARAM_FLAG,
-      .offset = offsetof(struct export_settings, tls_only) },
-    { 0 },
-};
-
-static bool is_stdin(const char *path)
-{
-    return path && !strcmp(path, "-");
-}
-
 static int no_memory(struct error *err)
 {
     return error_set(err, -ENOMEM, "out of memory");
 }
 
 /* ---- exports ---- */
-
-/* A string that the protocol can carry. */
-static int check_string(const char *what, const char *text, struct error *err)
-{
-    size_t length = strlen(text);
-
-    if (length > NBD_STRING_BYTES_MAX)
-        return error_set(err, -EINVAL, "%s has %zu bytes: NBD allows %u", what, length,
-                         NBD_STRING_BYTES_MAX);
-    if (!nbd_string_is_valid((const uint8_t *)text, length))
-        return error_set(err, -EINVAL, "%s is not valid UTF-8, as NBD demands", what);
-    return 0;
-}
-
-static int check_not_empty(const char *what, const char *text, struct error *err)
-{
-    if (text && !*text)
-        return error_set(err, -EINVAL, "%s is empty: give the name of a file, or leave it out",
-                         what);
-    return 0;
-}
-
-static int check_export(const struct export_settings *settings, struct error *err)
-{
-    int ret = check_string("the name", settings->name, err);
-
-    if (ret == 0 && settings->description)
-        ret = check_string("the description", settings->description, err);
-    if (ret == 0)
-        ret = check_not_empty("key-file", settings->key_file, err);
-    if (ret == 0)
-        ret = check_not_empty("header", settings->header, err);
-    if (ret != 0)
-        return ret;
-    if (!*settings->image)
-        return error_set(err, -EINVAL, "there is no IMAGE: name the file to serve");
-    if (settings->raw && (settings->key_file || settings->header))
-        return error_set(err, -EINVAL,
-                         "raw means without LUKS, so %s can't be used: leave out one of the two",
-                         settings->key_file ? "key-file" : "header");
-    return 0;
-}
-
-/* At most this much of a name is repeated in messages. */
-static int shown(size_t length)
-{
-    return length < 100 ? (int)length : 100;
-}
-
-/* One --export: NAME=IMAGE[,key=value...].  `text` is ours to cut. */
-static int parse_export(struct export_settings *settings, char *text, struct error *err)
-{
-    const struct export_settings defaults = *settings;
-    size_t name_bytes = strcspn(text, "=,");
-    char *image, *pairs;
-    int ret;
-
-    if (text[name_bytes] != '=')
-        return error_set(err, -EINVAL,
-                         "--export %.*s: write NAME=IMAGE, such as disk1=/path/to/disk",
-                         shown(name_bytes), text);
-    text[name_bytes] = '\0';
-    image = text + name_bytes + 1;
-    pairs = params_cut_at_comma(image);
-    settings->name = text;
-    settings->image = image;
-    ret = pairs ? params_parse_pairs(settings, export_params, pairs, ',', err) : 0;
-    if (ret == -EINVAL && settings->allow.count > 0 && strstr(err->text, "unknown option"))
-        error_set(err, ret, "%s; a comma that belongs to a rule is doubled (,,)", err->text);
-    /* --key-file is for those that are not raw. */
-    if (settings->raw && !defaults.raw && settings->key_file == defaults.key_file)
-        settings->key_file = NULL;
-    if (ret == 0)
-        ret = check_export(settings, err);
-    if (ret != 0)
-        error_prefix(err, "export '%.*s': ", shown(name_bytes), text);
-    return ret;
-}
 
 /* What is given once for all. */
 static struct export_settings common_settings(const struct serve_options *options)
@@ -210,7 +104,7 @@ static int parse_exports(struct serve_options *options, struct error *err)
         if (!options->texts[i])
             return no_memory(err);
         *settings = common_settings(options);
-        ret = parse_export(settings, options->texts[i], err);
+        ret = export_options_parse(settings, options->texts[i], err);
         if (ret != 0)
             return ret;
     }
@@ -228,30 +122,7 @@ static int parse_single_export(struct serve_options *options, const char *image,
     settings->description = options->description;
     if (options->name)
         settings->name = options->name;
-    return check_export(settings, err);
-}
-
-/* Standard input holds one key, and names must differ. */
-static int check_exports_together(const struct serve_options *options, struct error *err)
-{
-    size_t from_stdin = 0;
-
-    for (size_t i = 0; i < options->export_count; i++) {
-        const struct export_settings *settings = &options->exports[i];
-
-        from_stdin += is_stdin(settings->key_file);
-        if (from_stdin > 1)
-            return error_set(err, -EINVAL,
-                             "standard input can hold only one key, and two exports want it: "
-                             "give each export a key-file of its own");
-        for (size_t k = 0; k < i; k++) {
-            if (!strcmp(options->exports[k].name, settings->name))
-                return error_set(err, -EINVAL,
-                                 "export '%.*s' is there twice: each needs a name of its own",
-                                 shown(strlen(settings->name)), settings->name);
-        }
-    }
-    return 0;
+    return export_options_check(settings, err);
 }
 
 static int check_tls_only(const struct serve_options *options, struct error *err)
@@ -260,7 +131,8 @@ static int check_tls_only(const struct serve_options *options, struct error *err
         if (options->exports[i].tls_only && options->tls_mode == TLS_OFF)
             return error_set(err, -EINVAL, "export '%.*s' is tls-only, and there is no TLS: give "
                              "--tls-certificates DIR or --tls-psk FILE",
-                             shown(strlen(options->exports[i].name)), options->exports[i].name);
+                             export_options_shown(strlen(options->exports[i].name)),
+                             options->exports[i].name);
     }
     return 0;
 }
@@ -318,7 +190,7 @@ static int fill_exports(struct serve_options *options, int count, char **operand
         return parse_single_export(options, operands[0], err);
     ret = parse_exports(options, err);
     if (ret == 0)
-        ret = check_exports_together(options, err);
+        ret = export_options_check_together(options->exports, options->export_count, err);
     if (ret == 0)
         ret = check_tls_only(options, err);
     if (ret == 0 && options->key_file && !key_file_is_used(options))
@@ -338,7 +210,8 @@ static int fill_access(struct export_settings *settings, const struct param_list
     int ret = access_create(&settings->access, rules->items, rules->count, err);
 
     if (ret != 0 && own)
-        error_prefix(err, "export '%.*s': allow=", shown(strlen(settings->name)), settings->name);
+        error_prefix(err, "export '%.*s': allow=",
+                     export_options_shown(strlen(settings->name)), settings->name);
     else if (ret != 0)
         error_prefix(err, "--allow ");
     return ret;
@@ -363,116 +236,13 @@ static int fill_accesses(struct serve_options *options, struct error *err)
 
 /* ---- addresses ---- */
 
-static int parse_unix_path(struct listen_address *out, const char *path, struct error *err)
-{
-    size_t length = strlen(path);
-
-    if (length == 0)
-        return error_set(err, -EINVAL, "--unix: the path is empty");
-    if (length >= SUN_PATH_BYTES)
-        return error_set(err, -EINVAL,
-                         "--unix %s: the path has %zu bytes, and the system allows %zu: use a "
-                         "shorter one", path, length, SUN_PATH_BYTES - 1);
-    out->text = path;
-    out->address.local.sun_family = AF_UNIX;
-    memcpy(out->address.local.sun_path, path, length + 1);
-    out->address_bytes = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length + 1);
-    return 0;
-}
-
-/* inet_pton() and not getaddrinfo() here: the latter takes "1" for 0.0.0.1. */
-static bool parse_v4(struct listen_address *out, const char *host, unsigned port)
-{
-    if (inet_pton(AF_INET, host, &out->address.v4.sin_addr) != 1)
-        return false;
-    out->address.v4.sin_family = AF_INET;
-    out->address.v4.sin_port = htons((uint16_t)port);
-    out->address_bytes = sizeof(out->address.v4);
-    return true;
-}
-
-/* getaddrinfo() for the scope of fe80::1%eth0. */
-static bool parse_v6(struct listen_address *out, const char *host, unsigned port)
-{
-    const struct addrinfo hints = { .ai_family = AF_INET6, .ai_socktype = SOCK_STREAM,
-                                    .ai_flags = AI_NUMERICHOST };
-    struct addrinfo *found;
-
-    if (getaddrinfo(host, NULL, &hints, &found) != 0)
-        return false;
-    memcpy(&out->address.v6, found->ai_addr, sizeof(out->address.v6));
-    freeaddrinfo(found);
-    out->address.v6.sin6_port = htons((uint16_t)port);
-    out->address_bytes = sizeof(out->address.v6);
-    return true;
-}
-
-static bool parse_port(unsigned *out, const char *text)
-{
-    size_t length = strlen(text);
-    unsigned port = 0;
-
-    if (length == 0 || length > 5 || strspn(text, "0123456789") != length)
-        return false;
-    for (; *text; text++)
-        port = port * 10 + (unsigned)(*text - '0');
-    *out = port;
-    return port <= UINT16_MAX;
-}
-
-static int bad_address(const char *text, const char *why, struct error *err)
-{
-    return error_set(err, -EINVAL, "--listen %s: %s; write it as 127.0.0.1:10809 or [::1]:10809",
-                     text, why);
-}
-
-static int parse_tcp_address(struct listen_address *out, const char *text, struct error *err)
-{
-    const char *colon = strrchr(text, ':');
-    char host[80]; /* an IPv6 address with a scope has at most 39 + 1 + 15 */
-    size_t length = colon ? (size_t)(colon - text) : 0;
-    bool brackets = length >= 2 && text[0] == '[' && text[length - 1] == ']', ok;
-    unsigned port;
-
-    if (!colon || (text[0] == '[' && !brackets))
-        return bad_address(text, "there is no port", err);
-    if (!brackets && memchr(text, ':', length))
-        return bad_address(text, "an IPv6 address needs brackets", err);
-    if (!parse_port(&port, colon + 1))
-        return bad_address(text, "the port is not a number from 0 to 65535", err);
-    if (brackets)
-        length -= 2;
-    if (length >= sizeof(host))
-        return bad_address(text, "this is not a numeric address", err);
-    memcpy(host, text + brackets, length);
-    host[length] = '\0';
-    ok = brackets ? parse_v6(out, host, port) : parse_v4(out, host, port);
-    if (!ok)
-        return bad_address(text, "this is not a numeric address", err);
-    out->text = text;
-    return 0;
-}
-
-static bool same_address(const struct listen_address *a, const struct listen_address *b)
-{
-    return a->address_bytes == b->address_bytes &&
-           !memcmp(&a->address, &b->address, a->address_bytes);
-}
-
-/* Port 0 means another one each time. */
-static bool takes_free_port(const struct listen_address *address)
-{
-    return (address->address.any.sa_family == AF_INET && address->address.v4.sin_port == 0) ||
-           (address->address.any.sa_family == AF_INET6 && address->address.v6.sin6_port == 0);
-}
-
 static int check_addresses_differ(const struct serve_options *options, struct error *err)
 {
     for (size_t i = 0; i < options->address_count; i++) {
         const struct listen_address *address = &options->addresses[i];
 
-        for (size_t k = 0; k < i && !takes_free_port(address); k++) {
-            if (same_address(&options->addresses[k], address))
+        for (size_t k = 0; k < i; k++) {
+            if (listen_address_is_taken(&options->addresses[k], address))
                 return error_set(err, -EINVAL, "the address '%s' is given twice", address->text);
         }
     }
@@ -488,15 +258,15 @@ static int fill_addresses(struct serve_options *options, struct error *err)
     if (!options->addresses)
         return no_memory(err);
     for (size_t i = 0; i < local && ret == 0; i++)
-        ret = parse_unix_path(&options->addresses[options->address_count++],
-                              options->unix_paths.items[i], err);
+        ret = listen_address_parse_unix(&options->addresses[options->address_count++],
+                                        options->unix_paths.items[i], err);
     for (size_t i = 0; i < tcp && ret == 0; i++)
-        ret = parse_tcp_address(&options->addresses[options->address_count++],
-                                options->listen_texts.items[i], err);
+        ret = listen_address_parse_tcp(&options->addresses[options->address_count++],
+                                       options->listen_texts.items[i], err);
     if (ret == 0 && options->address_count == 0) {
         options->address_is_default = true;
-        ret = parse_tcp_address(&options->addresses[options->address_count++], ADDRESS_DEFAULT,
-                                err);
+        ret = listen_address_parse_tcp(&options->addresses[options->address_count++],
+                                       ADDRESS_DEFAULT, err);
     }
     return ret == 0 ? check_addresses_differ(options, err) : ret;
 }

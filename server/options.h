@@ -2,25 +2,10 @@
 #ifndef NBDCRYPT_OPTIONS_H
 #define NBDCRYPT_OPTIONS_H
 
-#include <netinet/in.h>
-#include <sys/socket.h>
-#include <sys/un.h>
-
 #include "server/export.h"
+#include "server/listen-address.h"
 #include "server/params.h"
 #include "server/tls.h"
-
-/* Where clients connect. */
-struct listen_address {
-    union {
-        struct sockaddr any;
-        struct sockaddr_in v4;
-        struct sockaddr_in6 v6;
-        struct sockaddr_un local;
-    } address;
-    socklen_t address_bytes;
-    const char *text; /* as the user wrote it, for messages; it stays as long as argv */
-};
 
 struct serve_options {
     /* What the command line says, one field for each row of serve_params.  The strings are

@@ -1,0 +1,131 @@
+#include "server/export-options.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "server/nbd-wire.h"
+
+const struct param export_params[] = {
+    { .name = "key-file", .type = PARAM_STRING, .value = "FILE",
+      .offset = offsetof(struct export_settings, key_file) },
+    { .name = "header", .type = PARAM_STRING, .value = "FILE",
+      .offset = offsetof(struct export_settings, header) },
+    { .name = "description", .type = PARAM_STRING, .value = "TEXT",
+      .offset = offsetof(struct export_settings, description) },
+    { .name = "allow", .type = PARAM_LIST, .value = "RULE",
+      .offset = offsetof(struct export_settings, allow) },
+    { .name = "read-only", .type = PARAM_FLAG,
+      .offset = offsetof(struct export_settings, read_only) },
+    { .name = "raw", .type = PARAM_FLAG, .offset = offsetof(struct export_settings, raw) },
+    { .name = "discard", .type = PARAM_FLAG, .offset = offsetof(struct export_settings, discard) },
+    { .name = "direct", .type = PARAM_FLAG, .offset = offsetof(struct export_settings, direct) },
+    { .name = "tls-only", .type = PARAM_FLAG,
+      .offset = offsetof(struct export_settings, tls_only) },
+    { 0 },
+};
+
+static bool is_stdin(const char *path)
+{
+    return path && !strcmp(path, "-");
+}
+
+int export_options_shown(size_t length)
+{
+    return length < 100 ? (int)length : 100;
+}
+
+/* A string that the protocol can carry. */
+static int check_string(const char *what, const char *text, struct error *err)
+{
+    size_t length = strlen(text);
+
+    if (length > NBD_STRING_BYTES_MAX)
+        return error_set(err, -EINVAL, "%s has %zu bytes: NBD allows %u", what, length,
+                         NBD_STRING_BYTES_MAX);
+    if (!nbd_string_is_valid((const uint8_t *)text, length))
+        return error_set(err, -EINVAL, "%s is not valid UTF-8, as NBD demands", what);
+    return 0;
+}
+
+static int check_not_empty(const char *what, const char *text, struct error *err)
+{
+    if (text && !*text)
+        return error_set(err, -EINVAL, "%s is empty: give the name of a file, or leave it out",
+                         what);
+    return 0;
+}
+
+int export_options_check(const struct export_settings *settings, struct error *err)
+{
+    int ret = check_string("the name", settings->name, err);
+
+    if (ret == 0 && settings->description)
+        ret = check_string("the description", settings->description, err);
+    if (ret == 0)
+        ret = check_not_empty("key-file", settings->key_file, err);
+    if (ret == 0)
+        ret = check_not_empty("header", settings->header, err);
+    if (ret != 0)
+        return ret;
+    if (!*settings->image)
+        return error_set(err, -EINVAL, "there is no IMAGE: name the file to serve");
+    if (settings->raw && (settings->key_file || settings->header))
+        return error_set(err, -EINVAL,
+                         "raw means without LUKS, so %s can't be used: leave out one of the two",
+                         settings->key_file ? "key-file" : "header");
+    return 0;
+}
+
+/* One --export: NAME=IMAGE[,key=value...].  `text` is ours to cut. */
+int export_options_parse(struct export_settings *settings, char *text, struct error *err)
+{
+    const struct export_settings defaults = *settings;
+    size_t name_bytes = strcspn(text, "=,");
+    char *image, *pairs;
+    int ret;
+
+    if (text[name_bytes] != '=')
+        return error_set(err, -EINVAL,
+                         "--export %.*s: write NAME=IMAGE, such as disk1=/path/to/disk",
+                         export_options_shown(name_bytes), text);
+    text[name_bytes] = '\0';
+    image = text + name_bytes + 1;
+    pairs = params_cut_at_comma(image);
+    settings->name = text;
+    settings->image = image;
+    ret = pairs ? params_parse_pairs(settings, export_params, pairs, ',', err) : 0;
+    if (ret == -EINVAL && settings->allow.count > 0 && strstr(err->text, "unknown option"))
+        error_set(err, ret, "%s; a comma that belongs to a rule is doubled (,,)", err->text);
+    /* --key-file is for those that are not raw. */
+    if (settings->raw && !defaults.raw && settings->key_file == defaults.key_file)
+        settings->key_file = NULL;
+    if (ret == 0)
+        ret = export_options_check(settings, err);
+    if (ret != 0)
+        error_prefix(err, "export '%.*s': ", export_options_shown(name_bytes), text);
+    return ret;
+}
+
+/* Standard input holds one key, and names must differ. */
+int export_options_check_together(const struct export_settings *exports, size_t count,
+                                  struct error *err)
+{
+    size_t from_stdin = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        const struct export_settings *settings = &exports[i];
+
+        from_stdin += is_stdin(settings->key_file);
+        if (from_stdin > 1)
+            return error_set(err, -EINVAL,
+                             "standard input can hold only one key, and two exports want it: "
+                             "give each export a key-file of its own");
+        for (size_t k = 0; k < i; k++) {
+            if (!strcmp(exports[k].name, settings->name))
+                return error_set(err, -EINVAL,
+                                 "export '%.*s' is there twice: each needs a name of its own",
+                                 export_options_shown(strlen(settings->name)), settings->name);
+        }
+    }
+    return 0;
+}
