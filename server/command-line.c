@@ -9,6 +9,7 @@
 
 #define EXIT_USAGE 2
 #define OPERANDS_MAX 4
+#define SUBCOMMANDS_MAX 16
 
 int command_line_finish(void)
 {
@@ -86,10 +87,33 @@ static int print_subcommands(const char *name, const struct subcommand *table)
     return command_line_finish();
 }
 
+/* What was probably meant; NULL: nothing is near. */
+static const char *nearest_subcommand(const struct subcommand *table, const char *typed)
+{
+    struct param names[SUBCOMMANDS_MAX + 1] = { 0 };
+
+    for (size_t i = 0; i < SUBCOMMANDS_MAX && table[i].name; i++)
+        names[i].name = table[i].name;
+    return params_nearest(names, typed);
+}
+
+static int unknown_subcommand(const char *name, const struct subcommand *table, const char *typed)
+{
+    const char *space = *name ? " " : "", *meant = nearest_subcommand(table, typed);
+
+    if (meant)
+        log_error("there is no command '%s%s%.80s': did you mean %s%s%s?", name, space, typed, name,
+                  space, meant);
+    else
+        log_error("there is no command '%s%s%.80s': nbdcrypt%s%s --help lists them", name, space,
+                  typed, *name ? " " : "", name);
+    return EXIT_USAGE;
+}
+
 int subcommand_run(const char *name, const struct subcommand *table, int argc, char **argv)
 {
     if (argc < 2) {
-        log_error("no command was given: nbdcrypt %s --help lists them", name);
+        log_error("no command was given: nbdcrypt%s%s --help lists them", *name ? " " : "", name);
         return EXIT_USAGE;
     }
     if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)
@@ -97,6 +121,5 @@ int subcommand_run(const char *name, const struct subcommand *table, int argc, c
     for (const struct subcommand *one = table; one->name; one++)
         if (strcmp(argv[1], one->name) == 0)
             return one->run(argc - 1, argv + 1);
-    log_error("there is no command '%s %s': nbdcrypt %s --help lists them", name, argv[1], name);
-    return EXIT_USAGE;
+    return unknown_subcommand(name, table, argv[1]);
 }

@@ -33,7 +33,8 @@ struct subcommand {
     int (*run)(int argc, char **argv);
 };
 
-/* argv[1] chooses; the table ends with a name of NULL.  Returns the exit status. */
+/* argv[1] chooses; the table ends with a name of NULL.  `name` is "" for the program itself.  Returns the
+ * exit status. */
 int subcommand_run(const char *name, const struct subcommand *table, int argc, char **argv);
 
 #endif

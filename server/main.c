@@ -25,15 +25,7 @@
 #define PACKAGE_VERSION "unknown (built without configure)"
 #endif
 
-#define EXIT_USAGE 2
-
-struct command {
-    const char *name;
-    const char *help;
-    int (*run)(int argc, char **argv); /* argv[0] is the command's name; returns the exit status */
-};
-
-static const struct command commands[] = {
+static const struct subcommand commands[] = {
     { "serve", "serve encrypted disks over NBD", command_serve },
     { "format", "make an encrypted disk", command_format },
     { "info", "show what an image holds", command_info },
@@ -42,9 +34,8 @@ static const struct command commands[] = {
     { "header", "back up and restore the header of an image", command_header },
     { "token", "list, import, export and remove the tokens of a LUKS2 image", command_token },
     { "erase", "wipe all keys of an image", command_erase },
+    { 0 },
 };
-
-#define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))
 
 /* Keys are in locked memory that is left out of core dumps, but sectors in plain text are
  * all over the heap: no core at all, unless a developer asks for one. */
@@ -71,8 +62,8 @@ static int print_help(void)
            "Usage: nbdcrypt COMMAND [OPTIONS] ...\n"
            "\n"
            "Commands:\n");
-    for (size_t i = 0; i < COMMAND_COUNT; i++)
-        printf("  %-10s%s\n", commands[i].name, commands[i].help);
+    for (const struct subcommand *one = commands; one->name; one++)
+        printf("  %-10s%s\n", one->name, one->help);
     printf("\n"
            "  nbdcrypt COMMAND --help    tells what a command takes\n"
            "  nbdcrypt --version         prints the version\n"
@@ -88,33 +79,13 @@ static int print_version(void)
     return command_line_finish();
 }
 
-static const struct command *find_command(const char *name)
-{
-    for (size_t i = 0; i < COMMAND_COUNT; i++) {
-        if (!strcmp(commands[i].name, name))
-            return &commands[i];
-    }
-    return NULL;
-}
-
 static int run(int argc, char **argv)
 {
-    const struct command *command;
-
-    if (argc < 2) {
-        log_error("no command was given: nbdcrypt --help lists them");
-        return EXIT_USAGE;
-    }
-    if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h"))
+    if (argc > 1 && (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h")))
         return print_help();
-    if (!strcmp(argv[1], "--version") || !strcmp(argv[1], "-V"))
+    if (argc > 1 && (!strcmp(argv[1], "--version") || !strcmp(argv[1], "-V")))
         return print_version();
-    command = find_command(argv[1]);
-    if (!command) {
-        log_error("there is no command '%s': nbdcrypt --help lists them", argv[1]);
-        return EXIT_USAGE;
-    }
-    return command->run(argc - 1, argv + 1);
+    return subcommand_run("", commands, argc, argv);
 }
 
 int main(int argc, char **argv)

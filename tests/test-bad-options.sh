@@ -8,6 +8,7 @@ usage() { expect_failure 2 "$@"; }
 
 usage "no command was given: nbdcrypt --help lists them"
 usage "there is no command 'frobnicate': nbdcrypt --help lists them" frobnicate
+usage "there is no command 'fromat': did you mean format?" fromat
 usage "unknown option '--nosuch'" serve --nosuch x
 usage "unknown option '--rax': did you mean --raw?" serve --rax x
 usage "there is no IMAGE: name the file to serve, or use --export NAME=IMAGE" serve
