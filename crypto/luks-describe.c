@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "crypto/cipher.h"
+#include "crypto/luks-demands.h"
 #include "crypto/luks-header.h"
 #include "crypto/luks-policy.h"
 
@@ -217,12 +218,15 @@ static struct json_object *describe(const struct luks_header *header)
     bool luks2 = header->segment.type == LUKS_TYPE_2;
     struct crypt_device *device = header->library->device;
     struct json_object *out = json_object_new_object();
+    struct luks_header_digest digest;
+    bool has_digest = luks_header_digest(&digest, header, NULL) == 0;
 
     add_text(out, "type", luks2 ? "luks2" : "luks1");
     add_text(out, "uuid", header->segment.uuid);
     add_text(out, "label", luks2 ? text_or_null(crypt_get_label(device)) : NULL);
     add_text(out, "subsystem", luks2 ? text_or_null(crypt_get_subsystem(device)) : NULL);
     add_segment(out, &header->segment);
+    add_text(out, "header-digest", has_digest ? digest.text : NULL);
     add_flag(out, "detached", header->sizes.detached);
     add_text(out, "damaged-header-copy", header->damaged_copy);
     json_object_object_add(out, "flags", luks2 ? luks2_flags(header) : json_object_new_array());

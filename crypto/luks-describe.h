@@ -18,6 +18,7 @@
  *   payload-offset        number, bytes: where the data begins in the image
  *   size                  number, bytes: usable size
  *   iv-offset             number, units of 512 bytes, added to the sector number of the IV
+ *   header-digest         text: what --header-digest takes, see luks_header_digest()
  *   detached              boolean: the header is not in the image
  *   damaged-header-copy   "primary", "secondary" or null (LUKS2 keeps two copies)
  *   flags                 array of text: persistent flags of LUKS2 ("allow-discards")

@@ -12,6 +12,7 @@
 
 #include "crypto/luks-describe.h"
 #include "crypto/luks.h"
+#include "server/demand-params.h"
 #include "server/header-text.h"
 #include "server/image.h"
 #include "server/log.h"
@@ -22,6 +23,7 @@
 
 struct info_arguments {
     const char *header;
+    struct demand_arguments demands;
     bool json;
     bool help;
 };
@@ -31,6 +33,7 @@ struct info_arguments {
 const struct param command_info_params[] = {
     { "header", 0, PARAM_STRING, "FILE", "the header is in this file, not in the image",
       FIELD(header), 0, 0 },
+    DEMAND_ROWS(struct info_arguments, demands),
     { "json", 0, PARAM_FLAG, NULL, "print JSON, in a form that scripts can rely on", FIELD(json), 0,
       0 },
     { "help", 'h', PARAM_FLAG, NULL, "show this help", FIELD(help), 0, 0 },
@@ -94,6 +97,7 @@ static void print_text(struct json_object *info)
     if (header_text_number(info, "iv-offset") != 0)
         printf("%-17s%" PRIu64 " units of 512 bytes\n",
                "IV offset:", header_text_number(info, "iv-offset"));
+    print_line("Header digest:", header_text_string(info, "header-digest"));
     print_header(info);
     print_flags(header_text_member(info, "flags"));
     for (size_t i = 0; i < json_object_array_length(keyslots); i++)
@@ -120,8 +124,11 @@ static int print_info(const char *json, bool as_json, struct error *err)
 
 /* ---- reading ---- */
 
-static int describe(char **json, struct stage *image, const char *header_spec, struct error *err)
+static int describe(char **json, struct stage *image, const struct info_arguments *arguments,
+                    struct error *err)
 {
+    struct luks_demands demands = demand_arguments_meaning(&arguments->demands);
+    const char *header_spec = arguments->header;
     struct luks_header *luks = NULL;
     const char *content;
     int result = luks_image_load(&luks, image, header_spec, &content, err);
@@ -130,7 +137,9 @@ static int describe(char **json, struct stage *image, const char *header_spec, s
     if (result < 0 && content)
         (void)error_set(err, 0, "%s: it holds %s", err->text, content);
     if (result == 0) {
-        result = luks_describe_json(json, luks, err);
+        result = luks_demands_check(&demands, luks, err);
+        if (result == 0)
+            result = luks_describe_json(json, luks, err);
         if (result < 0 && header_spec)
             error_prefix(err, "header '%s': ", header_spec);
     }
@@ -147,7 +156,7 @@ static int run(const struct info_arguments *arguments, const char *spec, struct 
 
     if (result < 0)
         return result;
-    result = describe(&json, image, arguments->header, err);
+    result = describe(&json, image, arguments, err);
     if (result < 0 && !arguments->header)
         error_prefix(err, "image '%s': ", spec);
     stage_close(image);
@@ -180,24 +189,32 @@ static int parse(struct info_arguments *arguments, int *operand, int argc, char 
         return error_set(err, -EINVAL, "no IMAGE was given: nbdcrypt info --help tells more");
     if (*operand + 1 < argc)
         return error_set(err, -EINVAL, "'%s' is one IMAGE too many", argv[*operand + 1]);
-    return 0;
+    return demand_arguments_check(&arguments->demands, err);
+}
+
+static int info(struct info_arguments *arguments, int argc, char **argv)
+{
+    struct error err = { "" };
+    int operand = argc;
+
+    if (parse(arguments, &operand, argc, argv, &err) < 0) {
+        log_error("%s", err.text);
+        return EXIT_USAGE;
+    }
+    if (arguments->help)
+        return print_help();
+    if (run(arguments, argv[operand], &err) < 0) {
+        log_error("%s", err.text);
+        return EXIT_FAILURE;
+    }
+    return fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
 int command_info(int argc, char **argv)
 {
     struct info_arguments arguments = { 0 };
-    struct error err = { "" };
-    int operand = argc;
+    int status = info(&arguments, argc, argv);
 
-    if (parse(&arguments, &operand, argc, argv, &err) < 0) {
-        log_error("%s", err.text);
-        return EXIT_USAGE;
-    }
-    if (arguments.help)
-        return print_help();
-    if (run(&arguments, argv[operand], &err) < 0) {
-        log_error("%s", err.text);
-        return EXIT_FAILURE;
-    }
-    return fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    params_free(&arguments, command_info_params);
+    return status;
 }

@@ -16,6 +16,7 @@
 #include "crypto/luks-describe.h"
 #include "crypto/luks-keyslot.h"
 #include "server/command-line.h"
+#include "server/demand-params.h"
 #include "server/header-text.h"
 #include "server/key-source.h"
 #include "server/volume.h"
@@ -31,6 +32,7 @@ struct key_arguments {
     const char *priority;
     struct luks_pbkdf pbkdf;
     const char *header;
+    struct demand_arguments demands;
     bool force;
     bool json;
     bool help;
@@ -109,6 +111,7 @@ static const struct param add_params[] = {
                    "when its keyslot is named (luks2)"),
     PARAMS_PBKDF,
     PARAM_HEADER,
+    DEMAND_ROWS(struct key_arguments, demands),
     PARAM_HELP,
     { .name = NULL },
 };
@@ -120,6 +123,7 @@ static const struct param change_params[] = {
     PARAM_PRIORITY("prefer, normal or ignore (luks2); default: as it was"),
     PARAMS_PBKDF,
     PARAM_HEADER,
+    DEMAND_ROWS(struct key_arguments, demands),
     PARAM_HELP,
     { .name = NULL },
 };
@@ -133,12 +137,18 @@ static const struct param remove_params[] = {
     { "force", 0, PARAM_FLAG, NULL, "remove the last key too, after which the data is lost",
       FIELD(force), 0, 0 },
     PARAM_HEADER,
+    DEMAND_ROWS(struct key_arguments, demands),
     PARAM_HELP,
     { .name = NULL },
 };
 
 static const struct param test_params[] = {
-    PARAM_KEY_FILE, PARAM_SLOT("try only this keyslot"), PARAM_HEADER, PARAM_HELP, { .name = NULL },
+    PARAM_KEY_FILE,
+    PARAM_SLOT("try only this keyslot"),
+    PARAM_HEADER,
+    DEMAND_ROWS(struct key_arguments, demands),
+    PARAM_HELP,
+    { .name = NULL },
 };
 
 static const struct param list_params[] = {
@@ -156,11 +166,21 @@ static int slot_of(unsigned slot)
     return slot == SLOT_NOT_GIVEN ? LUKS_KEYSLOT_ANY : (int)slot;
 }
 
+static int check_demands(void *context, struct error *err)
+{
+    const struct key_arguments *arguments = context;
+
+    return demand_arguments_check(&arguments->demands, err);
+}
+
 /* Of add and change. */
 static int check_new_key(void *context, struct error *err)
 {
     struct key_arguments *arguments = context;
+    int result = check_demands(context, err);
 
+    if (result < 0)
+        return result;
     if (arguments->key_file && arguments->new_key_file && strcmp(arguments->key_file, "-") == 0 &&
         strcmp(arguments->new_key_file, "-") == 0)
         return error_set(err, -EINVAL,
@@ -180,13 +200,28 @@ static struct luks_new_key new_key_of(const struct key_arguments *arguments,
     };
 }
 
+/* The volume that is meant, or none.  volume_close() in every case. */
+static int open_volume(struct volume *out, const char *image, const struct key_arguments *arguments,
+                       enum volume_use use, struct error *err)
+{
+    struct luks_demands demands = demand_arguments_meaning(&arguments->demands);
+    int result = volume_open_header(out, image, arguments->header, use, err);
+
+    if (result == 0) {
+        result = luks_demands_check(&demands, out->header, err);
+        if (result < 0)
+            error_prefix(err, "%s '%s': ", out->detached ? "header" : "image", out->spec);
+    }
+    return result;
+}
+
 /* Whether it makes sense to ask for passphrases at all. */
 static int look(const struct key_arguments *arguments, const char *image, bool with_new_key,
                 struct error *err)
 {
     struct luks_new_key new_key = new_key_of(arguments, NULL);
     struct volume volume;
-    int result = volume_open_header(&volume, image, arguments->header, VOLUME_READ, err);
+    int result = open_volume(&volume, image, arguments, VOLUME_READ, err);
 
     if (result == 0 && with_new_key)
         result = luks_new_key_check(&new_key, volume.header, err);
@@ -224,8 +259,7 @@ static int change_loaded(struct key_work *work, struct volume *volume, struct er
 static int change_header(struct key_work *work, const char *image, struct error *err)
 {
     struct volume volume;
-    int result =
-        volume_open_header(&volume, image, work->arguments->header, VOLUME_CHANGE_KEYS, err);
+    int result = open_volume(&volume, image, work->arguments, VOLUME_CHANGE_KEYS, err);
 
     if (result == 0)
         result = change_loaded(work, &volume, err);
@@ -349,7 +383,7 @@ static int run_test(void *context, char **operands, struct error *err)
     struct secret *passphrase = NULL;
     struct volume volume;
     int slot = slot_of(arguments->slot);
-    int result = volume_open_header(&volume, operands[0], arguments->header, VOLUME_READ, err);
+    int result = open_volume(&volume, operands[0], arguments, VOLUME_READ, err);
 
     if (result == 0)
         result = key_source_read(&passphrase, arguments->key_file, operands[0], false, err);
@@ -411,8 +445,10 @@ static int run_list(void *context, char **operands, struct error *err)
 static int run_line(const struct command_line *line, int argc, char **argv)
 {
     struct key_arguments arguments = { .slot = SLOT_NOT_GIVEN, .new_slot = SLOT_NOT_GIVEN };
+    int status = command_line_run(line, &arguments, &arguments.help, argc, argv);
 
-    return command_line_run(line, &arguments, &arguments.help, argc, argv);
+    params_free(&arguments, line->params);
+    return status;
 }
 
 static int key_add(int argc, char **argv)
@@ -456,6 +492,7 @@ static int key_remove(int argc, char **argv)
         .operands_min = 1,
         .operands_max = 1,
         .params = remove_params,
+        .check = check_demands,
         .run = run_remove,
     };
 
@@ -471,6 +508,7 @@ static int key_test(int argc, char **argv)
         .operands_min = 1,
         .operands_max = 1,
         .params = test_params,
+        .check = check_demands,
         .run = run_test,
     };
 

@@ -21,6 +21,7 @@ const struct param export_params[] = {
     { .name = "direct", .type = PARAM_FLAG, .offset = offsetof(struct export_settings, direct) },
     { .name = "tls-only", .type = PARAM_FLAG,
       .offset = offsetof(struct export_settings, tls_only) },
+    DEMAND_ROWS(struct export_settings, demand_texts),
     { 0 },
 };
 
@@ -65,6 +66,8 @@ int export_options_check(const struct export_settings *settings, struct error *e
         ret = check_not_empty("key-file", settings->key_file, err);
     if (ret == 0)
         ret = check_not_empty("header", settings->header, err);
+    if (ret == 0)
+        ret = demand_arguments_check(&settings->demand_texts, err);
     if (ret != 0)
         return ret;
     if (!*settings->image)
@@ -73,6 +76,10 @@ int export_options_check(const struct export_settings *settings, struct error *e
         return error_set(err, -EINVAL,
                          "raw means without LUKS, so %s can't be used: leave out one of the two",
                          settings->key_file ? "key-file" : "header");
+    if (settings->raw && demand_arguments_given(&settings->demand_texts))
+        return error_set(err, -EINVAL,
+                         "raw means without LUKS, so %s can't be used: leave out one of the two",
+                         demand_arguments_given(&settings->demand_texts));
     return 0;
 }
 

@@ -68,7 +68,11 @@ static int add_luks(struct stage **top, const struct export_settings *settings, 
     if (luks_damaged_copy(header) != NULL)
         log_warning("image '%s': the %s copy of the LUKS2 header is damaged; the other one is used "
                     "(`cryptsetup repair` mends it)", settings->image, luks_damaged_copy(header));
-    code = check_cipher(settings, &luks_segment(header)->cipher, err);
+    code = luks_demands_check(&settings->demands, header, err);
+    if (code < 0)
+        error_prefix(err, "image '%s': ", settings->image);
+    if (code == 0)
+        code = check_cipher(settings, &luks_segment(header)->cipher, err);
     if (code == 0)
         code = unlock(&volume_key, header, settings, err);
     if (code == 0 && settings->header == NULL)

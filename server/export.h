@@ -5,6 +5,7 @@
 #ifndef NBDCRYPT_EXPORT_H
 #define NBDCRYPT_EXPORT_H
 
+#include "server/demand-params.h"
 #include "server/layer.h"
 #include "server/params.h"
 
@@ -19,6 +20,8 @@ struct export_settings {
     const char *image;
     const char *key_file;    /* NULL: ask on the terminal; "-": standard input */
     const char *header;      /* detached LUKS header: a path; NULL: in the image */
+    struct demand_arguments demand_texts; /* of this export alone */
+    struct luks_demands demands;          /* all that is demanded of its LUKS header */
     struct param_list allow; /* rules of this export alone, as text */
     struct access *access;   /* who may attach it (access.h); NULL: everybody */
     bool raw;                /* no LUKS layer */

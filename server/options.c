@@ -28,8 +28,8 @@ const struct param serve_params[] = {
     ROW("description", 0, PARAM_STRING, "TEXT", description, "what clients are told about IMAGE"),
     ROW("export", 0, PARAM_LIST, "NAME=IMAGE[,...]", export_texts,
         "one of several exports (repeatable); behind commas: key-file=FILE, header=FILE, "
-        "description=TEXT, allow=RULE, read-only, raw, discard, direct, tls-only; a comma that "
-        "belongs to a value is doubled"),
+        "description=TEXT, allow=RULE, read-only, raw, discard, direct, tls-only, and what is "
+        "demanded of its header, such as expect-uuid=UUID; a comma that belongs to a value is doubled"),
     ROW("allow", 0, PARAM_LIST, "RULE", allow_texts,
         "who may attach (repeatable, one that matches is enough; default: everybody who can "
         "connect): any, cert:SUBJECT-DN, dns:NAME, uri:URI, psk:IDENTITY, uid:USER, gid:GROUP, "
@@ -39,6 +39,7 @@ const struct param serve_params[] = {
         "on the terminal)"),
     ROW("raw", 0, PARAM_FLAG, NULL, raw, "serve the image as it is: no LUKS, no encryption"),
     ROW("header", 0, PARAM_STRING, "FILE", header, "the LUKS header of IMAGE, kept apart from it"),
+    DEMAND_ROWS(struct serve_options, demands),
     ROW("read-only", 0, PARAM_FLAG, NULL, read_only, "refuse all writes"),
     ROW("discard", 0, PARAM_FLAG, NULL, discard,
         "pass TRIM through to the image; it shows which blocks are in use"),
@@ -107,6 +108,7 @@ static int parse_exports(struct serve_options *options, struct error *err)
         ret = export_options_parse(settings, options->texts[i], err);
         if (ret != 0)
             return ret;
+        settings->demands = demand_arguments_merged(&settings->demand_texts, &options->demands);
     }
     return 0;
 }
@@ -120,6 +122,7 @@ static int parse_single_export(struct serve_options *options, const char *image,
     settings->image = image;
     settings->header = options->header;
     settings->description = options->description;
+    settings->demands = demand_arguments_meaning(&options->demands);
     if (options->name)
         settings->name = options->name;
     return export_options_check(settings, err);
@@ -167,10 +170,16 @@ static int check_operands(const struct serve_options *options, int count, char *
                          options->name ? "NAME=IMAGE"
                          : options->description ? "NAME=IMAGE,description=TEXT"
                                                 : "NAME=IMAGE,header=FILE");
-    if (options->raw && options->key_file)
-        return error_set(err, -EINVAL, "--raw serves without LUKS, so --key-file can't be used: "
-                                       "leave out one of the two");
-    return 0;
+    if (several && (options->demands.uuid || options->demands.digest))
+        return error_set(err, -EINVAL, "--%s is for a single IMAGE: with --export, write "
+                                       "NAME=IMAGE,%s=...",
+                         demand_arguments_given(&options->demands),
+                         demand_arguments_given(&options->demands));
+    if (options->raw && (options->key_file || demand_arguments_given(&options->demands)))
+        return error_set(err, -EINVAL, "--raw serves without LUKS, so --%s can't be used: leave out "
+                                       "one of the two",
+                         options->key_file ? "key-file" : demand_arguments_given(&options->demands));
+    return demand_arguments_check(&options->demands, err);
 }
 
 static int fill_exports(struct serve_options *options, int count, char **operands,
