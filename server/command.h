@@ -33,7 +33,8 @@ struct command {
     bool header_queued;
     uint32_t queued_bytes;       /* of the data, in order */
     struct fragment *done;       /* read, waiting for their turn; by offset */
-    struct command *next;        /* contiguous commands in progress; or the free list */
+    bool long_zeroes;            /* in transmission->zeroes */
+    struct command *next;        /* contiguous commands, or long zeroes, in progress; or the free list */
     char message[COMMAND_MESSAGE_BYTES];
 };
 

@@ -85,6 +85,8 @@ void fragment_done(struct layer *owner, struct request *req)
         fragment_give_back(fragment);
     else
         answer(t, fragment, finished);
+    if (t->zeroes != NULL && !t->zeroing)
+        loop_defer(t->worker->loop, &t->zeroes_task);
     loop_defer(t->worker->loop, &t->flush_task);
 }
 
@@ -102,6 +104,8 @@ static void note_error(struct transmission *t, struct command *command, const st
         if (++t->errors_logged == ERRORS_LOGGED_MAX)
             log_warning("%s: further errors of this client are not logged", t->connection->peer.text);
     }
+    if (command->long_zeroes)
+        transmission_zeroes_end(command);
     if (command->op == REQUEST_WRITE || t->current != command)
         return;
     command->issued_bytes = command->request.length_bytes;
@@ -448,7 +452,7 @@ static void drop_all(struct transmission *t)
 
 static void end_if_idle(struct transmission *t)
 {
-    if (t->commands > 0 || t->sending)
+    if (t->commands > 0 || t->sending || t->zeroes_posted || t->zeroes_task.queued)
         return;
     if (t->step == RECEIVE_END && !t->recv_pending) {
         connection_transmission_done(t->connection);

@@ -15,8 +15,10 @@ static void recv_finished(struct io_event *ev, int result);
 static bool begin_command(struct transmission *t);
 static bool discard_payload(struct transmission *t);
 static bool issue_fragment(struct transmission *t);
+static struct fragment *issue_piece(struct transmission *t, struct command *command);
 static bool issue_answer(struct transmission *t, struct command *command);
 static void submit(struct transmission *t, struct fragment *fragment);
+static void zeroes_begin(struct transmission *t, struct command *command);
 static bool park(struct transmission *t);
 static void abandon_current(struct transmission *t);
 
@@ -114,6 +116,12 @@ static bool begin_command(struct transmission *t)
                                                     .structured = t->structured,
                                                     .base_allocation = t->base_allocation,
                                                     .draining = t->draining });
+    if (command->error == 0 && command->op == REQUEST_ZERO &&
+        t->top->stage->limits.zero_needs_data && request.length_bytes > BUFFER_BYTES_MAX) {
+        zeroes_begin(t, command);
+        t->step = RECEIVE_HEADER;
+        return true;
+    }
     t->current = command;
     t->discard_bytes =
         command->error != 0 && request.command == NBD_CMD_WRITE ? request.length_bytes : 0;
@@ -251,18 +259,13 @@ static struct fragment *take_fragment(struct transmission *t, struct command *co
     return fragment;
 }
 
-static bool issue_fragment(struct transmission *t)
+/* The next fragment of a command, ready for submit(); NULL: there is no room for it now. */
+static struct fragment *issue_piece(struct transmission *t, struct command *command)
 {
-    struct command *command = t->current;
-
-    if (command->refusal != NULL ||
-        (command->request.length_bytes == 0 && command->op != REQUEST_FLUSH))
-        return issue_answer(t, command);
-
     struct piece piece = next_piece(t, command);
     struct fragment *fragment = take_fragment(t, command, &piece);
     if (fragment == NULL)
-        return park(t);
+        return NULL;
     struct request *req = &fragment->request;
     fragment->start_bytes = command->issued_bytes;
     fragment->data_bytes = piece.length_bytes;
@@ -274,6 +277,21 @@ static bool issue_fragment(struct transmission *t)
         req->view.data = req->buffer->base + piece.data_at;
 
     command->issued_bytes += piece.length_bytes;
+    return fragment;
+}
+
+static bool issue_fragment(struct transmission *t)
+{
+    struct command *command = t->current;
+
+    if (command->refusal != NULL ||
+        (command->request.length_bytes == 0 && command->op != REQUEST_FLUSH))
+        return issue_answer(t, command);
+
+    struct fragment *fragment = issue_piece(t, command);
+    if (fragment == NULL)
+        return park(t);
+    struct view *view = &fragment->request.view;
     bool all_issued = command->issued_bytes == command->request.length_bytes;
     if (command->op == REQUEST_READ && !t->structured && !all_issued && !command->contiguous) {
         command->contiguous = true; /* the first of several */
@@ -285,7 +303,7 @@ static bool issue_fragment(struct transmission *t)
     if (command->op == REQUEST_WRITE) {
         t->receiving = fragment;
         t->step = RECEIVE_PAYLOAD;
-        return ask(t, req->view.data, req->view.length_bytes);
+        return ask(t, view->data, view->length_bytes);
     }
     t->step = all_issued ? RECEIVE_HEADER : RECEIVE_ISSUE;
     submit(t, fragment);
@@ -326,19 +344,114 @@ static void submit(struct transmission *t, struct fragment *fragment)
     layer_submit(t->top, req);
 }
 
+/* ---- long zeroes ---- */
+
+static void wait_for_room(struct transmission *t);
+
+static void zeroes_begin(struct transmission *t, struct command *command)
+{
+    command->long_zeroes = true;
+    command->next = NULL;
+    *t->zeroes_end = command;
+    t->zeroes_end = &command->next;
+    loop_defer(t->worker->loop, &t->zeroes_task);
+}
+
+void transmission_zeroes_end(struct command *command)
+{
+    struct transmission *t = command->transmission;
+    struct command **link = &t->zeroes;
+
+    while (*link != command)
+        link = &(*link)->next;
+    *link = command->next;
+    if (t->zeroes_end == &command->next)
+        t->zeroes_end = link;
+    command->long_zeroes = false;
+    command->issued_bytes = command->request.length_bytes;
+}
+
+/* One command after the other.  Where the backend completes inline there is always room for one
+ * more fragment: then the loop looks at what else has come before it goes on. */
+static void zeroes_run(struct loop_task *task)
+{
+    struct transmission *t = container_of(task, struct transmission, zeroes_task);
+    unsigned begun = 0;
+
+    t->zeroing = true;
+    while (t->zeroes != NULL && begun < TRANSMISSION_ZEROES_MAX) {
+        struct command *command = t->zeroes;
+        struct fragment *fragment = issue_piece(t, command);
+
+        if (fragment == NULL) {
+            if (command->fragments_held == 0)
+                wait_for_room(t);
+            break;
+        }
+        begun++;
+        if (command->issued_bytes == command->request.length_bytes)
+            transmission_zeroes_end(command);
+        submit(t, fragment);
+    }
+    t->zeroing = false;
+    if (t->zeroes == NULL)
+        loop_defer(t->worker->loop, &t->flush_task); /* the end may have waited for this */
+    if (t->zeroes != NULL && begun == TRANSMISSION_ZEROES_MAX && !t->zeroes_posted) {
+        t->zeroes_posted = true;
+        loop_post(t->worker->loop, &t->zeroes_message);
+    }
+}
+
+static void zeroes_continue(struct io_event *ev, int result)
+{
+    struct transmission *t = container_of(ev, struct transmission, zeroes_message.event);
+
+    (void)result;
+    t->zeroes_posted = false;
+    loop_defer(t->worker->loop, &t->zeroes_task);
+}
+
+static void zeroes_abandon(struct transmission *t)
+{
+    while (t->zeroes != NULL) {
+        struct command *command = t->zeroes;
+
+        transmission_zeroes_end(command);
+        command->error = ESHUTDOWN;
+        if (command->fragments_held == 0)
+            command_give_back(command);
+    }
+}
+
 /* ---- waiting ---- */
 
-static bool park(struct transmission *t)
+static void wait_for_room(struct transmission *t)
 {
     struct worker *worker = t->worker;
 
-    if (!t->parked) {
-        t->parked = true;
-        t->next_parked = NULL;
-        *worker->parked_end = t;
-        worker->parked_end = &t->next_parked;
-    }
+    if (t->parked)
+        return;
+    t->parked = true;
+    t->next_parked = NULL;
+    *worker->parked_end = t;
+    worker->parked_end = &t->next_parked;
+}
+
+static bool park(struct transmission *t)
+{
+    t->receive_waits = true;
+    wait_for_room(t);
     return false;
+}
+
+static void try_again(struct transmission *t)
+{
+    if (t->zeroes != NULL)
+        loop_defer(t->worker->loop, &t->zeroes_task);
+    if (t->receive_waits) {
+        t->receive_waits = false;
+        receive(t);
+    }
 }
 
 /* Each of them tries once; who still finds nothing waits again, behind the others. */
@@ -353,7 +466,7 @@ void transmission_unpark(struct worker *worker)
 
         waiting = t->next_parked;
         t->parked = false;
-        receive(t);
+        try_again(t);
     }
 }
 
@@ -369,7 +482,7 @@ static void unpark_for_good(struct transmission *t)
     *link = t->next_parked;
     if (worker->parked_end == &t->next_parked)
         worker->parked_end = link;
-    t->parked = false;
+    t->parked = t->receive_waits = false;
 }
 
 /* ---- life ---- */
@@ -396,6 +509,9 @@ struct transmission *transmission_start(struct connection *connection)
     t->base_allocation = connection->negotiated.base_allocation;
     t->recv_done.fn = recv_finished;
     t->transport->recv_done = &t->recv_done;
+    t->zeroes_end = &t->zeroes;
+    t->zeroes_task.fn = zeroes_run;
+    t->zeroes_message.event.fn = zeroes_continue;
     reply_init(t);
     t->step = RECEIVE_HEADER;
     receive(t);
@@ -435,9 +551,10 @@ void transmission_abort(struct transmission *t)
         return;
     t->aborted = true;
     t->transport->ops->abort(t->transport);
+    unpark_for_good(t);
+    zeroes_abandon(t);
     if (!t->recv_pending) {
         t->step = RECEIVE_END;
-        unpark_for_good(t);
         abandon_current(t);
     }
     loop_defer(t->worker->loop, &t->flush_task);
@@ -448,7 +565,7 @@ void transmission_free(struct transmission *t)
     if (t == NULL)
         return;
     assert(t->commands == 0 && t->held_bytes == 0 && !t->sending && !t->recv_pending);
-    assert(!t->flush_task.queued);
+    assert(!t->flush_task.queued && !t->zeroes_task.queued && !t->zeroes_posted);
     unpark_for_good(t);
     free(t);
 }

@@ -3,7 +3,9 @@
  *   receive:  header -> check -> { slots and buffer -> (payload) -> layer_submit }*   transmission.c
  *   answer:   fragment_done -> what goes on the wire -> one gathered send per batch    reply.c
  *
- * The two meet in fragment_done() alone.  When slots or buffers run out, the connection stops
+ * The two meet in fragment_done() alone.  A long WRITE_ZEROES whose zeros have to be written out goes
+ * aside: its fragments are issued one by one as earlier ones come back, while the commands
+ * behind it are received.  When slots or buffers run out, the connection stops
  * receiving and waits in worker->parked: back-pressure, never growth. */
 #ifndef NBDCRYPT_TRANSMISSION_H
 #define NBDCRYPT_TRANSMISSION_H
@@ -17,6 +19,7 @@
 #define TRANSMISSION_FRAGMENTS_MAX 4u                        /* per command */
 #define TRANSMISSION_IOV_MAX 128u
 #define TRANSMISSION_SEND_BYTES (1024u * 1024u)              /* in one send */
+#define TRANSMISSION_ZEROES_MAX 8u /* fragments of zeros that are begun before others have their turn */
 
 enum receive_step {
     RECEIVE_HEADER,  /* ask for the next header */
@@ -44,8 +47,16 @@ struct transmission {
     struct fragment *receiving;
     uint32_t discard_bytes;
     uint8_t header[NBD_REQUEST_BYTES];
-    bool parked;
+    bool parked;        /* in worker->parked */
+    bool receive_waits; /* it is receiving that waits there */
     struct transmission *next_parked;
+
+    /* WRITE_ZEROES of more than one buffer, the first one at work. */
+    struct command *zeroes, **zeroes_end;
+    bool zeroing; /* in zeroes_run() */
+    struct loop_task zeroes_task;
+    struct loop_message zeroes_message; /* goes on after others had their turn */
+    bool zeroes_posted;
 
     /* What is under way. */
     unsigned commands;
@@ -88,6 +99,8 @@ void reply_init(struct transmission *transmission);
 void fragment_done(struct layer *owner, struct request *req);
 /* Gives a fragment and its buffer back, and its command when it is the last one. */
 void fragment_give_back(struct fragment *fragment);
+/* No more fragments of this command, which is in transmission->zeroes, are issued. */
+void transmission_zeroes_end(struct command *command);
 /* The command ends without an answer: nothing of it is in flight or queued. */
 void command_give_back(struct command *command);
 
