@@ -55,8 +55,9 @@ const struct param command_format_params[] = {
       "aes, serpent, twofish or camellia, with xts or cbc and an IV: aes-xts-plain64 (default), "
       "serpent-cbc-essiv:sha256, ...",
       FIELD(cipher), 0, 0 },
-    { "key-bits", 0, PARAM_UINT, "N", "512 (default) or 256: two AES keys of half that size",
-      FIELD(key_bits), 256, 512 },
+    { "key-bits", 0, PARAM_UINT, "N",
+      "xts: 512 (default) or 256, two keys of half that size; cbc: 256 (default), 192 or 128",
+      FIELD(key_bits), 128, 512 },
     { "sector-size", 0, PARAM_UINT, "BYTES",
       "512, 1024, 2048 or 4096; default: 4096 when the usable size is a multiple of it, else 512",
       FIELD(sector_bytes), 512, 4096 },
