@@ -1,10 +1,12 @@
-/* How fast the implementations of AES-XTS are on this machine, one core, data in the cache.
+/* How fast ciphers, and the implementations of AES-XTS, are on this machine, one core, data in the cache.
  *
  *     make bench-xts          or     bench/bench-xts [ROUNDS]
  *
  * For each combination the implementations take turns, ROUNDS (15) times, a few milliseconds each, so
  * that a slow moment of the machine hits all; the medians are printed, and the ratio to GnuTLS.  Time is
  * the thread's CPU time, which leaves out what other processes took.
+ *
+ * The second table is of the other ciphers, each by the implementation that a volume gets.
  *
  * The last table is what the AES units give when nothing but rounds is asked of them: the limit for
  * any implementation on vectors of that width, without the tweaks. */
@@ -24,6 +26,7 @@
 #define BYTES_BETWEEN_LOOKS (2u * 1024 * 1024) /* looking at the clock is a system call */
 
 struct job {
+    const char *cipher;
     unsigned key_bits;
     uint32_t sector_bytes;
     size_t run_bytes;
@@ -68,11 +71,13 @@ static void fail(const char *what)
 
 static struct cipher *make_cipher(const struct cipher_ops *ops, const struct job *job)
 {
-    struct cipher_spec spec = { .name = "aes-xts-plain64", .key_bits = job->key_bits };
+    struct cipher_spec spec;
     struct cipher *cipher = NULL;
     struct secret *key = NULL;
     struct error err = { "" };
 
+    if (cipher_spec_parse(&spec, job->cipher, job->key_bits, &err) < 0)
+        fail(err.text);
     if (!ops->supports(&spec))
         return NULL;
     if (secret_create(&key, job->key_bits / 8, &err) < 0)
@@ -150,8 +155,61 @@ static void run_jobs(size_t rounds)
         for (uint32_t sector_bytes = 512; sector_bytes <= 4096; sector_bytes *= 8)
             for (size_t i = 0; i < sizeof(runs_bytes) / sizeof(runs_bytes[0]); i++)
                 for (int encrypt = 1; encrypt >= 0; encrypt--)
-                    run_job(&(struct job){ key_bits, sector_bytes, runs_bytes[i], encrypt },
+                    run_job(&(struct job){ "aes-xts-plain64", key_bits, sector_bytes, runs_bytes[i], encrypt },
                             rounds);
+}
+
+/* ---- other ciphers ---- */
+
+/* The one that cipher_create() would take; ns per KiB. */
+static double ns_per_kib(const struct job *job, size_t rounds)
+{
+    double values[ROUNDS_MAX];
+    const struct cipher_ops *ops;
+    struct cipher *cipher = NULL;
+
+    for (size_t i = 0; !cipher && (ops = cipher_implementation_at(i)); i++)
+        cipher = make_cipher(ops, job);
+    if (!cipher)
+        return 0;
+    for (size_t round = 0; round < rounds; round++)
+        values[round] = 1024 / measure(cipher, job);
+    cipher_destroy(cipher);
+    return median(values, rounds);
+}
+
+static void run_others(size_t rounds)
+{
+    static const struct {
+        const char *cipher;
+        unsigned key_bits;
+    } others[] = {
+        { "aes-xts-plain64", 512 },          { "aes-cbc-essiv:sha256", 256 },
+        { "aes-cbc-plain64", 256 },          { "serpent-xts-plain64", 512 },
+        { "serpent-cbc-essiv:sha256", 256 }, { "twofish-xts-plain64", 512 },
+        { "twofish-cbc-essiv:sha256", 256 }, { "camellia-xts-plain64", 512 },
+        { "camellia-cbc-essiv:sha256", 256 },
+    };
+    static const size_t runs_bytes[] = { 4096, 128 * 1024 };
+
+    printf("\nns per KiB: encrypt, decrypt\n%-26s %8s %7s", "cipher", "key bits", "sector");
+    for (size_t run = 0; run < 2; run++)
+        printf("   %9zu KiB", runs_bytes[run] / 1024);
+    printf("\n");
+    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+        for (uint32_t sector_bytes = 512; sector_bytes <= 4096; sector_bytes *= 8) {
+            struct job job = { others[i].cipher, others[i].key_bits, sector_bytes, 0, false };
+
+            printf("%-26s %8u %7u", job.cipher, job.key_bits, sector_bytes);
+            for (size_t run = 0; run < 2; run++) {
+                job.run_bytes = runs_bytes[run];
+                job.encrypt = true;
+                printf("   %6.0f", ns_per_kib(&job, rounds));
+                job.encrypt = false;
+                printf(" %6.0f", ns_per_kib(&job, rounds));
+            }
+            printf("\n");
+        }
 }
 
 /* ---- the limit ---- */
@@ -234,6 +292,7 @@ int main(int argc, char **argv)
     if (argc > 2 || rounds < 1 || rounds > ROUNDS_MAX)
         fail("usage: bench-xts [ROUNDS], at most 1000");
     run_jobs(rounds);
+    run_others(rounds);
     print_limits(rounds);
     return EXIT_SUCCESS;
 }

@@ -4,8 +4,8 @@
 
 #include "crypto/cipher.h"
 
-/* Runs known vectors, both ways, with every key size that `ops` supports and every sector size; a
- * few milliseconds.  -EIO says which one came out wrong, -ENOMEM. */
+/* Runs known vectors of all ciphers that `ops` supports, both ways; a few milliseconds.  -EIO says which
+ * one came out wrong, -ENOMEM. */
 NODISCARD int cipher_selftest(const struct cipher_ops *ops, struct error *err);
 
 #endif

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "crypto/cipher-selftest.h"
+#include "crypto/sectors-gcrypt.h"
 #include "crypto/xts-gnutls.h"
 #include "crypto/xts-vaes-avx2.h"
 #include "crypto/xts-vaes-avx512.h"
@@ -20,9 +21,12 @@ static const struct cipher_ops *const implementations[] = {
     &xts_vaes_avx2_ops,
 #endif
     &xts_gnutls_ops,
+    &sectors_gcrypt_ops,
 };
 
 #define IMPLEMENTATION_COUNT (sizeof(implementations) / sizeof(implementations[0]))
+
+#define IV_UNIT_BYTES 512u
 
 /* Written once, before anything else reads them. */
 static pthread_once_t tested = PTHREAD_ONCE_INIT;
@@ -79,7 +83,7 @@ static void list_usable(char *out, size_t out_bytes, const struct cipher_spec *s
 static int choose(const struct cipher_ops **out, const struct cipher_spec *spec, struct error *err)
 {
     const char *wanted = getenv("NBDCRYPT_CIPHER");
-    char usable[128];
+    char usable[160];
 
     if (wanted && wanted[0] == '\0')
         wanted = NULL;
@@ -129,7 +133,10 @@ int cipher_create(struct cipher **out, const struct cipher_spec *spec, const str
     result = choose(&ops, spec, err);
     if (result < 0)
         return result;
-    return ops->create(out, spec, key, sector_bytes, err);
+    result = ops->create(out, spec, key, sector_bytes, err);
+    if (result == 0)
+        (*out)->iv_wraps = spec->iv == CIPHER_IV_PLAIN;
+    return result;
 }
 
 const char *cipher_implementation(const struct cipher *cipher)
@@ -137,16 +144,47 @@ const char *cipher_implementation(const struct cipher *cipher)
     return cipher->ops->name;
 }
 
-void cipher_encrypt(struct cipher *cipher, uint64_t iv_sector, uint8_t *data, size_t length_bytes)
+typedef void crypt_fn(struct cipher *cipher, uint64_t iv_sector, uint8_t *data,
+                      size_t length_bytes);
+
+/* The IV `plain` has 32 bits: the run is cut before the sector whose number does not fit. */
+static void crypt_wrapping(struct cipher *cipher, crypt_fn *crypt, uint64_t iv_sector,
+                           uint8_t *data, size_t length_bytes)
+{
+    const uint64_t units = cipher->sector_bytes / IV_UNIT_BYTES;
+
+    while (length_bytes > 0) {
+        const uint64_t number = iv_sector & UINT32_MAX;
+        const uint64_t sectors = (UINT32_MAX - number) / units + 1;
+        size_t now = length_bytes;
+
+        if (sectors < length_bytes / cipher->sector_bytes)
+            now = (size_t)sectors * cipher->sector_bytes;
+        crypt(cipher, number, data, now);
+        iv_sector += now / IV_UNIT_BYTES;
+        data += now;
+        length_bytes -= now;
+    }
+}
+
+static void crypt_run(struct cipher *cipher, crypt_fn *crypt, uint64_t iv_sector, uint8_t *data,
+                      size_t length_bytes)
 {
     assert(length_bytes % cipher->sector_bytes == 0);
-    cipher->ops->encrypt(cipher, iv_sector, data, length_bytes);
+    if (cipher->iv_wraps)
+        crypt_wrapping(cipher, crypt, iv_sector, data, length_bytes);
+    else
+        crypt(cipher, iv_sector, data, length_bytes);
+}
+
+void cipher_encrypt(struct cipher *cipher, uint64_t iv_sector, uint8_t *data, size_t length_bytes)
+{
+    crypt_run(cipher, cipher->ops->encrypt, iv_sector, data, length_bytes);
 }
 
 void cipher_decrypt(struct cipher *cipher, uint64_t iv_sector, uint8_t *data, size_t length_bytes)
 {
-    assert(length_bytes % cipher->sector_bytes == 0);
-    cipher->ops->decrypt(cipher, iv_sector, data, length_bytes);
+    crypt_run(cipher, cipher->ops->decrypt, iv_sector, data, length_bytes);
 }
 
 void cipher_destroy(struct cipher *cipher)

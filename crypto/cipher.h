@@ -14,7 +14,9 @@
 
 struct cipher;
 
-/* What an implementation provides.  encrypt and decrypt can't fail after `create`. */
+/* What an implementation provides.  encrypt and decrypt can't fail after `create`.  The IV `plain` is
+ * no different from plain64 for them: a run that they get does not cross the place where it begins
+ * anew. */
 struct cipher_ops {
     const char *name; /* "gnutls" */
     /* And this machine can run it. */
@@ -30,6 +32,7 @@ struct cipher_ops {
 struct cipher {
     const struct cipher_ops *ops;
     uint32_t sector_bytes;
+    bool iv_wraps; /* set by cipher_create(): the IV is `plain` */
 };
 
 /* The name of the implementation that cipher_create() takes.  -ENOTSUP lists what this machine has:
@@ -52,9 +55,9 @@ NODISCARD int cipher_create(struct cipher **out, const struct cipher_spec *spec,
 /* "vaes-avx512" */
 const char *cipher_implementation(const struct cipher *cipher);
 
-/* A run of whole sectors, at any address.  `iv_sector` counts units of 512 bytes from the start of
- * the segment (plus the segment's iv_tweak) even when sectors are larger: with 4096-byte
- * sectors it steps by 8 (LUKS2 on-disk format, "crypt" segment; dm-crypt without
+/* A run of whole sectors, at any address.  A CBC chain is a sector long.  `iv_sector` counts units of
+ * 512 bytes from the start of the segment (plus the segment's iv_tweak) even when sectors are larger:
+ * with 4096-byte sectors it steps by 8 (LUKS2 on-disk format, "crypt" segment; dm-crypt without
  * iv_large_sectors). */
 void cipher_encrypt(struct cipher *cipher, uint64_t iv_sector, uint8_t *data, size_t length_bytes);
 void cipher_decrypt(struct cipher *cipher, uint64_t iv_sector, uint8_t *data, size_t length_bytes);

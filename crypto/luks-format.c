@@ -8,9 +8,15 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <gnutls/crypto.h>
+
+#include "crypto/cipher.h"
 #include "crypto/luks-library.h"
 #include "crypto/luks-policy.h"
+#include "crypto/luks-slot.h"
+#include "crypto/luks1-slot.h"
 #include "crypto/luks2-binary.h"
+#include "crypto/luks2-rewrite.h"
 
 #define LABEL_BYTES_MAX 47u
 
@@ -61,10 +67,25 @@ static int check_room(const struct luks_format_options *options, struct error *e
                      options->type == LUKS_TYPE_2 ? ", or --type luks1 (2 MiB)" : "");
 }
 
-int luks_format_check(const struct luks_format_options *options, struct error *err)
+static int check_cipher(const struct luks_format_options *options, struct error *err)
 {
     struct cipher_spec spec;
+    const char *implementation;
     int result = cipher_spec_parse(&spec, options->cipher, options->key_bits, err);
+
+    if (result == 0)
+        result = cipher_choose(&implementation, &spec, err);
+    if (result == 0 && spec.mode == CIPHER_XTS && cipher_spec_block_key_bits(&spec) == 192)
+        result = error_set(err, -ENOTSUP,
+                           "cipher '%s' with a key of 384 bits can be served, but not made: take "
+                           "256 or 512 bits",
+                           spec.name);
+    return result;
+}
+
+int luks_format_check(const struct luks_format_options *options, struct error *err)
+{
+    int result = check_cipher(options, err);
 
     if (result == 0)
         result = check_sector(options, err);
@@ -89,39 +110,103 @@ static int check_options(const struct luks_format_options *options, const struct
 
 /* ---- the library's work ---- */
 
-static int make_header(struct luks_library *library, const struct luks_format_options *options,
-                       struct error *err)
+/* What a header is made with. */
+struct maker {
+    struct luks_library *library;
+    int image_fd;
+    const struct luks_format_options *options;
+    const struct secret *passphrase;
+    struct secret *volume_key;
+    char algorithm[32]; /* "serpent" */
+    const char *mode;   /* "xts-plain64" */
+    bool is_ours;       /* luks-slot.h */
+};
+
+static int prepare(struct maker *maker, struct error *err)
 {
-    const char *mode = strchr(options->cipher, '-') + 1; /* the name has been checked */
-    char cipher[32];
+    const struct luks_format_options *options = maker->options;
+    struct cipher_spec spec;
+    int result = cipher_spec_parse(&spec, options->cipher, options->key_bits, err);
+
+    if (result < 0)
+        return result;
+    maker->mode = strchr(options->cipher, '-') + 1;
+    (void)snprintf(maker->algorithm, sizeof(maker->algorithm), "%.*s",
+                   (int)(maker->mode - 1 - options->cipher), options->cipher);
+    maker->is_ours = luks_slot_is_ours(&spec);
+    result = secret_create(&maker->volume_key, options->key_bits / 8, err);
+    if (result == 0 && gnutls_rnd(GNUTLS_RND_KEY, maker->volume_key->data,
+                                  maker->volume_key->length_bytes) < 0)
+        result = error_set(err, -EIO, "there are no random numbers for a volume key");
+    return result;
+}
+
+/* The library tries the cipher, and for some that takes the kernel.  Then AES stands in for it until the
+ * header is there. */
+static int make_header(struct maker *maker, struct error *err)
+{
+    const struct luks_format_options *options = maker->options;
     struct crypt_params_luks2 luks2 = {
         .sector_size = options->sector_bytes,
         .label = options->label,
     };
-    struct crypt_params_luks1 luks1 = { .hash = "sha256" };
+    struct crypt_params_luks1 luks1 = {
+        .hash = options->pbkdf.hash ? options->pbkdf.hash : "sha256",
+    };
     bool is_luks1 = options->type == LUKS_TYPE_1;
-    int result;
+    int result = crypt_format(maker->library->device, is_luks1 ? CRYPT_LUKS1 : CRYPT_LUKS2,
+                              maker->is_ours ? "aes" : maker->algorithm, maker->mode, options->uuid,
+                              (const char *)maker->volume_key->data, options->key_bits / 8,
+                              is_luks1 ? (void *)&luks1 : (void *)&luks2);
 
-    (void)snprintf(cipher, sizeof(cipher), "%.*s", (int)(mode - 1 - options->cipher),
-                   options->cipher);
-    result = crypt_format(library->device, is_luks1 ? CRYPT_LUKS1 : CRYPT_LUKS2, cipher, mode,
-                          options->uuid, NULL, options->key_bits / 8,
-                          is_luks1 ? (void *)&luks1 : (void *)&luks2);
     if (result < 0)
-        return luks_library_error(library, result, "libcryptsetup can't make the header", err);
+        return luks_library_error(maker->library, result, "libcryptsetup can't make the header",
+                                  err);
     return 0;
 }
 
-static int add_keyslot(struct luks_library *library, const struct secret *passphrase,
-                       struct error *err)
+static int add_keyslot(const struct maker *maker, struct error *err)
 {
-    int slot =
-        crypt_keyslot_add_by_volume_key(library->device, CRYPT_ANY_SLOT, NULL, 0,
-                                        (const char *)passphrase->data, passphrase->length_bytes);
+    int slot = crypt_keyslot_add_by_volume_key(
+        maker->library->device, CRYPT_ANY_SLOT, (const char *)maker->volume_key->data,
+        maker->volume_key->length_bytes, (const char *)maker->passphrase->data,
+        maker->passphrase->length_bytes);
 
     if (slot < 0)
-        return luks_library_error(library, slot, "libcryptsetup can't make the keyslot", err);
+        return luks_library_error(maker->library, slot, "libcryptsetup can't make the keyslot",
+                                  err);
     return 0;
+}
+
+static int finish_luks1(const struct maker *maker, struct error *err)
+{
+    uint32_t iterations = 0;
+    int result;
+
+    if (!maker->is_ours)
+        return add_keyslot(maker, err);
+    result = luks_pbkdf_measure(&iterations, maker->library, maker->volume_key->length_bytes, err);
+    if (result == 0)
+        result = luks1_slot_rename_cipher(maker->image_fd, maker->algorithm, err);
+    if (result == 0)
+        result = luks1_slot_add(maker->image_fd, 0, maker->volume_key, maker->passphrase,
+                                iterations, err);
+    return result;
+}
+
+static int finish_luks2(const struct maker *maker, const struct luks_format_result *measured,
+                        struct error *err)
+{
+    int result = 0;
+
+    if (maker->is_ours)
+        result = luks_library_set_keyslot_cipher(maker->library, err);
+    if (result == 0)
+        result = add_keyslot(maker, err);
+    if (result == 0 && maker->is_ours)
+        result = luks2_rewrite_cipher(maker->image_fd, measured->copy_bytes,
+                                      maker->options->cipher, err);
+    return result;
 }
 
 /* Where things lie in the image. */
@@ -150,14 +235,24 @@ static int build(struct luks_format_result *out, struct luks_library *library,
                  const struct luks_format_options *options, const struct secret *passphrase,
                  struct error *err)
 {
-    int result = luks_pbkdf_set(library, &options->pbkdf, options->type, err);
+    struct maker maker = {
+        .library = library,
+        .image_fd = out->image_fd,
+        .options = options,
+        .passphrase = passphrase,
+    };
+    int result = prepare(&maker, err);
 
     if (result == 0)
-        result = make_header(library, options, err);
+        result = luks_pbkdf_set(library, &options->pbkdf, options->type, err);
     if (result == 0)
-        result = add_keyslot(library, passphrase, err);
+        result = make_header(&maker, err);
     if (result == 0)
         result = measure(out, library, options, err);
+    if (result == 0)
+        result = options->type == LUKS_TYPE_1 ? finish_luks1(&maker, err)
+                                              : finish_luks2(&maker, out, err);
+    secret_free(maker.volume_key);
     return result;
 }
 

@@ -12,9 +12,9 @@
 struct luks_format_options {
     enum luks_type type;
     const char *cipher;        /* "aes-xts-plain64" */
-    unsigned key_bits;         /* 256, 512 */
+    unsigned key_bits;         /* of all keys of the cipher: 512 for XTS with AES-256 */
     uint32_t sector_bytes;     /* 512 .. 4096; LUKS1: 512 */
-    struct luks_pbkdf pbkdf;   /* of the first keyslot */
+    struct luks_pbkdf pbkdf;   /* of the first keyslot; its hash is also that of a LUKS1 header */
     const char *label;         /* LUKS2, at most 47 bytes; NULL: none */
     const char *uuid;          /* NULL: random */
     uint64_t data_bytes;       /* of the data image, with the header area unless detached */

@@ -6,6 +6,8 @@
 
 #include "crypto/luks-header.h"
 #include "crypto/luks-policy.h"
+#include "crypto/luks-slot.h"
+#include "crypto/luks1-slot.h"
 
 /* ---- what can be said about a keyslot ---- */
 
@@ -104,33 +106,108 @@ int luks_new_key_check(const struct luks_new_key *new_key, const struct luks_hea
 
 /* ---- opening ---- */
 
+/* A negative errno of the library's, or the keyslot that opened. */
+static int open_by_library(struct secret *key, int slot, struct luks_header *header,
+                           const struct secret *passphrase)
+{
+    size_t got_bytes = key->length_bytes;
+    int result =
+        crypt_volume_key_get(header->library->device, slot, (char *)key->data, &got_bytes,
+                             (const char *)passphrase->data, passphrase->length_bytes);
+
+    /* The key of something else. */
+    return result >= 0 && got_bytes != key->length_bytes ? -EPERM : result;
+}
+
+/* The same, or -EACCES when the passphrase does not fit. */
+static int open_one(struct secret **volume_key, int slot, struct luks_header *header,
+                    const struct secret *passphrase, struct error *err)
+{
+    struct secret *key = NULL;
+    int result;
+
+    if (luks_slot_is_ours_at(header, slot))
+        return luks_slot_open(volume_key, slot, header, passphrase, err);
+    result = secret_create(&key, header->segment.cipher.key_bits / 8, err);
+    if (result < 0)
+        return result;
+    result = open_by_library(key, slot, header, passphrase);
+    if (result >= 0) {
+        *volume_key = key;
+        return 0;
+    }
+    secret_free(key);
+    if (result == -EPERM || result == -ENOENT) {
+        header->library->log[0] = '\0';
+        return -EACCES;
+    }
+    return explain(result, slot, header->library, passphrase, err);
+}
+
+/* Those to prefer, then the others, but none that is to be ignored: the library's order. */
+static int open_any(struct secret **volume_key, int *slot, struct luks_header *header,
+                    const struct secret *passphrase, struct error *err)
+{
+    struct crypt_device *device = header->library->device;
+
+    for (int priority = CRYPT_SLOT_PRIORITY_PREFER; priority > CRYPT_SLOT_PRIORITY_IGNORE;
+         priority--)
+        for (int i = 0; i < keyslot_count(header); i++) {
+            bool is_due = header->segment.type == LUKS_TYPE_1
+                              ? priority == CRYPT_SLOT_PRIORITY_NORMAL
+                              : (int)crypt_keyslot_get_priority(device, i) == priority;
+            int result = -EACCES;
+
+            if (is_due && is_in_use(crypt_keyslot_status(device, i)))
+                result = open_one(volume_key, i, header, passphrase, err);
+            if (result != -EACCES) {
+                *slot = i;
+                return result;
+            }
+        }
+    return -EACCES;
+}
+
+/* Where there are keyslots that are not for the library, it must not try them. */
+static int open_one_by_one(struct secret **volume_key, int *slot, struct luks_header *header,
+                           const struct secret *passphrase, struct error *err)
+{
+    int result;
+
+    if (!luks_keyslot_any(header))
+        return explain(-ENOENT, LUKS_KEYSLOT_ANY, header->library, passphrase, err);
+    result = *slot == LUKS_KEYSLOT_ANY ? open_any(volume_key, slot, header, passphrase, err)
+                                       : open_one(volume_key, *slot, header, passphrase, err);
+    return result == -EACCES ? refuse_passphrase(*slot, passphrase, err) : result;
+}
+
 int luks_keyslot_open(struct secret **volume_key, int *slot, struct luks_header *header,
                       const struct secret *passphrase, struct error *err)
 {
-    struct luks_library *library = header->library;
-    size_t key_bytes = header->segment.cipher.key_bits / 8;
-    size_t got_bytes = key_bytes;
     struct secret *key = NULL;
     int result = *slot == LUKS_KEYSLOT_ANY ? 0 : check_in_use(*slot, header, err);
 
-    if (result == 0)
-        result = secret_create(&key, key_bytes, err);
+    if (result < 0)
+        return result;
+    if (luks_slot_any_is_ours(header)) {
+        luks_library_lock();
+        result = open_one_by_one(volume_key, slot, header, passphrase, err);
+        luks_library_unlock();
+        return result;
+    }
+    result = secret_create(&key, header->segment.cipher.key_bits / 8, err);
     if (result < 0)
         return result;
     luks_library_lock();
-    result = crypt_volume_key_get(library->device, *slot, (char *)key->data, &got_bytes,
-                                  (const char *)passphrase->data, passphrase->length_bytes);
+    result = open_by_library(key, *slot, header, passphrase);
     luks_library_unlock();
-    if (result >= 0 && got_bytes == key_bytes) {
+    if (result >= 0) {
         *volume_key = key;
         *slot = result;
         return 0;
     }
     secret_free(key);
-    if (result >= 0)
-        return error_set(err, -EPERM, "the volume key has %zu bytes, expected %zu", got_bytes,
-                         key_bytes);
-    return explain(result, *slot, library, passphrase, err);
+    return explain(result, *slot, header->library, passphrase, err);
 }
 
 /* ---- adding and changing ---- */
@@ -183,11 +260,62 @@ static int check_any_free(const struct luks_header *header, struct error *err)
                      keyslot_count(header));
 }
 
+static int first_free(const struct luks_header *header)
+{
+    int slot = 0;
+
+    while (is_in_use(crypt_keyslot_status(header->library->device, slot)))
+        slot++;
+    return slot;
+}
+
+/* LUKS1 has one cipher for data and keyslots. */
+static int add_luks1_keyslot(int *slot, struct luks_header *header, const struct secret *volume_key,
+                             const struct secret *passphrase, struct error *err)
+{
+    struct luks_library *library = header->library;
+    uint32_t iterations = 0;
+    int result = luks_pbkdf_measure(&iterations, library, volume_key->length_bytes, err);
+
+    if (*slot == LUKS_KEYSLOT_ANY)
+        *slot = first_free(header);
+    if (result == 0)
+        result = luks1_slot_add(header->image_fd, (unsigned)*slot, volume_key, passphrase,
+                                iterations, err);
+    if (result < 0)
+        return result;
+    result = crypt_load(library->device, CRYPT_LUKS1, NULL);
+    if (result < 0)
+        return luks_library_error(library, result, "libcryptsetup refuses the header", err);
+    return 0;
+}
+
+/* The key derivation has been set. */
+static int add_keyslot(int *slot, struct luks_header *header, const struct secret *volume_key,
+                       const struct secret *passphrase, struct error *err)
+{
+    struct luks_library *library = header->library;
+    int result;
+
+    if (luks_slot_is_ours(&header->segment.cipher)) {
+        if (header->segment.type == LUKS_TYPE_1)
+            return add_luks1_keyslot(slot, header, volume_key, passphrase, err);
+        result = luks_library_set_keyslot_cipher(library, err);
+        if (result < 0)
+            return result;
+    }
+    result = crypt_keyslot_add_by_volume_key(
+        library->device, *slot, (const char *)volume_key->data, volume_key->length_bytes,
+        (const char *)passphrase->data, passphrase->length_bytes);
+    if (result < 0)
+        return luks_library_error(library, result, "libcryptsetup can't make the keyslot", err);
+    *slot = result;
+    return 0;
+}
+
 int luks_keyslot_add(int *slot, struct luks_header *header, const struct secret *volume_key,
                      const struct luks_new_key *new_key, struct error *err)
 {
-    const struct secret *passphrase = new_key->passphrase;
-    struct luks_library *library = header->library;
     int result =
         *slot == LUKS_KEYSLOT_ANY ? check_any_free(header, err) : check_free(*slot, header, err);
 
@@ -196,20 +324,58 @@ int luks_keyslot_add(int *slot, struct luks_header *header, const struct secret 
     if (result < 0)
         return result;
     luks_library_lock();
-    result = luks_pbkdf_set(library, &new_key->pbkdf, header->segment.type, err);
-    if (result == 0) {
-        result = crypt_keyslot_add_by_volume_key(
-            library->device, *slot, (const char *)volume_key->data, volume_key->length_bytes,
-            (const char *)passphrase->data, passphrase->length_bytes);
-        if (result < 0)
-            (void)luks_library_error(library, result, "libcryptsetup can't make the keyslot", err);
-    }
-    if (result >= 0) {
-        *slot = result;
+    result = luks_pbkdf_set(header->library, &new_key->pbkdf, header->segment.type, err);
+    if (result == 0)
+        result = add_keyslot(slot, header, volume_key, new_key->passphrase, err);
+    if (result == 0)
         result = apply_priority(*slot, header, new_key->priority, CRYPT_SLOT_PRIORITY_NORMAL, err);
-    }
     luks_library_unlock();
     return result;
+}
+
+/* What belongs to keyslot `from` belongs to `to` from now on. */
+static int move_tokens(int from, int to, struct luks_header *header, struct error *err)
+{
+    struct crypt_device *device = header->library->device;
+    int result = 0;
+
+    if (header->segment.type == LUKS_TYPE_1)
+        return 0;
+    for (int token = 0; token < crypt_token_max(CRYPT_LUKS2) && result >= 0; token++)
+        if (crypt_token_is_assigned(device, token, from) == 0)
+            result = crypt_token_assign_keyslot(device, token, to);
+    if (result < 0)
+        return luks_library_error(header->library, result, "the tokens can't be moved", err);
+    return 0;
+}
+
+/* A keyslot that the library can't open is replaced by another one. */
+static int replace_keyslot(int *slot, struct luks_header *header, const struct secret *passphrase,
+                           const struct luks_new_key *new_key, struct error *err)
+{
+    struct crypt_device *device = header->library->device;
+    crypt_keyslot_priority kept = CRYPT_SLOT_PRIORITY_NORMAL;
+    struct secret *volume_key = NULL;
+    int old_slot = *slot, new_slot = LUKS_KEYSLOT_ANY;
+    int result = open_one_by_one(&volume_key, &old_slot, header, passphrase, err);
+
+    if (result < 0)
+        return result;
+    if (header->segment.type == LUKS_TYPE_2)
+        kept = crypt_keyslot_get_priority(device, old_slot);
+    result = add_keyslot(&new_slot, header, volume_key, new_key->passphrase, err);
+    secret_free(volume_key);
+    if (result == 0)
+        result = move_tokens(old_slot, new_slot, header, err);
+    if (result == 0)
+        result = apply_priority(new_slot, header, new_key->priority, kept, err);
+    if (result < 0)
+        return result;
+    result = crypt_keyslot_destroy(device, old_slot);
+    if (result < 0)
+        return luks_library_error(header->library, result, "the old keyslot can't be removed", err);
+    *slot = new_slot;
+    return 0;
 }
 
 static int change_keyslot(int *slot, struct luks_header *header, const struct secret *passphrase,
@@ -219,8 +385,14 @@ static int change_keyslot(int *slot, struct luks_header *header, const struct se
     crypt_keyslot_priority kept[LUKS2_KEYSLOTS_MAX];
     int result = luks_pbkdf_set(header->library, &new_key->pbkdf, header->segment.type, err);
 
+    if (result == 0 && luks_slot_is_ours(&header->segment.cipher) &&
+        header->segment.type == LUKS_TYPE_2)
+        result = luks_library_set_keyslot_cipher(header->library, err);
     if (result < 0)
         return result;
+    if (*slot == LUKS_KEYSLOT_ANY ? luks_slot_any_is_ours(header)
+                                  : luks_slot_is_ours_at(header, *slot))
+        return replace_keyslot(slot, header, passphrase, new_key, err);
     for (int i = 0; i < keyslot_count(header); i++)
         kept[i] = crypt_keyslot_get_priority(device, i);
     result = crypt_keyslot_change_by_passphrase(

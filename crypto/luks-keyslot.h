@@ -44,6 +44,7 @@ NODISCARD int luks_keyslot_add(int *slot, struct luks_header *header,
 
 /* *slot: the one to change, or LUKS_KEYSLOT_ANY: the one that `passphrase` opens; it becomes the one
  * that holds the new key: the same for LUKS2, whose tokens stay with it, and another one for LUKS1.
+ * (Another one for LUKS2 too, to which its tokens move, where luks-slot.h opens the old one.)
  * A volume with no free keyslot is refused by luks_change_commit(). */
 NODISCARD int luks_keyslot_change(int *slot, struct luks_header *header,
                                   const struct secret *passphrase,

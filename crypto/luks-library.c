@@ -201,3 +201,12 @@ void luks_library_close(struct luks_library *library)
     crypt_free(library->device);
     free(library);
 }
+
+int luks_library_set_keyslot_cipher(struct luks_library *library, struct error *err)
+{
+    int result = crypt_keyslot_set_encryption(library->device, "aes-xts-plain64", 64);
+
+    if (result < 0)
+        return luks_library_error(library, result, "the keyslots' cipher can't be set", err);
+    return 0;
+}

@@ -1,6 +1,7 @@
 /* The key derivation of a new keyslot: see luks-pbkdf.h. */
 #include "crypto/luks-pbkdf.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <string.h>
 
@@ -45,6 +46,8 @@ int luks_pbkdf_check(const struct luks_pbkdf *pbkdf, enum luks_type type, struct
 {
     const char *name = name_of(pbkdf, type);
 
+    if (pbkdf->hash && luks_policy_hash(pbkdf->hash, err) < 0)
+        return -EINVAL;
     if (is_argon2(name))
         return check_argon2(pbkdf, type, err);
     if (strcmp(name, "pbkdf2") != 0)
@@ -71,7 +74,7 @@ int luks_pbkdf_set(struct luks_library *library, const struct luks_pbkdf *pbkdf,
     const char *name = name_of(pbkdf, type);
     struct crypt_pbkdf_type told = {
         .type = name,
-        .hash = "sha256",
+        .hash = pbkdf->hash ? pbkdf->hash : "sha256",
         .time_ms = pbkdf->iterations ? 0 : PBKDF_TIME_MS,
         .iterations = pbkdf->iterations,
         .flags = pbkdf->iterations ? CRYPT_PBKDF_NO_BENCHMARK : 0,
@@ -86,5 +89,24 @@ int luks_pbkdf_set(struct luks_library *library, const struct luks_pbkdf *pbkdf,
     result = crypt_set_pbkdf_type(library->device, &told);
     if (result < 0)
         return luks_library_error(library, result, "the key derivation can't be set", err);
+    return 0;
+}
+
+int luks_pbkdf_measure(uint32_t *iterations, struct luks_library *library, size_t key_bytes,
+                       struct error *err)
+{
+    const struct crypt_pbkdf_type *set = crypt_get_pbkdf_type(library->device);
+    struct crypt_pbkdf_type pbkdf;
+    int result;
+
+    assert(set); /* by luks_pbkdf_set() */
+    pbkdf = *set;
+    if (!(pbkdf.flags & CRYPT_PBKDF_NO_BENCHMARK)) {
+        result = crypt_benchmark_pbkdf(library->device, &pbkdf, "foo", 3, "bar", 3, key_bytes, NULL,
+                                       NULL);
+        if (result < 0)
+            return luks_library_error(library, result, "the key derivation can't be measured", err);
+    }
+    *iterations = pbkdf.iterations;
     return 0;
 }

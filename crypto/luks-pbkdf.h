@@ -8,6 +8,7 @@
 /* All zeros: the defaults of the header's type. */
 struct luks_pbkdf {
     const char *name;    /* "argon2id", "argon2i", "pbkdf2"; NULL: the type's default */
+    const char *hash;    /* of PBKDF2; NULL: "sha256".  LUKS1: that of the header */
     uint32_t iterations; /* 0: by time (2 s) */
     uint32_t memory_kib; /* Argon2; 0: 1 GiB, or half of this machine's memory if less */
     uint32_t
@@ -22,5 +23,9 @@ NODISCARD int luks_pbkdf_check(const struct luks_pbkdf *pbkdf, enum luks_type ty
 /* For the keyslots that this context makes from now on; it has been checked. */
 NODISCARD int luks_pbkdf_set(struct luks_library *library, const struct luks_pbkdf *pbkdf,
                              enum luks_type type, struct error *err);
+
+/* How many iterations of PBKDF2 that means for a keyslot that is not made by the library.  Blocks. */
+NODISCARD int luks_pbkdf_measure(uint32_t *iterations, struct luks_library *library,
+                                 size_t key_bytes, struct error *err);
 
 #endif

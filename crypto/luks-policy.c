@@ -5,6 +5,8 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "crypto/luks-hash.h"
+
 struct luks_quoted luks_quote(const char *text, size_t length_bytes)
 {
     struct luks_quoted quoted;
@@ -33,17 +35,9 @@ int luks_policy_cipher(struct cipher_spec *out, const char *name, unsigned key_b
 
 int luks_policy_hash(const char *name, struct error *err)
 {
-    static const char *const known[] = {
-        "sha1", "sha224", "sha256", "sha384", "sha512", "ripemd160"
-    };
+    int number;
 
-    for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
-        if (strcmp(name, known[i]) == 0)
-            return 0;
-    return error_set(err, -ENOTSUP,
-                     "hash '%s' is not supported (supported: sha1, sha224, sha256, sha384, "
-                     "sha512, ripemd160)",
-                     luks_quote(name, strlen(name)).text);
+    return luks_hash_number(&number, name, err);
 }
 
 int luks_policy_pbkdf2(uint64_t iterations, struct error *err)

@@ -75,24 +75,46 @@ static gnutls_digest_algorithm_t checksum_algorithm(const uint8_t *field)
     return GNUTLS_DIG_UNKNOWN;
 }
 
-/* Over the whole copy, with the checksum itself taken as zeros. */
-static int check_checksum(uint8_t *bytes, uint64_t length_bytes, struct error *err)
+/* Over the whole copy, with the checksum itself taken as zeros; *used: its length. */
+static int compute_checksum(uint8_t out[CHECKSUM_BYTES], size_t *used, uint8_t *bytes,
+                            uint64_t length_bytes, struct error *err)
 {
     gnutls_digest_algorithm_t algorithm = checksum_algorithm(bytes + AT_CHECKSUM_NAME);
-    uint8_t stored[CHECKSUM_BYTES], computed[CHECKSUM_BYTES];
+    uint8_t stored[CHECKSUM_BYTES];
     int result;
 
     if (algorithm == GNUTLS_DIG_UNKNOWN)
         return error_set(err, -EINVAL, "its checksum is of an unknown kind");
     memcpy(stored, bytes + AT_CHECKSUM, CHECKSUM_BYTES);
     memset(bytes + AT_CHECKSUM, 0, CHECKSUM_BYTES);
-    result = gnutls_hash_fast(algorithm, bytes, (size_t)length_bytes, computed);
+    result = gnutls_hash_fast(algorithm, bytes, (size_t)length_bytes, out);
     memcpy(bytes + AT_CHECKSUM, stored, CHECKSUM_BYTES);
     if (result < 0)
         return error_set(err, -EIO, "its checksum can't be computed: %s", gnutls_strerror(result));
-    if (memcmp(stored, computed, gnutls_hash_get_len(algorithm)) != 0)
-        return error_set(err, -EINVAL, "its checksum is wrong");
+    *used = gnutls_hash_get_len(algorithm);
     return 0;
+}
+
+static int check_checksum(uint8_t *bytes, uint64_t length_bytes, struct error *err)
+{
+    uint8_t computed[CHECKSUM_BYTES];
+    size_t used = 0;
+    int result = compute_checksum(computed, &used, bytes, length_bytes, err);
+
+    if (result == 0 && memcmp(bytes + AT_CHECKSUM, computed, used) != 0)
+        result = error_set(err, -EINVAL, "its checksum is wrong");
+    return result;
+}
+
+int luks2_copy_seal(uint8_t *bytes, uint64_t length_bytes, struct error *err)
+{
+    uint8_t computed[CHECKSUM_BYTES];
+    size_t used = 0;
+    int result = compute_checksum(computed, &used, bytes, length_bytes, err);
+
+    if (result == 0)
+        memcpy(bytes + AT_CHECKSUM, computed, used);
+    return result;
 }
 
 /* `copy->length_bytes` is known to be valid. */

@@ -32,6 +32,9 @@ NODISCARD int luks2_copies_read(struct luks2_copies *out, luks_read_fn *read, vo
                                 uint64_t header_bytes, struct error *err);
 void luks2_copies_free(struct luks2_copies *copies);
 
+/* Sets the checksum of a copy that was changed. */
+NODISCARD int luks2_copy_seal(uint8_t *bytes, uint64_t length_bytes, struct error *err);
+
 /* The UUID of a good copy, NUL-terminated; `out` has room for 40 bytes. */
 void luks2_copy_uuid(char *out, const struct luks2_copy *copy);
 

@@ -308,8 +308,8 @@ static int check_area_place(const struct luks_area *area, uint64_t key_bytes,
     return 0;
 }
 
-/* The key material is encrypted too.  Only what libcryptsetup decrypts by itself is let through:
- * for other ciphers it would ask the kernel, and as root even map a device. */
+/* The key material is encrypted too.  What libcryptsetup does not decrypt by itself is not for it:
+ * see luks-slot.h. */
 static int check_area_cipher(struct json_object *object, struct error *err)
 {
     struct cipher_spec spec;

@@ -9,7 +9,6 @@
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include <gnutls/crypto.h>
 #include <gnutls/gnutls.h>
@@ -26,8 +25,7 @@ typedef int crypt_fn(gnutls_cipher_hd_t handle, void *data, size_t length_bytes)
 
 static bool supports(const struct cipher_spec *spec)
 {
-    return strcmp(spec->name, "aes-xts-plain64") == 0 &&
-           (spec->key_bits == 256 || spec->key_bits == 512);
+    return cipher_spec_is_plain_aes_xts(spec);
 }
 
 static int create(struct cipher **out, const struct cipher_spec *spec, const struct secret *key,

@@ -98,7 +98,7 @@ KERNEL vec vec_last_round(vec a, vec key, bool encrypt)
 
 static bool supports(const struct cipher_spec *spec)
 {
-    return xts_vaes_supports_spec(spec) && cpu_has_vaes_avx512();
+    return cipher_spec_is_plain_aes_xts(spec) && cpu_has_vaes_avx512();
 }
 
 static int create(struct cipher **out, const struct cipher_spec *spec, const struct secret *key,

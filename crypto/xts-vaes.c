@@ -4,15 +4,8 @@
 #if defined(__x86_64__)
 
 #include <assert.h>
-#include <string.h>
 
 static_assert(sizeof(struct xts_vaes) <= 4096, "one locked page for each cipher");
-
-bool xts_vaes_supports_spec(const struct cipher_spec *spec)
-{
-    return strcmp(spec->name, "aes-xts-plain64") == 0 &&
-           (spec->key_bits == 256 || spec->key_bits == 512);
-}
 
 /* The first half of the key is for the data, the second for the tweaks (IEEE Std 1619-2018,
  * 5.1). */

@@ -32,7 +32,6 @@ struct xts_vaes {
     _Alignas(64) uint8_t block_tweaks[2][XTS_BATCH_BYTES_MAX];
 };
 
-bool xts_vaes_supports_spec(const struct cipher_spec *spec);
 /* `create` of struct cipher_ops but for the ops. */
 NODISCARD int xts_vaes_create(struct cipher **out, const struct cipher_ops *ops,
                               const struct secret *key, uint32_t sector_bytes, struct error *err);

@@ -29,10 +29,11 @@ struct format_arguments {
     const char *key_file;
     const char *type;
     const char *cipher;
-    unsigned key_bits;
+    unsigned key_bits; /* 0: the cipher's default */
     unsigned sector_bytes; /* 0: chosen */
     uint64_t usable_bytes; /* 0: not given */
     const char *pbkdf;
+    const char *hash;
     unsigned pbkdf_iterations;
     unsigned pbkdf_memory_kib;
     const char *label;
@@ -50,9 +51,13 @@ const struct param command_format_params[] = {
       "without it the terminal asks",
       FIELD(key_file), 0, 0 },
     { "type", 0, PARAM_STRING, "TYPE", "luks2 (default) or luks1", FIELD(type), 0, 0 },
-    { "cipher", 0, PARAM_STRING, "CIPHER", "aes-xts-plain64 (default)", FIELD(cipher), 0, 0 },
-    { "key-bits", 0, PARAM_UINT, "N", "512 (default) or 256: two AES keys of half that size",
-      FIELD(key_bits), 256, 512 },
+    { "cipher", 0, PARAM_STRING, "CIPHER",
+      "aes, serpent, twofish or camellia, with xts or cbc and an IV: aes-xts-plain64 (default), "
+      "serpent-cbc-essiv:sha256, ...",
+      FIELD(cipher), 0, 0 },
+    { "key-bits", 0, PARAM_UINT, "N",
+      "xts: 512 (default) or 256, two keys of half that size; cbc: 256 (default), 192 or 128",
+      FIELD(key_bits), 128, 512 },
     { "sector-size", 0, PARAM_UINT, "BYTES",
       "512, 1024, 2048 or 4096; default: 4096 when the usable size is a multiple of it, else 512",
       FIELD(sector_bytes), 512, 4096 },
@@ -62,6 +67,8 @@ const struct param command_format_params[] = {
       FIELD(usable_bytes), 1, INT64_MAX / 2 },
     { "pbkdf", 0, PARAM_STRING, "KDF", "argon2id (default of luks2), argon2i or pbkdf2",
       FIELD(pbkdf), 0, 0 },
+    { "hash", 0, PARAM_STRING, "HASH",
+      "of pbkdf2, and of a luks1 header: sha256 (default), sha512, ...", FIELD(hash), 0, 0 },
     { "pbkdf-iterations", 0, PARAM_UINT, "N", "fixed cost; default: what takes 2 seconds here",
       FIELD(pbkdf_iterations), 1, UINT32_MAX },
     { "pbkdf-memory-kib", 0, PARAM_UINT, "KIB", "memory of Argon2 at most; default: 1048576",
@@ -363,8 +370,10 @@ static int set_options(struct format *format, struct error *err)
     if (result < 0)
         return result;
     options->cipher = arguments->cipher;
-    options->key_bits = arguments->key_bits;
+    options->key_bits = arguments->key_bits ? arguments->key_bits
+                                            : cipher_spec_default_key_bits(arguments->cipher);
     options->pbkdf.name = arguments->pbkdf;
+    options->pbkdf.hash = arguments->hash;
     options->pbkdf.iterations = arguments->pbkdf_iterations;
     options->pbkdf.memory_kib = arguments->pbkdf_memory_kib;
     options->label = arguments->label;
@@ -391,6 +400,14 @@ static void print_result(const struct format *format, const struct luks_format_r
            format->header.spec ? format->header.spec : "", format->image.spec);
 }
 
+static void warn_of_weakness(const struct luks_segment *segment)
+{
+    const char *weakness = cipher_spec_weakness(&segment->cipher, segment->payload_bytes);
+
+    if (weakness)
+        log_warning("%s %s", segment->cipher.name, weakness);
+}
+
 static int run(struct format *format, struct error *err)
 {
     struct luks_format_result header;
@@ -408,8 +425,10 @@ static int run(struct format *format, struct error *err)
     }
     result = write_all(format, &header, err);
     (void)close(header.image_fd);
-    if (result == 0)
+    if (result == 0) {
         print_result(format, &header);
+        warn_of_weakness(&header.segment);
+    }
     return result;
 }
 
@@ -440,7 +459,7 @@ static int parse(struct format *format, int *operand, int argc, char **argv, str
 int command_format(int argc, char **argv)
 {
     struct format format = {
-        .arguments = { .type = "luks2", .cipher = "aes-xts-plain64", .key_bits = 512 },
+        .arguments = { .type = "luks2", .cipher = "aes-xts-plain64" },
     };
     struct error err = { "" };
     int operand = argc, result;

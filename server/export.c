@@ -33,9 +33,11 @@ static int unlock(struct secret **volume_key, struct luks_header *header,
 }
 
 /* Fails now what would fail at the first client, and says what will do the work. */
-static int check_cipher(const struct export_settings *settings, const struct cipher_spec *spec,
+static int check_cipher(const struct export_settings *settings, const struct luks_segment *segment,
                         struct error *err)
 {
+    const struct cipher_spec *spec = &segment->cipher;
+    const char *weakness = cipher_spec_weakness(spec, segment->payload_bytes);
     const char *implementation;
     int code = cipher_choose(&implementation, spec, err);
 
@@ -43,6 +45,8 @@ static int check_cipher(const struct export_settings *settings, const struct cip
         error_prefix(err, "image '%s': ", settings->image);
         return code;
     }
+    if (weakness != NULL)
+        log_warning("image '%s': %s %s", settings->image, spec->name, weakness);
     if (cipher_left_out() != NULL)
         log_warning("%s", cipher_left_out());
     log_info("export '%s': %s, %u-bit key, %s", settings->name, spec->name, spec->key_bits,
@@ -72,7 +76,7 @@ static int add_luks(struct stage **top, const struct export_settings *settings, 
     if (code < 0)
         error_prefix(err, "image '%s': ", settings->image);
     if (code == 0)
-        code = check_cipher(settings, &luks_segment(header)->cipher, err);
+        code = check_cipher(settings, luks_segment(header), err);
     if (code == 0)
         code = unlock(&volume_key, header, settings, err);
     if (code == 0 && settings->header == NULL)

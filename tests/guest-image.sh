@@ -15,6 +15,9 @@ here=$(cd "$(dirname "$0")" && pwd)
 # Those that the kernel has built in, or lacks, are passed over.
 modules='virtio_pci virtio_blk virtio_net virtio_console virtio_rng nbd loop tls gcm ghash_generic
     aesni_intel ghash_clmulni_intel crc32c_generic'
+# Those that a test loads when it needs them, by `sh -eu /modules/load-dm-crypt`.
+modules_dm_crypt='loop dm-crypt algif_skcipher algif_hash aes_generic xts cbc essiv ecb sha256_generic sha1_generic serpent_generic
+    twofish_generic camellia_generic'
 # Beside those of busybox.
 programs='nbd-client mkfs.ext4 blkdiscard'
 
@@ -63,26 +66,30 @@ printf '127.0.0.1 localhost\n10.0.2.2 host\n' >"$initramfs/etc/hosts"
 cp "$here/guest-init.sh" "$initramfs/init"
 chmod +x "$initramfs/init"
 
-# add_module NAME: after what it needs, so that they can be loaded in the order of the list.
+# add_module NAME LIST: after what it needs, so that they can be loaded in the order of the list.
 add_module() {
     local line path needed
 
     line=$(grep -m 1 -E "(^|/)${1//[-_]/[-_]}\.ko[^:]*:" "$tree/modules.dep") || return 0
     path=${line%%:*}
-    ! grep -qxF "$(basename "$path")" "$initramfs/modules/order" || return 0
+    ! grep -qxF "$(basename "$path")" "$initramfs"/modules/order* || return 0
     for needed in ${line#*:}; do
         needed=$(basename "$needed")
-        add_module "${needed%%.ko*}"
+        add_module "${needed%%.ko*}" "$2"
     done
     [ "${path#/}" = "$path" ] || path=$work/kernel$path
     [ "${path#/}" != "$path" ] || path=$tree/$path
     cp "$path" "$initramfs/modules/"
-    basename "$path" >>"$initramfs/modules/order"
+    basename "$path" >>"$initramfs/modules/$2"
 }
 : >"$initramfs/modules/order"
 for module in $modules; do
-    add_module "$module"
+    add_module "$module" order
 done
+for module in $modules_dm_crypt; do
+    add_module "$module" order-dm-crypt
+done
+sed 's,^,insmod /modules/,' "$initramfs/modules/order-dm-crypt" >"$initramfs/modules/load-dm-crypt"
 
 cp "$work/kernel/boot/vmlinuz-$version" "$folder/vmlinuz"
 guest_pack "$initramfs" >"$work/base.cpio"

@@ -14,6 +14,7 @@ build     command:pkg-config                pkg-config           pkgconf-pkg-con
 build     library:liburing                  liburing-dev         liburing-devel
 build     library:libcryptsetup             libcryptsetup-dev    cryptsetup-devel
 build     library:gnutls                    libgnutls28-dev      gnutls-devel
+build     library:libgcrypt                 libgcrypt20-dev      libgcrypt-devel
 build     library:json-c                    libjson-c-dev        json-c-devel
 build     library:libnbd                    libnbd-dev           libnbd-devel
 demo      command:nbdinfo                   libnbd-bin           libnbd

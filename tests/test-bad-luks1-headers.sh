@@ -38,15 +38,15 @@ with_length() {
     expect_refusal "$2"
 }
 
-supported='(supported: aes-xts-plain64 with 256 or 512 bits)'
+supported='(supported: aes, serpent, twofish and camellia, in the modes xts and cbc, with the IVs plain64, plain, plain64be and essiv:sha256)'
 truncated='it is truncated, or it is a detached header (then give it with --header, and the data as the image)'
 
 with_bytes $'8 cipher_null\\0\n40 ecb\\0' \
     "cipher 'cipher_null-ecb' leaves the data unencrypted; null ciphers are always refused"
-with_bytes '8 serpent\0' "cipher 'serpent-xts-plain64' is not supported $supported"
-with_bytes '40 cbc-essiv:sha256\0' "cipher 'aes-cbc-essiv:sha256' is not supported $supported"
+with_bytes '8 blowfish\0' "cipher 'blowfish-xts-plain64' is not supported $supported"
+with_bytes '40 cbc-essiv:sha1\0' "cipher 'aes-cbc-essiv:sha1' is not supported $supported"
 with_bytes '72 md5\0' \
-    "volume key digest: hash 'md5' is not supported (supported: sha1, sha224, sha256, sha384, sha512, ripemd160)"
+    "volume key digest: hash 'md5' is not supported (supported: sha1, sha224, sha256, sha384, sha512, sha512-256, sha3-224, sha3-256, sha3-384, sha3-512, blake2b-512, blake2s-256, ripemd160, whirlpool, sm3)"
 with_bytes '6 \0\3' "LUKS version 3 is not supported, only 1 and 2"
 with_bytes '104 \377\377\377\377' \
     "the image is 3145728 bytes, its payload begins at 2199023255040: $truncated"

@@ -53,7 +53,7 @@ for at in sys.argv[2].split():
     expect_refusal "${@:2}"
 }
 
-supported='(supported: aes-xts-plain64 with 256 or 512 bits)'
+supported='(supported: aes, serpent, twofish and camellia, in the modes xts and cbc, with the IVs plain64, plain, plain64be and essiv:sha256)'
 truncated='it is truncated, or it is a detached header (then give it with --header, and the data as the image)'
 
 with_json 'd["segments"]["0"]["encryption"] = "cipher_null-ecb"' \
@@ -62,10 +62,10 @@ with_json 'd["segments"]["0"]["encryption"] = "null"' \
     "segment 0: cipher 'null' leaves the data unencrypted; null ciphers are always refused"
 with_json 'd["keyslots"]["0"]["area"]["encryption"] = "cipher_null-ecb"' \
     "keyslot 0: cipher 'cipher_null-ecb' leaves the data unencrypted; null ciphers are always refused"
-with_json 'd["segments"]["0"]["encryption"] = "serpent-xts-plain64"' \
-    "segment 0: cipher 'serpent-xts-plain64' is not supported $supported"
-with_json 'd["segments"]["0"]["encryption"] = "aes-cbc-essiv:sha256"' \
-    "segment 0: cipher 'aes-cbc-essiv:sha256' is not supported $supported"
+with_json 'd["segments"]["0"]["encryption"] = "blowfish-xts-plain64"' \
+    "segment 0: cipher 'blowfish-xts-plain64' is not supported $supported"
+with_json 'd["segments"]["0"]["encryption"] = "aes-cbc-essiv:sha1"' \
+    "segment 0: cipher 'aes-cbc-essiv:sha1' is not supported $supported"
 with_json 'd["config"]["requirements"] = {"mandatory": ["flux-capacitor"]}' \
     "the header requires 'flux-capacitor', which is unknown: the volume needs newer software"
 with_json 'd["config"]["requirements"] = {"mandatory": ["online-reencrypt-v2"]}' \

@@ -44,8 +44,12 @@ usage "LUKS1 has no label" format --type luks1 --label x --size 1M x
 usage "--type 'luks3' is neither luks2 nor luks1" format --type luks3 --size 1M x
 usage "cipher 'cipher_null-ecb' leaves the data unencrypted; null ciphers are always refused" \
     format --cipher cipher_null-ecb --size 1M x
-usage "cipher 'aes-xts-plain64' does not take a key of 384 bits (supported: aes-xts-plain64 with 256 or 512 bits)" \
+usage "cipher 'aes-xts-plain64' does not take a key of 320 bits (supported: 256, 384 and 512)" \
+    format --key-bits 320 --size 1M x
+usage "cipher 'aes-xts-plain64' with a key of 384 bits can be served, but not made: take 256 or 512 bits" \
     format --key-bits 384 --size 1M x
+usage "cipher 'rot13' is not supported (supported: aes, serpent, twofish and camellia, in the modes xts and cbc, with the IVs plain64, plain, plain64be and essiv:sha256)" \
+    format --cipher rot13 --size 1M x
 usage "no IMAGE was given: nbdcrypt info --help tells more" info
 usage "'b' is one IMAGE too many" info a b
 [ ! -e x ] || fail "an image was made in spite of it"

@@ -11,14 +11,14 @@ make_pattern "$plain" 3M 1
 encrypt_to_luks2 "$plain" "$image" --sector-size 512
 
 available=()
-for name in vaes-avx512 vaes-avx2 gnutls; do
+for name in vaes-avx512 vaes-avx2 gnutls gcrypt; do
     NBDCRYPT_CIPHER=$name run_nbdcrypt info "$image"
     if grep -qxF "Implementation:  $name" "$out"; then
         available+=("$name")
     fi
 done
 note "this machine has: ${available[*]}"
-expect_match <(echo "${available[*]}") 'gnutls$'
+expect_match <(echo "${available[*]}") 'gnutls gcrypt$'
 
 expect_success info "$image"
 expect_message "$out" "Implementation:  ${available[0]}"

@@ -195,17 +195,25 @@ static void expect_refused(const char *name, unsigned key_bits, const char *mess
     EXPECT_TEXT(err.text, message);
 }
 
+#define SUPPORTED                                                                            \
+    "supported: aes, serpent, twofish and camellia, in the modes xts and cbc, with the IVs " \
+    "plain64, plain, plain64be and essiv:sha256"
+
 static void check_refusals(void)
 {
     expect_refused("cipher_null-ecb", 256,
                    "cipher 'cipher_null-ecb' leaves the data unencrypted; null ciphers are always "
                    "refused");
-    expect_refused("aes-cbc-essiv:sha256", 256,
-                   "cipher 'aes-cbc-essiv:sha256' is not supported (supported: aes-xts-plain64 "
-                   "with 256 or 512 bits)");
-    expect_refused("aes-xts-plain64", 384,
-                   "cipher 'aes-xts-plain64' does not take a key of 384 bits (supported: "
-                   "aes-xts-plain64 with 256 or 512 bits)");
+    expect_refused("aes-lrw-benbi", 256, "cipher 'aes-lrw-benbi' is not supported (" SUPPORTED ")");
+    expect_refused("aes-xts-plain64x", 512,
+                   "cipher 'aes-xts-plain64x' is not supported (" SUPPORTED ")");
+    expect_refused("aes", 256, "cipher 'aes' is not supported (" SUPPORTED ")");
+    expect_refused("aes-xts-plain64", 128,
+                   "cipher 'aes-xts-plain64' does not take a key of 128 bits (supported: 256, 384 "
+                   "and 512)");
+    expect_refused("aes-cbc-plain64", 512,
+                   "cipher 'aes-cbc-plain64' does not take a key of 512 bits (supported: 128, 192 "
+                   "and 256)");
 }
 
 static void check_implementation(void)

@@ -1,0 +1,64 @@
+/* Changes of a header's text: see luks2-rewrite.h. */
+#include "crypto/luks2-rewrite.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "crypto/luks-library.h"
+#include "crypto/luks-store.h"
+#include "crypto/luks2-binary.h"
+#include "crypto/luks2-json.h"
+
+static int set_cipher(struct json_object *root, const char *cipher, struct error *err)
+{
+    struct json_object *segments = NULL, *segment = NULL;
+    int result = luks2_json_object(&segments, root, "segments", err);
+
+    if (result == 0)
+        result = luks2_json_object(&segment, segments, "0", err);
+    if (result == 0)
+        json_object_object_add(segment, "encryption", json_object_new_string(cipher));
+    return result;
+}
+
+/* The text with the change, padded with zeros. */
+static int rewrite_text(char *text, size_t text_bytes, const char *cipher, struct error *err)
+{
+    struct json_object *root = NULL;
+    const char *changed;
+    int result = luks2_json_parse(&root, text, text_bytes, err);
+
+    if (result < 0)
+        return result;
+    result = set_cipher(root, cipher, err);
+    changed = json_object_to_json_string_ext(root, JSON_C_TO_STRING_PLAIN |
+                                                       JSON_C_TO_STRING_NOSLASHESCAPE);
+    if (result == 0 && (!changed || strlen(changed) >= text_bytes))
+        result = error_set(err, -ENOSPC, "the header has no room for its text");
+    if (result == 0)
+        (void)strncpy(text, changed, text_bytes); /* which fills the rest with zeros */
+    json_object_put(root);
+    return result;
+}
+
+int luks2_rewrite_cipher(int image_fd, uint64_t copy_bytes, const char *cipher, struct error *err)
+{
+    uint8_t *copy = malloc((size_t)copy_bytes);
+    int result = 0;
+
+    if (!copy)
+        return error_set(err, -ENOMEM, "no memory for a LUKS header");
+    for (unsigned i = 0; i < 2 && result == 0; i++) {
+        result = luks_store_read_memory(&image_fd, i * copy_bytes, copy, (size_t)copy_bytes, err);
+        if (result == 0)
+            result = rewrite_text((char *)copy + LUKS2_BINARY_BYTES,
+                                  (size_t)copy_bytes - LUKS2_BINARY_BYTES, cipher, err);
+        if (result == 0)
+            result = luks2_copy_seal(copy, copy_bytes, err);
+        if (result == 0)
+            result = luks_image_write(image_fd, i * copy_bytes, copy, (size_t)copy_bytes, err);
+    }
+    free(copy);
+    return result;
+}
