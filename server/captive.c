@@ -3,31 +3,60 @@
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/pidfd.h>
-#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-static void exec_shell(const char *command, const char *uri, const char *unix_path)
-{
-    struct rlimit core;
-    sigset_t none;
+#include "server/child.h"
 
-    /* What this process forbids itself is not the command's. */
-    if (getrlimit(RLIMIT_CORE, &core) == 0) {
-        core.rlim_cur = core.rlim_max;
-        setrlimit(RLIMIT_CORE, &core);
+static char *setting(const char *name, const char *value)
+{
+    size_t bytes = strlen(name) + strlen(value) + 2;
+    char *text = malloc(bytes);
+
+    if (text != NULL)
+        (void)snprintf(text, bytes, "%s=%s", name, value);
+    return text;
+}
+
+/* The whole environment of this process, but for `uri` and `unixsocket`. */
+static size_t copy_environment(char **out)
+{
+    size_t count = 0;
+
+    for (char **one = environ; *one != NULL; one++)
+        if (strncmp(*one, "uri=", 4) != 0 && strncmp(*one, "unixsocket=", 11) != 0)
+            out[count++] = *one;
+    return count;
+}
+
+static int start_shell(pid_t *pid, const char *command, const char *uri, const char *unix_path,
+                       struct error *err)
+{
+    char *argv[] = { (char *)(uintptr_t) "/bin/sh", (char *)(uintptr_t) "-c",
+                     (char *)(uintptr_t)command, NULL };
+    char *own[] = { setting("uri", uri), unix_path != NULL ? setting("unixsocket", unix_path) : NULL };
+    size_t count = 0;
+    int code;
+
+    while (environ[count] != NULL)
+        count++;
+    char **environment = calloc(count + 3, sizeof *environment);
+    if (environment == NULL || own[0] == NULL || (unix_path != NULL && own[1] == NULL)) {
+        code = error_set(err, -ENOMEM, "not enough memory for a command");
+    } else {
+        count = copy_environment(environment);
+        environment[count++] = own[0];
+        environment[count] = own[1];
+        code = child_start(pid, argv, environment, err);
     }
-    sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, NULL);
-    signal(SIGPIPE, SIG_DFL);
-    setenv("uri", uri, 1);
-    if (unix_path != NULL)
-        setenv("unixsocket", unix_path, 1);
-    execl("/bin/sh", "sh", "-c", command, (char *)NULL);
-    _exit(127);
+    free(own[0]);
+    free(own[1]);
+    free(environment);
+    return code;
 }
 
 static void ended(struct io_event *ev, int result)
@@ -50,13 +79,13 @@ int captive_start(struct captive *captive, const char *command, const char *uri,
                   const char *unix_path, struct loop *loop, struct io_event *ended_event,
                   struct error *err)
 {
-    pid_t pid = fork();
+    pid_t pid = 0;
+    int started = start_shell(&pid, command, uri, unix_path, err);
 
-    if (pid == 0)
-        exec_shell(command, uri, unix_path);
-    if (pid < 0)
-        return error_set(err, -errno, "--run: the command could not be started: %s",
-                         strerror(errno));
+    if (started < 0) {
+        error_prefix(err, "--run: ");
+        return started;
+    }
     int pidfd = pidfd_open(pid, 0);
     if (pidfd < 0) {
         int code = -errno;

@@ -26,7 +26,7 @@
 #define CHUNK_BYTES (256u * 1024u)
 
 struct format_arguments {
-    const char *key_file;
+    struct key_source key;
     const char *type;
     const char *cipher;
     unsigned key_bits; /* 0: the cipher's default */
@@ -46,10 +46,7 @@ struct format_arguments {
 #define FIELD(name) offsetof(struct format_arguments, name)
 
 const struct param command_format_params[] = {
-    { "key-file", 0, PARAM_STRING, "FILE",
-      "the passphrase: the whole file, a newline at its end included; - reads standard input; "
-      "without it the terminal asks",
-      FIELD(key_file), 0, 0 },
+    KEY_SOURCE_ROWS("", struct format_arguments, key, "the passphrase"),
     { "type", 0, PARAM_STRING, "TYPE", "luks2 (default) or luks1", FIELD(type), 0, 0 },
     { "cipher", 0, PARAM_STRING, "CIPHER",
       "aes, serpent, twofish or camellia, with xts or cbc and an IV: aes-xts-plain64 (default), "
@@ -367,6 +364,8 @@ static int set_options(struct format *format, struct error *err)
     struct luks_format_options check;
     int result = set_type(options, arguments->type, err);
 
+    if (result == 0)
+        result = key_source_check(&arguments->key, "--", err);
     if (result < 0)
         return result;
     options->cipher = arguments->cipher;
@@ -387,7 +386,7 @@ static int set_options(struct format *format, struct error *err)
 static void print_result(const struct format *format, const struct luks_format_result *header)
 {
     const struct luks_segment *segment = &header->segment;
-    const char *key_file = format->arguments.key_file;
+    const char *key_file = format->arguments.key.file;
     bool named = key_file && strcmp(key_file, "-") != 0;
 
     printf("%s is a LUKS%d volume now.\n", format->image.spec, (int)segment->type);
@@ -413,7 +412,7 @@ static int run(struct format *format, struct error *err)
     struct luks_format_result header;
     struct secret *passphrase = NULL;
     int result =
-        key_source_read(&passphrase, format->arguments.key_file, format->image.spec, true, err);
+        key_source_read(&passphrase, &format->arguments.key, format->image.spec, true, err);
 
     if (result < 0)
         return result;

@@ -25,8 +25,8 @@
 #define SLOT_NOT_GIVEN UINT32_MAX
 
 struct key_arguments {
-    const char *key_file;
-    const char *new_key_file;
+    struct key_source key;
+    struct key_source new_key;
     unsigned slot;
     unsigned new_slot;
     const char *priority;
@@ -42,18 +42,9 @@ struct key_arguments {
 
 #define FIELD(name) offsetof(struct key_arguments, name)
 
-#define PARAM_KEY_FILE                                                                            \
-    {                                                                                             \
-        "key-file", 0, PARAM_STRING, "FILE",                                                      \
-            "a passphrase that opens the volume: the whole file, a newline at its end included; " \
-            "- reads standard input; without it the terminal asks",                               \
-            FIELD(key_file), 0, 0                                                                 \
-    }
-#define PARAM_NEW_KEY_FILE                                                       \
-    {                                                                            \
-        "new-key-file", 0, PARAM_STRING, "FILE", "the new passphrase, likewise", \
-            FIELD(new_key_file), 0, 0                                            \
-    }
+#define PARAMS_KEY \
+    KEY_SOURCE_ROWS("", struct key_arguments, key, "a passphrase that opens the volume")
+#define PARAMS_NEW_KEY KEY_SOURCE_ROWS("new-", struct key_arguments, new_key, "the new passphrase")
 #define PARAM_SLOT(help)                                           \
     {                                                              \
         "slot", 0, PARAM_UINT, "N", help, FIELD(slot), 0, SLOT_MAX \
@@ -102,8 +93,8 @@ struct key_arguments {
     }
 
 static const struct param add_params[] = {
-    PARAM_KEY_FILE,
-    PARAM_NEW_KEY_FILE,
+    PARAMS_KEY,
+    PARAMS_NEW_KEY,
     PARAM_SLOT("try only this keyslot with the passphrase that opens the volume"),
     { "new-slot", 0, PARAM_UINT, "N", "put the new key there; default: the first that is free",
       FIELD(new_slot), 0, SLOT_MAX },
@@ -117,8 +108,8 @@ static const struct param add_params[] = {
 };
 
 static const struct param change_params[] = {
-    PARAM_KEY_FILE,
-    PARAM_NEW_KEY_FILE,
+    PARAMS_KEY,
+    PARAMS_NEW_KEY,
     PARAM_SLOT("change the key in this keyslot; default: in the one that the old key opens"),
     PARAM_PRIORITY("prefer, normal or ignore (luks2); default: as it was"),
     PARAMS_PBKDF,
@@ -129,10 +120,8 @@ static const struct param change_params[] = {
 };
 
 static const struct param remove_params[] = {
-    { "key-file", 0, PARAM_STRING, "FILE",
-      "remove this passphrase: the whole file; - reads standard input; without this and --slot "
-      "the terminal asks",
-      FIELD(key_file), 0, 0 },
+    KEY_SOURCE_ROWS("", struct key_arguments, key,
+                    "remove this passphrase (without it and --slot the terminal asks)"),
     PARAM_SLOT("remove the key in this keyslot, for which no passphrase is needed"),
     { "force", 0, PARAM_FLAG, NULL, "remove the last key too, after which the data is lost",
       FIELD(force), 0, 0 },
@@ -143,7 +132,7 @@ static const struct param remove_params[] = {
 };
 
 static const struct param test_params[] = {
-    PARAM_KEY_FILE,
+    PARAMS_KEY,
     PARAM_SLOT("try only this keyslot"),
     PARAM_HEADER,
     DEMAND_ROWS(struct key_arguments, demands),
@@ -166,23 +155,26 @@ static int slot_of(unsigned slot)
     return slot == SLOT_NOT_GIVEN ? LUKS_KEYSLOT_ANY : (int)slot;
 }
 
-static int check_demands(void *context, struct error *err)
+static int check_old_key(void *context, struct error *err)
 {
     const struct key_arguments *arguments = context;
+    int result = key_source_check(&arguments->key, "--", err);
 
-    return demand_arguments_check(&arguments->demands, err);
+    return result < 0 ? result : demand_arguments_check(&arguments->demands, err);
 }
 
 /* Of add and change. */
 static int check_new_key(void *context, struct error *err)
 {
     struct key_arguments *arguments = context;
-    int result = check_demands(context, err);
+    int result = check_old_key(context, err);
 
     if (result < 0)
         return result;
-    if (arguments->key_file && arguments->new_key_file && strcmp(arguments->key_file, "-") == 0 &&
-        strcmp(arguments->new_key_file, "-") == 0)
+    result = key_source_check(&arguments->new_key, "--new-", err);
+    if (result < 0)
+        return result;
+    if (key_source_is_stdin(&arguments->key) && key_source_is_stdin(&arguments->new_key))
         return error_set(err, -EINVAL,
                          "--key-file and --new-key-file can't both be standard input");
     if (!arguments->priority)
@@ -273,9 +265,9 @@ static int run_with_new_key(struct key_work *work, const char *image, struct err
     int result = look(arguments, image, true, err);
 
     if (result == 0)
-        result = key_source_read(&work->old_key, arguments->key_file, image, false, err);
+        result = key_source_read(&work->old_key, &arguments->key, image, false, err);
     if (result == 0)
-        result = key_source_read(&work->new_key, arguments->new_key_file, image, true, err);
+        result = key_source_read(&work->new_key, &arguments->new_key, image, true, err);
     if (result == 0)
         result = change_header(work, image, err);
     secret_free(work->old_key);
@@ -353,8 +345,8 @@ static int run_remove(void *context, char **operands, struct error *err)
     struct key_work work = { .arguments = arguments, .change = remove_key };
     int result = look(arguments, operands[0], false, err);
 
-    if (result == 0 && (arguments->key_file || arguments->slot == SLOT_NOT_GIVEN))
-        result = key_source_read(&work.old_key, arguments->key_file, operands[0], false, err);
+    if (result == 0 && (key_source_given(&arguments->key) || arguments->slot == SLOT_NOT_GIVEN))
+        result = key_source_read(&work.old_key, &arguments->key, operands[0], false, err);
     if (result == 0)
         result = change_header(&work, operands[0], err);
     secret_free(work.old_key);
@@ -386,7 +378,7 @@ static int run_test(void *context, char **operands, struct error *err)
     int result = open_volume(&volume, operands[0], arguments, VOLUME_READ, err);
 
     if (result == 0)
-        result = key_source_read(&passphrase, arguments->key_file, operands[0], false, err);
+        result = key_source_read(&passphrase, &arguments->key, operands[0], false, err);
     if (result == 0)
         result = try_key(&slot, &volume, passphrase, err);
     secret_free(passphrase);
@@ -492,7 +484,7 @@ static int key_remove(int argc, char **argv)
         .operands_min = 1,
         .operands_max = 1,
         .params = remove_params,
-        .check = check_demands,
+        .check = check_old_key,
         .run = run_remove,
     };
 
@@ -508,7 +500,7 @@ static int key_test(int argc, char **argv)
         .operands_min = 1,
         .operands_max = 1,
         .params = test_params,
-        .check = check_demands,
+        .check = check_old_key,
         .run = run_test,
     };
 

@@ -6,8 +6,7 @@
 #include "server/nbd-wire.h"
 
 const struct param export_params[] = {
-    { .name = "key-file", .type = PARAM_STRING, .value = "FILE",
-      .offset = offsetof(struct export_settings, key_file) },
+    KEY_SOURCE_ROWS("", struct export_settings, key, "the passphrase"),
     { .name = "header", .type = PARAM_STRING, .value = "FILE",
       .offset = offsetof(struct export_settings, header) },
     { .name = "description", .type = PARAM_STRING, .value = "TEXT",
@@ -24,11 +23,6 @@ const struct param export_params[] = {
     DEMAND_ROWS(struct export_settings, demand_texts),
     { 0 },
 };
-
-static bool is_stdin(const char *path)
-{
-    return path && !strcmp(path, "-");
-}
 
 int export_options_shown(size_t length)
 {
@@ -63,7 +57,7 @@ int export_options_check(const struct export_settings *settings, struct error *e
     if (ret == 0 && settings->description)
         ret = check_string("the description", settings->description, err);
     if (ret == 0)
-        ret = check_not_empty("key-file", settings->key_file, err);
+        ret = key_source_check(&settings->key, "", err);
     if (ret == 0)
         ret = check_not_empty("header", settings->header, err);
     if (ret == 0)
@@ -72,15 +66,25 @@ int export_options_check(const struct export_settings *settings, struct error *e
         return ret;
     if (!*settings->image)
         return error_set(err, -EINVAL, "there is no IMAGE: name the file to serve");
-    if (settings->raw && (settings->key_file || settings->header))
+    if (settings->raw && (key_source_given(&settings->key) || settings->header))
         return error_set(err, -EINVAL,
                          "raw means without LUKS, so %s can't be used: leave out one of the two",
-                         settings->key_file ? "key-file" : "header");
+                         key_source_given(&settings->key) ? key_source_given(&settings->key) : "header");
     if (settings->raw && demand_arguments_given(&settings->demand_texts))
         return error_set(err, -EINVAL,
                          "raw means without LUKS, so %s can't be used: leave out one of the two",
                          demand_arguments_given(&settings->demand_texts));
     return 0;
+}
+
+/* What is given once for all is for those that are not raw and have no key of their own. */
+static void own_key_or_common(struct export_settings *settings,
+                              const struct export_settings *defaults)
+{
+    bool raw = settings->raw && !defaults->raw;
+
+    if (!raw && !key_source_given(&settings->key))
+        settings->key = defaults->key;
 }
 
 /* One --export: NAME=IMAGE[,key=value...].  `text` is ours to cut. */
@@ -98,14 +102,13 @@ int export_options_parse(struct export_settings *settings, char *text, struct er
     text[name_bytes] = '\0';
     image = text + name_bytes + 1;
     pairs = params_cut_at_comma(image);
+    settings->key = (struct key_source){ 0 };
     settings->name = text;
     settings->image = image;
     ret = pairs ? params_parse_pairs(settings, export_params, pairs, ',', err) : 0;
     if (ret == -EINVAL && settings->allow.count > 0 && strstr(err->text, "unknown option"))
         error_set(err, ret, "%s; a comma that belongs to a rule is doubled (,,)", err->text);
-    /* --key-file is for those that are not raw. */
-    if (settings->raw && !defaults.raw && settings->key_file == defaults.key_file)
-        settings->key_file = NULL;
+    own_key_or_common(settings, &defaults);
     if (ret == 0)
         ret = export_options_check(settings, err);
     if (ret != 0)
@@ -122,7 +125,7 @@ int export_options_check_together(const struct export_settings *exports, size_t 
     for (size_t i = 0; i < count; i++) {
         const struct export_settings *settings = &exports[i];
 
-        from_stdin += is_stdin(settings->key_file);
+        from_stdin += key_source_is_stdin(&settings->key);
         if (from_stdin > 1)
             return error_set(err, -EINVAL,
                              "standard input can hold only one key, and two exports want it: "

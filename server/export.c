@@ -21,7 +21,7 @@ static int unlock(struct secret **volume_key, struct luks_header *header,
                   const struct export_settings *settings, struct error *err)
 {
     struct secret *passphrase;
-    int code = key_source_read(&passphrase, settings->key_file, settings->image, false, err);
+    int code = key_source_read(&passphrase, &settings->key, settings->image, false, err);
 
     if (code < 0)
         return code;

@@ -6,6 +6,7 @@
 #define NBDCRYPT_EXPORT_H
 
 #include "server/demand-params.h"
+#include "server/key-source.h"
 #include "server/layer.h"
 #include "server/params.h"
 
@@ -18,7 +19,7 @@ struct export_settings {
     const char *name;        /* "" is the default export */
     const char *description; /* may be NULL */
     const char *image;
-    const char *key_file;    /* NULL: ask on the terminal; "-": standard input */
+    struct key_source key;   /* the passphrase */
     const char *header;      /* detached LUKS header: a path; NULL: in the image */
     struct demand_arguments demand_texts; /* of this export alone */
     struct luks_demands demands;          /* all that is demanded of its LUKS header */

@@ -3,14 +3,18 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
-#include <termios.h>
 #include <unistd.h>
 
+#include "server/child.h"
+#include "server/key-keyring.h"
+#include "server/key-terminal.h"
+#include "server/words.h"
+
 #define FIRST_BYTES 4096u
-#define LINE_BYTES_MAX 512u /* cryptsetup's limit for a typed passphrase */
+#define COMMAND_TIMEOUT_MS 60000u
 
 /* ---- a file ---- */
 
@@ -92,120 +96,182 @@ static int read_file(struct secret **out, const char *path, struct error *err)
     return result;
 }
 
-/* ---- the terminal ---- */
-
-static const int ending_signals[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP };
-
-#define ENDING_SIGNALS (sizeof(ending_signals) / sizeof(ending_signals[0]))
-
-static volatile sig_atomic_t caught_signal;
-
-static void catch_signal(int number)
+/* A file of the folder that systemd made for this service (systemd.exec(5), "CREDENTIALS"). */
+static int read_credential(struct secret **out, const char *name, struct error *err)
 {
-    caught_signal = number;
+    const char *folder = getenv("CREDENTIALS_DIRECTORY");
+    char path[4096];
+
+    if (!folder || !*folder)
+        return error_set(err, -ENOENT,
+                         "credential '%s': there is no CREDENTIALS_DIRECTORY in the environment; "
+                         "systemd sets it for a unit with LoadCredential=%s:FILE",
+                         name, name);
+    if (snprintf(path, sizeof(path), "%s/%s", folder, name) >= (int)sizeof(path))
+        return error_set(err, -ENAMETOOLONG, "credential '%s': its path is too long", name);
+    return read_file(out, path, err);
 }
 
-/* Up to the newline, which does not count. */
-static int read_line(struct secret *line, size_t *used_bytes, struct error *err)
+static int read_command(struct secret **out, const char *command, struct error *err)
 {
-    *used_bytes = 0;
-    while (*used_bytes < line->length_bytes) {
-        ssize_t got = read(STDIN_FILENO, line->data + *used_bytes, 1);
+    struct child_limits limits = { .timeout_ms = COMMAND_TIMEOUT_MS,
+                                   .output_bytes_max = KEY_SOURCE_BYTES_MAX };
+    char **words = NULL;
+    int result = words_split(&words, command, err);
 
-        if (got < 0 && errno == EINTR && caught_signal == 0)
-            continue;
-        if (got < 0)
-            return error_set(err, -EINTR, "the passphrase was not read: interrupted");
-        if (got == 0 || line->data[*used_bytes] == '\n')
-            return 0;
-        ++*used_bytes;
-    }
-    return error_set(err, -EFBIG, "the passphrase has more than %zu bytes; use --key-file",
-                     line->length_bytes - 1);
-}
-
-/* The terminal must not stay without echo when the user interrupts the prompt: the signal is held
- * until the echo is back. */
-static int read_line_without_echo(struct secret *line, size_t *used_bytes, struct error *err)
-{
-    struct sigaction catcher = { .sa_handler = catch_signal }, saved[ENDING_SIGNALS];
-    struct termios loud, quiet;
-    int result;
-
-    if (tcgetattr(STDIN_FILENO, &loud) < 0)
-        return error_set(err, -ENOTTY, "standard input is not a terminal; give --key-file");
-    quiet = loud;
-    quiet.c_lflag &= ~(tcflag_t)ECHO;
-    caught_signal = 0;
-    for (size_t i = 0; i < ENDING_SIGNALS; i++)
-        (void)sigaction(ending_signals[i], &catcher, &saved[i]);
-    (void)tcsetattr(STDIN_FILENO, TCSAFLUSH, &quiet);
-    result = read_line(line, used_bytes, err);
-    (void)tcsetattr(STDIN_FILENO, TCSAFLUSH, &loud);
-    for (size_t i = 0; i < ENDING_SIGNALS; i++)
-        (void)sigaction(ending_signals[i], &saved[i], NULL);
-    (void)fputc('\n', stderr);
-    if (caught_signal != 0)
-        (void)raise(caught_signal);
+    if (result == 0)
+        result = child_read_secret(out, words, &limits, err);
+    words_free(words);
+    if (result < 0)
+        error_prefix(err, "key command: ");
     return result;
 }
 
-static int ask_once(struct secret **out, const char *question, const char *image, struct error *err)
+static int read_descriptor(struct secret **out, unsigned fd, struct error *err)
 {
-    struct secret *line = NULL;
-    size_t used_bytes = 0;
-    int result = secret_create(&line, LINE_BYTES_MAX + 1, err);
+    int result = read_fd(out, (int)fd, err);
+
+    (void)close((int)fd); /* a pipe would tell whoever fills it that the key is still wanted */
+    if (result < 0)
+        error_prefix(err, "file descriptor %u can't be used as the key: ", fd);
+    return result;
+}
+
+static int read_stdin(struct secret **out, struct error *err)
+{
+    int result = read_fd(out, STDIN_FILENO, err);
 
     if (result < 0)
-        return result;
-    (void)fprintf(stderr, "%s '%s': ", question, image);
-    (void)fflush(stderr);
-    result = read_line_without_echo(line, &used_bytes, err);
-    if (result < 0) {
-        secret_free(line);
-        return result;
-    }
-    secret_truncate(line, used_bytes);
-    *out = line;
+        error_prefix(err, "standard input can't be used as the key: ");
+    return result;
+}
+
+/* ---- which of them ---- */
+
+/* Those that were given, by name. */
+static unsigned list_given(const char *names[KEY_SOURCE_KINDS], const struct key_source *source)
+{
+    const struct {
+        const char *name;
+        bool given;
+    } kinds[KEY_SOURCE_KINDS] = {
+        { "key-file", source->file != NULL },       { "key-fd", source->fd != 0 },
+        { "key-command", source->command != NULL }, { "key-credential", source->credential != NULL },
+        { "key-keyring", source->keyring != NULL },
+    };
+    unsigned count = 0;
+
+    for (unsigned i = 0; i < KEY_SOURCE_KINDS; i++)
+        if (kinds[i].given)
+            names[count++] = kinds[i].name;
+    return count;
+}
+
+const char *key_source_given(const struct key_source *source)
+{
+    const char *names[KEY_SOURCE_KINDS];
+
+    return list_given(names, source) > 0 ? names[0] : NULL;
+}
+
+bool key_source_is_stdin(const struct key_source *source)
+{
+    return source->file && strcmp(source->file, "-") == 0;
+}
+
+bool key_source_equal(const struct key_source *a, const struct key_source *b)
+{
+    return a->file == b->file && a->command == b->command && a->credential == b->credential &&
+           a->keyring == b->keyring && a->fd == b->fd && a->offset_bytes == b->offset_bytes &&
+           a->size_bytes == b->size_bytes;
+}
+
+int key_source_check(const struct key_source *source, const char *prefix, struct error *err)
+{
+    const char *names[KEY_SOURCE_KINDS];
+    unsigned count = list_given(names, source);
+    char **words = NULL;
+    int result = 0;
+
+    if (count > 1)
+        return error_set(err, -EINVAL, "%s%s and %s%s can't both be used: leave out one of the two",
+                         prefix, names[0], prefix, names[1]);
+    if (count == 0 && (source->offset_bytes > 0 || source->size_bytes > 0))
+        return error_set(err, -EINVAL,
+                         "%s%s is for a key that is not typed: give %skey-file, too", prefix,
+                         source->offset_bytes > 0 ? "key-offset" : "key-size", prefix);
+    if (source->file && !*source->file)
+        return error_set(err, -EINVAL, "%skey-file is empty: give the name of a file, or leave it out",
+                         prefix);
+    if (source->credential && (!*source->credential || strchr(source->credential, '/')))
+        return error_set(err, -EINVAL,
+                         "%skey-credential '%s': a credential has a name without a slash", prefix,
+                         source->credential);
+    if (source->keyring && !*source->keyring)
+        return error_set(err, -EINVAL, "%skey-keyring: the description is empty", prefix);
+    if (source->command)
+        result = words_split(&words, source->command, err);
+    words_free(words);
+    if (result < 0)
+        error_prefix(err, "%skey-command: ", prefix);
+    return result;
+}
+
+static int read_whole(struct secret **out, const struct key_source *source, struct error *err)
+{
+    if (source->fd != 0)
+        return read_descriptor(out, source->fd, err);
+    if (source->command)
+        return read_command(out, source->command, err);
+    if (source->credential)
+        return read_credential(out, source->credential, err);
+    if (source->keyring)
+        return key_keyring_read(out, source->keyring, err);
+    return key_source_is_stdin(source) ? read_stdin(out, err) : read_file(out, source->file, err);
+}
+
+/* --key-offset and --key-size. */
+static int cut(struct secret *secret, const struct key_source *source, struct error *err)
+{
+    uint64_t left_bytes;
+
+    if (source->offset_bytes >= secret->length_bytes)
+        return error_set(err, -EINVAL, "the key has %zu bytes: key-offset %llu leaves nothing of it",
+                         secret->length_bytes, (unsigned long long)source->offset_bytes);
+    left_bytes = secret->length_bytes - source->offset_bytes;
+    if (source->size_bytes > left_bytes)
+        return error_set(err, -EINVAL, "the key has %llu bytes%s, fewer than key-size %llu",
+                         (unsigned long long)left_bytes,
+                         source->offset_bytes > 0 ? " behind key-offset" : "",
+                         (unsigned long long)source->size_bytes);
+    if (source->size_bytes > 0)
+        left_bytes = source->size_bytes;
+    memmove(secret->data, secret->data + source->offset_bytes, left_bytes);
+    secret_truncate(secret, left_bytes);
     return 0;
 }
 
-static int ask(struct secret **out, const char *image, bool confirm, struct error *err)
+int key_source_read(struct secret **out, const struct key_source *source, const char *image,
+                    bool confirm, struct error *err)
 {
-    struct secret *first = NULL, *second = NULL;
-    int result = ask_once(&first, confirm ? "New passphrase for" : "Passphrase for", image, err);
-
-    if (result == 0 && first->length_bytes == 0)
-        result = error_set(err, -EINVAL, "the passphrase is empty");
-    if (result == 0 && confirm)
-        result = ask_once(&second, "Once more, for", image, err);
-    if (result == 0 && confirm && !secret_equal(first, second))
-        result = error_set(err, -EINVAL, "the two passphrases differ; nothing was changed");
-    secret_free(second);
-    if (result < 0) {
-        secret_free(first);
-        return result;
-    }
-    *out = first;
-    return 0;
-}
-
-int key_source_read(struct secret **out, const char *key_file, const char *image, bool confirm,
-                    struct error *err)
-{
+    struct secret *secret = NULL;
     int result;
 
-    if (!key_file && !isatty(STDIN_FILENO))
+    if (!key_source_given(source)) {
+        if (isatty(STDIN_FILENO))
+            return key_terminal_ask(out, image, confirm, err);
         return error_set(err, -ENOTTY,
                          "no passphrase for '%s': standard input is not a terminal; give "
                          "--key-file FILE, or --key-file - to read it from there",
                          image);
-    if (!key_file)
-        return ask(out, image, confirm, err);
-    if (strcmp(key_file, "-") != 0)
-        return read_file(out, key_file, err);
-    result = read_fd(out, STDIN_FILENO, err);
-    if (result < 0)
-        error_prefix(err, "standard input can't be used as the key: ");
-    return result;
+    }
+    result = read_whole(&secret, source, err);
+    if (result == 0)
+        result = cut(secret, source, err);
+    if (result < 0) {
+        secret_free(secret);
+        return result;
+    }
+    *out = secret;
+    return 0;
 }

@@ -1,24 +1,76 @@
-/* Where a passphrase comes from: a file, standard input, or a person at the terminal. */
+/* Where a passphrase comes from: a file, standard input, a descriptor, another program, a
+ * credential of systemd, the kernel's keyring, or a person at the terminal.  One table of
+ * options for all commands. */
 #ifndef NBDCRYPT_KEY_SOURCE_H
 #define NBDCRYPT_KEY_SOURCE_H
 
 #include <stdbool.h>
 
 #include "crypto/secret.h"
+#include "server/params.h"
 
 /* What cryptsetup reads at most from a key file. */
 #define KEY_SOURCE_BYTES_MAX (8u * 1024u * 1024u)
+#define KEY_SOURCE_KINDS 5u
+
+/* All 0: the terminal is asked.  The strings are those of the command line. */
+struct key_source {
+    const char *file;       /* a path, or "-" for standard input */
+    const char *command;    /* a program and its arguments, see words.h */
+    const char *credential; /* the name of one */
+    const char *keyring;    /* the description of a key of type "user" or "logon" that can be read */
+    unsigned fd;            /* a file descriptor from 3 on; 0: none */
+    uint64_t offset_bytes;  /* what is in front of it is not part of the key */
+    uint64_t size_bytes;    /* 0: to the end */
+};
+
+/* The rows; `target` has a struct key_source as its member `field`; `prefix` is "" or "new-";
+ * `what` begins the help of --key-file. */
+#define KEY_SOURCE_ROWS(prefix, target, field, what)                                              \
+    { .name = prefix "key-file", .type = PARAM_STRING, .value = "FILE",                           \
+      .offset = offsetof(target, field.file),                                                     \
+      .help = what ": the whole file, newlines included; - is standard input (default: ask on "   \
+              "the terminal)" },                                                                  \
+    { .name = prefix "key-command", .type = PARAM_STRING, .value = "COMMAND",                     \
+      .offset = offsetof(target, field.command),                                                  \
+      .help = "... or what this program prints: words, with quotes as in a shell, but no shell "  \
+              "is started" },                                                                     \
+    { .name = prefix "key-credential", .type = PARAM_STRING, .value = "NAME",                     \
+      .offset = offsetof(target, field.credential),                                               \
+      .help = "... or this credential of a systemd service (LoadCredential=)" },                  \
+    { .name = prefix "key-keyring", .type = PARAM_STRING, .value = "DESCRIPTION",                 \
+      .offset = offsetof(target, field.keyring),                                                  \
+      .help = "... or this user key of the kernel's keyrings" },                                  \
+    { .name = prefix "key-fd", .type = PARAM_UINT, .value = "N",                                  \
+      .offset = offsetof(target, field.fd), .min = 3, .max = 1048576,                             \
+      .help = "... or what is read from this file descriptor" },                                  \
+    { .name = prefix "key-offset", .type = PARAM_SIZE, .value = "BYTES",                          \
+      .offset = offsetof(target, field.offset_bytes),                                             \
+      .help = "leave out so much at the start of the key" },                                      \
+    { .name = prefix "key-size", .type = PARAM_SIZE, .value = "BYTES",                            \
+      .offset = offsetof(target, field.size_bytes), .min = 1,                                     \
+      .help = "take so much of the key (default: all)" }
+
+/* The option that names a source, without dashes; NULL: the terminal. */
+const char *key_source_given(const struct key_source *source);
+bool key_source_is_stdin(const struct key_source *source);
+/* Came from the same options: texts are compared as pointers. */
+bool key_source_equal(const struct key_source *a, const struct key_source *b);
+
+/* -EINVAL: two sources at once, or one that can't be.  `prefix` stands before the names of
+ * options: "--", "--new-", "". */
+NODISCARD int key_source_check(const struct key_source *source, const char *prefix,
+                               struct error *err);
 
 /* Reads the passphrase for `image`, which is only named in messages and in the prompt.
  *
- * key_file: a path, "-" for standard input, or NULL: then the terminal is asked, without echo.
- * A file and standard input are taken whole: a newline at the end counts, as it does for
+ * What does not come from the terminal is taken whole: a newline at the end counts, as it does for
  * cryptsetup --key-file.  A line typed at the terminal counts without its newline.
- * `confirm` asks twice (for a new passphrase).  The caller frees *out.
+ * `confirm` has the terminal ask twice (for a new passphrase).  The caller frees *out.
  *
- * Fails when the file can't be read, is empty or exceeds KEY_SOURCE_BYTES_MAX; when key_file is
- * NULL and standard input is not a terminal; when the two lines differ.  Blocks. */
-NODISCARD int key_source_read(struct secret **out, const char *key_file, const char *image,
-                              bool confirm, struct error *err);
+ * Fails when it can't be read, is empty or exceeds KEY_SOURCE_BYTES_MAX; when none is given and
+ * standard input is not a terminal; when the two lines differ.  Blocks. */
+NODISCARD int key_source_read(struct secret **out, const struct key_source *source,
+                              const char *image, bool confirm, struct error *err);
 
 #endif

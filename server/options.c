@@ -34,9 +34,7 @@ const struct param serve_params[] = {
         "who may attach (repeatable, one that matches is enough; default: everybody who can "
         "connect): any, cert:SUBJECT-DN, dns:NAME, uri:URI, psk:IDENTITY, uid:USER, gid:GROUP, "
         "net:NETWORK, or several of these joined by &; an export with allow=RULE has its own"),
-    ROW("key-file", 0, PARAM_STRING, "FILE", key_file,
-        "the passphrase: the whole file, newlines included; - is standard input (default: ask "
-        "on the terminal)"),
+    KEY_SOURCE_ROWS("", struct serve_options, key, "the passphrase"),
     ROW("raw", 0, PARAM_FLAG, NULL, raw, "serve the image as it is: no LUKS, no encryption"),
     ROW("header", 0, PARAM_STRING, "FILE", header, "the LUKS header of IMAGE, kept apart from it"),
     DEMAND_ROWS(struct serve_options, demands),
@@ -87,7 +85,7 @@ static struct export_settings common_settings(const struct serve_options *option
 {
     return (struct export_settings){
         .name = "",
-        .key_file = options->key_file,
+        .key = options->key,
         .raw = options->raw,
         .read_only = options->read_only,
         .discard = options->discard,
@@ -140,10 +138,10 @@ static int check_tls_only(const struct serve_options *options, struct error *err
     return 0;
 }
 
-static bool key_file_is_used(const struct serve_options *options)
+static bool key_is_used(const struct serve_options *options)
 {
     for (size_t i = 0; i < options->export_count; i++) {
-        if (options->exports[i].key_file == options->key_file)
+        if (key_source_equal(&options->exports[i].key, &options->key))
             return true;
     }
     return false;
@@ -175,11 +173,13 @@ static int check_operands(const struct serve_options *options, int count, char *
                                        "NAME=IMAGE,%s=...",
                          demand_arguments_given(&options->demands),
                          demand_arguments_given(&options->demands));
-    if (options->raw && (options->key_file || demand_arguments_given(&options->demands)))
+    if (options->raw && (key_source_given(&options->key) || demand_arguments_given(&options->demands)))
         return error_set(err, -EINVAL, "--raw serves without LUKS, so --%s can't be used: leave out "
                                        "one of the two",
-                         options->key_file ? "key-file" : demand_arguments_given(&options->demands));
-    return demand_arguments_check(&options->demands, err);
+                         key_source_given(&options->key) ? key_source_given(&options->key)
+                                                         : demand_arguments_given(&options->demands));
+    int ret = key_source_check(&options->key, "--", err);
+    return ret != 0 ? ret : demand_arguments_check(&options->demands, err);
 }
 
 static int fill_exports(struct serve_options *options, int count, char **operands,
@@ -202,8 +202,9 @@ static int fill_exports(struct serve_options *options, int count, char **operand
         ret = export_options_check_together(options->exports, options->export_count, err);
     if (ret == 0)
         ret = check_tls_only(options, err);
-    if (ret == 0 && options->key_file && !key_file_is_used(options))
-        return error_set(err, -EINVAL, "--key-file is used by no export: leave it out");
+    if (ret == 0 && key_source_given(&options->key) && !key_is_used(options))
+        return error_set(err, -EINVAL, "--%s is used by no export: leave it out",
+                         key_source_given(&options->key));
     return ret;
 }
 

@@ -11,7 +11,8 @@ struct serve_options {
     /* What the command line says, one field for each row of serve_params.  The strings are
      * those of argv. */
     struct param_list unix_paths, listen_texts, export_texts, allow_texts;
-    const char *name, *description, *key_file, *header, *run;
+    const char *name, *description, *header, *run;
+    struct key_source key;
     struct demand_arguments demands;
     bool raw, read_only, discard, direct, verbose, help;
     unsigned threads; /* 0: one per online CPU */

@@ -38,7 +38,7 @@ static void one_image(void)
     settings = &options.exports[0];
     EXPECT_TEXT(settings->name, "");
     EXPECT_TEXT(settings->image, "disk.luks");
-    EXPECT(!settings->description && !settings->key_file && !settings->header);
+    EXPECT(!settings->description && !settings->key.file && !settings->header);
     EXPECT(!settings->raw && !settings->read_only && !settings->discard && !settings->direct);
     EXPECT(options.threads == 0 && options.max_connections == 4096);
     EXPECT(options.handshake_timeout_seconds == 10 && !options.run && !options.verbose);
@@ -56,7 +56,7 @@ static void one_image_with_all(void)
     settings = &options.exports[0];
     EXPECT_TEXT(settings->name, "db");
     EXPECT_TEXT(settings->description, "the database");
-    EXPECT_TEXT(settings->key_file, "-");
+    EXPECT_TEXT(settings->key.file, "-");
     EXPECT_TEXT(settings->header, "h");
     EXPECT(settings->read_only && settings->discard && settings->direct && !settings->raw);
     EXPECT(options.threads == 3 && options.max_connections == 5);
@@ -76,15 +76,15 @@ static void several_exports(void)
     settings = options.exports;
     EXPECT_TEXT(settings[0].name, "a");
     EXPECT_TEXT(settings[0].image, "/x/a?k=v");
-    EXPECT_TEXT(settings[0].key_file, "common");
+    EXPECT_TEXT(settings[0].key.file, "common");
     EXPECT(!settings[0].read_only && !settings[0].raw);
     EXPECT_TEXT(settings[1].name, "");
     EXPECT_TEXT(settings[1].image, "b");
-    EXPECT_TEXT(settings[1].key_file, "/k=1");
+    EXPECT_TEXT(settings[1].key.file, "/k=1");
     EXPECT_TEXT(settings[1].header, "/h");
     EXPECT_TEXT(settings[1].description, "two words");
     EXPECT(settings[1].read_only && settings[1].discard && settings[1].direct);
-    EXPECT(settings[2].raw && !settings[2].key_file);
+    EXPECT(settings[2].raw && !settings[2].key.file);
 }
 
 static void flags_for_all_exports(void)

@@ -71,6 +71,12 @@ awk -v max=$FUNCTION_LINES_MAX '
 awk 'length($0) > 110 { printf "  %s:%d\n", FILENAME, FNR }' "${product[@]}" |
     report "lines of more than 110 columns (the aim is 100, see .clang-format)"
 
+# ---- who may start programs ----
+
+search '(^|[^A-Za-z0-9_])(fork|vfork|clone|clone3|system|popen|posix_spawnp?|exec[lv][a-z]*)[[:space:]]*\\(' "${product[@]}" |
+    { grep -v '^  server/child\.c:' || true; } |
+    report "only server/child.c starts other programs"
+
 # ---- who may know whom ----
 
 grep -nE '#[[:space:]]*include[[:space:]]*<liburing' "${sources[@]}" |
