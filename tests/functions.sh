@@ -233,18 +233,18 @@ encrypt_to_luks1() {
 
     shift 2
     truncate --size=$(((2 << 20) + $(size_of "$plain_file"))) "$image_file"
-    cryptsetup_quietly luksFormat --type luks1 --pbkdf-force-iterations 1000 "$@" "$image_file"
+    cryptsetup_quietly luksFormat --type luks1 --offset 4096 --pbkdf-force-iterations 1000 "$@" "$image_file"
     qemu_img convert -n -f raw "$plain_file" --target-image-opts "$(qemu_luks "$image_file")"
 }
 
-# encrypt_to_qemu_luks PLAIN IMAGE: everything by QEMU (LUKS1, payload at 2,068,480 bytes).
+# encrypt_to_qemu_luks PLAIN IMAGE [OPTION,...]: everything by QEMU (LUKS1, payload at 2,068,480 bytes).
 # It measures the speed of its key derivation, and where CPU time is counted in ticks it gives up now and then
 # ("Unable to get accurate CPU usage"): that is worth another attempt.
 encrypt_to_qemu_luks() {
     local attempt
 
     for attempt in {1..10}; do
-        qemu_img convert -f raw -O luks -o key-secret=secret0,iter-time=10 "$1" "$2" && return
+        qemu_img convert -f raw -O luks -o "key-secret=secret0,iter-time=10${3:+,$3}" "$1" "$2" && return
         note "qemu-img, attempt $attempt of 10: $(tail -n 1 "$log_dir/qemu-img")"
     done
     return 1
