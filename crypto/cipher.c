@@ -44,7 +44,7 @@ static void test_implementation(size_t i, enum cipher_algorithm algorithm)
     tests[i][algorithm] = BROKEN;
     (void)snprintf(left_out + used, sizeof(left_out) - used,
                    "%scipher implementation '%s' is not used, because it failed its self-test on "
-                   "this machine: %s",
+                   "this machine: %.300s",
                    used > 0 ? "; " : "", implementations[i]->name, err.text);
 }
 

@@ -275,6 +275,17 @@ qemu_luks() {
     echo "driver=luks,key-secret=secret0,file.driver=file,file.filename=$1"
 }
 
+# qemu_adds_key IMAGE OLD NEW: a keyslot more in a LUKS1 image.
+qemu_adds_key() {
+    qemu_img amend --object "secret,id=new0,file=$3" --object "secret,id=old0,file=$2" -o state=active,new-secret=new0,iter-time=10 \
+        --image-opts "driver=luks,key-secret=old0,file.driver=file,file.filename=$1"
+}
+
+# cryptsetup_adds_key IMAGE OLD NEW
+cryptsetup_adds_key() {
+    cryptsetup --batch-mode --disable-locks --key-file "$2" luksAddKey "${fast_pbkdf[@]}" "$1" "$3" >>"$log_dir/cryptsetup" 2>&1
+}
+
 # expect_same_for_qemu_luks PLAIN IMAGE: QEMU's own driver reads PLAIN from the LUKS1 image.
 expect_same_for_qemu_luks() {
     qemu_img compare --image-opts "driver=raw,file.driver=file,file.filename=$1" "$(qemu_luks "$2")" ||
@@ -355,6 +366,20 @@ wait_for_ready() {
         nbd://* | nbds://*) port=${one#*://} port=${port%%/*} port=${port##*:} ;;
         esac
     done
+}
+
+# encrypt_by_nbdcrypt PLAIN IMAGE [FORMAT-OPTION...]: everything by us.
+encrypt_by_nbdcrypt() {
+    local plain_file=$1 image_file=$2
+
+    shift 2
+    rm -f "$image_file"
+    run_nbdcrypt format --key-file "$passphrase" --pbkdf pbkdf2 --pbkdf-iterations 1000 --size "$(size_of "$plain_file")" "$@" \
+        "$image_file"
+    [ "$status" -eq 0 ] || fail "format $* ended with status $status: $(cat "$err")"
+    start_nbdcrypt --key-file "$passphrase" "$image_file"
+    nbdcopy --flush "$plain_file" "$uri"
+    stop_nbdcrypt
 }
 
 # on_each_pipeline SIZE FUNCTION [OPTION...]: calls FUNCTION while an export of SIZE is served: a sparse raw file,

@@ -29,23 +29,7 @@ made_by_qemu() {
 }
 
 made_by_us() {
-    run_nbdcrypt format --type luks1 --cipher "$cipher" --key-bits "$key_bits" --hash "$hash" --key-file "$passphrase" "${fast[@]}" \
-        --size "$(size_of "$plain")" "$image"
-    expect_equal "status of format" 0 "$status"
-    start_nbdcrypt --key-file "$passphrase" "$image"
-    nbdcopy --flush "$plain" "$uri"
-    stop_nbdcrypt
-}
-
-other_adds_third_key() {
-    if [ "$maker" = qemu ]; then
-        qemu_img amend --object "secret,id=new0,file=$third" --object "secret,id=old0,file=$second" \
-            -o state=active,new-secret=new0,iter-time=10 \
-            --image-opts "driver=luks,key-secret=old0,file.driver=file,file.filename=$image"
-    else
-        cryptsetup --batch-mode --disable-locks --key-file "$second" luksAddKey "${fast_pbkdf[@]}" "$image" "$third" \
-            >>"$log_dir/cryptsetup" 2>&1
-    fi
+    encrypt_by_nbdcrypt "$plain" "$image" --type luks1 --cipher "$cipher" --key-bits "$key_bits" --hash "$hash"
 }
 
 # expect_plain KEY: QEMU's driver and we read it.
@@ -84,7 +68,7 @@ EOF
     expect_success key add --key-file "$passphrase" --new-key-file "$second" "${fast[@]}" "$image"
     expect_plain "$second"
     [ "$adds" = yes ] || continue
-    other_adds_third_key
+    "${maker}_adds_key" "$image" "$second" "$third"
     expect_success key remove --key-file "$passphrase" "$image"
     expect_success key change --key-file "$third" --new-key-file "$passphrase" "${fast[@]}" "$image"
     expect_success key remove --key-file "$second" "$image"

@@ -19,12 +19,7 @@ made_by_cryptsetup() {
 }
 
 made_by_us() {
-    run_nbdcrypt format --cipher "$cipher" --key-bits "$key_bits" --sector-size "$sector_size" --key-file "$passphrase" "${fast[@]}" \
-        --size "$(size_of "$plain")" "$image"
-    expect_equal "status of format" 0 "$status"
-    start_nbdcrypt --key-file "$passphrase" "$image"
-    nbdcopy --flush "$plain" "$uri"
-    stop_nbdcrypt
+    encrypt_by_nbdcrypt "$plain" "$image" --cipher "$cipher" --key-bits "$key_bits" --sector-size "$sector_size"
 }
 
 # The key is that of $1.
@@ -73,8 +68,7 @@ EOF
     stop_nbdcrypt
     expect_success key change --key-file "$passphrase" --new-key-file "$second" "${fast[@]}" "$image"
     expect_decrypted "$second"
-    cryptsetup --batch-mode --disable-locks --key-file "$second" luksAddKey "${fast_pbkdf[@]}" "$image" "$passphrase" \
-        >>"$log_dir/cryptsetup" 2>&1
+    cryptsetup_adds_key "$image" "$second" "$passphrase"
     expect_success key test --key-file "$passphrase" "$image"
 done <<'END'
 cryptsetup aes-xts-plain64 512 512
