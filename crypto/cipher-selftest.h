@@ -4,8 +4,9 @@
 
 #include "crypto/cipher.h"
 
-/* Runs known vectors of all ciphers that `ops` supports, both ways; a few milliseconds.  -EIO says which
- * one came out wrong, -ENOMEM. */
-NODISCARD int cipher_selftest(const struct cipher_ops *ops, struct error *err);
+/* Runs known vectors of what `ops` supports with this block cipher, both ways; a few milliseconds.  -EIO
+ * says which one came out wrong, -ENOMEM. */
+NODISCARD int cipher_selftest(const struct cipher_ops *ops, enum cipher_algorithm algorithm,
+                              struct error *err);
 
 #endif

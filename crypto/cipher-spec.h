@@ -8,6 +8,7 @@
 #include "server/error.h"
 
 enum cipher_algorithm { CIPHER_AES, CIPHER_SERPENT, CIPHER_TWOFISH, CIPHER_CAMELLIA };
+#define CIPHER_ALGORITHMS 4
 enum cipher_mode { CIPHER_XTS, CIPHER_CBC };
 
 /* How the number of a sector becomes its IV (kernel, drivers/md/dm-crypt.c, "Different IV generation

@@ -28,32 +28,41 @@ static const struct cipher_ops *const implementations[] = {
 
 #define IV_UNIT_BYTES 512u
 
-/* Written once, before anything else reads them. */
-static pthread_once_t tested = PTHREAD_ONCE_INIT;
-static bool is_sound[IMPLEMENTATION_COUNT];
+/* Each implementation is tested for a block cipher when it is first considered for one. */
+static pthread_mutex_t tests_mutex = PTHREAD_MUTEX_INITIALIZER;
+static enum { NOT_TESTED, SOUND, BROKEN } tests[IMPLEMENTATION_COUNT][CIPHER_ALGORITHMS];
 static char left_out[1024];
 
-/* A machine that computes wrongly would destroy data silently: better slow, or not at all. */
-static void test_implementations(void)
+static void test_implementation(size_t i, enum cipher_algorithm algorithm)
 {
-    size_t used = 0;
+    size_t used = strlen(left_out);
+    struct error err = { "" };
 
-    for (size_t i = 0; i < IMPLEMENTATION_COUNT; i++) {
-        struct error err = { "" };
+    tests[i][algorithm] = SOUND;
+    if (cipher_selftest(implementations[i], algorithm, &err) == 0)
+        return;
+    tests[i][algorithm] = BROKEN;
+    (void)snprintf(left_out + used, sizeof(left_out) - used,
+                   "%scipher implementation '%s' is not used, because it failed its self-test on "
+                   "this machine: %.300s",
+                   used > 0 ? "; " : "", implementations[i]->name, err.text);
+}
 
-        is_sound[i] = cipher_selftest(implementations[i], &err) == 0;
-        if (is_sound[i] || used >= sizeof(left_out))
-            continue;
-        used += (size_t)snprintf(left_out + used, sizeof(left_out) - used,
-                                 "%scipher implementation '%s' is not used, because it failed its "
-                                 "self-test on this machine: %s",
-                                 used > 0 ? "; " : "", implementations[i]->name, err.text);
-    }
+/* A machine that computes wrongly would destroy data silently: better slow, or not at all. */
+static bool is_sound(size_t i, enum cipher_algorithm algorithm)
+{
+    bool sound;
+
+    (void)pthread_mutex_lock(&tests_mutex);
+    if (tests[i][algorithm] == NOT_TESTED)
+        test_implementation(i, algorithm);
+    sound = tests[i][algorithm] == SOUND;
+    (void)pthread_mutex_unlock(&tests_mutex);
+    return sound;
 }
 
 const char *cipher_left_out(void)
 {
-    (void)pthread_once(&tested, test_implementations);
     return left_out[0] != '\0' ? left_out : NULL;
 }
 
@@ -64,7 +73,7 @@ const struct cipher_ops *cipher_implementation_at(size_t i)
 
 static bool is_usable(size_t i, const struct cipher_spec *spec)
 {
-    return is_sound[i] && implementations[i]->supports(spec);
+    return implementations[i]->supports(spec) && is_sound(i, spec->algorithm);
 }
 
 /* "vaes-avx2, gnutls" */
@@ -87,9 +96,8 @@ static int choose(const struct cipher_ops **out, const struct cipher_spec *spec,
 
     if (wanted && wanted[0] == '\0')
         wanted = NULL;
-    (void)pthread_once(&tested, test_implementations);
     for (size_t i = 0; i < IMPLEMENTATION_COUNT; i++) {
-        if (!is_usable(i, spec) || (wanted && strcmp(wanted, implementations[i]->name) != 0))
+        if ((wanted && strcmp(wanted, implementations[i]->name) != 0) || !is_usable(i, spec))
             continue;
         *out = implementations[i];
         return 0;

@@ -1,7 +1,7 @@
 /* A keyed cipher over runs of sectors, in place.
  *
  * One implementation is chosen when it is made: the fastest that this machine can run and that has
- * passed its self-test (crypto/cipher-selftest.h), which all go through at the first need.
+ * passed its self-test (crypto/cipher-selftest.h), which runs at the first need.
  * The environment variable NBDCRYPT_CIPHER names another one, for tests and bug reports.
  * To add one, add a file with a `struct cipher_ops` and its row in cipher.c.
  *
@@ -39,8 +39,8 @@ struct cipher {
  * NBDCRYPT_CIPHER names something else, or there is none. */
 NODISCARD int cipher_choose(const char **name, const struct cipher_spec *spec, struct error *err);
 
-/* A sentence for the log when implementations have failed their self-test and are not used; NULL
- * when all is well. */
+/* A sentence for the log when implementations that were considered so far have failed their self-test and
+ * are not used; NULL when all is well. */
 const char *cipher_left_out(void);
 
 /* What was built into this program, fastest first; NULL behind the last.  Whether this machine

@@ -154,7 +154,13 @@ static int make_header(struct maker *maker, struct error *err)
         .hash = options->pbkdf.hash ? options->pbkdf.hash : "sha256",
     };
     bool is_luks1 = options->type == LUKS_TYPE_1;
-    int result = crypt_format(maker->library->device, is_luks1 ? CRYPT_LUKS1 : CRYPT_LUKS2,
+    int result = 0;
+
+    /* With short keys the library would begin the payload earlier. */
+    if (is_luks1 && !options->detached)
+        result = crypt_set_data_offset(maker->library->device, LUKS_FORMAT_AREA_BYTES_LUKS1 / 512);
+    if (result == 0)
+        result = crypt_format(maker->library->device, is_luks1 ? CRYPT_LUKS1 : CRYPT_LUKS2,
                               maker->is_ours ? "aes" : maker->algorithm, maker->mode, options->uuid,
                               (const char *)maker->volume_key->data, options->key_bits / 8,
                               is_luks1 ? (void *)&luks1 : (void *)&luks2);

@@ -233,18 +233,18 @@ encrypt_to_luks1() {
 
     shift 2
     truncate --size=$(((2 << 20) + $(size_of "$plain_file"))) "$image_file"
-    cryptsetup_quietly luksFormat --type luks1 --pbkdf-force-iterations 1000 "$@" "$image_file"
+    cryptsetup_quietly luksFormat --type luks1 --offset 4096 --pbkdf-force-iterations 1000 "$@" "$image_file"
     qemu_img convert -n -f raw "$plain_file" --target-image-opts "$(qemu_luks "$image_file")"
 }
 
-# encrypt_to_qemu_luks PLAIN IMAGE: everything by QEMU (LUKS1, payload at 2,068,480 bytes).
+# encrypt_to_qemu_luks PLAIN IMAGE [OPTION,...]: everything by QEMU (LUKS1, payload at 2,068,480 bytes).
 # It measures the speed of its key derivation, and where CPU time is counted in ticks it gives up now and then
 # ("Unable to get accurate CPU usage"): that is worth another attempt.
 encrypt_to_qemu_luks() {
     local attempt
 
     for attempt in {1..10}; do
-        qemu_img convert -f raw -O luks -o key-secret=secret0,iter-time=10 "$1" "$2" && return
+        qemu_img convert -f raw -O luks -o "key-secret=secret0,iter-time=10${3:+,$3}" "$1" "$2" && return
         note "qemu-img, attempt $attempt of 10: $(tail -n 1 "$log_dir/qemu-img")"
     done
     return 1
@@ -273,6 +273,17 @@ qemu_img() {
 # The image options by which QEMU opens a LUKS1 image.
 qemu_luks() {
     echo "driver=luks,key-secret=secret0,file.driver=file,file.filename=$1"
+}
+
+# qemu_adds_key IMAGE OLD NEW: a keyslot more in a LUKS1 image.
+qemu_adds_key() {
+    qemu_img amend --object "secret,id=new0,file=$3" --object "secret,id=old0,file=$2" -o state=active,new-secret=new0,iter-time=10 \
+        --image-opts "driver=luks,key-secret=old0,file.driver=file,file.filename=$1"
+}
+
+# cryptsetup_adds_key IMAGE OLD NEW
+cryptsetup_adds_key() {
+    cryptsetup --batch-mode --disable-locks --key-file "$2" luksAddKey "${fast_pbkdf[@]}" "$1" "$3" >>"$log_dir/cryptsetup" 2>&1
 }
 
 # expect_same_for_qemu_luks PLAIN IMAGE: QEMU's own driver reads PLAIN from the LUKS1 image.
@@ -355,6 +366,20 @@ wait_for_ready() {
         nbd://* | nbds://*) port=${one#*://} port=${port%%/*} port=${port##*:} ;;
         esac
     done
+}
+
+# encrypt_by_nbdcrypt PLAIN IMAGE [FORMAT-OPTION...]: everything by us.
+encrypt_by_nbdcrypt() {
+    local plain_file=$1 image_file=$2
+
+    shift 2
+    rm -f "$image_file"
+    run_nbdcrypt format --key-file "$passphrase" --pbkdf pbkdf2 --pbkdf-iterations 1000 --size "$(size_of "$plain_file")" "$@" \
+        "$image_file"
+    [ "$status" -eq 0 ] || fail "format $* ended with status $status: $(cat "$err")"
+    start_nbdcrypt --key-file "$passphrase" "$image_file"
+    nbdcopy --flush "$plain_file" "$uri"
+    stop_nbdcrypt
 }
 
 # on_each_pipeline SIZE FUNCTION [OPTION...]: calls FUNCTION while an export of SIZE is served: a sparse raw file,

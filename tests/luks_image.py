@@ -46,17 +46,30 @@ class LuksImage:
         self.iv_tweak = int(segment["iv_tweak"])
 
     def transform(self, offset, data, decrypt):
-        """One XTS data unit per sector; its number counts 512-byte units whatever the sector size is."""
+        """Sector by sector; numbers count 512-byte units whatever the sector size is.  AES and Camellia (no Camellia-XTS)."""
         from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
-        if self.cipher != "aes-xts-plain64":
-            raise ValueError(f"cipher {self.cipher}")
+        algorithm, mode, iv = self.cipher.split("-", 2)
+        block_cipher = {"aes": algorithms.AES, "camellia": algorithms.Camellia}[algorithm]
+        mode = {"xts": modes.XTS, "cbc": modes.CBC}[mode]
         if offset % self.sector_bytes or len(data) % self.sector_bytes:
             raise ValueError("not whole sectors")
+
+        def initial(unit):
+            if iv == "plain64be":
+                return struct.pack(">QQ", 0, unit)
+            if iv == "plain":
+                unit &= 0xFFFFFFFF
+            number = struct.pack("<QQ", unit, 0)
+            if not iv.startswith("essiv"):
+                return number
+            key = hashlib.new(iv.split(":")[1], self.key).digest()
+            return Cipher(block_cipher(key), modes.ECB()).encryptor().update(number)
+
         result = []
         for at in range(0, len(data), self.sector_bytes):
             unit = (offset + at) // 512 + self.iv_tweak
-            cipher = Cipher(algorithms.AES(self.key), modes.XTS(struct.pack("<QQ", unit, 0)))
+            cipher = Cipher(block_cipher(self.key), mode(initial(unit)))
             half = cipher.decryptor() if decrypt else cipher.encryptor()
             result.append(half.update(data[at:at + self.sector_bytes]) + half.finalize())
         return b"".join(result)

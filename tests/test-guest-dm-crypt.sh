@@ -4,25 +4,21 @@
 . "$(dirname "$0")/functions.sh"
 . "$(dirname "$0")/guest.sh"
 
+unset NBDCRYPT_CIPHER # which may name one that has AES only
 requires cryptsetup --version
 requires nbdcopy --version
 
 # type cipher key-bits sector-size key-derivation maker; 384 bits are not ours to make
 volumes='
-luks1 aes-cbc-essiv:sha256 256 512 pbkdf2 both
 luks1 serpent-xts-plain64 512 512 pbkdf2 both
-luks1 twofish-cbc-plain 128 512 pbkdf2 both
 luks2 aes-xts-plain 512 4096 pbkdf2 both
-luks2 aes-xts-plain64 384 1024 pbkdf2 them
+luks2 aes-xts-plain64 384 1024 argon2i them
 luks2 aes-cbc-essiv:sha256 256 4096 pbkdf2 both
-luks2 aes-cbc-plain64be 192 512 pbkdf2 both
 luks2 serpent-xts-plain64 512 512 argon2id both
-luks2 serpent-xts-plain64 256 4096 pbkdf2 both
-luks2 serpent-cbc-essiv:sha256 256 2048 argon2i both
+luks2 serpent-cbc-essiv:sha256 256 2048 pbkdf2 both
 luks2 twofish-xts-plain64 512 4096 pbkdf2 both
-luks2 twofish-cbc-essiv:sha256 256 512 pbkdf2 both
+luks2 twofish-cbc-essiv:sha256 256 1024 pbkdf2 both
 luks2 camellia-xts-plain64 512 4096 pbkdf2 both
-luks2 camellia-cbc-essiv:sha256 256 1024 pbkdf2 both
 '
 slot_mib=18 # of the disk for each volume: 16 MiB of header at most
 disk=$(temp_file) slot_file=$test_dir/slot second=$(temp_file)
@@ -93,6 +89,36 @@ END
     fail "in the guest: $(cat "$guest_output")"
 expect_message "$guest_output" 'all done'
 
+# What else is in $slot_file, whose keyslot the library can't open, stays when its key changes; backups are as cryptsetup's.
+keeps_the_rest() {
+    local token=$test_dir/token backup=$test_dir/backup
+
+    rm -f "$backup" "$backup.theirs"
+    printf '{"type":"nobody-knows","keyslots":["0"],"more":[1,2]}' >"$token"
+    cryptsetup_quietly token import --json-file "$token" --token-id 7 "$slot_file"
+    cryptsetup_quietly config --label 'a label' --priority prefer --key-slot 0 "$slot_file"
+    expect_success header backup "$slot_file" "$backup"
+    cryptsetup_quietly luksHeaderBackup --header-backup-file "$backup.theirs" "$slot_file"
+    cmp "$backup" "$backup.theirs"
+    expect_success key change --key-file "$passphrase" --new-key-file "$second" --pbkdf pbkdf2 --pbkdf-iterations 1000 "$slot_file"
+    expect_message "$out" "The new key is in keyslot 1 of $slot_file; the old one opens it no more."
+    python - "$slot_file" <<'EOF'
+import sys
+import luks_image
+from nbd_client import equal
+
+header = luks_image.read_luks2_json(sys.argv[1])
+equal("keyslots", list(header["keyslots"]), ["1"])
+equal("priority", header["keyslots"]["1"]["priority"], 2)
+equal("token", header["tokens"]["7"], {"type": "nobody-knows", "keyslots": ["1"], "more": [1, 2]})
+EOF
+    cryptsetup luksDump --disable-locks "$slot_file" | grep -q '^Label:.*a label$' || fail "the label is gone"
+    expect_success header restore --yes "$slot_file" "$backup.theirs"
+    expect_success key test --key-file "$passphrase" "$slot_file"
+    cryptsetup_quietly luksHeaderRestore --header-backup-file "$backup" "$slot_file"
+    expect_plain "$theirs" "$slot_file"
+}
+
 slot=0
 while read -r type cipher key_bits sector_size kdf maker; do
     [ -n "$type" ] || continue
@@ -106,6 +132,9 @@ while read -r type cipher key_bits sector_size kdf maker; do
     expect_success info --json "$slot_file"
     expect_match "$out" "\"cipher\": ?\"$cipher\""
     expect_plain "$theirs" "$slot_file"
+    [ "$type $kdf" != "luks2 argon2id" ] || keeps_the_rest
+    slot=$((slot + 1))
+    [ "$type $kdf" != 'luks2 pbkdf2' ] || continue
     expect_success key change --key-file "$passphrase" --new-key-file "$second" --pbkdf pbkdf2 --pbkdf-iterations 1000 "$slot_file"
     expect_success key test --key-file "$second" "$slot_file"
     expect_failure 1 "image '$slot_file': no keyslot opens with this key" key test --key-file "$passphrase" "$slot_file"
@@ -113,5 +142,4 @@ while read -r type cipher key_bits sector_size kdf maker; do
         cryptsetup open --disable-locks --test-passphrase --key-file "$second" "$slot_file" >>"$log_dir/cryptsetup" 2>&1 ||
             fail "$volume: cryptsetup does not open it after the change"
     fi
-    slot=$((slot + 1))
 done <<<"$volumes"

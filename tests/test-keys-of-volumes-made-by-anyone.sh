@@ -55,11 +55,7 @@ made_by_qemu_luks1() {
 }
 
 made_by_us() {
-    rm -f "$image"
-    expect_success format --type "$type" --key-file "$passphrase" "${fast[@]}" --size "$(size_of "$plain")" "$image"
-    start_nbdcrypt --key-file "$passphrase" "$image"
-    nbdcopy --flush "$plain" "$uri"
-    stop_nbdcrypt
+    encrypt_by_nbdcrypt "$plain" "$image" --type "$type"
 }
 
 made_by_us_luks1() {
@@ -73,11 +69,9 @@ made_by_us_luks2() {
 # other_adds OLD NEW, other_removes KEY: by cryptsetup, and for its own volumes by QEMU.
 other_adds() {
     if [ "$maker" = qemu ]; then
-        qemu_img amend --object "secret,id=new0,file=$2" --object "secret,id=old0,file=$1" \
-            -o state=active,new-secret=new0,iter-time=10 \
-            --image-opts "driver=luks,key-secret=old0,file.driver=file,file.filename=$image"
+        qemu_adds_key "$image" "$1" "$2"
     else
-        cryptsetup --batch-mode --disable-locks --key-file "$1" luksAddKey "${fast_pbkdf[@]}" "$image" "$2"
+        cryptsetup_adds_key "$image" "$1" "$2"
     fi
 }
 
