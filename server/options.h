@@ -13,7 +13,7 @@ struct serve_options {
     struct param_list unix_paths, listen_texts, export_texts, allow_texts;
     const char *name, *description, *key_file, *header, *run;
     struct demand_arguments demands;
-    bool raw, read_only, discard, direct, verbose, help;
+    bool raw, read_only, discard, zero_holes, direct, verbose, help;
     unsigned threads; /* 0: one per online CPU */
     unsigned max_connections;
     unsigned handshake_timeout_seconds;
