@@ -39,7 +39,7 @@ struct rbd_stage {
 struct rbd_layer {
     struct layer layer;
     struct rbd_stage *rbd;
-    /* Writes that wait for another client to hand the lock back (lock=shared). */
+    /* What waits for another client to hand the lock back (lock=shared). */
     struct request *waiting;
     struct loop_timer retry;
     bool retry_armed;
@@ -194,6 +194,8 @@ static void rbd_submit(struct layer *layer, struct request *req)
     req->progress_bytes = 0; /* counts the retries */
     if (req->view.op == REQUEST_EXTENTS)
         extents_start(req);
+    else if (req->view.op == REQUEST_FLUSH && layer_of(req)->rbd->disk.read_only)
+        request_complete(req, 0); /* there is nothing to flush, and librbd might ask for the lock */
     else
         start(req);
 }
@@ -274,7 +276,7 @@ static void returned(struct io_event *ev, int result)
     struct rbd_layer *rbd = layer_of(req);
     const struct view *view = &req->view;
 
-    if (result == -EROFS && is_change(view->op) && !rbd->rbd->disk.exclusive) {
+    if (result == -EROFS && !rbd->rbd->disk.exclusive) { /* a FLUSH takes the lock as well */
         wait_for_lock(rbd, req);
         return;
     }

@@ -74,6 +74,14 @@ at() {
 }
 nbdinfo "$(at b)" >"$log_dir/info"
 expect_match "$log_dir/info" 'is_read_only: true'
+python - "$(at b)" <<'EOF'
+import sys
+from nbd_client import *
+
+with Client(sys.argv[1]) as client:
+    client.flush()
+    equal("a write to a snapshot", client.error_of(CMD_WRITE, 0, 4096, payload=b"x" * 4096), EPERM)
+EOF
 for name in a b c; do
     nbdcopy "$(at $name)" "$copy.$name"
     cmp "$copy.$name" "$plain"

@@ -96,6 +96,12 @@ start_nbdcrypt --key-file "$passphrase" --threads 2 "$disk"
 check_record 2 >"$log_dir/checked"
 stop_nbdcrypt
 
+# What librbd says when the server does not give the lock up at once is no error.
+key_change() {
+    run_nbdcrypt key change "$@"
+    expect_equal "status of 'key change': $(cat "$err")" 0 "$status"
+}
+
 # ---- lock=shared: keys are changed while a client writes, and the server goes on ----
 
 shared=$(ceph_image disk lock=shared)
@@ -104,17 +110,18 @@ start_writer 3
 wait_until 30 count_is_beyond 50
 for _ in 1 2; do
     stood=$(cat "$record.count")
-    expect_success key change --key-file "$passphrase" --new-key-file "$new_key" "${fast[@]}" "$shared"
-    expect_success key change --key-file "$new_key" --new-key-file "$passphrase" "${fast[@]}" "$shared"
+    key_change --key-file "$passphrase" --new-key-file "$new_key" "${fast[@]}" "$shared"
+    key_change --key-file "$new_key" --new-key-file "$passphrase" "${fast[@]}" "$shared"
     wait_until 30 count_is_beyond $((stood + 16))
 done
-expect_success key change --key-file "$passphrase" --new-key-file "$new_key" "${fast[@]}" "$shared"
+key_change --key-file "$passphrase" --new-key-file "$new_key" "${fast[@]}" "$shared"
 touch "$record.stop"
 wait "$writer"
 check_record 3 >"$log_dir/checked"
 run_nbdcrypt erase --yes "$shared&lock-wait=0"
 expect_match "$err" 'another client .* has it open for writing'
-nbdcopy "$uri" "$copy"
+make_pattern "$copy" 16M # all of it: librbd takes what was never written for zeros, and does not decrypt it
+nbdcopy "$copy" "$uri"
 stop_nbdcrypt
 
 # ---- librbd's own LUKS ----
