@@ -128,6 +128,7 @@ build_only() {
 packages_install build demo tests || exit 1
 export PATH=$PATH:/usr/sbin:/sbin
 export GUEST_CACHE=$work/guest-cache # one for all builds
+export CEPH_CACHE=$work/ceph-cache
 
 say "copying the sources to $work/src"
 copy_sources

@@ -5,6 +5,9 @@
 #ifdef HAVE_LIBNBD
 #include "plugins/remote.h"
 #endif
+#ifdef HAVE_RBD
+#include "plugins/rbd.h"
+#endif
 
 const struct layer_ops *const layer_backends[] = {
     &file_ops,
@@ -14,6 +17,9 @@ const struct layer_ops *const layer_backends[] = {
     &remote_tcp_tls_ops,
     &remote_unix_ops,
     &remote_unix_tls_ops,
+#endif
+#ifdef HAVE_RBD
+    &rbd_ops,
 #endif
     NULL,
 };

@@ -15,6 +15,7 @@
 
 #include "server/access.h"
 #include "server/captive.h"
+#include "server/deadline.h"
 #include "server/listen.h"
 #include "server/log.h"
 #include "server/notify.h"
@@ -384,6 +385,7 @@ static void stop(struct server *server)
     if (server->stopping)
         return;
     server->stopping = true;
+    deadline_start(server->options.shutdown_timeout_seconds);
     notify_service_manager("STOPPING=1");
     captive_stop(&server->captive);
     for (size_t i = 0; i < server->listener_count; i++)

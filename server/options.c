@@ -9,6 +9,7 @@
 
 #define MAX_CONNECTIONS_DEFAULT 4096u
 #define HANDSHAKE_TIMEOUT_SECONDS_DEFAULT 10u
+#define SHUTDOWN_TIMEOUT_SECONDS_DEFAULT 60u
 #define BUSY_WAIT_US_DEFAULT 50u
 #define ADDRESS_DEFAULT "127.0.0.1:10809"
 
@@ -49,6 +50,8 @@ const struct param serve_params[] = {
     ROW_UINT("threads", "N", threads, 1, 1024, "worker threads (default: one per online CPU)"),
     ROW_UINT("max-connections", "N", max_connections, 1, 1000000,
              "clients at a time, more are turned away (default 4096)"),
+    ROW_UINT("shutdown-timeout", "SECONDS", shutdown_timeout_seconds, 0, 86400,
+             "after SIGTERM, how long what is in flight may take; default: 60; 0: for ever"),
     ROW_UINT("handshake-timeout", "SECONDS", handshake_timeout_seconds, 1, 3600,
              "time that a client has to choose an export (default 10)"),
     ROW_UINT("busy-wait", "MICROSECONDS", busy_wait_us, 0, 1000,
@@ -295,6 +298,7 @@ int serve_options_parse(struct serve_options *out, int argc, char **argv, struct
     *out = (struct serve_options){
         .max_connections = MAX_CONNECTIONS_DEFAULT,
         .handshake_timeout_seconds = HANDSHAKE_TIMEOUT_SECONDS_DEFAULT,
+        .shutdown_timeout_seconds = SHUTDOWN_TIMEOUT_SECONDS_DEFAULT,
         .busy_wait_us = BUSY_WAIT_US_DEFAULT,
     };
     ret = params_parse_argv(out, serve_params, argc, argv, &first_operand, err);

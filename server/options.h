@@ -18,6 +18,7 @@ struct serve_options {
     unsigned threads; /* 0: one per online CPU */
     unsigned max_connections;
     unsigned handshake_timeout_seconds;
+    unsigned shutdown_timeout_seconds; /* 0: none */
     unsigned busy_wait_us; /* 0: never */
     struct tls_settings tls;
 

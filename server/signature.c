@@ -13,6 +13,8 @@ struct signature {
 /* In this order: a partition table shares its mark with boot sectors of file systems. */
 static const struct signature signatures[] = {
     { 0, "LUKS\xba\xbe", 6, "a LUKS volume" },
+    { 0, "RBDL\xba\xbe", 6,
+      "an RBD clone that librbd encrypted, layer by layer, which only librbd reads" },
     { 0x4000, "SKUL\xba\xbe", 6, "a LUKS2 volume with a damaged first header" },
     { 0, "QFI\xfb", 4, "a QEMU qcow2 image" },
     { 0, "XFSB", 4, "an XFS file system" },

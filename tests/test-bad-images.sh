@@ -10,6 +10,10 @@ case $("$NBDCRYPT" info nbd: 2>&1 || true) in
 *'no backend is called'*) ;; # built without libnbd
 *) backends+=', nbd:, nbds:, nbd+unix:, nbds+unix:' ;;
 esac
+case $("$NBDCRYPT" info rbd: 2>&1 || true) in
+*'no backend is called'*) ;; # built without librbd
+*) backends+=', rbd:' ;;
+esac
 sizes='write a number of bytes below 2^64, or one with K, M, G or T behind it (powers of 1024), such as 512M'
 
 expect_failure 1 "image '$image': it can't be opened: No such file or directory" "${serve[@]}" --raw "$image"
