@@ -123,7 +123,8 @@ for ((round = 1; round <= rounds; round++)); do
     for job in 'randread-32 0 32' 'randwrite-32 100 32' 'randread-1 0 1'; do
         for server in $(tr ' ' '\n' <<<"$servers" | if [ $((round % 2)) = 1 ]; then cat; else tac; fi); do
             # shellcheck disable=SC2086 # three words
-            measure "$server" $job | tee -a "$results"
+            measure "$server" $job >>"$results" # not in a pipe: what is started belongs to this shell
+            tail -n 1 "$results"
         done
     done
 done
