@@ -1,8 +1,8 @@
 /* The end that comes in any case.
  *
- * A server that is told to end answers what is in flight, but a backend may never do so: a disk on a network whose
- * other end is gone.  Nothing can take back from it the memory that it may still write to, so the process is
- * what ends. */
+ * A server that is told to end answers what is in flight, but a backend may never do so: a disk on a
+ * network whose other end is gone.  Nothing can take back from it the memory that it may still write to,
+ * so the process is what ends. */
 #ifndef NBDCRYPT_DEADLINE_H
 #define NBDCRYPT_DEADLINE_H
 

@@ -50,6 +50,7 @@ bench     command:fio                       fio                  fio
 bench     command:nbdkit                    nbdkit               nbdkit
 bench     command:qemu-nbd                  qemu-utils           qemu-img
 bench     command:nbd-server                nbd-server           nbd
+bench     file:/usr/share/doc/qemu-block-extra qemu-block-extra  qemu-block-rbd
 bench     command:nbdcopy                   libnbd-bin           libnbd
 bench     command:python3                   python3              python3
 bench     command:gnuplot                   gnuplot-nox          gnuplot
