@@ -17,6 +17,8 @@ const struct param export_params[] = {
       .offset = offsetof(struct export_settings, read_only) },
     { .name = "raw", .type = PARAM_FLAG, .offset = offsetof(struct export_settings, raw) },
     { .name = "discard", .type = PARAM_FLAG, .offset = offsetof(struct export_settings, discard) },
+    { .name = "zero-holes", .type = PARAM_FLAG,
+      .offset = offsetof(struct export_settings, zero_holes) },
     { .name = "direct", .type = PARAM_FLAG, .offset = offsetof(struct export_settings, direct) },
     { .name = "tls-only", .type = PARAM_FLAG,
       .offset = offsetof(struct export_settings, tls_only) },

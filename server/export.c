@@ -83,9 +83,10 @@ static int add_luks(struct stage **top, const struct export_settings *settings, 
         image_header_was_read(*top); /* keys may be changed while the data is served */
     if (code == 0) {
         const struct luks_segment *segment = luks_segment(header);
+        struct luks_holes holes = { .discard = settings->discard || segment->allow_discards,
+                                    .zero_holes = settings->zero_holes };
 
-        code = luks_stage_create(top, *top, segment, volume_key,
-                                 settings->discard || segment->allow_discards, err);
+        code = luks_stage_create(top, *top, segment, volume_key, holes, err);
         if (code < 0) {
             secret_free(volume_key);
             error_prefix(err, "image '%s': ", settings->image);

@@ -10,6 +10,7 @@ struct luks_stage {
     struct stage stage;
     struct luks_segment segment;
     struct secret *volume_key;
+    bool zero_holes;
 };
 
 struct luks_layer {
@@ -17,6 +18,9 @@ struct luks_layer {
     struct cipher *cipher; /* this worker's own */
     uint64_t payload_offset_bytes;
     uint64_t iv_offset_sectors;
+    uint32_t sector_bytes;
+    bool zero_holes;
+    bool zeroes_below; /* ZERO is passed on as it is */
 };
 
 static uint64_t luks_iv(const struct luks_layer *luks, const struct request *req)
@@ -35,26 +39,89 @@ static void hide_zeros(struct extent_list *list)
                         list->extents[i].flags & ~EXTENT_ZERO);
 }
 
+static bool all_zero(const uint8_t *data, size_t length_bytes)
+{
+    static const uint8_t zeros[16];
+
+    /* The first bytes decide nearly always; the rest are zeros when each equals its predecessor. */
+    return memcmp(data, zeros, sizeof zeros) == 0 &&
+           memcmp(data, data + sizeof zeros, length_bytes - sizeof zeros) == 0;
+}
+
+/* Decrypts what is not a sector of zeros, a run between two holes at a time. */
+static void decrypt_around_holes(struct luks_layer *luks, struct request *req)
+{
+    const struct view *view = &req->view;
+    uint32_t sector = luks->sector_bytes;
+    uint32_t run_at = 0;
+
+    for (uint32_t at = 0; at <= view->length_bytes; at += sector) {
+        bool end = at == view->length_bytes;
+
+        if (!end && !all_zero(view->data + at, sector))
+            continue;
+        if (at > run_at)
+            cipher_decrypt(luks->cipher, luks_iv(luks, req) + run_at / 512, view->data + run_at,
+                           at - run_at);
+        run_at = at + sector;
+    }
+}
+
+/* Zeros are claimed of whole sectors only: a boundary within a sector moves so that the sector is
+ * not of the extent that reads as zeros, unless both do. */
+static void round_zeros(const struct luks_layer *luks, const struct request *req)
+{
+    struct extent_list *list = (struct extent_list *)(void *)req->view.data;
+    uint32_t count = list->count;
+    uint64_t end = 0, rounded_start = 0;
+
+    list->count = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        struct extent extent = list->extents[i];
+        uint64_t rounded_end;
+
+        end += extent.length_bytes;
+        rounded_end = end / luks->sector_bytes * luks->sector_bytes;
+        if (rounded_end < end && !(extent.flags & EXTENT_ZERO))
+            rounded_end += luks->sector_bytes;
+        if (rounded_end > rounded_start) {
+            extent_list_add(list, rounded_end - rounded_start, extent.flags);
+            rounded_start = rounded_end;
+        }
+    }
+    if (list->count == 0) /* less than a sector was told */
+        extent_list_add(list, luks->sector_bytes, 0);
+}
+
 static void luks_done(struct layer *layer, struct request *req)
 {
     struct luks_layer *luks = container_of(layer, struct luks_layer, layer);
 
-    if (req->error == 0 && req->view.op == REQUEST_READ)
-        cipher_decrypt(luks->cipher, luks_iv(luks, req), req->view.data, req->view.length_bytes);
-    if (req->error == 0 && req->view.op == REQUEST_EXTENTS)
-        hide_zeros((struct extent_list *)(void *)req->view.data);
+    if (req->error == 0 && req->view.op == REQUEST_READ) {
+        if (luks->zero_holes)
+            decrypt_around_holes(luks, req);
+        else
+            cipher_decrypt(luks->cipher, luks_iv(luks, req), req->view.data,
+                           req->view.length_bytes);
+    }
+    if (req->error == 0 && req->view.op == REQUEST_EXTENTS) {
+        if (luks->zero_holes)
+            round_zeros(luks, req);
+        else
+            hide_zeros((struct extent_list *)(void *)req->view.data);
+    }
     request_complete(req, req->error);
 }
 
 /* In place: the plaintext of a write is never needed again. ZERO has to read back as zeros,
- * so it is a write of zeros that did not cross the network. */
+ * so it is a write of zeros that did not cross the network, unless zeros below read as zeros. */
 static void luks_submit(struct layer *layer, struct request *req)
 {
     struct luks_layer *luks = container_of(layer, struct luks_layer, layer);
     struct view *view = &req->view;
 
     request_push(req, layer, luks_done);
-    if (view->op == REQUEST_ZERO) {
+    if (view->op == REQUEST_ZERO && !luks->zeroes_below) {
         memset(view->data, 0, view->length_bytes);
         view->op = REQUEST_WRITE;
     }
@@ -83,6 +150,10 @@ static int luks_attach(struct layer **out, struct stage *stage, struct layer *be
         (struct layer){ .ops = stage->ops, .stage = stage, .below = below, .loop = loop };
     luks->payload_offset_bytes = owner->segment.payload_offset_bytes;
     luks->iv_offset_sectors = owner->segment.iv_offset_sectors;
+    luks->sector_bytes = owner->segment.sector_bytes;
+    luks->zero_holes = owner->zero_holes;
+    luks->zeroes_below =
+        owner->zero_holes && (stage->below->limits.ops & OP_BIT(REQUEST_ZERO)) != 0;
     *out = &luks->layer;
     return 0;
 }
@@ -112,7 +183,7 @@ static const struct layer_ops luks_ops = {
 };
 
 static struct limits luks_limits(const struct limits *below, const struct luks_segment *segment,
-                                 bool discard)
+                                 struct luks_holes holes)
 {
     struct limits limits = *below;
     uint32_t sector = segment->sector_bytes;
@@ -123,16 +194,17 @@ static struct limits luks_limits(const struct limits *below, const struct luks_s
     if (limits.block_preferred_bytes < limits.block_min_bytes)
         limits.block_preferred_bytes = limits.block_min_bytes;
     limits.size_bytes = limits.size_bytes / limits.block_min_bytes * limits.block_min_bytes;
+    if (!holes.zero_holes || !(below->ops & OP_BIT(REQUEST_ZERO)))
+        limits.zero_needs_data = true;
     if (below->ops & OP_BIT(REQUEST_WRITE))
         limits.ops |= OP_BIT(REQUEST_ZERO);
-    if (!discard)
+    if (!holes.discard && !holes.zero_holes)
         limits.ops &= ~OP_BIT(REQUEST_TRIM);
-    limits.zero_needs_data = true;
     return limits;
 }
 
 int luks_stage_create(struct stage **out, struct stage *below, const struct luks_segment *segment,
-                      struct secret *volume_key, bool discard, struct error *err)
+                      struct secret *volume_key, struct luks_holes holes, struct error *err)
 {
     if (segment->payload_offset_bytes % below->limits.block_min_bytes != 0)
         return error_set(err, -EINVAL,
@@ -146,10 +218,11 @@ int luks_stage_create(struct stage **out, struct stage *below, const struct luks
     luks->stage = (struct stage){
         .ops = &luks_ops,
         .below = below,
-        .limits = luks_limits(&below->limits, segment, discard),
+        .limits = luks_limits(&below->limits, segment, holes),
     };
     luks->segment = *segment;
     luks->volume_key = volume_key;
+    luks->zero_holes = holes.zero_holes;
     *out = &luks->stage;
     return 0;
 }

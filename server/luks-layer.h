@@ -5,11 +5,17 @@
 #include "crypto/luks.h"
 #include "server/layer.h"
 
+struct luks_holes {
+    bool discard;    /* TRIM is listed: it shows the storage which blocks are used */
+    bool zero_holes; /* a sector of zeros on the storage is one of zeros for the client: holes read as
+                      * zeros, and ZERO and TRIM are passed on.  The storage can then make zeros of any
+                      * sector.  Data never looks like that: one ciphertext in 2^4096 does */
+};
+
 /* A stage over `below`, which it owns from then on.  `volume_key` becomes its own too and is freed
- * with it.  TRIM is listed only with `discard`: it shows the storage which blocks are
- * used. */
+ * with it. */
 NODISCARD int luks_stage_create(struct stage **out, struct stage *below,
                                 const struct luks_segment *segment, struct secret *volume_key,
-                                bool discard, struct error *err);
+                                struct luks_holes holes, struct error *err);
 
 #endif

@@ -28,8 +28,9 @@ const struct param serve_params[] = {
     ROW("description", 0, PARAM_STRING, "TEXT", description, "what clients are told about IMAGE"),
     ROW("export", 0, PARAM_LIST, "NAME=IMAGE[,...]", export_texts,
         "one of several exports (repeatable); behind commas: key-file=FILE, header=FILE, "
-        "description=TEXT, allow=RULE, read-only, raw, discard, direct, tls-only, and what is "
-        "demanded of its header, such as expect-uuid=UUID; a comma that belongs to a value is doubled"),
+        "description=TEXT, allow=RULE, read-only, raw, discard, zero-holes, direct, tls-only, "
+        "and what is demanded of its header, such as expect-uuid=UUID; a comma that "
+        "belongs to a value is doubled"),
     ROW("allow", 0, PARAM_LIST, "RULE", allow_texts,
         "who may attach (repeatable, one that matches is enough; default: everybody who can "
         "connect): any, cert:SUBJECT-DN, dns:NAME, uri:URI, psk:IDENTITY, uid:USER, gid:GROUP, "
@@ -41,6 +42,9 @@ const struct param serve_params[] = {
     ROW("read-only", 0, PARAM_FLAG, NULL, read_only, "refuse all writes"),
     ROW("discard", 0, PARAM_FLAG, NULL, discard,
         "pass TRIM through to the image; it shows which blocks are in use"),
+    ROW("zero-holes", 0, PARAM_FLAG, NULL, zero_holes,
+        "holes of the image read as zeros, and zeroes and TRIM make holes; who writes to the "
+        "storage can then make zeros of any sector"),
     ROW("direct", 0, PARAM_FLAG, NULL, direct, "go around the page cache (O_DIRECT)"),
     ROW_UINT("threads", "N", threads, 1, 1024, "worker threads (default: one per online CPU)"),
     ROW_UINT("max-connections", "N", max_connections, 1, 1000000,
@@ -89,6 +93,7 @@ static struct export_settings common_settings(const struct serve_options *option
         .raw = options->raw,
         .read_only = options->read_only,
         .discard = options->discard,
+        .zero_holes = options->zero_holes,
         .direct = options->direct,
     };
 }
@@ -336,8 +341,9 @@ void serve_options_print_help(FILE *out)
                  "Options:\n");
     params_print_help(out, serve_params);
     fprintf(out, "\n"
-                 "With --export, the options --key-file, --raw, --read-only, --discard and\n"
-                 "--direct apply to every export, and --allow to those without an allow=.\n"
+                 "With --export, the options --key-file, --raw, --read-only, --discard,\n"
+                 "--zero-holes and --direct apply to every export, and --allow to those without an\n"
+                 "allow=.\n"
                  "\n"
                  "Examples:\n"
                  "  nbdcrypt serve --key-file key --unix nbd.sock disk.luks\n"

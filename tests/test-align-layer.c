@@ -30,7 +30,7 @@ struct write {
 
 static struct pipeline p;
 
-static struct stage *luks_over(struct stage *below, uint32_t sector_bytes)
+static struct stage *luks_over(struct stage *below, uint32_t sector_bytes, bool zero_holes)
 {
     struct luks_segment segment = {
         .type = LUKS_TYPE_2,
@@ -47,11 +47,13 @@ static struct stage *luks_over(struct stage *below, uint32_t sector_bytes)
         key[i] = (uint8_t)(i * 7 + 1);
     EXPECT(cipher_spec_parse(&segment.cipher, "aes-xts-plain64", 512, &err) == 0);
     EXPECT(secret_copy(&volume_key, key, sizeof key, &err) == 0);
-    EXPECT(luks_stage_create(&stage, below, &segment, volume_key, true, &err) == 0);
+    EXPECT(luks_stage_create(&stage, below, &segment, volume_key,
+                             (struct luks_holes){ .discard = true, .zero_holes = zero_holes },
+                             &err) == 0);
     return stage;
 }
 
-static void open_pipeline(uint32_t sector_bytes)
+static void open_pipeline_with(uint32_t sector_bytes, bool zero_holes)
 {
     struct loop_config config = { .entries = 8 };
     struct error err;
@@ -60,9 +62,14 @@ static void open_pipeline(uint32_t sector_bytes)
     EXPECT(loop_create(&p.loop, &config, &err) == 0);
     EXPECT(range_lock_create(&p.ranges, &err) == 0);
     fake_backend_init(&p.fake, DISK_BYTES, 512);
-    EXPECT(align_stage_create(&p.stage, luks_over(&p.fake.stage, sector_bytes), p.ranges, &err) ==
-           0);
+    EXPECT(align_stage_create(&p.stage, luks_over(&p.fake.stage, sector_bytes, zero_holes),
+                              p.ranges, &err) == 0);
     EXPECT(stage_attach(&p.top, p.stage, p.loop, &err) == 0);
+}
+
+static void open_pipeline(uint32_t sector_bytes)
+{
+    open_pipeline_with(sector_bytes, false);
 }
 
 static void close_pipeline(void)
@@ -158,7 +165,7 @@ static void expect_only_ciphertext(void)
 
 /* ---- claims ---- */
 
-static void any_offset_any_length(void)
+static void any_offset_any_length_with(bool zero_holes)
 {
     static const uint32_t sectors[] = { 512, 4096 };
     static uint8_t model[DATA_BYTES], data[DATA_BYTES];
@@ -166,8 +173,9 @@ static void any_offset_any_length(void)
     for (unsigned s = 0; s < 2; s++) {
         unsigned seed = 42 + s;
 
-        open_pipeline(sectors[s]);
-        EXPECT(run(REQUEST_ZERO, 0, DATA_BYTES, 0) == 0);
+        open_pipeline_with(sectors[s], zero_holes);
+        if (!zero_holes) /* else it reads as zeros as it is */
+            EXPECT(run(REQUEST_ZERO, 0, DATA_BYTES, 0) == 0);
         memset(model, 0, sizeof model);
         for (int i = 0; i < 3000; i++) {
             uint32_t length = 1 + (uint32_t)rand_r(&seed) % (3 * BLOCK);
@@ -192,6 +200,16 @@ static void any_offset_any_length(void)
         expect_only_ciphertext();
         close_pipeline();
     }
+}
+
+static void any_offset_any_length(void)
+{
+    any_offset_any_length_with(false);
+}
+
+static void any_offset_any_length_among_holes(void)
+{
+    any_offset_any_length_with(true);
 }
 
 static void header_is_never_touched(void)
@@ -356,7 +374,73 @@ static void extents_fit_the_request(void)
     close_pipeline();
 }
 
+/* Extents of the backend that end within an encryption sector of 4096 bytes. */
+static void zeros_are_claimed_of_whole_sectors(void)
+{
+    static const uint32_t pieces[] = { 512, 1024, 1536, BLOCK - 512, BLOCK, BLOCK + 512, 3 * BLOCK };
+
+    for (unsigned n = 0; n < sizeof pieces / sizeof pieces[0]; n++)
+        for (uint32_t offset = 0; offset < 2 * BLOCK; offset += 511) {
+            struct write query = { .memory = calloc(1, 4096) };
+            struct extent_list *list = (struct extent_list *)(void *)query.memory;
+            uint32_t at = offset;
+
+            open_pipeline_with(4096, true);
+            p.fake.extent_bytes = pieces[n];
+            list->capacity = 100;
+            query.request.view = (struct view){ .op = REQUEST_EXTENTS,
+                                                .offset_bytes = offset,
+                                                .length_bytes = 5 * BLOCK,
+                                                .data = query.memory };
+            request_push(&query.request, NULL, completed);
+            layer_submit(p.top, &query.request);
+            EXPECT(query.request.error == 0 && list->count > 0);
+            for (uint32_t i = 0; i < list->count; i++) {
+                for (uint32_t end = at + list->extents[i].length_bytes; at < end; at++) {
+                    uint32_t first = (PAYLOAD_AT + at) / BLOCK * BLOCK;
+                    bool zeros = true;
+
+                    for (uint32_t byte = first; byte < first + BLOCK; byte += 512)
+                        zeros = zeros && byte / pieces[n] % 2;
+                    EXPECT(zeros || !(list->extents[i].flags & EXTENT_ZERO));
+                    EXPECT(!zeros || list->extents[i].flags == (EXTENT_HOLE | EXTENT_ZERO));
+                }
+            }
+            EXPECT(at > offset && at <= offset + 5 * BLOCK);
+            done(&query);
+            close_pipeline();
+        }
+}
+
+static void zeroes_make_holes_and_only_whole_sectors_of_zeros_are_holes(void)
+{
+    struct write read;
+
+    open_pipeline_with(4096, true);
+    EXPECT(!p.stage->limits.zero_needs_data);
+    EXPECT(run(REQUEST_WRITE, 0, 4 * BLOCK, 5) == 0);
+    EXPECT(run(REQUEST_ZERO, BLOCK, 2 * BLOCK, 0) == 0);
+    for (unsigned i = 0; i < 2 * BLOCK; i++)
+        EXPECT(p.fake.disk[PAYLOAD_AT + BLOCK + i] == 0);
+    expect_bytes(0, BLOCK, 5);
+    expect_bytes(BLOCK, 2 * BLOCK, 0);
+    expect_bytes(3 * BLOCK, BLOCK, 5);
+
+    /* One byte that is not zero, the last one of a sector: it is ciphertext. */
+    p.fake.disk[PAYLOAD_AT + 2 * BLOCK - 1] = 1;
+    submit(&read, REQUEST_READ, BLOCK, BLOCK, 0);
+    EXPECT(read.request.error == 0 && read.request.view.data[0] != read.request.view.data[16]);
+    done(&read);
+    close_pipeline();
+}
+
 static const struct check checks[] = {
+    { "any offset and length reads back what was written among holes that read as zeros",
+      any_offset_any_length_among_holes },
+    { "holes that read as zeros are claimed of whole encryption sectors only",
+      zeros_are_claimed_of_whole_sectors },
+    { "zeroes become holes, and only a whole sector of zeros is one",
+      zeroes_make_holes_and_only_whole_sectors_of_zeros_are_holes },
     { "any offset and length reads back what was written, in ciphertext only",
       any_offset_any_length },
     { "the header in front of the payload is never touched", header_is_never_touched },

@@ -50,7 +50,8 @@ static void one_image_with_all(void)
     const struct export_settings *settings;
 
     EXPECT(parse(ARGS("--name", "db", "--description", "the database", "--key-file", "-",
-                      "--header", "h", "--read-only", "--discard", "--direct", "--threads", "3",
+                      "--header", "h", "--read-only", "--discard", "--zero-holes", "--direct",
+                      "--threads", "3",
                       "--max-connections", "5", "--handshake-timeout", "7", "--busy-wait", "0", "--run", "true", "-v",
                       "disk.luks")) == 0);
     settings = &options.exports[0];
@@ -59,6 +60,7 @@ static void one_image_with_all(void)
     EXPECT_TEXT(settings->key.file, "-");
     EXPECT_TEXT(settings->header, "h");
     EXPECT(settings->read_only && settings->discard && settings->direct && !settings->raw);
+    EXPECT(settings->zero_holes);
     EXPECT(options.threads == 3 && options.max_connections == 5);
     EXPECT(options.handshake_timeout_seconds == 7 && options.busy_wait_us == 0);
     EXPECT(options.verbose);
@@ -70,7 +72,8 @@ static void several_exports(void)
     const struct export_settings *settings;
 
     EXPECT(parse(ARGS("--export", "a=/x/a?k=v", "--export",
-                      "=b,key-file=/k=1,header=/h,description=two words,read-only,discard,direct",
+                      "=b,key-file=/k=1,header=/h,description=two words,read-only,discard,direct,"
+                      "zero-holes",
                       "--export", "c=d,raw", "--key-file", "common")) == 0);
     EXPECT(options.export_count == 3);
     settings = options.exports;
@@ -85,6 +88,7 @@ static void several_exports(void)
     EXPECT_TEXT(settings[1].description, "two words");
     EXPECT(settings[1].read_only && settings[1].discard && settings[1].direct);
     EXPECT(settings[2].raw && !settings[2].key.file);
+    EXPECT(!settings[0].zero_holes && settings[1].zero_holes);
 }
 
 static void flags_for_all_exports(void)
