@@ -11,12 +11,15 @@
 #include <cpuid.h>
 #include <stdint.h>
 
+#define LEAF_1_ECX_PCLMULQDQ (1u << 1)
 #define LEAF_1_ECX_AES (1u << 25)
 #define LEAF_1_ECX_OSXSAVE (1u << 27)
 #define LEAF_1_ECX_AVX (1u << 28)
 #define LEAF_7_EBX_AVX2 (1u << 5)
 #define LEAF_7_EBX_AVX512F (1u << 16)
+#define LEAF_7_EBX_AVX512BW (1u << 30)
 #define LEAF_7_ECX_VAES (1u << 9)
+#define LEAF_7_ECX_VPCLMULQDQ (1u << 10)
 
 #define XCR0_SSE_AVX 0x06u /* xmm and ymm */
 #define XCR0_AVX512 0xe6u  /* those, the masks, the upper halves of zmm, and zmm16 to zmm31 */
@@ -61,6 +64,16 @@ bool cpu_has_vaes_avx512(void)
                LEAF_7_ECX_VAES, XCR0_AVX512);
 }
 
+bool cpu_has_gcm_avx2(void)
+{
+    return cpu_has_vaes_avx2() && has(LEAF_1_ECX_PCLMULQDQ, 0, LEAF_7_ECX_VPCLMULQDQ, XCR0_SSE_AVX);
+}
+
+bool cpu_has_gcm_avx512(void)
+{
+    return cpu_has_vaes_avx512() && cpu_has_gcm_avx2() && has(0, LEAF_7_EBX_AVX512BW, 0, XCR0_AVX512);
+}
+
 #else
 
 /* Other processors of today have them, and GnuTLS uses them. */
@@ -75,6 +88,16 @@ bool cpu_has_vaes_avx2(void)
 }
 
 bool cpu_has_vaes_avx512(void)
+{
+    return false;
+}
+
+bool cpu_has_gcm_avx2(void)
+{
+    return false;
+}
+
+bool cpu_has_gcm_avx512(void)
 {
     return false;
 }
