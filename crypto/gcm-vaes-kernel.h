@@ -11,9 +11,9 @@
  * The field.  SP 800-38D has the coefficient of x^0 in the first bit; with the bytes of a block reversed,
  * bit i of a number is the coefficient of x^(127-i).  The carry-less product of two such numbers has
  * x^(254-k) in bit k where x^(255-k) would be in order, so it is x times too large: that is why the table
- * has the powers of H divided by x.  Reduction modulo x^128 + x^7 + x^2 + x + 1 goes from the lower end: 64 bits L there are
- * worth L * 2^128 + L * (2^63 + 2^62 + 2^57) * 2^64, as x^128 is 1 + x + x^2 + x^7.  Two such steps free the
- * lower half.
+ * has the powers of H divided by x.  Reduction modulo x^128 + x^7 + x^2 + x + 1 goes from the lower end:
+ * 64 bits L there are worth L * 2^128 + L * (2^63 + 2^62 + 2^57) * 2^64, as x^128 is 1 + x + x^2 + x^7.  Two
+ * such steps free the lower half.
  *
  * The layout.  Eight vectors of counters are in flight, so that the AES units do not wait for the round
  * before, and between their rounds the hash takes in eight vectors: when decrypting those of the same

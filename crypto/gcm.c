@@ -35,6 +35,8 @@ static bool is_wanted(const struct gcm_ops *ops)
 
 static void test_implementations(void)
 {
+    const char *wanted = getenv("NBDCRYPT_GCM");
+
     for (size_t i = 0; i < IMPLEMENTATION_COUNT && chosen == NULL; i++) {
         struct error err = { .text = "" };
 
@@ -48,6 +50,11 @@ static void test_implementations(void)
                            "this machine: %s",
                            implementations[i]->name, err.text);
     }
+    if (chosen == NULL && left_out[0] == '\0' && wanted != NULL && wanted[0] != '\0' &&
+        strcmp(wanted, "gnutls") != 0)
+        (void)snprintf(left_out, sizeof left_out,
+                       "NBDCRYPT_GCM is '%.32s', which this machine does not have: GnuTLS does AES-GCM",
+                       wanted);
 }
 
 const struct gcm_ops *gcm_choose(void)

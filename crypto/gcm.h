@@ -55,7 +55,8 @@ struct gcm_ops {
 
 /* The implementation to take; NULL: none, or NBDCRYPT_GCM wants none of them. */
 const struct gcm_ops *gcm_choose(void);
-/* A sentence for the log when implementations have failed their self-test; NULL: all is well. */
+/* A sentence for the log when implementations have failed their self-test, or NBDCRYPT_GCM names one that
+ * is not there; NULL: all is well. */
 const char *gcm_left_out(void);
 /* What was built into this program, fastest first; NULL behind the last.  For tests and benchmarks. */
 const struct gcm_ops *gcm_implementation_at(size_t i);

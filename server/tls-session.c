@@ -9,6 +9,7 @@
 
 #include <gnutls/x509.h>
 
+#include "server/tls-record-keys.h"
 #include "server/tls-verify.h"
 
 #define PSK_SHOWN 200u
@@ -45,6 +46,7 @@ int tls_session_init(struct tls_session *session, struct tls_credentials *creden
                                                    GNUTLS_NO_SIGNAL | GNUTLS_NO_TICKETS);
     if (result >= 0) {
         gnutls_session_set_ptr(session->gnutls, session);
+        tls_record_keys_watch(session);
         result = set_credentials(session);
     }
     if (result >= 0)
@@ -63,6 +65,7 @@ void tls_session_free(struct tls_session *session)
     peer_forget_tls(&proven);
     if (session->gnutls != NULL)
         gnutls_deinit(session->gnutls);
+    secret_free(session->record_keys);
     tls_credentials_unref(session->credentials);
     free(session->psk_named);
     *session = (struct tls_session){ 0 };
@@ -105,12 +108,13 @@ static const char *alert_hint(gnutls_alert_description_t alert)
     }
 }
 
-const char *tls_session_explain(struct tls_session *session, int error)
+const char *tls_session_explain(struct tls_session *session, int error, int seen)
 {
     switch (error) {
     case GNUTLS_E_FATAL_ALERT_RECEIVED:
     case GNUTLS_E_WARNING_ALERT_RECEIVED: {
-        gnutls_alert_description_t alert = gnutls_alert_get(session->gnutls);
+        gnutls_alert_description_t alert =
+            seen != 0 ? (gnutls_alert_description_t)seen : gnutls_alert_get(session->gnutls);
         const char *name = gnutls_alert_get_name(alert);
 
         say(session, "the client ended it with the alert \"%s\"%s", name != NULL ? name : "unknown",
@@ -173,7 +177,7 @@ static void explain_handshake(struct tls_session *session, int error)
     default:
         break;
     }
-    say(session, "%s", tls_session_explain(session, error));
+    say(session, "%s", tls_session_explain(session, error, 0));
 }
 
 /* ---- pre-shared keys ---- */
@@ -296,8 +300,8 @@ void tls_session_prove(struct tls_session *session, struct peer *peer)
     peer_describe(peer);
 }
 
-void tls_session_describe(struct tls_session *session, const struct peer *peer, char *text,
-                          size_t text_bytes)
+void tls_session_describe(struct tls_session *session, const struct peer *peer, const char *by,
+                          char *text, size_t text_bytes)
 {
     static const char *const proofs[] = {
         [PEER_UNPROVEN] = "client not verified",
@@ -307,9 +311,10 @@ void tls_session_describe(struct tls_session *session, const struct peer *peer, 
     gnutls_group_t group = gnutls_group_get(session->gnutls);
     const char *group_name = group != GNUTLS_GROUP_INVALID ? gnutls_group_get_name(group) : NULL;
 
-    snprintf(text, text_bytes, "%s, %s, %s, %s%.300s",
+    snprintf(text, text_bytes, "%s, %s%s%s%s, %s, %s%.300s",
              gnutls_protocol_get_name(gnutls_protocol_get_version(session->gnutls)),
-             gnutls_cipher_get_name(gnutls_cipher_get(session->gnutls)),
+             gnutls_cipher_get_name(gnutls_cipher_get(session->gnutls)), by != NULL ? " (" : "",
+             by != NULL ? by : "", by != NULL ? ")" : "",
              group_name != NULL ? group_name : "no Diffie-Hellman", proofs[peer->proof],
              peer->identity != NULL ? peer->identity : "");
 }

@@ -5,6 +5,7 @@
 #ifndef NBDCRYPT_TLS_SESSION_H
 #define NBDCRYPT_TLS_SESSION_H
 
+#include "crypto/secret.h"
 #include "server/peer.h"
 #include "server/tls-credentials.h"
 
@@ -19,6 +20,10 @@ struct tls_session {
     char *psk_named;   /* the PSK identity that it named, cut where that is long; NULL: none */
     int alert;         /* what the client is told; -1: what GnuTLS takes for the error */
     char reason[TLS_REASON_BYTES]; /* why the handshake failed: a sentence; "" before */
+
+    /* For records of our own: see tls-record-keys.h */
+    struct secret *record_keys; /* NULL: none */
+    gnutls_keylog_func keylog_before;
 
     /* What is proven, after the handshake. */
     enum peer_proof proof;
@@ -42,11 +47,13 @@ void tls_session_prove(struct tls_session *session, struct peer *peer);
 int tls_session_find_psk(gnutls_session_t gnutls, const gnutls_datum_t *identity,
                          gnutls_datum_t *key);
 
-/* A sentence for an error of GnuTLS that ended the records; static or within `text`. */
-const char *tls_session_explain(struct tls_session *session, int error);
+/* A sentence for an error of GnuTLS that ended the session; static or within `session`.  `alert` is the one
+ * received if GnuTLS did not see it, else 0. */
+const char *tls_session_explain(struct tls_session *session, int error, int alert);
 
-/* "TLS1.3, AES-128-GCM, SECP256R1, certificate CN=vm7" for the log, at most `text_bytes`. */
-void tls_session_describe(struct tls_session *session, const struct peer *peer, char *text,
-                          size_t text_bytes);
+/* "TLS1.3, AES-128-GCM (vaes-avx2), SECP256R1, certificate CN=vm7" for the log, at most `text_bytes`.
+ * `by` is what does the cipher, NULL: GnuTLS, which is not named. */
+void tls_session_describe(struct tls_session *session, const struct peer *peer, const char *by,
+                          char *text, size_t text_bytes);
 
 #endif

@@ -44,6 +44,20 @@ ssize_t tls_stream_pull(gnutls_transport_ptr_t context, void *data, size_t lengt
     return (ssize_t)count;
 }
 
+bool tls_stream_enlarge(struct tls_transport *tls, bool large)
+{
+    uint32_t count = tls->staged_end - tls->staged_start;
+
+    assert(tls->in == NULL && !tls->receiving);
+    tls->in = tls_buffer_acquire(tls->buffers, large);
+    if (tls->in == NULL)
+        return false;
+    memcpy(tls->in->bytes, tls->staging + tls->staged_start, count);
+    tls->in->end = count;
+    tls->staged_start = tls->staged_end = 0;
+    return true;
+}
+
 void tls_stream_receive(struct tls_transport *tls)
 {
     struct tls_input in = tls_stream_input(tls);

@@ -8,6 +8,7 @@
 
 #include "server/offload.h"
 #include "server/tls-buffer.h"
+#include "server/tls-protection.h"
 #include "server/tls-session.h"
 #include "server/transport.h"
 
@@ -17,6 +18,7 @@ struct tls_transport {
     struct transport transport;
     struct loop_file file;
     struct tls_session session;
+    struct tls_protection protection; /* of records, once the session is open */
     struct tls *tls;
     struct tls_buffers *buffers;
     struct peer *peer;
@@ -70,6 +72,8 @@ uint32_t tls_stream_input_bytes(struct tls_transport *tls);
 ssize_t tls_stream_pull(gnutls_transport_ptr_t context, void *data, size_t length_bytes);
 ssize_t tls_stream_push(gnutls_transport_ptr_t context, const giovec_t *iov, int iov_count);
 
+/* From staging to a buffer, with what is there; large if that may be had.  False: no memory. */
+bool tls_stream_enlarge(struct tls_transport *tls, bool large);
 /* Starts a receive behind what is there; recv_event fires. */
 void tls_stream_receive(struct tls_transport *tls);
 /* For recv_event.  True: `result` is that of a receive which brought bytes, or of one that failed; false:

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "crypto/gcm.h"
 #include "server/ktls.h"
 #include "server/log.h"
 #include "server/tls-credentials.h"
@@ -78,6 +79,8 @@ int tls_open(struct tls *tls, const struct tls_settings *settings, struct error 
     if (code == 0 && tls->ktls == KTLS_ON && !ktls_is_there())
         log_warning("--ktls on: this kernel has no TLS for sockets (modprobe tls); it is done in user "
                     "space");
+    if (code == 0 && tls->mode != TLS_OFF && gcm_left_out() != NULL)
+        log_warning("%s", gcm_left_out());
     if (code == 0 && tls->mode != TLS_OFF)
         code = tls_credentials_create(&tls->credentials, settings, err);
     return code;

@@ -15,6 +15,7 @@
 #include "server/gather.h"
 #include "server/ktls-handover.h"
 #include "server/log.h"
+#include "server/tls-protection.h"
 #include "server/tls-records.h"
 #include "server/tls-stream.h"
 
@@ -32,12 +33,13 @@ static struct tls_transport *tls_of(struct transport *transport)
 static int break_off(struct tls_transport *tls, int error)
 {
     tls->broken = true;
-    log_info("%s: TLS: %s; dropped", tls->peer->text, tls_session_explain(&tls->session, error));
+    log_info("%s: TLS: %s; dropped", tls->peer->text,
+             tls_session_explain(&tls->session, error, tls->protection.alert));
     if (tls->sending || error == GNUTLS_E_FATAL_ALERT_RECEIVED)
         return -ECONNRESET;
     tls->out = tls_buffer_acquire(tls->buffers, false);
     if (tls->out != NULL) {
-        gnutls_alert_send_appropriate(tls->session.gnutls, error);
+        tls_protection_alert(tls, error);
         tls_stream_send_now(tls);
     }
     return -ECONNRESET;
@@ -70,7 +72,7 @@ static int decipher(struct tls_transport *tls)
 
     while (tls->wanted_bytes > 0) {
         uint32_t before = tls_stream_input_bytes(tls);
-        ssize_t count = gnutls_record_recv(tls->session.gnutls, tls->wanted, tls->wanted_bytes);
+        ssize_t count = tls_protection_recv(tls, tls->wanted, tls->wanted_bytes);
 
         if (count > 0) {
             tls->wanted += count;
@@ -80,7 +82,8 @@ static int decipher(struct tls_transport *tls)
         }
         if (count == 0)
             return client_ended(tls);
-        if (count == GNUTLS_E_AGAIN && tls_stream_input_bytes(tls) == 0)
+        if (count == GNUTLS_E_AGAIN &&
+            (tls->protection.gcm != NULL || tls_stream_input_bytes(tls) == 0))
             return MORE;
         if (count != GNUTLS_E_AGAIN && count != GNUTLS_E_INTERRUPTED &&
             count != GNUTLS_E_WARNING_ALERT_RECEIVED)
@@ -101,16 +104,19 @@ static void release_in(struct tls_transport *tls)
     }
 }
 
-/* All that is there has been deciphered. */
-static void receive_more(struct tls_transport *tls)
+/* All whole records that are there have been deciphered.  -ENOMEM: the next one has no room. */
+static int receive_more(struct tls_transport *tls)
 {
     bool large = tls->wanted_bytes >= LARGE_RECEIVE_BYTES;
+    bool fits = tls->protection.gcm == NULL ||
+                tls_protection_wants_bytes(tls) <= TRANSPORT_STAGING_BYTES;
 
     if (!large)
         release_in(tls);
-    else if (tls->in == NULL)
-        tls->in = tls_buffer_acquire(tls->buffers, true); /* NULL: staging does */
+    if (tls->in == NULL && (large || !fits) && !tls_stream_enlarge(tls, large) && !fits)
+        return -ENOMEM;
     tls_stream_receive(tls);
+    return 0;
 }
 
 static void report_recv(struct loop_task *task)
@@ -135,10 +141,11 @@ static bool stream_recv(struct transport *transport, void *data, uint32_t length
         release_in(tls);
         return true;
     }
-    if (result == MORE) {
-        receive_more(tls);
+    if (result == MORE)
+        result = receive_more(tls);
+    if (tls->receiving)
         return false;
-    }
+    tls->broken |= result == -ENOMEM;
     tls->recv_result = result;
     loop_defer(transport->loop, &tls->recv_report);
     return false;
@@ -154,10 +161,11 @@ static void received(struct io_event *ev, int result)
         result = -ECONNRESET;
     else
         result = result > 0 ? decipher(tls) : lost(tls, result);
-    if (result == MORE) {
-        receive_more(tls);
+    if (result == MORE)
+        result = receive_more(tls);
+    if (tls->receiving)
         return;
-    }
+    tls->broken |= result == -ENOMEM;
     release_in(tls);
     tls->transport.recv_done->fn(tls->transport.recv_done, result);
 }
@@ -172,7 +180,7 @@ static int fill_records(struct tls_transport *tls, struct gather *gather)
     do {
         size_t length_bytes;
         const uint8_t *data = gather_peek(gather, &length_bytes);
-        ssize_t count = gnutls_record_send(tls->session.gnutls, data, length_bytes);
+        ssize_t count = tls_protection_send(tls, data, length_bytes);
 
         if (count <= 0)
             return count == 0 ? GNUTLS_E_INTERNAL_ERROR : (int)count;
@@ -360,13 +368,16 @@ static int open_session(struct tls_transport *tls)
     tls->recv_event.fn = received;
     tls->send_event.fn = sent;
     tls_session_prove(&tls->session, tls->peer);
-    tls_session_describe(&tls->session, tls->peer, text, sizeof text);
     int code = hand_over(tls);
-    if (code == 0)
-        log_info("%s: %s%s", tls->peer->text, text,
-                 tls->successor != NULL ? ", kernel TLS"
-                 : tls->tls->ktls == KTLS_ON ? ", user space" : "");
-    return code;
+    if (code < 0)
+        return code;
+    if (tls->successor == NULL)
+        tls_protection_start(tls);
+    tls_session_describe(&tls->session, tls->peer, tls_protection_name(tls), text, sizeof text);
+    log_info("%s: %s%s", tls->peer->text, text,
+             tls->successor != NULL ? ", kernel TLS"
+             : tls->tls->ktls == KTLS_ON ? ", user space" : "");
+    return 0;
 }
 
 static void handshake_next(struct tls_transport *tls)
@@ -442,7 +453,7 @@ static void say_goodbye(struct tls_transport *tls)
     tls->out = tls_buffer_acquire(tls->buffers, false);
     if (tls->out == NULL)
         return;
-    gnutls_bye(tls->session.gnutls, GNUTLS_SHUT_WR);
+    tls_protection_bye(tls);
     tls_stream_send_now(tls);
 }
 
