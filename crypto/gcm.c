@@ -10,7 +10,7 @@
 #include "crypto/gcm-selftest.h"
 #include "crypto/gcm-vaes.h"
 
-/* Fastest first. */
+/* Fastest first; NULL ends it. */
 static const struct gcm_ops *const implementations[] = {
 #if defined(__x86_64__)
     &gcm_vaes_avx512_ops,
@@ -18,8 +18,6 @@ static const struct gcm_ops *const implementations[] = {
 #endif
     NULL,
 };
-
-#define IMPLEMENTATION_COUNT (sizeof(implementations) / sizeof(implementations[0]) - 1)
 
 /* Written once, before anything else reads them. */
 static pthread_once_t tested = PTHREAD_ONCE_INIT;
@@ -37,7 +35,7 @@ static void test_implementations(void)
 {
     const char *wanted = getenv("NBDCRYPT_GCM");
 
-    for (size_t i = 0; i < IMPLEMENTATION_COUNT && chosen == NULL; i++) {
+    for (size_t i = 0; implementations[i] != NULL && chosen == NULL; i++) {
         struct error err = { .text = "" };
 
         if (!implementations[i]->supports() || !is_wanted(implementations[i]))
@@ -71,7 +69,7 @@ const char *gcm_left_out(void)
 
 const struct gcm_ops *gcm_implementation_at(size_t i)
 {
-    return i < IMPLEMENTATION_COUNT ? implementations[i] : NULL;
+    return i < sizeof(implementations) / sizeof(implementations[0]) ? implementations[i] : NULL;
 }
 
 void gcm_init(struct gcm *gcm, const struct gcm_ops *ops, const uint8_t *key, size_t key_bytes)
