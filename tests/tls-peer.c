@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "server/tls-stream.h"
 #include "tests/check.h"
 
 #define KEY_HEX "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
@@ -180,6 +181,26 @@ void tls_peer_close(struct tls_peer *peer)
 }
 
 /* ---- talking ---- */
+
+struct tls_protection *tls_peer_protection(struct tls_peer *peer)
+{
+    return &container_of(peer->transport, struct tls_transport, transport)->protection;
+}
+
+void tls_peer_forge(struct tls_peer *peer, struct tls_record_keys *keys, const void *inner,
+                    size_t inner_bytes)
+{
+    static uint8_t record[5 + TLS_PEER_INNER_BYTES + GCM_TAG_BYTES];
+    size_t body_bytes = inner_bytes + GCM_TAG_BYTES;
+    uint8_t nonce[GCM_NONCE_BYTES];
+
+    EXPECT(inner_bytes <= TLS_PEER_INNER_BYTES);
+    memcpy(record, (uint8_t[]){ 23, 3, 3, (uint8_t)(body_bytes >> 8), (uint8_t)body_bytes }, 5);
+    tls_record_keys_nonce(keys, nonce);
+    gcm_seal(&keys->gcm, &(struct gcm_text){ nonce, record, 5, inner, inner_bytes, GCM_NO_TRAILER,
+                                             record + 5 });
+    fake_socket_feed(peer->loop, peer->fd, record, 5 + body_bytes);
+}
 
 void tls_peer_say(struct tls_peer *peer, const void *data, size_t length_bytes)
 {

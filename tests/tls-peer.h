@@ -5,11 +5,13 @@
 
 #include <gnutls/gnutls.h>
 
+#include "server/tls-protection.h"
 #include "server/transport-tls.h"
 #include "tests/fake-loop.h"
 #include "tests/fake-pipe.h"
 
 #define TLS_PEER_PENDING 12345 /* no event yet */
+#define TLS_PEER_INNER_BYTES 40000u
 
 struct tls_peer {
     struct loop *loop;
@@ -41,6 +43,12 @@ void tls_peer_close(struct tls_peer *peer);
 size_t tls_peer_feed(struct tls_peer *peer, size_t length_bytes);
 /* The client enciphers. */
 void tls_peer_say(struct tls_peer *peer, const void *data, size_t length_bytes);
+/* How the server protects records: with GnuTLS unless `gcm` is set. */
+struct tls_protection *tls_peer_protection(struct tls_peer *peer);
+/* Puts a record on the wire that has any content, type and padding (RFC 8446, 5.2: TLSInnerPlaintext), at most
+ * TLS_PEER_INNER_BYTES, under the client's keys; the client of GnuTLS does not know of it. */
+void tls_peer_forge(struct tls_peer *peer, struct tls_record_keys *keys, const void *inner,
+                    size_t inner_bytes);
 /* The server is to receive: the result if it is there at once, else TLS_PEER_PENDING. */
 int tls_peer_ask(struct tls_peer *peer, void *data, uint32_t length_bytes);
 /* The server sends all of it, while the client takes it and compares. */

@@ -1,8 +1,9 @@
 /* A client that sends anything after, or instead of, what its TLS session makes.
  *
- * The input: one byte (bit 0: the handshake is done first), then steps of an operation and its
+ * The input: one byte (bit 0: the handshake is done first; bit 1: TLS 1.2), then steps of an operation and its
  * bytes: raw bytes on the wire, data in a proper record, a damaged one, a key update, close_notify,
- * the end. The server asks for bytes all the time and answers now and then.
+ * the end. The server asks for bytes all the time and answers now and then.  With bit 2, if the server
+ * protects records itself, nearly all steps are proper records of any type with any content.
  *
  * How to build and run it: see fuzz-handshake.c. */
 #include <stdint.h>
@@ -45,6 +46,23 @@ static void answer(struct tls_peer *peer, size_t length_bytes)
     peer->transport->ops->send(peer->transport, iov, length_bytes > 0 ? 2 : 1);
     fake_loop_run(peer->loop);
     EXPECT(peer->send_result != TLS_PEER_PENDING);
+}
+
+/* A record with content that GnuTLS would not put there: under the keys that the server awaits. */
+static size_t forge(struct tls_peer *peer, const uint8_t *data, size_t size)
+{
+    struct tls_record_keys keys = tls_peer_protection(peer)->keys->receiving;
+    size_t length = size > 1 ? data[1] % 16 * (data[1] / 16) : 0, rest = size > 2 ? size - 2 : 0;
+    uint8_t inner[1 + 255];
+
+    if (length > rest)
+        length = rest;
+    if (length > 0)
+        memcpy(inner, data + 2, length);
+    if (length > 0 && data[0] & 16) /* as a random byte is a good type too seldom */
+        inner[length - 1] = (uint8_t)(20 + inner[length - 1] % 5);
+    tls_peer_forge(peer, &keys, inner, length);
+    return 2 + length;
 }
 
 /* One step; how many bytes of the input it used. */
@@ -105,7 +123,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     fake_socket_chunk(peer.loop, peer.fd, data[1], 0);
     peer.recv_result = TRANSPORT_FILLED;
     while (used < size && ask_again(&peer, data[1])) {
-        size_t count = step(&peer, data + used, size - used);
+        bool forging = data[0] & 4 && tls_peer_protection(&peer)->gcm != NULL && data[used] % 8 != 5;
+        size_t count = forging ? forge(&peer, data + used, size - used)
+                               : step(&peer, data + used, size - used);
 
         used += count < size - used ? count : size - used;
         while (fake_socket_take(peer.loop, peer.fd, wanted, sizeof wanted) > 0)
