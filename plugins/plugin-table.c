@@ -1,5 +1,6 @@
 #include "plugins/file.h"
 #include "plugins/memory.h"
+#include "plugins/nbdkit.h"
 #include "server/layer.h"
 
 #ifdef HAVE_LIBNBD
@@ -12,6 +13,7 @@
 const struct layer_ops *const layer_backends[] = {
     &file_ops,
     &memory_ops,
+    &nbdkit_ops,
 #ifdef HAVE_LIBNBD
     &remote_tcp_ops,
     &remote_tcp_tls_ops,

@@ -1,0 +1,31 @@
+/* The functions that nbdkit plugins call in their host (nbdkit-plugin(3)), and what the backend
+ * tells them.  They are all that the program exports to plugins: see nbdkit-host.list. */
+#ifndef NBDCRYPT_NBDKIT_HOST_H
+#define NBDCRYPT_NBDKIT_HOST_H
+
+#include "plugins/nbdkit-api.h"
+#include "server/request.h"
+
+/* Of the plugin that the calling thread is in. */
+struct nbdkit_caller {
+    const char *plugin_name; /* for messages */
+    const char *export_name;
+    char message[256];       /* the last nbdkit_error() */
+};
+
+/* Any thread: what it calls from now on is a call of this plugin.  NULL: of none.  Forgets the errno of
+ * the call before. */
+void nbdkit_host_enter(struct nbdkit_caller *caller);
+/* The positive errno of a call that failed: what nbdkit_set_error() said, or errno where the plugin
+ * keeps it, or EIO. */
+int nbdkit_host_error(const struct nbdkit_plugin *plugin);
+
+/* The extents of one request, which nbdkit_add_extent() fills. */
+struct nbdkit_extents {
+    uint64_t start_bytes, end_bytes;
+    uint64_t next_bytes; /* where the next one must begin */
+    bool begun;
+    struct extent_list *list;
+};
+
+#endif
