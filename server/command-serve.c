@@ -32,6 +32,7 @@ struct server {
     struct serve_options options;
     struct loop *loop;
     struct offload *offload;
+    struct offload *handshakes; /* NULL without TLS */
     struct export_table exports;
     struct tls tls;
     struct worker **workers;
@@ -268,7 +269,11 @@ static int set_up(struct server *server, struct error *err)
         warn_of_dead_rules(server);
     if (code == 0)
         code = offload_create(&server->offload, OFFLOAD_THREADS, err);
-    server->tls.offload = server->offload;
+    /* Half of the CPUs: however many want in, those who are in keep the other half, and storage never waits
+     * behind them. */
+    if (code == 0 && server->options.tls_mode != TLS_OFF)
+        code = offload_create(&server->handshakes, cpu_count() > 2 ? cpu_count() / 2 : 1, err);
+    server->tls.offload = server->handshakes;
     if (code == 0)
         code = open_exports(server, workers, err);
     if (code == 0)
@@ -420,6 +425,7 @@ static int tear_down(struct server *server)
         }
     }
     offload_destroy(server->offload);
+    offload_destroy(server->handshakes);
     for (size_t i = 0; i < server->exports.count; i++)
         export_close(&server->exports.exports[i]);
     for (size_t i = 0; i < server->listener_count; i++)
