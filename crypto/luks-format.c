@@ -168,6 +168,11 @@ static int make_header(struct maker *maker, struct error *err)
     if (result < 0)
         return luks_library_error(maker->library, result, "libcryptsetup can't make the header",
                                   err);
+    if (options->allow_discards)
+        result = crypt_persistent_flags_set(maker->library->device, CRYPT_FLAGS_ACTIVATION,
+                                            CRYPT_ACTIVATE_ALLOW_DISCARDS);
+    if (result < 0)
+        return luks_library_error(maker->library, result, "the flags can't be set", err);
     return 0;
 }
 

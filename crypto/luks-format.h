@@ -19,6 +19,7 @@ struct luks_format_options {
     const char *uuid;          /* NULL: random */
     uint64_t data_bytes;       /* of the data image, with the header area unless detached */
     bool detached;
+    bool allow_discards;       /* LUKS2: the persistent flag */
 };
 
 /* A new header, to be written to the start of the image or to a header file. */

@@ -39,6 +39,7 @@ struct format_arguments {
     const char *label;
     const char *uuid;
     const char *header;
+    bool discard;
     bool force;
     bool help;
 };
@@ -74,6 +75,10 @@ const struct param command_format_params[] = {
     { "uuid", 0, PARAM_STRING, "UUID", "default: random", FIELD(uuid), 0, 0 },
     { "header", 0, PARAM_STRING, "FILE",
       "keep the header in this file; the image then holds nothing but data", FIELD(header), 0, 0 },
+    { "discard", 0, PARAM_FLAG, NULL,
+      "set the flag by which all who open the volume pass TRIM on, which shows what is in use "
+      "(luks2)",
+      FIELD(discard), 0, 0 },
     { "force", 0, PARAM_FLAG, NULL, "overwrite what is there", FIELD(force), 0, 0 },
     { "help", 'h', PARAM_FLAG, NULL, "show this help", FIELD(help), 0, 0 },
     { .name = NULL },
@@ -378,6 +383,9 @@ static int set_options(struct format *format, struct error *err)
     options->label = arguments->label;
     options->uuid = arguments->uuid;
     options->detached = arguments->header != NULL;
+    options->allow_discards = arguments->discard;
+    if (options->allow_discards && options->type == LUKS_TYPE_1)
+        return error_set(err, -EINVAL, "--discard: LUKS1 has no persistent flags; give it to serve");
     check = *options;
     check.sector_bytes = arguments->sector_bytes ? arguments->sector_bytes : 512;
     return luks_format_check(&check, err);

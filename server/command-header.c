@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "crypto/luks-backup.h"
+#include "crypto/luks-flags.h"
 #include "crypto/luks-keyslot.h"
 #include "server/command-line.h"
 #include "server/confirm.h"
@@ -49,6 +50,12 @@ static const struct param restore_params[] = {
     { "force", 0, PARAM_FLAG, NULL,
       "do not ask, and overwrite the header of another volume, or what is there instead of one",
       FIELD(force), 0, 0 },
+    PARAM_HEADER,
+    PARAM_HELP,
+    { .name = NULL },
+};
+
+static const struct param discard_params[] = {
     PARAM_HEADER,
     PARAM_HELP,
     { .name = NULL },
@@ -275,6 +282,45 @@ static int run_erase(void *context, char **operands, struct error *err)
     return result;
 }
 
+/* ---- discard ---- */
+
+static int set_discard(struct volume *volume, bool allow, struct error *err)
+{
+    struct luks_store store = volume_store(volume);
+    struct luks_change *change = NULL;
+    int result = luks_change_begin(&change, volume->header, err);
+
+    if (result == 0)
+        result = luks_flags_allow_discards(volume->header, allow, err);
+    if (result == 0)
+        result = luks_change_commit(change, &store, err);
+    if (result < 0)
+        prefix_with_image(volume, err);
+    luks_change_end(change);
+    return result;
+}
+
+static int run_discard(void *context, char **operands, struct error *err)
+{
+    const struct header_arguments *arguments = context;
+    bool on = strcmp(operands[1], "on") == 0;
+    struct volume volume;
+    int result;
+
+    if (!on && strcmp(operands[1], "off") != 0)
+        return error_set(err, -EINVAL, "'%s' is neither on nor off", operands[1]);
+    result =
+        volume_open_header(&volume, operands[0], arguments->header, VOLUME_CHANGE_KEYS, err);
+    if (result == 0)
+        result = set_discard(&volume, on, err);
+    volume_close(&volume);
+    if (result == 0)
+        printf("%s %s.\n", operands[0],
+               on ? "passes TRIM on from now on, whoever opens it"
+                  : "passes TRIM on only when it is opened with --discard");
+    return result;
+}
+
 /* ---- the commands ---- */
 
 static int run_line(const struct command_line *line, int argc, char **argv)
@@ -315,11 +361,28 @@ static int header_restore(int argc, char **argv)
     return run_line(&line, argc, argv);
 }
 
+static int header_discard(int argc, char **argv)
+{
+    static const struct command_line line = {
+        .name = "header discard",
+        .about = "Sets or clears the persistent flag allow-discards of a LUKS2 volume: whoever opens "
+                 "it, this\nprogram or cryptsetup, passes TRIM on to the storage.",
+        .operands = "IMAGE on|off",
+        .operands_min = 2,
+        .operands_max = 2,
+        .params = discard_params,
+        .run = run_discard,
+    };
+
+    return run_line(&line, argc, argv);
+}
+
 int command_header(int argc, char **argv)
 {
     static const struct subcommand subcommands[] = {
         { "backup", "copy the header to a file", header_backup },
         { "restore", "write it back", header_restore },
+        { "discard", "set or clear the flag that lets TRIM through", header_discard },
         { .name = NULL },
     };
 

@@ -54,7 +54,7 @@ check_page() {
 
 check_page "$docs/nbdcrypt.1" serve format info
 check_page "$docs/nbdcrypt-luks.1" 'key add' 'key change' 'key remove' 'key test' 'key list' \
-    'header backup' 'header restore' erase 'token list' 'token import' 'token export' 'token remove'
+    'header backup' 'header restore' 'header discard' erase 'token list' 'token import' 'token export' 'token remove'
 check_page "$docs/nbdcrypt-tls.1" 'tls init' 'tls client' 'tls server' 'tls revoke' 'tls psk' 'tls show'
 
 [ "$failures" -eq 0 ] || exit 1
