@@ -1,6 +1,6 @@
 #!/bin/bash
 # TRIM is absent from a LUKS export unless --discard is given, and then frees space of the file, never outside of
-# what was asked; LUKS2's persistent flag allow-discards does not turn it on behind the operator's back.
+# what was asked; LUKS2's persistent flag allow-discards gives it, too (test-header-discard-flag.sh).
 . "$(dirname "$0")/functions.sh"
 
 requires cryptsetup --version
