@@ -16,8 +16,11 @@ enum {
     AT_SEQUENCE = 16,
     AT_CHECKSUM_NAME = 72,
     CHECKSUM_NAME_BYTES = 32,
+    AT_LABEL = 24,
+    LABEL_BYTES = 48, /* of the subsystem too */
     AT_UUID = 168,
     UUID_BYTES = 40,
+    AT_SUBSYSTEM = 208,
     AT_COPY_OFFSET = 256,
     AT_CHECKSUM = 448,
     CHECKSUM_BYTES = 64,
@@ -130,6 +133,9 @@ static int check_copy(struct luks2_copy *copy, struct error *err)
         return error_set(err, -EINVAL, "its offset field is wrong");
     if (!memchr(copy->bytes + AT_UUID, '\0', UUID_BYTES))
         return error_set(err, -EINVAL, "its UUID has no end");
+    if (!memchr(copy->bytes + AT_LABEL, '\0', LABEL_BYTES) ||
+        !memchr(copy->bytes + AT_SUBSYSTEM, '\0', LABEL_BYTES))
+        return error_set(err, -EINVAL, "its label or subsystem has no end");
     return check_checksum(copy->bytes, copy->length_bytes, err);
 }
 

@@ -10,6 +10,51 @@
 /* Keyslots are 4 levels deep; a hostile text must not use up the stack. */
 #define DEPTH_MAX 16
 
+/* Members of all objects. */
+static size_t count_members(struct json_object *value)
+{
+    size_t count = 0;
+
+    if (json_object_is_type(value, json_type_array)) {
+        for (size_t i = 0; i < json_object_array_length(value); i++)
+            count += count_members(json_object_array_get_idx(value, i));
+    } else if (json_object_is_type(value, json_type_object)) {
+        json_object_object_foreach(value, name, member)
+        {
+            (void)name;
+            count += 1 + count_members(member);
+        }
+    }
+    return count;
+}
+
+/* Of a text that json-c has taken: each member has one colon outside of strings. */
+static size_t count_colons(const char *text)
+{
+    bool in_string = false;
+    size_t count = 0;
+
+    for (; *text != '\0'; text++) {
+        if (in_string && *text == '\\' && text[1] != '\0')
+            text++;
+        else if (*text == '"')
+            in_string = !in_string;
+        else if (*text == ':' && !in_string)
+            count++;
+    }
+    return count;
+}
+
+/* What two readers could understand in two ways. */
+static int check_ambiguous(struct json_object *root, const char *text, struct error *err)
+{
+    if (strstr(text, "\\u0000"))
+        return error_set(err, -EPERM, "the JSON text has a NUL character inside a string");
+    if (count_colons(text) != count_members(root))
+        return error_set(err, -EPERM, "the JSON text has a field twice");
+    return 0;
+}
+
 int luks2_json_parse(struct json_object **out, const char *text, size_t length_bytes,
                      struct error *err)
 {
@@ -17,6 +62,7 @@ int luks2_json_parse(struct json_object **out, const char *text, size_t length_b
     size_t text_bytes = strnlen(text, length_bytes);
     enum json_tokener_error reason;
     struct json_object *root;
+    int result;
 
     if (!tokener)
         return error_set(err, -ENOMEM, "no memory for a LUKS2 header");
@@ -24,6 +70,7 @@ int luks2_json_parse(struct json_object **out, const char *text, size_t length_b
         json_tokener_free(tokener);
         return error_set(err, -EINVAL, "the JSON text has no end");
     }
+    json_tokener_set_flags(tokener, JSON_TOKENER_VALIDATE_UTF8);
     root = json_tokener_parse_ex(tokener, text, (int)text_bytes + 1); /* its NUL ends it */
     reason = json_tokener_get_error(tokener);
     json_tokener_free(tokener);
@@ -34,8 +81,12 @@ int luks2_json_parse(struct json_object **out, const char *text, size_t length_b
         json_object_put(root);
         return error_set(err, -EINVAL, "the JSON text is not an object");
     }
-    *out = root;
-    return 0;
+    result = check_ambiguous(root, text, err);
+    if (result < 0)
+        json_object_put(root);
+    else
+        *out = root;
+    return result;
 }
 
 static int get_member(struct json_object **out, struct json_object *parent, const char *key,

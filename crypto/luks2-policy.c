@@ -9,12 +9,41 @@
 #include "crypto/luks2-json.h"
 
 #define AREA_ALIGN_BYTES 4096u
+/* All software writes 32. */
+#define SALT_BYTES_MIN 16u
+#define SALT_BYTES_MAX 128u
+/* A short one lets a wrong volume key pass, an empty one every key.  20 is that of LUKS1. */
+#define DIGEST_BYTES_MIN 20u
+#define DIGEST_BYTES_MAX 64u
 
 /* Where the keyslots' areas must lie. */
 struct bounds {
     uint64_t start_bytes;
     uint64_t end_bytes; /* exclusive */
 };
+
+/* Base64 of so many bytes. */
+static int check_base64(struct json_object *object, const char *key, size_t bytes_min,
+                        size_t bytes_max, struct error *err)
+{
+    static const char alphabet[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    const char *text = NULL;
+    int result = luks2_json_text(&text, object, key, err);
+    size_t length, padding, bytes;
+
+    if (result < 0)
+        return result;
+    length = strlen(text);
+    padding = length - strspn(text, alphabet);
+    if (length % 4 != 0 || padding > 2 || strspn(text + length - padding, "=") != padding)
+        return error_set(err, -EINVAL, "the field '%s' is not base64", key);
+    bytes = length / 4 * 3 - padding;
+    if (bytes < bytes_min || bytes > bytes_max)
+        return error_set(err, -EPERM, "the field '%s' has %zu bytes, expected %zu to %zu", key,
+                         bytes, bytes_min, bytes_max);
+    return 0;
+}
 
 /* ---- config ---- */
 
@@ -238,6 +267,8 @@ static int check_kdf(struct json_object *keyslot, struct error *err)
     int result = luks2_json_object(&kdf, keyslot, "kdf", err);
 
     if (result == 0)
+        result = check_base64(kdf, "salt", SALT_BYTES_MIN, SALT_BYTES_MAX, err);
+    if (result == 0)
         result = luks2_json_text(&type, kdf, "type", err);
     if (result < 0)
         return result;
@@ -422,6 +453,10 @@ static int check_digest(struct json_object *digest, struct error *err)
         result = luks2_json_number(&iterations, digest, "iterations", err);
     if (result == 0)
         result = luks_policy_pbkdf2(iterations, err);
+    if (result == 0)
+        result = check_base64(digest, "salt", SALT_BYTES_MIN, SALT_BYTES_MAX, err);
+    if (result == 0)
+        result = check_base64(digest, "digest", DIGEST_BYTES_MIN, DIGEST_BYTES_MAX, err);
     if (result == 0)
         result = luks2_json_array(&keyslots, digest, "keyslots", err);
     return result;

@@ -174,6 +174,8 @@ static void luks1_truncated(void)
 
 #define COPY_BYTES 16384u
 
+#define A32 "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=" /* 32 bytes */
+
 /* As cryptsetup makes it, with two keyslots; the second one with PBKDF2. */
 static const char luks2_text[] =
     "{\"keyslots\":{"
@@ -181,17 +183,17 @@ static const char luks2_text[] =
     "\"af\":{\"type\":\"luks1\",\"stripes\":4000,\"hash\":\"sha256\"},"
     "\"area\":{\"type\":\"raw\",\"offset\":\"32768\",\"size\":\"258048\","
     "\"encryption\":\"aes-xts-plain64\",\"key_size\":64},"
-    "\"kdf\":{\"type\":\"argon2id\",\"time\":4,\"memory\":1048576,\"cpus\":4,\"salt\":\"AA==\"}},"
+    "\"kdf\":{\"type\":\"argon2id\",\"time\":4,\"memory\":1048576,\"cpus\":4,\"salt\":\"" A32 "\"}},"
     "\"1\":{\"type\":\"luks2\",\"key_size\":64,"
     "\"af\":{\"type\":\"luks1\",\"stripes\":4000,\"hash\":\"sha256\"},"
     "\"area\":{\"type\":\"raw\",\"offset\":\"290816\",\"size\":\"258048\","
     "\"encryption\":\"aes-xts-plain64\",\"key_size\":64},"
-    "\"kdf\":{\"type\":\"pbkdf2\",\"hash\":\"sha256\",\"iterations\":1000,\"salt\":\"AA==\"}}},"
+    "\"kdf\":{\"type\":\"pbkdf2\",\"hash\":\"sha256\",\"iterations\":1000,\"salt\":\"" A32 "\"}}},"
     "\"tokens\":{},"
     "\"segments\":{\"0\":{\"type\":\"crypt\",\"offset\":\"16777216\",\"size\":\"dynamic\","
     "\"iv_tweak\":\"0\",\"encryption\":\"aes-xts-plain64\",\"sector_size\":4096}},"
     "\"digests\":{\"0\":{\"type\":\"pbkdf2\",\"keyslots\":[\"0\",\"1\"],\"segments\":[\"0\"],"
-    "\"hash\":\"sha256\",\"iterations\":100000,\"salt\":\"AA==\",\"digest\":\"AA==\"}},"
+    "\"hash\":\"sha256\",\"iterations\":100000,\"salt\":\"" A32 "\",\"digest\":\"" A32 "\"}},"
     "\"config\":{\"json_size\":\"12288\",\"keyslots_size\":\"16744448\"}}";
 
 #define GONE "" /* the field is removed */
@@ -342,10 +344,12 @@ static const struct {
       "digest 0: type 'sha256' is not supported, only 'pbkdf2'" },
     { "/digests/0/iterations", "4294967295", -EPERM,
       "digest 0: 4294967295 PBKDF2 iterations, at most 268435456 are accepted" },
+    { "/digests/0/digest", "\"\"", -EPERM,
+      "digest 0: the field 'digest' has 0 bytes, expected 20 to 64" },
     { "/digests/0/segments", "[]", -EPERM, "segment 0 has no digest, so no key can be verified" },
     { "/digests/1",
       "{\"type\":\"pbkdf2\",\"keyslots\":[],\"segments\":[\"0\"],\"hash\":\"sha256\","
-      "\"iterations\":1000}",
+      "\"iterations\":1000,\"salt\":\"" A32 "\",\"digest\":\"" A32 "\"}",
       -EPERM, "segment 0 has more than one digest" },
     { "/digests/0/keyslots", "[]", -ENOTSUP,
       "no keyslot holds the volume key (erased?): no passphrase can open it" },

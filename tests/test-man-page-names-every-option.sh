@@ -1,5 +1,6 @@
 #!/bin/bash
-# The man pages name each option that --help knows, know no others, and are clean mdoc.
+# The man pages name each option that --help knows, know no others, and are clean mdoc.  What the other pages name,
+# nbdcrypt-security(7), is an option of some command.
 set -euo pipefail
 export LC_ALL=C
 
@@ -45,6 +46,10 @@ check_page() {
             [ -z "$option" ] || fail "the man page has --$option for '$command', '$command --help' does not"
         done < <(comm -13 <(echo "$help") <(echo "$documented"))
     done
+    check_mdoc
+}
+
+check_mdoc() {
     if command -v mandoc >/dev/null; then
         mandoc -Tlint -Wwarning "$page" || fail "mandoc finds fault with $page"
     elif [ "${CI-}" = true ]; then
@@ -52,10 +57,32 @@ check_page() {
     fi
 }
 
+# What is named anywhere in the text: ".Fl -key-file , -raw", ".Pq Fl -allow", "--key-file" in an example.
+options_named() {
+    sed -nE '/^\.(.* )?Fl /p' "$page" | tr ' ' '\n' | sed -nE 's/^\\?-([a-z][a-z0-9-]*)$/\1/p'
+    sed -nE '/^[^.]/p' "$page" | tr -c 'a-z0-9-' '\n' | sed -nE 's/^--([a-z][a-z0-9-]*)$/\1/p'
+}
+
+# check_named PAGE COMMAND...: a page about options that are described elsewhere.
+check_named() {
+    local command known named option
+
+    page=$1
+    shift
+    known=$(for command in "$@"; do options_of_help "$command"; done | sort -u)
+    named=$(options_named | sort -u)
+    [ "$(wc -l <<<"$named")" -ge 20 ] || fail "only these options were found in $page: $named"
+    while read -r option; do
+        [ -z "$option" ] || fail "$page names --$option, which no command has"
+    done < <(comm -13 <(echo "$known") <(echo "$named"))
+    check_mdoc
+}
+
 check_page "$docs/nbdcrypt.1" serve format info
 check_page "$docs/nbdcrypt-luks.1" 'key add' 'key change' 'key remove' 'key test' 'key list' \
     'header backup' 'header restore' 'header discard' erase 'token list' 'token import' 'token export' 'token remove'
 check_page "$docs/nbdcrypt-tls.1" 'tls init' 'tls client' 'tls server' 'tls revoke' 'tls psk' 'tls show'
+check_named "$docs/nbdcrypt-security.7" serve format info
 
 [ "$failures" -eq 0 ] || exit 1
 echo "the man pages and --help agree"
