@@ -96,6 +96,29 @@ int luks_format_check(const struct luks_format_options *options, struct error *e
     return result;
 }
 
+static int check_volume_key(const struct luks_format_options *options, struct error *err)
+{
+    const struct secret *key = options->volume_key;
+    struct cipher_spec spec;
+    int result;
+
+    if (!key)
+        return 0;
+    if (key->length_bytes != options->key_bits / 8)
+        return error_set(err, -EINVAL,
+                         "the volume key has %zu bytes, but %u bits are %u: give --key-bits %zu, or "
+                         "another key",
+                         key->length_bytes, options->key_bits, options->key_bits / 8,
+                         key->length_bytes * 8);
+    result = cipher_spec_parse(&spec, options->cipher, options->key_bits, err);
+    if (result < 0 || spec.mode != CIPHER_XTS)
+        return result;
+    if (gnutls_memcmp(key->data, key->data + key->length_bytes / 2, key->length_bytes / 2) == 0)
+        return error_set(err, -EINVAL,
+                         "the two halves of the volume key are the same, which makes XTS weak");
+    return 0;
+}
+
 static int check_options(const struct luks_format_options *options, const struct secret *passphrase,
                          struct error *err)
 {
@@ -105,6 +128,8 @@ static int check_options(const struct luks_format_options *options, const struct
         result = check_room(options, err);
     if (result == 0 && passphrase->length_bytes == 0)
         result = error_set(err, -EINVAL, "the passphrase is empty");
+    if (result == 0)
+        result = check_volume_key(options, err);
     return result;
 }
 
@@ -134,6 +159,9 @@ static int prepare(struct maker *maker, struct error *err)
     (void)snprintf(maker->algorithm, sizeof(maker->algorithm), "%.*s",
                    (int)(maker->mode - 1 - options->cipher), options->cipher);
     maker->is_ours = luks_slot_is_ours(&spec);
+    if (options->volume_key)
+        return secret_copy(&maker->volume_key, options->volume_key->data,
+                           options->volume_key->length_bytes, err);
     result = secret_create(&maker->volume_key, options->key_bits / 8, err);
     if (result == 0 && gnutls_rnd(GNUTLS_RND_KEY, maker->volume_key->data,
                                   maker->volume_key->length_bytes) < 0)

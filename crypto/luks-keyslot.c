@@ -210,6 +210,28 @@ int luks_keyslot_open(struct secret **volume_key, int *slot, struct luks_header 
     return explain(result, *slot, header->library, passphrase, err);
 }
 
+int luks_keyslot_check_volume_key(struct luks_header *header, const struct secret *volume_key,
+                                  struct error *err)
+{
+    size_t expected_bytes = header->segment.cipher.key_bits / 8;
+    int result;
+
+    if (volume_key->length_bytes != expected_bytes)
+        return error_set(err, -EINVAL, "it has %zu bytes, but this volume has a key of %zu",
+                         volume_key->length_bytes, expected_bytes);
+    luks_library_lock();
+    result = crypt_volume_key_verify(header->library->device, (const char *)volume_key->data,
+                                     volume_key->length_bytes);
+    luks_library_unlock();
+    if (result == -EPERM) {
+        header->library->log[0] = '\0';
+        return error_set(err, -EACCES, "it is not the one of this volume");
+    }
+    if (result < 0)
+        return luks_library_error(header->library, result, "it can't be checked", err);
+    return 0;
+}
+
 /* ---- adding and changing ---- */
 
 static int set_priority(int slot, struct luks_header *header, crypt_keyslot_priority priority,

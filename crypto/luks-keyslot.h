@@ -36,6 +36,11 @@ NODISCARD int luks_new_key_check(const struct luks_new_key *new_key,
 NODISCARD int luks_keyslot_open(struct secret **volume_key, int *slot, struct luks_header *header,
                                 const struct secret *passphrase, struct error *err);
 
+/* Is it the volume key of this header, by the digest that the header keeps?  -EINVAL: it has another length;
+ * -EACCES: it is another one.  Blocks (key derivation). */
+NODISCARD int luks_keyslot_check_volume_key(struct luks_header *header,
+                                            const struct secret *volume_key, struct error *err);
+
 /* *slot: where it is put, or LUKS_KEYSLOT_ANY; it becomes the one that was taken.
  * -EEXIST: this one is in use; -ENOSPC: none is free. */
 NODISCARD int luks_keyslot_add(int *slot, struct luks_header *header,

@@ -27,6 +27,7 @@
 
 struct format_arguments {
     struct key_source key;
+    struct key_source volume_key; /* its file; none: random */
     const char *type;
     const char *cipher;
     unsigned key_bits; /* 0: the cipher's default */
@@ -48,6 +49,9 @@ struct format_arguments {
 
 const struct param command_format_params[] = {
     KEY_SOURCE_ROWS("", struct format_arguments, key, "the passphrase"),
+    { "volume-key-file", 0, PARAM_STRING, "FILE",
+      "take the volume key from this file, which has as many bits as --key-bits; default: random",
+      FIELD(volume_key.volume_key_file), 0, 0 },
     { "type", 0, PARAM_STRING, "TYPE", "luks2 (default) or luks1", FIELD(type), 0, 0 },
     { "cipher", 0, PARAM_STRING, "CIPHER",
       "aes, serpent, twofish or camellia, with xts or cbc and an IV: aes-xts-plain64 (default), "
@@ -361,6 +365,19 @@ static int set_type(struct luks_format_options *options, const char *type, struc
     return 0;
 }
 
+static int check_keys(const struct format_arguments *arguments, struct error *err)
+{
+    int result = key_source_check(&arguments->key, "--", err);
+
+    if (result == 0)
+        result = key_source_check(&arguments->volume_key, "--", err);
+    if (result == 0 && key_source_is_stdin(&arguments->key) &&
+        key_source_is_stdin(&arguments->volume_key))
+        result = error_set(err, -EINVAL,
+                           "--key-file and --volume-key-file can't both be standard input");
+    return result;
+}
+
 /* What can be said about the options without looking at anything. */
 static int set_options(struct format *format, struct error *err)
 {
@@ -370,7 +387,7 @@ static int set_options(struct format *format, struct error *err)
     int result = set_type(options, arguments->type, err);
 
     if (result == 0)
-        result = key_source_check(&arguments->key, "--", err);
+        result = check_keys(arguments, err);
     if (result < 0)
         return result;
     options->cipher = arguments->cipher;
@@ -415,21 +432,37 @@ static void warn_of_weakness(const struct luks_segment *segment)
         log_warning("%s %s", segment->cipher.name, weakness);
 }
 
+/* The header in memory; the caller closes its image_fd. */
+static int make_header(struct luks_format_result *header, struct format *format, struct error *err)
+{
+    const struct format_arguments *arguments = &format->arguments;
+    struct secret *volume_key = NULL, *passphrase = NULL;
+    int result = 0;
+
+    if (arguments->volume_key.volume_key_file)
+        result = key_source_read(&volume_key, &arguments->volume_key, format->image.spec, false,
+                                 err);
+    if (result == 0)
+        result = key_source_read(&passphrase, &arguments->key, format->image.spec, true, err);
+    if (result == 0) {
+        format->options.volume_key = volume_key;
+        result = luks_format(header, &format->options, passphrase, err);
+        format->options.volume_key = NULL;
+        if (result < 0)
+            error_prefix(err, "'%s': ", format->image.spec);
+    }
+    secret_free(passphrase);
+    secret_free(volume_key);
+    return result;
+}
+
 static int run(struct format *format, struct error *err)
 {
     struct luks_format_result header;
-    struct secret *passphrase = NULL;
-    int result =
-        key_source_read(&passphrase, &format->arguments.key, format->image.spec, true, err);
+    int result = make_header(&header, format, err);
 
     if (result < 0)
         return result;
-    result = luks_format(&header, &format->options, passphrase, err);
-    secret_free(passphrase);
-    if (result < 0) {
-        error_prefix(err, "'%s': ", format->image.spec);
-        return result;
-    }
     result = write_all(format, &header, err);
     (void)close(header.image_fd);
     if (result == 0) {

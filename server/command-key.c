@@ -19,6 +19,7 @@
 #include "server/demand-params.h"
 #include "server/header-text.h"
 #include "server/key-source.h"
+#include "server/volume-key.h"
 #include "server/volume.h"
 
 #define SLOT_MAX 31u
@@ -94,6 +95,7 @@ struct key_arguments {
 
 static const struct param add_params[] = {
     PARAMS_KEY,
+    KEY_SOURCE_VOLUME_KEY_ROW(struct key_arguments, key),
     PARAMS_NEW_KEY,
     PARAM_SLOT("try only this keyslot with the passphrase that opens the volume"),
     { "new-slot", 0, PARAM_UINT, "N", "put the new key there; default: the first that is free",
@@ -133,6 +135,7 @@ static const struct param remove_params[] = {
 
 static const struct param test_params[] = {
     PARAMS_KEY,
+    KEY_SOURCE_VOLUME_KEY_ROW(struct key_arguments, key),
     PARAM_SLOT("try only this keyslot"),
     PARAM_HEADER,
     DEMAND_ROWS(struct key_arguments, demands),
@@ -160,6 +163,8 @@ static int check_old_key(void *context, struct error *err)
     const struct key_arguments *arguments = context;
     int result = key_source_check(&arguments->key, "--", err);
 
+    if (result == 0)
+        result = volume_key_check_slot(&arguments->key, slot_of(arguments->slot), err);
     return result < 0 ? result : demand_arguments_check(&arguments->demands, err);
 }
 
@@ -282,7 +287,8 @@ static int add_key(struct key_work *work, struct luks_header *header, struct err
     struct luks_new_key new_key = new_key_of(work->arguments, work->new_key);
     struct secret *volume_key = NULL;
     int slot = slot_of(work->arguments->slot);
-    int result = luks_keyslot_open(&volume_key, &slot, header, work->old_key, err);
+    int result = volume_key_open(&volume_key, &slot, header, &work->arguments->key, work->old_key,
+                                 err);
 
     if (result < 0)
         return result;
@@ -357,11 +363,11 @@ static int run_remove(void *context, char **operands, struct error *err)
 
 /* ---- test ---- */
 
-static int try_key(int *slot, struct volume *volume, const struct secret *passphrase,
-                   struct error *err)
+static int try_key(int *slot, struct volume *volume, const struct key_source *source,
+                   const struct secret *key, struct error *err)
 {
     struct secret *volume_key = NULL;
-    int result = luks_keyslot_open(&volume_key, slot, volume->header, passphrase, err);
+    int result = volume_key_open(&volume_key, slot, volume->header, source, key, err);
 
     if (result < 0)
         error_prefix(err, "%s '%s': ", volume->detached ? "header" : "image", volume->spec);
@@ -372,18 +378,20 @@ static int try_key(int *slot, struct volume *volume, const struct secret *passph
 static int run_test(void *context, char **operands, struct error *err)
 {
     const struct key_arguments *arguments = context;
-    struct secret *passphrase = NULL;
+    struct secret *key = NULL;
     struct volume volume;
     int slot = slot_of(arguments->slot);
     int result = open_volume(&volume, operands[0], arguments, VOLUME_READ, err);
 
     if (result == 0)
-        result = key_source_read(&passphrase, &arguments->key, operands[0], false, err);
+        result = key_source_read(&key, &arguments->key, operands[0], false, err);
     if (result == 0)
-        result = try_key(&slot, &volume, passphrase, err);
-    secret_free(passphrase);
+        result = try_key(&slot, &volume, &arguments->key, key, err);
+    secret_free(key);
     volume_close(&volume);
-    if (result == 0)
+    if (result == 0 && slot == LUKS_KEYSLOT_ANY)
+        printf("This is the volume key of %s.\n", operands[0]);
+    else if (result == 0)
         printf("This key opens keyslot %d of %s.\n", slot, operands[0]);
     return result;
 }

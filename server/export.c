@@ -8,29 +8,14 @@
 #include "crypto/luks.h"
 #include "server/align-layer.h"
 #include "server/image.h"
-#include "server/key-source.h"
 #include "server/log.h"
 #include "server/luks-image.h"
 #include "server/luks-layer.h"
 #include "server/range-lock.h"
+#include "server/volume-key.h"
 #include "server/worker.h"
 
 /* ---- the LUKS stage ---- */
-
-static int unlock(struct secret **volume_key, struct luks_header *header,
-                  const struct export_settings *settings, struct error *err)
-{
-    struct secret *passphrase;
-    int code = key_source_read(&passphrase, &settings->key, settings->image, false, err);
-
-    if (code < 0)
-        return code;
-    code = luks_unlock(volume_key, header, passphrase, err);
-    if (code < 0)
-        error_prefix(err, "image '%s': ", settings->image);
-    secret_free(passphrase);
-    return code;
-}
 
 /* Fails now what would fail at the first client, and says what will do the work. */
 static int check_cipher(const struct export_settings *settings, const struct luks_segment *segment,
@@ -78,7 +63,7 @@ static int add_luks(struct stage **top, const struct export_settings *settings, 
     if (code == 0)
         code = check_cipher(settings, luks_segment(header), err);
     if (code == 0)
-        code = unlock(&volume_key, header, settings, err);
+        code = volume_key_read(&volume_key, header, &settings->key, settings->image, err);
     if (code == 0 && settings->header == NULL)
         image_header_was_read(*top); /* keys may be changed while the data is served */
     if (code == 0) {

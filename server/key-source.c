@@ -158,6 +158,7 @@ static unsigned list_given(const char *names[KEY_SOURCE_KINDS], const struct key
         { "key-file", source->file != NULL },       { "key-fd", source->fd != 0 },
         { "key-command", source->command != NULL }, { "key-credential", source->credential != NULL },
         { "key-keyring", source->keyring != NULL },
+        { "volume-key-file", source->volume_key_file != NULL },
     };
     unsigned count = 0;
 
@@ -174,16 +175,23 @@ const char *key_source_given(const struct key_source *source)
     return list_given(names, source) > 0 ? names[0] : NULL;
 }
 
+static const char *path_of(const struct key_source *source)
+{
+    return source->file ? source->file : source->volume_key_file;
+}
+
 bool key_source_is_stdin(const struct key_source *source)
 {
-    return source->file && strcmp(source->file, "-") == 0;
+    const char *path = path_of(source);
+
+    return path && strcmp(path, "-") == 0;
 }
 
 bool key_source_equal(const struct key_source *a, const struct key_source *b)
 {
     return a->file == b->file && a->command == b->command && a->credential == b->credential &&
-           a->keyring == b->keyring && a->fd == b->fd && a->offset_bytes == b->offset_bytes &&
-           a->size_bytes == b->size_bytes;
+           a->keyring == b->keyring && a->volume_key_file == b->volume_key_file && a->fd == b->fd &&
+           a->offset_bytes == b->offset_bytes && a->size_bytes == b->size_bytes;
 }
 
 int key_source_check(const struct key_source *source, const char *prefix, struct error *err)
@@ -200,9 +208,9 @@ int key_source_check(const struct key_source *source, const char *prefix, struct
         return error_set(err, -EINVAL,
                          "%s%s is for a key that is not typed: give %skey-file, too", prefix,
                          source->offset_bytes > 0 ? "key-offset" : "key-size", prefix);
-    if (source->file && !*source->file)
-        return error_set(err, -EINVAL, "%skey-file is empty: give the name of a file, or leave it out",
-                         prefix);
+    if (path_of(source) && !*path_of(source))
+        return error_set(err, -EINVAL, "%s%s is empty: give the name of a file, or leave it out",
+                         prefix, names[0]);
     if (source->credential && (!*source->credential || strchr(source->credential, '/')))
         return error_set(err, -EINVAL,
                          "%skey-credential '%s': a credential has a name without a slash", prefix,
@@ -227,7 +235,7 @@ static int read_whole(struct secret **out, const struct key_source *source, stru
         return read_credential(out, source->credential, err);
     if (source->keyring)
         return key_keyring_read(out, source->keyring, err);
-    return key_source_is_stdin(source) ? read_stdin(out, err) : read_file(out, source->file, err);
+    return key_source_is_stdin(source) ? read_stdin(out, err) : read_file(out, path_of(source), err);
 }
 
 /* --key-offset and --key-size. */

@@ -1,6 +1,6 @@
-/* Where a passphrase comes from: a file, standard input, a descriptor, another program, a
- * credential of systemd, the kernel's keyring, or a person at the terminal.  One table of
- * options for all commands. */
+/* Where a key comes from: a passphrase from a file, standard input, a descriptor, another program, a
+ * credential of systemd, the kernel's keyring or a person at the terminal; or the volume key itself
+ * from a file.  One table of options for all commands. */
 #ifndef NBDCRYPT_KEY_SOURCE_H
 #define NBDCRYPT_KEY_SOURCE_H
 
@@ -11,7 +11,7 @@
 
 /* What cryptsetup reads at most from a key file. */
 #define KEY_SOURCE_BYTES_MAX (8u * 1024u * 1024u)
-#define KEY_SOURCE_KINDS 5u
+#define KEY_SOURCE_KINDS 6u
 
 /* All 0: the terminal is asked.  The strings are those of the command line. */
 struct key_source {
@@ -19,6 +19,7 @@ struct key_source {
     const char *command;    /* a program and its arguments, see words.h */
     const char *credential; /* the name of one */
     const char *keyring;    /* the description of a key of type "user" or "logon" that can be read */
+    const char *volume_key_file; /* a path, or "-": holds no passphrase, but the volume key */
     unsigned fd;            /* a file descriptor from 3 on; 0: none */
     uint64_t offset_bytes;  /* what is in front of it is not part of the key */
     uint64_t size_bytes;    /* 0: to the end */
@@ -51,6 +52,12 @@ struct key_source {
       .offset = offsetof(target, field.size_bytes), .min = 1,                                     \
       .help = "take so much of the key (default: all)" }
 
+/* For the commands that can do without a passphrase. */
+#define KEY_SOURCE_VOLUME_KEY_ROW(target, field)                                                  \
+    { .name = "volume-key-file", .type = PARAM_STRING, .value = "FILE",                           \
+      .offset = offsetof(target, field.volume_key_file),                                          \
+      .help = "the volume key itself, instead of a passphrase: the bytes of this file" }
+
 /* The option that names a source, without dashes; NULL: the terminal. */
 const char *key_source_given(const struct key_source *source);
 bool key_source_is_stdin(const struct key_source *source);
@@ -62,7 +69,7 @@ bool key_source_equal(const struct key_source *a, const struct key_source *b);
 NODISCARD int key_source_check(const struct key_source *source, const char *prefix,
                                struct error *err);
 
-/* Reads the passphrase for `image`, which is only named in messages and in the prompt.
+/* Reads the passphrase (or volume key) for `image`, which is only named in messages and in the prompt.
  *
  * What does not come from the terminal is taken whole: a newline at the end counts, as it does for
  * cryptsetup --key-file.  A line typed at the terminal counts without its newline.
