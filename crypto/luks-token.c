@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "crypto/luks-header.h"
+#include "crypto/luks-policy.h"
 #include "crypto/luks2-json.h"
 
 static int check_number(int token, const struct luks_header *header, struct error *err)
@@ -46,6 +47,52 @@ int luks_token_get(char **json, int token, struct luks_header *header, struct er
         return luks_library_error(header->library, result, "the token can't be read", err);
     *json = strdup(text);
     return *json ? 0 : error_set(err, -ENOMEM, "no memory for a token");
+}
+
+bool luks_token_is_keyring(int token, const struct luks_header *header)
+{
+    const char *type = NULL;
+
+    return header->segment.type == LUKS_TYPE_2 &&
+           crypt_token_status(header->library->device, token, &type) == CRYPT_TOKEN_INTERNAL &&
+           strcmp(type, "luks2-keyring") == 0;
+}
+
+bool luks_token_opens(int token, int slot, const struct luks_header *header)
+{
+    return crypt_token_is_assigned(header->library->device, token, slot) == 0;
+}
+
+static int refuse_type(int token, const struct luks_header *header, struct error *err)
+{
+    const char *type = NULL;
+
+    (void)crypt_token_status(header->library->device, token, &type);
+    return error_set(err, -ENOTSUP,
+                     "token %d is of type '%s', and only luks2-keyring is used here: give the "
+                     "passphrase by --key-command",
+                     token, type ? luks_quote(type, strlen(type)).text : "");
+}
+
+int luks_token_keyring(char **description, int token, struct luks_header *header,
+                       struct error *err)
+{
+    struct crypt_token_params_luks2_keyring params = { 0 };
+    int result = check_there(token, header, err);
+
+    if (result < 0)
+        return result;
+    if (!luks_token_is_keyring(token, header))
+        return refuse_type(token, header, err);
+    result = crypt_token_luks2_keyring_get(header->library->device, token, &params);
+    if (result < 0)
+        return luks_library_error(header->library, result, "the token can't be read", err);
+    for (const char *c = params.key_description; *c; c++)
+        if ((unsigned char)*c < 0x20 || *c == 0x7f)
+            return error_set(err, -EPERM, "token %d: the description of its key can't be printed",
+                             token);
+    *description = strdup(params.key_description);
+    return *description ? 0 : error_set(err, -ENOMEM, "no memory for a token");
 }
 
 /* The library says no more than that it is wrong. */

@@ -1,7 +1,8 @@
 /* Tokens of a LUKS2 header in memory: JSON objects that say how keyslots may be opened
  * ("LUKS2 On-Disk Format Specification" 1.1, 3.4).  luks-change.h stores what is changed.
  *
- * No token is ever used here, and no code is loaded for one. */
+ * No code is ever loaded for a token: what writes the storage also writes the tokens.  One type says no
+ * more than the name of a key in the kernel's keyrings, which the caller may look up. */
 #ifndef NBDCRYPT_LUKS_TOKEN_H
 #define NBDCRYPT_LUKS_TOKEN_H
 
@@ -19,6 +20,14 @@ NODISCARD int luks_token_get(char **json, int token, struct luks_header *header,
  * there.  -EINVAL: no JSON, or no token; -EEXIST; -ENOSPC: it does not fit. */
 NODISCARD int luks_token_set(int *token, struct luks_header *header, const char *json, bool replace,
                              struct error *err);
+
+/* A token of type "luks2-keyring" (4.2 there)? */
+bool luks_token_is_keyring(int token, const struct luks_header *header);
+/* The description of its user key, printable; the caller frees it.  -ENOTSUP: of another type. */
+NODISCARD int luks_token_keyring(char **description, int token, struct luks_header *header,
+                                 struct error *err);
+/* Is it for this keyslot? */
+bool luks_token_opens(int token, int slot, const struct luks_header *header);
 
 NODISCARD int luks_token_remove(int token, struct luks_header *header, struct error *err);
 

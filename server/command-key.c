@@ -95,7 +95,7 @@ struct key_arguments {
 
 static const struct param add_params[] = {
     PARAMS_KEY,
-    KEY_SOURCE_VOLUME_KEY_ROW(struct key_arguments, key),
+    KEY_SOURCE_VOLUME_KEY_ROWS(struct key_arguments, key),
     PARAMS_NEW_KEY,
     PARAM_SLOT("try only this keyslot with the passphrase that opens the volume"),
     { "new-slot", 0, PARAM_UINT, "N", "put the new key there; default: the first that is free",
@@ -135,7 +135,7 @@ static const struct param remove_params[] = {
 
 static const struct param test_params[] = {
     PARAMS_KEY,
-    KEY_SOURCE_VOLUME_KEY_ROW(struct key_arguments, key),
+    KEY_SOURCE_VOLUME_KEY_ROWS(struct key_arguments, key),
     PARAM_SLOT("try only this keyslot"),
     PARAM_HEADER,
     DEMAND_ROWS(struct key_arguments, demands),

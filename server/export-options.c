@@ -7,7 +7,7 @@
 
 const struct param export_params[] = {
     KEY_SOURCE_ROWS("", struct export_settings, key, "the passphrase"),
-    KEY_SOURCE_VOLUME_KEY_ROW(struct export_settings, key),
+    KEY_SOURCE_VOLUME_KEY_ROWS(struct export_settings, key),
     { .name = "header", .type = PARAM_STRING, .value = "FILE",
       .offset = offsetof(struct export_settings, header) },
     { .name = "description", .type = PARAM_STRING, .value = "TEXT",

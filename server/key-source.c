@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "crypto/luks-token.h"
 #include "server/child.h"
 #include "server/key-keyring.h"
 #include "server/key-terminal.h"
@@ -158,7 +159,7 @@ static unsigned list_given(const char *names[KEY_SOURCE_KINDS], const struct key
         { "key-file", source->file != NULL },       { "key-fd", source->fd != 0 },
         { "key-command", source->command != NULL }, { "key-credential", source->credential != NULL },
         { "key-keyring", source->keyring != NULL },
-        { "volume-key-file", source->volume_key_file != NULL },
+        { "volume-key-file", source->volume_key_file != NULL }, { "token", source->token != NULL },
     };
     unsigned count = 0;
 
@@ -190,8 +191,38 @@ bool key_source_is_stdin(const struct key_source *source)
 bool key_source_equal(const struct key_source *a, const struct key_source *b)
 {
     return a->file == b->file && a->command == b->command && a->credential == b->credential &&
-           a->keyring == b->keyring && a->volume_key_file == b->volume_key_file && a->fd == b->fd &&
+           a->keyring == b->keyring && a->volume_key_file == b->volume_key_file &&
+           a->token == b->token && a->fd == b->fd &&
            a->offset_bytes == b->offset_bytes && a->size_bytes == b->size_bytes;
+}
+
+int key_source_token(int *token, const struct key_source *source, struct error *err)
+{
+    char *end = NULL;
+    unsigned long number = strtoul(source->token, &end, 10);
+
+    if (strcmp(source->token, "any") == 0) {
+        *token = LUKS_TOKEN_ANY;
+        return 0;
+    }
+    if (source->token[0] < '0' || source->token[0] > '9' || *end || number >= LUKS_TOKENS_MAX)
+        return error_set(err, -EINVAL, "token '%s' is neither any nor a number from 0 to %d",
+                         source->token, LUKS_TOKENS_MAX - 1);
+    *token = (int)number;
+    return 0;
+}
+
+static int check_token(const struct key_source *source, const char *prefix, struct error *err)
+{
+    int token;
+    int result = key_source_token(&token, source, err);
+
+    if (result < 0)
+        error_prefix(err, "%s", prefix);
+    if (result < 0 || (source->offset_bytes == 0 && source->size_bytes == 0))
+        return result;
+    return error_set(err, -EINVAL, "%s%s is not for a key that %stoken names", prefix,
+                     source->offset_bytes > 0 ? "key-offset" : "key-size", prefix);
 }
 
 int key_source_check(const struct key_source *source, const char *prefix, struct error *err)
@@ -217,6 +248,8 @@ int key_source_check(const struct key_source *source, const char *prefix, struct
                          source->credential);
     if (source->keyring && !*source->keyring)
         return error_set(err, -EINVAL, "%skey-keyring: the description is empty", prefix);
+    if (source->token)
+        return check_token(source, prefix, err);
     if (source->command)
         result = words_split(&words, source->command, err);
     words_free(words);
@@ -273,6 +306,8 @@ int key_source_read(struct secret **out, const struct key_source *source, const 
                          "--key-file FILE, or --key-file - to read it from there",
                          image);
     }
+    if (source->token)
+        return secret_create(out, 0, err);
     result = read_whole(&secret, source, err);
     if (result == 0)
         result = cut(secret, source, err);

@@ -11,7 +11,7 @@
 
 /* What cryptsetup reads at most from a key file. */
 #define KEY_SOURCE_BYTES_MAX (8u * 1024u * 1024u)
-#define KEY_SOURCE_KINDS 6u
+#define KEY_SOURCE_KINDS 7u
 
 /* All 0: the terminal is asked.  The strings are those of the command line. */
 struct key_source {
@@ -20,6 +20,7 @@ struct key_source {
     const char *credential; /* the name of one */
     const char *keyring;    /* the description of a key of type "user" or "logon" that can be read */
     const char *volume_key_file; /* a path, or "-": holds no passphrase, but the volume key */
+    const char *token;      /* "any" or the number of a token of the header */
     unsigned fd;            /* a file descriptor from 3 on; 0: none */
     uint64_t offset_bytes;  /* what is in front of it is not part of the key */
     uint64_t size_bytes;    /* 0: to the end */
@@ -53,14 +54,20 @@ struct key_source {
       .help = "take so much of the key (default: all)" }
 
 /* For the commands that can do without a passphrase. */
-#define KEY_SOURCE_VOLUME_KEY_ROW(target, field)                                                  \
+#define KEY_SOURCE_VOLUME_KEY_ROWS(target, field)                                                  \
     { .name = "volume-key-file", .type = PARAM_STRING, .value = "FILE",                           \
       .offset = offsetof(target, field.volume_key_file),                                          \
-      .help = "the volume key itself, instead of a passphrase: the bytes of this file" }
+      .help = "the volume key itself, instead of a passphrase: the bytes of this file" },         \
+    { .name = "token", .type = PARAM_STRING, .value = "ID",                                       \
+      .offset = offsetof(target, field.token),                                                    \
+      .help = "the passphrase that this token of the header names (luks2-keyring); any: the "     \
+              "first that opens" }
 
 /* The option that names a source, without dashes; NULL: the terminal. */
 const char *key_source_given(const struct key_source *source);
 bool key_source_is_stdin(const struct key_source *source);
+/* LUKS_TOKEN_ANY or the number; -EINVAL with a sentence.  It needs source->token. */
+NODISCARD int key_source_token(int *token, const struct key_source *source, struct error *err);
 /* Came from the same options: texts are compared as pointers. */
 bool key_source_equal(const struct key_source *a, const struct key_source *b);
 
@@ -73,6 +80,7 @@ NODISCARD int key_source_check(const struct key_source *source, const char *pref
  *
  * What does not come from the terminal is taken whole: a newline at the end counts, as it does for
  * cryptsetup --key-file.  A line typed at the terminal counts without its newline.
+ * Of a token nothing is read yet: *out is empty, and volume-key.h looks at the header.
  * `confirm` has the terminal ask twice (for a new passphrase).  The caller frees *out.
  *
  * Fails when it can't be read, is empty or exceeds KEY_SOURCE_BYTES_MAX; when none is given and

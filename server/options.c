@@ -37,7 +37,7 @@ const struct param serve_params[] = {
         "connect): any, cert:SUBJECT-DN, dns:NAME, uri:URI, psk:IDENTITY, uid:USER, gid:GROUP, "
         "net:NETWORK, or several of these joined by &; an export with allow=RULE has its own"),
     KEY_SOURCE_ROWS("", struct serve_options, key, "the passphrase"),
-    KEY_SOURCE_VOLUME_KEY_ROW(struct serve_options, key),
+    KEY_SOURCE_VOLUME_KEY_ROWS(struct serve_options, key),
     ROW("raw", 0, PARAM_FLAG, NULL, raw, "serve the image as it is: no LUKS, no encryption"),
     ROW("header", 0, PARAM_STRING, "FILE", header, "the LUKS header of IMAGE, kept apart from it"),
     DEMAND_ROWS(struct serve_options, demands),

@@ -1,8 +1,13 @@
 #include "server/volume-key.h"
 
 #include <errno.h>
+#include <stdlib.h>
 
 #include "crypto/luks-keyslot.h"
+#include "crypto/luks-token.h"
+#include "server/key-keyring.h"
+
+#define KEYSLOTS_MAX 32
 
 static int accept_volume_key(struct secret **out, struct luks_header *header, const char *path,
                              const struct secret *key, struct error *err)
@@ -18,11 +23,76 @@ static int accept_volume_key(struct secret **out, struct luks_header *header, co
     return secret_copy(out, key->data, key->length_bytes, err);
 }
 
+/* ---- tokens ---- */
+
+/* By the keyslots that the token is for, or the one in *slot. */
+static int open_assigned(struct secret **out, int *slot, struct luks_header *header, int token,
+                         const struct secret *passphrase, struct error *err)
+{
+    int only = *slot;
+    int result = only == LUKS_KEYSLOT_ANY
+                     ? error_set(err, -ENOENT, "it is for no keyslot")
+                     : error_set(err, -ENOENT, "it is not for keyslot %d", only);
+
+    for (int i = 0; i < KEYSLOTS_MAX; i++) {
+        if ((only != LUKS_KEYSLOT_ANY && only != i) || !luks_token_opens(token, i, header))
+            continue;
+        *slot = i;
+        result = luks_keyslot_open(out, slot, header, passphrase, err);
+        if (result != -EACCES)
+            return result;
+    }
+    return result;
+}
+
+static int open_by_one_token(struct secret **out, int *slot, struct luks_header *header, int token,
+                             struct error *err)
+{
+    struct secret *passphrase = NULL;
+    char *description = NULL;
+    int result = luks_token_keyring(&description, token, header, err);
+
+    if (result < 0)
+        return result;
+    result = key_keyring_read(&passphrase, description, err);
+    if (result == 0)
+        result = open_assigned(out, slot, header, token, passphrase, err);
+    if (result < 0)
+        error_prefix(err, "token %d: ", token);
+    secret_free(passphrase);
+    free(description);
+    return result;
+}
+
+static int open_by_token(struct secret **out, int *slot, struct luks_header *header,
+                         const struct key_source *source, struct error *err)
+{
+    int token, only = *slot;
+    int result = key_source_token(&token, source, err);
+
+    if (result < 0 || token != LUKS_TOKEN_ANY)
+        return result < 0 ? result : open_by_one_token(out, slot, header, token, err);
+    result = error_set(err, -ENOENT, "the header has no token of type luks2-keyring");
+    for (token = 0; token < LUKS_TOKENS_MAX; token++) {
+        if (!luks_token_is_keyring(token, header))
+            continue;
+        *slot = only;
+        result = open_by_one_token(out, slot, header, token, err);
+        if (result == 0)
+            return 0;
+    }
+    return result;
+}
+
+/* ---- all of them ---- */
+
 int volume_key_open(struct secret **out, int *slot, struct luks_header *header,
                     const struct key_source *source, const struct secret *key, struct error *err)
 {
     if (source->volume_key_file)
         return accept_volume_key(out, header, source->volume_key_file, key, err);
+    if (source->token)
+        return open_by_token(out, slot, header, source, err);
     return luks_keyslot_open(out, slot, header, key, err);
 }
 
