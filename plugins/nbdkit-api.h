@@ -1,12 +1,10 @@
 /* What an nbdkit plugin and its host know of each other: the binary interface that nbdkit-plugin(3)
  * documents and keeps stable, in our own declaration, so that nothing of nbdkit is needed to build.
- * Only what API version 2 uses has a type; fields are only ever added at the end. */
+ * Fields are only ever added at the end, whatever the version; the names that end in _1 are of version 1. */
 #ifndef NBDCRYPT_NBDKIT_API_H
 #define NBDCRYPT_NBDKIT_API_H
 
 #include <stdint.h>
-
-#define NBDKIT_API_VERSION_HOSTED 2
 
 enum { NBDKIT_SERIALIZE_CONNECTIONS, NBDKIT_SERIALIZE_ALL, NBDKIT_SERIALIZE_REQUESTS, NBDKIT_PARALLEL };
 enum { NBDKIT_NONE, NBDKIT_EMULATE, NBDKIT_NATIVE }; /* can_fua, can_cache */
@@ -36,7 +34,11 @@ struct nbdkit_plugin {
     int (*can_flush)(void *handle);
     int (*is_rotational)(void *handle);
     int (*can_trim)(void *handle);
-    void (*version_1[5])(void);
+    int (*pread_1)(void *handle, void *data, uint32_t count, uint64_t offset);
+    int (*pwrite_1)(void *handle, const void *data, uint32_t count, uint64_t offset);
+    int (*flush_1)(void *handle);
+    int (*trim_1)(void *handle, uint32_t count, uint64_t offset);
+    int (*zero_1)(void *handle, uint32_t count, uint64_t offset, int may_trim);
     int errno_is_preserved;
     void (*dump_plugin)(void);
     int (*can_zero)(void *handle);
@@ -63,6 +65,8 @@ struct nbdkit_plugin {
     const char *(*export_description)(void *handle);
     void (*cleanup)(void);
     int (*block_size)(void *handle, uint32_t *minimum, uint32_t *preferred, uint32_t *maximum);
+    /* Of our copy, behind what a plugin has: see nbdkit-version-1.h. */
+    int (*can_fua_1)(void *handle);
 };
 
 #endif

@@ -30,6 +30,11 @@ void nbdkit_host_enter(struct nbdkit_caller *now)
     errno = 0;
 }
 
+const struct nbdkit_plugin *nbdkit_host_plugin(void)
+{
+    return caller->plugin;
+}
+
 int nbdkit_host_error(const struct nbdkit_plugin *plugin)
 {
     int code = errno;
@@ -48,7 +53,7 @@ void nbdkit_set_error(int code)
 
 static const char *plugin_name(void)
 {
-    return caller != NULL ? caller->plugin_name : "nbdkit"; /* a thread of the plugin's own */
+    return caller != NULL ? caller->plugin->name : "nbdkit"; /* a thread of the plugin's own */
 }
 
 /* Both keep errno: the plugin may return it after its message. */

@@ -8,7 +8,7 @@
 
 /* Of the plugin that the calling thread is in. */
 struct nbdkit_caller {
-    const char *plugin_name; /* for messages */
+    const struct nbdkit_plugin *plugin;
     const char *export_name;
     char message[256];       /* the last nbdkit_error() */
 };
@@ -16,6 +16,8 @@ struct nbdkit_caller {
 /* Any thread: what it calls from now on is a call of this plugin.  NULL: of none.  Forgets the errno of
  * the call before. */
 void nbdkit_host_enter(struct nbdkit_caller *caller);
+/* The plugin that the calling thread is in; it is in one. */
+const struct nbdkit_plugin *nbdkit_host_plugin(void);
 /* The positive errno of a call that failed: what nbdkit_set_error() said, or errno where the plugin
  * keeps it, or EIO. */
 int nbdkit_host_error(const struct nbdkit_plugin *plugin);

@@ -9,6 +9,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <stdio.h>
 #include <string.h>
@@ -17,10 +18,14 @@
 #include <unistd.h>
 
 #include "plugins/nbdkit-host.h"
+#include "plugins/nbdkit-version-1.h"
 
 #define PARALLEL_THREADS 16u
 #define PLUGIN_FOLDERS "/usr/lib/x86_64-linux-gnu/nbdkit/plugins", "/usr/lib64/nbdkit/plugins", \
                        "/usr/lib/aarch64-linux-gnu/nbdkit/plugins", "/usr/local/lib/nbdkit/plugins"
+
+/* What we know of a plugin's structure: a newer one has more, an older one less. */
+#define PLUGIN_BYTES offsetof(struct nbdkit_plugin, can_fua_1)
 
 struct nbdkit_stage {
     struct stage stage;
@@ -99,16 +104,18 @@ static int load_plugin(struct nbdkit_stage *nbdkit, const char *name, struct err
     if (init == NULL)
         return error_set(err, -ELIBBAD, "it is no nbdkit plugin: it has no function plugin_init");
     const struct nbdkit_plugin *plugin = init();
-    if (plugin == NULL || plugin->api_version != NBDKIT_API_VERSION_HOSTED)
+    if (plugin == NULL || (plugin->api_version != 1 && plugin->api_version != 2))
         return error_set(err, -ELIBBAD, "the plugin has version %d of nbdkit's interface; "
-                         "version 2 is hosted",
+                         "versions 1 and 2 are hosted",
                          plugin != NULL ? plugin->api_version : 0);
     memcpy(&nbdkit->plugin, plugin,
-           plugin->struct_bytes < sizeof *plugin ? plugin->struct_bytes : sizeof *plugin);
+           plugin->struct_bytes < PLUGIN_BYTES ? plugin->struct_bytes : PLUGIN_BYTES);
+    if (plugin->api_version == 1)
+        nbdkit_adapt_version_1(&nbdkit->plugin);
     if (nbdkit->plugin.name == NULL || nbdkit->plugin.open == NULL ||
         nbdkit->plugin.get_size == NULL || nbdkit->plugin.pread == NULL)
         return error_set(err, -ELIBBAD, "the plugin lacks a name or one of open, get_size and pread");
-    nbdkit->caller.plugin_name = nbdkit->plugin.name;
+    nbdkit->caller.plugin = &nbdkit->plugin;
     return 0;
 }
 

@@ -36,6 +36,7 @@ tests     command:openssl                   openssl              openssl
 tests     command:nbdcopy                   libnbd-bin           libnbd
 tests     command:fio                       fio                  fio
 tests     command:nbdkit                    nbdkit               nbdkit
+tests     nbdkit:python                     nbdkit-plugin-python nbdkit-python-plugin
 tests     command:qemu-nbd                  qemu-utils           qemu-img
 tests     command:certtool                  gnutls-bin           gnutls-utils
 tests     command:openssl                   openssl              openssl
@@ -78,6 +79,7 @@ package_is_there() {
     command:*) PATH=$PATH:/usr/sbin:/sbin command -v "$name" >/dev/null ;;
     file:*) [ -e "$name" ] ;;
     library:*) pkg-config --exists "$name" 2>/dev/null ;;
+    nbdkit:*) nbdkit "$name" --dump-plugin >/dev/null 2>&1 ;;
     python:*) [ -x /usr/bin/python3 ] && /usr/bin/python3 -c "import $name" 2>/dev/null ;;
     esac
 }

@@ -25,10 +25,7 @@ for image in nbdkit:memory?size=8M 'nbdkit:memory?8M&allocator=malloc' "nbdkit:f
 done
 cmp "$plain" "$disk"
 
-# Version 1 of the interface is refused; a description, a pattern.
-run_nbdcrypt serve --raw --unix "$(temp_socket)" "nbdkit:split?file=$plain"
-expect_equal "status of a plugin of version 1" 1 "$status"
-expect_match "$err" "version 1 of nbdkit's interface; version 2 is hosted"
+# A description, a pattern.
 start_nbdcrypt --raw 'nbdkit:data?data=0x41%200x42&size=2'
 nbdcopy "$uri" "$copy"
 expect_equal "what data gives" AB "$(cat "$copy")"
