@@ -45,7 +45,7 @@ static void test_implementations(void)
         else if (left_out[0] == '\0')
             (void)snprintf(left_out, sizeof left_out,
                            "AES-GCM implementation '%s' is not used, because it failed its self-test on "
-                           "this machine: %s",
+                           "this machine: %.300s",
                            implementations[i]->name, err.text);
     }
     if (chosen == NULL && left_out[0] == '\0' && wanted != NULL && wanted[0] != '\0' &&
