@@ -70,7 +70,7 @@ expect_nothing_left() {
     local status=0
 
     start_nbdcrypt "$@"
-    expect_alive
+    expect_alive "$uri"
     find_in_memory "$pid" "$secret" "the passphrase" all || status=$?
     [ "$status" -ne 77 ] || skip "the memory of another process can't be read here"
     expect_equal "status of the search for the passphrase of $*" 0 "$status"
