@@ -341,8 +341,8 @@ void serve_options_print_help(FILE *out)
                  "Usage: nbdcrypt serve [OPTIONS] IMAGE\n"
                  "       nbdcrypt serve [OPTIONS] --export NAME=IMAGE[,...] ...\n"
                  "\n"
-                 "IMAGE is a path, memory:SIZE, nbd://HOST/NAME, rbd:POOL/IMAGE, nbdkit:PLUGIN, ...:\n"
-                 "nbdcrypt(1) describes them.\n"
+                 "IMAGE is a path, memory:SIZE, nbd://HOST/NAME, rbd:POOL/IMAGE, nbdkit:PLUGIN\n"
+                 "and others; nbdcrypt(1) describes them.\n"
                  "\n"
                  "Options:\n");
     params_print_help(out, serve_params);
