@@ -36,9 +36,11 @@ struct loop {
     struct slot_stack file_slots, memory_slots;
     struct busy_wait busy_wait;
 
-    /* What other threads sent: a list under the mutex, and an eventfd that wakes the ring. */
+    /* What other threads sent: a list that changes under the mutex, and an eventfd that wakes the
+     * ring.  Who posts writes to it only when the loop is asleep, or about to be. */
     pthread_mutex_t mutex;
     struct loop_message *messages, **messages_end;
+    bool asleep;
     int wake_fd;
     uint64_t wake_count;
     struct io_event wake_event;
@@ -136,6 +138,7 @@ static void tables_create(struct loop *loop, const struct loop_config *config)
 }
 
 static void wake_arm(struct loop *loop);
+static void deliver_messages(struct loop *loop);
 
 int loop_create(struct loop **out, const struct loop_config *config, struct error *err)
 {
@@ -237,11 +240,16 @@ static inline void cpu_relax(void)
 #endif
 }
 
-/* A completion is there, or what makes one: with DEFER_TASKRUN the kernel only tells that it
+static bool has_messages(const struct loop *loop)
+{
+    return __atomic_load_n(&loop->messages, __ATOMIC_SEQ_CST) != NULL;
+}
+
+/* A message or a completion is there, or what makes one: with DEFER_TASKRUN the kernel only tells that it
  * has something to run, and does so when it is entered. */
 static bool has_work(const struct loop *loop)
 {
-    return io_uring_cq_ready(&loop->ring) > 0 ||
+    return io_uring_cq_ready(&loop->ring) > 0 || has_messages(loop) ||
            (__atomic_load_n(loop->ring.sq.kflags, __ATOMIC_RELAXED) & IORING_SQ_TASKRUN) != 0;
 }
 
@@ -259,23 +267,33 @@ static bool look_for_work(const struct loop *loop, uint32_t limit_ns)
     return false;
 }
 
-/* Hands over what is queued and returns when there are completions, or with -errno. */
+/* Either this sees the message, or loop_post() sees that the loop sleeps: each writes its own
+ * before it reads the other's. */
+static int submit_and_sleep(struct loop *loop)
+{
+    __atomic_store_n(&loop->asleep, true, __ATOMIC_SEQ_CST);
+    int code = io_uring_submit_and_wait(&loop->ring, has_messages(loop) ? 0 : 1);
+    __atomic_store_n(&loop->asleep, false, __ATOMIC_RELAXED);
+    return code;
+}
+
+/* Hands over what is queued and returns when there are completions or messages, or with -errno. */
 static int submit_and_wait(struct loop *loop)
 {
     struct busy_wait *wait = &loop->busy_wait;
     uint32_t look_ns = busy_wait_ns(wait);
 
     if (wait->limit_ns == 0)
-        return io_uring_submit_and_wait(&loop->ring, 1);
+        return submit_and_sleep(loop);
     int code = io_uring_submit(&loop->ring);
-    if (code < 0 || io_uring_cq_ready(&loop->ring) > 0)
+    if (code < 0 || io_uring_cq_ready(&loop->ring) > 0 || has_messages(loop))
         return code;
     if (look_ns > 0) {
         busy_wait_looked(wait, look_for_work(loop, look_ns));
-        return io_uring_submit_and_wait(&loop->ring, 1);
+        return submit_and_sleep(loop);
     }
     uint64_t start_ns = now_ns();
-    code = io_uring_submit_and_wait(&loop->ring, 1);
+    code = submit_and_sleep(loop);
     busy_wait_slept(wait, now_ns() - start_ns);
     return code;
 }
@@ -293,6 +311,7 @@ void loop_run(struct loop *loop)
             abort();
         }
         deliver_completions(loop);
+        deliver_messages(loop);
         run_tasks(loop);
     }
 }
@@ -317,36 +336,40 @@ void loop_defer(struct loop *loop, struct loop_task *task)
 void loop_post(struct loop *target, struct loop_message *message)
 {
     pthread_mutex_lock(&target->mutex);
-    bool was_empty = target->messages == NULL;
     message->next = NULL;
-    *target->messages_end = message;
+    __atomic_store_n(target->messages_end, message, __ATOMIC_SEQ_CST);
     target->messages_end = &message->next;
     /* Under the mutex: once it is released, the receiver may end and free the loop. */
-    if (was_empty) {
+    if (__atomic_exchange_n(&target->asleep, false, __ATOMIC_SEQ_CST)) {
         ssize_t written = write(target->wake_fd, &(uint64_t){ 1 }, sizeof(uint64_t));
         assert(written == sizeof(uint64_t));
     }
     pthread_mutex_unlock(&target->mutex);
 }
 
-static void wake_done(struct io_event *ev, int result)
+static void deliver_messages(struct loop *loop)
 {
-    struct loop *loop = container_of(ev, struct loop, wake_event);
-
-    (void)result;
+    if (!has_messages(loop))
+        return;
     pthread_mutex_lock(&loop->mutex);
     struct loop_message *message = loop->messages;
-    loop->messages = NULL;
+    __atomic_store_n(&loop->messages, NULL, __ATOMIC_RELAXED);
     loop->messages_end = &loop->messages;
     pthread_mutex_unlock(&loop->mutex);
 
-    wake_arm(loop);
     while (message != NULL) {
         struct loop_message *next = message->next; /* the handler may free its message */
 
         message->event.fn(&message->event, message->result);
         message = next;
     }
+}
+
+/* That it woke is all: the messages are delivered in every batch. */
+static void wake_done(struct io_event *ev, int result)
+{
+    (void)result;
+    wake_arm(container_of(ev, struct loop, wake_event));
 }
 
 static void wake_arm(struct loop *loop)

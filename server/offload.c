@@ -6,28 +6,49 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* A thread that is awake takes job after job; how many are awake follows from how fast the queue
+ * empties.  One is woken at a time: it wakes the next when it still finds a job to take, so
+ * that a batch of short jobs costs one wake-up and long ones are all at work soon. */
 struct offload {
     pthread_mutex_t mutex;
     pthread_cond_t wake;
     struct offload_job *jobs, **jobs_end;
+    unsigned idle_count; /* threads that wait */
+    bool waking;         /* one of them was woken and has not looked yet */
     bool stopping;
     unsigned thread_count;
     pthread_t threads[];
 };
 
+/* With the mutex held, which is released. */
+static void unlock_and_wake(struct offload *offload)
+{
+    bool wake = offload->jobs != NULL && offload->idle_count > 0 && !offload->waking;
+
+    if (wake)
+        offload->waking = true;
+    pthread_mutex_unlock(&offload->mutex);
+    if (wake)
+        pthread_cond_signal(&offload->wake);
+}
+
 /* Waits for a job; NULL when the pool ends and nothing is left to do. */
 static struct offload_job *take_job(struct offload *offload)
 {
     pthread_mutex_lock(&offload->mutex);
-    while (offload->jobs == NULL && !offload->stopping)
+    while (offload->jobs == NULL && !offload->stopping) {
+        offload->idle_count++;
         pthread_cond_wait(&offload->wake, &offload->mutex);
+        offload->idle_count--;
+        offload->waking = false;
+    }
     struct offload_job *job = offload->jobs;
     if (job != NULL) {
         offload->jobs = job->next;
         if (offload->jobs == NULL)
             offload->jobs_end = &offload->jobs;
     }
-    pthread_mutex_unlock(&offload->mutex);
+    unlock_and_wake(offload);
     return job;
 }
 
@@ -87,6 +108,5 @@ void offload_run(struct offload *offload, struct offload_job *job)
     job->next = NULL;
     *offload->jobs_end = job;
     offload->jobs_end = &job->next;
-    pthread_cond_signal(&offload->wake);
-    pthread_mutex_unlock(&offload->mutex);
+    unlock_and_wake(offload);
 }
