@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 static void answer_extents(const struct fake_backend *fake, struct request *req)
 {
@@ -104,7 +105,7 @@ static void fake_detach(struct layer *layer)
 
 static void fake_close(struct stage *stage)
 {
-    free(container_of(stage, struct fake_backend, stage)->disk);
+    munmap(container_of(stage, struct fake_backend, stage)->disk, stage->limits.size_bytes);
 }
 
 static const struct layer_ops fake_ops = {
@@ -115,8 +116,11 @@ static const struct layer_ops fake_ops = {
     .close = fake_close,
 };
 
-void fake_backend_init(struct fake_backend *fake, uint64_t size_bytes, uint32_t block_min_bytes)
+void fake_backend_init(struct fake_backend *fake, uint64_t size_bytes, uint32_t block_min_bytes,
+                       int image_fd)
 {
+    int flags = image_fd >= 0 ? MAP_PRIVATE : MAP_PRIVATE | MAP_ANONYMOUS;
+
     *fake = (struct fake_backend){
         .stage = { .ops = &fake_ops,
                    .limits = { .size_bytes = size_bytes,
@@ -126,9 +130,9 @@ void fake_backend_init(struct fake_backend *fake, uint64_t size_bytes, uint32_t 
                                .ops = OP_BIT(REQUEST_OP_COUNT) - 1,
                                .fua = true,
                                .multi_conn = true } },
-        .disk = calloc(1, size_bytes),
+        .disk = mmap(NULL, size_bytes, PROT_READ | PROT_WRITE, flags, image_fd, 0),
         .fail_error = 5, /* EIO */
         .extent_bytes = 65536,
     };
-    assert(fake->disk != NULL);
+    assert(fake->disk != MAP_FAILED);
 }

@@ -20,9 +20,11 @@ struct fake_backend {
     uint32_t extent_bytes; /* EXTENTS answers pieces of this size, data and holes in turn */
 };
 
-/* Zeroed disk; block_min_bytes as given, all operations, native FUA.  Closing the stage frees the
- * disk, not `fake`. */
-void fake_backend_init(struct fake_backend *fake, uint64_t size_bytes, uint32_t block_min_bytes);
+/* block_min_bytes as given, all operations, native FUA.  The disk begins as a private copy of the file
+ * `image_fd`, which has its size, and without one (-1) as zeros: only what is used of it costs
+ * anything.  Closing the stage frees the disk, not `fake`. */
+void fake_backend_init(struct fake_backend *fake, uint64_t size_bytes, uint32_t block_min_bytes,
+                       int image_fd);
 /* Carries out and completes the held request number `index` (0 is the oldest). */
 void fake_backend_release(struct fake_backend *fake, unsigned index);
 /* All that are held, oldest first, and those that come meanwhile; then no longer holds. */

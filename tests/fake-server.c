@@ -1,5 +1,8 @@
 #include "tests/fake-server.h"
 
+#include <sys/mman.h>
+#include <unistd.h>
+
 #include "tests/check.h"
 
 struct fake_server server;
@@ -15,13 +18,21 @@ static void worker_ended(struct io_event *ev, int result)
     (void)result;
 }
 
-/* Every eight bytes are different. */
-static void fill_disk(void)
+/* A file of which every eight bytes are different, made once. */
+static int disk_image(void)
 {
-    uint64_t *words = (uint64_t *)(void *)server.backend.disk;
+    static int fd = -1;
 
+    if (fd >= 0)
+        return fd;
+    fd = memfd_create("disk", MFD_CLOEXEC);
+    EXPECT(fd >= 0 && ftruncate(fd, FAKE_DISK_BYTES) == 0);
+    uint64_t *words = mmap(NULL, FAKE_DISK_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    EXPECT(words != MAP_FAILED);
     for (size_t i = 0; i < FAKE_DISK_BYTES / sizeof *words; i++)
         words[i] = (i + 1) * 0x9E3779B97F4A7C15u;
+    munmap(words, FAKE_DISK_BYTES);
+    return fd;
 }
 
 void fake_server_open(void)
@@ -30,8 +41,7 @@ void fake_server_open(void)
     struct error err;
 
     EXPECT(loop_create(&server.loop, &config, &err) == 0);
-    fake_backend_init(&server.backend, FAKE_DISK_BYTES, 1);
-    fill_disk();
+    fake_backend_init(&server.backend, FAKE_DISK_BYTES, 1, disk_image());
     server.layer = NULL;
     server.ex = (struct export){ .name = "",
                                  .top = &server.backend.stage,

@@ -61,7 +61,7 @@ static void open_pipeline_with(uint32_t sector_bytes, bool zero_holes)
     p = (struct pipeline){ 0 };
     EXPECT(loop_create(&p.loop, &config, &err) == 0);
     EXPECT(range_lock_create(&p.ranges, &err) == 0);
-    fake_backend_init(&p.fake, DISK_BYTES, 512);
+    fake_backend_init(&p.fake, DISK_BYTES, 512, -1);
     EXPECT(align_stage_create(&p.stage, luks_over(&p.fake.stage, sector_bytes, zero_holes),
                               p.ranges, &err) == 0);
     EXPECT(stage_attach(&p.top, p.stage, p.loop, &err) == 0);

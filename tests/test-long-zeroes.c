@@ -5,7 +5,7 @@
 #include "tests/check.h"
 #include "tests/fake-server.h"
 
-#define LONG_BYTES (20u << 20)
+#define LONG_BYTES (9u << 20)
 
 static void open_server(void)
 {
@@ -15,8 +15,9 @@ static void open_server(void)
 
 static void expect_zeros(uint64_t offset_bytes, uint32_t length_bytes)
 {
-    for (uint32_t i = 0; i < length_bytes; i++)
-        EXPECT(server.backend.disk[offset_bytes + i] == 0);
+    const uint8_t *data = server.backend.disk + offset_bytes;
+
+    EXPECT(data[0] == 0 && memcmp(data, data + 1, length_bytes - 1) == 0);
 }
 
 /* Carries out the one that is held of this kind. */
@@ -98,6 +99,7 @@ static void one_answer_whatever_fails(void)
             bool fired = fail_at <= LONG_BYTES / BUFFER_BYTES_MAX;
             fake_client_expect_simple(fd, 1, fired ? NBD_ENOSPC : 0);
             EXPECT(server.backend.seen < fail_at + TRANSMISSION_FRAGMENTS_MAX);
+            server.backend.fail_at = 0;
             fake_client_send(fd, NBD_CMD_READ, 2, 0, 512);
             fake_client_expect_simple(fd, 2, 0);
             fake_client_expect_data(fd, 0, 512);
@@ -110,7 +112,7 @@ static void one_answer_whatever_fails(void)
 static void vanishing_clients(void)
 {
     for (unsigned way = 0; way < 4; way++)
-        for (unsigned steps = 0; steps < 30; steps++) {
+        for (unsigned steps = 0; steps < 30; steps += 3) {
             open_server();
             int fd = fake_client_attach(way % 2);
             server.backend.hold = steps % 2;
