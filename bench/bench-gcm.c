@@ -7,10 +7,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include <gnutls/crypto.h>
 
+#include "bench/bench-timing.h"
 #include "crypto/gcm.h"
 
 #define CONTESTANTS_MAX 4u
@@ -19,21 +19,6 @@
 
 static uint8_t plain[16385], sealed[16385 + GCM_TAG_BYTES];
 static const uint8_t key[32] = { 1, 2, 3 }, nonce[GCM_NONCE_BYTES] = { 4, 5 }, aad[5] = { 23, 3, 3 };
-
-static double cpu_ns(void)
-{
-    struct timespec now;
-
-    (void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-    return (double)now.tv_sec * 1e9 + (double)now.tv_nsec;
-}
-
-static int ascending(const void *a, const void *b)
-{
-    double left = *(const double *)a, right = *(const double *)b;
-
-    return left < right ? -1 : left > right;
-}
 
 static double ours(const struct gcm_ops *ops, size_t key_bytes, size_t length_bytes, bool encrypt)
 {
@@ -48,14 +33,14 @@ static double ours(const struct gcm_ops *ops, size_t key_bytes, size_t length_by
         text.in = sealed;
         text.out = plain;
     }
-    double start = cpu_ns();
+    double start = bench_cpu_ns();
     for (; done < BYTES_PER_TURN; done += length_bytes) {
         if (encrypt)
             gcm_seal(&gcm, &text);
         else
             good = good && gcm_open(&gcm, &text);
     }
-    double elapsed = cpu_ns() - start;
+    double elapsed = bench_cpu_ns() - start;
     if (!good)
         abort();
     return elapsed / (double)done * 1024;
@@ -73,7 +58,7 @@ static double gnutls(size_t key_bytes, size_t length_bytes, bool encrypt)
         abort();
     result |= gnutls_aead_cipher_encrypt(cipher, nonce, sizeof nonce, aad, sizeof aad, GCM_TAG_BYTES, plain,
                                          length_bytes, sealed, &sealed_bytes);
-    double start = cpu_ns();
+    double start = bench_cpu_ns();
     for (; done < BYTES_PER_TURN; done += length_bytes) {
         sealed_bytes = length_bytes + GCM_TAG_BYTES;
         plain_bytes = length_bytes;
@@ -84,7 +69,7 @@ static double gnutls(size_t key_bytes, size_t length_bytes, bool encrypt)
                                                        GCM_TAG_BYTES, sealed, sealed_bytes, plain,
                                                        &plain_bytes);
     }
-    double elapsed = cpu_ns() - start;
+    double elapsed = bench_cpu_ns() - start;
     if (result != 0)
         abort();
     gnutls_aead_cipher_deinit(cipher);
@@ -94,6 +79,7 @@ static double gnutls(size_t key_bytes, size_t length_bytes, bool encrypt)
 static void run(size_t key_bytes, size_t length_bytes, bool encrypt, size_t rounds)
 {
     static double ns[CONTESTANTS_MAX][ROUNDS_MAX];
+    double medians[CONTESTANTS_MAX];
     const struct gcm_ops *ops;
     size_t i;
 
@@ -104,12 +90,12 @@ static void run(size_t key_bytes, size_t length_bytes, bool encrypt, size_t roun
                 ns[i + 1][round] = ours(ops, key_bytes, length_bytes, encrypt);
     }
     for (i = 0; i < CONTESTANTS_MAX; i++)
-        qsort(ns[i], rounds, sizeof ns[i][0], ascending);
+        medians[i] = bench_median(ns[i], rounds);
     printf("%8zu %6zu  %s   %6.1f", key_bytes * 8, length_bytes, encrypt ? "encrypt" : "decrypt",
-           ns[0][rounds / 2]);
+           medians[0]);
     for (i = 0; (ops = gcm_implementation_at(i)) != NULL && i + 1 < CONTESTANTS_MAX; i++)
         if (ops->supports())
-            printf("   %6.1f (%5.2f)", ns[i + 1][rounds / 2], ns[0][rounds / 2] / ns[i + 1][rounds / 2]);
+            printf("   %6.1f (%5.2f)", medians[i + 1], medians[0] / medians[i + 1]);
     printf("\n");
 }
 

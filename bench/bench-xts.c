@@ -14,8 +14,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "bench/bench-timing.h"
 #include "crypto/cipher.h"
 #include "crypto/cpu-features.h"
 
@@ -39,27 +39,6 @@ struct contestant {
 };
 
 static uint8_t data[RUN_BYTES_MAX] __attribute__((aligned(4096)));
-
-static double cpu_ns(void)
-{
-    struct timespec now;
-
-    (void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-    return (double)now.tv_sec * 1e9 + (double)now.tv_nsec;
-}
-
-static int ascending(const void *a, const void *b)
-{
-    double left = *(const double *)a, right = *(const double *)b;
-
-    return left < right ? -1 : left > right;
-}
-
-static double median(double *values, size_t count)
-{
-    qsort(values, count, sizeof(*values), ascending);
-    return values[count / 2];
-}
 
 static void fail(const char *what)
 {
@@ -93,7 +72,7 @@ static struct cipher *make_cipher(const struct cipher_ops *ops, const struct job
 static double measure(struct cipher *cipher, const struct job *job)
 {
     uint64_t sector = 0;
-    double start = cpu_ns(), elapsed;
+    double start = bench_cpu_ns(), elapsed;
     size_t bytes = 0;
 
     do {
@@ -105,7 +84,7 @@ static double measure(struct cipher *cipher, const struct job *job)
             else
                 cipher_decrypt(cipher, sector, data, job->run_bytes);
         }
-        elapsed = cpu_ns() - start;
+        elapsed = bench_cpu_ns() - start;
     } while (elapsed < MEASURE_NS);
     return (double)bytes / elapsed;
 }
@@ -126,7 +105,7 @@ static void run_job(const struct job *job, size_t rounds)
     for (size_t i = 0; i < count; i++) {
         if (!contestants[i].cipher)
             continue;
-        medians[i] = median(contestants[i].gb_per_s, rounds);
+        medians[i] = bench_median(contestants[i].gb_per_s, rounds);
         if (strcmp(cipher_implementation(contestants[i].cipher), "gnutls") == 0)
             gnutls = medians[i];
     }
@@ -175,7 +154,7 @@ static double ns_per_kib(const struct job *job, size_t rounds)
     for (size_t round = 0; round < rounds; round++)
         values[round] = 1024 / measure(cipher, job);
     cipher_destroy(cipher);
-    return median(values, rounds);
+    return bench_median(values, rounds);
 }
 
 static void run_others(size_t rounds)
@@ -228,31 +207,31 @@ static void run_others(size_t rounds)
 /* Bytes per ns that pass one round. */
 static double limit_128(void)
 {
-    double start = cpu_ns();
+    double start = bench_cpu_ns();
 
     for (unsigned i = 0; i < TIMES; i++)
         EIGHT_ROUNDS_ON("xmm");
-    return TIMES * 8.0 * 16 / (cpu_ns() - start);
+    return TIMES * 8.0 * 16 / (bench_cpu_ns() - start);
 }
 
 static double limit_256(void)
 {
-    double start = cpu_ns();
+    double start = bench_cpu_ns();
 
     for (unsigned i = 0; i < TIMES; i++)
         EIGHT_ROUNDS_ON("ymm");
     __asm__ volatile("vzeroupper");
-    return TIMES * 8.0 * 32 / (cpu_ns() - start);
+    return TIMES * 8.0 * 32 / (bench_cpu_ns() - start);
 }
 
 static double limit_512(void)
 {
-    double start = cpu_ns();
+    double start = bench_cpu_ns();
 
     for (unsigned i = 0; i < TIMES; i++)
         EIGHT_ROUNDS_ON("zmm");
     __asm__ volatile("vzeroupper");
-    return TIMES * 8.0 * 64 / (cpu_ns() - start);
+    return TIMES * 8.0 * 64 / (bench_cpu_ns() - start);
 }
 
 static void print_limit(const char *name, double (*limit)(void), size_t rounds)
@@ -261,7 +240,7 @@ static void print_limit(const char *name, double (*limit)(void), size_t rounds)
 
     for (size_t i = 0; i < rounds; i++)
         bytes_per_round[i] = limit();
-    middle = median(bytes_per_round, rounds);
+    middle = bench_median(bytes_per_round, rounds);
     printf("%-8s   %7.2f   %7.2f\n", name, middle / 10, middle / 14);
 }
 

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "server/ktls.h"
+#include "server/tls-session.h"
 
 #define IDLE_STEPS_MAX 16u /* of GnuTLS without data: it returns after a key update, say */
 
@@ -29,10 +30,12 @@ static int open_read_ahead(struct ktls *ktls, gnutls_session_t gnutls, uint8_t *
     return (int)filled;
 }
 
-int ktls_hand_over(struct transport **out, gnutls_session_t gnutls, struct loop *loop,
-                   const struct loop_file *file, const struct peer *peer, struct error *err)
+int ktls_hand_over(struct transport **out, struct tls_session *session, const struct tls *tls,
+                   struct loop *loop, const struct loop_file *file, const struct peer *peer,
+                   struct error *err)
 {
     uint8_t read_ahead[TRANSPORT_STAGING_BYTES];
+    gnutls_session_t gnutls = session->gnutls;
     struct ktls *ktls = malloc(sizeof *ktls);
 
     *out = NULL;
@@ -47,7 +50,9 @@ int ktls_hand_over(struct transport **out, gnutls_session_t gnutls, struct loop 
         error_set(err, code, "the kernel did not take the keys for receiving");
     if (code == 0)
         code = transport_plain_create_on_ktls(out, loop, file, ktls, read_ahead, (uint32_t)count, err);
-    if (code < 0)
+    if (code == 0)
+        ktls_follow_keys(ktls, session, tls);
+    else
         free(ktls);
     return code < 0 ? -ECONNRESET : 0;
 }

@@ -2,14 +2,12 @@
 
 #include <errno.h>
 #include <linux/tls.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "crypto/secret.h"
 #include "server/log.h"
+#include "server/tls-session.h"
 
 #ifndef SOL_TLS
 #define SOL_TLS 282
@@ -18,123 +16,67 @@
 /* RFC 8446, 5.1, 6 and 4. */
 enum { RECORD_ALERT = 21, RECORD_HANDSHAKE = 22, RECORD_DATA = 23 };
 enum { ALERT_WARNING = 1, ALERT_FATAL = 2 };
-enum { MESSAGE_KEY_UPDATE = 24 };
+
+#define RECORD_BYTES_MAX 16384u
 
 /* ---- the keys ---- */
 
-union crypto_info {
-    struct tls_crypto_info head;
-    struct tls12_crypto_info_aes_gcm_128 aes_128;
-    struct tls12_crypto_info_aes_gcm_256 aes_256;
-};
-
-/* The state of one direction, as GnuTLS has it: all of it belongs to GnuTLS. */
-struct direction {
-    gnutls_datum_t iv, key;
-    unsigned char sequence[8];
-};
-
-/* RFC 5288, 3 and RFC 8446, 5.3: a nonce is 4 bytes of salt and 8 more.  In TLS 1.3 these are fixed and
- * mixed with the number of the record; in 1.2 they are sent along, and GnuTLS takes that number. */
-static bool fill_nonce(const struct direction *from, bool tls13, unsigned char *salt, unsigned char *iv)
-{
-    if (from->iv.size < (tls13 ? 12u : 4u))
-        return false;
-    memcpy(salt, from->iv.data, 4);
-    memcpy(iv, tls13 ? from->iv.data + 4 : from->sequence, 8);
-    return true;
-}
-
-/* The bytes of `info` that are used; 0: the kernel is not asked to do this cipher. */
-static socklen_t fill_info(union crypto_info *info, gnutls_session_t gnutls,
-                           const struct direction *from)
-{
-    gnutls_protocol_t version = gnutls_protocol_get_version(gnutls);
-    gnutls_cipher_algorithm_t cipher = gnutls_cipher_get(gnutls);
-    bool tls13 = version == GNUTLS_TLS1_3;
-
-    if (!tls13 && version != GNUTLS_TLS1_2)
-        return 0;
-    info->head.version = tls13 ? TLS_1_3_VERSION : TLS_1_2_VERSION;
-    if (cipher == GNUTLS_CIPHER_AES_128_GCM && from->key.size == sizeof info->aes_128.key) {
-        info->head.cipher_type = TLS_CIPHER_AES_GCM_128;
-        memcpy(info->aes_128.key, from->key.data, sizeof info->aes_128.key);
-        memcpy(info->aes_128.rec_seq, from->sequence, sizeof info->aes_128.rec_seq);
-        if (fill_nonce(from, tls13, info->aes_128.salt, info->aes_128.iv))
-            return sizeof info->aes_128;
-    }
-    if (cipher == GNUTLS_CIPHER_AES_256_GCM && from->key.size == sizeof info->aes_256.key) {
-        info->head.cipher_type = TLS_CIPHER_AES_GCM_256;
-        memcpy(info->aes_256.key, from->key.data, sizeof info->aes_256.key);
-        memcpy(info->aes_256.rec_seq, from->sequence, sizeof info->aes_256.rec_seq);
-        if (fill_nonce(from, tls13, info->aes_256.salt, info->aes_256.iv))
-            return sizeof info->aes_256;
-    }
-    return 0;
-}
-
-/* `option` is TLS_TX or TLS_RX. */
-static int give_keys(int fd, gnutls_session_t gnutls, int option)
-{
-    union crypto_info info = { .head = { 0 } };
-    struct direction from;
-    int code = 0;
-
-    if (gnutls_record_get_state(gnutls, option == TLS_RX, NULL, &from.iv, &from.key,
-                                from.sequence) < 0)
-        return -EOPNOTSUPP;
-    socklen_t info_bytes = fill_info(&info, gnutls, &from);
-    if (info_bytes == 0)
-        code = -EOPNOTSUPP;
-    else if (setsockopt(fd, SOL_TLS, option, &info, info_bytes) < 0)
-        code = -errno;
-    secret_wipe(&info, sizeof info);
-    return code;
-}
-
-/* A socket that is not connected can't have it, but the kernel says so only when it knows it. */
-bool ktls_is_there(void)
-{
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-    if (fd < 0)
-        return false;
-    bool is_there = setsockopt(fd, IPPROTO_TCP, TCP_ULP, "tls", sizeof "tls") == 0 || errno == ENOTCONN;
-    close(fd);
-    return is_there;
-}
-
 int ktls_start_sending(struct ktls *ktls, gnutls_session_t gnutls, int fd, const struct peer *peer)
 {
+    int code = ktls_keys_attach(fd);
+
     *ktls = (struct ktls){ .fd = fd, .peer = peer };
-    /* Without keys the socket stays what it was. */
-    if (setsockopt(fd, IPPROTO_TCP, TCP_ULP, "tls", sizeof "tls") < 0)
-        return -errno;
-    return give_keys(fd, gnutls, TLS_TX);
+    return code < 0 ? code : ktls_keys_give(fd, gnutls, TLS_TX);
 }
 
 int ktls_start_receiving(struct ktls *ktls, gnutls_session_t gnutls)
 {
-    return give_keys(ktls->fd, gnutls, TLS_RX);
+    return ktls_keys_give(ktls->fd, gnutls, TLS_RX);
+}
+
+void ktls_follow_keys(struct ktls *ktls, struct tls_session *session, const struct tls *tls)
+{
+    ktls->tls13 = gnutls_protocol_get_version(session->gnutls) == GNUTLS_TLS1_3;
+    ktls->records_per_key = ktls->records_left = tls->records_per_key;
+    if (tls->kernel != KTLS_KEYS_CHANGE || !tls_record_keys_take_over(session, NULL))
+        return;
+    ktls->secrets = session->record_keys;
+    ktls->keys = (struct tls_record_key_pair *)(void *)ktls->secrets->data;
+    session->record_keys = NULL;
+}
+
+void ktls_free(struct ktls *ktls)
+{
+    if (ktls == NULL)
+        return;
+    secret_free(ktls->secrets);
+    free(ktls);
 }
 
 /* ---- what is no data ---- */
 
+/* A message whose bytes become one record of this type. */
+static void prepare_record(struct ktls_record *record, uint8_t type, const uint8_t *bytes, size_t count)
+{
+    *record = (struct ktls_record){ .iov = { record->bytes, count } };
+    memcpy(record->bytes, bytes, count);
+    record->message = (struct msghdr){ .msg_iov = &record->iov, .msg_iovlen = 1,
+                                       .msg_control = record->control,
+                                       .msg_controllen = sizeof record->control };
+    struct cmsghdr *header = CMSG_FIRSTHDR(&record->message);
+    header->cmsg_level = SOL_TLS;
+    header->cmsg_type = TLS_SET_RECORD_TYPE;
+    header->cmsg_len = CMSG_LEN(1);
+    *CMSG_DATA(header) = type;
+}
+
 static void send_alert(struct ktls *ktls, uint8_t level, uint8_t description)
 {
-    uint8_t alert[2] = { level, description };
-    _Alignas(struct cmsghdr) uint8_t control[CMSG_SPACE(1)] = { 0 };
-    struct iovec iov = { alert, sizeof alert };
-    struct msghdr message = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control,
-                              .msg_controllen = sizeof control };
-    struct cmsghdr *type = CMSG_FIRSTHDR(&message);
+    struct ktls_record record;
 
-    type->cmsg_level = SOL_TLS;
-    type->cmsg_type = TLS_SET_RECORD_TYPE;
-    type->cmsg_len = CMSG_LEN(1);
-    *CMSG_DATA(type) = RECORD_ALERT;
+    prepare_record(&record, RECORD_ALERT, (uint8_t[]){ level, description }, 2);
     /* A last word: when the socket is full, nobody waits for a client that does not read. */
-    ssize_t ignored = sendmsg(ktls->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+    ssize_t ignored = sendmsg(ktls->fd, &record.message, MSG_DONTWAIT | MSG_NOSIGNAL);
     (void)ignored;
 }
 
@@ -165,32 +107,49 @@ static int alert_received(struct ktls *ktls, const uint8_t *alert)
 }
 
 /* The bytes of a short record, which may lie in several pieces. */
-static void take_start(const struct msghdr *message, size_t count, uint8_t start[2])
+static void take_start(const struct msghdr *message, size_t count, uint8_t start[TLS_KEY_UPDATE_BYTES])
 {
     size_t taken = 0;
 
-    start[0] = start[1] = 0;
+    count = count < TLS_KEY_UPDATE_BYTES ? count : TLS_KEY_UPDATE_BYTES;
+    memset(start, 0, TLS_KEY_UPDATE_BYTES);
     for (size_t i = 0; i < message->msg_iovlen; i++)
-        for (size_t j = 0; j < message->msg_iov[i].iov_len && taken < count && taken < 2; j++)
+        for (size_t j = 0; j < message->msg_iov[i].iov_len && taken < count; j++)
             start[taken++] = ((const uint8_t *)message->msg_iov[i].iov_base)[j];
+}
+
+/* RFC 8446, 4.6.3.  The kernel opens nothing behind it until it has the next keys. */
+static int key_update_received(struct ktls *ktls, const uint8_t *message, size_t count, int alert)
+{
+    static const uint8_t expected[4] = { TLS_KEY_UPDATE, 0, 0, 1 };
+
+    if (!ktls->tls13 || count != TLS_KEY_UPDATE_BYTES || memcmp(message, expected, sizeof expected) != 0 ||
+        message[4] > TLS_UPDATE_REQUESTED)
+        return break_off(ktls, "it sent something that is not TLS, or not what was due", alert);
+    alert = alert < 0 ? alert : GNUTLS_A_INTERNAL_ERROR;
+    if (tls_update_rate_exceeded(&ktls->updates))
+        return break_off(ktls, "it asks for new keys too often", alert);
+    if (ktls->keys == NULL || ktls_keys_change(ktls->fd, &ktls->keys->receiving, TLS_RX) < 0)
+        return break_off(ktls, "the client has changed its keys, which kernel TLS can't follow: serve "
+                         "with --ktls off, or on Linux 6.14 or later", alert);
+    ktls->update_due |= message[4] == TLS_UPDATE_REQUESTED;
+    return -EAGAIN;
 }
 
 static int control_received(struct ktls *ktls, const struct msghdr *message, int type, size_t count,
                             bool may_answer)
 {
-    uint8_t start[2];
+    uint8_t start[TLS_KEY_UPDATE_BYTES];
+    int alert = may_answer ? GNUTLS_A_UNEXPECTED_MESSAGE : -1;
 
     take_start(message, count, start);
     if (type == RECORD_ALERT && count >= 2)
         return alert_received(ktls, start);
-    if (type == RECORD_HANDSHAKE && count > 0 && start[0] == MESSAGE_KEY_UPDATE)
-        return break_off(ktls, "the client has changed its keys, which kernel TLS can't follow: serve "
-                         "with --ktls off", may_answer ? GNUTLS_A_INTERNAL_ERROR : -1);
+    if (type == RECORD_HANDSHAKE && count > 0 && start[0] == TLS_KEY_UPDATE)
+        return key_update_received(ktls, start, count, alert);
     if (type == RECORD_HANDSHAKE)
-        return break_off(ktls, "it wants to renegotiate, which this server does not do",
-                         may_answer ? GNUTLS_A_UNEXPECTED_MESSAGE : -1);
-    return break_off(ktls, "it sent something that is not TLS, or not what was due",
-                     may_answer ? GNUTLS_A_UNEXPECTED_MESSAGE : -1);
+        return break_off(ktls, "it wants to renegotiate, which this server does not do", alert);
+    return break_off(ktls, "it sent something that is not TLS, or not what was due", alert);
 }
 
 /* ---- receiving ---- */
@@ -257,4 +216,42 @@ void ktls_say_goodbye(struct ktls *ktls)
         return;
     ktls->said_goodbye = true;
     send_alert(ktls, ALERT_WARNING, GNUTLS_A_CLOSE_NOTIFY);
+}
+
+/* ---- sending ---- */
+
+struct msghdr *ktls_before_send(struct ktls *ktls)
+{
+    static const uint8_t update[] = { TLS_KEY_UPDATE, 0, 0, 1, TLS_UPDATE_NOT_REQUESTED };
+
+    if (ktls->broken || !(ktls->update_due || (ktls->tls13 && ktls->records_left == 0)))
+        return NULL;
+    if (ktls->keys == NULL) {
+        ktls_say_goodbye(ktls);
+        (void)shutdown(ktls->fd, SHUT_RDWR); /* what is sent now fails */
+        break_off(ktls, "its keys have served for as many records as AES-GCM allows, and this kernel "
+                  "can't change them: serve with --ktls off, or on Linux 6.14 or later", -1);
+        return NULL;
+    }
+    prepare_record(&ktls->update, RECORD_HANDSHAKE, update, sizeof update);
+    return &ktls->update.message;
+}
+
+int ktls_update_sent(struct ktls *ktls, int result)
+{
+    if (result < 0)
+        return result;
+    ktls->update_due = false;
+    ktls->records_left = ktls->records_per_key;
+    if (result != TLS_KEY_UPDATE_BYTES || ktls_keys_change(ktls->fd, &ktls->keys->sending, TLS_TX) < 0)
+        return break_off(ktls, "the kernel did not take new keys for sending", -1);
+    return 0;
+}
+
+/* Each call of sendmsg(2) ends with the end of a record. */
+void ktls_sent(struct ktls *ktls, uint32_t count)
+{
+    uint32_t records = count / RECORD_BYTES_MAX + (count % RECORD_BYTES_MAX != 0);
+
+    ktls->records_left -= records < ktls->records_left ? records : ktls->records_left;
 }

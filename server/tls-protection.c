@@ -2,15 +2,13 @@
 
 #include <assert.h>
 #include <string.h>
-#include <time.h>
 
 #include "server/tls-stream.h"
+#include "server/tls.h"
 
 /* RFC 8446, 5.1, B.2 and B.3. */
 enum { RECORD_ALERT = 21, RECORD_HANDSHAKE = 22, RECORD_DATA = 23 };
 enum { ALERT_WARNING = 1, ALERT_FATAL = 2 };
-enum { MESSAGE_KEY_UPDATE = 24 };
-enum { UPDATE_NOT_REQUESTED = 0, UPDATE_REQUESTED = 1 };
 
 #define HEADER_BYTES 5u
 /* RFC 8446, 5.2: of the ciphertext, and of what is in it, with its type and padding. */
@@ -18,14 +16,15 @@ enum { UPDATE_NOT_REQUESTED = 0, UPDATE_REQUESTED = 1 };
 #define INNER_BYTES_MAX (TLS_RECORD_PLAIN_BYTES + 1u)
 
 #define IDLE_RECORDS_MAX 32u /* as they cost us something, and the client nothing */
-#define UPDATES_PER_SECOND_MAX 8u
 
 void tls_protection_start(struct tls_transport *tls)
 {
-    tls->protection = (struct tls_protection){ .records_left = TLS_RECORDS_PER_KEY };
-    if (tls->record_left_bytes > 0 || !tls_record_keys_take_over(&tls->session))
+    const struct gcm_ops *gcm = gcm_choose();
+
+    tls->protection = (struct tls_protection){ .records_left = tls->tls->records_per_key };
+    if (gcm == NULL || tls->record_left_bytes > 0 || !tls_record_keys_take_over(&tls->session, gcm))
         return;
-    tls->protection.gcm = gcm_choose();
+    tls->protection.gcm = gcm;
     tls->protection.keys = (struct tls_record_key_pair *)(void *)tls->session.record_keys->data;
 }
 
@@ -61,12 +60,12 @@ static int put_record(struct tls_transport *tls, uint8_t type, const uint8_t *da
 /* RFC 8446, 4.6.3: the last record under the keys that we have had. */
 static int put_key_update(struct tls_transport *tls)
 {
-    static const uint8_t message[] = { MESSAGE_KEY_UPDATE, 0, 0, 1, UPDATE_NOT_REQUESTED };
+    static const uint8_t message[] = { TLS_KEY_UPDATE, 0, 0, 1, TLS_UPDATE_NOT_REQUESTED };
     struct tls_protection *own = &tls->protection;
     int error = put_record(tls, RECORD_HANDSHAKE, message, sizeof message);
 
     own->update_due = false;
-    own->records_left = TLS_RECORDS_PER_KEY;
+    own->records_left = tls->tls->records_per_key;
     if (error == 0 && !tls_record_keys_update(&own->keys->sending, own->gcm))
         error = GNUTLS_E_INTERNAL_ERROR;
     return error;
@@ -130,26 +129,14 @@ static int alert_received(struct tls_protection *own, const uint8_t *alert, uint
     return own->alert == GNUTLS_A_CLOSE_NOTIFY ? 0 : GNUTLS_E_FATAL_ALERT_RECEIVED;
 }
 
-static bool too_many_updates(struct tls_protection *own)
-{
-    struct timespec now;
-
-    (void)clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-    if (own->updates_second != now.tv_sec) {
-        own->updates_second = now.tv_sec;
-        own->updates = 0;
-    }
-    return ++own->updates > UPDATES_PER_SECOND_MAX;
-}
-
 static int key_update_received(struct tls_protection *own)
 {
     own->message_bytes = 0;
-    if (own->message[4] > UPDATE_REQUESTED)
+    if (own->message[4] > TLS_UPDATE_REQUESTED)
         return GNUTLS_E_RECEIVED_ILLEGAL_PARAMETER;
-    if (too_many_updates(own))
+    if (tls_update_rate_exceeded(&own->updates))
         return GNUTLS_E_TOO_MANY_HANDSHAKE_PACKETS;
-    if (own->message[4] == UPDATE_REQUESTED)
+    if (own->message[4] == TLS_UPDATE_REQUESTED)
         own->update_due = true;
     if (!tls_record_keys_update(&own->keys->receiving, own->gcm))
         return GNUTLS_E_INTERNAL_ERROR;
@@ -160,9 +147,9 @@ static int key_update_received(struct tls_protection *own)
  * keys (RFC 8446, 5.1). */
 static int handshake_received(struct tls_protection *own, const uint8_t *data, uint32_t count)
 {
-    static const uint8_t expected[4] = { MESSAGE_KEY_UPDATE, 0, 0, 1 };
+    static const uint8_t expected[4] = { TLS_KEY_UPDATE, 0, 0, 1 };
 
-    if (count == 0 || data[0] != (own->message_bytes == 0 ? MESSAGE_KEY_UPDATE : data[0]) ||
+    if (count == 0 || data[0] != (own->message_bytes == 0 ? TLS_KEY_UPDATE : data[0]) ||
         count > sizeof own->message - own->message_bytes)
         return GNUTLS_E_UNEXPECTED_PACKET;
     memcpy(own->message + own->message_bytes, data, count);

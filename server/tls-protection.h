@@ -15,8 +15,6 @@
 
 struct tls_transport;
 
-#define TLS_RECORDS_PER_KEY (1u << 24) /* RFC 8446, 5.5: at most 2^24.5 */
-
 /* Zeroed: GnuTLS. */
 struct tls_protection {
     const struct gcm_ops *gcm;        /* NULL: GnuTLS protects the records */
@@ -25,12 +23,11 @@ struct tls_protection {
     /* Receiving.  Of an opened record what nobody has taken yet lies where the record was, in what has been
      * received, which begins with it until it is all taken. */
     uint32_t plain_at, plain_bytes, record_bytes;
-    uint8_t message[5]; /* of a handshake: a KeyUpdate has that many */
+    uint8_t message[TLS_KEY_UPDATE_BYTES]; /* of a handshake */
     uint8_t message_bytes;
     uint8_t alert;         /* received */
     unsigned idle_records; /* without data, one after the other */
-    unsigned updates;      /* KeyUpdates of the client within the second `updates_second` */
-    int64_t updates_second;
+    struct tls_update_rate updates;
 
     /* Sending. */
     bool update_due;

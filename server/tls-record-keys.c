@@ -1,10 +1,13 @@
 #include "server/tls-record-keys.h"
 
 #include <string.h>
+#include <time.h>
 
 #include <gnutls/crypto.h>
 
 #include "server/tls-session.h"
+
+#define UPDATES_PER_SECOND_MAX 8u
 
 static struct tls_record_key_pair *pair_of(const struct tls_session *session)
 {
@@ -36,8 +39,6 @@ static int keep_secret(gnutls_session_t gnutls, const char *label, const gnutls_
 
 void tls_record_keys_watch(struct tls_session *session)
 {
-    if (gcm_choose() == NULL)
-        return;
     session->keylog_before = gnutls_session_get_keylog_function(session->gnutls);
     gnutls_session_set_keylog_function(session->gnutls, keep_secret);
 }
@@ -57,20 +58,15 @@ static bool expand_label(const struct tls_record_keys *keys, const char *label, 
     return gnutls_hkdf_expand(keys->hash, &secret, &info, out, out_bytes) >= 0;
 }
 
-bool tls_record_keys_make(struct tls_record_keys *keys, const struct gcm_ops *ops)
+/* Of the secret that is there: the key and, in `keys`, the rest. */
+static bool derive(struct tls_record_keys *keys, uint8_t key[TLS_KEY_BYTES_MAX])
 {
-    uint8_t key[32];
-    bool made = expand_label(keys, "key", key, keys->key_bytes) &&
-                expand_label(keys, "iv", keys->iv, sizeof keys->iv);
-
-    if (made)
-        gcm_init(&keys->gcm, ops, key, keys->key_bytes);
-    secret_wipe(key, sizeof key);
     keys->sequence = 0;
-    return made;
+    return expand_label(keys, "key", key, keys->key_bytes) &&
+           expand_label(keys, "iv", keys->iv, sizeof keys->iv);
 }
 
-bool tls_record_keys_update(struct tls_record_keys *keys, const struct gcm_ops *ops)
+static bool next_secret(struct tls_record_keys *keys)
 {
     uint8_t next[TLS_SECRET_BYTES_MAX];
     bool made = expand_label(keys, "traffic upd", next, keys->secret_bytes);
@@ -78,7 +74,28 @@ bool tls_record_keys_update(struct tls_record_keys *keys, const struct gcm_ops *
     if (made)
         memcpy(keys->secret, next, keys->secret_bytes);
     secret_wipe(next, sizeof next);
-    return made && tls_record_keys_make(keys, ops);
+    return made;
+}
+
+bool tls_record_keys_make(struct tls_record_keys *keys, const struct gcm_ops *ops)
+{
+    uint8_t key[TLS_KEY_BYTES_MAX];
+    bool made = derive(keys, key);
+
+    if (made && ops != NULL)
+        gcm_init(&keys->gcm, ops, key, keys->key_bytes);
+    secret_wipe(key, sizeof key);
+    return made;
+}
+
+bool tls_record_keys_update(struct tls_record_keys *keys, const struct gcm_ops *ops)
+{
+    return next_secret(keys) && tls_record_keys_make(keys, ops);
+}
+
+bool tls_record_keys_next(struct tls_record_keys *keys, uint8_t key[TLS_KEY_BYTES_MAX])
+{
+    return next_secret(keys) && derive(keys, key);
 }
 
 void tls_record_keys_nonce(struct tls_record_keys *keys, uint8_t nonce[GCM_NONCE_BYTES])
@@ -96,7 +113,7 @@ void tls_record_keys_nonce(struct tls_record_keys *keys, uint8_t nonce[GCM_NONCE
 static bool agrees(struct tls_record_keys *keys, gnutls_session_t gnutls, bool receiving)
 {
     gnutls_datum_t mac, iv, key;
-    uint8_t sequence[8], ours[32];
+    uint8_t sequence[8], ours[TLS_KEY_BYTES_MAX];
 
     if (gnutls_record_get_state(gnutls, receiving, &mac, &iv, &key, sequence) < 0 ||
         key.size != keys->key_bytes || iv.size != sizeof keys->iv)
@@ -110,7 +127,8 @@ static bool agrees(struct tls_record_keys *keys, gnutls_session_t gnutls, bool r
     return same;
 }
 
-static bool take_over(struct tls_record_keys *keys, gnutls_session_t gnutls, bool receiving)
+static bool take_over(struct tls_record_keys *keys, gnutls_session_t gnutls, bool receiving,
+                      const struct gcm_ops *ops)
 {
     gnutls_digest_algorithm_t hash = gnutls_prf_hash_get(gnutls);
 
@@ -118,10 +136,10 @@ static bool take_over(struct tls_record_keys *keys, gnutls_session_t gnutls, boo
         return false;
     keys->hash = (gnutls_mac_algorithm_t)hash; /* their numbers are the same */
     keys->key_bytes = gnutls_cipher_get(gnutls) == GNUTLS_CIPHER_AES_128_GCM ? 16 : 32;
-    return tls_record_keys_make(keys, gcm_choose()) && agrees(keys, gnutls, receiving);
+    return tls_record_keys_make(keys, ops) && agrees(keys, gnutls, receiving);
 }
 
-bool tls_record_keys_take_over(struct tls_session *session)
+bool tls_record_keys_take_over(struct tls_session *session, const struct gcm_ops *ops)
 {
     gnutls_session_t gnutls = session->gnutls;
     gnutls_cipher_algorithm_t cipher = gnutls_cipher_get(gnutls);
@@ -129,6 +147,20 @@ bool tls_record_keys_take_over(struct tls_session *session)
     return session->record_keys != NULL && gnutls_protocol_get_version(gnutls) == GNUTLS_TLS1_3 &&
            (cipher == GNUTLS_CIPHER_AES_128_GCM || cipher == GNUTLS_CIPHER_AES_256_GCM) &&
            gnutls_record_check_pending(gnutls) == 0 &&
-           take_over(&pair_of(session)->sending, gnutls, false) &&
-           take_over(&pair_of(session)->receiving, gnutls, true);
+           take_over(&pair_of(session)->sending, gnutls, false, ops) &&
+           take_over(&pair_of(session)->receiving, gnutls, true, ops);
+}
+
+/* ---- a client's updates ---- */
+
+bool tls_update_rate_exceeded(struct tls_update_rate *rate)
+{
+    struct timespec now;
+
+    (void)clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+    if (rate->second != now.tv_sec) {
+        rate->second = now.tv_sec;
+        rate->updates = 0;
+    }
+    return ++rate->updates > UPDATES_PER_SECOND_MAX;
 }

@@ -11,6 +11,8 @@
 #include "crypto/secret.h"
 
 #define TLS_SECRET_BYTES_MAX 48u /* of SHA-384 */
+#define TLS_KEY_BYTES_MAX 32u
+#define TLS_RECORDS_PER_KEY (1u << 24) /* RFC 8446, 5.5: at most 2^24.5 */
 
 struct tls_record_keys {
     struct gcm gcm;
@@ -28,20 +30,35 @@ struct tls_record_key_pair {
 
 struct tls_session;
 
-/* Before the handshake: the secrets of this session will be kept, in session->record_keys, if this
- * machine can do anything with them. */
+/* Before the handshake: the secrets of this session will be kept, in session->record_keys. */
 void tls_record_keys_watch(struct tls_session *session);
 
 /* After the handshake: whether `record_keys` can be used in place of those in GnuTLS.  False: it is not
- * TLS 1.3 with AES-GCM, or something does not fit together; then GnuTLS goes on. */
-NODISCARD bool tls_record_keys_take_over(struct tls_session *session);
+ * TLS 1.3 with AES-GCM, or something does not fit together; then GnuTLS goes on.  `ops` NULL: somebody
+ * else does the cipher, here and in what follows. */
+NODISCARD bool tls_record_keys_take_over(struct tls_session *session, const struct gcm_ops *ops);
 
 /* RFC 8446, 7.3: from `secret`, `hash` and `key_bytes`.  False: GnuTLS could not calculate. */
 NODISCARD bool tls_record_keys_make(struct tls_record_keys *keys, const struct gcm_ops *ops);
 /* RFC 8446, 7.2: the next generation; records count from 0 again.  False as above. */
 NODISCARD bool tls_record_keys_update(struct tls_record_keys *keys, const struct gcm_ops *ops);
+/* The same for somebody else's cipher: the key, of key_bytes, is the caller's to wipe. */
+NODISCARD bool tls_record_keys_next(struct tls_record_keys *keys, uint8_t key[TLS_KEY_BYTES_MAX]);
 
 /* RFC 8446, 5.3: the nonce of the next record, which is counted with that. */
 void tls_record_keys_nonce(struct tls_record_keys *keys, uint8_t nonce[GCM_NONCE_BYTES]);
+
+/* RFC 8446, 4.6.3, of a client: a whole handshake message, TLS_KEY_UPDATE_BYTES. */
+#define TLS_KEY_UPDATE_BYTES 5u
+enum { TLS_KEY_UPDATE = 24, TLS_UPDATE_NOT_REQUESTED = 0, TLS_UPDATE_REQUESTED = 1 };
+
+/* How often a client changes its keys, which costs it less than us.  Zeroed: not yet. */
+struct tls_update_rate {
+    unsigned updates; /* within `second` */
+    int64_t second;
+};
+
+/* Counts one more: whether that is too many. */
+bool tls_update_rate_exceeded(struct tls_update_rate *rate);
 
 #endif

@@ -9,7 +9,6 @@
 
 #include <gnutls/x509.h>
 
-#include "server/tls-record-keys.h"
 #include "server/tls-verify.h"
 
 #define PSK_SHOWN 200u
@@ -46,7 +45,6 @@ int tls_session_init(struct tls_session *session, struct tls_credentials *creden
                                                    GNUTLS_NO_SIGNAL | GNUTLS_NO_TICKETS);
     if (result >= 0) {
         gnutls_session_set_ptr(session->gnutls, session);
-        tls_record_keys_watch(session);
         result = set_credentials(session);
     }
     if (result >= 0)

@@ -1,10 +1,12 @@
 #include "server/tls.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "crypto/cpu-features.h"
 #include "crypto/gcm.h"
-#include "server/ktls.h"
+#include "server/ktls-keys.h"
 #include "server/log.h"
 #include "server/tls-credentials.h"
 
@@ -69,6 +71,48 @@ int tls_ktls_mode_of(enum ktls_mode *out, const struct tls_settings *settings, s
     return 0;
 }
 
+/* NBDCRYPT_TLS_RECORDS_PER_KEY makes it fewer, for tests. */
+static unsigned records_per_key(void)
+{
+    const char *wanted = getenv("NBDCRYPT_TLS_RECORDS_PER_KEY");
+    unsigned long count = wanted != NULL ? strtoul(wanted, NULL, 10) : 0;
+
+    return count > 0 && count < TLS_RECORDS_PER_KEY ? (unsigned)count : TLS_RECORDS_PER_KEY;
+}
+
+/* Who will do the records, as far as it does not depend on the client. */
+static void prepare_records(struct tls *tls)
+{
+    static const char *const abilities[] = {
+        [KTLS_ABSENT] = "it has no TLS for sockets",
+        [KTLS_KEYS_FIXED] = "it has TLS for sockets, with keys that can't be changed",
+        [KTLS_KEYS_CHANGE] = "it has TLS for sockets",
+    };
+    const struct gcm_ops *own = gcm_choose();
+
+    tls->records_per_key = records_per_key();
+    if (tls->ktls != KTLS_OFF)
+        tls->kernel = ktls_keys_ability();
+    if (gcm_left_out() != NULL)
+        log_warning("%s", gcm_left_out());
+    if (tls->ktls == KTLS_ON && tls->kernel == KTLS_ABSENT)
+        log_warning("--ktls on: this kernel has no TLS for sockets (modprobe tls); it is done in user "
+                    "space");
+    log_info("TLS records: AES-GCM of TLS 1.3 by %s in this program, all else by GnuTLS; the kernel: %s",
+             own != NULL ? own->name : "GnuTLS",
+             tls->ktls == KTLS_OFF ? "not used (--ktls off)" : abilities[tls->kernel]);
+}
+
+bool tls_prefers_kernel(const struct tls *tls, bool tls13)
+{
+    if (tls->ktls != KTLS_AUTO)
+        return tls->ktls == KTLS_ON;
+    if (!cpu_has_aes())
+        return false;
+    return tls13 ? gcm_choose() == NULL && tls->kernel == KTLS_KEYS_CHANGE
+                 : tls->kernel != KTLS_ABSENT;
+}
+
 int tls_open(struct tls *tls, const struct tls_settings *settings, struct error *err)
 {
     *tls = (struct tls){ .settings = *settings };
@@ -76,11 +120,8 @@ int tls_open(struct tls *tls, const struct tls_settings *settings, struct error 
     int code = tls_mode_of(&tls->mode, settings, err);
     if (code == 0)
         code = tls_ktls_mode_of(&tls->ktls, settings, err);
-    if (code == 0 && tls->ktls == KTLS_ON && !ktls_is_there())
-        log_warning("--ktls on: this kernel has no TLS for sockets (modprobe tls); it is done in user "
-                    "space");
-    if (code == 0 && tls->mode != TLS_OFF && gcm_left_out() != NULL)
-        log_warning("%s", gcm_left_out());
+    if (code == 0 && tls->mode != TLS_OFF)
+        prepare_records(tls);
     if (code == 0 && tls->mode != TLS_OFF)
         code = tls_credentials_create(&tls->credentials, settings, err);
     return code;

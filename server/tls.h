@@ -12,9 +12,16 @@ struct tls_credentials;
 /* proto.md, "TLS": NOTLS, SELECTIVETLS, FORCEDTLS. */
 enum tls_mode { TLS_OFF, TLS_ON, TLS_REQUIRE };
 
-/* Who makes and opens the records: KTLS_ON is the kernel wherever it can, the others are GnuTLS.  What
- * speaks against the kernel is in docs/performance.md. */
+/* Who makes and opens the records: KTLS_ON is the kernel wherever it can, KTLS_OFF never, and KTLS_AUTO
+ * where that is expected to be faster and loses nothing: see tls_prefers_kernel(). */
 enum ktls_mode { KTLS_AUTO, KTLS_ON, KTLS_OFF };
+
+/* What the kernel of this machine does for a TCP socket. */
+enum ktls_ability {
+    KTLS_ABSENT,      /* nothing: its module "tls" is not loaded, and we can't load it */
+    KTLS_KEYS_FIXED,  /* AES-GCM, with the keys it was given at first */
+    KTLS_KEYS_CHANGE, /* it takes new ones under TLS 1.3: Linux 6.14 and later */
+};
 
 /* What the user asked for; strings must outlive what is made of it. */
 struct tls_settings {
@@ -31,6 +38,8 @@ struct tls_settings {
 struct tls {
     enum tls_mode mode;
     enum ktls_mode ktls;
+    enum ktls_ability kernel;     /* what it can do; not asked with KTLS_OFF */
+    unsigned records_per_key;     /* after that many we change our keys (TLS 1.3) */
     struct tls_settings settings;
     struct offload *offload; /* where handshakes are calculated; NULL: on the asking thread */
     pthread_mutex_t mutex;
@@ -52,6 +61,9 @@ void tls_close(struct tls *tls);
 /* Reads the files again, for new connections.  When they are bad, those that were read before stay
  * in force.  Says in the log which.  Main thread; it may take milliseconds. */
 void tls_reload(struct tls *tls);
+
+/* Whether the kernel is to do the records of a session, if it can: docs/performance.md tells why. */
+bool tls_prefers_kernel(const struct tls *tls, bool tls13);
 
 /* Any thread: the ones in force, with a reference of the caller's own. */
 struct tls_credentials *tls_credentials_now(struct tls *tls);

@@ -22,6 +22,7 @@ struct plain {
 
     struct io_event send_event;
     struct msghdr send_message;
+    struct msghdr *update; /* of kernel TLS, which is sent before it; NULL: none */
     bool sending;
 
     uint32_t staged_start, staged_end;
@@ -106,8 +107,10 @@ static void received(struct io_event *ev, int result)
 
 static void send_again(struct plain *plain)
 {
+    plain->update = plain->ktls != NULL ? ktls_before_send(plain->ktls) : NULL;
     plain->sending = true;
-    loop_sendmsg(plain->transport.loop, &plain->send_event, &plain->file, &plain->send_message);
+    loop_sendmsg(plain->transport.loop, &plain->send_event, &plain->file,
+                 plain->update != NULL ? plain->update : &plain->send_message);
 }
 
 static void plain_send(struct transport *transport, struct iovec *iov, unsigned iov_count)
@@ -124,6 +127,13 @@ static void sent(struct io_event *ev, int result)
     struct plain *plain = container_of(ev, struct plain, send_event);
 
     plain->sending = false;
+    if (plain->update != NULL && result != -EINTR && result != -EAGAIN) {
+        result = ktls_update_sent(plain->ktls, result);
+        if (result == 0)
+            result = -EAGAIN; /* now the data */
+    } else if (plain->ktls != NULL && result > 0) {
+        ktls_sent(plain->ktls, (uint32_t)result);
+    }
     if (result == -EINTR || result == -EAGAIN)
         send_again(plain);
     else
@@ -165,7 +175,7 @@ static void plain_close(struct transport *transport)
     assert(!plain->receiving && !plain->sending);
     say_goodbye(plain);
     loop_file_close(transport->loop, &plain->file);
-    free(plain->ktls);
+    ktls_free(plain->ktls);
     free(plain);
 }
 

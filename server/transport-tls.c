@@ -348,13 +348,15 @@ static int hand_over(struct tls_transport *tls)
 {
     struct error err;
 
-    if (tls->tls->ktls != KTLS_ON || tls->record_left_bytes > 0)
+    bool tls13 = gnutls_protocol_get_version(tls->session.gnutls) == GNUTLS_TLS1_3;
+
+    if (!tls_prefers_kernel(tls->tls, tls13) || tls->record_left_bytes > 0)
         return 0;
     find_records(tls);
     if (tls->usable_bytes < tls_stream_input_bytes(tls) || tls->record_left_bytes > 0)
         return 0;
-    int code = ktls_hand_over(&tls->successor, tls->session.gnutls, tls->transport.loop, &tls->file,
-                              tls->peer, &err);
+    int code = ktls_hand_over(&tls->successor, &tls->session, tls->tls, tls->transport.loop,
+                              &tls->file, tls->peer, &err);
     if (code < 0)
         log_info("%s: TLS: %s; dropped", tls->peer->text, err.text);
     return code;
@@ -535,6 +537,8 @@ int transport_tls_create(struct transport **out, const struct transport_tls_sett
     tls->file = (struct loop_file){ .fd = -1, .slot = -1 };
     tls->recv_report.fn = report_recv;
     tls->send_report.fn = report_send;
+    if (gcm_choose() != NULL || tls_prefers_kernel(tls->tls, true))
+        tls_record_keys_watch(&tls->session);
     gnutls_transport_set_ptr(tls->session.gnutls, tls);
     gnutls_transport_set_pull_function(tls->session.gnutls, tls_stream_pull);
     gnutls_transport_set_vec_push_function(tls->session.gnutls, tls_stream_push);

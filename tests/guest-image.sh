@@ -4,6 +4,8 @@
 #
 #     guest-image.sh FOLDER
 #
+# Environment: GUEST_KERNEL, a folder with the .deb files of another kernel.
+#
 # Nothing happens when they are there.  Several may call it at once.  The last line on stderr says why it failed.
 set -euo pipefail
 export LC_ALL=C PATH=$PATH:/usr/sbin:/sbin
@@ -36,10 +38,18 @@ trap 'rm -rf "$work"' EXIT
 
 # ---- the kernel ----
 
-packages_download "$guest_kernel_package" "$work/package" || cannot "$guest_kernel_package can't be downloaded"
-dpkg -x "$work"/package/*.deb "$work/kernel"
+packages=${GUEST_KERNEL:-$work/package}
+if [ -z "${GUEST_KERNEL-}" ]; then
+    packages_download "$guest_kernel_package" "$packages" || cannot "$guest_kernel_package can't be downloaded"
+fi
+for package in "$packages"/*.deb; do
+    dpkg -x "$package" "$work/kernel"
+done
+# Newer packages have everything below /usr, and the modules compressed.
+[ -e "$work/kernel/lib" ] || ln -s usr/lib "$work/kernel/lib"
 version=$(ls "$work/kernel/lib/modules")
 tree=$work/kernel/lib/modules/$version
+find "$tree/" -name '*.ko.xz' -exec busybox unxz {} +
 # Installing the package would have made the list of what each module needs.
 (cd "$tree" && busybox depmod -b "$work/kernel" "$version")
 [ -s "$tree/modules.dep" ] || cannot "busybox depmod made no modules.dep"
@@ -91,6 +101,10 @@ for module in $modules_dm_crypt; do
 done
 sed 's,^,insmod /modules/,' "$initramfs/modules/order-dm-crypt" >"$initramfs/modules/load-dm-crypt"
 
-cp "$work/kernel/boot/vmlinuz-$version" "$folder/vmlinuz"
+if [ -e "$tree/vmlinuz" ]; then
+    cp "$tree/vmlinuz" "$folder/vmlinuz"
+else
+    cp "$work/kernel/boot/vmlinuz-$version" "$folder/vmlinuz"
+fi
 guest_pack "$initramfs" >"$work/base.cpio"
 mv "$work/base.cpio" "$folder/base.cpio"

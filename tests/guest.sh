@@ -14,7 +14,8 @@
 # and nothing else.  Disks are /dev/vda and so on.  There are busybox, nbd-client, mkfs.ext4 and blkdiscard.
 #
 # Environment: GUEST_CACHE, a folder for the kernel and the initramfs, which are made once (default: in the
-# folder of the program); GUEST_TIMEOUT_S (120).
+# folder of the program); GUEST_KERNEL, a folder with the .deb files of a kernel to take instead of Debian's
+# (with a GUEST_CACHE of its own); GUEST_TIMEOUT_S (120).
 
 . "$tests_dir/guest-files.sh"
 

@@ -5,7 +5,8 @@
  * on 127.0.0.1; the server's certificate is not looked at.  HOW: `close` leaves by ABORT and prints how the
  * server ended it; `cut` closes the socket in the middle; `early` sends its first option together with
  * the end of its handshake; `half` the same, but only a part of it, and the rest later; `update` changes
- * its keys and asks again. */
+ * its keys three times, and has the server change its own with the second and the third, and asks again
+ * each time; `many` asks 40 times. */
 #include <arpa/inet.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -105,6 +106,8 @@ static int take_answers(gnutls_session_t session)
     while (filled < 20 || memcmp(bytes + filled - 8, "\0\0\0\1\0\0\0\0", 8) != 0) {
         ssize_t count = gnutls_record_recv(session, bytes + filled, sizeof bytes - filled);
 
+        if (count == GNUTLS_E_AGAIN) /* there was a KeyUpdate of the server */
+            continue;
         if (count <= 0)
             return count == 0 ? GNUTLS_E_PREMATURE_TERMINATION : (int)count;
         filled += (size_t)count;
@@ -144,11 +147,14 @@ static void converse(gnutls_session_t session, const char *how)
         printf("cut\n");
         return;
     }
-    if (strcmp(how, "update") == 0) {
-        need(gnutls_session_key_update(session, 0) == 0, "the update of the keys");
+    int updates = strcmp(how, "update") == 0 ? 3 : 0, questions = strcmp(how, "many") == 0 ? 40 : updates;
+    for (int i = 0; i < questions; i++) {
+        if (i < updates)
+            need(gnutls_session_key_update(session, i > 0 ? GNUTLS_KU_PEER : 0) == 0, "the update of the keys");
         send_option(session, 3);
         int error = take_answers(session);
-        printf("after the update: %s\n", error == 0 ? "answered" : gnutls_strerror(error));
+        if (i + 1 == questions || error != 0)
+            printf("%s %d: %s\n", how, i + 1, error == 0 ? "answered" : gnutls_strerror(error));
         if (error != 0)
             return;
     }

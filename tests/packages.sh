@@ -42,6 +42,9 @@ tests     command:certtool                  gnutls-bin           gnutls-utils
 tests     command:openssl                   openssl              openssl
 tests     command:nbd-server                nbd-server           nbd
 tests     command:qemu-system-x86_64        qemu-system-x86      qemu-system-x86-core
+tests     command:virsh                     libvirt-clients      libvirt-client
+tests     command:libvirtd                  libvirt-daemon       libvirt-daemon
+tests     command:libvirtd                  libvirt-daemon-driver-qemu libvirt-daemon-driver-qemu
 tests     command:busybox                   busybox-static       busybox
 tests     command:dash                      dash                 dash
 tests     command:mkfs.ext4                 e2fsprogs            e2fsprogs

@@ -1,6 +1,6 @@
 #!/bin/bash
 # Whatever protects the records of TLS, the transport's unit tests hold, clients get their data, and the log names it;
-# NBDCRYPT_GCM forces one.
+# NBDCRYPT_GCM forces one.  Clients follow when the server changes its keys, which it does here every 60 records.
 # shellcheck source-path=SCRIPTDIR
 . "$(dirname "$0")/functions.sh"
 . "$(dirname "$0")/tls.sh"
@@ -17,7 +17,7 @@ by_what() {
 
 grep -qw aes /proc/cpuinfo || skip "without instructions for AES the cipher is ChaCha20"
 for name in vaes-avx512 vaes-avx2 gnutls; do
-    export NBDCRYPT_GCM=$name
+    export NBDCRYPT_GCM=$name NBDCRYPT_TLS_RECORDS_PER_KEY=60
     start_tls_nbdcrypt --tls-psk "$psk" --raw "$plain"
     nbdcopy "$(psk_uri alice)" "$copy"
     cmp "$plain" "$copy"

@@ -105,6 +105,9 @@ def check_under_tls():
         client.go(name=name)
         client.write(4096, b"x" * 100000)
         equal("what was written", client.read(4096, 100000), b"x" * 100000)
+        # No resumption, so no early data that anybody could send again, and nothing that tells lengths of plaintext.
+        equal("tickets", client.socket.session.has_ticket, False)
+        equal("compression", client.socket.compression(), None)
         client.write_zeroes(4096, 100000)
         client.disconnect()
 

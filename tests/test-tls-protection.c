@@ -169,6 +169,22 @@ static void said_again(void)
     expect_refused(&forger, GNUTLS_A_BAD_RECORD_MAC);
 }
 
+static void out_of_order(void)
+{
+    static struct forger forger;
+
+    forger_open(&forger);
+    forger.keys.sequence++;
+    say(&forger, DATA, (const uint8_t *)"second", 6, 0);
+    forger.keys.sequence -= 2;
+    say(&forger, DATA, (const uint8_t *)"first", 5, 0);
+    expect_refused(&forger, GNUTLS_A_BAD_RECORD_MAC);
+    forger_open(&forger); /* the first of two was cut out */
+    forger.keys.sequence++;
+    say(&forger, DATA, (const uint8_t *)"second", 6, 0);
+    expect_refused(&forger, GNUTLS_A_BAD_RECORD_MAC);
+}
+
 static void something_in_between(void)
 {
     static const uint8_t piece[] = { 24, 0, 0 };
@@ -248,6 +264,29 @@ static void new_keys_in_pieces(void)
     tls_peer_close(&forger.peer);
 }
 
+/* However many are asked for before the next send: a client that never reads makes no work. */
+static void one_answer_to_many_updates(void)
+{
+    static const uint8_t update[] = { 24, 0, 0, 1, 1 };
+    static struct forger forger;
+    struct tls_record_keys expected;
+
+    forger_open(&forger);
+    expected = protection_of(&forger)->keys->sending;
+    for (int i = 0; i < 4; i++) {
+        say(&forger, HANDSHAKE, update, sizeof update, 0);
+        EXPECT(tls_record_keys_update(&forger.keys, protection_of(&forger)->gcm));
+        say(&forger, DATA, (const uint8_t *)"x", 1, 0);
+        EXPECT(ask(&forger, 1) == TRANSPORT_FILLED);
+        EXPECT(fake_socket_ready(forger.peer.loop, forger.peer.fd) == 0); /* nothing was said */
+    }
+    tls_peer_expect_sent(&forger.peer, &(struct iovec){ forger.got, 100 }, 1);
+    EXPECT(tls_record_keys_update(&expected, protection_of(&forger)->gcm));
+    EXPECT(memcmp(expected.secret, protection_of(&forger)->keys->sending.secret, expected.secret_bytes) == 0);
+    EXPECT(protection_of(&forger)->keys->sending.sequence == 1);
+    tls_peer_close(&forger.peer);
+}
+
 /* RFC 8446, 5.5. */
 static void our_own_new_keys(void)
 {
@@ -305,10 +344,12 @@ static const struct check checks[] = {
     { "a record that is too long is refused", too_long },
     { "a record in the clear is refused by its first byte", not_protected },
     { "a record that is said again is refused", said_again },
+    { "records out of order are refused", out_of_order },
     { "nothing comes between the pieces of a KeyUpdate", something_in_between },
     { "a client that says nothing all the time is dropped", nothing_for_ever },
     { "padding, empty records and user_canceled are passed over", padding_and_nothing },
     { "a KeyUpdate may come in pieces, and is answered", new_keys_in_pieces },
+    { "any number of KeyUpdates is answered by one", one_answer_to_many_updates },
     { "the server changes its keys when they have served long enough", our_own_new_keys },
 };
 

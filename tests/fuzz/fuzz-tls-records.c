@@ -3,7 +3,8 @@
  * The input: one byte (bit 0: the handshake is done first; bit 1: TLS 1.2), then steps of an operation and its
  * bytes: raw bytes on the wire, data in a proper record, a damaged one, a key update, close_notify,
  * the end. The server asks for bytes all the time and answers now and then.  With bit 2, if the server
- * protects records itself, nearly all steps are proper records of any type with any content.
+ * protects records itself, nearly all steps are proper records of any type with any content, short or padded
+ * to any length, or out of order: they are answered by nothing but an alert.
  *
  * How to build and run it: see fuzz-handshake.c. */
 #include <stdint.h>
@@ -12,6 +13,8 @@
 #include "tests/tls-peer.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+#define ALERT_BYTES (5 + 2 + 1 + 16)
 
 static uint8_t wanted[40000];
 
@@ -53,7 +56,8 @@ static size_t forge(struct tls_peer *peer, const uint8_t *data, size_t size)
 {
     struct tls_record_keys keys = tls_peer_protection(peer)->keys->receiving;
     size_t length = size > 1 ? data[1] % 16 * (data[1] / 16) : 0, rest = size > 2 ? size - 2 : 0;
-    uint8_t inner[1 + 255];
+    static uint8_t inner[TLS_PEER_INNER_BYTES];
+    size_t padded = length;
 
     if (length > rest)
         length = rest;
@@ -61,7 +65,11 @@ static size_t forge(struct tls_peer *peer, const uint8_t *data, size_t size)
         memcpy(inner, data + 2, length);
     if (length > 0 && data[0] & 16) /* as a random byte is a good type too seldom */
         inner[length - 1] = (uint8_t)(20 + inner[length - 1] % 5);
-    tls_peer_forge(peer, &keys, inner, length);
+    if (size > 1 && data[0] & 32)
+        padded = length + data[1] * (sizeof inner - 255) / 256;
+    memset(inner + length, 0, padded - length);
+    keys.sequence += (data[0] & 0xc0) == 0xc0; /* one is missing */
+    tls_peer_forge(peer, &keys, inner, padded);
     return 2 + length;
 }
 
@@ -128,8 +136,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                : step(&peer, data + used, size - used);
 
         used += count < size - used ? count : size - used;
-        while (fake_socket_take(peer.loop, peer.fd, wanted, sizeof wanted) > 0)
-            ;
+        size_t said_bytes = 0, taken;
+        while ((taken = fake_socket_take(peer.loop, peer.fd, wanted, sizeof wanted)) > 0)
+            said_bytes += taken;
+        EXPECT(!forging || said_bytes <= ALERT_BYTES);
     }
     tls_peer_close(&peer);
     return 0;
