@@ -68,11 +68,6 @@ static const struct param erase_params[] = {
     { .name = NULL },
 };
 
-static void prefix_with_image(const struct volume *volume, struct error *err)
-{
-    error_prefix(err, "%s '%s': ", volume->detached ? "header" : "image", volume->spec);
-}
-
 /* ---- backup ---- */
 
 static int write_backup(int fd, uint64_t bytes, const char *path, bool replace, struct error *err)
@@ -100,7 +95,7 @@ static int run_backup(void *context, char **operands, struct error *err)
         store = volume_store(&volume);
         result = luks_backup_make(&fd, &bytes, volume.header, store.read, store.context, err);
         if (result < 0)
-            prefix_with_image(&volume, err);
+            volume_prefix(&volume, err);
     }
     if (result == 0)
         result = write_backup(fd, bytes, operands[1], arguments->force, err);
@@ -177,7 +172,7 @@ static int check_target(struct volume *target, const struct volume *backup, bool
         result = check_remains(target, backup->header, err);
     }
     if (result < 0)
-        prefix_with_image(target, err);
+        volume_prefix(target, err);
     return result;
 }
 
@@ -224,7 +219,7 @@ static int restore(struct volume *target, struct volume *backup,
         return result;
     result = luks_backup_store(backup->header, from.read, from.context, &to, err);
     if (result < 0)
-        prefix_with_image(target, err);
+        volume_prefix(target, err);
     return result;
 }
 
@@ -247,20 +242,11 @@ static int run_restore(void *context, char **operands, struct error *err)
 
 /* ---- erase ---- */
 
-static int erase(unsigned *count, struct volume *volume, struct error *err)
+static int remove_all_keys(void *count, struct luks_header *header, struct luks_change *change,
+                           struct error *err)
 {
-    struct luks_store store = volume_store(volume);
-    struct luks_change *change = NULL;
-    int result = luks_change_begin(&change, volume->header, err);
-
-    if (result == 0)
-        result = luks_keyslot_remove_all(count, volume->header, err);
-    if (result == 0)
-        result = luks_change_commit(change, &store, err);
-    if (result < 0)
-        prefix_with_image(volume, err);
-    luks_change_end(change);
-    return result;
+    (void)change;
+    return luks_keyslot_remove_all(count, header, err);
 }
 
 static int run_erase(void *context, char **operands, struct error *err)
@@ -275,7 +261,7 @@ static int run_erase(void *context, char **operands, struct error *err)
                          "backup of its header",
                          volume.spec, "erase", err);
     if (result == 0)
-        result = erase(&count, &volume, err);
+        result = volume_change(&volume, remove_all_keys, &count, err);
     volume_close(&volume);
     if (result == 0)
         printf("The keys of %s are wiped (%u).\n", operands[0], count);
@@ -284,20 +270,13 @@ static int run_erase(void *context, char **operands, struct error *err)
 
 /* ---- discard ---- */
 
-static int set_discard(struct volume *volume, bool allow, struct error *err)
+static int set_discard(void *context, struct luks_header *header, struct luks_change *change,
+                       struct error *err)
 {
-    struct luks_store store = volume_store(volume);
-    struct luks_change *change = NULL;
-    int result = luks_change_begin(&change, volume->header, err);
+    const bool *allow = context;
 
-    if (result == 0)
-        result = luks_flags_allow_discards(volume->header, allow, err);
-    if (result == 0)
-        result = luks_change_commit(change, &store, err);
-    if (result < 0)
-        prefix_with_image(volume, err);
-    luks_change_end(change);
-    return result;
+    (void)change;
+    return luks_flags_allow_discards(header, *allow, err);
 }
 
 static int run_discard(void *context, char **operands, struct error *err)
@@ -312,7 +291,7 @@ static int run_discard(void *context, char **operands, struct error *err)
     result =
         volume_open_header(&volume, operands[0], arguments->header, VOLUME_CHANGE_KEYS, err);
     if (result == 0)
-        result = set_discard(&volume, on, err);
+        result = volume_change(&volume, set_discard, &on, err);
     volume_close(&volume);
     if (result == 0)
         printf("%s %s.\n", operands[0],
