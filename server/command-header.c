@@ -279,17 +279,21 @@ static int set_discard(void *context, struct luks_header *header, struct luks_ch
     return luks_flags_allow_discards(header, *allow, err);
 }
 
+static int check_on_off(char **operands, struct error *err)
+{
+    if (strcmp(operands[1], "on") == 0 || strcmp(operands[1], "off") == 0)
+        return 0;
+    return error_set(err, -EINVAL, "'%s' is neither on nor off", operands[1]);
+}
+
 static int run_discard(void *context, char **operands, struct error *err)
 {
     const struct header_arguments *arguments = context;
     bool on = strcmp(operands[1], "on") == 0;
     struct volume volume;
-    int result;
-
-    if (!on && strcmp(operands[1], "off") != 0)
-        return error_set(err, -EINVAL, "'%s' is neither on nor off", operands[1]);
-    result =
+    int result =
         volume_open_header(&volume, operands[0], arguments->header, VOLUME_CHANGE_KEYS, err);
+
     if (result == 0)
         result = volume_change(&volume, set_discard, &on, err);
     volume_close(&volume);
@@ -350,6 +354,7 @@ static int header_discard(int argc, char **argv)
         .operands_min = 2,
         .operands_max = 2,
         .params = discard_params,
+        .check_operands = check_on_off,
         .run = run_discard,
     };
 

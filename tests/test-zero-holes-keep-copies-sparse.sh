@@ -74,7 +74,7 @@ sparse_copies() {
     qemu-img convert -n -f raw -O raw "$plain" "$uri"
     qemu-img compare -f raw -F raw "$plain" "$uri" > "$test_dir/compare"
 }
-on_each_pipeline 64M sparse_copies --zero-holes
+TEST_PIPELINES='luks-512 luks-4096' on_each_pipeline 64M sparse_copies --zero-holes
 
 # The image is LUKS as ever: without the option the data is there, and holes are noise and not zeros.
 format_luks2 "$image" 64M
