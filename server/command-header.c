@@ -12,8 +12,10 @@
 #include "crypto/luks-backup.h"
 #include "crypto/luks-flags.h"
 #include "crypto/luks-keyslot.h"
+#include "crypto/luks-restore.h"
 #include "server/command-line.h"
 #include "server/confirm.h"
+#include "server/log.h"
 #include "server/new-file.h"
 #include "server/signature.h"
 #include "server/size-text.h"
@@ -204,22 +206,45 @@ static int check_room(const struct volume *target, const struct volume *backup, 
                      target->spec, room_bytes, backup->stage->limits.size_bytes);
 }
 
-static int restore(struct volume *target, struct volume *backup,
-                   const struct header_arguments *arguments, struct error *err)
+static int restore_planned(struct luks_restore *plan, struct volume *target,
+                           const struct header_arguments *arguments, struct error *err)
 {
-    struct luks_store from = volume_store(backup), to = volume_store(target);
-    int result = check_room(target, backup, err);
+    struct luks_store store = volume_store(target);
+    int result = 0;
 
-    if (result == 0)
-        result = check_target(target, backup, arguments->force, err);
-    if (result == 0 && !arguments->yes && !arguments->force)
+    if (luks_restore_risk(plan))
+        log_warning("'%s': %s: if the restore is interrupted, no key opens the volume until it is "
+                    "repeated",
+                    target->spec, luks_restore_risk(plan));
+    if (!arguments->yes && !arguments->force)
         result = confirm("its header and all its keys are replaced by those of the backup",
                          target->spec, "restore", err);
     if (result < 0)
         return result;
-    result = luks_backup_store(backup->header, from.read, from.context, &to, err);
+    result = luks_restore_run(plan, &store, err);
     if (result < 0)
         volume_prefix(target, err);
+    return result;
+}
+
+static int restore(struct volume *target, struct volume *backup,
+                   const struct header_arguments *arguments, struct error *err)
+{
+    struct luks_store from = volume_store(backup), to = volume_store(target);
+    struct luks_restore *plan = NULL;
+    int result = check_room(target, backup, err);
+
+    if (result == 0)
+        result = check_target(target, backup, arguments->force, err);
+    if (result < 0)
+        return result;
+    result = luks_restore_plan(&plan, backup->header, from.read, from.context, target->header, &to,
+                               err);
+    if (result < 0)
+        volume_prefix(target, err);
+    else
+        result = restore_planned(plan, target, arguments, err);
+    luks_restore_free(plan);
     return result;
 }
 
