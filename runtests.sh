@@ -1,7 +1,7 @@
 #!/bin/bash
 # Installs what the tests need, builds in a folder of its own and runs every test: plainly, under the
 # address and undefined-behaviour sanitizers, the threads under the thread sanitizer, and
-# builds with clang.  The last line is "N passed, N failed, N skipped".
+# the fuzzers, built by clang, for a bounded time.  The last line is "N passed, N failed, N skipped".
 #
 #     ./runtests.sh             everything
 #     ./runtests.sh --quick     the plain build only
@@ -113,18 +113,6 @@ build_and_test() {
     fi
 }
 
-build_only() {
-    local name=$1 title=$2
-
-    shift 2
-    say "$title: building"
-    if build "$name" "$@"; then
-        passed=$((passed + 1))
-    else
-        fails "build ($title)" "$work/$name/build.log"
-    fi
-}
-
 packages_install build demo tests || exit 1
 export PATH=$PATH:/usr/sbin:/sbin
 export GUEST_CACHE=$work/guest-cache # one for all builds
@@ -140,7 +128,8 @@ copy_sources
 
 build_and_test plain "gcc" check CC=gcc
 if [ "$quick" = no ]; then
-    build_only clang "clang" CC=clang
+    build_and_test clang "clang, fuzzers" check-fuzzers \
+        CC=clang CFLAGS=-O1 --enable-sanitizers=address,undefined,fuzzer-no-link
     build_and_test sanitized "gcc, address and undefined sanitizers" check-sanitized \
         CC=gcc CFLAGS="-O1 -g" --enable-sanitizers=address,undefined
     build_and_test threads "gcc, thread sanitizer" check-threads \

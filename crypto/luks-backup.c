@@ -32,8 +32,7 @@ static uint64_t luks1_area_bytes(const struct luks1_header *header)
     return end_bytes;
 }
 
-/* What the header takes where it is stored. */
-static int area_bytes_of(uint64_t *bytes, struct luks_header *header, struct error *err)
+int luks_backup_area_bytes(uint64_t *bytes, struct luks_header *header, struct error *err)
 {
     uint64_t metadata_bytes = 0, keyslots_bytes = 0;
     int result;
@@ -85,7 +84,7 @@ int luks_backup_make(int *fd, uint64_t *bytes, struct luks_header *header, luks_
 {
     uint64_t area_bytes = 0;
     int backup_fd = -1;
-    int result = area_bytes_of(&area_bytes, header, err);
+    int result = luks_backup_area_bytes(&area_bytes, header, err);
 
     if (result == 0)
         result = mend_copies(header, err);
@@ -147,46 +146,4 @@ int luks_backup_fits(const struct luks_header *old, const struct luks_header *ne
             err, -EPERM, "the cipher is %s with %u bits of key, in the backup it is %s with %u",
             was->cipher.name, was->cipher.key_bits, is->cipher.name, is->cipher.key_bits);
     return 0;
-}
-
-/* ---- restoring ---- */
-
-static int store_parts(struct luks_header *new, int fd, uint64_t area_bytes,
-                       const struct luks_store *store, struct luks_chunks *chunks,
-                       struct error *err)
-{
-    bool luks1 = new->segment.type == LUKS_TYPE_1;
-    uint64_t metadata_bytes = luks1 ? LUKS1_PADDED_BYTES : 2 * new->copy_bytes;
-    struct luks_area keyslots = { metadata_bytes, area_bytes - metadata_bytes };
-    struct luks_area header = { 0, metadata_bytes };
-    int result = luks_store_range(store, fd, &keyslots, chunks, err);
-
-    if (result == 0 && luks1)
-        result = luks_store_range(store, fd, &header, chunks, err);
-    else if (result == 0)
-        result = luks_store_copies(store, fd, new->copy_bytes, false, chunks, err);
-    return result;
-}
-
-int luks_backup_store(struct luks_header *new, luks_read_fn *read, void *context,
-                      const struct luks_store *store, struct error *err)
-{
-    struct luks_chunks *chunks = malloc(sizeof(*chunks));
-    uint64_t area_bytes = 0, bytes = 0;
-    int fd = -1, result;
-
-    if (!chunks)
-        return error_set(err, -ENOMEM, "no memory to write the header");
-    result = luks_backup_make(&fd, &bytes, new, read, context, err);
-    if (result == 0)
-        result = area_bytes_of(&area_bytes, new, err);
-    if (result == 0) {
-        result = store_parts(new, fd, area_bytes, store, chunks, err);
-        if (result < 0)
-            error_prefix(err, "the header is not restored completely, start again: ");
-    }
-    if (fd >= 0)
-        (void)close(fd);
-    free(chunks);
-    return result;
 }

@@ -11,6 +11,9 @@
 /* Absurd beyond this: the largest area that the policy allows, and both copies. */
 #define LUKS_BACKUP_BYTES_MAX (136ull * 1024u * 1024u)
 
+/* What the header takes where it is stored, with its keyslots. */
+NODISCARD int luks_backup_area_bytes(uint64_t *bytes, struct luks_header *header, struct error *err);
+
 /* The backup as an anonymous file, which the caller closes; *bytes: its size.  `read` reads what the
  * header was loaded from. */
 NODISCARD int luks_backup_make(int *fd, uint64_t *bytes, struct luks_header *header,
@@ -24,11 +27,5 @@ NODISCARD int luks_backup_uuid(char out[40], luks_read_fn *read, void *context,
 /* Does the data of `old` make sense with the header `new`?  -EPERM: no, the message names the field. */
 NODISCARD int luks_backup_fits(const struct luks_header *old, const struct luks_header *new,
                                struct error *err);
-
-/* Stores a backup: `new` was loaded from it, and `read` reads it.  Keyslots, flush, then the copies of the
- * header, one after the other with a flush behind each.  The keyslots that were there are gone with the
- * first step: when it is interrupted, it has to be repeated. */
-NODISCARD int luks_backup_store(struct luks_header *new, luks_read_fn *read, void *context,
-                                const struct luks_store *store, struct error *err);
 
 #endif

@@ -2,12 +2,15 @@
 #ifndef NBDCRYPT_LUKS2_REWRITE_H
 #define NBDCRYPT_LUKS2_REWRITE_H
 
-#include <stdint.h>
-
-#include "server/error.h"
+#include "crypto/luks-policy.h"
 
 /* The cipher of segment 0, in both copies of the image; each has copy_bytes, and is good. */
 NODISCARD int luks2_rewrite_cipher(int image_fd, uint64_t copy_bytes, const char *cipher,
                                    struct error *err);
+
+/* Keyslots whose area begins where one of `from` does have it where the one of the same index in `to`
+ * begins. */
+NODISCARD int luks2_rewrite_areas(int image_fd, uint64_t copy_bytes, const struct luks_areas *from,
+                                  const struct luks_areas *to, struct error *err);
 
 #endif

@@ -19,6 +19,7 @@
 #include "server/image.h"
 #include "server/key-source.h"
 #include "server/log.h"
+#include "server/shell-text.h"
 #include "server/signature.h"
 #include "server/size-text.h"
 
@@ -408,6 +409,15 @@ static int set_options(struct format *format, struct error *err)
     return luks_format_check(&check, err);
 }
 
+/* For a shell: an image may be nbd://host/name?socket=path&... */
+static void print_word(const char *before, const char *text)
+{
+    char *word = shell_text_word(text);
+
+    printf("%s%s", before, word ? word : text);
+    free(word);
+}
+
 static void print_result(const struct format *format, const struct luks_format_result *header)
 {
     const struct luks_segment *segment = &header->segment;
@@ -419,9 +429,13 @@ static void print_result(const struct format *format, const struct luks_format_r
     printf("Cipher:      %s, %u-bit key, sectors of %u bytes\n", segment->cipher.name,
            segment->cipher.key_bits, segment->sector_bytes);
     printf("Usable size: %s\n", size_text(segment->payload_bytes).text);
-    printf("Serve it:    nbdcrypt serve%s%s%s%s %s\n", named ? " --key-file " : "",
-           named ? key_file : "", format->header.spec ? " --header " : "",
-           format->header.spec ? format->header.spec : "", format->image.spec);
+    printf("Serve it:    nbdcrypt serve");
+    if (named)
+        print_word(" --key-file ", key_file);
+    if (format->header.spec)
+        print_word(" --header ", format->header.spec);
+    print_word(" ", format->image.spec);
+    printf("\n");
 }
 
 static void warn_of_weakness(const struct luks_segment *segment)

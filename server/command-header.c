@@ -12,8 +12,10 @@
 #include "crypto/luks-backup.h"
 #include "crypto/luks-flags.h"
 #include "crypto/luks-keyslot.h"
+#include "crypto/luks-restore.h"
 #include "server/command-line.h"
 #include "server/confirm.h"
+#include "server/log.h"
 #include "server/new-file.h"
 #include "server/signature.h"
 #include "server/size-text.h"
@@ -68,11 +70,6 @@ static const struct param erase_params[] = {
     { .name = NULL },
 };
 
-static void prefix_with_image(const struct volume *volume, struct error *err)
-{
-    error_prefix(err, "%s '%s': ", volume->detached ? "header" : "image", volume->spec);
-}
-
 /* ---- backup ---- */
 
 static int write_backup(int fd, uint64_t bytes, const char *path, bool replace, struct error *err)
@@ -100,7 +97,7 @@ static int run_backup(void *context, char **operands, struct error *err)
         store = volume_store(&volume);
         result = luks_backup_make(&fd, &bytes, volume.header, store.read, store.context, err);
         if (result < 0)
-            prefix_with_image(&volume, err);
+            volume_prefix(&volume, err);
     }
     if (result == 0)
         result = write_backup(fd, bytes, operands[1], arguments->force, err);
@@ -177,7 +174,7 @@ static int check_target(struct volume *target, const struct volume *backup, bool
         result = check_remains(target, backup->header, err);
     }
     if (result < 0)
-        prefix_with_image(target, err);
+        volume_prefix(target, err);
     return result;
 }
 
@@ -209,22 +206,45 @@ static int check_room(const struct volume *target, const struct volume *backup, 
                      target->spec, room_bytes, backup->stage->limits.size_bytes);
 }
 
-static int restore(struct volume *target, struct volume *backup,
-                   const struct header_arguments *arguments, struct error *err)
+static int restore_planned(struct luks_restore *plan, struct volume *target,
+                           const struct header_arguments *arguments, struct error *err)
 {
-    struct luks_store from = volume_store(backup), to = volume_store(target);
-    int result = check_room(target, backup, err);
+    struct luks_store store = volume_store(target);
+    int result = 0;
 
-    if (result == 0)
-        result = check_target(target, backup, arguments->force, err);
-    if (result == 0 && !arguments->yes && !arguments->force)
+    if (luks_restore_risk(plan))
+        log_warning("'%s': %s: if the restore is interrupted, no key opens the volume until it is "
+                    "repeated",
+                    target->spec, luks_restore_risk(plan));
+    if (!arguments->yes && !arguments->force)
         result = confirm("its header and all its keys are replaced by those of the backup",
                          target->spec, "restore", err);
     if (result < 0)
         return result;
-    result = luks_backup_store(backup->header, from.read, from.context, &to, err);
+    result = luks_restore_run(plan, &store, err);
     if (result < 0)
-        prefix_with_image(target, err);
+        volume_prefix(target, err);
+    return result;
+}
+
+static int restore(struct volume *target, struct volume *backup,
+                   const struct header_arguments *arguments, struct error *err)
+{
+    struct luks_store from = volume_store(backup), to = volume_store(target);
+    struct luks_restore *plan = NULL;
+    int result = check_room(target, backup, err);
+
+    if (result == 0)
+        result = check_target(target, backup, arguments->force, err);
+    if (result < 0)
+        return result;
+    result = luks_restore_plan(&plan, backup->header, from.read, from.context, target->header, &to,
+                               err);
+    if (result < 0)
+        volume_prefix(target, err);
+    else
+        result = restore_planned(plan, target, arguments, err);
+    luks_restore_free(plan);
     return result;
 }
 
@@ -247,20 +267,11 @@ static int run_restore(void *context, char **operands, struct error *err)
 
 /* ---- erase ---- */
 
-static int erase(unsigned *count, struct volume *volume, struct error *err)
+static int remove_all_keys(void *count, struct luks_header *header, struct luks_change *change,
+                           struct error *err)
 {
-    struct luks_store store = volume_store(volume);
-    struct luks_change *change = NULL;
-    int result = luks_change_begin(&change, volume->header, err);
-
-    if (result == 0)
-        result = luks_keyslot_remove_all(count, volume->header, err);
-    if (result == 0)
-        result = luks_change_commit(change, &store, err);
-    if (result < 0)
-        prefix_with_image(volume, err);
-    luks_change_end(change);
-    return result;
+    (void)change;
+    return luks_keyslot_remove_all(count, header, err);
 }
 
 static int run_erase(void *context, char **operands, struct error *err)
@@ -275,7 +286,7 @@ static int run_erase(void *context, char **operands, struct error *err)
                          "backup of its header",
                          volume.spec, "erase", err);
     if (result == 0)
-        result = erase(&count, &volume, err);
+        result = volume_change(&volume, remove_all_keys, &count, err);
     volume_close(&volume);
     if (result == 0)
         printf("The keys of %s are wiped (%u).\n", operands[0], count);
@@ -284,20 +295,20 @@ static int run_erase(void *context, char **operands, struct error *err)
 
 /* ---- discard ---- */
 
-static int set_discard(struct volume *volume, bool allow, struct error *err)
+static int set_discard(void *context, struct luks_header *header, struct luks_change *change,
+                       struct error *err)
 {
-    struct luks_store store = volume_store(volume);
-    struct luks_change *change = NULL;
-    int result = luks_change_begin(&change, volume->header, err);
+    const bool *allow = context;
 
-    if (result == 0)
-        result = luks_flags_allow_discards(volume->header, allow, err);
-    if (result == 0)
-        result = luks_change_commit(change, &store, err);
-    if (result < 0)
-        prefix_with_image(volume, err);
-    luks_change_end(change);
-    return result;
+    (void)change;
+    return luks_flags_allow_discards(header, *allow, err);
+}
+
+static int check_on_off(char **operands, struct error *err)
+{
+    if (strcmp(operands[1], "on") == 0 || strcmp(operands[1], "off") == 0)
+        return 0;
+    return error_set(err, -EINVAL, "'%s' is neither on nor off", operands[1]);
 }
 
 static int run_discard(void *context, char **operands, struct error *err)
@@ -305,14 +316,11 @@ static int run_discard(void *context, char **operands, struct error *err)
     const struct header_arguments *arguments = context;
     bool on = strcmp(operands[1], "on") == 0;
     struct volume volume;
-    int result;
-
-    if (!on && strcmp(operands[1], "off") != 0)
-        return error_set(err, -EINVAL, "'%s' is neither on nor off", operands[1]);
-    result =
+    int result =
         volume_open_header(&volume, operands[0], arguments->header, VOLUME_CHANGE_KEYS, err);
+
     if (result == 0)
-        result = set_discard(&volume, on, err);
+        result = volume_change(&volume, set_discard, &on, err);
     volume_close(&volume);
     if (result == 0)
         printf("%s %s.\n", operands[0],
@@ -371,6 +379,7 @@ static int header_discard(int argc, char **argv)
         .operands_min = 2,
         .operands_max = 2,
         .params = discard_params,
+        .check_operands = check_on_off,
         .run = run_discard,
     };
 

@@ -207,7 +207,7 @@ static int open_volume(struct volume *out, const char *image, const struct key_a
     if (result == 0) {
         result = luks_demands_check(&demands, out->header, err);
         if (result < 0)
-            error_prefix(err, "%s '%s': ", out->detached ? "header" : "image", out->spec);
+            volume_prefix(out, err);
     }
     return result;
 }
@@ -235,21 +235,14 @@ struct key_work {
     int (*change)(struct key_work *work, struct luks_header *header, struct error *err);
 };
 
-static int change_loaded(struct key_work *work, struct volume *volume, struct error *err)
+static int change_and_try(void *context, struct luks_header *header, struct luks_change *change,
+                          struct error *err)
 {
-    struct luks_store store = volume_store(volume);
-    struct luks_change *change = NULL;
-    int result = luks_change_begin(&change, volume->header, err);
+    struct key_work *work = context;
+    int result = work->change(work, header, err);
 
-    if (result == 0)
-        result = work->change(work, volume->header, err);
     if (result == 0 && work->new_key)
         result = luks_change_check(change, work->slot, work->new_key, err);
-    if (result == 0)
-        result = luks_change_commit(change, &store, err);
-    if (result < 0)
-        error_prefix(err, "%s '%s': ", volume->detached ? "header" : "image", volume->spec);
-    luks_change_end(change);
     return result;
 }
 
@@ -259,7 +252,7 @@ static int change_header(struct key_work *work, const char *image, struct error 
     int result = open_volume(&volume, image, work->arguments, VOLUME_CHANGE_KEYS, err);
 
     if (result == 0)
-        result = change_loaded(work, &volume, err);
+        result = volume_change(&volume, change_and_try, work, err);
     volume_close(&volume);
     return result;
 }
@@ -370,7 +363,7 @@ static int try_key(int *slot, struct volume *volume, const struct key_source *so
     int result = volume_key_open(&volume_key, slot, volume->header, source, key, err);
 
     if (result < 0)
-        error_prefix(err, "%s '%s': ", volume->detached ? "header" : "image", volume->spec);
+        volume_prefix(volume, err);
     secret_free(volume_key);
     return result;
 }

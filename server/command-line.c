@@ -64,6 +64,8 @@ int command_line_run(const struct command_line *line, void *arguments, const boo
         result = take_operands(operands, line, argc - first, argv + first, &err);
     if (result == 0 && line->check)
         result = line->check(arguments, &err);
+    if (result == 0 && line->check_operands)
+        result = line->check_operands(operands, &err);
     if (result < 0) {
         log_error("%s", err.text);
         return EXIT_USAGE;

@@ -13,6 +13,8 @@ struct command_line {
     const struct param *params;
     /* What can be said about the options alone; -EINVAL is wrong use (status 2).  May be NULL. */
     int (*check)(void *arguments, struct error *err);
+    /* The same for operands that are no names of files.  May be NULL. */
+    int (*check_operands)(char **operands, struct error *err);
     /* operands[0 .. operands_max - 1]; NULL for those that were not given. */
     int (*run)(void *arguments, char **operands, struct error *err);
 };

@@ -72,11 +72,6 @@ static const struct param remove_params[] = {
     { .name = NULL },
 };
 
-static void prefix_with_image(const struct volume *volume, struct error *err)
-{
-    error_prefix(err, "%s '%s': ", volume->detached ? "header" : "image", volume->spec);
-}
-
 static int describe(struct json_object **out, struct volume *volume, struct error *err)
 {
     char *json = NULL;
@@ -132,27 +127,15 @@ struct token_work {
     int token;
 };
 
-static int change_tokens(struct token_work *work, struct luks_header *header, struct error *err)
+static int change_tokens(void *context, struct luks_header *header, struct luks_change *change,
+                         struct error *err)
 {
+    struct token_work *work = context;
+
+    (void)change;
     if (work->json)
         return luks_token_set(&work->token, header, work->json, work->arguments->force, err);
     return luks_token_remove(work->token, header, err);
-}
-
-static int change_loaded(struct token_work *work, struct volume *volume, struct error *err)
-{
-    struct luks_store store = volume_store(volume);
-    struct luks_change *change = NULL;
-    int result = luks_change_begin(&change, volume->header, err);
-
-    if (result == 0)
-        result = change_tokens(work, volume->header, err);
-    if (result == 0)
-        result = luks_change_commit(change, &store, err);
-    if (result < 0)
-        prefix_with_image(volume, err);
-    luks_change_end(change);
-    return result;
 }
 
 static int change_header(struct token_work *work, const char *image, struct error *err)
@@ -162,7 +145,7 @@ static int change_header(struct token_work *work, const char *image, struct erro
         volume_open_header(&volume, image, work->arguments->header, VOLUME_CHANGE_KEYS, err);
 
     if (result == 0)
-        result = change_loaded(work, &volume, err);
+        result = volume_change(&volume, change_tokens, work, err);
     volume_close(&volume);
     return result;
 }
@@ -280,7 +263,7 @@ static int export_token(struct volume *volume, const struct token_arguments *arg
     if (result == 0)
         result = luks_token_get(&json, token, volume->header, err);
     if (result < 0)
-        prefix_with_image(volume, err);
+        volume_prefix(volume, err);
     else if (path)
         result = new_file_write(path, json, strlen(json), arguments->force, err);
     else

@@ -77,17 +77,22 @@ int export_options_check(const struct export_settings *settings, struct error *e
         return error_set(err, -EINVAL,
                          "raw means without LUKS, so %s can't be used: leave out one of the two",
                          demand_arguments_given(&settings->demand_texts));
+    if (settings->raw && settings->zero_holes)
+        return error_set(err, -EINVAL, "raw means without LUKS, so zero-holes can't be used: leave "
+                                       "out one of the two");
     return 0;
 }
 
 /* What is given once for all is for those that are not raw and have no key of their own. */
-static void own_key_or_common(struct export_settings *settings,
+static void own_or_common(struct export_settings *settings,
                               const struct export_settings *defaults)
 {
     bool raw = settings->raw && !defaults->raw;
 
     if (!raw && !key_source_given(&settings->key))
         settings->key = defaults->key;
+    if (raw && defaults->zero_holes)
+        settings->zero_holes = false;
 }
 
 /* One --export: NAME=IMAGE[,key=value...].  `text` is ours to cut. */
@@ -111,7 +116,7 @@ int export_options_parse(struct export_settings *settings, char *text, struct er
     ret = pairs ? params_parse_pairs(settings, export_params, pairs, ',', err) : 0;
     if (ret == -EINVAL && settings->allow.count > 0 && strstr(err->text, "unknown option"))
         error_set(err, ret, "%s; a comma that belongs to a rule is doubled (,,)", err->text);
-    own_key_or_common(settings, &defaults);
+    own_or_common(settings, &defaults);
     if (ret == 0)
         ret = export_options_check(settings, err);
     if (ret != 0)

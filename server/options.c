@@ -187,6 +187,9 @@ static int check_operands(const struct serve_options *options, int count, char *
                                        "one of the two",
                          key_source_given(&options->key) ? key_source_given(&options->key)
                                                          : demand_arguments_given(&options->demands));
+    if (options->raw && options->zero_holes)
+        return error_set(err, -EINVAL, "--raw serves without LUKS, so --zero-holes can't be used: "
+                                       "leave out one of the two");
     int ret = key_source_check(&options->key, "--", err);
     return ret != 0 ? ret : demand_arguments_check(&options->demands, err);
 }

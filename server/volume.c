@@ -23,6 +23,11 @@ struct luks_store volume_store(struct volume *volume)
     };
 }
 
+void volume_prefix(const struct volume *volume, struct error *err)
+{
+    error_prefix(err, "%s '%s': ", volume->detached ? "header" : "image", volume->spec);
+}
+
 /* The data is elsewhere; what is wanted of it is its size. */
 static int measure(uint64_t *size_bytes, const char *spec, struct error *err)
 {
@@ -72,7 +77,7 @@ int volume_load(struct volume *volume, struct error *err)
     if (content && err)
         (void)error_set(err, 0, "%s: it holds %s", err->text, content);
     if (result < 0)
-        error_prefix(err, "%s '%s': ", volume->detached ? "header" : "image", volume->spec);
+        volume_prefix(volume, err);
     return result;
 }
 
@@ -82,6 +87,22 @@ int volume_open_header(struct volume *out, const char *image_spec, const char *h
     int result = volume_open(out, image_spec, header_spec, use, err);
 
     return result == 0 ? volume_load(out, err) : result;
+}
+
+int volume_change(struct volume *volume, volume_edit_fn *edit, void *context, struct error *err)
+{
+    struct luks_store store = volume_store(volume);
+    struct luks_change *change = NULL;
+    int result = luks_change_begin(&change, volume->header, err);
+
+    if (result == 0)
+        result = edit(context, volume->header, change, err);
+    if (result == 0)
+        result = luks_change_commit(change, &store, err);
+    if (result < 0)
+        volume_prefix(volume, err);
+    luks_change_end(change);
+    return result;
 }
 
 void volume_close(struct volume *volume)

@@ -32,7 +32,20 @@ NODISCARD int volume_open_header(struct volume *out, const char *image_spec,
                                  const char *header_spec, enum volume_use use, struct error *err);
 void volume_close(struct volume *volume);
 
-/* For luks_change_commit(). */
+/* Where its bytes are, for crypto/. */
 struct luks_store volume_store(struct volume *volume);
+
+/* "image 'x': " or "header 'x': " in front of the message. */
+void volume_prefix(const struct volume *volume, struct error *err);
+
+/* Changes `header`, which is in memory; what is wrong with the result can be found out by
+ * luks_change_check(change, ...). */
+typedef int volume_edit_fn(void *context, struct luks_header *header, struct luks_change *change,
+                           struct error *err);
+
+/* Lets `edit` change the loaded header, and stores what differs (crypto/luks-change.h).  The message
+ * names the image. */
+NODISCARD int volume_change(struct volume *volume, volume_edit_fn *edit, void *context,
+                            struct error *err);
 
 #endif

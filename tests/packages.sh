@@ -22,6 +22,7 @@ demo      command:nbdinfo                   libnbd-bin           libnbd
 demo      command:nbdcopy                   libnbd-bin           libnbd
 demo      command:file                      file                 file
 tests     command:clang                     clang                clang
+tests     clang:fuzzer                      libclang-rt-dev      compiler-rt
 tests     command:shellcheck                shellcheck           ShellCheck
 tests     command:mandoc                    mandoc               mandoc
 tests     command:ps                        procps               procps-ng
@@ -82,6 +83,7 @@ package_is_there() {
     command:*) PATH=$PATH:/usr/sbin:/sbin command -v "$name" >/dev/null ;;
     file:*) [ -e "$name" ] ;;
     library:*) pkg-config --exists "$name" 2>/dev/null ;;
+    clang:*) compgen -G "$(clang -print-runtime-dir 2>/dev/null)/libclang_rt.$name*" >/dev/null ;;
     nbdkit:*) nbdkit "$name" --dump-plugin >/dev/null 2>&1 ;;
     python:*) [ -x /usr/bin/python3 ] && /usr/bin/python3 -c "import $name" 2>/dev/null ;;
     esac

@@ -19,6 +19,10 @@ usage "--listen foo: there is no port; $addresses" serve --listen foo x
 usage "--listen 1.2.3.4:99999: the port is not a number from 0 to 65535; $addresses" serve --listen 1.2.3.4:99999 x
 usage "--raw serves without LUKS, so --key-file can't be used: leave out one of the two" \
     serve --raw --key-file "$passphrase" x
+usage "--raw serves without LUKS, so --zero-holes can't be used: leave out one of the two" \
+    serve --raw --zero-holes x
+usage "export 'a': raw means without LUKS, so zero-holes can't be used: leave out one of the two" \
+    serve --export a=x,raw,zero-holes
 usage "--export foo: write NAME=IMAGE, such as disk1=/path/to/disk" serve --export foo
 usage "export 'a' is there twice: each needs a name of its own" serve --export a=x,raw --export a=y,raw
 usage "export 'a': unknown option 'bogus'" serve --export a=x,bogus=1

@@ -25,5 +25,13 @@ equal("payload offset", image.payload_offset, 0)
 equal("payload", image.read(0, len(plain)), plain)
 EOF
 
+# What it says at the end is a command that a shell takes as it is meant.
+tricky="$test_dir/a b&c'd"
+expect_success format --key-file "$passphrase" --pbkdf pbkdf2 --pbkdf-iterations 1000 --size 1M \
+    --header "$tricky.header" "$tricky"
+serve=$(sed -n 's/^Serve it: *nbdcrypt //p' "$out")
+expect_equal "the command" "serve|--key-file|$passphrase|--header|$tricky.header|$tricky|" \
+    "$(bash -c "printf '%s|' $serve")"
+
 # Without its header it is noise.
 expect_failure 1 "image '$image': no LUKS header found" info "$image"

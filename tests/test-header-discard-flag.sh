@@ -37,7 +37,7 @@ flags_are allow-discards
 expect_success key test --key-file "$passphrase" "$image"
 
 # What makes no sense.
-expect_failure 1 "'maybe' is neither on nor off" header discard "$image" maybe
+expect_failure 2 "'maybe' is neither on nor off" header discard "$image" maybe
 expect_failure 2 "--discard: LUKS1 has no persistent flags; give it to serve" \
     format --type luks1 --discard --size 1M --key-file "$passphrase" "$test_dir/other"
 truncate --size=0 "$image"

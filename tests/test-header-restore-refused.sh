@@ -73,3 +73,29 @@ expect_equal "the image" "$before" "$(sha256_of "$image")"
 # By force: what another volume was.
 expect_success header restore --force "$junk" "$backup"
 cryptsetup_quietly open --test-passphrase "$junk"
+
+# Eight keyslots of LUKS1 leave no room for the key of the backup beside them: that is said first.
+for key in 1 2; do
+    printf 'key %s' "$key" >"$test_dir/key$key"
+done
+truncate --size=0 "$image"
+truncate --size=4M "$image"
+cryptsetup_quietly luksFormat --type luks1 --pbkdf-force-iterations 1000 "$image"
+rm "$backup"
+expect_success header backup "$image" "$backup"
+fast=(--pbkdf pbkdf2 --pbkdf-iterations 1000)
+expect_success key change --key-file "$passphrase" --new-key-file "$test_dir/key1" "${fast[@]}" "$image"
+for slot in 0 2 3 4 5 6 7; do
+    expect_success key add --key-file "$test_dir/key1" --new-key-file "$test_dir/key2" --new-slot "$slot" "${fast[@]}" "$image"
+done
+before=$(sha256_of "$image")
+warning="nbdcrypt: '$image': there is no room in it for the old and the new keys at the same time: if the \
+restore is interrupted, no key opens the volume until it is repeated"
+run_nbdcrypt header restore "$image" "$backup"
+expect_equal "status without --yes" 1 "$status"
+expect_message "$err" "$warning"
+expect_equal "the image" "$before" "$(sha256_of "$image")"
+run_nbdcrypt header restore --yes "$image" "$backup"
+expect_equal "status with --yes" 0 "$status"
+expect_equal "what it says" "$warning" "$(cat "$err")"
+expect_success key test --key-file "$passphrase" "$image"

@@ -5,188 +5,17 @@
 #include <unistd.h>
 
 #include "crypto/luks-change.h"
-#include "crypto/luks-format.h"
-#include "crypto/luks-keyslot.h"
-#include "tests/check.h"
-
-#define MIB (1024u * 1024u)
-#define IMAGE_BYTES (20ull * MIB)
-#define SECTOR_BYTES 512u
-#define COPY_BYTES 16384u /* of a LUKS2 header as it is made here */
-
-/* ---- a disk that remembers the order of writes ---- */
-
-struct written {
-    uint64_t offset_bytes;
-    uint32_t length_bytes; /* at most a sector; 0: a flush */
-    uint8_t data[SECTOR_BYTES];
-};
-
-struct disk {
-    uint8_t *bytes;
-    struct written *log;
-    size_t count, room;
-    size_t corrupt_at; /* this write (1 is the first) is stored wrongly; 0: none */
-};
-
-static struct error err;
-
-static int disk_read(void *context, uint64_t offset_bytes, void *out, size_t length_bytes,
-                     struct error *read_err)
-{
-    const struct disk *disk = context;
-
-    (void)read_err;
-    EXPECT(length_bytes <= IMAGE_BYTES && offset_bytes <= IMAGE_BYTES - length_bytes);
-    memcpy(out, disk->bytes + offset_bytes, length_bytes);
-    return 0;
-}
-
-static struct written *log_entry(struct disk *disk)
-{
-    if (disk->count == disk->room) {
-        disk->room = disk->room ? disk->room * 2 : 4096;
-        disk->log = realloc(disk->log, disk->room * sizeof(disk->log[0]));
-        EXPECT(disk->log != NULL);
-    }
-    return &disk->log[disk->count++];
-}
-
-static int disk_write(void *context, uint64_t offset_bytes, const void *data, size_t length_bytes,
-                      struct error *write_err)
-{
-    struct disk *disk = context;
-    const uint8_t *from = data;
-
-    (void)write_err;
-    EXPECT(length_bytes <= IMAGE_BYTES && offset_bytes <= IMAGE_BYTES - length_bytes);
-    memcpy(disk->bytes + offset_bytes, data, length_bytes);
-    while (length_bytes > 0) {
-        uint64_t rest_bytes = SECTOR_BYTES - offset_bytes % SECTOR_BYTES;
-        struct written *entry = log_entry(disk);
-
-        entry->offset_bytes = offset_bytes;
-        entry->length_bytes = (uint32_t)(length_bytes < rest_bytes ? length_bytes : rest_bytes);
-        memcpy(entry->data, from, entry->length_bytes);
-        if (disk->count == disk->corrupt_at)
-            disk->bytes[offset_bytes] ^= 1;
-        offset_bytes += entry->length_bytes;
-        from += entry->length_bytes;
-        length_bytes -= entry->length_bytes;
-    }
-    return 0;
-}
-
-static int disk_flush(void *context, struct error *flush_err)
-{
-    (void)flush_err;
-    log_entry(context)->length_bytes = 0;
-    return 0;
-}
-
-static struct luks_store store_of(struct disk *disk)
-{
-    return (struct luks_store){
-        .read = disk_read, .write = disk_write, .flush = disk_flush, .context = disk
-    };
-}
-
-static void free_disk(struct disk *disk)
-{
-    free(disk->bytes);
-    free(disk->log);
-}
-
-/* ---- volumes ---- */
-
-static struct secret *make_secret(const char *text)
-{
-    struct secret *secret = NULL;
-
-    EXPECT(secret_copy(&secret, text, strlen(text), &err) == 0);
-    return secret;
-}
-
-static struct disk make_disk(enum luks_type type)
-{
-    struct luks_format_options options = {
-        .type = type,
-        .cipher = "aes-xts-plain64",
-        .key_bits = 512,
-        .sector_bytes = 512,
-        .pbkdf.name = "pbkdf2",
-        .pbkdf.iterations = 1000,
-        .data_bytes = IMAGE_BYTES,
-    };
-    struct luks_format_result result;
-    struct secret *passphrase = make_secret("first");
-    struct disk disk = { .bytes = calloc(1, IMAGE_BYTES) };
-
-    EXPECT(disk.bytes != NULL);
-    EXPECT(luks_format(&result, &options, passphrase, &err) == 0);
-    EXPECT(pread(result.image_fd, disk.bytes, result.header_bytes, 0) ==
-           (ssize_t)result.header_bytes);
-    EXPECT(close(result.image_fd) == 0);
-    secret_free(passphrase);
-    return disk;
-}
-
-static struct luks_header *load(struct disk *disk)
-{
-    struct luks_header *header = NULL;
-    int result = luks_load(&header, disk_read, disk, IMAGE_BYTES, IMAGE_BYTES, false, &err);
-
-    if (result != 0)
-        fprintf(stderr, "%s\n", err.text);
-    EXPECT(result == 0);
-    return header;
-}
-
-static bool opens(struct luks_header *header, const char *text)
-{
-    struct secret *passphrase = make_secret(text), *key = NULL;
-    int slot = LUKS_KEYSLOT_ANY;
-    int result = luks_keyslot_open(&key, &slot, header, passphrase, &err);
-
-    EXPECT(result == 0 || result == -EACCES);
-    secret_free(key);
-    secret_free(passphrase);
-    return result == 0;
-}
-
-static bool disk_opens(struct disk *disk, const char *text)
-{
-    struct luks_header *header = load(disk);
-    bool result = opens(header, text);
-
-    luks_free(header);
-    return result;
-}
+#include "crypto/luks-flags.h"
+#include "crypto/luks-token.h"
+#include "tests/luks-disk.h"
 
 /* ---- changes, each from loading to the commit ---- */
 
 typedef void change_fn(struct luks_header *header, struct luks_change *change);
 
-static struct luks_new_key make_new_key(const struct secret *passphrase)
-{
-    return (struct luks_new_key){
-        .passphrase = passphrase,
-        .pbkdf = { .name = "pbkdf2", .iterations = 1000 },
-    };
-}
-
 static int add_key(struct luks_header *header, const char *text, int slot)
 {
-    struct secret *old = make_secret("first"), *new = make_secret(text), *key = NULL;
-    struct luks_new_key new_key = make_new_key(new);
-    int opened = LUKS_KEYSLOT_ANY, result;
-
-    EXPECT(luks_keyslot_open(&key, &opened, header, old, &err) == 0);
-    result = luks_keyslot_add(&slot, header, key, &new_key, &err);
-    secret_free(old);
-    secret_free(new);
-    secret_free(key);
-    return result < 0 ? result : slot;
+    return add_key_as(header, "first", text, slot);
 }
 
 static void add_second(struct luks_header *header, struct luks_change *change)
@@ -242,115 +71,6 @@ static int try_change(struct disk *disk, change_fn *make)
     return result;
 }
 
-/* ---- power loss ---- */
-
-static void apply(struct disk *disk, const struct written *entry)
-{
-    memcpy(disk->bytes + entry->offset_bytes, entry->data, entry->length_bytes);
-}
-
-/* "first" or "changed" opens what was there before, and `witness`, if any, always. */
-static void expect_usable(struct disk *disk, const char *witness)
-{
-    struct luks_header *header = load(disk);
-
-    if (witness)
-        EXPECT(opens(header, witness));
-    else
-        EXPECT(opens(header, "first") || opens(header, "changed"));
-    luks_free(header);
-}
-
-/* For cryptsetup's own opinion: when LUKS_CHANGE_STATES names a folder, states of the disk are left there, named
- * N.WITNESS. */
-static void keep_state(const struct disk *disk, const char *witness)
-{
-    const char *folder = getenv("LUKS_CHANGE_STATES");
-    static unsigned number;
-    char path[4096];
-    FILE *file;
-
-    if (!folder)
-        return;
-    (void)snprintf(path, sizeof(path), "%s/%u.%s", folder, number++, witness ? witness : "any");
-    file = fopen(path, "wbe");
-    EXPECT(file != NULL);
-    EXPECT(fwrite(disk->bytes, 2 * MIB, 1, file) == 1); /* all keyslots that are made here */
-    EXPECT(ftruncate(fileno(file), (off_t)IMAGE_BYTES) == 0);
-    EXPECT(fclose(file) == 0);
-}
-
-/* A cheap source of the same numbers in every run (xorshift). */
-static uint32_t next_random(uint32_t *state)
-{
-    *state ^= *state << 13;
-    *state ^= *state >> 17;
-    *state ^= *state << 5;
-    return *state;
-}
-
-/* Any of the sectors between two flushes may have arrived. */
-static void lose_some(const struct disk *durable, const struct written *epoch, size_t count,
-                      const char *witness, uint32_t *seed)
-{
-    struct disk disk = { .bytes = malloc(IMAGE_BYTES) };
-
-    EXPECT(disk.bytes != NULL);
-    memcpy(disk.bytes, durable->bytes, IMAGE_BYTES);
-    for (size_t i = 0; i < count; i++)
-        if (next_random(seed) % 2)
-            apply(&disk, &epoch[i]);
-    expect_usable(&disk, witness);
-    keep_state(&disk, witness);
-    free(disk.bytes);
-}
-
-/* In order, and cut after each sector (every 25th of key material, which is many). */
-static void lose_the_end(struct disk *durable, const struct written *epoch, size_t count,
-                         const char *witness)
-{
-    size_t step = count > 100 ? 25 : 1;
-
-    for (size_t i = 0; i < count; i++) {
-        apply(durable, &epoch[i]);
-        if (i % step == 0 || i + 1 == count)
-            expect_usable(durable, witness);
-    }
-}
-
-/* Plays what `done` has written onto `start`; returns the number of flushes. */
-static unsigned lose_power(const uint8_t *start, const struct disk *done, const char *witness)
-{
-    struct disk durable = { .bytes = malloc(IMAGE_BYTES) };
-    uint32_t seed = 1;
-    unsigned flushes = 0;
-
-    EXPECT(durable.bytes != NULL);
-    memcpy(durable.bytes, start, IMAGE_BYTES);
-    for (size_t at = 0, end; at < done->count; at = end + 1) {
-        for (end = at; end < done->count && done->log[end].length_bytes > 0; end++)
-            ;
-        EXPECT(end < done->count); /* all that is written is flushed */
-        for (int i = 0; i < 4; i++)
-            lose_some(&durable, &done->log[at], end - at, witness, &seed);
-        lose_the_end(&durable, &done->log[at], end - at, witness);
-        keep_state(&durable, witness);
-        flushes++;
-    }
-    EXPECT(memcmp(durable.bytes, done->bytes, IMAGE_BYTES) == 0);
-    free(durable.bytes);
-    return flushes;
-}
-
-static uint8_t *copy_of(const struct disk *disk)
-{
-    uint8_t *copy = malloc(IMAGE_BYTES);
-
-    EXPECT(copy != NULL);
-    memcpy(copy, disk->bytes, IMAGE_BYTES);
-    return copy;
-}
-
 /* Makes the change and loses the power at each step of it. */
 static unsigned survive(struct disk *disk, change_fn *make, const char *witness)
 {
@@ -373,7 +93,7 @@ static void add_change_remove(enum luks_type type)
 
     EXPECT(survive(&disk, add_second, "first") == (luks2 ? 3 : 2));
     EXPECT(disk_opens(&disk, "second"));
-    EXPECT(survive(&disk, change_first, NULL) == (luks2 ? 4 : 4));
+    EXPECT(survive(&disk, change_first, "first|changed") == (luks2 ? 4 : 4));
     EXPECT(!disk_opens(&disk, "first") && disk_opens(&disk, "changed"));
     EXPECT(disk_opens(&disk, "second"));
     free_disk(&disk);
@@ -385,14 +105,63 @@ static void add_change_remove(enum luks_type type)
     free_disk(&disk);
 }
 
+static void erase(enum luks_type type)
+{
+    struct disk disk = make_disk(type);
+
+    (void)survive(&disk, remove_all, NULL);
+    free_disk(&disk);
+}
+
 static void luks1_changes(void)
 {
     add_change_remove(LUKS_TYPE_1);
+    erase(LUKS_TYPE_1);
 }
 
 static void luks2_changes(void)
 {
     add_change_remove(LUKS_TYPE_2);
+    erase(LUKS_TYPE_2);
+}
+
+static void allow_discards(struct luks_header *header, struct luks_change *change)
+{
+    (void)change;
+    EXPECT(luks_flags_allow_discards(header, true, &err) == 0);
+}
+
+static void add_token(struct luks_header *header, struct luks_change *change)
+{
+    int token = 0;
+
+    (void)change;
+    EXPECT(luks_token_set(&token, header, "{\"type\":\"x\",\"keyslots\":[\"0\"]}", false, &err) == 0);
+}
+
+static void replace_token(struct luks_header *header, struct luks_change *change)
+{
+    int token = 0;
+
+    (void)change;
+    EXPECT(luks_token_set(&token, header, "{\"type\":\"y\",\"keyslots\":[\"0\"]}", true, &err) == 0);
+}
+
+static void remove_token(struct luks_header *header, struct luks_change *change)
+{
+    (void)change;
+    EXPECT(luks_token_remove(0, header, &err) == 0);
+}
+
+/* What changes the text alone needs no material: two copies, two flushes. */
+static void luks2_texts(void)
+{
+    static change_fn *const changes[] = { allow_discards, add_token, replace_token, remove_token };
+    struct disk disk = make_disk(LUKS_TYPE_2);
+
+    for (size_t i = 0; i < sizeof(changes) / sizeof(changes[0]); i++)
+        EXPECT(survive(&disk, changes[i], "first") == 2);
+    free_disk(&disk);
 }
 
 static void fill_to_6(struct luks_header *header, struct luks_change *change)
@@ -422,10 +191,10 @@ static void luks1_second_sector(void)
 
     EXPECT(try_change(&disk, fill_to_6) == 0);
     start = copy_of(&disk);
-    EXPECT(survive(&disk, change_first, NULL) == 4);
+    EXPECT(survive(&disk, change_first, "first|changed") == 4);
     memcpy(disk.bytes, start, IMAGE_BYTES);
     EXPECT(try_change(&disk, fill_6) == 0);
-    EXPECT(survive(&disk, change_first, NULL) == 4);
+    EXPECT(survive(&disk, change_first, "first|changed") == 4);
     free(start);
     free_disk(&disk);
 }
@@ -545,6 +314,7 @@ static const struct check checks[] = {
     { "LUKS1: keys survive power loss while one is added, changed, removed", luks1_changes },
     { "LUKS1: also where the header touches its second sector", luks1_second_sector },
     { "LUKS2: keys survive power loss while one is added, changed, removed", luks2_changes },
+    { "LUKS2: keys survive power loss while a flag or a token is changed", luks2_texts },
     { "LUKS2: also when a copy is damaged", luks2_bad_copies },
     { "LUKS2: also when a copy is older than the other", luks2_old_copies },
     { "the material of removed keys is wiped", removed_keys_are_wiped },

@@ -8,6 +8,7 @@ requires cryptsetup --version
 requires nbdcopy --version
 requires nbdinfo --version
 requires qemu-img --version
+requires_python_module cryptography
 
 fallocate --length 1M "$test_dir/probe"
 fallocate --punch-hole --offset 0 --length 1M "$test_dir/probe" ||
@@ -74,7 +75,7 @@ sparse_copies() {
     qemu-img convert -n -f raw -O raw "$plain" "$uri"
     qemu-img compare -f raw -F raw "$plain" "$uri" > "$test_dir/compare"
 }
-on_each_pipeline 64M sparse_copies --zero-holes
+TEST_PIPELINES='luks-512 luks-1024 luks-2048 luks-4096' on_each_pipeline 64M sparse_copies --zero-holes
 
 # The image is LUKS as ever: without the option the data is there, and holes are noise and not zeros.
 format_luks2 "$image" 64M
@@ -95,3 +96,51 @@ END
 nbdinfo --map "$uri" > "$test_dir/map"
 ! grep -q zero "$test_dir/map" || fail "zeros are claimed without --zero-holes"
 stop_nbdcrypt
+
+# What was written is there for others, too: for QEMU's own driver and nbdkit's filter (LUKS1), and for who decrypts by the
+# book (LUKS2, each sector size).
+truncate --size=0 "$image"
+truncate --size=66M "$image"
+cryptsetup_quietly luksFormat --type luks1 --offset 4096 --pbkdf-force-iterations 1000 "$image"
+pipeline=luks1
+start_nbdcrypt --key-file "$passphrase" --zero-holes "$image"
+sparse_copies
+stop_nbdcrypt
+for at in 3 50; do
+    qemu-img dd --object "secret,id=secret0,file=$passphrase" -O raw bs=1M skip=$at count=$((at + 1)) \
+        --image-opts "if=$(qemu_luks "$image")" "of=$copy" >"$log_dir/qemu-dd" 2>&1
+    cmp "$part" "$copy"
+    rm "$copy"
+done
+if nbdkit --filter=luks null --dump-plugin >"$log_dir/nbdkit-luks" 2>&1; then
+    socket=$(temp_socket)
+    nbdkit --foreground --unix "$socket" --filter=luks file "$image" passphrase=+"$passphrase" >"$log_dir/nbdkit" 2>&1 &
+    remember_pid $!
+    wait_until 20 test -S "$socket"
+    python - "nbd+unix:///?socket=$socket" "$part" <<'END'
+import sys
+from nbd_client import *
+
+MIB = 1 << 20
+with Client(sys.argv[1]) as client:
+    for at in (3, 50):
+        equal("data for nbdkit", client.read(at * MIB, MIB), open(sys.argv[2], "rb").read())
+END
+fi
+for sector in 512 1024 2048 4096; do
+    pipeline=luks-$sector
+    format_luks2 "$image" 64M --sector-size $sector
+    start_nbdcrypt --key-file "$passphrase" --zero-holes "$image"
+    nbdcopy "$plain" "$uri"
+    stop_nbdcrypt
+    python - "$image" "$passphrase" "$part" <<'END'
+import sys
+from luks_image import LuksImage
+from nbd_client import equal
+
+MIB = 1 << 20
+image = LuksImage(*sys.argv[1:3])
+for at in (3, 50):
+    equal("data by the book", image.read(at * MIB, MIB), open(sys.argv[3], "rb").read())
+END
+done

@@ -13,6 +13,7 @@
 #include "crypto/luks-describe.h"
 #include "crypto/luks-header.h"
 #include "crypto/luks2-binary.h"
+#include "crypto/luks2-json.h"
 #include "tests/check.h"
 
 #define MIB (1024u * 1024u)
@@ -124,6 +125,50 @@ static void check_areas(const struct luks_header *header, bool detached)
     }
 }
 
+static void check_kdf(struct json_object *kdf)
+{
+    const char *type = NULL;
+    uint64_t iterations = 0, passes = 0, memory_kib = 0, lanes = 0;
+
+    EXPECT(luks2_json_text(&type, kdf, "type", NULL) == 0);
+    if (strcmp(type, "pbkdf2") == 0) {
+        EXPECT(luks2_json_number(&iterations, kdf, "iterations", NULL) == 0);
+        EXPECT(iterations > 0 && iterations <= LUKS_PBKDF2_ITERATIONS_MAX);
+        return;
+    }
+    EXPECT(strncmp(type, "argon2i", 7) == 0);
+    EXPECT(luks2_json_number(&passes, kdf, "time", NULL) == 0);
+    EXPECT(luks2_json_number(&memory_kib, kdf, "memory", NULL) == 0);
+    EXPECT(luks2_json_number(&lanes, kdf, "cpus", NULL) == 0);
+    EXPECT(passes > 0 && lanes > 0 && lanes <= LUKS_ARGON2_LANES_MAX);
+    EXPECT(memory_kib > 0 && memory_kib <= LUKS_ARGON2_MEMORY_KIB_MAX);
+    EXPECT(passes <= LUKS_ARGON2_COST_KIB_MAX / memory_kib);
+}
+
+/* What a key derivation may take of memory and time is bounded by us, not by the header. */
+static void check_costs(const struct luks_header *header)
+{
+    struct json_object *keyslots = NULL, *kdf = NULL, *af = NULL;
+    uint64_t stripes = 0;
+
+    if (header->segment.type == LUKS_TYPE_1) {
+        EXPECT(header->luks1.digest_iterations <= LUKS_PBKDF2_ITERATIONS_MAX);
+        for (unsigned slot = 0; slot < LUKS1_KEYSLOTS; slot++)
+            EXPECT(!header->luks1.keyslots[slot].active ||
+                   header->luks1.keyslots[slot].iterations <= LUKS_PBKDF2_ITERATIONS_MAX);
+        return;
+    }
+    EXPECT(luks2_json_object(&keyslots, header->json, "keyslots", NULL) == 0);
+    json_object_object_foreach(keyslots, slot, keyslot)
+    {
+        (void)slot;
+        EXPECT(luks2_json_object(&kdf, keyslot, "kdf", NULL) == 0);
+        check_kdf(kdf);
+        EXPECT(luks2_json_object(&af, keyslot, "af", NULL) == 0);
+        EXPECT(luks2_json_number(&stripes, af, "stripes", NULL) == 0 && stripes == LUKS_AF_STRIPES);
+    }
+}
+
 static void check_demands(const struct luks_header *header)
 {
     struct luks_header_digest digest;
@@ -150,6 +195,7 @@ static void load(bool detached)
     was_accepted = true;
     check_segment(luks_segment(header));
     check_areas(header, detached);
+    check_costs(header);
     check_demands(header);
     EXPECT(luks_describe_json(&text, header, &err) == 0);
     free(text);

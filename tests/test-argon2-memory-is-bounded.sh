@@ -1,0 +1,34 @@
+#!/bin/bash
+# Many exports whose keys take much memory (Argon2) open one after the other: at its peak the server has little more than
+# with one of them.
+. "$(dirname "$0")/functions.sh"
+
+requires cryptsetup --version
+is_sanitized && skip "sanitizers keep what was freed"
+
+exports=12 argon2_kib=65536
+
+image=$(temp_file)
+truncate --size=17M "$image"
+cryptsetup_quietly luksFormat --type luks2 --pbkdf argon2id --pbkdf-memory $argon2_kib --pbkdf-parallel 1 \
+    --pbkdf-force-iterations 4 "$image"
+
+# measure_peak ARGUMENT...: of a server that has opened all of them.  Sets $peak_kib.
+measure_peak() {
+    start_nbdcrypt --threads 4 --key-file "$passphrase" "$@"
+    peak_kib=$(awk '/^VmHWM:/ { print $2 }' "/proc/$pid/status")
+    stop_nbdcrypt
+}
+
+measure_peak "$image"
+one_kib=$peak_kib
+[ "$one_kib" -ge $argon2_kib ] || fail "one export took only $one_kib KiB: the key derivation is not what was asked for"
+several=()
+for ((i = 1; i <= exports; i++)); do
+    cp "$image" "$image.$i"
+    several+=(--export "disk$i=$image.$i")
+done
+measure_peak "${several[@]}"
+note "peak with one export: $one_kib KiB, with $exports: $peak_kib KiB"
+[ "$peak_kib" -le $((one_kib + exports * 512)) ] ||
+    fail "$exports exports took $peak_kib KiB, one takes $one_kib KiB"
