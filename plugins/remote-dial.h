@@ -42,6 +42,10 @@ NODISCARD int remote_dial(struct nbd_handle **out, struct remote_features *featu
 NODISCARD int remote_features_check(const struct remote_features *before,
                                     const struct remote_features *now, struct error *err);
 
+/* What the library's last call on this thread failed of, without the name of its function; until the
+ * next call. */
+const char *remote_library_error(void);
+
 /* Milliseconds of a clock that only goes forward; never 0. */
 uint64_t remote_clock_ms(void);
 

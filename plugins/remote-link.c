@@ -32,7 +32,7 @@ struct remote_link {
     bool was_connected;        /* once at least */
     bool abandoned;            /* the server does not accept it: give_over() gets all */
     bool broken;               /* to be dropped at the end of this batch */
-    const char *reason;        /* why it is */
+    struct error reason;       /* why it is, or broke by itself; "": it was closed */
 
     struct request_queue waiting;
     struct remote_slot slots[REMOTE_SLOTS];
@@ -139,6 +139,24 @@ void remote_link_submit(struct remote_link *link, struct request *req)
     loop_defer(link->loop, &link->work);
 }
 
+/* The first reason counts. */
+static void note_reason(struct remote_link *link, const char *reason)
+{
+    if (link->reason.text[0] == '\0')
+        error_set(&link->reason, 0, "%s", reason);
+}
+
+static void drop_soon(struct remote_link *link, const char *reason)
+{
+    note_reason(link, reason);
+    link->broken = true;
+}
+
+void remote_link_distrusts(struct remote_link *link, const char *reason)
+{
+    drop_soon(link, reason);
+}
+
 static bool has_died(const struct remote_link *link)
 {
     return nbd_aio_is_dead(link->handle) || nbd_aio_is_closed(link->handle);
@@ -223,10 +241,12 @@ static void send_waiting(struct remote_link *link)
         if (error == 0)
             continue;
         slot_release(link, slot);
-        if (has_died(link))
+        if (has_died(link)) {
+            note_reason(link, remote_library_error());
             queue_prepend(&link->waiting, req);
-        else
+        } else {
             link->answer(req, error);
+        }
     }
 }
 
@@ -263,8 +283,7 @@ static bool drop_if_stale(struct remote_link *link)
 {
     if (is_primary(link) || remote_ledger_is_current(&link->server->ledger, link->generation))
         return false;
-    link->reason = "another connection was lost";
-    link->broken = true;
+    drop_soon(link, "another connection was lost");
     return true;
 }
 
@@ -274,8 +293,7 @@ static bool is_unanswered(struct remote_link *link, int error)
     if (error == ENOTCONN) /* the library's word for "lost before the reply" */
         return true;
     if (error == ESHUTDOWN) {
-        link->reason = "the server is shutting down";
-        link->broken = true;
+        drop_soon(link, "the server is shutting down");
         return true;
     }
     return drop_if_stale(link);
@@ -359,11 +377,11 @@ static void answer_waiting_flushes(struct remote_link *link)
 static void lose(struct remote_link *link)
 {
     log_warning("%s: the connection was lost (%s)", link->server->name,
-                link->reason != NULL ? link->reason : "closed or broken");
+                link->reason.text[0] != '\0' ? link->reason.text : "the server closed it");
     nbd_close(link->handle);
     link->handle = NULL;
     link->broken = false;
-    link->reason = NULL;
+    link->reason.text[0] = '\0';
     link->finished = NULL;
     link->finished_end = &link->finished;
     for (unsigned i = 0; i < REMOTE_SLOTS; i++) {
@@ -526,7 +544,8 @@ static void socket_readable(struct io_event *ev, int result)
     stop_loop_if_idle(link);
     for (unsigned i = 0;
          i < REMOTE_SLOTS && wants(link, LIBNBD_AIO_DIRECTION_READ) && has_unread(link); i++)
-        (void)nbd_aio_notify_read(link->handle); /* failed: then it is dead, as work() sees */
+        if (nbd_aio_notify_read(link->handle) < 0) /* then it is dead, as work() sees */
+            note_reason(link, remote_library_error());
     loop_defer(link->loop, &link->work);
 }
 
@@ -537,8 +556,8 @@ static void socket_writable(struct io_event *ev, int result)
     (void)result;
     link->writable_armed = false;
     stop_loop_if_idle(link);
-    if (wants(link, LIBNBD_AIO_DIRECTION_WRITE))
-        (void)nbd_aio_notify_write(link->handle);
+    if (wants(link, LIBNBD_AIO_DIRECTION_WRITE) && nbd_aio_notify_write(link->handle) < 0)
+        note_reason(link, remote_library_error());
     loop_defer(link->loop, &link->work);
 }
 
@@ -550,8 +569,7 @@ static void check_timeout(struct remote_link *link)
         const struct remote_slot *slot = &link->slots[i];
 
         if (slot->req != NULL && now_ms - slot->sent_ms >= link->server->timeout_ms) {
-            link->reason = "a request was not answered in time";
-            link->broken = true;
+            drop_soon(link, "a request was not answered in time");
             return;
         }
     }
