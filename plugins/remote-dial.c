@@ -7,6 +7,7 @@
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -45,6 +46,26 @@ static int explain(const char *what, struct error *err)
     int code = nbd_get_errno();
 
     return error_set(err, code > 0 ? -code : -EIO, "%s: %s", what, remote_library_error());
+}
+
+int remote_address_copy(struct remote_address *to, const struct remote_address *from)
+{
+    *to = (struct remote_address){ .uri = strdup(from->uri) };
+    if (from->tls_certificates != NULL)
+        to->tls_certificates = strdup(from->tls_certificates);
+    if (from->tls_psk_file != NULL)
+        to->tls_psk_file = strdup(from->tls_psk_file);
+    return to->uri == NULL || (from->tls_certificates != NULL && to->tls_certificates == NULL) ||
+                   (from->tls_psk_file != NULL && to->tls_psk_file == NULL)
+               ? -ENOMEM
+               : 0;
+}
+
+void remote_address_clear(struct remote_address *address)
+{
+    free(address->uri);
+    free(address->tls_certificates);
+    free(address->tls_psk_file);
 }
 
 /* ---- connecting ---- */
