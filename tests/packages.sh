@@ -37,6 +37,9 @@ tests     command:nbdcopy                   libnbd-bin           libnbd
 tests     command:fio                       fio                  fio
 tests     command:nbdkit                    nbdkit               nbdkit
 tests     nbdkit:python                     nbdkit-plugin-python nbdkit-python-plugin
+tests     command:xorriso                   xorriso              xorriso
+tests     command:sshd                      openssh-server       openssh-server
+tests     command:ssh-keygen                openssh-client       openssh
 tests     command:qemu-nbd                  qemu-utils           qemu-img
 tests     command:certtool                  gnutls-bin           gnutls-utils
 tests     command:openssl                   openssl              openssl
