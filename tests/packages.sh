@@ -29,6 +29,7 @@ tests     command:valgrind                  valgrind             valgrind
 tests     command:cryptsetup                cryptsetup-bin       cryptsetup
 tests     command:qemu-img                  qemu-utils           qemu-img
 tests     command:qemu-io                   qemu-utils           qemu-img
+tests     file:/usr/share/doc/qemu-block-extra qemu-block-extra  qemu-block-rbd
 tests     command:nbdsh                     python3-libnbd       python3-libnbd
 tests     python:nbd                        python3-libnbd       python3-libnbd
 tests     python:cryptography               python3-cryptography python3-cryptography
