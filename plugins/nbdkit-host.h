@@ -8,15 +8,15 @@
 
 /* Of the plugin that the calling thread is in. */
 struct nbdkit_caller {
-    const char *name;        /* as the operator wrote it */
-    const char *call;        /* what it is doing, for messages */
+    const char *name;                   /* as the operator wrote it */
+    const char *call;                   /* what it is doing, for messages */
     const struct nbdkit_plugin *plugin; /* NULL: it is being loaded */
     const char *export_name;
-    char message[256];       /* the last nbdkit_error() */
+    char message[256];                  /* the last nbdkit_error() */
 };
 
-/* Any thread: what it calls from now on is this call (its name) of this plugin.  Forgets the errno of the call
- * before. */
+/* Any thread: what it calls from now on is this call (its name) of this plugin.  Forgets the errno of the
+ * call before. */
 void nbdkit_host_enter(struct nbdkit_caller *caller, const char *call);
 /* Another call of the same: forgets the errno of the one before. */
 void nbdkit_host_forget_error(void);
