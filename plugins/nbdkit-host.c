@@ -23,11 +23,27 @@ void nbdkit_error(const char *format, ...) __attribute__((format(printf, 1, 2)))
 static _Thread_local struct nbdkit_caller *caller;
 static _Thread_local int call_errno;
 
-void nbdkit_host_enter(struct nbdkit_caller *now)
+void nbdkit_host_enter(struct nbdkit_caller *now, const char *call)
 {
+    now->call = call;
     caller = now;
+    nbdkit_host_forget_error();
+}
+
+void nbdkit_host_forget_error(void)
+{
     call_errno = 0;
     errno = 0;
+}
+
+void nbdkit_host_leave(void)
+{
+    caller = NULL;
+}
+
+const struct nbdkit_caller *nbdkit_host_caller(void)
+{
+    return caller;
 }
 
 const struct nbdkit_plugin *nbdkit_host_plugin(void)
@@ -53,7 +69,9 @@ void nbdkit_set_error(int code)
 
 static const char *plugin_name(void)
 {
-    return caller != NULL ? caller->plugin->name : "nbdkit"; /* a thread of the plugin's own */
+    if (caller == NULL)
+        return "nbdkit"; /* a thread of the plugin's own */
+    return caller->plugin != NULL ? caller->plugin->name : caller->name;
 }
 
 /* Both keep errno: the plugin may return it after its message. */

@@ -8,14 +8,22 @@
 
 /* Of the plugin that the calling thread is in. */
 struct nbdkit_caller {
-    const struct nbdkit_plugin *plugin;
+    const char *name;                   /* as the operator wrote it */
+    const char *call;                   /* what it is doing, for messages */
+    const struct nbdkit_plugin *plugin; /* NULL: it is being loaded */
     const char *export_name;
-    char message[256];       /* the last nbdkit_error() */
+    char message[256];                  /* the last nbdkit_error() */
 };
 
-/* Any thread: what it calls from now on is a call of this plugin.  NULL: of none.  Forgets the errno of
- * the call before. */
-void nbdkit_host_enter(struct nbdkit_caller *caller);
+/* Any thread: what it calls from now on is this call (its name) of this plugin.  Forgets the errno of the
+ * call before. */
+void nbdkit_host_enter(struct nbdkit_caller *caller, const char *call);
+/* Another call of the same: forgets the errno of the one before. */
+void nbdkit_host_forget_error(void);
+/* It is in no plugin any more. */
+void nbdkit_host_leave(void);
+/* The calling thread's, or NULL. */
+const struct nbdkit_caller *nbdkit_host_caller(void);
 /* The plugin that the calling thread is in; it is in one. */
 const struct nbdkit_plugin *nbdkit_host_plugin(void);
 /* The positive errno of a call that failed: what nbdkit_set_error() said, or errno where the plugin

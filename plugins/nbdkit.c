@@ -17,12 +17,15 @@
 #include <sys/sendfile.h>
 #include <unistd.h>
 
+#include "plugins/nbdkit-guard.h"
 #include "plugins/nbdkit-host.h"
 #include "plugins/nbdkit-version-1.h"
 
 #define PARALLEL_THREADS 16u
-#define PLUGIN_FOLDERS "/usr/lib/x86_64-linux-gnu/nbdkit/plugins", "/usr/lib64/nbdkit/plugins", \
-                       "/usr/lib/aarch64-linux-gnu/nbdkit/plugins", "/usr/local/lib/nbdkit/plugins"
+/* The first one is what configure found or was told. */
+#define PLUGIN_FOLDERS NBDKIT_PLUGINDIR, "/usr/lib/x86_64-linux-gnu/nbdkit/plugins", \
+                       "/usr/lib64/nbdkit/plugins", "/usr/lib/aarch64-linux-gnu/nbdkit/plugins", \
+                       "/usr/local/lib/nbdkit/plugins"
 
 /* What we know of a plugin's structure: a newer one has more, an older one less. */
 #define PLUGIN_BYTES offsetof(struct nbdkit_plugin, can_fua_1)
@@ -33,6 +36,7 @@ struct nbdkit_stage {
     struct nbdkit_caller caller;
     void *library;
     int copy_fd;                 /* of a second use of the same file; -1: none */
+    char *name;                  /* as the operator wrote it */
     char *parameters;            /* the plugin may keep pointers into them until it is unloaded */
     bool loaded;
     void *handle;
@@ -46,7 +50,7 @@ struct nbdkit_stage {
 
 static int find_plugin(char *path, size_t room, const char *name, struct error *err)
 {
-    static const char *const folders[] = { PLUGIN_FOLDERS };
+    const char *const folders[] = { getenv("NBDCRYPT_NBDKIT_PLUGINDIR"), PLUGIN_FOLDERS };
 
     if (name[0] == '\0')
         return error_set(err, -EINVAL, "the name or the path of an nbdkit plugin is missing");
@@ -57,13 +61,16 @@ static int find_plugin(char *path, size_t room, const char *name, struct error *
         return error_set(err, -errno, "the plugin can't be read: %s", strerror(errno));
     }
     for (size_t i = 0; i < sizeof folders / sizeof folders[0]; i++) {
+        if (folders[i] == NULL || folders[i][0] == '\0')
+            continue;
         snprintf(path, room, "%s/nbdkit-%s-plugin.so", folders[i], name);
         if (access(path, R_OK) == 0)
             return 0;
     }
     return error_set(err, -ENOENT,
                      "there is no nbdkit plugin '%s'; Debian has them in the packages nbdkit and "
-                     "nbdkit-plugin-..., and 'nbdkit:/PATH/TO/PLUGIN.so' names any other", name);
+                     "nbdkit-plugin-..., NBDCRYPT_NBDKIT_PLUGINDIR may name another folder, and "
+                     "'nbdkit:/PATH/TO/PLUGIN.so' any plugin", name);
 }
 
 /* A plugin keeps its parameters in global variables.  A second export of the same file gets a copy of it,
@@ -96,6 +103,8 @@ static int load_plugin(struct nbdkit_stage *nbdkit, const char *name, struct err
             return error_set(err, -EIO,
                              "the plugin is in use by another export and could not be copied");
     }
+    nbdkit_guard_start();
+    nbdkit_host_enter(&nbdkit->caller, "its loading");
     nbdkit->library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     if (nbdkit->library == NULL)
         return error_set(err, -ELIBBAD, "the plugin can't be loaded: %s", dlerror());
@@ -181,7 +190,7 @@ static int give_parameter(struct nbdkit_stage *nbdkit, char *text, bool first, s
         return error_set(err, -EINVAL, "the plugin takes no value without 'key=' in front");
     if (nbdkit->plugin.config == NULL)
         return error_set(err, -EINVAL, "the plugin takes no parameters");
-    nbdkit_host_enter(&nbdkit->caller);
+    nbdkit_host_enter(&nbdkit->caller, "config");
     return nbdkit->plugin.config(key, value) < 0 ? plugin_failed(nbdkit, "config", err) : 0;
 }
 
@@ -206,7 +215,7 @@ static int give_parameters(struct nbdkit_stage *nbdkit, const char *pairs, struc
 /* A step that the plugin may leave out. */
 #define STEP(name, ...)                                            \
     do {                                                           \
-        nbdkit_host_enter(&nbdkit->caller);                        \
+        nbdkit_host_enter(&nbdkit->caller, #name);                 \
         if (plugin->name != NULL && plugin->name(__VA_ARGS__) < 0) \
             return plugin_failed(nbdkit, #name, err);              \
     } while (0)
@@ -216,7 +225,7 @@ static int start_plugin(struct nbdkit_stage *nbdkit, const struct stage_settings
 {
     struct nbdkit_plugin *plugin = &nbdkit->plugin;
 
-    nbdkit_host_enter(&nbdkit->caller);
+    nbdkit_host_enter(&nbdkit->caller, "load");
     nbdkit->loaded = true;
     if (plugin->load != NULL)
         plugin->load();
@@ -225,7 +234,7 @@ static int start_plugin(struct nbdkit_stage *nbdkit, const struct stage_settings
         return code;
     STEP(config_complete);
     if (plugin->thread_model_now != NULL) {
-        nbdkit_host_enter(&nbdkit->caller);
+        nbdkit_host_enter(&nbdkit->caller, "thread_model");
         int model = plugin->thread_model_now();
         if (model < 0)
             return plugin_failed(nbdkit, "thread_model", err);
@@ -236,12 +245,12 @@ static int start_plugin(struct nbdkit_stage *nbdkit, const struct stage_settings
     STEP(after_fork);
     STEP(preconnect, settings->read_only);
     if (plugin->default_export != NULL) {
-        nbdkit_host_enter(&nbdkit->caller);
+        nbdkit_host_enter(&nbdkit->caller, "default_export");
         nbdkit->caller.export_name = plugin->default_export(settings->read_only, 0);
         if (nbdkit->caller.export_name == NULL)
             return plugin_failed(nbdkit, "default_export", err);
     }
-    nbdkit_host_enter(&nbdkit->caller);
+    nbdkit_host_enter(&nbdkit->caller, "open");
     nbdkit->handle = plugin->open(settings->read_only);
     return nbdkit->handle == NULL ? plugin_failed(nbdkit, "open", err) : 0;
 }
@@ -250,7 +259,7 @@ static int start_plugin(struct nbdkit_stage *nbdkit, const struct stage_settings
 
 static int ask(struct nbdkit_stage *nbdkit, int (*question)(void *), int otherwise)
 {
-    nbdkit_host_enter(&nbdkit->caller);
+    nbdkit_host_enter(&nbdkit->caller, "a can_... question");
     return question != NULL ? question(nbdkit->handle) : otherwise;
 }
 
@@ -263,7 +272,7 @@ static int measure_blocks(struct nbdkit_stage *nbdkit, struct limits *limits, st
 {
     uint32_t least = 1, preferred = 4096, most = UINT32_MAX;
 
-    nbdkit_host_enter(&nbdkit->caller);
+    nbdkit_host_enter(&nbdkit->caller, "block_size");
     if (nbdkit->plugin.block_size != NULL &&
         nbdkit->plugin.block_size(nbdkit->handle, &least, &preferred, &most) < 0)
         return plugin_failed(nbdkit, "block_size", err);
@@ -317,7 +326,7 @@ static int measure(struct nbdkit_stage *nbdkit, bool read_only, struct error *er
 {
     struct limits *limits = &nbdkit->stage.limits;
 
-    nbdkit_host_enter(&nbdkit->caller);
+    nbdkit_host_enter(&nbdkit->caller, "get_size");
     int64_t size_bytes = nbdkit->plugin.get_size(nbdkit->handle);
     if (size_bytes < 0)
         return plugin_failed(nbdkit, "get_size", err);
@@ -332,19 +341,20 @@ static void nbdkit_close(struct stage *stage)
     const struct nbdkit_plugin *plugin = &nbdkit->plugin;
 
     offload_destroy(nbdkit->offload);
-    nbdkit_host_enter(&nbdkit->caller);
+    nbdkit_host_enter(&nbdkit->caller, "its end");
     if (nbdkit->handle != NULL && plugin->close != NULL)
         plugin->close(nbdkit->handle);
     if (nbdkit->handle != NULL && plugin->cleanup != NULL)
         plugin->cleanup();
     if (nbdkit->loaded && plugin->unload != NULL)
         plugin->unload();
-    nbdkit_host_enter(NULL);
+    nbdkit_host_leave();
     if (nbdkit->library != NULL)
         dlclose(nbdkit->library);
     if (nbdkit->copy_fd >= 0)
         close(nbdkit->copy_fd);
     free(nbdkit->parameters);
+    free(nbdkit->name);
     free(nbdkit);
 }
 
@@ -356,7 +366,10 @@ static int nbdkit_open(struct stage **out, const struct stage_settings *settings
         return error_set(err, -ENOMEM, "not enough memory");
     nbdkit->stage.ops = &nbdkit_ops;
     nbdkit->copy_fd = -1;
-    int code = load_plugin(nbdkit, settings->path, err);
+    nbdkit->caller.name = nbdkit->name = strdup(settings->path);
+    int code = nbdkit->name == NULL ? error_set(err, -ENOMEM, "not enough memory") : 0;
+    if (code == 0)
+        code = load_plugin(nbdkit, settings->path, err);
     if (code == 0)
         code = start_plugin(nbdkit, settings, err);
     if (code == 0)
@@ -364,7 +377,7 @@ static int nbdkit_open(struct stage **out, const struct stage_settings *settings
     if (code == 0)
         code = offload_create(&nbdkit->offload, nbdkit->plugin.thread_model == NBDKIT_PARALLEL ?
                               PARALLEL_THREADS : 1, err);
-    nbdkit_host_enter(NULL);
+    nbdkit_host_leave();
     if (code < 0) {
         nbdkit_close(&nbdkit->stage);
         return code;
@@ -411,7 +424,7 @@ static int zero(struct nbdkit_stage *nbdkit, uint32_t length_bytes, uint64_t off
         int code = nbdkit_host_error(&nbdkit->plugin);
         if (fast || (code != ENOTSUP && errno != ENOTSUP))
             return -1;
-        nbdkit_host_enter(&nbdkit->caller);
+        nbdkit_host_forget_error();
     }
     return write_zeros(nbdkit, length_bytes, offset_bytes, fua);
 }
@@ -430,7 +443,7 @@ static int find_extents(struct nbdkit_stage *nbdkit, struct request *req)
         return -1;
     if (extents.list->count > 0)
         return 0;
-    nbdkit_host_enter(&nbdkit->caller); /* it described nothing: that is a failure of its own */
+    nbdkit_host_forget_error(); /* it described nothing: that is a failure of its own */
     errno = EINVAL;
     return -1;
 }
@@ -489,9 +502,9 @@ static void work(struct offload_job *job)
     struct nbdkit_stage *nbdkit = container_of(req->backend->stage, struct nbdkit_stage, stage);
     struct nbdkit_caller caller = nbdkit->caller; /* of this thread: its messages are its own */
 
-    nbdkit_host_enter(&caller);
+    nbdkit_host_enter(&caller, "a request");
     job->done.result = call_plugin(nbdkit, req) < 0 ? nbdkit_host_error(&nbdkit->plugin) : 0;
-    nbdkit_host_enter(NULL);
+    nbdkit_host_leave();
 }
 
 static void work_done(struct io_event *ev, int result)

@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "plugins/rbd-disk.h"
+#include "plugins/rbd-presence.h"
 #include "server/log.h"
 
 #define LOCK_RETRY_MS 50u
@@ -24,6 +25,7 @@
 struct rbd_stage {
     struct stage stage;
     struct rbd_disk disk;
+    struct rbd_presence presence;
     struct offload *helper;       /* a thread for what librbd can only do while we wait */
     atomic_uint_fast64_t size_bytes; /* what it has now; limits keep what it had */
     atomic_int trouble;           /* the last error that was told; 0: all is well */
@@ -112,6 +114,7 @@ static void rbd_stage_close(struct stage *stage)
         pthread_join(rbd->watcher, NULL);
     }
     offload_destroy(rbd->helper);
+    rbd_presence_close(&rbd->presence);
     rbd_disk_close(&rbd->disk);
     sem_destroy(&rbd->changed);
     free(rbd);
@@ -150,6 +153,7 @@ static int rbd_stage_open(struct stage **out, const struct stage_settings *setti
     if (code == 0) {
         rbd->stage.limits = limits_of(&rbd->disk, serves);
         atomic_store(&rbd->size_bytes, rbd->disk.size_bytes);
+        rbd_presence_init(&rbd->presence, rbd->disk.name, rbd->disk.pool, rbd->disk.image);
     }
     if (code == 0 && serves)
         code = offload_create(&rbd->helper, 1, err);
@@ -192,7 +196,9 @@ static void rbd_submit(struct layer *layer, struct request *req)
     req->backend = layer;
     req->backend_step = STEP_FIRST;
     req->progress_bytes = 0; /* counts the retries */
-    if (req->view.op == REQUEST_EXTENTS)
+    if (!rbd_presence_check(&layer_of(req)->rbd->presence))
+        fail(req, -ENOENT);
+    else if (req->view.op == REQUEST_EXTENTS)
         extents_start(req);
     else if (req->view.op == REQUEST_FLUSH && layer_of(req)->rbd->disk.read_only)
         request_complete(req, 0); /* there is nothing to flush, and librbd might ask for the lock */
@@ -282,6 +288,8 @@ static void returned(struct io_event *ev, int result)
     }
     if (result >= 0 && view->op == REQUEST_READ && (uint32_t)result != view->length_bytes)
         result = -EIO; /* it was cut meanwhile */
+    if (result >= 0 && !rbd_presence_check(&rbd->rbd->presence))
+        result = -ENOENT; /* zeros of what is not there any more */
     if (result < 0) {
         fail(req, result);
         return;
@@ -311,11 +319,11 @@ static const char *advice(const struct rbd_disk *disk, int code)
         return "; the cluster has blocked this server, as it does with one whose lock is broken by "
                "another client: nothing can be read or written before it is started again";
     if (code == -EROFS)
-        return "; another client has its lock";
+        return disk->exclusive ? "; its lock was lost" : "; another client has its lock";
+    if (code == -ENOENT)
+        return "; the image was removed";
     if (code == -ETIMEDOUT && disk->given.timeout_s > 0)
         return "; the cluster did not answer in time (timeout=)";
-    if (code == -ENOENT)
-        return "; was the image removed?";
     return "";
 }
 

@@ -5,6 +5,13 @@
 #include <libnbd.h>
 #include <string.h>
 
+/* What came is worth nothing: as if the connection had been lost before the reply. */
+static void distrust(struct remote_slot *slot, const char *reason)
+{
+    slot->error = ENOTCONN;
+    remote_link_distrusts(slot->link, reason);
+}
+
 /* 1: the library forgets the command. */
 static int command_done(void *context, int *error)
 {
@@ -14,6 +21,35 @@ static int command_done(void *context, int *error)
         slot->error = *error;
     remote_link_finished(slot);
     return 1;
+}
+
+static int take_chunk(void *context, const void *data, size_t length_bytes, uint64_t offset_bytes,
+                      unsigned status, int *error)
+{
+    struct remote_slot *slot = context;
+    const struct request *req = slot->req;
+
+    (void)data; /* it is in its place */
+    (void)error;
+    if (status == LIBNBD_READ_ERROR || slot->error != 0)
+        return 0;
+    const char *reason = remote_coverage_add(
+        &slot->coverage, (uint32_t)(offset_bytes - req->view.offset_bytes) - req->progress_bytes,
+        (uint32_t)length_bytes);
+    if (reason != NULL)
+        distrust(slot, reason);
+    return 0;
+}
+
+/* The library does not look whether all of the data came when it forgets the command at once. */
+static int read_done(void *context, int *error)
+{
+    struct remote_slot *slot = context;
+
+    if (*error == 0 && slot->error == 0 &&
+        !remote_coverage_is_whole(&slot->coverage, slot->piece_bytes))
+        distrust(slot, "its reply to a READ lacks some of the data");
+    return command_done(context, error);
 }
 
 /* Whatever the server says, the list stays inside the range that was asked for. */
@@ -32,6 +68,10 @@ static int take_extents(void *context, const char *name, uint64_t offset_bytes, 
     for (size_t i = 0; i + 1 < entry_count && left_bytes > 0; i += 2) {
         uint32_t length_bytes = entries[i] < left_bytes ? entries[i] : left_bytes;
 
+        if (length_bytes == 0) {
+            distrust(slot, "an extent of its reply to a BLOCK_STATUS is empty");
+            return 0;
+        }
         if (!extent_list_add(list, length_bytes, entries[i + 1] & (EXTENT_HOLE | EXTENT_ZERO)))
             break;
         left_bytes -= length_bytes;
@@ -67,9 +107,13 @@ static int64_t transfer(struct nbd_handle *nbd, const struct remote_features *fe
 
     slot->piece_bytes =
         left_bytes < features->payload_max_bytes ? left_bytes : features->payload_max_bytes;
-    if (view->op == REQUEST_READ)
-        return nbd_aio_pread(nbd, view->data + at, slot->piece_bytes, view->offset_bytes + at, done,
-                             0);
+    if (view->op == REQUEST_READ) {
+        slot->coverage.count = 0;
+        done.callback = read_done;
+        return nbd_aio_pread_structured(
+            nbd, view->data + at, slot->piece_bytes, view->offset_bytes + at,
+            (nbd_chunk_callback){ .callback = take_chunk, .user_data = slot }, done, 0);
+    }
     return nbd_aio_pwrite(nbd, view->data + at, slot->piece_bytes, view->offset_bytes + at, done,
                           fua);
 }

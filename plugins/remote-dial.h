@@ -15,9 +15,9 @@
 struct nbd_handle;
 
 struct remote_address {
-    char *uri;                    /* with nothing but "socket" behind '?' */
-    const char *tls_certificates; /* folder; NULL: none */
-    const char *tls_psk_file;     /* NULL: none */
+    char *uri;              /* with nothing but "socket" behind '?' */
+    char *tls_certificates; /* folder; NULL: none */
+    char *tls_psk_file;     /* NULL: none */
 };
 
 /* What the server said about the export. */
@@ -30,6 +30,10 @@ struct remote_features {
     bool flush, fua, trim, zero, fast_zero, cache, extents;
 };
 
+/* -ENOMEM; then remote_address_clear() is for the copy, too. */
+NODISCARD int remote_address_copy(struct remote_address *to, const struct remote_address *from);
+void remote_address_clear(struct remote_address *address);
+
 /* A connected handle, which the caller closes.  `deadline_ms` from now; ends early once *stop is
  * true.  -errno with a message: nobody answers, it is no NBD server, there is no such export,
  * its certificate is not the host's, ... */
@@ -41,6 +45,10 @@ NODISCARD int remote_dial(struct nbd_handle **out, struct remote_features *featu
  * which way it differs. */
 NODISCARD int remote_features_check(const struct remote_features *before,
                                     const struct remote_features *now, struct error *err);
+
+/* What the library's last call on this thread failed of, without the name of its function; until the
+ * next call. */
+const char *remote_library_error(void);
 
 /* Milliseconds of a clock that only goes forward; never 0. */
 uint64_t remote_clock_ms(void);

@@ -24,10 +24,9 @@ struct remote_server {
     struct remote_features features; /* what it said first */
     unsigned retry_ms;               /* 0: nothing waits for a lost server */
     unsigned timeout_ms;             /* 0: none */
-    struct offload *connector;       /* a thread for connecting */
     struct remote_ledger ledger;
-    atomic_bool away;                /* the primary has given up for now: so do the others */
-    char *name;                      /* for messages */
+    atomic_bool away; /* the primary has given up for now: so do the others */
+    char *name;       /* for messages */
 };
 
 struct remote_link;

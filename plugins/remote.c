@@ -18,16 +18,18 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "plugins/remote-attempt.h"
 #include "plugins/remote-link.h"
 
 #define OPEN_DEADLINE_MS 10000u
+#define OPEN_GRACE_MS 500u
 #define RETRY_DEFAULT_S 30u
 #define LOOP_ENTRIES 64u
 
 struct remote_parameters {
     const char *socket;
-    const char *tls_certificates;
-    const char *tls_psk_file;
+    char *tls_certificates;
+    char *tls_psk_file;
     unsigned retry_s;
     unsigned timeout_s;
 };
@@ -138,17 +140,24 @@ static int parse(struct remote_stage *remote, const struct stage_settings *setti
 
     given->retry_s = RETRY_DEFAULT_S;
     remote->parameter_text = strdup(text);
-    server->address.uri = library_uri(remote, settings);
-    if (remote->parameter_text == NULL || server->address.uri == NULL ||
-        asprintf(&server->name, "image '%s'", server->address.uri) < 0) {
+    char *uri = library_uri(remote, settings);
+    if (remote->parameter_text == NULL || uri == NULL ||
+        asprintf(&server->name, "image '%s'", uri) < 0) {
+        free(uri);
         server->name = NULL;
         return error_set(err, -ENOMEM, "not enough memory");
     }
     int code = params_parse_pairs(given, remote_params, remote->parameter_text, '&', err);
     if (code == 0)
         code = check_uri(remote, settings->path, err);
-    server->address.tls_certificates = given->tls_certificates;
-    server->address.tls_psk_file = given->tls_psk_file;
+    const struct remote_address address = {
+        .uri = uri,
+        .tls_certificates = given->tls_certificates,
+        .tls_psk_file = given->tls_psk_file,
+    };
+    if (remote_address_copy(&server->address, &address) < 0 && code == 0)
+        code = error_set(err, -ENOMEM, "not enough memory");
+    free(uri);
     server->retry_ms = given->retry_s * 1000;
     server->timeout_ms = given->timeout_s * 1000;
     return code;
@@ -291,19 +300,43 @@ static void remote_close(struct stage *stage)
         loop_post(remote->loop, &remote->stop);
         pthread_join(remote->thread, NULL);
     }
-    offload_destroy(remote->server.connector);
     if (remote->first_handle != NULL)
         nbd_close(remote->first_handle);
-    free(remote->server.address.uri);
+    remote_address_clear(&remote->server.address);
     free(remote->server.name);
     free(remote->parameter_text);
     free(remote);
 }
 
+/* The caller waits, but not for a name to be looked up as long as that may take. */
+static int dial_first(struct remote_stage *remote, struct error *err)
+{
+    struct remote_server *server = &remote->server;
+    struct remote_attempt *attempt;
+    int code = remote_attempt_start(&attempt, &server->address, OPEN_DEADLINE_MS, NULL, NULL, NULL,
+                                    err);
+
+    if (code < 0)
+        return code;
+    if (!remote_attempt_wait(attempt, OPEN_DEADLINE_MS + OPEN_GRACE_MS)) {
+        (void)remote_attempt_leave(attempt);
+        return error_set(err, -ETIMEDOUT,
+                         "the server can't be reached: its name was not found within %u seconds",
+                         OPEN_DEADLINE_MS / 1000);
+    }
+    code = attempt->done.result;
+    server->features = attempt->features;
+    remote->first_handle = attempt->handle;
+    attempt->handle = NULL;
+    if (code < 0)
+        error_set(err, code, "%s", attempt->error.text);
+    remote_attempt_free(attempt);
+    return code;
+}
+
 static int remote_open(struct stage **out, const struct stage_settings *settings,
                        const struct layer_ops *ops, struct error *err)
 {
-    static const atomic_bool never;
     struct remote_stage *remote = calloc(1, sizeof *remote);
 
     if (remote == NULL)
@@ -313,10 +346,7 @@ static int remote_open(struct stage **out, const struct stage_settings *settings
     remote->scheme = ops->name;
     int code = parse(remote, settings, err);
     if (code == 0)
-        code = remote_dial(&remote->first_handle, &server->features, &server->address,
-                           OPEN_DEADLINE_MS, &never, err);
-    if (code == 0)
-        code = offload_create(&server->connector, 1, err);
+        code = dial_first(remote, err);
     if (code == 0)
         code = start_thread(remote, err);
     if (code < 0) {

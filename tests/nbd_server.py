@@ -3,17 +3,24 @@
     python -m nbd_server SOCKET FILE [BEHAVIOUR...]
 
 It serves FILE and says "ready" on standard output.  Writes stay in memory until a FLUSH (or FUA):
-SIGKILL loses them, as a power failure would.  Behaviours, of which `requests` count over all connections:
+SIGKILL loses them, as a power failure would.  The name of an export may be behaviours, too, as in
+once.lie:gap; each name counts on its own.  Behaviours, of which `requests` count over all connections:
 
     volatile=no       writes go to the file at once
     multi-conn        allows several connections
+    structured        sends structured replies, and block status
     size=BYTES        what it says of its size
+    flags=NUMBER      and of what it can do
+    then-size=, then-flags=    the same from the second connection on
     greeting=bad      greets with a wrong magic
     greeting=half     closes in the middle of the greeting
     greeting=none     accepts and says nothing
     reply=half        closes in the middle of each reply
     reply=magic       answers with a wrong magic
     reply=cookie      answers what was not asked
+    lie=NAME          structured replies as in tests/nbd_lies.py
+    cut=N             closes after the first byte of a reply, then of another one after the second, and so on up
+                      to the N-th; the requests between those are answered
     after=N           the above for requests from the N-th on (0 is the first)
     error=NUMBER      answers READ with this error
     stall=N           requests from the N-th on are never answered
@@ -26,10 +33,8 @@ import struct
 import sys
 import threading
 
+import nbd_lies
 from nbd_client import *
-
-ERR_UNSUP = 0x80000001
-NEEDS_ACK = (OPT_INFO, OPT_GO)
 
 
 class Disk:
@@ -74,33 +79,67 @@ class Disk:
 class Behaviour:
     def __init__(self, words):
         self.words = dict(word.partition("=")[::2] for word in words)
+        self.connections = 0
         self.requests = 0
+        self.cuts = 0
         self.misbehaved = False
         self.lock = threading.Lock()
 
     def get(self, name, default=None):
         return self.words.get(name, default)
 
-    def reply(self):
-        """What is to be done with the next request: None, or a misbehaviour."""
+    def has(self, name):
+        return name in self.words
+
+    def connected(self):
+        """Whether it is not the first connection."""
+        with self.lock:
+            self.connections += 1
+            return self.connections > 1
+
+    def reply(self, command):
+        """What is to be done with the next request: None, or a misbehaviour and its argument."""
+        lie = self.get("lie")
+        if lie and nbd_lies.LIES[lie][0] != command:
+            return None
         with self.lock:
             number = self.requests
             self.requests += 1
-            if "once" in self.words and self.misbehaved:
+            if self.has("once") and self.misbehaved:
                 return None
             wrong = None
-            if "stall" in self.words and number >= int(self.words["stall"]):
-                wrong = "stall"
-            elif "reply" in self.words and number >= int(self.words.get("after", 0)):
-                wrong = self.words["reply"]
+            if number >= int(self.get("stall", 1 << 62)):
+                wrong = "stall", None
+            elif self.has("cut") and number % 2 == 0 and self.cuts < int(self.get("cut")):
+                self.cuts += 1
+                wrong = "cut", self.cuts
+            elif lie and number >= int(self.get("after", 0)):
+                wrong = "lie", nbd_lies.LIES[lie][1]
+            elif self.has("reply") and number >= int(self.get("after", 0)):
+                wrong = self.get("reply"), None
             self.misbehaved |= wrong is not None
             return wrong
 
 
+class Behaviours:
+    """One for each name of an export; "" is that of the command line."""
+
+    def __init__(self, default):
+        self.by_name = {"": default}
+        self.lock = threading.Lock()
+
+    def of(self, name):
+        with self.lock:
+            return self.by_name.setdefault(name, Behaviour(name.replace(":", "=").split(".")))
+
+
 class Connection(threading.Thread):
-    def __init__(self, stream, disk, behaviour):
+    def __init__(self, stream, disk, behaviours):
         super().__init__(daemon=True)
-        self.stream, self.disk, self.behaviour = stream, disk, behaviour
+        self.stream, self.disk, self.behaviours = stream, disk, behaviours
+        self.behaviour = behaviours.of("")
+        self.may_structure = self.behaviour.has("structured")   # of all exports, or of none
+        self.structured = self.again = False
 
     def take(self, count):
         data = b""
@@ -133,23 +172,46 @@ class Connection(threading.Thread):
         self.take(4)
         while True:
             _, option, length = struct.unpack(">QII", self.take(16))
-            self.take(length)
+            data = self.take(length)
             if option == OPT_ABORT:
                 return False
-            if option not in NEEDS_ACK:
-                self.answer_option(option, ERR_UNSUP)
-                continue
-            self.answer_option(option, REP_INFO, struct.pack(">HQH", INFO_EXPORT, self.size(), self.flags()))
-            self.answer_option(option, REP_ACK)
-            if option == OPT_GO:
-                return True
+            if option in (OPT_INFO, OPT_GO, OPT_SET_META_CONTEXT):
+                self.choose(data[4:4 + struct.unpack(">I", data[:4])[0]].decode())
+            if option in (OPT_INFO, OPT_GO):
+                self.again |= option == OPT_GO and self.behaviour.connected()
+                self.answer_option(option, REP_INFO, struct.pack(">HQH", INFO_EXPORT, self.size(), self.flags()))
+                self.answer_option(option, REP_ACK)
+                if option == OPT_GO:
+                    return True
+            elif option == OPT_STRUCTURED_REPLY and self.may_structure:
+                self.structured = True
+                self.answer_option(option, REP_ACK)
+            elif option == OPT_SET_META_CONTEXT and self.structured:
+                self.answer_option(option, REP_META_CONTEXT, struct.pack(">I", nbd_lies.CONTEXT) + b"base:allocation")
+                self.answer_option(option, REP_ACK)
+            else:
+                self.answer_option(option, REP_ERR_UNSUP)
+
+    def choose(self, export):
+        self.behaviour = self.behaviours.of(export)
+
+    def said(self, name):
+        """What it says of itself, now."""
+        if self.again and self.behaviour.has("then-" + name):
+            name = "then-" + name
+        value = self.behaviour.get(name)
+        return None if value is None else int(value)
 
     def size(self):
-        return int(self.behaviour.get("size", self.disk.size))
+        said = self.said("size")
+        return self.disk.size if said is None else said
 
     def flags(self):
+        said = self.said("flags")
+        if said is not None:
+            return said
         flags = TF_HAS_FLAGS | TF_FLUSH | TF_FUA | TF_WRITE_ZEROES
-        return flags | (TF_MULTI_CONN if self.behaviour.get("multi-conn") is not None else 0)
+        return flags | (TF_MULTI_CONN if self.behaviour.has("multi-conn") else 0)
 
     def answer_option(self, option, reply, data=b""):
         self.stream.sendall(struct.pack(">QIII", MAGIC_OPTION_REPLY, option, reply, len(data)) + data)
@@ -159,18 +221,32 @@ class Connection(threading.Thread):
         payload = self.take(length) if command == CMD_WRITE else b""
         if command == CMD_DISC:
             return False
-        wrong = self.behaviour.reply()
+        wrong, argument = self.behaviour.reply(command) or (None, None)
         if wrong == "stall":
             return True
         error, data = self.carry_out(command, flags, offset, length, payload)
-        magic = MAGIC_SIMPLE_REPLY ^ 1 if wrong == "magic" else MAGIC_SIMPLE_REPLY
-        cookie ^= 1 << 60 if wrong == "cookie" else 0
-        reply = struct.pack(">IIQ", magic, error, cookie) + data
-        self.stream.sendall(reply[:len(reply) // 2] if wrong == "half" else reply)
+        if wrong == "lie":
+            for part in argument(nbd_lies.Request(cookie, offset, data or bytes(length))):
+                self.stream.sendall(part)
+            return True
+        reply = self.reply_of(command, cookie, offset, length, error, data, wrong)
+        if wrong in ("half", "cut"):
+            reply = reply[:argument or len(reply) // 2]
+        self.stream.sendall(reply)
         return wrong is None
 
+    def reply_of(self, command, cookie, offset, length, error, data, wrong):
+        cookie ^= 1 << 60 if wrong == "cookie" else 0
+        if self.structured and command in nbd_lies.HONEST and not error:
+            request = nbd_lies.Request(cookie, offset, data or bytes(length))
+            return b"".join(nbd_lies.HONEST[command](request))
+        if self.structured and command == CMD_READ:
+            return nbd_lies.Request(cookie, offset, data).error(error)
+        magic = MAGIC_SIMPLE_REPLY ^ 1 if wrong == "magic" else MAGIC_SIMPLE_REPLY
+        return struct.pack(">IIQ", magic, error, cookie) + data
+
     def carry_out(self, command, flags, offset, length, payload):
-        if command == CMD_READ and self.behaviour.get("error"):
+        if command == CMD_READ and self.behaviour.has("error"):
             return int(self.behaviour.get("error")), b""
         if offset + length > self.disk.size:
             return EINVAL, b""
@@ -185,8 +261,8 @@ class Connection(threading.Thread):
 
 def main():
     path, file, *words = sys.argv[1:]
-    behaviour = Behaviour(words)
-    disk = Disk(file, behaviour.get("volatile") != "no")
+    behaviours = Behaviours(Behaviour(words))
+    disk = Disk(file, behaviours.of("").get("volatile") != "no")
     if os.path.exists(path):
         os.unlink(path)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -194,7 +270,7 @@ def main():
     listener.listen(64)
     print("ready", flush=True)
     while True:
-        Connection(listener.accept()[0], disk, behaviour).start()
+        Connection(listener.accept()[0], disk, behaviours).start()
 
 
 main()

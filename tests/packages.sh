@@ -30,6 +30,7 @@ tests     command:valgrind                  valgrind             valgrind
 tests     command:cryptsetup                cryptsetup-bin       cryptsetup
 tests     command:qemu-img                  qemu-utils           qemu-img
 tests     command:qemu-io                   qemu-utils           qemu-img
+tests     file:/usr/share/doc/qemu-block-extra qemu-block-extra  qemu-block-rbd
 tests     command:nbdsh                     python3-libnbd       python3-libnbd
 tests     python:nbd                        python3-libnbd       python3-libnbd
 tests     python:cryptography               python3-cryptography python3-cryptography
@@ -38,6 +39,9 @@ tests     command:nbdcopy                   libnbd-bin           libnbd
 tests     command:fio                       fio                  fio
 tests     command:nbdkit                    nbdkit               nbdkit
 tests     nbdkit:python                     nbdkit-plugin-python nbdkit-python-plugin
+tests     command:xorriso                   xorriso              xorriso
+tests     command:sshd                      openssh-server       openssh-server
+tests     command:ssh-keygen                openssh-client       openssh
 tests     command:qemu-nbd                  qemu-utils           qemu-img
 tests     command:certtool                  gnutls-bin           gnutls-utils
 tests     command:openssl                   openssl              openssl

@@ -10,6 +10,9 @@ requires nbdkit memory --dump-plugin
 requires nbdkit python --dump-plugin
 requires mkfs.ext4 -V
 requires nbdcopy --version
+requires xorriso -version
+requires ssh -V
+requires test -x /usr/sbin/sshd
 export no_proxy='*'
 
 plain=$(temp_file) copy=$(temp_file) reference=$(temp_file) sectors=$(temp_file)
@@ -58,6 +61,37 @@ PYTHON_END
     read -r -t 60 http_port <"$test_dir/http-port" || fail "the HTTP server did not start"
 }
 
+# For the user who runs the test, and with keys of its own; the port is one that was free a moment ago.
+start_ssh_server() {
+    local attempt sshd_pid
+
+    ssh-keygen -q -t ed25519 -N '' -f "$test_dir/host-key"
+    ssh-keygen -q -t ed25519 -N '' -f "$test_dir/user-key"
+    if [ "$(id -u)" -eq 0 ] && [ ! -d /run/sshd ]; then
+        mkdir /run/sshd # root's sshd wants it
+        clean_up_test() {
+            rmdir /run/sshd
+        }
+    fi
+    for attempt in {1..5}; do
+        ssh_port=$(python -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+        /usr/sbin/sshd -D -e -f /dev/null -p "$ssh_port" -h "$test_dir/host-key" -o ListenAddress=127.0.0.1 \
+            -o AuthorizedKeysFile="$test_dir/user-key.pub" -o StrictModes=no -o UsePAM=no -o PidFile=none \
+            -o PermitRootLogin=yes -o PasswordAuthentication=no -o Subsystem='sftp internal-sftp' \
+            </dev/null >"$log_dir/sshd-$attempt" 2>&1 &
+        sshd_pid=$!
+        remember_pid "$sshd_pid"
+        while kill -0 "$sshd_pid" 2>/dev/null; do
+            if grep -q 'Server listening on' "$log_dir/sshd-$attempt"; then
+                echo "[127.0.0.1]:$ssh_port $(cut -d ' ' -f 1,2 "$test_dir/host-key.pub")" >"$test_dir/known-hosts"
+                return
+            fi
+            sleep 0.05
+        done
+    done
+    fail "sshd did not start"
+}
+
 cat >"$test_dir/disk.py" <<'PYTHON_END'
 import nbdkit
 
@@ -97,6 +131,8 @@ served_by_nbdkit() {
 }
 
 start_http_server
+start_ssh_server
+ssh_words="ssh host=127.0.0.1 port=$ssh_port user=$(id -un) path=$plain identity=$test_dir/user-key known-hosts=$test_dir/known-hosts"
 other_socket=$(temp_socket)
 start_nbdcrypt --raw --read-only --unix "$other_socket" "$plain"
 other_pid=$pid
@@ -107,6 +143,7 @@ rows=(
     "partitioning $plain $sectors"
     "floppy dir=$folder"
     "curl url=http://127.0.0.1:$http_port/disk"
+    "$ssh_words"
     "python $test_dir/disk.py"
     "nbd socket=$other_socket"
 )
@@ -124,6 +161,14 @@ done
 kill "$other_pid"
 wait "$other_pid"
 
+# The time of its making is in an image of a CD.
+start_nbdcrypt --raw --read-only "nbdkit:iso?dir=$folder"
+nbdcopy "$uri" "$copy"
+stop_nbdcrypt
+xorriso -osirrox on -indev "$copy" -extract /OWL.BIN "$test_dir/extracted" >"$log_dir/xorriso" 2>&1
+cmp "$plain" "$test_dir/extracted" || fail "iso holds something else"
+: >"$copy"
+
 # ---- what is written stays ----
 
 writable=$(temp_file)
@@ -131,7 +176,8 @@ truncate --size=1M "$writable"
 start_nbdcrypt --raw --unix "$other_socket.writable" "$writable"
 other_pid=$pid
 for row in "python?$test_dir/disk.py" "nbd?socket=$other_socket.writable" "ondemand?dir=$folder&size=1M" \
-    'tmpdisk?type=ext4&size=1M' "partitioning?$writable"; do
+    'tmpdisk?type=ext4&size=1M' "ssh?$(IFS=' ' && read -r -a words <<<"${ssh_words/"$plain"/"$writable"}" && IFS='&' && echo "${words[*]:1}")" \
+    "partitioning?$writable"; do
     start_nbdcrypt --raw "nbdkit:$row"
     if [ "${row%%\?*}" = tmpdisk ] || [ "${row%%\?*}" = ondemand ]; then
         nbdcopy "$uri" "$copy"

@@ -5,6 +5,8 @@
 
 requires cryptsetup --version
 requires nbdcopy --version
+# Without the driver that is what it says; with it, that there is no such cluster.
+requires sh -c '! qemu-img info rbd:rbd/one:conf=/nowhere 2>&1 | grep -q "Unknown protocol"'
 
 ceph_start memstore none
 plain=$(temp_file) copy=$(temp_file) other_key=$(temp_file) backup=$test_dir/backup
@@ -57,6 +59,23 @@ run_nbdcrypt key test --key-file "$other_key" "$ours"
 expect_equal "status after erase" 1 "$status"
 expect_success header restore --yes "$ours" "$backup"
 expect_success key test --key-file "$passphrase" "$ours"
+
+# ---- QEMU's own luks and rbd drivers read what we wrote, and we what they wrote ----
+
+qemu_one="driver=luks,key-secret=secret0,file.driver=rbd,file.pool=rbd,file.image=one,file.conf=$ceph_conf"
+ceph rbd create one --size 16M
+expect_success format --type luks1 --key-file "$passphrase" "${fast[@]}" "$(ceph_image one)"
+start_nbdcrypt --key-file "$passphrase" "$(ceph_image one)"
+nbdcopy --flush "$plain" "$uri"
+stop_nbdcrypt
+qemu_img convert -O raw --image-opts "$qemu_one" "$copy"
+cmp --bytes=8388608 "$copy" "$plain" || fail "QEMU reads something else than we wrote"
+make_pattern "$copy" 8M 3
+qemu_img convert -n -f raw "$copy" --target-image-opts "$qemu_one"
+start_nbdcrypt --key-file "$passphrase" --read-only "$(ceph_image one)"
+nbdcopy "$uri" "$copy.qemu"
+stop_nbdcrypt
+cmp --bytes=8388608 "$copy" "$copy.qemu" || fail "we read something else than QEMU wrote"
 
 # ---- volumes that cryptsetup made, as image, snapshot and clone ----
 

@@ -39,12 +39,37 @@ if open(sys.argv[2], "rb").read() in open(sys.argv[1], "rb").read():
     raise AssertionError("plaintext arrived at the remote server")
 PYTHON_END
 
-# Encrypted by cryptsetup, read over NBD.
+# Encrypted by cryptsetup, read over NBD; keys are changed over another connection while it is served and read.
 encrypt_to_luks2 "$plain" "$disk" --sector-size 4096
 start_remote nbdkit --foreground --unix "$remote_socket" file "$disk"
 start_nbdcrypt --key-file "$passphrase" "$remote"
 expect_image "$plain" "$uri"
+new_key=$(temp_file)
+printf 'a walrus on a bicycle' >"$new_key"
+"$PYTHON" - "$uri" "$plain" "$test_dir/changed" <<'PYTHON_END' &
+import os
+import sys
+from nbd_client import *
+
+uri, plain, changed = sys.argv[1:]
+content = open(plain, "rb").read()
+rounds = 0
+with Client(uri) as client:
+    while rounds < 2 or not os.path.exists(changed):
+        for at in range(0, len(content), 1 << 20):
+            equal("what was read", client.read(at, 1 << 20), content[at:at + (1 << 20)])
+        rounds += 1
+PYTHON_END
+reader=$!
+remember_pid "$reader"
+expect_success key change --key-file "$passphrase" --new-key-file "$new_key" --pbkdf pbkdf2 --pbkdf-iterations 1000 "$remote"
+kill -0 "$reader" || fail "the reader did not go on"
+: >"$test_dir/changed"
+wait "$reader" || fail "the reader saw the change of a key"
 stop_nbdcrypt
+run_nbdcrypt key test --key-file "$passphrase" "$remote"
+expect_equal "status with the old key" 1 "$status"
+cryptsetup --disable-locks open --test-passphrase --key-file "$new_key" "$disk"
 kill_remote
 
 # Written over NBD, read by QEMU's own driver.

@@ -1,0 +1,82 @@
+/* What the parts of a connection share: remote-link.c (its life, the socket and the clock),
+ * remote-link-requests.c (from `waiting` to the answer) and remote-link-outage.c (from the loss of the
+ * connection to the next one).  All of it on the thread of the link's loop. */
+#ifndef NBDCRYPT_REMOTE_LINK_PARTS_H
+#define NBDCRYPT_REMOTE_LINK_PARTS_H
+
+#include "plugins/remote-attempt.h"
+#include "plugins/remote-link.h"
+#include "plugins/remote-queue.h"
+
+struct remote_link {
+    struct remote_server *server;
+    struct loop *loop;
+    void (*answer)(struct request *req, int error);
+    void (*give_over)(struct request *req);
+
+    struct nbd_handle *handle; /* NULL: not connected */
+    unsigned generation;       /* of the ledger when connecting began */
+    bool was_connected;        /* once at least */
+    bool abandoned;            /* the server does not accept it: give_over() gets all */
+    bool broken;               /* to be dropped at the end of this batch */
+    struct error reason;       /* why it is, or broke by itself; "": it was closed */
+
+    struct remote_queue waiting;
+    struct remote_slot slots[REMOTE_SLOTS];
+    struct remote_slot *free;
+    struct remote_slot *finished, **finished_end;
+    unsigned in_flight;
+
+    /* On the loop. */
+    struct loop_task work;
+    struct io_event readable, writable;
+    struct loop_timer tick;
+    bool readable_armed, writable_armed, tick_armed;
+
+    struct remote_attempt *attempt; /* to connect; NULL: none is made */
+    struct error dial_error;
+    bool stopping;
+
+    /* The outage. */
+    uint64_t trouble_since_ms; /* 0: none; ends with an answer */
+    uint64_t dial_at_ms;
+    unsigned pause_ms;
+    bool failure_told; /* why connecting failed */
+    bool down;         /* requests fail at once */
+};
+
+bool remote_link_is_primary(const struct remote_link *link);
+/* There is a handle, but no connection any more. */
+bool remote_link_has_died(const struct remote_link *link);
+/* Why the connection is lost, for the message; the first reason counts. */
+void remote_link_note_reason(struct remote_link *link, const char *reason);
+/* Ends the loop_run() of remote_link_destroy() once nothing of the link is in flight. */
+void remote_link_stop_loop_if_idle(struct remote_link *link);
+
+/* ---- requests ---- */
+
+/* Sends what waits, as long as there are slots. */
+void remote_link_send_waiting(struct remote_link *link);
+/* Passes on what has been finished. */
+void remote_link_reap(struct remote_link *link);
+/* While the server is away: a FLUSH that need not wait for it is answered; false: `req` is none. */
+bool remote_link_answer_flush(struct remote_link *link, struct request *req);
+/* Whether the primary's connection is another one than when this one was begun, or none: then
+ * nobody knows whether the server is the same, and this one is to be dropped. */
+bool remote_link_drop_if_stale(struct remote_link *link);
+void remote_link_slot_release(struct remote_link *link, struct remote_slot *slot);
+
+/* ---- the outage ---- */
+
+/* The connection is gone or not wanted any more: what it has not answered waits. */
+void remote_link_lose(struct remote_link *link);
+/* Requests fail, now and until the server is back. */
+void remote_link_give_up(struct remote_link *link);
+void remote_link_trouble_begins(struct remote_link *link);
+/* Whether requests have waited for as long as they were told to. */
+bool remote_link_out_of_patience(const struct remote_link *link);
+bool remote_link_may_dial(const struct remote_link *link);
+/* Begins to connect. */
+void remote_link_dial(struct remote_link *link);
+
+#endif

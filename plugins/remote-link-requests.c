@@ -1,0 +1,158 @@
+#include "plugins/remote-link-parts.h"
+
+#include <errno.h>
+
+void remote_link_submit(struct remote_link *link, struct request *req)
+{
+    if (link->abandoned) {
+        link->give_over(req);
+        return;
+    }
+    req->progress_bytes = 0;
+    if (req->view.op == REQUEST_FLUSH) {
+        req->view.offset_bytes = remote_ledger_flush_mark(&link->server->ledger);
+        if (link->handle == NULL && remote_link_answer_flush(link, req))
+            return;
+    }
+    remote_queue_append(&link->waiting, req);
+    loop_defer(link->loop, &link->work);
+}
+
+/* A FLUSH that has to fail, does. */
+static bool refuse_flush(struct remote_link *link, struct request *req)
+{
+    if (req->view.op != REQUEST_FLUSH ||
+        !remote_ledger_flush_refused(&link->server->ledger, req->view.offset_bytes))
+        return false;
+    if (link->handle != NULL)
+        remote_ledger_settle(&link->server->ledger);
+    link->answer(req, EIO);
+    return true;
+}
+
+bool remote_link_answer_flush(struct remote_link *link, struct request *req)
+{
+    if (refuse_flush(link, req))
+        return true;
+    if (req->view.op != REQUEST_FLUSH ||
+        !remote_ledger_flush_is_void(&link->server->ledger, req->view.offset_bytes))
+        return false;
+    link->answer(req, 0);
+    return true;
+}
+
+static struct remote_slot *slot_take(struct remote_link *link, struct request *req)
+{
+    struct remote_slot *slot = link->free;
+
+    link->free = slot->next;
+    slot->req = req;
+    slot->sent_ms = link->server->timeout_ms > 0 ? remote_clock_ms() : 0;
+    link->in_flight++;
+    return slot;
+}
+
+void remote_link_slot_release(struct remote_link *link, struct remote_slot *slot)
+{
+    slot->req = NULL;
+    slot->next = link->free;
+    link->free = slot;
+    link->in_flight--;
+}
+
+void remote_link_send_waiting(struct remote_link *link)
+{
+    while (link->free != NULL && !link->broken && !remote_link_has_died(link)) {
+        struct request *req = remote_queue_take(&link->waiting);
+
+        if (req == NULL)
+            return;
+        if (refuse_flush(link, req))
+            continue;
+        struct remote_slot *slot = slot_take(link, req);
+        int error = remote_command_send(link->handle, &link->server->features, slot);
+        if (error == 0)
+            continue;
+        remote_link_slot_release(link, slot);
+        if (remote_link_has_died(link)) {
+            remote_link_note_reason(link, remote_library_error());
+            remote_queue_prepend(&link->waiting, req);
+        } else {
+            link->answer(req, error);
+        }
+    }
+}
+
+void remote_link_finished(struct remote_slot *slot)
+{
+    struct remote_link *link = slot->link;
+
+    slot->next = NULL;
+    *link->finished_end = slot;
+    link->finished_end = &slot->next;
+}
+
+bool remote_link_drop_if_stale(struct remote_link *link)
+{
+    if (remote_link_is_primary(link) ||
+        remote_ledger_is_current(&link->server->ledger, link->generation))
+        return false;
+    remote_link_distrusts(link, "another connection was lost");
+    return true;
+}
+
+/* Whether it is as if the command had never been sent. */
+static bool is_unanswered(struct remote_link *link, int error)
+{
+    if (error == ENOTCONN) /* the library's word for "lost before the reply" */
+        return true;
+    if (error == ESHUTDOWN) {
+        remote_link_distrusts(link, "the server is shutting down");
+        return true;
+    }
+    return remote_link_drop_if_stale(link);
+}
+
+/* A command has ended; so may its request have. */
+static void settle(struct remote_link *link, struct request *req, uint32_t piece_bytes, int error)
+{
+    struct remote_ledger *ledger = &link->server->ledger;
+    enum request_op op = req->view.op;
+
+    if (error == 0 && (op == REQUEST_WRITE || op == REQUEST_ZERO) && !(req->flags & REQUEST_FUA))
+        remote_ledger_write_answered(ledger); /* before is_unanswered(): see remote-ledger.h */
+    if (is_unanswered(link, error)) {
+        remote_queue_append(&link->waiting, req);
+        return;
+    }
+    link->trouble_since_ms = 0;
+    link->pause_ms = 0;
+    if (error == 0 && (op == REQUEST_READ || op == REQUEST_WRITE)) {
+        req->progress_bytes += piece_bytes;
+        if (req->progress_bytes < req->view.length_bytes) {
+            remote_queue_prepend(&link->waiting, req);
+            return;
+        }
+    }
+    if (error == 0 && op == REQUEST_FLUSH)
+        error = remote_ledger_flush_done(ledger, req->view.offset_bytes);
+    link->answer(req, error);
+}
+
+void remote_link_reap(struct remote_link *link)
+{
+    while (link->finished != NULL) {
+        struct remote_slot *slot = link->finished;
+        struct request *req = slot->req;
+
+        link->finished = slot->next;
+        if (link->finished == NULL)
+            link->finished_end = &link->finished;
+        uint32_t piece_bytes = slot->piece_bytes;
+        int error = slot->error;
+        remote_link_slot_release(link, slot);
+        settle(link, req, piece_bytes, error);
+    }
+    if (link->free != NULL && link->waiting.first != NULL)
+        loop_defer(link->loop, &link->work);
+}
