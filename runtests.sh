@@ -94,6 +94,13 @@ run_suite() {
         fails "no test ran ($title)" "$work/$name/check.log"
     fi
     say "$title: $here_passed passed, $here_failed failed, in $((SECONDS - before)) s"
+    say "the longest: $(longest "$work/$name/tests")"
+}
+
+# longest FOLDER: the scripts there that took most seconds.
+longest() {
+    grep -s '^took [0-9]* s$' "$1"/*.log | sed 's|.*/\(.*\)\.log:took \(.*\) s|\2 \1|' | sort -rn |
+        awk 'NR <= 8 { printf "%s%s %s s", separator, $2, $1; separator = ", " }'
 }
 
 skip_reason() {

@@ -110,6 +110,7 @@ at_exit() {
     else
         chmod -R u+rwX "$test_dir" && rm -rf "$test_dir"
     fi
+    echo "took $SECONDS s"
     exit "$status"
 }
 trap at_exit EXIT
