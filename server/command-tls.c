@@ -284,23 +284,6 @@ static void print_usage(const struct tls_command *command)
     printf("\n");
 }
 
-static int print_help(void)
-{
-    printf("Usage: nbdcrypt tls COMMAND [OPTIONS] ...\n"
-           "\n"
-           "Makes and shows certificates and keys for TLS.\n"
-           "\n"
-           "Commands:\n");
-    for (size_t i = 0; i < COMMAND_COUNT; i++)
-        printf("  %-10s%s\n", commands[i].name, commands[i].help);
-    printf("\n"
-           "  nbdcrypt tls COMMAND --help    tells what a command takes\n"
-           "\n"
-           "Example:\n"
-           "  nbdcrypt tls init pki --host storage.example.org\n");
-    return command_line_finish();
-}
-
 static int print_command_help(const struct tls_command *command)
 {
     printf("Usage: ");
@@ -308,30 +291,6 @@ static int print_command_help(const struct tls_command *command)
     printf("\n%s\n", command->about);
     params_print_help(stdout, command->params);
     return command_line_finish();
-}
-
-static const struct tls_command *find(const char *name)
-{
-    for (size_t i = 0; i < COMMAND_COUNT; i++) {
-        if (strcmp(commands[i].name, name) == 0)
-            return &commands[i];
-    }
-    return NULL;
-}
-
-static int unknown(const char *name)
-{
-    struct param names[COMMAND_COUNT + 1] = { 0 };
-    const char *meant;
-
-    for (size_t i = 0; i < COMMAND_COUNT; i++)
-        names[i].name = commands[i].name;
-    meant = params_nearest(names, name);
-    if (meant)
-        log_error("there is no command 'tls %.80s': did you mean tls %s?", name, meant);
-    else
-        log_error("there is no command 'tls %.80s': nbdcrypt tls --help lists them", name);
-    return EXIT_USAGE;
 }
 
 static int take_operands(struct arguments *arguments, const struct tls_command *command, int first,
@@ -363,7 +322,7 @@ static int parse(struct arguments *arguments, const struct tls_command *command,
     return result;
 }
 
-static int run(const struct tls_command *command, struct arguments *arguments, int argc,
+static int run_with(const struct tls_command *command, struct arguments *arguments, int argc,
                char **argv)
 {
     struct error err = { "" };
@@ -383,22 +342,24 @@ static int run(const struct tls_command *command, struct arguments *arguments, i
     return EXIT_SUCCESS;
 }
 
-int command_tls(int argc, char **argv)
+/* argv[0] is the name of one of `commands`. */
+static int run_named(int argc, char **argv)
 {
+    const struct tls_command *command = commands;
     struct arguments arguments = { 0 };
-    const struct tls_command *command;
-    int status;
 
-    if (argc < 2) {
-        log_error("no command was given: nbdcrypt tls --help lists them");
-        return EXIT_USAGE;
-    }
-    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)
-        return print_help();
-    command = find(argv[1]);
-    if (!command)
-        return unknown(argv[1]);
-    status = run(command, &arguments, argc - 1, argv + 1);
+    while (strcmp(command->name, argv[0]) != 0)
+        command++;
+    int status = run_with(command, &arguments, argc, argv);
     params_free(&arguments, command->params);
     return status;
+}
+
+int command_tls(int argc, char **argv)
+{
+    struct subcommand table[COMMAND_COUNT + 1] = { 0 };
+
+    for (size_t i = 0; i < COMMAND_COUNT; i++)
+        table[i] = (struct subcommand){ commands[i].name, commands[i].help, run_named };
+    return subcommand_run("tls", table, argc, argv);
 }
