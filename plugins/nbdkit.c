@@ -376,7 +376,7 @@ static int nbdkit_open(struct stage **out, const struct stage_settings *settings
         code = measure(nbdkit, settings->read_only, err);
     if (code == 0)
         code = offload_create(&nbdkit->offload, nbdkit->plugin.thread_model == NBDKIT_PARALLEL ?
-                              PARALLEL_THREADS : 1, err);
+                              PARALLEL_THREADS : 1, 0, err);
     nbdkit_host_leave();
     if (code < 0) {
         nbdkit_close(&nbdkit->stage);

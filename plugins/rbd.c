@@ -156,7 +156,7 @@ static int rbd_stage_open(struct stage **out, const struct stage_settings *setti
         rbd_presence_init(&rbd->presence, rbd->disk.name, rbd->disk.pool, rbd->disk.image);
     }
     if (code == 0 && serves)
-        code = offload_create(&rbd->helper, 1, err);
+        code = offload_create(&rbd->helper, 1, 0, err);
     if (code == 0 && serves && rbd->disk.snapshot == NULL)
         code = watch_start(rbd, err);
     if (code < 0) {

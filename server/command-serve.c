@@ -26,6 +26,7 @@
 #define EXIT_USAGE 2
 #define LISTENERS_MAX 64u
 #define OFFLOAD_THREADS 4u
+#define HANDSHAKES_NICE 10
 #define SURPLUS_MAX 32u /* clients that are being told that there is no place for them */
 
 struct server {
@@ -268,11 +269,12 @@ static int set_up(struct server *server, struct error *err)
     if (code == 0)
         warn_of_dead_rules(server);
     if (code == 0)
-        code = offload_create(&server->offload, OFFLOAD_THREADS, err);
-    /* Half of the CPUs: however many want in, those who are in keep the other half, and storage never waits
-     * behind them. */
+        code = offload_create(&server->offload, OFFLOAD_THREADS, 0, err);
+    /* Half of the CPUs, and of these what those who are in leave over: however many want in, nobody waits
+     * behind them for storage. */
     if (code == 0 && server->options.tls_mode != TLS_OFF)
-        code = offload_create(&server->handshakes, cpu_count() > 2 ? cpu_count() / 2 : 1, err);
+        code = offload_create(&server->handshakes, cpu_count() > 2 ? cpu_count() / 2 : 1,
+                              HANDSHAKES_NICE, err);
     server->tls.offload = server->handshakes;
     if (code == 0)
         code = open_exports(server, workers, err);

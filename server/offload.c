@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 /* A thread that is awake takes job after job; how many are awake follows from how fast the queue
  * empties.  One is woken at a time: it wakes the next when it still finds a job to take, so
@@ -16,6 +17,7 @@ struct offload {
     unsigned idle_count; /* threads that wait */
     bool waking;         /* one of them was woken and has not looked yet */
     bool stopping;
+    int nice;
     unsigned thread_count;
     pthread_t threads[];
 };
@@ -57,6 +59,8 @@ static void *offload_thread(void *context)
     struct offload *offload = context;
     struct offload_job *job;
 
+    if (offload->nice > 0) /* Linux has a nice value for each thread; 0 is the calling one */
+        setpriority(PRIO_PROCESS, 0, getpriority(PRIO_PROCESS, 0) + offload->nice);
     while ((job = take_job(offload)) != NULL) {
         job->work(job);
         loop_post(job->loop, &job->done);
@@ -64,7 +68,7 @@ static void *offload_thread(void *context)
     return NULL;
 }
 
-int offload_create(struct offload **out, unsigned threads, struct error *err)
+int offload_create(struct offload **out, unsigned threads, int nice, struct error *err)
 {
     struct offload *offload = calloc(1, sizeof *offload + threads * sizeof offload->threads[0]);
 
@@ -73,6 +77,7 @@ int offload_create(struct offload **out, unsigned threads, struct error *err)
     pthread_mutex_init(&offload->mutex, NULL);
     pthread_cond_init(&offload->wake, NULL);
     offload->jobs_end = &offload->jobs;
+    offload->nice = nice;
     while (offload->thread_count < threads) {
         int code = pthread_create(&offload->threads[offload->thread_count], NULL, offload_thread,
                                   offload);

@@ -17,7 +17,9 @@ struct offload_job {
     struct offload_job *next;
 };
 
-NODISCARD int offload_create(struct offload **out, unsigned threads, struct error *err);
+/* `nice`: by how much the threads yield to those of the loops when there are too few CPUs for all
+ * (nice(2): 0 to 19). */
+NODISCARD int offload_create(struct offload **out, unsigned threads, int nice, struct error *err);
 /* Waits for the jobs that were given. */
 void offload_destroy(struct offload *offload);
 

@@ -41,7 +41,7 @@ static struct offload *new_offload(unsigned threads)
     struct offload *offload;
     struct error err;
 
-    EXPECT(offload_create(&offload, threads, &err) == 0);
+    EXPECT(offload_create(&offload, threads, 0, &err) == 0);
     return offload;
 }
 
