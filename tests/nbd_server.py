@@ -24,6 +24,8 @@ once.lie:gap; each name counts on its own.  Behaviours, of which `requests` coun
     after=N           the above for requests from the N-th on (0 is the first)
     error=NUMBER      answers READ with this error
     stall=N           requests from the N-th on are never answered
+    die=WHEN:COMMAND:N    the process ends at the N-th (0 is the first) WRITE, FLUSH or READ: "before" it is carried out,
+                      "after" that, in the middle of the reply ("half"), or when it was "answered"
     once              the misbehaviour is that of the first connection that does it only
 """
 
@@ -84,6 +86,17 @@ class Behaviour:
         self.cuts = 0
         self.misbehaved = False
         self.lock = threading.Lock()
+        self.die_when, die_command, self.die_at = (self.get("die") or "never:WRITE:0").split(":")
+        self.die_command = {"WRITE": CMD_WRITE, "FLUSH": CMD_FLUSH, "READ": CMD_READ}[die_command]
+        self.of_that = 0
+
+    def death(self, command):
+        """When the process is to end in this request; called once for each."""
+        if command != self.die_command:
+            return None
+        with self.lock:
+            self.of_that += 1
+            return self.die_when if self.of_that > int(self.die_at) else None
 
     def get(self, name, default=None):
         return self.words.get(name, default)
@@ -224,16 +237,25 @@ class Connection(threading.Thread):
         wrong, argument = self.behaviour.reply(command) or (None, None)
         if wrong == "stall":
             return True
+        death = self.behaviour.death(command)
+        self.die_if(death == "before")
         error, data = self.carry_out(command, flags, offset, length, payload)
+        self.die_if(death == "after")
         if wrong == "lie":
             for part in argument(nbd_lies.Request(cookie, offset, data or bytes(length))):
                 self.stream.sendall(part)
             return True
         reply = self.reply_of(command, cookie, offset, length, error, data, wrong)
-        if wrong in ("half", "cut"):
+        if wrong in ("half", "cut") or death == "half":
             reply = reply[:argument or len(reply) // 2]
         self.stream.sendall(reply)
+        self.die_if(death in ("half", "answered"))
         return wrong is None
+
+    @staticmethod
+    def die_if(condition):
+        if condition:
+            os._exit(9)     # what was not flushed is lost
 
     def reply_of(self, command, cookie, offset, length, error, data, wrong):
         cookie ^= 1 << 60 if wrong == "cookie" else 0
@@ -259,8 +281,8 @@ class Connection(threading.Thread):
         return 0, b""
 
 
-def main():
-    path, file, *words = sys.argv[1:]
+def serve(path, file, words, ready):
+    """Never returns; calls ready() when clients may connect."""
     behaviours = Behaviours(Behaviour(words))
     disk = Disk(file, behaviours.of("").get("volatile") != "no")
     if os.path.exists(path):
@@ -268,9 +290,10 @@ def main():
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     listener.bind(path)
     listener.listen(64)
-    print("ready", flush=True)
+    ready()
     while True:
         Connection(listener.accept()[0], disk, behaviours).start()
 
 
-main()
+if __name__ == "__main__":
+    serve(sys.argv[1], sys.argv[2], sys.argv[3:], lambda: print("ready", flush=True))
