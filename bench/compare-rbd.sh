@@ -11,11 +11,10 @@
 # A line for each measurement, then the medians.  The CPU time is that of the process that has librbd in it, for a request.
 here=$(cd "$(dirname "$0")" && pwd)
 export TEST_TIMEOUT_S=3600
-rounds=${1:-5} seconds=${2:-3}
 . "$here/../tests/functions.sh"
 . "$here/../tests/ceph.sh"
-bench=$(dirname "$NBDCRYPT")/nbdcrypt-bench
-results=$test_dir/results
+# shellcheck source=bench/side-by-side.sh
+. "$here/side-by-side.sh"
 
 requires fio --version
 ceph_start memstore none
@@ -48,34 +47,13 @@ for image in luks1 luks2; do
     stop_nbdcrypt
 done
 
-# cpu_ticks PID: user and system time so far, of all threads.
-cpu_ticks() {
-    sed 's/.*) //' "/proc/$1/stat" | awk '{ print $12 + $13 }'
-}
-
-# measure_nbd SERVER JOB WRITE-PERCENT DEPTH: of the server $pid at $uri.
-measure_nbd() {
-    local before after report=$test_dir/report
-
-    "$bench" --write "$3" --depth "$4" --size $size --time 0.5 "$uri" >/dev/null
-    before=$(cpu_ticks "$pid")
-    "$bench" --write "$3" --depth "$4" --size $size --time "$seconds" --json "$uri" >"$report"
-    after=$(cpu_ticks "$pid")
-    "$PYTHON" -c 'import json, sys
-report = json.load(open(sys.argv[3]))
-requests = sum(report[side]["requests"] for side in ("read", "write") if side in report)
-seconds, ticks = float(sys.argv[4]), int(sys.argv[5])
-print(sys.argv[1], sys.argv[2], round(requests / seconds), round(ticks * 1e4 / requests, 1),
-      round(1e6 * seconds / requests, 1))' "$1" "$2" "$report" "$seconds" "$((after - before))"
-}
-
 # measure_fio JOB WRITE-PERCENT DEPTH: the CPU time is that of the whole process, with its start (some 0.1 s).
 measure_fio() {
     local rw=randread
 
     [ "$2" = 0 ] || rw=randwrite
     "$PYTHON" - "$1" fio --name=job --ioengine=rbd --clientname=admin --pool=rbd --rbdname=plain --rw=$rw --bs=4k \
-        --iodepth="$3" --size=$size --time_based --runtime="$seconds" --output-format=json <<'EOF'
+        --iodepth="$3" --size=$size --time_based --runtime="$seconds" --lat_percentiles=1 --output-format=json <<'EOF'
 import json
 import resource
 import subprocess
@@ -85,7 +63,7 @@ job = json.loads(subprocess.run(sys.argv[2:], stdout=subprocess.PIPE, check=True
 usage = resource.getrusage(resource.RUSAGE_CHILDREN)
 side = job["write" if "write" in sys.argv[1] else "read"]
 cpu_us = (usage.ru_utime + usage.ru_stime) * 1e6 / side["total_ios"]
-print("fio-rbd", sys.argv[1], round(side["iops"]), round(cpu_us, 1), round(1e6 / side["iops"], 1))
+print("fio-rbd", sys.argv[1], round(side["iops"]), round(cpu_us, 1), round(side["lat_ns"]["percentile"]["50.000000"] / 1e3, 1))
 EOF
 }
 
@@ -106,38 +84,16 @@ measure() {
     fio-rbd) measure_fio "$2" "$3" "$4" ;;
     nbdcrypt-*)
         start_nbdcrypt --key-file "$passphrase" "$(ceph_image "${1#nbdcrypt-}")"
-        measure_nbd "$@"
+        measure_nbd "$1" "$2" --write "$3" --depth "$4" --size $size
         stop_nbdcrypt
         ;;
     qemu-luks)
         start_qemu
-        measure_nbd "$@"
+        measure_nbd "$1" "$2" --write "$3" --depth "$4" --size $size
         kill "$pid"
         wait "$pid" || true
         ;;
     esac
 }
 
-echo "# server job iops cpu_us_per_request us_per_request"
-for ((round = 1; round <= rounds; round++)); do
-    for job in 'randread-32 0 32' 'randwrite-32 100 32' 'randread-1 0 1'; do
-        for server in $(tr ' ' '\n' <<<"$servers" | if [ $((round % 2)) = 1 ]; then cat; else tac; fi); do
-            # shellcheck disable=SC2086 # three words
-            measure "$server" $job >>"$results" # not in a pipe: what is started belongs to this shell
-            tail -n 1 "$results"
-        done
-    done
-done
-echo
-"$PYTHON" - "$results" <<'EOF'
-import statistics
-import sys
-
-table = {}
-for line in open(sys.argv[1]):
-    server, job, *figures = line.split()
-    table.setdefault((job, server), []).append([float(x) if x != "-" else float("nan") for x in figures])
-print("medians: job, server: requests per second, CPU us per request, us per request")
-for (job, server), rows in sorted(table.items()):
-    print(job.ljust(13), server.ljust(15), *(f"{statistics.median(column):9.1f}" for column in zip(*rows)))
-EOF
+in_turn 'randread-32 0 32' 'randwrite-32 100 32' 'randread-1 0 1'
