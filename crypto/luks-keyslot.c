@@ -94,13 +94,18 @@ int luks_priority_parse(enum luks_priority *out, const char *text, struct error 
     return error_set(err, -EINVAL, "priority '%s' is none of prefer, normal and ignore", text);
 }
 
+static int refuse_priority(struct error *err)
+{
+    return error_set(err, -ENOTSUP, "the keyslots of LUKS1 have no priority");
+}
+
 int luks_new_key_check(const struct luks_new_key *new_key, const struct luks_header *header,
                        struct error *err)
 {
     enum luks_type type = header->segment.type;
 
     if (type == LUKS_TYPE_1 && new_key->priority != LUKS_PRIORITY_DEFAULT)
-        return error_set(err, -ENOTSUP, "the keyslots of LUKS1 have no priority");
+        return refuse_priority(err);
     return luks_pbkdf_check(&new_key->pbkdf, type, err);
 }
 
@@ -261,6 +266,23 @@ static int apply_priority(int slot, struct luks_header *header, enum luks_priori
     if (header->segment.type == LUKS_TYPE_1 || kept == CRYPT_SLOT_PRIORITY_NORMAL)
         return 0;
     return set_priority(slot, header, kept, err);
+}
+
+int luks_keyslot_set_priority(int slot, struct luks_header *header, enum luks_priority priority,
+                              struct error *err)
+{
+    int result = check_in_use(slot, header, err);
+
+    if (result == 0 && header->segment.type == LUKS_TYPE_1)
+        result = refuse_priority(err);
+    if (result < 0)
+        return result;
+    luks_library_lock();
+    result = apply_priority(slot, header,
+                            priority == LUKS_PRIORITY_DEFAULT ? LUKS_PRIORITY_NORMAL : priority,
+                            CRYPT_SLOT_PRIORITY_NORMAL, err);
+    luks_library_unlock();
+    return result;
 }
 
 static int check_free(int slot, const struct luks_header *header, struct error *err)

@@ -55,6 +55,10 @@ NODISCARD int luks_keyslot_change(int *slot, struct luks_header *header,
                                   const struct secret *passphrase,
                                   const struct luks_new_key *new_key, struct error *err);
 
+/* LUKS_PRIORITY_DEFAULT is normal here.  -ENOENT: it is not in use; -ENOTSUP: LUKS1. */
+NODISCARD int luks_keyslot_set_priority(int slot, struct luks_header *header,
+                                        enum luks_priority priority, struct error *err);
+
 /* Is there any keyslot in use? */
 bool luks_keyslot_any(const struct luks_header *header);
 

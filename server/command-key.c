@@ -143,6 +143,14 @@ static const struct param test_params[] = {
     { .name = NULL },
 };
 
+static const struct param priority_params[] = {
+    PARAM_SLOT("the keyslot that is meant"),
+    PARAM_HEADER,
+    DEMAND_ROWS(struct key_arguments, demands),
+    PARAM_HELP,
+    { .name = NULL },
+};
+
 static const struct param list_params[] = {
     { "json", 0, PARAM_FLAG, NULL, "print JSON, in a form that scripts can rely on", FIELD(json), 0,
       0 },
@@ -202,14 +210,8 @@ static int open_volume(struct volume *out, const char *image, const struct key_a
                        enum volume_use use, struct error *err)
 {
     struct luks_demands demands = demand_arguments_meaning(&arguments->demands);
-    int result = volume_open_header(out, image, arguments->header, use, err);
 
-    if (result == 0) {
-        result = luks_demands_check(&demands, out->header, err);
-        if (result < 0)
-            volume_prefix(out, err);
-    }
-    return result;
+    return volume_open_demanded(out, image, arguments->header, &demands, use, err);
 }
 
 /* Whether it makes sense to ask for passphrases at all. */
@@ -354,6 +356,42 @@ static int run_remove(void *context, char **operands, struct error *err)
     return result;
 }
 
+/* ---- priority ---- */
+
+static int check_priority(void *context, struct error *err)
+{
+    const struct key_arguments *arguments = context;
+
+    if (arguments->slot == SLOT_NOT_GIVEN)
+        return error_set(err, -EINVAL, "which one? --slot N tells; key list shows the keyslots");
+    return demand_arguments_check(&arguments->demands, err);
+}
+
+static int check_priority_name(char **operands, struct error *err)
+{
+    return luks_priority_parse(&(enum luks_priority){ LUKS_PRIORITY_DEFAULT }, operands[1], err);
+}
+
+static int set_priority(struct key_work *work, struct luks_header *header, struct error *err)
+{
+    return luks_keyslot_set_priority(work->slot, header, work->arguments->priority_meant, err);
+}
+
+static int run_priority(void *context, char **operands, struct error *err)
+{
+    struct key_arguments *arguments = context;
+    struct key_work work = { .arguments = arguments,
+                             .slot = (int)arguments->slot,
+                             .change = set_priority };
+    int result = luks_priority_parse(&arguments->priority_meant, operands[1], err);
+
+    if (result == 0)
+        result = change_header(&work, operands[0], err);
+    if (result == 0)
+        printf("Keyslot %d of %s has the priority %s.\n", work.slot, operands[0], operands[1]);
+    return result;
+}
+
 /* ---- test ---- */
 
 static int try_key(int *slot, struct volume *volume, const struct key_source *source,
@@ -492,6 +530,24 @@ static int key_remove(int argc, char **argv)
     return run_line(&line, argc, argv);
 }
 
+static int key_priority(int argc, char **argv)
+{
+    static const struct command_line line = {
+        .name = "key priority",
+        .about = "Says when a keyslot of LUKS2 is tried: prefer (first), normal, or ignore (only when it\n"
+                 "is named).  No key is needed.",
+        .operands = "IMAGE PRIORITY",
+        .operands_min = 2,
+        .operands_max = 2,
+        .params = priority_params,
+        .check = check_priority,
+        .check_operands = check_priority_name,
+        .run = run_priority,
+    };
+
+    return run_line(&line, argc, argv);
+}
+
 static int key_test(int argc, char **argv)
 {
     static const struct command_line line = {
@@ -529,6 +585,7 @@ int command_key(int argc, char **argv)
         { "add", "add a key", key_add },
         { "change", "replace a key by another one", key_change },
         { "remove", "remove a key", key_remove },
+        { "priority", "say when a keyslot is tried", key_priority },
         { "test", "does a key open the volume?", key_test },
         { "list", "show the keyslots", key_list },
         { .name = NULL },

@@ -11,6 +11,7 @@
 #include "crypto/luks-describe.h"
 #include "crypto/luks-token.h"
 #include "server/command-line.h"
+#include "server/demand-params.h"
 #include "server/header-text.h"
 #include "server/new-file.h"
 #include "server/volume.h"
@@ -23,6 +24,7 @@ struct token_arguments {
     bool force;
     bool json;
     bool help;
+    struct demand_arguments demands;
 };
 
 #define FIELD(name) offsetof(struct token_arguments, name)
@@ -53,6 +55,7 @@ static const struct param import_params[] = {
     PARAM_TOKEN("its number; default: the first that is free"),
     { "force", 0, PARAM_FLAG, NULL, "replace the token of this number", FIELD(force), 0, 0 },
     PARAM_HEADER,
+    DEMAND_ROWS(struct token_arguments, demands),
     PARAM_HELP,
     { .name = NULL },
 };
@@ -68,6 +71,7 @@ static const struct param export_params[] = {
 static const struct param remove_params[] = {
     PARAM_TOKEN("its number"),
     PARAM_HEADER,
+    DEMAND_ROWS(struct token_arguments, demands),
     PARAM_HELP,
     { .name = NULL },
 };
@@ -140,14 +144,22 @@ static int change_tokens(void *context, struct luks_header *header, struct luks_
 
 static int change_header(struct token_work *work, const char *image, struct error *err)
 {
+    struct luks_demands demands = demand_arguments_meaning(&work->arguments->demands);
     struct volume volume;
-    int result =
-        volume_open_header(&volume, image, work->arguments->header, VOLUME_CHANGE_KEYS, err);
+    int result = volume_open_demanded(&volume, image, work->arguments->header, &demands,
+                                      VOLUME_CHANGE_KEYS, err);
 
     if (result == 0)
         result = volume_change(&volume, change_tokens, work, err);
     volume_close(&volume);
     return result;
+}
+
+static int check_demands(void *context, struct error *err)
+{
+    const struct token_arguments *arguments = context;
+
+    return demand_arguments_check(&arguments->demands, err);
 }
 
 /* ---- import ---- */
@@ -215,7 +227,7 @@ static int check_remove(void *context, struct error *err)
 
     if (arguments->token == TOKEN_NOT_GIVEN)
         return error_set(err, -EINVAL, "which one? --token N tells; token list shows them");
-    return 0;
+    return check_demands(context, err);
 }
 
 static int run_remove(void *context, char **operands, struct error *err)
@@ -289,8 +301,10 @@ static int run_export(void *context, char **operands, struct error *err)
 static int run_line(const struct command_line *line, int argc, char **argv)
 {
     struct token_arguments arguments = { .token = TOKEN_NOT_GIVEN };
+    int status = command_line_run(line, &arguments, &arguments.help, argc, argv);
 
-    return command_line_run(line, &arguments, &arguments.help, argc, argv);
+    params_free(&arguments, line->params);
+    return status;
 }
 
 static int token_list(int argc, char **argv)
@@ -318,6 +332,7 @@ static int token_import(int argc, char **argv)
         .operands_min = 2,
         .operands_max = 2,
         .params = import_params,
+        .check = check_demands,
         .run = run_import,
     };
 

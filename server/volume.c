@@ -89,6 +89,19 @@ int volume_open_header(struct volume *out, const char *image_spec, const char *h
     return result == 0 ? volume_load(out, err) : result;
 }
 
+int volume_open_demanded(struct volume *out, const char *image_spec, const char *header_spec,
+                         const struct luks_demands *demands, enum volume_use use, struct error *err)
+{
+    int result = volume_open_header(out, image_spec, header_spec, use, err);
+
+    if (result < 0)
+        return result;
+    result = luks_demands_check(demands, out->header, err);
+    if (result < 0)
+        volume_prefix(out, err);
+    return result;
+}
+
 int volume_change(struct volume *volume, volume_edit_fn *edit, void *context, struct error *err)
 {
     struct luks_store store = volume_store(volume);

@@ -3,6 +3,7 @@
 #define NBDCRYPT_VOLUME_H
 
 #include "crypto/luks-change.h"
+#include "crypto/luks-demands.h"
 #include "crypto/luks.h"
 #include "server/image.h"
 
@@ -30,6 +31,10 @@ NODISCARD int volume_load(struct volume *volume, struct error *err);
 /* Both. */
 NODISCARD int volume_open_header(struct volume *out, const char *image_spec,
                                  const char *header_spec, enum volume_use use, struct error *err);
+/* The same, of a header that fulfils the demands. */
+NODISCARD int volume_open_demanded(struct volume *out, const char *image_spec,
+                                   const char *header_spec, const struct luks_demands *demands,
+                                   enum volume_use use, struct error *err);
 void volume_close(struct volume *volume);
 
 /* Where its bytes are, for crypto/. */

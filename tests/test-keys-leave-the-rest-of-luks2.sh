@@ -75,3 +75,18 @@ expect_success key change --slot 9 --key-file "$passphrase" --new-key-file "$sec
     "$image"
 expect_success key test --key-file "$second" "$image"
 cryptsetup_quietly luksDump "$image"
+
+# The priority alone, with no key: cryptsetup sees it, and nothing else changes.
+expect_success key priority --slot 9 "$image" ignore
+expect_message "$out" "Keyslot 9 of $image has the priority ignore."
+expect_failure 1 "image '$image': no keyslot opens with this key" key test --key-file "$second" "$image"
+expect_success key priority --slot 9 "$image" prefer
+expect_success key test --key-file "$second" "$image"
+cryptsetup luksDump --disable-locks "$image" >"$test_dir/dump"
+expect_equal "priority of keyslot 9 for cryptsetup" preferred \
+    "$(sed -n '/^ *9: luks2/,/Priority:/s/^[[:space:]]*Priority:[[:space:]]*//p' "$test_dir/dump")"
+before=$(sha256_of "$image")
+expect_failure 2 "which one? --slot N tells; key list shows the keyslots" key priority "$image" normal
+expect_failure 2 "priority 'low' is none of prefer, normal and ignore" key priority --slot 9 "$image" low
+expect_failure 1 "image '$image': keyslot 7 is not in use" key priority --slot 7 "$image" normal
+expect_equal "the image" "$before" "$(sha256_of "$image")"

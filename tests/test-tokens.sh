@@ -80,3 +80,20 @@ refuse_token "{\"type\":\"x\",\"keyslots\":[],\"long\":\"$(head -c 20000 /dev/ze
 printf '{"type":"x",\0"keyslots":[]}' >"$token"
 expect_failure 1 "token '$token' can't be used: it is no text" token import "$image" "$token"
 expect_equal "the image" "$before" "$(sha256_of "$image")"
+
+# What is demanded of the header holds here, too.
+printf '{"type":"x","keyslots":[]}' >"$token"
+other=87654321-1234-4321-8765-123456789abc
+for command in import remove; do
+    operands=("$image")
+    [ "$command" = remove ] || operands+=("$token")
+    run_nbdcrypt token "$command" --token 5 --expect-uuid "$other" "${operands[@]}"
+    expect_equal "status of token $command with another UUID" 1 "$status"
+    expect_match "$err" "$other"
+    run_nbdcrypt token "$command" --token 5 --min-key-bits 512 --cipher serpent-xts-plain64 "${operands[@]}"
+    expect_equal "status of token $command with another cipher" 1 "$status"
+    run_nbdcrypt token "$command" --token 5 --expect-uuid nonsense "${operands[@]}"
+    expect_equal "status of token $command with a UUID that is none" 2 "$status"
+done
+expect_equal "the image" "$before" "$(sha256_of "$image")"
+expect_success token import --force --token 5 --expect-uuid "$(cryptsetup luksUUID "$image")" "$image" "$token"
