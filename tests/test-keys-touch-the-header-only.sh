@@ -44,7 +44,7 @@ serve_image() {
 
     socket=$(temp_socket)
     requests=$(temp_file)
-    uri=nbd+unix:///?socket=$socket
+    uri="nbd+unix:///?socket=$socket"
     nbdkit --foreground --unix "$socket" --filter=log file "$1" logfile="$requests" >"$log_dir/nbdkit" 2>&1 &
     remember_pid $!
     wait_until 20 test -S "$socket"
