@@ -3,12 +3,22 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include <gnutls/gnutls.h>
+
+/* Pages of secrets that are gone, wiped and still locked, for the next ones: each TLS session has one,
+ * and to unmap a page interrupts every CPU that runs a thread of this process. */
+#define SPARE_PAGES_MAX 64u
+static struct {
+    pthread_mutex_t mutex;
+    unsigned count;
+    void *pages[SPARE_PAGES_MAX];
+} spare = { .mutex = PTHREAD_MUTEX_INITIALIZER };
 
 /* Whole pages, at least one, so that locking and wiping concern nobody else's data. */
 static size_t mapped_size(size_t length_bytes)
@@ -20,26 +30,59 @@ static size_t mapped_size(size_t length_bytes)
     return (length_bytes + page_bytes - 1) / page_bytes * page_bytes;
 }
 
+/* A page of zeros, or NULL. */
+static void *take_spare_page(void)
+{
+    void *page = NULL;
+
+    pthread_mutex_lock(&spare.mutex);
+    if (spare.count > 0)
+        page = spare.pages[--spare.count];
+    pthread_mutex_unlock(&spare.mutex);
+    return page;
+}
+
+static bool keep_spare_page(void *page)
+{
+    pthread_mutex_lock(&spare.mutex);
+    bool kept = spare.count < SPARE_PAGES_MAX;
+    if (kept)
+        spare.pages[spare.count++] = page;
+    pthread_mutex_unlock(&spare.mutex);
+    return kept;
+}
+
+/* RLIMIT_MEMLOCK may forbid locking; the volume must still open.  A forked child has no business
+ * with keys: DONTFORK makes a touch there a crash instead of a second copy. */
+static void *map_pages(size_t mapped_bytes)
+{
+    void *pages = mapped_bytes == mapped_size(0) ? take_spare_page() : NULL;
+
+    if (pages != NULL)
+        return pages;
+    pages = mmap(NULL, mapped_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (pages == MAP_FAILED)
+        return NULL;
+    (void)mlock(pages, mapped_bytes);
+    (void)madvise(pages, mapped_bytes, MADV_DONTDUMP);
+    (void)madvise(pages, mapped_bytes, MADV_DONTFORK);
+    return pages;
+}
+
 int secret_create(struct secret **out, size_t length_bytes, struct error *err)
 {
     struct secret *secret = calloc(1, sizeof(*secret));
-    void *pages = MAP_FAILED;
+    void *pages = NULL;
 
     if (secret && length_bytes <= SIZE_MAX / 2) {
         secret->length_bytes = length_bytes;
         secret->mapped_bytes = mapped_size(length_bytes);
-        pages = mmap(NULL, secret->mapped_bytes, PROT_READ | PROT_WRITE,
-                     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        pages = map_pages(secret->mapped_bytes);
     }
-    if (pages == MAP_FAILED) {
+    if (pages == NULL) {
         free(secret);
         return error_set(err, -ENOMEM, "no memory for a secret of %zu bytes", length_bytes);
     }
-    /* RLIMIT_MEMLOCK may forbid locking; the volume must still open.  A forked child has no
-     * business with keys: DONTFORK makes a touch there a crash instead of a second copy. */
-    (void)mlock(pages, secret->mapped_bytes);
-    (void)madvise(pages, secret->mapped_bytes, MADV_DONTDUMP);
-    (void)madvise(pages, secret->mapped_bytes, MADV_DONTFORK);
     secret->data = pages;
     *out = secret;
     return 0;
@@ -72,7 +115,8 @@ void secret_free(struct secret *secret)
     if (!secret)
         return;
     secret_wipe(secret->data, secret->mapped_bytes);
-    (void)munmap(secret->data, secret->mapped_bytes); /* unlocks too */
+    if (secret->mapped_bytes != mapped_size(0) || !keep_spare_page(secret->data))
+        (void)munmap(secret->data, secret->mapped_bytes); /* unlocks too */
     free(secret);
 }
 

@@ -5,7 +5,7 @@
 #include <fcntl.h>
 #include <liburing.h>
 #include <linux/capability.h>
-#include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,11 +36,12 @@ struct loop {
     struct slot_stack file_slots, memory_slots;
     struct busy_wait busy_wait;
 
-    /* What other threads sent: a list that changes under the mutex, and an eventfd that wakes the
-     * ring.  Who posts writes to it only when the loop is asleep, or about to be. */
-    pthread_mutex_t mutex;
-    struct loop_message *messages, **messages_end;
+    /* What other threads sent, latest first, and an eventfd that wakes the ring.  Who posts writes to
+     * it only when the loop is asleep, or about to be.  There is no lock: the loop that is woken may
+     * take the CPU of the one who woke it, and would find it held. */
+    struct loop_message *messages;
     bool asleep;
+    unsigned posting; /* threads inside loop_post() */
     int wake_fd;
     uint64_t wake_count;
     struct io_event wake_event;
@@ -158,9 +159,7 @@ int loop_create(struct loop **out, const struct loop_config *config, struct erro
         free(loop);
         return explain_refusal(code, err);
     }
-    pthread_mutex_init(&loop->mutex, NULL);
     loop->tasks_end = &loop->tasks;
-    loop->messages_end = &loop->messages;
     tables_create(loop, config);
     io_uring_register_ring_fd(&loop->ring); /* where it can't be, a descriptor is looked up each time */
     if (loop->ring.flags & IORING_SETUP_TASKRUN_FLAG)
@@ -174,9 +173,11 @@ void loop_destroy(struct loop *loop)
 {
     if (loop == NULL)
         return;
+    /* One whose message ended the loop may not be through with waking it. */
+    while (__atomic_load_n(&loop->posting, __ATOMIC_ACQUIRE) > 0)
+        sched_yield();
     io_uring_queue_exit(&loop->ring);
     close(loop->wake_fd);
-    pthread_mutex_destroy(&loop->mutex);
     free(loop->file_slots.free);
     free(loop->memory_slots.free);
     free(loop);
@@ -335,27 +336,37 @@ void loop_defer(struct loop *loop, struct loop_task *task)
 
 void loop_post(struct loop *target, struct loop_message *message)
 {
-    pthread_mutex_lock(&target->mutex);
-    message->next = NULL;
-    __atomic_store_n(target->messages_end, message, __ATOMIC_SEQ_CST);
-    target->messages_end = &message->next;
-    /* Under the mutex: once it is released, the receiver may end and free the loop. */
+    __atomic_add_fetch(&target->posting, 1, __ATOMIC_RELAXED);
+    message->next = __atomic_load_n(&target->messages, __ATOMIC_RELAXED);
+    while (!__atomic_compare_exchange_n(&target->messages, &message->next, message, true,
+                                        __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
+        continue;
     if (__atomic_exchange_n(&target->asleep, false, __ATOMIC_SEQ_CST)) {
         ssize_t written = write(target->wake_fd, &(uint64_t){ 1 }, sizeof(uint64_t));
         assert(written == sizeof(uint64_t));
     }
-    pthread_mutex_unlock(&target->mutex);
+    __atomic_sub_fetch(&target->posting, 1, __ATOMIC_RELEASE);
+}
+
+/* Oldest first. */
+static struct loop_message *take_messages(struct loop *loop)
+{
+    struct loop_message *latest = __atomic_exchange_n(&loop->messages, NULL, __ATOMIC_ACQUIRE);
+    struct loop_message *oldest = NULL;
+
+    while (latest != NULL) {
+        struct loop_message *next = latest->next;
+
+        latest->next = oldest;
+        oldest = latest;
+        latest = next;
+    }
+    return oldest;
 }
 
 static void deliver_messages(struct loop *loop)
 {
-    if (!has_messages(loop))
-        return;
-    pthread_mutex_lock(&loop->mutex);
-    struct loop_message *message = loop->messages;
-    __atomic_store_n(&loop->messages, NULL, __ATOMIC_RELAXED);
-    loop->messages_end = &loop->messages;
-    pthread_mutex_unlock(&loop->mutex);
+    struct loop_message *message = has_messages(loop) ? take_messages(loop) : NULL;
 
     while (message != NULL) {
         struct loop_message *next = message->next; /* the handler may free its message */
