@@ -270,10 +270,10 @@ static int set_up(struct server *server, struct error *err)
         warn_of_dead_rules(server);
     if (code == 0)
         code = offload_create(&server->offload, OFFLOAD_THREADS, 0, err);
-    /* Half of the CPUs, and of these what those who are in leave over: however many want in, nobody waits
-     * behind them for storage. */
+    /* Half of the CPUs, or two, and of these what those who are in leave over: however many want in, nobody
+     * waits behind them for storage. */
     if (code == 0 && server->options.tls_mode != TLS_OFF)
-        code = offload_create(&server->handshakes, cpu_count() > 2 ? cpu_count() / 2 : 1,
+        code = offload_create(&server->handshakes, cpu_count() > 4 ? cpu_count() / 2 : 2,
                               HANDSHAKES_NICE, err);
     server->tls.offload = server->handshakes;
     if (code == 0)

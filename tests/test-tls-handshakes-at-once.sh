@@ -1,5 +1,5 @@
 #!/bin/bash
-# However many clients want in, handshakes are calculated on half of the CPUs at most (one of two), and storage does not
+# However many clients want in, handshakes are calculated on half of the CPUs at most, or two, and storage does not
 # wait behind them: what blocks, and so has a pool of its own, is done while they are.
 # shellcheck source-path=SCRIPTDIR
 . "$(dirname "$0")/functions.sh"
@@ -9,7 +9,7 @@ requires_python_module ssl
 [ -z "${SANITIZERS-}" ] || skip "a library can't be preloaded before the sanitizers' one"
 preload=$(dirname "$NBDCRYPT")/tests/slow-handshakes.so
 requires test -e "$preload"
-bound=$(($(nproc) > 2 ? $(nproc) / 2 : 1))
+bound=$(($(nproc) > 4 ? $(nproc) / 2 : 2))
 clients=$((8 * bound))
 make_pki
 image=$(temp_file)
