@@ -108,13 +108,13 @@ static int set_number(rados_t cluster, const char *option, unsigned value)
     char text[16];
 
     snprintf(text, sizeof text, "%u", value);
-    return rados_conf_set(cluster, option, text);
+    return ceph.rados_conf_set(cluster, option, text);
 }
 
 static int configure(struct rbd_disk *disk, struct error *err)
 {
     const struct rbd_parameters *given = &disk->given;
-    int code = rados_conf_read_file(disk->cluster, given->conf);
+    int code = ceph.rados_conf_read_file(disk->cluster, given->conf);
 
     if (code < 0 && given->conf == NULL)
         return error_set(err, code, "no configuration of Ceph was found (/etc/ceph/ceph.conf): %s; "
@@ -123,9 +123,9 @@ static int configure(struct rbd_disk *disk, struct error *err)
         return error_set(err, code, "Ceph's configuration '%s' can't be read: %s", given->conf,
                          strerror(-code));
     if (given->keyring != NULL)
-        code = rados_conf_set(disk->cluster, "keyring", given->keyring);
+        code = ceph.rados_conf_set(disk->cluster, "keyring", given->keyring);
     if (code == 0)
-        code = rados_conf_set(disk->cluster, "rbd_cache", given->cache ? "true" : "false");
+        code = ceph.rados_conf_set(disk->cluster, "rbd_cache", given->cache ? "true" : "false");
     if (code == 0)
         code = set_number(disk->cluster, "client_mount_timeout", given->connect_timeout_s);
     if (code == 0)
@@ -134,7 +134,7 @@ static int configure(struct rbd_disk *disk, struct error *err)
         code = set_number(disk->cluster, "rados_osd_op_timeout", given->connect_timeout_s);
     /* What librbd complains of belongs to our log. */
     if (code == 0)
-        code = rados_conf_set(disk->cluster, "err_to_stderr", "true");
+        code = ceph.rados_conf_set(disk->cluster, "err_to_stderr", "true");
     if (code < 0)
         return error_set(err, code, "librados refuses its settings: %s", strerror(-code));
     return 0;
@@ -166,7 +166,7 @@ static int explain_connect(const struct rbd_disk *disk, int code, struct error *
 
 static int connect_cluster(struct rbd_disk *disk, struct error *err)
 {
-    int code = rados_create(&disk->cluster, disk->given.id);
+    int code = ceph.rados_create(&disk->cluster, disk->given.id);
 
     if (code < 0) {
         disk->cluster = NULL;
@@ -175,10 +175,10 @@ static int connect_cluster(struct rbd_disk *disk, struct error *err)
     code = configure(disk, err);
     if (code < 0)
         return code;
-    code = rados_connect(disk->cluster);
+    code = ceph.rados_connect(disk->cluster);
     if (code < 0)
         return explain_connect(disk, code, err);
-    code = rados_ioctx_create(disk->cluster, disk->pool_name, &disk->pool);
+    code = ceph.rados_ioctx_create(disk->cluster, disk->pool_name, &disk->pool);
     if (code < 0) {
         disk->pool = NULL;
         return error_set(err, code, code == -ENOENT ? "there is no pool '%s' in the cluster"
@@ -186,7 +186,7 @@ static int connect_cluster(struct rbd_disk *disk, struct error *err)
                          disk->pool_name, strerror(-code));
     }
     if (disk->name_space != NULL)
-        rados_ioctx_set_namespace(disk->pool, disk->name_space);
+        ceph.rados_ioctx_set_namespace(disk->pool, disk->name_space);
     return 0;
 }
 
@@ -224,7 +224,7 @@ static bool find_cached(const struct rbd_disk *disk)
     int count = (int)(sizeof options / sizeof options[0]);
     bool cached = true; /* the safe answer: flushes are sent */
 
-    if (rbd_config_image_list(disk->image, options, &count) < 0)
+    if (ceph.rbd_config_image_list(disk->image, options, &count) < 0)
         return true;
     for (int i = 0; i < count; i++)
         if (strcmp(options[i].name, "rbd_cache") == 0)
@@ -233,7 +233,7 @@ static bool find_cached(const struct rbd_disk *disk)
         if (strcmp(options[i].name, "rbd_persistent_cache_mode") == 0 &&
             strcmp(options[i].value, "disabled") != 0)
             cached = true;
-    rbd_config_image_list_cleanup(options, count);
+    ceph.rbd_config_image_list_cleanup(options, count);
     return cached;
 }
 
@@ -241,12 +241,12 @@ static int measure(struct rbd_disk *disk, struct error *err)
 {
     rbd_image_info_t info;
     uint64_t features = 0, flags = 0;
-    int code = rbd_stat(disk->image, &info, sizeof info);
+    int code = ceph.rbd_stat(disk->image, &info, sizeof info);
 
     if (code == 0)
-        code = rbd_get_features(disk->image, &features);
+        code = ceph.rbd_get_features(disk->image, &features);
     if (code == 0)
-        code = rbd_get_flags(disk->image, &flags);
+        code = ceph.rbd_get_flags(disk->image, &flags);
     if (code < 0)
         return error_set(err, code, "its state could not be read: %s", strerror(-code));
     if (info.size > INT64_MAX)
@@ -262,8 +262,8 @@ static int measure(struct rbd_disk *disk, struct error *err)
 static int open_image(struct rbd_disk *disk, struct error *err)
 {
     int code = disk->read_only
-                   ? rbd_open_read_only(disk->pool, disk->image_name, &disk->image, disk->snapshot)
-                   : rbd_open(disk->pool, disk->image_name, &disk->image, NULL);
+                   ? ceph.rbd_open_read_only(disk->pool, disk->image_name, &disk->image, disk->snapshot)
+                   : ceph.rbd_open(disk->pool, disk->image_name, &disk->image, NULL);
 
     if (code < 0) {
         disk->image = NULL;
@@ -287,9 +287,9 @@ static int find_other(const struct rbd_disk *disk, char *address, size_t address
 {
     rbd_image_watcher_t watchers[WATCHERS_MAX];
     size_t count = WATCHERS_MAX;
-    int64_t own = (int64_t)rados_get_instance_id(disk->cluster);
+    int64_t own = (int64_t)ceph.rados_get_instance_id(disk->cluster);
     int result = -ENOENT;
-    int code = rbd_watchers_list(disk->image, watchers, &count);
+    int code = ceph.rbd_watchers_list(disk->image, watchers, &count);
 
     if (code < 0) {
         snprintf(address, address_bytes, "many clients");
@@ -300,7 +300,7 @@ static int find_other(const struct rbd_disk *disk, char *address, size_t address
             snprintf(address, address_bytes, "%s", watchers[i].addr);
             result = 0;
         }
-    rbd_watchers_list_cleanup(watchers, count);
+    ceph.rbd_watchers_list_cleanup(watchers, count);
     return result;
 }
 
@@ -335,7 +335,7 @@ static int wait_for_others(const struct rbd_disk *disk, struct error *err)
 
 static int take_lock(struct rbd_disk *disk, struct error *err)
 {
-    int code = rbd_lock_acquire(disk->image, RBD_LOCK_MODE_EXCLUSIVE);
+    int code = ceph.rbd_lock_acquire(disk->image, RBD_LOCK_MODE_EXCLUSIVE);
 
     disk->exclusive = code == 0;
     switch (code) {
@@ -397,6 +397,8 @@ int rbd_disk_open(struct rbd_disk *disk, const struct stage_settings *settings, 
 {
     int code = parse(disk, settings, err);
 
+    if (code == 0)
+        code = rbd_library_load(err);
     if (code < 0)
         return code;
     disk->read_only = settings->read_only || disk->snapshot != NULL;
@@ -413,11 +415,11 @@ int rbd_disk_open(struct rbd_disk *disk, const struct stage_settings *settings, 
 void rbd_disk_close(struct rbd_disk *disk)
 {
     if (disk->image != NULL)
-        rbd_close(disk->image); /* flushes */
+        ceph.rbd_close(disk->image); /* flushes */
     if (disk->pool != NULL)
-        rados_ioctx_destroy(disk->pool);
+        ceph.rados_ioctx_destroy(disk->pool);
     if (disk->cluster != NULL)
-        rados_shutdown(disk->cluster);
+        ceph.rados_shutdown(disk->cluster);
     free(disk->pool_name);
     free(disk->name);
     free(disk->parameter_text);

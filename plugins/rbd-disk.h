@@ -7,9 +7,7 @@
 #ifndef NBDCRYPT_RBD_DISK_H
 #define NBDCRYPT_RBD_DISK_H
 
-#include <rados/librados.h>
-#include <rbd/librbd.h>
-
+#include "plugins/rbd-library.h"
 #include "server/layer.h"
 
 struct rbd_parameters {

@@ -16,7 +16,7 @@ void rbd_presence_init(struct rbd_presence *presence, const char *name, rados_io
 
     presence->name = name;
     presence->pool = pool;
-    if (rbd_get_id(image, id, sizeof id) == 0)
+    if (ceph.rbd_get_id(image, id, sizeof id) == 0)
         snprintf(presence->header, sizeof presence->header, "rbd_header.%s", id);
 }
 
@@ -32,9 +32,9 @@ void rbd_presence_close(struct rbd_presence *presence)
 static void looked(rados_completion_t completion, void *context)
 {
     struct rbd_presence *presence = context;
-    int code = rados_aio_get_return_value(completion);
+    int code = ceph.rados_aio_get_return_value(completion);
 
-    rados_aio_release(completion);
+    ceph.rados_aio_release(completion);
     if (code == -ENOENT && !atomic_exchange(&presence->gone, true))
         log_error("%s: it was removed from the cluster while it was served; requests fail from now on",
                   presence->name);
@@ -45,10 +45,10 @@ static void look(struct rbd_presence *presence)
 {
     rados_completion_t completion;
 
-    if (rados_aio_create_completion2(presence, looked, &completion) == 0) {
-        if (rados_aio_stat(presence->pool, presence->header, completion, NULL, NULL) == 0)
+    if (ceph.rados_aio_create_completion2(presence, looked, &completion) == 0) {
+        if (ceph.rados_aio_stat(presence->pool, presence->header, completion, NULL, NULL) == 0)
             return;
-        rados_aio_release(completion);
+        ceph.rados_aio_release(completion);
     }
     atomic_store(&presence->looking, false);
 }

@@ -6,11 +6,11 @@
 #ifndef NBDCRYPT_RBD_PRESENCE_H
 #define NBDCRYPT_RBD_PRESENCE_H
 
-#include <rados/librados.h>
-#include <rbd/librbd.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
+
+#include "plugins/rbd-library.h"
 
 /* Zeroed at first. */
 struct rbd_presence {

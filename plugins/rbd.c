@@ -61,7 +61,7 @@ static void read_size(struct rbd_stage *rbd)
 {
     uint64_t now_bytes = 0, before_bytes = atomic_load(&rbd->size_bytes);
 
-    if (rbd_get_size(rbd->disk.image, &now_bytes) < 0 || now_bytes == before_bytes)
+    if (ceph.rbd_get_size(rbd->disk.image, &now_bytes) < 0 || now_bytes == before_bytes)
         return;
     atomic_store(&rbd->size_bytes, now_bytes);
     if (now_bytes < rbd->stage.limits.size_bytes)
@@ -93,7 +93,7 @@ static int watch_start(struct rbd_stage *rbd, struct error *err)
     if (code < 0)
         return error_set(err, code, "a thread could not be started: %s", strerror(-code));
     rbd->has_watcher = true;
-    code = rbd_update_watch(rbd->disk.image, &rbd->watch, image_changed, rbd);
+    code = ceph.rbd_update_watch(rbd->disk.image, &rbd->watch, image_changed, rbd);
     if (code < 0)
         return error_set(err, code, "resizes of it can't be watched: %s", strerror(-code));
     sem_post(&rbd->changed); /* what happened since it was opened */
@@ -107,7 +107,7 @@ static void rbd_stage_close(struct stage *stage)
     struct rbd_stage *rbd = container_of(stage, struct rbd_stage, stage);
 
     if (rbd->watch != 0)
-        rbd_update_unwatch(rbd->disk.image, rbd->watch);
+        ceph.rbd_update_unwatch(rbd->disk.image, rbd->watch);
     if (rbd->has_watcher) {
         atomic_store(&rbd->closing, true);
         sem_post(&rbd->changed);
@@ -224,12 +224,12 @@ static void start(struct request *req)
         request_complete(req, is_change(req->view.op) ? ENOSPC : EIO);
         return;
     }
-    int code = rbd_aio_create_completion(req, answered, &completion);
+    int code = ceph.rbd_aio_create_completion(req, answered, &completion);
     if (code == 0) {
         req->job.done.event.fn = returned;
         code = dispatch(req, completion);
         if (code < 0)
-            rbd_aio_release(completion);
+            ceph.rbd_aio_release(completion);
     }
     if (code < 0)
         fail(req, code);
@@ -241,22 +241,22 @@ static int dispatch(struct request *req, rbd_completion_t completion)
     rbd_image_t image = layer_of(req)->rbd->disk.image;
 
     if (req->backend_step == STEP_FLUSH)
-        return rbd_aio_flush(image, completion);
+        return ceph.rbd_aio_flush(image, completion);
     switch (view->op) {
     case REQUEST_READ:
-        return rbd_aio_read(image, view->offset_bytes, view->length_bytes, (char *)view->data,
+        return ceph.rbd_aio_read(image, view->offset_bytes, view->length_bytes, (char *)view->data,
                             completion);
     case REQUEST_WRITE:
-        return rbd_aio_write(image, view->offset_bytes, view->length_bytes,
+        return ceph.rbd_aio_write(image, view->offset_bytes, view->length_bytes,
                              (const char *)view->data, completion);
     case REQUEST_TRIM:
-        return rbd_aio_discard(image, view->offset_bytes, view->length_bytes, completion);
+        return ceph.rbd_aio_discard(image, view->offset_bytes, view->length_bytes, completion);
     case REQUEST_ZERO: /* not discard, which leaves alone what is smaller than its granularity */
-        return rbd_aio_write_zeroes(
+        return ceph.rbd_aio_write_zeroes(
             image, view->offset_bytes, view->length_bytes, completion,
             req->flags & REQUEST_MAY_TRIM ? 0 : RBD_WRITE_ZEROES_FLAG_THICK_PROVISION, 0);
     case REQUEST_FLUSH:
-        return rbd_aio_flush(image, completion);
+        return ceph.rbd_aio_flush(image, completion);
     case REQUEST_CACHE:
     case REQUEST_EXTENTS:
     case REQUEST_OP_COUNT:
@@ -271,8 +271,8 @@ static void answered(rbd_completion_t completion, void *context)
 {
     struct request *req = context;
 
-    req->job.done.result = (int)rbd_aio_get_return_value(completion);
-    rbd_aio_release(completion);
+    req->job.done.result = (int)ceph.rbd_aio_get_return_value(completion);
+    ceph.rbd_aio_release(completion);
     loop_post(req->backend->loop, &req->job.done);
 }
 
@@ -418,7 +418,7 @@ static void extents_work(struct offload_job *job)
         .one = req->flags & REQUEST_ONE,
     };
     uint64_t from_bytes = walk.at_bytes / disk->object_bytes * disk->object_bytes;
-    int code = rbd_diff_iterate2(disk->image, NULL, from_bytes, walk.end_bytes - from_bytes, 1,
+    int code = ceph.rbd_diff_iterate2(disk->image, NULL, from_bytes, walk.end_bytes - from_bytes, 1,
                                  disk->fast_diff, walk_extent, &walk);
 
     if (code >= 0)
