@@ -19,10 +19,11 @@ static int check_number(int token, const struct luks_header *header, struct erro
     return 0;
 }
 
-static bool is_there(int token, const struct luks_header *header)
+bool luks_token_is_there(int token, const struct luks_header *header)
 {
+    if (header->segment.type != LUKS_TYPE_2)
+        return false;
     crypt_token_info info = crypt_token_status(header->library->device, token, NULL);
-
     return info != CRYPT_TOKEN_INVALID && info != CRYPT_TOKEN_INACTIVE;
 }
 
@@ -30,7 +31,7 @@ static int check_there(int token, const struct luks_header *header, struct error
 {
     int result = check_number(token, header, err);
 
-    if (result == 0 && !is_there(token, header))
+    if (result == 0 && !luks_token_is_there(token, header))
         result = error_set(err, -ENOENT, "there is no token %d in this header", token);
     return result;
 }
@@ -58,6 +59,18 @@ bool luks_token_is_keyring(int token, const struct luks_header *header)
            strcmp(type, "luks2-keyring") == 0;
 }
 
+int luks_token_type(char **type, int token, struct luks_header *header, struct error *err)
+{
+    const char *text = NULL;
+    int result = check_there(token, header, err);
+
+    if (result < 0)
+        return result;
+    (void)crypt_token_status(header->library->device, token, &text);
+    *type = text ? strdup(text) : NULL;
+    return *type ? 0 : error_set(err, -ENOMEM, "no memory for a token");
+}
+
 bool luks_token_opens(int token, int slot, const struct luks_header *header)
 {
     return crypt_token_is_assigned(header->library->device, token, slot) == 0;
@@ -70,7 +83,7 @@ static int refuse_type(int token, const struct luks_header *header, struct error
     (void)crypt_token_status(header->library->device, token, &type);
     return error_set(err, -ENOTSUP,
                      "token %d is of type '%s', and only luks2-keyring is used here: give the "
-                     "passphrase by --key-command",
+                     "passphrase by --key-command, or the folder of plugins by --token-plugins",
                      token, type ? luks_quote(type, strlen(type)).text : "");
 }
 
@@ -131,7 +144,7 @@ int luks_token_set(int *token, struct luks_header *header, const char *json, boo
     struct luks_library *library = header->library;
     int result = check_number(*token, header, err);
 
-    if (result == 0 && *token != LUKS_TOKEN_ANY && !replace && is_there(*token, header))
+    if (result == 0 && *token != LUKS_TOKEN_ANY && !replace && luks_token_is_there(*token, header))
         result = error_set(err, -EEXIST, "token %d is there already; --force replaces it", *token);
     if (result == 0)
         result = check_json(json, err);

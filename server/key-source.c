@@ -192,7 +192,7 @@ bool key_source_equal(const struct key_source *a, const struct key_source *b)
 {
     return a->file == b->file && a->command == b->command && a->credential == b->credential &&
            a->keyring == b->keyring && a->volume_key_file == b->volume_key_file &&
-           a->token == b->token && a->fd == b->fd &&
+           a->token == b->token && a->token_plugins == b->token_plugins && a->fd == b->fd &&
            a->offset_bytes == b->offset_bytes && a->size_bytes == b->size_bytes;
 }
 
@@ -219,6 +219,9 @@ static int check_token(const struct key_source *source, const char *prefix, stru
 
     if (result < 0)
         error_prefix(err, "%s", prefix);
+    if (result == 0 && source->token_plugins && source->token_plugins[0] != '/')
+        return error_set(err, -EINVAL, "%stoken-plugins '%s': give the whole path of the folder, from / on",
+                         prefix, source->token_plugins);
     if (result < 0 || (source->offset_bytes == 0 && source->size_bytes == 0))
         return result;
     return error_set(err, -EINVAL, "%s%s is not for a key that %stoken names", prefix,
@@ -248,6 +251,9 @@ int key_source_check(const struct key_source *source, const char *prefix, struct
                          source->credential);
     if (source->keyring && !*source->keyring)
         return error_set(err, -EINVAL, "%skey-keyring: the description is empty", prefix);
+    if (source->token_plugins && !source->token)
+        return error_set(err, -EINVAL, "%stoken-plugins is for a key that a token names: give %stoken, too",
+                         prefix, prefix);
     if (source->token)
         return check_token(source, prefix, err);
     if (source->command)

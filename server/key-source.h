@@ -21,6 +21,7 @@ struct key_source {
     const char *keyring;    /* the description of a key of type "user" or "logon" that can be read */
     const char *volume_key_file; /* a path, or "-": holds no passphrase, but the volume key */
     const char *token;      /* "any" or the number of a token of the header */
+    const char *token_plugins; /* a folder; NULL: no code is loaded for tokens */
     unsigned fd;            /* a file descriptor from 3 on; 0: none */
     uint64_t offset_bytes;  /* what is in front of it is not part of the key */
     uint64_t size_bytes;    /* 0: to the end */
@@ -61,7 +62,10 @@ struct key_source {
     { .name = "token", .type = PARAM_STRING, .value = "ID",                                       \
       .offset = offsetof(target, field.token),                                                    \
       .help = "the passphrase that this token of the header names (luks2-keyring); any: the "     \
-              "first that opens" }
+              "first that opens" },                                                              \
+    { .name = "token-plugins", .type = PARAM_STRING, .value = "FOLDER",                           \
+      .offset = offsetof(target, field.token_plugins),                                            \
+      .help = "open tokens of other types by libcryptsetup's plugins in this folder" }
 
 /* The option that names a source, without dashes; NULL: the terminal. */
 const char *key_source_given(const struct key_source *source);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "crypto/luks-keyslot.h"
+#include "crypto/luks-token-plugin.h"
 #include "crypto/luks-token.h"
 #include "server/key-keyring.h"
 
@@ -45,39 +46,65 @@ static int open_assigned(struct secret **out, int *slot, struct luks_header *hea
     return result;
 }
 
-static int open_by_one_token(struct secret **out, int *slot, struct luks_header *header, int token,
-                             struct error *err)
+static int read_keyring(struct secret **out, struct luks_header *header, int token,
+                        struct error *err)
 {
-    struct secret *passphrase = NULL;
     char *description = NULL;
     int result = luks_token_keyring(&description, token, header, err);
 
     if (result < 0)
         return result;
-    result = key_keyring_read(&passphrase, description, err);
-    if (result == 0)
-        result = open_assigned(out, slot, header, token, passphrase, err);
+    result = key_keyring_read(out, description, err);
+    if (result < 0)
+        error_prefix(err, "token %d: ", token);
+    free(description);
+    return result;
+}
+
+static int read_plugin(struct secret **out, struct luks_header *header, int token,
+                       const char *folder, struct error *err)
+{
+    int result = luks_token_plugin_read(out, token, header, folder, err);
+
+    if (result < 0)
+        error_prefix(err, "token %d: ", token);
+    return result;
+}
+
+static int open_by_one_token(struct secret **out, int *slot, struct luks_header *header, int token,
+                             const char *plugins, struct error *err)
+{
+    struct secret *passphrase = NULL;
+    bool plugin = plugins && luks_token_is_there(token, header) &&
+                  !luks_token_is_keyring(token, header);
+    int result = plugin ? read_plugin(&passphrase, header, token, plugins, err)
+                        : read_keyring(&passphrase, header, token, err);
+
+    if (result < 0)
+        return result;
+    result = open_assigned(out, slot, header, token, passphrase, err);
     if (result < 0)
         error_prefix(err, "token %d: ", token);
     secret_free(passphrase);
-    free(description);
     return result;
 }
 
 static int open_by_token(struct secret **out, int *slot, struct luks_header *header,
                          const struct key_source *source, struct error *err)
 {
+    const char *plugins = source->token_plugins;
     int token, only = *slot;
     int result = key_source_token(&token, source, err);
 
     if (result < 0 || token != LUKS_TOKEN_ANY)
-        return result < 0 ? result : open_by_one_token(out, slot, header, token, err);
-    result = error_set(err, -ENOENT, "the header has no token of type luks2-keyring");
+        return result < 0 ? result : open_by_one_token(out, slot, header, token, plugins, err);
+    result = error_set(err, -ENOENT, "the header has no token%s",
+                       plugins ? "" : " of type luks2-keyring");
     for (token = 0; token < LUKS_TOKENS_MAX; token++) {
-        if (!luks_token_is_keyring(token, header))
+        if (plugins ? !luks_token_is_there(token, header) : !luks_token_is_keyring(token, header))
             continue;
         *slot = only;
-        result = open_by_one_token(out, slot, header, token, err);
+        result = open_by_one_token(out, slot, header, token, plugins, err);
         if (result == 0)
             return 0;
     }

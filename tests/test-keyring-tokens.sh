@@ -19,7 +19,7 @@ import 6 '{"type":"luks2-keyring","keyslots":[],"key_description":"nbdcrypt:good
 
 # Without a keyring.
 expect_failure 1 "image '$image': token 5 is of type 'systemd-tpm2', and only luks2-keyring is used here: give the \
-passphrase by --key-command" key test --token 5 "$image"
+passphrase by --key-command, or the folder of plugins by --token-plugins" key test --token 5 "$image"
 expect_failure 1 "image '$image': there is no token 7 in this header" key test --token 7 "$image"
 expect_failure 2 "--token 'x' is neither any nor a number from 0 to 31" key test --token x "$image"
 expect_failure 2 "--token '32' is neither any nor a number from 0 to 31" serve --token 32 "$image"
