@@ -49,7 +49,8 @@ expect_failure 1 "image '$image': token 1: its plugin '$folder/libcryptsetup-tok
 own and nobody else may write" key test --token 1 "${with[@]}" "$image"
 chmod o-w "$folder/libcryptsetup-token-test.so"
 printf 'no library' >"$folder/libcryptsetup-token-absent.so"
-expect_failure 1 "token 5: its plugin can't be loaded: " key test --token 5 "${with[@]}" "$image"
+expect_failure 1 "image '$image': token 5: its plugin can't be loaded: $folder/libcryptsetup-token-absent.so: file too short" \
+    key test --token 5 "${with[@]}" "$image"
 
 expect_failure 1 "image '$image': token 1 is of type 'test', and only luks2-keyring is used here: give the passphrase by \
 --key-command, or the folder of plugins by --token-plugins" key test --token 1 "$image"
