@@ -16,6 +16,7 @@
 #include "server/access.h"
 #include "server/captive.h"
 #include "server/deadline.h"
+#include "server/early-end.h"
 #include "server/listen.h"
 #include "server/log.h"
 #include "server/notify.h"
@@ -40,6 +41,7 @@ struct server {
     unsigned worker_count, workers_ended;
     struct listener *listeners[LISTENERS_MAX];
     size_t listener_count;
+    struct early_end early_end; /* until it is ready */
     int signal_fd;
     struct io_event signal_event, worker_ended, captive_ended;
     struct captive captive;
@@ -105,6 +107,17 @@ static int watch_signals(struct server *server, struct error *err)
     server->signal_event.fn = signal_ready;
     loop_poll(server->loop, &server->signal_event, server->signal_fd, POLLIN);
     return 0;
+}
+
+/* On another thread, while the main one may hang: only the names go. */
+static void remove_names(void *context)
+{
+    const struct server *server = context;
+
+    for (size_t i = 0; i < server->listener_count; i++)
+        listen_remove_name(server->listeners[i]);
+    if (server->private_directory[0] != '\0')
+        rmdir(server->private_directory);
 }
 
 /* A connection is a descriptor. */
@@ -265,6 +278,8 @@ static int set_up(struct server *server, struct error *err)
     if (code == 0)
         code = open_listeners(server, err);
     if (code == 0)
+        code = early_end_watch(&server->early_end, remove_names, server, err);
+    if (code == 0)
         code = tls_open(&server->tls, &server->options.tls, err);
     if (code == 0)
         warn_of_dead_rules(server);
@@ -280,6 +295,7 @@ static int set_up(struct server *server, struct error *err)
         code = open_exports(server, workers, err);
     if (code == 0)
         code = start_workers(server, workers, err);
+    early_end_stop(&server->early_end);
     return code;
 }
 

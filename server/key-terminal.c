@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <termios.h>
@@ -15,6 +16,10 @@ static const int ending_signals[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP 
 #define ENDING_SIGNALS (sizeof(ending_signals) / sizeof(ending_signals[0]))
 
 static volatile sig_atomic_t caught_signal;
+
+/* As it was before the echo was turned off; valid while `quiet_now`. */
+static struct termios loud;
+static atomic_bool quiet_now;
 
 static void catch_signal(int number)
 {
@@ -45,7 +50,7 @@ static int read_line(struct secret *line, size_t *used_bytes, struct error *err)
 static int read_line_without_echo(struct secret *line, size_t *used_bytes, struct error *err)
 {
     struct sigaction catcher = { .sa_handler = catch_signal }, saved[ENDING_SIGNALS];
-    struct termios loud, quiet;
+    struct termios quiet;
     int result;
 
     if (tcgetattr(STDIN_FILENO, &loud) < 0)
@@ -55,15 +60,23 @@ static int read_line_without_echo(struct secret *line, size_t *used_bytes, struc
     caught_signal = 0;
     for (size_t i = 0; i < ENDING_SIGNALS; i++)
         (void)sigaction(ending_signals[i], &catcher, &saved[i]);
+    atomic_store(&quiet_now, true);
     (void)tcsetattr(STDIN_FILENO, TCSAFLUSH, &quiet);
     result = read_line(line, used_bytes, err);
     (void)tcsetattr(STDIN_FILENO, TCSAFLUSH, &loud);
+    atomic_store(&quiet_now, false);
     for (size_t i = 0; i < ENDING_SIGNALS; i++)
         (void)sigaction(ending_signals[i], &saved[i], NULL);
     (void)fputc('\n', stderr);
     if (caught_signal != 0)
         (void)raise(caught_signal);
     return result;
+}
+
+void key_terminal_echo_again(void)
+{
+    if (atomic_load(&quiet_now) && tcsetattr(STDIN_FILENO, TCSAFLUSH, &loud) == 0)
+        (void)fputc('\n', stderr);
 }
 
 static int ask_once(struct secret **out, const char *question, const char *image, struct error *err)

@@ -12,4 +12,7 @@
 NODISCARD int key_terminal_ask(struct secret **out, const char *image, bool confirm,
                                struct error *err);
 
+/* Any thread: the process is about to end while somebody may be typing. */
+void key_terminal_echo_again(void);
+
 #endif

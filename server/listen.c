@@ -254,13 +254,18 @@ void listen_start(struct listener *listener, struct loop *loop, listen_accepted_
     accept_next(listener);
 }
 
+void listen_remove_name(const struct listener *listener)
+{
+    if (listener->unlink_path)
+        unlink(listener->unix_path);
+}
+
 void listen_stop(struct listener *listener)
 {
     listener->stopping = true;
     if (listener->loop != NULL)
         loop_cancel(listener->loop, &listener->accept_event);
-    if (listener->unlink_path)
-        unlink(listener->unix_path);
+    listen_remove_name(listener);
     listener->unlink_path = false;
 }
 
@@ -268,8 +273,7 @@ void listen_free(struct listener *listener)
 {
     if (listener == NULL)
         return;
-    if (listener->unlink_path)
-        unlink(listener->unix_path);
+    listen_remove_name(listener);
     close(listener->fd);
     free(listener->unix_path);
     free(listener);

@@ -26,6 +26,8 @@ void listen_start(struct listener *listener, struct loop *loop, listen_accepted_
                   void *context);
 /* No new clients from now on; the path of a Unix socket goes. */
 void listen_stop(struct listener *listener);
+/* Any thread, before listen_start(): the path of a Unix socket goes, for the process ends. */
+void listen_remove_name(const struct listener *listener);
 /* After the loop has ended. */
 void listen_free(struct listener *listener);
 
