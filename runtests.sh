@@ -99,7 +99,7 @@ run_suite() {
 
 # longest FOLDER: the scripts there that took most seconds.
 longest() {
-    grep -s '^took [0-9]* s$' "$1"/*.log | sed 's|.*/\(.*\)\.log:took \(.*\) s|\2 \1|' | sort -rn |
+    grep -sH '^took [0-9]* s$' "$1"/*.log | sed 's|.*/\(.*\)\.log:took \(.*\) s|\2 \1|' | sort -rn |
         awk 'NR <= 8 { printf "%s%s %s s", separator, $2, $1; separator = ", " }'
 }
 
