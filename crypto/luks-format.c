@@ -35,16 +35,24 @@ static int check_sector(const struct luks_format_options *options, struct error 
     return 0;
 }
 
-static int check_names(const struct luks_format_options *options, struct error *err)
+static int check_name(const char *what, const char *name, const struct luks_format_options *options,
+                      struct error *err)
 {
-    if (!options->label)
+    if (!name)
         return 0;
     if (options->type == LUKS_TYPE_1)
-        return error_set(err, -EINVAL, "LUKS1 has no label");
-    if (strlen(options->label) > LABEL_BYTES_MAX)
-        return error_set(err, -EINVAL, "the label '%s' is longer than %u bytes", options->label,
+        return error_set(err, -EINVAL, "LUKS1 has no %s", what);
+    if (strlen(name) > LABEL_BYTES_MAX)
+        return error_set(err, -EINVAL, "the %s '%s' is longer than %u bytes", what, name,
                          LABEL_BYTES_MAX);
     return 0;
+}
+
+static int check_names(const struct luks_format_options *options, struct error *err)
+{
+    int result = check_name("label", options->label, options, err);
+
+    return result < 0 ? result : check_name("subsystem", options->subsystem, options, err);
 }
 
 static int check_room(const struct luks_format_options *options, struct error *err)
@@ -177,6 +185,7 @@ static int make_header(struct maker *maker, struct error *err)
     struct crypt_params_luks2 luks2 = {
         .sector_size = options->sector_bytes,
         .label = options->label,
+        .subsystem = options->subsystem,
     };
     struct crypt_params_luks1 luks1 = {
         .hash = options->pbkdf.hash ? options->pbkdf.hash : "sha256",

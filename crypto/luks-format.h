@@ -17,6 +17,7 @@ struct luks_format_options {
     struct luks_pbkdf pbkdf;   /* of the first keyslot; its hash is also that of a LUKS1 header */
     const struct secret *volume_key; /* of key_bits; NULL: random */
     const char *label;         /* LUKS2, at most 47 bytes; NULL: none */
+    const char *subsystem;     /* the same */
     const char *uuid;          /* NULL: random */
     uint64_t data_bytes;       /* of the data image, with the header area unless detached */
     bool detached;

@@ -22,6 +22,7 @@
 #include "server/shell-text.h"
 #include "server/signature.h"
 #include "server/size-text.h"
+#include "server/wait-notice.h"
 
 #define EXIT_USAGE 2
 #define CHUNK_BYTES (256u * 1024u)
@@ -39,6 +40,7 @@ struct format_arguments {
     unsigned pbkdf_iterations;
     unsigned pbkdf_memory_kib;
     const char *label;
+    const char *subsystem;
     const char *uuid;
     const char *header;
     bool discard;
@@ -77,6 +79,8 @@ const struct param command_format_params[] = {
     { "pbkdf-memory-kib", 0, PARAM_UINT, "KIB", "memory of Argon2 at most; default: 1048576",
       FIELD(pbkdf_memory_kib), 1, UINT32_MAX },
     { "label", 0, PARAM_STRING, "TEXT", "a name kept in the header (luks2)", FIELD(label), 0, 0 },
+    { "subsystem", 0, PARAM_STRING, "TEXT", "a second name kept in the header (luks2)",
+      FIELD(subsystem), 0, 0 },
     { "uuid", 0, PARAM_STRING, "UUID", "default: random", FIELD(uuid), 0, 0 },
     { "header", 0, PARAM_STRING, "FILE",
       "keep the header in this file; the image then holds nothing but data", FIELD(header), 0, 0 },
@@ -399,6 +403,7 @@ static int set_options(struct format *format, struct error *err)
     options->pbkdf.iterations = arguments->pbkdf_iterations;
     options->pbkdf.memory_kib = arguments->pbkdf_memory_kib;
     options->label = arguments->label;
+    options->subsystem = arguments->subsystem;
     options->uuid = arguments->uuid;
     options->detached = arguments->header != NULL;
     options->allow_discards = arguments->discard;
@@ -450,6 +455,7 @@ static void warn_of_weakness(const struct luks_segment *segment)
 static int make_header(struct luks_format_result *header, struct format *format, struct error *err)
 {
     const struct format_arguments *arguments = &format->arguments;
+    struct wait_notice notice;
     struct secret *volume_key = NULL, *passphrase = NULL;
     int result = 0;
 
@@ -460,7 +466,9 @@ static int make_header(struct luks_format_result *header, struct format *format,
         result = key_source_read(&passphrase, &arguments->key, format->image.spec, true, err);
     if (result == 0) {
         format->options.volume_key = volume_key;
+        wait_notice_begin(&notice, "Making the keyslot");
         result = luks_format(header, &format->options, passphrase, err);
+        wait_notice_end(&notice);
         format->options.volume_key = NULL;
         if (result < 0)
             error_prefix(err, "'%s': ", format->image.spec);

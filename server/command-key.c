@@ -21,6 +21,7 @@
 #include "server/key-source.h"
 #include "server/volume-key.h"
 #include "server/volume.h"
+#include "server/wait-notice.h"
 
 #define SLOT_MAX 31u
 #define SLOT_NOT_GIVEN UINT32_MAX
@@ -241,10 +242,14 @@ static int change_and_try(void *context, struct luks_header *header, struct luks
                           struct error *err)
 {
     struct key_work *work = context;
+    struct wait_notice notice;
     int result = work->change(work, header, err);
 
-    if (result == 0 && work->new_key)
-        result = luks_change_check(change, work->slot, work->new_key, err);
+    if (result < 0 || !work->new_key)
+        return result;
+    wait_notice_begin(&notice, "Trying the new key");
+    result = luks_change_check(change, work->slot, work->new_key, err);
+    wait_notice_end(&notice);
     return result;
 }
 
@@ -287,8 +292,12 @@ static int add_key(struct key_work *work, struct luks_header *header, struct err
 
     if (result < 0)
         return result;
+    struct wait_notice notice;
+
     work->slot = slot_of(work->arguments->new_slot);
+    wait_notice_begin(&notice, "Making the keyslot");
     result = luks_keyslot_add(&work->slot, header, volume_key, &new_key, err);
+    wait_notice_end(&notice);
     secret_free(volume_key);
     return result;
 }
@@ -309,8 +318,13 @@ static int change_key(struct key_work *work, struct luks_header *header, struct 
 {
     struct luks_new_key new_key = new_key_of(work->arguments, work->new_key);
 
+    struct wait_notice notice;
+
     work->slot = slot_of(work->arguments->slot);
-    return luks_keyslot_change(&work->slot, header, work->old_key, &new_key, err);
+    wait_notice_begin(&notice, "Changing the keyslot");
+    int result = luks_keyslot_change(&work->slot, header, work->old_key, &new_key, err);
+    wait_notice_end(&notice);
+    return result;
 }
 
 static int run_change(void *arguments, char **operands, struct error *err)

@@ -7,6 +7,7 @@
 #include "crypto/luks-token-plugin.h"
 #include "crypto/luks-token.h"
 #include "server/key-keyring.h"
+#include "server/wait-notice.h"
 
 #define KEYSLOTS_MAX 32
 
@@ -24,6 +25,17 @@ static int accept_volume_key(struct secret **out, struct luks_header *header, co
     return secret_copy(out, key->data, key->length_bytes, err);
 }
 
+static int open_keyslot(struct secret **out, int *slot, struct luks_header *header,
+                        const struct secret *passphrase, struct error *err)
+{
+    struct wait_notice notice;
+
+    wait_notice_begin(&notice, "Deriving the key");
+    int result = luks_keyslot_open(out, slot, header, passphrase, err);
+    wait_notice_end(&notice);
+    return result;
+}
+
 /* ---- tokens ---- */
 
 /* By the keyslots that the token is for, or the one in *slot. */
@@ -39,7 +51,7 @@ static int open_assigned(struct secret **out, int *slot, struct luks_header *hea
         if ((only != LUKS_KEYSLOT_ANY && only != i) || !luks_token_opens(token, i, header))
             continue;
         *slot = i;
-        result = luks_keyslot_open(out, slot, header, passphrase, err);
+        result = open_keyslot(out, slot, header, passphrase, err);
         if (result != -EACCES)
             return result;
     }
@@ -120,7 +132,7 @@ int volume_key_open(struct secret **out, int *slot, struct luks_header *header,
         return accept_volume_key(out, header, source->volume_key_file, key, err);
     if (source->token)
         return open_by_token(out, slot, header, source, err);
-    return luks_keyslot_open(out, slot, header, key, err);
+    return open_keyslot(out, slot, header, key, err);
 }
 
 int volume_key_read(struct secret **out, struct luks_header *header,

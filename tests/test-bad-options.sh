@@ -45,6 +45,7 @@ usage "--sector-size: 123 is too small: the least is 512" format --sector-size 1
 usage "sector size 1000 is not one of 512, 1024, 2048 and 4096" format --sector-size 1000 --size 1M x
 usage "LUKS1 has sectors of 512 bytes only" format --type luks1 --sector-size 4096 --size 1M x
 usage "LUKS1 has no label" format --type luks1 --label x --size 1M x
+usage "LUKS1 has no subsystem" format --type luks1 --subsystem x --size 1M x
 usage "--type 'luks3' is neither luks2 nor luks1" format --type luks3 --size 1M x
 usage "cipher 'cipher_null-ecb' leaves the data unencrypted; null ciphers are always refused" \
     format --cipher cipher_null-ecb --size 1M x

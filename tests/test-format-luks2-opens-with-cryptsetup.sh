@@ -56,8 +56,9 @@ fast=(--pbkdf pbkdf2 --pbkdf-iterations 1000)
 try_format 512 512 "${fast[@]}"
 try_format 1024 256 "${fast[@]}"
 try_format 2048 512 "${fast[@]}"
-try_format 4096 256 "${fast[@]}" --label 'my label' --uuid 12345678-1234-4321-8765-123456789abc
+try_format 4096 256 "${fast[@]}" --label 'my label' --subsystem 'my subsystem' --uuid 12345678-1234-4321-8765-123456789abc
 expect_match "$test_dir/dump" '^Label:[[:space:]]+my label$'
+expect_match "$test_dir/dump" '^Subsystem:[[:space:]]+my subsystem$'
 expect_match "$test_dir/dump" '^UUID:[[:space:]]+12345678-1234-4321-8765-123456789abc$'
 expect_match "$test_dir/dump" 'PBKDF: +pbkdf2$'
 expect_match "$test_dir/dump" 'Iterations: 1000$'

@@ -41,7 +41,7 @@ while True:
         os.write(terminal, lines.pop(0).encode() + b"\n")
         shown += b"|"
 got = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-text = shown.decode().replace("\r\n", "")
+text = re.sub("\r\x1b\\[K([A-Z][a-z ]+ \\.\\.\\. [0-9]+ s)?", "", shown.decode().replace("\r\n", "")) # see below
 if got != int(status) or lines or not re.fullmatch(pattern, text):
     raise SystemExit(f"status {got}, left to type {lines}, shown: {text}")
 EOF_PYTHON
@@ -60,3 +60,25 @@ at_terminal 1 "Passphrase for '$image': \\|nbdcrypt: image '$image': no keyslot 
 expect_equal "the image" "$before" "$(sha256_of "$image")"
 at_terminal 0 "Passphrase for '$image': \\|The key in keyslot 1 of $image is removed." "$(<"$typed")" -- \
     key remove "$image"
+
+# What takes long says so, and how long it has taken.
+slow=$(temp_file)
+rm "$slow"
+expect_success format --pbkdf pbkdf2 --pbkdf-iterations 6000000 --size 1M --key-file "$passphrase" "$slow"
+python - "$NBDCRYPT" "$passphrase" "$slow" <<'EOF_PYTHON'
+import os
+import pty
+import sys
+
+program, passphrase, image = sys.argv[1:]
+child, terminal = pty.fork()
+if child == 0:
+    os.execv(program, [program, "key", "test", "--key-file", passphrase, image])
+shown = b""
+while b"This key opens" not in shown:
+    shown += os.read(terminal, 4096)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+assert b"\r\x1b[KDeriving the key ... 1 s" in shown and b"\r\x1b[KThis key opens" in shown, shown
+EOF_PYTHON
+expect_success key test --key-file "$passphrase" "$slow"
+[ ! -s "$err" ] || fail "without a terminal it says: $(<"$err")"
