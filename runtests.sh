@@ -73,7 +73,7 @@ run_suite() {
     local name=$1 title=$2 target=$3 results result log before=$SECONDS here_passed=0 here_failed=0
 
     # Its status says no more than the results below do.
-    make -C "$work/$name" -j "$jobs" "$target" TEST_SECONDS_MAX=600 >"$work/$name/check.log" 2>&1 || true
+    make -C "$work/$name" -j "$jobs" "$target" TEST_SECONDS_MAX=900 >"$work/$name/check.log" 2>&1 || true
     mapfile -t results < <(cd "$work/$name" && grep -H '^:test-result:' tests/*.trs 2>/dev/null)
     for result in "${results[@]}"; do
         log=$work/$name/${result%%.trs:*}.log
