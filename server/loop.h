@@ -6,8 +6,9 @@
  * operation is finished, `fn` is called from loop_run() with the kernel's result: a count or
  * 0, or -errno.  Operations never fail at the call: a failure is a completion.
  *
- * A batch: all completions that are there are delivered, then the deferred tasks run until
- * none is left, then everything that was queued meanwhile goes to the kernel in one call. */
+ * A batch: all completions that are there are delivered, then the messages of other threads,
+ * then the deferred tasks run until none is left, then everything that was queued meanwhile
+ * goes to the kernel in one call. */
 #ifndef NBDCRYPT_LOOP_H
 #define NBDCRYPT_LOOP_H
 
