@@ -1,0 +1,113 @@
+#include "server/channel.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdbool.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+
+#define STOP_POLL_MS 50 /* how soon a wish to stop is noticed */
+
+uint64_t channel_clock_ms(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000 + 1;
+}
+
+int channel_wait(const struct channel *channel, short events, struct error *err)
+{
+    struct pollfd socket = { .fd = channel->fd, .events = events };
+
+    for (;;) {
+        uint64_t now_ms = channel_clock_ms();
+
+        if (channel->stop != NULL && atomic_load(channel->stop))
+            return error_set(err, -ECANCELED, "the program ends");
+        if (now_ms >= channel->end_ms)
+            return error_set(err, -ETIMEDOUT, "the server does not answer in time");
+        uint64_t left_ms = channel->end_ms - now_ms;
+        int timeout_ms = left_ms < STOP_POLL_MS ? (int)left_ms : STOP_POLL_MS;
+        if (poll(&socket, 1, timeout_ms) > 0) /* less: EINTR, or it is not there yet */
+            return 0;
+    }
+}
+
+static ssize_t clear_send(struct channel *channel, const void *data, size_t length_bytes,
+                          short *events, struct error *err)
+{
+    ssize_t count = send(channel->fd, data, length_bytes, MSG_NOSIGNAL);
+
+    if (count >= 0)
+        return count;
+    *events = POLLOUT;
+    if (errno == EAGAIN || errno == EINTR)
+        return -EAGAIN;
+    return error_set(err, -errno, "nothing can be sent to the server: %s", strerror(errno));
+}
+
+static ssize_t clear_receive(struct channel *channel, void *data, size_t length_bytes,
+                             short *events, struct error *err)
+{
+    ssize_t count = recv(channel->fd, data, length_bytes, 0);
+
+    if (count >= 0)
+        return count;
+    *events = POLLIN;
+    if (errno == EAGAIN || errno == EINTR)
+        return -EAGAIN;
+    return error_set(err, -errno, "nothing can be received from the server: %s", strerror(errno));
+}
+
+static const struct channel_protection in_the_clear = { clear_send, clear_receive };
+
+static const struct channel_protection *protection_of(const struct channel *channel)
+{
+    return channel->protection != NULL ? channel->protection : &in_the_clear;
+}
+
+int channel_send(struct channel *channel, const void *data, size_t length_bytes, struct error *err)
+{
+    const uint8_t *at = data;
+    int code = 0;
+
+    while (length_bytes > 0 && code == 0) {
+        short events = POLLOUT;
+        ssize_t count = protection_of(channel)->send(channel, at, length_bytes, &events, err);
+
+        if (count == -EAGAIN) {
+            code = channel_wait(channel, events, err);
+        } else if (count < 0) {
+            code = (int)count;
+        } else {
+            at += count;
+            length_bytes -= (size_t)count;
+        }
+    }
+    return code;
+}
+
+int channel_receive(struct channel *channel, void *data, size_t length_bytes, struct error *err)
+{
+    uint8_t *at = data;
+    int code = 0;
+
+    while (length_bytes > 0 && code == 0) {
+        short events = POLLIN;
+        ssize_t count = protection_of(channel)->receive(channel, at, length_bytes, &events, err);
+
+        if (count == -EAGAIN) {
+            code = channel_wait(channel, events, err);
+        } else if (count < 0) {
+            code = (int)count;
+        } else if (count == 0) {
+            code = error_set(err, -ECONNRESET, "the server closed the connection");
+        } else {
+            at += count;
+            length_bytes -= (size_t)count;
+        }
+    }
+    return code;
+}
