@@ -6,8 +6,8 @@
 #include <stdio.h>
 
 #include "bench/bench-options.h"
-#include "bench/client-handshake.h"
 #include "bench/load.h"
+#include "server/client-handshake.h"
 
 struct bench_report {
     const struct bench_options *options;

@@ -7,7 +7,10 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "server/client-connect.h"
 #include "server/nbd-wire.h"
+
+#define BLOCK_MAX_DEFAULT (32u << 20) /* what servers take that say nothing (proto.md) */
 
 /* ---- what the export must be able to do ---- */
 
@@ -184,11 +187,37 @@ static void raise_descriptor_limit(void)
     }
 }
 
+/* A connected socket with the handshake behind it, or -errno. */
+static int shake_hands(const struct bench_session *session, struct export_info *info,
+                       struct error *err)
+{
+    const struct bench_options *options = session->options;
+    struct channel channel = { .fd = -1,
+                               .end_ms = channel_clock_ms() + options->timeout_s * 1000ull };
+    const struct client_wishes wishes = { .export_name = session->uri->export_name,
+                                          .structured_replies = !options->simple };
+    int code = client_connect(&channel, session->uri, err);
+
+    if (code == 0)
+        code = client_handshake(info, &channel, &wishes, err);
+    if (code != 0) {
+        if (channel.fd >= 0)
+            close(channel.fd);
+        return code;
+    }
+    client_connect_settle(channel.fd);
+    if (info->block_min_bytes == 0)
+        info->block_min_bytes = 1;
+    if (info->block_max_bytes == 0)
+        info->block_max_bytes = BLOCK_MAX_DEFAULT;
+    return channel.fd;
+}
+
 static int open_client(struct bench_session *session, struct export_info *info, struct error *err)
 {
     const struct bench_options *options = session->options;
     struct bench_client_config config = {
-        .fd = nbd_uri_connect(session->uri, options->timeout_s, err),
+        .fd = shake_hands(session, info, err),
         .depth = options->depth,
         .block_max_bytes = options->block_max_bytes,
         .keep_data = options->verify || options->read_back,
@@ -196,12 +225,7 @@ static int open_client(struct bench_session *session, struct export_info *info, 
 
     if (config.fd < 0)
         return config.fd;
-    int code = client_handshake(info, config.fd, session->uri->export_name, !options->simple, err);
-    if (code != 0) {
-        close(config.fd);
-        return code;
-    }
-    code = bench_client_create(&session->clients[session->client_count], &config, err);
+    int code = bench_client_create(&session->clients[session->client_count], &config, err);
     if (code == 0)
         session->client_count++;
     return code;

@@ -6,11 +6,11 @@
 
 #include "bench/bench-client.h"
 #include "bench/bench-options.h"
-#include "bench/client-handshake.h"
-#include "bench/nbd-uri.h"
 #include "bench/verify.h"
 #include "bench/workload.h"
+#include "server/client-handshake.h"
 #include "server/error.h"
+#include "server/nbd-uri.h"
 
 struct bench_session {
     const struct bench_options *options;

@@ -123,6 +123,20 @@ static int run(const struct bench_options *options, const struct nbd_uri *uri)
     return code == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
+static int parse_uri(struct nbd_uri *uri, const char *text, struct error *err)
+{
+    int code = nbd_uri_parse(uri, text, err);
+
+    if (code == 0 && uri->tls) {
+        code = error_set(err, -EINVAL, "this program does not speak TLS: take an export without it "
+                         "(nbd:// or nbd+unix://)");
+        nbd_uri_free(uri);
+    }
+    if (code < 0)
+        error_prefix(err, "'%.200s': ", text);
+    return code;
+}
+
 int main(int argc, char **argv)
 {
     struct bench_options options;
@@ -140,7 +154,7 @@ int main(int argc, char **argv)
         return EXIT_SUCCESS;
     }
     if (code == 0)
-        code = nbd_uri_parse(&uri, options.uri, &err);
+        code = parse_uri(&uri, options.uri, &err);
     if (code != 0) {
         log_error("%s", err.text);
         return EXIT_USAGE;

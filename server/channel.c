@@ -17,22 +17,34 @@ uint64_t channel_clock_ms(void)
     return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000 + 1;
 }
 
+/* 1: the socket has had one of the events; 0: not yet. */
+static int look(const struct channel *channel, struct pollfd *socket, struct error *err)
+{
+    uint64_t now_ms = channel_clock_ms();
+
+    if (channel->stop != NULL && atomic_load(channel->stop))
+        return error_set(err, -ECANCELED, "the program ends");
+    if (now_ms >= channel->end_ms)
+        return error_set(err, -ETIMEDOUT, "the server does not answer during the handshake");
+    uint64_t left_ms = channel->end_ms - now_ms;
+    return poll(socket, 1, left_ms < STOP_POLL_MS ? (int)left_ms : STOP_POLL_MS) > 0;
+}
+
 int channel_wait(const struct channel *channel, short events, struct error *err)
 {
     struct pollfd socket = { .fd = channel->fd, .events = events };
+    int code;
 
-    for (;;) {
-        uint64_t now_ms = channel_clock_ms();
+    while ((code = look(channel, &socket, err)) == 0)
+        ;
+    return code < 0 ? code : 0;
+}
 
-        if (channel->stop != NULL && atomic_load(channel->stop))
-            return error_set(err, -ECANCELED, "the program ends");
-        if (now_ms >= channel->end_ms)
-            return error_set(err, -ETIMEDOUT, "the server does not answer in time");
-        uint64_t left_ms = channel->end_ms - now_ms;
-        int timeout_ms = left_ms < STOP_POLL_MS ? (int)left_ms : STOP_POLL_MS;
-        if (poll(&socket, 1, timeout_ms) > 0) /* less: EINTR, or it is not there yet */
-            return 0;
-    }
+int channel_pause(const struct channel *channel, struct error *err)
+{
+    struct pollfd none = { .fd = -1 };
+
+    return look(channel, &none, err);
 }
 
 static ssize_t clear_send(struct channel *channel, const void *data, size_t length_bytes,
@@ -45,7 +57,7 @@ static ssize_t clear_send(struct channel *channel, const void *data, size_t leng
     *events = POLLOUT;
     if (errno == EAGAIN || errno == EINTR)
         return -EAGAIN;
-    return error_set(err, -errno, "nothing can be sent to the server: %s", strerror(errno));
+    return error_set(err, -errno, "sending failed during the handshake: %s", strerror(errno));
 }
 
 static ssize_t clear_receive(struct channel *channel, void *data, size_t length_bytes,
@@ -58,7 +70,7 @@ static ssize_t clear_receive(struct channel *channel, void *data, size_t length_
     *events = POLLIN;
     if (errno == EAGAIN || errno == EINTR)
         return -EAGAIN;
-    return error_set(err, -errno, "nothing can be received from the server: %s", strerror(errno));
+    return error_set(err, -errno, "receiving failed during the handshake: %s", strerror(errno));
 }
 
 static const struct channel_protection in_the_clear = { clear_send, clear_receive };
@@ -103,7 +115,7 @@ int channel_receive(struct channel *channel, void *data, size_t length_bytes, st
         } else if (count < 0) {
             code = (int)count;
         } else if (count == 0) {
-            code = error_set(err, -ECONNRESET, "the server closed the connection");
+            code = error_set(err, -ECONNRESET, "the server closed the connection during the handshake");
         } else {
             at += count;
             length_bytes -= (size_t)count;

@@ -35,8 +35,11 @@ struct channel {
 /* Milliseconds of a clock that only goes forward; never 0. */
 uint64_t channel_clock_ms(void);
 
-/* Waits for *events* of poll(2) on the socket, or for its end.  -ETIMEDOUT, -ECANCELED with a message. */
+/* Waits for `events` of poll(2) on the socket, or for its end.  -ETIMEDOUT, -ECANCELED with a message. */
 NODISCARD int channel_wait(const struct channel *channel, short events, struct error *err);
+
+/* A moment, for what can't be waited for.  As above. */
+NODISCARD int channel_pause(const struct channel *channel, struct error *err);
 
 /* All of it, or -errno with a message: -ETIMEDOUT, -ECANCELED, -ECONNRESET: the server closed the
  * connection, or what the socket or the protection says. */

@@ -1,23 +1,15 @@
-#include "bench/nbd-uri.h"
+#include "server/nbd-uri.h"
 
 #include <errno.h>
-#include <netdb.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <stdio.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/time.h>
 #include <sys/un.h>
-#include <unistd.h>
 
 #include "server/nbd-wire.h"
 #include "server/params.h"
 
 #define PORT_TEXT_DEFAULT "10809"
-
-/* ---- parsing ---- */
 
 struct uri_query {
     const char *socket;
@@ -57,14 +49,27 @@ static int decode_percent(char *text, struct error *err)
     return 0;
 }
 
+/* Takes USER@ off; what is behind it. */
+static char *parse_user(struct nbd_uri *uri, char *authority, struct error *err)
+{
+    char *at = strchr(authority, '@');
+
+    if (at == NULL)
+        return authority;
+    *at = '\0';
+    if (!uri->tls) {
+        error_set(err, -EINVAL, "a user name has no meaning without TLS");
+        return NULL;
+    }
+    uri->user = authority;
+    return decode_percent(authority, err) == 0 ? at + 1 : NULL;
+}
+
 /* HOST, HOST:PORT or [ADDRESS]:PORT. */
-static int parse_authority(struct nbd_uri *uri, char *authority, struct error *err)
+static int parse_host(struct nbd_uri *uri, char *authority, struct error *err)
 {
     char *colon = authority;
 
-    if (strchr(authority, '@') != NULL)
-        return error_set(err, -EINVAL, "a user name has no meaning without TLS, which this "
-                         "program does not speak");
     uri->host = authority;
     if (*authority == '[') {
         char *end = strchr(authority, ']');
@@ -128,43 +133,52 @@ static int parse_rest(struct nbd_uri *uri, char *rest, bool is_unix, struct erro
     if (strlen(uri->export_name) > NBD_STRING_BYTES_MAX)
         return error_set(err, -EINVAL, "the name of an export has at most %u bytes",
                          NBD_STRING_BYTES_MAX);
+    char *host = parse_user(uri, rest, err);
+    if (host == NULL)
+        return -EINVAL;
     if (is_unix)
-        return *rest == '\0' ? 0 : error_set(err, -EINVAL, "with nbd+unix there is no host: "
+        return *host == '\0' ? 0 : error_set(err, -EINVAL, "with nbd+unix there is no host: "
                                              "write nbd+unix:///NAME?socket=PATH");
-    return parse_authority(uri, rest, err);
+    return parse_host(uri, host, err);
 }
 
 static int parse(struct nbd_uri *uri, struct error *err)
 {
-    static const char tcp[] = "nbd://", local[] = "nbd+unix://";
-    bool is_unix = strncmp(uri->text, local, strlen(local)) == 0;
-    char *rest = uri->text + strlen(is_unix ? local : tcp), *query;
+    static const struct {
+        const char *text;
+        bool tls, is_unix;
+    } schemes[] = {
+        { "nbd://", false, false },
+        { "nbd+unix://", false, true },
+        { "nbds://", true, false },
+        { "nbds+unix://", true, true },
+    };
+    size_t i = 0;
 
-    if (strncmp(uri->text, "nbds", 4) == 0)
-        return error_set(err, -EINVAL, "this program does not speak TLS: take an export without "
-                         "it (nbd:// or nbd+unix://)");
-    if (!is_unix && strncmp(uri->text, tcp, strlen(tcp)) != 0)
+    while (i < sizeof schemes / sizeof schemes[0] &&
+           strncmp(uri->text, schemes[i].text, strlen(schemes[i].text)) != 0)
+        i++;
+    if (i == sizeof schemes / sizeof schemes[0])
         return error_set(err, -EINVAL, "an NBD URI is nbd://HOST[:PORT][/NAME] or "
                          "nbd+unix:///[NAME]?socket=PATH");
-    query = strchr(rest, '?');
+    uri->tls = schemes[i].tls;
+    char *rest = uri->text + strlen(schemes[i].text), *query = strchr(rest, '?');
     if (query != NULL)
         *query++ = '\0';
     int code = parse_query(uri, query, err);
     if (code == 0)
-        code = check_socket(uri, is_unix, err);
-    return code == 0 ? parse_rest(uri, rest, is_unix, err) : code;
+        code = check_socket(uri, schemes[i].is_unix, err);
+    return code == 0 ? parse_rest(uri, rest, schemes[i].is_unix, err) : code;
 }
 
 int nbd_uri_parse(struct nbd_uri *out, const char *text, struct error *err)
 {
     *out = (struct nbd_uri){ .text = strdup(text) };
     if (out->text == NULL)
-        return error_set(err, -ENOMEM, "out of memory");
+        return error_set(err, -ENOMEM, "not enough memory");
     int code = parse(out, err);
-    if (code != 0) {
-        error_prefix(err, "'%.200s': ", text);
+    if (code != 0)
         nbd_uri_free(out);
-    }
     return code;
 }
 
@@ -172,76 +186,4 @@ void nbd_uri_free(struct nbd_uri *uri)
 {
     free(uri->text);
     *uri = (struct nbd_uri){ .text = NULL };
-}
-
-/* ---- connecting ---- */
-
-/* The limits hold for connect() too: a server whose queue is full is waited for no longer. */
-static int make_socket(int family, unsigned timeout_s)
-{
-    struct timeval limit = { .tv_sec = timeout_s };
-    int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-    if (fd < 0)
-        return -errno;
-    if (setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit) != 0 ||
-        setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit) != 0) {
-        int code = -errno;
-
-        close(fd);
-        return code;
-    }
-    return fd;
-}
-
-/* A connected socket, or -errno. */
-static int connect_one(int family, const struct sockaddr *address, socklen_t address_bytes,
-                       unsigned timeout_s)
-{
-    int fd = make_socket(family, timeout_s);
-
-    if (fd >= 0 && connect(fd, address, address_bytes) != 0) {
-        int code = errno == EAGAIN || errno == EINPROGRESS ? -ETIMEDOUT : -errno;
-
-        close(fd);
-        return code;
-    }
-    return fd;
-}
-
-static int connect_unix(const struct nbd_uri *uri, unsigned timeout_s, struct error *err)
-{
-    struct sockaddr_un address = { .sun_family = AF_UNIX };
-
-    (void)snprintf(address.sun_path, sizeof address.sun_path, "%s", uri->socket_path);
-    int fd = connect_one(AF_UNIX, (struct sockaddr *)&address, sizeof address, timeout_s);
-    if (fd < 0)
-        return error_set(err, fd, "%s: can't connect: %s; is the server running?",
-                         uri->socket_path, strerror(-fd));
-    return fd;
-}
-
-static int connect_tcp(const struct nbd_uri *uri, unsigned timeout_s, struct error *err)
-{
-    struct addrinfo hints = { .ai_socktype = SOCK_STREAM }, *found;
-    int code = getaddrinfo(uri->host, uri->port, &hints, &found), fd = -EADDRNOTAVAIL;
-
-    if (code != 0)
-        return error_set(err, -EHOSTUNREACH, "%s: the address was not found: %s", uri->host,
-                         code == EAI_SYSTEM ? strerror(errno) : gai_strerror(code));
-    for (const struct addrinfo *at = found; at != NULL && fd < 0; at = at->ai_next)
-        fd = connect_one(at->ai_family, at->ai_addr, at->ai_addrlen, timeout_s);
-    freeaddrinfo(found);
-    if (fd < 0)
-        return error_set(err, fd, "%s port %s: can't connect: %s; is the server running?",
-                         uri->host, uri->port, strerror(-fd));
-    /* Requests leave when they are made, not when the last ones were acknowledged. */
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){ 1 }, sizeof(int));
-    return fd;
-}
-
-int nbd_uri_connect(const struct nbd_uri *uri, unsigned timeout_s, struct error *err)
-{
-    return uri->socket_path != NULL ? connect_unix(uri, timeout_s, err)
-                                    : connect_tcp(uri, timeout_s, err);
 }

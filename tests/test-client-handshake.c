@@ -1,6 +1,6 @@
-/* The load generator's side of the handshake, against servers whose words are known beforehand:
+/* The client's side of the handshake, against servers whose words are known beforehand:
  * they lie in a socket before the client begins, cut off at any byte. */
-#include "bench/client-handshake.h"
+#include "server/client-handshake.h"
 
 #include <errno.h>
 #include <sys/socket.h>
@@ -81,6 +81,7 @@ static uint8_t heard[8192];
 static size_t heard_bytes;
 static struct export_info info;
 static struct error err;
+static bool want_base_allocation;
 
 /* The first `limit` bytes of what the server says, then the end of the stream. */
 static int shake_hands_within(size_t limit, bool want_structured)
@@ -91,7 +92,11 @@ static int shake_hands_within(size_t limit, bool want_structured)
     EXPECT(write(fds[0], words, limit) == (ssize_t)limit);
     EXPECT(shutdown(fds[0], SHUT_WR) == 0);
     err.text[0] = '\0';
-    int code = client_handshake(&info, fds[1], "disk", want_structured, &err);
+    struct channel channel = { .fd = fds[1], .end_ms = channel_clock_ms() + 60000 };
+    const struct client_wishes wishes = { .export_name = "disk",
+                                          .structured_replies = want_structured,
+                                          .base_allocation = want_base_allocation };
+    int code = client_handshake(&info, &channel, &wishes, &err);
     close(fds[1]);
     ssize_t count = read(fds[0], heard, sizeof heard);
     /* ECONNRESET: the client has not heard all of it out. */
@@ -155,13 +160,58 @@ static void no_structured_replies(void)
     say_ack(NBD_OPT_GO);
     EXPECT(shake_hands(true) == 0);
     EXPECT(!info.structured_replies);
-    EXPECT(info.block_min_bytes == 1 && info.block_max_bytes == 32u << 20);
+    EXPECT(info.block_min_bytes == 0 && info.block_max_bytes == 0);
 
     say_greeting(NBD_FLAG_FIXED_NEWSTYLE | NBD_FLAG_NO_ZEROES);
     say_export(4096, 0);
     say_ack(NBD_OPT_GO);
     EXPECT(shake_hands(false) == 0);
     EXPECT(!info.structured_replies);
+}
+
+static void say_context(const char *name)
+{
+    uint8_t data[64];
+    uint32_t name_bytes = (uint32_t)strlen(name);
+
+    nbd_put_u32(data, 77);
+    memcpy(data + 4, name, name_bytes);
+    say_reply(NBD_OPT_SET_META_CONTEXT, NBD_REP_META_CONTEXT, data, 4 + name_bytes);
+}
+
+static void contexts(void)
+{
+    static const char *const names[] = { "base:allocation", "base:allocation.", "qemu:x", NULL };
+
+    want_base_allocation = true;
+    for (unsigned i = 0; i < sizeof names / sizeof names[0]; i++) {
+        say_greeting(NBD_FLAG_FIXED_NEWSTYLE | NBD_FLAG_NO_ZEROES);
+        say_ack(NBD_OPT_STRUCTURED_REPLY);
+        if (names[i] != NULL)
+            say_context(names[i]);
+        say_ack(NBD_OPT_SET_META_CONTEXT);
+        say_export(4096, 0);
+        say_ack(NBD_OPT_GO);
+        EXPECT(shake_hands(true) == 0);
+        EXPECT(info.base_allocation == (i == 0));
+        expect_end_at_every_byte(true);
+    }
+    say_greeting(NBD_FLAG_FIXED_NEWSTYLE);
+    say_ack(NBD_OPT_STRUCTURED_REPLY);
+    say_context(names[0]);
+    say_reply(NBD_OPT_SET_META_CONTEXT, NBD_REP_ERR_UNSUP, "no", 2);
+    say_export(4096, 0);
+    say_ack(NBD_OPT_GO);
+    EXPECT(shake_hands(true) == 0);
+    EXPECT(info.structured_replies && !info.base_allocation);
+
+    say_greeting(NBD_FLAG_FIXED_NEWSTYLE);
+    say_reply(NBD_OPT_STRUCTURED_REPLY, NBD_REP_ERR_UNSUP, NULL, 0);
+    say_export(4096, 0);
+    say_ack(NBD_OPT_GO);
+    EXPECT(shake_hands(true) == 0);
+    EXPECT(!info.structured_replies && !info.base_allocation);
+    want_base_allocation = false;
 }
 
 static void servers_without_go(void)
@@ -187,7 +237,7 @@ static void refusals(void)
         { NBD_REP_ERR_UNKNOWN, "", "export 'disk': there is no such export" },
         { NBD_REP_ERR_UNKNOWN, "try 'disc'", "(the server says: try 'disc')" },
         { NBD_REP_ERR_POLICY, "", "it is forbidden" },
-        { NBD_REP_ERR_TLS_REQD, "", "with TLS only, which this program does not speak" },
+        { NBD_REP_ERR_TLS_REQD, "", "it is served with TLS only" },
         { NBD_REP_ERR_SHUTDOWN, "", "the server is ending" },
         { NBD_REP_ERR_BLOCK_SIZE_REQD, "", "the server refuses" },
         { NBD_REP_ACK, "", "the server refuses" }, /* without having told the size */
@@ -241,6 +291,7 @@ static void nonsense(void)
 static const struct check checks[] = {
     { "GO tells size, flags and block sizes, and the end of the stream is an error anywhere", go },
     { "servers without structured replies are used without", no_structured_replies },
+    { "base:allocation is had where it was granted", contexts },
     { "servers without GO are asked by EXPORT_NAME, with and without the zeroes",
       servers_without_go },
     { "refusals are told in words", refusals },

@@ -1,34 +1,36 @@
-/* NBD URIs as the load generator reads them. */
-#include "bench/nbd-uri.h"
+/* NBD URIs. */
+#include "server/nbd-uri.h"
 
 #include <errno.h>
 
 #include "tests/check.h"
 
 static const struct {
-    const char *text, *host, *port, *socket_path, *export_name;
+    const char *text, *host, *port, *socket_path, *export_name, *user; /* `user`: nbds, "" if none */
 } good[] = {
-    { "nbd://example.org", "example.org", "10809", NULL, "" },
-    { "nbd://example.org/", "example.org", "10809", NULL, "" },
-    { "nbd://example.org:99/a%20disk", "example.org", "99", NULL, "a disk" },
-    { "nbd://[::1]:10810/x", "::1", "10810", NULL, "x" },
-    { "nbd://[fe80::1]/x", "fe80::1", "10809", NULL, "x" },
-    { "nbd:///x", "localhost", "10809", NULL, "x" },
-    { "nbd://h/a/b", "h", "10809", NULL, "a/b" },
-    { "nbd+unix:///?socket=/run/nbd.sock", NULL, NULL, "/run/nbd.sock", "" },
-    { "nbd+unix://?socket=/run/nbd.sock", NULL, NULL, "/run/nbd.sock", "" },
-    { "nbd+unix:///disk?socket=/run/a%3fb", NULL, NULL, "/run/a?b", "disk" },
-    { "nbd+unix:///%c3%a4?socket=rel", NULL, NULL, "rel", "\xc3\xa4" },
+    { "nbd://example.org", "example.org", "10809", NULL, "", NULL },
+    { "nbd://example.org/", "example.org", "10809", NULL, "", NULL },
+    { "nbd://example.org:99/a%20disk", "example.org", "99", NULL, "a disk", NULL },
+    { "nbd://[::1]:10810/x", "::1", "10810", NULL, "x", NULL },
+    { "nbd://[fe80::1]/x", "fe80::1", "10809", NULL, "x", NULL },
+    { "nbd:///x", "localhost", "10809", NULL, "x", NULL },
+    { "nbd://h/a/b", "h", "10809", NULL, "a/b", NULL },
+    { "nbd+unix:///?socket=/run/nbd.sock", NULL, NULL, "/run/nbd.sock", "", NULL },
+    { "nbd+unix://?socket=/run/nbd.sock", NULL, NULL, "/run/nbd.sock", "", NULL },
+    { "nbd+unix:///disk?socket=/run/a%3fb", NULL, NULL, "/run/a?b", "disk", NULL },
+    { "nbd+unix:///%c3%a4?socket=rel", NULL, NULL, "rel", "\xc3\xa4", NULL },
+    { "nbds://example.org/d", "example.org", "10809", NULL, "d", "" },
+    { "nbds://a%40b@[::1]:7/d@e", "::1", "7", NULL, "d@e", "a@b" },
+    { "nbds+unix://alice@/d?socket=/x", NULL, NULL, "/x", "d", "alice" },
 };
 
 static const struct {
     const char *text, *sentence;
 } bad[] = {
-    { "", "'': an NBD URI is" },
+    { "", "an NBD URI is" },
     { "http://x/", "an NBD URI is" },
     { "nbd:example.org", "an NBD URI is" },
-    { "nbds://example.org", "does not speak TLS" },
-    { "nbds+unix:///?socket=/x", "does not speak TLS" },
+    { "nbds+unix:///", "the socket is missing" },
     { "nbd+unix:///x", "the socket is missing" },
     { "nbd+unix:///x?socket=", "the socket is missing" },
     { "nbd+unix://host/x?socket=/a", "there is no host" },
@@ -36,6 +38,7 @@ static const struct {
     { "nbd://h:/", "'' is no port number" },
     { "nbd://[::1/x", "brackets" },
     { "nbd://me@h/x", "user name" },
+    { "nbds://a%@h/x", "stands for no character" },
     { "nbd://h/x?socket=/a", "nbd+unix" },
     { "nbd://h/a%zz", "'%zz' stands for no character" },
     { "nbd://h/a%0", "stands for no character" },
@@ -59,6 +62,8 @@ static void good_ones(void)
         EXPECT(same(uri.host, good[i].host) && same(uri.port, good[i].port));
         EXPECT(same(uri.socket_path, good[i].socket_path));
         EXPECT_TEXT(uri.export_name, good[i].export_name);
+        EXPECT(uri.tls == (good[i].user != NULL));
+        EXPECT_TEXT(uri.user != NULL ? uri.user : "", good[i].user != NULL ? good[i].user : "");
         nbd_uri_free(&uri);
     }
 }
@@ -94,7 +99,7 @@ static void too_long(void)
 
 static const struct check checks[] = {
     { "URIs are taken apart", good_ones },
-    { "what is no URI, or wants TLS, is refused with a reason", bad_ones },
+    { "what is no URI is refused with a reason", bad_ones },
     { "names and sockets that are too long are refused", too_long },
 };
 
