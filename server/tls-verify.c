@@ -9,7 +9,7 @@
 #include <gnutls/x509.h>
 
 #include "server/nbd-wire.h"
-#include "server/tls-credentials.h"
+#include "server/tls-certificates.h"
 
 #define NAMES_MAX 256u /* of one certificate */
 #define SUBJECT_SHOWN 200
