@@ -6,7 +6,7 @@
 
 #include "server/tls-certificates.h"
 #include "server/tls-priority.h"
-#include "server/tls-session.h"
+#include "server/tls-admission.h"
 
 static int load_certificates(struct tls_credentials *credentials,
                              const struct tls_settings *settings, struct error *err)
@@ -37,7 +37,7 @@ static int load_psk(struct tls_credentials *credentials, const char *path, struc
 {
     if (gnutls_psk_allocate_server_credentials(&credentials->psk) < 0)
         return error_set(err, -ENOMEM, "not enough memory for pre-shared keys");
-    gnutls_psk_set_server_credentials_function2(credentials->psk, tls_session_find_psk);
+    gnutls_psk_set_server_credentials_function2(credentials->psk, tls_admission_find_psk);
     return psk_file_read(&credentials->keys, path, err);
 }
 

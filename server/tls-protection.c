@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "server/tls-stream.h"
-#include "server/tls.h"
 
 /* RFC 8446, 5.1, B.2 and B.3. */
 enum { RECORD_ALERT = 21, RECORD_HANDSHAKE = 22, RECORD_DATA = 23 };
@@ -17,15 +16,16 @@ enum { ALERT_WARNING = 1, ALERT_FATAL = 2 };
 
 #define IDLE_RECORDS_MAX 32u /* as they cost us something, and the client nothing */
 
-void tls_protection_start(struct tls_transport *tls)
+void tls_protection_start(struct tls_transport *tls, uint32_t records_per_key, bool between_records)
 {
     const struct gcm_ops *gcm = gcm_choose();
 
-    tls->protection = (struct tls_protection){ .records_left = tls->tls->records_per_key };
-    if (gcm == NULL || tls->record_left_bytes > 0 || !tls_record_keys_take_over(&tls->session, gcm))
+    tls->protection = (struct tls_protection){ .records_left = records_per_key,
+                                               .records_per_key = records_per_key };
+    if (gcm == NULL || !between_records || !tls_record_keys_take_over(tls->session, gcm))
         return;
     tls->protection.gcm = gcm;
-    tls->protection.keys = (struct tls_record_key_pair *)(void *)tls->session.record_keys->data;
+    tls->protection.keys = (struct tls_record_key_pair *)(void *)tls->session->record_keys->data;
 }
 
 const char *tls_protection_name(const struct tls_transport *tls)
@@ -65,7 +65,7 @@ static int put_key_update(struct tls_transport *tls)
     int error = put_record(tls, RECORD_HANDSHAKE, message, sizeof message);
 
     own->update_due = false;
-    own->records_left = tls->tls->records_per_key;
+    own->records_left = own->records_per_key;
     if (error == 0 && !tls_record_keys_update(&own->keys->sending, own->gcm))
         error = GNUTLS_E_INTERNAL_ERROR;
     return error;
@@ -77,7 +77,7 @@ ssize_t tls_protection_send(struct tls_transport *tls, const uint8_t *data, size
     int error = 0;
 
     if (own->gcm == NULL)
-        return gnutls_record_send(tls->session.gnutls, data, length_bytes);
+        return gnutls_record_send(tls->session->gnutls, data, length_bytes);
     if (own->update_due || own->records_left == 0)
         error = put_key_update(tls);
     if (error == 0)
@@ -98,7 +98,7 @@ void tls_protection_alert(struct tls_transport *tls, int error)
     int level;
 
     if (tls->protection.gcm == NULL)
-        gnutls_alert_send_appropriate(tls->session.gnutls, error);
+        gnutls_alert_send_appropriate(tls->session->gnutls, error);
     else
         put_alert(tls, ALERT_FATAL, gnutls_error_to_alert(error, &level));
 }
@@ -106,7 +106,7 @@ void tls_protection_alert(struct tls_transport *tls, int error)
 void tls_protection_bye(struct tls_transport *tls)
 {
     if (tls->protection.gcm == NULL)
-        gnutls_bye(tls->session.gnutls, GNUTLS_SHUT_WR);
+        gnutls_bye(tls->session->gnutls, GNUTLS_SHUT_WR);
     else
         put_alert(tls, ALERT_WARNING, GNUTLS_A_CLOSE_NOTIFY);
 }
@@ -261,7 +261,7 @@ ssize_t tls_protection_recv(struct tls_transport *tls, uint8_t *data, size_t len
     struct tls_protection *own = &tls->protection;
 
     if (own->gcm == NULL)
-        return gnutls_record_recv(tls->session.gnutls, data, length_bytes);
+        return gnutls_record_recv(tls->session->gnutls, data, length_bytes);
     if (own->plain_bytes == 0) {
         ssize_t count = next_record(tls, data, length_bytes);
 

@@ -31,11 +31,12 @@ struct tls_protection {
 
     /* Sending. */
     bool update_due;
-    uint32_t records_left; /* until we change our keys */
+    uint32_t records_left, records_per_key; /* until we change our keys */
 };
 
-/* After the handshake, before the first record. */
-void tls_protection_start(struct tls_transport *tls);
+/* After the handshake, before the first record.  We change our keys after so many records (TLS 1.3).
+ * `between_records`: GnuTLS has not received a part of one, for then it goes on. */
+void tls_protection_start(struct tls_transport *tls, uint32_t records_per_key, bool between_records);
 /* "vaes-avx512"; NULL: GnuTLS. */
 const char *tls_protection_name(const struct tls_transport *tls);
 

@@ -20,12 +20,13 @@ static struct tls_record_key_pair *pair_of(const struct tls_session *session)
 static int keep_secret(gnutls_session_t gnutls, const char *label, const gnutls_datum_t *secret)
 {
     struct tls_session *session = gnutls_session_get_ptr(gnutls);
-    bool sending = strcmp(label, "SERVER_TRAFFIC_SECRET_0") == 0;
+    bool of_client = strcmp(label, "CLIENT_TRAFFIC_SECRET_0") == 0;
+    bool sending = of_client == session->end->client;
     struct error err;
 
     if (session->keylog_before != NULL)
         session->keylog_before(gnutls, label, secret);
-    if ((!sending && strcmp(label, "CLIENT_TRAFFIC_SECRET_0") != 0) ||
+    if ((!of_client && strcmp(label, "SERVER_TRAFFIC_SECRET_0") != 0) ||
         secret->size > TLS_SECRET_BYTES_MAX)
         return 0;
     if (session->record_keys == NULL &&
