@@ -57,7 +57,7 @@ static void admission_free(struct tls_session *session)
     free(admission);
 }
 
-static const char *alert_hint(const struct tls_session *session, gnutls_alert_description_t alert)
+static const char *alert_hint(struct tls_session *session, gnutls_alert_description_t alert)
 {
     (void)session;
     switch (alert) {

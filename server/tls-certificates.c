@@ -24,6 +24,14 @@ const struct tls_certificates_owner tls_certificates_of_server = {
     .others = "clients",
 };
 
+const struct tls_certificates_owner tls_certificates_of_client = {
+    .certificate = "client-cert.pem",
+    .key = "client-key.pem",
+    .purpose_oid = GNUTLS_KP_TLS_WWW_CLIENT,
+    .owners = "clients",
+    .others = "servers",
+};
+
 void tls_day(time_t when, char day[TLS_DAY_BYTES])
 {
     struct tm utc;
@@ -48,7 +56,7 @@ static int read_pem(struct pem *pem, char path[PATH_BYTES], const char *director
     int length = snprintf(path, PATH_BYTES, "%s/%s", directory, name);
 
     if (length < 0 || (unsigned)length >= PATH_BYTES)
-        return error_set(err, -ENAMETOOLONG, "--tls-certificates: the path is too long");
+        return error_set(err, -ENAMETOOLONG, "%s/%s: the path is too long", directory, name);
     pem->path = path;
     int code = private_file_read(&pem->text, path, PEM_BYTES_MAX, secret, err);
     if (code == 0)

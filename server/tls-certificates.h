@@ -20,7 +20,7 @@ struct tls_certificates_owner {
     const char *owners, *others;   /* for messages: such a one, and those at the other end */
 };
 
-extern const struct tls_certificates_owner tls_certificates_of_server;
+extern const struct tls_certificates_owner tls_certificates_of_server, tls_certificates_of_client;
 
 bool tls_certificates_has(const char *directory, const char *name);
 

@@ -1,5 +1,6 @@
 #include "server/tls-record-keys.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -152,7 +153,15 @@ bool tls_record_keys_take_over(struct tls_session *session, const struct gcm_ops
            take_over(&pair_of(session)->receiving, gnutls, true, ops);
 }
 
-/* ---- a client's updates ---- */
+/* ---- new keys ---- */
+
+unsigned tls_records_per_key(void)
+{
+    const char *wanted = getenv("NBDCRYPT_TLS_RECORDS_PER_KEY");
+    unsigned long count = wanted != NULL ? strtoul(wanted, NULL, 10) : 0;
+
+    return count > 0 && count < TLS_RECORDS_PER_KEY ? (unsigned)count : TLS_RECORDS_PER_KEY;
+}
 
 bool tls_update_rate_exceeded(struct tls_update_rate *rate)
 {

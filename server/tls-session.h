@@ -23,7 +23,7 @@ struct tls_end {
     bool client;       /* it is the client's */
     const char *other; /* who is at the other one, for messages: "client", "server" */
     /* What the other one may have meant by an alert and what to do, to be put behind its name; or "". */
-    const char *(*alert_hint)(const struct tls_session *session, gnutls_alert_description_t alert);
+    const char *(*alert_hint)(struct tls_session *session, gnutls_alert_description_t alert);
     void (*free)(struct tls_session *session); /* with what it is part of */
 };
 
