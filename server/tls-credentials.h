@@ -30,8 +30,4 @@ NODISCARD int tls_credentials_create(struct tls_credentials **out,
 /* Any thread; frees with the last one.  NULL is fine. */
 void tls_credentials_unref(struct tls_credentials *credentials);
 
-/* Day of a time, in UTC: "2026-01-03". */
-#define TLS_DAY_BYTES 16u
-void tls_day(time_t when, char day[TLS_DAY_BYTES]);
-
 #endif

@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "server/tls-stream.h"
-#include "server/tls.h"
 
 /* RFC 8446, 5.1, B.2 and B.3. */
 enum { RECORD_ALERT = 21, RECORD_HANDSHAKE = 22, RECORD_DATA = 23 };
@@ -17,15 +16,17 @@ enum { ALERT_WARNING = 1, ALERT_FATAL = 2 };
 
 #define IDLE_RECORDS_MAX 32u /* as they cost us something, and the client nothing */
 
-void tls_protection_start(struct tls_transport *tls)
+void tls_protection_start(struct tls_transport *tls, uint32_t records_per_key, bool between_records)
 {
     const struct gcm_ops *gcm = gcm_choose();
 
-    tls->protection = (struct tls_protection){ .records_left = tls->tls->records_per_key };
-    if (gcm == NULL || tls->record_left_bytes > 0 || !tls_record_keys_take_over(&tls->session, gcm))
+    tls->protection = (struct tls_protection){ .records_left = records_per_key,
+                                               .records_per_key = records_per_key,
+                                               .tickets = tls->session->end->client };
+    if (gcm == NULL || !between_records || !tls_record_keys_take_over(tls->session, gcm))
         return;
     tls->protection.gcm = gcm;
-    tls->protection.keys = (struct tls_record_key_pair *)(void *)tls->session.record_keys->data;
+    tls->protection.keys = (struct tls_record_key_pair *)(void *)tls->session->record_keys->data;
 }
 
 const char *tls_protection_name(const struct tls_transport *tls)
@@ -65,7 +66,7 @@ static int put_key_update(struct tls_transport *tls)
     int error = put_record(tls, RECORD_HANDSHAKE, message, sizeof message);
 
     own->update_due = false;
-    own->records_left = tls->tls->records_per_key;
+    own->records_left = own->records_per_key;
     if (error == 0 && !tls_record_keys_update(&own->keys->sending, own->gcm))
         error = GNUTLS_E_INTERNAL_ERROR;
     return error;
@@ -77,7 +78,7 @@ ssize_t tls_protection_send(struct tls_transport *tls, const uint8_t *data, size
     int error = 0;
 
     if (own->gcm == NULL)
-        return gnutls_record_send(tls->session.gnutls, data, length_bytes);
+        return gnutls_record_send(tls->session->gnutls, data, length_bytes);
     if (own->update_due || own->records_left == 0)
         error = put_key_update(tls);
     if (error == 0)
@@ -98,7 +99,7 @@ void tls_protection_alert(struct tls_transport *tls, int error)
     int level;
 
     if (tls->protection.gcm == NULL)
-        gnutls_alert_send_appropriate(tls->session.gnutls, error);
+        gnutls_alert_send_appropriate(tls->session->gnutls, error);
     else
         put_alert(tls, ALERT_FATAL, gnutls_error_to_alert(error, &level));
 }
@@ -106,7 +107,7 @@ void tls_protection_alert(struct tls_transport *tls, int error)
 void tls_protection_bye(struct tls_transport *tls)
 {
     if (tls->protection.gcm == NULL)
-        gnutls_bye(tls->session.gnutls, GNUTLS_SHUT_WR);
+        gnutls_bye(tls->session->gnutls, GNUTLS_SHUT_WR);
     else
         put_alert(tls, ALERT_WARNING, GNUTLS_A_CLOSE_NOTIFY);
 }
@@ -143,21 +144,64 @@ static int key_update_received(struct tls_protection *own)
     return idle(own);
 }
 
-/* A KeyUpdate, perhaps in pieces, and nothing else; it ends with its record, because the next one has other
- * keys (RFC 8446, 5.1). */
+/* What is wrong with the beginning of a message, as far as it has come: 0, if nothing. */
+static int message_fault(const struct tls_protection *own)
+{
+    const uint8_t *message = own->message;
+
+    if (message[0] == TLS_NEW_SESSION_TICKET && own->tickets)
+        return own->message_bytes > 1 && message[1] > TLS_TICKET_BYTES_MAX >> 16
+                   ? GNUTLS_E_UNEXPECTED_PACKET_LENGTH
+                   : 0;
+    static const uint8_t update[4] = { TLS_KEY_UPDATE, 0, 0, 1 };
+    if (message[0] != TLS_KEY_UPDATE)
+        return GNUTLS_E_UNEXPECTED_PACKET;
+    return memcmp(message, update, own->message_bytes < 4 ? own->message_bytes : 4) == 0
+               ? 0
+               : GNUTLS_E_UNEXPECTED_PACKET_LENGTH;
+}
+
+/* Its first four bytes are there.  False: it is too short to be a ticket, or too long. */
+static bool begin_ticket(struct tls_protection *own)
+{
+    const uint8_t *message = own->message;
+
+    own->ticket_left_bytes = (uint32_t)message[1] << 16 | (uint32_t)message[2] << 8 | message[3];
+    return own->ticket_left_bytes >= TLS_TICKET_BYTES_MIN && own->ticket_left_bytes <= TLS_TICKET_BYTES_MAX;
+}
+
+/* How much of this belongs to the ticket that has begun; nobody here comes back with one. */
+static uint32_t skip_ticket(struct tls_protection *own, uint32_t count)
+{
+    uint32_t skipped = count < own->ticket_left_bytes ? count : own->ticket_left_bytes;
+
+    own->ticket_left_bytes -= skipped;
+    if (own->ticket_left_bytes == 0)
+        own->message_bytes = 0;
+    return skipped;
+}
+
+/* Messages, perhaps in pieces: KeyUpdates and, of a server, tickets.  A KeyUpdate ends with its record,
+ * because the next one has other keys (RFC 8446, 5.1). */
 static int handshake_received(struct tls_protection *own, const uint8_t *data, uint32_t count)
 {
-    static const uint8_t expected[4] = { TLS_KEY_UPDATE, 0, 0, 1 };
-
-    if (count == 0 || data[0] != (own->message_bytes == 0 ? TLS_KEY_UPDATE : data[0]) ||
-        count > sizeof own->message - own->message_bytes)
+    if (count == 0)
         return GNUTLS_E_UNEXPECTED_PACKET;
-    memcpy(own->message + own->message_bytes, data, count);
-    own->message_bytes = (uint8_t)(own->message_bytes + count);
-    for (unsigned i = 0; i < sizeof expected && i < own->message_bytes; i++)
-        if (own->message[i] != expected[i])
+    for (uint32_t at = 0; at < count;) {
+        if (own->ticket_left_bytes > 0) {
+            at += skip_ticket(own, count - at);
+            continue;
+        }
+        own->message[own->message_bytes++] = data[at++];
+        int fault = message_fault(own);
+        if (fault != 0)
+            return fault;
+        if (own->message_bytes == TLS_KEY_UPDATE_BYTES)
+            return at < count ? GNUTLS_E_UNEXPECTED_PACKET : key_update_received(own);
+        if (own->message[0] == TLS_NEW_SESSION_TICKET && own->message_bytes == 4 && !begin_ticket(own))
             return GNUTLS_E_UNEXPECTED_PACKET_LENGTH;
-    return own->message_bytes == sizeof own->message ? key_update_received(own) : idle(own);
+    }
+    return idle(own);
 }
 
 /* ---- receiving: records ---- */
@@ -261,7 +305,7 @@ ssize_t tls_protection_recv(struct tls_transport *tls, uint8_t *data, size_t len
     struct tls_protection *own = &tls->protection;
 
     if (own->gcm == NULL)
-        return gnutls_record_recv(tls->session.gnutls, data, length_bytes);
+        return gnutls_record_recv(tls->session->gnutls, data, length_bytes);
     if (own->plain_bytes == 0) {
         ssize_t count = next_record(tls, data, length_bytes);
 

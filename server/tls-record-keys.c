@@ -1,5 +1,6 @@
 #include "server/tls-record-keys.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -20,12 +21,13 @@ static struct tls_record_key_pair *pair_of(const struct tls_session *session)
 static int keep_secret(gnutls_session_t gnutls, const char *label, const gnutls_datum_t *secret)
 {
     struct tls_session *session = gnutls_session_get_ptr(gnutls);
-    bool sending = strcmp(label, "SERVER_TRAFFIC_SECRET_0") == 0;
+    bool of_client = strcmp(label, "CLIENT_TRAFFIC_SECRET_0") == 0;
+    bool sending = of_client == session->end->client;
     struct error err;
 
     if (session->keylog_before != NULL)
         session->keylog_before(gnutls, label, secret);
-    if ((!sending && strcmp(label, "CLIENT_TRAFFIC_SECRET_0") != 0) ||
+    if ((!of_client && strcmp(label, "SERVER_TRAFFIC_SECRET_0") != 0) ||
         secret->size > TLS_SECRET_BYTES_MAX)
         return 0;
     if (session->record_keys == NULL &&
@@ -151,7 +153,15 @@ bool tls_record_keys_take_over(struct tls_session *session, const struct gcm_ops
            take_over(&pair_of(session)->receiving, gnutls, true, ops);
 }
 
-/* ---- a client's updates ---- */
+/* ---- new keys ---- */
+
+unsigned tls_records_per_key(void)
+{
+    const char *wanted = getenv("NBDCRYPT_TLS_RECORDS_PER_KEY");
+    unsigned long count = wanted != NULL ? strtoul(wanted, NULL, 10) : 0;
+
+    return count > 0 && count < TLS_RECORDS_PER_KEY ? (unsigned)count : TLS_RECORDS_PER_KEY;
+}
 
 bool tls_update_rate_exceeded(struct tls_update_rate *rate)
 {

@@ -14,6 +14,10 @@
 #define TLS_KEY_BYTES_MAX 32u
 #define TLS_RECORDS_PER_KEY (1u << 24) /* RFC 8446, 5.5: at most 2^24.5 */
 
+/* After how many records we change our keys: TLS_RECORDS_PER_KEY, or fewer with
+ * NBDCRYPT_TLS_RECORDS_PER_KEY, for tests. */
+unsigned tls_records_per_key(void);
+
 struct tls_record_keys {
     struct gcm gcm;
     uint8_t secret[TLS_SECRET_BYTES_MAX];
@@ -48,11 +52,17 @@ NODISCARD bool tls_record_keys_next(struct tls_record_keys *keys, uint8_t key[TL
 /* RFC 8446, 5.3: the nonce of the next record, which is counted with that. */
 void tls_record_keys_nonce(struct tls_record_keys *keys, uint8_t nonce[GCM_NONCE_BYTES]);
 
-/* RFC 8446, 4.6.3, of a client: a whole handshake message, TLS_KEY_UPDATE_BYTES. */
+/* RFC 8446, 4.6.3: a whole handshake message, TLS_KEY_UPDATE_BYTES. */
 #define TLS_KEY_UPDATE_BYTES 5u
 enum { TLS_KEY_UPDATE = 24, TLS_UPDATE_NOT_REQUESTED = 0, TLS_UPDATE_REQUESTED = 1 };
 
-/* How often a client changes its keys, which costs it less than us.  Zeroed: not yet. */
+/* RFC 8446, 4.6.1, of a server: a ticket for another session.  Without its first four bytes, the fewest that
+ * it can have, and the most that are taken: nearly all that fit into its fields. */
+enum { TLS_NEW_SESSION_TICKET = 4 };
+#define TLS_TICKET_BYTES_MIN 14u
+#define TLS_TICKET_BYTES_MAX 131072u
+
+/* How often the other end changes its keys, which costs it less than us.  Zeroed: not yet. */
 struct tls_update_rate {
     unsigned updates; /* within `second` */
     int64_t second;

@@ -1,59 +1,68 @@
-/* One TLS session at the server's end: its handshake, why that failed, and whom it proved.
+/* One TLS session, at either end of a connection: what is common to a server's (tls-admission.h) and a
+ * client's (tls-client.h).
  *
- * No I/O here: the owner sets push and pull functions on `gnutls` that work on memory.  One thread
- * at a time; the handshake may run on another one than the records. */
+ * No I/O here: the owner sets push and pull functions on `gnutls`.  One thread at a time; the
+ * handshake may run on another one than the records. */
 #ifndef NBDCRYPT_TLS_SESSION_H
 #define NBDCRYPT_TLS_SESSION_H
 
+#include <stdbool.h>
+#include <stddef.h>
+
+#include <gnutls/gnutls.h>
+
 #include "crypto/secret.h"
-#include "server/peer.h"
-#include "server/tls-credentials.h"
 
 #define TLS_REASON_BYTES 640u
+#define TLS_DESCRIPTION_BYTES 160u
+
+struct tls_session;
+
+/* Which end it is. */
+struct tls_end {
+    bool client;       /* it is the client's */
+    const char *other; /* who is at the other one, for messages: "client", "server" */
+    /* What the other one may have meant by an alert and what to do, to be put behind its name; or "". */
+    const char *(*alert_hint)(struct tls_session *session, gnutls_alert_description_t alert);
+    void (*free)(struct tls_session *session); /* with what it is part of */
+};
 
 struct tls_session {
-    gnutls_session_t gnutls;
-    struct tls_credentials *credentials; /* one reference */
-    void *owner;                         /* of the push and pull functions */
-
-    bool refused;      /* it is the client that we do not accept: worth a warning */
-    char *psk_named;   /* the PSK identity that it named, cut where that is long; NULL: none */
-    int alert;         /* what the client is told; -1: what GnuTLS takes for the error */
-    char reason[TLS_REASON_BYTES]; /* why the handshake failed: a sentence; "" before */
+    gnutls_session_t gnutls; /* its session pointer is this struct, which does not move */
+    const struct tls_end *end;
+    int alert;                     /* what the other one is told; -1: what GnuTLS takes for the error */
+    char reason[TLS_REASON_BYTES]; /* why it failed: a sentence; "" before */
 
     /* For records of our own: see tls-record-keys.h */
     struct secret *record_keys; /* NULL: none */
     gnutls_keylog_func keylog_before;
-
-    /* What is proven, after the handshake. */
-    enum peer_proof proof;
-    char *identity, **dns_names, **uris;
 };
 
-/* Takes over the reference to `credentials` in every case.  -ENOMEM or -EINVAL. */
-NODISCARD int tls_session_init(struct tls_session *session, struct tls_credentials *credentials,
+/* For the end's own set-up, which goes on with credentials: `flags` are GNUTLS_SERVER or GNUTLS_CLIENT.
+ * -ENOMEM or -EINVAL; tls_session_clear() frees in every case. */
+NODISCARD int tls_session_init(struct tls_session *session, const struct tls_end *end, unsigned flags,
                                struct error *err);
+/* -ENOMEM or -EINVAL, for an error of GnuTLS before the handshake. */
+int tls_session_no_start(int error, struct error *err);
+/* Frees what is common. */
+void tls_session_clear(struct tls_session *session);
+
+/* All of it.  NULL is fine. */
 void tls_session_free(struct tls_session *session);
 
-/* Goes on with the handshake as far as the bytes go that have arrived; may take milliseconds.
- * 0: done; -EAGAIN: the client has to send more; -EPROTO: it failed, `reason` says why, and an
- * alert has been pushed. */
-int tls_session_handshake(struct tls_session *session);
-
-/* Moves what was proven to the peer, which is under TLS from now on. */
-void tls_session_prove(struct tls_session *session, struct peer *peer);
-
-/* A gnutls_psk_server_credentials_function2, for the credentials of sessions that are made here. */
-int tls_session_find_psk(gnutls_session_t gnutls, const gnutls_datum_t *identity,
-                         gnutls_datum_t *key);
+/* Sets the reason; the first one is the one that counts. */
+void tls_session_say(struct tls_session *session, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 
 /* A sentence for an error of GnuTLS that ended the session; static or within `session`.  `alert` is the one
  * received if GnuTLS did not see it, else 0. */
 const char *tls_session_explain(struct tls_session *session, int error, int alert);
 
-/* "TLS1.3, AES-128-GCM (vaes-avx2), SECP256R1, certificate CN=vm7" for the log, at most `text_bytes`.
- * `by` is what does the cipher, NULL: GnuTLS, which is not named. */
-void tls_session_describe(struct tls_session *session, const struct peer *peer, const char *by,
-                          char *text, size_t text_bytes);
+/* Pushes the alert for an error that ended the handshake, unless the other one ended it. */
+void tls_session_send_alert(struct tls_session *session, int error);
+
+/* "TLS1.3, AES-128-GCM (vaes-avx2), SECP256R1" for the log.  `by` is what does the cipher, NULL: GnuTLS,
+ * which is not named. */
+void tls_session_describe(struct tls_session *session, const char *by, char *text, size_t text_bytes);
 
 #endif

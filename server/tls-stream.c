@@ -33,7 +33,7 @@ ssize_t tls_stream_pull(gnutls_transport_ptr_t context, void *data, size_t lengt
     uint32_t count = tls->open ? *in.end - *in.start : tls->usable_bytes;
 
     if (count == 0) {
-        gnutls_transport_set_errno(tls->session.gnutls, EAGAIN);
+        gnutls_transport_set_errno(tls->session->gnutls, EAGAIN);
         return -1;
     }
     if (count > length_bytes)
@@ -118,7 +118,7 @@ ssize_t tls_stream_push(gnutls_transport_ptr_t context, const giovec_t *iov, int
     for (int i = 0; i < iov_count; i++)
         length_bytes += iov[i].iov_len;
     if (!make_room(tls, length_bytes)) {
-        gnutls_transport_set_errno(tls->session.gnutls, ENOBUFS);
+        gnutls_transport_set_errno(tls->session->gnutls, ENOBUFS);
         return -1;
     }
     for (int i = 0; i < iov_count; i++) {

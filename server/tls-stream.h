@@ -9,7 +9,7 @@
 #include "server/offload.h"
 #include "server/tls-buffer.h"
 #include "server/tls-protection.h"
-#include "server/tls-session.h"
+#include "server/tls-admission.h"
 #include "server/transport.h"
 
 struct tls;
@@ -17,15 +17,13 @@ struct tls;
 struct tls_transport {
     struct transport transport;
     struct loop_file file;
-    struct tls_session session;
+    struct tls_session *session;
     struct tls_protection protection; /* of records, once the session is open */
-    struct tls *tls;
     struct tls_buffers *buffers;
-    struct peer *peer;
-    bool answered; /* something of our handshake has been sent */
-    bool open;     /* the handshake is done */
+    const char *name; /* for messages */
+    bool open;   /* the handshake is done */
     bool broken; /* an error: nothing may be read or said any more */
-    bool ended;  /* the client said that it sends no more */
+    bool ended;  /* the other end said that it sends no more */
     bool said_goodbye, aborted;
 
     /* Receiving. */
@@ -49,7 +47,11 @@ struct tls_transport {
     bool sending;
     struct loop_task send_report;
 
-    /* The handshake. */
+    /* The handshake of a server. */
+    struct tls *tls;
+    struct tls_admission *admission; /* `session` is part of it */
+    struct peer *peer;
+    bool answered; /* something of ours has been sent */
     struct offload_job job;
     struct io_event *handshake_done;
     uint32_t usable_bytes;      /* of what was received: whole records */

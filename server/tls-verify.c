@@ -1,5 +1,6 @@
 #include "server/tls-verify.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,14 +10,15 @@
 #include <gnutls/x509.h>
 
 #include "server/nbd-wire.h"
-#include "server/tls-credentials.h"
+#include "server/tls-certificates.h"
 
 #define NAMES_MAX 256u /* of one certificate */
 #define SUBJECT_SHOWN 200
+#define HOSTS_SHOWN 200 /* bytes of their names */
 
 /* ---- the certificate ---- */
 
-/* The client's own, which comes first; NULL when there is none. */
+/* The other end's own, which comes first; NULL when there is none. */
 static gnutls_x509_crt_t first_certificate(gnutls_session_t gnutls)
 {
     unsigned count = 0;
@@ -69,39 +71,98 @@ static char *subject_of(gnutls_x509_crt_t certificate)
     return text;
 }
 
+/* ---- its names ---- */
+
+static int address_text(const void *address, size_t length_bytes, char **text)
+{
+    char shown[INET6_ADDRSTRLEN];
+
+    if (inet_ntop(length_bytes == 4 ? AF_INET : AF_INET6, address, shown, sizeof shown) != NULL)
+        *text = strdup(shown);
+    return *text != NULL ? 0 : -ENOMEM;
+}
+
+/* One alternative name: its kind, and the text when it is clean. */
+static int alternative_name(gnutls_x509_crt_t certificate, unsigned index, unsigned *kind,
+                            char **text)
+{
+    char name[NBD_STRING_BYTES_MAX + 1];
+    size_t length_bytes = sizeof name;
+    int result = gnutls_x509_crt_get_subject_alt_name2(certificate, index, name, &length_bytes,
+                                                       kind, NULL);
+
+    *text = NULL;
+    if (result == GNUTLS_E_REQUESTED_DATA_NOT_AVAILABLE)
+        return -ENOENT;
+    if (result >= 0 && *kind == GNUTLS_SAN_IPADDRESS && (length_bytes == 4 || length_bytes == 16))
+        return address_text(name, length_bytes, text);
+    /* Too long, of another kind, or broken: as if it were not there. */
+    if (result < 0 || (*kind != GNUTLS_SAN_DNSNAME && *kind != GNUTLS_SAN_URI) ||
+        length_bytes > NBD_STRING_BYTES_MAX || !is_clean((unsigned char *)name, length_bytes))
+        return 0;
+    *text = strndup(name, length_bytes);
+    return *text != NULL ? 0 : -ENOMEM;
+}
+
+/* The hosts that it is for, with commas between; the common name counts where there are no others. */
+static void list_hosts(gnutls_x509_crt_t certificate, char *list, size_t list_bytes)
+{
+    size_t used = 0, name_bytes = list_bytes;
+    char *text = NULL;
+    unsigned kind = 0;
+
+    list[0] = '\0';
+    for (unsigned i = 0; i < NAMES_MAX && used < list_bytes; i++) {
+        if (alternative_name(certificate, i, &kind, &text) < 0)
+            break;
+        if (text != NULL && kind != GNUTLS_SAN_URI)
+            used += (size_t)snprintf(list + used, list_bytes - used, "%s%s", used > 0 ? ", " : "", text);
+        free(text);
+    }
+    if (used == 0 && (gnutls_x509_crt_get_dn_by_oid(certificate, GNUTLS_OID_X520_COMMON_NAME, 0, 0,
+                                                    list, &name_bytes) < 0 ||
+                      !is_clean((unsigned char *)list, strlen(list))))
+        list[0] = '\0';
+}
+
 /* ---- whether it is accepted ---- */
 
 struct refusal {
     unsigned status; /* GNUTLS_CERT_... */
     gnutls_alert_description_t alert;
     const char *why;
+    const char *why_server; /* where that is another sentence for a server's certificate */
 };
 
 /* The first that applies is told: the most specific ones come first. */
 static const struct refusal refusals[] = {
     { GNUTLS_CERT_REVOKED, GNUTLS_A_CERTIFICATE_REVOKED,
-      "was revoked (ca-crl.pem): issue a new one if the client is to have access again" },
+      "was revoked (ca-crl.pem): issue a new one if the client is to have access again",
+      "was revoked (ca-crl.pem): its authority no longer vouches for this server" },
     { GNUTLS_CERT_REVOCATION_DATA_SUPERSEDED, GNUTLS_A_BAD_CERTIFICATE,
       "can't be checked, because the list of revoked certificates (ca-crl.pem) is too old: publish "
-      "a new one" },
+      "a new one", NULL },
     { GNUTLS_CERT_REVOCATION_DATA_ISSUED_IN_FUTURE, GNUTLS_A_BAD_CERTIFICATE,
       "can't be checked, because the list of revoked certificates (ca-crl.pem) is of the future: "
-      "look at the clock of this machine" },
+      "look at the clock of this machine", NULL },
     { GNUTLS_CERT_SIGNER_NOT_FOUND, GNUTLS_A_UNKNOWN_CA,
-      "was not issued by the CA in ca-cert.pem: give the client one of that CA" },
+      "was not issued by the CA in ca-cert.pem: give the client one of that CA",
+      "was not issued by the CA in ca-cert.pem: it is another server, or ca-cert.pem is to be that of "
+      "the authority that issued it" },
     { GNUTLS_CERT_SIGNER_NOT_CA, GNUTLS_A_UNKNOWN_CA,
-      "was issued by somebody who is no CA: issue it with the CA in ca-cert.pem" },
+      "was issued by somebody who is no CA: issue it with the CA in ca-cert.pem", NULL },
     { GNUTLS_CERT_SIGNATURE_FAILURE, GNUTLS_A_BAD_CERTIFICATE,
-      "has a wrong signature: it is damaged or forged" },
-    { GNUTLS_CERT_EXPIRED, GNUTLS_A_CERTIFICATE_EXPIRED, NULL },
-    { GNUTLS_CERT_NOT_ACTIVATED, GNUTLS_A_BAD_CERTIFICATE, NULL },
+      "has a wrong signature: it is damaged or forged", NULL },
+    { GNUTLS_CERT_EXPIRED, GNUTLS_A_CERTIFICATE_EXPIRED, NULL, NULL },
+    { GNUTLS_CERT_NOT_ACTIVATED, GNUTLS_A_BAD_CERTIFICATE, NULL, NULL },
     { GNUTLS_CERT_INSECURE_ALGORITHM, GNUTLS_A_INSUFFICIENT_SECURITY,
-      "is too weak (a key below RSA 2048, or a signature with MD5 or SHA-1): issue a stronger one" },
+      "is too weak (a key below RSA 2048, or a signature with MD5 or SHA-1): issue a stronger one", NULL },
     { GNUTLS_CERT_PURPOSE_MISMATCH, GNUTLS_A_UNSUPPORTED_CERTIFICATE,
-      "is not for TLS clients (extended key usage): issue one for that purpose" },
+      "is not for TLS clients (extended key usage): issue one for that purpose",
+      "is not for TLS servers (extended key usage): issue one for that purpose" },
     { GNUTLS_CERT_SIGNER_CONSTRAINTS_FAILURE, GNUTLS_A_BAD_CERTIFICATE,
-      "breaks the constraints of its CA (names, path length): issue another one" },
-    { ~0u, GNUTLS_A_BAD_CERTIFICATE, "is not acceptable" },
+      "breaks the constraints of its CA (names, path length): issue another one", NULL },
+    { ~0u, GNUTLS_A_BAD_CERTIFICATE, "is not acceptable", NULL },
 };
 
 static int explain_days(struct error *why, const char *subject, gnutls_x509_crt_t certificate)
@@ -124,7 +185,25 @@ static int explain_days(struct error *why, const char *subject, gnutls_x509_crt_
                      "ca-cert.pem and at the clock of this machine", SUBJECT_SHOWN, subject);
 }
 
-static int refuse(gnutls_session_t gnutls, unsigned status, struct error *why)
+/* The name is all that is wrong with it. */
+static bool status_is_name(unsigned status)
+{
+    return (status & ~(unsigned)GNUTLS_CERT_INVALID) == GNUTLS_CERT_UNEXPECTED_OWNER;
+}
+
+static void explain_host(struct error *why, const char *subject, gnutls_x509_crt_t certificate,
+                         const char *host)
+{
+    char hosts[HOSTS_SHOWN];
+
+    list_hosts(certificate, hosts, sizeof hosts);
+    error_set(why, -1, "its certificate %.*s names %s, not %s: connect by a name that it has, or issue "
+              "one that names %s", SUBJECT_SHOWN, subject, hosts[0] != '\0' ? hosts : "no host", host,
+              host);
+}
+
+/* `host`: that of a server's certificate; NULL: it is a client's. */
+static int refuse(gnutls_session_t gnutls, unsigned status, const char *host, struct error *why)
 {
     gnutls_x509_crt_t certificate = first_certificate(gnutls);
     char *subject = certificate != NULL ? subject_of(certificate) : NULL;
@@ -133,52 +212,55 @@ static int refuse(gnutls_session_t gnutls, unsigned status, struct error *why)
 
     while ((status & refusal->status) == 0)
         refusal++;
-    if (certificate != NULL && refusal->why == NULL)
+    const char *sentence = host != NULL && refusal->why_server != NULL ? refusal->why_server
+                                                                       : refusal->why;
+    if (certificate != NULL && host != NULL && status_is_name(status))
+        explain_host(why, shown, certificate, host);
+    else if (certificate != NULL && sentence == NULL)
         explain_days(why, shown, certificate);
     else
         error_set(why, -1, "its certificate %.*s %s", SUBJECT_SHOWN, shown,
-                  refusal->why != NULL ? refusal->why : "is not valid today");
+                  sentence != NULL ? sentence : "is not valid today");
     free(subject);
     if (certificate != NULL)
         gnutls_x509_crt_deinit(certificate);
     return (int)refusal->alert;
 }
 
-int tls_verify_client(gnutls_session_t gnutls, struct error *why)
+static int verify(gnutls_session_t gnutls, gnutls_typed_vdata_st *demands, unsigned count,
+                  const char *host, struct error *why)
 {
-    unsigned char purpose_oid[] = GNUTLS_KP_TLS_WWW_CLIENT;
-    gnutls_typed_vdata_st purpose = { .type = GNUTLS_DT_KEY_PURPOSE_OID, .data = purpose_oid };
     unsigned status = 0;
-    int result = gnutls_certificate_verify_peers(gnutls, &purpose, 1, &status);
+    int result = gnutls_certificate_verify_peers(gnutls, demands, count, &status);
 
     if (result < 0) {
         error_set(why, -1, "its certificate can't be read: %s", gnutls_strerror(result));
         return GNUTLS_A_BAD_CERTIFICATE;
     }
-    return status == 0 ? -1 : refuse(gnutls, status, why);
+    return status == 0 ? -1 : refuse(gnutls, status, host, why);
+}
+
+int tls_verify_client(gnutls_session_t gnutls, struct error *why)
+{
+    unsigned char purpose_oid[] = GNUTLS_KP_TLS_WWW_CLIENT;
+    gnutls_typed_vdata_st purpose = { .type = GNUTLS_DT_KEY_PURPOSE_OID, .data = purpose_oid };
+
+    return verify(gnutls, &purpose, 1, NULL, why);
+}
+
+/* GnuTLS takes what looks like an IP address for one, and compares it with those in the certificate. */
+int tls_verify_server(gnutls_session_t gnutls, const char *host, struct error *why)
+{
+    unsigned char purpose_oid[] = GNUTLS_KP_TLS_WWW_SERVER;
+    gnutls_typed_vdata_st demands[] = {
+        { .type = GNUTLS_DT_KEY_PURPOSE_OID, .data = purpose_oid },
+        { .type = GNUTLS_DT_DNS_HOSTNAME, .data = (unsigned char *)(uintptr_t)host },
+    };
+
+    return verify(gnutls, demands, 2, host, why);
 }
 
 /* ---- whom it names ---- */
-
-/* One alternative name: its kind, and the text when it is clean. */
-static int alternative_name(gnutls_x509_crt_t certificate, unsigned index, unsigned *kind,
-                            char **text)
-{
-    char name[NBD_STRING_BYTES_MAX + 1];
-    size_t length_bytes = sizeof name;
-    int result = gnutls_x509_crt_get_subject_alt_name2(certificate, index, name, &length_bytes,
-                                                       kind, NULL);
-
-    *text = NULL;
-    if (result == GNUTLS_E_REQUESTED_DATA_NOT_AVAILABLE)
-        return -ENOENT;
-    /* Too long, of another kind, or broken: as if it were not there. */
-    if (result < 0 || (*kind != GNUTLS_SAN_DNSNAME && *kind != GNUTLS_SAN_URI) ||
-        length_bytes > NBD_STRING_BYTES_MAX || !is_clean((unsigned char *)name, length_bytes))
-        return 0;
-    *text = strndup(name, length_bytes);
-    return *text != NULL ? 0 : -ENOMEM;
-}
 
 static int collect_names(gnutls_x509_crt_t certificate, struct peer *peer)
 {
@@ -199,6 +281,8 @@ static int collect_names(gnutls_x509_crt_t certificate, struct peer *peer)
             return code;
         if (text != NULL && kind == GNUTLS_SAN_DNSNAME)
             peer->dns_names[dns_count++] = text;
+        else if (text != NULL && kind == GNUTLS_SAN_IPADDRESS)
+            free(text);
         else if (text != NULL)
             peer->uris[uri_count++] = text;
     }

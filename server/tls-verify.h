@@ -1,4 +1,4 @@
-/* Client certificates: whether they are accepted, and whom they name. */
+/* Certificates of the other end: whether they are accepted, and whom they name. */
 #ifndef NBDCRYPT_TLS_VERIFY_H
 #define NBDCRYPT_TLS_VERIFY_H
 
@@ -11,6 +11,9 @@
  * -1: accepted; else the alert to send, and `why` has a sentence that names the certificate, the
  * reason and what to do. */
 int tls_verify_client(gnutls_session_t gnutls, struct error *why);
+/* The same for a server's certificate, which has to name `host`: a DNS name, for which wildcards count
+ * (RFC 6125, 6.4), or an IP address. */
+int tls_verify_server(gnutls_session_t gnutls, const char *host, struct error *why);
 
 /* Fills proof, identity, dns_names and uris of `peer` from the certificate that was accepted. Names
  * with a NUL inside, with control characters, or of more than 4096 bytes, are left out, and so is

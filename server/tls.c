@@ -9,6 +9,7 @@
 #include "server/ktls-keys.h"
 #include "server/log.h"
 #include "server/tls-credentials.h"
+#include "server/tls-record-keys.h"
 
 static int check_together(const struct tls_settings *settings, enum tls_mode mode,
                           struct error *err)
@@ -71,15 +72,6 @@ int tls_ktls_mode_of(enum ktls_mode *out, const struct tls_settings *settings, s
     return 0;
 }
 
-/* NBDCRYPT_TLS_RECORDS_PER_KEY makes it fewer, for tests. */
-static unsigned records_per_key(void)
-{
-    const char *wanted = getenv("NBDCRYPT_TLS_RECORDS_PER_KEY");
-    unsigned long count = wanted != NULL ? strtoul(wanted, NULL, 10) : 0;
-
-    return count > 0 && count < TLS_RECORDS_PER_KEY ? (unsigned)count : TLS_RECORDS_PER_KEY;
-}
-
 /* Who will do the records, as far as it does not depend on the client. */
 static void prepare_records(struct tls *tls)
 {
@@ -90,7 +82,7 @@ static void prepare_records(struct tls *tls)
     };
     const struct gcm_ops *own = gcm_choose();
 
-    tls->records_per_key = records_per_key();
+    tls->records_per_key = tls_records_per_key();
     if (tls->ktls != KTLS_OFF)
         tls->kernel = ktls_keys_ability();
     if (gcm_left_out() != NULL)

@@ -1,11 +1,11 @@
 /* What happens to a session, in order:
  *
- *     handshake:  receive -> whole records? -> calculate (offload) -> send -> receive ...
+ *     handshake:  transport-tls-handshake.c, of a server
  *     open:       recv and send of the owner
  *     broken:     after an error nothing is read or said any more
  *
  * tls-stream is below it: what has been received, and what is to be sent. */
-#include "server/transport-tls.h"
+#include "server/transport-tls-parts.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -13,11 +13,7 @@
 #include <string.h>
 
 #include "server/gather.h"
-#include "server/ktls-handover.h"
 #include "server/log.h"
-#include "server/tls-protection.h"
-#include "server/tls-records.h"
-#include "server/tls-stream.h"
 
 #define LARGE_RECEIVE_BYTES 16384u /* for as much as that a large buffer is worth it */
 #define IDLE_STEPS_MAX 16u         /* of GnuTLS without taking a byte */
@@ -33,8 +29,8 @@ static struct tls_transport *tls_of(struct transport *transport)
 static int break_off(struct tls_transport *tls, int error)
 {
     tls->broken = true;
-    log_info("%s: TLS: %s; dropped", tls->peer->text,
-             tls_session_explain(&tls->session, error, tls->protection.alert));
+    log_info("%s: TLS: %s; dropped", tls->name,
+             tls_session_explain(tls->session, error, tls->protection.alert));
     if (tls->sending || error == GNUTLS_E_FATAL_ALERT_RECEIVED)
         return -ECONNRESET;
     tls->out = tls_buffer_acquire(tls->buffers, false);
@@ -50,8 +46,8 @@ static int lost(struct tls_transport *tls, int result)
     tls->broken = true;
     if (result < 0 || tls->aborted)
         return result < 0 ? result : -ECONNRESET;
-    log_info("%s: TLS: the connection ended without close_notify: the client vanished, or somebody on "
-             "the way cut it", tls->peer->text);
+    log_info("%s: TLS: the connection ended without close_notify: the %s vanished, or somebody on the "
+             "way cut it", tls->name, tls->session->end->other);
     return -ECONNRESET;
 }
 
@@ -59,7 +55,7 @@ static int lost(struct tls_transport *tls, int result)
 
 #define MORE 2 /* is needed: beside the results of recv_done */
 
-static int client_ended(struct tls_transport *tls)
+static int other_ended(struct tls_transport *tls)
 {
     tls->ended = true;
     return tls->wanted_begun ? -ECONNRESET : TRANSPORT_END;
@@ -81,7 +77,7 @@ static int decipher(struct tls_transport *tls)
             continue;
         }
         if (count == 0)
-            return client_ended(tls);
+            return other_ended(tls);
         if (count == GNUTLS_E_AGAIN &&
             (tls->protection.gcm != NULL || tls_stream_input_bytes(tls) == 0))
             return MORE;
@@ -227,221 +223,13 @@ static void sent(struct io_event *ev, int result)
                                      result < 0 ? result : tls->taken_bytes);
 }
 
-/* ---- the handshake ---- */
-
-/* In order of execution. */
-static void handshake_receive(struct tls_transport *tls);
-static void handshake_received(struct io_event *ev, int result);
-static void calculate(struct offload_job *job);
-static void calculated(struct io_event *ev, int result);
-static void handshake_sent(struct io_event *ev, int result);
-static void handshake_next(struct tls_transport *tls);
-static void refuse(struct tls_transport *tls);
-static void forget(struct tls_transport *tls);
-static void forgotten(struct io_event *ev, int result);
-static void handshake_ended(struct tls_transport *tls, int code);
-
-void transport_tls_handshake(struct transport *transport, const struct loop_file *file,
-                             struct io_event *done)
-{
-    struct tls_transport *tls = tls_of(transport);
-
-    tls->file = *file;
-    tls->handshake_done = done;
-    tls->recv_event.fn = handshake_received;
-    tls->send_event.fn = handshake_sent;
-    tls->job.work = calculate;
-    tls->job.done.event.fn = calculated;
-    tls->job.loop = transport->loop;
-    handshake_receive(tls);
-}
-
-static void handshake_receive(struct tls_transport *tls)
-{
-    tls_stream_receive(tls);
-}
-
-/* GnuTLS gets to see whole records only: a calculation for each record, not for each byte. */
-static void find_records(struct tls_transport *tls)
-{
-    struct tls_input in = tls_stream_input(tls);
-
-    tls->usable_bytes = tls_records_whole(in.bytes + *in.start, *in.end - *in.start, in.capacity,
-                                          &tls->record_left_bytes);
-}
-
-static void handshake_received(struct io_event *ev, int result)
-{
-    struct tls_transport *tls = container_of(ev, struct tls_transport, recv_event);
-
-    if (!tls_stream_receive_ended(tls, result))
-        return;
-    if (result <= 0) {
-        tls->broken = true;
-        log_info("%s: TLS handshake: the client closed the connection%s", tls->peer->text,
-                 tls->answered ? " after it had seen this server's credentials: perhaps it does not "
-                                 "trust them (its ca-cert.pem, the host name, its key)"
-                               : "");
-        handshake_ended(tls, -ECONNRESET);
-        return;
-    }
-    find_records(tls);
-    if (tls->usable_bytes == 0) {
-        handshake_receive(tls);
-        return;
-    }
-    tls->out = tls_buffer_acquire(tls->buffers, false);
-    if (tls->out == NULL) {
-        tls->broken = true;
-        log_warning("%s: TLS handshake: not enough memory", tls->peer->text);
-        handshake_ended(tls, -ENOMEM);
-    } else if (tls->tls->offload != NULL) {
-        offload_run(tls->tls->offload, &tls->job);
-    } else {
-        calculate(&tls->job);
-        loop_post(tls->transport.loop, &tls->job.done);
-    }
-}
-
-/* On a thread of the pool, or on that of the loop. */
-static void calculate(struct offload_job *job)
-{
-    struct tls_transport *tls = container_of(job, struct tls_transport, job);
-
-    job->done.result = tls_session_handshake(&tls->session);
-}
-
-static void calculated(struct io_event *ev, int result)
-{
-    struct tls_transport *tls =
-        container_of(container_of(ev, struct loop_message, event), struct tls_transport, job.done);
-
-    (void)result;
-    if (tls->out->end > 0) {
-        tls->answered = true;
-        tls_stream_transmit(tls);
-        return;
-    }
-    tls_stream_release_out(tls);
-    handshake_next(tls);
-}
-
-static void handshake_sent(struct io_event *ev, int result)
-{
-    struct tls_transport *tls = container_of(ev, struct tls_transport, send_event);
-
-    if (!tls_stream_transmit_ended(tls, &result))
-        return;
-    if (result < 0 && tls->job.done.result != -EPROTO) {
-        tls->broken = true;
-        log_info("%s: TLS handshake: the connection broke", tls->peer->text);
-        handshake_ended(tls, result);
-        return;
-    }
-    handshake_next(tls);
-}
-
-/* Lets the kernel go on where GnuTLS is, if that is wanted and possible: `successor` is set then.
- * -ECONNRESET: the connection is lost on the way.  What has been received already must be whole
- * records, because nobody can give half a one back to the kernel. */
-static int hand_over(struct tls_transport *tls)
-{
-    struct error err;
-
-    bool tls13 = gnutls_protocol_get_version(tls->session.gnutls) == GNUTLS_TLS1_3;
-
-    if (!tls_prefers_kernel(tls->tls, tls13) || tls->record_left_bytes > 0)
-        return 0;
-    find_records(tls);
-    if (tls->usable_bytes < tls_stream_input_bytes(tls) || tls->record_left_bytes > 0)
-        return 0;
-    int code = ktls_hand_over(&tls->successor, &tls->session, tls->tls, tls->transport.loop,
-                              &tls->file, tls->peer, &err);
-    if (code < 0)
-        log_info("%s: TLS: %s; dropped", tls->peer->text, err.text);
-    return code;
-}
-
-static int open_session(struct tls_transport *tls)
-{
-    char text[400];
-
-    tls->open = true;
-    tls->recv_event.fn = received;
-    tls->send_event.fn = sent;
-    tls_session_prove(&tls->session, tls->peer);
-    int code = hand_over(tls);
-    if (code < 0)
-        return code;
-    if (tls->successor == NULL)
-        tls_protection_start(tls);
-    tls_session_describe(&tls->session, tls->peer, tls_protection_name(tls), text, sizeof text);
-    log_info("%s: %s%s", tls->peer->text, text,
-             tls->successor != NULL ? ", kernel TLS"
-             : tls->tls->ktls == KTLS_ON ? ", user space" : "");
-    return 0;
-}
-
-static void handshake_next(struct tls_transport *tls)
-{
-    int code = tls->job.done.result;
-
-    if (code == -EAGAIN) {
-        handshake_receive(tls);
-        return;
-    }
-    if (code < 0) {
-        refuse(tls);
-        return;
-    }
-    code = open_session(tls);
-    tls->broken = code < 0;
-    handshake_ended(tls, code);
-}
-
-static void refuse(struct tls_transport *tls)
-{
-    tls->broken = true;
-    log_write(tls->session.refused ? LOG_WARNING : LOG_INFO, "%s: TLS refused: %s", tls->peer->text,
-              tls->session.reason);
-    loop_file_shutdown(tls->transport.loop, &tls->file, SHUT_WR);
-    tls->recv_event.fn = forgotten;
-    forget(tls);
-}
-
-/* A close with unread bytes would take back the alert that says why, and a client that is still
- * sending would see its connection break instead: what comes is read and forgotten until the client
- * closes, within the time of the handshake. */
-static void forget(struct tls_transport *tls)
-{
-    tls->staged_start = tls->staged_end;
-    tls_stream_receive(tls);
-}
-
-static void forgotten(struct io_event *ev, int result)
-{
-    struct tls_transport *tls = container_of(ev, struct tls_transport, recv_event);
-
-    if (!tls_stream_receive_ended(tls, result))
-        return;
-    if (result > 0)
-        forget(tls);
-    else
-        handshake_ended(tls, tls->job.done.result);
-}
-
-static void handshake_ended(struct tls_transport *tls, int code)
-{
-    tls->handshake_done->fn(tls->handshake_done, code);
-}
-
 /* ---- the end ---- */
 
 static bool stream_has_unread(struct transport *transport)
 {
     struct tls_transport *tls = tls_of(transport);
 
-    return tls_stream_input_bytes(tls) > 0 || gnutls_record_check_pending(tls->session.gnutls) > 0 ||
+    return tls_stream_input_bytes(tls) > 0 || gnutls_record_check_pending(tls->session->gnutls) > 0 ||
            loop_file_has_unread(transport->loop, &tls->file);
 }
 
@@ -475,13 +263,13 @@ static void stream_abort(struct transport *transport)
     loop_file_shutdown(transport->loop, &tls->file, SHUT_RDWR);
 }
 
-static void release(struct tls_transport *tls)
+void transport_tls_release(struct tls_transport *tls)
 {
     assert(!tls->receiving && !tls->sending);
     assert(!tls->recv_report.queued && !tls->send_report.queued);
     tls_buffer_release(tls->buffers, tls->in);
     tls_buffer_release(tls->buffers, tls->out);
-    tls_session_free(&tls->session);
+    tls_session_free(tls->session);
     free(tls);
 }
 
@@ -491,20 +279,7 @@ static void stream_close(struct transport *transport)
 
     say_goodbye(tls);
     loop_file_close(transport->loop, &tls->file);
-    release(tls);
-}
-
-struct transport *transport_tls_settle(struct transport *transport)
-{
-    struct tls_transport *tls = tls_of(transport);
-    struct transport *successor = tls->successor;
-
-    if (successor == NULL)
-        return transport;
-    successor->recv_done = transport->recv_done;
-    successor->send_done = transport->send_done;
-    release(tls);
-    return successor;
+    transport_tls_release(tls);
 }
 
 static const struct transport_ops stream_ops = {
@@ -517,31 +292,35 @@ static const struct transport_ops stream_ops = {
     .close = stream_close,
 };
 
-int transport_tls_create(struct transport **out, const struct transport_tls_settings *settings,
-                         struct error *err)
+int transport_tls_make(struct tls_transport **out, struct loop *loop, struct tls_buffers *buffers,
+                       const char *name, struct error *err)
 {
     struct tls_transport *tls = malloc(sizeof *tls);
 
     if (tls == NULL)
         return error_set(err, -ENOMEM, "not enough memory for a connection");
     memset(tls, 0, offsetof(struct tls_transport, staging));
-    int code = tls_session_init(&tls->session, tls_credentials_now(settings->tls), err);
-    if (code < 0) {
-        free(tls);
-        return code;
-    }
-    tls->transport = (struct transport){ .ops = &stream_ops, .loop = settings->loop };
-    tls->tls = settings->tls;
-    tls->buffers = settings->buffers;
-    tls->peer = settings->peer;
+    tls->transport = (struct transport){ .ops = &stream_ops, .loop = loop };
+    tls->buffers = buffers;
+    tls->name = name;
     tls->file = (struct loop_file){ .fd = -1, .slot = -1 };
     tls->recv_report.fn = report_recv;
     tls->send_report.fn = report_send;
-    if (gcm_choose() != NULL || tls_prefers_kernel(tls->tls, true))
-        tls_record_keys_watch(&tls->session);
-    gnutls_transport_set_ptr(tls->session.gnutls, tls);
-    gnutls_transport_set_pull_function(tls->session.gnutls, tls_stream_pull);
-    gnutls_transport_set_vec_push_function(tls->session.gnutls, tls_stream_push);
-    *out = &tls->transport;
+    *out = tls;
     return 0;
+}
+
+void transport_tls_take(struct tls_transport *tls, struct tls_session *session)
+{
+    tls->session = session;
+    gnutls_transport_set_ptr(session->gnutls, tls);
+    gnutls_transport_set_pull_function(session->gnutls, tls_stream_pull);
+    gnutls_transport_set_vec_push_function(session->gnutls, tls_stream_push);
+}
+
+void transport_tls_open(struct tls_transport *tls)
+{
+    tls->open = true;
+    tls->recv_event.fn = received;
+    tls->send_event.fn = sent;
 }

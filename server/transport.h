@@ -1,4 +1,4 @@
-/* The byte stream to a client: plain here, TLS elsewhere.
+/* The byte stream to the other end, a client or a server: plain here, TLS elsewhere.
  *
  * recv fills exactly N bytes at the address given; what is small comes from a staging buffer
  * that one system call filled, what is large goes straight where it belongs.  At most one
@@ -20,7 +20,7 @@ struct transport_ops {
     void (*send)(struct transport *transport, struct iovec *iov, unsigned iov_count);
     /* More has arrived than was asked for so far: a recv in flight is about to be filled. */
     bool (*has_unread)(struct transport *transport);
-    /* No more will be sent: the client sees the end once it has read everything. */
+    /* No more will be sent: the other end sees the end once it has read everything. */
     void (*finish)(struct transport *transport);
     /* Both directions end now; operations in flight complete soon, with an error. */
     void (*abort)(struct transport *transport);
@@ -32,7 +32,7 @@ struct transport_ops {
 
 /* Results of recv_done. */
 #define TRANSPORT_FILLED 1
-#define TRANSPORT_END 0 /* the client closed before the first of the bytes asked for */
+#define TRANSPORT_END 0 /* the other end closed before the first of the bytes asked for */
 /* -ECONNRESET: it closed in the middle of them; other negative numbers: the socket's error. */
 
 struct transport {

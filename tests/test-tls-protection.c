@@ -59,7 +59,7 @@ static void expect_refused(struct forger *forger, int alert)
     ssize_t heard = tls_peer_hear(&forger->peer, forger->got, 64);
     EXPECT(alert == NO_ALERT ? heard != GNUTLS_E_FATAL_ALERT_RECEIVED
                              : heard == GNUTLS_E_FATAL_ALERT_RECEIVED);
-    EXPECT(alert == NO_ALERT || (int)gnutls_alert_get(forger->peer.client) == alert);
+    EXPECT(alert == NO_ALERT || (int)gnutls_alert_get(forger->peer.other) == alert);
     EXPECT(ask(forger, 1) == -ECONNRESET); /* and so it stays */
     tls_peer_close(&forger->peer);
 }

@@ -46,7 +46,7 @@ static void handshake_in_pieces(void)
             EXPECT(peer.peer.encrypted && peer.peer.proof == PEER_PSK);
             EXPECT_TEXT(peer.peer.identity, "alice");
             /* TLS 1.2 has no AES-GCM with ECDHE-PSK in GnuTLS. */
-            EXPECT(k == 1 || gnutls_cipher_get(peer.client) == GNUTLS_CIPHER_AES_128_GCM ||
+            EXPECT(k == 1 || gnutls_cipher_get(peer.other) == GNUTLS_CIPHER_AES_128_GCM ||
                    !cpu_has_aes());
             tls_peer_close(&peer);
         }
@@ -185,7 +185,7 @@ static void oversized_record(void)
     fake_loop_run(peer.loop);
     EXPECT(peer.recv_result == -ECONNRESET);
     EXPECT(tls_peer_hear(&peer, got, sizeof got) == GNUTLS_E_FATAL_ALERT_RECEIVED);
-    EXPECT(gnutls_alert_get(peer.client) == GNUTLS_A_RECORD_OVERFLOW);
+    EXPECT(gnutls_alert_get(peer.other) == GNUTLS_A_RECORD_OVERFLOW);
     tls_peer_close(&peer);
 }
 
@@ -196,7 +196,7 @@ static void orderly_ends(void)
 
     tls_peer_connect(&peer, NULL);
     tls_peer_ask(&peer, got, sizeof got);
-    gnutls_bye(peer.client, GNUTLS_SHUT_WR);
+    gnutls_bye(peer.other, GNUTLS_SHUT_WR);
     tls_peer_feed(&peer, SIZE_MAX);
     fake_loop_run(peer.loop);
     EXPECT(peer.recv_result == TRANSPORT_END);
@@ -208,7 +208,7 @@ static void orderly_ends(void)
 
     tls_peer_connect(&peer, NULL);
     tls_peer_say(&peer, pattern, 10);
-    gnutls_bye(peer.client, GNUTLS_SHUT_WR);
+    gnutls_bye(peer.other, GNUTLS_SHUT_WR);
     tls_peer_feed(&peer, SIZE_MAX);
     tls_peer_ask(&peer, got, sizeof got);
     fake_loop_run(peer.loop);
@@ -230,7 +230,7 @@ static void new_keys(void)
         peer.transport->ops->send(peer.transport, &iov, 1);
         fake_loop_run(peer.loop);
         EXPECT(peer.send_result == TLS_PEER_PENDING);
-        EXPECT(gnutls_session_key_update(peer.client, i % 2 ? GNUTLS_KU_PEER : 0) == 0);
+        EXPECT(gnutls_session_key_update(peer.other, i % 2 ? GNUTLS_KU_PEER : 0) == 0);
         tls_peer_say(&peer, pattern + i, 5000);
         expect_received(&peer, pattern + i, 5000);
         fake_socket_window(peer.loop, peer.fd, 0);
@@ -258,7 +258,7 @@ static void renegotiation_is_refused(void)
     tls_peer_say(&peer, pattern, 28);
     expect_received(&peer, pattern, 28);
     tls_peer_ask(&peer, got, sizeof got);
-    EXPECT(gnutls_handshake(peer.client) == GNUTLS_E_AGAIN);
+    EXPECT(gnutls_handshake(peer.other) == GNUTLS_E_AGAIN);
     tls_peer_feed(&peer, SIZE_MAX);
     fake_loop_run(peer.loop);
     EXPECT(peer.recv_result == -ECONNRESET);
@@ -297,7 +297,7 @@ static void handshake_ends_anywhere(void)
 
         tls_peer_open(&peer, NULL);
         for (size_t fed = 0; fed < cut;) {
-            result = gnutls_handshake(peer.client);
+            result = gnutls_handshake(peer.other);
             size_t count = tls_peer_feed(&peer, cut - fed);
 
             fake_loop_run(peer.loop);

@@ -1,5 +1,6 @@
-/* A TLS transport on the fake loop, and a client of GnuTLS at the other end of its socket, with a
- * pre-shared key.  What the client says waits in `outgoing`, where a test may cut or damage it. */
+/* A TLS transport on the fake loop, and a session of GnuTLS at the other end of its socket.  What that one says
+ * waits in `outgoing`, where a test may cut or damage it.  tls_peer_open() makes the transport of a server and a
+ * client with a pre-shared key; tls-remote.h has the transport of a client and a server. */
 #ifndef NBDCRYPT_TLS_PEER_H
 #define NBDCRYPT_TLS_PEER_H
 
@@ -24,8 +25,8 @@ struct tls_peer {
     int handshake_result, recv_result, send_result; /* TLS_PEER_PENDING before the event */
     unsigned events;
 
-    gnutls_session_t client;
-    gnutls_psk_client_credentials_t credentials;
+    gnutls_session_t other;
+    gnutls_psk_client_credentials_t credentials; /* of tls_peer_open() */
     struct pipe_bytes outgoing;
 };
 
@@ -39,21 +40,26 @@ void tls_peer_connect(struct tls_peer *peer, const char *priority);
 /* Breaks what is left and frees; nothing may be in flight then, and no buffer held. */
 void tls_peer_close(struct tls_peer *peer);
 
+/* For who makes `transport`, on `loop` and the fake socket `fd`, and `other`: joins the two. */
+void tls_peer_attach(struct tls_peer *peer);
+/* tls_peer_close() for what tls_peer_attach() needs. */
+void tls_peer_detach(struct tls_peer *peer);
+
 /* Puts at most that much of `outgoing` on the wire; how much. */
 size_t tls_peer_feed(struct tls_peer *peer, size_t length_bytes);
-/* The client enciphers. */
+/* The other end enciphers. */
 void tls_peer_say(struct tls_peer *peer, const void *data, size_t length_bytes);
-/* How the server protects records: with GnuTLS unless `gcm` is set. */
+/* How the transport protects records: with GnuTLS unless `gcm` is set. */
 struct tls_protection *tls_peer_protection(struct tls_peer *peer);
 /* Puts a record on the wire that has any content, type and padding (RFC 8446, 5.2: TLSInnerPlaintext), at most
- * TLS_PEER_INNER_BYTES, under the client's keys; the client of GnuTLS does not know of it. */
+ * TLS_PEER_INNER_BYTES, under the keys of the other end; GnuTLS does not know of it there. */
 void tls_peer_forge(struct tls_peer *peer, struct tls_record_keys *keys, const void *inner,
                     size_t inner_bytes);
-/* The server is to receive: the result if it is there at once, else TLS_PEER_PENDING. */
+/* The transport is to receive: the result if it is there at once, else TLS_PEER_PENDING. */
 int tls_peer_ask(struct tls_peer *peer, void *data, uint32_t length_bytes);
-/* The server sends all of it, while the client takes it and compares. */
+/* The transport sends all of it, while the other end takes it and compares. */
 void tls_peer_expect_sent(struct tls_peer *peer, struct iovec *iov, unsigned iov_count);
-/* What the client deciphers of what has come: bytes, 0 at close_notify, or an error of GnuTLS. */
+/* What the other end deciphers of what has come: bytes, 0 at close_notify, or an error of GnuTLS. */
 ssize_t tls_peer_hear(struct tls_peer *peer, void *data, size_t length_bytes);
 
 #endif

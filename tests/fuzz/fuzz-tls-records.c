@@ -95,14 +95,14 @@ static size_t step(struct tls_peer *peer, const uint8_t *data, size_t size)
         length = 0;
         break;
     case 4:
-        gnutls_session_key_update(peer->client, length % 2 ? GNUTLS_KU_PEER : 0);
+        gnutls_session_key_update(peer->other, length % 2 ? GNUTLS_KU_PEER : 0);
         length = 0;
         break;
     case 5:
         answer(peer, length * 120);
         return 2;
     case 6:
-        gnutls_bye(peer->client, GNUTLS_SHUT_WR);
+        gnutls_bye(peer->other, GNUTLS_SHUT_WR);
         length = 0;
         break;
     default:

@@ -1,0 +1,24 @@
+#include "server/transport-tls-adopt.h"
+
+#include "server/log.h"
+#include "server/transport-tls-parts.h"
+
+int transport_tls_adopt(struct transport **out, struct tls_client *client, int fd,
+                        const struct transport_tls_adopt_settings *settings, struct error *err)
+{
+    bool between_records = tls_client_is_between_records(client);
+    char text[TLS_DESCRIPTION_BYTES];
+    struct tls_transport *tls;
+    int code = transport_tls_make(&tls, settings->loop, settings->buffers, settings->name, err);
+
+    if (code < 0)
+        return code;
+    loop_file_init(settings->loop, &tls->file, fd);
+    transport_tls_take(tls, tls_client_session(client));
+    transport_tls_open(tls);
+    tls_protection_start(tls, tls_records_per_key(), between_records);
+    tls_session_describe(tls->session, tls_protection_name(tls), text, sizeof text);
+    log_info("%s: %s", tls->name, text);
+    *out = &tls->transport;
+    return 0;
+}
