@@ -1,11 +1,9 @@
 #include "plugins/file.h"
 #include "plugins/memory.h"
 #include "plugins/nbdkit.h"
+#include "plugins/remote.h"
 #include "server/layer.h"
 
-#ifdef HAVE_LIBNBD
-#include "plugins/remote.h"
-#endif
 #ifdef HAVE_RBD
 #include "plugins/rbd.h"
 #endif
@@ -14,12 +12,10 @@ const struct layer_ops *const layer_backends[] = {
     &file_ops,
     &memory_ops,
     &nbdkit_ops,
-#ifdef HAVE_LIBNBD
     &remote_tcp_ops,
     &remote_tcp_tls_ops,
     &remote_unix_ops,
     &remote_unix_tls_ops,
-#endif
 #ifdef HAVE_RBD
     &rbd_ops,
 #endif

@@ -1,7 +1,6 @@
 #include "plugins/remote-attempt.h"
 
 #include <errno.h>
-#include <libnbd.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,8 +30,7 @@ static struct attempt *of(struct remote_attempt *shared)
 
 static void destroy(struct attempt *attempt)
 {
-    if (attempt->shared.handle != NULL)
-        nbd_close(attempt->shared.handle);
+    remote_connection_close(&attempt->shared.connection);
     pthread_cond_destroy(&attempt->changed);
     pthread_mutex_destroy(&attempt->mutex);
     remote_address_clear(&attempt->address);
@@ -46,6 +44,7 @@ static struct attempt *create(const struct remote_address *address)
 
     if (attempt == NULL)
         return NULL;
+    attempt->shared.connection.fd = -1;
     pthread_mutex_init(&attempt->mutex, NULL);
     pthread_condattr_init(&clock);
     pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
@@ -65,7 +64,7 @@ static void *attempt_thread(void *context)
     struct attempt *attempt = context;
     struct remote_attempt *shared = &attempt->shared;
 
-    shared->done.result = remote_dial(&shared->handle, &shared->features, &attempt->address,
+    shared->done.result = remote_dial(&shared->connection, &shared->features, &attempt->address,
                                       attempt->deadline_ms, &attempt->stop, &shared->error);
     pthread_mutex_lock(&attempt->mutex);
     attempt->over = true;

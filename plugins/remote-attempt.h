@@ -14,7 +14,7 @@ struct remote_attempt {
     void *context;            /* of who asked */
 
     /* The outcome. */
-    struct nbd_handle *handle; /* connected, or NULL; who wants to keep it puts NULL here */
+    struct remote_connection connection; /* who keeps it puts one without a socket here */
     struct remote_features features;
     struct error error;
 };

@@ -1,36 +1,41 @@
-/* One request as commands to a remote NBD server. */
+/* One request as commands to a remote NBD server.  Source: NetworkBlockDevice/nbd doc/proto.md. */
 #ifndef NBDCRYPT_REMOTE_COMMAND_H
 #define NBDCRYPT_REMOTE_COMMAND_H
 
 #include "plugins/remote-coverage.h"
 #include "plugins/remote-dial.h"
 #include "server/layer.h"
-
-struct remote_link;
+#include "server/nbd-wire.h"
 
 /* A command in flight. */
 struct remote_slot {
-    struct remote_link *link;
     struct request *req;             /* NULL: the slot is free */
-    uint64_t sent_ms;                /* remote_clock_ms(), or 0 when nobody asks */
+    uint64_t cookie;                 /* of this command and no other on its connection */
+    uint64_t sent_ms;                /* channel_clock_ms(), or 0 when nobody asks */
     uint32_t piece_bytes;            /* of a READ or WRITE: how much this command moves */
-    struct remote_coverage coverage; /* of a READ: what has come */
     int error;                       /* when it is finished: 0 or a positive errno */
-    struct remote_slot *next;        /* free, or finished */
+    struct remote_slot *next;        /* free, to be sent, or finished */
+
+    /* On its way out. */
+    uint8_t header[NBD_REQUEST_BYTES];
+    uint32_t data_bytes;             /* behind it, from the request's buffer */
+    uint32_t unsent_bytes;           /* of both */
+    bool begun;                      /* perhaps some of it has been sent */
+
+    /* On its way back. */
+    bool answered;                   /* wholly; the last of it may still seem unsent */
+    unsigned error_chunks;
+    struct remote_coverage coverage; /* of a READ: what has come */
 };
 
-/* Sends the next command of slot->req (a READ or WRITE may be longer than the server takes at
- * once; req->progress_bytes is what has been done).  0: remote_link_finished() will be called
- * exactly once, from within this or another call of the library, unless the handle is closed
- * first.  A positive errno: it was not sent, and nothing will be called. */
-int remote_command_send(struct nbd_handle *nbd, const struct remote_features *features,
-                        struct remote_slot *slot);
+/* Makes the next command of slot->req (a READ or WRITE may be longer than the server takes at once;
+ * req->progress_bytes is what has been done) under the cookie of the slot.  A positive errno: the
+ * server can't do that, and there is none. */
+int remote_command_prepare(struct remote_slot *slot, const struct remote_features *features);
 
-/* In remote-link.c: the command of the slot is done; slot->error is set.  The library is locked
- * meanwhile: it may only be noted. */
-void remote_link_finished(struct remote_slot *slot);
-/* The server's reply makes no sense (why, for a message): the connection is to be dropped, and what
- * it has not answered to be sent again. */
-void remote_link_distrusts(struct remote_link *link, const char *reason);
+/* Where its data comes from or goes to: slot->piece_bytes. */
+uint8_t *remote_command_data(const struct remote_slot *slot);
+/* Where on the disk that is. */
+uint64_t remote_command_offset_bytes(const struct remote_slot *slot);
 
 #endif

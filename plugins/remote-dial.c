@@ -2,17 +2,18 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <libnbd.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <poll.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
+#include <unistd.h>
 
-#define POLL_MS 50u /* how soon a wish to stop is noticed */
+#include "server/client-connect.h"
+#include "server/client-handshake.h"
+#include "server/nbd-wire.h"
+#include "server/tls-client.h"
+
 #define BLOCK_MAX_BYTES 65536u
 #define PAYLOAD_MAX_BYTES (32u * 1024u * 1024u) /* what servers take that say nothing (proto.md) */
 
@@ -22,31 +23,6 @@
 #define KEEPALIVE_INTERVAL_S 5
 #define KEEPALIVE_COUNT 4
 #define UNACKNOWLEDGED_MS 30000
-
-uint64_t remote_clock_ms(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000 + 1;
-}
-
-const char *remote_library_error(void)
-{
-    const char *text = nbd_get_error();
-    const char *colon = text != NULL ? strstr(text, ": ") : NULL;
-
-    if (colon != NULL && strncmp(text, "nbd_", 4) == 0)
-        return colon + 2;
-    return text != NULL ? text : "no reason was given";
-}
-
-static int explain(const char *what, struct error *err)
-{
-    int code = nbd_get_errno();
-
-    return error_set(err, code > 0 ? -code : -EIO, "%s: %s", what, remote_library_error());
-}
 
 int remote_address_copy(struct remote_address *to, const struct remote_address *from)
 {
@@ -66,70 +42,6 @@ void remote_address_clear(struct remote_address *address)
     free(address->uri);
     free(address->tls_certificates);
     free(address->tls_psk_file);
-}
-
-/* ---- connecting ---- */
-
-static int prepare(struct nbd_handle *nbd, const struct remote_address *address, struct error *err)
-{
-    if (nbd_set_uri_allow_transports(nbd, LIBNBD_ALLOW_TRANSPORT_TCP |
-                                              LIBNBD_ALLOW_TRANSPORT_UNIX) < 0 ||
-        nbd_set_uri_allow_local_file(nbd, false) < 0 ||
-        nbd_set_request_structured_replies(nbd, true) < 0 ||
-#ifdef LIBNBD_HAVE_NBD_SET_PREAD_INITIALIZE
-        nbd_set_pread_initialize(nbd, false) < 0 || /* remote-coverage.h sees to that, for less */
-#endif
-        nbd_add_meta_context(nbd, LIBNBD_CONTEXT_BASE_ALLOCATION) < 0 ||
-        nbd_set_tls_verify_peer(nbd, true) < 0 ||
-        (address->tls_certificates != NULL &&
-         nbd_set_tls_certificates(nbd, address->tls_certificates) < 0) ||
-        (address->tls_psk_file != NULL && nbd_set_tls_psk_file(nbd, address->tls_psk_file) < 0))
-        return explain("the connection could not be prepared", err);
-    return 0;
-}
-
-/* Waits a little for what the library waits for, and lets it go on.  Not nbd_poll(): that reports a
- * connection which the server has closed already as readable, while the library still waits for its
- * being made, and takes that for a mistake of ours. */
-static int step(struct nbd_handle *nbd)
-{
-    unsigned direction = nbd_aio_get_direction(nbd);
-    bool reads = direction & LIBNBD_AIO_DIRECTION_READ;
-    bool writes = direction & LIBNBD_AIO_DIRECTION_WRITE;
-    struct pollfd poll_fd = {
-        .fd = nbd_aio_get_fd(nbd),
-        .events = (short)((reads ? POLLIN : 0) | (writes ? POLLOUT : 0)),
-    };
-
-    if (poll(&poll_fd, 1, (int)POLL_MS) <= 0)
-        return 0; /* EINTR too: it is tried again */
-    if (reads && (poll_fd.revents & (POLLIN | POLLHUP | POLLERR)) != 0)
-        return nbd_aio_notify_read(nbd);
-    if (writes && (poll_fd.revents & (POLLOUT | POLLHUP | POLLERR)) != 0)
-        return nbd_aio_notify_write(nbd);
-    return 0;
-}
-
-/* Until the handshake is over, one way or the other. */
-static int negotiate(struct nbd_handle *nbd, unsigned deadline_ms, const atomic_bool *stop,
-                     struct error *err)
-{
-    uint64_t end_ms = remote_clock_ms() + deadline_ms;
-
-    while (!nbd_aio_is_ready(nbd)) {
-        if (nbd_aio_is_dead(nbd) || nbd_aio_is_closed(nbd))
-            return error_set(err, -ECONNRESET,
-                             "the server closed the connection during the handshake");
-        if (atomic_load(stop))
-            return error_set(err, -ECANCELED, "the program ends");
-        if (remote_clock_ms() >= end_ms)
-            return error_set(err, -ETIMEDOUT,
-                             "the server did not finish the handshake within %u seconds",
-                             (deadline_ms + 999) / 1000);
-        if (step(nbd) < 0)
-            return explain("the server can't be used", err);
-    }
-    return 0;
 }
 
 /* Has no effect on Unix sockets, and need not. */
@@ -159,85 +71,144 @@ static bool is_power_of_two(uint64_t value)
 
 /* A server that states no minimum may still want whole sectors of 512 bytes (proto.md, Block size
  * constraints), unless its size says otherwise. */
-static int read_block_sizes(struct remote_features *features, struct nbd_handle *nbd,
+static int read_block_sizes(struct remote_features *features, const struct export_info *info,
                             struct error *err)
 {
-    int64_t min = nbd_get_block_size(nbd, LIBNBD_SIZE_MINIMUM);
-    int64_t preferred = nbd_get_block_size(nbd, LIBNBD_SIZE_PREFERRED);
-    int64_t max = nbd_get_block_size(nbd, LIBNBD_SIZE_MAXIMUM);
+    uint32_t min = info->block_min_bytes, max = info->block_max_bytes;
+    uint32_t preferred = info->block_preferred_bytes;
 
-    if (min <= 0)
+    if (min == 0)
         min = features->size_bytes % 512 == 0 ? 512 : 1;
-    if (min > BLOCK_MAX_BYTES || !is_power_of_two((uint64_t)min))
-        return error_set(err, -EPROTO,
-                         "the server states a minimum block size of %" PRId64
-                         " bytes, which is not a power of two up to %u",
-                         min, BLOCK_MAX_BYTES);
-    if (max <= 0 || max > PAYLOAD_MAX_BYTES)
+    if (min > BLOCK_MAX_BYTES || !is_power_of_two(min))
+        return error_set(err, -EPROTO, "the server states a minimum block size of %u bytes, which is "
+                         "not a power of two up to %u", min, BLOCK_MAX_BYTES);
+    if (max == 0 || max > PAYLOAD_MAX_BYTES)
         max = PAYLOAD_MAX_BYTES;
     max = max / min * min;
     if (max == 0)
-        return error_set(err, -EPROTO,
-                         "the server states a maximum block size that is smaller "
-                         "than its minimum of %" PRId64 " bytes",
-                         min);
-    if (preferred < 512 || preferred > PAYLOAD_MAX_BYTES || !is_power_of_two((uint64_t)preferred))
+        return error_set(err, -EPROTO, "the server states a maximum block size that is smaller "
+                         "than its minimum of %u bytes", min);
+    if (preferred < 512 || preferred > PAYLOAD_MAX_BYTES || !is_power_of_two(preferred))
         preferred = 4096;
-    features->block_min_bytes = (uint32_t)min;
-    features->block_preferred_bytes = (uint32_t)(preferred < min ? min : preferred);
-    features->payload_max_bytes = (uint32_t)max;
+    features->block_min_bytes = min;
+    features->block_preferred_bytes = preferred < min ? min : preferred;
+    features->payload_max_bytes = max;
     return 0;
 }
 
-static int read_features(struct remote_features *features, struct nbd_handle *nbd,
+static int read_features(struct remote_features *features, const struct export_info *info,
                          struct error *err)
 {
-    int64_t size = nbd_get_size(nbd);
+    unsigned flags = info->flags;
 
-    if (size < 0)
-        return explain("the server states no usable size", err);
+    if (!(flags & NBD_FLAG_HAS_FLAGS))
+        return error_set(err, -EPROTO, "the server does not say what the export can do");
     *features = (struct remote_features){
-        .size_bytes = (uint64_t)size,
-        .read_only = nbd_is_read_only(nbd) > 0,
-        .rotational = nbd_is_rotational(nbd) > 0,
-        .multi_conn = nbd_can_multi_conn(nbd) > 0,
-        .flush = nbd_can_flush(nbd) > 0,
-        .fua = nbd_can_fua(nbd) > 0,
-        .trim = nbd_can_trim(nbd) > 0,
-        .zero = nbd_can_zero(nbd) > 0,
-        .fast_zero = nbd_can_fast_zero(nbd) > 0,
-        .cache = nbd_can_cache(nbd) > 0,
-        .extents = nbd_can_meta_context(nbd, LIBNBD_CONTEXT_BASE_ALLOCATION) > 0,
+        .size_bytes = info->size_bytes,
+        .read_only = flags & NBD_FLAG_READ_ONLY,
+        .rotational = flags & NBD_FLAG_ROTATIONAL,
+        .multi_conn = flags & NBD_FLAG_CAN_MULTI_CONN,
+        .flush = flags & NBD_FLAG_SEND_FLUSH,
+        .fua = flags & NBD_FLAG_SEND_FUA,
+        .trim = flags & NBD_FLAG_SEND_TRIM,
+        .zero = flags & NBD_FLAG_SEND_WRITE_ZEROES,
+        .fast_zero = flags & NBD_FLAG_SEND_FAST_ZERO,
+        .cache = flags & NBD_FLAG_SEND_CACHE,
+        .extents = info->base_allocation,
     };
-    int code = read_block_sizes(features, nbd, err);
+    int code = read_block_sizes(features, info, err);
     if (code == 0) /* the odd bytes at the end can't be addressed */
         features->size_bytes =
             features->size_bytes / features->block_min_bytes * features->block_min_bytes;
     return code;
 }
 
-int remote_dial(struct nbd_handle **out, struct remote_features *features,
+/* ---- connecting ---- */
+
+struct tls_wish {
+    const struct remote_address *address;
+    const struct nbd_uri *uri;
+    struct tls_client **out;
+};
+
+static int start_tls(void *context, struct channel *channel, struct error *err)
+{
+    const struct tls_wish *wish = context;
+    const struct tls_client_settings settings = {
+        .certificates = wish->address->tls_certificates,
+        .psk_file = wish->address->tls_psk_file,
+        .user = wish->uri->user,
+        .host = wish->uri->host,
+    };
+
+    return tls_client_handshake(wish->out, channel, &settings, err);
+}
+
+static int shake_hands(struct remote_connection *connection, struct remote_features *features,
+                       struct channel *channel, struct tls_wish *tls, struct error *err)
+{
+    struct export_info info;
+    const struct client_wishes wishes = {
+        .export_name = tls->uri->export_name,
+        .structured_replies = true,
+        .base_allocation = true,
+        .start_tls = tls->uri->tls ? start_tls : NULL,
+        .context = tls,
+    };
+    int code = client_handshake(&info, channel, &wishes, err);
+
+    if (code == 0)
+        code = read_features(features, &info, err);
+    connection->structured_replies = info.structured_replies;
+    connection->base_allocation_id = info.base_allocation_id;
+    return code;
+}
+
+static int dial(struct remote_connection *out, struct remote_features *features,
+                const struct remote_address *address, const struct nbd_uri *uri,
+                struct channel *channel, struct error *err)
+{
+    struct tls_wish tls = { .address = address, .uri = uri, .out = &out->tls };
+    int code = client_connect(channel, uri, err);
+
+    if (code < 0) {
+        if (code != -ECANCELED)
+            error_prefix(err, "the server can't be reached: ");
+        return code;
+    }
+    out->fd = channel->fd;
+    code = shake_hands(out, features, channel, &tls, err);
+    if (code < 0 && code != -ECANCELED)
+        error_prefix(err, "the server can't be used: ");
+    client_connect_settle(out->fd);
+    watch_peer(out->fd);
+    return code;
+}
+
+int remote_dial(struct remote_connection *out, struct remote_features *features,
                 const struct remote_address *address, unsigned deadline_ms, const atomic_bool *stop,
                 struct error *err)
 {
-    struct nbd_handle *nbd = nbd_create();
+    struct channel channel = { .fd = -1, .end_ms = channel_clock_ms() + deadline_ms, .stop = stop };
+    struct nbd_uri uri;
 
-    if (nbd == NULL)
-        return explain("libnbd could not be started", err);
-    int code = prepare(nbd, address, err);
-    if (code == 0 && nbd_aio_connect_uri(nbd, address->uri) < 0)
-        code = explain("the server can't be reached", err);
-    if (code == 0)
-        code = negotiate(nbd, deadline_ms, stop, err);
-    if (code == 0)
-        code = read_features(features, nbd, err);
-    if (code < 0) {
-        nbd_close(nbd);
+    *out = (struct remote_connection){ .fd = -1 };
+    int code = nbd_uri_parse(&uri, address->uri, err);
+    if (code < 0)
         return code;
-    }
-    watch_peer(nbd_aio_get_fd(nbd));
-    *out = nbd;
-    return 0;
+    code = dial(out, features, address, &uri, &channel, err);
+    nbd_uri_free(&uri);
+    if (code < 0)
+        remote_connection_close(out);
+    return code;
+}
+
+void remote_connection_close(struct remote_connection *connection)
+{
+    tls_client_free(connection->tls);
+    if (connection->fd >= 0)
+        close(connection->fd);
+    *connection = (struct remote_connection){ .fd = -1 };
 }
 
 int remote_features_check(const struct remote_features *before, const struct remote_features *now,

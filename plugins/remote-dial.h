@@ -10,14 +10,23 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "server/channel.h"
 #include "server/error.h"
 
-struct nbd_handle;
+struct tls_client;
 
 struct remote_address {
-    char *uri;              /* with nothing but "socket" behind '?' */
+    char *uri;              /* see server/nbd-uri.h; with nothing but "socket" behind '?' */
     char *tls_certificates; /* folder; NULL: none */
     char *tls_psk_file;     /* NULL: none */
+};
+
+/* A connection with the handshake behind it. */
+struct remote_connection {
+    int fd;                 /* -1: there is none */
+    struct tls_client *tls; /* NULL: in the clear */
+    bool structured_replies;
+    uint32_t base_allocation_id;
 };
 
 /* What the server said about the export. */
@@ -34,23 +43,17 @@ struct remote_features {
 NODISCARD int remote_address_copy(struct remote_address *to, const struct remote_address *from);
 void remote_address_clear(struct remote_address *address);
 
-/* A connected handle, which the caller closes.  `deadline_ms` from now; ends early once *stop is
- * true.  -errno with a message: nobody answers, it is no NBD server, there is no such export,
- * its certificate is not the host's, ... */
-NODISCARD int remote_dial(struct nbd_handle **out, struct remote_features *features,
+/* Connects.  `deadline_ms` from now; ends early once *stop is true.  -errno with a message: nobody
+ * answers, it is no NBD server, there is no such export, its certificate is not the host's, ... */
+NODISCARD int remote_dial(struct remote_connection *out, struct remote_features *features,
                           const struct remote_address *address, unsigned deadline_ms,
                           const atomic_bool *stop, struct error *err);
+/* Closes what there is. */
+void remote_connection_close(struct remote_connection *connection);
 
 /* Whether a server that was found again serves what it did before; if not, -EMEDIUMTYPE and in
  * which way it differs. */
 NODISCARD int remote_features_check(const struct remote_features *before,
                                     const struct remote_features *now, struct error *err);
-
-/* What the library's last call on this thread failed of, without the name of its function; until the
- * next call. */
-const char *remote_library_error(void);
-
-/* Milliseconds of a clock that only goes forward; never 0. */
-uint64_t remote_clock_ms(void);
 
 #endif

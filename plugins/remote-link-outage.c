@@ -1,7 +1,6 @@
 #include "plugins/remote-link-parts.h"
 
 #include <errno.h>
-#include <libnbd.h>
 
 #include "server/log.h"
 
@@ -16,13 +15,13 @@ static void dial_failed(struct remote_link *link, int code);
 bool remote_link_out_of_patience(const struct remote_link *link)
 {
     return link->trouble_since_ms != 0 &&
-           remote_clock_ms() - link->trouble_since_ms >= link->server->retry_ms;
+           channel_clock_ms() - link->trouble_since_ms >= link->server->retry_ms;
 }
 
 void remote_link_trouble_begins(struct remote_link *link)
 {
     if (link->trouble_since_ms == 0)
-        link->trouble_since_ms = remote_clock_ms();
+        link->trouble_since_ms = channel_clock_ms();
 }
 
 void remote_link_give_up(struct remote_link *link)
@@ -42,7 +41,7 @@ void remote_link_give_up(struct remote_link *link)
 /* At once when the last connection was of use, else after a pause that grows. */
 static void plan_dial(struct remote_link *link)
 {
-    link->dial_at_ms = remote_clock_ms() + link->pause_ms;
+    link->dial_at_ms = channel_clock_ms() + link->pause_ms;
     link->pause_ms = link->pause_ms == 0 ? PAUSE_FIRST_MS : link->pause_ms * 2;
     if (link->pause_ms > PAUSE_MAX_MS)
         link->pause_ms = PAUSE_MAX_MS;
@@ -60,12 +59,16 @@ static void answer_waiting_flushes(struct remote_link *link)
 
 void remote_link_lose(struct remote_link *link)
 {
-    log_warning("%s: the connection was lost (%s)", link->server->name,
-                link->reason.text[0] != '\0' ? link->reason.text : "the server closed it");
-    nbd_close(link->handle);
-    link->handle = NULL;
-    link->broken = false;
-    link->reason.text[0] = '\0';
+    if (!link->dropping) {
+        link->dropping = true;
+        log_warning("%s: the connection was lost (%s)", link->server->name,
+                    link->reason.text[0] != '\0' ? link->reason.text : "the server closed it");
+        remote_stream_abort(&link->stream);
+    }
+    if (!remote_stream_is_idle(&link->stream))
+        return; /* the kernel may still read or write what the requests lend it */
+    remote_stream_close(&link->stream);
+    link->broken = link->dropping = false;
     link->finished = NULL;
     link->finished_end = &link->finished;
     for (unsigned i = 0; i < REMOTE_SLOTS; i++) {
@@ -76,10 +79,6 @@ void remote_link_lose(struct remote_link *link)
         remote_link_slot_release(link, &link->slots[i]);
         remote_queue_prepend(&link->waiting, req);
     }
-    if (link->readable_armed)
-        loop_cancel(link->loop, &link->readable);
-    if (link->writable_armed)
-        loop_cancel(link->loop, &link->writable);
     if (remote_link_is_primary(link)) {
         remote_ledger_primary_lost(&link->server->ledger);
         answer_waiting_flushes(link);
@@ -96,8 +95,7 @@ void remote_link_lose(struct remote_link *link)
 
 bool remote_link_may_dial(const struct remote_link *link)
 {
-    return link->handle == NULL && link->attempt == NULL && !link->abandoned &&
-           !link->readable_armed && !link->writable_armed &&
+    return !remote_link_is_connected(link) && link->attempt == NULL && !link->abandoned &&
            (link->was_connected || link->waiting.first != NULL) &&
            (remote_link_is_primary(link) || remote_ledger_has_primary(&link->server->ledger));
 }
@@ -142,13 +140,10 @@ static void dial_failed(struct remote_link *link, int code)
         remote_link_give_up(link);
 }
 
-static void dial_succeeded(struct remote_link *link, struct remote_attempt *attempt)
+static void dial_succeeded(struct remote_link *link, bool again)
 {
-    link->handle = attempt->handle;
-    attempt->handle = NULL;
-    if (link->was_connected)
+    if (again)
         log_warning("%s: connected again", link->server->name);
-    link->was_connected = true;
     link->failure_told = false;
     link->down = false;
     if (remote_link_is_primary(link)) {
@@ -166,14 +161,18 @@ static void dial_done(struct io_event *ev, int result)
 
     link->attempt = NULL;
     if (!link->stopping) {
+        bool again = link->was_connected;
+
         if (result == 0)
             result =
                 remote_features_check(&link->server->features, &attempt->features, &attempt->error);
+        if (result == 0)
+            result = remote_link_use(link, &attempt->connection, &attempt->error);
         link->dial_error = attempt->error;
         if (result < 0)
             dial_failed(link, result);
         else
-            dial_succeeded(link, attempt);
+            dial_succeeded(link, again);
         loop_defer(link->loop, &link->work);
     }
     remote_attempt_free(attempt);

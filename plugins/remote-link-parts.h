@@ -7,6 +7,8 @@
 #include "plugins/remote-attempt.h"
 #include "plugins/remote-link.h"
 #include "plugins/remote-queue.h"
+#include "plugins/remote-stream.h"
+#include "server/tls-buffer.h"
 
 struct remote_link {
     struct remote_server *server;
@@ -14,24 +16,26 @@ struct remote_link {
     void (*answer)(struct request *req, int error);
     void (*give_over)(struct request *req);
 
-    struct nbd_handle *handle; /* NULL: not connected */
+    struct remote_stream stream; /* its transport is NULL: not connected */
+    struct tls_buffers tls_buffers;
     unsigned generation;       /* of the ledger when connecting began */
     bool was_connected;        /* once at least */
     bool abandoned;            /* the server does not accept it: give_over() gets all */
-    bool broken;               /* to be dropped at the end of this batch */
-    struct error reason;       /* why it is, or broke by itself; "": it was closed */
+    bool broken;               /* to be dropped as soon as nothing of it is in flight */
+    bool dropping;             /* that is being waited for */
+    struct error reason;       /* why it is; "": the server closed it */
 
     struct remote_queue waiting;
     struct remote_slot slots[REMOTE_SLOTS];
     struct remote_slot *free;
     struct remote_slot *finished, **finished_end;
     unsigned in_flight;
+    uint64_t commands; /* so far: for cookies */
 
     /* On the loop. */
     struct loop_task work;
-    struct io_event readable, writable;
-    struct loop_timer tick;
-    bool readable_armed, writable_armed, tick_armed;
+    struct loop_timer tick, farewell;
+    bool tick_armed, farewell_armed;
 
     struct remote_attempt *attempt; /* to connect; NULL: none is made */
     struct error dial_error;
@@ -46,15 +50,19 @@ struct remote_link {
 };
 
 bool remote_link_is_primary(const struct remote_link *link);
-/* There is a handle, but no connection any more. */
-bool remote_link_has_died(const struct remote_link *link);
-/* Why the connection is lost, for the message; the first reason counts. */
-void remote_link_note_reason(struct remote_link *link, const char *reason);
+bool remote_link_is_connected(const struct remote_link *link);
+/* The connection is to be dropped, and what it has not answered to be sent again: why, for a message. */
+void remote_link_distrusts(struct remote_link *link, const char *reason);
+/* Begins to use a connection, which is taken over.  -ENOMEM: it stays the caller's. */
+NODISCARD int remote_link_use(struct remote_link *link, struct remote_connection *connection,
+                              struct error *err);
 /* Ends the loop_run() of remote_link_destroy() once nothing of the link is in flight. */
 void remote_link_stop_loop_if_idle(struct remote_link *link);
 
 /* ---- requests ---- */
 
+/* A reply has come: noted, until remote_link_reap(). */
+void remote_link_finished(struct remote_link *link, struct remote_slot *slot);
 /* Sends what waits, as long as there are slots. */
 void remote_link_send_waiting(struct remote_link *link);
 /* Passes on what has been finished. */
@@ -68,7 +76,8 @@ void remote_link_slot_release(struct remote_link *link, struct remote_slot *slot
 
 /* ---- the outage ---- */
 
-/* The connection is gone or not wanted any more: what it has not answered waits. */
+/* The connection is gone or not wanted any more: what it has not answered waits.  To be called again
+ * when nothing of it is in flight any more, if it is not then. */
 void remote_link_lose(struct remote_link *link);
 /* Requests fail, now and until the server is back. */
 void remote_link_give_up(struct remote_link *link);

@@ -11,7 +11,7 @@ void remote_link_submit(struct remote_link *link, struct request *req)
     req->progress_bytes = 0;
     if (req->view.op == REQUEST_FLUSH) {
         req->view.offset_bytes = remote_ledger_flush_mark(&link->server->ledger);
-        if (link->handle == NULL && remote_link_answer_flush(link, req))
+        if (!remote_link_is_connected(link) && remote_link_answer_flush(link, req))
             return;
     }
     remote_queue_append(&link->waiting, req);
@@ -24,7 +24,7 @@ static bool refuse_flush(struct remote_link *link, struct request *req)
     if (req->view.op != REQUEST_FLUSH ||
         !remote_ledger_flush_refused(&link->server->ledger, req->view.offset_bytes))
         return false;
-    if (link->handle != NULL)
+    if (remote_link_is_connected(link))
         remote_ledger_settle(&link->server->ledger);
     link->answer(req, EIO);
     return true;
@@ -47,7 +47,8 @@ static struct remote_slot *slot_take(struct remote_link *link, struct request *r
 
     link->free = slot->next;
     slot->req = req;
-    slot->sent_ms = link->server->timeout_ms > 0 ? remote_clock_ms() : 0;
+    slot->cookie = link->commands++ * REMOTE_SLOTS + (uint64_t)(slot - link->slots);
+    slot->sent_ms = link->server->timeout_ms > 0 ? channel_clock_ms() : 0;
     link->in_flight++;
     return slot;
 }
@@ -62,31 +63,25 @@ void remote_link_slot_release(struct remote_link *link, struct remote_slot *slot
 
 void remote_link_send_waiting(struct remote_link *link)
 {
-    while (link->free != NULL && !link->broken && !remote_link_has_died(link)) {
-        struct request *req = remote_queue_take(&link->waiting);
+    struct request *req;
 
-        if (req == NULL)
-            return;
+    while (link->free != NULL && (req = remote_queue_take(&link->waiting)) != NULL) {
         if (refuse_flush(link, req))
             continue;
         struct remote_slot *slot = slot_take(link, req);
-        int error = remote_command_send(link->handle, &link->server->features, slot);
-        if (error == 0)
+        int error = remote_command_prepare(slot, &link->server->features);
+        if (error == 0) {
+            remote_stream_add(&link->stream, slot);
             continue;
-        remote_link_slot_release(link, slot);
-        if (remote_link_has_died(link)) {
-            remote_link_note_reason(link, remote_library_error());
-            remote_queue_prepend(&link->waiting, req);
-        } else {
-            link->answer(req, error);
         }
+        remote_link_slot_release(link, slot);
+        link->answer(req, error);
     }
+    remote_stream_flush(&link->stream);
 }
 
-void remote_link_finished(struct remote_slot *slot)
+void remote_link_finished(struct remote_link *link, struct remote_slot *slot)
 {
-    struct remote_link *link = slot->link;
-
     slot->next = NULL;
     *link->finished_end = slot;
     link->finished_end = &slot->next;
@@ -104,8 +99,6 @@ bool remote_link_drop_if_stale(struct remote_link *link)
 /* Whether it is as if the command had never been sent. */
 static bool is_unanswered(struct remote_link *link, int error)
 {
-    if (error == ENOTCONN) /* the library's word for "lost before the reply" */
-        return true;
     if (error == ESHUTDOWN) {
         remote_link_distrusts(link, "the server is shutting down");
         return true;
@@ -153,6 +146,6 @@ void remote_link_reap(struct remote_link *link)
         remote_link_slot_release(link, slot);
         settle(link, req, piece_bytes, error);
     }
-    if (link->free != NULL && link->waiting.first != NULL)
+    if (link->free != NULL && link->waiting.first != NULL && !link->broken)
         loop_defer(link->loop, &link->work);
 }

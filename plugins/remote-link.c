@@ -2,39 +2,35 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <libnbd.h>
-#include <poll.h>
 #include <stdlib.h>
+#include <string.h>
+
+#include "server/log.h"
+#include "server/transport-tls-adopt.h"
 
 #define TICK_MS 100u
 #define TICK_MAX_MS 1000u
+#define FAREWELL_MS 300u
 
 static void arm(struct remote_link *link);
+static void farewell_ended(struct io_event *ev, int result);
 
 bool remote_link_is_primary(const struct remote_link *link)
 {
     return link->give_over == NULL;
 }
 
-bool remote_link_has_died(const struct remote_link *link)
+bool remote_link_is_connected(const struct remote_link *link)
 {
-    return nbd_aio_is_dead(link->handle) || nbd_aio_is_closed(link->handle);
-}
-
-void remote_link_note_reason(struct remote_link *link, const char *reason)
-{
-    if (link->reason.text[0] == '\0')
-        error_set(&link->reason, 0, "%s", reason);
+    return link->stream.transport != NULL;
 }
 
 void remote_link_distrusts(struct remote_link *link, const char *reason)
 {
-    remote_link_note_reason(link, reason);
-    link->broken = true;
+    remote_stream_fail(&link->stream, reason);
 }
 
-/* All of a batch, in one place: what was submitted is sent, what was answered is passed on, and
- * what the library wants to hear of the socket is asked for. */
+/* All of a batch, in one place: what was submitted is sent, and what was answered is passed on. */
 static void work(struct loop_task *task)
 {
     struct remote_link *link = container_of(task, struct remote_link, work);
@@ -43,11 +39,11 @@ static void work(struct loop_task *task)
         remote_link_stop_loop_if_idle(link);
         return;
     }
-    if (link->handle != NULL) {
-        if (!remote_link_drop_if_stale(link))
+    if (remote_link_is_connected(link)) {
+        if (!link->broken && !remote_link_drop_if_stale(link))
             remote_link_send_waiting(link);
         remote_link_reap(link);
-        if (link->broken || remote_link_has_died(link))
+        if (link->broken)
             remote_link_lose(link);
     } else if (link->down || (!remote_link_is_primary(link) && atomic_load(&link->server->away))) {
         remote_link_give_up(link);
@@ -55,59 +51,71 @@ static void work(struct loop_task *task)
     arm(link);
 }
 
+static bool is_quiet(const struct remote_link *link)
+{
+    return link->attempt == NULL && remote_stream_is_idle(&link->stream) && !link->tick_armed &&
+           !link->farewell_armed && !link->work.queued;
+}
+
 void remote_link_stop_loop_if_idle(struct remote_link *link)
 {
-    if (link->stopping && link->attempt == NULL && !link->readable_armed && !link->writable_armed &&
-        !link->tick_armed)
+    if (link->stopping && is_quiet(link))
         loop_stop(link->loop);
 }
 
-/* ---- the socket and the clock ---- */
+/* ---- what the stream tells ---- */
 
-static bool wants(const struct remote_link *link, unsigned direction)
+static struct remote_link *link_of(struct remote_stream *stream)
 {
-    return link->handle != NULL && !remote_link_has_died(link) &&
-           nbd_aio_get_direction(link->handle) & direction;
+    return container_of(stream, struct remote_link, stream);
 }
 
-static bool has_unread(const struct remote_link *link)
+static void stream_finished(struct remote_stream *stream, struct remote_slot *slot)
 {
-    struct pollfd socket = { .fd = nbd_aio_get_fd(link->handle), .events = POLLIN };
+    struct remote_link *link = link_of(stream);
 
-    return poll(&socket, 1, 0) > 0;
-}
-
-/* The library takes one reply at a call.  It may not be told that there is one when there is
- * none: it would put off what it has to send until one comes. */
-static void socket_readable(struct io_event *ev, int result)
-{
-    struct remote_link *link = container_of(ev, struct remote_link, readable);
-
-    (void)result;
-    link->readable_armed = false;
-    remote_link_stop_loop_if_idle(link);
-    for (unsigned i = 0;
-         i < REMOTE_SLOTS && wants(link, LIBNBD_AIO_DIRECTION_READ) && has_unread(link); i++)
-        if (nbd_aio_notify_read(link->handle) < 0) /* then it is dead, as work() sees */
-            remote_link_note_reason(link, remote_library_error());
+    remote_link_finished(link, slot);
     loop_defer(link->loop, &link->work);
 }
 
-static void socket_writable(struct io_event *ev, int result)
+static void stream_complaint(struct remote_stream *stream, const struct remote_slot *slot,
+                             const char *text)
 {
-    struct remote_link *link = container_of(ev, struct remote_link, writable);
+    if (slot->error != ESHUTDOWN) /* which is no answer: see is_unanswered() */
+        log_warning("%s: the server answers a request with %s: %s", link_of(stream)->server->name,
+                    strerrorname_np(slot->error), text);
+}
 
-    (void)result;
-    link->writable_armed = false;
-    remote_link_stop_loop_if_idle(link);
-    if (wants(link, LIBNBD_AIO_DIRECTION_WRITE) && nbd_aio_notify_write(link->handle) < 0)
-        remote_link_note_reason(link, remote_library_error());
+static void stream_failed(struct remote_stream *stream, const char *reason)
+{
+    struct remote_link *link = link_of(stream);
+
+    link->broken = true;
+    error_set(&link->reason, 0, "%s", reason);
     loop_defer(link->loop, &link->work);
 }
+
+static void stream_idle(struct remote_stream *stream)
+{
+    struct remote_link *link = link_of(stream);
+
+    if (link->farewell_armed)
+        loop_cancel(link->loop, &link->farewell.event);
+    loop_defer(link->loop, &link->work);
+}
+
+static const struct remote_stream_owner stream_owner = {
+    .finished = stream_finished,
+    .complaint = stream_complaint,
+    .failed = stream_failed,
+    .idle = stream_idle,
+};
+
+/* ---- the clock ---- */
 
 static void check_timeout(struct remote_link *link)
 {
-    uint64_t now_ms = remote_clock_ms();
+    uint64_t now_ms = channel_clock_ms();
 
     for (unsigned i = 0; i < REMOTE_SLOTS; i++) {
         const struct remote_slot *slot = &link->slots[i];
@@ -126,9 +134,9 @@ static void tick(struct io_event *ev, int result)
     (void)result;
     link->tick_armed = false;
     remote_link_stop_loop_if_idle(link);
-    if (link->handle != NULL && link->server->timeout_ms > 0)
+    if (remote_link_is_connected(link) && link->server->timeout_ms > 0)
         check_timeout(link);
-    if (link->handle == NULL && !link->down && remote_link_out_of_patience(link))
+    if (!remote_link_is_connected(link) && !link->down && remote_link_out_of_patience(link))
         remote_link_give_up(link);
     loop_defer(link->loop, &link->work);
 }
@@ -137,32 +145,21 @@ static unsigned tick_ms(const struct remote_link *link)
 {
     unsigned quarter_ms = link->server->timeout_ms / 4;
 
-    if (link->handle == NULL)
+    if (!remote_link_is_connected(link))
         return link->was_connected || link->waiting.first != NULL ? TICK_MS : 0;
     if (quarter_ms == 0 || link->in_flight == 0)
         return 0;
     return quarter_ms < TICK_MS ? TICK_MS : quarter_ms < TICK_MAX_MS ? quarter_ms : TICK_MAX_MS;
 }
 
-/* Asks the loop for what is to be heard of next. */
+/* What is to be done next, and when. */
 static void arm(struct remote_link *link)
 {
-    if (link->handle != NULL) {
-        unsigned direction = nbd_aio_get_direction(link->handle);
-        int fd = nbd_aio_get_fd(link->handle);
-
-        if (direction & LIBNBD_AIO_DIRECTION_READ && !link->readable_armed) {
-            link->readable_armed = true;
-            loop_poll(link->loop, &link->readable, fd, POLLIN | POLLRDHUP);
-        }
-        if (direction & LIBNBD_AIO_DIRECTION_WRITE && !link->writable_armed) {
-            link->writable_armed = true;
-            loop_poll(link->loop, &link->writable, fd, POLLOUT);
-        }
-    } else if (remote_link_may_dial(link) && remote_clock_ms() >= link->dial_at_ms) {
-        remote_link_dial(link);
-    } else if (link->waiting.first != NULL && link->attempt == NULL) {
-        remote_link_trouble_begins(link); /* even if it was never connected: the primary is away */
+    if (!remote_link_is_connected(link)) {
+        if (remote_link_may_dial(link) && channel_clock_ms() >= link->dial_at_ms)
+            remote_link_dial(link);
+        else if (link->waiting.first != NULL && link->attempt == NULL)
+            remote_link_trouble_begins(link); /* even if it was never connected: the primary is away */
     }
     if (!link->tick_armed && tick_ms(link) > 0) {
         link->tick_armed = true;
@@ -171,6 +168,26 @@ static void arm(struct remote_link *link)
 }
 
 /* ---- life ---- */
+
+int remote_link_use(struct remote_link *link, struct remote_connection *connection,
+                    struct error *err)
+{
+    struct transport *transport;
+    struct remote_connection used = *connection;
+    const struct transport_tls_adopt_settings settings = { .loop = link->loop,
+                                                           .buffers = &link->tls_buffers,
+                                                           .name = link->server->name };
+    int code = used.tls != NULL ? transport_tls_adopt(&transport, used.tls, used.fd, &settings, err)
+                                : transport_plain_create(&transport, link->loop, used.fd, err);
+
+    if (code < 0)
+        return code;
+    *connection = (struct remote_connection){ .fd = -1 };
+    link->broken = link->dropping = false;
+    link->was_connected = true;
+    remote_stream_start(&link->stream, transport, &used);
+    return 0;
+}
 
 int remote_link_create(struct remote_link **out, const struct remote_link_settings *settings,
                        struct error *err)
@@ -183,22 +200,44 @@ int remote_link_create(struct remote_link **out, const struct remote_link_settin
     link->loop = settings->loop;
     link->answer = settings->answer;
     link->give_over = settings->give_over;
-    link->handle = settings->handle;
-    link->was_connected = settings->handle != NULL;
+    remote_stream_init(&link->stream, &stream_owner, link->slots, REMOTE_SLOTS);
     remote_queue_init(&link->waiting);
     link->finished_end = &link->finished;
     for (unsigned i = 0; i < REMOTE_SLOTS; i++) {
-        link->slots[i] = (struct remote_slot){ .link = link, .next = link->free };
+        link->slots[i] = (struct remote_slot){ .next = link->free };
         link->free = &link->slots[i];
     }
     link->work.fn = work;
-    link->readable.fn = socket_readable;
-    link->writable.fn = socket_writable;
     link->tick.event.fn = tick;
-    if (link->handle != NULL)
-        loop_defer(link->loop, &link->work);
+    link->farewell.event.fn = farewell_ended;
+    int code = settings->connection != NULL ? remote_link_use(link, settings->connection, err) : 0;
+    if (code < 0) {
+        free(link);
+        return code;
+    }
     *out = link;
     return 0;
+}
+
+/* In time the server has taken our last word, or is left without. */
+static void farewell_ended(struct io_event *ev, int result)
+{
+    struct remote_link *link = container_of(ev, struct remote_link, farewell.event);
+
+    (void)result;
+    link->farewell_armed = false;
+    if (remote_link_is_connected(link))
+        remote_stream_abort(&link->stream);
+    remote_link_stop_loop_if_idle(link);
+}
+
+static void leave(struct remote_link *link)
+{
+    remote_stream_leave(&link->stream);
+    if (remote_stream_is_idle(&link->stream))
+        return;
+    link->farewell_armed = true;
+    loop_timer_start(link->loop, &link->farewell, FAREWELL_MS);
 }
 
 void remote_link_destroy(struct remote_link *link)
@@ -207,18 +246,16 @@ void remote_link_destroy(struct remote_link *link)
         return;
     assert(link->waiting.first == NULL && link->in_flight == 0);
     link->stopping = true;
-    if (link->readable_armed)
-        loop_cancel(link->loop, &link->readable);
-    if (link->writable_armed)
-        loop_cancel(link->loop, &link->writable);
     if (link->tick_armed)
         loop_cancel(link->loop, &link->tick.event);
     if (link->attempt != NULL && !remote_attempt_leave(link->attempt))
         link->attempt = NULL;
-    while (link->attempt != NULL || link->readable_armed || link->writable_armed ||
-           link->tick_armed || link->work.queued)
+    if (remote_link_is_connected(link))
+        leave(link);
+    while (!is_quiet(link))
         loop_run(link->loop);
-    if (link->handle != NULL)
-        nbd_close(link->handle);
+    if (remote_link_is_connected(link))
+        remote_stream_close(&link->stream);
+    tls_buffers_free(&link->tls_buffers);
     free(link);
 }

@@ -4,7 +4,7 @@
  *                      ^            |
  *                      +-- lost ----+     connect again: at once, then with growing pauses
  *
- * At most REMOTE_SLOTS requests are in flight, which bounds the library's memory; the others wait.
+ * At most REMOTE_SLOTS requests are in flight; the others wait.
  * When the connection is lost (closed, broken, a reply that makes no sense, ESHUTDOWN, or no
  * answer within timeout_ms), unanswered requests wait too, and are sent again: all of them
  * may be done twice.  When no request was answered for retry_ms since, they fail with EIO, and
@@ -13,8 +13,9 @@
 #ifndef NBDCRYPT_REMOTE_LINK_H
 #define NBDCRYPT_REMOTE_LINK_H
 
-#include "plugins/remote-command.h"
+#include "plugins/remote-dial.h"
 #include "plugins/remote-ledger.h"
+#include "server/layer.h"
 
 #define REMOTE_SLOTS 128u
 
@@ -34,7 +35,7 @@ struct remote_link;
 struct remote_link_settings {
     struct remote_server *server; /* must outlive the link */
     struct loop *loop;            /* the calling thread's */
-    struct nbd_handle *handle;    /* a connected one (taken over), or NULL: connects when needed */
+    struct remote_connection *connection; /* taken over, unless this fails; NULL: connects when needed */
     /* A request is done: 0 or a positive errno. On the loop's thread. */
     void (*answer)(struct request *req, int error);
     /* NULL: this is the primary (remote-ledger.h).  Else takes the requests of a connection that

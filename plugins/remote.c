@@ -11,7 +11,6 @@
 #include "plugins/remote.h"
 
 #include <errno.h>
-#include <libnbd.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <stdio.h>
@@ -65,7 +64,7 @@ struct remote_stage {
     bool has_thread;
     struct loop *loop;
     struct remote_link *primary;
-    struct nbd_handle *first_handle; /* until the link has it */
+    struct remote_connection first; /* until the link has it */
     struct loop_message stop;
     sem_t started;
     int start_code;
@@ -84,8 +83,8 @@ static struct remote_stage *stage_of(const struct layer *layer)
 
 /* ---- the URI ---- */
 
-/* What the library is told of the query is "socket" alone: no file, no program, no switch. */
-static char *library_uri(const struct remote_stage *remote, const struct stage_settings *settings)
+/* Without what is not part of an NBD URI: of the query, "socket" alone. */
+static char *server_uri(const struct remote_stage *remote, const struct stage_settings *settings)
 {
     const char *query = settings->params->text != NULL ? settings->params->text : "";
     const char *socket = NULL;
@@ -140,7 +139,7 @@ static int parse(struct remote_stage *remote, const struct stage_settings *setti
 
     given->retry_s = RETRY_DEFAULT_S;
     remote->parameter_text = strdup(text);
-    char *uri = library_uri(remote, settings);
+    char *uri = server_uri(remote, settings);
     if (remote->parameter_text == NULL || uri == NULL ||
         asprintf(&server->name, "image '%s'", uri) < 0) {
         free(uri);
@@ -206,7 +205,7 @@ static int primary_start(struct remote_stage *remote)
     struct loop_config config = { .entries = LOOP_ENTRIES };
     struct remote_link_settings settings = {
         .server = &remote->server,
-        .handle = remote->first_handle,
+        .connection = &remote->first,
         .answer = send_back,
     };
     int code = loop_create(&remote->loop, &config, remote->start_error);
@@ -217,8 +216,6 @@ static int primary_start(struct remote_stage *remote)
     code = remote_link_create(&remote->primary, &settings, remote->start_error);
     if (code < 0)
         loop_destroy(remote->loop);
-    else
-        remote->first_handle = NULL;
     return code;
 }
 
@@ -300,8 +297,7 @@ static void remote_close(struct stage *stage)
         loop_post(remote->loop, &remote->stop);
         pthread_join(remote->thread, NULL);
     }
-    if (remote->first_handle != NULL)
-        nbd_close(remote->first_handle);
+    remote_connection_close(&remote->first);
     remote_address_clear(&remote->server.address);
     free(remote->server.name);
     free(remote->parameter_text);
@@ -326,8 +322,8 @@ static int dial_first(struct remote_stage *remote, struct error *err)
     }
     code = attempt->done.result;
     server->features = attempt->features;
-    remote->first_handle = attempt->handle;
-    attempt->handle = NULL;
+    remote->first = attempt->connection;
+    attempt->connection = (struct remote_connection){ .fd = -1 };
     if (code < 0)
         error_set(err, code, "%s", attempt->error.text);
     remote_attempt_free(attempt);
@@ -342,6 +338,7 @@ static int remote_open(struct stage **out, const struct stage_settings *settings
     if (remote == NULL)
         return error_set(err, -ENOMEM, "not enough memory");
     struct remote_server *server = &remote->server;
+    remote->first.fd = -1;
     remote->stage.ops = ops;
     remote->scheme = ops->name;
     int code = parse(remote, settings, err);

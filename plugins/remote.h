@@ -1,4 +1,4 @@
-/* nbd://, nbds://, nbd+unix://, nbds+unix:// - a disk of another NBD server, through libnbd. */
+/* nbd://, nbds://, nbd+unix://, nbds+unix:// - a disk of another NBD server: our own client. */
 #ifndef NBDCRYPT_REMOTE_H
 #define NBDCRYPT_REMOTE_H
 

@@ -133,7 +133,7 @@ static int start_tls(struct channel *channel, const struct client_wishes *wishes
     return wishes->start_tls(wishes->context, channel, err);
 }
 
-static int take_contexts(bool *got, struct channel *channel, struct error *err)
+static int take_contexts(struct export_info *info, struct channel *channel, struct error *err)
 {
     struct option_answer answer;
 
@@ -143,19 +143,22 @@ static int take_contexts(bool *got, struct channel *channel, struct error *err)
         if (code != 0)
             return code;
         if (answer.type != NBD_REP_META_CONTEXT) {
-            *got &= answer.type == NBD_REP_ACK;
+            info->base_allocation &= answer.type == NBD_REP_ACK;
             return 0;
         }
-        /* 32 bits number, which tells nothing where there is one context only, and the name. */
-        *got = answer.length_bytes == 4 + strlen(base_allocation) &&
-               memcmp(answer.data + 4, base_allocation, strlen(base_allocation)) == 0;
+        /* 32 bits number, and the name. */
+        if (answer.length_bytes != 4 + strlen(base_allocation) ||
+            memcmp(answer.data + 4, base_allocation, strlen(base_allocation)) != 0)
+            continue;
+        info->base_allocation = true;
+        info->base_allocation_id = nbd_get_u32(answer.data);
     }
     return error_set(err, -EPROTO, "the server's answer to SET_META_CONTEXT does not end");
 }
 
 /* 32 bits length and the name; 32 bits number of queries; 32 bits length and the query. */
-static int ask_for_base_allocation(bool *got, struct channel *channel, const char *name,
-                                   struct error *err)
+static int ask_for_base_allocation(struct export_info *info, struct channel *channel,
+                                   const char *name, struct error *err)
 {
     uint8_t data[4 + NBD_STRING_BYTES_MAX + 4 + 4 + sizeof base_allocation];
     uint32_t name_bytes = (uint32_t)strlen(name), query_bytes = (uint32_t)strlen(base_allocation);
@@ -167,7 +170,7 @@ static int ask_for_base_allocation(bool *got, struct channel *channel, const cha
     nbd_put_u32(at + 4, query_bytes);
     memcpy(at + 8, base_allocation, query_bytes);
     int code = send_option(channel, NBD_OPT_SET_META_CONTEXT, data, 12 + name_bytes + query_bytes, err);
-    return code == 0 ? take_contexts(got, channel, err) : code;
+    return code == 0 ? take_contexts(info, channel, err) : code;
 }
 
 /* One NBD_REP_INFO: 16 bits type, then what the type has. */
@@ -253,7 +256,7 @@ static int negotiate(struct export_info *info, struct channel *channel,
     if (code == 0 && wishes->structured_replies)
         code = ask(channel, NBD_OPT_STRUCTURED_REPLY, &info->structured_replies, err);
     if (code == 0 && wishes->base_allocation && info->structured_replies)
-        code = ask_for_base_allocation(&info->base_allocation, channel, name, err);
+        code = ask_for_base_allocation(info, channel, name, err);
     if (code == 0)
         code = go(info, channel, name, err);
     if (code == 1)

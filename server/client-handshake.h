@@ -26,6 +26,7 @@ struct export_info {
     /* Of requests, whatever it says of them: 0, 0 and 0 if it says nothing. */
     uint32_t block_min_bytes, block_preferred_bytes, block_max_bytes;
     bool structured_replies, base_allocation;
+    uint32_t base_allocation_id; /* in replies to BLOCK_STATUS */
 };
 
 /* Asks for an export on a connected socket.  A server that has not what is wished for besides TLS is used

@@ -146,6 +146,16 @@ bool nbd_decode_simple_reply(const uint8_t in[NBD_SIMPLE_REPLY_BYTES], uint32_t 
     return nbd_get_u32(in) == MAGIC_SIMPLE_REPLY;
 }
 
+bool nbd_is_simple_reply(const uint8_t in[4])
+{
+    return nbd_get_u32(in) == MAGIC_SIMPLE_REPLY;
+}
+
+bool nbd_is_chunk(const uint8_t in[4])
+{
+    return nbd_get_u32(in) == MAGIC_CHUNK;
+}
+
 /* Chunk of a structured reply: 32 bits magic, 16 bits flags, 16 bits type, 64 bits cookie,
  * 32 bits length of its data. */
 void nbd_encode_chunk(uint8_t out[NBD_CHUNK_HEADER_BYTES], const struct nbd_chunk *chunk)

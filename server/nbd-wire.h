@@ -151,6 +151,9 @@ bool nbd_decode_request(const uint8_t in[NBD_REQUEST_BYTES], struct nbd_request 
 void nbd_encode_simple_reply(uint8_t out[NBD_SIMPLE_REPLY_BYTES], uint32_t error, uint64_t cookie);
 bool nbd_decode_simple_reply(const uint8_t in[NBD_SIMPLE_REPLY_BYTES], uint32_t *error,
                              uint64_t *cookie);
+/* Which of the two begins here, by the magic: the first 4 bytes. */
+bool nbd_is_simple_reply(const uint8_t in[4]);
+bool nbd_is_chunk(const uint8_t in[4]);
 void nbd_encode_chunk(uint8_t out[NBD_CHUNK_HEADER_BYTES], const struct nbd_chunk *chunk);
 bool nbd_decode_chunk(const uint8_t in[NBD_CHUNK_HEADER_BYTES], struct nbd_chunk *chunk);
 

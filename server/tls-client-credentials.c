@@ -10,6 +10,7 @@
 #include "server/tls-certificates.h"
 #include "server/tls-client.h"
 #include "server/tls-priority.h"
+#include "server/tls-session.h"
 
 #define LOGIN_BYTES 256u
 

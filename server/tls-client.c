@@ -12,6 +12,7 @@
 #include "server/loop.h"
 #include "server/tls-client-credentials.h"
 #include "server/tls-record-keys.h"
+#include "server/tls-session.h"
 #include "server/tls-verify.h"
 
 #define HINT_BYTES 400u

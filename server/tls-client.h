@@ -7,8 +7,11 @@
 #ifndef NBDCRYPT_TLS_CLIENT_H
 #define NBDCRYPT_TLS_CLIENT_H
 
+#include <stdbool.h>
+
 #include "server/channel.h"
-#include "server/tls-session.h"
+
+struct tls_session;
 
 /* Either `certificates` and `host`, or `psk_file`.  Strings are the caller's, for the handshake only. */
 struct tls_client_settings {

@@ -16,7 +16,6 @@ build     library:libcryptsetup             libcryptsetup-dev    cryptsetup-deve
 build     library:gnutls                    libgnutls28-dev      gnutls-devel
 build     library:libgcrypt                 libgcrypt20-dev      libgcrypt-devel
 build     library:json-c                    libjson-c-dev        json-c-devel
-build     library:libnbd                    libnbd-dev           libnbd-devel
 build     file:/usr/include/rbd/librbd.h    librbd-dev           librbd-devel
 demo      command:nbdinfo                   libnbd-bin           libnbd
 demo      command:nbdcopy                   libnbd-bin           libnbd

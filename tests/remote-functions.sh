@@ -2,10 +2,6 @@
 # shellcheck disable=SC2034,SC2154 # what is set here is for the tests, or by functions.sh
 # What the tests of remote disks share; to be sourced after functions.sh.
 
-case $("$NBDCRYPT" info nbd: 2>&1 || true) in
-*'no backend is called'*) skip "nbdcrypt was built without libnbd" ;;
-esac
-
 # new_remote: a name for the remote server's socket.  Sets $remote_socket and $remote, the IMAGE.
 new_remote() {
     remote_socket=$(temp_socket)

@@ -5,11 +5,7 @@
 image=$test_dir/image
 serve=(serve --unix "$(temp_socket)")
 with_key=("${serve[@]}" --key-file "$passphrase")
-backends='file:, memory:, nbdkit:'
-case $("$NBDCRYPT" info nbd: 2>&1 || true) in
-*'no backend is called'*) ;; # built without libnbd
-*) backends+=', nbd:, nbds:, nbd+unix:, nbds+unix:' ;;
-esac
+backends='file:, memory:, nbdkit:, nbd:, nbds:, nbd+unix:, nbds+unix:'
 case $("$NBDCRYPT" info rbd: 2>&1 || true) in
 *'no backend is called'*) ;; # built without librbd
 *) backends+=', rbd:' ;;

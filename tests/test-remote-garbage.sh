@@ -20,13 +20,13 @@ refused() {
     expect_equal "lines of the message" 1 "$(wc -l <"$err")"
     kill_remote
 }
-refused "the server can't be used: .*magic.*" greeting=bad
-refused "the server .*" greeting=half
-refused "the server did not finish the handshake within 10 seconds" greeting=none
+refused "the server can't be used: this is no NBD server, or one from before 2011" greeting=bad
+refused "the server can't be used: the server closed the connection during the handshake" greeting=half
+refused "the server can't be used: the server does not answer during the handshake" greeting=none
 refused "the server .*" size=18446744073709551615
 run_nbdcrypt serve --raw --unix "$(temp_socket)" "$remote"
 expect_equal "exit status without a server" 1 "$status"
-expect_match "$err" "the server can't be reached: connect: (No such file or directory|Connection refused)\$"
+expect_match "$err" "the server can't be reached: [^:]*: can't connect: (No such file or directory|Connection refused); is the server running\\?\$"
 
 # Errors are passed on.
 for number in 1 5 12 22 28 75 95 77 4294967295; do
