@@ -42,6 +42,6 @@ fuzz() {
 }
 
 fuzz luks-header "$FUZZ_SECONDS" -max_len=16384 -dict="$sources/tests/fuzz/luks-header.dict"
-for target in luks-policy handshake access tls-records; do
+for target in luks-policy handshake access tls-records remote-replies; do
     fuzz "$target" $((FUZZ_SECONDS / 5))
 done
