@@ -79,3 +79,46 @@ expect_image "$plain" "$uri"
 expect_bench --verify --write 40 --block 512-64K --connections 4 --depth 32 --time 1 "$uri"
 stop_nbdcrypt
 refused "nbds+unix://alice@/?socket=$remote_socket&tls-psk-file=$test_dir/wrong-psk" "can't be used"
+
+# nbdcrypt behind nbdcrypt, with certificates on both sides: killed and started again under a load that verifies what it reads.
+cd "$test_dir"
+"$NBDCRYPT" tls init own --host 127.0.0.1 --client front >"$log_dir/tls-init"
+disk=$(temp_file)
+truncate --size=16M "$disk"
+start_nbdcrypt --raw --listen 127.0.0.1:0 --tls-certificates own/server "$disk"
+behind=$pid behind_port=$port
+for version in 1.2 1.3; do
+    start_nbdcrypt --raw --threads 2 "nbds://127.0.0.1:$behind_port/?tls-certificates=own/clients/front"
+    front=$pid front_log=$server_log front_uri=$uri
+    "$bench" --verify --write 50 --block 512-64K --connections 2 --time 2 "$uri" >"$log_dir/bench" 2>&1 &
+    load=$!
+    remember_pid "$load"
+    before=$(sha256_of "$disk")
+    # shellcheck disable=SC2016 # it is asked for again and again
+    wait_until 30 eval '[ "$(sha256_of "$disk")" != "$before" ]'
+    kill -KILL "$behind"
+    wait "$behind" 2>>"$log_dir/killed" || true
+    priority=NORMAL:-VERS-ALL:+VERS-TLS$version
+    start_nbdcrypt --verbose --raw --listen "127.0.0.1:$behind_port" --tls-certificates own/server --tls-priority "$priority" "$disk"
+    behind=$pid
+    wait "$load" || fail "the load did not survive a restart with TLS $version"
+    expect_match "$front_log" 'connected again$'
+    expect_match "$server_log" "TLS$version"
+    python - "$front_uri" <<'PYTHON_END'
+import sys
+from nbd_client import *
+
+with Client(sys.argv[1]) as client:
+    client.error_of(CMD_FLUSH)    # what had been answered and not flushed may be lost: that is told once
+    equal("the next FLUSH", client.error_of(CMD_FLUSH), 0)
+PYTHON_END
+    pid=$front
+    stop_nbdcrypt
+done
+pid=$behind
+stop_nbdcrypt
+start_nbdcrypt --raw --listen 127.0.0.1:0 --tls-certificates own/server "$disk"
+mkdir without
+cp own/ca-cert.pem without/
+refused "nbds://127.0.0.1:$port/?tls-certificates=without" "client-cert.pem"
+stop_nbdcrypt
