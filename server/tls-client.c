@@ -307,7 +307,7 @@ static int shake_hands(struct tls_client *client, const struct channel *channel,
             return fail(client, result, err);
         int code = channel_wait(channel, wanted_events(client, result), err);
         if (code < 0) {
-            error_prefix(err, "TLS handshake: ");
+            error_prefix(err, "TLS: ");
             return code;
         }
     }
