@@ -1,6 +1,5 @@
 #include "server/tls-client.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
@@ -383,8 +382,7 @@ void tls_client_free(struct tls_client *client)
 
 struct tls_session *tls_client_session(struct tls_client *client)
 {
-    assert(client->open && !client->lost && !client->unsent);
-    return &client->session;
+    return client->lost || client->unsent ? NULL : &client->session;
 }
 
 bool tls_client_is_between_records(const struct tls_client *client)
