@@ -1,6 +1,5 @@
 #include "server/tls-client.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
@@ -308,7 +307,7 @@ static int shake_hands(struct tls_client *client, const struct channel *channel,
             return fail(client, result, err);
         int code = channel_wait(channel, wanted_events(client, result), err);
         if (code < 0) {
-            error_prefix(err, "TLS handshake: ");
+            error_prefix(err, "TLS: ");
             return code;
         }
     }
@@ -384,8 +383,7 @@ void tls_client_free(struct tls_client *client)
 
 struct tls_session *tls_client_session(struct tls_client *client)
 {
-    assert(client->open && !client->lost && !client->unsent);
-    return &client->session;
+    return client->lost || client->unsent ? NULL : &client->session;
 }
 
 bool tls_client_is_between_records(const struct tls_client *client)

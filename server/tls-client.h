@@ -42,7 +42,8 @@ NODISCARD int tls_client_handshake(struct tls_client **out, struct channel *chan
  * frees.  The channel must not be used any more.  NULL is fine. */
 void tls_client_free(struct tls_client *client);
 
-/* For the transport that goes on; the channel is at rest, and no call on it has failed. */
+/* For the transport that goes on, while the channel is at rest: its session, which stays the client's.
+ * NULL: it can't go on, as TLS has failed, or has something left to be sent. */
 struct tls_session *tls_client_session(struct tls_client *client);
 /* GnuTLS has nothing that was received and not taken: neither data nor a part of a record or message. */
 bool tls_client_is_between_records(const struct tls_client *client);

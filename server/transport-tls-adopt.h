@@ -18,8 +18,8 @@ struct transport_tls_adopt_settings {
 
 /* Takes the connected socket and the client over: close() frees both.  The channel that they went through is
  * at rest, no call on it has failed, and it must not be used any more; what it had received and nobody has
- * taken comes first.  On the loop's thread; recv and send may follow at once.  -ENOMEM: they stay the
- * caller's. */
+ * taken comes first.  On the loop's thread; recv and send may follow at once.  -ENOMEM, or -EPROTO: TLS
+ * has failed in the channel; then they stay the caller's. */
 NODISCARD int transport_tls_adopt(struct transport **out, struct tls_client *client, int fd,
                                   const struct transport_tls_adopt_settings *settings,
                                   struct error *err);

@@ -283,7 +283,7 @@ static void deadlines_hold(void)
     struct error err;
 
     EXPECT(shake_hands_with("", false, &err) == -ETIMEDOUT);
-    EXPECT_TEXT(err.text, "TLS handshake: the server does not answer during the handshake");
+    expect_message(err.text, "TLS: the server does not answer");
     EXPECT(shake_hands_with("\x16\x03\x03", false, &err) == -ETIMEDOUT); /* half a header */
     EXPECT(channel_clock_ms() - begin_ms < 10000);
 }

@@ -4,7 +4,8 @@
  * bytes: raw bytes on the wire, data in a proper record, a damaged one, a key update, close_notify,
  * the end. The server asks for bytes all the time and answers now and then.  With bit 2, if the server
  * protects records itself, nearly all steps are proper records of any type with any content, short or padded
- * to any length, or out of order: they are answered by nothing but an alert.
+ * to any length, or out of order: they are answered by nothing but an alert.  With bit 3, tickets may come, as
+ * at a client's end.
  *
  * How to build and run it: see fuzz-handshake.c. */
 #include <stdint.h>
@@ -128,6 +129,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     }
     tls_peer_handshake(&peer, SIZE_MAX);
+    tls_peer_protection(&peer)->tickets = data[0] & 8;
     fake_socket_chunk(peer.loop, peer.fd, data[1], 0);
     peer.recv_result = TRANSPORT_FILLED;
     while (used < size && ask_again(&peer, data[1])) {
