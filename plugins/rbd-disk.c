@@ -237,6 +237,22 @@ static bool find_cached(const struct rbd_disk *disk)
     return cached;
 }
 
+/* An image of the format that was the only one until 2013 has none; what its header says can't be asked for. */
+static int find_ids(struct rbd_disk *disk, struct error *err)
+{
+    int code = ceph.rbd_get_id(disk->image, disk->id, sizeof disk->id);
+
+    if (code < 0)
+        return error_set(err, code, "it has the old format 1, or no id (%s); `rbd migration` converts it",
+                         strerror(-code));
+    disk->snapshot_id = LIBRADOS_SNAP_HEAD;
+    if (disk->snapshot != NULL)
+        code = ceph.rbd_snap_get_id(disk->image, disk->snapshot, &disk->snapshot_id);
+    if (code < 0)
+        return error_set(err, code, "its snapshot can't be looked up: %s", strerror(-code));
+    return 0;
+}
+
 static int measure(struct rbd_disk *disk, struct error *err)
 {
     rbd_image_info_t info;
@@ -247,6 +263,8 @@ static int measure(struct rbd_disk *disk, struct error *err)
         code = ceph.rbd_get_features(disk->image, &features);
     if (code == 0)
         code = ceph.rbd_get_flags(disk->image, &flags);
+    if (code == 0)
+        code = ceph.rbd_get_stripe_unit(disk->image, &disk->stripe_bytes);
     if (code < 0)
         return error_set(err, code, "its state could not be read: %s", strerror(-code));
     if (info.size > INT64_MAX)
@@ -256,7 +274,7 @@ static int measure(struct rbd_disk *disk, struct error *err)
     disk->object_bytes = info.obj_size;
     disk->fast_diff = (features & RBD_FEATURE_FAST_DIFF) && !(flags & RBD_FLAG_FAST_DIFF_INVALID);
     disk->cached = find_cached(disk);
-    return 0;
+    return find_ids(disk, err);
 }
 
 static int open_image(struct rbd_disk *disk, struct error *err)

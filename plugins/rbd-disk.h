@@ -23,6 +23,8 @@ struct rbd_parameters {
 
 extern const struct param rbd_params[];
 
+#define RBD_ID_BYTES 128
+
 struct rbd_disk {
     struct rbd_parameters given;
     char *parameter_text; /* what `given` points into */
@@ -34,6 +36,9 @@ struct rbd_disk {
     rbd_image_t image;
     uint64_t size_bytes;   /* when it was opened */
     uint64_t object_bytes;
+    uint64_t stripe_bytes; /* what starts at a multiple of it lies in one object */
+    uint64_t snapshot_id;  /* as the cluster counts them; LIBRADOS_SNAP_HEAD: none */
+    char id[RBD_ID_BYTES]; /* its objects are named by it */
     bool read_only;
     bool cached;           /* a completed write may be in memory only, until a flush */
     bool fast_diff;        /* which objects exist is known without asking for each */

@@ -163,40 +163,6 @@ cmp "$test_dir/before" "$test_dir/after"
 start_nbdcrypt --raw "$disk"
 stop_nbdcrypt
 
-# ---- the image is removed while it is served: `rbd rm` refuses, but its objects can be ----
-
-ceph rbd create gone --size 32M
-start_nbdcrypt --raw --threads 2 "$(ceph_image gone)"
-python - "$uri" <<'EOF'
-import sys
-from nbd_client import *
-
-with Client(sys.argv[1]) as client:
-    client.write(0, b"g" * 65536)
-    client.flush()
-EOF
-id=$(ceph rbd info gone | sed -n 's/.*block_name_prefix: rbd_data\.//p')
-ceph rados -p rbd ls | grep -E "\.$id|^rbd_id\.gone$" >"$test_dir/objects"
-readarray -t objects <"$test_dir/objects"
-[ "${#objects[@]}" -ge 4 ] || fail "the image has other objects: ${objects[*]}"
-ceph rados -p rbd rm "${objects[@]}"
-python - "$uri" <<'EOF'
-import sys
-from nbd_client import *
-
-with Client(sys.argv[1]) as client:
-    wait_for(lambda: client.error_of(CMD_READ, 0, 4096) == EIO, "READ fails")
-    for command in CMD_READ, CMD_TRIM, CMD_WRITE_ZEROES, CMD_BLOCK_STATUS, CMD_FLUSH:
-        equal(f"command {command}", client.error_of(command, 0, 0 if command == CMD_FLUSH else 4096), EIO)
-    equal("WRITE", client.error_of(CMD_WRITE, 0, 0, 0, b"h" * 4096), EIO)
-EOF
-expect_match "$server_log" "image '[^']*gone': it was removed from the cluster while it was served; requests fail from now on"
-kill -TERM "$pid"
-status=0
-wait "$pid" || status=$?
-expect_equal "status of a server whose image was removed" 1 "$status" # the last flush
-ceph rados -p rbd ls | grep -F "$id" && fail "something of the image was made again"
-
 # ---- no monitor ----
 
 ceph_kill "$ceph_mon_pid"
