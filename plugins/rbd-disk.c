@@ -111,6 +111,27 @@ static int set_number(rados_t cluster, const char *option, unsigned value)
     return ceph.rados_conf_set(cluster, option, text);
 }
 
+/* Who asks librados for something has to wait while too much is in flight, and a worker must not.  What we have in
+ * flight is bounded by our buffers, so it need not be counted.  For the same reason librbd has a thread of its
+ * own begin each request: it isn't needed any more, and costs a change of threads.  librbd's cache may have
+ * who asks wait as well. */
+static int begin_requests_here(const struct rbd_disk *disk)
+{
+    static const struct {
+        const char *option, *value;
+    } settings[] = {
+        { "objecter_inflight_ops", "0" },
+        { "objecter_inflight_op_bytes", "0" },
+        { "rbd_non_blocking_aio", "false" },
+    };
+    size_t count = sizeof settings / sizeof settings[0] - disk->given.cache;
+    int code = 0;
+
+    for (size_t i = 0; i < count && code == 0; i++)
+        code = ceph.rados_conf_set(disk->cluster, settings[i].option, settings[i].value);
+    return code;
+}
+
 static int configure(struct rbd_disk *disk, struct error *err)
 {
     const struct rbd_parameters *given = &disk->given;
@@ -132,6 +153,8 @@ static int configure(struct rbd_disk *disk, struct error *err)
         code = set_number(disk->cluster, "rados_mon_op_timeout", given->connect_timeout_s);
     if (code == 0) /* until it is open; then set_request_timeout() */
         code = set_number(disk->cluster, "rados_osd_op_timeout", given->connect_timeout_s);
+    if (code == 0)
+        code = begin_requests_here(disk);
     /* What librbd complains of belongs to our log. */
     if (code == 0)
         code = ceph.rados_conf_set(disk->cluster, "err_to_stderr", "true");
