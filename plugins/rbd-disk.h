@@ -3,7 +3,10 @@
  * Locks.  librbd's exclusive lock belongs to one client of the cluster at a time, and no other can write.
  * By itself librbd hands it over to whoever asks; one that was taken explicitly it keeps until the
  * image is closed.  A client that was killed keeps it until the cluster gives the client up (30 seconds);
- * then that client is blocked for ever, so that what it had sent can't arrive late. */
+ * then that client is blocked for ever, so that what it had sent can't arrive late.
+ *
+ * A client is a connection to the cluster, and each image has one of its own: when a lock is broken, its
+ * holder is blocked, and with it all images that shared the connection. */
 #ifndef NBDCRYPT_RBD_DISK_H
 #define NBDCRYPT_RBD_DISK_H
 
