@@ -111,10 +111,10 @@ static int set_number(rados_t cluster, const char *option, unsigned value)
     return ceph.rados_conf_set(cluster, option, text);
 }
 
-/* Who asks librados for something has to wait while too much is in flight, and a worker must not.  What we have in
- * flight is bounded by our buffers, so it need not be counted.  For the same reason librbd has a thread of its
- * own begin each request: it isn't needed any more, and costs a change of threads.  librbd's cache may have
- * who asks wait as well. */
+/* Who asks librados for something has to wait while too much is in flight, and a worker must not.
+ * What we have in flight is bounded by our buffers, so it need not be counted.  For the same reason
+ * librbd has a thread of its own begin each request: it isn't needed any more, and costs a change of
+ * threads.  librbd's cache may have who asks wait as well. */
 static int begin_requests_here(const struct rbd_disk *disk)
 {
     static const struct {
@@ -260,7 +260,8 @@ static bool find_cached(const struct rbd_disk *disk)
     return cached;
 }
 
-/* An image of the format that was the only one until 2013 has none; what its header says can't be asked for. */
+/* An image of the format that was the only one until 2013 has none; what its header says can't be
+ * asked for. */
 static int find_ids(struct rbd_disk *disk, struct error *err)
 {
     int code = ceph.rbd_get_id(disk->image, disk->id, sizeof disk->id);

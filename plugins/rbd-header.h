@@ -1,7 +1,8 @@
 /* What the cluster says of an image while it is served: that it is still there, and its size.
  *
- * librbd does not notice that an image is removed under it: it takes what is missing for holes, and answers
- * zeros.  It hears that the image was cut only where it has it open for writing.  So the header is looked at
+ * librbd does not notice that an image is removed under it: it takes what is missing for holes, and
+ * answers zeros.  It hears that the image was cut only where it has it open for writing.  So the header
+ * is looked at
  *
  *     once a second      while there are requests
  *     when told          that something has changed (rbd_update_watch)
@@ -10,9 +11,9 @@
  *
  *      rbd_header_confirm -> waiting --- a look begins ---> asked --- it is answered ---> loop_post
  *
- * `rbd rm` refuses to remove what somebody has open for writing.  What is open for reading alone it moves to the
- * trash first, removes its data and then its header: so an image that is open for reading is looked for in the
- * trash as well. */
+ * `rbd rm` refuses to remove what somebody has open for writing.  What is open for reading alone it
+ * moves to the trash first, removes its data and then its header: so an image that is open for reading
+ * is looked for in the trash as well. */
 #ifndef NBDCRYPT_RBD_HEADER_H
 #define NBDCRYPT_RBD_HEADER_H
 
@@ -55,12 +56,13 @@ void rbd_header_close(struct rbd_header *header);
 /* Any thread.  Asks, and does not wait for the answer. */
 void rbd_header_look(struct rbd_header *header);
 
-/* Any thread, before each request: false when the image is known to have been removed.  Looks now and then. */
+/* Any thread, before each request: false when the image is known to have been removed.  Looks now and
+ * then. */
 bool rbd_header_is_there(struct rbd_header *header);
 
 /* Any thread: has job->done posted to job->loop when a look that began after this call was answered.
- * done.result: 0 (then the size is what it was at that time, too), -ENOENT when the image was removed, or the
- * -errno for which that is not known. */
+ * done.result: 0 (then the size is what it was at that time, too), -ENOENT when the image was removed,
+ * or the -errno for which that is not known. */
 void rbd_header_confirm(struct rbd_header *header, struct offload_job *job);
 
 #endif
