@@ -111,6 +111,27 @@ static int set_number(rados_t cluster, const char *option, unsigned value)
     return ceph.rados_conf_set(cluster, option, text);
 }
 
+/* Who asks librados for something has to wait while too much is in flight, and a worker must not.
+ * What we have in flight is bounded by our buffers, so it need not be counted.  For the same reason
+ * librbd has a thread of its own begin each request: it isn't needed any more, and costs a change of
+ * threads.  librbd's cache may have who asks wait as well. */
+static int begin_requests_here(const struct rbd_disk *disk)
+{
+    static const struct {
+        const char *option, *value;
+    } settings[] = {
+        { "objecter_inflight_ops", "0" },
+        { "objecter_inflight_op_bytes", "0" },
+        { "rbd_non_blocking_aio", "false" },
+    };
+    size_t count = sizeof settings / sizeof settings[0] - disk->given.cache;
+    int code = 0;
+
+    for (size_t i = 0; i < count && code == 0; i++)
+        code = ceph.rados_conf_set(disk->cluster, settings[i].option, settings[i].value);
+    return code;
+}
+
 static int configure(struct rbd_disk *disk, struct error *err)
 {
     const struct rbd_parameters *given = &disk->given;
@@ -132,6 +153,8 @@ static int configure(struct rbd_disk *disk, struct error *err)
         code = set_number(disk->cluster, "rados_mon_op_timeout", given->connect_timeout_s);
     if (code == 0) /* until it is open; then set_request_timeout() */
         code = set_number(disk->cluster, "rados_osd_op_timeout", given->connect_timeout_s);
+    if (code == 0)
+        code = begin_requests_here(disk);
     /* What librbd complains of belongs to our log. */
     if (code == 0)
         code = ceph.rados_conf_set(disk->cluster, "err_to_stderr", "true");
@@ -237,6 +260,23 @@ static bool find_cached(const struct rbd_disk *disk)
     return cached;
 }
 
+/* An image of the format that was the only one until 2013 has none; what its header says can't be
+ * asked for. */
+static int find_ids(struct rbd_disk *disk, struct error *err)
+{
+    int code = ceph.rbd_get_id(disk->image, disk->id, sizeof disk->id);
+
+    if (code < 0)
+        return error_set(err, code, "it has the old format 1, or no id (%s); `rbd migration` converts it",
+                         strerror(-code));
+    disk->snapshot_id = LIBRADOS_SNAP_HEAD;
+    if (disk->snapshot != NULL)
+        code = ceph.rbd_snap_get_id(disk->image, disk->snapshot, &disk->snapshot_id);
+    if (code < 0)
+        return error_set(err, code, "its snapshot can't be looked up: %s", strerror(-code));
+    return 0;
+}
+
 static int measure(struct rbd_disk *disk, struct error *err)
 {
     rbd_image_info_t info;
@@ -247,6 +287,8 @@ static int measure(struct rbd_disk *disk, struct error *err)
         code = ceph.rbd_get_features(disk->image, &features);
     if (code == 0)
         code = ceph.rbd_get_flags(disk->image, &flags);
+    if (code == 0)
+        code = ceph.rbd_get_stripe_unit(disk->image, &disk->stripe_bytes);
     if (code < 0)
         return error_set(err, code, "its state could not be read: %s", strerror(-code));
     if (info.size > INT64_MAX)
@@ -256,7 +298,7 @@ static int measure(struct rbd_disk *disk, struct error *err)
     disk->object_bytes = info.obj_size;
     disk->fast_diff = (features & RBD_FEATURE_FAST_DIFF) && !(flags & RBD_FLAG_FAST_DIFF_INVALID);
     disk->cached = find_cached(disk);
-    return 0;
+    return find_ids(disk, err);
 }
 
 static int open_image(struct rbd_disk *disk, struct error *err)

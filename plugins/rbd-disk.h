@@ -3,7 +3,10 @@
  * Locks.  librbd's exclusive lock belongs to one client of the cluster at a time, and no other can write.
  * By itself librbd hands it over to whoever asks; one that was taken explicitly it keeps until the
  * image is closed.  A client that was killed keeps it until the cluster gives the client up (30 seconds);
- * then that client is blocked for ever, so that what it had sent can't arrive late. */
+ * then that client is blocked for ever, so that what it had sent can't arrive late.
+ *
+ * A client is a connection to the cluster, and each image has one of its own: when a lock is broken, its
+ * holder is blocked, and with it all images that shared the connection. */
 #ifndef NBDCRYPT_RBD_DISK_H
 #define NBDCRYPT_RBD_DISK_H
 
@@ -23,6 +26,8 @@ struct rbd_parameters {
 
 extern const struct param rbd_params[];
 
+#define RBD_ID_BYTES 128
+
 struct rbd_disk {
     struct rbd_parameters given;
     char *parameter_text; /* what `given` points into */
@@ -34,6 +39,9 @@ struct rbd_disk {
     rbd_image_t image;
     uint64_t size_bytes;   /* when it was opened */
     uint64_t object_bytes;
+    uint64_t stripe_bytes; /* what starts at a multiple of it lies in one object */
+    uint64_t snapshot_id;  /* as the cluster counts them; LIBRADOS_SNAP_HEAD: none */
+    char id[RBD_ID_BYTES]; /* its objects are named by it */
     bool read_only;
     bool cached;           /* a completed write may be in memory only, until a flush */
     bool fast_diff;        /* which objects exist is known without asking for each */

@@ -26,10 +26,11 @@
     X(rbd_get_features)             \
     X(rbd_get_flags)                \
     X(rbd_get_id)                   \
-    X(rbd_get_size)                 \
+    X(rbd_get_stripe_unit)          \
     X(rbd_lock_acquire)             \
     X(rbd_open)                     \
     X(rbd_open_read_only)           \
+    X(rbd_snap_get_id)              \
     X(rbd_stat)                     \
     X(rbd_update_unwatch)           \
     X(rbd_update_watch)             \
@@ -38,9 +39,9 @@
 
 #define RADOS_FUNCTIONS(X)          \
     X(rados_aio_create_completion2) \
+    X(rados_aio_exec)               \
     X(rados_aio_get_return_value)   \
     X(rados_aio_release)            \
-    X(rados_aio_stat)               \
     X(rados_conf_read_file)         \
     X(rados_conf_set)               \
     X(rados_connect)                \

@@ -9,15 +9,14 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <pthread.h>
-#include <semaphore.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "plugins/rbd-disk.h"
-#include "plugins/rbd-presence.h"
+#include "plugins/rbd-header.h"
 #include "server/log.h"
+#include "server/zeros.h"
 
 #define LOCK_RETRY_MS 50u
 #define LOCK_RETRIES_MAX 1200u /* a minute */
@@ -25,17 +24,11 @@
 struct rbd_stage {
     struct stage stage;
     struct rbd_disk disk;
-    struct rbd_presence presence;
-    struct offload *helper;       /* a thread for what librbd can only do while we wait */
-    atomic_uint_fast64_t size_bytes; /* what it has now; limits keep what it had */
-    atomic_int trouble;           /* the last error that was told; 0: all is well */
-
-    /* The thread that hears of resizes: librbd tells of them where it may not be asked anything. */
-    pthread_t watcher;
-    bool has_watcher;
-    uint64_t watch;
-    sem_t changed;
-    atomic_bool closing;
+    struct rbd_header header;
+    bool has_header;        /* it was initialised */
+    struct offload *helper; /* a thread for what librbd can only do while we wait */
+    atomic_int trouble;     /* the last error that was told; 0: all is well */
+    uint64_t watch;         /* tells of resizes; 0: none */
 };
 
 struct rbd_layer {
@@ -47,60 +40,25 @@ struct rbd_layer {
     bool retry_armed;
 };
 
-/* ---- the size ---- */
+/* ---- opening ---- */
 
-/* librbd's thread. */
+/* librbd's thread, where it may not be asked anything. */
 static void image_changed(void *context)
 {
     struct rbd_stage *rbd = context;
 
-    sem_post(&rbd->changed);
-}
-
-static void read_size(struct rbd_stage *rbd)
-{
-    uint64_t now_bytes = 0, before_bytes = atomic_load(&rbd->size_bytes);
-
-    if (ceph.rbd_get_size(rbd->disk.image, &now_bytes) < 0 || now_bytes == before_bytes)
-        return;
-    atomic_store(&rbd->size_bytes, now_bytes);
-    if (now_bytes < rbd->stage.limits.size_bytes)
-        log_error("%s: it was cut to %llu bytes; requests behind that fail", rbd->disk.name,
-                  (unsigned long long)now_bytes);
-    else
-        log_warning("%s: it has %llu bytes now, and is served with the %llu it had at the start",
-                    rbd->disk.name, (unsigned long long)now_bytes,
-                    (unsigned long long)rbd->stage.limits.size_bytes);
-}
-
-static void *watcher_thread(void *context)
-{
-    struct rbd_stage *rbd = context;
-
-    for (;;) {
-        while (sem_wait(&rbd->changed) != 0)
-            ;
-        if (atomic_load(&rbd->closing))
-            return NULL;
-        read_size(rbd);
-    }
+    rbd_header_look(&rbd->header);
 }
 
 static int watch_start(struct rbd_stage *rbd, struct error *err)
 {
-    int code = -pthread_create(&rbd->watcher, NULL, watcher_thread, rbd);
+    int code = ceph.rbd_update_watch(rbd->disk.image, &rbd->watch, image_changed, rbd);
 
-    if (code < 0)
-        return error_set(err, code, "a thread could not be started: %s", strerror(-code));
-    rbd->has_watcher = true;
-    code = ceph.rbd_update_watch(rbd->disk.image, &rbd->watch, image_changed, rbd);
     if (code < 0)
         return error_set(err, code, "resizes of it can't be watched: %s", strerror(-code));
-    sem_post(&rbd->changed); /* what happened since it was opened */
+    rbd_header_look(&rbd->header); /* what happened since it was opened */
     return 0;
 }
-
-/* ---- opening ---- */
 
 static void rbd_stage_close(struct stage *stage)
 {
@@ -108,15 +66,10 @@ static void rbd_stage_close(struct stage *stage)
 
     if (rbd->watch != 0)
         ceph.rbd_update_unwatch(rbd->disk.image, rbd->watch);
-    if (rbd->has_watcher) {
-        atomic_store(&rbd->closing, true);
-        sem_post(&rbd->changed);
-        pthread_join(rbd->watcher, NULL);
-    }
     offload_destroy(rbd->helper);
-    rbd_presence_close(&rbd->presence);
+    if (rbd->has_header)
+        rbd_header_close(&rbd->header);
     rbd_disk_close(&rbd->disk);
-    sem_destroy(&rbd->changed);
     free(rbd);
 }
 
@@ -148,12 +101,11 @@ static int rbd_stage_open(struct stage **out, const struct stage_settings *setti
     if (rbd == NULL)
         return error_set(err, -ENOMEM, "not enough memory");
     rbd->stage.ops = &rbd_ops;
-    sem_init(&rbd->changed, 0, 0);
     int code = rbd_disk_open(&rbd->disk, settings, err);
     if (code == 0) {
         rbd->stage.limits = limits_of(&rbd->disk, serves);
-        atomic_store(&rbd->size_bytes, rbd->disk.size_bytes);
-        rbd_presence_init(&rbd->presence, rbd->disk.name, rbd->disk.pool, rbd->disk.image);
+        rbd_header_init(&rbd->header, &rbd->disk);
+        rbd->has_header = true;
     }
     if (code == 0 && serves)
         code = offload_create(&rbd->helper, 1, 0, err);
@@ -173,6 +125,10 @@ static void start(struct request *req);
 static int dispatch(struct request *req, rbd_completion_t completion);
 static void answered(rbd_completion_t completion, void *context);
 static void returned(struct io_event *ev, int result);
+static bool has_hole(const struct rbd_disk *disk, const struct view *view);
+static void confirm(struct request *req);
+static void confirmed(struct io_event *ev, int result);
+static void succeed(struct request *req);
 static void flush_start(struct request *req);
 static void fail(struct request *req, int code);
 static void wait_for_lock(struct rbd_layer *rbd, struct request *req);
@@ -196,7 +152,7 @@ static void rbd_submit(struct layer *layer, struct request *req)
     req->backend = layer;
     req->backend_step = STEP_FIRST;
     req->progress_bytes = 0; /* counts the retries */
-    if (!rbd_presence_check(&layer_of(req)->rbd->presence))
+    if (!rbd_header_is_there(&layer_of(req)->rbd->header))
         fail(req, -ENOENT);
     else if (req->view.op == REQUEST_EXTENTS)
         extents_start(req);
@@ -210,7 +166,7 @@ static void rbd_submit(struct layer *layer, struct request *req)
  * while the image is being cut counts as done before. */
 static bool is_inside(const struct rbd_stage *rbd, const struct view *view)
 {
-    uint64_t size_bytes = atomic_load_explicit(&rbd->size_bytes, memory_order_relaxed);
+    uint64_t size_bytes = atomic_load_explicit(&rbd->header.size_bytes, memory_order_relaxed);
 
     return view->op == REQUEST_FLUSH || view->offset_bytes + view->length_bytes <= size_bytes;
 }
@@ -288,16 +244,61 @@ static void returned(struct io_event *ev, int result)
     }
     if (result >= 0 && view->op == REQUEST_READ && (uint32_t)result != view->length_bytes)
         result = -EIO; /* it was cut meanwhile */
-    if (result >= 0 && !rbd_presence_check(&rbd->rbd->presence))
-        result = -ENOENT; /* zeros of what is not there any more */
-    if (result < 0) {
+    if (result < 0)
         fail(req, result);
-        return;
+    else if (view->op == REQUEST_READ && has_hole(&rbd->rbd->disk, view))
+        confirm(req);
+    else
+        succeed(req);
+}
+
+/* All that was read of some object is zeros, as of one that is not there. */
+static bool has_hole(const struct rbd_disk *disk, const struct view *view)
+{
+    uint64_t at_bytes = view->offset_bytes, end_bytes = at_bytes + view->length_bytes;
+
+    while (at_bytes < end_bytes) {
+        uint64_t stop_bytes = (at_bytes / disk->stripe_bytes + 1) * disk->stripe_bytes;
+
+        if (stop_bytes > end_bytes)
+            stop_bytes = end_bytes;
+        if (zeros_only(view->data + (at_bytes - view->offset_bytes), stop_bytes - at_bytes))
+            return true;
+        at_bytes = stop_bytes;
     }
-    if (atomic_load_explicit(&rbd->rbd->trouble, memory_order_relaxed) != 0 &&
-        atomic_exchange(&rbd->rbd->trouble, 0) != 0)
-        log_warning("%s: it answers again", rbd->rbd->disk.name);
-    if (is_change(view->op) && (req->flags & REQUEST_FUA) && rbd->rbd->disk.cached &&
+    return false;
+}
+
+/* Zeros are not answered before it is known that the image is there. */
+static void confirm(struct request *req)
+{
+    struct rbd_layer *rbd = layer_of(req);
+
+    req->job.loop = rbd->layer.loop;
+    req->job.done.event.fn = confirmed;
+    rbd_header_confirm(&rbd->rbd->header, &req->job);
+}
+
+static void confirmed(struct io_event *ev, int result)
+{
+    struct request *req = container_of(ev, struct request, job.done.event);
+
+    if (result == 0 && !is_inside(layer_of(req)->rbd, &req->view))
+        result = -EIO; /* it was cut meanwhile */
+    if (result < 0)
+        fail(req, result);
+    else
+        succeed(req);
+}
+
+static void succeed(struct request *req)
+{
+    struct rbd_stage *rbd = layer_of(req)->rbd;
+
+    if (atomic_load_explicit(&rbd->trouble, memory_order_relaxed) != 0 &&
+        atomic_exchange(&rbd->trouble, 0) != 0)
+        log_warning("%s: it answers again", rbd->disk.name);
+    if (is_change(req->view.op) && (req->flags & REQUEST_FUA) && rbd->disk.cached &&
         req->backend_step == STEP_FIRST)
         flush_start(req);
     else
@@ -426,14 +427,24 @@ static void extents_work(struct offload_job *job)
     job->done.result = walk.list->count > 0 ? 0 : code;
 }
 
+static bool tells_of_zeros(const struct extent_list *list)
+{
+    for (uint32_t i = 0; i < list->count; i++)
+        if (list->extents[i].flags & EXTENT_ZERO)
+            return true;
+    return false;
+}
+
 static void extents_done(struct io_event *ev, int result)
 {
     struct request *req = container_of(ev, struct request, job.done.event);
 
     if (result < 0)
         fail(req, result);
+    else if (tells_of_zeros((const struct extent_list *)(void *)req->view.data))
+        confirm(req);
     else
-        request_complete(req, 0);
+        succeed(req);
 }
 
 static void extents_start(struct request *req)

@@ -23,6 +23,7 @@
 #include "server/signature.h"
 #include "server/size-text.h"
 #include "server/wait-notice.h"
+#include "server/zeros.h"
 
 #define EXIT_USAGE 2
 #define CHUNK_BYTES (256u * 1024u)
@@ -149,8 +150,7 @@ static int check_is_empty(const struct target *target, struct image_io *io, uint
         result = image_read(io, at, chunk, now, err);
         if (result == 0 && at == 0)
             content = signature_name(chunk, now);
-        for (size_t i = 0; result == 0 && i < now && empty; i++)
-            empty = chunk[i] == 0;
+        empty = result != 0 || zeros_only(chunk, now);
     }
     free(chunk);
     if (result == 0 && !empty)

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "crypto/cipher.h"
+#include "server/zeros.h"
 
 struct luks_stage {
     struct stage stage;
@@ -39,15 +40,6 @@ static void hide_zeros(struct extent_list *list)
                         list->extents[i].flags & ~EXTENT_ZERO);
 }
 
-static bool all_zero(const uint8_t *data, size_t length_bytes)
-{
-    static const uint8_t zeros[16];
-
-    /* The first bytes decide nearly always; the rest are zeros when each equals its predecessor. */
-    return memcmp(data, zeros, sizeof zeros) == 0 &&
-           memcmp(data, data + sizeof zeros, length_bytes - sizeof zeros) == 0;
-}
-
 /* Decrypts what is not a sector of zeros, a run between two holes at a time. */
 static void decrypt_around_holes(struct luks_layer *luks, struct request *req)
 {
@@ -58,7 +50,7 @@ static void decrypt_around_holes(struct luks_layer *luks, struct request *req)
     for (uint32_t at = 0; at <= view->length_bytes; at += sector) {
         bool end = at == view->length_bytes;
 
-        if (!end && !all_zero(view->data + at, sector))
+        if (!end && !zeros_only(view->data + at, sector))
             continue;
         if (at > run_at)
             cipher_decrypt(luks->cipher, luks_iv(luks, req) + run_at / 512, view->data + run_at,
