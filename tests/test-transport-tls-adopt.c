@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <sys/socket.h>
 
-#include "crypto/cpu-features.h"
+#include "server/transport-tls-adopt.h"
 #include "tests/check.h"
 #include "tests/tls-remote.h"
 
@@ -374,6 +374,30 @@ static void new_keys_in_the_channel(void)
     tls_remote_end(&remote);
 }
 
+/* The server vanishes while the channel has it. */
+static void failed_in_the_channel(void)
+{
+    const struct loop_config config = { .entries = 8 };
+    struct tls_buffers buffers = { 0 };
+    struct transport *transport;
+    struct tls_remote remote;
+    struct loop *loop;
+    struct error err;
+    uint8_t byte;
+
+    EXPECT(loop_create(&loop, &config, &err) == 0);
+    tls_remote_start(&remote, &kinds[0].settings);
+    struct tls_client *client = tls_remote_connect(&remote);
+    tls_remote_join(&remote);
+    shutdown(remote.server_fd, SHUT_RDWR);
+    EXPECT(channel_receive(&remote.channel, &byte, 1, &err) == -ECONNRESET);
+    const struct transport_tls_adopt_settings settings = { loop, &buffers, "test server" };
+    EXPECT(transport_tls_adopt(&transport, client, remote.fd, &settings, &err) == -EPROTO);
+    tls_client_free(client);
+    tls_remote_close(&remote);
+    loop_destroy(loop);
+}
+
 static void tickets_in_the_channel(void)
 {
     struct tls_remote remote;
@@ -504,6 +528,7 @@ static const struct check checks[] = {
     { "what GnuTLS had read before is not lost", nothing_is_lost_on_the_way },
     { "tickets between data are passed over", tickets_of_gnutls },
     { "tickets in the channel do no harm", tickets_in_the_channel },
+    { "a session that failed in the channel does not go on", failed_in_the_channel },
     { "a ticket may come in pieces", tickets_of_any_form },
     { "many tickets may come in a record", many_tickets_in_a_record },
     { "a ticket may be long", a_long_ticket },
