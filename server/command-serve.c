@@ -109,6 +109,12 @@ static int watch_signals(struct server *server, struct error *err)
     return 0;
 }
 
+static void remove_private_directory(const struct server *server)
+{
+    if (server->private_directory[0] != '\0')
+        rmdir(server->private_directory);
+}
+
 /* On another thread, while the main one may hang: only the names go. */
 static void remove_names(void *context)
 {
@@ -116,8 +122,7 @@ static void remove_names(void *context)
 
     for (size_t i = 0; i < server->listener_count; i++)
         listen_remove_name(server->listeners[i]);
-    if (server->private_directory[0] != '\0')
-        rmdir(server->private_directory);
+    remove_private_directory(server);
 }
 
 /* A connection is a descriptor. */
@@ -394,13 +399,6 @@ static void captive_has_ended(struct io_event *ev, int result)
 
     server->exit_status = result;
     stop(server);
-}
-
-static void remove_private_directory(struct server *server)
-{
-    if (server->private_directory[0] != '\0')
-        rmdir(server->private_directory);
-    server->private_directory[0] = '\0';
 }
 
 static void stop(struct server *server)

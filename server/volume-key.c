@@ -58,45 +58,25 @@ static int open_assigned(struct secret **out, int *slot, struct luks_header *hea
     return result;
 }
 
-static int read_keyring(struct secret **out, struct luks_header *header, int token,
-                        struct error *err)
-{
-    char *description = NULL;
-    int result = luks_token_keyring(&description, token, header, err);
-
-    if (result < 0)
-        return result;
-    result = key_keyring_read(out, description, err);
-    if (result < 0)
-        error_prefix(err, "token %d: ", token);
-    free(description);
-    return result;
-}
-
-static int read_plugin(struct secret **out, struct luks_header *header, int token,
-                       const char *folder, struct error *err)
-{
-    int result = luks_token_plugin_read(out, token, header, folder, err);
-
-    if (result < 0)
-        error_prefix(err, "token %d: ", token);
-    return result;
-}
-
+/* Of a plugin in the folder `plugins`, or else of the kernel's keyrings. */
 static int open_by_one_token(struct secret **out, int *slot, struct luks_header *header, int token,
                              const char *plugins, struct error *err)
 {
     struct secret *passphrase = NULL;
+    char *description = NULL;
     bool plugin = plugins && luks_token_is_there(token, header) &&
                   !luks_token_is_keyring(token, header);
-    int result = plugin ? read_plugin(&passphrase, header, token, plugins, err)
-                        : read_keyring(&passphrase, header, token, err);
+    int result = plugin ? 0 : luks_token_keyring(&description, token, header, err);
 
     if (result < 0)
-        return result;
-    result = open_assigned(out, slot, header, token, passphrase, err);
+        return result; /* it names the token */
+    result = plugin ? luks_token_plugin_read(&passphrase, token, header, plugins, err)
+                    : key_keyring_read(&passphrase, description, err);
+    if (result == 0)
+        result = open_assigned(out, slot, header, token, passphrase, err);
     if (result < 0)
         error_prefix(err, "token %d: ", token);
+    free(description);
     secret_free(passphrase);
     return result;
 }

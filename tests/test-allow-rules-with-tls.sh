@@ -1,7 +1,6 @@
 #!/bin/bash
 # --allow with proof: clients with certificates and keys of `nbdcrypt tls` see and attach the exports that name them, and
 # nothing tells them of the others.
-# shellcheck source-path=SCRIPTDIR
 . "$(dirname "$0")/functions.sh"
 requires nbdinfo --version
 requires qemu-img --version

@@ -19,14 +19,19 @@ python "$(dirname "$0")/bad_headers.py" make "$folder" "$good1" "$good2"
 find "$folder" -type f ! -name '*.sentence' -exec "${top_builddir:-$(dirname "$NBDCRYPT")}/tests/test-fuzz-luks-header" {} + ||
     fail "a header of the corpus breaks a promise of the loader"
 
-# One process for all of them: this is 400 starts of the program.
-python - "$folder" "$NBDCRYPT" "$passphrase" <<'PYTHON_END' || fail "not every header is refused as it should be"
+names=$(temp_file)
+(cd "$folder" && printf '%s\n' *.sentence) >"$names"
+[ "$(wc -l <"$names")" -ge 150 ] || fail "the corpus is too small"
+
+# One process for all of them: this is 400 starts of the program, each of which takes a sanitizer 0.2 s.
+sample 5 <"$names" >"$names.sample"
+python - "$folder" "$NBDCRYPT" "$passphrase" "$names.sample" <<'PYTHON_END' || fail "not every header is refused as it should be"
 import os
 import subprocess
 import sys
 
-folder, program, passphrase = sys.argv[1:]
-bad = count = 0
+folder, program, passphrase, names = sys.argv[1:]
+bad = 0
 
 
 def said(path, *command):
@@ -35,9 +40,7 @@ def said(path, *command):
     return text if run.returncode == 1 else f"[status {run.returncode}] {text}"
 
 
-for entry in sorted(os.listdir(folder)):
-    if not entry.endswith(".sentence"):
-        continue
+for entry in open(names).read().split():
     path = os.path.join(folder, entry.removesuffix(".sentence"))
     sentence = open(path + ".sentence").read().rstrip("\n")
     # What to serve as it is, info need not say; and it opens no keyslot.
@@ -53,6 +56,5 @@ for entry in sorted(os.listdir(folder)):
         if expected != found:
             print(f"{os.path.basename(path)}: got {found[:300]!r}, expected {expected[:300]!r}")
             bad += 1
-    count += 1
-sys.exit(bad > 0 or count < 150)
+sys.exit(bad > 0)
 PYTHON_END

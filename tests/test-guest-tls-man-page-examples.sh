@@ -7,6 +7,7 @@
 
 requires cryptsetup --version
 requires nbdcopy --version
+# shellcheck disable=SC2034 # TLS_SERVER is for tls-examples.sh
 pattern=$(temp_file) work=$(temp_dir) TLS_SERVER=nbdcrypt
 make_pattern "$pattern" 2M
 cd "$work"

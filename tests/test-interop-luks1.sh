@@ -74,7 +74,7 @@ EOF
     expect_success key remove --key-file "$second" "$image"
     expect_plain "$passphrase"
     expect_failure 1 "image '$image': no keyslot opens with this key" key test --key-file "$third" "$image"
-done <<'END'
+done < <(sample 3 <<'END'
 cryptsetup aes-xts-plain64 512 sha256 no
 cryptsetup aes-xts-plain64 256 sha512 no
 cryptsetup aes-xts-plain 512 ripemd160 no
@@ -90,3 +90,4 @@ us serpent-xts-plain64 512 sha512 no
 us serpent-cbc-plain 128 sha1 no
 us twofish-cbc-essiv:sha256 256 sha256 no
 END
+)

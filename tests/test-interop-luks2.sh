@@ -70,7 +70,7 @@ EOF
     expect_decrypted "$second"
     cryptsetup_adds_key "$image" "$second" "$passphrase"
     expect_success key test --key-file "$passphrase" "$image"
-done <<'END'
+done < <(sample 3 <<'END'
 cryptsetup aes-xts-plain64 512 512
 cryptsetup aes-xts-plain64 256 1024
 cryptsetup aes-xts-plain64 512 2048
@@ -86,3 +86,4 @@ us aes-cbc-essiv:sha256 128 2048
 us aes-cbc-plain 256 4096
 us camellia-cbc-essiv:sha256 256 512
 END
+)

@@ -93,6 +93,7 @@ for version in 1.2 1.3; do
     "$bench" --verify --write 50 --block 512-64K --connections 2 --time 2 "$uri" >"$log_dir/bench" 2>&1 &
     load=$!
     remember_pid "$load"
+    # shellcheck disable=SC2034 # it is asked for by eval
     before=$(sha256_of "$disk")
     # shellcheck disable=SC2016 # it is asked for again and again
     wait_until 30 eval '[ "$(sha256_of "$disk")" != "$before" ]'

@@ -120,11 +120,16 @@ grep -nwE "T[O]DO|F[I]XME|X[X]X|H[A]CK" "${sources[@]}" ./*.sh tests/*.sh bench/
 
 # ---- habits ----
 
-for header in "${product[@]}"; do
-    [[ $header == *.h ]] || continue
-    guard=NBDCRYPT_$(basename "$header" .h | tr 'a-z-' 'A-Z_')_H
-    grep -q "^#ifndef $guard\$" "$header" || echo "  $header: $guard"
-done | report "include guards are NBDCRYPT_<FILE>_H"
+awk '
+    FNR == 1 && guard != "" { print "  " header ": " guard }
+    FNR == 1 {
+        header = guard = FILENAME
+        sub(/^.*\//, "", guard)
+        gsub(/[-.]/, "_", guard)
+        guard = "NBDCRYPT_" toupper(guard)
+    }
+    $1 == "#ifndef" && $2 == guard { guard = "" }
+    END { if (guard != "") print "  " header ": " guard }' {server,crypto,plugins}/*.h | report "include guards are NBDCRYPT_<FILE>_H"
 
 grep -nE '[[:space:]]+$' "${sources[@]}" | sed 's/^/  /' | report "white space at the end of lines" || true
 grep -nP '\t' "${sources[@]}" | sed 's/^/  /' | report "tabs (4 spaces)" || true
@@ -132,10 +137,11 @@ grep -nP '\t' "${sources[@]}" | sed 's/^/  /' | report "tabs (4 spaces)" || true
 # ---- the build ----
 
 # What no Makemodule.am names is neither built nor run nor part of a release.
-for file in {server,crypto,plugins,tests,bench}/{,*/}*.{c,h,sh,py,txt} tests/*-suppressions; do
-    grep -qwF -- "$file" ./*/Makemodule.am || grep -qwF -- "${file%.c}" ./*/Makemodule.am ||
-        echo "  $file"
-done | report "files that no Makemodule.am names"
+awk '
+    FILENAME ~ /Makemodule/ { for (i = 1; i <= NF; i++) named[$i]; next }
+    { program = $0; sub(/\.c$/, "", program) }
+    !($0 in named) && !(program in named) { print "  " $0 }' ./*/Makemodule.am \
+    <(printf '%s\n' {server,crypto,plugins,tests,bench}/{,*/}*.{c,h,sh,py,txt} tests/*-suppressions) | report "files that no Makemodule.am names"
 
 if [ "$broken" -gt 0 ]; then
     echo "$broken rules are broken"

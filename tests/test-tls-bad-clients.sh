@@ -1,6 +1,5 @@
 #!/bin/bash
 # Clients that prove the wrong thing are refused with a sentence that says what to do, and harm nobody.
-# shellcheck source-path=SCRIPTDIR
 . "$(dirname "$0")/functions.sh"
 . "$(dirname "$0")/tls.sh"
 requires nbdinfo --version

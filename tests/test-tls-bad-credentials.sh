@@ -1,7 +1,6 @@
 #!/bin/bash
 # Certificates and keys that nobody should serve with, and options that contradict each other, are refused
 # at start, each with a sentence.
-# shellcheck source-path=SCRIPTDIR
 . "$(dirname "$0")/functions.sh"
 . "$(dirname "$0")/tls.sh"
 

@@ -1,7 +1,6 @@
 #!/bin/bash
 # gnutls-cli and openssl s_client, which verify the server's certificate by themselves, attach an encrypted export, write
 # to it and read it back.
-# shellcheck source-path=SCRIPTDIR
 . "$(dirname "$0")/functions.sh"
 . "$(dirname "$0")/tls.sh"
 requires gnutls-cli --version

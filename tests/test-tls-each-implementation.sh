@@ -1,7 +1,6 @@
 #!/bin/bash
 # Whatever protects the records of TLS, the transport's unit tests hold, clients get their data, and the log names it;
 # NBDCRYPT_GCM forces one.  Clients follow when the server changes its keys, which it does here every 60 records.
-# shellcheck source-path=SCRIPTDIR
 . "$(dirname "$0")/functions.sh"
 . "$(dirname "$0")/tls.sh"
 requires nbdcopy --version

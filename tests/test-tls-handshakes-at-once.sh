@@ -1,7 +1,6 @@
 #!/bin/bash
 # However many clients want in, handshakes are calculated on half of the CPUs at most, or two, and storage does not
 # wait behind them: what blocks, and so has a pool of its own, is done while they are.
-# shellcheck source-path=SCRIPTDIR
 . "$(dirname "$0")/functions.sh"
 . "$(dirname "$0")/tls.sh"
 requires_python_module ssl

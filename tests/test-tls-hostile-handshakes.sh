@@ -1,7 +1,6 @@
 #!/bin/bash
 # Injection behind STARTTLS, handshakes that come byte by byte, stall, or end anywhere: each costs its own
 # connection, and neither processor time nor descriptors nor anybody else's patience.
-# shellcheck source-path=SCRIPTDIR
 . "$(dirname "$0")/functions.sh"
 . "$(dirname "$0")/tls.sh"
 requires_python_module ssl

@@ -1,6 +1,5 @@
 #!/bin/bash
 # An idle TLS connection that has moved data before costs less than 64 KiB.
-# shellcheck source-path=SCRIPTDIR
 . "$(dirname "$0")/functions.sh"
 . "$(dirname "$0")/tls.sh"
 requires_python_module ssl

@@ -1,7 +1,6 @@
 #!/bin/bash
 # libvirt starts a virtual machine with the disk of nbdcrypt-tls(1): its QEMU writes to it under TLS, with the
 # certificates of `nbdcrypt tls`, and does not start with those of another authority.
-# shellcheck source-path=SCRIPTDIR
 . "$(dirname "$0")/functions.sh"
 . "$(dirname "$0")/tls-peers.sh"
 . "$(dirname "$0")/tls-examples.sh"

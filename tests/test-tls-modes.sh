@@ -1,6 +1,5 @@
 #!/bin/bash
 # The three modes of TLS (proto.md, "TLS"): what is answered before STARTTLS, and what after it.
-# shellcheck source-path=SCRIPTDIR
 . "$(dirname "$0")/functions.sh"
 . "$(dirname "$0")/tls.sh"
 

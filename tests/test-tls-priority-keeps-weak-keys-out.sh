@@ -1,6 +1,5 @@
 #!/bin/bash
 # A priority string of the user's chooses ciphers; how strong certificates have to be stays as it was, unless it says so.
-# shellcheck source-path=SCRIPTDIR
 . "$(dirname "$0")/functions.sh"
 . "$(dirname "$0")/tls.sh"
 requires nbdinfo --version

@@ -1,6 +1,5 @@
 #!/bin/bash
 # Clients with pre-shared keys attach a LUKS export and get AES-128-GCM: libnbd, QEMU.
-# shellcheck source-path=SCRIPTDIR
 . "$(dirname "$0")/functions.sh"
 . "$(dirname "$0")/tls.sh"
 requires nbdcopy --version

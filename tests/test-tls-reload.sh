@@ -1,6 +1,5 @@
 #!/bin/bash
 # SIGHUP reads certificates, revocations and keys again; bad files change nothing; sessions go on.
-# shellcheck source-path=SCRIPTDIR
 . "$(dirname "$0")/functions.sh"
 . "$(dirname "$0")/tls.sh"
 requires nbdinfo --version

@@ -1,7 +1,6 @@
 #!/bin/bash
 # A server that goes says so to the clients under TLS (close_notify), answers them, and does not wait for
 # handshakes that stall.
-# shellcheck source-path=SCRIPTDIR
 . "$(dirname "$0")/functions.sh"
 . "$(dirname "$0")/tls.sh"
 requires_python_module ssl

@@ -1,6 +1,5 @@
 #!/bin/bash
 # Clients with certificates attach a LUKS export, write to it and read it: libnbd, QEMU, fio.
-# shellcheck source-path=SCRIPTDIR
 . "$(dirname "$0")/functions.sh"
 . "$(dirname "$0")/tls.sh"
 requires nbdcopy --version
