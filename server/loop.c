@@ -35,6 +35,7 @@ struct loop {
     struct loop_task *tasks, **tasks_end;
     struct slot_stack file_slots, memory_slots;
     struct busy_wait busy_wait;
+    uint64_t sends; /* so far: what is done can be told from them, however many receives it took */
 
     /* What other threads sent, latest first, and an eventfd that wakes the ring.  Who posts writes to
      * it only when the loop is asleep, or about to be.  There is no lock: the loop that is woken may
@@ -254,18 +255,21 @@ static bool has_work(const struct loop *loop)
            (__atomic_load_n(loop->ring.sq.kflags, __ATOMIC_RELAXED) & IORING_SQ_TASKRUN) != 0;
 }
 
-static bool look_for_work(const struct loop *loop, uint32_t limit_ns)
+static struct busy_wait_point here(const struct loop *loop)
+{
+    return (struct busy_wait_point){ .ns = now_ns(), .sends = loop->sends };
+}
+
+static void look_for_work(struct loop *loop, uint32_t limit_ns)
 {
     uint64_t end_ns = now_ns() + limit_ns;
+    bool found = false;
 
     do {
-        for (unsigned i = 0; i < LOOKS_PER_CLOCK; i++) {
-            if (has_work(loop))
-                return true;
+        for (unsigned i = 0; i < LOOKS_PER_CLOCK && !(found = has_work(loop)); i++)
             cpu_relax();
-        }
-    } while (now_ns() < end_ns);
-    return false;
+    } while (!found && now_ns() < end_ns);
+    busy_wait_looked(&loop->busy_wait, found, here(loop));
 }
 
 /* Either this sees the message, or loop_post() sees that the loop sleeps: each writes its own
@@ -290,12 +294,12 @@ static int submit_and_wait(struct loop *loop)
     if (code < 0 || io_uring_cq_ready(&loop->ring) > 0 || has_messages(loop))
         return code;
     if (look_ns > 0) {
-        busy_wait_looked(wait, look_for_work(loop, look_ns));
+        look_for_work(loop, look_ns);
         return submit_and_sleep(loop);
     }
     uint64_t start_ns = now_ns();
     code = submit_and_sleep(loop);
-    busy_wait_slept(wait, now_ns() - start_ns);
+    busy_wait_slept(wait, start_ns, here(loop));
     return code;
 }
 
@@ -547,6 +551,7 @@ void loop_sendmsg(struct loop *loop, struct io_event *ev, const struct loop_file
 {
     struct io_uring_sqe *sqe = next_sqe(loop);
 
+    loop->sends++;
     io_uring_prep_sendmsg(sqe, file_number(file), message, MSG_NOSIGNAL);
     finish_sqe(sqe, ev, file);
 }
