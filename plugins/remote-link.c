@@ -83,7 +83,7 @@ static void stream_complaint(struct remote_stream *stream, const struct remote_s
 {
     if (slot->error != ESHUTDOWN) /* which is no answer: see is_unanswered() */
         log_warning("%s: the server answers a request with %s: %s", link_of(stream)->server->name,
-                    strerrorname_np(slot->error), text);
+                    strerror(slot->error), text);
 }
 
 static void stream_failed(struct remote_stream *stream, const char *reason)
