@@ -91,7 +91,10 @@ def run(client, die, steps, failing):
         elif step == "R":
             client.read(last * BLOCK, BLOCK)    # in doubt it may be what was there before
         else:
-            equal(f"FLUSH {flushes} of {steps}, {die}", client.error_of(CMD_FLUSH), EIO if flushes == failing else 0)
+            error = client.error_of(CMD_FLUSH)
+            # The loss of another connection may be seen before the answer to the FLUSH: then it may have lost writes, too.
+            if not (kind and flushes == 0 and die.startswith("answered:FLUSH") and error == EIO):
+                equal(f"FLUSH {flushes} of {steps}, {die}", error, EIO if flushes == failing else 0)
             flushes += 1
         if die.startswith("answered") and not dying.died.is_set():
             dying.died.wait(0.2)    # the reply may be here first
