@@ -16,6 +16,7 @@ psk=(-nocert -psk_identity alice -psk "$key")
 
 # start_server OPTIONS...: its port is in $port.
 start_server() {
+    : >server-log # not the last one's
     openssl s_server -accept 127.0.0.1:0 -rev -naccept 1 "$@" >server-log 2>&1 </dev/null &
     server=$!
     remember_pid "$server"
