@@ -82,6 +82,7 @@ static size_t heard_bytes;
 static struct export_info info;
 static struct error err;
 static bool want_base_allocation;
+static unsigned time_ms = 60000;
 
 /* The first `limit` bytes of what the server says, then the end of the stream. */
 static int shake_hands_within(size_t limit, bool want_structured)
@@ -92,7 +93,7 @@ static int shake_hands_within(size_t limit, bool want_structured)
     EXPECT(write(fds[0], words, limit) == (ssize_t)limit);
     EXPECT(shutdown(fds[0], SHUT_WR) == 0);
     err.text[0] = '\0';
-    struct channel channel = { .fd = fds[1], .end_ms = channel_clock_ms() + 60000 };
+    struct channel channel = { .fd = fds[1], .end_ms = channel_clock_ms() + time_ms };
     const struct client_wishes wishes = { .export_name = "disk",
                                           .structured_replies = want_structured,
                                           .base_allocation = want_base_allocation };
@@ -289,6 +290,19 @@ static void nonsense(void)
     expect_sentence("there is no such export (the server says: aaaa");
 }
 
+/* All that it has to say is there already, so nothing is ever waited for. */
+static void deadline(void)
+{
+    say_greeting(NBD_FLAG_FIXED_NEWSTYLE);
+    say_export(4096, 0);
+    say_ack(NBD_OPT_GO);
+    time_ms = 0;
+    EXPECT(shake_hands(false) == -ETIMEDOUT);
+    expect_sentence("the server does not answer during the handshake");
+    time_ms = 60000;
+    EXPECT(shake_hands(false) == 0);
+}
+
 static const struct check checks[] = {
     { "GO tells size, flags and block sizes, and the end of the stream is an error anywhere", go },
     { "servers without structured replies are used without", no_structured_replies },
@@ -297,6 +311,7 @@ static const struct check checks[] = {
       servers_without_go },
     { "refusals are told in words", refusals },
     { "what makes no sense is an error, and ends", nonsense },
+    { "the deadline holds against a server that never pauses", deadline },
 };
 
 int main(int argc, char **argv)
