@@ -59,8 +59,7 @@ static void answer_waiting_flushes(struct remote_link *link)
 
 void remote_link_lose(struct remote_link *link)
 {
-    if (!link->dropping) {
-        link->dropping = true;
+    if (!link->stream.aborted) {
         log_warning("%s: the connection was lost (%s)", link->server->name,
                     link->reason.text[0] != '\0' ? link->reason.text : "the server closed it");
         remote_stream_abort(&link->stream);
@@ -68,7 +67,6 @@ void remote_link_lose(struct remote_link *link)
     if (!remote_stream_is_idle(&link->stream))
         return; /* the kernel may still read or write what the requests lend it */
     remote_stream_close(&link->stream);
-    link->broken = link->dropping = false;
     link->finished = NULL;
     link->finished_end = &link->finished;
     for (unsigned i = 0; i < REMOTE_SLOTS; i++) {

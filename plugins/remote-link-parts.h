@@ -21,9 +21,7 @@ struct remote_link {
     unsigned generation;       /* of the ledger when connecting began */
     bool was_connected;        /* once at least */
     bool abandoned;            /* the server does not accept it: give_over() gets all */
-    bool broken;               /* to be dropped as soon as nothing of it is in flight */
-    bool dropping;             /* that is being waited for */
-    struct error reason;       /* why it is; "": the server closed it */
+    struct error reason;       /* why the stream has failed; "": the server closed it */
 
     struct remote_queue waiting;
     struct remote_slot slots[REMOTE_SLOTS];

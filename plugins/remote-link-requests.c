@@ -146,6 +146,6 @@ void remote_link_reap(struct remote_link *link)
         remote_link_slot_release(link, slot);
         settle(link, req, piece_bytes, error);
     }
-    if (link->free != NULL && link->waiting.first != NULL && !link->broken)
+    if (link->free != NULL && link->waiting.first != NULL && !link->stream.failed)
         loop_defer(link->loop, &link->work);
 }

@@ -40,10 +40,10 @@ static void work(struct loop_task *task)
         return;
     }
     if (remote_link_is_connected(link)) {
-        if (!link->broken && !remote_link_drop_if_stale(link))
+        if (!link->stream.failed && !remote_link_drop_if_stale(link))
             remote_link_send_waiting(link);
         remote_link_reap(link);
-        if (link->broken)
+        if (link->stream.failed)
             remote_link_lose(link);
     } else if (link->down || (!remote_link_is_primary(link) && atomic_load(&link->server->away))) {
         remote_link_give_up(link);
@@ -90,7 +90,6 @@ static void stream_failed(struct remote_stream *stream, const char *reason)
 {
     struct remote_link *link = link_of(stream);
 
-    link->broken = true;
     error_set(&link->reason, 0, "%s", reason);
     loop_defer(link->loop, &link->work);
 }
@@ -183,7 +182,6 @@ int remote_link_use(struct remote_link *link, struct remote_connection *connecti
     if (code < 0)
         return code;
     *connection = (struct remote_connection){ .fd = -1 };
-    link->broken = link->dropping = false;
     link->was_connected = true;
     remote_stream_start(&link->stream, transport, &used);
     return 0;
