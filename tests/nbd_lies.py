@@ -109,6 +109,7 @@ ODD_READS = {
     "error-zero": once(lambda r: r.error(0)),
     "unknown-error": once(lambda r: r.error(ENOSPC, kind=0x8077)),
     "error-late": once(lambda r: r.part(0, r.length) + r.error(ENOMEM)),
+    "error-words": once(lambda r: r.error(ENOSPC, 13, b"no\x1b[31m room\n")),
 }
 ODD_STATUSES = {
     "long-extent": once(lambda r: r.status((0xfffffe00, STATE_HOLE))),

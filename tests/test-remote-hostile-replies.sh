@@ -96,7 +96,7 @@ python - "$socket" <<'PYTHON_END'
 import sys
 from nbd_client import *
 
-expected = {"error-zero": EINVAL, "unknown-error": ENOSPC, "error-late": ENOMEM,
+expected = {"error-zero": EINVAL, "unknown-error": ENOSPC, "error-late": ENOMEM, "error-words": ENOSPC,
             "long-extent": [(8192, STATE_HOLE)], "more-extents": [(8192, STATE_HOLE)],
             "other-context": [(8192, 0)], "no-status": [(8192, 0)]}
 for name, result in expected.items():
@@ -107,6 +107,7 @@ for name, result in expected.items():
             equal(f"extents with {name}", client.call(CMD_BLOCK_STATUS, 8192, 8192).check().extents, result)
 PYTHON_END
 grep 'connection was lost' "$server_log" && fail "a connection was dropped"
+expect_match "$server_log" 'error-words[^:]*.*the server answers a request with No space left on device: no\?\[31m room\?$'
 stop_nbdcrypt
 
 # The server closes after each byte of a reply: of two chunks of data, and of block status.

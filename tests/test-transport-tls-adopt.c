@@ -40,23 +40,10 @@ static bool is_tls13(const struct kind *kind)
     return strstr(kind->settings.priority, "TLS1.3") != NULL;
 }
 
-static void expect_received(struct tls_peer *peer, const uint8_t *expected, uint32_t length_bytes)
-{
-    static uint8_t got[sizeof pattern];
-
-    memset(got, 0, length_bytes);
-    tls_peer_ask(peer, got, length_bytes);
-    while (peer->recv_result == TLS_PEER_PENDING && tls_peer_feed(peer, SIZE_MAX) > 0)
-        fake_loop_run(peer->loop);
-    fake_loop_run(peer->loop);
-    EXPECT(peer->recv_result == TRANSPORT_FILLED);
-    EXPECT(memcmp(got, expected, length_bytes) == 0);
-}
-
 static void expect_both_ways(struct tls_peer *peer, uint32_t length_bytes)
 {
     tls_peer_say(peer, pattern, length_bytes);
-    expect_received(peer, pattern, length_bytes);
+    tls_peer_expect_received(peer, pattern, length_bytes);
     tls_peer_expect_sent(peer, &(struct iovec){ pattern + 1, length_bytes }, 1);
 }
 
@@ -118,7 +105,7 @@ static void take_over_within(const struct kind *kind, size_t taken_bytes, size_t
     EXPECT(tls_peer_protection(&remote.peer)->gcm == NULL ||
            (nothing_more && kind->ours));
     fake_socket_feed(remote.peer.loop, remote.peer.fd, records + there_bytes, (size_t)total - there_bytes);
-    expect_received(&remote.peer, pattern + taken_bytes, 2000 - (uint32_t)taken_bytes);
+    tls_peer_expect_received(&remote.peer, pattern + taken_bytes, 2000 - (uint32_t)taken_bytes);
     expect_both_ways(&remote.peer, 50000);
     tls_remote_end(&remote);
 }
@@ -152,7 +139,7 @@ static void tickets_of_gnutls(void)
             tls_peer_say(&remote.peer, pattern, 5000);
             EXPECT(gnutls_session_ticket_send(remote.server, 1, 0) == 0);
             tls_peer_say(&remote.peer, pattern + 5000, 5000);
-            expect_received(&remote.peer, pattern, 10000);
+            tls_peer_expect_received(&remote.peer, pattern, 10000);
         }
         tls_remote_end(&remote);
     }
@@ -171,7 +158,7 @@ static bool forger_open(void)
 {
     tls_remote_open(&forger.remote, &kinds[0].settings);
     tls_peer_say(&forger.remote.peer, pattern, 1); /* behind GnuTLS's own ticket */
-    expect_received(&forger.remote.peer, pattern, 1);
+    tls_peer_expect_received(&forger.remote.peer, pattern, 1);
     if (tls_peer_protection(&forger.remote.peer)->gcm != NULL) {
         forger.keys = tls_peer_protection(&forger.remote.peer)->keys->receiving;
         return true;

@@ -18,20 +18,6 @@ static void fill_pattern(void)
         pattern[i] = (uint8_t)rand_r(&seed);
 }
 
-/* The server asks for `length_bytes` that are on their way. */
-static void expect_received(struct tls_peer *peer, const uint8_t *expected, uint32_t length_bytes)
-{
-    static uint8_t got[sizeof pattern];
-
-    memset(got, 0, length_bytes);
-    tls_peer_ask(peer, got, length_bytes);
-    while (peer->recv_result == TLS_PEER_PENDING && tls_peer_feed(peer, SIZE_MAX) > 0)
-        fake_loop_run(peer->loop);
-    fake_loop_run(peer->loop);
-    EXPECT(peer->recv_result == TRANSPORT_FILLED);
-    EXPECT(memcmp(got, expected, length_bytes) == 0);
-}
-
 static void handshake_in_pieces(void)
 {
     static const size_t pieces[] = { 1, 2, 3, 5, 6, 100, 1000000 };
@@ -67,7 +53,7 @@ static void pieces_of_any_size(void)
             if (chunks[i] == 1 && lengths[k] > 20000)
                 continue;
             tls_peer_say(&peer, at, lengths[k]);
-            expect_received(&peer, at, lengths[k]);
+            tls_peer_expect_received(&peer, at, lengths[k]);
             struct iovec iov[4] = {
                 { (void *)(uintptr_t)at, lengths[k] / 3 },
                 { (void *)(uintptr_t)(at + 1), 1 },
@@ -88,7 +74,7 @@ static void parts_of_a_record(void)
 
     tls_peer_connect(&peer, NULL);
     tls_peer_say(&peer, pattern, 1000);
-    expect_received(&peer, pattern, 28);
+    tls_peer_expect_received(&peer, pattern, 28);
     EXPECT(peer.transport->ops->has_unread(peer.transport));
     EXPECT(tls_peer_ask(&peer, got, 972) == TRANSPORT_FILLED);
     EXPECT(memcmp(got, pattern + 28, 972) == 0);
@@ -232,7 +218,7 @@ static void new_keys(void)
         EXPECT(peer.send_result == TLS_PEER_PENDING);
         EXPECT(gnutls_session_key_update(peer.other, i % 2 ? GNUTLS_KU_PEER : 0) == 0);
         tls_peer_say(&peer, pattern + i, 5000);
-        expect_received(&peer, pattern + i, 5000);
+        tls_peer_expect_received(&peer, pattern + i, 5000);
         fake_socket_window(peer.loop, peer.fd, 0);
         for (size_t heard = 0; heard < 200000;) {
             static uint8_t got[20000];
@@ -256,7 +242,7 @@ static void renegotiation_is_refused(void)
 
     tls_peer_connect(&peer, TLS12);
     tls_peer_say(&peer, pattern, 28);
-    expect_received(&peer, pattern, 28);
+    tls_peer_expect_received(&peer, pattern, 28);
     tls_peer_ask(&peer, got, sizeof got);
     EXPECT(gnutls_handshake(peer.other) == GNUTLS_E_AGAIN);
     tls_peer_feed(&peer, SIZE_MAX);

@@ -259,6 +259,21 @@ static void take_and_compare(struct tls_peer *peer, const struct iovec **iov, si
     }
 }
 
+void tls_peer_expect_received(struct tls_peer *peer, const uint8_t *expected,
+                              uint32_t length_bytes)
+{
+    uint8_t *got = calloc(1, length_bytes);
+
+    EXPECT(got != NULL);
+    tls_peer_ask(peer, got, length_bytes);
+    while (peer->recv_result == TLS_PEER_PENDING && tls_peer_feed(peer, SIZE_MAX) > 0)
+        fake_loop_run(peer->loop);
+    fake_loop_run(peer->loop);
+    EXPECT(peer->recv_result == TRANSPORT_FILLED);
+    EXPECT(memcmp(got, expected, length_bytes) == 0);
+    free(got);
+}
+
 void tls_peer_expect_sent(struct tls_peer *peer, struct iovec *iov, unsigned iov_count)
 {
     struct iovec rest[16];

@@ -57,6 +57,9 @@ void tls_peer_forge(struct tls_peer *peer, struct tls_record_keys *keys, const v
                     size_t inner_bytes);
 /* The transport is to receive: the result if it is there at once, else TLS_PEER_PENDING. */
 int tls_peer_ask(struct tls_peer *peer, void *data, uint32_t length_bytes);
+/* The transport receives what the other end has said, all of it on its way. */
+void tls_peer_expect_received(struct tls_peer *peer, const uint8_t *expected,
+                              uint32_t length_bytes);
 /* The transport sends all of it, while the other end takes it and compares. */
 void tls_peer_expect_sent(struct tls_peer *peer, struct iovec *iov, unsigned iov_count);
 /* What the other end deciphers of what has come: bytes, 0 at close_notify, or an error of GnuTLS. */
