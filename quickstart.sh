@@ -8,6 +8,7 @@
 #
 # On Debian it installs with apt-get what is missing; elsewhere it names it and stops.
 set -euo pipefail
+export PATH=/usr/sbin:/usr/bin:/sbin:/bin # what this machine's system has, and nothing of a developer's
 cd "$(dirname "$0")"
 
 . tests/packages.sh
@@ -57,30 +58,37 @@ make_volume() {
 
 # ---- the demo ----
 
+# from_package COMMAND PACKAGE: what to say behind a command that may not be there.
+from_package() {
+    command -v "$1" >/dev/null || printf '  (package %s)' "$2"
+}
+
+# print_usage_of_demo TCP-URI UNIX-URI
 print_usage_of_demo() {
     cat <<EOT
 
 $program serves $demo/disk.luks. Its key is $demo/key (mode 0600).
 
-  URIs   nbd://127.0.0.1/
-         nbd+unix:///?socket=$demo/nbd.sock
+  URIs   $1
+         $2
 
 In another terminal:
 
-  what is served       nbdinfo 'nbd+unix:///?socket=$demo/nbd.sock'
-  copy a file in       nbdcopy FILE 'nbd+unix:///?socket=$demo/nbd.sock'
-  copy the disk out    nbdcopy 'nbd+unix:///?socket=$demo/nbd.sock' disk.raw
-  inspect with QEMU    qemu-img info 'nbd+unix:///?socket=$demo/nbd.sock'
-  attach to a guest    qemu-system-x86_64 ... -drive 'file=nbd+unix:///?socket=$demo/nbd.sock,format=raw,if=virtio'
-  as a block device    sudo modprobe nbd && sudo nbd-client -unix $demo/nbd.sock /dev/nbd0 -b 4096
-  put load on it       fio --name=load --ioengine=nbd --uri='nbd+unix:///?socket=$demo/nbd.sock' \\
-                           --rw=randrw --bs=4k --iodepth=32 --size=256M --verify=crc32c
+  what is served       nbdinfo '$2'
+  copy a file in       nbdcopy FILE '$2'
+  copy the disk out    nbdcopy '$2' disk.raw
+  inspect with QEMU    qemu-img info '$2'$(from_package qemu-img qemu-utils)
+  attach to a guest    qemu-system-x86_64 ... -drive 'file=$2,format=raw,if=virtio'$(from_package qemu-system-x86_64 qemu-system-x86)
+  as a block device    sudo modprobe nbd && sudo nbd-client -unix $demo/nbd.sock /dev/nbd0 -b 4096$(from_package nbd-client nbd-client)
+  put load on it       fio --name=load --ioengine=nbd --uri='$2' \\
+                           --rw=randrw --bs=4k --iodepth=32 --size=256M --verify=crc32c$(from_package fio fio)
   look at the header   $program info $demo/disk.luks
 
 Ctrl-C ends the server.
 EOT
 }
 
+# The server says where it is once it listens there: what is printed then holds.
 run_demo() {
     if [ ! -e "$demo/disk.luks" ]; then
         mkdir -p "$demo"
@@ -90,9 +98,9 @@ run_demo() {
         make_volume "$demo/key" "$demo/disk.luks.new" 256M
         mv "$demo/disk.luks.new" "$demo/disk.luks"
     fi
-    print_usage_of_demo
+    # The printer ends with the server, which closes its standard output.
     exec "$program" serve --key-file "$demo/key" --unix "$demo/nbd.sock" --listen 127.0.0.1:10809 \
-        "$demo/disk.luks"
+        "$demo/disk.luks" > >(read -r -a uris && print_usage_of_demo "${uris[1]}" "${uris[0]}" && cat)
 }
 
 # ---- the self-test ----

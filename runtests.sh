@@ -9,6 +9,7 @@
 #
 # With CI=true a test that is skipped for want of a package counts as failed.
 set -euo pipefail
+export PATH=/usr/sbin:/usr/bin:/sbin:/bin # what this machine's system has, and nothing of a developer's
 cd "$(dirname "$0")"
 
 . tests/packages.sh
@@ -55,15 +56,16 @@ copy_sources() {
         tar --extract --directory="$work/src"
 }
 
-# build NAME TARGET CONFIGURE-ARGUMENT...: the program and what `make TARGET` runs.
+# build NAME TARGET COMPILER CONFIGURE-ARGUMENT...: the program and what `make TARGET` runs.
 build() {
-    local name=$1 target=$2
+    local name=$1 target=$2 compiler=$3
 
-    shift 2
+    shift 3
+    ! command -v ccache >/dev/null || compiler="ccache $compiler"
     mkdir -p "$work/$name"
     (
         cd "$work/$name" &&
-            ../src/configure --enable-werror "$@" &&
+            ../src/configure --enable-werror CC="$compiler" "$@" &&
             make -j "$jobs" &&
             make -j "$jobs" "programs-$target"
     ) >"$work/$name/build.log" 2>&1
@@ -73,8 +75,11 @@ build() {
 run_suite() {
     local name=$1 title=$2 target=$3 results result log before=$SECONDS here_passed=0 here_failed=0
 
+    show_progress "$work/$name" "$(make -C "$work/$name" --no-print-directory -s "count-$target")" &
     # Its status says no more than the results below do.
     make -C "$work/$name" -j "$test_jobs" "$target" TEST_SECONDS_MAX=900 >"$work/$name/check.log" 2>&1 || true
+    kill -TERM $! 2>/dev/null || true
+    wait $! 2>/dev/null || true
     mapfile -t results < <(cd "$work/$name" && grep -H '^:test-result:' tests/*.trs 2>/dev/null)
     for result in "${results[@]}"; do
         log=$work/$name/${result%%.trs:*}.log
@@ -98,6 +103,24 @@ run_suite() {
     say "the longest: $(longest "$work/$name/tests")"
 }
 
+# show_progress FOLDER TOTAL: how far the tests there are, each second on a terminal, each minute elsewhere.
+show_progress() {
+    local folder=$1 total=$2 interval=60 line results=() ended=0 bad=0 sleeper=
+
+    [ ! -t 1 ] || interval=1
+    trap 'kill "$sleeper"; [ $interval -ne 1 ] || printf "\r%60s\r" ""; exit' TERM
+    while kill -0 $$ 2>/dev/null; do # the script, which may have been interrupted
+        sleep "$interval" &
+        sleeper=$!
+        wait "$sleeper" # so that the signal above is taken at once
+        mapfile -t results < <(grep -hs '^:test-result:' "$folder"/tests/*.trs)
+        ended=${#results[@]}
+        bad=$(printf '%s\n' "${results[@]}" | grep -c -E ': (FAIL|ERROR)' || true)
+        line="   test $ended of $total, $bad failed so far"
+        if [ "$interval" -eq 1 ]; then printf '\r%-60s' "$line"; else say "${line#   }"; fi
+    done
+}
+
 # longest FOLDER: the scripts there that took most seconds.
 longest() {
     grep -sH '^took [0-9]* s$' "$1"/*.log | sed 's|.*/\(.*\)\.log:took \(.*\) s|\2 \1|' | sort -rn |
@@ -108,7 +131,7 @@ skip_reason() {
     { grep -iE 'skip' "$1" || tail -n 1 "$1"; } | grep -v '^SKIP .* (exit status' | tail -n 1
 }
 
-# build_and_test NAME TITLE TARGET CONFIGURE-ARGUMENT...
+# build_and_test NAME TITLE TARGET COMPILER CONFIGURE-ARGUMENT...
 build_and_test() {
     local name=$1 title=$2 target=$3
 
@@ -122,9 +145,16 @@ build_and_test() {
 }
 
 packages_install build demo tests || exit 1
-export PATH=$PATH:/usr/sbin:/sbin
-export GUEST_CACHE=$work/guest-cache # one for all builds
-export CEPH_CACHE=$work/ceph-cache
+# What tests download, and what is made of it: for all builds, and for the next run.  A change of these files, or of the
+# system that programs are taken from, makes it anew.
+downloads=${XDG_CACHE_HOME:-${HOME:-$work}/.cache}/nbdcrypt-tests
+made_of=$(cat tests/{packages,guest-image,guest-files,guest-init,ceph-programs}.sh /var/lib/dpkg/status 2>/dev/null |
+    sha256sum | cut -c 1-16)
+mkdir -p "$downloads"
+find "$downloads" -mindepth 1 -maxdepth 1 ! -name "$made_of" -mtime +7 -exec rm -rf {} +
+export GUEST_CACHE=$downloads/$made_of/guest
+export CEPH_CACHE=$downloads/$made_of/ceph
+export CCACHE_BASEDIR=$work CCACHE_NOHASHDIR=1 # where it is installed
 
 say "copying the sources to $work/src"
 copy_sources
@@ -134,14 +164,14 @@ copy_sources
     exit 1
 }
 
-build_and_test plain "gcc" check CC=gcc
+build_and_test plain "gcc" check gcc
 if [ "$quick" = no ]; then
     build_and_test clang "clang, fuzzers" check-fuzzers \
-        CC=clang CFLAGS=-O1 --enable-sanitizers=address,undefined,fuzzer-no-link
+        clang CFLAGS=-O1 --enable-sanitizers=address,undefined,fuzzer-no-link
     build_and_test sanitized "gcc, address and undefined sanitizers" check-sanitized \
-        CC=gcc CFLAGS="-O1 -g" --enable-sanitizers=address,undefined
+        gcc CFLAGS="-O1 -g" --enable-sanitizers=address,undefined
     build_and_test threads "gcc, thread sanitizer" check-threads \
-        CC=gcc CFLAGS="-O1 -g" --enable-sanitizers=thread
+        gcc CFLAGS="-O1 -g" --enable-sanitizers=thread
 fi
 
 if [ "$keep" = yes ]; then

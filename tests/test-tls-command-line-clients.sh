@@ -138,7 +138,7 @@ qemu_x509 client disk
 for program in gnutls-cli openssl; do
     make_pattern "$plain" 1M "${#program}"
     # shellcheck disable=SC2154 # port is set by start_tls_nbdcrypt
-    timeout 60 python "$test_dir/client.py" "$program" "$port" "$pki/client" "$plain" || fail "$program failed"
+    timeout 60 "$PYTHON" "$test_dir/client.py" "$program" "$port" "$pki/client" "$plain" || fail "$program failed"
     # Another client sees what it wrote.
     qemu-img compare "${qemu_options[@]}" --image-opts "driver=raw,file.driver=file,file.filename=$plain" "$qemu_image"
 done

@@ -6,6 +6,7 @@
 requires_python_module ssl
 
 make_pki
+export NBDCRYPT_ALLOW_CORE=1 # lets an ordinary user count its descriptors
 start_tls_nbdcrypt --handshake-timeout 3 --threads 1 --raw memory:1M
 
 python - "$uri" "$pki" "$pid" <<'PYTHON_END'
