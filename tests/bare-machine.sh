@@ -83,7 +83,7 @@ try_what_is_printed() {
 
     head -c 1M /dev/urandom >FILE
     while IFS= read -r line; do
-        command=$(sed -nE 's/^  [a-z A-Z]+   +((nbd|qemu-img|\/)[^()]*).*/\1/p' <<<"$line")
+        command=$(sed -nE 's/^  [a-z A-Z]+   +((nbd(info|copy) |qemu-img |\/)[^()]*).*/\1/p' <<<"$line")
         [ -n "$command" ] || continue
         tried=$((tried + 1))
         bash -c "$command" >/tmp/printed 2>&1 && continue
