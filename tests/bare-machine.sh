@@ -56,6 +56,7 @@ make_base() {
     git clone --quiet --bare --no-local "$top" "$work/base/nbdcrypt.git"
     git config --file "$work/base/etc/gitconfig" --add safe.directory '*'
     cp --dereference /etc/resolv.conf "$work/base/etc/"
+    printf '127.0.0.1 localhost\n::1 localhost ip6-localhost\n' >"$work/base/etc/hosts" # the installer's
     [ ! -e /etc/apt/sources.list.d/debian.sources ] ||
         mv "$work/base/etc/apt/sources.list" "$work/base/etc/apt/sources.list.old"
     cp /etc/apt/sources.list.d/debian.sources "$work/base/etc/apt/sources.list.d/" 2>/dev/null || true
@@ -109,7 +110,7 @@ fi
 timed "runtests.sh --quick" ./runtests.sh --quick
 [ -z "$demo" ] || { kill -TERM "$demo" && wait "$demo"; } || { echo "-- the demo did not end well"; status=1; }
 # Everything in this namespace but this script, the shells around it and ps is left behind.
-left=$(ps -e -o pid=,args= | awk -v me=$$ '$1 > 1 && $1 != me && !/run-as-new-user|\<ps -e|\<awk -v me|^ *[0-9]+ (sudo|su) /')
+left=$(ps -e -o pid=,args= | grep -vE '^ *1 |run-as-new-user|bash -eu -c| ps -e -o|^ *[0-9]+ (sudo|su|env|chroot) |<defunct>|grep -vE')
 [ -z "$left" ] || { printf '%s\n' "-- processes that were left behind:" "$left"; status=1; }
 exit "$status"
 INNER
@@ -125,7 +126,9 @@ enter() {
         mount --rbind /sys "$root/sys"
         mount --rbind /dev "$root/dev"
         mount -t tmpfs -o mode=1777 tmpfs "$root/dev/shm"
-        exec chroot "$root" "$@"' enter "$@"
+        status=0
+        chroot "$root" "$@" || status=$? # not exec: this shell reaps what nobody waits for
+        exit "$status"' enter "$@"
 }
 
 # run USER: the two commands as that one.

@@ -42,6 +42,6 @@ done
 
 list=$(printf ', %s' "${available[@]}")
 NBDCRYPT_CIPHER=rot13 expect_failure 1 "image '$image': NBDCRYPT_CIPHER is 'rot13', but what this machine has for \
-aes-xts-plain64 with 512 bits is: ${list#, }" serve --key-file "$passphrase" "$image"
+aes-xts-plain64 with 512 bits is: ${list#, }" serve --unix "$(temp_socket)" --key-file "$passphrase" "$image"
 NBDCRYPT_CIPHER=rot13 expect_success info --json "$image"
 expect_match "$out" '"cipher-implementation": ?null'

@@ -36,12 +36,16 @@ fi
 libvirtd_pid=$!
 remember_pid "$libvirtd_pid"
 wait_until 30 test -S run/libvirt/libvirt-sock
-# The machine is no child of ours, and outlives its libvirtd.
+# The machine and what keeps its log are no children of ours, and outlive their libvirtd.
 clean_up_test() {
-    local machine
+    local file other
 
-    machine=$(cat "$work/run/libvirt/qemu/run/vm.pid" 2>/dev/null) || return 0
-    if grep -qaF "$work" "/proc/$machine/cmdline"; then kill -KILL "$machine"; fi
+    for file in "$work"/run/libvirt/{qemu/run/vm,virtlogd}.pid; do
+        other=$(cat "$file" 2>/dev/null) || continue
+        if cat "/proc/$other/cmdline" "/proc/$other/environ" 2>/dev/null | grep -qaF "$work"; then
+            kill -KILL "$other"
+        fi
+    done
 }
 virsh() {
     timeout 60 "${as_user[@]}" virsh --connect qemu:///session "$@"
