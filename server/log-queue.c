@@ -36,14 +36,14 @@ struct log_entry *log_queue_reserve(struct log_queue *queue)
 
 void log_queue_publish(struct log_entry *entry)
 {
-    atomic_fetch_add_explicit(&entry->turn, 1, memory_order_release);
+    atomic_fetch_add(&entry->turn, 1);
 }
 
 struct log_entry *log_queue_peek(struct log_queue *queue)
 {
     struct log_entry *entry = &queue->entries[queue->taken % LOG_QUEUE_PLACES];
 
-    if (atomic_load_explicit(&entry->turn, memory_order_acquire) != queue->taken + 1)
+    if (atomic_load(&entry->turn) != queue->taken + 1)
         return NULL;
     return entry;
 }

@@ -33,9 +33,10 @@ static struct {
 
 /* ---- any thread ---- */
 
+/* The line is there before `asleep` is read here; `asleep` is set before the thread looks for one: see
+ * log_queue_publish(). */
 static void wake(void)
 {
-    atomic_thread_fence(memory_order_seq_cst); /* the line is there before `asleep` is read */
     if (atomic_exchange(&service.asleep, false) &&
         write(service.wake_fd, &(uint64_t){ 1 }, sizeof(uint64_t)) < 0) {
         /* EAGAIN: it has been woken often enough. */
@@ -176,7 +177,6 @@ static void sleep_until_woken(void)
     uint64_t count;
 
     atomic_store(&service.asleep, true);
-    atomic_thread_fence(memory_order_seq_cst); /* before the queue is looked at once more */
     if (log_queue_peek(&service.queue) == NULL && !atomic_load(&service.ending))
         poll(&(struct pollfd){ .fd = service.wake_fd, .events = POLLIN }, 1, look ? LOOK_MS : -1);
     atomic_store(&service.asleep, false);
