@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "plugins/nbdkit-host.h"
+#include "server/log-service.h"
 #include "server/log.h"
 
 static const int crashes[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT };
@@ -24,6 +25,7 @@ static void exit_called(void)
         return;
     log_error("the nbdkit plugin '%s' ended the program in %s, which ends the server; it has to return "
               "an error instead", caller->name, caller->call);
+    log_service_drain(1000);
     _exit(EXIT_FAILURE);
 }
 

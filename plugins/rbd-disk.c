@@ -362,8 +362,8 @@ static int wait_for_others(const struct rbd_disk *disk, struct error *err)
                              "another client (%s) has it open for writing: is it being served "
                              "already, or used by a virtual machine?  End that first", address);
         if (!told && waited_ms >= LOCK_QUIET_MS) {
-            log_warning("%s: waiting for %s, which has it open for writing or was killed", disk->name,
-                        address);
+            log_write_of(LOG_WARNING, disk->name,
+                         "waiting for %s, which has it open for writing or was killed", address);
             told = true;
         }
         nanosleep(&step, NULL);

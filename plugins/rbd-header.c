@@ -186,11 +186,12 @@ static void note_size(struct rbd_header *header, uint64_t now_bytes)
     if (atomic_exchange(&header->size_bytes, now_bytes) == now_bytes)
         return;
     if (now_bytes < disk->size_bytes)
-        log_error("%s: it was cut to %llu bytes; requests behind that fail", disk->name,
-                  (unsigned long long)now_bytes);
+        log_write_of(LOG_ERROR, disk->name, "it was cut to %llu bytes; requests behind that fail",
+                     (unsigned long long)now_bytes);
     else
-        log_warning("%s: it has %llu bytes now, and is served with the %llu it had at the start",
-                    disk->name, (unsigned long long)now_bytes, (unsigned long long)disk->size_bytes);
+        log_write_of(LOG_WARNING, disk->name,
+                     "it has %llu bytes now, and is served with the %llu it had at the start",
+                     (unsigned long long)now_bytes, (unsigned long long)disk->size_bytes);
 }
 
 /* Who may not look into the trash has to do without. */
@@ -200,8 +201,9 @@ static int conclude(struct rbd_header *header)
 
     if (in_trash || header->size.code == -ENOENT) {
         if (!atomic_exchange(&header->gone, true))
-            log_error("%s: it was removed from the cluster while it was served; requests fail from "
-                      "now on", header->disk->name);
+            log_write_of(LOG_ERROR, header->disk->name,
+                         "it was removed from the cluster while it was served; requests fail from "
+                         "now on");
         return -ENOENT;
     }
     if (header->size.code < 0)

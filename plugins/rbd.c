@@ -297,7 +297,7 @@ static void succeed(struct request *req)
 
     if (atomic_load_explicit(&rbd->trouble, memory_order_relaxed) != 0 &&
         atomic_exchange(&rbd->trouble, 0) != 0)
-        log_warning("%s: it answers again", rbd->disk.name);
+        log_write_of(LOG_WARNING, rbd->disk.name, "it answers again");
     if (is_change(req->view.op) && (req->flags & REQUEST_FUA) && rbd->disk.cached &&
         req->backend_step == STEP_FIRST)
         flush_start(req);
@@ -339,9 +339,9 @@ static void fail(struct request *req, int code)
     struct rbd_stage *rbd = layer_of(req)->rbd;
 
     if (atomic_exchange(&rbd->trouble, code) != code)
-        log_error("%s: %s at byte %llu failed: %s%s", rbd->disk.name, names[req->view.op],
-                  (unsigned long long)req->view.offset_bytes, strerror(-code),
-                  advice(&rbd->disk, code));
+        log_write_of(LOG_ERROR, rbd->disk.name, "%s at byte %llu failed: %s%s", names[req->view.op],
+                     (unsigned long long)req->view.offset_bytes, strerror(-code),
+                     advice(&rbd->disk, code));
     request_complete(req, code == -ENOSPC || code == -EDQUOT || code == -ENOMEM ? -code : EIO);
 }
 

@@ -30,7 +30,7 @@ void remote_link_give_up(struct remote_link *link)
     struct request *req;
 
     if (!link->down && !atomic_load(&link->server->away))
-        log_error("%s: requests fail until the server is back", link->server->name);
+        log_write_of(LOG_ERROR, link->server->name, "requests fail until the server is back");
     link->down = true;
     if (remote_link_is_primary(link))
         atomic_store(&link->server->away, true);
@@ -60,8 +60,8 @@ static void answer_waiting_flushes(struct remote_link *link)
 void remote_link_lose(struct remote_link *link)
 {
     if (!link->stream.aborted) {
-        log_warning("%s: the connection was lost (%s)", link->server->name,
-                    link->reason.text[0] != '\0' ? link->reason.text : "the server closed it");
+        log_write_of(LOG_WARNING, link->server->name, "the connection was lost (%s)",
+                     link->reason.text[0] != '\0' ? link->reason.text : "the server closed it");
         remote_stream_abort(&link->stream);
     }
     if (!remote_stream_is_idle(&link->stream))
@@ -114,8 +114,9 @@ static void abandon(struct remote_link *link)
     struct remote_queue all = remote_queue_take_all(&link->waiting);
     struct request *req;
 
-    log_warning("%s: a further connection was not accepted, one is shared instead: %s",
-                link->server->name, link->dial_error.text);
+    log_write_of(LOG_WARNING, link->server->name,
+                 "a further connection was not accepted, one is shared instead: %s",
+                 link->dial_error.text);
     link->abandoned = true;
     while ((req = remote_queue_take(&all)) != NULL)
         link->give_over(req);
@@ -129,11 +130,11 @@ static void dial_failed(struct remote_link *link, int code)
     }
     remote_link_trouble_begins(link);
     if (!link->failure_told)
-        log_warning("%s: %s; trying again", link->server->name, link->dial_error.text);
+        log_write_of(LOG_WARNING, link->server->name, "%s; trying again", link->dial_error.text);
     link->failure_told = true;
     plan_dial(link);
     if (code == -EMEDIUMTYPE && !link->down)
-        log_error("%s: %s", link->server->name, link->dial_error.text);
+        log_write_of(LOG_ERROR, link->server->name, "%s", link->dial_error.text);
     if (code == -EMEDIUMTYPE || remote_link_out_of_patience(link))
         remote_link_give_up(link);
 }
@@ -141,7 +142,7 @@ static void dial_failed(struct remote_link *link, int code)
 static void dial_succeeded(struct remote_link *link, bool again)
 {
     if (again)
-        log_warning("%s: connected again", link->server->name);
+        log_write_of(LOG_WARNING, link->server->name, "connected again");
     link->failure_told = false;
     link->down = false;
     if (remote_link_is_primary(link)) {

@@ -82,8 +82,8 @@ static void stream_complaint(struct remote_stream *stream, const struct remote_s
                              const char *text)
 {
     if (slot->error != ESHUTDOWN) /* which is no answer: see is_unanswered() */
-        log_warning("%s: the server answers a request with %s: %s", link_of(stream)->server->name,
-                    strerror(slot->error), text);
+        log_write_of(LOG_WARNING, link_of(stream)->server->name,
+                     "the server answers a request with %s: %s", strerror(slot->error), text);
 }
 
 static void stream_failed(struct remote_stream *stream, const char *reason)

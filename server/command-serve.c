@@ -18,6 +18,7 @@
 #include "server/deadline.h"
 #include "server/early-end.h"
 #include "server/listen.h"
+#include "server/log-service.h"
 #include "server/log.h"
 #include "server/notify.h"
 #include "server/offload.h"
@@ -28,6 +29,7 @@
 #define LISTENERS_MAX 64u
 #define OFFLOAD_THREADS 4u
 #define HANDSHAKES_NICE 10
+#define LOG_LAST_MS 1000u /* for the reader of the log to take what it was not given yet */
 #define SURPLUS_MAX 32u /* clients that are being told that there is no place for them */
 
 struct server {
@@ -51,6 +53,7 @@ struct server {
 };
 
 /* In order of execution. */
+static enum log_level usual_level(const struct serve_options *options);
 static int set_up(struct server *server, struct error *err);
 static int announce(struct server *server, struct error *err);
 static void client_accepted(void *context, int fd, const struct peer *peer);
@@ -74,8 +77,7 @@ int command_serve(int argc, char **argv)
         serve_options_free(&server.options);
         return code < 0 ? EXIT_USAGE : EXIT_SUCCESS;
     }
-    if (server.options.verbose)
-        log_set_level(LOG_INFO);
+    log_set_level(server.options.verbose ? LOG_INFO : usual_level(&server.options));
     code = set_up(&server, &err);
     if (code == 0)
         code = announce(&server, &err);
@@ -86,10 +88,22 @@ int command_serve(int argc, char **argv)
     }
     if (server.loop != NULL && (code == 0 || server.worker_count > 0))
         loop_run(server.loop);
-    return tear_down(&server);
+    int status = tear_down(&server);
+    log_service_stop(LOG_LAST_MS);
+    return status;
 }
 
 /* ---- start ---- */
+
+/* A server that a command brings along for itself does not talk about each client. */
+static enum log_level usual_level(const struct serve_options *options)
+{
+    bool brought_along = options->run != NULL || (getenv("LISTEN_FDS") != NULL &&
+                                                  getenv("NOTIFY_SOCKET") == NULL &&
+                                                  getenv("JOURNAL_STREAM") == NULL);
+
+    return brought_along ? LOG_WARNING : LOG_NOTICE;
+}
 
 /* Before any thread exists: signals arrive at the loop, through a descriptor. */
 static int watch_signals(struct server *server, struct error *err)
@@ -307,6 +321,9 @@ static int set_up(struct server *server, struct error *err)
 /* The line with the URIs; from then on clients are served. */
 static int announce(struct server *server, struct error *err)
 {
+    int code = log_service_start(err);
+    if (code < 0)
+        return code;
     const char *name = server->exports.count == 1 ? server->exports.exports[0].name : "";
     const char *unix_path = NULL;
     char first_uri[LISTEN_URI_BYTES] = "";
@@ -362,8 +379,8 @@ static void client_accepted(void *context, int fd, const struct peer *peer)
         }
     }
     if (total >= server->options.max_connections) {
-        log_warning("%s: turned away, %u clients are connected (--max-connections)", peer->text,
-                    total);
+        log_write_of(LOG_WARNING, peer->text,
+                     "turned away, %u clients are connected (--max-connections)", total);
         turn_away(least, fd, peer, surplus);
         return;
     }
@@ -385,9 +402,10 @@ static void signal_ready(struct io_event *ev, int result)
         }
         if (server->stopping) {
             log_warning("ended by a second signal; what was not flushed may be lost");
+            log_service_drain(LOG_LAST_MS);
             _exit(EXIT_FAILURE);
         }
-        log_info("ending: answering what is in flight");
+        log_notice("ending: answering what is in flight");
         stop(server);
     }
     loop_poll(server->loop, &server->signal_event, server->signal_fd, POLLIN);

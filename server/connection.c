@@ -38,7 +38,7 @@ static void create(struct worker *worker, int fd, const struct peer *peer, bool 
 
     if (connection == NULL ||
         transport_plain_create(&connection->transport, worker->loop, fd, &err) < 0) {
-        log_warning("%s: refused: %s", peer->text, err.text);
+        log_write_of(LOG_WARNING, peer->text, "refused: %s", err.text);
         free(connection);
         close(fd);
         worker_connection_ended(worker, surplus);
@@ -55,7 +55,7 @@ static void create(struct worker *worker, int fd, const struct peer *peer, bool 
 
     connection->handshake = handshake_start(connection);
     if (connection->handshake == NULL) {
-        log_warning("%s: refused: not enough memory", peer->text);
+        log_write_of(LOG_WARNING, peer->text, "refused: not enough memory");
         end(connection);
         return;
     }
@@ -119,8 +119,8 @@ void connection_handshake_done(struct connection *connection, enum handshake_res
         end(connection);
         return;
     }
-    log_info("%s: attached export '%s' (worker %u)", connection->peer.text,
-             connection->export->name, connection->worker->index);
+    log_write_of(LOG_NOTICE, connection->peer.text, "attached export '%s' (worker %u)",
+                 connection->export->name, connection->worker->index);
     if (connection->worker->shutting_down)
         connection_shutdown(connection);
 }
@@ -129,7 +129,8 @@ void connection_transmission_done(struct connection *connection)
 {
     transmission_free(connection->transmission);
     connection->transmission = NULL;
-    log_info("%s: detached export '%s'", connection->peer.text, connection->export->name);
+    log_write_of(LOG_NOTICE, connection->peer.text, "detached export '%s'",
+                 connection->export->name);
     end(connection);
 }
 
@@ -177,9 +178,10 @@ static void timer_fired(struct io_event *ev, int result)
         return;
     }
     if (connection->state == CONNECTION_HANDSHAKE)
-        log_info("%s: did not finish its handshake in time; dropped", connection->peer.text);
+        log_write_of(LOG_NOTICE, connection->peer.text,
+                     "did not finish its handshake in time; dropped");
     else if (connection->state == CONNECTION_DRAINING)
-        log_info("%s: did not take its last answers; dropped", connection->peer.text);
+        log_write_of(LOG_NOTICE, connection->peer.text, "did not take its last answers; dropped");
     connection_abort(connection);
 }
 

@@ -1,6 +1,7 @@
 /* The end that comes in any case: see deadline.h. */
 #include "server/deadline.h"
 
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -12,8 +13,11 @@ static void time_is_over(int number)
         "nbdcrypt: ended without answers to what is in flight, for which --shutdown-timeout was too "
         "short; what was not flushed may be lost\n";
 
+    struct pollfd out = { .fd = STDERR_FILENO, .events = POLLOUT };
+
     (void)number;
-    if (write(STDERR_FILENO, message, sizeof message - 1) < 0) {
+    /* Whoever reads it may hang. */
+    if (poll(&out, 1, 0) == 1 && write(STDERR_FILENO, message, sizeof message - 1) < 0) {
         /* Nobody can be told. */
     }
     _exit(EXIT_FAILURE);

@@ -87,7 +87,8 @@ static void reply_error(struct option_exchange *ex, uint32_t type, const char *t
 
 static void log_refusal(const struct option_exchange *ex, const char *text)
 {
-    log_info("%s: %s refused: %s", ex->connection->peer.text, nbd_option_name(ex->option), text);
+    log_write_of(LOG_NOTICE, ex->connection->peer.text, "%s refused: %s",
+                 nbd_option_name(ex->option), text);
 }
 
 void option_refuse(struct option_exchange *ex, uint32_t type, const char *format, ...)
@@ -258,8 +259,9 @@ static void log_hidden(const struct option_exchange *ex)
         return;
     shown = export_table_count(table, &ex->connection->peer);
     if (shown < table->count)
-        log_info("%s: LIST leaves out %zu of %zu exports: no --allow rule matches",
-                 ex->connection->peer.text, table->count - shown, table->count);
+        log_write_of(LOG_NOTICE, ex->connection->peer.text,
+                     "LIST leaves out %zu of %zu exports: no --allow rule matches",
+                     table->count - shown, table->count);
 }
 
 /* One export at a time as long as the longest one fits, so that the list of ten thousand needs
@@ -296,8 +298,8 @@ static enum option_outcome option_starttls(struct option_exchange *ex)
     if (connection->peer.encrypted)
         return refuse_invalid(ex, "this connection is under TLS already");
     if (connection->transport->ops->has_unread(connection->transport)) {
-        log_warning("%s: dropped: bytes came behind STARTTLS, before it was answered",
-                    connection->peer.text);
+        log_write_of(LOG_WARNING, connection->peer.text,
+                     "dropped: bytes came behind STARTTLS, before it was answered");
         return OPTION_DROP;
     }
     reply_ack(ex);

@@ -131,7 +131,7 @@ static bool end(struct handshake *hs, enum handshake_result result)
 
 static bool drop(struct handshake *hs, const char *why)
 {
-    log_info("%s: dropped in the handshake: %s", hs->connection->peer.text, why);
+    log_write_of(LOG_NOTICE, hs->connection->peer.text, "dropped in the handshake: %s", why);
     return end(hs, HANDSHAKE_ABORT);
 }
 
@@ -431,7 +431,7 @@ static bool start_tls(struct handshake *hs)
     struct error err;
 
     if (transport_tls_create(&tls, &settings, &err) < 0) {
-        log_warning("%s: dropped: %s", connection->peer.text, err.text);
+        log_write_of(LOG_WARNING, connection->peer.text, "dropped: %s", err.text);
         return end(hs, HANDSHAKE_ABORT);
     }
     file = transport_plain_detach(connection->transport);

@@ -84,7 +84,7 @@ static void send_alert(struct ktls *ktls, uint8_t level, uint8_t description)
 static int break_off(struct ktls *ktls, const char *why, int alert)
 {
     ktls->broken = true;
-    log_info("%s: TLS: %s; dropped", ktls->peer->text, why);
+    log_write_of(LOG_NOTICE, ktls->peer->text, "TLS: %s; dropped", why);
     if (alert >= 0)
         send_alert(ktls, ALERT_FATAL, (uint8_t)alert);
     return -ECONNRESET;
@@ -205,8 +205,10 @@ int ktls_received(struct ktls *ktls, const struct msghdr *message, int result, b
         return control_received(ktls, message, type, (size_t)result, may_answer);
     ktls->broken = true;
     if (!ktls->aborted)
-        log_info("%s: TLS: the connection ended without close_notify: the client vanished, or somebody "
-                 "on the way cut it", ktls->peer->text);
+        log_write_of(
+            LOG_NOTICE, ktls->peer->text,
+            "TLS: the connection ended without close_notify: the client vanished, or somebody "
+            "on the way cut it");
     return -ECONNRESET;
 }
 

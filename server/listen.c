@@ -236,7 +236,8 @@ static void accepted(struct io_event *ev, int result)
     if (listener->stopping)
         return;
     if (result == -EMFILE || result == -ENFILE || result == -ENOBUFS || result == -ENOMEM) {
-        log_warning("a client could not be accepted: %s; trying again", strerror(-result));
+        log_write_of(LOG_WARNING, "a client", "it could not be accepted: %s; trying again",
+                     strerror(-result));
         loop_timer_start(listener->loop, &listener->retry, RETRY_MS);
         return;
     }

@@ -1,20 +1,28 @@
 #include "server/log.h"
 
+#include <ctype.h>
 #include <errno.h>
-#include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-#define LOG_TEXT_BYTES 2048
+#include "server/log-text.h"
 
-static const char *log_program = "nbdcrypt";
+#define TEXT_BYTES 4096u
+
+static const char *program = "nbdcrypt";
 static atomic_int log_level = LOG_WARNING;
+static _Atomic(const struct log_sink *) log_sink;
 
 void log_set_program(const char *name)
 {
-    log_program = name;
+    program = name;
+}
+
+const char *log_program(void)
+{
+    return program;
 }
 
 void log_set_level(enum log_level level)
@@ -27,47 +35,43 @@ bool log_enabled(enum log_level level)
     return (int)level <= atomic_load_explicit(&log_level, memory_order_relaxed);
 }
 
-/* C0, DEL, and C1 as UTF-8 writes it (0xC2 0x80..0x9F): what can drive a terminal. */
-static bool is_control(const unsigned char *at)
+void log_set_sink(const struct log_sink *sink)
 {
-    if (at[0] < 0x20 || at[0] == 0x7f)
-        return true;
-    return at[0] == 0xc2 && at[1] >= 0x80 && at[1] <= 0x9f;
+    atomic_store_explicit(&log_sink, sink, memory_order_release);
 }
 
-static size_t put_escaped(char *out, unsigned char byte)
+/* "client 192.0.2.7:40312 (CN=vm7)" -> "client 192.0.2.7", "client pid 71 uid 0" -> "uid 0". */
+static void source_text(const char *who, const char **start, size_t *length_bytes)
 {
-    static const char digits[] = "0123456789abcdef";
+    const char *user = strstr(who, " uid ");
 
-    out[0] = '\\';
-    out[1] = 'x';
-    out[2] = digits[byte >> 4];
-    out[3] = digits[byte & 15];
-    return 4;
-}
-
-/* At most 4 bytes for each one of `text`. */
-static size_t put_line(char *out, const char *text)
-{
-    const unsigned char *at = (const unsigned char *)text;
-    size_t used = strnlen(log_program, LOG_PROGRAM_BYTES_MAX);
-
-    memcpy(out, log_program, used);
-    out[used++] = ':';
-    out[used++] = ' ';
-    for (; *at; at++) {
-        bool control = is_control(at);
-
-        if (!control) {
-            out[used++] = (char)*at;
-            continue;
-        }
-        used += put_escaped(out + used, *at);
-        if (*at == 0xc2)
-            used += put_escaped(out + used, *++at);
+    *start = who;
+    *length_bytes = strlen(who);
+    if (strncmp(who, "client ", 7) != 0)
+        return;
+    if (strncmp(who, "client pid ", 11) == 0 && user != NULL) {
+        *start = user + 1;
+        *length_bytes = 4 + strspn(user + 5, "0123456789");
+        return;
     }
-    out[used++] = '\n';
-    return used;
+    size_t end = strcspn(who + 7, " ") + 7;
+    size_t digits = end;
+    while (digits > 0 && isdigit((unsigned char)who[digits - 1]))
+        digits--;
+    *length_bytes = digits > 0 && who[digits - 1] == ':' ? digits - 1 : end;
+}
+
+/* FNV-1a, 64 bits (RFC 9923). */
+uint64_t log_source_of(const char *who)
+{
+    uint64_t hash = UINT64_C(0xcbf29ce484222325);
+    size_t length_bytes;
+    const char *start;
+
+    source_text(who, &start, &length_bytes);
+    for (size_t i = 0; i < length_bytes; i++)
+        hash = (hash ^ (unsigned char)start[i]) * UINT64_C(0x100000001b3);
+    return hash != 0 ? hash : 1;
 }
 
 /* One write per line, so that lines of several threads do not mix. */
@@ -85,17 +89,51 @@ static void write_all(const char *line, size_t length_bytes)
     }
 }
 
+static void write_at_once(const char *who, const char *format, va_list args)
+{
+    char text[TEXT_BYTES];
+    char line[TEXT_BYTES * LOG_TEXT_GROWTH + LOG_PROGRAM_BYTES_MAX + 3];
+    int used = who != NULL ? snprintf(text, sizeof(text), "%s: ", who) : 0;
+
+    if (used < 0 || (size_t)used >= sizeof(text) ||
+        vsnprintf(text + used, sizeof(text) - (size_t)used, format, args) < 0)
+        text[0] = '\0';
+    size_t length = (size_t)snprintf(line, LOG_PROGRAM_BYTES_MAX + 3, "%.*s: ",
+                                     (int)LOG_PROGRAM_BYTES_MAX, program);
+    length += log_text_escape(line + length, text);
+    line[length++] = '\n';
+    write_all(line, length);
+}
+
+static void put(enum log_level level, uint64_t source, const char *who, const char *format,
+                va_list args)
+{
+    const struct log_sink *sink = atomic_load_explicit(&log_sink, memory_order_acquire);
+
+    if (sink != NULL)
+        sink->put(level, source, who, format, args);
+    else
+        write_at_once(who, format, args);
+}
+
 void log_write(enum log_level level, const char *format, ...)
 {
-    char text[LOG_TEXT_BYTES];
-    char line[LOG_TEXT_BYTES * 4 + LOG_PROGRAM_BYTES_MAX + 3];
     va_list args;
 
     if (!log_enabled(level))
         return;
     va_start(args, format);
-    if (vsnprintf(text, sizeof(text), format, args) < 0)
-        text[0] = '\0';
+    put(level, 0, NULL, format, args);
     va_end(args);
-    write_all(line, put_line(line, text));
+}
+
+void log_write_of(enum log_level level, const char *who, const char *format, ...)
+{
+    va_list args;
+
+    if (!log_enabled(level))
+        return;
+    va_start(args, format);
+    put(level, log_source_of(who), who, format, args);
+    va_end(args);
 }

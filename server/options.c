@@ -76,7 +76,7 @@ const struct param serve_params[] = {
     ROW("run", 0, PARAM_STRING, "COMMAND", run,
         "run a shell command with $uri and $unixsocket set, serve while it runs, and leave with "
         "its status"),
-    ROW("verbose", 'v', PARAM_FLAG, NULL, verbose, "tell what clients do"),
+    ROW("verbose", 'v', PARAM_FLAG, NULL, verbose, "tell more of what clients do"),
     ROW("help", 'h', PARAM_FLAG, NULL, help, "print this text"),
     { 0 },
 };

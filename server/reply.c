@@ -98,11 +98,13 @@ static void note_error(struct transmission *t, struct command *command, const st
         command->error = req->error;
         command->error_offset_bytes = req->view.offset_bytes;
         if (t->errors_logged < ERRORS_LOGGED_MAX)
-            log_warning("%s: export '%s': %s at byte %llu failed: %s", t->connection->peer.text,
-                        t->export->name, nbd_command_name(command->request.command),
-                        (unsigned long long)req->view.offset_bytes, strerror(req->error));
+            log_write_of(LOG_WARNING, t->connection->peer.text,
+                         "export '%s': %s at byte %llu failed: %s", t->export->name,
+                         nbd_command_name(command->request.command),
+                         (unsigned long long)req->view.offset_bytes, strerror(req->error));
         if (++t->errors_logged == ERRORS_LOGGED_MAX)
-            log_warning("%s: further errors of this client are not logged", t->connection->peer.text);
+            log_write_of(LOG_WARNING, t->connection->peer.text,
+                         "further errors of this client are not logged");
     }
     if (command->long_zeroes)
         transmission_zeroes_end(command);
@@ -176,7 +178,7 @@ static void encode_error(struct transmission *t, struct fragment *fragment)
     struct command *command = fragment->command;
     uint16_t text_bytes = describe_error(t, command);
 
-    log_debug("%s: %s", t->connection->peer.text, command->message);
+    log_write_of(LOG_DEBUG, t->connection->peer.text, "%s", command->message);
     if (!t->structured) {
         encode_simple(fragment, command->error);
         return;
@@ -395,7 +397,8 @@ static void send_finished(struct io_event *ev, int result)
 
     t->sending = false;
     if (result < 0 && !t->aborted) {
-        log_info("%s: connection lost: %s", t->connection->peer.text, strerror(-result));
+        log_write_of(LOG_NOTICE, t->connection->peer.text, "connection lost: %s",
+                     strerror(-result));
         transmission_abort(t);
     }
     uint32_t sent_bytes = result < 0 ? 0 : (uint32_t)result + t->sent_of_first_bytes;

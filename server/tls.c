@@ -142,7 +142,7 @@ void tls_reload(struct tls *tls)
     tls->credentials = fresh;
     pthread_mutex_unlock(&tls->mutex);
     tls_credentials_unref(old);
-    log_info("the TLS files were read again; new connections use them");
+    log_notice("the TLS files were read again; new connections use them");
 }
 
 struct tls_credentials *tls_credentials_now(struct tls *tls)

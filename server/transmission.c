@@ -78,7 +78,8 @@ static void recv_finished(struct io_event *ev, int result)
     bool orderly = result == TRANSPORT_END && t->step == RECEIVE_COMMAND;
     t->step = RECEIVE_END;
     if (!orderly && !t->aborted) {
-        log_info("%s: connection lost in the middle of a request", t->connection->peer.text);
+        log_write_of(LOG_NOTICE, t->connection->peer.text,
+                     "connection lost in the middle of a request");
         transmission_abort(t);
     }
     abandon_current(t);
@@ -92,7 +93,8 @@ static bool begin_command(struct transmission *t)
     struct nbd_request request;
 
     if (!nbd_decode_request(t->header, &request)) {
-        log_info("%s: sent something that is not an NBD request; dropped", t->connection->peer.text);
+        log_write_of(LOG_NOTICE, t->connection->peer.text,
+                     "sent something that is not an NBD request; dropped");
         transmission_abort(t);
         return false;
     }
@@ -493,11 +495,12 @@ struct transmission *transmission_start(struct connection *connection)
     struct error err;
 
     if (t == NULL) {
-        log_warning("%s: not enough memory for a connection", connection->peer.text);
+        log_write_of(LOG_WARNING, connection->peer.text, "not enough memory for a connection");
         return NULL;
     }
     if (export_attach(&t->top, connection->export, connection->worker, &err) < 0) {
-        log_error("%s: export '%s': %s", connection->peer.text, connection->export->name, err.text);
+        log_write_of(LOG_ERROR, connection->peer.text, "export '%s': %s", connection->export->name,
+                     err.text);
         free(t);
         return NULL;
     }

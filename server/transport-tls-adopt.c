@@ -24,7 +24,7 @@ int transport_tls_adopt(struct transport **out, struct tls_client *client, int f
     transport_tls_open(tls);
     tls_protection_start(tls, tls_records_per_key(), between_records);
     tls_session_describe(tls->session, tls_protection_name(tls), text, sizeof text);
-    log_info("%s: %s", tls->name, text);
+    log_write_of(LOG_INFO, tls->name, "%s", text);
     *out = &tls->transport;
     return 0;
 }

@@ -84,10 +84,11 @@ static void handshake_received(struct io_event *ev, int result)
         return;
     if (result <= 0) {
         tls->broken = true;
-        log_info("%s: TLS handshake: the client closed the connection%s", tls->name,
-                 tls->answered ? " after it had seen this server's credentials: perhaps it does not "
-                                 "trust them (its ca-cert.pem, the host name, its key)"
-                               : "");
+        log_write_of(LOG_NOTICE, tls->name, "TLS handshake: the client closed the connection%s",
+                     tls->answered
+                         ? " after it had seen this server's credentials: perhaps it does not "
+                           "trust them (its ca-cert.pem, the host name, its key)"
+                         : "");
         handshake_ended(tls, -ECONNRESET);
         return;
     }
@@ -99,7 +100,7 @@ static void handshake_received(struct io_event *ev, int result)
     tls->out = tls_buffer_acquire(tls->buffers, false);
     if (tls->out == NULL) {
         tls->broken = true;
-        log_warning("%s: TLS handshake: not enough memory", tls->name);
+        log_write_of(LOG_WARNING, tls->name, "TLS handshake: not enough memory");
         handshake_ended(tls, -ENOMEM);
     } else if (tls->tls->offload != NULL) {
         offload_run(tls->tls->offload, &tls->job);
@@ -140,7 +141,7 @@ static void handshake_sent(struct io_event *ev, int result)
         return;
     if (result < 0 && tls->job.done.result != -EPROTO) {
         tls->broken = true;
-        log_info("%s: TLS handshake: the connection broke", tls->name);
+        log_write_of(LOG_NOTICE, tls->name, "TLS handshake: the connection broke");
         handshake_ended(tls, result);
         return;
     }
@@ -164,7 +165,7 @@ static int hand_over(struct tls_transport *tls)
     int code = ktls_hand_over(&tls->successor, tls->session, tls->tls, tls->transport.loop,
                               &tls->file, tls->peer, &err);
     if (code < 0)
-        log_info("%s: TLS: %s; dropped", tls->name, err.text);
+        log_write_of(LOG_NOTICE, tls->name, "TLS: %s; dropped", err.text);
     return code;
 }
 
@@ -180,9 +181,10 @@ static int open_session(struct tls_transport *tls)
     if (tls->successor == NULL)
         tls_protection_start(tls, tls->tls->records_per_key, tls->record_left_bytes == 0);
     tls_admission_describe(tls->admission, tls->peer, tls_protection_name(tls), text, sizeof text);
-    log_info("%s: %s%s", tls->name, text,
-             tls->successor != NULL ? ", kernel TLS"
-             : tls->tls->ktls == KTLS_ON ? ", user space" : "");
+    log_write_of(LOG_INFO, tls->name, "%s%s", text,
+                 tls->successor != NULL      ? ", kernel TLS"
+                 : tls->tls->ktls == KTLS_ON ? ", user space"
+                                             : "");
     return 0;
 }
 
@@ -206,8 +208,8 @@ static void handshake_next(struct tls_transport *tls)
 static void refuse(struct tls_transport *tls)
 {
     tls->broken = true;
-    log_write(tls->admission->refused ? LOG_WARNING : LOG_INFO, "%s: TLS refused: %s", tls->name,
-              tls->session->reason);
+    log_write_of(tls->admission->refused ? LOG_WARNING : LOG_NOTICE, tls->name, "TLS refused: %s",
+                 tls->session->reason);
     loop_file_shutdown(tls->transport.loop, &tls->file, SHUT_WR);
     tls->recv_event.fn = forgotten;
     forget(tls);

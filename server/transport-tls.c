@@ -29,8 +29,8 @@ static struct tls_transport *tls_of(struct transport *transport)
 static int break_off(struct tls_transport *tls, int error)
 {
     tls->broken = true;
-    log_info("%s: TLS: %s; dropped", tls->name,
-             tls_session_explain(tls->session, error, tls->protection.alert));
+    log_write_of(LOG_NOTICE, tls->name, "TLS: %s; dropped",
+                 tls_session_explain(tls->session, error, tls->protection.alert));
     if (tls->sending || error == GNUTLS_E_FATAL_ALERT_RECEIVED)
         return -ECONNRESET;
     tls->out = tls_buffer_acquire(tls->buffers, false);
@@ -46,8 +46,11 @@ static int lost(struct tls_transport *tls, int result)
     tls->broken = true;
     if (result < 0 || tls->aborted)
         return result < 0 ? result : -ECONNRESET;
-    log_info("%s: TLS: the connection ended without close_notify: the %s vanished, or somebody on the "
-             "way cut it", tls->name, tls->session->end->other);
+    log_write_of(
+        LOG_NOTICE, tls->name,
+        "TLS: the connection ended without close_notify: the %s vanished, or somebody on the "
+        "way cut it",
+        tls->session->end->other);
     return -ECONNRESET;
 }
 

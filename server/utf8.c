@@ -4,9 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The bytes of the character at `text`; 0: there is none that is valid and printable. */
-static size_t character_bytes(const unsigned char *text, size_t left)
+size_t utf8_character_bytes(const char *characters, size_t left)
 {
+    const unsigned char *text = (const unsigned char *)characters;
     static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
     size_t length = text[0] < 0x80 ? 1 : text[0] >= 0xf0 ? 4 : text[0] >= 0xe0 ? 3 : 2;
     uint32_t code = text[0];
@@ -31,7 +31,7 @@ bool utf8_is_clean(const char *text)
     size_t left = strlen(text);
 
     while (left > 0) {
-        size_t length = character_bytes((const unsigned char *)text, left);
+        size_t length = utf8_character_bytes(text, left);
 
         if (length == 0)
             return false;
@@ -48,7 +48,7 @@ char *utf8_clean(const char *text, size_t length_bytes)
     if (!copy)
         return NULL;
     for (size_t at = 0; at < length_bytes;) {
-        size_t length = character_bytes((const unsigned char *)text + at, length_bytes - at);
+        size_t length = utf8_character_bytes(text + at, length_bytes - at);
 
         if (length == 0)
             copy[at++] = '?';

@@ -140,7 +140,7 @@ static void hand_over(struct worker *worker, int fd, const struct peer *peer, bo
     struct new_connection *new = calloc(1, sizeof *new);
 
     if (new == NULL) {
-        log_warning("%s: refused: not enough memory", peer->text);
+        log_write_of(LOG_WARNING, peer->text, "refused: not enough memory");
         close(fd);
         return;
     }

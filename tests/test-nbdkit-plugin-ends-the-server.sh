@@ -41,7 +41,8 @@ for how in exit abort crash; do
     status=0
     wait "$pid" || status=$?
     expect_equal "status after $how in a request" "$(status_of $how)" "$status"
-    expect_message "$server_log" "$(sentence_of "$how" 'a request' "$plugin")"
+    sentence=$(sentence_of "$how" 'a request' "$plugin")
+    expect_match "$server_log" "${sentence#nbdcrypt: }\$"
 done
 
 # Found by its name where the user says.

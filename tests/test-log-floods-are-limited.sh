@@ -1,0 +1,55 @@
+#!/bin/bash
+# What a stranger can make the server say is written a few times a minute, and the rest is counted: clients that are
+# turned away, that send garbage, and that ask for what does not exist. Each line has its time, process and level;
+# the journal, which adds these, gets the level alone. Attaching and detaching are told without --verbose.
+. "$(dirname "$0")/functions.sh"
+
+image=$(temp_file)
+truncate --size=1M "$image"
+
+# lines MESSAGE: how many of the log hold it.
+lines() {
+    grep -cE -- "$1" "$server_log" || true
+}
+
+start_nbdcrypt --raw --max-connections 1 --listen 127.0.0.1:0 "$image"
+exec {stays}<>"/dev/tcp/127.0.0.1/$port"
+nbdinfo "$uri" >"$log_dir/refused" 2>&1 && fail "a second client was served"
+python - "$port" <<'PYTHON_END'
+import socket
+import sys
+
+for _ in range(300):
+    with socket.create_connection(("127.0.0.1", int(sys.argv[1])), timeout=30) as stranger:
+        stranger.recv(1)
+PYTHON_END
+exec {stays}>&-
+# A connection of its own kind is told although the others were many.
+wait_until 30 nbdinfo "$uri" >"$log_dir/served" 2>&1
+stop_nbdcrypt
+line='^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}\.[0-9]{3}Z nbdcrypt\[[0-9]+\] '
+expect_match "$server_log" "${line}warning: client 127\.0\.0\.1:[0-9]+: turned away"
+expect_match "$server_log" "${line}notice: client 127\.0\.0\.1:[0-9]+: attached export ''"
+expect_match "$server_log" "${line}notice: client 127\.0\.0\.1:[0-9]+: detached export ''"
+expect_match "$server_log" "${line}warning: [0-9]+ more like this in the last minute: client 127\.0\.0\.1:[0-9]+: turned away"
+expect_equal "lines about clients that were turned away" 11 "$(lines 'turned away')"
+
+# The same on a stream of the journal.
+exec {log}<>"$test_dir/journal"
+JOURNAL_STREAM=$(stat --format=%d:%i "$test_dir/journal")
+export JOURNAL_STREAM
+ready=$test_dir/ready-journal
+mkfifo "$ready"
+"$NBDCRYPT" serve --raw --unix "$(temp_socket)" "$image" </dev/null >"$ready" 2>&"$log" &
+pid=$!
+remember_pid "$pid"
+wait_for_ready "$ready"
+nbdinfo "$uri" >"$log_dir/served" 2>&1
+stop_nbdcrypt
+expect_match "$test_dir/journal" "^<5>client pid [0-9]+ uid $(id -u): attached export ''"
+unset JOURNAL_STREAM
+
+# A server that a command brings along does not talk about its clients.
+run_nbdcrypt serve --raw --run "nbdinfo --size \"\$uri\" >/dev/null" "$image"
+expect_equal "exit status" 0 "$status"
+expect_equal "what serve --run says" "" "$(cat "$err")"
