@@ -33,8 +33,8 @@ struct log_queue {
 void log_queue_init(struct log_queue *queue);
 /* A place to fill, for log_queue_publish(); NULL: there is none, which is counted. Any thread. */
 struct log_entry *log_queue_reserve(struct log_queue *queue);
-/* Sequentially consistent, as is the look of log_queue_peek(): who sleeps when there is nothing, and who wakes
- * him, can't miss each other. */
+/* Sequentially consistent, as is the look of log_queue_peek(): who sleeps when there is nothing, and
+ * who wakes him, can't miss each other. */
 void log_queue_publish(struct log_entry *entry);
 /* The oldest line, until log_queue_pop(); NULL: there is none. The reader. */
 struct log_entry *log_queue_peek(struct log_queue *queue);
