@@ -22,7 +22,7 @@ struct slab {
  * system before the end, so the most recently used one is warm. */
 struct slots {
     size_t slot_bytes;
-    unsigned made, limit;
+    unsigned used, limit;
     struct slab *slabs;
     void *free; /* list through the first pointer of each slot */
 };
@@ -53,8 +53,6 @@ static void slots_free(struct slots *slots)
 
 static bool slots_grow(struct slots *slots)
 {
-    if (slots->made >= slots->limit)
-        return false;
     struct slab *slab = malloc(sizeof *slab + SLAB_SLOTS * slots->slot_bytes);
     if (slab == NULL)
         return false;
@@ -66,16 +64,19 @@ static bool slots_grow(struct slots *slots)
         *(void **)slot = slots->free;
         slots->free = slot;
     }
-    slots->made += SLAB_SLOTS;
     return true;
 }
 
-static void *slots_take(struct slots *slots)
+/* `held`: what the asker has of them; up to `guaranteed` it gets one in any case. */
+static void *slots_take(struct slots *slots, unsigned held, unsigned guaranteed)
 {
+    if (held >= guaranteed && slots->used + held >= slots->limit)
+        return NULL;
     if (slots->free == NULL && !slots_grow(slots))
         return NULL;
     void *slot = slots->free;
     slots->free = *(void **)slot;
+    slots->used++;
     return slot;
 }
 
@@ -83,6 +84,7 @@ static void slots_give(struct slots *slots, void *slot)
 {
     *(void **)slot = slots->free;
     slots->free = slot;
+    slots->used--;
 }
 
 int request_pool_create(struct request_pool **out, unsigned commands_max, struct error *err)
@@ -106,9 +108,10 @@ void request_pool_destroy(struct request_pool *pool)
     free(pool);
 }
 
-struct command *command_acquire(struct request_pool *pool, struct transmission *transmission)
+struct command *command_acquire(struct request_pool *pool, struct transmission *transmission,
+                                unsigned held)
 {
-    struct command *command = slots_take(&pool->commands);
+    struct command *command = slots_take(&pool->commands, held, COMMANDS_GUARANTEED);
 
     if (command == NULL)
         return NULL;
@@ -124,7 +127,7 @@ void command_release(struct request_pool *pool, struct command *command)
 
 struct fragment *fragment_acquire(struct request_pool *pool, struct command *command)
 {
-    struct fragment *fragment = slots_take(&pool->fragments);
+    struct fragment *fragment = slots_take(&pool->fragments, command->fragments_held, 1);
 
     if (fragment == NULL)
         return NULL;

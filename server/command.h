@@ -54,15 +54,26 @@ struct fragment {
     struct fragment *next;       /* of the list it is in; or the free list */
 };
 
+/* Who may have a slot, so that nobody can take them all:
+ *
+ * - a connection may always have COMMANDS_GUARANTEED commands, and each command one fragment, even
+ *   beyond the limits;
+ * - above that, one gets more only while what it has is no more than what is free for all: the dynamic
+ *   threshold of buffer.h. */
+#define COMMANDS_GUARANTEED 4u
+
 struct request_pool;
+/* `commands_max`: what all connections share, besides what each is guaranteed. */
 NODISCARD int request_pool_create(struct request_pool **out, unsigned commands_max,
                                   struct error *err);
 void request_pool_destroy(struct request_pool *pool);
 
-/* A command, with `transmission` set and zeroed otherwise (except for `message`); or NULL. */
-struct command *command_acquire(struct request_pool *pool, struct transmission *transmission);
+/* A command, with `transmission` set and zeroed otherwise (except for `message`); or NULL. `held` is how
+ * many its connection has. */
+struct command *command_acquire(struct request_pool *pool, struct transmission *transmission,
+                                unsigned held);
 void command_release(struct request_pool *pool, struct command *command);
-/* A fragment of the command, zeroed; NULL: none is left. */
+/* A fragment of the command, zeroed; NULL: there is none for it now. */
 struct fragment *fragment_acquire(struct request_pool *pool, struct command *command);
 void fragment_release(struct request_pool *pool, struct fragment *fragment);
 

@@ -109,7 +109,7 @@ static bool begin_command(struct transmission *t)
     }
     struct command *command = NULL;
     if (t->commands < TRANSMISSION_COMMANDS_MAX)
-        command = command_acquire(t->worker->requests, t);
+        command = command_acquire(t->worker->requests, t, t->commands);
     if (command == NULL)
         return park(t);
     t->commands++;
