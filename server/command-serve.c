@@ -20,6 +20,7 @@
 #include "server/listen.h"
 #include "server/log-service.h"
 #include "server/log.h"
+#include "server/memory-limit.h"
 #include "server/notify.h"
 #include "server/offload.h"
 #include "server/options.h"
@@ -30,6 +31,7 @@
 #define OFFLOAD_THREADS 4u
 #define HANDSHAKES_NICE 10
 #define LOG_LAST_MS 1000u /* for the reader of the log to take what it was not given yet */
+#define WORKER_BUFFERS_LEAST_BYTES (2u * BUFFER_PIECE_BYTES)
 #define SURPLUS_MAX 32u /* clients that are being told that there is no place for them */
 
 struct server {
@@ -177,6 +179,18 @@ static int open_exports(struct server *server, unsigned workers, struct error *e
     return 0;
 }
 
+/* Each worker's part of the memory for data buffers. */
+static uint64_t buffers_max_bytes(const struct serve_options *options, unsigned workers)
+{
+    uint64_t all_bytes = options->memory_max_bytes;
+    if (all_bytes == 0)
+        all_bytes = memory_limit_bytes() / 2;
+    if (all_bytes == 0)
+        return SIZE_MAX;
+    uint64_t part_bytes = all_bytes / workers;
+    return part_bytes > WORKER_BUFFERS_LEAST_BYTES ? part_bytes : WORKER_BUFFERS_LEAST_BYTES;
+}
+
 static int start_workers(struct server *server, unsigned count, struct error *err)
 {
     server->workers = calloc(count, sizeof *server->workers);
@@ -188,6 +202,7 @@ static int start_workers(struct server *server, unsigned count, struct error *er
             .exports = &server->exports,
             .tls = &server->tls,
             .index = i,
+            .buffers_max_bytes = buffers_max_bytes(&server->options, count),
             .handshake_timeout_ms = server->options.handshake_timeout_seconds * 1000,
             .busy_wait_us = server->options.busy_wait_us,
             .main_loop = server->loop,

@@ -464,6 +464,15 @@ int loop_register_memory(struct loop *loop, void *base, size_t length_bytes)
     return slot;
 }
 
+void loop_unregister_memory(struct loop *loop, int index)
+{
+    struct iovec none = { .iov_base = NULL, .iov_len = 0 };
+
+    /* A slot that stays taken costs its memory, and nobody else anything. */
+    if (io_uring_register_buffers_update_tag(&loop->ring, (unsigned)index, &none, NULL, 1) == 1)
+        loop->memory_slots.free[loop->memory_slots.count++] = index;
+}
+
 /* ---- operations ---- */
 
 static int file_number(const struct loop_file *file)

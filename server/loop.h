@@ -98,6 +98,9 @@ bool loop_file_has_unread(struct loop *loop, const struct loop_file *file);
 /* Registers memory for fixed reads and writes; the index, or -1 where that is not possible
  * (no slot left, RLIMIT_MEMLOCK): the memory can be used all the same. */
 int loop_register_memory(struct loop *loop, void *base, size_t length_bytes);
+/* What loop_register_memory() gave, unless -1; no operation on that memory is in flight. Before it is
+ * unmapped: until then the ring keeps its pages. */
+void loop_unregister_memory(struct loop *loop, int index);
 
 /* `buffer` may be NULL; when it is registered, the fixed form of the operation is used. */
 void loop_read(struct loop *loop, struct io_event *ev, const struct loop_file *file,

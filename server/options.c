@@ -11,6 +11,7 @@
 #define HANDSHAKE_TIMEOUT_SECONDS_DEFAULT 10u
 #define SHUTDOWN_TIMEOUT_SECONDS_DEFAULT 60u
 #define BUSY_WAIT_US_DEFAULT 50u
+#define MEMORY_MAX_LEAST_BYTES (4u << 20)
 #define ADDRESS_DEFAULT "127.0.0.1:10809"
 
 #define ROW(row_name, row_letter, row_type, row_value, row_field, row_help)           \
@@ -51,6 +52,13 @@ const struct param serve_params[] = {
     ROW_UINT("threads", "N", threads, 1, 1024, "worker threads (default: one per online CPU)"),
     ROW_UINT("max-connections", "N", max_connections, 1, 1000000,
              "clients at a time, more are turned away (default 4096)"),
+    { .name = "memory-max",
+      .type = PARAM_SIZE,
+      .value = "SIZE",
+      .min = MEMORY_MAX_LEAST_BYTES,
+      .offset = offsetof(struct serve_options, memory_max_bytes),
+      .help = "memory for data buffers (default: half of what this machine or its "
+              "cgroup has)" },
     ROW_UINT("shutdown-timeout", "SECONDS", shutdown_timeout_seconds, 0, 86400,
              "after SIGTERM, how long what is in flight may take; default: 60; 0: for ever"),
     ROW_UINT("handshake-timeout", "SECONDS", handshake_timeout_seconds, 1, 3600,

@@ -17,6 +17,7 @@ struct serve_options {
     bool raw, read_only, discard, zero_holes, direct, verbose, help;
     unsigned threads; /* 0: one per online CPU */
     unsigned max_connections;
+    uint64_t memory_max_bytes; /* of data buffers; 0: half of what there is */
     unsigned handshake_timeout_seconds;
     unsigned shutdown_timeout_seconds; /* 0: none */
     unsigned busy_wait_us; /* 0: never */

@@ -17,6 +17,7 @@ static bool discard_payload(struct transmission *t);
 static bool issue_fragment(struct transmission *t);
 static struct fragment *issue_piece(struct transmission *t, struct command *command);
 static bool issue_answer(struct transmission *t, struct command *command);
+static bool answer_at_once(struct transmission *t, struct command *command);
 static void submit(struct transmission *t, struct fragment *fragment);
 static void zeroes_begin(struct transmission *t, struct command *command);
 static bool park(struct transmission *t);
@@ -315,13 +316,20 @@ static bool issue_fragment(struct transmission *t)
 /* A command that needs nothing of the pipeline: refused, or of length 0. */
 static bool issue_answer(struct transmission *t, struct command *command)
 {
+    if (!answer_at_once(t, command))
+        return park(t);
+    t->current = NULL;
+    t->step = RECEIVE_HEADER;
+    return true;
+}
+
+static bool answer_at_once(struct transmission *t, struct command *command)
+{
     struct fragment *fragment = take_fragment(t, command, &(struct piece){ 0 });
 
     if (fragment == NULL)
-        return park(t);
+        return false;
     command->issued_bytes = command->request.length_bytes;
-    t->current = NULL;
-    t->step = RECEIVE_HEADER;
     fragment->request.view.op = command->op;
     fragment_done(NULL, &fragment->request);
     return true;
@@ -435,8 +443,13 @@ static void wait_for_room(struct transmission *t)
         return;
     t->parked = true;
     t->next_parked = NULL;
-    *worker->parked_end = t;
-    worker->parked_end = &t->next_parked;
+    t->previous_parked = worker->parked_last;
+    if (worker->parked_last != NULL)
+        worker->parked_last->next_parked = t;
+    else
+        worker->parked = t;
+    worker->parked_last = t;
+    memory_pressure_watch(worker);
 }
 
 static bool park(struct transmission *t)
@@ -456,35 +469,90 @@ static void try_again(struct transmission *t)
     }
 }
 
-/* Each of them tries once; who still finds nothing waits again, behind the others. */
-void transmission_unpark(struct worker *worker)
+static void unpark(struct transmission *t)
 {
-    struct transmission *waiting = worker->parked;
+    struct worker *worker = t->worker;
 
-    worker->parked = NULL;
-    worker->parked_end = &worker->parked;
-    while (waiting != NULL) {
-        struct transmission *t = waiting;
+    if (t->next_parked != NULL)
+        t->next_parked->previous_parked = t->previous_parked;
+    else
+        worker->parked_last = t->previous_parked;
+    if (t->previous_parked != NULL)
+        t->previous_parked->next_parked = t->next_parked;
+    else
+        worker->parked = t->next_parked;
+    t->parked = false;
+}
 
-        waiting = t->next_parked;
-        t->parked = false;
+/* Who still finds nothing waits again, behind the others. */
+void transmission_unpark(struct worker *worker, unsigned most)
+{
+    struct transmission *last = worker->parked_last;
+    bool more = last != NULL;
+
+    for (unsigned tried = 0; more && tried < most && worker->parked != NULL; tried++) {
+        struct transmission *t = worker->parked;
+
+        more = t != last;
+        unpark(t);
         try_again(t);
     }
 }
 
 static void unpark_for_good(struct transmission *t)
 {
-    struct worker *worker = t->worker;
-    struct transmission **link = &worker->parked;
+    if (t->parked)
+        unpark(t);
+    t->receive_waits = false;
+}
 
-    if (!t->parked)
+/* The command that `t` is about to receive the rest of, or to begin. */
+static void refuse_current(struct transmission *t)
+{
+    struct command *command = t->current;
+
+    if (command == NULL || command->issued_bytes > 0) { /* there is nobody to tell, or half was told */
+        log_write_of(LOG_WARNING, t->connection->peer.text, "not enough memory to go on; dropped");
+        transmission_abort(t);
         return;
-    while (*link != t)
-        link = &(*link)->next_parked;
-    *link = t->next_parked;
-    if (worker->parked_end == &t->next_parked)
-        worker->parked_end = link;
-    t->parked = t->receive_waits = false;
+    }
+    command->error = ENOMEM;
+    command->refusal = "the server has no memory for it now";
+    if (command->request.command == NBD_CMD_WRITE) {
+        t->discard_bytes = command->request.length_bytes;
+        t->step = RECEIVE_DISCARD;
+    }
+}
+
+static void refuse_zeroes(struct transmission *t)
+{
+    struct command *command = t->zeroes;
+
+    if (command->fragments_held > 0)
+        return;
+    transmission_zeroes_end(command);
+    command->error = ENOMEM;
+    if (!answer_at_once(t, command))
+        transmission_abort(t);
+}
+
+void transmission_refuse_parked(struct worker *worker)
+{
+    struct transmission *last = worker->parked_last;
+    bool more = last != NULL;
+
+    while (more && worker->parked != NULL) {
+        struct transmission *t = worker->parked;
+
+        more = t != last;
+        unpark(t);
+        if (t->zeroes != NULL)
+            refuse_zeroes(t);
+        if (!t->aborted && t->receive_waits && t->held_bytes == 0)
+            refuse_current(t);
+        if (!t->aborted)
+            try_again(t);
+    }
 }
 
 /* ---- life ---- */

@@ -49,7 +49,7 @@ struct transmission {
     uint8_t header[NBD_REQUEST_BYTES];
     bool parked;        /* in worker->parked */
     bool receive_waits; /* it is receiving that waits there */
-    struct transmission *next_parked;
+    struct transmission *next_parked, *previous_parked;
 
     /* WRITE_ZEROES of more than one buffer, the first one at work. */
     struct command *zeroes, **zeroes_end;
@@ -66,6 +66,8 @@ struct transmission {
     struct io_event send_done;
     bool sending;
     uint64_t sends; /* that have ended: says whether the client takes its replies */
+    uint64_t sends_seen; /* these two are memory-pressure.c's */
+    unsigned stalled_ticks;
     struct fragment *ready, **ready_end;     /* on the wire in this order */
     struct fragment *blocked, **blocked_end; /* ready, but `stream` has the wire */
     struct command *stream;                  /* the contiguous read that is being sent */
@@ -89,8 +91,11 @@ void transmission_shutdown(struct transmission *transmission);
 /* Ends it without further answers; connection_transmission_done() follows. */
 void transmission_abort(struct transmission *transmission);
 void transmission_free(struct transmission *transmission);
-/* Lets those that wait for slots or buffers try again. */
-void transmission_unpark(struct worker *worker);
+/* Lets those that wait for slots or buffers try again, at most so many, in order. */
+#define TRANSMISSION_UNPARK_BATCH 64u /* for something that came back: however many wait */
+void transmission_unpark(struct worker *worker, unsigned most);
+/* Answers ENOMEM to what those ask for that wait and have nothing that could come back. */
+void transmission_refuse_parked(struct worker *worker);
 
 /* ---- between transmission.c and reply.c ---- */
 

@@ -14,12 +14,13 @@
 #define LOOP_ENTRIES 512u
 #define FILE_SLOTS 4096u                          /* more connections use plain descriptors */
 #define BUFFER_LIMIT_BYTES (64u * 1024u * 1024u)  /* mapped as it is needed */
-#define MEMORY_SLOTS (BUFFER_LIMIT_BYTES / (2u * 1024u * 1024u))
+#define MEMORY_SLOTS (BUFFER_LIMIT_BYTES / BUFFER_PIECE_BYTES)
 #define COMMANDS_MAX 16384u
 
 struct start {
     struct worker *worker;
     sem_t done;
+    uint64_t buffers_max_bytes;
     int code;
     struct error *err;
 };
@@ -34,10 +35,10 @@ struct new_connection {
 
 static void unpark(struct loop_task *task)
 {
-    transmission_unpark(container_of(task, struct worker, unpark));
+    transmission_unpark(container_of(task, struct worker, unpark), TRANSMISSION_UNPARK_BATCH);
 }
 
-static int set_up(struct worker *worker, struct error *err)
+static int set_up(struct worker *worker, uint64_t buffers_max_bytes, struct error *err)
 {
     struct loop_config config = {
         .entries = LOOP_ENTRIES,
@@ -46,11 +47,11 @@ static int set_up(struct worker *worker, struct error *err)
         .busy_wait_us = worker->busy_wait_us,
     };
 
-    worker->parked_end = &worker->parked;
     worker->unpark.fn = unpark;
     int code = loop_create(&worker->loop, &config, err);
     if (code == 0)
-        code = buffer_pool_create(&worker->buffers, worker->loop, BUFFER_LIMIT_BYTES, err);
+        code = buffer_pool_create(&worker->buffers, worker->loop, BUFFER_LIMIT_BYTES,
+                                  buffers_max_bytes, err);
     if (code == 0)
         code = request_pool_create(&worker->requests, COMMANDS_MAX, err);
     return code;
@@ -65,6 +66,7 @@ static void tear_down(struct worker *worker)
         layer_detach(*layer);
         *layer = NULL;
     }
+    memory_pressure_stop(worker);
     tls_buffers_free(&worker->tls_buffers);
     request_pool_destroy(worker->requests);
     buffer_pool_destroy(worker->buffers);
@@ -78,7 +80,7 @@ static void *worker_thread(void *context)
 
     snprintf(name, sizeof name, "nbdcrypt-%u", worker->index);
     pthread_setname_np(pthread_self(), name);
-    int code = start->code = set_up(worker, start->err);
+    int code = start->code = set_up(worker, start->buffers_max_bytes, start->err);
     sem_post(&start->done); /* `start` is gone from here on */
     if (code == 0)
         loop_run(worker->loop);
@@ -89,7 +91,9 @@ static void *worker_thread(void *context)
 int worker_create(struct worker **out, const struct worker_settings *settings, struct error *err)
 {
     struct worker *worker = calloc(1, sizeof *worker);
-    struct start start = { .worker = worker, .err = err };
+    struct start start = { .worker = worker,
+                           .buffers_max_bytes = settings->buffers_max_bytes,
+                           .err = err };
 
     if (worker == NULL)
         return error_set(err, -ENOMEM, "not enough memory for a worker");

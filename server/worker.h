@@ -9,6 +9,7 @@
 #include "server/buffer.h"
 #include "server/connection.h"
 #include "server/export-table.h"
+#include "server/memory-pressure.h"
 #include "server/tls-buffer.h"
 
 struct request_pool;
@@ -19,6 +20,7 @@ struct worker_settings {
     struct tls *tls;              /* the same; NULL: no TLS */
     unsigned index;
     unsigned handshake_timeout_ms;
+    uint64_t buffers_max_bytes;   /* this worker's part of --memory-max */
     unsigned busy_wait_us;        /* of the loop: busy-wait.h */
     struct loop *main_loop;       /* where `ended` is delivered */
     struct io_event ended;        /* copied; fires on main_loop when a shut-down worker has let
@@ -35,8 +37,9 @@ struct worker {
     struct tls_buffers tls_buffers;
     unsigned handshake_timeout_ms, busy_wait_us;
     struct connection *connections;            /* list */
-    struct transmission *parked, **parked_end; /* waiting for a slot or buffer, in order */
+    struct transmission *parked, *parked_last; /* waiting for a slot or buffer, in order */
     struct loop_task unpark;
+    struct memory_pressure pressure;
     bool shutting_down;
     /* Raised by worker_connect() and worker_turn_away(), lowered by this worker. */
     atomic_uint connection_count, surplus_count;

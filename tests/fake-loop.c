@@ -590,6 +590,10 @@ int loop_register_memory(struct loop *loop UNUSED, void *base UNUSED, size_t len
     return -1;
 }
 
+void loop_unregister_memory(struct loop *loop UNUSED, int index UNUSED)
+{
+}
+
 static void submit(struct loop *loop, struct operation operation)
 {
     struct operation *op = malloc(sizeof(*op));

@@ -9,7 +9,7 @@ struct fake_server server;
 
 static void unpark(struct loop_task *task)
 {
-    transmission_unpark(container_of(task, struct worker, unpark));
+    transmission_unpark(container_of(task, struct worker, unpark), TRANSMISSION_UNPARK_BATCH);
 }
 
 static void worker_ended(struct io_event *ev, int result)
@@ -51,11 +51,11 @@ void fake_server_open(void)
     server.worker = (struct worker){ .loop = server.loop,
                                      .exports = &server.table,
                                      .handshake_timeout_ms = 10000 };
-    server.worker.parked_end = &server.worker.parked;
     server.worker.unpark.fn = unpark;
     server.worker.main_loop = server.loop;
     server.worker.ended.event.fn = worker_ended;
-    EXPECT(buffer_pool_create(&server.worker.buffers, server.loop, FAKE_BUFFERS_BYTES, &err) == 0);
+    EXPECT(buffer_pool_create(&server.worker.buffers, server.loop, FAKE_BUFFERS_BYTES,
+                              SIZE_MAX, &err) == 0);
     EXPECT(request_pool_create(&server.worker.requests, 1024, &err) == 0);
 }
 
@@ -67,6 +67,7 @@ void fake_server_close(void)
     EXPECT(server.worker.connections == NULL);
     EXPECT(atomic_load(&server.worker.connection_count) == 0);
     EXPECT(server.worker.parked == NULL);
+    memory_pressure_stop(&server.worker);
     request_pool_destroy(server.worker.requests);
     buffer_pool_destroy(server.worker.buffers);
     layer_detach(server.layer);
