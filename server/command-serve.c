@@ -43,6 +43,7 @@ struct server {
     unsigned worker_count, workers_ended;
     struct listener *listeners[LISTENERS_MAX];
     size_t listener_count;
+    bool activated; /* sockets were handed over by who started us */
     struct early_end early_end; /* until it is ready */
     int signal_fd;
     struct io_event signal_event, worker_ended, captive_ended;
@@ -225,6 +226,7 @@ static int open_listeners(struct server *server, struct error *err)
 
     int code =
         listen_activated(server->listeners, LISTENERS_MAX, &server->listener_count, err);
+    server->activated = server->listener_count > 0;
     if (code < 0 || (server->listener_count > 0 && options->address_is_default))
         return code;
     if (options->address_is_default && options->run != NULL) {
@@ -318,36 +320,57 @@ static int set_up(struct server *server, struct error *err)
     return code;
 }
 
+/* Who handed us the sockets knows where they are, and has a use of its own for standard output:
+ * `nbdcopy -- [ nbdcrypt serve ... ] -` copies to it. */
+static bool has_ready_line(const struct server *server)
+{
+    return server->options.run == NULL && !server->activated;
+}
+
+static int begin_to_listen(struct server *server, size_t index, char **uri, struct error *err)
+{
+    const char *name = server->exports.count == 1 ? server->exports.exports[0].name : "";
+
+    *uri = listen_uri(server->listeners[index], name, server->tls.mode == TLS_REQUIRE);
+    if (*uri == NULL)
+        return error_set(err, -ENOMEM, "not enough memory for a URI");
+    listen_start(server->listeners[index], server->loop, client_accepted, server);
+    log_info("listening: %s", *uri);
+    if (has_ready_line(server))
+        printf("%s%s", index > 0 ? " " : "", *uri);
+    return 0;
+}
+
 /* The line with the URIs; from then on clients are served. */
 static int announce(struct server *server, struct error *err)
 {
     int code = log_service_start(err);
-    if (code < 0)
-        return code;
-    const char *name = server->exports.count == 1 ? server->exports.exports[0].name : "";
     const char *unix_path = NULL;
-    char first_uri[LISTEN_URI_BYTES] = "";
-    char uri[LISTEN_URI_BYTES];
+    char *first_uri = NULL;
 
-    for (size_t i = 0; i < server->listener_count; i++) {
-        listen_uri(server->listeners[i], name, server->tls.mode == TLS_REQUIRE, uri);
-        if (i == 0)
-            memcpy(first_uri, uri, sizeof first_uri);
+    for (size_t i = 0; i < server->listener_count && code == 0; i++) {
+        char *uri = NULL;
+
+        code = begin_to_listen(server, i, &uri, err);
         if (unix_path == NULL)
             unix_path = listen_unix_path(server->listeners[i]);
-        listen_start(server->listeners[i], server->loop, client_accepted, server);
-        if (server->options.run == NULL)
-            printf("%s%s", i > 0 ? " " : "", uri);
+        if (i == 0)
+            first_uri = uri;
+        else
+            free(uri);
     }
-    notify_service_manager("READY=1");
-    if (server->options.run != NULL) {
+    if (code == 0)
+        notify_service_manager("READY=1");
+    if (code == 0 && has_ready_line(server)) {
+        printf("\n");
+        fflush(stdout);
+    } else if (code == 0 && server->options.run != NULL) {
         server->captive_ended.fn = captive_has_ended;
-        return captive_start(&server->captive, server->options.run, first_uri, unix_path,
-                             server->loop, &server->captive_ended, err);
+        code = captive_start(&server->captive, server->options.run, first_uri, unix_path, server->loop,
+                             &server->captive_ended, err);
     }
-    printf("\n");
-    fflush(stdout);
-    return 0;
+    free(first_uri);
+    return code;
 }
 
 /* ---- clients ---- */

@@ -283,26 +283,19 @@ void listen_free(struct listener *listener)
 /* ---- URIs ---- */
 
 /* Percent-encodes what is not plain in an URI; `keep` are further bytes to leave. */
-static size_t append_encoded(char *uri, size_t used, const char *text, const char *keep)
+static void put_encoded(FILE *uri, const char *text, const char *keep)
 {
-    static const char hex[] = "0123456789ABCDEF";
-
-    for (; *text != '\0' && used + 4 < LISTEN_URI_BYTES; text++) {
+    for (; *text != '\0'; text++) {
         unsigned char c = (unsigned char)*text;
 
-        if (isalnum(c) || strchr("-._~", c) != NULL || strchr(keep, c) != NULL) {
-            uri[used++] = (char)c;
-            continue;
-        }
-        uri[used++] = '%';
-        uri[used++] = hex[c >> 4];
-        uri[used++] = hex[c & 15];
+        if (isalnum(c) || strchr("-._~", c) != NULL || strchr(keep, c) != NULL)
+            fputc(c, uri);
+        else
+            fprintf(uri, "%%%02X", c);
     }
-    uri[used] = '\0';
-    return used;
 }
 
-static size_t append_tcp(const struct listener *listener, const char *scheme, char *uri)
+static void put_address(FILE *uri, const struct listener *listener)
 {
     struct sockaddr_storage address = { 0 };
     socklen_t bytes = sizeof address;
@@ -313,30 +306,37 @@ static size_t append_tcp(const struct listener *listener, const char *scheme, ch
         struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)&address;
 
         inet_ntop(AF_INET6, &v6->sin6_addr, text, sizeof text);
-        return (size_t)snprintf(uri, LISTEN_URI_BYTES, "%s://[%s]:%u/", scheme, text,
-                                ntohs(v6->sin6_port));
+        fprintf(uri, "[%s]:%u", text, ntohs(v6->sin6_port));
+        return;
     }
     struct sockaddr_in *v4 = (struct sockaddr_in *)&address;
     inet_ntop(AF_INET, &v4->sin_addr, text, sizeof text);
-    return (size_t)snprintf(uri, LISTEN_URI_BYTES, "%s://%s:%u/", scheme, text,
-                            ntohs(v4->sin_port));
+    fprintf(uri, "%s:%u", text, ntohs(v4->sin_port));
 }
 
-void listen_uri(const struct listener *listener, const char *export_name, bool tls,
-                char uri[LISTEN_URI_BYTES])
+char *listen_uri(const struct listener *listener, const char *export_name, bool tls)
 {
     const char *scheme = tls ? "nbds" : "nbd";
+    char *text = NULL;
+    size_t length_bytes;
+    FILE *uri = open_memstream(&text, &length_bytes);
 
-    if (listener->unix_path == NULL) {
-        append_encoded(uri, append_tcp(listener, scheme, uri), export_name, "");
-        return;
+    if (uri == NULL)
+        return NULL;
+    fprintf(uri, "%s%s://", scheme, listener->unix_path != NULL ? "+unix" : "");
+    if (listener->unix_path == NULL)
+        put_address(uri, listener);
+    fputc('/', uri);
+    put_encoded(uri, export_name, "");
+    if (listener->unix_path != NULL) {
+        fputs("?socket=", uri);
+        put_encoded(uri, listener->unix_path, "/");
     }
-    size_t used = (size_t)snprintf(uri, LISTEN_URI_BYTES, "%s+unix:///", scheme);
-    used = append_encoded(uri, used, export_name, "");
-    if (used + sizeof "?socket=" < LISTEN_URI_BYTES) {
-        memcpy(uri + used, "?socket=", sizeof "?socket=");
-        append_encoded(uri, used + strlen("?socket="), listener->unix_path, "/");
+    if (fclose(uri) != 0) {
+        free(text);
+        return NULL;
     }
+    return text;
 }
 
 bool listen_is_unix(const struct listener *listener)
