@@ -30,6 +30,7 @@
 #define OFFLOAD_THREADS 4u
 #define HANDSHAKES_NICE 10
 #define LOG_LAST_MS 1000u /* for the reader of the log to take what it was not given yet */
+#define CONNECTIONS_OF_A_COPY 4u /* nbdcopy opens up to so many where the server can do with several */
 #define SURPLUS_MAX 32u /* clients that are being told that there is no place for them */
 
 struct server {
@@ -190,6 +191,7 @@ static int start_workers(struct server *server, unsigned count, struct error *er
             .tls = &server->tls,
             .index = i,
             .handshake_timeout_ms = server->options.handshake_timeout_seconds * 1000,
+            .no_multi_conn = server->options.max_connections < CONNECTIONS_OF_A_COPY,
             .busy_wait_us = server->options.busy_wait_us,
             .main_loop = server->loop,
             .ended = server->worker_ended,

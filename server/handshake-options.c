@@ -193,6 +193,17 @@ static bool take_string(struct nbd_cursor *cursor, struct name *out)
 
 /* ---- EXPORT_NAME, ABORT, LIST, STARTTLS, STRUCTURED_REPLY ---- */
 
+static uint16_t flags_for(const struct option_exchange *ex, const struct export *export)
+{
+    const struct connection *connection = ex->connection;
+    unsigned flags =
+        handshake_transmission_flags(export, connection->negotiated.structured_replies);
+
+    if (connection->worker->no_multi_conn)
+        flags &= ~(unsigned)NBD_FLAG_CAN_MULTI_CONN;
+    return (uint16_t)flags;
+}
+
 /* Contexts belong to the export that they were set for (proto.md, SET_META_CONTEXT). */
 static enum option_outcome enter_transmission(struct option_exchange *ex, struct export *export)
 {
@@ -222,8 +233,7 @@ static enum option_outcome option_export_name(struct option_exchange *ex)
         return OPTION_DROP;
     }
     reply_u64(ex, export->limits.size_bytes);
-    reply_u16(ex, handshake_transmission_flags(export,
-                                               ex->connection->negotiated.structured_replies));
+    reply_u16(ex, flags_for(ex, export));
     if (!ex->no_zeroes) {
         static const uint8_t zeroes[NBD_EXPORT_NAME_ZEROES_BYTES];
 
@@ -316,12 +326,10 @@ static enum option_outcome option_structured_reply(struct option_exchange *ex)
 
 static void reply_info_export(struct option_exchange *ex, const struct export *export)
 {
-    bool structured = ex->connection->negotiated.structured_replies;
-
     reply_header(ex, NBD_REP_INFO, 12);
     reply_u16(ex, NBD_INFO_EXPORT);
     reply_u64(ex, export->limits.size_bytes);
-    reply_u16(ex, handshake_transmission_flags(export, structured));
+    reply_u16(ex, flags_for(ex, export));
 }
 
 static void reply_info_text(struct option_exchange *ex, uint16_t info, const char *text)

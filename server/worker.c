@@ -97,6 +97,7 @@ int worker_create(struct worker **out, const struct worker_settings *settings, s
     worker->exports = settings->exports;
     worker->tls = settings->tls;
     worker->handshake_timeout_ms = settings->handshake_timeout_ms;
+    worker->no_multi_conn = settings->no_multi_conn;
     worker->busy_wait_us = settings->busy_wait_us;
     worker->main_loop = settings->main_loop;
     worker->ended.event = settings->ended;

@@ -19,6 +19,7 @@ struct worker_settings {
     struct tls *tls;              /* the same; NULL: no TLS */
     unsigned index;
     unsigned handshake_timeout_ms;
+    bool no_multi_conn;           /* a client can't count on several connections: it is not told of them */
     unsigned busy_wait_us;        /* of the loop: busy-wait.h */
     struct loop *main_loop;       /* where `ended` is delivered */
     struct io_event ended;        /* copied; fires on main_loop when a shut-down worker has let
@@ -37,7 +38,7 @@ struct worker {
     struct connection *connections;            /* list */
     struct transmission *parked, **parked_end; /* waiting for a slot or buffer, in order */
     struct loop_task unpark;
-    bool shutting_down;
+    bool shutting_down, no_multi_conn;
     /* Raised by worker_connect() and worker_turn_away(), lowered by this worker. */
     atomic_uint connection_count, surplus_count;
 
