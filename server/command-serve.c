@@ -15,6 +15,7 @@
 
 #include "server/access.h"
 #include "server/captive.h"
+#include "server/channel.h"
 #include "server/deadline.h"
 #include "server/early-end.h"
 #include "server/listen.h"
@@ -31,6 +32,8 @@
 #define HANDSHAKES_NICE 10
 #define LOG_LAST_MS 1000u /* for the reader of the log to take what it was not given yet */
 #define CONNECTIONS_OF_A_COPY 4u /* nbdcopy opens up to so many where the server can do with several */
+/* Before that it is the same wish: timeout(1) sends SIGTERM twice, and ends a command of --run besides. */
+#define SECOND_SIGNAL_MS 1000u
 #define SURPLUS_MAX 32u /* clients that are being told that there is no place for them */
 
 struct server {
@@ -51,6 +54,7 @@ struct server {
     struct captive captive;
     char private_directory[32]; /* of the socket of --run; "" when there is none */
     bool stopping;
+    uint64_t stopping_ms; /* since when, by channel_clock_ms() */
     int exit_status;
 };
 
@@ -425,6 +429,8 @@ static void signal_ready(struct io_event *ev, int result)
             tls_reload(&server->tls);
             continue;
         }
+        if (server->stopping && channel_clock_ms() < server->stopping_ms + SECOND_SIGNAL_MS)
+            continue;
         if (server->stopping) {
             log_warning("ended by a second signal; what was not flushed may be lost");
             log_service_drain(LOG_LAST_MS);
@@ -449,6 +455,7 @@ static void stop(struct server *server)
     if (server->stopping)
         return;
     server->stopping = true;
+    server->stopping_ms = channel_clock_ms();
     deadline_start(server->options.shutdown_timeout_seconds);
     notify_service_manager("STOPPING=1");
     captive_stop(&server->captive);

@@ -22,7 +22,7 @@ NODISCARD int listen_activated(struct listener **out, size_t max, size_t *count,
 /* Begins to accept on the loop. */
 void listen_start(struct listener *listener, struct loop *loop, listen_accepted_fn *accepted,
                   void *context);
-/* No new clients from now on; the path of a Unix socket goes. */
+/* No new clients from now on; the path of a Unix socket goes, unless it is another server's by now. */
 void listen_stop(struct listener *listener);
 /* Any thread, before listen_start(): the path of a Unix socket goes, for the process ends. */
 void listen_remove_name(const struct listener *listener);
