@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "server/log.h"
 #include "server/tls-certificates.h"
 #include "server/tls-priority.h"
 #include "server/tls-admission.h"
@@ -38,7 +39,11 @@ static int load_psk(struct tls_credentials *credentials, const char *path, struc
     if (gnutls_psk_allocate_server_credentials(&credentials->psk) < 0)
         return error_set(err, -ENOMEM, "not enough memory for pre-shared keys");
     gnutls_psk_set_server_credentials_function2(credentials->psk, tls_admission_find_psk);
-    return psk_file_read(&credentials->keys, path, err);
+    int code = psk_file_read(&credentials->keys, path, err);
+    if (code == 0 && psk_file_is_empty(credentials->keys))
+        log_warning("%s: there is no key in it, so nobody gets in by one: nbdcrypt tls psk makes one",
+                    path);
+    return code;
 }
 
 /* How strong certificates have to be is part of the priority string (set as a flag of verification as
