@@ -185,7 +185,7 @@ static int verify_client(gnutls_session_t gnutls)
 
     if (gnutls_auth_client_get_type(gnutls) != GNUTLS_CRD_CERTIFICATE)
         return 0;
-    int alert = tls_verify_client(gnutls, &why);
+    int alert = tls_verify_client(gnutls, admission->credentials->revocation, &why);
     if (alert < 0)
         return 0;
     admission->refused = true;

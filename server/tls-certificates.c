@@ -261,29 +261,14 @@ int tls_certificates_load_trust(gnutls_certificate_credentials_t target, const c
     return code;
 }
 
-/* One whose next update is over makes GnuTLS refuse everybody: better said now. */
-static void warn_of_old_crl(const struct pem *pem, const char *others)
-{
-    gnutls_x509_crl_t crl;
-
-    if (gnutls_x509_crl_init(&crl) < 0)
-        return;
-    if (gnutls_x509_crl_import(crl, &pem->datum, GNUTLS_X509_FMT_PEM) >= 0) {
-        time_t next = gnutls_x509_crl_get_next_update(crl);
-
-        if (next != (time_t)-1 && next < time(NULL))
-            log_warning("%s: the list of revoked certificates is too old, so all %s will be "
-                        "refused: publish a new one", pem->path, others);
-    }
-    gnutls_x509_crl_deinit(crl);
-}
-
 int tls_certificates_load_crl(gnutls_certificate_credentials_t target, const char *directory,
-                              const struct tls_certificates_owner *owner, struct error *err)
+                              const struct tls_certificates_owner *owner,
+                              struct tls_revocation **lists, struct error *err)
 {
     char path[PATH_BYTES];
     struct pem pem = { 0 };
 
+    *lists = NULL;
     if (!tls_certificates_has(directory, "ca-crl.pem"))
         return 0;
     int code = read_pem(&pem, path, directory, "ca-crl.pem", false, err);
@@ -293,9 +278,9 @@ int tls_certificates_load_crl(gnutls_certificate_credentials_t target, const cha
         if (result <= 0)
             code = error_set(err, -EINVAL, "%s: it is not a list of revoked certificates of the CA "
                              "in ca-cert.pem (%s)", path, gnutls_strerror(result));
-        else
-            warn_of_old_crl(&pem, owner->others);
     }
+    if (code == 0)
+        code = tls_revocation_read(lists, &pem.datum, path, owner->others, err);
     secret_free(pem.text);
     return code;
 }

@@ -231,7 +231,7 @@ static int verify_server(gnutls_session_t gnutls)
 {
     struct tls_client *client = client_of(gnutls_session_get_ptr(gnutls));
     struct error why = { .text = "" };
-    int alert = tls_verify_server(gnutls, client->host, &why);
+    int alert = tls_verify_server(gnutls, client->credentials.revocation, client->host, &why);
 
     client->verified = alert < 0;
     if (client->verified)

@@ -28,7 +28,8 @@ static int load_certificates(struct tls_credentials *credentials,
     code = tls_certificates_load_trust(credentials->certificates, directory, err);
     if (code == 0)
         code = tls_certificates_load_crl(credentials->certificates, directory,
-                                         &tls_certificates_of_server, err);
+                                         &tls_certificates_of_server, &credentials->revocation,
+                                         err);
     return code;
 }
 
@@ -115,6 +116,7 @@ void tls_credentials_unref(struct tls_credentials *credentials)
         return;
     if (credentials->certificates != NULL)
         gnutls_certificate_free_credentials(credentials->certificates);
+    tls_revocation_free(credentials->revocation);
     if (credentials->psk != NULL)
         gnutls_psk_free_server_credentials(credentials->psk);
     if (credentials->priority != NULL)

@@ -60,9 +60,9 @@ class Authority:
         return self.make(subject(name), key, False, purpose, names, NOW + begin * DAY, NOW + end * DAY,
                          digest), key
 
-    def revoke(self, *certificates):
+    def revoke(self, *certificates, begin=NOW - DAY, end=NOW + 3650 * DAY):
         builder = (x509.CertificateRevocationListBuilder().issuer_name(self.name)
-                   .last_update(NOW - DAY).next_update(NOW + 3650 * DAY))
+                   .last_update(begin).next_update(end))
         for certificate in certificates:
             builder = builder.add_revoked_certificate(
                 x509.RevokedCertificateBuilder().serial_number(certificate.serial_number)
