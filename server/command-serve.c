@@ -478,12 +478,20 @@ static void worker_has_ended(struct io_event *ev, int result)
         loop_stop(server->loop);
 }
 
+/* All that is written is safe by now, and the exports have been closed. */
+static void leave_around_calculations(const struct server *server)
+{
+    log_info("ended beside TLS handshakes that are still being calculated");
+    _exit(server->exit_status);
+}
+
 static int tear_down(struct server *server)
 {
     struct error err;
+    bool all_joined = true;
 
     for (unsigned i = 0; i < server->worker_count; i++)
-        worker_destroy(server->workers[i]);
+        all_joined &= worker_join(server->workers[i]);
     for (size_t i = 0; i < server->exports.count; i++) {
         if (server->workers_ended > 0 && export_flush(&server->exports.exports[i], &err) < 0) {
             log_error("%s", err.text);
@@ -491,9 +499,13 @@ static int tear_down(struct server *server)
         }
     }
     offload_destroy(server->offload);
-    offload_destroy(server->handshakes);
     for (size_t i = 0; i < server->exports.count; i++)
         export_close(&server->exports.exports[i]);
+    if (!all_joined)
+        leave_around_calculations(server);
+    offload_destroy(server->handshakes);
+    for (unsigned i = 0; i < server->worker_count; i++)
+        worker_destroy(server->workers[i]);
     for (size_t i = 0; i < server->listener_count; i++)
         listen_free(server->listeners[i]);
     tls_close(&server->tls);

@@ -179,6 +179,12 @@ void worker_connection_ended(struct worker *worker, bool surplus)
     end_if_empty(worker);
 }
 
+void worker_connection_abandoned(struct worker *worker, bool surplus)
+{
+    worker->abandoned = true;
+    worker_connection_ended(worker, surplus);
+}
+
 /* ---- the end ---- */
 
 static void shutdown_here(struct io_event *ev, int result)
@@ -201,11 +207,14 @@ void worker_shutdown(struct worker *worker)
     loop_post(worker->loop, &worker->shutdown);
 }
 
+bool worker_join(struct worker *worker)
+{
+    pthread_join(worker->thread, NULL);
+    return !worker->abandoned;
+}
+
 void worker_destroy(struct worker *worker)
 {
-    if (worker == NULL)
-        return;
-    pthread_join(worker->thread, NULL);
     loop_destroy(worker->loop); /* here, not there: `ended` was posted from within it */
     free(worker);
 }

@@ -39,6 +39,7 @@ struct worker {
     struct transmission *parked, **parked_end; /* waiting for a slot or buffer, in order */
     struct loop_task unpark;
     bool shutting_down, no_multi_conn;
+    bool abandoned; /* it ended beside connections of which something is still calculated */
     /* Raised by worker_connect() and worker_turn_away(), lowered by this worker. */
     atomic_uint connection_count, surplus_count;
 
@@ -57,10 +58,15 @@ void worker_connect(struct worker *worker, int fd, const struct peer *peer);
 void worker_turn_away(struct worker *worker, int fd, const struct peer *peer);
 /* Main thread, once: answers what is in flight, lets the clients go; `ended` follows. */
 void worker_shutdown(struct worker *worker);
-/* After `ended`: joins the thread and frees everything. */
+/* After `ended`: joins the thread.  False: something that was abandoned still uses the memory of this
+ * worker, which must not be destroyed, and the process has to end by _exit(). */
+NODISCARD bool worker_join(struct worker *worker);
+/* After worker_join(): frees everything. */
 void worker_destroy(struct worker *worker);
 
 /* The worker's thread: one connection is gone (or could not be taken); whether it was surplus. */
 void worker_connection_ended(struct worker *worker, bool surplus);
+/* The same for one that is still there, and will be when the worker has ended. */
+void worker_connection_abandoned(struct worker *worker, bool surplus);
 
 #endif
