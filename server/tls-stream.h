@@ -52,6 +52,8 @@ struct tls_transport {
     struct tls_admission *admission; /* `session` is part of it */
     struct peer *peer;
     bool answered; /* something of ours has been sent */
+    atomic_bool given_up; /* nobody waits for the job any more */
+    uint32_t handshake_bytes; /* received so far */
     struct offload_job job;
     struct io_event *handshake_done;
     uint32_t usable_bytes;      /* of what was received: whole records */

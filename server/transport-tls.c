@@ -263,6 +263,7 @@ static void stream_abort(struct transport *transport)
     struct tls_transport *tls = tls_of(transport);
 
     tls->aborted = true;
+    atomic_store(&tls->given_up, true);
     loop_file_shutdown(transport->loop, &tls->file, SHUT_RDWR);
 }
 
