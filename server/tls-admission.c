@@ -124,6 +124,9 @@ static void explain_handshake(struct tls_admission *admission, int error)
         tls_session_say(session, "it sent no certificate: give it one that is signed by the CA in "
                         "ca-cert.pem, or serve with --tls-no-verify-peer");
         break;
+    case GNUTLS_E_CERTIFICATE_ERROR: /* of tls-limits, which has said why */
+        admission->refused = true;
+        break;
     case GNUTLS_E_PK_SIG_VERIFY_FAILED:
     case GNUTLS_E_RECEIVED_ILLEGAL_PARAMETER:
     case GNUTLS_E_DECRYPTION_FAILED:

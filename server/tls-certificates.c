@@ -11,6 +11,7 @@
 #include "crypto/secret.h"
 #include "server/log.h"
 #include "server/private-file.h"
+#include "server/tls-limits.h"
 
 #define PEM_BYTES_MAX (4u * 1024u * 1024u)
 #define PATH_BYTES 4096u
@@ -119,6 +120,24 @@ static int check_days(gnutls_x509_crt_t certificate, const char *path, struct er
     return 0;
 }
 
+/* The other end would refuse it, if it is one of ours; if not, it would not end soon. */
+static int check_size(gnutls_x509_crt_t certificate, const char *path, struct error *err)
+{
+    char text[TLS_LIMITS_TEXT_BYTES];
+    const char *fault = NULL;
+    gnutls_pubkey_t key;
+
+    if (gnutls_pubkey_init(&key) < 0)
+        return error_set(err, -ENOMEM, "not enough memory for certificates");
+    if (gnutls_pubkey_import_x509(key, certificate, 0) >= 0)
+        fault = tls_limits_check_key(key, text);
+    gnutls_pubkey_deinit(key);
+    if (fault == NULL)
+        return 0;
+    return error_set(err, -EINVAL, "%s: its key %s; make one of ECDSA P-256, or RSA of 4096 bits", path,
+                     fault);
+}
+
 static int check_strength(gnutls_x509_crt_t certificate, const char *path, struct error *err)
 {
     unsigned bits = 0;
@@ -134,6 +153,9 @@ static int check_strength(gnutls_x509_crt_t certificate, const char *path, struc
                          algorithm < 0 ? "unknown"
                                        : gnutls_pk_get_name((gnutls_pk_algorithm_t)algorithm),
                          bits);
+    int code = check_size(certificate, path, err);
+    if (code < 0)
+        return code;
     /* Who signs itself is trusted or not, whatever the signature. */
     if (gnutls_x509_crt_check_issuer(certificate, certificate))
         return 0;

@@ -4,6 +4,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "server/tls-limits.h"
+
 int tls_session_init(struct tls_session *session, const struct tls_end *end, unsigned flags,
                      struct error *err)
 {
@@ -14,6 +16,7 @@ int tls_session_init(struct tls_session *session, const struct tls_end *end, uns
     if (result < 0)
         return tls_session_no_start(result, err);
     gnutls_session_set_ptr(session->gnutls, session);
+    tls_limits_set(session);
     return 0;
 }
 

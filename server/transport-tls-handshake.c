@@ -10,6 +10,7 @@
 
 #include "server/ktls-handover.h"
 #include "server/log.h"
+#include "server/tls-limits.h"
 #include "server/tls-records.h"
 #include "server/transport-tls-parts.h"
 
@@ -90,6 +91,14 @@ static void handshake_received(struct io_event *ev, int result)
                            "trust them (its ca-cert.pem, the host name, its key)"
                          : "");
         handshake_ended(tls, -ECONNRESET);
+        return;
+    }
+    tls->handshake_bytes += (uint32_t)result;
+    if (tls->handshake_bytes > TLS_LIMITS_HANDSHAKE_BYTES) {
+        tls->broken = true;
+        log_info("%s: TLS handshake: it sent more than %u bytes; dropped", tls->name,
+                 TLS_LIMITS_HANDSHAKE_BYTES);
+        handshake_ended(tls, -EMSGSIZE);
         return;
     }
     find_records(tls);
