@@ -15,6 +15,7 @@
 
 #include "server/access.h"
 #include "server/captive.h"
+#include "server/channel.h"
 #include "server/deadline.h"
 #include "server/early-end.h"
 #include "server/listen.h"
@@ -32,6 +33,9 @@
 #define HANDSHAKES_NICE 10
 #define LOG_LAST_MS 1000u /* for the reader of the log to take what it was not given yet */
 #define WORKER_BUFFERS_LEAST_BYTES (2u * BUFFER_PIECE_BYTES)
+#define CONNECTIONS_OF_A_COPY 4u /* nbdcopy opens up to so many where the server can do with several */
+/* Before that it is the same wish: timeout(1) sends SIGTERM twice, and ends a command of --run besides. */
+#define SECOND_SIGNAL_MS 1000u
 #define SURPLUS_MAX 32u /* clients that are being told that there is no place for them */
 
 struct server {
@@ -45,12 +49,14 @@ struct server {
     unsigned worker_count, workers_ended;
     struct listener *listeners[LISTENERS_MAX];
     size_t listener_count;
+    bool activated; /* sockets were handed over by who started us */
     struct early_end early_end; /* until it is ready */
     int signal_fd;
     struct io_event signal_event, worker_ended, captive_ended;
     struct captive captive;
     char private_directory[32]; /* of the socket of --run; "" when there is none */
     bool stopping;
+    uint64_t stopping_ms; /* since when, by channel_clock_ms() */
     int exit_status;
 };
 
@@ -204,6 +210,7 @@ static int start_workers(struct server *server, unsigned count, struct error *er
             .index = i,
             .buffers_max_bytes = buffers_max_bytes(&server->options, count),
             .handshake_timeout_ms = server->options.handshake_timeout_seconds * 1000,
+            .no_multi_conn = server->options.max_connections < CONNECTIONS_OF_A_COPY,
             .busy_wait_us = server->options.busy_wait_us,
             .main_loop = server->loop,
             .ended = server->worker_ended,
@@ -240,6 +247,7 @@ static int open_listeners(struct server *server, struct error *err)
 
     int code =
         listen_activated(server->listeners, LISTENERS_MAX, &server->listener_count, err);
+    server->activated = server->listener_count > 0;
     if (code < 0 || (server->listener_count > 0 && options->address_is_default))
         return code;
     if (options->address_is_default && options->run != NULL) {
@@ -333,36 +341,57 @@ static int set_up(struct server *server, struct error *err)
     return code;
 }
 
+/* Who handed us the sockets knows where they are, and has a use of its own for standard output:
+ * `nbdcopy -- [ nbdcrypt serve ... ] -` copies to it. */
+static bool has_ready_line(const struct server *server)
+{
+    return server->options.run == NULL && !server->activated;
+}
+
+static int begin_to_listen(struct server *server, size_t index, char **uri, struct error *err)
+{
+    const char *name = server->exports.count == 1 ? server->exports.exports[0].name : "";
+
+    *uri = listen_uri(server->listeners[index], name, server->tls.mode == TLS_REQUIRE);
+    if (*uri == NULL)
+        return error_set(err, -ENOMEM, "not enough memory for a URI");
+    listen_start(server->listeners[index], server->loop, client_accepted, server);
+    log_info("listening: %s", *uri);
+    if (has_ready_line(server))
+        printf("%s%s", index > 0 ? " " : "", *uri);
+    return 0;
+}
+
 /* The line with the URIs; from then on clients are served. */
 static int announce(struct server *server, struct error *err)
 {
     int code = log_service_start(err);
-    if (code < 0)
-        return code;
-    const char *name = server->exports.count == 1 ? server->exports.exports[0].name : "";
     const char *unix_path = NULL;
-    char first_uri[LISTEN_URI_BYTES] = "";
-    char uri[LISTEN_URI_BYTES];
+    char *first_uri = NULL;
 
-    for (size_t i = 0; i < server->listener_count; i++) {
-        listen_uri(server->listeners[i], name, server->tls.mode == TLS_REQUIRE, uri);
-        if (i == 0)
-            memcpy(first_uri, uri, sizeof first_uri);
+    for (size_t i = 0; i < server->listener_count && code == 0; i++) {
+        char *uri = NULL;
+
+        code = begin_to_listen(server, i, &uri, err);
         if (unix_path == NULL)
             unix_path = listen_unix_path(server->listeners[i]);
-        listen_start(server->listeners[i], server->loop, client_accepted, server);
-        if (server->options.run == NULL)
-            printf("%s%s", i > 0 ? " " : "", uri);
+        if (i == 0)
+            first_uri = uri;
+        else
+            free(uri);
     }
-    notify_service_manager("READY=1");
-    if (server->options.run != NULL) {
+    if (code == 0)
+        notify_service_manager("READY=1");
+    if (code == 0 && has_ready_line(server)) {
+        printf("\n");
+        fflush(stdout);
+    } else if (code == 0 && server->options.run != NULL) {
         server->captive_ended.fn = captive_has_ended;
-        return captive_start(&server->captive, server->options.run, first_uri, unix_path,
-                             server->loop, &server->captive_ended, err);
+        code = captive_start(&server->captive, server->options.run, first_uri, unix_path, server->loop,
+                             &server->captive_ended, err);
     }
-    printf("\n");
-    fflush(stdout);
-    return 0;
+    free(first_uri);
+    return code;
 }
 
 /* ---- clients ---- */
@@ -415,6 +444,8 @@ static void signal_ready(struct io_event *ev, int result)
             tls_reload(&server->tls);
             continue;
         }
+        if (server->stopping && channel_clock_ms() < server->stopping_ms + SECOND_SIGNAL_MS)
+            continue;
         if (server->stopping) {
             log_warning("ended by a second signal; what was not flushed may be lost");
             log_service_drain(LOG_LAST_MS);
@@ -439,6 +470,7 @@ static void stop(struct server *server)
     if (server->stopping)
         return;
     server->stopping = true;
+    server->stopping_ms = channel_clock_ms();
     deadline_start(server->options.shutdown_timeout_seconds);
     notify_service_manager("STOPPING=1");
     captive_stop(&server->captive);
@@ -461,12 +493,20 @@ static void worker_has_ended(struct io_event *ev, int result)
         loop_stop(server->loop);
 }
 
+/* All that is written is safe by now, and the exports have been closed. */
+static void leave_around_calculations(const struct server *server)
+{
+    log_info("ended beside TLS handshakes that are still being calculated");
+    _exit(server->exit_status);
+}
+
 static int tear_down(struct server *server)
 {
     struct error err;
+    bool all_joined = true;
 
     for (unsigned i = 0; i < server->worker_count; i++)
-        worker_destroy(server->workers[i]);
+        all_joined &= worker_join(server->workers[i]);
     for (size_t i = 0; i < server->exports.count; i++) {
         if (server->workers_ended > 0 && export_flush(&server->exports.exports[i], &err) < 0) {
             log_error("%s", err.text);
@@ -474,9 +514,13 @@ static int tear_down(struct server *server)
         }
     }
     offload_destroy(server->offload);
-    offload_destroy(server->handshakes);
     for (size_t i = 0; i < server->exports.count; i++)
         export_close(&server->exports.exports[i]);
+    if (!all_joined)
+        leave_around_calculations(server);
+    offload_destroy(server->handshakes);
+    for (unsigned i = 0; i < server->worker_count; i++)
+        worker_destroy(server->workers[i]);
     for (size_t i = 0; i < server->listener_count; i++)
         listen_free(server->listeners[i]);
     tls_close(&server->tls);

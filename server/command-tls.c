@@ -26,7 +26,7 @@ struct arguments {
     struct param_list hosts, dns, uris;
     const char *client;
     unsigned days, ca_days;
-    bool force, json, help;
+    bool force, remove, json, help;
     const char *operands[OPERANDS_MAX];
 };
 
@@ -84,6 +84,7 @@ static const struct param revoke_params[] = {
 
 static const struct param psk_params[] = {
     FORCE_ROW("replace the key of a user who has one"),
+    { "remove", 0, PARAM_FLAG, NULL, "remove the key of a user", FIELD(remove), 0, 0 },
     HELP_ROW,
     { .name = NULL },
 };
@@ -155,7 +156,10 @@ static int check_server(struct arguments *arguments, struct error *err)
 
 static int check_psk(struct arguments *arguments, struct error *err)
 {
-    return psk_users_check_user(arguments->operands[1], err);
+    if (arguments->remove && arguments->force)
+        return error_set(err, -EINVAL, "--force and --remove contradict each other");
+    /* A name that others have put there can be removed, whatever it is. */
+    return arguments->remove ? 0 : psk_users_check_user(arguments->operands[1], err);
 }
 
 /* ---- commands ---- */
@@ -223,10 +227,14 @@ static int run_revoke(const struct arguments *arguments, struct error *err)
 
 static int run_psk(const struct arguments *arguments, struct error *err)
 {
-    int result =
-        psk_users_add(arguments->operands[0], arguments->operands[1], arguments->force, err);
+    enum psk_users_way way = arguments->remove  ? PSK_USERS_REMOVE
+                             : arguments->force ? PSK_USERS_REPLACE
+                                                : PSK_USERS_ADD;
+    int result = psk_users_change(arguments->operands[0], arguments->operands[1], way, err);
 
-    if (result == 0)
+    if (result == 0 && arguments->remove)
+        tls_advice_psk_removed(arguments->operands[0], arguments->operands[1]);
+    else if (result == 0)
         tls_advice_psk(arguments->operands[0], arguments->operands[1]);
     return result;
 }
@@ -263,8 +271,8 @@ static const struct tls_command commands[] = {
     { "revoke", "revoke the certificates of a client",
       "Revokes all certificates of the client NAME, in DIR/server/ca-crl.pem.\n",
       revoke_params, { "DIR", "NAME" }, NULL, run_revoke },
-    { "psk", "give a user a pre-shared key",
-      "Adds USER with a new random key to FILE, which is made if there is none.\n",
+    { "psk", "give a user a pre-shared key, or take it away",
+      "Adds USER with a new random key to FILE, which is made if there is none, or removes USER.\n",
       psk_params, { "FILE", "USER" }, check_psk, run_psk },
     { "show", "show certificates and keys, and what is wrong with them",
       "Shows the certificates, lists of revoked ones and pre-shared keys in a file or folder.\n"

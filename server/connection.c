@@ -11,6 +11,7 @@
 #define DRAIN_TIMEOUT_MS 5000u     /* for a client that does not take its last answers */
 #define SURPLUS_TIMEOUT_MS 2000u   /* to tell a client that it is one too many */
 #define HANDSHAKE_DRAIN_MS 1000u   /* for one that has not chosen an export yet */
+#define ABANDON_MS 500u            /* what is in flight of a connection that was cut comes back sooner */
 
 static void end(struct connection *connection);
 static void timer_fired(struct io_event *ev, int result);
@@ -138,8 +139,11 @@ void connection_shutdown(struct connection *connection)
 {
     if (connection->handshake != NULL)
         handshake_shutdown(connection->handshake);
-    if (connection->state == CONNECTION_HANDSHAKE || connection->state == CONNECTION_GOODBYE)
+    if ((connection->state == CONNECTION_HANDSHAKE || connection->state == CONNECTION_GOODBYE) &&
+        connection->timer_running)
         loop_cancel(connection->worker->loop, &connection->timer.event); /* a shorter one follows */
+    if (connection->state == CONNECTION_HANDSHAKE && !connection->timer_running)
+        start_timer(connection, ABANDON_MS); /* cut before, and still there */
     if (connection->state != CONNECTION_TRANSMISSION)
         return;
     connection->state = CONNECTION_DRAINING;
@@ -156,9 +160,17 @@ void connection_abort(struct connection *connection)
         transmission_abort(connection->transmission);
 }
 
+/* A calculation of its handshake can't be stopped, and uses its memory: the process is to end around it. */
+static void abandon(struct connection *connection)
+{
+    connection->abandoned = true;
+    worker_connection_abandoned(connection->worker, connection->surplus);
+}
+
 static void timer_fired(struct io_event *ev, int result)
 {
     struct connection *connection = container_of(ev, struct connection, timer.event);
+    bool handshake = connection->state == CONNECTION_HANDSHAKE;
 
     connection->timer_running = false;
     if (connection->state == CONNECTION_CLOSING) {
@@ -177,12 +189,21 @@ static void timer_fired(struct io_event *ev, int result)
         start_timer(connection, DRAIN_TIMEOUT_MS); /* slow, but it takes them */
         return;
     }
-    if (connection->state == CONNECTION_HANDSHAKE)
+    if (handshake && connection->cut) {
+        abandon(connection);
+        return;
+    }
+    if (handshake)
         log_write_of(LOG_NOTICE, connection->peer.text,
                      "did not finish its handshake in time; dropped");
     else if (connection->state == CONNECTION_DRAINING)
         log_write_of(LOG_NOTICE, connection->peer.text, "did not take its last answers; dropped");
     connection_abort(connection);
+    if (!handshake)
+        return;
+    connection->cut = true;
+    if (connection->worker->shutting_down)
+        start_timer(connection, ABANDON_MS);
 }
 
 /* Everything of the connection has come back but, perhaps, the timer. */
@@ -208,6 +229,7 @@ static void end(struct connection *connection)
         connection->previous->next = connection->next;
     else
         worker->connections = connection->next;
-    worker_connection_ended(worker, connection->surplus);
+    if (!connection->abandoned)
+        worker_connection_ended(worker, connection->surplus);
     free(connection);
 }

@@ -37,6 +37,8 @@ struct connection {
     bool surplus;                 /* it is there to be told that there is no place for it */
     struct loop_timer timer;      /* handshake limit; later the limit of DRAINING */
     bool timer_running;
+    bool cut;                     /* its handshake took too long: what is in flight is coming back */
+    bool abandoned;               /* the worker ends without it */
     struct io_event forgotten;    /* GOODBYE */
     uint64_t sends_seen;          /* when the timer of DRAINING was started */
     struct handshake *handshake;  /* NULL once it has ended */

@@ -1,45 +1,94 @@
 #include "server/error.h"
 
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
-/* Copies as much of a NUL-terminated text as fits behind `used` bytes. */
-static void append(char text[ERROR_TEXT_BYTES], size_t used, const char *more)
-{
-    size_t room = ERROR_TEXT_BYTES - 1 - used;
-    size_t length = strnlen(more, room);
+#define GAP "..."
 
-    memcpy(text + used, more, length);
-    text[used + length] = '\0';
+static bool is_within_character(char byte)
+{
+    return ((unsigned char)byte & 0xc0) == 0x80; /* UTF-8 */
+}
+
+/* What does not fit loses its middle: the beginning says what failed, the end why and what to do. */
+static void keep_ends(char out[ERROR_TEXT_BYTES], const char *text, size_t length_bytes)
+{
+    size_t head = (ERROR_TEXT_BYTES - sizeof(GAP)) / 2;
+    size_t tail = ERROR_TEXT_BYTES - sizeof(GAP) - head;
+
+    if (length_bytes < ERROR_TEXT_BYTES) {
+        memcpy(out, text, length_bytes + 1);
+        return;
+    }
+    while (head > 0 && is_within_character(text[head]))
+        head--;
+    while (tail > 0 && is_within_character(text[length_bytes - tail]))
+        tail--;
+    memcpy(out, text, head);
+    memcpy(out + head, GAP, strlen(GAP));
+    memcpy(out + head + strlen(GAP), text + length_bytes - tail, tail + 1);
+}
+
+/* Longer than there is room: the whole is made elsewhere, to be shortened. */
+static bool set_long(struct error *err, const char *behind, const char *format, va_list args)
+{
+    char *front = NULL, *whole = NULL;
+    int length_bytes = vasprintf(&front, format, args);
+
+    if (length_bytes >= 0) {
+        length_bytes = asprintf(&whole, "%s%s", front, behind);
+        free(front);
+    }
+    if (length_bytes < 0)
+        return false;
+    keep_ends(err->text, whole, (size_t)length_bytes);
+    free(whole);
+    return true;
+}
+
+/* The arguments, and `behind`, may point into err->text, so that is written last. */
+static void set(struct error *err, const char *behind, const char *format, va_list args)
+{
+    char text[ERROR_TEXT_BYTES];
+    size_t behind_bytes = strlen(behind);
+    va_list again;
+
+    va_copy(again, args);
+    int length_bytes = vsnprintf(text, sizeof(text), format, args);
+    if (length_bytes < 0)
+        text[0] = '\0';
+    size_t used = length_bytes > 0 ? (size_t)length_bytes : 0;
+    if (used + behind_bytes < sizeof(text)) {
+        memcpy(text + used, behind, behind_bytes + 1);
+        memcpy(err->text, text, used + behind_bytes + 1);
+    } else if (!set_long(err, behind, format, again)) {
+        memcpy(err->text, text, sizeof(text)); /* no memory: the beginning */
+    }
+    va_end(again);
 }
 
 int error_set(struct error *err, int code, const char *format, ...)
 {
-    char text[ERROR_TEXT_BYTES]; /* the arguments may point into err->text */
     va_list args;
 
     if (!err)
         return code;
     va_start(args, format);
-    if (vsnprintf(text, sizeof(text), format, args) < 0)
-        text[0] = '\0';
+    set(err, "", format, args);
     va_end(args);
-    append(err->text, 0, text);
     return code;
 }
 
 void error_prefix(struct error *err, const char *format, ...)
 {
-    char text[ERROR_TEXT_BYTES];
     va_list args;
 
     if (!err)
         return;
     va_start(args, format);
-    if (vsnprintf(text, sizeof(text), format, args) < 0)
-        text[0] = '\0';
+    set(err, err->text, format, args);
     va_end(args);
-    append(text, strlen(text), err->text);
-    append(err->text, 0, text);
 }

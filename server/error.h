@@ -11,19 +11,21 @@
 
 #define NODISCARD __attribute__((warn_unused_result))
 
-#define ERROR_TEXT_BYTES 1024
+/* Two names or paths of the longest, and what is to be said of them. */
+#define ERROR_TEXT_BYTES 10240
 
 struct error {
-    char text[ERROR_TEXT_BYTES]; /* NUL-terminated; "" when nothing failed */
+    char text[ERROR_TEXT_BYTES]; /* NUL-terminated; "" when nothing failed; UTF-8 as far as its parts are */
 };
 
 /* Sets the message, replacing what was there.  `err` may be NULL (the caller does not care).
+ * One that is too long loses its middle ("..."), so that its reason is always there.
  * Always returns `code`, so that a failure is one line:
  *     return error_set(err, -EINVAL, "...");                                              */
 int error_set(struct error *err, int code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* Puts text in front of the message ("export 'db1': "), cutting the end if it must. */
+/* Puts text in front of the message ("export 'db1': "), cutting the middle if it must. */
 void error_prefix(struct error *err, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 

@@ -1,6 +1,7 @@
 #include "server/handshake-options.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -144,12 +145,18 @@ static struct export *find_export(struct option_exchange *ex, const struct name 
     return export_table_find(connection->worker->exports, &connection->peer, name->text, name->bytes);
 }
 
-/* What the client is told: the same for what is not there and for what it may not attach. */
-static void say_unknown(const struct name *name, char text[ERROR_SENTENCE_BYTES])
+/* What the client is told: the same for what is not there and for what it may not attach.  Another name helps
+ * only where there is one for it. */
+static void say_unknown(const struct option_exchange *ex, const struct name *name,
+                        char text[ERROR_SENTENCE_BYTES])
 {
+    const struct connection *connection = ex->connection;
     size_t shown = valid_prefix_bytes(name->text, name->bytes, NAME_SHOWN_BYTES);
 
-    if (name->bytes == 0)
+    if (name->bytes == 0 && export_table_count(connection->worker->exports, &connection->peer) == 0)
+        snprintf(text, ERROR_SENTENCE_BYTES, "there is no export that this client may attach: who runs "
+                 "the server decides that");
+    else if (name->bytes == 0)
         snprintf(text, ERROR_SENTENCE_BYTES, "there is no default export: ask for one by name");
     else
         snprintf(text, ERROR_SENTENCE_BYTES, "there is no export '%.*s%s'", (int)shown, name->text,
@@ -161,19 +168,19 @@ static void log_unknown(const struct option_exchange *ex, const struct name *nam
 {
     const struct export *hidden =
         export_table_named(ex->connection->worker->exports, name->text, name->bytes);
-    char truth[ERROR_SENTENCE_BYTES];
+    struct error truth;
 
     if (hidden)
-        snprintf(truth, sizeof(truth), "export '%s' is not allowed to it: no --allow rule matches",
-                 hidden->name);
-    log_refusal(ex, hidden ? truth : told);
+        error_set(&truth, -EACCES, "export '%s' is not allowed to it: no --allow rule matches",
+                  hidden->name);
+    log_refusal(ex, hidden ? truth.text : told);
 }
 
 static enum option_outcome refuse_unknown(struct option_exchange *ex, const struct name *name)
 {
     char told[ERROR_SENTENCE_BYTES];
 
-    say_unknown(name, told);
+    say_unknown(ex, name, told);
     reply_error(ex, NBD_REP_ERR_UNKNOWN, told);
     log_unknown(ex, name, told);
     return OPTION_NEXT;
@@ -192,6 +199,17 @@ static bool take_string(struct nbd_cursor *cursor, struct name *out)
 }
 
 /* ---- EXPORT_NAME, ABORT, LIST, STARTTLS, STRUCTURED_REPLY ---- */
+
+static uint16_t flags_for(const struct option_exchange *ex, const struct export *export)
+{
+    const struct connection *connection = ex->connection;
+    unsigned flags =
+        handshake_transmission_flags(export, connection->negotiated.structured_replies);
+
+    if (connection->worker->no_multi_conn)
+        flags &= ~(unsigned)NBD_FLAG_CAN_MULTI_CONN;
+    return (uint16_t)flags;
+}
 
 /* Contexts belong to the export that they were set for (proto.md, SET_META_CONTEXT). */
 static enum option_outcome enter_transmission(struct option_exchange *ex, struct export *export)
@@ -217,13 +235,12 @@ static enum option_outcome option_export_name(struct option_exchange *ex)
     if (!export) {
         char told[ERROR_SENTENCE_BYTES];
 
-        say_unknown(&name, told);
+        say_unknown(ex, &name, told);
         log_unknown(ex, &name, told);
         return OPTION_DROP;
     }
     reply_u64(ex, export->limits.size_bytes);
-    reply_u16(ex, handshake_transmission_flags(export,
-                                               ex->connection->negotiated.structured_replies));
+    reply_u16(ex, flags_for(ex, export));
     if (!ex->no_zeroes) {
         static const uint8_t zeroes[NBD_EXPORT_NAME_ZEROES_BYTES];
 
@@ -316,12 +333,10 @@ static enum option_outcome option_structured_reply(struct option_exchange *ex)
 
 static void reply_info_export(struct option_exchange *ex, const struct export *export)
 {
-    bool structured = ex->connection->negotiated.structured_replies;
-
     reply_header(ex, NBD_REP_INFO, 12);
     reply_u16(ex, NBD_INFO_EXPORT);
     reply_u64(ex, export->limits.size_bytes);
-    reply_u16(ex, handshake_transmission_flags(export, structured));
+    reply_u16(ex, flags_for(ex, export));
 }
 
 static void reply_info_text(struct option_exchange *ex, uint16_t info, const char *text)

@@ -19,10 +19,17 @@
 #define RETRY_MS 100u /* after the process ran out of descriptors */
 #define ACTIVATED_FD_FIRST 3
 
+/* A name that is a socket's today may be another one's tomorrow. */
+struct socket_identity {
+    dev_t device;
+    ino_t inode;
+};
+
 struct listener {
     int fd;
     char *unix_path; /* absolute; NULL: TCP */
     bool unlink_path;
+    struct socket_identity bound; /* of unix_path, if unlink_path */
     bool stopping;
     struct loop *loop;
     struct io_event accept_event;
@@ -45,10 +52,29 @@ static struct listener *listener_new(int fd, struct error *err)
     return listener;
 }
 
+/* False: there is no socket of that name. */
+static bool identify(const char *path, struct socket_identity *out)
+{
+    struct stat status;
+
+    if (lstat(path, &status) != 0 || !S_ISSOCK(status.st_mode))
+        return false;
+    *out = (struct socket_identity){ status.st_dev, status.st_ino };
+    return true;
+}
+
+static bool is_still(const char *path, const struct socket_identity *socket)
+{
+    struct socket_identity now;
+
+    return identify(path, &now) && now.device == socket->device && now.inode == socket->inode;
+}
+
 /* 0: the path is free to be bound again; -EADDRINUSE: somebody answers there. */
 static int remove_stale_socket(const struct listen_address *address, struct error *err)
 {
     const char *path = address->address.local.sun_path;
+    struct socket_identity found = { 0 };
     struct stat status;
 
     if (lstat(path, &status) == 0 && !S_ISSOCK(status.st_mode))
@@ -58,6 +84,7 @@ static int remove_stale_socket(const struct listen_address *address, struct erro
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0)
         return error_set(err, -errno, "Unix socket '%s': %s", path, strerror(errno));
+    (void)identify(path, &found);
     bool dead = connect(fd, &address->address.any, address->address_bytes) != 0 &&
                 errno == ECONNREFUSED;
     close(fd);
@@ -65,7 +92,8 @@ static int remove_stale_socket(const struct listen_address *address, struct erro
         return error_set(err, -EADDRINUSE,
                          "Unix socket '%s': another server is using it; stop that server or choose "
                          "another path", path);
-    if (unlink(path) != 0)
+    /* Somebody else who starts may have replaced it since. */
+    if (is_still(path, &found) && unlink(path) != 0)
         return error_set(err, -errno, "Unix socket '%s': the stale socket can't be removed: %s",
                          path, strerror(errno));
     return 0;
@@ -127,7 +155,7 @@ static int listen_on(struct listener *listener, const struct listen_address *add
     if (code < 0 || address->address.any.sa_family != AF_UNIX)
         return code;
     code = absolute_path(&listener->unix_path, address->address.local.sun_path, err);
-    listener->unlink_path = code == 0;
+    listener->unlink_path = code == 0 && identify(listener->unix_path, &listener->bound);
     return code;
 }
 
@@ -257,7 +285,7 @@ void listen_start(struct listener *listener, struct loop *loop, listen_accepted_
 
 void listen_remove_name(const struct listener *listener)
 {
-    if (listener->unlink_path)
+    if (listener->unlink_path && is_still(listener->unix_path, &listener->bound))
         unlink(listener->unix_path);
 }
 
@@ -283,26 +311,19 @@ void listen_free(struct listener *listener)
 /* ---- URIs ---- */
 
 /* Percent-encodes what is not plain in an URI; `keep` are further bytes to leave. */
-static size_t append_encoded(char *uri, size_t used, const char *text, const char *keep)
+static void put_encoded(FILE *uri, const char *text, const char *keep)
 {
-    static const char hex[] = "0123456789ABCDEF";
-
-    for (; *text != '\0' && used + 4 < LISTEN_URI_BYTES; text++) {
+    for (; *text != '\0'; text++) {
         unsigned char c = (unsigned char)*text;
 
-        if (isalnum(c) || strchr("-._~", c) != NULL || strchr(keep, c) != NULL) {
-            uri[used++] = (char)c;
-            continue;
-        }
-        uri[used++] = '%';
-        uri[used++] = hex[c >> 4];
-        uri[used++] = hex[c & 15];
+        if (isalnum(c) || strchr("-._~", c) != NULL || strchr(keep, c) != NULL)
+            fputc(c, uri);
+        else
+            fprintf(uri, "%%%02X", c);
     }
-    uri[used] = '\0';
-    return used;
 }
 
-static size_t append_tcp(const struct listener *listener, const char *scheme, char *uri)
+static void put_address(FILE *uri, const struct listener *listener)
 {
     struct sockaddr_storage address = { 0 };
     socklen_t bytes = sizeof address;
@@ -313,30 +334,37 @@ static size_t append_tcp(const struct listener *listener, const char *scheme, ch
         struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)&address;
 
         inet_ntop(AF_INET6, &v6->sin6_addr, text, sizeof text);
-        return (size_t)snprintf(uri, LISTEN_URI_BYTES, "%s://[%s]:%u/", scheme, text,
-                                ntohs(v6->sin6_port));
+        fprintf(uri, "[%s]:%u", text, ntohs(v6->sin6_port));
+        return;
     }
     struct sockaddr_in *v4 = (struct sockaddr_in *)&address;
     inet_ntop(AF_INET, &v4->sin_addr, text, sizeof text);
-    return (size_t)snprintf(uri, LISTEN_URI_BYTES, "%s://%s:%u/", scheme, text,
-                            ntohs(v4->sin_port));
+    fprintf(uri, "%s:%u", text, ntohs(v4->sin_port));
 }
 
-void listen_uri(const struct listener *listener, const char *export_name, bool tls,
-                char uri[LISTEN_URI_BYTES])
+char *listen_uri(const struct listener *listener, const char *export_name, bool tls)
 {
     const char *scheme = tls ? "nbds" : "nbd";
+    char *text = NULL;
+    size_t length_bytes;
+    FILE *uri = open_memstream(&text, &length_bytes);
 
-    if (listener->unix_path == NULL) {
-        append_encoded(uri, append_tcp(listener, scheme, uri), export_name, "");
-        return;
+    if (uri == NULL)
+        return NULL;
+    fprintf(uri, "%s%s://", scheme, listener->unix_path != NULL ? "+unix" : "");
+    if (listener->unix_path == NULL)
+        put_address(uri, listener);
+    fputc('/', uri);
+    put_encoded(uri, export_name, "");
+    if (listener->unix_path != NULL) {
+        fputs("?socket=", uri);
+        put_encoded(uri, listener->unix_path, "/");
     }
-    size_t used = (size_t)snprintf(uri, LISTEN_URI_BYTES, "%s+unix:///", scheme);
-    used = append_encoded(uri, used, export_name, "");
-    if (used + sizeof "?socket=" < LISTEN_URI_BYTES) {
-        memcpy(uri + used, "?socket=", sizeof "?socket=");
-        append_encoded(uri, used + strlen("?socket="), listener->unix_path, "/");
+    if (fclose(uri) != 0) {
+        free(text);
+        return NULL;
     }
+    return text;
 }
 
 bool listen_is_unix(const struct listener *listener)

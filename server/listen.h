@@ -6,8 +6,6 @@
 #include "server/options.h"
 #include "server/peer.h"
 
-#define LISTEN_URI_BYTES 1024u
-
 struct listener;
 
 /* A client has connected; `fd` is the receiver's. */
@@ -24,7 +22,7 @@ NODISCARD int listen_activated(struct listener **out, size_t max, size_t *count,
 /* Begins to accept on the loop. */
 void listen_start(struct listener *listener, struct loop *loop, listen_accepted_fn *accepted,
                   void *context);
-/* No new clients from now on; the path of a Unix socket goes. */
+/* No new clients from now on; the path of a Unix socket goes, unless it is another server's by now. */
 void listen_stop(struct listener *listener);
 /* Any thread, before listen_start(): the path of a Unix socket goes, for the process ends. */
 void listen_remove_name(const struct listener *listener);
@@ -32,9 +30,8 @@ void listen_remove_name(const struct listener *listener);
 void listen_free(struct listener *listener);
 
 /* "nbd://127.0.0.1:10809/NAME", "nbd+unix:///NAME?socket=/path"; "nbds://..." and "nbds+unix://..."
- * if `tls`; NBD URI specification, uri.md. */
-void listen_uri(const struct listener *listener, const char *export_name, bool tls,
-                char uri[LISTEN_URI_BYTES]);
+ * if `tls`; NBD URI specification, uri.md.  The caller's to free; NULL: no memory. */
+char *listen_uri(const struct listener *listener, const char *export_name, bool tls);
 /* Of a Unix socket, with a path or without. */
 bool listen_is_unix(const struct listener *listener);
 /* The path of a Unix socket, absolute; NULL for others. */

@@ -7,9 +7,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "server/error.h"
 #include "server/log-text.h"
 
-#define TEXT_BYTES 4096u
+#define TEXT_BYTES (ERROR_TEXT_BYTES + 512u) /* any error, and on whom it came */
 
 static const char *program = "nbdcrypt";
 static atomic_int log_level = LOG_WARNING;

@@ -113,8 +113,6 @@ static int parse_lines(struct psk_file *file, const char *path, struct error *er
 
 static int check_all(struct psk_file *file, const char *path, struct error *err)
 {
-    if (file->count == 0)
-        return error_set(err, -EINVAL, "%s: there is no key in it; make one with psktool", path);
     qsort(file->keys, file->count, sizeof *file->keys, compare);
     for (size_t i = 1; i < file->count; i++) {
         if (compare(&file->keys[i - 1], &file->keys[i]) == 0)
@@ -165,4 +163,9 @@ const uint8_t *psk_file_find(const struct psk_file *file, const void *identity,
         return NULL;
     *key_bytes = psk->key_bytes;
     return psk->key;
+}
+
+bool psk_file_is_empty(const struct psk_file *file)
+{
+    return file->count == 0;
 }

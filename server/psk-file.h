@@ -2,6 +2,7 @@
 #ifndef NBDCRYPT_PSK_FILE_H
 #define NBDCRYPT_PSK_FILE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -15,9 +16,10 @@ struct psk_file;
 
 /* Reads it into locked memory.  -EINVAL with the number of the line, never with what is in it: a
  * line without colon, a key that is not hexadecimal or shorter than PSK_KEY_BYTES_MIN, an identity
- * with control characters or one that is there twice, no line at all. */
+ * with control characters or one that is there twice.  No line at all is fine: nobody has a key. */
 NODISCARD int psk_file_read(struct psk_file **out, const char *path, struct error *err);
 void psk_file_free(struct psk_file *file);
+bool psk_file_is_empty(const struct psk_file *file);
 
 /* The key of an identity, NULL when there is none; it stays the file's. */
 const uint8_t *psk_file_find(const struct psk_file *file, const void *identity,

@@ -122,9 +122,9 @@ static int append_key(struct edit *edit, struct error *err)
     return 0;
 }
 
-/* edit->data becomes the file with the new key. */
-static int edit_file(struct edit *edit, const struct folder *folder, const char *name, bool force,
-                     struct error *err)
+/* edit->data becomes the file with the new key, or without the old one. */
+static int edit_file(struct edit *edit, const struct folder *folder, const char *name,
+                     enum psk_users_way way, struct error *err)
 {
     size_t most = edit->old->length_bytes + strlen(edit->user) + 2 * PSK_USERS_KEY_BYTES + 3;
     int result = secret_create(&edit->data, most, err);
@@ -135,17 +135,20 @@ static int edit_file(struct edit *edit, const struct folder *folder, const char 
         error_prefix(err, "'%s/%s' is not a file of pre-shared keys: ", folder->path, name);
         return result;
     }
-    if (edit->found && !force)
+    if (!edit->found && way == PSK_USERS_REMOVE)
+        return error_set(err, -ENOENT, "'%s' has no key in '%s/%s'", edit->user, folder->path, name);
+    if (edit->found && way == PSK_USERS_ADD)
         return error_set(err, -EEXIST,
                          "'%s' has a key in '%s/%s' already; give --force to replace it",
                          edit->user, folder->path, name);
-    result = append_key(edit, err);
+    if (way != PSK_USERS_REMOVE)
+        result = append_key(edit, err);
     secret_truncate(edit->data, edit->done_bytes);
     return result;
 }
 
-static int add(const struct folder *folder, const char *name, const char *user, bool force,
-               struct error *err)
+static int change_file(const struct folder *folder, const char *name, const char *user,
+                       enum psk_users_way way, struct error *err)
 {
     struct folder_change change = { .name = name };
     struct secret *old = NULL;
@@ -161,7 +164,7 @@ static int add(const struct folder *folder, const char *name, const char *user, 
                        : secret_create(&old, 0, err);
     if (result == 0) {
         edit.old = old;
-        result = edit_file(&edit, folder, name, force, err);
+        result = edit_file(&edit, folder, name, way, err);
     }
     if (result == 0) {
         change.data = edit.data;
@@ -172,7 +175,7 @@ static int add(const struct folder *folder, const char *name, const char *user, 
     return result;
 }
 
-int psk_users_add(const char *path, const char *user, bool force, struct error *err)
+int psk_users_change(const char *path, const char *user, enum psk_users_way way, struct error *err)
 {
     struct folder folder = FOLDER_CLOSED;
     char *name = NULL;
@@ -183,7 +186,7 @@ int psk_users_add(const char *path, const char *user, bool force, struct error *
     int result = folder_open_parent(&folder, &name, target ? target : path, err);
 
     if (result == 0)
-        result = add(&folder, name, user, force, err);
+        result = change_file(&folder, name, user, way, err);
     folder_close(&folder);
     free(target);
     free(name);

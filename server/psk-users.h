@@ -16,9 +16,15 @@
 /* -EINVAL: this can't be the name of a user. */
 NODISCARD int psk_users_check_user(const char *user, struct error *err);
 
-/* Gives the user a new random key, and makes the file if there is none.  -EEXIST when the user has
- * one, unless `force` is set: then that one is replaced.  -EINVAL: the file is of another kind. */
-NODISCARD int psk_users_add(const char *path, const char *user, bool force, struct error *err);
+enum psk_users_way {
+    PSK_USERS_ADD,     /* a new random key; -EEXIST when the user has one */
+    PSK_USERS_REPLACE, /* the same, in place of the one that the user may have */
+    PSK_USERS_REMOVE,  /* -ENOENT when the user has none */
+};
+
+/* Changes the file, which is made if there is none.  -EINVAL: it is of another kind. */
+NODISCARD int psk_users_change(const char *path, const char *user, enum psk_users_way way,
+                               struct error *err);
 
 struct psk_entry {
     const char *user; /* in the file's bytes, not terminated */

@@ -124,6 +124,9 @@ static void explain_handshake(struct tls_admission *admission, int error)
         tls_session_say(session, "it sent no certificate: give it one that is signed by the CA in "
                         "ca-cert.pem, or serve with --tls-no-verify-peer");
         break;
+    case GNUTLS_E_CERTIFICATE_ERROR: /* of tls-limits, which has said why */
+        admission->refused = true;
+        break;
     case GNUTLS_E_PK_SIG_VERIFY_FAILED:
     case GNUTLS_E_RECEIVED_ILLEGAL_PARAMETER:
     case GNUTLS_E_DECRYPTION_FAILED:
@@ -185,7 +188,7 @@ static int verify_client(gnutls_session_t gnutls)
 
     if (gnutls_auth_client_get_type(gnutls) != GNUTLS_CRD_CERTIFICATE)
         return 0;
-    int alert = tls_verify_client(gnutls, &why);
+    int alert = tls_verify_client(gnutls, admission->credentials->revocation, &why);
     if (alert < 0)
         return 0;
     admission->refused = true;

@@ -174,3 +174,14 @@ void tls_advice_psk(const char *path, const char *user)
     free(file);
     free(name);
 }
+
+void tls_advice_psk_removed(const char *path, const char *user)
+{
+    char *file = shell_text_word(path), *name = shell_text_word(user);
+
+    printf("%s has no key in %s any more.\n"
+           "Copy the file to the server, and send that SIGHUP.  Connections that were made before stay.\n",
+           or_empty(name), or_empty(file));
+    free(file);
+    free(name);
+}

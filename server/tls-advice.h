@@ -17,5 +17,6 @@ void tls_advice_revoke(const char *path, const char *client, size_t revoked, boo
 
 /* `path` is that of the file with the keys. */
 void tls_advice_psk(const char *path, const char *user);
+void tls_advice_psk_removed(const char *path, const char *user);
 
 #endif

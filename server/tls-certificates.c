@@ -11,6 +11,7 @@
 #include "crypto/secret.h"
 #include "server/log.h"
 #include "server/private-file.h"
+#include "server/tls-limits.h"
 
 #define PEM_BYTES_MAX (4u * 1024u * 1024u)
 #define PATH_BYTES 4096u
@@ -119,6 +120,24 @@ static int check_days(gnutls_x509_crt_t certificate, const char *path, struct er
     return 0;
 }
 
+/* The other end would refuse it, if it is one of ours; if not, it would not end soon. */
+static int check_size(gnutls_x509_crt_t certificate, const char *path, struct error *err)
+{
+    char text[TLS_LIMITS_TEXT_BYTES];
+    const char *fault = NULL;
+    gnutls_pubkey_t key;
+
+    if (gnutls_pubkey_init(&key) < 0)
+        return error_set(err, -ENOMEM, "not enough memory for certificates");
+    if (gnutls_pubkey_import_x509(key, certificate, 0) >= 0)
+        fault = tls_limits_check_key(key, text);
+    gnutls_pubkey_deinit(key);
+    if (fault == NULL)
+        return 0;
+    return error_set(err, -EINVAL, "%s: its key %s; make one of ECDSA P-256, or RSA of 4096 bits", path,
+                     fault);
+}
+
 static int check_strength(gnutls_x509_crt_t certificate, const char *path, struct error *err)
 {
     unsigned bits = 0;
@@ -134,6 +153,9 @@ static int check_strength(gnutls_x509_crt_t certificate, const char *path, struc
                          algorithm < 0 ? "unknown"
                                        : gnutls_pk_get_name((gnutls_pk_algorithm_t)algorithm),
                          bits);
+    int code = check_size(certificate, path, err);
+    if (code < 0)
+        return code;
     /* Who signs itself is trusted or not, whatever the signature. */
     if (gnutls_x509_crt_check_issuer(certificate, certificate))
         return 0;
@@ -261,29 +283,14 @@ int tls_certificates_load_trust(gnutls_certificate_credentials_t target, const c
     return code;
 }
 
-/* One whose next update is over makes GnuTLS refuse everybody: better said now. */
-static void warn_of_old_crl(const struct pem *pem, const char *others)
-{
-    gnutls_x509_crl_t crl;
-
-    if (gnutls_x509_crl_init(&crl) < 0)
-        return;
-    if (gnutls_x509_crl_import(crl, &pem->datum, GNUTLS_X509_FMT_PEM) >= 0) {
-        time_t next = gnutls_x509_crl_get_next_update(crl);
-
-        if (next != (time_t)-1 && next < time(NULL))
-            log_warning("%s: the list of revoked certificates is too old, so all %s will be "
-                        "refused: publish a new one", pem->path, others);
-    }
-    gnutls_x509_crl_deinit(crl);
-}
-
 int tls_certificates_load_crl(gnutls_certificate_credentials_t target, const char *directory,
-                              const struct tls_certificates_owner *owner, struct error *err)
+                              const struct tls_certificates_owner *owner,
+                              struct tls_revocation **lists, struct error *err)
 {
     char path[PATH_BYTES];
     struct pem pem = { 0 };
 
+    *lists = NULL;
     if (!tls_certificates_has(directory, "ca-crl.pem"))
         return 0;
     int code = read_pem(&pem, path, directory, "ca-crl.pem", false, err);
@@ -293,9 +300,9 @@ int tls_certificates_load_crl(gnutls_certificate_credentials_t target, const cha
         if (result <= 0)
             code = error_set(err, -EINVAL, "%s: it is not a list of revoked certificates of the CA "
                              "in ca-cert.pem (%s)", path, gnutls_strerror(result));
-        else
-            warn_of_old_crl(&pem, owner->others);
     }
+    if (code == 0)
+        code = tls_revocation_read(lists, &pem.datum, path, owner->others, err);
     secret_free(pem.text);
     return code;
 }

@@ -12,6 +12,7 @@
 #include <gnutls/gnutls.h>
 
 #include "server/error.h"
+#include "server/tls-revocation.h"
 
 /* Whose certificate is one's own. */
 struct tls_certificates_owner {
@@ -32,11 +33,11 @@ NODISCARD int tls_certificates_load_pair(gnutls_certificate_credentials_t target
 /* ca-cert.pem. */
 NODISCARD int tls_certificates_load_trust(gnutls_certificate_credentials_t target,
                                           const char *directory, struct error *err);
-/* ca-crl.pem, if it is there, after the trust. */
+/* ca-crl.pem, if it is there, after the trust; *lists, the caller's to free, is NULL without. */
 NODISCARD int tls_certificates_load_crl(gnutls_certificate_credentials_t target,
                                         const char *directory,
                                         const struct tls_certificates_owner *owner,
-                                        struct error *err);
+                                        struct tls_revocation **lists, struct error *err);
 
 /* Day of a time, in UTC: "2026-01-03". */
 #define TLS_DAY_BYTES 16u

@@ -46,7 +46,8 @@ static int load_certificates(struct tls_client_credentials *credentials,
     int code = tls_certificates_load_trust(credentials->certificates, directory, err);
     if (code == 0)
         code = tls_certificates_load_crl(credentials->certificates, directory,
-                                         &tls_certificates_of_client, err);
+                                         &tls_certificates_of_client, &credentials->revocation,
+                                         err);
     if (code == 0)
         code = load_own(credentials, directory, err);
     return code;
@@ -115,6 +116,7 @@ void tls_client_credentials_free(struct tls_client_credentials *credentials)
 {
     if (credentials->certificates != NULL)
         gnutls_certificate_free_credentials(credentials->certificates);
+    tls_revocation_free(credentials->revocation);
     if (credentials->psk != NULL)
         gnutls_psk_free_client_credentials(credentials->psk);
     free(credentials->user);

@@ -7,12 +7,14 @@
 #include <gnutls/gnutls.h>
 
 #include "server/error.h"
+#include "server/tls-revocation.h"
 
 struct tls_client_settings;
 
 /* Zeroed: none. */
 struct tls_client_credentials {
     gnutls_certificate_credentials_t certificates; /* NULL: none */
+    struct tls_revocation *revocation;             /* NULL: no lists */
     bool own_certificate;                          /* there is one to be shown to servers */
     gnutls_psk_client_credentials_t psk;           /* NULL: none */
     char *user;                                    /* of the PSK */

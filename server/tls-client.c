@@ -10,6 +10,7 @@
 #include "crypto/gcm.h"
 #include "server/loop.h"
 #include "server/tls-client-credentials.h"
+#include "server/tls-limits.h"
 #include "server/tls-record-keys.h"
 #include "server/tls-session.h"
 #include "server/tls-verify.h"
@@ -29,6 +30,7 @@ struct tls_client {
     int socket_error; /* of the last call that failed, positive */
     bool unsent;      /* a part of what was to be sent last */
     bool deaf;        /* the server has closed: nothing reaches it any more */
+    uint32_t handshake_bytes; /* received */
     uint32_t record_left_bytes;
     uint8_t header[5], header_bytes; /* of the record that is being received */
     bool receiving;                  /* the last receive brought no data: perhaps half a message */
@@ -70,6 +72,13 @@ static ssize_t pull(gnutls_transport_ptr_t context, void *data, size_t length_by
     if (count < 0) {
         client->socket_error = errno;
         gnutls_transport_set_errno(client->session.gnutls, errno);
+        return -1;
+    }
+    client->handshake_bytes += client->open ? 0 : (uint32_t)count;
+    if (client->handshake_bytes > TLS_LIMITS_HANDSHAKE_BYTES) {
+        tls_session_say(&client->session, "it sent more than %u bytes in its handshake",
+                        TLS_LIMITS_HANDSHAKE_BYTES);
+        gnutls_transport_set_errno(client->session.gnutls, EMSGSIZE);
         return -1;
     }
     count_records(client, data, (size_t)count);
@@ -209,7 +218,7 @@ static int fail(struct tls_client *client, int error, struct error *err)
     struct tls_session *session = &client->session;
 
     client->lost = true;
-    if (error == GNUTLS_E_PULL_ERROR || error == GNUTLS_E_PUSH_ERROR)
+    if ((error == GNUTLS_E_PULL_ERROR || error == GNUTLS_E_PUSH_ERROR) && session->reason[0] == '\0')
         return error_set(err, client->socket_error > 0 ? -client->socket_error : -ECONNRESET,
                          "the connection to the server is lost: %s", strerror(client->socket_error));
     if (!client->open)
@@ -231,7 +240,7 @@ static int verify_server(gnutls_session_t gnutls)
 {
     struct tls_client *client = client_of(gnutls_session_get_ptr(gnutls));
     struct error why = { .text = "" };
-    int alert = tls_verify_server(gnutls, client->host, &why);
+    int alert = tls_verify_server(gnutls, client->credentials.revocation, client->host, &why);
 
     client->verified = alert < 0;
     if (client->verified)

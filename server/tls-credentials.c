@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "server/log.h"
 #include "server/tls-certificates.h"
 #include "server/tls-priority.h"
 #include "server/tls-admission.h"
@@ -27,7 +28,8 @@ static int load_certificates(struct tls_credentials *credentials,
     code = tls_certificates_load_trust(credentials->certificates, directory, err);
     if (code == 0)
         code = tls_certificates_load_crl(credentials->certificates, directory,
-                                         &tls_certificates_of_server, err);
+                                         &tls_certificates_of_server, &credentials->revocation,
+                                         err);
     return code;
 }
 
@@ -38,7 +40,11 @@ static int load_psk(struct tls_credentials *credentials, const char *path, struc
     if (gnutls_psk_allocate_server_credentials(&credentials->psk) < 0)
         return error_set(err, -ENOMEM, "not enough memory for pre-shared keys");
     gnutls_psk_set_server_credentials_function2(credentials->psk, tls_admission_find_psk);
-    return psk_file_read(&credentials->keys, path, err);
+    int code = psk_file_read(&credentials->keys, path, err);
+    if (code == 0 && psk_file_is_empty(credentials->keys))
+        log_warning("%s: there is no key in it, so nobody gets in by one: nbdcrypt tls psk makes one",
+                    path);
+    return code;
 }
 
 /* How strong certificates have to be is part of the priority string (set as a flag of verification as
@@ -110,6 +116,7 @@ void tls_credentials_unref(struct tls_credentials *credentials)
         return;
     if (credentials->certificates != NULL)
         gnutls_certificate_free_credentials(credentials->certificates);
+    tls_revocation_free(credentials->revocation);
     if (credentials->psk != NULL)
         gnutls_psk_free_server_credentials(credentials->psk);
     if (credentials->priority != NULL)

@@ -12,12 +12,14 @@
 
 #include "server/error.h"
 #include "server/psk-file.h"
+#include "server/tls-revocation.h"
 #include "server/tls.h"
 
 struct tls_credentials {
     atomic_uint references;
     gnutls_priority_t priority;
     gnutls_certificate_credentials_t certificates; /* NULL: none */
+    struct tls_revocation *revocation;             /* NULL: no lists */
     gnutls_psk_server_credentials_t psk;           /* NULL: none */
     struct psk_file *keys;
     bool verify_peer;

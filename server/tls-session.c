@@ -4,6 +4,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "server/tls-limits.h"
+
 int tls_session_init(struct tls_session *session, const struct tls_end *end, unsigned flags,
                      struct error *err)
 {
@@ -14,6 +16,7 @@ int tls_session_init(struct tls_session *session, const struct tls_end *end, uns
     if (result < 0)
         return tls_session_no_start(result, err);
     gnutls_session_set_ptr(session->gnutls, session);
+    tls_limits_set(session);
     return 0;
 }
 
@@ -68,6 +71,8 @@ const char *tls_session_explain(struct tls_session *session, int error, int seen
         return "a record was damaged or forged on the way (bad MAC)";
     case GNUTLS_E_RECORD_OVERFLOW:
         return "it sent a record that is longer than TLS allows";
+    case GNUTLS_E_HANDSHAKE_TOO_LARGE:
+        return "it sent a message of the handshake that is longer than it may be";
     case GNUTLS_E_REHANDSHAKE:
         return "it wants to renegotiate, which is not done here";
     case GNUTLS_E_PREMATURE_TERMINATION:

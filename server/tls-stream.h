@@ -34,6 +34,7 @@ struct tls_transport {
     uint32_t staged_start, staged_end;
     uint8_t *wanted;
     uint32_t wanted_bytes;
+    uint32_t silent_bytes; /* received since there was data: GnuTLS gathers messages of up to 16 MiB */
     bool receiving, wanted_begun;
     struct loop_task recv_report;
     int recv_result;
@@ -52,6 +53,8 @@ struct tls_transport {
     struct tls_admission *admission; /* `session` is part of it */
     struct peer *peer;
     bool answered; /* something of ours has been sent */
+    atomic_bool given_up; /* nobody waits for the job any more */
+    uint32_t handshake_bytes; /* received so far */
     struct offload_job job;
     struct io_event *handshake_done;
     uint32_t usable_bytes;      /* of what was received: whole records */

@@ -227,37 +227,47 @@ static int refuse(gnutls_session_t gnutls, unsigned status, const char *host, st
     return (int)refusal->alert;
 }
 
-static int verify(gnutls_session_t gnutls, gnutls_typed_vdata_st *demands, unsigned count,
-                  const char *host, struct error *why)
+struct demands {
+    gnutls_typed_vdata_st *data;
+    unsigned count;
+    const struct tls_revocation *lists;
+    const char *host; /* as of refuse() */
+};
+
+static int verify(gnutls_session_t gnutls, const struct demands *demands, struct error *why)
 {
     unsigned status = 0;
-    int result = gnutls_certificate_verify_peers(gnutls, demands, count, &status);
+    int result = gnutls_certificate_verify_peers(gnutls, demands->data, demands->count, &status);
 
     if (result < 0) {
         error_set(why, -1, "its certificate can't be read: %s", gnutls_strerror(result));
         return GNUTLS_A_BAD_CERTIFICATE;
     }
-    return status == 0 ? -1 : refuse(gnutls, status, host, why);
+    if (status == 0)
+        status = tls_revocation_status(demands->lists, gnutls, time(NULL));
+    return status == 0 ? -1 : refuse(gnutls, status, demands->host, why);
 }
 
-int tls_verify_client(gnutls_session_t gnutls, struct error *why)
+int tls_verify_client(gnutls_session_t gnutls, const struct tls_revocation *lists, struct error *why)
 {
     unsigned char purpose_oid[] = GNUTLS_KP_TLS_WWW_CLIENT;
     gnutls_typed_vdata_st purpose = { .type = GNUTLS_DT_KEY_PURPOSE_OID, .data = purpose_oid };
 
-    return verify(gnutls, &purpose, 1, NULL, why);
+    return verify(gnutls, &(struct demands){ .data = &purpose, .count = 1, .lists = lists }, why);
 }
 
 /* GnuTLS takes what looks like an IP address for one, and compares it with those in the certificate. */
-int tls_verify_server(gnutls_session_t gnutls, const char *host, struct error *why)
+int tls_verify_server(gnutls_session_t gnutls, const struct tls_revocation *lists, const char *host,
+                      struct error *why)
 {
     unsigned char purpose_oid[] = GNUTLS_KP_TLS_WWW_SERVER;
-    gnutls_typed_vdata_st demands[] = {
+    gnutls_typed_vdata_st data[] = {
         { .type = GNUTLS_DT_KEY_PURPOSE_OID, .data = purpose_oid },
         { .type = GNUTLS_DT_DNS_HOSTNAME, .data = (unsigned char *)(uintptr_t)host },
     };
 
-    return verify(gnutls, demands, 2, host, why);
+    return verify(gnutls,
+                  &(struct demands){ .data = data, .count = 2, .lists = lists, .host = host }, why);
 }
 
 /* ---- whom it names ---- */

@@ -10,6 +10,7 @@
 
 #include "server/ktls-handover.h"
 #include "server/log.h"
+#include "server/tls-limits.h"
 #include "server/tls-records.h"
 #include "server/transport-tls-parts.h"
 
@@ -92,6 +93,14 @@ static void handshake_received(struct io_event *ev, int result)
         handshake_ended(tls, -ECONNRESET);
         return;
     }
+    tls->handshake_bytes += (uint32_t)result;
+    if (tls->handshake_bytes > TLS_LIMITS_HANDSHAKE_BYTES) {
+        tls->broken = true;
+        log_info("%s: TLS handshake: it sent more than %u bytes; dropped", tls->name,
+                 TLS_LIMITS_HANDSHAKE_BYTES);
+        handshake_ended(tls, -EMSGSIZE);
+        return;
+    }
     find_records(tls);
     if (tls->usable_bytes == 0) {
         handshake_receive(tls);
@@ -110,12 +119,26 @@ static void handshake_received(struct io_event *ev, int result)
     }
 }
 
+/* GnuTLS returns behind a record that ends within a message, whatever else has arrived. */
+static int go_on(struct tls_transport *tls)
+{
+    uint32_t before;
+    int code;
+
+    do {
+        before = tls->usable_bytes;
+        code = tls_admission_handshake(tls->admission);
+    } while (code == -EAGAIN && tls->usable_bytes > 0 && tls->usable_bytes < before);
+    return code;
+}
+
 /* On a thread of the pool, or on that of the loop. */
 static void calculate(struct offload_job *job)
 {
     struct tls_transport *tls = container_of(job, struct tls_transport, job);
 
-    job->done.result = tls_admission_handshake(tls->admission);
+    /* One that waited for longer than its client did is not worth it. */
+    job->done.result = atomic_load(&tls->given_up) ? -ECONNRESET : go_on(tls);
 }
 
 static void calculated(struct io_event *ev, int result)
@@ -194,6 +217,11 @@ static void handshake_next(struct tls_transport *tls)
 
     if (code == -EAGAIN) {
         handshake_receive(tls);
+        return;
+    }
+    if (code == -ECONNRESET) {
+        tls->broken = true;
+        handshake_ended(tls, code);
         return;
     }
     if (code < 0) {

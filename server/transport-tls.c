@@ -17,6 +17,7 @@
 
 #define LARGE_RECEIVE_BYTES 16384u /* for as much as that a large buffer is worth it */
 #define IDLE_STEPS_MAX 16u         /* of GnuTLS without taking a byte */
+#define SILENT_BYTES_MAX 262144u   /* of records without data: a few tickets of the longest are fine */
 
 static struct tls_transport *tls_of(struct transport *transport)
 {
@@ -77,10 +78,14 @@ static int decipher(struct tls_transport *tls)
             tls->wanted += count;
             tls->wanted_bytes -= (uint32_t)count;
             tls->wanted_begun = true;
+            tls->silent_bytes = 0;
             continue;
         }
         if (count == 0)
             return other_ended(tls);
+        tls->silent_bytes += before - tls_stream_input_bytes(tls);
+        if (tls->silent_bytes > SILENT_BYTES_MAX)
+            return break_off(tls, GNUTLS_E_HANDSHAKE_TOO_LARGE);
         if (count == GNUTLS_E_AGAIN &&
             (tls->protection.gcm != NULL || tls_stream_input_bytes(tls) == 0))
             return MORE;
@@ -263,6 +268,7 @@ static void stream_abort(struct transport *transport)
     struct tls_transport *tls = tls_of(transport);
 
     tls->aborted = true;
+    atomic_store(&tls->given_up, true);
     loop_file_shutdown(transport->loop, &tls->file, SHUT_RDWR);
 }
 

@@ -101,6 +101,7 @@ int worker_create(struct worker **out, const struct worker_settings *settings, s
     worker->exports = settings->exports;
     worker->tls = settings->tls;
     worker->handshake_timeout_ms = settings->handshake_timeout_ms;
+    worker->no_multi_conn = settings->no_multi_conn;
     worker->busy_wait_us = settings->busy_wait_us;
     worker->main_loop = settings->main_loop;
     worker->ended.event = settings->ended;
@@ -182,6 +183,12 @@ void worker_connection_ended(struct worker *worker, bool surplus)
     end_if_empty(worker);
 }
 
+void worker_connection_abandoned(struct worker *worker, bool surplus)
+{
+    worker->abandoned = true;
+    worker_connection_ended(worker, surplus);
+}
+
 /* ---- the end ---- */
 
 static void shutdown_here(struct io_event *ev, int result)
@@ -204,11 +211,14 @@ void worker_shutdown(struct worker *worker)
     loop_post(worker->loop, &worker->shutdown);
 }
 
+bool worker_join(struct worker *worker)
+{
+    pthread_join(worker->thread, NULL);
+    return !worker->abandoned;
+}
+
 void worker_destroy(struct worker *worker)
 {
-    if (worker == NULL)
-        return;
-    pthread_join(worker->thread, NULL);
     loop_destroy(worker->loop); /* here, not there: `ended` was posted from within it */
     free(worker);
 }

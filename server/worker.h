@@ -21,6 +21,7 @@ struct worker_settings {
     unsigned index;
     unsigned handshake_timeout_ms;
     uint64_t buffers_max_bytes;   /* this worker's part of --memory-max */
+    bool no_multi_conn;           /* a client can't count on several connections: it is not told of them */
     unsigned busy_wait_us;        /* of the loop: busy-wait.h */
     struct loop *main_loop;       /* where `ended` is delivered */
     struct io_event ended;        /* copied; fires on main_loop when a shut-down worker has let
@@ -40,7 +41,8 @@ struct worker {
     struct transmission *parked, *parked_last; /* waiting for a slot or buffer, in order */
     struct loop_task unpark;
     struct memory_pressure pressure;
-    bool shutting_down;
+    bool shutting_down, no_multi_conn;
+    bool abandoned; /* it ended beside connections of which something is still calculated */
     /* Raised by worker_connect() and worker_turn_away(), lowered by this worker. */
     atomic_uint connection_count, surplus_count;
 
@@ -59,10 +61,15 @@ void worker_connect(struct worker *worker, int fd, const struct peer *peer);
 void worker_turn_away(struct worker *worker, int fd, const struct peer *peer);
 /* Main thread, once: answers what is in flight, lets the clients go; `ended` follows. */
 void worker_shutdown(struct worker *worker);
-/* After `ended`: joins the thread and frees everything. */
+/* After `ended`: joins the thread.  False: something that was abandoned still uses the memory of this
+ * worker, which must not be destroyed, and the process has to end by _exit(). */
+NODISCARD bool worker_join(struct worker *worker);
+/* After worker_join(): frees everything. */
 void worker_destroy(struct worker *worker);
 
 /* The worker's thread: one connection is gone (or could not be taken); whether it was surplus. */
 void worker_connection_ended(struct worker *worker, bool surplus);
+/* The same for one that is still there, and will be when the worker has ended. */
+void worker_connection_abandoned(struct worker *worker, bool surplus);
 
 #endif

@@ -31,6 +31,36 @@ def subject(name):
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
 
 
+def large_key(prime_count, exponent=65537):
+    """An RSA key of 512 bits for each prime that is made in no time, because they are many; OpenSSL signs with it, for
+    what it needs of the two primes it believes in holds for their products as well.  (PEM, public key)"""
+    import base64
+    import math
+    import random
+
+    def is_prime(n):
+        return all(n % small for small in (3, 5, 7, 11, 13, 17, 19, 23)) and all(
+            pow(base, n - 1, n) == 1 for base in (2, 3, 5, 7))
+
+    def der(tag, body):
+        length = len(body).to_bytes((len(body).bit_length() + 7) // 8, "big")
+        return bytes([tag]) + (bytes([len(body)]) if len(body) < 128 else bytes([0x80 | len(length)]) + length) + body
+
+    primes = []
+    while len(primes) < prime_count:
+        n = random.getrandbits(512) | 3 << 510 | 1
+        if is_prime(n) and math.gcd(exponent, n - 1) == 1:
+            primes.append(n)
+    half = prime_count // 2
+    p, q = math.prod(primes[:half]), math.prod(primes[half:])
+    orders = [math.lcm(*(n - 1 for n in part)) for part in (primes[:half], primes[half:])]
+    d = pow(exponent, -1, math.lcm(*orders))
+    numbers = 0, p * q, exponent, d, p, q, d % orders[0], d % orders[1], pow(q, -1, p)
+    key = der(0x30, b"".join(der(2, n.to_bytes(n.bit_length() // 8 + 1, "big")) for n in numbers))
+    return (b"-----BEGIN RSA PRIVATE KEY-----\n" + base64.encodebytes(key) + b"-----END RSA PRIVATE KEY-----\n",
+            rsa.RSAPublicNumbers(exponent, p * q).public_key())
+
+
 class Authority:
     def __init__(self, name):
         self.key = new_key()
@@ -54,15 +84,20 @@ class Authority:
             builder = builder.add_extension(x509.SubjectAlternativeName(names), False)
         return builder.sign(self.key, digest or hashes.SHA256())
 
+    def sign(self, name, purpose, public_key, names=()):
+        """A certificate for somebody else's key."""
+        holder = type("Holder", (), {"public_key": lambda self: public_key})()
+        return self.make(subject(name), holder, False, purpose, names, NOW - DAY, NOW + 365 * DAY)
+
     def issue(self, name, purpose, names=(), begin=-1, end=365, weak=False, digest=None):
         """(certificate, key); the days count from today."""
         key = new_key(weak)
         return self.make(subject(name), key, False, purpose, names, NOW + begin * DAY, NOW + end * DAY,
                          digest), key
 
-    def revoke(self, *certificates):
+    def revoke(self, *certificates, begin=NOW - DAY, end=NOW + 3650 * DAY):
         builder = (x509.CertificateRevocationListBuilder().issuer_name(self.name)
-                   .last_update(NOW - DAY).next_update(NOW + 3650 * DAY))
+                   .last_update(begin).next_update(end))
         for certificate in certificates:
             builder = builder.add_revoked_certificate(
                 x509.RevokedCertificateBuilder().serial_number(certificate.serial_number)

@@ -70,7 +70,7 @@ base=nbd+unix:// query="?socket=$socket"
 expect_equal "names" "" "$(names_of "$base/$query")"
 expect_refused nbdinfo "$base/$query"
 expect_refused qemu-img info "$base/$query"
-[[ $answer = *"there is no default export: ask for one by name"* ]] || fail "qemu-img says $answer"
+[[ $answer = *"there is no export that this client may attach: who runs the server decides that"* ]] || fail "qemu-img says $answer"
 expect_match "$server_log" "GO refused: export '' is not allowed to it: no --allow rule matches"
 stop_nbdcrypt
 

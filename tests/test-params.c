@@ -279,11 +279,31 @@ static void errors_nest(void)
     EXPECT_TEXT(inner.text, "export 'db1': slot 3");
     EXPECT(error_set(&inner, -EINVAL, "again: %s", inner.text) == -EINVAL);
     EXPECT_TEXT(inner.text, "again: export 'db1': slot 3");
-    for (int i = 0; i < 200; i++)
-        error_prefix(&inner, "0123456789");
-    EXPECT(strlen(inner.text) == ERROR_TEXT_BYTES - 1);
     EXPECT(error_set(NULL, -EINVAL, "nobody asks") == -EINVAL);
     error_prefix(NULL, "nobody asks");
+}
+
+/* The middle goes: what failed and why are at the ends. */
+static void long_errors_keep_their_ends(void)
+{
+    static const char reason[] = "': No such file or directory; look for it elsewhere";
+    char name[3 * ERROR_TEXT_BYTES] = "";
+    struct error told;
+
+    while (strlen(name) + 3 < sizeof(name))
+        memcpy(name + strlen(name), "\xc3\xa4", 3);
+    for (unsigned shift = 0; shift < 2; shift++) {
+        error_set(&told, -ENOENT, "image%.*s '%s%s", (int)shift, "s", name, reason);
+        EXPECT(strlen(told.text) < ERROR_TEXT_BYTES && strlen(told.text) > ERROR_TEXT_BYTES - 4);
+        EXPECT(strncmp(told.text, "image", 5) == 0);
+        EXPECT_TEXT(told.text + strlen(told.text) - strlen(reason), reason);
+        EXPECT(strstr(told.text, "\xc3\xa4...\xc3\xa4") != NULL);
+        error_prefix(&told, "export '%s': ", name);
+        EXPECT(strncmp(told.text, "export", 6) == 0);
+        EXPECT_TEXT(told.text + strlen(told.text) - strlen(reason), reason);
+    }
+    error_set(&told, -EIO, "%.*s", ERROR_TEXT_BYTES - 1, name); /* just fits */
+    EXPECT(strlen(told.text) == ERROR_TEXT_BYTES - 1 && strstr(told.text, "...") == NULL);
 }
 
 static const struct check checks[] = {
@@ -303,6 +323,7 @@ static const struct check checks[] = {
     { "bad pairs are refused in a sentence", bad_pairs },
     { "help is aligned and at most 80 columns wide", help_is_aligned },
     { "errors are prefixed on the way up and cut at the end", errors_nest },
+    { "an error that is too long loses its middle, not its reason", long_errors_keep_their_ends },
 };
 
 int main(int argc, char **argv)

@@ -27,6 +27,21 @@ expect_equal "size" 2097152 "$(nbdinfo --size "$uri")"
 stop_nbdcrypt
 [ ! -e "$stale" ] || fail "the socket was left behind"
 
+# A server that leaves takes its own socket away, and not the one of a server that has come since.
+start_nbdcrypt --raw --unix "$stale" memory:1M
+old_pid=$pid
+rm "$stale"
+start_nbdcrypt --raw --unix "$stale" memory:3M
+new_pid=$pid
+pid=$old_pid
+stop_nbdcrypt
+expect_equal "size behind the new socket" 3145728 "$(nbdinfo --size "$uri")"
+rm "$stale"
+echo precious >"$stale"
+pid=$new_pid
+stop_nbdcrypt
+expect_equal "the file in its place" precious "$(cat "$stale")"
+
 # A file of that name.
 file=$(temp_file)
 printf 'precious' >"$file"

@@ -104,8 +104,6 @@ twice=$(temp_file)
 printf 'alice:%s\nbob:%s\n\nalice:%s\n' "$key" "$key" "$key" >"$twice"
 expect_failure 1 "$twice: the identity 'alice' is there twice: remove one line" \
     "${serve[@]}" --tls-psk "$twice" memory:1M
-: >"$twice"
-expect_failure 1 "$twice: there is no key in it; make one with psktool" "${serve[@]}" --tls-psk "$twice" memory:1M
 expect_failure 1 "$twice.not: there is no such file" "${serve[@]}" --tls-psk "$twice.not" memory:1M
 
 # ---- what is used, with a warning ----

@@ -44,6 +44,22 @@ expect_match keys.psk '^frank:'
 [ -L link.psk ] || fail "the link was replaced"
 expect_failure 1 "'./nowhere' can't be opened: No such file or directory" tls psk ./nowhere/keys.psk alice
 
+note "a key is removed, and nothing else"
+cp keys.psk more.psk
+chmod 0640 more.psk
+sort keys.psk >before
+expect_success tls psk --remove more.psk bob
+expect_equal "lines that went" bob "$(sort more.psk | comm -3 before - | cut -d : -f 1)"
+expect_equal "mode" 640 "$(stat --format=%a more.psk)"
+expect_failure 1 "'bob' has no key in './more.psk'" tls psk --remove more.psk bob
+expect_failure 2 "--force and --remove contradict each other" tls psk --remove --force more.psk alice
+for user in alice 'carol é' frank; do
+    expect_success tls psk more.psk "$user" --remove
+done
+expect_equal "size without keys" 0 "$(size_of more.psk)"
+expect_failure 1 "'alice' has no key in './nosuch.psk'" tls psk --remove nosuch.psk alice
+[ ! -e nosuch.psk ] || fail "a file was made to remove something from"
+
 note "several at once"
 adders=()
 for i in {1..8}; do

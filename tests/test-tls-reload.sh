@@ -37,8 +37,19 @@ reload
 expect_match "$server_log" 'those that were read before stay in force: .*server-key.pem is not the key of'
 nbdinfo --size "$(x509_uri client)" >/dev/null
 
-# A session that began before lives on.
+# A file of keys without any is nobody's: the last key that was there is not in force any more.  One that can't be read
+# changes nothing.
 cp "$pki/server/server-key.pem" "$folder"
+mv "$psk" "$psk.away"
+reload
+nbdinfo --size "$(psk_uri mallory "$wrong_psk")" >/dev/null
+printf '\n' >"$psk"
+reload
+expect_match "$server_log" "^nbdcrypt: $psk: there is no key in it, so nobody gets in by one: nbdcrypt tls psk makes one$"
+! nbdinfo --size "$(psk_uri mallory "$wrong_psk")" 2>/dev/null || fail "a key that was removed is accepted after SIGHUP"
+nbdinfo --size "$(x509_uri client)" >/dev/null
+
+# A session that began before lives on.
 python - "$uri" "$pki" "$pid" <<'PYTHON_END'
 import os
 import signal
@@ -53,4 +64,18 @@ for _ in range(20):
     TlsClient(sys.argv[1], context(sys.argv[2], "client")).disconnect()
 client.disconnect()
 PYTHON_END
+stop_nbdcrypt
+
+# So it is at the start: a server comes back with what it had.
+: >"$psk"
+start_tls_nbdcrypt --tls-psk "$psk" --raw memory:1M
+! nbdinfo --size "$(psk_uri mallory "$wrong_psk")" 2>/dev/null || fail "somebody gets in without a key"
+expect_success tls psk "$psk" alice
+reload
+nbdinfo --size "$(psk_uri alice)" >/dev/null
+expect_success tls psk --remove "$psk" alice
+cp "$psk" "$psk.empty"
+expect_equal "size of the file" 0 "$(size_of "$psk.empty")"
+reload
+! nbdinfo --size "$(psk_uri alice "$wrong_psk")" 2>/dev/null || fail "alice has no key any more"
 stop_nbdcrypt
