@@ -21,6 +21,8 @@
 #include "plugins/nbdkit-guard.h"
 #include "plugins/nbdkit-host.h"
 #include "plugins/nbdkit-version-1.h"
+#include "server/descendants.h"
+#include "server/signals.h"
 
 #define PARALLEL_THREADS 16u
 #define PART_BYTES 65536u           /* of zeros, or of what is read to be cached; no least block is larger */
@@ -47,6 +49,8 @@ struct nbdkit_stage {
     struct nbdkit_claims claims;
     struct offload *offload;
 };
+
+static unsigned open_count; /* of stages; what plugins have started does not tell whose it is */
 
 /* ---- the file ---- */
 
@@ -284,8 +288,10 @@ static void nbdkit_close(struct stage *stage)
 {
     struct nbdkit_stage *nbdkit = container_of(stage, struct nbdkit_stage, stage);
     const struct nbdkit_plugin *plugin = &nbdkit->plugin;
+    sigset_t signals;
 
     offload_destroy(nbdkit->offload);
+    signals_let_through(&signals);
     nbdkit_host_enter(&nbdkit->caller, "its end");
     if (nbdkit->handle != NULL && plugin->close != NULL)
         plugin->close(nbdkit->handle);
@@ -296,6 +302,9 @@ static void nbdkit_close(struct stage *stage)
     nbdkit_host_leave();
     if (nbdkit->library != NULL)
         dlclose(nbdkit->library);
+    signals_hold(&signals);
+    if (--open_count == 0)
+        descendants_end();
     if (nbdkit->copy_fd >= 0)
         close(nbdkit->copy_fd);
     free(nbdkit->parameters);
@@ -306,23 +315,30 @@ static void nbdkit_close(struct stage *stage)
 static int nbdkit_open(struct stage **out, const struct stage_settings *settings, struct error *err)
 {
     struct nbdkit_stage *nbdkit = calloc(1, sizeof *nbdkit);
+    sigset_t signals;
 
     if (nbdkit == NULL)
         return error_set(err, -ENOMEM, "not enough memory");
+    open_count++;
     nbdkit->stage.ops = &nbdkit_ops;
     nbdkit->copy_fd = -1;
     nbdkit->caller.held = nbdkit->said;
     nbdkit->caller.name = nbdkit->name = strdup(settings->path);
     int code = nbdkit->name == NULL ? error_set(err, -ENOMEM, "not enough memory") : 0;
     if (code == 0)
+        code = descendants_watch(err);
+    signals_let_through(&signals);
+    if (code == 0)
         code = load_plugin(nbdkit, settings->path, err);
     if (code == 0)
         code = start_plugin(nbdkit, settings, err);
     if (code == 0)
         code = measure(nbdkit, settings->read_only, err);
+    /* Its threads call the plugin, and nobody else: signals pass them, too. */
     if (code == 0)
         code = offload_create(&nbdkit->offload, nbdkit->plugin.thread_model == NBDKIT_PARALLEL ?
                               PARALLEL_THREADS : 1, 0, err);
+    signals_hold(&signals);
     nbdkit_host_leave();
     if (code < 0) {
         nbdkit_close(&nbdkit->stage);

@@ -68,7 +68,7 @@ static int fill_attributes(posix_spawnattr_t *attributes, bool own_group)
     return code;
 }
 
-static int spawn(pid_t *pid, char *const argv[], char *const environment[],
+static int spawn(pid_t *pid, const char *program, char *const argv[], char *const environment[],
                  const struct standard_files *files, bool own_group, struct error *err)
 {
     posix_spawn_file_actions_t actions;
@@ -78,7 +78,7 @@ static int spawn(pid_t *pid, char *const argv[], char *const environment[],
     if (code == 0) {
         code = fill_attributes(&attributes, own_group);
         if (code == 0) {
-            code = posix_spawnp(pid, argv[0], &actions, &attributes, argv, environment);
+            code = posix_spawnp(pid, program, &actions, &attributes, argv, environment);
             posix_spawnattr_destroy(&attributes);
         }
         posix_spawn_file_actions_destroy(&actions);
@@ -92,13 +92,26 @@ int child_start(pid_t *pid, char *const argv[], char *const environment[], struc
 {
     struct standard_files files = { { -1, -1, -1 } };
     struct rlimit core;
-    int result = spawn(pid, argv, environment, &files, false, err);
+    int result = spawn(pid, argv[0], argv, environment, &files, false, err);
 
     /* What this process forbids itself is not the command's. */
     if (result == 0 && getrlimit(RLIMIT_CORE, &core) == 0) {
         core.rlim_cur = core.rlim_max;
         (void)prlimit(*pid, RLIMIT_CORE, &core, NULL);
     }
+    return result;
+}
+
+int child_start_aside(pid_t *pid, const char *program, char *const argv[], char *const environment[],
+                      struct error *err)
+{
+    int nothing = open("/dev/null", O_RDWR | O_CLOEXEC);
+    struct standard_files files = { { nothing, nothing, nothing } };
+
+    if (nothing < 0)
+        return error_set(err, -errno, "/dev/null can't be opened: %s", strerror(errno));
+    int result = spawn(pid, program, argv, environment, &files, true, err);
+    close(nothing);
     return result;
 }
 
@@ -301,7 +314,7 @@ static int start_reading(struct reader *reader, char *const argv[], struct error
         result = error_set(err, -EIO, "/dev/null can't be opened");
     allowed_environment(environment, sizeof(environment) / sizeof(environment[0]));
     if (result == 0)
-        result = spawn(&reader->pid, argv, environment, &files, true, err);
+        result = spawn(&reader->pid, argv[0], argv, environment, &files, true, err);
     for (unsigned i = 0; i < 3; i++)
         close_if_open(files.fds[i]);
     if (result < 0)

@@ -13,6 +13,11 @@
 NODISCARD int child_start(pid_t *pid, char *const argv[], char *const environment[],
                           struct error *err);
 
+/* Another one, `program`, that has no standard files and leads a process group of its own: what is meant for
+ * this process or its terminal does not reach it. */
+NODISCARD int child_start_aside(pid_t *pid, const char *program, char *const argv[],
+                                char *const environment[], struct error *err);
+
 struct child_limits {
     unsigned timeout_ms;
     size_t output_bytes_max;
