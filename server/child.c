@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
@@ -118,7 +119,8 @@ int child_start_aside(pid_t *pid, const char *program, char *const argv[], char 
 /* ---- reading what one prints ---- */
 
 struct reader {
-    const char *name; /* of the program */
+    struct reader *next; /* of `running` */
+    const char *name;    /* of the program */
     const struct child_limits *limits;
     struct timespec deadline;
     pid_t pid;
@@ -129,6 +131,17 @@ struct reader {
     char text[SAID_BYTES + 1]; /* the beginning of standard error */
     size_t text_bytes;
 };
+
+/* Those whose process is there, and must not outlive this one. */
+static struct reader *running;
+static pthread_mutex_t running_mutex = PTHREAD_MUTEX_INITIALIZER;
+
+void child_end_all(void)
+{
+    pthread_mutex_lock(&running_mutex); /* for good: none is started any more */
+    for (const struct reader *reader = running; reader != NULL; reader = reader->next)
+        (void)kill(-reader->pid, SIGKILL);
+}
 
 static long left_ms(const struct reader *reader)
 {
@@ -255,13 +268,29 @@ static int judge(struct reader *reader, int status, struct error *err)
     return 0;
 }
 
-/* The group is its own: what it started goes with it. */
+static void no_longer_running(const struct reader *reader)
+{
+    pthread_mutex_lock(&running_mutex);
+    for (struct reader **link = &running; *link != NULL; link = &(*link)->next)
+        if (*link == reader) {
+            *link = reader->next;
+            break;
+        }
+    pthread_mutex_unlock(&running_mutex);
+}
+
+/* The group is its own: what it started goes with it.  As long as it has not been waited for, its
+ * number is not another's. */
 static int finish(struct reader *reader, int result, struct error *err)
 {
+    siginfo_t info;
     int status = 0;
 
     if (result < 0)
         (void)kill(-reader->pid, SIGKILL);
+    while (waitid(P_PID, (id_t)reader->pid, &info, WEXITED | WNOWAIT) < 0 && errno == EINTR)
+        ;
+    no_longer_running(reader);
     while (waitpid(reader->pid, &status, 0) < 0 && errno == EINTR)
         ;
     return result < 0 ? result : judge(reader, status, err);
@@ -313,8 +342,15 @@ static int start_reading(struct reader *reader, char *const argv[], struct error
     if (result == 0 && files.fds[0] < 0)
         result = error_set(err, -EIO, "/dev/null can't be opened");
     allowed_environment(environment, sizeof(environment) / sizeof(environment[0]));
-    if (result == 0)
+    if (result == 0) {
+        pthread_mutex_lock(&running_mutex);
         result = spawn(&reader->pid, argv[0], argv, environment, &files, true, err);
+        if (result == 0) {
+            reader->next = running;
+            running = reader;
+        }
+        pthread_mutex_unlock(&running_mutex);
+    }
     for (unsigned i = 0; i < 3; i++)
         close_if_open(files.fds[i]);
     if (result < 0)

@@ -33,6 +33,10 @@ struct child_limits {
 NODISCARD int child_read_secret(struct secret **out, char *const argv[],
                                 const struct child_limits *limits, struct error *err);
 
+/* This process is about to end, on another thread than theirs: kills the groups of all whose output is
+ * being read.  From then on none is started. */
+void child_end_all(void);
+
 /* For tests: stands in for the real thing when it is not NULL. */
 extern int (*child_read_secret_hook)(struct secret **out, char *const argv[], struct error *err);
 
