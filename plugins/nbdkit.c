@@ -20,6 +20,7 @@
 #include "plugins/nbdkit-claims.h"
 #include "plugins/nbdkit-guard.h"
 #include "plugins/nbdkit-host.h"
+#include "plugins/nbdkit-interpreter.h"
 #include "plugins/nbdkit-version-1.h"
 #include "server/descendants.h"
 #include "server/signals.h"
@@ -114,6 +115,9 @@ static int load_plugin(struct nbdkit_stage *nbdkit, const char *name, struct err
     nbdkit->library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     if (nbdkit->library == NULL)
         return error_set(err, -ELIBBAD, "the plugin can't be loaded: %s", dlerror());
+    code = nbdkit_interpreter_take(nbdkit->library, nbdkit->name, err);
+    if (code < 0)
+        return code;
     struct nbdkit_plugin *(*init)(void);
     *(void **)&init = dlsym(nbdkit->library, "plugin_init");
     if (init == NULL)
@@ -302,6 +306,7 @@ static void nbdkit_close(struct stage *stage)
     nbdkit_host_leave();
     if (nbdkit->library != NULL)
         dlclose(nbdkit->library);
+    nbdkit_interpreter_release(nbdkit->name);
     signals_hold(&signals);
     if (--open_count == 0)
         descendants_end();
