@@ -330,17 +330,26 @@ static void close_if_open(int fd)
         close(fd);
 }
 
+/* One of its own; -1 and errno. */
+static int input_of(const struct reader *reader)
+{
+    int input = reader->limits->input;
+
+    return input >= 0 ? fcntl(input, F_DUPFD_CLOEXEC, 3) : open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
 /* Starts it, with the other ends of the reader's pipes. */
 static int start_reading(struct reader *reader, char *const argv[], struct error *err)
 {
-    struct standard_files files = { { open("/dev/null", O_RDONLY | O_CLOEXEC), -1, -1 } };
+    struct standard_files files = { { input_of(reader), -1, -1 } };
     char *environment[16];
     int result = make_pipe(&reader->output, &files.fds[1], err);
 
     if (result == 0)
         result = make_pipe(&reader->said, &files.fds[2], err);
     if (result == 0 && files.fds[0] < 0)
-        result = error_set(err, -EIO, "/dev/null can't be opened");
+        result = error_set(err, -EIO, "there is no standard input for '%s': %s", argv[0],
+                           strerror(errno));
     allowed_environment(environment, sizeof(environment) / sizeof(environment[0]));
     if (result == 0) {
         pthread_mutex_lock(&running_mutex);

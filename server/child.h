@@ -21,11 +21,12 @@ NODISCARD int child_start_aside(pid_t *pid, const char *program, char *const arg
 struct child_limits {
     unsigned timeout_ms;
     size_t output_bytes_max;
+    int input; /* a descriptor: its standard input; -1: it finds nothing there */
 };
 
 /* What a program prints on its standard output, to the end; blocks.
  *
- * It finds nothing on standard input, of the environment PATH, HOME, USER, LOGNAME, LANG,
+ * It finds limits->input on standard input, of the environment PATH, HOME, USER, LOGNAME, LANG,
  * TMPDIR, XDG_RUNTIME_DIR and CREDENTIALS_DIRECTORY, and leads a process group of its own, which
  * is killed when its time is over or when this process is asked to end.  Fails with a sentence
  * when it can't be started, ends with another status than 0 (the sentence quotes the first line
