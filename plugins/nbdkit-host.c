@@ -23,10 +23,13 @@ void nbdkit_error(const char *format, ...) __attribute__((format(printf, 1, 2)))
 static _Thread_local struct nbdkit_caller *caller;
 static _Thread_local int call_errno;
 
+static void log_held(void);
+
 void nbdkit_host_enter(struct nbdkit_caller *now, const char *call)
 {
     now->call = call;
     caller = now;
+    log_held();
     nbdkit_host_forget_error();
 }
 
@@ -38,6 +41,7 @@ void nbdkit_host_forget_error(void)
 
 void nbdkit_host_leave(void)
 {
+    log_held();
     caller = NULL;
 }
 
@@ -74,28 +78,72 @@ static const char *plugin_name(void)
     return caller->plugin != NULL ? caller->plugin->name : caller->name;
 }
 
+/* What was said in a call that did not fail because of it. */
+static void log_held(void)
+{
+    if (caller == NULL || caller->held == NULL || caller->held[0] == '\0')
+        return;
+    log_error("plugin %s: %s", plugin_name(), caller->held);
+    caller->held[0] = '\0';
+}
+
+int nbdkit_host_failed(struct nbdkit_caller *failed, struct error *err)
+{
+    int code = nbdkit_host_error(failed->plugin);
+
+    error_set(err, -code, "the plugin failed in %s: %s", failed->call,
+              failed->held[0] != '\0' ? failed->held : strerror(code));
+    failed->held[0] = '\0';
+    return -code;
+}
+
+static void say_error(const char *line)
+{
+    if (caller == NULL || caller->held == NULL) {
+        log_error("plugin %s: %s", plugin_name(), line);
+        return;
+    }
+    log_held();
+    snprintf(caller->held, NBDKIT_HELD_BYTES, "%s", line);
+}
+
+static void say_debug(const char *line)
+{
+    log_debug("plugin %s: %s", plugin_name(), line);
+}
+
+/* The traceback of an interpreter has many lines, and tells the most in the last one. */
+static void say_lines(const char *format, va_list arguments, void (*say)(const char *line))
+{
+    char *text = NULL, *rest = NULL;
+
+    if (vasprintf(&text, format, arguments) < 0) {
+        say("there is not enough memory for its message");
+        return;
+    }
+    for (char *at = text; *at != '\0'; at++)
+        if (*at == '\t' || *at == '\r')
+            *at = ' ';
+    for (char *line = strtok_r(text, "\n", &rest); line != NULL; line = strtok_r(NULL, "\n", &rest))
+        say(line);
+    free(text);
+}
+
 /* Both keep errno: the plugin may return it after its message. */
 void nbdkit_verror(const char *format, va_list arguments)
 {
     int saved = errno;
-    char text[256];
 
-    vsnprintf(text, sizeof text, format, arguments);
-    if (caller != NULL)
-        memcpy(caller->message, text, sizeof text);
-    log_error("plugin %s: %s", plugin_name(), text);
+    say_lines(format, arguments, say_error);
     errno = saved;
 }
 
 void nbdkit_vdebug(const char *format, va_list arguments)
 {
     int saved = errno;
-    char text[1024];
 
-    if (log_enabled(LOG_DEBUG)) {
-        vsnprintf(text, sizeof text, format, arguments);
-        log_debug("plugin %s: %s", plugin_name(), text);
-    }
+    if (log_enabled(LOG_DEBUG))
+        say_lines(format, arguments, say_debug);
     errno = saved;
 }
 

@@ -4,6 +4,7 @@
 #define NBDCRYPT_NBDKIT_HOST_H
 
 #include "plugins/nbdkit-api.h"
+#include "server/error.h"
 #include "server/request.h"
 
 /* Of the plugin that the calling thread is in. */
@@ -12,8 +13,10 @@ struct nbdkit_caller {
     const char *call;                   /* what it is doing, for messages */
     const struct nbdkit_plugin *plugin; /* NULL: it is being loaded */
     const char *export_name;
-    char message[256];                  /* the last nbdkit_error() */
+    char *held; /* NBDKIT_HELD_BYTES: the last line of nbdkit_error(), for the sentence of the call that
+                 * fails; NULL: it is logged at once */
 };
+#define NBDKIT_HELD_BYTES 512u
 
 /* Any thread: what it calls from now on is this call (its name) of this plugin.  Forgets the errno of the
  * call before. */
@@ -29,6 +32,11 @@ const struct nbdkit_plugin *nbdkit_host_plugin(void);
 /* The positive errno of a call that failed: what nbdkit_set_error() said, or errno where the plugin
  * keeps it, or EIO. */
 int nbdkit_host_error(const struct nbdkit_plugin *plugin);
+
+/* What nbdkit_host_error() of this thread's call will be. */
+void nbdkit_set_error(int code);
+/* A call of its life has failed: the sentence, with what the plugin said of it last. */
+NODISCARD int nbdkit_host_failed(struct nbdkit_caller *caller, struct error *err);
 
 /* The extents of one request, which nbdkit_add_extent() fills. */
 struct nbdkit_extents {

@@ -17,11 +17,17 @@
 #include <sys/sendfile.h>
 #include <unistd.h>
 
+#include "plugins/nbdkit-claims.h"
 #include "plugins/nbdkit-guard.h"
 #include "plugins/nbdkit-host.h"
+#include "plugins/nbdkit-interpreter.h"
 #include "plugins/nbdkit-version-1.h"
+#include "server/descendants.h"
+#include "server/signals.h"
 
 #define PARALLEL_THREADS 16u
+#define PART_BYTES 65536u           /* of zeros, or of what is read to be cached; no least block is larger */
+#define CACHE_BYTES_MAX (32u << 20) /* by reading */
 /* The first one is what configure found or was told. */
 #define PLUGIN_FOLDERS NBDKIT_PLUGINDIR, "/usr/lib/x86_64-linux-gnu/nbdkit/plugins", \
                        "/usr/lib64/nbdkit/plugins", "/usr/lib/aarch64-linux-gnu/nbdkit/plugins", \
@@ -40,11 +46,12 @@ struct nbdkit_stage {
     char *parameters;            /* the plugin may keep pointers into them until it is unloaded */
     bool loaded;
     void *handle;
-    uint32_t block_max_bytes;
-    int fua, cache;
-    bool zero, fast_zero;
+    char said[NBDKIT_HELD_BYTES]; /* what caller.held points to */
+    struct nbdkit_claims claims;
     struct offload *offload;
 };
+
+static unsigned open_count; /* of stages; what plugins have started does not tell whose it is */
 
 /* ---- the file ---- */
 
@@ -108,6 +115,9 @@ static int load_plugin(struct nbdkit_stage *nbdkit, const char *name, struct err
     nbdkit->library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     if (nbdkit->library == NULL)
         return error_set(err, -ELIBBAD, "the plugin can't be loaded: %s", dlerror());
+    code = nbdkit_interpreter_take(nbdkit->library, nbdkit->name, err);
+    if (code < 0)
+        return code;
     struct nbdkit_plugin *(*init)(void);
     *(void **)&init = dlsym(nbdkit->library, "plugin_init");
     if (init == NULL)
@@ -129,15 +139,6 @@ static int load_plugin(struct nbdkit_stage *nbdkit, const char *name, struct err
 }
 
 /* ---- its parameters ---- */
-
-static int plugin_failed(struct nbdkit_stage *nbdkit, const char *where, struct error *err)
-{
-    int code = nbdkit_host_error(&nbdkit->plugin);
-
-    if (nbdkit->caller.message[0] != '\0')
-        return error_set(err, -code, "the plugin failed in %s: %s", where, nbdkit->caller.message);
-    return error_set(err, -code, "the plugin failed in %s: %s", where, strerror(code));
-}
 
 /* %XX, in place; false: bad digits, or a NUL. */
 static bool decode(char *text)
@@ -191,7 +192,7 @@ static int give_parameter(struct nbdkit_stage *nbdkit, char *text, bool first, s
     if (nbdkit->plugin.config == NULL)
         return error_set(err, -EINVAL, "the plugin takes no parameters");
     nbdkit_host_enter(&nbdkit->caller, "config");
-    return nbdkit->plugin.config(key, value) < 0 ? plugin_failed(nbdkit, "config", err) : 0;
+    return nbdkit->plugin.config(key, value) < 0 ? nbdkit_host_failed(&nbdkit->caller, err) : 0;
 }
 
 static int give_parameters(struct nbdkit_stage *nbdkit, const char *pairs, struct error *err)
@@ -217,7 +218,7 @@ static int give_parameters(struct nbdkit_stage *nbdkit, const char *pairs, struc
     do {                                                           \
         nbdkit_host_enter(&nbdkit->caller, #name);                 \
         if (plugin->name != NULL && plugin->name(__VA_ARGS__) < 0) \
-            return plugin_failed(nbdkit, #name, err);              \
+            return nbdkit_host_failed(&nbdkit->caller, err);      \
     } while (0)
 
 static int start_plugin(struct nbdkit_stage *nbdkit, const struct stage_settings *settings,
@@ -237,7 +238,7 @@ static int start_plugin(struct nbdkit_stage *nbdkit, const struct stage_settings
         nbdkit_host_enter(&nbdkit->caller, "thread_model");
         int model = plugin->thread_model_now();
         if (model < 0)
-            return plugin_failed(nbdkit, "thread_model", err);
+            return nbdkit_host_failed(&nbdkit->caller, err);
         if (model < plugin->thread_model)
             plugin->thread_model = model;
     }
@@ -248,99 +249,53 @@ static int start_plugin(struct nbdkit_stage *nbdkit, const struct stage_settings
         nbdkit_host_enter(&nbdkit->caller, "default_export");
         nbdkit->caller.export_name = plugin->default_export(settings->read_only, 0);
         if (nbdkit->caller.export_name == NULL)
-            return plugin_failed(nbdkit, "default_export", err);
+            return nbdkit_host_failed(&nbdkit->caller, err);
     }
     nbdkit_host_enter(&nbdkit->caller, "open");
     nbdkit->handle = plugin->open(settings->read_only);
-    return nbdkit->handle == NULL ? plugin_failed(nbdkit, "open", err) : 0;
+    return nbdkit->handle == NULL ? nbdkit_host_failed(&nbdkit->caller, err) : 0;
 }
 
 /* ---- what it can do ---- */
 
-static int ask(struct nbdkit_stage *nbdkit, int (*question)(void *), int otherwise)
+/* All clients share the one handle: a FLUSH covers everybody's writes. */
+static struct limits limits_of(const struct nbdkit_claims *claims)
 {
-    nbdkit_host_enter(&nbdkit->caller, "a can_... question");
-    return question != NULL ? question(nbdkit->handle) : otherwise;
-}
-
-static bool is_block(uint32_t bytes)
-{
-    return bytes > 0 && bytes <= 65536 && (bytes & (bytes - 1)) == 0;
-}
-
-static int measure_blocks(struct nbdkit_stage *nbdkit, struct limits *limits, struct error *err)
-{
-    uint32_t least = 1, preferred = 4096, most = UINT32_MAX;
-
-    nbdkit_host_enter(&nbdkit->caller, "block_size");
-    if (nbdkit->plugin.block_size != NULL &&
-        nbdkit->plugin.block_size(nbdkit->handle, &least, &preferred, &most) < 0)
-        return plugin_failed(nbdkit, "block_size", err);
-    if (least == 0 && preferred == 0 && most == 0) { /* it has no opinion */
-        least = 1;
-        preferred = 4096;
-        most = UINT32_MAX;
-    }
-    if (!is_block(least) || most < least)
-        return error_set(err, -EINVAL, "the plugin's smallest block of %u bytes is no power of two up to "
-                         "65,536, or its largest one of %u is smaller", least, most);
-    if (!is_block(preferred) || preferred < 512 || preferred < least)
-        preferred = least > 4096 ? least : 4096;
-    limits->block_min_bytes = least;
-    limits->block_preferred_bytes = preferred;
-    nbdkit->block_max_bytes = most / least * least;
-    limits->size_bytes = limits->size_bytes / least * least;
-    return 0;
-}
-
-static int ask_operations(struct nbdkit_stage *nbdkit, bool read_only, struct error *err)
-{
-    const struct nbdkit_plugin *plugin = &nbdkit->plugin;
-    struct limits *limits = &nbdkit->stage.limits;
-    int write = read_only || plugin->pwrite == NULL ? 0 : ask(nbdkit, plugin->can_write, 1);
-    int flush = plugin->flush == NULL ? 0 : ask(nbdkit, plugin->can_flush, 1);
-    int trim = write <= 0 || plugin->trim == NULL ? 0 : ask(nbdkit, plugin->can_trim, 1);
-    int zero = write <= 0 || plugin->zero == NULL ? 0 : ask(nbdkit, plugin->can_zero, 1);
-    int extents = plugin->extents == NULL ? 0 : ask(nbdkit, plugin->can_extents, 1);
-    int rotational = ask(nbdkit, plugin->is_rotational, 0);
-    int fast_zero = zero <= 0 ? 0 : ask(nbdkit, plugin->can_fast_zero, 0);
-
-    nbdkit->fua = write <= 0 ? NBDKIT_NONE : ask(nbdkit, plugin->can_fua, flush > 0);
-    nbdkit->cache = ask(nbdkit, plugin->can_cache, plugin->cache != NULL ? NBDKIT_NATIVE : NBDKIT_NONE);
-    if (write < 0 || flush < 0 || trim < 0 || zero < 0 || extents < 0 || rotational < 0 ||
-        fast_zero < 0 || nbdkit->fua < 0 || nbdkit->cache < 0)
-        return plugin_failed(nbdkit, "a can_... question", err);
-    nbdkit->zero = zero > 0;
-    nbdkit->fast_zero = fast_zero > 0;
-    limits->rotational = rotational > 0;
-    limits->read_only = write == 0;
-    limits->fua = nbdkit->fua != NBDKIT_NONE;
-    limits->ops = OP_BIT(REQUEST_READ) | (write ? OP_BIT(REQUEST_WRITE) | OP_BIT(REQUEST_ZERO) : 0) |
-                  (flush ? OP_BIT(REQUEST_FLUSH) : 0) | (trim ? OP_BIT(REQUEST_TRIM) : 0) |
-                  (extents ? OP_BIT(REQUEST_EXTENTS) : 0) |
-                  (nbdkit->cache == NBDKIT_NATIVE && plugin->cache != NULL ? OP_BIT(REQUEST_CACHE) : 0);
-    return 0;
+    return (struct limits){
+        .size_bytes = claims->size_bytes,
+        .block_min_bytes = claims->block_min_bytes,
+        .block_preferred_bytes = claims->block_preferred_bytes,
+        .phase_bytes = 1,
+        .ops = OP_BIT(REQUEST_READ) |
+               (claims->write ? OP_BIT(REQUEST_WRITE) | OP_BIT(REQUEST_ZERO) : 0) |
+               (claims->flush ? OP_BIT(REQUEST_FLUSH) : 0) |
+               (claims->trim ? OP_BIT(REQUEST_TRIM) : 0) |
+               (claims->extents ? OP_BIT(REQUEST_EXTENTS) : 0) |
+               (claims->cache != NBDKIT_NONE ? OP_BIT(REQUEST_CACHE) : 0),
+        .fua = claims->fua != NBDKIT_NONE,
+        .read_only = !claims->write,
+        .rotational = claims->rotational,
+        .multi_conn = true,
+    };
 }
 
 static int measure(struct nbdkit_stage *nbdkit, bool read_only, struct error *err)
 {
-    struct limits *limits = &nbdkit->stage.limits;
+    int code =
+        nbdkit_claims_ask(&nbdkit->claims, &nbdkit->caller, nbdkit->handle, read_only, err);
 
-    nbdkit_host_enter(&nbdkit->caller, "get_size");
-    int64_t size_bytes = nbdkit->plugin.get_size(nbdkit->handle);
-    if (size_bytes < 0)
-        return plugin_failed(nbdkit, "get_size", err);
-    *limits = (struct limits){ .size_bytes = (uint64_t)size_bytes, .phase_bytes = 1, .multi_conn = true };
-    int code = measure_blocks(nbdkit, limits, err);
-    return code < 0 ? code : ask_operations(nbdkit, read_only, err);
+    nbdkit->stage.limits = limits_of(&nbdkit->claims);
+    return code;
 }
 
 static void nbdkit_close(struct stage *stage)
 {
     struct nbdkit_stage *nbdkit = container_of(stage, struct nbdkit_stage, stage);
     const struct nbdkit_plugin *plugin = &nbdkit->plugin;
+    sigset_t signals;
 
     offload_destroy(nbdkit->offload);
+    signals_let_through(&signals);
     nbdkit_host_enter(&nbdkit->caller, "its end");
     if (nbdkit->handle != NULL && plugin->close != NULL)
         plugin->close(nbdkit->handle);
@@ -351,6 +306,10 @@ static void nbdkit_close(struct stage *stage)
     nbdkit_host_leave();
     if (nbdkit->library != NULL)
         dlclose(nbdkit->library);
+    nbdkit_interpreter_release(nbdkit->name);
+    signals_hold(&signals);
+    if (--open_count == 0)
+        descendants_end();
     if (nbdkit->copy_fd >= 0)
         close(nbdkit->copy_fd);
     free(nbdkit->parameters);
@@ -361,22 +320,30 @@ static void nbdkit_close(struct stage *stage)
 static int nbdkit_open(struct stage **out, const struct stage_settings *settings, struct error *err)
 {
     struct nbdkit_stage *nbdkit = calloc(1, sizeof *nbdkit);
+    sigset_t signals;
 
     if (nbdkit == NULL)
         return error_set(err, -ENOMEM, "not enough memory");
+    open_count++;
     nbdkit->stage.ops = &nbdkit_ops;
     nbdkit->copy_fd = -1;
+    nbdkit->caller.held = nbdkit->said;
     nbdkit->caller.name = nbdkit->name = strdup(settings->path);
     int code = nbdkit->name == NULL ? error_set(err, -ENOMEM, "not enough memory") : 0;
+    if (code == 0)
+        code = descendants_watch(err);
+    signals_let_through(&signals);
     if (code == 0)
         code = load_plugin(nbdkit, settings->path, err);
     if (code == 0)
         code = start_plugin(nbdkit, settings, err);
     if (code == 0)
         code = measure(nbdkit, settings->read_only, err);
+    /* Its threads call the plugin, and nobody else: signals pass them, too. */
     if (code == 0)
         code = offload_create(&nbdkit->offload, nbdkit->plugin.thread_model == NBDKIT_PARALLEL ?
                               PARALLEL_THREADS : 1, 0, err);
+    signals_hold(&signals);
     nbdkit_host_leave();
     if (code < 0) {
         nbdkit_close(&nbdkit->stage);
@@ -391,13 +358,13 @@ static int nbdkit_open(struct stage **out, const struct stage_settings *settings
 static int write_zeros(struct nbdkit_stage *nbdkit, uint32_t length_bytes, uint64_t offset_bytes,
                        uint32_t flags)
 {
-    static const uint8_t zeros[65536];
+    static const uint8_t zeros[PART_BYTES];
 
     while (length_bytes > 0) {
         uint32_t part = length_bytes < sizeof zeros ? length_bytes : (uint32_t)sizeof zeros;
 
-        if (part > nbdkit->block_max_bytes)
-            part = nbdkit->block_max_bytes;
+        if (part > nbdkit->claims.block_max_bytes)
+            part = nbdkit->claims.block_max_bytes;
         if (nbdkit->plugin.pwrite(nbdkit->handle, zeros, part, offset_bytes, flags) < 0)
             return -1;
         length_bytes -= part;
@@ -411,11 +378,11 @@ static int zero(struct nbdkit_stage *nbdkit, uint32_t length_bytes, uint64_t off
 {
     bool fast = asked & REQUEST_FAST_ZERO;
 
-    if (fast && !nbdkit->fast_zero) {
+    if (fast && !nbdkit->claims.fast_zero) {
         errno = EOPNOTSUPP;
         return -1;
     }
-    if (nbdkit->zero) {
+    if (nbdkit->claims.zero) {
         uint32_t flags = fua | ((asked & REQUEST_MAY_TRIM) ? NBDKIT_FLAG_MAY_TRIM : 0) |
                          (fast ? NBDKIT_FLAG_FAST_ZERO : 0);
 
@@ -427,6 +394,31 @@ static int zero(struct nbdkit_stage *nbdkit, uint32_t length_bytes, uint64_t off
         nbdkit_host_forget_error();
     }
     return write_zeros(nbdkit, length_bytes, offset_bytes, fua);
+}
+
+/* Where the plugin wants it so, it is read into nowhere. */
+static int cache(struct nbdkit_stage *nbdkit, uint32_t length_bytes, uint64_t offset_bytes)
+{
+    const struct nbdkit_plugin *plugin = &nbdkit->plugin;
+    uint32_t most = length_bytes < PART_BYTES ? length_bytes : PART_BYTES;
+    int code = 0;
+
+    if (nbdkit->claims.cache == NBDKIT_NATIVE)
+        return plugin->cache != NULL ? plugin->cache(nbdkit->handle, length_bytes, offset_bytes, 0) : 0;
+    void *nowhere = malloc(most);
+    if (nowhere == NULL) {
+        nbdkit_set_error(ENOMEM);
+        return -1;
+    }
+    while (length_bytes > 0 && code >= 0) {
+        uint32_t part = length_bytes < most ? length_bytes : most;
+
+        code = plugin->pread(nbdkit->handle, nowhere, part, offset_bytes, 0);
+        length_bytes -= part;
+        offset_bytes += part;
+    }
+    free(nowhere);
+    return code;
 }
 
 static int find_extents(struct nbdkit_stage *nbdkit, struct request *req)
@@ -464,7 +456,7 @@ static int call_part(struct nbdkit_stage *nbdkit, struct request *req, uint32_t 
     case REQUEST_ZERO:
         return zero(nbdkit, part, at, fua, req->flags);
     case REQUEST_CACHE:
-        return plugin->cache(nbdkit->handle, part, at, 0);
+        return cache(nbdkit, part, at);
     case REQUEST_EXTENTS:
         return find_extents(nbdkit, req);
     case REQUEST_FLUSH:
@@ -479,19 +471,22 @@ static int call_plugin(struct nbdkit_stage *nbdkit, struct request *req)
     enum request_op op = req->view.op;
     bool changes = op == REQUEST_WRITE || op == REQUEST_TRIM || op == REQUEST_ZERO;
     bool durable = changes && (req->flags & REQUEST_FUA);
-    uint32_t fua = durable && nbdkit->fua == NBDKIT_NATIVE ? NBDKIT_FLAG_FUA : 0;
+    uint32_t fua = durable && nbdkit->claims.fua == NBDKIT_NATIVE ? NBDKIT_FLAG_FUA : 0;
     uint32_t done_bytes = 0, length_bytes = req->view.length_bytes;
 
+    /* It is a hint, and others wait for the plugin. */
+    if (op == REQUEST_CACHE && nbdkit->claims.cache == NBDKIT_EMULATE && length_bytes > CACHE_BYTES_MAX)
+        length_bytes = CACHE_BYTES_MAX;
     do {
         uint32_t part = length_bytes - done_bytes;
 
-        if (op != REQUEST_EXTENTS && part > nbdkit->block_max_bytes)
-            part = nbdkit->block_max_bytes;
+        if (op != REQUEST_EXTENTS && part > nbdkit->claims.block_max_bytes)
+            part = nbdkit->claims.block_max_bytes;
         if (call_part(nbdkit, req, done_bytes, part, fua) < 0)
             return -1;
         done_bytes += part;
     } while (done_bytes < length_bytes);
-    if (durable && nbdkit->fua == NBDKIT_EMULATE)
+    if (durable && nbdkit->claims.fua == NBDKIT_EMULATE)
         return nbdkit->plugin.flush(nbdkit->handle, 0);
     return 0;
 }
@@ -500,7 +495,9 @@ static void work(struct offload_job *job)
 {
     struct request *req = container_of(job, struct request, job);
     struct nbdkit_stage *nbdkit = container_of(req->backend->stage, struct nbdkit_stage, stage);
-    struct nbdkit_caller caller = nbdkit->caller; /* of this thread: its messages are its own */
+    struct nbdkit_caller caller = nbdkit->caller; /* of this thread */
+
+    caller.held = NULL;
 
     nbdkit_host_enter(&caller, "a request");
     job->done.result = call_plugin(nbdkit, req) < 0 ? nbdkit_host_error(&nbdkit->plugin) : 0;

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "server/child.h"
+#include "server/descendants.h"
 
 static char *setting(const char *name, const char *value)
 {
@@ -22,13 +23,15 @@ static char *setting(const char *name, const char *value)
     return text;
 }
 
-/* The whole environment of this process, but for `uri` and `unixsocket`. */
+/* The whole environment of this process, but for `uri` and `unixsocket`, and what marks the programs
+ * that plugins start. */
 static size_t copy_environment(char **out)
 {
     size_t count = 0;
 
     for (char **one = environ; *one != NULL; one++)
-        if (strncmp(*one, "uri=", 4) != 0 && strncmp(*one, "unixsocket=", 11) != 0)
+        if (strncmp(*one, "uri=", 4) != 0 && strncmp(*one, "unixsocket=", 11) != 0 &&
+            strncmp(*one, DESCENDANTS_VARIABLE "=", sizeof DESCENDANTS_VARIABLE) != 0)
             out[count++] = *one;
     return count;
 }

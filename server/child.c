@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
@@ -68,7 +69,7 @@ static int fill_attributes(posix_spawnattr_t *attributes, bool own_group)
     return code;
 }
 
-static int spawn(pid_t *pid, char *const argv[], char *const environment[],
+static int spawn(pid_t *pid, const char *program, char *const argv[], char *const environment[],
                  const struct standard_files *files, bool own_group, struct error *err)
 {
     posix_spawn_file_actions_t actions;
@@ -78,7 +79,7 @@ static int spawn(pid_t *pid, char *const argv[], char *const environment[],
     if (code == 0) {
         code = fill_attributes(&attributes, own_group);
         if (code == 0) {
-            code = posix_spawnp(pid, argv[0], &actions, &attributes, argv, environment);
+            code = posix_spawnp(pid, program, &actions, &attributes, argv, environment);
             posix_spawnattr_destroy(&attributes);
         }
         posix_spawn_file_actions_destroy(&actions);
@@ -92,7 +93,7 @@ int child_start(pid_t *pid, char *const argv[], char *const environment[], struc
 {
     struct standard_files files = { { -1, -1, -1 } };
     struct rlimit core;
-    int result = spawn(pid, argv, environment, &files, false, err);
+    int result = spawn(pid, argv[0], argv, environment, &files, false, err);
 
     /* What this process forbids itself is not the command's. */
     if (result == 0 && getrlimit(RLIMIT_CORE, &core) == 0) {
@@ -102,10 +103,24 @@ int child_start(pid_t *pid, char *const argv[], char *const environment[], struc
     return result;
 }
 
+int child_start_aside(pid_t *pid, const char *program, char *const argv[], char *const environment[],
+                      struct error *err)
+{
+    int nothing = open("/dev/null", O_RDWR | O_CLOEXEC);
+    struct standard_files files = { { nothing, nothing, nothing } };
+
+    if (nothing < 0)
+        return error_set(err, -errno, "/dev/null can't be opened: %s", strerror(errno));
+    int result = spawn(pid, program, argv, environment, &files, true, err);
+    close(nothing);
+    return result;
+}
+
 /* ---- reading what one prints ---- */
 
 struct reader {
-    const char *name; /* of the program */
+    struct reader *next; /* of `running` */
+    const char *name;    /* of the program */
     const struct child_limits *limits;
     struct timespec deadline;
     pid_t pid;
@@ -116,6 +131,17 @@ struct reader {
     char text[SAID_BYTES + 1]; /* the beginning of standard error */
     size_t text_bytes;
 };
+
+/* Those whose process is there, and must not outlive this one. */
+static struct reader *running;
+static pthread_mutex_t running_mutex = PTHREAD_MUTEX_INITIALIZER;
+
+void child_end_all(void)
+{
+    pthread_mutex_lock(&running_mutex); /* for good: none is started any more */
+    for (const struct reader *reader = running; reader != NULL; reader = reader->next)
+        (void)kill(-reader->pid, SIGKILL);
+}
 
 static long left_ms(const struct reader *reader)
 {
@@ -242,13 +268,29 @@ static int judge(struct reader *reader, int status, struct error *err)
     return 0;
 }
 
-/* The group is its own: what it started goes with it. */
+static void no_longer_running(const struct reader *reader)
+{
+    pthread_mutex_lock(&running_mutex);
+    for (struct reader **link = &running; *link != NULL; link = &(*link)->next)
+        if (*link == reader) {
+            *link = reader->next;
+            break;
+        }
+    pthread_mutex_unlock(&running_mutex);
+}
+
+/* The group is its own: what it started goes with it.  As long as it has not been waited for, its
+ * number is not another's. */
 static int finish(struct reader *reader, int result, struct error *err)
 {
+    siginfo_t info;
     int status = 0;
 
     if (result < 0)
         (void)kill(-reader->pid, SIGKILL);
+    while (waitid(P_PID, (id_t)reader->pid, &info, WEXITED | WNOWAIT) < 0 && errno == EINTR)
+        ;
+    no_longer_running(reader);
     while (waitpid(reader->pid, &status, 0) < 0 && errno == EINTR)
         ;
     return result < 0 ? result : judge(reader, status, err);
@@ -288,20 +330,36 @@ static void close_if_open(int fd)
         close(fd);
 }
 
+/* One of its own; -1 and errno. */
+static int input_of(const struct reader *reader)
+{
+    int input = reader->limits->input;
+
+    return input >= 0 ? fcntl(input, F_DUPFD_CLOEXEC, 3) : open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
 /* Starts it, with the other ends of the reader's pipes. */
 static int start_reading(struct reader *reader, char *const argv[], struct error *err)
 {
-    struct standard_files files = { { open("/dev/null", O_RDONLY | O_CLOEXEC), -1, -1 } };
+    struct standard_files files = { { input_of(reader), -1, -1 } };
     char *environment[16];
     int result = make_pipe(&reader->output, &files.fds[1], err);
 
     if (result == 0)
         result = make_pipe(&reader->said, &files.fds[2], err);
     if (result == 0 && files.fds[0] < 0)
-        result = error_set(err, -EIO, "/dev/null can't be opened");
+        result = error_set(err, -EIO, "there is no standard input for '%s': %s", argv[0],
+                           strerror(errno));
     allowed_environment(environment, sizeof(environment) / sizeof(environment[0]));
-    if (result == 0)
-        result = spawn(&reader->pid, argv, environment, &files, true, err);
+    if (result == 0) {
+        pthread_mutex_lock(&running_mutex);
+        result = spawn(&reader->pid, argv[0], argv, environment, &files, true, err);
+        if (result == 0) {
+            reader->next = running;
+            running = reader;
+        }
+        pthread_mutex_unlock(&running_mutex);
+    }
     for (unsigned i = 0; i < 3; i++)
         close_if_open(files.fds[i]);
     if (result < 0)

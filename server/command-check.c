@@ -4,11 +4,9 @@
 
 #include "server/transmission.h"
 
-#define FLAGS_EVERYWHERE NBD_CMD_FLAG_FUA /* "SHOULD accept on every command" */
-
 struct rule {
     enum request_op op;
-    uint16_t flags;         /* besides FLAGS_EVERYWHERE */
+    uint16_t flags;         /* besides FUA */
     bool writes;
     bool has_range;
     int beyond_end_error;
@@ -91,6 +89,20 @@ static uint32_t flags_for_pipeline(const struct command *command)
     return result;
 }
 
+/* "SHOULD accept [FUA] on every command", once it was offered; a client that sets it all the same must not
+ * believe that it was heeded. */
+static bool check_flags(struct command *command, const struct rule *rule,
+                        const struct limits *limits)
+{
+    uint16_t unknown = command->request.flags &
+                       (uint16_t)~(rule->flags | (limits->fua ? NBD_CMD_FLAG_FUA : 0));
+
+    if (unknown != 0)
+        refuse(command, EINVAL, unknown == NBD_CMD_FLAG_FUA ? "the export does not offer FUA"
+                                                            : "a flag that this command does not have");
+    return unknown == 0;
+}
+
 void command_check(struct command *command, const struct command_terms *terms)
 {
     const struct nbd_request *request = &command->request;
@@ -108,9 +120,9 @@ void command_check(struct command *command, const struct command_terms *terms)
     }
     const struct rule *rule = &rules[request->command];
     command->op = rule->op;
-    if (request->flags & (uint16_t)~(rule->flags | FLAGS_EVERYWHERE))
-        refuse(command, EINVAL, "a flag that this command does not have");
-    else if (rule->writes && limits->read_only)
+    if (!check_flags(command, rule, limits))
+        return;
+    if (rule->writes && limits->read_only)
         refuse(command, EPERM, "the export is read-only");
     else if (!(limits->ops & OP_BIT(rule->op)) && rule->op != REQUEST_EXTENTS)
         refuse(command, EINVAL, "the export does not offer this command");

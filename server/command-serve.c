@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/signalfd.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -25,6 +24,7 @@
 #include "server/notify.h"
 #include "server/offload.h"
 #include "server/options.h"
+#include "server/signals.h"
 #include "server/worker.h"
 
 #define EXIT_USAGE 2
@@ -94,6 +94,8 @@ int command_serve(int argc, char **argv)
         server.exit_status = EXIT_FAILURE;
         stop(&server);
     }
+    if (server.signal_fd >= 0)
+        signals_arrive();
     if (server.loop != NULL && (code == 0 || server.worker_count > 0))
         loop_run(server.loop);
     int status = tear_down(&server);
@@ -116,16 +118,9 @@ static enum log_level usual_level(const struct serve_options *options)
 /* Before any thread exists: signals arrive at the loop, through a descriptor. */
 static int watch_signals(struct server *server, struct error *err)
 {
-    sigset_t signals;
-
-    sigemptyset(&signals);
-    sigaddset(&signals, SIGTERM);
-    sigaddset(&signals, SIGINT);
-    sigaddset(&signals, SIGHUP);
-    pthread_sigmask(SIG_BLOCK, &signals, NULL);
-    server->signal_fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
+    server->signal_fd = signals_watch(err);
     if (server->signal_fd < 0)
-        return error_set(err, -errno, "signals can't be watched: %s", strerror(errno));
+        return server->signal_fd;
     server->signal_event.fn = signal_ready;
     loop_poll(server->loop, &server->signal_event, server->signal_fd, POLLIN);
     return 0;
@@ -436,11 +431,11 @@ static void client_accepted(void *context, int fd, const struct peer *peer)
 static void signal_ready(struct io_event *ev, int result)
 {
     struct server *server = container_of(ev, struct server, signal_event);
-    struct signalfd_siginfo info;
+    int number;
 
     (void)result;
-    while (read(server->signal_fd, &info, sizeof info) == sizeof info) {
-        if (info.ssi_signo == SIGHUP) {
+    while ((number = signals_next()) != 0) {
+        if (number == SIGHUP) {
             tls_reload(&server->tls);
             continue;
         }
@@ -525,8 +520,7 @@ static int tear_down(struct server *server)
         listen_free(server->listeners[i]);
     tls_close(&server->tls);
     loop_destroy(server->loop);
-    if (server->signal_fd >= 0)
-        close(server->signal_fd);
+    signals_unwatch();
     free(server->workers);
     free(server->exports.exports);
     serve_options_free(&server->options);

@@ -9,6 +9,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "server/child.h"
 #include "server/key-terminal.h"
 #include "server/log.h"
 
@@ -45,6 +46,7 @@ static void *watch(void *context)
     if (files[0].revents == 0 && read(signal_fd, &info, sizeof info) == sizeof info) {
         key_terminal_echo_again();
         log_warning("ended by a signal before it was ready");
+        child_end_all();
         end->clean_up(end->context);
         end_by((int)info.ssi_signo);
     }

@@ -491,7 +491,8 @@ void negotiated_reset(struct negotiated *negotiated)
     *negotiated = (struct negotiated){ 0 };
 }
 
-/* FUA is what the pipeline itself honours: nobody above makes it of writes and flushes.
+/* FUA is what the pipeline itself honours, with or without a FLUSH: nobody above makes it of writes and
+ * flushes, and command_check() refuses it where it is not offered here.
  * FAST_ZERO may be offered even where it always answers ENOTSUP (proto.md). */
 uint16_t handshake_transmission_flags(const struct export *ex, bool structured_replies)
 {
@@ -499,7 +500,9 @@ uint16_t handshake_transmission_flags(const struct export *ex, bool structured_r
     unsigned flags = NBD_FLAG_HAS_FLAGS;
 
     if (limits->ops & OP_BIT(REQUEST_FLUSH))
-        flags |= NBD_FLAG_SEND_FLUSH | (limits->fua ? NBD_FLAG_SEND_FUA : 0);
+        flags |= NBD_FLAG_SEND_FLUSH;
+    if (limits->fua)
+        flags |= NBD_FLAG_SEND_FUA;
     if (limits->read_only)
         flags |= NBD_FLAG_READ_ONLY;
     if (!limits->read_only && limits->ops & OP_BIT(REQUEST_TRIM))

@@ -113,15 +113,36 @@ static int read_credential(struct secret **out, const char *name, struct error *
     return read_file(out, path, err);
 }
 
-static int read_command(struct secret **out, const char *command, struct error *err)
+/* A descriptor; -1: none is wanted. */
+static int open_input(int *input, const char *path, struct error *err)
+{
+    *input = -1;
+    if (path == NULL)
+        return 0;
+    if (strcmp(path, "-") == 0)
+        *input = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3);
+    else
+        *input = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+    if (*input < 0)
+        return error_set(err, -errno, "its standard input '%s' can't be opened: %s", path,
+                         strerror(errno));
+    return 0;
+}
+
+static int read_command(struct secret **out, const struct key_source *source, struct error *err)
 {
     struct child_limits limits = { .timeout_ms = COMMAND_TIMEOUT_MS,
-                                   .output_bytes_max = KEY_SOURCE_BYTES_MAX };
+                                   .output_bytes_max = KEY_SOURCE_BYTES_MAX,
+                                   .input = -1 };
     char **words = NULL;
-    int result = words_split(&words, command, err);
+    int result = words_split(&words, source->command, err);
 
     if (result == 0)
+        result = open_input(&limits.input, source->command_input, err);
+    if (result == 0)
         result = child_read_secret(out, words, &limits, err);
+    if (limits.input >= 0)
+        (void)close(limits.input);
     words_free(words);
     if (result < 0)
         error_prefix(err, "key command: ");
@@ -183,14 +204,15 @@ static const char *path_of(const struct key_source *source)
 
 bool key_source_is_stdin(const struct key_source *source)
 {
-    const char *path = path_of(source);
+    const char *path = source->command ? source->command_input : path_of(source);
 
     return path && strcmp(path, "-") == 0;
 }
 
 bool key_source_equal(const struct key_source *a, const struct key_source *b)
 {
-    return a->file == b->file && a->command == b->command && a->credential == b->credential &&
+    return a->file == b->file && a->command == b->command &&
+           a->command_input == b->command_input && a->credential == b->credential &&
            a->keyring == b->keyring && a->volume_key_file == b->volume_key_file &&
            a->token == b->token && a->token_plugins == b->token_plugins && a->fd == b->fd &&
            a->offset_bytes == b->offset_bytes && a->size_bytes == b->size_bytes;
@@ -245,6 +267,9 @@ int key_source_check(const struct key_source *source, const char *prefix, struct
     if (path_of(source) && !*path_of(source))
         return error_set(err, -EINVAL, "%s%s is empty: give the name of a file, or leave it out",
                          prefix, names[0]);
+    if (source->command_input && !source->command)
+        return error_set(err, -EINVAL, "%skey-command-input is for a program: give %skey-command, too",
+                         prefix, prefix);
     if (source->credential && (!*source->credential || strchr(source->credential, '/')))
         return error_set(err, -EINVAL,
                          "%skey-credential '%s': a credential has a name without a slash", prefix,
@@ -269,7 +294,7 @@ static int read_whole(struct secret **out, const struct key_source *source, stru
     if (source->fd != 0)
         return read_descriptor(out, source->fd, err);
     if (source->command)
-        return read_command(out, source->command, err);
+        return read_command(out, source, err);
     if (source->credential)
         return read_credential(out, source->credential, err);
     if (source->keyring)

@@ -17,6 +17,7 @@
 struct key_source {
     const char *file;       /* a path, or "-" for standard input */
     const char *command;    /* a program and its arguments, see words.h */
+    const char *command_input; /* what it finds on standard input: a path, or "-" for ours; NULL: nothing */
     const char *credential; /* the name of one */
     const char *keyring;    /* the description of a key of type "user" or "logon" that can be read */
     const char *volume_key_file; /* a path, or "-": holds no passphrase, but the volume key */
@@ -38,6 +39,9 @@ struct key_source {
       .offset = offsetof(target, field.command),                                                  \
       .help = "... or what this program prints: words, with quotes as in a shell, but no shell "  \
               "is started" },                                                                     \
+    { .name = prefix "key-command-input", .type = PARAM_STRING, .value = "FILE",                  \
+      .offset = offsetof(target, field.command_input),                                            \
+      .help = "what that program finds on its standard input, where it finds nothing else" },     \
     { .name = prefix "key-credential", .type = PARAM_STRING, .value = "NAME",                     \
       .offset = offsetof(target, field.credential),                                               \
       .help = "... or this credential of a systemd service (LoadCredential=)" },                  \

@@ -18,7 +18,8 @@
 struct limits {
     uint64_t size_bytes;            /* at most INT64_MAX */
     uint32_t block_min_bytes;       /* a power of two, at most 65,536: offsets and lengths are multiples */
-    uint32_t block_preferred_bytes; /* a power of two, at least block_min_bytes and 512 */
+    uint32_t block_preferred_bytes; /* a power of two, at least block_min_bytes and 512, at
+                                     * most 32 MiB */
     uint32_t phase_bytes;           /* 1, or the block of the align layer: view.data lies at buffer->base +
                                      * offset % phase_bytes, and a WRITE or ZERO that is not a multiple
                                      * of it has data, and room for two blocks behind the widened range */

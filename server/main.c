@@ -4,7 +4,6 @@
 #include "config.h"
 #endif
 
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,7 +18,9 @@
 #include "server/command-serve.h"
 #include "server/command-tls.h"
 #include "server/command-token.h"
+#include "server/descendants.h"
 #include "server/log.h"
+#include "server/signals.h"
 
 #ifndef PACKAGE_VERSION
 #define PACKAGE_VERSION "unknown (built without configure)"
@@ -90,10 +91,11 @@ static int run(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-    /* A client that has gone is an error of its send, not the end of the server. */
-    signal(SIGPIPE, SIG_IGN);
-    /* A limit on the size of files (ulimit -f) is an error of the write, EFBIG. */
-    signal(SIGXFSZ, SIG_IGN);
+    int status;
+
+    if (descendants_is_watcher(argc, argv, &status))
+        return status;
+    signals_of_writing_are_errors();
     forbid_core_dumps();
     return run(argc, argv);
 }

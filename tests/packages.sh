@@ -53,6 +53,9 @@ tests     command:busybox                   busybox-static       busybox
 tests     command:dash                      dash                 dash
 tests     command:mkfs.ext4                 e2fsprogs            e2fsprogs
 tests     command:nbd-client                nbd-client           nbd
+tests     command:clevis                    clevis               clevis
+tests     command:jose                      jose                 jose
+tests     file:/usr/libexec/tangd           tang                 tang
 tests     command:gnuplot                   gnuplot-nox          gnuplot
 bench     command:fio                       fio                  fio
 bench     command:nbdkit                    nbdkit               nbdkit

@@ -49,3 +49,22 @@ assert os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGINT, status
 assert termios.tcgetattr(terminal)[3] & termios.ECHO, "the terminal does not echo any more"
 assert not os.path.exists(path)
 PYTHON_END
+
+# A program that prints the key ends with it, whoever hears the signal first.
+clean_up_test() {
+    [ ! -s "$test_dir/key-pid" ] || kill -KILL "$(<"$test_dir/key-pid")" 2>/dev/null
+}
+gone() {
+    ! kill -0 "$1" 2>/dev/null
+}
+for round in {1..8}; do
+    : >"$test_dir/key-pid"
+    "$NBDCRYPT" serve --unix "$(temp_socket)" --key-command "sh -c 'sleep 1000 & echo \$! >$test_dir/key-pid; wait'" "$image" \
+        2>"$log_dir/key-$round" &
+    pid=$!
+    remember_pid "$pid"
+    wait_until 20 test -s "$test_dir/key-pid"
+    kill "$pid"
+    wait "$pid" && fail "it ended with status 0"
+    wait_until 5 gone "$(<"$test_dir/key-pid")"
+done

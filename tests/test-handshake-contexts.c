@@ -288,7 +288,7 @@ static void flags_of_everything(void)
 static void flags_one_by_one(void)
 {
     EXPECT(flags_of((struct limits){ 0 }, true) == (1 << 0 | 1 << 7));
-    EXPECT(flags_of((struct limits){ .fua = true }, false) == 1 << 0);
+    EXPECT(flags_of((struct limits){ .fua = true }, false) == (1 << 0 | 1 << 3));
     EXPECT(flags_of((struct limits){ .ops = OP_BIT(REQUEST_FLUSH) }, false) == (1 << 0 | 1 << 2));
     EXPECT(flags_of((struct limits){ .ops = OP_BIT(REQUEST_FLUSH), .fua = true }, false) ==
            (1 << 0 | 1 << 2 | 1 << 3));

@@ -207,6 +207,15 @@ kill "$other_pid"
 wait "$other_pid"
 cmp "$sectors" "$folder/default" || fail "ondemand keeps something else in its file"
 
+# An interpreter works once in a process, also for another copy of the plugin.
+sentence="the plugin needs $(readelf -d "$(nbdkit python --dump-plugin | sed -n 's/^path=//p')" | grep -o 'libpython[^]]*'), which works once in a process"
+cp "$(nbdkit python --dump-plugin | sed -n 's/^path=//p')" "$test_dir/python-again.so"
+for second in python "$test_dir/python-again.so"; do
+    expect_failure 1 "image 'nbdkit:$second?$test_dir/disk.py': $sentence, and the plugin 'python' of another export has it; \
+serve this one by a server of its own" serve --unix "$(temp_socket)" --export "a=nbdkit:python?$test_dir/disk.py,raw" \
+        --export "b=nbdkit:$second?$test_dir/disk.py,raw"
+done
+
 # ---- what they fail with ----
 
 # Offset 512 * n of the disk fails with the n-th of these.
