@@ -121,6 +121,12 @@ static int luks2_key_digest(struct key_digest *out, const struct luks_header *he
     return result;
 }
 
+static int key_digest(struct key_digest *out, const struct luks_header *header, struct error *err)
+{
+    return header->segment.type == LUKS_TYPE_2 ? luks2_key_digest(out, header, err)
+                                               : luks1_key_digest(out, header, err);
+}
+
 /* "dynamic", or a number of bytes. */
 static const char *payload_size(const struct luks_header *header)
 {
@@ -143,7 +149,7 @@ int luks_header_digest(struct luks_header_digest *out, const struct luks_header 
     struct key_digest key = { 0 };
     uint8_t hash[SHA256_BYTES];
     char lines[1024];
-    int result = luks2 ? luks2_key_digest(&key, header, err) : luks1_key_digest(&key, header, err);
+    int result = key_digest(&key, header, err);
     int length;
 
     if (result < 0)
@@ -240,6 +246,24 @@ static int check_digest(const struct luks_demands *demands, const struct luks_he
                      digest.text);
 }
 
+/* Which is always made by PBKDF2, and calculated for each keyslot that is tried. */
+static int check_digest_cost(const struct luks_demands *demands, const struct luks_header *header,
+                             struct error *err)
+{
+    struct key_digest key = { 0 };
+    int result;
+
+    if (demands->iterations_max == 0)
+        return 0;
+    result = key_digest(&key, header, err);
+    if (result < 0 || key.iterations <= demands->iterations_max)
+        return result;
+    return error_set(err, -EPERM,
+                     "digest of the volume key: %" PRIu64
+                     " iterations, and at most %u are allowed",
+                     key.iterations, demands->iterations_max);
+}
+
 static int check_cost(const struct luks_demands *demands, unsigned slot, uint64_t iterations,
                       uint64_t memory_kib, struct error *err)
 {
@@ -319,6 +343,8 @@ int luks_demands_check(const struct luks_demands *demands, const struct luks_hea
         result = check_luks1_costs(demands, header, err);
     else if (result == 0)
         result = check_luks2_costs(demands, header, err);
+    if (result == 0)
+        result = check_digest_cost(demands, header, err);
     if (result < 0)
         error_prefix(err, "LUKS header: ");
     return result;

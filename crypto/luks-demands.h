@@ -12,7 +12,8 @@ struct luks_demands {
     const char *const *ciphers; /* the names that are accepted, "aes-xts-plain64" */
     size_t cipher_count;        /* 0: all that nbdcrypt has */
     unsigned key_bits_min;      /* of the volume key */
-    unsigned iterations_max;    /* of a keyslot: PBKDF2's iterations, Argon2's passes; 0: no demand */
+    unsigned iterations_max;    /* of a keyslot: PBKDF2's iterations, Argon2's passes; and of the volume
+                                 * key's digest, which is by PBKDF2; 0: no demand */
     unsigned memory_kib_max;    /* of a keyslot with Argon2; 0: no demand */
 };
 

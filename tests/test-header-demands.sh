@@ -83,6 +83,25 @@ than it had" --header-digest "$(digest_of "$old")"
 refused "its cipher is aes-xts-plain64, and aes-xts-plain (or another one) is demanded" \
     --cipher aes-xts-plain --cipher serpent-xts-plain64
 refused "keyslot 0: 1000 iterations, and at most 999 are allowed" --max-pbkdf-iterations 999
+# The digest of the volume key is calculated for each keyslot that is tried, whatever the keyslots use.
+costly=$(temp_file)
+cp "$image" "$costly"
+python - "$costly" <<'PYTHON_END'
+import sys
+import luks_image
+
+luks_image.change_luks2_json(sys.argv[1], lambda d: d["digests"]["0"].update(iterations=1 << 28))
+PYTHON_END
+expect_failure 1 "image '$costly': LUKS header: digest of the volume key: 268435456 iterations, and at most 1000 are allowed" \
+    serve --unix "$test_dir/s" --key-file "$test_dir/none" --max-pbkdf-iterations 1000 "$costly"
+cp "$old" "$costly"
+python -c '
+import sys
+import luks_image
+luks_image.patch(sys.argv[1], 164, (1 << 28).to_bytes(4, "big"))' "$costly"
+expect_failure 1 "image '$costly': LUKS header: digest of the volume key: 268435456 iterations, and at most 1000 are allowed" \
+    info --max-pbkdf-iterations 1000 "$costly"
+rm "$costly"
 expect_failure 1 "image '$old': LUKS header: its volume key has 256 bits, and at least 512 are demanded" \
     info --min-key-bits 512 "$old"
 expect_failure 1 "image '$old': LUKS header: keyslot 0: 1000 iterations, and at most 10 are allowed" \
