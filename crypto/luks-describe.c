@@ -219,7 +219,7 @@ static struct json_object *describe(const struct luks_header *header)
     struct crypt_device *device = header->library->device;
     struct json_object *out = json_object_new_object();
     struct luks_header_digest digest;
-    bool has_digest = luks_header_digest(&digest, header, NULL) == 0;
+    bool has_digest = luks_header_digest(&digest, header, LUKS_DIGEST, NULL) == 0;
 
     add_text(out, "type", luks2 ? "luks2" : "luks1");
     add_text(out, "uuid", header->segment.uuid);
