@@ -14,6 +14,7 @@
 #include "server/range-lock.h"
 #include "server/volume-key.h"
 #include "server/worker.h"
+#include "server/zero-holes.h"
 
 /* ---- the LUKS stage ---- */
 
@@ -93,6 +94,8 @@ static int add_luks(struct stage **top, const struct export_settings *settings, 
         log_warning("image '%s': the %s copy of the LUKS2 header is damaged; the other one is used "
                     "(`cryptsetup repair` mends it)", settings->image, luks_damaged_copy(header));
     code = luks_demands_check(&settings->demands, header, err);
+    if (code == 0)
+        code = zero_holes_check(header, settings, err);
     if (code < 0)
         error_prefix(err, "image '%s': ", settings->image);
     if (code == 0 && luks_demands_leave_flags(&settings->demands, header))
@@ -103,6 +106,11 @@ static int add_luks(struct stage **top, const struct export_settings *settings, 
         code = check_cipher(settings, luks_segment(header), err);
     if (code == 0)
         code = volume_key_read(&volume_key, header, &settings->key, settings->image, err);
+    if (code == 0) {
+        code = zero_holes_record(header, settings, *top, err);
+        if (code < 0)
+            secret_free(volume_key);
+    }
     if (code == 0 && settings->header == NULL)
         image_header_was_read(*top); /* keys may be changed while the data is served */
     if (code == 0) {
