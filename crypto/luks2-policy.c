@@ -96,7 +96,8 @@ static int check_requirements(struct json_object *config, struct error *err)
 /* A flag that is unknown here means nothing; what is no name is not one of a version to come. */
 static int check_flag(struct json_object *flag, struct error *err)
 {
-    const char *name = json_object_is_type(flag, json_type_string) ? json_object_get_string(flag) : "";
+    bool is_text = json_object_is_type(flag, json_type_string);
+    const char *name = is_text ? json_object_get_string(flag) : "";
     size_t length = strlen(name);
 
     if (length > 0 && length <= LUKS2_FLAG_BYTES_MAX &&

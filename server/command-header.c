@@ -243,7 +243,7 @@ static int set_zero_holes(void *context, struct luks_header *header, struct luks
     return luks_zero_holes_record(header, *recorded, err);
 }
 
-/* The data stays, and with it the meaning of its holes, though the backup may be older than that. */
+/* The data stays, and with it the meaning of its holes, though the backup may be older. */
 static int keep_zero_holes(struct volume *target, struct error *err)
 {
     bool recorded = true;
@@ -388,7 +388,7 @@ static int run_zero_holes(void *context, char **operands, struct error *err)
     if (result == 0)
         printf("%s %s.\n", operands[0],
                on ? "is served with --zero-holes only, from now on"
-                  : "is served without --zero-holes, too: what is still a hole reads as noise then");
+                  : "is served without --zero-holes, too: holes read as noise then");
     return result;
 }
 

@@ -41,7 +41,8 @@ static int check_cipher(const struct export_settings *settings, const struct luk
 }
 
 /* A header in a file of its own, and one whose flags are pinned, says what the user knows of. */
-static bool flags_are_known(const struct export_settings *settings, const struct luks_header *header)
+static bool flags_are_known(const struct export_settings *settings,
+                            const struct luks_header *header)
 {
     return settings->header != NULL ||
            (settings->demands.digest && !luks_demands_leave_flags(&settings->demands, header));
@@ -99,8 +100,9 @@ static int add_luks(struct stage **top, const struct export_settings *settings, 
     if (code < 0)
         error_prefix(err, "image '%s': ", settings->image);
     if (code == 0 && luks_demands_leave_flags(&settings->demands, header))
-        log_warning("image '%s': the digest of --header-digest has the old form, which does not cover "
-                    "flags such as allow-discards; nbdcrypt info prints one that does (v2:...)",
+        log_warning("image '%s': the digest of --header-digest has the old form, which does not "
+                    "cover flags such as allow-discards; nbdcrypt info prints one that does "
+                    "(v2:...)",
                     settings->image);
     if (code == 0)
         code = check_cipher(settings, luks_segment(header), err);

@@ -14,8 +14,8 @@ int zero_holes_check(const struct luks_header *header, const struct export_setti
     if (settings->zero_holes || !luks_zero_holes_recorded(header))
         return 0;
     return error_set(err, -EPERM,
-                     "its header says that holes are zeros, for it was served with --zero-holes, and "
-                     "they would read as noise: give --zero-holes; to do without, copy the data "
+                     "its header says that holes are zeros, for it was served with --zero-holes, "
+                     "and they would read as noise: give --zero-holes; to do without, copy the data "
                      "elsewhere, say `nbdcrypt header zero-holes %s off`, and copy all of it back",
                      settings->image);
 }

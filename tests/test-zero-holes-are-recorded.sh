@@ -164,7 +164,8 @@ if "${run_as[@]+"${run_as[@]}"}" "$NBDCRYPT" --version >"$log_dir/version" 2>&1;
     expect_equal "exit status with --read-only" 0 "$status"
 fi
 run_as=()
-chmod 600 "$header" "$image"
+chmod 600 "$header" "$image" "$passphrase"
+chmod 700 "$test_dir"
 
 # No room: for the token, and on the storage.
 cp "$backup.image" "$image"
