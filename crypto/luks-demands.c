@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <unistd.h>
@@ -15,7 +16,8 @@
 #include "crypto/luks-policy.h"
 #include "crypto/luks2-json.h"
 
-#define DIGEST_PREFIX "sha256:"
+#define DIGEST_PREFIX_1 "sha256:"
+#define DIGEST_PREFIX_2 "v2:sha256:"
 #define SHA256_BYTES 32u
 #define UUID_CHARACTERS 36u
 
@@ -121,6 +123,12 @@ static int luks2_key_digest(struct key_digest *out, const struct luks_header *he
     return result;
 }
 
+static int key_digest(struct key_digest *out, const struct luks_header *header, struct error *err)
+{
+    return header->segment.type == LUKS_TYPE_2 ? luks2_key_digest(out, header, err)
+                                               : luks1_key_digest(out, header, err);
+}
+
 /* "dynamic", or a number of bytes. */
 static const char *payload_size(const struct luks_header *header)
 {
@@ -135,49 +143,110 @@ static const char *payload_size(const struct luks_header *header)
     return size;
 }
 
-int luks_header_digest(struct luks_header_digest *out, const struct luks_header *header,
-                       struct error *err)
+static int put_lines(gnutls_hash_hd_t hash, const struct luks_header *header,
+                     enum luks_digest_form form, struct error *err)
 {
     bool luks2 = header->segment.type == LUKS_TYPE_2;
     const struct luks_segment *segment = &header->segment;
     struct key_digest key = { 0 };
-    uint8_t hash[SHA256_BYTES];
     char lines[1024];
-    int result = luks2 ? luks2_key_digest(&key, header, err) : luks1_key_digest(&key, header, err);
+    int result = key_digest(&key, header, err);
     int length;
 
     if (result < 0)
         return result;
     length = snprintf(lines, sizeof(lines),
-                      "nbdcrypt header digest 1\ntype luks%d\ncipher %s\nkey-bits %u\n"
+                      "nbdcrypt header digest %d\ntype luks%d\ncipher %s\nkey-bits %u\n"
                       "sector-size %" PRIu32 "\npayload-offset %" PRIu64 "\npayload-size %.20s\n"
                       "iv-offset %" PRIu64 "\nkey-digest pbkdf2 %s %" PRIu64 " %s %s\n",
-                      luks2 ? 2 : 1, segment->cipher.name, segment->cipher.key_bits,
+                      (int)form, luks2 ? 2 : 1, segment->cipher.name, segment->cipher.key_bits,
                       segment->sector_bytes, segment->payload_offset_bytes, payload_size(header),
                       segment->iv_offset_sectors, key.hash, key.iterations, key.salt, key.digest);
     if (length < 0 || (size_t)length >= sizeof(lines) ||
-        gnutls_hash_fast(GNUTLS_DIG_SHA256, lines, (size_t)length, hash) < 0)
+        gnutls_hash(hash, lines, (size_t)length) < 0)
         return error_set(err, -EIO, "the digest of the header can't be calculated");
-    memcpy(out->text, DIGEST_PREFIX, sizeof(DIGEST_PREFIX));
-    for (size_t i = 0; i < sizeof(hash); i++)
-        (void)snprintf(out->text + strlen(DIGEST_PREFIX) + 2 * i, 3, "%02x", hash[i]);
     return 0;
+}
+
+static int compare_names(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* The policy has seen to it that they are few, and names. */
+static int put_flags(gnutls_hash_hd_t hash, const struct luks_header *header, struct error *err)
+{
+    struct json_object *config = NULL, *flags = NULL;
+    const char *names[LUKS2_FLAGS_MAX];
+    char line[LUKS2_FLAG_BYTES_MAX + sizeof("flag \n")];
+    size_t count;
+
+    if (header->segment.type == LUKS_TYPE_1 ||
+        luks2_json_object(&config, header->json, "config", NULL) < 0 ||
+        luks2_json_array(&flags, config, "flags", NULL) < 0)
+        return 0;
+    count = json_object_array_length(flags);
+    for (size_t i = 0; i < count; i++)
+        names[i] = json_object_get_string(json_object_array_get_idx(flags, i));
+    qsort(names, count, sizeof(names[0]), compare_names);
+    for (size_t i = 0; i < count; i++) {
+        int length = snprintf(line, sizeof(line), "flag %s\n", names[i]);
+
+        if (length < 0 || gnutls_hash(hash, line, (size_t)length) < 0)
+            return error_set(err, -EIO, "the digest of the header can't be calculated");
+    }
+    return 0;
+}
+
+int luks_header_digest(struct luks_header_digest *out, const struct luks_header *header,
+                       enum luks_digest_form form, struct error *err)
+{
+    const char *prefix = form == LUKS_DIGEST ? DIGEST_PREFIX_2 : DIGEST_PREFIX_1;
+    uint8_t bytes[SHA256_BYTES];
+    gnutls_hash_hd_t hash;
+    char *at = out->text + strlen(prefix);
+    int result;
+
+    if (gnutls_hash_init(&hash, GNUTLS_DIG_SHA256) < 0)
+        return error_set(err, -EIO, "the digest of the header can't be calculated");
+    result = put_lines(hash, header, form, err);
+    if (result == 0 && form == LUKS_DIGEST)
+        result = put_flags(hash, header, err);
+    gnutls_hash_deinit(hash, bytes);
+    memcpy(out->text, prefix, strlen(prefix));
+    for (size_t i = 0; i < sizeof(bytes); i++)
+        (void)snprintf(at + 2 * i, 3, "%02x", bytes[i]);
+    return result;
 }
 
 /* ---- the form of demands ---- */
 
+static enum luks_digest_form digest_form(const char *digest)
+{
+    bool is_first = strncmp(digest, DIGEST_PREFIX_1, strlen(DIGEST_PREFIX_1)) == 0;
+
+    return is_first ? LUKS_DIGEST_WITHOUT_FLAGS : LUKS_DIGEST;
+}
+
 int luks_demands_check_digest(const char *digest, struct error *err)
 {
-    size_t prefix = strlen(DIGEST_PREFIX);
+    const char *prefix = digest_form(digest) == LUKS_DIGEST ? DIGEST_PREFIX_2 : DIGEST_PREFIX_1;
+    size_t prefix_bytes = strlen(prefix);
 
-    if (strncmp(digest, DIGEST_PREFIX, prefix) == 0 &&
-        strlen(digest) == LUKS_HEADER_DIGEST_CHARACTERS &&
-        strspn(digest + prefix, "0123456789abcdefABCDEF") == 2 * SHA256_BYTES)
+    if (strncmp(digest, prefix, prefix_bytes) == 0 &&
+        strlen(digest) == prefix_bytes + 2 * SHA256_BYTES &&
+        strspn(digest + prefix_bytes, "0123456789abcdefABCDEF") == 2 * SHA256_BYTES)
         return 0;
     return error_set(err, -EINVAL,
-                     "'%.100s' is not the digest of a header: write sha256: and 64 hexadecimal "
-                     "digits, as nbdcrypt info prints them",
+                     "'%.100s' is not the digest of a header: write " DIGEST_PREFIX_2
+                     " and 64 hexadecimal digits, as nbdcrypt info prints them",
                      digest);
+}
+
+bool luks_demands_leave_flags(const struct luks_demands *demands, const struct luks_header *header)
+{
+    return demands->digest && header->segment.type == LUKS_TYPE_2 &&
+           digest_form(demands->digest) == LUKS_DIGEST_WITHOUT_FLAGS;
 }
 
 int luks_demands_check_uuid(const char *uuid, struct error *err)
@@ -227,17 +296,38 @@ static int check_digest(const struct luks_demands *demands, const struct luks_he
                         struct error *err)
 {
     struct luks_header_digest digest;
+    enum luks_digest_form form;
     int result;
 
     if (!demands->digest)
         return 0;
-    result = luks_header_digest(&digest, header, err);
+    form = digest_form(demands->digest);
+    result = luks_header_digest(&digest, header, form, err);
     if (result < 0 || strcasecmp(digest.text, demands->digest) == 0)
         return result;
     return error_set(err, -EPERM,
                      "its digest is %s, and another one is demanded: the header has another volume "
-                     "key or another layout than it had",
-                     digest.text);
+                     "key%s another layout%s than it had",
+                     digest.text, form == LUKS_DIGEST ? "," : " or",
+                     form == LUKS_DIGEST ? " or other flags" : "");
+}
+
+/* Which is always made by PBKDF2, and calculated for each keyslot that is tried. */
+static int check_digest_cost(const struct luks_demands *demands, const struct luks_header *header,
+                             struct error *err)
+{
+    struct key_digest key = { 0 };
+    int result;
+
+    if (demands->iterations_max == 0)
+        return 0;
+    result = key_digest(&key, header, err);
+    if (result < 0 || key.iterations <= demands->iterations_max)
+        return result;
+    return error_set(err, -EPERM,
+                     "digest of the volume key: %" PRIu64
+                     " iterations, and at most %u are allowed",
+                     key.iterations, demands->iterations_max);
 }
 
 static int check_cost(const struct luks_demands *demands, unsigned slot, uint64_t iterations,
@@ -319,6 +409,8 @@ int luks_demands_check(const struct luks_demands *demands, const struct luks_hea
         result = check_luks1_costs(demands, header, err);
     else if (result == 0)
         result = check_luks2_costs(demands, header, err);
+    if (result == 0)
+        result = check_digest_cost(demands, header, err);
     if (result < 0)
         error_prefix(err, "LUKS header: ");
     return result;

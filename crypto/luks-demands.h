@@ -12,22 +12,27 @@ struct luks_demands {
     const char *const *ciphers; /* the names that are accepted, "aes-xts-plain64" */
     size_t cipher_count;        /* 0: all that nbdcrypt has */
     unsigned key_bits_min;      /* of the volume key */
-    unsigned iterations_max;    /* of a keyslot: PBKDF2's iterations, Argon2's passes; 0: no demand */
+    unsigned iterations_max;    /* of a keyslot: PBKDF2's iterations, Argon2's passes; and of the volume
+                                 * key's digest, which is by PBKDF2; 0: no demand */
     unsigned memory_kib_max;    /* of a keyslot with Argon2; 0: no demand */
 };
 
-#define LUKS_HEADER_DIGEST_CHARACTERS 71u /* "sha256:" and 64 hexadecimal digits */
+/* The form of a digest, which its text begins with.  The first one did not know flags. */
+enum luks_digest_form { LUKS_DIGEST_WITHOUT_FLAGS = 1, LUKS_DIGEST = 2 };
+
+#define LUKS_HEADER_DIGEST_CHARACTERS_MAX 74u /* "v2:sha256:" and 64 hexadecimal digits */
 
 struct luks_header_digest {
-    char text[LUKS_HEADER_DIGEST_CHARACTERS + 1];
+    char text[LUKS_HEADER_DIGEST_CHARACTERS_MAX + 1];
 };
 
-/* A fingerprint of what decides how data is decrypted: format, cipher, key size, sector size, where the
- * payload lies, and the digest of the volume key.  Who can write to the storage can't put another volume
- * key in its place without changing it; keys, tokens, labels and flags may come and go.  It is
- * SHA-256 of these lines, each ended by a newline (docs/nbdcrypt-luks.1 has them for the user):
+/* A fingerprint of what decides how data is decrypted, and what is told the storage: format, cipher, key
+ * size, sector size, where the payload lies, the digest of the volume key, and persistent flags.  Who can
+ * write to the storage can't put another volume key in its place, or set a flag, without changing it; keys,
+ * tokens and labels may come and go.  It is SHA-256 of these lines, each ended by a newline
+ * (docs/nbdcrypt.1 has them for the user):
  *
- *   nbdcrypt header digest 1
+ *   nbdcrypt header digest 2            the form
  *   type luks2                          luks1 or luks2
  *   cipher aes-xts-plain64
  *   key-bits 512
@@ -36,11 +41,15 @@ struct luks_header_digest {
  *   payload-size dynamic                or a number of bytes
  *   iv-offset 0
  *   key-digest pbkdf2 sha256 ITERATIONS SALT DIGEST
+ *   flag allow-discards                 one line for each, in the order of bytes; not in form 1
  *
  * SALT and DIGEST are in base64: for LUKS2 as the header has them, for LUKS1 of the fields mk-digest-salt
  * and mk-digest. */
 NODISCARD int luks_header_digest(struct luks_header_digest *out, const struct luks_header *header,
-                                 struct error *err);
+                                 enum luks_digest_form form, struct error *err);
+
+/* Is the header pinned, but for its flags? */
+bool luks_demands_leave_flags(const struct luks_demands *demands, const struct luks_header *header);
 
 /* Is this what a digest looks like?  -EINVAL with a sentence. */
 NODISCARD int luks_demands_check_digest(const char *digest, struct error *err);

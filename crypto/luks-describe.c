@@ -10,6 +10,7 @@
 #include "crypto/luks-demands.h"
 #include "crypto/luks-header.h"
 #include "crypto/luks-policy.h"
+#include "crypto/luks-zero-holes.h"
 
 static void add_text(struct json_object *to, const char *key, const char *text)
 {
@@ -219,7 +220,7 @@ static struct json_object *describe(const struct luks_header *header)
     struct crypt_device *device = header->library->device;
     struct json_object *out = json_object_new_object();
     struct luks_header_digest digest;
-    bool has_digest = luks_header_digest(&digest, header, NULL) == 0;
+    bool has_digest = luks_header_digest(&digest, header, LUKS_DIGEST, NULL) == 0;
 
     add_text(out, "type", luks2 ? "luks2" : "luks1");
     add_text(out, "uuid", header->segment.uuid);
@@ -230,6 +231,7 @@ static struct json_object *describe(const struct luks_header *header)
     add_flag(out, "detached", header->sizes.detached);
     add_text(out, "damaged-header-copy", header->damaged_copy);
     json_object_object_add(out, "flags", luks2 ? luks2_flags(header) : json_object_new_array());
+    add_flag(out, "zero-holes", luks_zero_holes_recorded(header));
     json_object_object_add(out, "keyslots",
                            luks2 ? luks2_keyslots(header) : luks1_keyslots(header));
     json_object_object_add(out, "tokens", luks2 ? luks2_tokens(header) : json_object_new_array());

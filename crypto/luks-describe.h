@@ -22,6 +22,7 @@
  *   detached              boolean: the header is not in the image
  *   damaged-header-copy   "primary", "secondary" or null (LUKS2 keeps two copies)
  *   flags                 array of text: persistent flags of LUKS2 ("allow-discards")
+ *   zero-holes            boolean: holes are zeros (crypto/luks-zero-holes.h); LUKS1: always false
  *   keyslots              array of the keyslots in use:
  *     slot                  number
  *     priority              "ignore", "normal", "prefer"

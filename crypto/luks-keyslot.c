@@ -22,10 +22,30 @@ static bool is_in_use(crypt_keyslot_info info)
            info == CRYPT_SLOT_UNBOUND;
 }
 
+/* Does it hold the volume key?  A keyslot of LUKS2 may hold another key, of nothing that is here. */
+static bool is_bound(int slot, const struct luks_header *header)
+{
+    crypt_keyslot_info info = crypt_keyslot_status(header->library->device, slot);
+
+    return info == CRYPT_SLOT_ACTIVE || info == CRYPT_SLOT_ACTIVE_LAST;
+}
+
 bool luks_keyslot_any(const struct luks_header *header)
 {
     for (int slot = 0; slot < keyslot_count(header); slot++)
-        if (is_in_use(crypt_keyslot_status(header->library->device, slot)))
+        if (is_bound(slot, header))
+            return true;
+    return false;
+}
+
+/* One that is tried where none is named? */
+static bool any_is_tried(const struct luks_header *header)
+{
+    if (header->segment.type == LUKS_TYPE_1)
+        return luks_keyslot_any(header);
+    for (int slot = 0; slot < keyslot_count(header); slot++)
+        if (is_bound(slot, header) && crypt_keyslot_get_priority(header->library->device, slot) !=
+                                          CRYPT_SLOT_PRIORITY_IGNORE)
             return true;
     return false;
 }
@@ -47,6 +67,17 @@ static int check_in_use(int slot, const struct luks_header *header, struct error
     return error_set(err, -ENOENT, "keyslot %d is not in use", slot);
 }
 
+/* Before its passphrase is tried: what it opens would be taken for the volume key, by which data is
+ * encrypted. */
+static int check_bound(int slot, const struct luks_header *header, struct error *err)
+{
+    int result = check_in_use(slot, header, err);
+
+    if (result < 0 || is_bound(slot, header))
+        return result;
+    return error_set(err, -EACCES, "keyslot %d holds another key than that of the volume", slot);
+}
+
 static int refuse_passphrase(int slot, const struct secret *passphrase, struct error *err)
 {
     bool newline =
@@ -64,15 +95,28 @@ static int refuse_passphrase(int slot, const struct secret *passphrase, struct e
     return code;
 }
 
+/* No keyslot was tried, or (the library says the same) the last one holds another key. */
+static int explain_none(const struct luks_header *header, const struct secret *passphrase,
+                        struct error *err)
+{
+    if (any_is_tried(header))
+        return refuse_passphrase(LUKS_KEYSLOT_ANY, passphrase, err);
+    if (luks_keyslot_any(header))
+        return error_set(err, -EACCES,
+                         "all keyslots have the priority ignore, so none is tried: name one with "
+                         "--slot, or give one another priority (nbdcrypt key priority)");
+    return error_set(err, -EACCES, "no keyslot is in use: no key can open this volume");
+}
+
 /* What the library says when it can't open a keyslot. */
-static int explain(int result, int slot, struct luks_library *library,
+static int explain(int result, int slot, const struct luks_header *header,
                    const struct secret *passphrase, struct error *err)
 {
     if (result == -EPERM)
         return refuse_passphrase(slot, passphrase, err);
     if (result == -ENOENT)
-        return error_set(err, -EACCES, "no keyslot is in use: no key can open this volume");
-    return luks_library_error(library, result, "the keyslots can't be opened", err);
+        return explain_none(header, passphrase, err);
+    return luks_library_error(header->library, result, "the keyslots can't be opened", err);
 }
 
 int luks_priority_parse(enum luks_priority *out, const char *text, struct error *err)
@@ -146,7 +190,7 @@ static int open_one(struct secret **volume_key, int slot, struct luks_header *he
         header->library->log[0] = '\0';
         return -EACCES;
     }
-    return explain(result, slot, header->library, passphrase, err);
+    return explain(result, slot, header, passphrase, err);
 }
 
 /* Those to prefer, then the others, but none that is to be ignored: the library's order. */
@@ -163,7 +207,7 @@ static int open_any(struct secret **volume_key, int *slot, struct luks_header *h
                               : (int)crypt_keyslot_get_priority(device, i) == priority;
             int result = -EACCES;
 
-            if (is_due && is_in_use(crypt_keyslot_status(device, i)))
+            if (is_due && is_bound(i, header))
                 result = open_one(volume_key, i, header, passphrase, err);
             if (result != -EACCES) {
                 *slot = i;
@@ -179,8 +223,8 @@ static int open_one_by_one(struct secret **volume_key, int *slot, struct luks_he
 {
     int result;
 
-    if (!luks_keyslot_any(header))
-        return explain(-ENOENT, LUKS_KEYSLOT_ANY, header->library, passphrase, err);
+    if (*slot == LUKS_KEYSLOT_ANY && !any_is_tried(header))
+        return explain_none(header, passphrase, err);
     result = *slot == LUKS_KEYSLOT_ANY ? open_any(volume_key, slot, header, passphrase, err)
                                        : open_one(volume_key, *slot, header, passphrase, err);
     return result == -EACCES ? refuse_passphrase(*slot, passphrase, err) : result;
@@ -190,7 +234,7 @@ int luks_keyslot_open(struct secret **volume_key, int *slot, struct luks_header 
                       const struct secret *passphrase, struct error *err)
 {
     struct secret *key = NULL;
-    int result = *slot == LUKS_KEYSLOT_ANY ? 0 : check_in_use(*slot, header, err);
+    int result = *slot == LUKS_KEYSLOT_ANY ? 0 : check_bound(*slot, header, err);
 
     if (result < 0)
         return result;
@@ -212,7 +256,7 @@ int luks_keyslot_open(struct secret **volume_key, int *slot, struct luks_header 
         return 0;
     }
     secret_free(key);
-    return explain(result, *slot, header->library, passphrase, err);
+    return explain(result, *slot, header, passphrase, err);
 }
 
 int luks_keyslot_check_volume_key(struct luks_header *header, const struct secret *volume_key,
@@ -443,7 +487,7 @@ static int change_keyslot(int *slot, struct luks_header *header, const struct se
         device, *slot, CRYPT_ANY_SLOT, (const char *)passphrase->data, passphrase->length_bytes,
         (const char *)new_key->passphrase->data, new_key->passphrase->length_bytes);
     if (result < 0)
-        return explain(result, *slot, header->library, passphrase, err);
+        return explain(result, *slot, header, passphrase, err);
     *slot = result;
     return apply_priority(result, header, new_key->priority, kept[result], err);
 }
@@ -451,7 +495,7 @@ static int change_keyslot(int *slot, struct luks_header *header, const struct se
 int luks_keyslot_change(int *slot, struct luks_header *header, const struct secret *passphrase,
                         const struct luks_new_key *new_key, struct error *err)
 {
-    int result = *slot == LUKS_KEYSLOT_ANY ? 0 : check_in_use(*slot, header, err);
+    int result = *slot == LUKS_KEYSLOT_ANY ? 0 : check_bound(*slot, header, err);
 
     if (result == 0)
         result = luks_new_key_check(new_key, header, err);

@@ -32,7 +32,8 @@ NODISCARD int luks_new_key_check(const struct luks_new_key *new_key,
                                  const struct luks_header *header, struct error *err);
 
 /* The volume key.  *slot: the only one to try, or LUKS_KEYSLOT_ANY; it becomes the one that opened.
- * -EACCES: the passphrase does not fit, or no keyslot is in use; -ENOENT: this one is not in use. */
+ * -EACCES: the passphrase does not fit, no keyslot is in use, or this one holds another key; -ENOENT: this
+ * one is not in use. */
 NODISCARD int luks_keyslot_open(struct secret **volume_key, int *slot, struct luks_header *header,
                                 const struct secret *passphrase, struct error *err);
 
@@ -59,7 +60,7 @@ NODISCARD int luks_keyslot_change(int *slot, struct luks_header *header,
 NODISCARD int luks_keyslot_set_priority(int slot, struct luks_header *header,
                                         enum luks_priority priority, struct error *err);
 
-/* Is there any keyslot in use? */
+/* Is there any keyslot that holds the volume key? */
 bool luks_keyslot_any(const struct luks_header *header);
 
 /* Wipes it.  -ENOENT: it is not in use; -EPERM: it is the last one that opens the volume, unless

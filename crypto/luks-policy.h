@@ -28,6 +28,9 @@
 /* libcryptsetup's own bound of a LUKS2 header with its keyslots. */
 #define LUKS2_AREA_BYTES_MAX (128u * 1024u * 1024u)
 #define LUKS2_KEYSLOTS_MAX 32u
+/* Persistent flags: there are less than ten. */
+#define LUKS2_FLAGS_MAX 64u
+#define LUKS2_FLAG_BYTES_MAX 64u
 
 /* Of what the header was read from, and of the data. */
 struct luks_sizes {

@@ -28,21 +28,37 @@ static size_t count_members(struct json_object *value)
     return count;
 }
 
-/* Of a text that json-c has taken: each member has one colon outside of strings. */
-static size_t count_colons(const char *text)
-{
-    bool in_string = false;
-    size_t count = 0;
+/* What is outside of strings, in double quotes. */
+struct outside {
+    size_t colons;
+    bool single_quote; /* then what follows is not to be relied on */
+};
 
-    for (; *text != '\0'; text++) {
+static struct outside look_outside(const char *text)
+{
+    struct outside found = { 0 };
+    bool in_string = false;
+
+    for (; *text != '\0' && !found.single_quote; text++) {
         if (in_string && *text == '\\' && text[1] != '\0')
             text++;
         else if (*text == '"')
             in_string = !in_string;
         else if (*text == ':' && !in_string)
-            count++;
+            found.colons++;
+        else if (*text == '\'' && !in_string)
+            found.single_quote = true;
     }
-    return count;
+    return found;
+}
+
+/* json-c takes names in single quotes even when it is strict.  With those, others may see strings where it
+ * sees none. */
+static int check_quotes(const char *text, struct error *err)
+{
+    if (!look_outside(text).single_quote)
+        return 0;
+    return error_set(err, -EPERM, "the JSON text has single quotes outside of strings");
 }
 
 /* What two readers could understand in two ways. */
@@ -50,7 +66,8 @@ static int check_ambiguous(struct json_object *root, const char *text, struct er
 {
     if (strstr(text, "\\u0000"))
         return error_set(err, -EPERM, "the JSON text has a NUL character inside a string");
-    if (count_colons(text) != count_members(root))
+    /* A member has one colon. */
+    if (look_outside(text).colons != count_members(root))
         return error_set(err, -EPERM, "the JSON text has a field twice");
     return 0;
 }
@@ -62,15 +79,20 @@ int luks2_json_parse(struct json_object **out, const char *text, size_t length_b
     size_t text_bytes = strnlen(text, length_bytes);
     enum json_tokener_error reason;
     struct json_object *root;
-    int result;
+    int result = 0;
 
     if (!tokener)
         return error_set(err, -ENOMEM, "no memory for a LUKS2 header");
-    if (text_bytes == length_bytes || text_bytes > LUKS2_AREA_BYTES_MAX) {
+    if (text_bytes == length_bytes || text_bytes > LUKS2_AREA_BYTES_MAX)
+        result = error_set(err, -EINVAL, "the JSON text has no end");
+    if (result == 0)
+        result = check_quotes(text, err);
+    if (result < 0) {
         json_tokener_free(tokener);
-        return error_set(err, -EINVAL, "the JSON text has no end");
+        return result;
     }
-    json_tokener_set_flags(tokener, JSON_TOKENER_VALIDATE_UTF8);
+    /* Strict: no comments, leading zeros, or text behind the end. */
+    json_tokener_set_flags(tokener, JSON_TOKENER_STRICT | JSON_TOKENER_VALIDATE_UTF8);
     root = json_tokener_parse_ex(tokener, text, (int)text_bytes + 1); /* its NUL ends it */
     reason = json_tokener_get_error(tokener);
     json_tokener_free(tokener);

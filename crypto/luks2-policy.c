@@ -93,6 +93,20 @@ static int check_requirements(struct json_object *config, struct error *err)
     return refuse_requirement(json_object_get_string(first), err);
 }
 
+/* A flag that is unknown here means nothing; what is no name is not one of a version to come. */
+static int check_flag(struct json_object *flag, struct error *err)
+{
+    bool is_text = json_object_is_type(flag, json_type_string);
+    const char *name = is_text ? json_object_get_string(flag) : "";
+    size_t length = strlen(name);
+
+    if (length > 0 && length <= LUKS2_FLAG_BYTES_MAX &&
+        strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-_") == length)
+        return 0;
+    return error_set(err, -EPERM, "config: '%s' is no name of a flag",
+                     luks_quote(name, length).text);
+}
+
 static int check_flags(struct luks_segment *segment, struct json_object *config, struct error *err)
 {
     struct json_object *flags = NULL;
@@ -105,8 +119,12 @@ static int check_flags(struct luks_segment *segment, struct json_object *config,
         error_prefix(err, "config: ");
         return result;
     }
+    if (json_object_array_length(flags) > LUKS2_FLAGS_MAX)
+        return error_set(err, -EPERM, "config: more than %u flags", LUKS2_FLAGS_MAX);
+    for (size_t i = 0; i < json_object_array_length(flags) && result == 0; i++)
+        result = check_flag(json_object_array_get_idx(flags, i), err);
     segment->allow_discards = luks2_json_array_has(flags, "allow-discards");
-    return 0;
+    return result;
 }
 
 static int check_config(struct luks_segment *segment, struct bounds *bounds,

@@ -4,6 +4,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -52,8 +53,16 @@ static bool keep_spare_page(void *page)
     return kept;
 }
 
-/* RLIMIT_MEMLOCK may forbid locking; the volume must still open.  A forked child has no business
- * with keys: DONTFORK makes a touch there a crash instead of a second copy. */
+static void (*unlocked)(int error);
+static atomic_flag unlocked_told = ATOMIC_FLAG_INIT;
+
+void secret_tell_unlocked(void (*tell)(int error))
+{
+    unlocked = tell;
+}
+
+/* RLIMIT_MEMLOCK may forbid locking; the volume must still open, and it is said.  A forked child has no
+ * business with keys: DONTFORK makes a touch there a crash instead of a second copy. */
 static void *map_pages(size_t mapped_bytes)
 {
     void *pages = mapped_bytes == mapped_size(0) ? take_spare_page() : NULL;
@@ -63,7 +72,8 @@ static void *map_pages(size_t mapped_bytes)
     pages = mmap(NULL, mapped_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (pages == MAP_FAILED)
         return NULL;
-    (void)mlock(pages, mapped_bytes);
+    if (mlock(pages, mapped_bytes) != 0 && unlocked && !atomic_flag_test_and_set(&unlocked_told))
+        unlocked(errno);
     (void)madvise(pages, mapped_bytes, MADV_DONTDUMP);
     (void)madvise(pages, mapped_bytes, MADV_DONTFORK);
     return pages;

@@ -15,6 +15,10 @@ struct secret {
     size_t mapped_bytes;
 };
 
+/* Calls `tell` once, on whatever thread it happens, when a secret could not be locked: from then on there are
+ * some that may be swapped out.  Before there are threads. */
+void secret_tell_unlocked(void (*tell)(int error));
+
 /* Zeroed memory of this length (0 is allowed).  -ENOMEM. */
 NODISCARD int secret_create(struct secret **out, size_t length_bytes, struct error *err);
 NODISCARD int secret_copy(struct secret **out, const void *data, size_t length_bytes,

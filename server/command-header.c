@@ -13,6 +13,7 @@
 #include "crypto/luks-flags.h"
 #include "crypto/luks-keyslot.h"
 #include "crypto/luks-restore.h"
+#include "crypto/luks-zero-holes.h"
 #include "server/command-line.h"
 #include "server/confirm.h"
 #include "server/log.h"
@@ -58,6 +59,12 @@ static const struct param restore_params[] = {
 };
 
 static const struct param discard_params[] = {
+    PARAM_HEADER,
+    PARAM_HELP,
+    { .name = NULL },
+};
+
+static const struct param zero_holes_params[] = {
     PARAM_HEADER,
     PARAM_HELP,
     { .name = NULL },
@@ -227,6 +234,40 @@ static int restore_planned(struct luks_restore *plan, struct volume *target,
     return result;
 }
 
+static int set_zero_holes(void *context, struct luks_header *header, struct luks_change *change,
+                          struct error *err)
+{
+    const bool *recorded = context;
+
+    (void)change;
+    return luks_zero_holes_record(header, *recorded, err);
+}
+
+/* The data stays, and with it the meaning of its holes, though the backup may be older. */
+static int keep_zero_holes(struct volume *target, struct error *err)
+{
+    bool recorded = true;
+    int result;
+
+    luks_free(target->header);
+    target->header = NULL;
+    result = volume_load(target, err);
+    if (result == 0)
+        result = volume_change(target, set_zero_holes, &recorded, err);
+    if (result < 0)
+        error_prefix(err, "the header is restored, but no longer says that holes are zeros "
+                          "(`nbdcrypt header zero-holes IMAGE on` lets it): ");
+    return result;
+}
+
+static bool must_keep_zero_holes(const struct volume *target, const struct volume *backup)
+{
+    return target->header && luks_zero_holes_recorded(target->header) &&
+           !luks_zero_holes_recorded(backup->header) &&
+           luks_segment(backup->header)->type == LUKS_TYPE_2 &&
+           strcmp(luks_segment(target->header)->uuid, luks_segment(backup->header)->uuid) == 0;
+}
+
 static int restore(struct volume *target, struct volume *backup,
                    const struct header_arguments *arguments, struct error *err)
 {
@@ -245,6 +286,8 @@ static int restore(struct volume *target, struct volume *backup,
     else
         result = restore_planned(plan, target, arguments, err);
     luks_restore_free(plan);
+    if (result == 0 && must_keep_zero_holes(target, backup))
+        result = keep_zero_holes(target, err);
     return result;
 }
 
@@ -329,6 +372,26 @@ static int run_discard(void *context, char **operands, struct error *err)
     return result;
 }
 
+/* ---- zero-holes ---- */
+
+static int run_zero_holes(void *context, char **operands, struct error *err)
+{
+    const struct header_arguments *arguments = context;
+    bool on = strcmp(operands[1], "on") == 0;
+    struct volume volume;
+    int result =
+        volume_open_header(&volume, operands[0], arguments->header, VOLUME_CHANGE_KEYS, err);
+
+    if (result == 0)
+        result = volume_change(&volume, set_zero_holes, &on, err);
+    volume_close(&volume);
+    if (result == 0)
+        printf("%s %s.\n", operands[0],
+               on ? "is served with --zero-holes only, from now on"
+                  : "is served without --zero-holes, too: holes read as noise then");
+    return result;
+}
+
 /* ---- the commands ---- */
 
 static int run_line(const struct command_line *line, int argc, char **argv)
@@ -386,12 +449,30 @@ static int header_discard(int argc, char **argv)
     return run_line(&line, argc, argv);
 }
 
+static int header_zero_holes(int argc, char **argv)
+{
+    static const struct command_line line = {
+        .name = "header zero-holes",
+        .about = "Lets a LUKS2 header say, or no longer say, that holes in the volume are zeros, as\n"
+                 "serve --zero-holes does. Without that option such a volume is not served.",
+        .operands = "IMAGE on|off",
+        .operands_min = 2,
+        .operands_max = 2,
+        .params = zero_holes_params,
+        .check_operands = check_on_off,
+        .run = run_zero_holes,
+    };
+
+    return run_line(&line, argc, argv);
+}
+
 int command_header(int argc, char **argv)
 {
     static const struct subcommand subcommands[] = {
         { "backup", "copy the header to a file", header_backup },
         { "restore", "write it back", header_restore },
         { "discard", "set or clear the flag that lets TRIM through", header_discard },
+        { "zero-holes", "record that holes are zeros, or no longer", header_zero_holes },
         { .name = NULL },
     };
 

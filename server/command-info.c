@@ -100,6 +100,8 @@ static void print_text(struct json_object *info)
     print_line("Header digest:", header_text_string(info, "header-digest"));
     print_header(info);
     print_flags(header_text_member(info, "flags"));
+    if (json_object_get_boolean(header_text_member(info, "zero-holes")))
+        print_line("Holes:", "read as zeros, with serve --zero-holes");
     for (size_t i = 0; i < json_object_array_length(keyslots); i++)
         header_text_print_keyslot(json_object_array_get_idx(keyslots, i));
     for (size_t i = 0; i < json_object_array_length(tokens); i++)

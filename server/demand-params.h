@@ -32,7 +32,8 @@ struct demand_arguments {
       .help = "refuse a header with a shorter volume key" },                                       \
     { .name = "max-pbkdf-iterations", .type = PARAM_UINT, .value = "N",                            \
       .offset = offsetof(target, field.iterations_max), .min = 1, .max = UINT32_MAX,                 \
-      .help = "refuse a header with a keyslot of more iterations (PBKDF2) or passes (Argon2)" },   \
+      .help = "refuse a header with a keyslot of more iterations (PBKDF2) or passes (Argon2), or " \
+              "with a digest of the volume key of more iterations" },                              \
     { .name = "max-pbkdf-memory-kib", .type = PARAM_UINT, .value = "KIB",                          \
       .offset = offsetof(target, field.memory_kib_max), .min = 1, .max = UINT32_MAX,                 \
       .help = "refuse a header with a keyslot that takes more memory (Argon2)" }

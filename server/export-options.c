@@ -18,6 +18,8 @@ const struct param export_params[] = {
       .offset = offsetof(struct export_settings, read_only) },
     { .name = "raw", .type = PARAM_FLAG, .offset = offsetof(struct export_settings, raw) },
     { .name = "discard", .type = PARAM_FLAG, .offset = offsetof(struct export_settings, discard) },
+    { .name = "no-discard", .type = PARAM_FLAG,
+      .offset = offsetof(struct export_settings, no_discard) },
     { .name = "zero-holes", .type = PARAM_FLAG,
       .offset = offsetof(struct export_settings, zero_holes) },
     { .name = "direct", .type = PARAM_FLAG, .offset = offsetof(struct export_settings, direct) },
@@ -77,6 +79,12 @@ int export_options_check(const struct export_settings *settings, struct error *e
         return error_set(err, -EINVAL,
                          "raw means without LUKS, so %s can't be used: leave out one of the two",
                          demand_arguments_given(&settings->demand_texts));
+    if (settings->raw && settings->no_discard)
+        return error_set(err, -EINVAL, "raw means without LUKS, so no-discard can't be used: leave "
+                                       "out one of the two");
+    if (settings->discard && settings->no_discard)
+        return error_set(err, -EINVAL, "discard and no-discard can't both be used: leave out one of "
+                                       "the two");
     if (settings->raw && settings->zero_holes)
         return error_set(err, -EINVAL, "raw means without LUKS, so zero-holes can't be used: leave "
                                        "out one of the two");
@@ -93,6 +101,10 @@ static void own_or_common(struct export_settings *settings,
         settings->key = defaults->key;
     if (raw && defaults->zero_holes)
         settings->zero_holes = false;
+    if ((raw || settings->discard) && defaults->no_discard)
+        settings->no_discard = false;
+    if (settings->no_discard && defaults->discard)
+        settings->discard = false;
 }
 
 /* One --export: NAME=IMAGE[,key=value...].  `text` is ours to cut. */

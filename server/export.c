@@ -14,6 +14,7 @@
 #include "server/range-lock.h"
 #include "server/volume-key.h"
 #include "server/worker.h"
+#include "server/zero-holes.h"
 
 /* ---- the LUKS stage ---- */
 
@@ -39,6 +40,42 @@ static int check_cipher(const struct export_settings *settings, const struct luk
     return 0;
 }
 
+/* A header in a file of its own, and one whose flags are pinned, says what the user knows of. */
+static bool flags_are_known(const struct export_settings *settings,
+                            const struct luks_header *header)
+{
+    return settings->header != NULL ||
+           (settings->demands.digest && !luks_demands_leave_flags(&settings->demands, header));
+}
+
+/* What TRIM shows is for the user to decide, not for a header that others may be able to write. */
+static void tell_of_trim(const struct export_settings *settings, const struct luks_header *header)
+{
+    static const char by_flag[] =
+        "export '%s': TRIM is passed on, for the flag allow-discards in its header says so; "
+        "--no-discard ignores it";
+    bool flag = luks_segment(header)->allow_discards;
+
+    if (settings->zero_holes || settings->discard)
+        log_notice("export '%s': TRIM is passed on (%s)", settings->name,
+                 settings->zero_holes ? "--zero-holes" : "--discard");
+    else if (flag && settings->no_discard)
+        log_notice("export '%s': TRIM is not passed on: the flag allow-discards in its header is "
+                 "ignored (--no-discard)", settings->name);
+    else if (flag && flags_are_known(settings, header))
+        log_notice(by_flag, settings->name);
+    else if (flag)
+        log_warning(by_flag, settings->name);
+}
+
+static bool passes_trim(const struct export_settings *settings, const struct luks_header *header,
+                        const struct limits *image)
+{
+    if (!settings->read_only && !image->read_only && (image->ops & OP_BIT(REQUEST_TRIM)) != 0)
+        tell_of_trim(settings, header);
+    return settings->discard || (luks_segment(header)->allow_discards && !settings->no_discard);
+}
+
 /* Puts the LUKS stage on *top.  An image that is not LUKS is refused: who controls the storage
  * must not be able to switch encryption off. */
 static int add_luks(struct stage **top, const struct export_settings *settings, struct error *err)
@@ -58,17 +95,29 @@ static int add_luks(struct stage **top, const struct export_settings *settings, 
         log_warning("image '%s': the %s copy of the LUKS2 header is damaged; the other one is used "
                     "(`cryptsetup repair` mends it)", settings->image, luks_damaged_copy(header));
     code = luks_demands_check(&settings->demands, header, err);
+    if (code == 0)
+        code = zero_holes_check(header, settings, err);
     if (code < 0)
         error_prefix(err, "image '%s': ", settings->image);
+    if (code == 0 && luks_demands_leave_flags(&settings->demands, header))
+        log_warning("image '%s': the digest of --header-digest has the old form, which does not "
+                    "cover flags such as allow-discards; nbdcrypt info prints one that does "
+                    "(v2:...)",
+                    settings->image);
     if (code == 0)
         code = check_cipher(settings, luks_segment(header), err);
     if (code == 0)
         code = volume_key_read(&volume_key, header, &settings->key, settings->image, err);
+    if (code == 0) {
+        code = zero_holes_record(header, settings, *top, err);
+        if (code < 0)
+            secret_free(volume_key);
+    }
     if (code == 0 && settings->header == NULL)
         image_header_was_read(*top); /* keys may be changed while the data is served */
     if (code == 0) {
         const struct luks_segment *segment = luks_segment(header);
-        struct luks_holes holes = { .discard = settings->discard || segment->allow_discards,
+        struct luks_holes holes = { .discard = passes_trim(settings, header, &(*top)->limits),
                                     .zero_holes = settings->zero_holes };
 
         code = luks_stage_create(top, *top, segment, volume_key, holes, err);

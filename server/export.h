@@ -28,6 +28,7 @@ struct export_settings {
     bool raw;                /* no LUKS layer */
     bool read_only;
     bool discard;
+    bool no_discard;         /* the flag allow-discards of a LUKS2 header means nothing */
     bool zero_holes;         /* a sector of zeros in the image reads as zeros (luks-layer.h) */
     bool direct;
     bool tls_only;           /* clients without TLS neither see nor attach it */

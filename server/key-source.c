@@ -12,6 +12,7 @@
 #include "server/child.h"
 #include "server/key-keyring.h"
 #include "server/key-terminal.h"
+#include "server/private-file.h"
 #include "server/words.h"
 
 #define FIRST_BYTES 4096u
@@ -90,6 +91,7 @@ static int read_file(struct secret **out, const char *path, struct error *err)
         result = -errno;
         return error_set(err, result, "key file '%s' can't be opened: %s", path, strerror(-result));
     }
+    private_file_warn(fd, path);
     result = read_fd(out, fd, err);
     if (result < 0)
         error_prefix(err, "key file '%s' can't be used: ", path);

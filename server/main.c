@@ -10,6 +10,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 
+#include "crypto/secret.h"
 #include "server/command-format.h"
 #include "server/command-header.h"
 #include "server/command-info.h"
@@ -56,6 +57,13 @@ static void forbid_core_dumps(void)
         log_warning("core dumps can't be switched off: %m");
 }
 
+static void warn_of_unlocked(int error)
+{
+    log_warning("keys can't be locked in memory, so that they may be swapped out: %s; raise "
+                "`ulimit -l` (LimitMEMLOCK= of a service), or encrypt the swap space",
+                strerror(error));
+}
+
 static int print_help(void)
 {
     printf("nbdcrypt serves encrypted disks as network block devices (NBD).\n"
@@ -97,5 +105,6 @@ int main(int argc, char **argv)
         return status;
     signals_of_writing_are_errors();
     forbid_core_dumps();
+    secret_tell_unlocked(warn_of_unlocked);
     return run(argc, argv);
 }

@@ -45,6 +45,8 @@ const struct param serve_params[] = {
     ROW("read-only", 0, PARAM_FLAG, NULL, read_only, "refuse all writes"),
     ROW("discard", 0, PARAM_FLAG, NULL, discard,
         "pass TRIM through to the image; it shows which blocks are in use"),
+    ROW("no-discard", 0, PARAM_FLAG, NULL, no_discard,
+        "the flag allow-discards of the LUKS2 header does not turn TRIM on"),
     ROW("zero-holes", 0, PARAM_FLAG, NULL, zero_holes,
         "holes of the image read as zeros, and zeroes and TRIM make holes; who writes to the "
         "storage can then make zeros of any sector"),
@@ -105,6 +107,7 @@ static struct export_settings common_settings(const struct serve_options *option
         .raw = options->raw,
         .read_only = options->read_only,
         .discard = options->discard,
+        .no_discard = options->no_discard,
         .zero_holes = options->zero_holes,
         .direct = options->direct,
     };
@@ -195,6 +198,12 @@ static int check_operands(const struct serve_options *options, int count, char *
                                        "one of the two",
                          key_source_given(&options->key) ? key_source_given(&options->key)
                                                          : demand_arguments_given(&options->demands));
+    if (options->discard && options->no_discard)
+        return error_set(err, -EINVAL, "--discard and --no-discard can't both be used: leave out one "
+                                       "of the two");
+    if (options->raw && options->no_discard)
+        return error_set(err, -EINVAL, "--raw serves without LUKS, so --no-discard can't be used: "
+                                       "leave out one of the two");
     if (options->raw && options->zero_holes)
         return error_set(err, -EINVAL, "--raw serves without LUKS, so --zero-holes can't be used: "
                                        "leave out one of the two");
@@ -359,8 +368,8 @@ void serve_options_print_help(FILE *out)
     params_print_help(out, serve_params);
     fprintf(out, "\n"
                  "With --export, the options --key-file, --raw, --read-only, --discard,\n"
-                 "--zero-holes and --direct apply to every export, and --allow to those without an\n"
-                 "allow=.\n"
+                 "--no-discard, --zero-holes and --direct apply to every export, and --allow to\n"
+                 "those without an allow=.\n"
                  "\n"
                  "Examples:\n"
                  "  nbdcrypt serve --key-file key --unix nbd.sock disk.luks\n"

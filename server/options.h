@@ -14,7 +14,7 @@ struct serve_options {
     const char *name, *description, *header, *run;
     struct key_source key;
     struct demand_arguments demands;
-    bool raw, read_only, discard, zero_holes, direct, verbose, help;
+    bool raw, read_only, discard, no_discard, zero_holes, direct, verbose, help;
     unsigned threads; /* 0: one per online CPU */
     unsigned max_connections;
     uint64_t memory_max_bytes; /* of data buffers; 0: half of what there is */

@@ -2,6 +2,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -30,6 +32,36 @@ static int read_all(int fd, struct secret *secret, size_t *length_bytes)
     return got < 0 ? -errno : 0;
 }
 
+/* Through each of the folders that the file is in? */
+static bool others_get_there(int fd)
+{
+    char link[32], path[PATH_MAX];
+    struct stat folder;
+    ssize_t length;
+
+    (void)snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    length = readlink(link, path, sizeof path - 1);
+    if (length <= 0 || path[0] != '/')
+        return true; /* not known */
+    path[length] = '\0';
+    for (char *slash = strrchr(path, '/'); slash != NULL; slash = strrchr(path, '/')) {
+        *slash = '\0';
+        if (stat(path[0] != '\0' ? path : "/", &folder) == 0 && (folder.st_mode & S_IXOTH) == 0)
+            return false;
+    }
+    return true;
+}
+
+void private_file_warn(int fd, const char *path)
+{
+    struct stat status;
+
+    if (fstat(fd, &status) == 0 && S_ISREG(status.st_mode) &&
+        (status.st_mode & (S_IROTH | S_IWOTH)) != 0 && others_get_there(fd))
+        log_warning("%s: everybody may %s it, and it holds a key: chmod 600 it", path,
+                    (status.st_mode & S_IROTH) != 0 ? "read" : "write");
+}
+
 static int read_open(struct secret **out, int fd, const char *path, size_t max_bytes,
                      bool warn, struct error *err)
 {
@@ -40,9 +72,8 @@ static int read_open(struct secret **out, int fd, const char *path, size_t max_b
         return explain(-errno, path, err);
     if (S_ISDIR(status.st_mode))
         return explain(-EISDIR, path, err);
-    if (warn && S_ISREG(status.st_mode) && (status.st_mode & (S_IROTH | S_IWOTH)) != 0)
-        log_warning("%s: everybody may %s it, and it holds a key: chmod 600 it", path,
-                    (status.st_mode & S_IROTH) != 0 ? "read" : "write");
+    if (warn)
+        private_file_warn(fd, path);
     /* One byte more than what may be there: pipes have no size. */
     if (S_ISREG(status.st_mode) && (unsigned long long)status.st_size < max_bytes)
         max_bytes = (size_t)status.st_size + 1;

@@ -6,6 +6,7 @@
 #include "crypto/luks-keyslot.h"
 #include "crypto/luks-token-plugin.h"
 #include "crypto/luks-token.h"
+#include "crypto/luks-zero-holes.h"
 #include "server/key-keyring.h"
 #include "server/wait-notice.h"
 
@@ -94,6 +95,8 @@ static int open_by_token(struct secret **out, int *slot, struct luks_header *hea
                        plugins ? "" : " of type luks2-keyring");
     for (token = 0; token < LUKS_TOKENS_MAX; token++) {
         if (plugins ? !luks_token_is_there(token, header) : !luks_token_is_keyring(token, header))
+            continue;
+        if (luks_zero_holes_is_token(token, header)) /* opens nothing */
             continue;
         *slot = only;
         result = open_by_one_token(out, slot, header, token, plugins, err);

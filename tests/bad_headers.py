@@ -21,6 +21,8 @@ CIPHERS = "(supported: aes, serpent, twofish and camellia, in the modes xts and 
     "plain64, plain, plain64be and essiv:sha256)"
 HASHES = "(supported: sha1, sha224, sha256, sha384, sha512, sha512-256, sha3-224, sha3-256, sha3-384, " \
     "sha3-512, blake2b-512, blake2s-256, ripemd160, whirlpool, sm3)"
+UNEXPECTED = "the JSON text can't be parsed: unexpected character"
+QUOTES = "the JSON text has single quotes outside of strings"
 LIBRARY = BEGIN + "libcryptsetup refuses the header: Invalid argument"
 CUT = "it is truncated, or it is a detached header (then give it with --header, and the data as the image)"
 NONE = "no LUKS header found; to serve an image as it is, without encryption, give --raw"
@@ -173,11 +175,17 @@ text("json-is-a-list", lambda t: b"[]", BEGIN + "the JSON text is not an object"
 text("json-is-null", lambda t: b"null", BEGIN + "the JSON text is not an object")
 text("json-without-end", lambda t: t[:-1], BEGIN + "the JSON text can't be parsed: unexpected end of data")
 text("json-fills-the-area", lambda t: t.ljust(COPY_BYTES, b" "), BEGIN + "the JSON text has no end")
-text("json-with-more-behind", lambda t: t + b"{}", LIBRARY)
+text("json-with-more-behind", lambda t: t + b"{}", BEGIN + UNEXPECTED)
 text("json-with-more-behind-its-end", lambda t: t + b"\0{}", LIBRARY)
 text("json-1000-lists-deep", lambda t: t[:-1] + b',"x":' + b"[" * 1000 + b"]" * 1000 + b"}", BEGIN + "the JSON text can't be parsed: nesting too deep")
 text("json-invalid-utf-8", lambda t: t.replace(b'"tokens"', b'"\xff\xfe":{},"tokens"'), BEGIN + "the JSON text can't be parsed: invalid utf-8 string")
 text("json-key-twice", lambda t: t.replace(b'"segments"', b'"segments":{},"segments"', 1), BEGIN + "the JSON text has a field twice")
+# Who takes 'x"' for a string and who does not disagree on what is outside of strings, and so on which fields there are.
+text("json-key-twice-behind-single-quotes", lambda t: b"""{'a"':1,"k:":1,"k:":2,'b"':3,""" + t[1:], BEGIN + QUOTES)
+text("json-value-in-single-quotes", lambda t: t.replace(b'"segments"', b'''"x":'y"',"segments"''', 1), BEGIN + QUOTES)
+text("json-comment", lambda t: t.replace(b'"segments"', b'/* " */"segments"', 1), BEGIN + "the JSON text can't be parsed: quoted object property name expected")
+text("json-comma-behind-the-last", lambda t: t[:-1] + b",}", BEGIN + UNEXPECTED)
+text("json-leading-zeros", lambda t: t.replace(b'"iterations": 1000', b'"iterations": 01000'), BEGIN + "the JSON text can't be parsed: number expected")
 text("json-escaped-nul-in-cipher", lambda t: t.replace(b"aes-xts-plain64", b"aes-xts-plain64\\u0000x"), BEGIN + "the JSON text has a NUL character inside a string")
 text("json-escaped-nul-in-name", lambda t: t.replace(b'"segments"', b'"segments\\u0000x"'), BEGIN + "the JSON text has a NUL character inside a string")
 text("json-nan", lambda t: t.replace(b'"iterations": 1000', b'"iterations": NaN'), BEGIN + "digest 0: the field 'iterations' is not of type int")
@@ -304,6 +312,10 @@ document("requires-online-reencrypt-v2", R % "online-reencrypt-v2", BEGIN + "the
 document("requires-opal", R % "opal", BEGIN + "the header requires 'opal', which is not supported: the data is encrypted by OPAL hardware")
 document("requires-inline-hw-tags", R % "inline-hw-tags", BEGIN + "the header requires 'inline-hw-tags', which is not supported: it uses integrity tags of the hardware")
 document("requirements-not-a-list", 'd["config"]["requirements"] = dict(mandatory="opal")', BEGIN + "config: requirements: the field 'mandatory' is not of type array")
+document("flags-not-a-list", 'd["config"]["flags"] = "allow-discards"', BEGIN + "config: the field 'flags' is not of type array")
+document("flag-of-two-lines", r'd["config"]["flags"] = ["x\nflag allow-discards"]', BEGIN + "config: 'x?flag allow-discards' is no name of a flag")
+document("flag-that-is-no-text", 'd["config"]["flags"] = [["allow-discards"]]', BEGIN + "config: '' is no name of a flag")
+document("flags-100", 'd["config"]["flags"] = ["f%d" % i for i in range(100)]', BEGIN + "config: more than 64 flags")
 document("config-json-size-wrong", 'd["config"]["json_size"] = "4096"', LIBRARY)
 document("config-keyslots-size-2-64", 'd["config"]["keyslots_size"] = str(2**64 - 4096)', BEGIN + "config: keyslots_size 18446744073709547520 is not a multiple of 4096 up to 134217728")
 document("config-keyslots-size-negative", 'd["config"]["keyslots_size"] = "-1"', BEGIN + "config: the field 'keyslots_size' is not a number: '-1'")

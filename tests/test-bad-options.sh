@@ -23,6 +23,13 @@ usage "--raw serves without LUKS, so --zero-holes can't be used: leave out one o
     serve --raw --zero-holes x
 usage "export 'a': raw means without LUKS, so zero-holes can't be used: leave out one of the two" \
     serve --export a=x,raw,zero-holes
+usage "--raw serves without LUKS, so --no-discard can't be used: leave out one of the two" \
+    serve --raw --no-discard x
+usage "export 'a': raw means without LUKS, so no-discard can't be used: leave out one of the two" \
+    serve --export a=x,raw,no-discard
+usage "--discard and --no-discard can't both be used: leave out one of the two" serve --discard --no-discard x
+usage "export 'a': discard and no-discard can't both be used: leave out one of the two" \
+    serve --export a=x,discard,no-discard
 usage "--export foo: write NAME=IMAGE, such as disk1=/path/to/disk" serve --export foo
 usage "export 'a' is there twice: each needs a name of its own" serve --export a=x,raw --export a=y,raw
 usage "export 'a': unknown option 'bogus'" serve --export a=x,bogus=1

@@ -67,6 +67,19 @@ static void one_image_with_all(void)
     EXPECT_TEXT(options.run, "true");
 }
 
+/* What one export says holds for it, whatever is said for all. */
+static void discard_of_one_export(void)
+{
+    EXPECT(parse(ARGS("--no-discard", "--export", "a=x", "--export", "b=x,discard", "--export",
+                      "c=x,raw")) == 0);
+    EXPECT(options.exports[0].no_discard && !options.exports[0].discard);
+    EXPECT(!options.exports[1].no_discard && options.exports[1].discard);
+    EXPECT(!options.exports[2].no_discard && !options.exports[2].discard);
+    EXPECT(parse(ARGS("--discard", "--export", "a=x", "--export", "b=x,no-discard")) == 0);
+    EXPECT(!options.exports[0].no_discard && options.exports[0].discard);
+    EXPECT(options.exports[1].no_discard && !options.exports[1].discard);
+}
+
 static void several_exports(void)
 {
     const struct export_settings *settings;
@@ -314,6 +327,7 @@ static const struct check checks[] = {
     { "one IMAGE is the default export", one_image },
     { "every option of one IMAGE arrives", one_image_with_all },
     { "several exports have settings of their own", several_exports },
+    { "what one export says of discard holds for it", discard_of_one_export },
     { "common flags apply to every export, which may take them back", flags_for_all_exports },
     { "Unix and TCP addresses become socket addresses", addresses },
     { "without an address it is 127.0.0.1:10809", default_address },

@@ -108,6 +108,7 @@ expect_failure 1 "$twice.not: there is no such file" "${serve[@]}" --tls-psk "$t
 
 # ---- what is used, with a warning ----
 
+chmod 711 "$test_dir" # else nobody gets there
 chmod 644 "$psk"
 start_tls_nbdcrypt --tls-psk "$psk" --raw memory:1M
 expect_message "$server_log" "nbdcrypt: $psk: everybody may read it, and it holds a key: chmod 600 it"

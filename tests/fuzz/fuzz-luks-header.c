@@ -174,10 +174,12 @@ static void check_demands(const struct luks_header *header)
     struct luks_header_digest digest;
     struct luks_demands demands = { .digest = digest.text };
 
-    EXPECT(luks_header_digest(&digest, header, NULL) == 0);
-    EXPECT(luks_demands_check(&demands, header, NULL) == 0);
-    digest.text[LUKS_HEADER_DIGEST_CHARACTERS - 1] ^= 1;
-    EXPECT(luks_demands_check(&demands, header, NULL) == -EPERM);
+    for (enum luks_digest_form form = LUKS_DIGEST_WITHOUT_FLAGS; form <= LUKS_DIGEST; form++) {
+        EXPECT(luks_header_digest(&digest, header, form, NULL) == 0);
+        EXPECT(luks_demands_check(&demands, header, NULL) == 0);
+        digest.text[strlen(digest.text) - 1] ^= 1;
+        EXPECT(luks_demands_check(&demands, header, NULL) == -EPERM);
+    }
 }
 
 static void load(bool detached)
