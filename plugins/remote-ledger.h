@@ -23,7 +23,9 @@
  *    connected, and as long as that lasts; the others' requests are sent again.  So no write
  *    is answered by a server that is older or newer than the primary's unless the primary's
  *    connection is lost too, which rule 3 sees.
- * 7. Writes with FUA and TRIM are not counted: the former are durable, the latter promises nothing.
+ * 7. Writes with FUA and TRIM are not counted: the former are durable (where the server has no FUA
+ *    each is followed by a FLUSH, both through the primary, and done again as a whole when that is
+ *    lost in between), the latter promises nothing.
  *
  * It fails too often rather than too seldom: for instance when the lost part of a write had been
  * flushed before the write was answered, or when another connection breaks and the server lives.

@@ -8,8 +8,7 @@ void remote_link_submit(struct remote_link *link, struct request *req)
         link->give_over(req);
         return;
     }
-    req->progress_bytes = 0;
-    req->epoch = 0;
+    remote_command_restart(req);
     if (!remote_link_is_connected(link) && remote_link_answer_flush(link, req))
         return;
     remote_queue_append(&link->waiting, req);
@@ -114,7 +113,7 @@ static void note_epoch(const struct remote_link *link, struct request *req, uint
     bool writes = req->view.op == REQUEST_WRITE || req->view.op == REQUEST_ZERO;
 
     if (writes && req->epoch == 0 &&
-        !(req->flags & REQUEST_FUA && link->server->features.fua)) /* a flag that it does not know */
+        !(req->flags & REQUEST_FUA && link->server->features.fua))
         req->epoch = epoch;
 }
 
@@ -123,26 +122,34 @@ static void note_failure(struct remote_link *link, const struct request *req, in
 {
     bool was_to_be_durable = req->flags & REQUEST_FUA && link->server->features.fua;
 
-    if (req->view.op == REQUEST_FLUSH ||
+    if (remote_command_op(req) == REQUEST_FLUSH ||
         (was_to_be_durable && (error == EIO || error == ENOSPC)))
         remote_ledger_sync_failed(&link->server->ledger);
 }
 
-/* All commands of a request are done. */
+/* All commands of a request are done but, perhaps, the FLUSH that makes it durable. */
 static void finish(struct remote_link *link, struct request *req)
 {
     int error = 0;
 
+    if (remote_command_op(req) != REQUEST_FLUSH &&
+        remote_needs_flush(req, &link->server->features)) {
+        req->backend_step = REMOTE_THEN_FLUSH;
+        remote_queue_append(&link->waiting, req);
+        return;
+    }
     if (req->view.op == REQUEST_FLUSH)
         error = remote_ledger_flush_done(&link->server->ledger, req->view.offset_bytes,
                                          told_of(req));
+    else if (req->backend_step == REMOTE_THEN_FLUSH)
+        req->epoch = 0; /* it is durable */
     link->answer(req, error);
 }
 
 /* A command has ended; so may its request have. */
 static void settle(struct remote_link *link, struct request *req, uint32_t piece_bytes, int error)
 {
-    enum request_op op = req->view.op;
+    enum request_op op = remote_command_op(req);
     uint32_t epoch = remote_ledger_epoch(&link->server->ledger); /* before is_unanswered() */
 
     if (is_unanswered(link, error)) {

@@ -18,6 +18,7 @@
 #include <string.h>
 
 #include "plugins/remote-attempt.h"
+#include "plugins/remote-command.h"
 #include "plugins/remote-link.h"
 
 #define OPEN_DEADLINE_MS 10000u
@@ -281,7 +282,7 @@ static struct limits limits_of(const struct remote_features *features, bool read
         .block_preferred_bytes = features->block_preferred_bytes,
         .phase_bytes = 1,
         .ops = OP_BIT(REQUEST_READ) | OP_BIT(REQUEST_WRITE),
-        .fua = features->fua,
+        .fua = features->fua || features->flush, /* remote_needs_flush() */
         .read_only = features->read_only || read_only,
         .rotational = features->rotational,
         .multi_conn = true,
@@ -407,7 +408,8 @@ static void remote_submit(struct layer *layer, struct request *req)
     req->backend = layer;
     if (req->view.op == REQUEST_FLUSH)
         req->view.offset_bytes = remote_ledger_flush_mark(&server->ledger, req->flusher);
-    if (remote->link == NULL || req->view.op == REQUEST_FLUSH)
+    if (remote->link == NULL || req->view.op == REQUEST_FLUSH ||
+        remote_needs_flush(req, &server->features))
         forward(req);
     else
         remote_link_submit(remote->link, req);

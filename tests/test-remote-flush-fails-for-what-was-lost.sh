@@ -146,6 +146,37 @@ def newcomers_flush():
         return flush_of(client)
 
 
+def fua_without_fua():
+    remote = Remote()
+    with Client(uri) as client:
+        equal("FUA is offered", bool(client.flags & TF_FUA), True)
+        remote.kill()
+        for number, die in enumerate(("never:WRITE:0", "before:WRITE:0", "answered:WRITE:0", "before:FLUSH:0",
+                                      "after:FLUSH:0", "half:FLUSH:0")):
+            remote.start("die=" + die)
+            successor = None if die.startswith("never") else threaded_successor(remote)
+            data = bytes([number + 1]) * 4096
+            client.write(8192, data, F_FUA)
+            equal("the disk after a write with FUA, " + die, on_disk(4096, 8192), data)
+            client.write_zeroes(8192, 4096, F_FUA)
+            equal("the disk after zeroes with FUA, " + die, on_disk(4096, 8192), bytes(4096))
+            if successor:
+                successor.join()
+            remote.kill()
+        remote.start()
+        equal("FLUSH", flush_of(client), 0)
+    return remote
+
+
+def threaded_successor(remote):
+    def run():
+        nbd_server.wait(remote.pid)
+        remote.start()
+    thread = nbd_server.threading.Thread(target=run)
+    thread.start()
+    return thread
+
+
 def the_server_fails_a_flush():
     remote = Remote("fail-flush=1")
     with Client(uri) as a, Client(uri) as b:
@@ -167,6 +198,8 @@ for kind in '' multi-conn; do
     try who_vanished_is_told ${kind:+"$kind"}
     try the_server_fails_a_flush ${kind:+"$kind"}
 done
+try fua_without_fua flags=69
+try fua_without_fua flags=325 # several connections
 cp "$disk.luks" "$disk"
 options=(--key-file "$passphrase")
 try zeroes_span
