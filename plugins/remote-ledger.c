@@ -84,28 +84,43 @@ void remote_ledger_primary_connected(struct remote_ledger *ledger)
 
 void remote_ledger_flusher_begin(struct remote_ledger *ledger, struct flusher *flusher)
 {
+    flusher->vanished_before = atomic_load(&ledger->vanished);
     flusher->settled = atomic_load(&ledger->settled);
     atomic_store(&flusher->told, flusher->settled);
+}
+
+/* Whether nobody vanished who may come back and has to be told, unless this is who came back. */
+static bool may_settle(struct remote_ledger *ledger, const struct flusher *flusher)
+{
+    return atomic_load(&ledger->vanished) == flusher->vanished_before ||
+           atomic_load(&ledger->orphaned) <= atomic_load(&ledger->lost_from);
 }
 
 /* It knows: another FLUSH of it, or its farewell, came after the answer to the one that failed. */
 static void settle(struct remote_ledger *ledger, struct flusher *flusher)
 {
-    uint64_t told = atomic_load(&flusher->told);
+    uint64_t told = atomic_load(&flusher->told), before = flusher->settled;
 
-    if (told <= flusher->settled)
+    if (told <= before)
         return;
     flusher->settled = told;
+    if (!may_settle(ledger, flusher))
+        return;
     raise_to(&ledger->settled, told);
+    if (!may_settle(ledger, flusher)) /* now: who vanished may have lowered it already */
+        lower_to(&ledger->settled, before);
 }
 
 void remote_ledger_flusher_end(struct remote_ledger *ledger, struct flusher *flusher,
                                bool in_good_order)
 {
-    if (in_good_order)
+    if (in_good_order) {
         settle(ledger, flusher);
-    else
-        lower_to(&ledger->settled, flusher->settled);
+        return;
+    }
+    raise_to(&ledger->orphaned, atomic_load(&ledger->answered));
+    atomic_fetch_add(&ledger->vanished, 1);
+    lower_to(&ledger->settled, flusher->settled);
 }
 
 uint64_t remote_ledger_flush_mark(struct remote_ledger *ledger, struct flusher *flusher)
@@ -127,8 +142,11 @@ static void note_losses(struct remote_ledger *ledger)
 {
     uint64_t lost = atomic_load(&ledger->lost);
 
-    if (lost > ledger->flushed && lost > ledger->missing)
-        ledger->missing = lost;
+    if (lost <= ledger->flushed || lost <= ledger->missing)
+        return;
+    if (atomic_load(&ledger->settled) >= ledger->missing)
+        atomic_store(&ledger->lost_from, ledger->flushed);
+    ledger->missing = lost;
 }
 
 bool remote_ledger_flush_refused(struct remote_ledger *ledger, uint64_t told)

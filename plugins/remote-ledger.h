@@ -18,7 +18,9 @@
  *    mark of any FLUSH of it that failed, and not of those that were answered meanwhile.
  * 5. Who comes later need not be told of what is settled.  That level rises when a flusher that
  *    was told goes on (it sends another FLUSH, or leaves in good order), and falls when one
- *    vanishes before that: perhaps it comes back and repeats its FLUSH.
+ *    vanishes before that: perhaps it comes back and repeats its FLUSH.  Then it does not rise for a
+ *    flusher that was there before, which can't be the one; unless what had been answered when the
+ *    other vanished was flushed before the loss.
  * 6. Replies on another connection are believed only if it was begun while the primary was
  *    connected, and as long as that lasts; the others' requests are sent again.  So no write
  *    is answered by a server that is older or newer than the primary's unless the primary's
@@ -30,9 +32,10 @@
  * It fails too often rather than too seldom: for instance when the lost part of a write had been
  * flushed before the write was answered, or when another connection breaks and the server lives.
  * What it can't see: a FLUSH that was on its way when a write was answered, and is received behind
- * that and fails, counts as having told of that write; so does a FLUSH of one client for others of
- * an export that vanish at the same time as he does, and come back after he was told; and servers
- * that are handed over behind one address while the primary's lives on.
+ * that and fails, counts as having told of that write; who comes when a client has vanished is taken
+ * for that client, so that of several which vanish those who come back after one was told are not
+ * told themselves; and a server that lives on as the primary's when its connections are made to
+ * another one behind the same address.
  *
  * Orders that matter, each so that one of two sees the other: a loss raises the epoch, then reads the
  * count; a write that is answered raises the count, then reads the epoch.  When the primary is
@@ -52,8 +55,11 @@ struct remote_ledger {
     atomic_uint_fast64_t answered; /* writes so far */
     atomic_uint_fast64_t lost;     /* of those, the first so many may be lost, unless flushed */
     atomic_uint_fast64_t settled;  /* who comes now need not be told of the first so many */
+    atomic_uint_fast64_t orphaned; /* writes when a flusher vanished the last time */
+    atomic_uint_fast64_t lost_from; /* the first so many are not lost, or that is settled */
     atomic_uint losses;
     atomic_uint generation;        /* of the primary's connection; odd: it has none */
+    atomic_uint vanished;          /* flushers */
 
     /* The primary's thread. */
     uint64_t flushed;              /* the first so many are durable, unless they are missing */

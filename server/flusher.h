@@ -24,6 +24,7 @@ struct flusher {
     /* The backend's. */
     atomic_uint_fast64_t told; /* of the loss of the first so many writes */
     uint64_t settled;          /* and it has gone on after so many */
+    uint32_t vanished_before;  /* other flushers, before it began */
 };
 
 /* Before its first request to `top`. */

@@ -213,6 +213,37 @@ static void another_was_told_when_the_client_vanishes(void)
     EXPECT(flush(scene, &scene->b) == 0);
 }
 
+static void another_is_told_after_the_client_vanished(void)
+{
+    struct scene *scene = scene_new();
+
+    write_one(&scene->ledger);
+    restart(scene);
+    remote_ledger_flusher_end(&scene->ledger, &scene->a, false);
+    EXPECT(flush(scene, &scene->b) == EIO);
+    EXPECT(flush(scene, &scene->b) == 0);
+    connect_again(scene, &scene->a);
+    EXPECT(flush(scene, &scene->a) == EIO);
+    EXPECT(flush(scene, &scene->a) == 0);
+    connect_again(scene, &scene->a);
+    EXPECT(flush(scene, &scene->a) == 0);
+}
+
+static void one_vanished_long_before_the_loss(void)
+{
+    struct scene *scene = scene_new();
+
+    write_one(&scene->ledger);
+    remote_ledger_flusher_end(&scene->ledger, &scene->a, false);
+    EXPECT(flush(scene, &scene->b) == 0);
+    write_one(&scene->ledger);
+    restart(scene);
+    EXPECT(flush(scene, &scene->b) == EIO);
+    EXPECT(flush(scene, &scene->b) == 0);
+    connect_again(scene, &scene->a);
+    EXPECT(flush(scene, &scene->a) == 0);
+}
+
 static void who_comes_after_it_was_told(void)
 {
     struct scene *scene = scene_new();
@@ -282,6 +313,9 @@ static const struct check checks[] = {
     { "a client that vanished is told when it comes back", the_client_vanishes },
     { "even if it vanished before the loss", the_client_vanishes_before_the_loss },
     { "even if another was told", another_was_told_when_the_client_vanishes },
+    { "even if another is told then", another_is_told_after_the_client_vanished },
+    { "but not of what was lost after all of its writes were flushed",
+      one_vanished_long_before_the_loss },
     { "who comes after it was told need not be told", who_comes_after_it_was_told },
     { "the loss of any connection counts", another_connection_is_lost },
     { "replies of a server that was replaced are not believed", replies_of_the_old_server },
