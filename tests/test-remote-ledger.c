@@ -229,6 +229,25 @@ static void another_is_told_after_the_client_vanished(void)
     EXPECT(flush(scene, &scene->a) == 0);
 }
 
+static void a_second_loss_before_the_client_comes_back(void)
+{
+    struct scene *scene = scene_new();
+
+    write_one(&scene->ledger);
+    restart(scene);
+    remote_ledger_flusher_end(&scene->ledger, &scene->a, false);
+    for (unsigned i = 0; i < 2; i++) {
+        EXPECT(flush(scene, &scene->b) == EIO);
+        EXPECT(flush(scene, &scene->b) == 0);
+        write_one(&scene->ledger);
+        restart(scene);
+    }
+    EXPECT(flush(scene, &scene->b) == EIO);
+    EXPECT(flush(scene, &scene->b) == 0);
+    connect_again(scene, &scene->a);
+    EXPECT(flush(scene, &scene->a) == EIO);
+}
+
 static void one_vanished_long_before_the_loss(void)
 {
     struct scene *scene = scene_new();
@@ -314,6 +333,7 @@ static const struct check checks[] = {
     { "even if it vanished before the loss", the_client_vanishes_before_the_loss },
     { "even if another was told", another_was_told_when_the_client_vanishes },
     { "even if another is told then", another_is_told_after_the_client_vanished },
+    { "even after a second loss", a_second_loss_before_the_client_comes_back },
     { "but not of what was lost after all of its writes were flushed",
       one_vanished_long_before_the_loss },
     { "who comes after it was told need not be told", who_comes_after_it_was_told },
