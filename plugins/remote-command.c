@@ -14,7 +14,7 @@ static uint16_t flags_of(const struct request *req, const struct remote_features
 {
     uint16_t flags = 0;
 
-    switch (req->view.op) {
+    switch (remote_command_op(req)) {
     case REQUEST_ZERO:
         if (!(req->flags & REQUEST_MAY_TRIM))
             flags |= NBD_CMD_FLAG_NO_HOLE;
@@ -34,6 +34,26 @@ static uint16_t flags_of(const struct request *req, const struct remote_features
     return flags;
 }
 
+bool remote_needs_flush(const struct request *req, const struct remote_features *features)
+{
+    const uint32_t changes = OP_BIT(REQUEST_WRITE) | OP_BIT(REQUEST_ZERO) | OP_BIT(REQUEST_TRIM);
+
+    return req->flags & REQUEST_FUA && changes & OP_BIT(req->view.op) && !features->fua &&
+           features->flush;
+}
+
+enum request_op remote_command_op(const struct request *req)
+{
+    return req->backend_step == REMOTE_THEN_FLUSH ? REQUEST_FLUSH : req->view.op;
+}
+
+void remote_command_restart(struct request *req)
+{
+    req->backend_step = REMOTE_ITSELF;
+    req->progress_bytes = 0;
+    req->epoch = 0;
+}
+
 uint8_t *remote_command_data(const struct remote_slot *slot)
 {
     return slot->req->view.data + slot->req->progress_bytes;
@@ -48,16 +68,17 @@ int remote_command_prepare(struct remote_slot *slot, const struct remote_feature
 {
     const struct request *req = slot->req;
     const struct view *view = &req->view;
-    bool transfers = view->op == REQUEST_READ || view->op == REQUEST_WRITE;
+    enum request_op op = remote_command_op(req);
+    bool transfers = op == REQUEST_READ || op == REQUEST_WRITE;
     struct nbd_request request = {
-        .command = commands[view->op],
+        .command = commands[op],
         .flags = flags_of(req, features),
         .cookie = slot->cookie,
         .offset_bytes = view->offset_bytes,
         .length_bytes = view->length_bytes,
     };
 
-    if (view->op == REQUEST_ZERO && req->flags & REQUEST_FAST_ZERO && !features->fast_zero)
+    if (op == REQUEST_ZERO && req->flags & REQUEST_FAST_ZERO && !features->fast_zero)
         return ENOTSUP;
     if (transfers) {
         uint32_t left_bytes = view->length_bytes - req->progress_bytes;
@@ -66,13 +87,13 @@ int remote_command_prepare(struct remote_slot *slot, const struct remote_feature
             left_bytes < features->payload_max_bytes ? left_bytes : features->payload_max_bytes;
         request.offset_bytes = remote_command_offset_bytes(slot);
         request.length_bytes = slot->piece_bytes;
-    } else if (view->op == REQUEST_FLUSH) {
-        request.offset_bytes = request.length_bytes = 0; /* the view's are the ledger's mark */
-    } else if (view->op == REQUEST_EXTENTS) {
+    } else if (op == REQUEST_FLUSH) {
+        request.offset_bytes = request.length_bytes = 0; /* the view's are something else */
+    } else if (op == REQUEST_EXTENTS) {
         ((struct extent_list *)(void *)view->data)->count = 0; /* may have been asked before */
     }
     nbd_encode_request(slot->header, &request);
-    slot->data_bytes = view->op == REQUEST_WRITE ? slot->piece_bytes : 0;
+    slot->data_bytes = op == REQUEST_WRITE ? slot->piece_bytes : 0;
     slot->unsent_bytes = NBD_REQUEST_BYTES + slot->data_bytes;
     slot->error = 0;
     slot->begun = slot->answered = false;

@@ -28,6 +28,15 @@ struct remote_slot {
     struct remote_coverage coverage; /* of a READ: what has come */
 };
 
+/* A request with FUA where the server has none goes through the primary, as what it is and then as a FLUSH;
+ * the second when req->backend_step says so. */
+enum remote_step { REMOTE_ITSELF, REMOTE_THEN_FLUSH };
+bool remote_needs_flush(const struct request *req, const struct remote_features *features);
+/* What it is at present. */
+enum request_op remote_command_op(const struct request *req);
+/* It is to be begun (again). */
+void remote_command_restart(struct request *req);
+
 /* Makes the next command of slot->req (a READ or WRITE may be longer than the server takes at once;
  * req->progress_bytes is what has been done) under the cookie of the slot.  A positive errno: the
  * server can't do that, and there is none. */

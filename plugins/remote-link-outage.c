@@ -47,14 +47,20 @@ static void plan_dial(struct remote_link *link)
         link->pause_ms = PAUSE_MAX_MS;
 }
 
-static void answer_waiting_flushes(struct remote_link *link)
+/* The primary is gone: FLUSHes that need not wait for it are answered, and what was to be made
+ * durable by one begins anew. */
+static void review_waiting(struct remote_link *link)
 {
     struct remote_queue all = remote_queue_take_all(&link->waiting);
     struct request *req;
 
-    while ((req = remote_queue_take(&all)) != NULL)
-        if (!remote_link_answer_flush(link, req))
-            remote_queue_append(&link->waiting, req);
+    while ((req = remote_queue_take(&all)) != NULL) {
+        if (remote_link_answer_flush(link, req))
+            continue;
+        if (remote_needs_flush(req, &link->server->features))
+            remote_command_restart(req);
+        remote_queue_append(&link->waiting, req);
+    }
 }
 
 void remote_link_lose(struct remote_link *link)
@@ -79,7 +85,7 @@ void remote_link_lose(struct remote_link *link)
     }
     if (remote_link_is_primary(link)) {
         remote_ledger_primary_lost(&link->server->ledger);
-        answer_waiting_flushes(link);
+        review_waiting(link);
     } else {
         remote_ledger_connection_lost(&link->server->ledger, link->generation);
     }

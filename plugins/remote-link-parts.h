@@ -65,7 +65,7 @@ void remote_link_finished(struct remote_link *link, struct remote_slot *slot);
 void remote_link_send_waiting(struct remote_link *link);
 /* Passes on what has been finished. */
 void remote_link_reap(struct remote_link *link);
-/* While the server is away: a FLUSH that need not wait for it is answered; false: `req` is none. */
+/* While the server is away: a FLUSH that need not wait for it is answered; false: `req` is no such. */
 bool remote_link_answer_flush(struct remote_link *link, struct request *req);
 /* Whether the primary's connection is another one than when this one was begun, or none: then
  * nobody knows whether the server is the same, and this one is to be dropped. */

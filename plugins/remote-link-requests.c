@@ -8,24 +8,25 @@ void remote_link_submit(struct remote_link *link, struct request *req)
         link->give_over(req);
         return;
     }
-    req->progress_bytes = 0;
-    if (req->view.op == REQUEST_FLUSH) {
-        req->view.offset_bytes = remote_ledger_flush_mark(&link->server->ledger);
-        if (!remote_link_is_connected(link) && remote_link_answer_flush(link, req))
-            return;
-    }
+    remote_command_restart(req);
+    if (!remote_link_is_connected(link) && remote_link_answer_flush(link, req))
+        return;
     remote_queue_append(&link->waiting, req);
     loop_defer(link->loop, &link->work);
+}
+
+/* Who nobody knows was told of nothing. */
+static uint64_t told_of(const struct request *flush)
+{
+    return flush->flusher != NULL ? atomic_load(&flush->flusher->told) : 0;
 }
 
 /* A FLUSH that has to fail, does. */
 static bool refuse_flush(struct remote_link *link, struct request *req)
 {
     if (req->view.op != REQUEST_FLUSH ||
-        !remote_ledger_flush_refused(&link->server->ledger, req->view.offset_bytes))
+        !remote_ledger_flush_refused(&link->server->ledger, told_of(req)))
         return false;
-    if (remote_link_is_connected(link))
-        remote_ledger_settle(&link->server->ledger);
     link->answer(req, EIO);
     return true;
 }
@@ -106,30 +107,71 @@ static bool is_unanswered(struct remote_link *link, int error)
     return remote_link_drop_if_stale(link);
 }
 
+/* A part of a write is done, or all of it: for the account, unless it is durable. */
+static void note_epoch(const struct remote_link *link, struct request *req, uint32_t epoch)
+{
+    bool writes = req->view.op == REQUEST_WRITE || req->view.op == REQUEST_ZERO;
+
+    if (writes && req->epoch == 0 &&
+        !(req->flags & REQUEST_FUA && link->server->features.fua))
+        req->epoch = epoch;
+}
+
+/* The server could not make something durable, and what else it dropped it may never tell. */
+static void note_failure(struct remote_link *link, const struct request *req, int error)
+{
+    bool was_to_be_durable = req->flags & REQUEST_FUA && link->server->features.fua;
+
+    if (remote_command_op(req) == REQUEST_FLUSH ||
+        (was_to_be_durable && (error == EIO || error == ENOSPC)))
+        remote_ledger_sync_failed(&link->server->ledger);
+}
+
+/* All commands of a request are done but, perhaps, the FLUSH that makes it durable. */
+static void finish(struct remote_link *link, struct request *req)
+{
+    int error = 0;
+
+    if (remote_command_op(req) != REQUEST_FLUSH &&
+        remote_needs_flush(req, &link->server->features)) {
+        req->backend_step = REMOTE_THEN_FLUSH;
+        remote_queue_append(&link->waiting, req);
+        return;
+    }
+    if (req->view.op == REQUEST_FLUSH)
+        error = remote_ledger_flush_done(&link->server->ledger, req->view.offset_bytes,
+                                         told_of(req));
+    else if (req->backend_step == REMOTE_THEN_FLUSH)
+        req->epoch = 0; /* it is durable */
+    link->answer(req, error);
+}
+
 /* A command has ended; so may its request have. */
 static void settle(struct remote_link *link, struct request *req, uint32_t piece_bytes, int error)
 {
-    struct remote_ledger *ledger = &link->server->ledger;
-    enum request_op op = req->view.op;
+    enum request_op op = remote_command_op(req);
+    uint32_t epoch = remote_ledger_epoch(&link->server->ledger); /* before is_unanswered() */
 
-    if (error == 0 && (op == REQUEST_WRITE || op == REQUEST_ZERO) && !(req->flags & REQUEST_FUA))
-        remote_ledger_write_answered(ledger); /* before is_unanswered(): see remote-ledger.h */
     if (is_unanswered(link, error)) {
         remote_queue_append(&link->waiting, req);
         return;
     }
     link->trouble_since_ms = 0;
     link->pause_ms = 0;
-    if (error == 0 && (op == REQUEST_READ || op == REQUEST_WRITE)) {
+    if (error != 0) {
+        note_failure(link, req, error);
+        link->answer(req, error);
+        return;
+    }
+    note_epoch(link, req, epoch);
+    if (op == REQUEST_READ || op == REQUEST_WRITE) {
         req->progress_bytes += piece_bytes;
         if (req->progress_bytes < req->view.length_bytes) {
             remote_queue_prepend(&link->waiting, req);
             return;
         }
     }
-    if (error == 0 && op == REQUEST_FLUSH)
-        error = remote_ledger_flush_done(ledger, req->view.offset_bytes);
-    link->answer(req, error);
+    finish(link, req);
 }
 
 void remote_link_reap(struct remote_link *link)

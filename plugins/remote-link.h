@@ -48,8 +48,8 @@ NODISCARD int remote_link_create(struct remote_link **out,
 /* No request is in it.  Runs the loop until nothing of the link is in flight there. */
 void remote_link_destroy(struct remote_link *link);
 
-/* The loop's thread.  req->job and req->progress_bytes are the link's until the answer; of a
- * FLUSH, which has no range, the view's offset as well. */
+/* The loop's thread.  req->job, req->progress_bytes and req->backend_step are the link's until the
+ * answer.  A FLUSH, which has no range, has its mark (remote-ledger.h) as the view's offset. */
 void remote_link_submit(struct remote_link *link, struct request *req);
 
 #endif

@@ -18,6 +18,7 @@
 #include <string.h>
 
 #include "plugins/remote-attempt.h"
+#include "plugins/remote-command.h"
 #include "plugins/remote-link.h"
 
 #define OPEN_DEADLINE_MS 10000u
@@ -166,7 +167,11 @@ static int parse(struct remote_stage *remote, const struct stage_settings *setti
 
 static void request_returned(struct io_event *ev, int result)
 {
-    request_complete(container_of(ev, struct request, job.done.event), result);
+    struct request *req = container_of(ev, struct request, job.done.event);
+
+    if (req->view.op == REQUEST_FLUSH && result != 0 && req->flusher != NULL)
+        remote_ledger_flush_failed(req->flusher, req->view.offset_bytes);
+    request_complete(req, result);
 }
 
 /* The primary's thread: back to the worker that asked. */
@@ -277,7 +282,7 @@ static struct limits limits_of(const struct remote_features *features, bool read
         .block_preferred_bytes = features->block_preferred_bytes,
         .phase_bytes = 1,
         .ops = OP_BIT(REQUEST_READ) | OP_BIT(REQUEST_WRITE),
-        .fua = features->fua,
+        .fua = features->fua || features->flush, /* remote_needs_flush() */
         .read_only = features->read_only || read_only,
         .rotational = features->rotational,
         .multi_conn = true,
@@ -398,12 +403,45 @@ static void remote_submit(struct layer *layer, struct request *req)
 {
     struct remote_layer *remote = container_of(layer, struct remote_layer, layer);
 
+    struct remote_server *server = &stage_of(layer)->server;
+
     req->backend = layer;
-    if (remote->link == NULL || req->view.op == REQUEST_FLUSH)
+    if (req->view.op == REQUEST_FLUSH)
+        req->view.offset_bytes = remote_ledger_flush_mark(&server->ledger, req->flusher);
+    if (remote->link == NULL || req->view.op == REQUEST_FLUSH ||
+        remote_needs_flush(req, &server->features))
         forward(req);
     else
         remote_link_submit(remote->link, req);
 }
+
+/* ---- the account of answered writes ---- */
+
+static struct remote_ledger *ledger_of(const struct layer *layer)
+{
+    return &stage_of(layer)->server.ledger;
+}
+
+static void flusher_begins(struct layer *layer, struct flusher *flusher)
+{
+    remote_ledger_flusher_begin(ledger_of(layer), flusher);
+}
+
+static void writes_answered(struct layer *layer, unsigned count, uint32_t oldest_epoch)
+{
+    remote_ledger_answered(ledger_of(layer), count, oldest_epoch);
+}
+
+static void flusher_ends(struct layer *layer, struct flusher *flusher, bool in_good_order)
+{
+    remote_ledger_flusher_end(ledger_of(layer), flusher, in_good_order);
+}
+
+static const struct flush_account_ops account = {
+    .begin = flusher_begins,
+    .answered = writes_answered,
+    .end = flusher_ends,
+};
 
 /* ---- four schemes, one backend ---- */
 
@@ -434,6 +472,7 @@ static int open_unix_tls(struct stage **out, const struct stage_settings *settin
         .name = scheme, .description = form ", a disk of another NBD server",         \
         .params = remote_params, .open = open_function, .attach = remote_attach,      \
         .submit = remote_submit, .detach = remote_detach, .close = remote_close,      \
+        .account = &account,                                                          \
     }
 
 const struct layer_ops remote_tcp_ops =

@@ -24,6 +24,7 @@ struct command {
     unsigned fragments_in_flight; /* acquired, and not yet through the pipeline */
     unsigned fragments_held;      /* acquired, and not yet sent */
     int error;                   /* a positive errno; the first failure wins */
+    uint32_t epoch;              /* the least of its fragments that is not 0 (request.epoch) */
     uint64_t error_offset_bytes;
     const char *refusal;         /* why it was refused before it began; NULL otherwise */
 

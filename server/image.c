@@ -7,6 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "server/flusher.h"
+
 /* ---- IMAGE ---- */
 
 static const struct layer_ops *backend_find(const char *name, size_t name_bytes)
@@ -105,6 +107,7 @@ void image_header_was_read(struct stage *stage)
 struct image_io {
     struct loop *loop;
     struct layer *layer;
+    struct flusher flusher;
     uint8_t *bounce; /* page aligned, for O_DIRECT */
     struct request request;
     bool finished;
@@ -128,6 +131,7 @@ int image_io_create(struct image_io **out, struct stage *stage, struct error *er
         image_io_destroy(io);
         return code;
     }
+    flusher_begin(&io->flusher, io->layer);
     *out = io;
     return 0;
 }
@@ -136,6 +140,7 @@ void image_io_destroy(struct image_io *io)
 {
     if (io == NULL)
         return;
+    flusher_end(&io->flusher, true);
     layer_detach(io->layer);
     loop_destroy(io->loop);
     free(io->bounce);
@@ -159,6 +164,7 @@ static int run_request(struct image_io *io, enum request_op op, uint64_t offset_
 
     *req = (struct request){
         .view = { .op = op, .offset_bytes = offset_bytes, .length_bytes = length_bytes },
+        .flusher = &io->flusher,
     };
     if (op != REQUEST_FLUSH)
         req->view.data = io->bounce;
@@ -167,6 +173,10 @@ static int run_request(struct image_io *io, enum request_op op, uint64_t offset_
     layer_submit(io->layer, req);
     while (!io->finished)
         loop_run(io->loop);
+    if (req->error == 0 && req->epoch != 0) {
+        flusher_write_done(&io->flusher, req->epoch);
+        flusher_answers_leave(&io->flusher);
+    }
     return req->error;
 }
 

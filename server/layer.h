@@ -47,6 +47,15 @@ struct stage_settings {
     struct offload *offload;     /* may be NULL: nothing will be asked that blocks */
 };
 
+/* Of a backend that may lose what it has answered; see flusher.h, which calls these on the layer's
+ * thread. */
+struct flush_account_ops {
+    void (*begin)(struct layer *layer, struct flusher *flusher);
+    /* The answers to `count` writes leave; `oldest_epoch` is the least request.epoch of them. */
+    void (*answered)(struct layer *layer, unsigned count, uint32_t oldest_epoch);
+    void (*end)(struct layer *layer, struct flusher *flusher, bool in_good_order);
+};
+
 struct layer_ops {
     const char *name;             /* the scheme of IMAGE, or the transform's name */
     const char *description;      /* one line for --help */
@@ -63,6 +72,7 @@ struct layer_ops {
                   struct error *err);
     /* Starts the request; it completes exactly once through request_complete(). */
     void (*submit)(struct layer *layer, struct request *req);
+    const struct flush_account_ops *account; /* NULL: there is none */
     /* No request is in flight. */
     void (*detach)(struct layer *layer);
     /* No layer is attached. */

@@ -79,6 +79,8 @@ void fragment_done(struct layer *owner, struct request *req)
     command->fragments_in_flight--;
     if (req->error != 0)
         note_error(t, command, req);
+    if (req->epoch != 0 && (command->epoch == 0 || req->epoch < command->epoch))
+        command->epoch = req->epoch;
     bool finished = command->fragments_in_flight == 0 &&
                     command->issued_bytes == command->request.length_bytes;
     if (t->aborted)
@@ -242,6 +244,8 @@ static void queue_end(struct transmission *t, struct fragment *fragment)
             command->done = next;
         }
     }
+    if (command->epoch != 0 && command->error == 0)
+        flusher_write_done(&t->flusher, command->epoch);
     if (command->error != 0)
         encode_error(t, fragment);
     else if (command->op == REQUEST_EXTENTS)
@@ -354,10 +358,12 @@ static void flush(struct loop_task *task)
 {
     struct transmission *t = container_of(task, struct transmission, flush_task);
 
-    if (t->aborted && !t->sending)
+    if (t->aborted && !t->sending) {
         drop_all(t);
-    else if (!t->aborted && !t->sending && t->ready != NULL)
+    } else if (!t->aborted && !t->sending && t->ready != NULL) {
+        flusher_answers_leave(&t->flusher);
         send_ready(t);
+    }
     end_if_idle(t);
 }
 

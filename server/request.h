@@ -31,6 +31,7 @@ enum request_op {
 
 #define REQUEST_DEPTH_MAX 4u
 
+struct flusher;
 struct layer;
 struct request;
 typedef void request_done_fn(struct layer *owner, struct request *req);
@@ -67,6 +68,8 @@ struct extent_list {
 
 struct request {
     uint32_t flags; /* REQUEST_... */
+    uint32_t epoch; /* from a backend that keeps an account (server/flusher.h), when a write that is not
+                     * durable is done: the epoch of its first part; 0 otherwise */
     struct view view;
     int error;             /* 0 or a positive errno; the first failure wins */
     struct buffer *buffer; /* NULL for operations without data */
@@ -84,9 +87,8 @@ struct request {
     struct range_claim claim;
     uint8_t align_step;
 
-    /* For the owner: who wants the answer, and the list it is in. */
-    void *owner;
-    struct request *next;
+    struct flusher *flusher; /* who wants the answer to a FLUSH, or a write; may be NULL */
+    struct request *next;    /* the list that it is in */
 };
 
 /* Puts `done` between the layer above and the one below; saves the view. */

@@ -77,6 +77,7 @@ static void recv_finished(struct io_event *ev, int result)
     }
     /* Between two commands the client may just go: what it asked for is still answered. */
     bool orderly = result == TRANSPORT_END && t->step == RECEIVE_COMMAND;
+    t->left_in_order = orderly && t->commands == 0;
     t->step = RECEIVE_END;
     if (!orderly && !t->aborted) {
         log_write_of(LOG_NOTICE, t->connection->peer.text,
@@ -104,6 +105,7 @@ static bool begin_command(struct transmission *t)
         return true;
     }
     if (request.command == NBD_CMD_DISC) {
+        t->left_in_order = t->commands == 0;
         t->step = RECEIVE_END;
         loop_defer(t->worker->loop, &t->flush_task);
         return false;
@@ -273,6 +275,7 @@ static struct fragment *issue_piece(struct transmission *t, struct command *comm
     fragment->start_bytes = command->issued_bytes;
     fragment->data_bytes = piece.length_bytes;
     req->flags = command->request_flags;
+    req->flusher = &t->flusher;
     req->view = (struct view){ .op = command->op,
                                .offset_bytes = piece.offset_bytes,
                                .length_bytes = piece.length_bytes };
@@ -584,6 +587,7 @@ struct transmission *transmission_start(struct connection *connection)
     t->zeroes_task.fn = zeroes_run;
     t->zeroes_message.event.fn = zeroes_continue;
     reply_init(t);
+    flusher_begin(&t->flusher, t->top);
     t->step = RECEIVE_HEADER;
     receive(t);
     return t;
@@ -638,5 +642,6 @@ void transmission_free(struct transmission *t)
     assert(t->commands == 0 && t->held_bytes == 0 && !t->sending && !t->recv_pending);
     assert(!t->flush_task.queued && !t->zeroes_task.queued && !t->zeroes_posted);
     unpark_for_good(t);
+    flusher_end(&t->flusher, t->left_in_order && !t->aborted);
     free(t);
 }

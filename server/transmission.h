@@ -11,6 +11,7 @@
 #define NBDCRYPT_TRANSMISSION_H
 
 #include "server/command.h"
+#include "server/flusher.h"
 #include "server/worker.h"
 
 #define TRANSMISSION_PAYLOAD_BYTES_MAX (32u * 1024u * 1024u) /* advertised as maximum block size */
@@ -59,6 +60,7 @@ struct transmission {
     bool zeroes_posted;
 
     /* What is under way. */
+    struct flusher flusher;
     unsigned commands;
     size_t held_bytes;
 
@@ -79,6 +81,7 @@ struct transmission {
     /* The end. */
     bool draining; /* new commands are answered ESHUTDOWN */
     bool finished; /* the client has been told that nothing follows */
+    bool left_in_order; /* the client went when all was answered */
     bool aborted;  /* replies are dropped */
     struct iovec iov[TRANSMISSION_IOV_MAX];
 };

@@ -24,12 +24,15 @@ once.lie:gap; each name counts on its own.  Behaviours, of which `requests` coun
     after=N           the above for requests from the N-th on (0 is the first)
     error=NUMBER      answers READ with this error
     stall=N           requests from the N-th on are never answered
+    stall-COMMAND=N   the same of WRITE, FLUSH or READ
+    fail-flush=N      answers N FLUSHes with EIO, and each time forgets what was not flushed
     die=WHEN:COMMAND:N    the process ends at the N-th (0 is the first) WRITE, FLUSH or READ: "before" it is carried out,
                       "after" that, in the middle of the reply ("half"), or when it was "answered"
     once              the misbehaviour is that of the first connection that does it only
 """
 
 import os
+import signal
 import socket
 import struct
 import sys
@@ -71,11 +74,18 @@ class Disk:
             if durable or not self.volatile:
                 os.pwrite(self.fd, data, offset)
 
+    def forget(self):
+        with self.lock:
+            self.pending.clear()
+
     def flush(self):
         with self.lock:
             for number, data in self.pending.items():
                 os.pwrite(self.fd, data, number * self.BLOCK)
             self.pending.clear()
+
+
+COMMANDS = {"WRITE": CMD_WRITE, "FLUSH": CMD_FLUSH, "READ": CMD_READ}
 
 
 class Behaviour:
@@ -87,8 +97,11 @@ class Behaviour:
         self.misbehaved = False
         self.lock = threading.Lock()
         self.die_when, die_command, self.die_at = (self.get("die") or "never:WRITE:0").split(":")
-        self.die_command = {"WRITE": CMD_WRITE, "FLUSH": CMD_FLUSH, "READ": CMD_READ}[die_command]
+        self.die_command = COMMANDS[die_command]
         self.of_that = 0
+        self.before_stall = {COMMANDS[name]: int(self.get("stall-" + name)) for name in COMMANDS
+                             if self.has("stall-" + name)}
+        self.flushes_to_fail = int(self.get("fail-flush", 0))
 
     def death(self, command):
         """When the process is to end in this request; called once for each."""
@@ -97,6 +110,18 @@ class Behaviour:
         with self.lock:
             self.of_that += 1
             return self.die_when if self.of_that > int(self.die_at) else None
+
+    def stalls(self, command):
+        if command not in self.before_stall:
+            return False
+        with self.lock:
+            self.before_stall[command] -= 1
+            return self.before_stall[command] < 0
+
+    def fails_flush(self):
+        with self.lock:
+            self.flushes_to_fail -= 1
+            return self.flushes_to_fail >= 0
 
     def get(self, name, default=None):
         return self.words.get(name, default)
@@ -235,7 +260,7 @@ class Connection(threading.Thread):
         if command == CMD_DISC:
             return False
         wrong, argument = self.behaviour.reply(command) or (None, None)
-        if wrong == "stall":
+        if wrong == "stall" or self.behaviour.stalls(command):
             return True
         death = self.behaviour.death(command)
         self.die_if(death == "before")
@@ -277,6 +302,9 @@ class Connection(threading.Thread):
         if command in (CMD_WRITE, CMD_WRITE_ZEROES):
             self.disk.write(offset, payload or bytes(length), flags & F_FUA)
         elif command == CMD_FLUSH:
+            if self.behaviour.fails_flush():
+                self.disk.forget()
+                return EIO, b""
             self.disk.flush()
         return 0, b""
 
@@ -293,6 +321,33 @@ def serve(path, file, words, ready):
     ready()
     while True:
         Connection(listener.accept()[0], disk, behaviours).start()
+
+
+def start(path, file, words):
+    """serve() in a child of this process, which costs less than a new interpreter; its pid, when clients may connect."""
+    ready, tell = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            os.closerange(3, tell)
+            serve(path, file, words, lambda: os.write(tell, b"!"))
+        finally:
+            os._exit(1)
+    os.close(tell)
+    os.read(ready, 1)
+    os.close(ready)
+    return child
+
+
+def wait(child):
+    """Until it dies by itself."""
+    os.waitpid(child, 0)
+
+
+def kill(child):
+    """As by SIGKILL: what was not flushed is lost."""
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
 
 
 if __name__ == "__main__":
