@@ -3,13 +3,15 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 #include <sys/file.h>
 
+#include "server/log.h"
 #include "server/patience.h"
 
 /* Two writers of one image destroy it.  An open-file-description lock on the whole file goes
  * with the descriptor, whatever happens to us; QEMU's locks are of the same kind, cryptsetup's
- * (flock) are not in its way.  File systems without locks go without.
+ * (flock) are not in its way.
  *
  * Byte 0 stands for the LUKS header: a server gives up the lock on it when it has read the header and
  * holds the rest, from byte 1, which nobody else's locks look like. */
@@ -21,7 +23,12 @@ static int set_lock(int fd, short type, off_t start_bytes, off_t length_bytes)
         .l_type = type, .l_whence = SEEK_SET, .l_start = start_bytes, .l_len = length_bytes
     };
 
-    return fcntl(fd, F_OFD_SETLK, &lock) == 0 ? 0 : -errno;
+    int code;
+
+    do {
+        code = fcntl(fd, F_OFD_SETLK, &lock) == 0 ? 0 : -errno;
+    } while (code == -EINTR);
+    return code;
 }
 
 static bool is_taken(int code)
@@ -29,14 +36,34 @@ static bool is_taken(int code)
     return code == -EAGAIN || code == -EACCES;
 }
 
-static int lock_file(int fd, bool read_only, struct error *err)
+/* Who has decided to go on in any case does not wait. */
+static bool worth_waiting(struct patience *patience, const struct stage_settings *settings)
 {
+    return !settings->terms.force_in_use && patience_lasts(patience);
+}
+
+/* What `code` of set_lock() means where nobody else has the lock: ENOLCK, ENOSYS, EOPNOTSUPP, ... */
+static int explain(int code, struct error *err)
+{
+    if (code == 0)
+        return 0;
+    return error_set(err, -ENOLCK,
+                     "its storage can't lock it (%s), so that nothing keeps another program from "
+                     "writing it meanwhile; --no-lock goes on without",
+                     strerror(-code));
+}
+
+static int lock_file(int fd, const struct stage_settings *settings, struct error *err)
+{
+    bool read_only = settings->read_only;
     struct patience patience = { 0 };
 
     do {
-        if (!is_taken(set_lock(fd, read_only ? F_RDLCK : F_WRLCK, 0, 0)))
-            return 0;
-    } while (patience_lasts(&patience));
+        int code = set_lock(fd, read_only ? F_RDLCK : F_WRLCK, 0, 0);
+
+        if (!is_taken(code))
+            return explain(code, err);
+    } while (worth_waiting(&patience, settings));
     return error_set(err, -EBUSY,
                      "another program has it open for %s; end that first",
                      read_only ? "writing" : "use (is it being served already?)");
@@ -51,17 +78,18 @@ static bool is_being_served(int fd)
            lock.l_start == HEADER_LOCK_BYTES && lock.l_len == 0;
 }
 
-/* All of it, or the header beside a server. */
-static bool try_header(int fd)
+/* All of it, or the header beside a server.  As set_lock(). */
+static int try_header(int fd)
 {
-    if (!is_taken(set_lock(fd, F_WRLCK, 0, 0)))
-        return true;
-    if (is_taken(set_lock(fd, F_WRLCK, 0, HEADER_LOCK_BYTES)))
-        return false;
-    if (is_being_served(fd))
-        return true;
+    int code = set_lock(fd, F_WRLCK, 0, 0);
+
+    if (!is_taken(code))
+        return code;
+    code = set_lock(fd, F_WRLCK, 0, HEADER_LOCK_BYTES);
+    if (code < 0 || is_being_served(fd))
+        return code;
     (void)set_lock(fd, F_UNLCK, 0, HEADER_LOCK_BYTES);
-    return false;
+    return -EAGAIN;
 }
 
 /* cryptsetup takes this one on a file while it works on its header. */
@@ -70,30 +98,56 @@ static bool try_flock(int fd, bool block_device)
     return block_device || flock(fd, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK;
 }
 
-static int lock_header(int fd, bool block_device, struct error *err)
+static int lock_header(int fd, bool block_device, const struct stage_settings *settings,
+                       struct error *err)
 {
     struct patience patience = { 0 };
+    int code;
 
-    while (!try_header(fd))
-        if (!patience_lasts(&patience))
+    while (is_taken(code = try_header(fd)))
+        if (!worth_waiting(&patience, settings))
             return error_set(err, -EBUSY,
                              "another program has it open and may need its header (it is being "
                              "served with --raw or by another server, or its header is being "
                              "changed); end that first");
+    if (code < 0)
+        return explain(code, err);
     while (!try_flock(fd, block_device))
-        if (!patience_lasts(&patience))
+        if (!worth_waiting(&patience, settings))
             return error_set(err, -EBUSY, "cryptsetup is working on its header; try again later");
+    return 0;
+}
+
+/* A failure, or a warning where the operator wants to go on.  Reading harms nobody where there are no
+ * locks. */
+static int as_agreed(int code, const struct stage_settings *settings, const struct error *why,
+                     struct error *err)
+{
+    const struct lock_terms *terms = &settings->terms;
+
+    if (code == -EBUSY && terms->force_in_use)
+        log_warning("'%s': %s; going on (--force-in-use)", settings->path, why->text);
+    else if (code == -ENOLCK && (terms->no_lock || settings->read_only))
+        log_warning("'%s': its storage can't lock it: see to it that nothing else writes it meanwhile",
+                    settings->path);
+    else if (code < 0)
+        return error_set(err, code, "%s", why->text);
     return 0;
 }
 
 int file_lock_take(int fd, bool block_device, const struct stage_settings *settings,
                    struct error *err)
 {
+    struct error why = { "" };
+    int code;
+
     if (!settings->lock)
         return 0;
     if (settings->header_only && !settings->read_only)
-        return lock_header(fd, block_device, err);
-    return lock_file(fd, settings->read_only, err);
+        code = lock_header(fd, block_device, settings, &why);
+    else
+        code = lock_file(fd, settings, &why);
+    return as_agreed(code, settings, &why, err);
 }
 
 void file_lock_release_header(int fd)

@@ -5,7 +5,8 @@
 #include "server/layer.h"
 
 /* Locks what `fd` is open of, as `settings` ask for (`lock`, `header_only`, `read_only`), until it is
- * closed.  Waits for what a killed process still holds.  -EBUSY: another program has it. */
+ * closed.  Waits for what a killed process still holds.  -EBUSY: another program has it; -ENOLCK: it can't be
+ * locked.  Where `terms` allow it, either is a warning. */
 NODISCARD int file_lock_take(int fd, bool block_device, const struct stage_settings *settings,
                              struct error *err);
 

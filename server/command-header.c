@@ -15,6 +15,7 @@
 #include "crypto/luks-restore.h"
 #include "server/command-line.h"
 #include "server/confirm.h"
+#include "server/lock-params.h"
 #include "server/log.h"
 #include "server/new-file.h"
 #include "server/signature.h"
@@ -23,6 +24,7 @@
 
 struct header_arguments {
     const char *header;
+    struct lock_terms terms;
     bool force;
     bool yes;
     bool help;
@@ -35,6 +37,7 @@ struct header_arguments {
         "header", 0, PARAM_STRING, "FILE", "the header is in this file, not in the image", \
             FIELD(header), 0, 0                                                            \
     }
+#define PARAMS_LOCK LOCK_ROWS(struct header_arguments, terms)
 #define PARAM_HELP                                                         \
     {                                                                      \
         "help", 'h', PARAM_FLAG, NULL, "show this help", FIELD(help), 0, 0 \
@@ -52,12 +55,14 @@ static const struct param restore_params[] = {
     { "force", 0, PARAM_FLAG, NULL,
       "do not ask, and overwrite the header of another volume, or what is there instead of one",
       FIELD(force), 0, 0 },
+    PARAMS_LOCK,
     PARAM_HEADER,
     PARAM_HELP,
     { .name = NULL },
 };
 
 static const struct param discard_params[] = {
+    PARAMS_LOCK,
     PARAM_HEADER,
     PARAM_HELP,
     { .name = NULL },
@@ -65,6 +70,7 @@ static const struct param discard_params[] = {
 
 static const struct param erase_params[] = {
     { "yes", 0, PARAM_FLAG, NULL, "do not ask", FIELD(yes), 0, 0 },
+    PARAMS_LOCK,
     PARAM_HEADER,
     PARAM_HELP,
     { .name = NULL },
@@ -91,7 +97,7 @@ static int run_backup(void *context, char **operands, struct error *err)
     struct volume volume;
     uint64_t bytes = 0;
     int fd = -1;
-    int result = volume_open_header(&volume, operands[0], arguments->header, VOLUME_READ, err);
+    int result = volume_open_header(&volume, operands[0], arguments->header, VOLUME_READ, NULL, err);
 
     if (result == 0) {
         store = volume_store(&volume);
@@ -182,7 +188,7 @@ static int check_target(struct volume *target, const struct volume *backup, bool
 static int load_backup(struct volume *backup, const char *path, const struct volume *target,
                        struct error *err)
 {
-    int result = volume_open(backup, path, NULL, VOLUME_READ, err);
+    int result = volume_open(backup, path, NULL, VOLUME_READ, NULL, err);
 
     if (result < 0)
         return result;
@@ -252,7 +258,8 @@ static int run_restore(void *context, char **operands, struct error *err)
 {
     const struct header_arguments *arguments = context;
     struct volume target, backup = { 0 };
-    int result = volume_open(&target, operands[0], arguments->header, VOLUME_REPLACE, err);
+    int result = volume_open(&target, operands[0], arguments->header, VOLUME_REPLACE,
+                             &arguments->terms, err);
 
     if (result == 0)
         result = load_backup(&backup, operands[1], &target, err);
@@ -279,7 +286,8 @@ static int run_erase(void *context, char **operands, struct error *err)
     const struct header_arguments *arguments = context;
     struct volume volume;
     unsigned count = 0;
-    int result = volume_open_header(&volume, operands[0], arguments->header, VOLUME_REPLACE, err);
+    int result = volume_open_header(&volume, operands[0], arguments->header, VOLUME_REPLACE,
+                                    &arguments->terms, err);
 
     if (result == 0 && !arguments->yes)
         result = confirm("all its keys are wiped, and nobody can read its data again without a "
@@ -317,7 +325,8 @@ static int run_discard(void *context, char **operands, struct error *err)
     bool on = strcmp(operands[1], "on") == 0;
     struct volume volume;
     int result =
-        volume_open_header(&volume, operands[0], arguments->header, VOLUME_CHANGE_KEYS, err);
+        volume_open_header(&volume, operands[0], arguments->header, VOLUME_CHANGE_KEYS,
+                           &arguments->terms, err);
 
     if (result == 0)
         result = volume_change(&volume, set_discard, &on, err);

@@ -108,6 +108,7 @@ int export_open(struct export *out, const struct export_settings *settings,
         .read_only = settings->read_only,
         .direct = settings->direct,
         .lock = true,
+        .terms = settings->terms,
         .offload = offload,
     };
     struct export ex = {

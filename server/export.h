@@ -30,6 +30,7 @@ struct export_settings {
     bool discard;
     bool zero_holes;         /* a sector of zeros in the image reads as zeros (luks-layer.h) */
     bool direct;
+    struct lock_terms terms;
     bool tls_only;           /* clients without TLS neither see nor attach it */
 };
 

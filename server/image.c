@@ -83,6 +83,7 @@ int image_open(struct stage **out, const char *spec, const struct image_options 
         .direct = options->direct,
         .lock = options->lock,
         .header_only = options->header_only,
+        .terms = options->terms,
         .offload = options->offload,
     };
     int code = ops->open(out, &settings, err);

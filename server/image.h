@@ -15,6 +15,7 @@ struct image_options {
     bool lock;               /* refuse an image that another program has open for writing */
     bool header_only;        /* with lock: only the LUKS header is touched, so that a server which has
                               * read it (see image_header_was_read) may go on serving the data */
+    struct lock_terms terms; /* of the lock */
     struct offload *offload; /* may be NULL */
 };
 

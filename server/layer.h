@@ -35,6 +35,12 @@ struct limits {
 struct stage;
 struct layer;
 
+/* Where the operator wants no lock to be in the way. */
+struct lock_terms {
+    bool force_in_use; /* go on although another program has the image */
+    bool no_lock;      /* go on where the storage has no locks; one that can be had is taken */
+};
+
 /* What a backend may be told besides its own parameters. */
 struct stage_settings {
     const struct params *params; /* of IMAGE: what followed the scheme; may be NULL */
@@ -43,6 +49,7 @@ struct stage_settings {
     bool direct;                 /* go around the page cache */
     bool lock;                   /* keep others from writing it, and with !read_only from serving it */
     bool header_only;            /* lock only against those who need the LUKS header */
+    struct lock_terms terms;     /* of these locks */
     struct offload *offload;     /* may be NULL: nothing will be asked that blocks */
 };
 
