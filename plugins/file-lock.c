@@ -5,9 +5,14 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
+#include "plugins/file-claim.h"
 #include "server/log.h"
 #include "server/patience.h"
+
+/* ---- file locks ---- */
 
 /* Two writers of one image destroy it.  An open-file-description lock on the whole file goes
  * with the descriptor, whatever happens to us; QEMU's locks are of the same kind, cryptsetup's
@@ -79,32 +84,33 @@ static bool is_being_served(int fd)
 }
 
 /* All of it, or the header beside a server.  As set_lock(). */
-static int try_header(int fd)
+static int try_header(struct file_lock *lock)
 {
-    int code = set_lock(fd, F_WRLCK, 0, 0);
+    int fd = lock->fd, code = set_lock(fd, F_WRLCK, 0, 0);
 
     if (!is_taken(code))
         return code;
     code = set_lock(fd, F_WRLCK, 0, HEADER_LOCK_BYTES);
-    if (code < 0 || is_being_served(fd))
+    lock->beside_server = code == 0 && is_being_served(fd);
+    if (code < 0 || lock->beside_server)
         return code;
     (void)set_lock(fd, F_UNLCK, 0, HEADER_LOCK_BYTES);
     return -EAGAIN;
 }
 
 /* cryptsetup takes this one on a file while it works on its header. */
-static bool try_flock(int fd, bool block_device)
+static bool try_flock(int fd, const struct stat *status)
 {
-    return block_device || flock(fd, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK;
+    return S_ISBLK(status->st_mode) || flock(fd, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK;
 }
 
-static int lock_header(int fd, bool block_device, const struct stage_settings *settings,
-                       struct error *err)
+static int lock_header(struct file_lock *lock, const struct stat *status,
+                       const struct stage_settings *settings, struct error *err)
 {
     struct patience patience = { 0 };
     int code;
 
-    while (is_taken(code = try_header(fd)))
+    while (is_taken(code = try_header(lock)))
         if (!worth_waiting(&patience, settings))
             return error_set(err, -EBUSY,
                              "another program has it open and may need its header (it is being "
@@ -112,11 +118,13 @@ static int lock_header(int fd, bool block_device, const struct stage_settings *s
                              "changed); end that first");
     if (code < 0)
         return explain(code, err);
-    while (!try_flock(fd, block_device))
+    while (!try_flock(lock->fd, status))
         if (!worth_waiting(&patience, settings))
             return error_set(err, -EBUSY, "cryptsetup is working on its header; try again later");
     return 0;
 }
+
+/* ---- all of them ---- */
 
 /* A failure, or a warning where the operator wants to go on.  Reading harms nobody where there are no
  * locks. */
@@ -135,22 +143,61 @@ static int as_agreed(int code, const struct stage_settings *settings, const stru
     return 0;
 }
 
-int file_lock_take(int fd, bool block_device, const struct stage_settings *settings,
-                   struct error *err)
+static int lock_by_file_lock(struct file_lock *lock, const struct stat *status,
+                             const struct stage_settings *settings, struct error *err)
 {
     struct error why = { "" };
     int code;
 
-    if (!settings->lock)
-        return 0;
     if (settings->header_only && !settings->read_only)
-        code = lock_header(fd, block_device, settings, &why);
+        code = lock_header(lock, status, settings, &why);
     else
-        code = lock_file(fd, settings, &why);
+        code = lock_file(lock->fd, settings, &why);
     return as_agreed(code, settings, &why, err);
 }
 
-void file_lock_release_header(int fd)
+/* File locks are of a node in a file system, and a device may have several; and nobody who mounts one asks
+ * for them.  Who reads only does not keep it, for others may read as well. */
+static int claim_device(struct file_lock *lock, const struct stat *status,
+                        const struct stage_settings *settings, struct error *err)
 {
-    (void)set_lock(fd, F_UNLCK, 0, HEADER_LOCK_BYTES);
+    struct patience patience = { 0 };
+    struct error why = { "" };
+    bool lasting;
+    int code;
+
+    if (!S_ISBLK(status->st_mode) || lock->beside_server)
+        return 0;
+    do {
+        code = file_claim(&lock->claim_fd, &lasting, settings->path, status, &why);
+    } while (code == -EBUSY && !lasting && worth_waiting(&patience, settings));
+    if (settings->read_only)
+        file_lock_release(lock);
+    return as_agreed(code, settings, &why, err);
+}
+
+int file_lock_take(struct file_lock *out, int fd, const struct stage_settings *settings,
+                   struct error *err)
+{
+    struct stat status;
+
+    *out = (struct file_lock){ .fd = fd, .claim_fd = -1 };
+    if (!settings->lock)
+        return 0;
+    if (fstat(fd, &status) != 0)
+        return error_set(err, -errno, "its state could not be read: %s", strerror(errno));
+    int code = lock_by_file_lock(out, &status, settings, err);
+    return code < 0 ? code : claim_device(out, &status, settings, err);
+}
+
+void file_lock_release_header(const struct file_lock *lock)
+{
+    (void)set_lock(lock->fd, F_UNLCK, 0, HEADER_LOCK_BYTES);
+}
+
+void file_lock_release(struct file_lock *lock)
+{
+    if (lock->claim_fd >= 0)
+        (void)close(lock->claim_fd);
+    lock->claim_fd = -1;
 }

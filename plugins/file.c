@@ -16,6 +16,7 @@
 struct file_stage {
     struct stage stage;
     int fd;
+    struct file_lock lock;
     bool block_device;
     struct offload *offload; /* NULL: no extents */
 };
@@ -90,7 +91,7 @@ static int measure(struct file_stage *file, const struct stage_settings *setting
 
 static void file_header_was_read(struct stage *stage)
 {
-    file_lock_release_header(container_of(stage, struct file_stage, stage)->fd);
+    file_lock_release_header(&container_of(stage, struct file_stage, stage)->lock);
 }
 
 static int open_path(const struct stage_settings *settings, struct error *err)
@@ -106,6 +107,9 @@ static int open_path(const struct stage_settings *settings, struct error *err)
         return error_set(err, code,
                          "it can't be opened for writing: %s; --read-only serves it without",
                          strerror(-code));
+    if (code == -EBUSY)
+        return error_set(err, code, "it is in use (mounted?), and the kernel lets nobody write it; end "
+                                    "that first");
     if (code == -EINVAL && settings->direct)
         return error_set(err, code, "its file system has no O_DIRECT; leave out --direct");
     return error_set(err, code, "it can't be opened: %s", strerror(-code));
@@ -119,13 +123,15 @@ static int file_open(struct stage **out, const struct stage_settings *settings, 
         return error_set(err, -ENOMEM, "not enough memory");
     file->offload = settings->offload;
     file->stage.ops = &file_ops;
+    file->lock.claim_fd = -1;
     file->fd = open_path(settings, err);
     int code = file->fd < 0 ? file->fd : 0;
     if (code == 0)
         code = measure(file, settings, err);
     if (code == 0)
-        code = file_lock_take(file->fd, file->block_device, settings, err);
+        code = file_lock_take(&file->lock, file->fd, settings, err);
     if (code < 0) {
+        file_lock_release(&file->lock);
         if (file->fd >= 0)
             close(file->fd);
         free(file);
@@ -139,6 +145,7 @@ static void file_close(struct stage *stage)
 {
     struct file_stage *file = container_of(stage, struct file_stage, stage);
 
+    file_lock_release(&file->lock);
     close(file->fd);
     free(file);
 }
