@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "plugins/file-claim.h"
+#include "plugins/file-loop.h"
 #include "server/log.h"
 #include "server/patience.h"
 
@@ -156,6 +157,13 @@ static int lock_by_file_lock(struct file_lock *lock, const struct stat *status,
     return as_agreed(code, settings, &why, err);
 }
 
+static void close_once(int *fd)
+{
+    if (*fd >= 0)
+        (void)close(*fd);
+    *fd = -1;
+}
+
 /* File locks are of a node in a file system, and a device may have several; and nobody who mounts one asks
  * for them.  Who reads only does not keep it, for others may read as well. */
 static int claim_device(struct file_lock *lock, const struct stat *status,
@@ -172,8 +180,58 @@ static int claim_device(struct file_lock *lock, const struct stat *status,
         code = file_claim(&lock->claim_fd, &lasting, settings->path, status, &why);
     } while (code == -EBUSY && !lasting && worth_waiting(&patience, settings));
     if (settings->read_only)
-        file_lock_release(lock);
+        close_once(&lock->claim_fd);
     return as_agreed(code, settings, &why, err);
+}
+
+/* The same file must not be written as a file and through a loop device: neither sees what the other has
+ * in its cache. */
+static int refuse_loop_device(const struct stat *status, const struct stage_settings *settings,
+                              struct error *err)
+{
+    struct patience patience = { 0 };
+    char name[FILE_LOOP_NAME_BYTES];
+    struct error why = { "" };
+
+    do {
+        if (!file_loop_find(name, status, settings->read_only))
+            return 0;
+    } while (worth_waiting(&patience, settings));
+    (void)error_set(&why, -EBUSY,
+                    "it is the file behind /dev/%s; name that instead, detach it first (losetup "
+                    "--detach /dev/%s), or give --force-in-use",
+                    name, name);
+    return as_agreed(-EBUSY, settings, &why, err);
+}
+
+static int try_loop_file(const struct file_loop_part *part, const struct stage_settings *settings,
+                         struct error *err)
+{
+    struct patience patience = { 0 };
+
+    do {
+        int code = set_lock(part->fd, settings->read_only ? F_RDLCK : F_WRLCK,
+                            (off_t)part->start_bytes, (off_t)part->length_bytes);
+
+        if (!is_taken(code))
+            return explain(code, err);
+    } while (worth_waiting(&patience, settings));
+    return error_set(err, -EBUSY, "another program has the file behind it open; end that first");
+}
+
+/* Of a loop device: who opens its file finds it locked, header and all. */
+static int lock_loop_file(struct file_lock *lock, const struct stat *status,
+                          const struct stage_settings *settings, struct error *err)
+{
+    struct file_loop_part part;
+    struct error why = { "" };
+
+    if (!S_ISBLK(status->st_mode) || lock->beside_server)
+        return 0;
+    if (file_loop_open_file(&part, lock->fd, status, settings->read_only, &why) < 0)
+        log_warning("'%s': %s; it is not locked", settings->path, why.text);
+    lock->loop_file_fd = part.fd;
+    return part.fd < 0 ? 0 : as_agreed(try_loop_file(&part, settings, &why), settings, &why, err);
 }
 
 int file_lock_take(struct file_lock *out, int fd, const struct stage_settings *settings,
@@ -181,13 +239,17 @@ int file_lock_take(struct file_lock *out, int fd, const struct stage_settings *s
 {
     struct stat status;
 
-    *out = (struct file_lock){ .fd = fd, .claim_fd = -1 };
+    *out = (struct file_lock){ .fd = fd, .claim_fd = -1, .loop_file_fd = -1 };
     if (!settings->lock)
         return 0;
     if (fstat(fd, &status) != 0)
         return error_set(err, -errno, "its state could not be read: %s", strerror(errno));
     int code = lock_by_file_lock(out, &status, settings, err);
-    return code < 0 ? code : claim_device(out, &status, settings, err);
+    if (code == 0)
+        code = claim_device(out, &status, settings, err);
+    if (code == 0)
+        code = refuse_loop_device(&status, settings, err);
+    return code < 0 ? code : lock_loop_file(out, &status, settings, err);
 }
 
 void file_lock_release_header(const struct file_lock *lock)
@@ -197,7 +259,6 @@ void file_lock_release_header(const struct file_lock *lock)
 
 void file_lock_release(struct file_lock *lock)
 {
-    if (lock->claim_fd >= 0)
-        (void)close(lock->claim_fd);
-    lock->claim_fd = -1;
+    close_once(&lock->claim_fd);
+    close_once(&lock->loop_file_fd);
 }

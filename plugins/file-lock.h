@@ -7,6 +7,7 @@
 struct file_lock {
     int fd;             /* the image's, which belongs to the caller; its locks go when it is closed */
     int claim_fd;       /* of a block device that is claimed; -1: none */
+    int loop_file_fd;   /* of the file behind a loop device; -1: none */
     bool beside_server; /* only the header is ours: a server has the rest */
 };
 

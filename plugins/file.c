@@ -123,7 +123,7 @@ static int file_open(struct stage **out, const struct stage_settings *settings, 
         return error_set(err, -ENOMEM, "not enough memory");
     file->offload = settings->offload;
     file->stage.ops = &file_ops;
-    file->lock.claim_fd = -1;
+    file->lock = (struct file_lock){ .claim_fd = -1, .loop_file_fd = -1 };
     file->fd = open_path(settings, err);
     int code = file->fd < 0 ? file->fd : 0;
     if (code == 0)

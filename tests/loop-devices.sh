@@ -29,6 +29,17 @@ new_loop() {
     loops+=("$loop")
 }
 
+# drop_loop DEVICE: detaches it now; at the end it may be somebody else's.
+drop_loop() {
+    local one kept=()
+
+    for one in "${loops[@]}"; do
+        [ "$one" = "$1" ] || kept+=("$one")
+    done
+    loops=("${kept[@]+"${kept[@]}"}")
+    losetup --detach "$1"
+}
+
 # numbers_of DEVICE: as in 7:0.
 numbers_of() {
     stat --format=%Hr:%Lr "$1"
