@@ -245,8 +245,9 @@ int file_lock_take(struct file_lock *out, int fd, const struct stage_settings *s
     if (fstat(fd, &status) != 0)
         return error_set(err, -errno, "its state could not be read: %s", strerror(errno));
     int code = lock_by_file_lock(out, &status, settings, err);
-    if (code == 0)
-        code = claim_device(out, &status, settings, err);
+    if (code < 0 || (settings->header_only && settings->read_only))
+        return code; /* a server with its header apart: whoever else reads it may do so */
+    code = claim_device(out, &status, settings, err);
     if (code == 0)
         code = refuse_loop_device(&status, settings, err);
     return code < 0 ? code : lock_loop_file(out, &status, settings, err);

@@ -115,6 +115,18 @@ static int open_path(const struct stage_settings *settings, struct error *err)
     return error_set(err, code, "it can't be opened: %s", strerror(-code));
 }
 
+/* A header and its data on one device, say. */
+static bool is_same_image(const struct file_stage *file, const struct stage *beside)
+{
+    struct stat a, b;
+
+    if (beside == NULL || beside->ops != &file_ops || fstat(file->fd, &a) != 0 ||
+        fstat(container_of(beside, struct file_stage, stage)->fd, &b) != 0)
+        return false;
+    return S_ISBLK(a.st_mode) ? S_ISBLK(b.st_mode) && a.st_rdev == b.st_rdev
+                              : a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+}
+
 static int file_open(struct stage **out, const struct stage_settings *settings, struct error *err)
 {
     struct file_stage *file = calloc(1, sizeof *file);
@@ -128,7 +140,7 @@ static int file_open(struct stage **out, const struct stage_settings *settings, 
     int code = file->fd < 0 ? file->fd : 0;
     if (code == 0)
         code = measure(file, settings, err);
-    if (code == 0)
+    if (code == 0 && !is_same_image(file, settings->beside))
         code = file_lock_take(&file->lock, file->fd, settings, err);
     if (code < 0) {
         file_lock_release(&file->lock);

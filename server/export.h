@@ -40,6 +40,7 @@ struct export {
     const struct access *access; /* who may attach it; NULL: everybody */
     bool tls_only;
     struct stage *top;
+    struct stage *header;      /* a detached one that stays open, because it is locked; NULL: none */
     struct limits limits;      /* of the top, with read_only as the user asked */
     struct range_lock *ranges; /* used by the align stage */
     struct layer **layers;     /* one per worker; NULL until the first client of that worker */

@@ -84,6 +84,7 @@ int image_open(struct stage **out, const char *spec, const struct image_options 
         .lock = options->lock,
         .header_only = options->header_only,
         .terms = options->terms,
+        .beside = options->beside,
         .offload = options->offload,
     };
     int code = ops->open(out, &settings, err);

@@ -48,8 +48,10 @@ struct stage_settings {
     bool read_only;
     bool direct;                 /* go around the page cache */
     bool lock;                   /* keep others from writing it, and with !read_only from serving it */
-    bool header_only;            /* lock only against those who need the LUKS header */
+    bool header_only;            /* lock only against those who need the LUKS header, or with read_only
+                                  * against those who replace it */
     struct lock_terms terms;     /* of these locks */
+    const struct stage *beside;  /* one that is open; where it is of the same image, its locks are enough */
     struct offload *offload;     /* may be NULL: nothing will be asked that blocks */
 };
 
