@@ -166,12 +166,25 @@ static int check_remains(struct volume *target, const struct luks_header *backup
     return result < 0 ? result : compare_uuid(uuid, backup, err);
 }
 
+/* Not damaged, but of a volume that others can open: with a feature that we lack, or in re-encryption, whose
+ * header says where the data is encrypted by which key. */
+static bool is_refused(int load_result)
+{
+    return load_result == -EPERM || load_result == -ENOTSUP;
+}
+
 static int check_target(struct volume *target, const struct volume *backup, bool force,
                         struct error *err)
 {
-    int result = 0;
+    struct error why = { "" };
+    int load_result = volume_load(target, &why), result = 0;
 
-    if (volume_load(target, NULL) == 0) {
+    if (is_refused(load_result) && !force)
+        return error_set(err, load_result,
+                         "%s; the backup would overwrite this header, without which the data may be "
+                         "lost: give --force to do that",
+                         why.text);
+    if (load_result == 0) {
         if (!force)
             result = compare_uuid(luks_segment(target->header)->uuid, backup->header, err);
         if (result == 0)
