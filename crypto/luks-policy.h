@@ -5,7 +5,8 @@
  * run before libcryptsetup sees the header, and for LUKS2 again on what it understood.
  * Each message names the field.
  *
- * Errors: -EPERM refused, -ENOTSUP a feature that nbdcrypt lacks, -EINVAL malformed. */
+ * Errors: -EPERM refused, -ENOTSUP a feature that nbdcrypt lacks, -EINVAL malformed,
+ * -ENOKEY a volume without keys. */
 #ifndef NBDCRYPT_LUKS_POLICY_H
 #define NBDCRYPT_LUKS_POLICY_H
 

@@ -542,7 +542,7 @@ static int volume_key_bytes(uint64_t *out, struct json_object *digest, struct js
         *out = key_bytes;
     }
     if (*out == 0)
-        return error_set(err, -ENOTSUP,
+        return error_set(err, -ENOKEY,
                          "no keyslot holds the volume key (erased?): no passphrase can open it");
     return 0;
 }

@@ -7,16 +7,16 @@
 #include <linux/fs.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "server/patience.h"
+#include "plugins/file-lock.h"
 
 struct file_stage {
     struct stage stage;
     int fd;
+    struct file_lock lock;
     bool block_device;
     struct offload *offload; /* NULL: no extents */
 };
@@ -89,100 +89,9 @@ static int measure(struct file_stage *file, const struct stage_settings *setting
     return 0;
 }
 
-/* Two writers of one image destroy it.  An open-file-description lock on the whole file goes
- * with the descriptor, whatever happens to us; QEMU's locks are of the same kind, cryptsetup's
- * (flock) are not in its way.  File systems without locks go without.
- *
- * Byte 0 stands for the LUKS header: a server gives up the lock on it when it has read the header and
- * holds the rest, from byte 1, which nobody else's locks look like. */
-#define HEADER_LOCK_BYTES 1
-
-static int set_lock(int fd, short type, off_t start_bytes, off_t length_bytes)
-{
-    struct flock lock = {
-        .l_type = type, .l_whence = SEEK_SET, .l_start = start_bytes, .l_len = length_bytes
-    };
-
-    return fcntl(fd, F_OFD_SETLK, &lock) == 0 ? 0 : -errno;
-}
-
-static bool is_taken(int code)
-{
-    return code == -EAGAIN || code == -EACCES;
-}
-
-static int lock_file(int fd, bool read_only, struct error *err)
-{
-    struct patience patience = { 0 };
-
-    do {
-        if (!is_taken(set_lock(fd, read_only ? F_RDLCK : F_WRLCK, 0, 0)))
-            return 0;
-    } while (patience_lasts(&patience));
-    return error_set(err, -EBUSY,
-                     "another program has it open for %s; end that first",
-                     read_only ? "writing" : "use (is it being served already?)");
-}
-
-/* Does a server that has read its header hold the rest? */
-static bool is_being_served(int fd)
-{
-    struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = HEADER_LOCK_BYTES };
-
-    return fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK &&
-           lock.l_start == HEADER_LOCK_BYTES && lock.l_len == 0;
-}
-
-/* All of it, or the header beside a server. */
-static bool try_header(int fd)
-{
-    if (!is_taken(set_lock(fd, F_WRLCK, 0, 0)))
-        return true;
-    if (is_taken(set_lock(fd, F_WRLCK, 0, HEADER_LOCK_BYTES)))
-        return false;
-    if (is_being_served(fd))
-        return true;
-    (void)set_lock(fd, F_UNLCK, 0, HEADER_LOCK_BYTES);
-    return false;
-}
-
-/* cryptsetup takes this one on a file while it works on its header. */
-static bool try_flock(const struct file_stage *file)
-{
-    return file->block_device || flock(file->fd, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK;
-}
-
-static int lock_header(const struct file_stage *file, struct error *err)
-{
-    struct patience patience = { 0 };
-
-    while (!try_header(file->fd))
-        if (!patience_lasts(&patience))
-            return error_set(err, -EBUSY,
-                             "another program has it open and may need its header (it is being "
-                             "served with --raw or by another server, or its header is being "
-                             "changed); end that first");
-    while (!try_flock(file))
-        if (!patience_lasts(&patience))
-            return error_set(err, -EBUSY, "cryptsetup is working on its header; try again later");
-    return 0;
-}
-
-static int lock_as_asked(const struct file_stage *file, const struct stage_settings *settings,
-                         struct error *err)
-{
-    if (!settings->lock)
-        return 0;
-    if (settings->header_only && !settings->read_only)
-        return lock_header(file, err);
-    return lock_file(file->fd, settings->read_only, err);
-}
-
 static void file_header_was_read(struct stage *stage)
 {
-    struct file_stage *file = container_of(stage, struct file_stage, stage);
-
-    (void)set_lock(file->fd, F_UNLCK, 0, HEADER_LOCK_BYTES);
+    file_lock_release_header(&container_of(stage, struct file_stage, stage)->lock);
 }
 
 static int open_path(const struct stage_settings *settings, struct error *err)
@@ -198,9 +107,24 @@ static int open_path(const struct stage_settings *settings, struct error *err)
         return error_set(err, code,
                          "it can't be opened for writing: %s; --read-only serves it without",
                          strerror(-code));
+    if (code == -EBUSY)
+        return error_set(err, code, "it is in use (mounted?), and the kernel lets nobody write it; end "
+                                    "that first");
     if (code == -EINVAL && settings->direct)
         return error_set(err, code, "its file system has no O_DIRECT; leave out --direct");
     return error_set(err, code, "it can't be opened: %s", strerror(-code));
+}
+
+/* A header and its data on one device, say. */
+static bool is_same_image(const struct file_stage *file, const struct stage *beside)
+{
+    struct stat a, b;
+
+    if (beside == NULL || beside->ops != &file_ops || fstat(file->fd, &a) != 0 ||
+        fstat(container_of(beside, struct file_stage, stage)->fd, &b) != 0)
+        return false;
+    return S_ISBLK(a.st_mode) ? S_ISBLK(b.st_mode) && a.st_rdev == b.st_rdev
+                              : a.st_dev == b.st_dev && a.st_ino == b.st_ino;
 }
 
 static int file_open(struct stage **out, const struct stage_settings *settings, struct error *err)
@@ -211,13 +135,15 @@ static int file_open(struct stage **out, const struct stage_settings *settings, 
         return error_set(err, -ENOMEM, "not enough memory");
     file->offload = settings->offload;
     file->stage.ops = &file_ops;
+    file->lock = (struct file_lock){ .claim_fd = -1, .loop_file_fd = -1 };
     file->fd = open_path(settings, err);
     int code = file->fd < 0 ? file->fd : 0;
     if (code == 0)
         code = measure(file, settings, err);
-    if (code == 0)
-        code = lock_as_asked(file, settings, err);
+    if (code == 0 && !is_same_image(file, settings->beside))
+        code = file_lock_take(&file->lock, file->fd, settings, err);
     if (code < 0) {
+        file_lock_release(&file->lock);
         if (file->fd >= 0)
             close(file->fd);
         free(file);
@@ -231,6 +157,7 @@ static void file_close(struct stage *stage)
 {
     struct file_stage *file = container_of(stage, struct file_stage, stage);
 
+    file_lock_release(&file->lock);
     close(file->fd);
     free(file);
 }

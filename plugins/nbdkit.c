@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "plugins/nbdkit-claims.h"
+#include "plugins/nbdkit-files.h"
 #include "plugins/nbdkit-guard.h"
 #include "plugins/nbdkit-host.h"
 #include "plugins/nbdkit-interpreter.h"
@@ -44,6 +45,7 @@ struct nbdkit_stage {
     int copy_fd;                 /* of a second use of the same file; -1: none */
     char *name;                  /* as the operator wrote it */
     char *parameters;            /* the plugin may keep pointers into them until it is unloaded */
+    struct nbdkit_files files;
     bool loaded;
     void *handle;
     char said[NBDKIT_HELD_BYTES]; /* what caller.held points to */
@@ -191,6 +193,9 @@ static int give_parameter(struct nbdkit_stage *nbdkit, char *text, bool first, s
         return error_set(err, -EINVAL, "the plugin takes no value without 'key=' in front");
     if (nbdkit->plugin.config == NULL)
         return error_set(err, -EINVAL, "the plugin takes no parameters");
+    int code = nbdkit_files_lock(&nbdkit->files, nbdkit->plugin.name, key, value, err);
+    if (code < 0)
+        return code;
     nbdkit_host_enter(&nbdkit->caller, "config");
     return nbdkit->plugin.config(key, value) < 0 ? nbdkit_host_failed(&nbdkit->caller, err) : 0;
 }
@@ -312,6 +317,7 @@ static void nbdkit_close(struct stage *stage)
         descendants_end();
     if (nbdkit->copy_fd >= 0)
         close(nbdkit->copy_fd);
+    nbdkit_files_release(&nbdkit->files);
     free(nbdkit->parameters);
     free(nbdkit->name);
     free(nbdkit);
@@ -328,6 +334,7 @@ static int nbdkit_open(struct stage **out, const struct stage_settings *settings
     nbdkit->stage.ops = &nbdkit_ops;
     nbdkit->copy_fd = -1;
     nbdkit->caller.held = nbdkit->said;
+    nbdkit->files.settings = settings;
     nbdkit->caller.name = nbdkit->name = strdup(settings->path);
     int code = nbdkit->name == NULL ? error_set(err, -ENOMEM, "not enough memory") : 0;
     if (code == 0)
@@ -351,6 +358,11 @@ static int nbdkit_open(struct stage **out, const struct stage_settings *settings
     }
     *out = &nbdkit->stage;
     return 0;
+}
+
+static void nbdkit_header_was_read(struct stage *stage)
+{
+    nbdkit_files_release_header(&container_of(stage, struct nbdkit_stage, stage)->files);
 }
 
 /* ---- requests: on a thread of the pool ---- */
@@ -545,6 +557,7 @@ const struct layer_ops nbdkit_ops = {
     .description = "nbdkit:PLUGIN[?KEY=VALUE&...], a plugin of nbdkit",
     .params = nbdkit_params,
     .open = nbdkit_open,
+    .header_was_read = nbdkit_header_was_read,
     .attach = nbdkit_attach,
     .submit = nbdkit_submit,
     .detach = nbdkit_detach,

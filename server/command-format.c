@@ -18,6 +18,7 @@
 #include "crypto/luks-format.h"
 #include "server/image.h"
 #include "server/key-source.h"
+#include "server/lock-params.h"
 #include "server/log.h"
 #include "server/shell-text.h"
 #include "server/signature.h"
@@ -44,6 +45,7 @@ struct format_arguments {
     const char *subsystem;
     const char *uuid;
     const char *header;
+    struct lock_terms terms;
     bool discard;
     bool force;
     bool help;
@@ -90,6 +92,7 @@ const struct param command_format_params[] = {
       "(luks2)",
       FIELD(discard), 0, 0 },
     { "force", 0, PARAM_FLAG, NULL, "overwrite what is there", FIELD(force), 0, 0 },
+    LOCK_ROWS(struct format_arguments, terms),
     { "help", 'h', PARAM_FLAG, NULL, "show this help", FIELD(help), 0, 0 },
     { .name = NULL },
 };
@@ -314,9 +317,9 @@ static int write_header(struct image_io *io, const struct luks_format_result *he
 }
 
 static int write_target(struct target *target, const struct luks_format_result *header,
-                        struct error *err)
+                        const struct lock_terms *terms, struct error *err)
 {
-    struct image_options options = { .read_only = false, .lock = true };
+    struct image_options options = { .read_only = false, .lock = true, .terms = *terms };
     struct stage *stage = NULL;
     struct image_io *io = NULL;
     int result = image_open(&stage, target->spec, &options, err);
@@ -349,7 +352,7 @@ static int write_all(struct format *format, const struct luks_format_result *hea
     if (result == 0 && detached)
         result = make_room(&format->header, header->header_bytes, err);
     if (result == 0)
-        result = write_target(holder, header, err);
+        result = write_target(holder, header, &format->arguments.terms, err);
     if (result < 0) {
         discard_made(&format->image);
         discard_made(&format->header);

@@ -16,6 +16,7 @@
 #include "crypto/luks-zero-holes.h"
 #include "server/command-line.h"
 #include "server/confirm.h"
+#include "server/lock-params.h"
 #include "server/log.h"
 #include "server/new-file.h"
 #include "server/signature.h"
@@ -24,6 +25,7 @@
 
 struct header_arguments {
     const char *header;
+    struct lock_terms terms;
     bool force;
     bool yes;
     bool help;
@@ -36,6 +38,7 @@ struct header_arguments {
         "header", 0, PARAM_STRING, "FILE", "the header is in this file, not in the image", \
             FIELD(header), 0, 0                                                            \
     }
+#define PARAMS_LOCK LOCK_ROWS(struct header_arguments, terms)
 #define PARAM_HELP                                                         \
     {                                                                      \
         "help", 'h', PARAM_FLAG, NULL, "show this help", FIELD(help), 0, 0 \
@@ -53,12 +56,14 @@ static const struct param restore_params[] = {
     { "force", 0, PARAM_FLAG, NULL,
       "do not ask, and overwrite the header of another volume, or what is there instead of one",
       FIELD(force), 0, 0 },
+    PARAMS_LOCK,
     PARAM_HEADER,
     PARAM_HELP,
     { .name = NULL },
 };
 
 static const struct param discard_params[] = {
+    PARAMS_LOCK,
     PARAM_HEADER,
     PARAM_HELP,
     { .name = NULL },
@@ -72,6 +77,7 @@ static const struct param zero_holes_params[] = {
 
 static const struct param erase_params[] = {
     { "yes", 0, PARAM_FLAG, NULL, "do not ask", FIELD(yes), 0, 0 },
+    PARAMS_LOCK,
     PARAM_HEADER,
     PARAM_HELP,
     { .name = NULL },
@@ -98,7 +104,7 @@ static int run_backup(void *context, char **operands, struct error *err)
     struct volume volume;
     uint64_t bytes = 0;
     int fd = -1;
-    int result = volume_open_header(&volume, operands[0], arguments->header, VOLUME_READ, err);
+    int result = volume_open_header(&volume, operands[0], arguments->header, VOLUME_READ, NULL, err);
 
     if (result == 0) {
         store = volume_store(&volume);
@@ -167,12 +173,25 @@ static int check_remains(struct volume *target, const struct luks_header *backup
     return result < 0 ? result : compare_uuid(uuid, backup, err);
 }
 
+/* Not damaged, but of a volume that others can open: with a feature that we lack, or in re-encryption, whose
+ * header says where the data is encrypted by which key. */
+static bool is_refused(int load_result)
+{
+    return load_result == -EPERM || load_result == -ENOTSUP;
+}
+
 static int check_target(struct volume *target, const struct volume *backup, bool force,
                         struct error *err)
 {
-    int result = 0;
+    struct error why = { "" };
+    int load_result = volume_load(target, &why), result = 0;
 
-    if (volume_load(target, NULL) == 0) {
+    if (is_refused(load_result) && !force)
+        return error_set(err, load_result,
+                         "%s; the backup would overwrite this header, without which the data may be "
+                         "lost: give --force to do that",
+                         why.text);
+    if (load_result == 0) {
         if (!force)
             result = compare_uuid(luks_segment(target->header)->uuid, backup->header, err);
         if (result == 0)
@@ -189,7 +208,7 @@ static int check_target(struct volume *target, const struct volume *backup, bool
 static int load_backup(struct volume *backup, const char *path, const struct volume *target,
                        struct error *err)
 {
-    int result = volume_open(backup, path, NULL, VOLUME_READ, err);
+    int result = volume_open(backup, path, NULL, VOLUME_READ, NULL, err);
 
     if (result < 0)
         return result;
@@ -295,7 +314,8 @@ static int run_restore(void *context, char **operands, struct error *err)
 {
     const struct header_arguments *arguments = context;
     struct volume target, backup = { 0 };
-    int result = volume_open(&target, operands[0], arguments->header, VOLUME_REPLACE, err);
+    int result = volume_open(&target, operands[0], arguments->header, VOLUME_REPLACE,
+                             &arguments->terms, err);
 
     if (result == 0)
         result = load_backup(&backup, operands[1], &target, err);
@@ -322,7 +342,8 @@ static int run_erase(void *context, char **operands, struct error *err)
     const struct header_arguments *arguments = context;
     struct volume volume;
     unsigned count = 0;
-    int result = volume_open_header(&volume, operands[0], arguments->header, VOLUME_REPLACE, err);
+    int result = volume_open_header(&volume, operands[0], arguments->header, VOLUME_REPLACE,
+                                    &arguments->terms, err);
 
     if (result == 0 && !arguments->yes)
         result = confirm("all its keys are wiped, and nobody can read its data again without a "
@@ -360,7 +381,8 @@ static int run_discard(void *context, char **operands, struct error *err)
     bool on = strcmp(operands[1], "on") == 0;
     struct volume volume;
     int result =
-        volume_open_header(&volume, operands[0], arguments->header, VOLUME_CHANGE_KEYS, err);
+        volume_open_header(&volume, operands[0], arguments->header, VOLUME_CHANGE_KEYS,
+                           &arguments->terms, err);
 
     if (result == 0)
         result = volume_change(&volume, set_discard, &on, err);
@@ -380,7 +402,8 @@ static int run_zero_holes(void *context, char **operands, struct error *err)
     bool on = strcmp(operands[1], "on") == 0;
     struct volume volume;
     int result =
-        volume_open_header(&volume, operands[0], arguments->header, VOLUME_CHANGE_KEYS, err);
+        volume_open_header(&volume, operands[0], arguments->header, VOLUME_CHANGE_KEYS,
+                           &arguments->terms, err);
 
     if (result == 0)
         result = volume_change(&volume, set_zero_holes, &on, err);

@@ -19,6 +19,7 @@
 #include "server/demand-params.h"
 #include "server/header-text.h"
 #include "server/key-source.h"
+#include "server/lock-params.h"
 #include "server/volume-key.h"
 #include "server/volume.h"
 #include "server/wait-notice.h"
@@ -34,6 +35,7 @@ struct key_arguments {
     const char *priority;
     struct luks_pbkdf pbkdf;
     const char *header;
+    struct lock_terms terms;
     struct demand_arguments demands;
     bool force;
     bool json;
@@ -89,6 +91,7 @@ struct key_arguments {
         "header", 0, PARAM_STRING, "FILE", "the header is in this file, not in the image", \
             FIELD(header), 0, 0                                                            \
     }
+#define PARAMS_LOCK LOCK_ROWS(struct key_arguments, terms)
 #define PARAM_HELP                                                         \
     {                                                                      \
         "help", 'h', PARAM_FLAG, NULL, "show this help", FIELD(help), 0, 0 \
@@ -104,6 +107,7 @@ static const struct param add_params[] = {
     PARAM_PRIORITY("prefer, normal (default) or ignore: whether this key is tried first, or only "
                    "when its keyslot is named (luks2)"),
     PARAMS_PBKDF,
+    PARAMS_LOCK,
     PARAM_HEADER,
     DEMAND_ROWS(struct key_arguments, demands),
     PARAM_HELP,
@@ -116,6 +120,7 @@ static const struct param change_params[] = {
     PARAM_SLOT("change the key in this keyslot; default: in the one that the old key opens"),
     PARAM_PRIORITY("prefer, normal or ignore (luks2); default: as it was"),
     PARAMS_PBKDF,
+    PARAMS_LOCK,
     PARAM_HEADER,
     DEMAND_ROWS(struct key_arguments, demands),
     PARAM_HELP,
@@ -128,6 +133,7 @@ static const struct param remove_params[] = {
     PARAM_SLOT("remove the key in this keyslot, for which no passphrase is needed"),
     { "force", 0, PARAM_FLAG, NULL, "remove the last key too, after which the data is lost",
       FIELD(force), 0, 0 },
+    PARAMS_LOCK,
     PARAM_HEADER,
     DEMAND_ROWS(struct key_arguments, demands),
     PARAM_HELP,
@@ -146,6 +152,7 @@ static const struct param test_params[] = {
 
 static const struct param priority_params[] = {
     PARAM_SLOT("the keyslot that is meant"),
+    PARAMS_LOCK,
     PARAM_HEADER,
     DEMAND_ROWS(struct key_arguments, demands),
     PARAM_HELP,
@@ -212,7 +219,8 @@ static int open_volume(struct volume *out, const char *image, const struct key_a
 {
     struct luks_demands demands = demand_arguments_meaning(&arguments->demands);
 
-    return volume_open_demanded(out, image, arguments->header, &demands, use, err);
+    return volume_open_demanded(out, image, arguments->header, &demands, use, &arguments->terms,
+                                err);
 }
 
 /* Whether it makes sense to ask for passphrases at all. */
@@ -474,7 +482,8 @@ static int run_list(void *context, char **operands, struct error *err)
     const struct key_arguments *arguments = context;
     struct volume volume;
     char *json = NULL;
-    int result = volume_open_header(&volume, operands[0], arguments->header, VOLUME_READ, err);
+    int result = volume_open_header(&volume, operands[0], arguments->header, VOLUME_READ, NULL,
+                                    err);
 
     if (result == 0)
         result = luks_describe_json(&json, volume.header, err);

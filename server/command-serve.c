@@ -20,6 +20,7 @@
 #include "server/listen.h"
 #include "server/log-service.h"
 #include "server/log.h"
+#include "server/luks-layer.h"
 #include "server/memory-limit.h"
 #include "server/notify.h"
 #include "server/offload.h"
@@ -163,6 +164,22 @@ static unsigned cpu_count(void)
     return online > 0 ? (unsigned)online : 1;
 }
 
+/* A copied header, or one detached header for several images.  A copy that is only read, such as a snapshot,
+ * gets no new data under the same key. */
+static void warn_of_shared_key(const struct export_table *table, const struct export *added)
+{
+    for (size_t i = 0; i < table->count; i++) {
+        const struct export *ex = &table->exports[i];
+
+        if (!ex->limits.read_only && !added->limits.read_only &&
+            luks_stages_share_key(ex->top, added->top))
+            log_warning("exports '%s' and '%s' have the same volume key: whoever reads their storage "
+                        "sees where the two disks are equal, and whoever writes it can exchange their "
+                        "sectors; format one of them anew",
+                        ex->name, added->name);
+    }
+}
+
 static int open_exports(struct server *server, unsigned workers, struct error *err)
 {
     const struct serve_options *options = &server->options;
@@ -175,6 +192,7 @@ static int open_exports(struct server *server, unsigned workers, struct error *e
                                workers, err);
         if (code < 0)
             return code;
+        warn_of_shared_key(&server->exports, &server->exports.exports[i]);
         server->exports.count++;
     }
     return 0;

@@ -13,6 +13,7 @@
 #include "server/command-line.h"
 #include "server/demand-params.h"
 #include "server/header-text.h"
+#include "server/lock-params.h"
 #include "server/new-file.h"
 #include "server/volume.h"
 
@@ -21,6 +22,7 @@
 struct token_arguments {
     unsigned token;
     const char *header;
+    struct lock_terms terms;
     bool force;
     bool json;
     bool help;
@@ -38,6 +40,7 @@ struct token_arguments {
         "header", 0, PARAM_STRING, "FILE", "the header is in this file, not in the image", \
             FIELD(header), 0, 0                                                            \
     }
+#define PARAMS_LOCK LOCK_ROWS(struct token_arguments, terms)
 #define PARAM_HELP                                                         \
     {                                                                      \
         "help", 'h', PARAM_FLAG, NULL, "show this help", FIELD(help), 0, 0 \
@@ -54,6 +57,7 @@ static const struct param list_params[] = {
 static const struct param import_params[] = {
     PARAM_TOKEN("its number; default: the first that is free"),
     { "force", 0, PARAM_FLAG, NULL, "replace the token of this number", FIELD(force), 0, 0 },
+    PARAMS_LOCK,
     PARAM_HEADER,
     DEMAND_ROWS(struct token_arguments, demands),
     PARAM_HELP,
@@ -70,6 +74,7 @@ static const struct param export_params[] = {
 
 static const struct param remove_params[] = {
     PARAM_TOKEN("its number"),
+    PARAMS_LOCK,
     PARAM_HEADER,
     DEMAND_ROWS(struct token_arguments, demands),
     PARAM_HELP,
@@ -112,7 +117,8 @@ static int run_list(void *context, char **operands, struct error *err)
     const struct token_arguments *arguments = context;
     struct json_object *info = NULL;
     struct volume volume;
-    int result = volume_open_header(&volume, operands[0], arguments->header, VOLUME_READ, err);
+    int result = volume_open_header(&volume, operands[0], arguments->header, VOLUME_READ, NULL,
+                                    err);
 
     if (result == 0)
         result = describe(&info, &volume, err);
@@ -147,7 +153,7 @@ static int change_header(struct token_work *work, const char *image, struct erro
     struct luks_demands demands = demand_arguments_meaning(&work->arguments->demands);
     struct volume volume;
     int result = volume_open_demanded(&volume, image, work->arguments->header, &demands,
-                                      VOLUME_CHANGE_KEYS, err);
+                                      VOLUME_CHANGE_KEYS, &work->arguments->terms, err);
 
     if (result == 0)
         result = volume_change(&volume, change_tokens, work, err);
@@ -288,7 +294,8 @@ static int run_export(void *context, char **operands, struct error *err)
 {
     const struct token_arguments *arguments = context;
     struct volume volume;
-    int result = volume_open_header(&volume, operands[0], arguments->header, VOLUME_READ, err);
+    int result = volume_open_header(&volume, operands[0], arguments->header, VOLUME_READ, NULL,
+                                    err);
 
     if (result == 0)
         result = export_token(&volume, arguments, operands[1], err);

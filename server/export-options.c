@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "server/lock-params.h"
 #include "server/nbd-wire.h"
 
 const struct param export_params[] = {
@@ -25,6 +26,7 @@ const struct param export_params[] = {
     { .name = "direct", .type = PARAM_FLAG, .offset = offsetof(struct export_settings, direct) },
     { .name = "tls-only", .type = PARAM_FLAG,
       .offset = offsetof(struct export_settings, tls_only) },
+    LOCK_ROWS(struct export_settings, terms),
     DEMAND_ROWS(struct export_settings, demand_texts),
     { 0 },
 };

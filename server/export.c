@@ -76,13 +76,45 @@ static bool passes_trim(const struct export_settings *settings, const struct luk
     return settings->discard || (luks_segment(header)->allow_discards && !settings->no_discard);
 }
 
-/* Puts the LUKS stage on *top.  An image that is not LUKS is refused: who controls the storage
- * must not be able to switch encryption off. */
-static int add_luks(struct stage **top, const struct export_settings *settings, struct error *err)
+/* A detached header is locked like one in the image: it can't be replaced while it is served, and its keys
+ * can be changed once it has been read. */
+static int load_detached(struct luks_header **out, struct export *ex,
+                         const struct export_settings *settings, struct error *err)
 {
+    struct image_options options = {
+        .read_only = true,
+        .lock = true,
+        .header_only = true,
+        .terms = settings->terms,
+        .beside = ex->top,
+    };
+    int code = image_open(&ex->header, settings->header, &options, err);
+
+    if (code < 0)
+        return code;
+    return luks_image_load_detached(out, ex->header, settings->header, ex->top->limits.size_bytes,
+                                    NULL, err);
+}
+
+/* The key has been derived: others may change keys while the data is served. */
+static void header_was_read(struct export *ex)
+{
+    image_header_was_read(ex->header ? ex->header : ex->top);
+    if (ex->header && ex->header->ops->header_was_read == NULL) { /* nothing keeps it open */
+        stage_close(ex->header);
+        ex->header = NULL;
+    }
+}
+
+/* Puts the LUKS stage on the top.  An image that is not LUKS is refused: who controls the storage
+ * must not be able to switch encryption off. */
+static int add_luks(struct export *ex, const struct export_settings *settings, struct error *err)
+{
+    struct stage **top = &ex->top;
     struct luks_header *header;
     struct secret *volume_key;
-    int code = luks_image_load(&header, *top, settings->header, NULL, err);
+    int code = settings->header ? load_detached(&header, ex, settings, err)
+                                : luks_image_load(&header, *top, NULL, NULL, err);
 
     if (code == -EMEDIUMTYPE && settings->header == NULL)
         error_set(err, code, "no LUKS header found; to serve an image as it is, without "
@@ -108,13 +140,15 @@ static int add_luks(struct stage **top, const struct export_settings *settings, 
         code = check_cipher(settings, luks_segment(header), err);
     if (code == 0)
         code = volume_key_read(&volume_key, header, &settings->key, settings->image, err);
+    if (code == 0 && ex->header)
+        header_was_read(ex); /* it may have to be changed */
     if (code == 0) {
         code = zero_holes_record(header, settings, *top, err);
         if (code < 0)
             secret_free(volume_key);
     }
     if (code == 0 && settings->header == NULL)
-        image_header_was_read(*top); /* keys may be changed while the data is served */
+        header_was_read(ex);
     if (code == 0) {
         const struct luks_segment *segment = luks_segment(header);
         struct luks_holes holes = { .discard = passes_trim(settings, header, &(*top)->limits),
@@ -138,7 +172,7 @@ static int build_pipeline(struct export *ex, const struct export_settings *setti
     int code = 0;
 
     if (!settings->raw)
-        code = add_luks(&ex->top, settings, err);
+        code = add_luks(ex, settings, err);
     if (code == 0 && ex->top->limits.block_min_bytes > 1) {
         code = range_lock_create(&ex->ranges, err);
         if (code == 0)
@@ -157,6 +191,7 @@ int export_open(struct export *out, const struct export_settings *settings,
         .read_only = settings->read_only,
         .direct = settings->direct,
         .lock = true,
+        .terms = settings->terms,
         .offload = offload,
     };
     struct export ex = {
@@ -187,6 +222,7 @@ int export_open(struct export *out, const struct export_settings *settings,
 void export_close(struct export *ex)
 {
     stage_close(ex->top);
+    stage_close(ex->header);
     range_lock_destroy(ex->ranges);
     free(ex->layers);
     *ex = (struct export){ 0 };

@@ -31,6 +31,7 @@ struct export_settings {
     bool no_discard;         /* the flag allow-discards of a LUKS2 header means nothing */
     bool zero_holes;         /* a sector of zeros in the image reads as zeros (luks-layer.h) */
     bool direct;
+    struct lock_terms terms;
     bool tls_only;           /* clients without TLS neither see nor attach it */
 };
 
@@ -40,6 +41,7 @@ struct export {
     const struct access *access; /* who may attach it; NULL: everybody */
     bool tls_only;
     struct stage *top;
+    struct stage *header;      /* a detached one that stays open, because it is locked; NULL: none */
     struct limits limits;      /* of the top, with read_only as the user asked */
     struct range_lock *ranges; /* used by the align stage */
     struct layer **layers;     /* one per worker; NULL until the first client of that worker */

@@ -85,6 +85,8 @@ int image_open(struct stage **out, const char *spec, const struct image_options 
         .direct = options->direct,
         .lock = options->lock,
         .header_only = options->header_only,
+        .terms = options->terms,
+        .beside = options->beside,
         .offload = options->offload,
     };
     int code = ops->open(out, &settings, err);

@@ -36,6 +36,12 @@ struct limits {
 struct stage;
 struct layer;
 
+/* Where the operator wants no lock to be in the way. */
+struct lock_terms {
+    bool force_in_use; /* go on although another program has the image */
+    bool no_lock;      /* go on where the storage has no locks; one that can be had is taken */
+};
+
 /* What a backend may be told besides its own parameters. */
 struct stage_settings {
     const struct params *params; /* of IMAGE: what followed the scheme; may be NULL */
@@ -43,7 +49,10 @@ struct stage_settings {
     bool read_only;
     bool direct;                 /* go around the page cache */
     bool lock;                   /* keep others from writing it, and with !read_only from serving it */
-    bool header_only;            /* lock only against those who need the LUKS header */
+    bool header_only;            /* lock only against those who need the LUKS header, or with read_only
+                                  * against those who replace it */
+    struct lock_terms terms;     /* of these locks */
+    const struct stage *beside;  /* one that is open; where it is of the same image, its locks are enough */
     struct offload *offload;     /* may be NULL: nothing will be asked that blocks */
 };
 

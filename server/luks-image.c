@@ -49,6 +49,17 @@ static int load(struct luks_header **out, struct stage *source, uint64_t data_by
     return code;
 }
 
+int luks_image_load_detached(struct luks_header **out, struct stage *header,
+                             const char *header_spec, uint64_t data_bytes, const char **content,
+                             struct error *err)
+{
+    int code = load(out, header, data_bytes, true, content, err);
+
+    if (code < 0)
+        error_prefix(err, "header '%s': ", header_spec);
+    return code;
+}
+
 int luks_image_load(struct luks_header **out, struct stage *image, const char *header_spec,
                     const char **content, struct error *err)
 {
@@ -64,9 +75,7 @@ int luks_image_load(struct luks_header **out, struct stage *image, const char *h
     code = image_open(&header, header_spec, &options, err);
     if (code < 0)
         return code;
-    code = load(out, header, data_bytes, true, content, err);
+    code = luks_image_load_detached(out, header, header_spec, data_bytes, content, err);
     stage_close(header);
-    if (code < 0)
-        error_prefix(err, "header '%s': ", header_spec);
     return code;
 }

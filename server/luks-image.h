@@ -13,6 +13,12 @@
 NODISCARD int luks_image_load(struct luks_header **out, struct stage *image,
                               const char *header_spec, const char **content, struct error *err);
 
+/* The same from the stage `header`, which `header_spec` names and the caller has opened; the message names
+ * it. */
+NODISCARD int luks_image_load_detached(struct luks_header **out, struct stage *header,
+                                       const char *header_spec, uint64_t data_bytes,
+                                       const char **content, struct error *err);
+
 /* The same from what has been opened already: `io` is of the place of the header, which has
  * `size_bytes`; `data_bytes` of the image that holds the data. */
 NODISCARD int luks_image_load_from(struct luks_header **out, struct image_io *io,

@@ -218,3 +218,17 @@ int luks_stage_create(struct stage **out, struct stage *below, const struct luks
     *out = &luks->stage;
     return 0;
 }
+
+static const struct luks_stage *find_luks(const struct stage *top)
+{
+    while (top != NULL && top->ops != &luks_ops)
+        top = top->below;
+    return top != NULL ? container_of(top, struct luks_stage, stage) : NULL;
+}
+
+bool luks_stages_share_key(const struct stage *a, const struct stage *b)
+{
+    const struct luks_stage *one = find_luks(a), *other = find_luks(b);
+
+    return one != NULL && other != NULL && secret_equal(one->volume_key, other->volume_key);
+}

@@ -18,4 +18,8 @@ NODISCARD int luks_stage_create(struct stage **out, struct stage *below,
                                 const struct luks_segment *segment, struct secret *volume_key,
                                 struct luks_holes holes, struct error *err);
 
+/* Whether two pipelines, by their tops, encrypt with the same volume key.  False when one does not
+ * encrypt. */
+bool luks_stages_share_key(const struct stage *a, const struct stage *b);
+
 #endif

@@ -6,6 +6,7 @@
 
 #include "server/access.h"
 #include "server/export-options.h"
+#include "server/lock-params.h"
 
 #define MAX_CONNECTIONS_DEFAULT 4096u
 #define HANDSHAKE_TIMEOUT_SECONDS_DEFAULT 10u
@@ -31,7 +32,7 @@ const struct param serve_params[] = {
     ROW("export", 0, PARAM_LIST, "NAME=IMAGE[,...]", export_texts,
         "one of several exports (repeatable); behind commas: key-file=FILE, header=FILE, "
         "description=TEXT, allow=RULE, read-only, raw, discard, zero-holes, direct, tls-only, "
-        "and what is demanded of its header, such as expect-uuid=UUID; a comma that "
+        "force-in-use, no-lock, and what is demanded of its header, such as expect-uuid=UUID; a comma that "
         "belongs to a value is doubled"),
     ROW("allow", 0, PARAM_LIST, "RULE", allow_texts,
         "who may attach (repeatable, one that matches is enough; default: everybody who can "
@@ -51,6 +52,7 @@ const struct param serve_params[] = {
         "holes of the image read as zeros, and zeroes and TRIM make holes; who writes to the "
         "storage can then make zeros of any sector"),
     ROW("direct", 0, PARAM_FLAG, NULL, direct, "go around the page cache (O_DIRECT)"),
+    LOCK_ROWS(struct serve_options, terms),
     ROW_UINT("threads", "N", threads, 1, 1024, "worker threads (default: one per online CPU)"),
     ROW_UINT("max-connections", "N", max_connections, 1, 1000000,
              "clients at a time, more are turned away (default 4096)"),
@@ -110,6 +112,7 @@ static struct export_settings common_settings(const struct serve_options *option
         .no_discard = options->no_discard,
         .zero_holes = options->zero_holes,
         .direct = options->direct,
+        .terms = options->terms,
     };
 }
 
@@ -368,8 +371,8 @@ void serve_options_print_help(FILE *out)
     params_print_help(out, serve_params);
     fprintf(out, "\n"
                  "With --export, the options --key-file, --raw, --read-only, --discard,\n"
-                 "--no-discard, --zero-holes and --direct apply to every export, and --allow to\n"
-                 "those without an allow=.\n"
+                 "--no-discard, --zero-holes, --direct, --force-in-use and --no-lock apply to\n"
+                 "every export, and --allow to those without an allow=.\n"
                  "\n"
                  "Examples:\n"
                  "  nbdcrypt serve --key-file key --unix nbd.sock disk.luks\n"

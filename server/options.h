@@ -14,6 +14,7 @@ struct serve_options {
     const char *name, *description, *header, *run;
     struct key_source key;
     struct demand_arguments demands;
+    struct lock_terms terms;
     bool raw, read_only, discard, no_discard, zero_holes, direct, verbose, help;
     unsigned threads; /* 0: one per online CPU */
     unsigned max_connections;

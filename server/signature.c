@@ -13,6 +13,7 @@ struct signature {
 /* In this order: a partition table shares its mark with boot sectors of file systems. */
 static const struct signature signatures[] = {
     { 0, "LUKS\xba\xbe", 6, "a LUKS volume" },
+    { 0, "LUKS\xde\xad", 6, "a LUKS1 volume whose re-encryption by cryptsetup is under way" },
     { 0, "RBDL\xba\xbe", 6,
       "an RBD clone that librbd encrypted, layer by layer, which only librbd reads" },
     { 0x4000, "SKUL\xba\xbe", 6, "a LUKS2 volume with a damaged first header" },

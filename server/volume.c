@@ -43,12 +43,13 @@ static int measure(uint64_t *size_bytes, const char *spec, struct error *err)
 }
 
 int volume_open(struct volume *out, const char *image_spec, const char *header_spec,
-                enum volume_use use, struct error *err)
+                enum volume_use use, const struct lock_terms *terms, struct error *err)
 {
     struct image_options options = {
         .read_only = use == VOLUME_READ,
         .lock = use != VOLUME_READ,
         .header_only = use == VOLUME_CHANGE_KEYS,
+        .terms = terms ? *terms : (struct lock_terms){ 0 },
     };
     int result = 0;
 
@@ -82,17 +83,18 @@ int volume_load(struct volume *volume, struct error *err)
 }
 
 int volume_open_header(struct volume *out, const char *image_spec, const char *header_spec,
-                       enum volume_use use, struct error *err)
+                       enum volume_use use, const struct lock_terms *terms, struct error *err)
 {
-    int result = volume_open(out, image_spec, header_spec, use, err);
+    int result = volume_open(out, image_spec, header_spec, use, terms, err);
 
     return result == 0 ? volume_load(out, err) : result;
 }
 
 int volume_open_demanded(struct volume *out, const char *image_spec, const char *header_spec,
-                         const struct luks_demands *demands, enum volume_use use, struct error *err)
+                         const struct luks_demands *demands, enum volume_use use,
+                         const struct lock_terms *terms, struct error *err)
 {
-    int result = volume_open_header(out, image_spec, header_spec, use, err);
+    int result = volume_open_header(out, image_spec, header_spec, use, terms, err);
 
     if (result < 0)
         return result;

@@ -22,19 +22,21 @@ struct volume {
     struct luks_header *header; /* NULL before volume_load() */
 };
 
-/* Opens what holds the header; `header_spec` may be NULL.  The strings must stay.  volume_close() in
- * every case. */
+/* Opens what holds the header; `header_spec` may be NULL, and so may `terms`, of the lock.  The strings must
+ * stay.  volume_close() in every case. */
 NODISCARD int volume_open(struct volume *out, const char *image_spec, const char *header_spec,
-                          enum volume_use use, struct error *err);
+                          enum volume_use use, const struct lock_terms *terms, struct error *err);
 /* Reads the header.  The message names the image, and what it holds if it is no LUKS header. */
 NODISCARD int volume_load(struct volume *volume, struct error *err);
 /* Both. */
 NODISCARD int volume_open_header(struct volume *out, const char *image_spec,
-                                 const char *header_spec, enum volume_use use, struct error *err);
+                                 const char *header_spec, enum volume_use use,
+                                 const struct lock_terms *terms, struct error *err);
 /* The same, of a header that fulfils the demands. */
 NODISCARD int volume_open_demanded(struct volume *out, const char *image_spec,
                                    const char *header_spec, const struct luks_demands *demands,
-                                   enum volume_use use, struct error *err);
+                                   enum volume_use use, const struct lock_terms *terms,
+                                   struct error *err);
 void volume_close(struct volume *volume);
 
 /* Where its bytes are, for crypto/. */

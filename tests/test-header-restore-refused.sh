@@ -70,7 +70,42 @@ expect_failure 1 "image '$image': the data has sectors of 4096 bytes, in the bac
     header restore --force "$image" "$backup"
 expect_equal "the image" "$before" "$(sha256_of "$image")"
 
+# A volume in re-encryption, and others that we refuse though there is nothing wrong with them.
+reencrypted=$(temp_file)
+format_luks2 "$reencrypted" 32M --uuid "$uuid"
+rm "$backup"
+expect_success header backup "$reencrypted" "$backup"
+cp "$reencrypted" "$test_dir/clean"
+cryptsetup_quietly reencrypt --init-only "$reencrypted"
+before=$(sha256_of "$reencrypted")
+would="the backup would overwrite this header, without which the data may be lost: give --force to do that"
+expect_failure 1 "image '$reencrypted': LUKS header: the header requires 'online-reencrypt-v2', which is not supported: \
+a re-encryption is under way; finish it with cryptsetup reencrypt; $would" header restore --yes "$reencrypted" "$backup"
+expect_equal "the image" "$before" "$(sha256_of "$reencrypted")"
+cp "$test_dir/clean" "$test_dir/refused"
+python - "$test_dir/refused" <<'EOF_PYTHON'
+import sys
+import luks_image
+
+luks_image.change_luks2_json(sys.argv[1], lambda document: document["config"].update(
+    requirements={"mandatory": ["of-the-future"]}))
+EOF_PYTHON
+before=$(sha256_of "$test_dir/refused")
+run_nbdcrypt header restore --yes "$test_dir/refused" "$backup"
+expect_equal "status of restoring over a header of the future" 1 "$status"
+expect_match "$err" "requires 'of-the-future', which is unknown.*; $would\$"
+expect_equal "the image" "$before" "$(sha256_of "$test_dir/refused")"
+expect_success header restore --force "$test_dir/refused" "$backup"
+cryptsetup_quietly open --test-passphrase "$test_dir/refused"
+cp "$test_dir/clean" "$test_dir/refused"
+printf 'LUKS\336\255' | dd of="$test_dir/refused" conv=notrunc status=none
+dd if=/dev/zero of="$test_dir/refused" bs=4096 seek=1 count=32 conv=notrunc status=none # no LUKS2
+expect_failure 1 "image '$test_dir/refused': it holds a LUKS1 volume whose re-encryption by cryptsetup is under way; \
+give --force to overwrite the start of that" header restore --yes "$test_dir/refused" "$backup"
+
 # By force: what another volume was.
+rm "$backup"
+expect_success header backup --force "$other" "$backup"
 expect_success header restore --force "$junk" "$backup"
 cryptsetup_quietly open --test-passphrase "$junk"
 

@@ -19,6 +19,22 @@ expect_failure 1 "image '$image': another program has it open for writing; end t
 expect_failure 1 "image '$image': $in_use" format --force --key-file "$key" "$image"
 expect_equal "the image" "$before" "$(sha256_of "$image")"
 expect_success info "$image" # looking is free
+
+# --force-in-use goes on and says so; --force never means that.
+going_on="nbdcrypt: '$image': $in_use; going on (--force-in-use)"
+first=$pid
+for options in "--force-in-use $image" "--export a=$image,force-in-use"; do
+    read -r -a words <<<"$options"
+    start_nbdcrypt --key-file "$key" "${words[@]}"
+    expect_equal "what the second server says" "$going_on" "$(cat "$server_log")"
+    stop_nbdcrypt
+done
+run_nbdcrypt format --force --force-in-use --key-file "$key" --pbkdf pbkdf2 --pbkdf-iterations 1000 "$image"
+expect_equal "status of format --force-in-use" 0 "$status"
+expect_equal "what it says" "$going_on" "$(cat "$err")"
+expect_failure 1 "'$image' is not empty: it holds a LUKS volume; give --force to overwrite it, which destroys what is there" \
+    format --force-in-use --key-file "$key" "$image"
+pid=$first
 stop_nbdcrypt
 
 start_nbdcrypt --key-file "$key" --read-only "$image"

@@ -241,7 +241,7 @@ static void expect_erased(struct disk *disk, enum luks_type type)
         EXPECT_TEXT(err.text, "no keyslot is in use: no key can open this volume");
         return;
     }
-    EXPECT(luks_load(&header, disk_read, disk, IMAGE_BYTES, IMAGE_BYTES, false, &err) == -ENOTSUP);
+    EXPECT(luks_load(&header, disk_read, disk, IMAGE_BYTES, IMAGE_BYTES, false, &err) == -ENOKEY);
     EXPECT_TEXT(err.text, "LUKS header: no keyslot holds the volume key (erased?): no passphrase "
                           "can open it");
 }

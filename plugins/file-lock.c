@@ -1,0 +1,265 @@
+/* Locks on a file or block device: see file-lock.h. */
+#include "plugins/file-lock.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "plugins/file-claim.h"
+#include "plugins/file-loop.h"
+#include "server/log.h"
+#include "server/patience.h"
+
+/* ---- file locks ---- */
+
+/* Two writers of one image destroy it.  An open-file-description lock on the whole file goes
+ * with the descriptor, whatever happens to us; QEMU's locks are of the same kind, cryptsetup's
+ * (flock) are not in its way.
+ *
+ * Byte 0 stands for the LUKS header: a server gives up the lock on it when it has read the header and
+ * holds the rest, from byte 1, which nobody else's locks look like. */
+#define HEADER_LOCK_BYTES 1
+
+static int set_lock(int fd, short type, off_t start_bytes, off_t length_bytes)
+{
+    struct flock lock = {
+        .l_type = type, .l_whence = SEEK_SET, .l_start = start_bytes, .l_len = length_bytes
+    };
+
+    int code;
+
+    do {
+        code = fcntl(fd, F_OFD_SETLK, &lock) == 0 ? 0 : -errno;
+    } while (code == -EINTR);
+    return code;
+}
+
+static bool is_taken(int code)
+{
+    return code == -EAGAIN || code == -EACCES;
+}
+
+/* Who has decided to go on in any case does not wait. */
+static bool worth_waiting(struct patience *patience, const struct stage_settings *settings)
+{
+    return !settings->terms.force_in_use && patience_lasts(patience);
+}
+
+/* What `code` of set_lock() means where nobody else has the lock: ENOLCK, ENOSYS, EOPNOTSUPP, ... */
+static int explain(int code, struct error *err)
+{
+    if (code == 0)
+        return 0;
+    return error_set(err, -ENOLCK,
+                     "its storage can't lock it (%s), so that nothing keeps another program from "
+                     "writing it meanwhile; --no-lock goes on without",
+                     strerror(-code));
+}
+
+static int lock_file(int fd, const struct stage_settings *settings, struct error *err)
+{
+    bool read_only = settings->read_only;
+    struct patience patience = { 0 };
+
+    do {
+        int code = set_lock(fd, read_only ? F_RDLCK : F_WRLCK, 0, 0);
+
+        if (!is_taken(code))
+            return explain(code, err);
+    } while (worth_waiting(&patience, settings));
+    return error_set(err, -EBUSY,
+                     "another program has it open for %s; end that first",
+                     read_only ? "writing" : "use (is it being served already?)");
+}
+
+/* Does a server that has read its header hold the rest? */
+static bool is_being_served(int fd)
+{
+    struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = HEADER_LOCK_BYTES };
+
+    return fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK &&
+           lock.l_start == HEADER_LOCK_BYTES && lock.l_len == 0;
+}
+
+/* All of it, or the header beside a server.  As set_lock(). */
+static int try_header(struct file_lock *lock)
+{
+    int fd = lock->fd, code = set_lock(fd, F_WRLCK, 0, 0);
+
+    if (!is_taken(code))
+        return code;
+    code = set_lock(fd, F_WRLCK, 0, HEADER_LOCK_BYTES);
+    lock->beside_server = code == 0 && is_being_served(fd);
+    if (code < 0 || lock->beside_server)
+        return code;
+    (void)set_lock(fd, F_UNLCK, 0, HEADER_LOCK_BYTES);
+    return -EAGAIN;
+}
+
+/* cryptsetup takes this one on a file while it works on its header. */
+static bool try_flock(int fd, const struct stat *status)
+{
+    return S_ISBLK(status->st_mode) || flock(fd, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK;
+}
+
+static int lock_header(struct file_lock *lock, const struct stat *status,
+                       const struct stage_settings *settings, struct error *err)
+{
+    struct patience patience = { 0 };
+    int code;
+
+    while (is_taken(code = try_header(lock)))
+        if (!worth_waiting(&patience, settings))
+            return error_set(err, -EBUSY,
+                             "another program has it open and may need its header (it is being "
+                             "served with --raw or by another server, or its header is being "
+                             "changed); end that first");
+    if (code < 0)
+        return explain(code, err);
+    while (!try_flock(lock->fd, status))
+        if (!worth_waiting(&patience, settings))
+            return error_set(err, -EBUSY, "cryptsetup is working on its header; try again later");
+    return 0;
+}
+
+/* ---- all of them ---- */
+
+/* A failure, or a warning where the operator wants to go on.  Reading harms nobody where there are no
+ * locks. */
+static int as_agreed(int code, const struct stage_settings *settings, const struct error *why,
+                     struct error *err)
+{
+    const struct lock_terms *terms = &settings->terms;
+
+    if (code == -EBUSY && terms->force_in_use)
+        log_warning("'%s': %s; going on (--force-in-use)", settings->path, why->text);
+    else if (code == -ENOLCK && (terms->no_lock || settings->read_only))
+        log_warning("'%s': its storage can't lock it: see to it that nothing else writes it meanwhile",
+                    settings->path);
+    else if (code < 0)
+        return error_set(err, code, "%s", why->text);
+    return 0;
+}
+
+static int lock_by_file_lock(struct file_lock *lock, const struct stat *status,
+                             const struct stage_settings *settings, struct error *err)
+{
+    struct error why = { "" };
+    int code;
+
+    if (settings->header_only && !settings->read_only)
+        code = lock_header(lock, status, settings, &why);
+    else
+        code = lock_file(lock->fd, settings, &why);
+    return as_agreed(code, settings, &why, err);
+}
+
+static void close_once(int *fd)
+{
+    if (*fd >= 0)
+        (void)close(*fd);
+    *fd = -1;
+}
+
+/* File locks are of a node in a file system, and a device may have several; and nobody who mounts one asks
+ * for them.  Who reads only does not keep it, for others may read as well. */
+static int claim_device(struct file_lock *lock, const struct stat *status,
+                        const struct stage_settings *settings, struct error *err)
+{
+    struct patience patience = { 0 };
+    struct error why = { "" };
+    bool lasting;
+    int code;
+
+    if (!S_ISBLK(status->st_mode) || lock->beside_server)
+        return 0;
+    do {
+        code = file_claim(&lock->claim_fd, &lasting, settings->path, status, &why);
+    } while (code == -EBUSY && !lasting && worth_waiting(&patience, settings));
+    if (settings->read_only)
+        close_once(&lock->claim_fd);
+    return as_agreed(code, settings, &why, err);
+}
+
+/* The same file must not be written as a file and through a loop device: neither sees what the other has
+ * in its cache. */
+static int refuse_loop_device(const struct stat *status, const struct stage_settings *settings,
+                              struct error *err)
+{
+    struct patience patience = { 0 };
+    char name[FILE_LOOP_NAME_BYTES];
+    struct error why = { "" };
+
+    do {
+        if (!file_loop_find(name, status, settings->read_only))
+            return 0;
+    } while (worth_waiting(&patience, settings));
+    (void)error_set(&why, -EBUSY,
+                    "it is the file behind /dev/%s; name that instead, detach it first (losetup "
+                    "--detach /dev/%s), or give --force-in-use",
+                    name, name);
+    return as_agreed(-EBUSY, settings, &why, err);
+}
+
+static int try_loop_file(const struct file_loop_part *part, const struct stage_settings *settings,
+                         struct error *err)
+{
+    struct patience patience = { 0 };
+
+    do {
+        int code = set_lock(part->fd, settings->read_only ? F_RDLCK : F_WRLCK,
+                            (off_t)part->start_bytes, (off_t)part->length_bytes);
+
+        if (!is_taken(code))
+            return explain(code, err);
+    } while (worth_waiting(&patience, settings));
+    return error_set(err, -EBUSY, "another program has the file behind it open; end that first");
+}
+
+/* Of a loop device: who opens its file finds it locked, header and all. */
+static int lock_loop_file(struct file_lock *lock, const struct stat *status,
+                          const struct stage_settings *settings, struct error *err)
+{
+    struct file_loop_part part;
+    struct error why = { "" };
+
+    if (!S_ISBLK(status->st_mode) || lock->beside_server)
+        return 0;
+    if (file_loop_open_file(&part, lock->fd, status, settings->read_only, &why) < 0)
+        log_warning("'%s': %s; it is not locked", settings->path, why.text);
+    lock->loop_file_fd = part.fd;
+    return part.fd < 0 ? 0 : as_agreed(try_loop_file(&part, settings, &why), settings, &why, err);
+}
+
+int file_lock_take(struct file_lock *out, int fd, const struct stage_settings *settings,
+                   struct error *err)
+{
+    struct stat status;
+
+    *out = (struct file_lock){ .fd = fd, .claim_fd = -1, .loop_file_fd = -1 };
+    if (!settings->lock)
+        return 0;
+    if (fstat(fd, &status) != 0)
+        return error_set(err, -errno, "its state could not be read: %s", strerror(errno));
+    int code = lock_by_file_lock(out, &status, settings, err);
+    if (code < 0 || (settings->header_only && settings->read_only))
+        return code; /* a server with its header apart: whoever else reads it may do so */
+    code = claim_device(out, &status, settings, err);
+    if (code == 0)
+        code = refuse_loop_device(&status, settings, err);
+    return code < 0 ? code : lock_loop_file(out, &status, settings, err);
+}
+
+void file_lock_release_header(const struct file_lock *lock)
+{
+    (void)set_lock(lock->fd, F_UNLCK, 0, HEADER_LOCK_BYTES);
+}
+
+void file_lock_release(struct file_lock *lock)
+{
+    close_once(&lock->claim_fd);
+    close_once(&lock->loop_file_fd);
+}
