@@ -5,26 +5,34 @@
 #include <fcntl.h>
 #include <linux/falloc.h>
 #include <linux/fs.h>
+#include <linux/magic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <unistd.h>
 
+#include "server/group-sync.h"
 #include "server/patience.h"
 
 struct file_stage {
     struct stage stage;
+    struct group_sync sync;
     int fd;
+    int sync_fd; /* for fdatasync() alone; may be fd */
     bool block_device;
     struct offload *offload; /* NULL: no extents */
 };
 
 struct file_layer {
     struct layer layer;
-    struct loop_file file;
+    struct loop_file file, sync_file;
 };
+
+static void sync_start(struct request *leader, uint64_t start_bytes, uint64_t end_bytes);
 
 /* ---- opening ---- */
 
@@ -203,6 +211,34 @@ static int open_path(const struct stage_settings *settings, struct error *err)
     return error_set(err, code, "it can't be opened: %s", strerror(-code));
 }
 
+static void file_close(struct stage *stage)
+{
+    struct file_stage *file = container_of(stage, struct file_stage, stage);
+
+    if (file->sync_fd >= 0 && file->sync_fd != file->fd)
+        close(file->sync_fd);
+    if (file->fd >= 0)
+        close(file->fd);
+    group_sync_destroy(&file->sync);
+    free(file);
+}
+
+/* On NFS a write that fails with ENOSPC, EDQUOT or EFBIG has taken what the descriptor would have
+ * told the next fdatasync() of earlier writes.  Each descriptor is told, so one that is never
+ * written to hears of all. (Elsewhere no write takes it, and file systems of FUSE may sync what was
+ * written by that descriptor alone.) */
+static int open_for_sync(int fd)
+{
+    struct statfs status;
+    char path[32];
+
+    if (fstatfs(fd, &status) != 0 || status.f_type != NFS_SUPER_MAGIC)
+        return fd;
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    int sync_fd = open(path, O_RDWR | O_CLOEXEC);
+    return sync_fd >= 0 ? sync_fd : fd;
+}
+
 static int file_open(struct stage **out, const struct stage_settings *settings, struct error *err)
 {
     struct file_stage *file = calloc(1, sizeof *file);
@@ -211,39 +247,38 @@ static int file_open(struct stage **out, const struct stage_settings *settings, 
         return error_set(err, -ENOMEM, "not enough memory");
     file->offload = settings->offload;
     file->stage.ops = &file_ops;
+    file->stage.sync = &file->sync;
+    file->sync_fd = -1;
     file->fd = open_path(settings, err);
     int code = file->fd < 0 ? file->fd : 0;
     if (code == 0)
         code = measure(file, settings, err);
     if (code == 0)
         code = lock_as_asked(file, settings, err);
+    if (code == 0)
+        code = group_sync_init(&file->sync, settings->path, sync_start, err);
     if (code < 0) {
-        if (file->fd >= 0)
-            close(file->fd);
-        free(file);
+        file_close(&file->stage);
         return code;
     }
+    file->sync_fd = open_for_sync(file->fd);
     *out = &file->stage;
     return 0;
-}
-
-static void file_close(struct stage *stage)
-{
-    struct file_stage *file = container_of(stage, struct file_stage, stage);
-
-    close(file->fd);
-    free(file);
 }
 
 static int file_attach(struct layer **out, struct stage *stage, struct layer *below,
                        struct loop *loop, struct error *err)
 {
+    struct file_stage *owner = container_of(stage, struct file_stage, stage);
     struct file_layer *file = calloc(1, sizeof *file);
 
     if (file == NULL)
         return error_set(err, -ENOMEM, "not enough memory");
     file->layer = (struct layer){ .ops = &file_ops, .stage = stage, .below = below, .loop = loop };
-    loop_file_init(loop, &file->file, container_of(stage, struct file_stage, stage)->fd);
+    loop_file_init(loop, &file->file, owner->fd);
+    file->sync_file = file->file;
+    if (owner->sync_fd != owner->fd)
+        loop_file_init(loop, &file->sync_file, owner->sync_fd);
     *out = &file->layer;
     return 0;
 }
@@ -252,6 +287,8 @@ static void file_detach(struct layer *layer)
 {
     struct file_layer *file = container_of(layer, struct file_layer, layer);
 
+    if (file->sync_file.fd != file->file.fd)
+        loop_file_release(layer->loop, &file->sync_file);
     loop_file_release(layer->loop, &file->file);
     free(file);
 }
@@ -260,8 +297,8 @@ static void file_detach(struct layer *layer)
 
 static void transfer_start(struct request *req);
 static void transfer_done(struct io_event *ev, int result);
-static void flush_start(struct request *req);
-static void flush_done(struct io_event *ev, int result);
+static void change_finish(struct request *req);
+static void sync_done(struct io_event *ev, int result);
 static void release_start(struct request *req, int mode);
 static void release_done(struct io_event *ev, int result);
 static void zeros_write(struct request *req);
@@ -289,7 +326,7 @@ static void file_submit(struct layer *layer, struct request *req)
         transfer_start(req);
         return;
     case REQUEST_FLUSH:
-        flush_start(req);
+        group_sync_join(req);
         return;
     case REQUEST_TRIM:
         release_start(req, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE);
@@ -328,7 +365,7 @@ static void transfer_start(struct request *req)
                   offset_bytes);
     else
         loop_write(file->layer.loop, &req->io, &file->file, req->buffer, data, length_bytes,
-                   offset_bytes, req->flags & REQUEST_FUA);
+                   offset_bytes);
 }
 
 static void transfer_done(struct io_event *ev, int result)
@@ -346,35 +383,36 @@ static void transfer_done(struct io_event *ev, int result)
     req->progress_bytes += (uint32_t)result;
     if (req->progress_bytes < req->view.length_bytes)
         transfer_start(req);
+    else if (req->view.op == REQUEST_WRITE)
+        change_finish(req);
     else
         request_complete(req, 0);
 }
 
-static void flush_start(struct request *req)
-{
-    struct file_layer *file = layer_of(req);
-
-    req->io.fn = flush_done;
-    loop_fdatasync(file->layer.loop, &req->io, &file->file);
-}
-
-static void flush_done(struct io_event *ev, int result)
-{
-    struct request *req = container_of(ev, struct request, io);
-
-    if (interrupted(result))
-        flush_start(req);
-    else
-        request_complete(req, -result);
-}
-
-/* TRIM and ZERO are done; durable if they have to be. */
-static void release_finish(struct request *req)
+/* WRITE, TRIM and ZERO are done; durable if they have to be.  (Not by RWF_DSYNC: where that fails,
+ * the write may have, which concerns nobody else, or the sync of what others wrote.) */
+static void change_finish(struct request *req)
 {
     if (req->flags & REQUEST_FUA)
-        flush_start(req);
+        group_sync_join(req);
     else
         request_complete(req, 0);
+}
+
+static void sync_start(struct request *leader, uint64_t start_bytes, uint64_t end_bytes)
+{
+    struct file_layer *file = layer_of(leader);
+    bool all = end_bytes - start_bytes > UINT32_MAX;
+
+    leader->io.fn = sync_done;
+    loop_fdatasync(file->layer.loop, &leader->io, &file->sync_file, all ? 0 : start_bytes,
+                   all ? 0 : (uint32_t)(end_bytes - start_bytes));
+}
+
+/* There is no second try, whatever the error: what the first was told, the second would not be. */
+static void sync_done(struct io_event *ev, int result)
+{
+    group_sync_ended(container_of(ev, struct request, io), -result);
 }
 
 /* TRIM: punch a hole, or nothing where there are none.  ZERO: punch a hole when it may become
@@ -397,7 +435,7 @@ static void release_done(struct io_event *ev, int result)
     if (interrupted(result))
         release_start(req, req->backend_step);
     else if (result == 0 || (unsupported && req->view.op == REQUEST_TRIM))
-        release_finish(req);
+        change_finish(req);
     else if (!unsupported)
         request_complete(req, -result);
     else if (req->flags & REQUEST_FAST_ZERO)
@@ -418,7 +456,7 @@ static void zeros_write(struct request *req)
         length_bytes = sizeof zeros;
     req->io.fn = zeros_written;
     loop_write(file->layer.loop, &req->io, &file->file, NULL, zeros, length_bytes,
-               req->view.offset_bytes + req->progress_bytes, false);
+               req->view.offset_bytes + req->progress_bytes);
 }
 
 static void zeros_written(struct io_event *ev, int result)
@@ -434,7 +472,7 @@ static void zeros_written(struct io_event *ev, int result)
     if (req->progress_bytes < req->view.length_bytes)
         zeros_write(req);
     else
-        release_finish(req);
+        change_finish(req);
 }
 
 /* CACHE has no visible result: where the file can't be read ahead, nothing is lost. */
