@@ -24,6 +24,7 @@ struct file_stage {
     int fd;
     int sync_fd; /* for fdatasync() alone; may be fd */
     bool block_device;
+    uint32_t release_bytes;  /* TRIM and ZERO by fallocate() are of multiples of it */
     struct offload *offload; /* NULL: no extents */
 };
 
@@ -48,11 +49,17 @@ static int check_kind(struct file_stage *file, const struct stat *status, struct
                      S_ISDIR(status->st_mode) ? "a directory" : "neither a file nor a block device");
 }
 
+static uint32_t logical_block(int fd)
+{
+    int block_bytes = 0;
+
+    return ioctl(fd, BLKSSZGET, &block_bytes) == 0 && block_bytes >= 512 ? (uint32_t)block_bytes
+                                                                         : 4096;
+}
+
 /* What O_DIRECT wants offsets, lengths and memory to be multiples of. */
 static uint32_t direct_alignment(int fd)
 {
-    int sector_bytes = 0;
-
 #ifdef STATX_DIOALIGN
     struct statx status;
 
@@ -60,9 +67,7 @@ static uint32_t direct_alignment(int fd)
         (status.stx_mask & STATX_DIOALIGN) && status.stx_dio_offset_align > 0)
         return status.stx_dio_offset_align > 512 ? status.stx_dio_offset_align : 512;
 #endif
-    if (ioctl(fd, BLKSSZGET, &sector_bytes) == 0 && sector_bytes >= 512)
-        return (uint32_t)sector_bytes;
-    return 4096;
+    return logical_block(fd);
 }
 
 static int measure(struct file_stage *file, const struct stage_settings *settings,
@@ -79,7 +84,9 @@ static int measure(struct file_stage *file, const struct stage_settings *setting
     if (end < 0)
         return error_set(err, -errno, "its size could not be read: %s", strerror(errno));
 
+    file->release_bytes = file->block_device ? logical_block(file->fd) : 1;
     uint32_t block = settings->direct ? direct_alignment(file->fd) : 1;
+    uint32_t preferred = block > file->release_bytes ? block : file->release_bytes;
     uint32_t ops = OP_BIT(REQUEST_READ) | OP_BIT(REQUEST_WRITE) | OP_BIT(REQUEST_FLUSH) |
                    OP_BIT(REQUEST_TRIM) | OP_BIT(REQUEST_ZERO) | OP_BIT(REQUEST_CACHE);
     if (settings->offload != NULL)
@@ -87,7 +94,7 @@ static int measure(struct file_stage *file, const struct stage_settings *setting
     file->stage.limits = (struct limits){
         .size_bytes = (uint64_t)end / block * block,
         .block_min_bytes = block,
-        .block_preferred_bytes = block > 4096 ? block : 4096,
+        .block_preferred_bytes = preferred > 4096 ? preferred : 4096,
         .phase_bytes = 1,
         .ops = ops,
         .fua = true,
@@ -301,6 +308,7 @@ static void change_finish(struct request *req);
 static void sync_done(struct io_event *ev, int result);
 static void release_start(struct request *req, int mode);
 static void release_done(struct io_event *ev, int result);
+static void zero_edges(struct request *req);
 static void zeros_write(struct request *req);
 static void zeros_written(struct io_event *ev, int result);
 static void readahead_done(struct io_event *ev, int result);
@@ -415,27 +423,52 @@ static void sync_done(struct io_event *ev, int result)
     group_sync_ended(container_of(ev, struct request, io), -result);
 }
 
+/* The part of a request that fallocate() can do; empty where start is not below end. */
+struct whole_blocks {
+    uint64_t start_bytes, end_bytes;
+};
+
+static struct whole_blocks whole_blocks_of(const struct request *req)
+{
+    const struct file_stage *file = container_of(req->backend->stage, struct file_stage, stage);
+    uint64_t block = file->release_bytes;
+    uint64_t start_bytes = req->view.offset_bytes;
+    uint64_t end_bytes = start_bytes + req->view.length_bytes;
+
+    return (struct whole_blocks){ .start_bytes = (start_bytes + block - 1) / block * block,
+                                  .end_bytes = end_bytes / block * block };
+}
+
 /* TRIM: punch a hole, or nothing where there are none.  ZERO: punch a hole when it may become
- * one, else zero the range in place, else write zeros - unless only a fast way is wanted. */
+ * one, else zero the range in place, else write zeros - unless only a fast way is wanted.  On a
+ * block device that is done to whole logical blocks: TRIM leaves the edges alone, ZERO writes
+ * them. */
 static void release_start(struct request *req, int mode)
 {
     struct file_layer *file = layer_of(req);
+    struct whole_blocks whole = whole_blocks_of(req);
 
     req->io.fn = release_done;
     req->backend_step = (uint8_t)mode;
-    loop_fallocate(file->layer.loop, &req->io, &file->file, mode, req->view.offset_bytes,
-                   req->view.length_bytes);
+    if (whole.start_bytes < whole.end_bytes)
+        loop_fallocate(file->layer.loop, &req->io, &file->file, mode, whole.start_bytes,
+                       whole.end_bytes - whole.start_bytes);
+    else
+        release_done(&req->io, -EOPNOTSUPP);
 }
 
 static void release_done(struct io_event *ev, int result)
 {
     struct request *req = container_of(ev, struct request, io);
+    bool zero = req->view.op == REQUEST_ZERO;
     bool unsupported = result == -EOPNOTSUPP || result == -ENOSYS || result == -ENODEV;
 
     if (interrupted(result))
         release_start(req, req->backend_step);
-    else if (result == 0 || (unsupported && req->view.op == REQUEST_TRIM))
+    else if (!zero && (result == 0 || unsupported))
         change_finish(req);
+    else if (result == 0)
+        zero_edges(req);
     else if (!unsupported)
         request_complete(req, -result);
     else if (req->flags & REQUEST_FAST_ZERO)
@@ -446,12 +479,40 @@ static void release_done(struct io_event *ev, int result)
         zeros_write(req);
 }
 
+#define STEP_EDGES 0xff /* no mode of fallocate() */
+
+static void zero_edges(struct request *req)
+{
+    req->backend_step = STEP_EDGES;
+    zeros_write(req);
+}
+
+/* How many zeros to write next, at progress_bytes, which passes over what is done already. */
+static uint32_t zeros_left(struct request *req)
+{
+    const struct view *view = &req->view;
+    struct whole_blocks whole = whole_blocks_of(req);
+    uint64_t end_bytes = view->offset_bytes + view->length_bytes;
+
+    if (req->backend_step == STEP_EDGES) {
+        if (view->offset_bytes + req->progress_bytes == whole.start_bytes)
+            req->progress_bytes = (uint32_t)(whole.end_bytes - view->offset_bytes);
+        else if (view->offset_bytes + req->progress_bytes < whole.start_bytes)
+            end_bytes = whole.start_bytes;
+    }
+    return (uint32_t)(end_bytes - view->offset_bytes - req->progress_bytes);
+}
+
 static void zeros_write(struct request *req)
 {
     static const uint8_t zeros[BUFFER_BYTES_MAX] __attribute__((aligned(4096)));
     struct file_layer *file = layer_of(req);
-    uint32_t length_bytes = req->view.length_bytes - req->progress_bytes;
+    uint32_t length_bytes = zeros_left(req);
 
+    if (length_bytes == 0) {
+        change_finish(req);
+        return;
+    }
     if (length_bytes > sizeof zeros)
         length_bytes = sizeof zeros;
     req->io.fn = zeros_written;
@@ -469,10 +530,7 @@ static void zeros_written(struct io_event *ev, int result)
     }
     if (result > 0)
         req->progress_bytes += (uint32_t)result;
-    if (req->progress_bytes < req->view.length_bytes)
-        zeros_write(req);
-    else
-        change_finish(req);
+    zeros_write(req);
 }
 
 /* CACHE has no visible result: where the file can't be read ahead, nothing is lost. */
