@@ -263,7 +263,8 @@ static int file_open(struct stage **out, const struct stage_settings *settings, 
     if (code == 0)
         code = lock_as_asked(file, settings, err);
     if (code == 0)
-        code = group_sync_init(&file->sync, settings->path, sync_start, err);
+        code = group_sync_init(&file->sync, settings->offload != NULL ? settings->path : NULL,
+                               sync_start, err);
     if (code < 0) {
         file_close(&file->stage);
         return code;

@@ -322,12 +322,12 @@ static void nbdkit_close(struct stage *stage)
 
 static void sync_start(struct request *leader, uint64_t start_bytes, uint64_t end_bytes);
 
-static int add_sync(struct nbdkit_stage *nbdkit, struct error *err)
+static int add_sync(struct nbdkit_stage *nbdkit, bool serves, struct error *err)
 {
     if (!nbdkit->claims.flush && nbdkit->claims.fua != NBDKIT_EMULATE)
         return 0;
     nbdkit->stage.sync = &nbdkit->sync;
-    return group_sync_init(&nbdkit->sync, nbdkit->name, sync_start, err);
+    return group_sync_init(&nbdkit->sync, serves ? nbdkit->name : NULL, sync_start, err);
 }
 
 static int nbdkit_open(struct stage **out, const struct stage_settings *settings, struct error *err)
@@ -353,7 +353,7 @@ static int nbdkit_open(struct stage **out, const struct stage_settings *settings
     if (code == 0)
         code = measure(nbdkit, settings->read_only, err);
     if (code == 0)
-        code = add_sync(nbdkit, err);
+        code = add_sync(nbdkit, settings->offload != NULL, err);
     /* Its threads call the plugin, and nobody else: signals pass them, too. */
     if (code == 0)
         code = offload_create(&nbdkit->offload, nbdkit->plugin.thread_model == NBDKIT_PARALLEL ?

@@ -98,12 +98,12 @@ static struct limits limits_of(const struct rbd_disk *disk, bool has_helper)
 static void sync_start(struct request *leader, uint64_t start_bytes, uint64_t end_bytes);
 
 /* Without a cache every write is told of its own failure. */
-static int add_sync(struct rbd_stage *rbd, struct error *err)
+static int add_sync(struct rbd_stage *rbd, bool serves, struct error *err)
 {
     if (!rbd->disk.cached || rbd->disk.read_only)
         return 0;
     rbd->stage.sync = &rbd->sync;
-    return group_sync_init(&rbd->sync, rbd->disk.name, sync_start, err);
+    return group_sync_init(&rbd->sync, serves ? rbd->disk.name : NULL, sync_start, err);
 }
 
 static int rbd_stage_open(struct stage **out, const struct stage_settings *settings,
@@ -122,7 +122,7 @@ static int rbd_stage_open(struct stage **out, const struct stage_settings *setti
         rbd->has_header = true;
     }
     if (code == 0)
-        code = add_sync(rbd, err);
+        code = add_sync(rbd, serves, err);
     if (code == 0 && serves)
         code = offload_create(&rbd->helper, 1, 0, err);
     if (code == 0 && serves && rbd->disk.snapshot == NULL)

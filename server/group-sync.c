@@ -16,17 +16,18 @@ static void answered(struct io_event *ev, int result);
 int group_sync_init(struct group_sync *sync, const char *image, group_sync_start_fn *start,
                     struct error *err)
 {
-    *sync = (struct group_sync){ .image = strdup(image), .start = start };
-    sync->waiting_end = &sync->waiting;
-    if (sync->image == NULL)
+    *sync = (struct group_sync){ .image = image != NULL ? strdup(image) : NULL };
+    if (image != NULL && sync->image == NULL)
         return error_set(err, -ENOMEM, "not enough memory");
+    sync->start = start;
+    sync->waiting_end = &sync->waiting;
     pthread_mutex_init(&sync->mutex, NULL);
     return 0;
 }
 
 void group_sync_destroy(struct group_sync *sync)
 {
-    if (sync->image == NULL)
+    if (sync->start == NULL)
         return;
     pthread_mutex_destroy(&sync->mutex);
     free(sync->image);
@@ -108,7 +109,8 @@ void group_sync_ended(struct request *leader, int error)
     pthread_mutex_unlock(&sync->mutex);
 
     if (error != 0) {
-        tell(sync, error);
+        if (sync->image != NULL)
+            tell(sync, error);
         answer_all(waiting, EIO);
     } else if (next != NULL) {
         hand_over(next);

@@ -33,7 +33,7 @@
 typedef void group_sync_start_fn(struct request *leader, uint64_t start_bytes, uint64_t end_bytes);
 
 struct group_sync {
-    char *image; /* for the message */
+    char *image; /* for the message; NULL: whoever asks tells it himself */
     group_sync_start_fn *start;
     pthread_mutex_t mutex; /* for all that follows */
     int error;              /* of the sync that failed, a positive errno: it was the last */
@@ -42,7 +42,7 @@ struct group_sync {
     struct request *waiting, **waiting_end;
 };
 
-/* `image` is copied.  -ENOMEM. */
+/* `image` is copied, and NULL where nobody is served: then the log tells nothing.  -ENOMEM. */
 NODISCARD int group_sync_init(struct group_sync *sync, const char *image,
                               group_sync_start_fn *start, struct error *err);
 /* Also of one that is zero. */
