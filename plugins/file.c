@@ -5,26 +5,35 @@
 #include <fcntl.h>
 #include <linux/falloc.h>
 #include <linux/fs.h>
+#include <linux/magic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <unistd.h>
 
 #include "plugins/file-lock.h"
+#include "server/group-sync.h"
 
 struct file_stage {
     struct stage stage;
+    struct group_sync sync;
     int fd;
     struct file_lock lock;
+    int sync_fd; /* for fdatasync() alone; may be fd */
     bool block_device;
+    uint32_t release_bytes;  /* TRIM and ZERO by fallocate() are of multiples of it */
     struct offload *offload; /* NULL: no extents */
 };
 
 struct file_layer {
     struct layer layer;
-    struct loop_file file;
+    struct loop_file file, sync_file;
 };
+
+static void sync_start(struct request *leader, uint64_t start_bytes, uint64_t end_bytes);
 
 /* ---- opening ---- */
 
@@ -40,11 +49,17 @@ static int check_kind(struct file_stage *file, const struct stat *status, struct
                      S_ISDIR(status->st_mode) ? "a directory" : "neither a file nor a block device");
 }
 
+static uint32_t logical_block(int fd)
+{
+    int block_bytes = 0;
+
+    return ioctl(fd, BLKSSZGET, &block_bytes) == 0 && block_bytes >= 512 ? (uint32_t)block_bytes
+                                                                         : 4096;
+}
+
 /* What O_DIRECT wants offsets, lengths and memory to be multiples of. */
 static uint32_t direct_alignment(int fd)
 {
-    int sector_bytes = 0;
-
 #ifdef STATX_DIOALIGN
     struct statx status;
 
@@ -52,9 +67,7 @@ static uint32_t direct_alignment(int fd)
         (status.stx_mask & STATX_DIOALIGN) && status.stx_dio_offset_align > 0)
         return status.stx_dio_offset_align > 512 ? status.stx_dio_offset_align : 512;
 #endif
-    if (ioctl(fd, BLKSSZGET, &sector_bytes) == 0 && sector_bytes >= 512)
-        return (uint32_t)sector_bytes;
-    return 4096;
+    return logical_block(fd);
 }
 
 static int measure(struct file_stage *file, const struct stage_settings *settings,
@@ -71,7 +84,9 @@ static int measure(struct file_stage *file, const struct stage_settings *setting
     if (end < 0)
         return error_set(err, -errno, "its size could not be read: %s", strerror(errno));
 
+    file->release_bytes = file->block_device ? logical_block(file->fd) : 1;
     uint32_t block = settings->direct ? direct_alignment(file->fd) : 1;
+    uint32_t preferred = block > file->release_bytes ? block : file->release_bytes;
     uint32_t ops = OP_BIT(REQUEST_READ) | OP_BIT(REQUEST_WRITE) | OP_BIT(REQUEST_FLUSH) |
                    OP_BIT(REQUEST_TRIM) | OP_BIT(REQUEST_ZERO) | OP_BIT(REQUEST_CACHE);
     if (settings->offload != NULL)
@@ -79,7 +94,7 @@ static int measure(struct file_stage *file, const struct stage_settings *setting
     file->stage.limits = (struct limits){
         .size_bytes = (uint64_t)end / block * block,
         .block_min_bytes = block,
-        .block_preferred_bytes = block > 4096 ? block : 4096,
+        .block_preferred_bytes = preferred > 4096 ? preferred : 4096,
         .phase_bytes = 1,
         .ops = ops,
         .fua = true,
@@ -127,6 +142,35 @@ static bool is_same_image(const struct file_stage *file, const struct stage *bes
                               : a.st_dev == b.st_dev && a.st_ino == b.st_ino;
 }
 
+static void file_close(struct stage *stage)
+{
+    struct file_stage *file = container_of(stage, struct file_stage, stage);
+
+    if (file->sync_fd >= 0 && file->sync_fd != file->fd)
+        close(file->sync_fd);
+    if (file->fd >= 0)
+        close(file->fd);
+    file_lock_release(&file->lock);
+    group_sync_destroy(&file->sync);
+    free(file);
+}
+
+/* On NFS a write that fails with ENOSPC, EDQUOT or EFBIG has taken what the descriptor would have
+ * told the next fdatasync() of earlier writes.  Each descriptor is told, so one that is never
+ * written to hears of all. (Elsewhere no write takes it, and file systems of FUSE may sync what was
+ * written by that descriptor alone.) */
+static int open_for_sync(int fd)
+{
+    struct statfs status;
+    char path[32];
+
+    if (fstatfs(fd, &status) != 0 || status.f_type != NFS_SUPER_MAGIC)
+        return fd;
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    int sync_fd = open(path, O_RDWR | O_CLOEXEC);
+    return sync_fd >= 0 ? sync_fd : fd;
+}
+
 static int file_open(struct stage **out, const struct stage_settings *settings, struct error *err)
 {
     struct file_stage *file = calloc(1, sizeof *file);
@@ -136,41 +180,39 @@ static int file_open(struct stage **out, const struct stage_settings *settings, 
     file->offload = settings->offload;
     file->stage.ops = &file_ops;
     file->lock = (struct file_lock){ .claim_fd = -1, .loop_file_fd = -1 };
+    file->stage.sync = &file->sync;
+    file->sync_fd = -1;
     file->fd = open_path(settings, err);
     int code = file->fd < 0 ? file->fd : 0;
     if (code == 0)
         code = measure(file, settings, err);
     if (code == 0 && !is_same_image(file, settings->beside))
         code = file_lock_take(&file->lock, file->fd, settings, err);
+    if (code == 0)
+        code = group_sync_init(&file->sync, settings->offload != NULL ? settings->path : NULL,
+                               sync_start, err);
     if (code < 0) {
-        file_lock_release(&file->lock);
-        if (file->fd >= 0)
-            close(file->fd);
-        free(file);
+        file_close(&file->stage);
         return code;
     }
+    file->sync_fd = open_for_sync(file->fd);
     *out = &file->stage;
     return 0;
-}
-
-static void file_close(struct stage *stage)
-{
-    struct file_stage *file = container_of(stage, struct file_stage, stage);
-
-    file_lock_release(&file->lock);
-    close(file->fd);
-    free(file);
 }
 
 static int file_attach(struct layer **out, struct stage *stage, struct layer *below,
                        struct loop *loop, struct error *err)
 {
+    struct file_stage *owner = container_of(stage, struct file_stage, stage);
     struct file_layer *file = calloc(1, sizeof *file);
 
     if (file == NULL)
         return error_set(err, -ENOMEM, "not enough memory");
     file->layer = (struct layer){ .ops = &file_ops, .stage = stage, .below = below, .loop = loop };
-    loop_file_init(loop, &file->file, container_of(stage, struct file_stage, stage)->fd);
+    loop_file_init(loop, &file->file, owner->fd);
+    file->sync_file = file->file;
+    if (owner->sync_fd != owner->fd)
+        loop_file_init(loop, &file->sync_file, owner->sync_fd);
     *out = &file->layer;
     return 0;
 }
@@ -179,6 +221,8 @@ static void file_detach(struct layer *layer)
 {
     struct file_layer *file = container_of(layer, struct file_layer, layer);
 
+    if (file->sync_file.fd != file->file.fd)
+        loop_file_release(layer->loop, &file->sync_file);
     loop_file_release(layer->loop, &file->file);
     free(file);
 }
@@ -187,10 +231,11 @@ static void file_detach(struct layer *layer)
 
 static void transfer_start(struct request *req);
 static void transfer_done(struct io_event *ev, int result);
-static void flush_start(struct request *req);
-static void flush_done(struct io_event *ev, int result);
+static void change_finish(struct request *req);
+static void sync_done(struct io_event *ev, int result);
 static void release_start(struct request *req, int mode);
 static void release_done(struct io_event *ev, int result);
+static void zero_edges(struct request *req);
 static void zeros_write(struct request *req);
 static void zeros_written(struct io_event *ev, int result);
 static void readahead_done(struct io_event *ev, int result);
@@ -216,7 +261,7 @@ static void file_submit(struct layer *layer, struct request *req)
         transfer_start(req);
         return;
     case REQUEST_FLUSH:
-        flush_start(req);
+        group_sync_join(req);
         return;
     case REQUEST_TRIM:
         release_start(req, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE);
@@ -255,7 +300,7 @@ static void transfer_start(struct request *req)
                   offset_bytes);
     else
         loop_write(file->layer.loop, &req->io, &file->file, req->buffer, data, length_bytes,
-                   offset_bytes, req->flags & REQUEST_FUA);
+                   offset_bytes);
 }
 
 static void transfer_done(struct io_event *ev, int result)
@@ -273,58 +318,84 @@ static void transfer_done(struct io_event *ev, int result)
     req->progress_bytes += (uint32_t)result;
     if (req->progress_bytes < req->view.length_bytes)
         transfer_start(req);
+    else if (req->view.op == REQUEST_WRITE)
+        change_finish(req);
     else
         request_complete(req, 0);
 }
 
-static void flush_start(struct request *req)
-{
-    struct file_layer *file = layer_of(req);
-
-    req->io.fn = flush_done;
-    loop_fdatasync(file->layer.loop, &req->io, &file->file);
-}
-
-static void flush_done(struct io_event *ev, int result)
-{
-    struct request *req = container_of(ev, struct request, io);
-
-    if (interrupted(result))
-        flush_start(req);
-    else
-        request_complete(req, -result);
-}
-
-/* TRIM and ZERO are done; durable if they have to be. */
-static void release_finish(struct request *req)
+/* WRITE, TRIM and ZERO are done; durable if they have to be.  (Not by RWF_DSYNC: where that fails,
+ * the write may have, which concerns nobody else, or the sync of what others wrote.) */
+static void change_finish(struct request *req)
 {
     if (req->flags & REQUEST_FUA)
-        flush_start(req);
+        group_sync_join(req);
     else
         request_complete(req, 0);
+}
+
+static void sync_start(struct request *leader, uint64_t start_bytes, uint64_t end_bytes)
+{
+    struct file_layer *file = layer_of(leader);
+    bool all = end_bytes - start_bytes > UINT32_MAX;
+
+    leader->io.fn = sync_done;
+    loop_fdatasync(file->layer.loop, &leader->io, &file->sync_file, all ? 0 : start_bytes,
+                   all ? 0 : (uint32_t)(end_bytes - start_bytes));
+}
+
+/* There is no second try, whatever the error: what the first was told, the second would not be. */
+static void sync_done(struct io_event *ev, int result)
+{
+    group_sync_ended(container_of(ev, struct request, io), -result);
+}
+
+/* The part of a request that fallocate() can do; empty where start is not below end. */
+struct whole_blocks {
+    uint64_t start_bytes, end_bytes;
+};
+
+static struct whole_blocks whole_blocks_of(const struct request *req)
+{
+    const struct file_stage *file = container_of(req->backend->stage, struct file_stage, stage);
+    uint64_t block = file->release_bytes;
+    uint64_t start_bytes = req->view.offset_bytes;
+    uint64_t end_bytes = start_bytes + req->view.length_bytes;
+
+    return (struct whole_blocks){ .start_bytes = (start_bytes + block - 1) / block * block,
+                                  .end_bytes = end_bytes / block * block };
 }
 
 /* TRIM: punch a hole, or nothing where there are none.  ZERO: punch a hole when it may become
- * one, else zero the range in place, else write zeros - unless only a fast way is wanted. */
+ * one, else zero the range in place, else write zeros - unless only a fast way is wanted.  On a
+ * block device that is done to whole logical blocks: TRIM leaves the edges alone, ZERO writes
+ * them. */
 static void release_start(struct request *req, int mode)
 {
     struct file_layer *file = layer_of(req);
+    struct whole_blocks whole = whole_blocks_of(req);
 
     req->io.fn = release_done;
     req->backend_step = (uint8_t)mode;
-    loop_fallocate(file->layer.loop, &req->io, &file->file, mode, req->view.offset_bytes,
-                   req->view.length_bytes);
+    if (whole.start_bytes < whole.end_bytes)
+        loop_fallocate(file->layer.loop, &req->io, &file->file, mode, whole.start_bytes,
+                       whole.end_bytes - whole.start_bytes);
+    else
+        release_done(&req->io, -EOPNOTSUPP);
 }
 
 static void release_done(struct io_event *ev, int result)
 {
     struct request *req = container_of(ev, struct request, io);
+    bool zero = req->view.op == REQUEST_ZERO;
     bool unsupported = result == -EOPNOTSUPP || result == -ENOSYS || result == -ENODEV;
 
     if (interrupted(result))
         release_start(req, req->backend_step);
-    else if (result == 0 || (unsupported && req->view.op == REQUEST_TRIM))
-        release_finish(req);
+    else if (!zero && (result == 0 || unsupported))
+        change_finish(req);
+    else if (result == 0)
+        zero_edges(req);
     else if (!unsupported)
         request_complete(req, -result);
     else if (req->flags & REQUEST_FAST_ZERO)
@@ -335,17 +406,45 @@ static void release_done(struct io_event *ev, int result)
         zeros_write(req);
 }
 
+#define STEP_EDGES 0xff /* no mode of fallocate() */
+
+static void zero_edges(struct request *req)
+{
+    req->backend_step = STEP_EDGES;
+    zeros_write(req);
+}
+
+/* How many zeros to write next, at progress_bytes, which passes over what is done already. */
+static uint32_t zeros_left(struct request *req)
+{
+    const struct view *view = &req->view;
+    struct whole_blocks whole = whole_blocks_of(req);
+    uint64_t end_bytes = view->offset_bytes + view->length_bytes;
+
+    if (req->backend_step == STEP_EDGES) {
+        if (view->offset_bytes + req->progress_bytes == whole.start_bytes)
+            req->progress_bytes = (uint32_t)(whole.end_bytes - view->offset_bytes);
+        else if (view->offset_bytes + req->progress_bytes < whole.start_bytes)
+            end_bytes = whole.start_bytes;
+    }
+    return (uint32_t)(end_bytes - view->offset_bytes - req->progress_bytes);
+}
+
 static void zeros_write(struct request *req)
 {
     static const uint8_t zeros[BUFFER_BYTES_MAX] __attribute__((aligned(4096)));
     struct file_layer *file = layer_of(req);
-    uint32_t length_bytes = req->view.length_bytes - req->progress_bytes;
+    uint32_t length_bytes = zeros_left(req);
 
+    if (length_bytes == 0) {
+        change_finish(req);
+        return;
+    }
     if (length_bytes > sizeof zeros)
         length_bytes = sizeof zeros;
     req->io.fn = zeros_written;
     loop_write(file->layer.loop, &req->io, &file->file, NULL, zeros, length_bytes,
-               req->view.offset_bytes + req->progress_bytes, false);
+               req->view.offset_bytes + req->progress_bytes);
 }
 
 static void zeros_written(struct io_event *ev, int result)
@@ -358,10 +457,7 @@ static void zeros_written(struct io_event *ev, int result)
     }
     if (result > 0)
         req->progress_bytes += (uint32_t)result;
-    if (req->progress_bytes < req->view.length_bytes)
-        zeros_write(req);
-    else
-        release_finish(req);
+    zeros_write(req);
 }
 
 /* CACHE has no visible result: where the file can't be read ahead, nothing is lost. */

@@ -24,6 +24,7 @@
 #include "plugins/nbdkit-interpreter.h"
 #include "plugins/nbdkit-version-1.h"
 #include "server/descendants.h"
+#include "server/group-sync.h"
 #include "server/signals.h"
 
 #define PARALLEL_THREADS 16u
@@ -39,6 +40,7 @@
 
 struct nbdkit_stage {
     struct stage stage;
+    struct group_sync sync;      /* of a plugin that flushes */
     struct nbdkit_plugin plugin; /* our copy: what an older plugin lacks is NULL */
     struct nbdkit_caller caller;
     void *library;
@@ -318,9 +320,20 @@ static void nbdkit_close(struct stage *stage)
     if (nbdkit->copy_fd >= 0)
         close(nbdkit->copy_fd);
     nbdkit_files_release(&nbdkit->files);
+    group_sync_destroy(&nbdkit->sync);
     free(nbdkit->parameters);
     free(nbdkit->name);
     free(nbdkit);
+}
+
+static void sync_start(struct request *leader, uint64_t start_bytes, uint64_t end_bytes);
+
+static int add_sync(struct nbdkit_stage *nbdkit, bool serves, struct error *err)
+{
+    if (!nbdkit->claims.flush && nbdkit->claims.fua != NBDKIT_EMULATE)
+        return 0;
+    nbdkit->stage.sync = &nbdkit->sync;
+    return group_sync_init(&nbdkit->sync, serves ? nbdkit->name : NULL, sync_start, err);
 }
 
 static int nbdkit_open(struct stage **out, const struct stage_settings *settings, struct error *err)
@@ -346,6 +359,8 @@ static int nbdkit_open(struct stage **out, const struct stage_settings *settings
         code = start_plugin(nbdkit, settings, err);
     if (code == 0)
         code = measure(nbdkit, settings->read_only, err);
+    if (code == 0)
+        code = add_sync(nbdkit, settings->offload != NULL, err);
     /* Its threads call the plugin, and nobody else: signals pass them, too. */
     if (code == 0)
         code = offload_create(&nbdkit->offload, nbdkit->plugin.thread_model == NBDKIT_PARALLEL ?
@@ -366,6 +381,8 @@ static void nbdkit_header_was_read(struct stage *stage)
 }
 
 /* ---- requests: on a thread of the pool ---- */
+
+enum nbdkit_step { STEP_REQUEST, STEP_SYNC };
 
 static int write_zeros(struct nbdkit_stage *nbdkit, uint32_t length_bytes, uint64_t offset_bytes,
                        uint32_t flags)
@@ -475,15 +492,25 @@ static int call_part(struct nbdkit_stage *nbdkit, struct request *req, uint32_t 
     case REQUEST_OP_COUNT:
         break;
     }
-    return plugin->flush(nbdkit->handle, 0);
+    errno = EINVAL; /* a FLUSH goes another way, see nbdkit_submit() */
+    return -1;
 }
 
+static bool must_be_durable(const struct request *req)
+{
+    enum request_op op = req->view.op;
+
+    return (op == REQUEST_WRITE || op == REQUEST_TRIM || op == REQUEST_ZERO) &&
+           (req->flags & REQUEST_FUA);
+}
+
+/* FUA is left to a flush where there is one, even if the plugin would do it: of a write that fails
+ * can't be told otherwise whether what others wrote is lost. */
 static int call_plugin(struct nbdkit_stage *nbdkit, struct request *req)
 {
     enum request_op op = req->view.op;
-    bool changes = op == REQUEST_WRITE || op == REQUEST_TRIM || op == REQUEST_ZERO;
-    bool durable = changes && (req->flags & REQUEST_FUA);
-    uint32_t fua = durable && nbdkit->claims.fua == NBDKIT_NATIVE ? NBDKIT_FLAG_FUA : 0;
+    bool native = nbdkit->claims.fua == NBDKIT_NATIVE && nbdkit->stage.sync == NULL;
+    uint32_t fua = native && must_be_durable(req) ? NBDKIT_FLAG_FUA : 0;
     uint32_t done_bytes = 0, length_bytes = req->view.length_bytes;
 
     /* It is a hint, and others wait for the plugin. */
@@ -498,8 +525,6 @@ static int call_plugin(struct nbdkit_stage *nbdkit, struct request *req)
             return -1;
         done_bytes += part;
     } while (done_bytes < length_bytes);
-    if (durable && nbdkit->claims.fua == NBDKIT_EMULATE)
-        return nbdkit->plugin.flush(nbdkit->handle, 0);
     return 0;
 }
 
@@ -512,24 +537,50 @@ static void work(struct offload_job *job)
     caller.held = NULL;
 
     nbdkit_host_enter(&caller, "a request");
-    job->done.result = call_plugin(nbdkit, req) < 0 ? nbdkit_host_error(&nbdkit->plugin) : 0;
+    int code = req->backend_step == STEP_SYNC ? nbdkit->plugin.flush(nbdkit->handle, 0)
+                                              : call_plugin(nbdkit, req);
+    job->done.result = code < 0 ? nbdkit_host_error(&nbdkit->plugin) : 0;
     nbdkit_host_leave();
 }
 
 static void work_done(struct io_event *ev, int result)
 {
-    request_complete(container_of(ev, struct request, job.done.event), result);
+    struct request *req = container_of(ev, struct request, job.done.event);
+    bool syncs = req->backend->stage->sync != NULL;
+
+    if (req->backend_step == STEP_SYNC)
+        group_sync_ended(req, result);
+    else if (result == 0 && syncs && must_be_durable(req))
+        group_sync_join(req);
+    else
+        request_complete(req, result);
+}
+
+static void work_start(struct request *req, enum nbdkit_step step)
+{
+    struct nbdkit_stage *nbdkit = container_of(req->backend->stage, struct nbdkit_stage, stage);
+
+    req->backend_step = (uint8_t)step;
+    req->job.work = work;
+    req->job.done.event.fn = work_done;
+    req->job.loop = req->backend->loop;
+    offload_run(nbdkit->offload, &req->job);
+}
+
+static void sync_start(struct request *leader, uint64_t start_bytes, uint64_t end_bytes)
+{
+    (void)start_bytes;
+    (void)end_bytes;
+    work_start(leader, STEP_SYNC);
 }
 
 static void nbdkit_submit(struct layer *layer, struct request *req)
 {
-    struct nbdkit_stage *nbdkit = container_of(layer->stage, struct nbdkit_stage, stage);
-
     req->backend = layer;
-    req->job.work = work;
-    req->job.done.event.fn = work_done;
-    req->job.loop = layer->loop;
-    offload_run(nbdkit->offload, &req->job);
+    if (req->view.op == REQUEST_FLUSH)
+        group_sync_join(req);
+    else
+        work_start(req, STEP_REQUEST);
 }
 
 static int nbdkit_attach(struct layer **out, struct stage *stage, struct layer *below,

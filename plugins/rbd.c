@@ -15,6 +15,7 @@
 
 #include "plugins/rbd-disk.h"
 #include "plugins/rbd-header.h"
+#include "server/group-sync.h"
 #include "server/log.h"
 #include "server/zeros.h"
 
@@ -23,6 +24,7 @@
 
 struct rbd_stage {
     struct stage stage;
+    struct group_sync sync; /* of an image with a cache, which tells of a write that failed once */
     struct rbd_disk disk;
     struct rbd_header header;
     bool has_header;        /* it was initialised */
@@ -70,6 +72,7 @@ static void rbd_stage_close(struct stage *stage)
     if (rbd->has_header)
         rbd_header_close(&rbd->header);
     rbd_disk_close(&rbd->disk);
+    group_sync_destroy(&rbd->sync);
     free(rbd);
 }
 
@@ -92,6 +95,17 @@ static struct limits limits_of(const struct rbd_disk *disk, bool has_helper)
     return limits;
 }
 
+static void sync_start(struct request *leader, uint64_t start_bytes, uint64_t end_bytes);
+
+/* Without a cache every write is told of its own failure. */
+static int add_sync(struct rbd_stage *rbd, bool serves, struct error *err)
+{
+    if (!rbd->disk.cached || rbd->disk.read_only)
+        return 0;
+    rbd->stage.sync = &rbd->sync;
+    return group_sync_init(&rbd->sync, serves ? rbd->disk.name : NULL, sync_start, err);
+}
+
 static int rbd_stage_open(struct stage **out, const struct stage_settings *settings,
                           struct error *err)
 {
@@ -107,6 +121,8 @@ static int rbd_stage_open(struct stage **out, const struct stage_settings *setti
         rbd_header_init(&rbd->header, &rbd->disk);
         rbd->has_header = true;
     }
+    if (code == 0)
+        code = add_sync(rbd, serves, err);
     if (code == 0 && serves)
         code = offload_create(&rbd->helper, 1, 0, err);
     if (code == 0 && serves && rbd->disk.snapshot == NULL)
@@ -129,7 +145,7 @@ static bool has_hole(const struct rbd_disk *disk, const struct view *view);
 static void confirm(struct request *req);
 static void confirmed(struct io_event *ev, int result);
 static void succeed(struct request *req);
-static void flush_start(struct request *req);
+static void finish(struct request *req, int error);
 static void fail(struct request *req, int code);
 static void wait_for_lock(struct rbd_layer *rbd, struct request *req);
 static void retry(struct io_event *ev, int result);
@@ -158,6 +174,8 @@ static void rbd_submit(struct layer *layer, struct request *req)
         extents_start(req);
     else if (req->view.op == REQUEST_FLUSH && layer_of(req)->rbd->disk.read_only)
         request_complete(req, 0); /* there is nothing to flush, and librbd might ask for the lock */
+    else if (req->view.op == REQUEST_FLUSH && layer->stage->sync != NULL)
+        group_sync_join(req);
     else
         start(req);
 }
@@ -176,7 +194,7 @@ static void start(struct request *req)
     struct rbd_layer *rbd = layer_of(req);
     rbd_completion_t completion;
 
-    if (!is_inside(rbd->rbd, &req->view)) {
+    if (req->backend_step == STEP_FIRST && !is_inside(rbd->rbd, &req->view)) {
         request_complete(req, is_change(req->view.op) ? ENOSPC : EIO);
         return;
     }
@@ -298,18 +316,27 @@ static void succeed(struct request *req)
     if (atomic_load_explicit(&rbd->trouble, memory_order_relaxed) != 0 &&
         atomic_exchange(&rbd->trouble, 0) != 0)
         log_write_of(LOG_WARNING, rbd->disk.name, "it answers again");
-    if (is_change(req->view.op) && (req->flags & REQUEST_FUA) && rbd->disk.cached &&
+    if (is_change(req->view.op) && (req->flags & REQUEST_FUA) && rbd->stage.sync != NULL &&
         req->backend_step == STEP_FIRST)
-        flush_start(req);
+        group_sync_join(req); /* FUA behind a cache */
     else
-        request_complete(req, 0);
+        finish(req, 0);
 }
 
-/* FUA behind a cache. */
-static void flush_start(struct request *req)
+static void finish(struct request *req, int error)
 {
-    req->backend_step = STEP_FLUSH;
-    start(req);
+    if (req->backend_step == STEP_FLUSH)
+        group_sync_ended(req, error);
+    else
+        request_complete(req, error);
+}
+
+static void sync_start(struct request *leader, uint64_t start_bytes, uint64_t end_bytes)
+{
+    (void)start_bytes;
+    (void)end_bytes;
+    leader->backend_step = STEP_FLUSH;
+    start(leader);
 }
 
 /* ---- errors ---- */
@@ -342,7 +369,7 @@ static void fail(struct request *req, int code)
         log_write_of(LOG_ERROR, rbd->disk.name, "%s at byte %llu failed: %s%s", names[req->view.op],
                      (unsigned long long)req->view.offset_bytes, strerror(-code),
                      advice(&rbd->disk, code));
-    request_complete(req, code == -ENOSPC || code == -EDQUOT || code == -ENOMEM ? -code : EIO);
+    finish(req, code == -ENOSPC || code == -EDQUOT || code == -ENOMEM ? -code : EIO);
 }
 
 /* ---- lock=shared: who has the lock gives it back, or the time is over ---- */

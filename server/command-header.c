@@ -70,6 +70,7 @@ static const struct param discard_params[] = {
 };
 
 static const struct param zero_holes_params[] = {
+    PARAMS_LOCK,
     PARAM_HEADER,
     PARAM_HELP,
     { .name = NULL },

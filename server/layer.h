@@ -33,6 +33,7 @@ struct limits {
 
 #define OP_BIT(op) (1u << (op))
 
+struct group_sync;
 struct stage;
 struct layer;
 
@@ -95,6 +96,7 @@ struct stage {
     const struct layer_ops *ops;
     struct stage *below; /* owned; NULL: this is a backend */
     struct limits limits;
+    struct group_sync *sync; /* of a backend whose storage tells of lost data once (group-sync.h), or NULL */
 };
 
 struct layer {

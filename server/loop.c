@@ -504,7 +504,7 @@ void loop_read(struct loop *loop, struct io_event *ev, const struct loop_file *f
 
 void loop_write(struct loop *loop, struct io_event *ev, const struct loop_file *file,
                 const struct buffer *buffer, const uint8_t *data, uint32_t length_bytes,
-                uint64_t offset_bytes, bool dsync)
+                uint64_t offset_bytes)
 {
     struct io_uring_sqe *sqe = next_sqe(loop);
 
@@ -513,16 +513,17 @@ void loop_write(struct loop *loop, struct io_event *ev, const struct loop_file *
                                   buffer->fixed_index);
     else
         io_uring_prep_write(sqe, file_number(file), data, length_bytes, offset_bytes);
-    if (dsync)
-        sqe->rw_flags = RWF_DSYNC;
     finish_sqe(sqe, ev, file);
 }
 
-void loop_fdatasync(struct loop *loop, struct io_event *ev, const struct loop_file *file)
+void loop_fdatasync(struct loop *loop, struct io_event *ev, const struct loop_file *file,
+                    uint64_t offset_bytes, uint32_t length_bytes)
 {
     struct io_uring_sqe *sqe = next_sqe(loop);
 
     io_uring_prep_fsync(sqe, file_number(file), IORING_FSYNC_DATASYNC);
+    sqe->off = offset_bytes;
+    sqe->len = length_bytes;
     finish_sqe(sqe, ev, file);
 }
 

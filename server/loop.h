@@ -106,11 +106,12 @@ void loop_unregister_memory(struct loop *loop, int index);
 void loop_read(struct loop *loop, struct io_event *ev, const struct loop_file *file,
                const struct buffer *buffer, uint8_t *data, uint32_t length_bytes,
                uint64_t offset_bytes);
-/* `dsync`: the data is durable when the event fires (RWF_DSYNC). */
 void loop_write(struct loop *loop, struct io_event *ev, const struct loop_file *file,
                 const struct buffer *buffer, const uint8_t *data, uint32_t length_bytes,
-                uint64_t offset_bytes, bool dsync);
-void loop_fdatasync(struct loop *loop, struct io_event *ev, const struct loop_file *file);
+                uint64_t offset_bytes);
+/* Of that range at least; both 0: of all. */
+void loop_fdatasync(struct loop *loop, struct io_event *ev, const struct loop_file *file,
+                    uint64_t offset_bytes, uint32_t length_bytes);
 void loop_fallocate(struct loop *loop, struct io_event *ev, const struct loop_file *file, int mode,
                     uint64_t offset_bytes, uint64_t length_bytes);
 /* POSIX_FADV_WILLNEED on the range. */

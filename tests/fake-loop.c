@@ -46,7 +46,7 @@ struct operation {
     int fd;
     uint8_t *data;
     uint64_t offset_bytes, length_bytes;
-    int mode; /* of fallocate; the events of poll; the milliseconds of a timer; dsync */
+    int mode; /* of fallocate; the events of poll; the milliseconds of a timer */
     struct msghdr *message;
     int result; /* not 0: it ends with this in the next batch, whatever it is about */
     struct operation *next;
@@ -244,8 +244,6 @@ static int file_write(struct fake *file, const struct operation *op)
     if (count == 0 && op->length_bytes > 0)
         return -ENOSPC;
     memcpy(file->data + op->offset_bytes, op->data, count);
-    if (op->mode)
-        memcpy(file->durable + op->offset_bytes, op->data, count);
     return (int)count;
 }
 
@@ -257,7 +255,7 @@ static int file_operation(struct fake *file, const struct operation *op)
     case OPERATION_WRITE:
         return file_write(file, op);
     case OPERATION_FDATASYNC:
-        memcpy(file->durable, file->data, file->size_bytes);
+        memcpy(file->durable + op->offset_bytes, file->data + op->offset_bytes, file_part(file, op));
         return 0;
     case OPERATION_FALLOCATE:
         if (op->mode & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE))
@@ -618,16 +616,19 @@ void loop_read(struct loop *loop, struct io_event *ev, const struct loop_file *f
 
 void loop_write(struct loop *loop, struct io_event *ev, const struct loop_file *file,
                 const struct buffer *buffer UNUSED, const uint8_t *data, uint32_t length_bytes,
-                uint64_t offset_bytes, bool dsync)
+                uint64_t offset_bytes)
 {
     submit(loop, (struct operation){ .kind = OPERATION_WRITE, .ev = ev, .fd = file->fd,
                                      .data = (uint8_t *)data, .length_bytes = length_bytes,
-                                     .offset_bytes = offset_bytes, .mode = dsync });
+                                     .offset_bytes = offset_bytes });
 }
 
-void loop_fdatasync(struct loop *loop, struct io_event *ev, const struct loop_file *file)
+void loop_fdatasync(struct loop *loop, struct io_event *ev, const struct loop_file *file,
+                    uint64_t offset_bytes, uint32_t length_bytes)
 {
-    submit(loop, (struct operation){ .kind = OPERATION_FDATASYNC, .ev = ev, .fd = file->fd });
+    submit(loop, (struct operation){ .kind = OPERATION_FDATASYNC, .ev = ev, .fd = file->fd,
+                                     .length_bytes = (offset_bytes | length_bytes) ? length_bytes : UINT64_MAX,
+                                     .offset_bytes = offset_bytes });
 }
 
 void loop_fallocate(struct loop *loop, struct io_event *ev, const struct loop_file *file, int mode,

@@ -51,7 +51,7 @@ bool fake_socket_finished(const struct loop *loop, int fd);
 bool fake_socket_closed(const struct loop *loop, int fd);
 
 /* A file of zeros.  `data` is what a read gives; `durable` what would be left after a power
- * failure: it follows fdatasync and writes with dsync. */
+ * failure: it follows fdatasync. */
 int fake_file_create(struct loop *loop, size_t size_bytes);
 uint8_t *fake_file_data(struct loop *loop, int fd);
 const uint8_t *fake_file_durable(struct loop *loop, int fd);

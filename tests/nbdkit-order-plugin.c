@@ -1,9 +1,10 @@
 /* A plugin of nbdkit for test-nbdkit-order.sh: a disk of zeros that writes every call, its thread and what
  * it was given into a log.  Parameters: log=FILE, size=BYTES, model, fua, can_trim and zero (numbers as in
- * nbdkit-api.h; zero=3 fails with EOPNOTSUPP), meet=N (a read waits until N are in the plugin),
+ * nbdkit-api.h; zero=3 fails with EOPNOTSUPP), lose=FILE (a flush fails once when there is FILE), meet=N (a read waits until N are in the plugin),
  * hang=true (a read never returns). */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -21,6 +22,7 @@ void nbdkit_error(const char *format, ...) __attribute__((format(printf, 1, 2)))
 int nbdkit_add_extent(struct nbdkit_extents *extents, uint64_t offset, uint64_t length, uint32_t type);
 
 static int log_fd = -1;
+static char lose[PATH_MAX];
 static int64_t size_bytes = 1 << 20;
 static int model = NBDKIT_PARALLEL, fua = NBDKIT_EMULATE, can_trim = 1, can_zero = 1;
 static unsigned meet;
@@ -65,6 +67,8 @@ static int config(const char *key, const char *value)
         can_trim = number;
     else if (strcmp(key, "zero") == 0)
         can_zero = number;
+    else if (strcmp(key, "lose") == 0)
+        snprintf(lose, sizeof lose, "%s", value);
     else if (strcmp(key, "meet") == 0)
         meet = (unsigned)number;
     else if (strcmp(key, "hang") == 0)
@@ -199,6 +203,10 @@ static int flush_disk(void *handle, uint32_t flags)
 {
     (void)handle;
     note("flush %u", flags);
+    if (lose[0] != '\0' && unlink(lose) == 0) {
+        errno = ENOSPC;
+        return -1;
+    }
     enter();
     return leave();
 }

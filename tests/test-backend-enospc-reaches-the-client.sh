@@ -54,6 +54,8 @@ for client in both_styles(sys.argv[1]):
     equal("errors", set(errors), {0, ENOSPC})
     last = 63 * MIB
     equal("WRITE", client.error_of(CMD_WRITE, last, 4096, 0, b"f" * 4096), ENOSPC)
+    # It is the write that fails, not a sync: nobody else is concerned, and FLUSH goes on below.
+    equal("WRITE with FUA", client.error_of(CMD_WRITE, last, 4096, F_FUA, b"f" * 4096), ENOSPC)
     equal("odd WRITE", client.error_of(CMD_WRITE, last + 8193, 100, 0, b"f" * 100), ENOSPC)
     equal("WRITE_ZEROES", client.error_of(CMD_WRITE_ZEROES, last, MIB), ENOSPC)
     equal("WRITE of 32 MiB", client.error_of(CMD_WRITE, 32 * MIB, 32 * MIB, 0, b"f" * (32 * MIB)), ENOSPC)

@@ -111,13 +111,13 @@ static void files(void)
     for (unsigned i = 0; i < 3; i++) {
         struct expected write = { .event.fn = event_fired }, read = write, sync = write, past = write;
 
-        loop_write(loop, &write.event, &registered[i], NULL, out, 3, i * 3, i % 2);
+        loop_write(loop, &write.event, &registered[i], NULL, out, 3, i * 3);
         loop_run(loop);
         EXPECT(write.result == 3);
         loop_read(loop, &read.event, &registered[2 - i], NULL, in, 3, i * 3);
         loop_run(loop);
         EXPECT(read.result == 3 && memcmp(in, out, 3) == 0);
-        loop_fdatasync(loop, &sync.event, &registered[i]);
+        loop_fdatasync(loop, &sync.event, &registered[i], i, i * 3);
         loop_run(loop);
         EXPECT(sync.result == 0);
         loop_read(loop, &past.event, &registered[i], NULL, in, 3, 1 << 20);

@@ -80,11 +80,13 @@ PYTHON_END
 
 changes fua=0 'pwrite 512 0 0;trim 4096 4096 0;zero 131072 8192 0'
 changes fua=1 'pwrite 512 0 0;flush 0;trim 4096 4096 0;flush 0;zero 131072 8192 0;flush 0'
-changes fua=2 'pwrite 512 0 2;trim 4096 4096 2;zero 131072 8192 2'
+# Even where the plugin would do it, it is a flush: see group-sync.h.
+changes fua=2 'pwrite 512 0 0;flush 0;trim 4096 4096 0;flush 0;zero 131072 8192 0;flush 0'
 changes 'fua=1&can_trim=0' 'pwrite 512 0 0;flush 0;zero 131072 8192 0;flush 0'
-changes 'fua=2&zero=0' 'pwrite 512 0 2;trim 4096 4096 2;pwrite 65536 8192 2;pwrite 65536 73728 2'
+changes 'fua=2&zero=0' \
+    'pwrite 512 0 0;flush 0;trim 4096 4096 0;flush 0;pwrite 65536 8192 0;pwrite 65536 73728 0;flush 0'
 changes 'fua=2&zero=3' \
-    'pwrite 512 0 2;trim 4096 4096 2;zero 131072 8192 2;pwrite 65536 8192 2;pwrite 65536 73728 2'
+    'pwrite 512 0 0;flush 0;trim 4096 4096 0;flush 0;zero 131072 8192 0;pwrite 65536 8192 0;pwrite 65536 73728 0;flush 0'
 
 # ---- one at a time, or not ----
 

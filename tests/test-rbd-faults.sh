@@ -84,6 +84,34 @@ EOF
 expect_match "$server_log" 'it answers again'
 stop_nbdcrypt
 
+# A cache answers writes before they are stored, and tells the next FLUSH alone that one has failed: from then on they all
+# do, of all connections, though the OSD is back.
+start_nbdcrypt --raw --threads 2 "$disk&id=disks&keyring=$test_dir/disks&timeout=1&cache"
+python - "$uri" "$ceph_osd_pid" <<'EOF'
+import os
+import signal
+import sys
+from nbd_client import *
+
+osd = int(sys.argv[2])
+a, b, c = clients = [Client(sys.argv[1]) for _ in range(3)]
+a.write(0, b"a" * 4096)
+b.flush()
+os.kill(osd, signal.SIGSTOP)
+a.write(0, b"lost" * 1024)
+b.write(65536, b"lost" * 1024)
+equal("FLUSH while the OSD is silent", c.error_of(CMD_FLUSH), EIO)
+os.kill(osd, signal.SIGCONT)
+for client in clients * 2:
+    equal("FLUSH", client.error_of(CMD_FLUSH), EIO)
+    equal("WRITE with FUA", client.error_of(CMD_WRITE, 131072, 4096, F_FUA, b"f" * 4096), EIO)
+EOF
+kill -TERM "$pid"
+status=0
+wait "$pid" || status=$?
+expect_equal "status of a server that could not flush" 1 "$status"
+expect_equal "how often the log tells" 1 "$(grep -c "can't be made durable: Input/output error; what was written" "$server_log")"
+
 start_nbdcrypt --raw --threads 2 --shutdown-timeout 2 "$disk"
 kill -STOP "$ceph_osd_pid"
 "$PYTHON" - "$uri" "$test_dir/sent" <<'EOF' &
