@@ -2,8 +2,6 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -12,6 +10,7 @@
 #include "server/client-connect.h"
 #include "server/client-handshake.h"
 #include "server/nbd-wire.h"
+#include "server/tcp-keepalive.h"
 #include "server/tls-client.h"
 
 #define BLOCK_MAX_BYTES 65536u
@@ -19,9 +18,6 @@
 
 /* A host that vanished without a word is noticed within about half a minute; a server that is
  * merely slow is not cut off, for its kernel goes on acknowledging. */
-#define KEEPALIVE_IDLE_S 10
-#define KEEPALIVE_INTERVAL_S 5
-#define KEEPALIVE_COUNT 4
 #define UNACKNOWLEDGED_MS 30000
 
 int remote_address_copy(struct remote_address *to, const struct remote_address *from)
@@ -42,24 +38,6 @@ void remote_address_clear(struct remote_address *address)
     free(address->uri);
     free(address->tls_certificates);
     free(address->tls_psk_file);
-}
-
-/* Has no effect on Unix sockets, and need not. */
-static void watch_peer(int fd)
-{
-    static const struct {
-        int level, name, value;
-    } settings[] = {
-        { SOL_SOCKET, SO_KEEPALIVE, 1 },
-        { IPPROTO_TCP, TCP_KEEPIDLE, KEEPALIVE_IDLE_S },
-        { IPPROTO_TCP, TCP_KEEPINTVL, KEEPALIVE_INTERVAL_S },
-        { IPPROTO_TCP, TCP_KEEPCNT, KEEPALIVE_COUNT },
-        { IPPROTO_TCP, TCP_USER_TIMEOUT, UNACKNOWLEDGED_MS },
-    };
-
-    for (size_t i = 0; i < sizeof settings / sizeof settings[0]; i++)
-        (void)setsockopt(fd, settings[i].level, settings[i].name, &settings[i].value,
-                         sizeof settings[i].value);
 }
 
 /* ---- what the export can do ---- */
@@ -181,7 +159,7 @@ static int dial(struct remote_connection *out, struct remote_features *features,
     if (code < 0 && code != -ECANCELED)
         error_prefix(err, "the server can't be used: ");
     client_connect_settle(out->fd);
-    watch_peer(out->fd);
+    tcp_keepalive(out->fd, UNACKNOWLEDGED_MS);
     return code;
 }
 

@@ -26,6 +26,7 @@
 #include "server/offload.h"
 #include "server/options.h"
 #include "server/signals.h"
+#include "server/tcp-keepalive.h"
 #include "server/worker.h"
 
 #define EXIT_USAGE 2
@@ -37,6 +38,7 @@
 #define CONNECTIONS_OF_A_COPY 4u /* nbdcopy opens up to so many where the server can do with several */
 /* Before that it is the same wish: timeout(1) sends SIGTERM twice, and ends a command of --run besides. */
 #define SECOND_SIGNAL_MS 1000u
+#define KEEPALIVE_MARGIN_S 5u
 #define SURPLUS_MAX 32u /* clients that are being told that there is no place for them */
 
 struct server {
@@ -223,6 +225,7 @@ static int start_workers(struct server *server, unsigned count, struct error *er
             .index = i,
             .buffers_max_bytes = buffers_max_bytes(&server->options, count),
             .handshake_timeout_ms = server->options.handshake_timeout_seconds * 1000,
+            .stall_timeout_ms = server->options.stall_timeout_seconds * 1000,
             .no_multi_conn = server->options.max_connections < CONNECTIONS_OF_A_COPY,
             .busy_wait_us = server->options.busy_wait_us,
             .main_loop = server->loop,
@@ -419,6 +422,14 @@ static void turn_away(struct worker *worker, int fd, const struct peer *peer, un
     close(fd);
 }
 
+/* A little less than --stall-timeout, after which the kernel's next look would come too late. */
+static unsigned unacknowledged_ms(const struct serve_options *options)
+{
+    unsigned seconds = options->stall_timeout_seconds;
+
+    return seconds > 2 * KEEPALIVE_MARGIN_S ? (seconds - KEEPALIVE_MARGIN_S) * 1000 : seconds * 500;
+}
+
 static void client_accepted(void *context, int fd, const struct peer *peer)
 {
     struct server *server = context;
@@ -435,6 +446,7 @@ static void client_accepted(void *context, int fd, const struct peer *peer)
             least = server->workers[i];
         }
     }
+    tcp_keepalive(fd, unacknowledged_ms(&server->options));
     if (total >= server->options.max_connections) {
         log_write_of(LOG_WARNING, peer->text,
                      "turned away, %u clients are connected (--max-connections)", total);

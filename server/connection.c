@@ -122,6 +122,7 @@ void connection_handshake_done(struct connection *connection, enum handshake_res
     }
     log_write_of(LOG_NOTICE, connection->peer.text, "attached export '%s' (worker %u)",
                  connection->export->name, connection->worker->index);
+    stall_watch_begin(connection->worker);
     if (connection->worker->shutting_down)
         connection_shutdown(connection);
 }

@@ -14,6 +14,7 @@
 
 #include "server/handshake.h"
 #include "server/peer.h"
+#include "server/stall-watch.h"
 #include "server/transport.h"
 
 struct worker;
@@ -37,6 +38,7 @@ struct connection {
     bool surplus;                 /* it is there to be told that there is no place for it */
     struct loop_timer timer;      /* handshake limit; later the limit of DRAINING */
     bool timer_running;
+    struct stall_state stall;
     bool cut;                     /* its handshake took too long: what is in flight is coming back */
     bool abandoned;               /* the worker ends without it */
     struct io_event forgotten;    /* GOODBYE */

@@ -258,7 +258,6 @@ static void accepted(struct io_event *ev, int result)
         if (peer.address.ss_family == AF_UNIX)
             setsockopt(result, SOL_SOCKET, SO_SNDBUF, &(int){ UNIX_SEND_BUFFER_BYTES }, sizeof(int));
         setsockopt(result, IPPROTO_TCP, TCP_NODELAY, &(int){ 1 }, sizeof(int));
-        setsockopt(result, SOL_SOCKET, SO_KEEPALIVE, &(int){ 1 }, sizeof(int));
         listener->accepted(listener->context, result, &peer);
     }
     if (listener->stopping)

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <linux/sockios.h>
 #include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -449,6 +450,14 @@ bool loop_file_has_unread(struct loop *loop, const struct loop_file *file)
 
     (void)loop;
     return ioctl(file->fd, FIONREAD, &count) == 0 && count > 0;
+}
+
+uint32_t loop_file_unsent_bytes(struct loop *loop, const struct loop_file *file)
+{
+    int count = 0;
+
+    (void)loop;
+    return ioctl(file->fd, SIOCOUTQ, &count) == 0 && count > 0 ? (uint32_t)count : 0;
 }
 
 int loop_register_memory(struct loop *loop, void *base, size_t length_bytes)

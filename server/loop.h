@@ -94,6 +94,8 @@ size_t loop_file_send_now(struct loop *loop, const struct loop_file *file, const
 
 /* Bytes of a socket that have arrived and that no receive has taken yet. */
 bool loop_file_has_unread(struct loop *loop, const struct loop_file *file);
+/* Bytes that were sent to a socket and that the other end has not taken (TCP: not acknowledged). */
+uint32_t loop_file_unsent_bytes(struct loop *loop, const struct loop_file *file);
 
 /* Registers memory for fixed reads and writes; the index, or -1 where that is not possible
  * (no slot left, RLIMIT_MEMLOCK): the memory can be used all the same. */

@@ -10,6 +10,7 @@
 
 #define MAX_CONNECTIONS_DEFAULT 4096u
 #define HANDSHAKE_TIMEOUT_SECONDS_DEFAULT 10u
+#define STALL_TIMEOUT_SECONDS_DEFAULT 60u
 #define SHUTDOWN_TIMEOUT_SECONDS_DEFAULT 60u
 #define BUSY_WAIT_US_DEFAULT 50u
 #define MEMORY_MAX_LEAST_BYTES (4u << 20)
@@ -67,6 +68,9 @@ const struct param serve_params[] = {
              "after SIGTERM, how long what is in flight may take; default: 60; 0: for ever"),
     ROW_UINT("handshake-timeout", "SECONDS", handshake_timeout_seconds, 1, 3600,
              "time that a client has to choose an export (default 10)"),
+    ROW_UINT("stall-timeout", "SECONDS", stall_timeout_seconds, 0, 86400,
+             "a client that stops within a request, or takes no reply, for so long is dropped "
+             "(default 60); 0: never"),
     ROW_UINT("busy-wait", "MICROSECONDS", busy_wait_us, 0, 1000,
              "how long a thread whose client answers at once looks for its next request before it "
              "sleeps; 0: not at all (default 50)"),
@@ -322,6 +326,7 @@ int serve_options_parse(struct serve_options *out, int argc, char **argv, struct
     *out = (struct serve_options){
         .max_connections = MAX_CONNECTIONS_DEFAULT,
         .handshake_timeout_seconds = HANDSHAKE_TIMEOUT_SECONDS_DEFAULT,
+        .stall_timeout_seconds = STALL_TIMEOUT_SECONDS_DEFAULT,
         .shutdown_timeout_seconds = SHUTDOWN_TIMEOUT_SECONDS_DEFAULT,
         .busy_wait_us = BUSY_WAIT_US_DEFAULT,
     };

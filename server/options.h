@@ -20,6 +20,7 @@ struct serve_options {
     unsigned max_connections;
     uint64_t memory_max_bytes; /* of data buffers; 0: half of what there is */
     unsigned handshake_timeout_seconds;
+    unsigned stall_timeout_seconds;    /* 0: none */
     unsigned shutdown_timeout_seconds; /* 0: none */
     unsigned busy_wait_us; /* 0: never */
     struct tls_settings tls;

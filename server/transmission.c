@@ -71,6 +71,7 @@ static void recv_finished(struct io_event *ev, int result)
     struct transmission *t = container_of(ev, struct transmission, recv_done);
 
     t->recv_pending = false;
+    t->receives++;
     if (result == TRANSPORT_FILLED && !t->aborted) {
         receive(t);
         return;

@@ -44,6 +44,7 @@ struct transmission {
     struct io_event recv_done;
     enum receive_step step;
     bool recv_pending;
+    uint64_t receives; /* that were pending and have ended: says whether the client goes on */
     struct command *current;
     struct fragment *receiving;
     uint32_t discard_bytes;

@@ -189,11 +189,23 @@ struct loop_file transport_plain_detach(struct transport *transport)
     return file;
 }
 
+static bool plain_has_begun(struct transport *transport)
+{
+    return plain_of(transport)->wanted_begun;
+}
+
+static uint32_t plain_unsent_bytes(struct transport *transport)
+{
+    return loop_file_unsent_bytes(transport->loop, &plain_of(transport)->file);
+}
+
 static const struct transport_ops plain_ops = {
     .name = "plain",
     .recv = plain_recv,
     .send = plain_send,
     .has_unread = plain_has_unread,
+    .has_begun = plain_has_begun,
+    .unsent_bytes = plain_unsent_bytes,
     .finish = plain_finish,
     .abort = plain_abort,
     .close = plain_close,

@@ -241,6 +241,19 @@ static bool stream_has_unread(struct transport *transport)
            loop_file_has_unread(transport->loop, &tls->file);
 }
 
+/* A part of a record is enough: it is held until it is whole. */
+static bool stream_has_begun(struct transport *transport)
+{
+    struct tls_transport *tls = tls_of(transport);
+
+    return tls->wanted_begun || tls_stream_input_bytes(tls) > 0;
+}
+
+static uint32_t stream_unsent_bytes(struct transport *transport)
+{
+    return loop_file_unsent_bytes(transport->loop, &tls_of(transport)->file);
+}
+
 /* close_notify, once. */
 static void say_goodbye(struct tls_transport *tls)
 {
@@ -296,6 +309,8 @@ static const struct transport_ops stream_ops = {
     .recv = stream_recv,
     .send = stream_send,
     .has_unread = stream_has_unread,
+    .has_begun = stream_has_begun,
+    .unsent_bytes = stream_unsent_bytes,
     .finish = stream_finish,
     .abort = stream_abort,
     .close = stream_close,

@@ -20,6 +20,10 @@ struct transport_ops {
     void (*send)(struct transport *transport, struct iovec *iov, unsigned iov_count);
     /* More has arrived than was asked for so far: a recv in flight is about to be filled. */
     bool (*has_unread)(struct transport *transport);
+    /* Of the recv in flight a part has arrived: the other end owes the rest. */
+    bool (*has_begun)(struct transport *transport);
+    /* Of what was sent, what the other end has not taken. */
+    uint32_t (*unsent_bytes)(struct transport *transport);
     /* No more will be sent: the other end sees the end once it has read everything. */
     void (*finish)(struct transport *transport);
     /* Both directions end now; operations in flight complete soon, with an error. */

@@ -67,6 +67,7 @@ static void tear_down(struct worker *worker)
         *layer = NULL;
     }
     memory_pressure_stop(worker);
+    stall_watch_stop(worker);
     tls_buffers_free(&worker->tls_buffers);
     request_pool_destroy(worker->requests);
     buffer_pool_destroy(worker->buffers);
@@ -101,6 +102,7 @@ int worker_create(struct worker **out, const struct worker_settings *settings, s
     worker->exports = settings->exports;
     worker->tls = settings->tls;
     worker->handshake_timeout_ms = settings->handshake_timeout_ms;
+    worker->stall.timeout_ms = settings->stall_timeout_ms;
     worker->no_multi_conn = settings->no_multi_conn;
     worker->busy_wait_us = settings->busy_wait_us;
     worker->main_loop = settings->main_loop;

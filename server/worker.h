@@ -20,6 +20,7 @@ struct worker_settings {
     struct tls *tls;              /* the same; NULL: no TLS */
     unsigned index;
     unsigned handshake_timeout_ms;
+    unsigned stall_timeout_ms;    /* 0: none */
     uint64_t buffers_max_bytes;   /* this worker's part of --memory-max */
     bool no_multi_conn;           /* a client can't count on several connections: it is not told of them */
     unsigned busy_wait_us;        /* of the loop: busy-wait.h */
@@ -41,6 +42,7 @@ struct worker {
     struct transmission *parked, *parked_last; /* waiting for a slot or buffer, in order */
     struct loop_task unpark;
     struct memory_pressure pressure;
+    struct stall_watch stall;
     bool shutting_down, no_multi_conn;
     bool abandoned; /* it ended beside connections of which something is still calculated */
     /* Raised by worker_connect() and worker_turn_away(), lowered by this worker. */
