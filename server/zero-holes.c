@@ -66,7 +66,12 @@ static int record_where_it_is(const struct luks_header *header,
                               const struct export_settings *settings, struct stage *image,
                               struct error *err)
 {
-    struct image_options options = { .lock = true, .header_only = true };
+    struct image_options options = {
+        .lock = true,
+        .header_only = true,
+        .terms = settings->terms,
+        .beside = image,
+    };
     struct volume volume = {
         .spec = settings->header ? settings->header : settings->image,
         .stage = image,
@@ -101,7 +106,8 @@ int zero_holes_record(const struct luks_header *header, const struct export_sett
     result = record_where_it_is(header, settings, image, err);
     if (result < 0) {
         error_prefix(err, "export '%s': --zero-holes: the header has to say that holes are zeros "
-                          "before there are any, and could not be made to: ", settings->name);
+                          "before there are any, and could not be made to (`nbdcrypt header "
+                          "zero-holes` does it by hand): ", settings->name);
         return result;
     }
     log_notice("image '%s': its header says from now on that holes are zeros: it has to be served "

@@ -146,7 +146,8 @@ expect_success header zero-holes --header "$header" "$image" off
 serve_once --header "$header" "$image"
 
 # ---- it can't be recorded ----
-cannot="export '': --zero-holes: the header has to say that holes are zeros before there are any, and could not be made to:"
+cannot="export '': --zero-holes: the header has to say that holes are zeros before there are any, and could not be made to \
+(\`nbdcrypt header zero-holes\` does it by hand):"
 
 # Not writable, for this user.
 if [ "$(id -u)" -eq 0 ]; then
