@@ -326,6 +326,7 @@ static int write_target(struct target *target, const struct luks_format_result *
 
     if (result < 0)
         return result;
+    image_warn_if_volatile(stage, target->spec);
     result = image_io_create(&io, stage, err);
     if (result == 0)
         result = write_header(io, header, err);
