@@ -103,7 +103,9 @@ struct target {
     const char *path; /* of a local file; NULL: another backend */
     bool exists;
     bool made;           /* by this run */
+    bool grown;          /* likewise */
     uint64_t size_bytes; /* 0 when it does not exist */
+    struct stage *stage; /* open since it was looked at, and locked; NULL when it did not exist */
 };
 
 struct format {
@@ -161,32 +163,34 @@ static int check_is_empty(const struct target *target, struct image_io *io, uint
     return result;
 }
 
-/* Opens what `spec` names, measures it, and looks at what is in the first `area_bytes`. */
-static int inspect_existing(struct target *target, uint64_t area_bytes, bool force,
-                            struct error *err)
+/* Opens what `spec` names, measures it, and looks at what is in the first `area_bytes`.  It stays locked, so
+ * that nothing comes there until it is written.  An image whose header is elsewhere is not written, and must
+ * not be anybody else's either. */
+static int inspect_existing(struct target *target, bool holds_header, uint64_t area_bytes,
+                            const struct format_arguments *arguments, struct error *err)
 {
-    struct image_options options = { .read_only = true };
-    struct stage *stage = NULL;
+    struct image_options options = {
+        .read_only = !holds_header, .lock = true, .terms = arguments->terms
+    };
     struct image_io *io = NULL;
-    int result = image_open(&stage, target->spec, &options, err);
+    int result = image_open(&target->stage, target->spec, &options, err);
 
     if (result < 0)
         return result;
     target->exists = true;
-    target->size_bytes = stage->limits.size_bytes;
-    if (!force) {
-        result = image_io_create(&io, stage, err);
-        if (result == 0)
-            result = check_is_empty(target, io, area_bytes, err);
-        image_io_destroy(io);
-    }
-    stage_close(stage);
+    target->size_bytes = target->stage->limits.size_bytes;
+    if (arguments->force)
+        return 0;
+    result = image_io_create(&io, target->stage, err);
+    if (result == 0)
+        result = check_is_empty(target, io, area_bytes, err);
+    image_io_destroy(io);
     return result;
 }
 
 /* A path that does not exist is fine as long as it will be made. */
-static int inspect(struct target *target, const char *spec, bool may_be_made, uint64_t area_bytes,
-                   bool force, struct error *err)
+static int inspect(struct target *target, const char *spec, bool may_be_made, bool holds_header,
+                   uint64_t area_bytes, const struct format_arguments *arguments, struct error *err)
 {
     target->spec = spec;
     target->path = local_path(spec);
@@ -195,7 +199,7 @@ static int inspect(struct target *target, const char *spec, bool may_be_made, ui
             return 0;
         return error_set(err, -ENOENT, "'%s' does not exist; give --size to have it made", spec);
     }
-    return inspect_existing(target, area_bytes, force, err);
+    return inspect_existing(target, holds_header, area_bytes, arguments, err);
 }
 
 static uint64_t area_bytes_of(enum luks_type type)
@@ -212,10 +216,10 @@ static int inspect_all(struct format *format, const char *spec, struct error *er
 
     /* With a detached header the image keeps what it holds, but is read as ciphertext from now on:
      * what it held is lost all the same. */
-    result = inspect(&format->image, spec, sized, area_bytes, arguments->force, err);
+    result = inspect(&format->image, spec, sized, !arguments->header, area_bytes, arguments, err);
     if (result < 0 || !arguments->header)
         return result;
-    return inspect(&format->header, arguments->header, true, area_bytes, arguments->force, err);
+    return inspect(&format->header, arguments->header, true, true, area_bytes, arguments, err);
 }
 
 /* ---- sizes ---- */
@@ -273,6 +277,7 @@ static int make_room(struct target *target, uint64_t size_bytes, struct error *e
                          target->exists ? "opened for writing" : "made", strerror(-result));
     }
     target->made = !target->exists;
+    target->grown = true;
     if (ftruncate(fd, (off_t)size_bytes) < 0) {
         result = -errno;
         (void)error_set(err, result, "'%s' can't be made %" PRIu64 " bytes large: %s", target->path,
@@ -316,23 +321,26 @@ static int write_header(struct image_io *io, const struct luks_format_result *he
     return result;
 }
 
+/* What was made or enlarged is opened (again), under the lock that there is, if there is one. */
 static int write_target(struct target *target, const struct luks_format_result *header,
                         const struct lock_terms *terms, struct error *err)
 {
-    struct image_options options = { .read_only = false, .lock = true, .terms = *terms };
-    struct stage *stage = NULL;
+    struct image_options options = { .lock = true, .terms = *terms, .beside = target->stage };
+    struct stage *own = NULL;
     struct image_io *io = NULL;
-    int result = image_open(&stage, target->spec, &options, err);
+    int result = target->grown ? image_open(&own, target->spec, &options, err) : 0;
+    struct stage *stage = own ? own : target->stage;
 
     if (result < 0)
         return result;
+    image_warn_if_volatile(stage, target->spec);
     result = image_io_create(&io, stage, err);
     if (result == 0)
         result = write_header(io, header, err);
     if (result < 0)
         error_prefix(err, "'%s': ", target->spec);
     image_io_destroy(io);
-    stage_close(stage);
+    stage_close(own);
     return result;
 }
 
@@ -540,6 +548,8 @@ int command_format(int argc, char **argv)
         result = choose_sizes(&format, &err);
     if (result == 0)
         result = run(&format, &err);
+    stage_close(format.image.stage);
+    stage_close(format.header.stage);
     if (result < 0) {
         log_error("%s", err.text);
         return EXIT_FAILURE;

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "server/flusher.h"
+#include "server/log.h"
 
 /* ---- IMAGE ---- */
 
@@ -102,6 +103,19 @@ void image_header_was_read(struct stage *stage)
         stage->ops->header_was_read(stage);
 }
 
+static bool can_flush(const struct stage *stage)
+{
+    return stage->limits.ops & OP_BIT(REQUEST_FLUSH);
+}
+
+void image_warn_if_volatile(const struct stage *stage, const char *spec)
+{
+    if (!can_flush(stage) && !stage->limits.fua)
+        log_warning("image '%s': it has neither FLUSH nor FUA, so that nobody knows when something is "
+                    "stored for good: a loss of power there may undo the change or leave it half done",
+                    spec);
+}
+
 /* ---- blocking access ---- */
 
 #define BOUNCE_BYTES BUFFER_BYTES_MAX
@@ -170,6 +184,8 @@ static int run_request(struct image_io *io, enum request_op op, uint64_t offset_
     };
     if (op != REQUEST_FLUSH)
         req->view.data = io->bounce;
+    if (op == REQUEST_WRITE && !can_flush(io->layer->stage) && io->layer->stage->limits.fua)
+        req->flags = REQUEST_FUA;
     io->finished = false;
     request_push(req, NULL, request_finished);
     layer_submit(io->layer, req);
@@ -268,7 +284,7 @@ int image_write(struct image_io *io, uint64_t offset_bytes, const void *data, si
 
 int image_flush(struct image_io *io, struct error *err)
 {
-    if (!(io->layer->stage->limits.ops & OP_BIT(REQUEST_FLUSH)))
+    if (!can_flush(io->layer->stage))
         return 0;
     int error = run_request(io, REQUEST_FLUSH, 0, 0);
     if (error != 0)

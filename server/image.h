@@ -30,6 +30,10 @@ NODISCARD int image_open(struct stage **out, const char *spec, const struct imag
  * now on.  Of the backend itself; where there are no such locks, nothing happens. */
 void image_header_was_read(struct stage *stage);
 
+/* Before something that has to last is written: a warning where nothing can be made durable, neither by FLUSH
+ * nor by FUA. */
+void image_warn_if_volatile(const struct stage *stage, const char *spec);
+
 /* Blocking access to the stage that image_open() gave (or to any other), from one thread. */
 struct image_io;
 NODISCARD int image_io_create(struct image_io **out, struct stage *stage, struct error *err);
@@ -41,6 +45,7 @@ NODISCARD int image_read(struct image_io *io, uint64_t offset_bytes, void *data,
                          size_t length_bytes, struct error *err);
 NODISCARD int image_write(struct image_io *io, uint64_t offset_bytes, const void *data,
                           size_t length_bytes, struct error *err);
+/* Where there is no FLUSH, writes were durable if they could be (FUA), and nothing is done. */
 NODISCARD int image_flush(struct image_io *io, struct error *err);
 
 #endif

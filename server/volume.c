@@ -61,6 +61,8 @@ int volume_open(struct volume *out, const char *image_spec, const char *header_s
         result = image_open(&out->stage, out->spec, &options, err);
     if (result == 0 && out->stage->limits.read_only && use != VOLUME_READ)
         result = error_set(err, -EROFS, "image '%s': it can't be written", out->spec);
+    if (result == 0 && use != VOLUME_READ)
+        image_warn_if_volatile(out->stage, out->spec);
     if (result == 0)
         result = image_io_create(&out->io, out->stage, err);
     if (result == 0 && !header_spec)
