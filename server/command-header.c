@@ -210,6 +210,7 @@ static int restore_planned(struct luks_restore *plan, struct volume *target,
                            const struct header_arguments *arguments, struct error *err)
 {
     struct luks_store store = volume_store(target);
+    enum luks_outcome outcome;
     int result = 0;
 
     if (luks_restore_risk(plan))
@@ -221,9 +222,11 @@ static int restore_planned(struct luks_restore *plan, struct volume *target,
                          target->spec, "restore", err);
     if (result < 0)
         return result;
-    result = luks_restore_run(plan, &store, err);
-    if (result < 0)
+    result = luks_restore_run(plan, &store, &outcome, err);
+    if (result < 0) {
+        volume_explain(target, outcome, NULL, NULL, err);
         volume_prefix(target, err);
+    }
     return result;
 }
 

@@ -5,10 +5,28 @@
 
 #include "server/signature.h"
 
-int luks_image_read(void *io, uint64_t offset_bytes, void *out, size_t length_bytes,
-                    struct error *err)
+static int read_image(void *io, uint64_t offset_bytes, void *out, size_t length_bytes,
+                      struct error *err)
 {
     return image_read(io, offset_bytes, out, length_bytes, err);
+}
+
+static int write_image(void *io, uint64_t offset_bytes, const void *data, size_t length_bytes,
+                       struct error *err)
+{
+    return image_write(io, offset_bytes, data, length_bytes, err);
+}
+
+static int flush_image(void *io, struct error *err)
+{
+    return image_flush(io, err);
+}
+
+struct luks_store luks_image_store(struct image_io *io)
+{
+    return (struct luks_store){
+        .read = read_image, .write = write_image, .flush = flush_image, .context = io
+    };
 }
 
 static const char *what_is_there(struct image_io *io, uint64_t size_bytes)
@@ -27,7 +45,7 @@ int luks_image_load_from(struct luks_header **out, struct image_io *io, uint64_t
                          uint64_t data_bytes, bool detached, const char **content,
                          struct error *err)
 {
-    int code = luks_load(out, luks_image_read, io, size_bytes, data_bytes, detached, err);
+    int code = luks_load(out, read_image, io, size_bytes, data_bytes, detached, err);
 
     if (content)
         *content = code == -EMEDIUMTYPE ? what_is_there(io, size_bytes) : NULL;

@@ -2,6 +2,7 @@
 #ifndef NBDCRYPT_LUKS_IMAGE_H
 #define NBDCRYPT_LUKS_IMAGE_H
 
+#include "crypto/luks-store.h"
 #include "crypto/luks.h"
 #include "server/image.h"
 
@@ -19,8 +20,7 @@ NODISCARD int luks_image_load_from(struct luks_header **out, struct image_io *io
                                    uint64_t size_bytes, uint64_t data_bytes, bool detached,
                                    const char **content, struct error *err);
 
-/* The luks_read_fn of a struct image_io. */
-int luks_image_read(void *io, uint64_t offset_bytes, void *out, size_t length_bytes,
-                    struct error *err);
+/* The bytes of an image, for crypto/; `io` must stay. */
+struct luks_store luks_image_store(struct image_io *io);
 
 #endif
