@@ -98,7 +98,7 @@ static void add_material(struct luks_steps *steps, const struct luks_change *cha
 {
     for (unsigned i = 0; i < after->count; i++)
         if (!is_among(&change->before, &after->items[i]))
-            luks_steps_add_spare(steps, &after->items[i], change->header->image_fd);
+            luks_steps_add(steps, &after->items[i], change->header->image_fd, LUKS_PLACE_SPARE);
 }
 
 static void add_wiped(struct luks_steps *steps, const struct luks_change *change,
@@ -106,7 +106,8 @@ static void add_wiped(struct luks_steps *steps, const struct luks_change *change
 {
     for (unsigned i = 0; i < change->before.count; i++)
         if (!is_among(after, &change->before.items[i]))
-            luks_steps_add(steps, &change->before.items[i], change->header->image_fd);
+            luks_steps_add(steps, &change->before.items[i], change->header->image_fd,
+                           LUKS_PLACE_WIPED);
 }
 
 /* The header with which the keys of before and those that come open the volume. */
@@ -149,9 +150,9 @@ static int add_luks1(struct luks_steps *steps, struct luks_change *change, struc
     if (result < 0)
         return result;
     if (memcmp(old, both, sizeof(old)) != 0)
-        luks_steps_add(steps, &range, change->both_fd);
+        luks_steps_add(steps, &range, change->both_fd, LUKS_PLACE_USED);
     if (memcmp(both, new, sizeof(both)) != 0)
-        luks_steps_add(steps, &range, change->header->image_fd);
+        luks_steps_add(steps, &range, change->header->image_fd, LUKS_PLACE_USED);
     return 0;
 }
 

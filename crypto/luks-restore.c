@@ -378,7 +378,7 @@ static void add_header(struct luks_restore *restore, const struct luks_header *h
         bool second = restore->second_first == (i == 0);
         struct luks_area sector = { second ? SECTOR_BYTES : 0, SECTOR_BYTES };
 
-        luks_steps_add(&restore->steps, &sector, fd);
+        luks_steps_add(&restore->steps, &sector, fd, LUKS_PLACE_USED);
     }
 }
 
@@ -388,7 +388,7 @@ static void add_beside(struct luks_restore *restore, const struct luks_header *h
 {
     for (unsigned i = 0; i < header->areas.count; i++)
         if (!overlapped(&old->areas, &header->areas.items[i]))
-            luks_steps_add(&restore->steps, &header->areas.items[i], fd);
+            luks_steps_add(&restore->steps, &header->areas.items[i], fd, LUKS_PLACE_USED);
     add_header(restore, header, fd, old->primary_is_worse);
 }
 
@@ -397,7 +397,7 @@ static void add_area(struct luks_restore *restore)
     uint64_t from_bytes = metadata_bytes(restore->backup);
     struct luks_area keyslots = { from_bytes, restore->area_bytes - from_bytes };
 
-    luks_steps_add(&restore->steps, &keyslots, restore->backup_fd);
+    luks_steps_add(&restore->steps, &keyslots, restore->backup_fd, LUKS_PLACE_USED);
 }
 
 static void add_steps(struct luks_restore *restore)

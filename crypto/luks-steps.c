@@ -16,21 +16,12 @@ struct run {
     struct luks_chunks chunks;
 };
 
-static void add(struct luks_steps *steps, const struct luks_area *range, int image_fd, bool spare)
+void luks_steps_add(struct luks_steps *steps, const struct luks_area *range, int image_fd,
+                    enum luks_place place)
 {
     assert(steps->count < LUKS_STEPS_MAX);
     steps->items[steps->count++] =
-        (struct luks_step){ .range = *range, .image_fd = image_fd, .spare = spare };
-}
-
-void luks_steps_add(struct luks_steps *steps, const struct luks_area *range, int image_fd)
-{
-    add(steps, range, image_fd, false);
-}
-
-void luks_steps_add_spare(struct luks_steps *steps, const struct luks_area *range, int image_fd)
-{
-    add(steps, range, image_fd, true);
+        (struct luks_step){ .range = *range, .image_fd = image_fd, .place = place };
 }
 
 void luks_steps_add_copies(struct luks_steps *steps, int image_fd, uint64_t copy_bytes,
@@ -38,8 +29,8 @@ void luks_steps_add_copies(struct luks_steps *steps, int image_fd, uint64_t copy
 {
     const struct luks_area primary = { 0, copy_bytes }, secondary = { copy_bytes, copy_bytes };
 
-    luks_steps_add(steps, primary_first ? &primary : &secondary, image_fd);
-    luks_steps_add(steps, primary_first ? &secondary : &primary, image_fd);
+    luks_steps_add(steps, primary_first ? &primary : &secondary, image_fd, LUKS_PLACE_USED);
+    luks_steps_add(steps, primary_first ? &secondary : &primary, image_fd, LUKS_PLACE_USED);
 }
 
 static int flush(struct run *run, struct error *err)
@@ -104,7 +95,7 @@ static enum luks_outcome undo(struct run *run, unsigned count)
     while (count > 0) {
         const struct luks_step *step = &run->steps->items[--count];
 
-        if (store(run, &step->range, image_before(run, count), NULL) == 0 || step->spare)
+        if (store(run, &step->range, image_before(run, count), NULL) == 0 || step->place == LUKS_PLACE_SPARE)
             continue;
         outcome = LUKS_OUTCOME_UNKNOWN;
         break; /* the steps before it are what the keys of now need */
@@ -130,11 +121,12 @@ static enum luks_outcome look_again(struct run *run, unsigned last)
 static int make_room(struct run *run, enum luks_outcome *outcome, struct error *err)
 {
     *outcome = LUKS_OUTCOME_BEFORE;
-    for (unsigned i = 0; i < run->steps->turn; i++) {
+    for (unsigned i = 0; i < run->steps->count; i++) {
+        const struct luks_step *step = &run->steps->items[i];
         int result = 0;
 
-        if (image_before(run, i) == run->old_fd)
-            result = store(run, &run->steps->items[i].range, run->old_fd, err);
+        if (step->place != LUKS_PLACE_WIPED && image_before(run, i) == run->old_fd)
+            result = store(run, &step->range, run->old_fd, err);
         if (result < 0) {
             *outcome = look_again(run, i);
             error_prefix(err, "there must be room for all that will be written: ");

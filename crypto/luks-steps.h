@@ -17,10 +17,16 @@
 /* Keyslots twice (what comes, what goes), two headers, and a restore's detour. */
 #define LUKS_STEPS_MAX (4u * LUKS2_KEYSLOTS_MAX)
 
+enum luks_place {
+    LUKS_PLACE_USED,
+    LUKS_PLACE_SPARE, /* nothing needs what is there, before and after */
+    LUKS_PLACE_WIPED, /* a key needs it until the turn, nothing afterwards: no room is made */
+};
+
 struct luks_step {
-    struct luks_area range; /* either that of an earlier step, or apart from all of them */
-    int image_fd; /* has the new content, at the same place; of the caller */
-    bool spare;   /* nothing that is in use is there, before and after */
+    struct luks_area range; /* before the turn: that of an earlier step, or apart from all of them */
+    int image_fd;           /* has the new content, at the same place; of the caller */
+    enum luks_place place;
 };
 
 struct luks_steps {
@@ -37,11 +43,9 @@ enum luks_outcome {
     LUKS_OUTCOME_UNKNOWN, /* neither: undoing it failed, too */
 };
 
-/* Adds a step; an assertion holds where there are too many. */
-void luks_steps_add(struct luks_steps *steps, const struct luks_area *range, int image_fd);
-/* The same, of a place that nothing uses. */
-void luks_steps_add_spare(struct luks_steps *steps, const struct luks_area *range, int image_fd);
-
+/* An assertion holds where there are too many. */
+void luks_steps_add(struct luks_steps *steps, const struct luks_area *range, int image_fd,
+                    enum luks_place place);
 /* Both copies of a LUKS2 header, one after the other; each has copy_bytes. */
 void luks_steps_add_copies(struct luks_steps *steps, int image_fd, uint64_t copy_bytes,
                            bool primary_first);

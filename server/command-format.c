@@ -294,11 +294,11 @@ static int write_header(struct image_io *io, const struct luks_format_result *he
     bool flushed;
     int result;
 
-    luks_steps_add(&steps, &keyslots, header->image_fd);
+    luks_steps_add(&steps, &keyslots, header->image_fd, LUKS_PLACE_USED);
     for (unsigned copy = header->copies; copy > 0; copy--) {
         struct luks_area area = { (copy - 1) * header->copy_bytes, header->copy_bytes };
 
-        luks_steps_add(&steps, &area, header->image_fd);
+        luks_steps_add(&steps, &area, header->image_fd, LUKS_PLACE_USED);
     }
     steps.turn = steps.count;
     result = luks_steps_run(&steps, &store, &outcome, &flushed, err);
