@@ -22,7 +22,6 @@
 #include "server/log.h"
 #include "server/luks-image.h"
 #include "server/shell-text.h"
-#include "server/signature.h"
 #include "server/size-text.h"
 #include "server/wait-notice.h"
 #include "server/zeros.h"
@@ -131,7 +130,7 @@ static int refuse_content(const struct target *target, const char *content, stru
     return error_set(err, -EEXIST,
                      "'%s' is not empty: it holds %s; give --force to overwrite it, which "
                      "destroys what is there",
-                     target->spec, content ? content : "data");
+                     target->spec, *content ? content : "data");
 }
 
 /* The whole area that will be written must be zeros, and no mark of another format may be near. */
@@ -140,23 +139,22 @@ static int check_is_empty(const struct target *target, struct image_io *io, uint
 {
     uint64_t end_bytes = area_bytes < target->size_bytes ? area_bytes : target->size_bytes;
     uint8_t *chunk = malloc(CHUNK_BYTES);
-    const char *content = NULL;
+    struct signature content;
     bool empty = true;
-    int result = 0;
+    int result;
 
     if (!chunk)
         return error_set(err, -ENOMEM, "no memory to look at the image");
+    result = luks_image_signature(&content, SIGNATURE_ANY, io, target->size_bytes, err);
     for (uint64_t at = 0; at < end_bytes && empty && result == 0; at += CHUNK_BYTES) {
         size_t now = end_bytes - at < CHUNK_BYTES ? (size_t)(end_bytes - at) : CHUNK_BYTES;
 
         result = image_read(io, at, chunk, now, err);
-        if (result == 0 && at == 0)
-            content = signature_name(chunk, now);
         empty = result != 0 || zeros_only(chunk, now);
     }
     free(chunk);
-    if (result == 0 && !empty)
-        result = refuse_content(target, content, err);
+    if (result == 0 && (!empty || content.text[0] != '\0'))
+        result = refuse_content(target, content.text, err);
     return result;
 }
 

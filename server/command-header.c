@@ -17,7 +17,6 @@
 #include "server/confirm.h"
 #include "server/log.h"
 #include "server/new-file.h"
-#include "server/signature.h"
 #include "server/size-text.h"
 #include "server/volume.h"
 
@@ -117,21 +116,13 @@ static int run_backup(void *context, char **operands, struct error *err)
 /* Another format's mark: more than a header is lost. */
 static int check_content(const struct volume *volume, struct error *err)
 {
-    uint64_t size_bytes = volume->stage->limits.size_bytes;
-    size_t head_bytes = size_bytes < SIGNATURE_BYTES ? (size_t)size_bytes : SIGNATURE_BYTES;
-    uint8_t *head = malloc(SIGNATURE_BYTES);
-    const char *content;
-    int result;
+    struct signature content;
+    int result = volume_signature(&content, volume, err);
 
-    if (!head)
-        return error_set(err, -ENOMEM, "no memory to look at the image");
-    result = image_read(volume->io, 0, head, head_bytes, err);
-    content = result == 0 ? signature_name(head, head_bytes) : NULL;
-    free(head);
-    if (result < 0 || !content)
+    if (result < 0 || content.text[0] == '\0')
         return result;
     return error_set(err, -EEXIST, "it holds %s; give --force to overwrite the start of that",
-                     content);
+                     content.text);
 }
 
 static int compare_uuid(const char *uuid, const struct luks_header *backup, struct error *err)
@@ -156,7 +147,7 @@ static int check_remains(struct volume *target, const struct luks_header *backup
         luks_backup_uuid(uuid, store.read, store.context, target->stage->limits.size_bytes, err);
 
     if (result == -EMEDIUMTYPE)
-        return check_content(target, err);
+        return 0;
     return result < 0 ? result : compare_uuid(uuid, backup, err);
 }
 
@@ -173,6 +164,8 @@ static int check_target(struct volume *target, const struct volume *backup, bool
     } else if (!force) {
         result = check_remains(target, backup->header, err);
     }
+    if (result == 0 && !force)
+        result = check_content(target, err);
     if (result < 0)
         volume_prefix(target, err);
     return result;

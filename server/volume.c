@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "crypto/luks-keyslot.h"
+#include "server/log.h"
 #include "server/luks-image.h"
 
 struct luks_store volume_store(struct volume *volume)
@@ -56,7 +57,7 @@ int volume_open(struct volume *out, const char *image_spec, const char *header_s
     return result;
 }
 
-static int load(struct volume *volume, const char **content, struct error *err)
+static int load(struct volume *volume, struct signature *content, struct error *err)
 {
     return luks_image_load_from(&volume->header, volume->io, volume->stage->limits.size_bytes,
                                 volume->data_bytes, volume->detached, content, err);
@@ -64,12 +65,34 @@ static int load(struct volume *volume, const char **content, struct error *err)
 
 int volume_load(struct volume *volume, struct error *err)
 {
-    const char *content;
+    struct signature content;
     int result = load(volume, &content, err);
 
     /* "no LUKS header found" helps more when it says what is there instead. */
-    if (content && err)
-        (void)error_set(err, 0, "%s: it holds %s", err->text, content);
+    if (content.text[0] != '\0' && err)
+        (void)error_set(err, 0, "%s: it holds %s", err->text, content.text);
+    if (result < 0)
+        volume_prefix(volume, err);
+    return result;
+}
+
+int volume_signature(struct signature *out, const struct volume *volume, struct error *err)
+{
+    return luks_image_signature(out, SIGNATURE_BESIDE_LUKS, volume->io,
+                                volume->stage->limits.size_bytes, err);
+}
+
+/* The header may be read, but is somebody else's place by now, or was before: nothing is written. */
+static int check_signatures(const struct volume *volume, struct error *err)
+{
+    struct signature signature;
+    int result = volume_signature(&signature, volume, err);
+
+    if (result == 0 && signature.text[0] != '\0')
+        result = error_set(err, -EEXIST,
+                           "beside the LUKS header there is %s: nothing was changed; if that is a "
+                           "remnant, remove its mark (wipefs)",
+                           signature.text);
     if (result < 0)
         volume_prefix(volume, err);
     return result;
@@ -80,7 +103,15 @@ int volume_open_header(struct volume *out, const char *image_spec, const char *h
 {
     int result = volume_open(out, image_spec, header_spec, use, err);
 
-    return result == 0 ? volume_load(out, err) : result;
+    if (result == 0)
+        result = volume_load(out, err);
+    if (result < 0 || use == VOLUME_READ)
+        return result;
+    if (luks_damaged_copy(out->header))
+        log_warning("%s '%s': the %s copy of the LUKS2 header is damaged; a change replaces it by "
+                    "the other one", out->detached ? "header" : "image", out->spec,
+                    luks_damaged_copy(out->header));
+    return check_signatures(out, err);
 }
 
 int volume_open_demanded(struct volume *out, const char *image_spec, const char *header_spec,

@@ -5,6 +5,7 @@
 #include "crypto/luks-change.h"
 #include "crypto/luks-demands.h"
 #include "crypto/luks.h"
+#include "crypto/signature.h"
 #include "server/image.h"
 
 enum volume_use {
@@ -28,7 +29,10 @@ NODISCARD int volume_open(struct volume *out, const char *image_spec, const char
                           enum volume_use use, struct error *err);
 /* Reads the header.  The message names the image, and what it holds if it is no LUKS header. */
 NODISCARD int volume_load(struct volume *volume, struct error *err);
-/* Both. */
+/* What else is there, beside a LUKS header.  The message names nothing. */
+NODISCARD int volume_signature(struct signature *out, const struct volume *volume,
+                               struct error *err);
+/* Opens and loads.  A header that will be changed must be alone: -EEXIST. */
 NODISCARD int volume_open_header(struct volume *out, const char *image_spec,
                                  const char *header_spec, enum volume_use use, struct error *err);
 /* The same, of a header that fulfils the demands. */
