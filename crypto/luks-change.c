@@ -10,12 +10,13 @@
 #include "crypto/luks-header.h"
 #include "crypto/luks-keyslot.h"
 
-#define SECTOR_BYTES 512u
-
 struct luks_change {
     struct luks_header *header; /* its image is the new state */
     int before_fd;              /* the image as it was */
+    int both_fd;                /* LUKS1: the header in between; else -1 */
     struct luks_areas before;
+    struct luks_steps steps;
+    enum luks_outcome outcome;
 };
 
 /* ---- images in memory ---- */
@@ -90,103 +91,117 @@ static int check_areas(const struct luks_change *change, const struct luks_areas
     return 0;
 }
 
-static int store_material(const struct luks_change *change, const struct luks_areas *after,
-                          const struct luks_store *store, struct luks_chunks *chunks,
-                          struct error *err)
-{
-    int result = 0;
+/* ---- the steps ---- */
 
-    for (unsigned i = 0; i < after->count && result == 0; i++)
+static void add_material(struct luks_steps *steps, const struct luks_change *change,
+                         const struct luks_areas *after)
+{
+    for (unsigned i = 0; i < after->count; i++)
         if (!is_among(&change->before, &after->items[i]))
-            result =
-                luks_store_range(store, change->header->image_fd, &after->items[i], chunks, err);
-    return result;
+            luks_steps_add(steps, &after->items[i], change->header->image_fd, LUKS_PLACE_SPARE);
 }
 
-static int store_wiped(const struct luks_change *change, const struct luks_areas *after,
-                       const struct luks_store *store, struct luks_chunks *chunks,
-                       struct error *err)
+static void add_wiped(struct luks_steps *steps, const struct luks_change *change,
+                      const struct luks_areas *after)
 {
-    const struct luks_areas *before = &change->before;
-    int result = 0;
-
-    for (unsigned i = 0; i < before->count && result == 0; i++)
-        if (!is_among(after, &before->items[i]))
-            result =
-                luks_store_range(store, change->header->image_fd, &before->items[i], chunks, err);
-    return result;
+    for (unsigned i = 0; i < change->before.count; i++)
+        if (!is_among(after, &change->before.items[i]))
+            luks_steps_add(steps, &change->before.items[i], change->header->image_fd,
+                           LUKS_PLACE_WIPED);
 }
 
-/* ---- the header ---- */
-
-/* Of the two sectors that a LUKS1 header touches, those that change. */
-static int store_luks1_bytes(const struct luks_store *store, const uint8_t *old, const uint8_t *new,
-                             struct error *err)
+/* The header with which the keys of before and those that come open the volume. */
+static int make_both(uint8_t both[LUKS1_HEADER_BYTES], const uint8_t old[LUKS1_HEADER_BYTES],
+                     const uint8_t new[LUKS1_HEADER_BYTES], struct error *err)
 {
-    uint8_t found[SECTOR_BYTES];
-    bool changed = false;
-    int result = 0;
-
-    for (size_t at = 0; at < LUKS1_HEADER_BYTES && result == 0; at += SECTOR_BYTES) {
-        size_t now = at == 0 ? SECTOR_BYTES : LUKS1_HEADER_BYTES - SECTOR_BYTES;
-
-        if (memcmp(old + at, new + at, now) == 0)
-            continue;
-        changed = true;
-        result = store->write(store->context, at, new + at, now, err);
-    }
-    if (result < 0 || !changed)
-        return result;
-    result = store->flush(store->context, err);
-    for (size_t at = 0; at < LUKS1_HEADER_BYTES && result == 0; at += SECTOR_BYTES) {
-        size_t now = at == 0 ? SECTOR_BYTES : LUKS1_HEADER_BYTES - SECTOR_BYTES;
-
-        result = luks_store_look(store, at, new + at, found, now, err);
-    }
-    return result;
-}
-
-/* There is one copy only, and it touches two sectors: a key that goes stays until the one that comes is
- * there. */
-static int store_luks1(const struct luks_change *change, const struct luks_store *store,
-                       struct error *err)
-{
-    uint8_t old[LUKS1_HEADER_BYTES], both[LUKS1_HEADER_BYTES], new[LUKS1_HEADER_BYTES];
     struct luks1_header old_header, new_header;
-    int before_fd = change->before_fd, after_fd = change->header->image_fd;
-    int result = luks_store_read_memory(&before_fd, 0, old, sizeof(old), err);
+    int result = luks1_parse(&old_header, old, err);
 
-    if (result == 0)
-        result = luks_store_read_memory(&after_fd, 0, new, sizeof(new), err);
-    if (result == 0)
-        result = luks1_parse(&old_header, old, err);
     if (result == 0)
         result = luks1_parse(&new_header, new, err);
     if (result < 0)
         return result;
-    memcpy(both, new, sizeof(both));
+    memcpy(both, new, LUKS1_HEADER_BYTES);
     for (unsigned slot = 0; slot < LUKS1_KEYSLOTS; slot++) {
         size_t at = LUKS1_KEYSLOTS_AT + slot * (size_t)LUKS1_KEYSLOT_BYTES;
 
         if (old_header.keyslots[slot].active && !new_header.keyslots[slot].active)
             memcpy(both + at, old + at, LUKS1_KEYSLOT_BYTES);
     }
-    result = store_luks1_bytes(store, old, both, err);
+    return 0;
+}
+
+/* There is one copy only, and it touches two sectors: a key that goes stays until the one that comes is
+ * there. */
+static int add_luks1(struct luks_steps *steps, struct luks_change *change, struct error *err)
+{
+    static const struct luks_area range = { 0, LUKS1_HEADER_BYTES };
+    uint8_t old[LUKS1_HEADER_BYTES], both[LUKS1_HEADER_BYTES], new[LUKS1_HEADER_BYTES];
+    int result = luks_store_read_memory(&change->before_fd, 0, old, sizeof(old), err);
+
     if (result == 0)
-        result = store_luks1_bytes(store, both, new, err);
+        result = luks_store_read_memory(&change->header->image_fd, 0, new, sizeof(new), err);
+    if (result == 0)
+        result = make_both(both, old, new, err);
+    if (result == 0)
+        result = luks_image_create(&change->both_fd, sizeof(both), sizeof(both), err);
+    if (result == 0)
+        result = luks_image_write(change->both_fd, 0, both, sizeof(both), err);
+    if (result < 0)
+        return result;
+    if (memcmp(old, both, sizeof(old)) != 0)
+        luks_steps_add(steps, &range, change->both_fd, LUKS_PLACE_USED);
+    if (memcmp(both, new, sizeof(both)) != 0)
+        luks_steps_add(steps, &range, change->header->image_fd, LUKS_PLACE_USED);
+    return 0;
+}
+
+static int plan(struct luks_change *change, const struct luks_areas *after, struct error *err)
+{
+    const struct luks_header *header = change->header;
+    struct luks_steps *steps = &change->steps;
+    int result = 0;
+
+    add_material(steps, change, after);
+    if (header->segment.type == LUKS_TYPE_1)
+        result = add_luks1(steps, change, err);
+    else /* the copy that is damaged or older first: the good one stays until there is another */
+        luks_steps_add_copies(steps, header->image_fd, header->copy_bytes,
+                              header->primary_is_worse);
+    steps->turn = steps->count;
+    add_wiped(steps, change, after);
     return result;
 }
 
-static int store_header(const struct luks_change *change, const struct luks_store *store,
-                        struct luks_chunks *chunks, struct error *err)
+/* ---- when it failed ---- */
+
+static bool is_stored(const struct luks_store *store, int image_fd, const struct luks_area *range,
+                      struct luks_chunks *chunks)
+{
+    return luks_store_verify(store, image_fd, range, chunks, NULL) == 0;
+}
+
+/* The storage failed in the midst of the header, and again when that was to be undone.  One flush that
+ * succeeds, after none that failed, makes what reads back what is stored. */
+static enum luks_outcome find_out(const struct luks_change *change, const struct luks_store *store,
+                                  struct luks_chunks *chunks)
 {
     const struct luks_header *header = change->header;
+    bool luks1 = header->segment.type == LUKS_TYPE_1;
+    struct luks_area copies[2] = { { 0, luks1 ? LUKS1_HEADER_BYTES : header->copy_bytes },
+                                   { header->copy_bytes, header->copy_bytes } };
+    enum luks_outcome outcome = LUKS_OUTCOME_UNKNOWN;
 
-    if (header->segment.type == LUKS_TYPE_1)
-        return store_luks1(change, store, err);
-    /* The copy that is damaged or older first: the good one stays until there is another. */
-    return luks_store_copies(store, header->image_fd, header->copy_bytes, header->primary_is_worse,
-                             chunks, err);
+    if (store->flush(store->context, NULL) < 0)
+        return outcome;
+    for (unsigned i = 0; i < (luks1 ? 1u : 2u); i++) {
+        if (is_stored(store, header->image_fd, &copies[i], chunks))
+            return LUKS_OUTCOME_AFTER; /* it is the later one, wherever it is */
+        if (is_stored(store, change->before_fd, &copies[i], chunks) ||
+            (luks1 && is_stored(store, change->both_fd, &copies[i], chunks)))
+            outcome = LUKS_OUTCOME_BEFORE;
+    }
+    return outcome;
 }
 
 /* ---- the change ---- */
@@ -217,7 +232,7 @@ int luks_change_begin(struct luks_change **out, struct luks_header *header, stru
     if (!change)
         return error_set(err, -ENOMEM, "no memory for a LUKS header");
     change->header = header;
-    change->before_fd = -1;
+    change->before_fd = change->both_fd = -1;
     change->before = header->areas;
     result = copy_before(change, err);
     if (result < 0) {
@@ -261,30 +276,41 @@ static int changed_areas(struct luks_areas *out, struct luks_header *header, str
     return result;
 }
 
+static int commit(struct luks_change *change, const struct luks_store *store,
+                  struct luks_chunks *chunks, struct error *err)
+{
+    struct luks_areas after;
+    bool flushed = true;
+    int result = changed_areas(&after, change->header, err);
+
+    if (result == 0)
+        result = check_areas(change, &after, chunks, err);
+    if (result == 0)
+        result = plan(change, &after, err);
+    if (result < 0)
+        return result;
+    result = luks_steps_run(&change->steps, store, &change->outcome, &flushed, err);
+    if (result < 0 && change->outcome == LUKS_OUTCOME_UNKNOWN && flushed)
+        change->outcome = find_out(change, store, chunks);
+    return result;
+}
+
 int luks_change_commit(struct luks_change *change, const struct luks_store *store,
                        struct error *err)
 {
     struct luks_chunks *chunks = malloc(sizeof(*chunks));
-    struct luks_areas after;
     int result;
 
     if (!chunks)
         return error_set(err, -ENOMEM, "no memory to write the header");
-    result = changed_areas(&after, change->header, err);
-    if (result == 0)
-        result = check_areas(change, &after, chunks, err);
-    if (result < 0)
-        goto out;
-    result = store_material(change, &after, store, chunks, err);
-    if (result == 0)
-        result = store_header(change, store, chunks, err);
-    if (result == 0)
-        result = store_wiped(change, &after, store, chunks, err);
-    if (result < 0)
-        error_prefix(err, "the change of the header is incomplete: ");
-out:
+    result = commit(change, store, chunks, err);
     free(chunks);
     return result;
+}
+
+enum luks_outcome luks_change_outcome(const struct luks_change *change)
+{
+    return change->outcome;
 }
 
 void luks_change_end(struct luks_change *change)
@@ -293,5 +319,7 @@ void luks_change_end(struct luks_change *change)
         return;
     if (change->before_fd >= 0)
         (void)close(change->before_fd);
+    if (change->both_fd >= 0)
+        (void)close(change->both_fd);
     free(change);
 }

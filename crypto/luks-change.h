@@ -12,11 +12,12 @@
  *     new key material, flush | LUKS2: one copy, flush, the other copy, flush           | what was
  *                             | LUKS1: keyslots that come, flush, keyslots that go, flush | wiped, flush
  *
- * Everything is read back before the next step begins. */
+ * Room for all of it is made before, everything is read back before the next step begins, and what was
+ * written is undone when a step fails (luks-steps.h): the change is in force, or it is not. */
 #ifndef NBDCRYPT_LUKS_CHANGE_H
 #define NBDCRYPT_LUKS_CHANGE_H
 
-#include "crypto/luks-store.h"
+#include "crypto/luks-steps.h"
 #include "crypto/luks.h"
 
 struct luks_change;
@@ -31,10 +32,14 @@ NODISCARD int luks_change_check(struct luks_change *change, int slot,
 
 /* Writes the change.  Before the first write: -ENOSPC when it would overwrite the material of
  * a keyslot that is in use; what luks_load() says of the changed header when it would refuse it.
- * Later: what `store` says; then the volume is as good as the order above promises, and the
- * message says that the change is incomplete. */
+ * Later: what `store` says; luks_change_outcome() tells what is stored then. */
 NODISCARD int luks_change_commit(struct luks_change *change, const struct luks_store *store,
                                  struct error *err);
+
+/* After a commit that failed.  LUKS_OUTCOME_BEFORE: every key that opened the volume does (a copy of the
+ * header may be damaged).  LUKS_OUTCOME_AFTER: the changed header is in force and durable, but a copy of it
+ * or the wiping of what was removed is missing. */
+enum luks_outcome luks_change_outcome(const struct luks_change *change);
 
 void luks_change_end(struct luks_change *change); /* NULL is fine */
 

@@ -50,6 +50,12 @@ static bool any_is_tried(const struct luks_header *header)
     return false;
 }
 
+bool luks_keyslot_is_in_use(int slot, const struct luks_header *header)
+{
+    return slot >= 0 && slot < keyslot_count(header) &&
+           is_in_use(crypt_keyslot_status(header->library->device, slot));
+}
+
 static int check_number(int slot, const struct luks_header *header, struct error *err)
 {
     if (slot >= 0 && slot < keyslot_count(header))

@@ -60,8 +60,9 @@ NODISCARD int luks_keyslot_change(int *slot, struct luks_header *header,
 NODISCARD int luks_keyslot_set_priority(int slot, struct luks_header *header,
                                         enum luks_priority priority, struct error *err);
 
-/* Is there any keyslot that holds the volume key? */
+/* Is there any keyslot that holds the volume key?  Is this one in use? */
 bool luks_keyslot_any(const struct luks_header *header);
+bool luks_keyslot_is_in_use(int slot, const struct luks_header *header);
 
 /* Wipes it.  -ENOENT: it is not in use; -EPERM: it is the last one that opens the volume, unless
  * `last_too`. */

@@ -24,6 +24,7 @@ struct luks_restore {
     uint64_t area_bytes;           /* of the backup */
     bool second_first;             /* LUKS1: the order of its sectors, for both steps */
     const char *risk;
+    struct luks_steps steps;
     struct luks_chunks chunks;
 };
 
@@ -366,75 +367,63 @@ void luks_restore_free(struct luks_restore *restore)
 
 /* ---- writing ---- */
 
-static int store_header(struct luks_restore *restore, const struct luks_header *header, int fd,
-                        bool primary_first, const struct luks_store *store, struct error *err)
+static void add_header(struct luks_restore *restore, const struct luks_header *header, int fd,
+                       bool primary_first)
 {
-    int result = 0;
-
-    if (header->segment.type == LUKS_TYPE_2)
-        return luks_store_copies(store, fd, header->copy_bytes, primary_first, &restore->chunks,
-                                 err);
-    for (unsigned i = 0; i < 2 && result == 0; i++) {
+    if (header->segment.type == LUKS_TYPE_2) {
+        luks_steps_add_copies(&restore->steps, fd, header->copy_bytes, primary_first);
+        return;
+    }
+    for (unsigned i = 0; i < 2; i++) {
         bool second = restore->second_first == (i == 0);
         struct luks_area sector = { second ? SECTOR_BYTES : 0, SECTOR_BYTES };
 
-        result = luks_store_range(store, fd, &sector, &restore->chunks, err);
+        luks_steps_add(&restore->steps, &sector, fd, LUKS_PLACE_USED);
     }
-    return result;
 }
 
 /* Beside the keys that `old` has: an area which overlaps one of those is there already. */
-static int store_beside(struct luks_restore *restore, const struct luks_header *header, int fd,
-                        const struct luks_header *old, const struct luks_store *store,
-                        struct error *err)
+static void add_beside(struct luks_restore *restore, const struct luks_header *header, int fd,
+                       const struct luks_header *old)
 {
-    int result = 0;
-
-    for (unsigned i = 0; i < header->areas.count && result == 0; i++)
+    for (unsigned i = 0; i < header->areas.count; i++)
         if (!overlapped(&old->areas, &header->areas.items[i]))
-            result = luks_store_range(store, fd, &header->areas.items[i], &restore->chunks, err);
-    if (result == 0)
-        result = store_header(restore, header, fd, old->primary_is_worse, store, err);
-    return result;
+            luks_steps_add(&restore->steps, &header->areas.items[i], fd, LUKS_PLACE_USED);
+    add_header(restore, header, fd, old->primary_is_worse);
 }
 
-static int store_area(struct luks_restore *restore, const struct luks_store *store,
-                      struct error *err)
+static void add_area(struct luks_restore *restore)
 {
     uint64_t from_bytes = metadata_bytes(restore->backup);
     struct luks_area keyslots = { from_bytes, restore->area_bytes - from_bytes };
 
-    return luks_store_range(store, restore->backup_fd, &keyslots, &restore->chunks, err);
+    luks_steps_add(&restore->steps, &keyslots, restore->backup_fd, LUKS_PLACE_USED);
 }
 
-static int run(struct luks_restore *restore, const struct luks_store *store, struct error *err)
+static void add_steps(struct luks_restore *restore)
 {
     const struct luks_header *old = restore->old;
-    int result = 0;
 
     if (!old || restore->risk) {
-        result = store_area(restore, store, err);
-        if (result == 0)
-            result = store_header(restore, restore->backup, restore->backup_fd, false, store, err);
-        return result;
+        add_area(restore);
+        add_header(restore, restore->backup, restore->backup_fd, false);
+        restore->steps.turn = restore->steps.count;
+        return;
     }
     if (restore->detour) {
-        result = store_beside(restore, restore->detour, restore->detour_fd, old, store, err);
+        add_beside(restore, restore->detour, restore->detour_fd, old);
         old = restore->detour;
     }
-    if (result == 0)
-        result = store_beside(restore, restore->backup, restore->backup_fd, old, store, err);
-    if (result == 0)
-        result = store_area(restore, store, err);
-    return result;
+    add_beside(restore, restore->backup, restore->backup_fd, old);
+    restore->steps.turn = restore->steps.count;
+    add_area(restore);
 }
 
 int luks_restore_run(struct luks_restore *restore, const struct luks_store *store,
-                     struct error *err)
+                     enum luks_outcome *outcome, struct error *err)
 {
-    int result = run(restore, store, err);
+    bool flushed = true;
 
-    if (result < 0)
-        error_prefix(err, "the header is not restored completely, start again: ");
-    return result;
+    add_steps(restore);
+    return luks_steps_run(&restore->steps, store, outcome, &flushed, err);
 }

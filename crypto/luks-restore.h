@@ -6,11 +6,12 @@
  *
  *     [material, elsewhere | header of the detour |] material | header of the backup | the rest of the area
  *
- * with a flush behind each, as in luks-change.h.  Where that is not possible luks_restore_risk() tells. */
+ * with a flush behind each, and undone when one fails, as in luks-steps.h.  Where that is not possible
+ * luks_restore_risk() tells. */
 #ifndef NBDCRYPT_LUKS_RESTORE_H
 #define NBDCRYPT_LUKS_RESTORE_H
 
-#include "crypto/luks-store.h"
+#include "crypto/luks-steps.h"
 #include "crypto/luks.h"
 
 struct luks_restore;
@@ -24,9 +25,10 @@ NODISCARD int luks_restore_plan(struct luks_restore **out, struct luks_header *b
 /* Why no key will open the volume for a moment: the end of a sentence.  NULL: one always will. */
 const char *luks_restore_risk(const struct luks_restore *restore);
 
-/* Once.  When it fails it has to be repeated. */
+/* Once.  When it fails, *outcome: LUKS_OUTCOME_AFTER: the header of the backup is in force, and what else the
+ * backup has is missing; LUKS_OUTCOME_UNKNOWN: it has to be repeated. */
 NODISCARD int luks_restore_run(struct luks_restore *restore, const struct luks_store *store,
-                               struct error *err);
+                               enum luks_outcome *outcome, struct error *err);
 
 void luks_restore_free(struct luks_restore *restore); /* NULL is fine */
 

@@ -21,8 +21,8 @@ static size_t next_bytes(uint64_t left_bytes)
     return left_bytes < LUKS_CHUNK_BYTES ? (size_t)left_bytes : LUKS_CHUNK_BYTES;
 }
 
-int luks_store_look(const struct luks_store *store, uint64_t offset_bytes, const void *wanted,
-                    void *found, size_t length_bytes, struct error *err)
+static int look(const struct luks_store *store, uint64_t offset_bytes, const void *wanted,
+                void *found, size_t length_bytes, struct error *err)
 {
     int result = store->read(store->context, offset_bytes, found, length_bytes, err);
 
@@ -33,42 +33,36 @@ int luks_store_look(const struct luks_store *store, uint64_t offset_bytes, const
     return result;
 }
 
-int luks_store_range(const struct luks_store *store, int image_fd, const struct luks_area *range,
+int luks_store_write(const struct luks_store *store, int image_fd, const struct luks_area *range,
                      struct luks_chunks *chunks, struct error *err)
 {
     uint64_t end_bytes = range->offset_bytes + range->length_bytes;
     int result = 0;
 
-    for (int look = 0; look < 2; look++) {
-        for (uint64_t at = range->offset_bytes; at < end_bytes && result == 0;) {
-            size_t now = next_bytes(end_bytes - at);
+    for (uint64_t at = range->offset_bytes; at < end_bytes && result == 0;) {
+        size_t now = next_bytes(end_bytes - at);
 
-            result = luks_store_read_memory(&image_fd, at, chunks->wanted, now, err);
-            if (result == 0 && look)
-                result = luks_store_look(store, at, chunks->wanted, chunks->found, now, err);
-            else if (result == 0)
-                result = store->write(store->context, at, chunks->wanted, now, err);
-            at += now;
-        }
-        if (!look && result == 0)
-            result = store->flush(store->context, err);
+        result = luks_store_read_memory(&image_fd, at, chunks->wanted, now, err);
+        if (result == 0)
+            result = store->write(store->context, at, chunks->wanted, now, err);
+        at += now;
     }
     return result;
 }
 
-int luks_store_copies(const struct luks_store *store, int image_fd, uint64_t copy_bytes,
-                      bool primary_first, struct luks_chunks *chunks, struct error *err)
+int luks_store_verify(const struct luks_store *store, int image_fd, const struct luks_area *range,
+                      struct luks_chunks *chunks, struct error *err)
 {
-    struct luks_area first = { .length_bytes = copy_bytes };
-    struct luks_area second = first;
-    int result;
+    uint64_t end_bytes = range->offset_bytes + range->length_bytes;
+    int result = 0;
 
-    if (primary_first)
-        second.offset_bytes = copy_bytes;
-    else
-        first.offset_bytes = copy_bytes;
-    result = luks_store_range(store, image_fd, &first, chunks, err);
-    if (result == 0)
-        result = luks_store_range(store, image_fd, &second, chunks, err);
+    for (uint64_t at = range->offset_bytes; at < end_bytes && result == 0;) {
+        size_t now = next_bytes(end_bytes - at);
+
+        result = luks_store_read_memory(&image_fd, at, chunks->wanted, now, err);
+        if (result == 0)
+            result = look(store, at, chunks->wanted, chunks->found, now, err);
+        at += now;
+    }
     return result;
 }

@@ -29,18 +29,14 @@ struct luks_chunks {
 NODISCARD int luks_store_read_memory(void *context, uint64_t offset_bytes, void *out,
                                      size_t length_bytes, struct error *err);
 
-/* Compares what is stored with what is wanted; -EIO: it is something else. */
-NODISCARD int luks_store_look(const struct luks_store *store, uint64_t offset_bytes,
-                              const void *wanted, void *found, size_t length_bytes,
-                              struct error *err);
-
-/* Writes `range` of the image to the same place, flushes, and looks at it. */
-NODISCARD int luks_store_range(const struct luks_store *store, int image_fd,
+/* Writes `range` of the image to the same place; does not flush. */
+NODISCARD int luks_store_write(const struct luks_store *store, int image_fd,
                                const struct luks_area *range, struct luks_chunks *chunks,
                                struct error *err);
 
-/* Both copies of a LUKS2 header, one after the other; each has copy_bytes. */
-NODISCARD int luks_store_copies(const struct luks_store *store, int image_fd, uint64_t copy_bytes,
-                                bool primary_first, struct luks_chunks *chunks, struct error *err);
+/* Is `range` of the image what is stored?  -EIO: it is something else. */
+NODISCARD int luks_store_verify(const struct luks_store *store, int image_fd,
+                                const struct luks_area *range, struct luks_chunks *chunks,
+                                struct error *err);
 
 #endif

@@ -16,6 +16,7 @@
 #include "crypto/luks2-binary.h"
 #include "crypto/luks2-json.h"
 #include "crypto/luks2-policy.h"
+#include "crypto/signature.h"
 
 #define MAGIC_BYTES 6u
 #define PROBE_BYTES LUKS1_HEADER_BYTES
@@ -77,17 +78,32 @@ static int load_luks1(struct luks_header *header, const uint8_t bytes[LUKS1_HEAD
 
 /* ---- LUKS2 ---- */
 
-static int check_chosen(struct luks_header *header, struct luks_areas *areas,
-                        const struct luks2_copy *chosen, const struct luks_sizes *sizes,
-                        struct error *err)
+static int check_copy(struct luks_segment *segment, struct luks_areas *areas,
+                      const struct luks2_copy *copy, const struct luks_sizes *sizes,
+                      struct error *err)
 {
-    const char *text = (const char *)chosen->bytes + LUKS2_BINARY_BYTES;
+    const char *text = (const char *)copy->bytes + LUKS2_BINARY_BYTES;
     struct json_object *root = NULL;
-    int result = luks2_json_parse(&root, text, chosen->length_bytes - LUKS2_BINARY_BYTES, err);
+    int result = luks2_json_parse(&root, text, copy->length_bytes - LUKS2_BINARY_BYTES, err);
 
     if (result < 0)
         return result;
-    result = luks2_policy_check(&header->segment, areas, root, chosen->length_bytes, sizes, err);
+    result = luks2_policy_check(segment, areas, root, copy->length_bytes, sizes, err);
+    json_object_put(root);
+    return result;
+}
+
+/* A luks2_check_fn.  -EINVAL: this is no header at all.  What the policy refuses in one is another matter:
+ * the other copy, which may be older, must not stand in for it. */
+static int check_text(const struct luks2_copy *copy, struct error *err)
+{
+    static const char *const parts[] = { "config", "keyslots", "digests", "segments", "tokens" };
+    const char *text = (const char *)copy->bytes + LUKS2_BINARY_BYTES;
+    struct json_object *root = NULL, *part;
+    int result = luks2_json_parse(&root, text, copy->length_bytes - LUKS2_BINARY_BYTES, err);
+
+    for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]) && result == 0; i++)
+        result = luks2_json_object(&part, root, parts[i], err);
     json_object_put(root);
     return result;
 }
@@ -135,7 +151,7 @@ static int load_copies(struct luks_header *header, const struct luks2_copies *co
 {
     struct luks_areas areas = { 0 };
     char uuid[40];
-    int result = check_chosen(header, &areas, copies->chosen, &source->sizes, err);
+    int result = check_copy(&header->segment, &areas, copies->chosen, &source->sizes, err);
 
     if (result < 0)
         return result;
@@ -155,11 +171,28 @@ static int load_copies(struct luks_header *header, const struct luks2_copies *co
     return result;
 }
 
+/* What is left of a header may be the rest of a volume that something else has overwritten by now. */
+static int check_signatures(const struct luks_header *header, const struct source *source,
+                            struct error *err)
+{
+    struct signature signature;
+    int result = signature_find(&signature, SIGNATURE_BESIDE_LUKS, source->read, source->context,
+                                source->sizes.header_bytes, err);
+
+    if (result < 0 || signature.text[0] == '\0')
+        return result;
+    return error_set(err, -EEXIST,
+                     "its %s copy is damaged, and there is %s now, which may have taken its place; "
+                     "if the LUKS volume is what counts, remove that mark (wipefs) or restore the "
+                     "header from a backup",
+                     header->damaged_copy, signature.text);
+}
+
 static int load_luks2(struct luks_header *header, const struct source *source, struct error *err)
 {
     struct luks2_copies copies;
-    int result =
-        luks2_copies_read(&copies, source->read, source->context, source->sizes.header_bytes, err);
+    int result = luks2_copies_read(&copies, source->read, source->context,
+                                   source->sizes.header_bytes, check_text, err);
 
     if (result < 0)
         return result;
@@ -168,7 +201,10 @@ static int load_luks2(struct luks_header *header, const struct source *source, s
     else if (!copies.secondary.bytes)
         header->damaged_copy = "secondary";
     header->primary_is_worse = copies.chosen == &copies.secondary;
-    result = load_copies(header, &copies, source, err);
+    if (header->damaged_copy)
+        result = check_signatures(header, source, err);
+    if (result == 0)
+        result = load_copies(header, &copies, source, err);
     luks2_copies_free(&copies);
     return result;
 }

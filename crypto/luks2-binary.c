@@ -211,6 +211,18 @@ static int read_secondary(struct luks2_copies *copies, luks_read_fn *read, void 
     return 0;
 }
 
+static void check_text(struct luks2_copy *copy, luks2_check_fn *check)
+{
+    struct error damage = { "" };
+
+    if (!copy->bytes || !check || check(copy, &damage) != -EINVAL)
+        return;
+    copy->damage = damage;
+    copy->text_is_bad = true;
+    free(copy->bytes);
+    copy->bytes = NULL;
+}
+
 static int choose(struct luks2_copies *copies, bool was_luks2, struct error *err)
 {
     const struct luks2_copy *primary = &copies->primary, *secondary = &copies->secondary;
@@ -221,6 +233,8 @@ static int choose(struct luks2_copies *copies, bool was_luks2, struct error *err
         copies->chosen = secondary;
     else if (!was_luks2 && secondary->length_bytes == 0)
         return error_set(err, -EMEDIUMTYPE, "no LUKS header found");
+    else if (primary->text_is_bad && secondary->text_is_bad)
+        return error_set(err, -EINVAL, "%s", primary->damage.text);
     else
         return error_set(err, -EINVAL,
                          "both copies of the LUKS2 header are damaged (first: %s; second: %s): "
@@ -230,7 +244,7 @@ static int choose(struct luks2_copies *copies, bool was_luks2, struct error *err
 }
 
 int luks2_copies_read(struct luks2_copies *out, luks_read_fn *read, void *context,
-                      uint64_t header_bytes, struct error *err)
+                      uint64_t header_bytes, luks2_check_fn *check, struct error *err)
 {
     uint8_t head[LUKS2_BINARY_BYTES] = { 0 };
     size_t head_bytes = header_bytes < sizeof(head) ? (size_t)header_bytes : sizeof(head);
@@ -242,6 +256,10 @@ int luks2_copies_read(struct luks2_copies *out, luks_read_fn *read, void *contex
         result = read_primary(out, head, read, context, header_bytes, err);
     if (result == 0)
         result = read_secondary(out, read, context, header_bytes, err);
+    if (result == 0) {
+        check_text(&out->primary, check);
+        check_text(&out->secondary, check);
+    }
     if (result == 0)
         result = choose(out, luks2_has_magic(head, head_bytes), err);
     if (result < 0)

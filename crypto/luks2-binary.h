@@ -14,6 +14,7 @@ struct luks2_copy {
     uint64_t length_bytes;
     uint64_t offset_bytes; /* 0, or length_bytes for the secondary */
     uint64_t sequence;
+    bool text_is_bad;    /* its checksum is right, but the text under it is no header */
     struct error damage; /* "its checksum is wrong" */
 };
 
@@ -26,10 +27,16 @@ struct luks2_copies {
 /* The header begins with this magic; what follows must be looked at. */
 bool luks2_has_magic(const uint8_t *bytes, size_t length_bytes);
 
+/* Is the text of a copy whose checksum is right a header?  -EINVAL: no, and `err` says why, which makes this
+ * copy a damaged one.  Other errors are left to be found when it is used. */
+typedef int luks2_check_fn(const struct luks2_copy *copy, struct error *err);
+
 /* Reads both copies and chooses.  The secondary is searched for when the primary can't tell where
- * it is.  -EMEDIUMTYPE: neither shows a LUKS2 header; -EINVAL: both are damaged, and how. */
+ * it is.  `check` may be NULL.  -EMEDIUMTYPE: neither shows a LUKS2 header; -EINVAL: both are damaged, and
+ * how. */
 NODISCARD int luks2_copies_read(struct luks2_copies *out, luks_read_fn *read, void *context,
-                                uint64_t header_bytes, struct error *err);
+                                uint64_t header_bytes, luks2_check_fn *check,
+                                struct error *err);
 void luks2_copies_free(struct luks2_copies *copies);
 
 /* Sets the checksum of a copy that was changed. */

@@ -16,12 +16,13 @@
 #include <unistd.h>
 
 #include "crypto/luks-format.h"
+#include "crypto/luks-steps.h"
 #include "server/image.h"
 #include "server/key-source.h"
 #include "server/lock-params.h"
 #include "server/log.h"
+#include "server/luks-image.h"
 #include "server/shell-text.h"
-#include "server/signature.h"
 #include "server/size-text.h"
 #include "server/wait-notice.h"
 #include "server/zeros.h"
@@ -134,7 +135,7 @@ static int refuse_content(const struct target *target, const char *content, stru
     return error_set(err, -EEXIST,
                      "'%s' is not empty: it holds %s; give --force to overwrite it, which "
                      "destroys what is there",
-                     target->spec, content ? content : "data");
+                     target->spec, *content ? content : "data");
 }
 
 /* The whole area that will be written must be zeros, and no mark of another format may be near. */
@@ -143,23 +144,22 @@ static int check_is_empty(const struct target *target, struct image_io *io, uint
 {
     uint64_t end_bytes = area_bytes < target->size_bytes ? area_bytes : target->size_bytes;
     uint8_t *chunk = malloc(CHUNK_BYTES);
-    const char *content = NULL;
+    struct signature content;
     bool empty = true;
-    int result = 0;
+    int result;
 
     if (!chunk)
         return error_set(err, -ENOMEM, "no memory to look at the image");
+    result = luks_image_signature(&content, SIGNATURE_ANY, io, target->size_bytes, err);
     for (uint64_t at = 0; at < end_bytes && empty && result == 0; at += CHUNK_BYTES) {
         size_t now = end_bytes - at < CHUNK_BYTES ? (size_t)(end_bytes - at) : CHUNK_BYTES;
 
         result = image_read(io, at, chunk, now, err);
-        if (result == 0 && at == 0)
-            content = signature_name(chunk, now);
         empty = result != 0 || zeros_only(chunk, now);
     }
     free(chunk);
-    if (result == 0 && !empty)
-        result = refuse_content(target, content, err);
+    if (result == 0 && (!empty || content.text[0] != '\0'))
+        result = refuse_content(target, content.text, err);
     return result;
 }
 
@@ -287,37 +287,31 @@ static int make_room(struct target *target, uint64_t size_bytes, struct error *e
     return result;
 }
 
-static int write_range(struct image_io *io, int image_fd, uint64_t from_bytes, uint64_t to_bytes,
-                       struct error *err)
-{
-    uint8_t *chunk = malloc(CHUNK_BYTES);
-    int result = 0;
-
-    if (!chunk)
-        return error_set(err, -ENOMEM, "no memory to write the header");
-    for (uint64_t at = from_bytes; at < to_bytes && result == 0; at += CHUNK_BYTES) {
-        size_t now = to_bytes - at < CHUNK_BYTES ? (size_t)(to_bytes - at) : CHUNK_BYTES;
-
-        if (pread(image_fd, chunk, now, (off_t)at) != (ssize_t)now)
-            result = error_set(err, -EIO, "the new header can't be read back");
-        else
-            result = image_write(io, at, chunk, now, err);
-    }
-    free(chunk);
-    return result == 0 ? image_flush(io, err) : result;
-}
-
 /* Keyslots, then the copies of the header from the last to the first, each on the disk before the
  * next: what is found after a crash is either no volume or a whole one. */
 static int write_header(struct image_io *io, const struct luks_format_result *header,
                         struct error *err)
 {
     uint64_t copies_bytes = header->copies * header->copy_bytes;
-    int result = write_range(io, header->image_fd, copies_bytes, header->header_bytes, err);
+    struct luks_area keyslots = { copies_bytes, header->header_bytes - copies_bytes };
+    struct luks_store store = luks_image_store(io);
+    struct luks_steps steps = { .count = 0 };
+    enum luks_outcome outcome;
+    bool flushed;
+    int result;
 
-    for (unsigned copy = header->copies; copy > 0 && result == 0; copy--)
-        result = write_range(io, header->image_fd, (copy - 1) * header->copy_bytes,
-                             copy * header->copy_bytes, err);
+    luks_steps_add(&steps, &keyslots, header->image_fd, LUKS_PLACE_USED);
+    for (unsigned copy = header->copies; copy > 0; copy--) {
+        struct luks_area area = { (copy - 1) * header->copy_bytes, header->copy_bytes };
+
+        luks_steps_add(&steps, &area, header->image_fd, LUKS_PLACE_USED);
+    }
+    steps.turn = steps.count;
+    result = luks_steps_run(&steps, &store, &outcome, &flushed, err);
+    if (result < 0)
+        error_prefix(err, "%s: ", outcome == LUKS_OUTCOME_UNKNOWN
+                                      ? "it is neither what it was nor a volume now"
+                                      : "it is what it was");
     return result;
 }
 

@@ -19,7 +19,6 @@
 #include "server/lock-params.h"
 #include "server/log.h"
 #include "server/new-file.h"
-#include "server/signature.h"
 #include "server/size-text.h"
 #include "server/volume.h"
 
@@ -131,21 +130,13 @@ static int run_backup(void *context, char **operands, struct error *err)
 /* Another format's mark: more than a header is lost. */
 static int check_content(const struct volume *volume, struct error *err)
 {
-    uint64_t size_bytes = volume->stage->limits.size_bytes;
-    size_t head_bytes = size_bytes < SIGNATURE_BYTES ? (size_t)size_bytes : SIGNATURE_BYTES;
-    uint8_t *head = malloc(SIGNATURE_BYTES);
-    const char *content;
-    int result;
+    struct signature content;
+    int result = volume_signature(&content, volume, err);
 
-    if (!head)
-        return error_set(err, -ENOMEM, "no memory to look at the image");
-    result = image_read(volume->io, 0, head, head_bytes, err);
-    content = result == 0 ? signature_name(head, head_bytes) : NULL;
-    free(head);
-    if (result < 0 || !content)
+    if (result < 0 || content.text[0] == '\0')
         return result;
     return error_set(err, -EEXIST, "it holds %s; give --force to overwrite the start of that",
-                     content);
+                     content.text);
 }
 
 static int compare_uuid(const char *uuid, const struct luks_header *backup, struct error *err)
@@ -170,7 +161,7 @@ static int check_remains(struct volume *target, const struct luks_header *backup
         luks_backup_uuid(uuid, store.read, store.context, target->stage->limits.size_bytes, err);
 
     if (result == -EMEDIUMTYPE)
-        return check_content(target, err);
+        return 0;
     return result < 0 ? result : compare_uuid(uuid, backup, err);
 }
 
@@ -200,6 +191,8 @@ static int check_target(struct volume *target, const struct volume *backup, bool
     } else if (!force) {
         result = check_remains(target, backup->header, err);
     }
+    if (result == 0 && !force)
+        result = check_content(target, err);
     if (result < 0)
         volume_prefix(target, err);
     return result;
@@ -237,6 +230,7 @@ static int restore_planned(struct luks_restore *plan, struct volume *target,
                            const struct header_arguments *arguments, struct error *err)
 {
     struct luks_store store = volume_store(target);
+    enum luks_outcome outcome;
     int result = 0;
 
     if (luks_restore_risk(plan))
@@ -248,9 +242,11 @@ static int restore_planned(struct luks_restore *plan, struct volume *target,
                          target->spec, "restore", err);
     if (result < 0)
         return result;
-    result = luks_restore_run(plan, &store, err);
-    if (result < 0)
+    result = luks_restore_run(plan, &store, &outcome, err);
+    if (result < 0) {
+        volume_explain(target, outcome, NULL, NULL, err);
         volume_prefix(target, err);
+    }
     return result;
 }
 

@@ -20,6 +20,7 @@
 #include "server/header-text.h"
 #include "server/key-source.h"
 #include "server/lock-params.h"
+#include "server/log.h"
 #include "server/volume-key.h"
 #include "server/volume.h"
 #include "server/wait-notice.h"
@@ -243,6 +244,7 @@ struct key_work {
     struct secret *old_key; /* NULL: none is needed */
     struct secret *new_key; /* NULL: there is none */
     int slot;               /* out: of the new key, or of the one that was removed */
+    bool new_opens;         /* out, where storage failed: it opens what is stored */
     int (*change)(struct key_work *work, struct luks_header *header, struct error *err);
 };
 
@@ -261,13 +263,59 @@ static int change_and_try(void *context, struct luks_header *header, struct luks
     return result;
 }
 
+static bool opens(const struct key_work *work, struct volume *volume, bool new)
+{
+    static const struct key_source passphrase;
+    const struct key_source *source = new ? &passphrase : &work->arguments->key;
+    struct secret *volume_key = NULL;
+    int slot = LUKS_KEYSLOT_ANY;
+    int result = volume_key_open(&volume_key, &slot, volume->header, source,
+                                 new ? work->new_key : work->old_key, NULL);
+
+    secret_free(volume_key);
+    return result == 0;
+}
+
+/* Tries the keys on what is stored. */
+static void tell_keys(void *context, struct volume *volume, struct error *err)
+{
+    struct key_work *work = context;
+    const char *old = "", *new = "";
+
+    if (work->old_key || work->arguments->key.token)
+        old = opens(work, volume, false) ? "; now the old key opens it"
+                                         : "; now the old key does not open it";
+    work->new_opens = work->new_key && opens(work, volume, true);
+    if (work->new_key)
+        new = work->new_opens ? ", the new key opens it" : ", the new key does not";
+    if (*old || *new)
+        (void)error_set(err, 0, "%s%s%s", err->text, old, new);
+    else
+        (void)error_set(err, 0, "%s; keyslot %d is %s use now", err->text, work->slot,
+                        luks_keyslot_is_in_use(work->slot, volume->header) ? "in" : "not in");
+}
+
+/* A new key that is in force, durably, is what was asked for.  What is missing is told. */
+static int accept_new_key(const struct key_work *work, enum luks_outcome outcome, int result,
+                          const struct error *err)
+{
+    if (outcome != LUKS_OUTCOME_AFTER || !work->new_opens)
+        return result;
+    log_warning("%s", err->text);
+    return 0;
+}
+
 static int change_header(struct key_work *work, const char *image, struct error *err)
 {
     struct volume volume;
+    enum luks_outcome outcome = LUKS_OUTCOME_UNTOUCHED;
     int result = open_volume(&volume, image, work->arguments, VOLUME_CHANGE_KEYS, err);
 
-    if (result == 0)
-        result = volume_change(&volume, change_and_try, work, err);
+    if (result == 0) {
+        result = volume_change_telling(&volume, change_and_try, tell_keys, work, &outcome, err);
+        if (result < 0)
+            result = accept_new_key(work, outcome, result, err);
+    }
     volume_close(&volume);
     return result;
 }

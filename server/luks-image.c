@@ -1,42 +1,54 @@
 #include "server/luks-image.h"
 
 #include <errno.h>
-#include <stdlib.h>
-
-#include "server/signature.h"
-
-int luks_image_read(void *io, uint64_t offset_bytes, void *out, size_t length_bytes,
-                    struct error *err)
+static int read_image(void *io, uint64_t offset_bytes, void *out, size_t length_bytes,
+                      struct error *err)
 {
     return image_read(io, offset_bytes, out, length_bytes, err);
 }
 
-static const char *what_is_there(struct image_io *io, uint64_t size_bytes)
+static int write_image(void *io, uint64_t offset_bytes, const void *data, size_t length_bytes,
+                       struct error *err)
 {
-    size_t head_bytes = size_bytes < SIGNATURE_BYTES ? (size_t)size_bytes : SIGNATURE_BYTES;
-    uint8_t *head = malloc(SIGNATURE_BYTES);
-    const char *content = NULL;
+    return image_write(io, offset_bytes, data, length_bytes, err);
+}
 
-    if (head && image_read(io, 0, head, head_bytes, NULL) == 0)
-        content = signature_name(head, head_bytes);
-    free(head);
-    return content;
+static int flush_image(void *io, struct error *err)
+{
+    return image_flush(io, err);
+}
+
+struct luks_store luks_image_store(struct image_io *io)
+{
+    return (struct luks_store){
+        .read = read_image, .write = write_image, .flush = flush_image, .context = io
+    };
+}
+
+int luks_image_signature(struct signature *out, enum signature_scope scope, struct image_io *io,
+                         uint64_t size_bytes, struct error *err)
+{
+    return signature_find(out, scope, read_image, io, size_bytes, err);
 }
 
 int luks_image_load_from(struct luks_header **out, struct image_io *io, uint64_t size_bytes,
-                         uint64_t data_bytes, bool detached, const char **content,
+                         uint64_t data_bytes, bool detached, struct signature *content,
                          struct error *err)
 {
-    int code = luks_load(out, luks_image_read, io, size_bytes, data_bytes, detached, err);
+    int code = luks_load(out, read_image, io, size_bytes, data_bytes, detached, err);
 
-    if (content)
-        *content = code == -EMEDIUMTYPE ? what_is_there(io, size_bytes) : NULL;
+    if (content) {
+        content->text[0] = '\0';
+        if (code == -EMEDIUMTYPE &&
+            luks_image_signature(content, SIGNATURE_ANY, io, size_bytes, NULL) < 0)
+            content->text[0] = '\0';
+    }
     return code;
 }
 
 /* `source` is where the header is; `data_bytes` of the image that holds the data. */
 static int load(struct luks_header **out, struct stage *source, uint64_t data_bytes, bool detached,
-                const char **content, struct error *err)
+                struct signature *content, struct error *err)
 {
     struct image_io *io;
     int code = image_io_create(&io, source, err);
@@ -50,8 +62,8 @@ static int load(struct luks_header **out, struct stage *source, uint64_t data_by
 }
 
 int luks_image_load_detached(struct luks_header **out, struct stage *header,
-                             const char *header_spec, uint64_t data_bytes, const char **content,
-                             struct error *err)
+                             const char *header_spec, uint64_t data_bytes,
+                             struct signature *content, struct error *err)
 {
     int code = load(out, header, data_bytes, true, content, err);
 
@@ -61,7 +73,7 @@ int luks_image_load_detached(struct luks_header **out, struct stage *header,
 }
 
 int luks_image_load(struct luks_header **out, struct stage *image, const char *header_spec,
-                    const char **content, struct error *err)
+                    struct signature *content, struct error *err)
 {
     uint64_t data_bytes = image->limits.size_bytes;
     struct image_options options = { .read_only = true };
@@ -69,7 +81,7 @@ int luks_image_load(struct luks_header **out, struct stage *image, const char *h
     int code;
 
     if (content)
-        *content = NULL;
+        content->text[0] = '\0';
     if (!header_spec)
         return load(out, image, data_bytes, false, content, err);
     code = image_open(&header, header_spec, &options, err);

@@ -2,31 +2,37 @@
 #ifndef NBDCRYPT_LUKS_IMAGE_H
 #define NBDCRYPT_LUKS_IMAGE_H
 
+#include "crypto/luks-store.h"
 #include "crypto/luks.h"
+#include "crypto/signature.h"
 #include "server/image.h"
 
 /* Loads the header of `image`, which holds the data: from it, or from what `header_spec` names (a
  * detached header; NULL: none), which is opened for reading and closed again.  Blocks.
  * -errno as luks_load(); then *content, unless `content` is NULL, says what a file without a LUKS
- * header holds instead (static; NULL: not known).  The message names a detached header, and
+ * header holds instead ("": not known).  The message names a detached header, and
  * leaves `image` to the caller. */
 NODISCARD int luks_image_load(struct luks_header **out, struct stage *image,
-                              const char *header_spec, const char **content, struct error *err);
+                              const char *header_spec, struct signature *content,
+                              struct error *err);
 
 /* The same from the stage `header`, which `header_spec` names and the caller has opened; the message names
  * it. */
 NODISCARD int luks_image_load_detached(struct luks_header **out, struct stage *header,
                                        const char *header_spec, uint64_t data_bytes,
-                                       const char **content, struct error *err);
+                                       struct signature *content, struct error *err);
 
 /* The same from what has been opened already: `io` is of the place of the header, which has
  * `size_bytes`; `data_bytes` of the image that holds the data. */
 NODISCARD int luks_image_load_from(struct luks_header **out, struct image_io *io,
                                    uint64_t size_bytes, uint64_t data_bytes, bool detached,
-                                   const char **content, struct error *err);
+                                   struct signature *content, struct error *err);
 
-/* The luks_read_fn of a struct image_io. */
-int luks_image_read(void *io, uint64_t offset_bytes, void *out, size_t length_bytes,
-                    struct error *err);
+/* What an image holds (crypto/signature.h); `io` has size_bytes. */
+NODISCARD int luks_image_signature(struct signature *out, enum signature_scope scope,
+                                   struct image_io *io, uint64_t size_bytes, struct error *err);
+
+/* The bytes of an image, for crypto/; `io` must stay. */
+struct luks_store luks_image_store(struct image_io *io);
 
 #endif

@@ -5,6 +5,7 @@
 #include "crypto/luks-change.h"
 #include "crypto/luks-demands.h"
 #include "crypto/luks.h"
+#include "crypto/signature.h"
 #include "server/image.h"
 
 enum volume_use {
@@ -28,7 +29,10 @@ NODISCARD int volume_open(struct volume *out, const char *image_spec, const char
                           enum volume_use use, const struct lock_terms *terms, struct error *err);
 /* Reads the header.  The message names the image, and what it holds if it is no LUKS header. */
 NODISCARD int volume_load(struct volume *volume, struct error *err);
-/* Both. */
+/* What else is there, beside a LUKS header.  The message names nothing. */
+NODISCARD int volume_signature(struct signature *out, const struct volume *volume,
+                               struct error *err);
+/* Opens and loads.  A header that will be changed must be alone: -EEXIST. */
 NODISCARD int volume_open_header(struct volume *out, const char *image_spec,
                                  const char *header_spec, enum volume_use use,
                                  const struct lock_terms *terms, struct error *err);
@@ -50,9 +54,25 @@ void volume_prefix(const struct volume *volume, struct error *err);
 typedef int volume_edit_fn(void *context, struct luks_header *header, struct luks_change *change,
                            struct error *err);
 
+/* After storage failed amid a change: puts behind the message what opens `volume` now.  Its header is what is
+ * stored, read again. */
+typedef void volume_tell_fn(void *context, struct volume *volume, struct error *err);
+
 /* Lets `edit` change the loaded header, and stores what differs (crypto/luks-change.h).  The message
- * names the image. */
+ * names the image.  When it can't be stored it says which header is in force, and what `tell` adds, or
+ * which keyslots are in use where that is NULL.  *outcome is that of luks_change_outcome(),
+ * LUKS_OUTCOME_UNTOUCHED if it did not come to that; it may be NULL. */
+NODISCARD int volume_change_telling(struct volume *volume, volume_edit_fn *edit,
+                                    volume_tell_fn *tell, void *context,
+                                    enum luks_outcome *outcome, struct error *err);
+
+/* The same, without those two. */
 NODISCARD int volume_change(struct volume *volume, volume_edit_fn *edit, void *context,
                             struct error *err);
+
+/* Storage failed while its header was written: says so in front of the message, reads the header again, and
+ * puts behind the message what was found: see volume_change_telling(). */
+void volume_explain(struct volume *volume, enum luks_outcome outcome, volume_tell_fn *tell,
+                    void *context, struct error *err);
 
 #endif

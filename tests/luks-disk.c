@@ -28,14 +28,17 @@ static struct written *log_entry(struct disk *disk)
     return &disk->log[disk->count++];
 }
 
-static int disk_write(void *context, uint64_t offset_bytes, const void *data, size_t length_bytes,
-                      struct error *write_err)
+static bool fails(struct disk *disk)
 {
-    struct disk *disk = context;
+    disk->calls++;
+    return disk->fail_at != 0 &&
+           (disk->stays_broken ? disk->calls >= disk->fail_at : disk->calls == disk->fail_at);
+}
+
+static void store(struct disk *disk, uint64_t offset_bytes, const void *data, size_t length_bytes)
+{
     const uint8_t *from = data;
 
-    (void)write_err;
-    EXPECT(length_bytes <= IMAGE_BYTES && offset_bytes <= IMAGE_BYTES - length_bytes);
     memcpy(disk->bytes + offset_bytes, data, length_bytes);
     while (length_bytes > 0) {
         uint64_t rest_bytes = SECTOR_BYTES - offset_bytes % SECTOR_BYTES;
@@ -50,13 +53,29 @@ static int disk_write(void *context, uint64_t offset_bytes, const void *data, si
         from += entry->length_bytes;
         length_bytes -= entry->length_bytes;
     }
+}
+
+static int disk_write(void *context, uint64_t offset_bytes, const void *data, size_t length_bytes,
+                      struct error *write_err)
+{
+    struct disk *disk = context;
+    bool failed = fails(disk);
+
+    EXPECT(length_bytes <= IMAGE_BYTES && offset_bytes <= IMAGE_BYTES - length_bytes);
+    store(disk, offset_bytes, data,
+          failed ? length_bytes / 2 / SECTOR_BYTES * SECTOR_BYTES : length_bytes);
+    if (failed)
+        return error_set(write_err, disk->fail_code, "the disk does not take it");
     return 0;
 }
 
 static int disk_flush(void *context, struct error *flush_err)
 {
-    (void)flush_err;
-    log_entry(context)->length_bytes = 0;
+    struct disk *disk = context;
+
+    if (fails(disk))
+        return error_set(flush_err, disk->fail_code, "the disk does not take it");
+    log_entry(disk)->length_bytes = 0;
     return 0;
 }
 
@@ -127,6 +146,15 @@ bool opens(struct luks_header *header, const char *text)
     EXPECT(result == 0 || result == -EACCES);
     secret_free(key);
     secret_free(passphrase);
+    return result == 0;
+}
+
+bool disk_loads(struct disk *disk)
+{
+    struct luks_header *header = NULL;
+    int result = luks_load(&header, disk_read, disk, IMAGE_BYTES, IMAGE_BYTES, false, &err);
+
+    luks_free(header);
     return result == 0;
 }
 

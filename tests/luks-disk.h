@@ -24,6 +24,10 @@ struct disk {
     struct written *log;
     size_t count, room;
     size_t corrupt_at; /* this write (1 is the first) is stored wrongly; 0: none */
+    size_t calls;      /* writes and flushes as they came */
+    size_t fail_at;    /* this one of them fails (1 is the first), after half of it; 0: none */
+    int fail_code;     /* with this -errno */
+    bool stays_broken; /* and so do all that come later */
 };
 
 extern struct error err;
@@ -40,6 +44,7 @@ struct secret *make_secret(const char *text);
 struct disk make_disk(enum luks_type type);
 struct luks_header *load(struct disk *disk);
 bool opens(struct luks_header *header, const char *text);
+bool disk_loads(struct disk *disk); /* there is a header with keys */
 bool disk_opens(struct disk *disk, const char *text);
 /* "second", "changed", ...: made in an instant. */
 struct luks_new_key make_new_key(const struct secret *passphrase);

@@ -16,6 +16,7 @@ build     library:libcryptsetup             libcryptsetup-dev    cryptsetup-deve
 build     library:gnutls                    libgnutls28-dev      gnutls-devel
 build     library:libgcrypt                 libgcrypt20-dev      libgcrypt-devel
 build     library:json-c                    libjson-c-dev        json-c-devel
+build     library:blkid                     libblkid-dev         libblkid-devel
 build     file:/usr/include/rbd/librbd.h    librbd-dev           librbd-devel
 demo      command:nbdinfo                   libnbd-bin           libnbd
 demo      command:nbdcopy                   libnbd-bin           libnbd

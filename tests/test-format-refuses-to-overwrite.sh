@@ -3,6 +3,7 @@
 . "$(dirname "$0")/functions.sh"
 
 requires cryptsetup --version
+swap=$(PATH=$PATH:/usr/sbin:/sbin command -v mkswap) || skip "needs mkswap"
 fast=(--key-file "$passphrase" --pbkdf pbkdf2 --pbkdf-iterations 1000)
 image=$(temp_file)
 
@@ -28,7 +29,11 @@ printf 'QFI\373' | dd of="$image" bs=1 conv=notrunc status=none
 expect_refusal "a QEMU qcow2 image"
 truncate --size=0 "$image" && truncate --size=20M "$image"
 printf '\123\357' | dd of="$image" bs=1 seek=1080 conv=notrunc status=none
-expect_refusal "an ext2, ext3 or ext4 file system"
+expect_refusal "a file system (ext2)"
+
+truncate --size=0 "$image" && truncate --size=20M "$image"
+"$swap" "$image" >"$log_dir/mkswap" 2>&1
+expect_refusal "something of another kind (swap)"
 
 # A detached header is protected too, and so is the image that it would make unreadable.
 header=$(temp_file)

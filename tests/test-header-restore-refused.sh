@@ -40,7 +40,7 @@ expect_equal "status of restoring to a small image" 1 "$status"
 expect_match "$err" "^nbdcrypt: backup '$backup': LUKS header: the image is 1048576 bytes, its payload begins at 16777216"
 truncate --size=20M "$junk"
 printf '\123\357' | dd of="$junk" bs=1 seek=1080 conv=notrunc status=none
-expect_failure 1 "image '$junk': it holds an ext2, ext3 or ext4 file system; give --force to overwrite the start of that" \
+expect_failure 1 "image '$junk': it holds a file system (ext2); give --force to overwrite the start of that" \
     header restore --yes "$junk" "$backup"
 expect_failure 1 "'$image': its header and all its keys are replaced by those of the backup; standard input is not a \
 terminal where that could be confirmed: give --yes" header restore "$image" "$backup"

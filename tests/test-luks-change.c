@@ -55,6 +55,8 @@ static void remove_all(struct luks_header *header, struct luks_change *change)
     EXPECT(count > 0);
 }
 
+static enum luks_outcome outcome; /* of the last change */
+
 static int try_change(struct disk *disk, change_fn *make)
 {
     struct luks_store store = store_of(disk);
@@ -62,10 +64,11 @@ static int try_change(struct disk *disk, change_fn *make)
     struct luks_change *change = NULL;
     int result;
 
-    disk->count = 0;
+    disk->count = disk->calls = 0;
     EXPECT(luks_change_begin(&change, header, &err) == 0);
     make(header, change);
     result = luks_change_commit(change, &store, &err);
+    outcome = luks_change_outcome(change);
     luks_change_end(change);
     luks_free(header);
     return result;
@@ -91,16 +94,16 @@ static void add_change_remove(enum luks_type type)
     bool luks2 = type == LUKS_TYPE_2;
     struct disk disk = make_disk(type);
 
-    EXPECT(survive(&disk, add_second, "first") == (luks2 ? 3 : 2));
+    EXPECT(survive(&disk, add_second, "first") == (luks2 ? 6 : 4)); /* the half of it for room */
     EXPECT(disk_opens(&disk, "second"));
-    EXPECT(survive(&disk, change_first, "first|changed") == (luks2 ? 4 : 4));
+    EXPECT(survive(&disk, change_first, "first|changed") == (luks2 ? 7 : 6));
     EXPECT(!disk_opens(&disk, "first") && disk_opens(&disk, "changed"));
     EXPECT(disk_opens(&disk, "second"));
     free_disk(&disk);
 
     disk = make_disk(type);
     EXPECT(try_change(&disk, add_second) == 0);
-    EXPECT(survive(&disk, remove_first, "second") == (luks2 ? 3 : 2));
+    EXPECT(survive(&disk, remove_first, "second") == (luks2 ? 5 : 3));
     EXPECT(!disk_opens(&disk, "first"));
     free_disk(&disk);
 }
@@ -153,14 +156,14 @@ static void remove_token(struct luks_header *header, struct luks_change *change)
     EXPECT(luks_token_remove(0, header, &err) == 0);
 }
 
-/* What changes the text alone needs no material: two copies, two flushes. */
+/* What changes the text alone needs no material: room for two copies, and two copies. */
 static void luks2_texts(void)
 {
     static change_fn *const changes[] = { allow_discards, add_token, replace_token, remove_token };
     struct disk disk = make_disk(LUKS_TYPE_2);
 
     for (size_t i = 0; i < sizeof(changes) / sizeof(changes[0]); i++)
-        EXPECT(survive(&disk, changes[i], "first") == 2);
+        EXPECT(survive(&disk, changes[i], "first") == 4);
     free_disk(&disk);
 }
 
@@ -191,10 +194,10 @@ static void luks1_second_sector(void)
 
     EXPECT(try_change(&disk, fill_to_6) == 0);
     start = copy_of(&disk);
-    EXPECT(survive(&disk, change_first, "first|changed") == 4);
+    EXPECT(survive(&disk, change_first, "first|changed") == 6);
     memcpy(disk.bytes, start, IMAGE_BYTES);
     EXPECT(try_change(&disk, fill_6) == 0);
-    EXPECT(survive(&disk, change_first, "first|changed") == 4);
+    EXPECT(survive(&disk, change_first, "first|changed") == 6);
     free(start);
     free_disk(&disk);
 }
@@ -293,10 +296,10 @@ static void in_place_is_refused(void)
     free_disk(&disk);
 }
 
-/* Storage that loses bits is found out before the old header is given up. */
+/* Storage that loses bits, while room is made or later, is found out before the old header is given up. */
 static void corruption_is_noticed(void)
 {
-    static const size_t writes[] = { 1, 300, 512, 530 };
+    static const size_t writes[] = { 1, 300, 510, 530, 560, 900, 1080, 1130 };
 
     for (size_t i = 0; i < sizeof(writes) / sizeof(writes[0]); i++) {
         struct disk disk = make_disk(LUKS_TYPE_2);
@@ -304,8 +307,126 @@ static void corruption_is_noticed(void)
         disk.corrupt_at = writes[i];
         EXPECT(try_change(&disk, change_first) == -EIO);
         EXPECT(strstr(err.text, "reads back as something else") != NULL);
-        EXPECT(strstr(err.text, "the change of the header is incomplete: ") != NULL);
+        EXPECT(outcome == LUKS_OUTCOME_BEFORE);
         EXPECT(disk_opens(&disk, "first"));
+        free_disk(&disk);
+    }
+}
+
+/* ---- storage that fails ---- */
+
+/* A change, the key that opens the volume before it and the one that does after it; NULL: none does. */
+struct failing {
+    change_fn *make;
+    const char *before, *after;
+    const char *witnesses; /* one of which opens it if the power goes besides; NULL: not tried */
+};
+
+static bool is_state(struct disk *disk, const char *opens, const char *other)
+{
+    if (!opens)
+        return !disk_loads(disk) || !disk_opens(disk, other);
+    return disk_opens(disk, opens) && (!other || !disk_opens(disk, other));
+}
+
+/* One call fails: what was written is undone to the byte, or only the wiping is missing. */
+static void fail_once(struct disk *disk, const struct failing *failing, const uint8_t *start)
+{
+    struct luks_store end = store_of(disk);
+
+    if (outcome == LUKS_OUTCOME_BEFORE) {
+        EXPECT(memcmp(disk->bytes, start, IMAGE_BYTES) == 0);
+        EXPECT(end.flush(disk, &err) == 0); /* nothing that matters: room may have been made */
+        if (failing->witnesses)
+            EXPECT(lose_power(start, disk, failing->witnesses) > 0);
+        return;
+    }
+    EXPECT(outcome == LUKS_OUTCOME_AFTER);
+    EXPECT(is_state(disk, failing->after, failing->before));
+}
+
+/* So do all later ones.  What is not certain is said to be so, and a key opens the volume. */
+static void fail_on(struct disk *disk, const struct failing *failing)
+{
+    EXPECT(outcome != LUKS_OUTCOME_UNTOUCHED);
+    if (outcome == LUKS_OUTCOME_BEFORE)
+        EXPECT(is_state(disk, failing->before, NULL));
+    else if (outcome == LUKS_OUTCOME_AFTER)
+        EXPECT(is_state(disk, failing->after, failing->before));
+    else
+        EXPECT(!failing->after || disk_opens(disk, failing->before) ||
+               disk_opens(disk, failing->after));
+}
+
+/* Returns the number of calls, each of which has failed once. */
+static size_t fail_each_call(struct disk *disk, const struct failing *failing, int code,
+                             bool stays_broken)
+{
+    uint8_t *start = copy_of(disk);
+
+    for (size_t at = 1;; at++) {
+        int result;
+
+        memcpy(disk->bytes, start, IMAGE_BYTES);
+        disk->fail_at = at;
+        disk->fail_code = code;
+        disk->stays_broken = stays_broken;
+        result = try_change(disk, failing->make);
+        disk->fail_at = 0;
+        if (result == 0) {
+            EXPECT(disk->calls < at);
+            EXPECT(is_state(disk, failing->after, failing->before));
+            memcpy(disk->bytes, start, IMAGE_BYTES);
+            free(start);
+            return at - 1;
+        }
+        EXPECT(result == code);
+        if (stays_broken)
+            fail_on(disk, failing);
+        else
+            fail_once(disk, failing, start);
+    }
+}
+
+static void fail_each(enum luks_type type, const struct failing *failing)
+{
+    struct failing without = { failing->make, failing->before, failing->after, NULL };
+    struct disk disk = make_disk(type);
+    size_t calls = fail_each_call(&disk, failing, -ENOSPC, false);
+
+    EXPECT(calls > 4);
+    EXPECT(fail_each_call(&disk, &without, -EIO, false) == calls);
+    EXPECT(fail_each_call(&disk, &without, -EIO, true) == calls);
+    free_disk(&disk);
+}
+
+static void each_call_fails(void)
+{
+    static const struct failing change = { change_first, "first", "changed", "first|changed" };
+    static const struct failing all = { remove_all, "first", NULL, NULL };
+
+    for (enum luks_type type = LUKS_TYPE_1; type <= LUKS_TYPE_2; type++) {
+        fail_each(type, &change);
+        fail_each(type, &all);
+    }
+}
+
+/* Where storage is sparse and full, nothing is written. */
+static void no_room(void)
+{
+    for (enum luks_type type = LUKS_TYPE_1; type <= LUKS_TYPE_2; type++) {
+        struct disk disk = make_disk(type);
+        uint8_t *start = copy_of(&disk);
+
+        disk.fail_at = 3;
+        disk.fail_code = -ENOSPC;
+        disk.stays_broken = true;
+        EXPECT(try_change(&disk, change_first) == -ENOSPC);
+        EXPECT_TEXT(err.text,
+                    "there must be room for all that will be written: the disk does not take it");
+        EXPECT(outcome == LUKS_OUTCOME_BEFORE);
+        EXPECT(memcmp(disk.bytes, start, IMAGE_BYTES) == 0);
+        free(start);
         free_disk(&disk);
     }
 }
@@ -319,6 +440,8 @@ static const struct check checks[] = {
     { "LUKS2: also when a copy is older than the other", luks2_old_copies },
     { "the material of removed keys is wiped", removed_keys_are_wiped },
     { "a keyslot in use is never overwritten", in_place_is_refused },
+    { "whichever write or flush fails, the change is in force or it is not", each_call_fails },
+    { "room for all of a change is made before a byte changes", no_room },
     { "what reads back as something else stops the change", corruption_is_noticed },
 };
 

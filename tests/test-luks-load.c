@@ -6,6 +6,7 @@
 #include "crypto/luks-describe.h"
 #include "crypto/luks-format.h"
 #include "crypto/luks.h"
+#include "crypto/luks2-binary.h"
 #include "tests/check.h"
 
 #define MIB (1024u * 1024u)
@@ -262,6 +263,114 @@ static void one_damaged_copy_is_no_harm(void)
     free(image.area);
 }
 
+/* Puts `text` into a copy, under a checksum that is right. */
+static void set_text(struct image *image, bool secondary, const char *text)
+{
+    uint8_t *copy = image->area + (secondary ? COPY_BYTES : 0);
+
+    memset(copy + LUKS2_BINARY_BYTES, 0, COPY_BYTES - LUKS2_BINARY_BYTES);
+    memcpy(copy + LUKS2_BINARY_BYTES, text, strlen(text));
+    EXPECT(luks2_copy_seal(copy, COPY_BYTES, &err) == 0);
+}
+
+/* What is under a right checksum may be no header all the same. */
+static void one_copy_with_a_bad_text_is_no_harm(void)
+{
+    static const char *const texts[] = { "", "{", "[]", "{}", "{\"config\":{}}" };
+    struct luks_format_result result;
+
+    for (size_t i = 0; i < 2 * sizeof(texts) / sizeof(texts[0]); i++) {
+        struct image image = make_image(&luks2_options, &result);
+        bool secondary = i % 2 == 1;
+        struct luks_header *header = NULL;
+
+        set_text(&image, secondary, texts[i / 2]);
+        EXPECT(load(&header, &image) == 0);
+        EXPECT_TEXT(luks_damaged_copy(header), secondary ? "secondary" : "primary");
+        expect_unlocks(header);
+        luks_free(header);
+        free(image.area);
+    }
+}
+
+/* What our policy refuses, or what can be read in two ways, is not passed over for the other copy. */
+static void other_copy_is_no_way_round_the_policy(void)
+{
+    static const char *const pairs[][2] = {
+        { "\"tokens\":{}", "\"tokens\":{},\"tokens\":{}" },
+        { "\"sector_size\":", "\"sector_size\":3,\"x\":" },
+    };
+    static char text[COPY_BYTES];
+    struct luks_format_result result;
+
+    for (size_t i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++) {
+        struct image image = make_image(&luks2_options, &result);
+        struct luks_header *header = NULL;
+        const char *old = (const char *)image.area + LUKS2_BINARY_BYTES;
+        const char *place = strstr(old, pairs[i][0]);
+
+        EXPECT(place != NULL);
+        (void)snprintf(text, sizeof(text), "%.*s%s%s", (int)(place - old), old, pairs[i][1],
+                       place + strlen(pairs[i][0]));
+        set_text(&image, false, text);
+        EXPECT(load(&header, &image) < 0);
+        EXPECT(header == NULL);
+        free(image.area);
+    }
+}
+
+/* An XFS superblock (version 4) that libblkid believes. */
+static void put_xfs(uint8_t *at)
+{
+    static const uint8_t start[] = { 'X', 'F', 'S', 'B', 0, 0, 16, 0, 0, 0, 0, 0, 0, 1, 44 };
+    static const uint8_t sizes[] = { 0, 0, 0, 1, 0, 0, 75, 0, 0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 14, 109,
+                                     0xb4, 0xa4, 2, 0, 1, 0, 0, 16 };
+    static const uint8_t logs[] = { 12, 9, 8, 4, 15, 0, 0, 25 };
+
+    memset(at, 0, LUKS2_BINARY_BYTES);
+    memcpy(at, start, sizeof(start));
+    memcpy(at + 80, sizes, sizeof(sizes));
+    memcpy(at + 120, logs, sizeof(logs));
+}
+
+static void put_ext4(uint8_t *at)
+{
+    memset(at, 0, LUKS2_BINARY_BYTES);
+    memcpy(at + 1080, "\x53\xef", 2);
+}
+
+static void put_qcow2(uint8_t *at)
+{
+    memcpy(at, "QFI\xfb", 4);
+}
+
+static void remains_under_another_format_are_refused(void)
+{
+    static const struct {
+        void (*put)(uint8_t *at);
+        const char *name;
+    } formats[] = {
+        { put_xfs, "a file system (xfs)" },
+        { put_ext4, "a file system (ext2)" },
+        { put_qcow2, "a QEMU qcow2 image" },
+    };
+    struct luks_format_result result;
+
+    for (size_t i = 0; i < sizeof(formats) / sizeof(formats[0]); i++) {
+        struct image image = make_image(&luks2_options, &result);
+        char message[400];
+
+        formats[i].put(image.area);
+        (void)snprintf(message, sizeof(message),
+                       "LUKS header: its primary copy is damaged, and there is %s now, which may "
+                       "have taken its place; if the LUKS volume is what counts, remove that mark "
+                       "(wipefs) or restore the header from a backup",
+                       formats[i].name);
+        expect_refused(&image, -EEXIST, message);
+        free(image.area);
+    }
+}
+
 static void wiped_primary_is_no_harm(void)
 {
     struct luks_format_result result;
@@ -498,6 +607,9 @@ static const struct check checks[] = {
     { "label and UUID are kept, salts are not shown", names_are_kept },
     { "a wrong key is refused with a hint about newlines", wrong_keys_are_refused },
     { "one damaged copy of a LUKS2 header is no harm", one_damaged_copy_is_no_harm },
+    { "nor is one whose text is no header", one_copy_with_a_bad_text_is_no_harm },
+    { "the other copy is no way round the policy", other_copy_is_no_way_round_the_policy },
+    { "the remains under another format are refused", remains_under_another_format_are_refused },
     { "a wiped first copy is no harm", wiped_primary_is_no_harm },
     { "two damaged copies are refused", two_damaged_copies_are_refused },
     { "other versions of LUKS are refused", other_versions_are_refused },

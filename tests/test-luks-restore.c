@@ -59,6 +59,26 @@ struct outcome {
     unsigned flushes;
 };
 
+static enum luks_outcome ended; /* the last one that failed */
+
+/* One that may fail: `disk` says where. */
+static int try_restore(struct disk *disk, struct disk *backup)
+{
+    struct luks_store to = store_of(disk);
+    struct luks_header *old = load(disk), *new = load(backup);
+    struct luks_restore *plan = NULL;
+    int result;
+
+    disk->count = disk->calls = 0;
+    EXPECT(luks_restore_plan(&plan, new, disk_read, backup, old, &to, &err) == 0);
+    EXPECT(!luks_restore_risk(plan));
+    result = luks_restore_run(plan, &to, &ended, &err);
+    luks_restore_free(plan);
+    luks_free(old);
+    luks_free(new);
+    return result;
+}
+
 /* `backup` holds what a backup does, at the same places. */
 static struct outcome restore(struct disk *disk, struct disk *backup, const char *witnesses)
 {
@@ -74,7 +94,7 @@ static struct outcome restore(struct disk *disk, struct disk *backup, const char
     EXPECT(luks_restore_plan(&plan, new, disk_read, backup, old, &to, &err) == 0);
     EXPECT(disk->count == 0);
     outcome.risk = luks_restore_risk(plan);
-    EXPECT(luks_restore_run(plan, &to, &err) == 0);
+    EXPECT(luks_restore_run(plan, &to, &(enum luks_outcome){ 0 }, &err) == 0);
     luks_restore_free(plan);
     luks_free(old);
     luks_free(new);
@@ -134,12 +154,86 @@ static void other_keys_in_its_place(enum luks_type type)
     fill(&disk, "later", "later", 0, 2);
     outcome = restore(&disk, &backup, "first|later");
     EXPECT(!outcome.risk);
-    EXPECT(outcome.flushes == 9); /* 2 keys and the header, twice, and the whole area */
+    EXPECT(outcome.flushes == 16); /* room for 4 keys, the header, the area; 2 keys and the header, twice; the
+                                      * whole area */
     expect_restored(&disk, &backup, type);
     EXPECT(disk_opens(&disk, "first") && disk_opens(&disk, "second"));
     EXPECT(!disk_opens(&disk, "later"));
     free_disk(&disk);
     free_disk(&backup);
+}
+
+/* ---- storage that fails ---- */
+
+/* Keys of before and of the backup need each other's places: there is a detour. */
+static void make_detour_needed(struct disk *disk, struct disk *backup, enum luks_type type)
+{
+    *disk = make_disk(type);
+    *backup = copy_disk(disk);
+    add(disk, "first", "later", 1);
+    drop(disk, 0);
+    fill(disk, "later", "later", 0, 1);
+}
+
+static void expect_sound(struct disk *disk, const uint8_t *start, bool stays_broken)
+{
+    switch (ended) {
+    case LUKS_OUTCOME_UNTOUCHED:
+        EXPECT(!"nothing was written");
+        break;
+    case LUKS_OUTCOME_BEFORE:
+        EXPECT(disk_opens(disk, "later"));
+        EXPECT(stays_broken || memcmp(disk->bytes, start, IMAGE_BYTES) == 0);
+        break;
+    case LUKS_OUTCOME_AFTER:
+        EXPECT(disk_opens(disk, "first") && !disk_opens(disk, "later"));
+        break;
+    case LUKS_OUTCOME_UNKNOWN:
+        EXPECT(stays_broken);
+        EXPECT(disk_opens(disk, "first") || disk_opens(disk, "later"));
+        break;
+    }
+}
+
+static void fail_each(enum luks_type type, int code, bool stays_broken)
+{
+    struct disk disk, backup;
+    uint8_t *start;
+    size_t area_calls, area_at, at = 0;
+    int result;
+
+    make_detour_needed(&disk, &backup, type);
+    start = copy_of(&disk);
+    EXPECT(try_restore(&disk, &backup) == 0);
+    area_calls = (type == LUKS_TYPE_1 ? 2u : 16u) * MIB / LUKS_CHUNK_BYTES;
+    area_at = disk.calls - area_calls;
+    do {
+        memcpy(disk.bytes, start, IMAGE_BYTES);
+        disk.fail_at = ++at;
+        disk.fail_code = code;
+        disk.stays_broken = stays_broken;
+        result = try_restore(&disk, &backup);
+        disk.fail_at = 0;
+        EXPECT(result == 0 || result == code);
+        if (result < 0)
+            expect_sound(&disk, start, stays_broken);
+        /* One piece of the area is like the other, where room is made and in the end. */
+        if (at > area_at || (at > 25 && at < 25 + area_calls - 30))
+            at += 15;
+    } while (result < 0);
+    EXPECT(at > area_at && area_at > 30);
+    expect_restored(&disk, &backup, type);
+    free(start);
+    free_disk(&disk);
+    free_disk(&backup);
+}
+
+static void each_call_fails(void)
+{
+    for (enum luks_type type = LUKS_TYPE_1; type <= LUKS_TYPE_2; type++) {
+        fail_each(type, -EIO, false);
+        fail_each(type, -ENOSPC, true);
+    }
 }
 
 static void luks1_restore(void)
@@ -293,6 +387,7 @@ static const struct check checks[] = {
     { "LUKS2: keys survive power loss during a restore", luks2_restore },
     { "LUKS2: also when a copy is damaged or older than the other", luks2_bad_copies },
     { "a restore that was interrupted is repeated", repeated },
+    { "whichever write or flush fails, the header is restored or it is not", each_call_fails },
     { "where there is no header nothing can be lost", nothing_to_lose },
     { "where there is one of the other version, it is said before", other_version },
 };

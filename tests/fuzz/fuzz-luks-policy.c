@@ -81,7 +81,7 @@ static void fuzz_copies(struct input *input)
 {
     struct luks2_copies copies;
 
-    if (luks2_copies_read(&copies, read_input, input, input->size, NULL) == 0)
+    if (luks2_copies_read(&copies, read_input, input, input->size, NULL, NULL) == 0)
         luks2_copies_free(&copies);
 }
 
