@@ -19,7 +19,7 @@ enum align_step { ALIGN_CLAIM, ALIGN_READ_FIRST, ALIGN_READ_LAST, ALIGN_WRITE };
 static void align_submit(struct layer *layer, struct request *req);
 static void widen(struct layer *layer, struct request *req);
 static void widened_done(struct layer *layer, struct request *req);
-static void trim_extents(struct request *req, uint32_t skip_bytes);
+static void trim_extents(struct request *req, uint32_t skip_bytes, uint32_t block_bytes);
 static void write_start(struct layer *layer, struct request *req);
 static void write_granted(struct io_event *ev, int result);
 static void write_step_done(struct layer *layer, struct request *req);
@@ -103,15 +103,17 @@ static void widen(struct layer *layer, struct request *req)
 static void widened_done(struct layer *layer, struct request *req)
 {
     if (req->view.op == REQUEST_EXTENTS && req->error == 0)
-        trim_extents(req, (uint32_t)(req->view.offset_bytes % block_of(layer)));
+        trim_extents(req, (uint32_t)(req->view.offset_bytes % block_of(layer)), block_of(layer));
     request_complete(req, req->error);
 }
 
-/* Drops what lies in front of the range that was asked for and behind it. */
-static void trim_extents(struct request *req, uint32_t skip_bytes)
+/* Drops what lies in front of the range that was asked for and behind it.  Storage may have told less
+ * than what lies in front: then the rest of the block, of which nothing is known, may be data. */
+static void trim_extents(struct request *req, uint32_t skip_bytes, uint32_t block_bytes)
 {
     struct extent_list *list = (struct extent_list *)(void *)req->view.data;
     uint32_t left = req->view.length_bytes;
+    uint32_t in_block = block_bytes - skip_bytes;
     uint32_t kept = 0;
 
     for (uint32_t i = 0; i < list->count && left > 0; i++) {
@@ -127,6 +129,8 @@ static void trim_extents(struct request *req, uint32_t skip_bytes)
             list->extents[kept++] = extent;
     }
     list->count = kept;
+    if (kept == 0)
+        extent_list_add(list, in_block < left ? in_block : left, 0);
 }
 
 /* ---- writes ---- */

@@ -199,6 +199,8 @@ static void encode_extents(struct fragment *fragment)
     struct extent_list *list = (struct extent_list *)(void *)fragment->request.view.data;
     uint32_t count = list->count;
 
+    /* struct extent_list promises it.  The backends keep that where storage told nothing, and so do the
+     * layers that drop or round what it told. */
     assert(count > 0);
     if (fragment->request.flags & REQUEST_ONE)
         count = 1;

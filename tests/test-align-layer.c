@@ -374,6 +374,36 @@ static void extents_fit_the_request(void)
     close_pipeline();
 }
 
+/* A backend that tells of less than what lies in front of the range in its block. */
+static void extents_of_a_backend_that_tells_little(void)
+{
+    for (uint32_t offset = 0; offset < 2 * BLOCK; offset += 255)
+        for (uint32_t length = 1; length < 3 * BLOCK; length += 1021) {
+            struct write query = { .memory = calloc(1, 4096) };
+            struct extent_list *list = (struct extent_list *)(void *)query.memory;
+            uint64_t sum = 0;
+
+            open_pipeline(4096);
+            p.fake.extent_bytes = 1024;
+            p.fake.extents_max = 1;
+            list->capacity = 100;
+            query.request.view = (struct view){ .op = REQUEST_EXTENTS,
+                                                .offset_bytes = offset,
+                                                .length_bytes = length,
+                                                .data = query.memory };
+            request_push(&query.request, NULL, completed);
+            layer_submit(p.top, &query.request);
+            EXPECT(query.request.error == 0 && list->count > 0);
+            for (uint32_t i = 0; i < list->count; i++) {
+                EXPECT(list->extents[i].length_bytes > 0 && list->extents[i].flags == 0);
+                sum += list->extents[i].length_bytes;
+            }
+            EXPECT(sum <= length);
+            done(&query);
+            close_pipeline();
+        }
+}
+
 /* Extents of the backend that end within an encryption sector of 4096 bytes. */
 static void zeros_are_claimed_of_whole_sectors(void)
 {
@@ -454,6 +484,8 @@ static const struct check checks[] = {
     { "TRIM keeps blocks that lie partly outside it", trim_keeps_partial_blocks },
     { "extents cover exactly what was asked for and never promise zeros under LUKS",
       extents_fit_the_request },
+    { "extents have an answer where the backend tells of less than lies in front",
+      extents_of_a_backend_that_tells_little },
 };
 
 int main(int argc, char **argv)
