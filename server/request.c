@@ -19,8 +19,9 @@ void request_complete(struct request *req, int error)
     frame->done(frame->owner, req);
 }
 
-/* Extents are 32-bit on the wire.  Who tells of them has cut them to the view, whatever storage said
- * (remote-replies.c, nbdkit_add_extent(), find_extents() of file.c): longer ones never get here. */
+/* Extents are 32-bit on the wire.  Who tells of them has cut them to the view, whatever storage
+ * said (remote-replies.c, nbdkit_add_extent(), find_extents() of file.c): longer ones never get
+ * here. */
 bool extent_list_add(struct extent_list *list, uint64_t length_bytes, uint32_t flags)
 {
     if (length_bytes == 0)

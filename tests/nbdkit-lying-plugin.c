@@ -1,6 +1,6 @@
 /* A plugin of nbdkit that breaks the rules of its interface without harm to itself, for
- * test-nbdkit-plugin-that-lies.sh.  Parameter: error=NUMBER, with which each read fails.  It has more extents
- * than fit into an answer: even KiB are data, odd ones are holes. */
+ * test-nbdkit-plugin-that-lies.sh.  Parameter: error=NUMBER, with which each read fails.  It has
+ * more extents than fit into an answer: even KiB are data, odd ones are holes. */
 #include <stdint.h>
 #include <stdlib.h>
 

@@ -306,6 +306,77 @@ static void aligned_write_waits_for_read_modify_write(void)
     close_pipeline();
 }
 
+static void expect_read(struct write *read)
+{
+    EXPECT(read->request.error == 0);
+    for (uint32_t i = 0; i < read->request.view.length_bytes; i++)
+        EXPECT(read->request.view.data[i] == 0xAA);
+    done(read);
+}
+
+/* Bytes that the write does not change are read before, while and behind it changes others of
+ * their block. */
+static void read_is_not_disturbed_by_read_modify_write(uint32_t offset, uint32_t length)
+{
+    struct write before, during, beside, partial;
+
+    open_pipeline(4096);
+    EXPECT(run(REQUEST_WRITE, 0, 4 * BLOCK, 0xAA) == 0);
+    p.fake.hold = true;
+    submit(&before, REQUEST_READ, offset, length, 0);
+    submit(&partial, REQUEST_WRITE, BLOCK + 10, 10, 0xAA);
+    EXPECT(p.fake.held_count == 2); /* nobody waited for anybody */
+    fake_backend_release(&p.fake, 0);
+    fake_loop_run(p.loop);
+    EXPECT(before.completions == 0); /* it may have found halves: it is done again */
+    submit(&during, REQUEST_READ, offset, length, 0);
+    EXPECT(p.fake.held_count == 1);
+    submit(&beside, REQUEST_READ, 3 * BLOCK, BLOCK, 0);
+    EXPECT(p.fake.held_count == 2);
+    while (before.completions + during.completions + partial.completions < 3) {
+        EXPECT(p.fake.held_count > 0);
+        fake_backend_release(&p.fake, 0);
+        fake_loop_run(p.loop);
+    }
+    p.fake.hold = false;
+    done(&partial);
+    expect_read(&before);
+    expect_read(&during);
+    expect_read(&beside);
+    unsigned seen = p.fake.seen;
+    expect_bytes(0, 4 * BLOCK, 0xAA);
+    EXPECT(p.fake.seen == seen + 1); /* once is enough when all is quiet */
+    close_pipeline();
+}
+
+static void reads_are_not_disturbed(void)
+{
+    read_is_not_disturbed_by_read_modify_write(BLOCK, BLOCK);
+    read_is_not_disturbed_by_read_modify_write(BLOCK + 3000, 64);
+    read_is_not_disturbed_by_read_modify_write(BLOCK - 5, 10);
+    read_is_not_disturbed_by_read_modify_write(0, 3 * BLOCK);
+}
+
+/* The read that is done again fails: the range is free all the same. */
+static void failed_second_read_frees_the_range(void)
+{
+    struct write read, partial;
+
+    open_pipeline(4096);
+    p.fake.hold = true;
+    submit(&read, REQUEST_READ, 0, BLOCK, 0);
+    submit(&partial, REQUEST_WRITE, 10, 10, 1);
+    p.fake.fail_at = 4; /* read, edge, write, and the read again */
+    fake_backend_release_all(&p.fake);
+    fake_loop_run(p.loop);
+    EXPECT(read.request.error == EIO);
+    done(&read);
+    done(&partial);
+    p.fake.fail_at = 0;
+    EXPECT(run(REQUEST_WRITE, 10, 10, 1) == 0);
+    close_pipeline();
+}
+
 static void different_blocks_run_in_parallel(void)
 {
     struct write writes[8];
@@ -480,6 +551,10 @@ static const struct check checks[] = {
     { "two writes to one block keep each other's bytes", neighbours_in_one_block },
     { "an aligned write does not land within a read-modify-write",
       aligned_write_waits_for_read_modify_write },
+    { "a read that a read-modify-write came across is done again, behind it",
+      reads_are_not_disturbed },
+    { "a read that fails the second time leaves its range free",
+      failed_second_read_frees_the_range },
     { "unaligned writes to different blocks run in parallel", different_blocks_run_in_parallel },
     { "TRIM keeps blocks that lie partly outside it", trim_keeps_partial_blocks },
     { "extents cover exactly what was asked for and never promise zeros under LUKS",
