@@ -19,16 +19,20 @@ struct mix {
     uint16_t command;
     uint32_t length_bytes;
     bool structured;
+    uint32_t block_bytes; /* of the storage; more than 1: under the align layer */
 };
 
 static const struct mix mixes[] = {
-    { "read-512-simple", NBD_CMD_READ, 512, false },
-    { "read-512-structured", NBD_CMD_READ, 512, true },
-    { "write-512-simple", NBD_CMD_WRITE, 512, false },
-    { "write-512-structured", NBD_CMD_WRITE, 512, true },
-    { "flush-simple", NBD_CMD_FLUSH, 0, false },
-    { "read-1M-simple", NBD_CMD_READ, 1u << 20, false },
-    { "read-1M-structured", NBD_CMD_READ, 1u << 20, true },
+    { "read-512-simple", NBD_CMD_READ, 512, false, 1 },
+    { "read-512-structured", NBD_CMD_READ, 512, true, 1 },
+    { "write-512-simple", NBD_CMD_WRITE, 512, false, 1 },
+    { "write-512-structured", NBD_CMD_WRITE, 512, true, 1 },
+    { "flush-simple", NBD_CMD_FLUSH, 0, false, 1 },
+    { "read-1M-simple", NBD_CMD_READ, 1u << 20, false, 1 },
+    { "read-1M-structured", NBD_CMD_READ, 1u << 20, true, 1 },
+    { "read-4K-blocks", NBD_CMD_READ, 4096, false, 4096 },
+    { "write-4K-blocks", NBD_CMD_WRITE, 4096, false, 4096 },
+    { "write-512-blocks", NBD_CMD_WRITE, 512, false, 4096 },
 };
 
 static void take_all(int fd)
@@ -63,7 +67,7 @@ int main(int argc, char **argv)
     for (size_t i = 0; argc == 3 && i < sizeof mixes / sizeof mixes[0]; i++) {
         if (strcmp(mixes[i].name, argv[1]) != 0)
             continue;
-        fake_server_open();
+        fake_server_open_blocks(mixes[i].block_bytes);
         run(&mixes[i], strtoul(argv[2], NULL, 10));
         fake_server_close();
         return EXIT_SUCCESS;

@@ -469,6 +469,8 @@ static void readahead_done(struct io_event *ev, int result)
 
 /* ---- extents: lseek() may read metadata from the disk, so it runs off the loop ---- */
 
+/* A file system in user space may answer an lseek() with any offset at all, and so may one whose file is
+ * being changed: what leads back, or nowhere, is as good as no answer (EINVAL). */
 static int find_extents(int fd, struct request *req)
 {
     struct extent_list *list = (struct extent_list *)(void *)req->view.data;
@@ -481,6 +483,8 @@ static int find_extents(int fd, struct request *req)
 
         if (data < 0 && errno != ENXIO)
             return errno;
+        if (data >= 0 && data < at)
+            return EINVAL;
         if (data < 0 || data > end) /* ENXIO: no data from here to the end */
             data = end;
         room = extent_list_add(list, (uint64_t)(data - at), EXTENT_HOLE | EXTENT_ZERO);
@@ -490,6 +494,8 @@ static int find_extents(int fd, struct request *req)
         off_t hole = lseek(fd, at, SEEK_HOLE);
         if (hole < 0)
             return errno;
+        if (hole <= at)
+            return EINVAL;
         if (hole > end)
             hole = end;
         room = extent_list_add(list, (uint64_t)(hole - at), 0);

@@ -60,7 +60,7 @@ int nbdkit_host_error(const struct nbdkit_plugin *plugin)
     int code = errno;
 
     if (call_errno != 0)
-        return call_errno;
+        return call_errno > 0 ? call_errno : EIO; /* a plugin may say anything */
     return plugin->errno_is_preserved && code > 0 ? code : EIO;
 }
 
@@ -483,8 +483,10 @@ int nbdkit_add_extent(struct nbdkit_extents *extents, uint64_t offset_bytes, uin
         offset_bytes = start;
     if (end > extents->next_bytes)
         end = extents->next_bytes;
-    if (offset_bytes < end) /* what finds no room is left out: the answer may be short */
-        (void)extent_list_add(extents->list, end - offset_bytes, type & (EXTENT_HOLE | EXTENT_ZERO));
+    /* What finds no room is left out, and all that follows it: the answer may be short. */
+    if (offset_bytes < end &&
+        !extent_list_add(extents->list, end - offset_bytes, type & (EXTENT_HOLE | EXTENT_ZERO)))
+        extents->end_bytes = offset_bytes;
     return 0;
 }
 

@@ -8,6 +8,7 @@
 struct align_stage {
     struct stage stage;
     struct range_lock *ranges;
+    struct range_stripes *stripes; /* of the lock; NULL: reads need not look */
 };
 
 /* A write goes through these in order; what it does not need is passed over:
@@ -17,11 +18,15 @@ struct align_stage {
 enum align_step { ALIGN_CLAIM, ALIGN_READ_FIRST, ALIGN_READ_LAST, ALIGN_WRITE };
 
 static void align_submit(struct layer *layer, struct request *req);
+static void read_start(struct layer *layer, struct request *req);
+static void read_done(struct layer *layer, struct request *req);
+static void read_claim(struct layer *layer, struct request *req);
+static void read_granted(struct layer *layer, struct request *req);
+static void read_again_done(struct layer *layer, struct request *req);
 static void widen(struct layer *layer, struct request *req);
 static void widened_done(struct layer *layer, struct request *req);
-static void trim_extents(struct request *req, uint32_t skip_bytes);
+static void trim_extents(struct request *req, uint32_t skip_bytes, uint32_t block_bytes);
 static void write_start(struct layer *layer, struct request *req);
-static void write_granted(struct io_event *ev, int result);
 static void write_step_done(struct layer *layer, struct request *req);
 static void write_finish(struct layer *layer, struct request *req);
 
@@ -49,9 +54,11 @@ static void align_submit(struct layer *layer, struct request *req)
 {
     struct view *view = &req->view;
     uint32_t block = block_of(layer);
-    bool aligned = (view->offset_bytes | view->length_bytes) % block == 0;
 
     switch (view->op) {
+    case REQUEST_READ:
+        read_start(layer, req);
+        return;
     case REQUEST_WRITE:
     case REQUEST_ZERO:
         write_start(layer, req);
@@ -69,20 +76,105 @@ static void align_submit(struct layer *layer, struct request *req)
         write_start(layer, req);
         return;
     }
-    case REQUEST_READ:
     case REQUEST_CACHE:
     case REQUEST_EXTENTS:
+        if ((view->offset_bytes | view->length_bytes) % block != 0) {
+            request_push(req, layer, widened_done);
+            widen(layer, req);
+        }
+        break;
     case REQUEST_FLUSH:
     case REQUEST_OP_COUNT:
         break;
     }
+    layer_submit(layer->below, req);
+}
+
+/* ---- the range lock ---- */
+
+static struct range_lock *ranges_of(const struct layer *layer)
+{
+    return container_of(layer->stage, struct align_stage, stage)->ranges;
+}
+
+static struct range_stripes *stripes_of(const struct layer *layer)
+{
+    return container_of(layer->stage, struct align_stage, stage)->stripes;
+}
+
+static void claim_granted(struct io_event *ev, int result)
+{
+    (void)result;
+    request_complete(container_of(ev, struct request, claim.message.event), 0);
+}
+
+/* `next` is called when the blocks of the view are claimed; the caller has filled in which of them
+ * exclusively. */
+static void claim_blocks(struct layer *layer, struct request *req, request_done_fn *next)
+{
+    uint32_t block = block_of(layer);
+    struct range_claim *claim = &req->claim;
+
+    claim->start_bytes = round_down(req->view.offset_bytes, block);
+    claim->end_bytes = round_up(end_of(&req->view), block);
+    claim->loop = layer->loop;
+    claim->message.event.fn = claim_granted;
+    request_push(req, layer, next);
+    if (range_lock_claim(ranges_of(layer), claim))
+        request_complete(req, 0);
+}
+
+/* ---- reads ---- */
+
+static void read_start(struct layer *layer, struct request *req)
+{
+    struct range_stripes *stripes = stripes_of(layer);
+    struct view *view = &req->view;
+    bool aligned = (view->offset_bytes | view->length_bytes) % block_of(layer) == 0;
+
+    if (stripes != NULL &&
+        !range_stripes_look(stripes, view->offset_bytes, end_of(view), &req->align_look)) {
+        read_claim(layer, req);
+        return;
+    }
+    if (stripes != NULL || !aligned)
+        request_push(req, layer, stripes != NULL ? read_done : widened_done);
     if (!aligned)
         widen(layer, req);
     layer_submit(layer->below, req);
 }
 
-/* ---- reads ---- */
+static void read_done(struct layer *layer, struct request *req)
+{
+    const struct view *view = &req->view;
 
+    if (req->error != 0 || range_stripes_were_quiet(stripes_of(layer), view->offset_bytes,
+                                                    end_of(view), req->align_look))
+        request_complete(req, req->error);
+    else
+        read_claim(layer, req);
+}
+
+static void read_claim(struct layer *layer, struct request *req)
+{
+    req->claim.first_alone_bytes = req->claim.last_alone_bytes = 0;
+    claim_blocks(layer, req, read_granted);
+}
+
+static void read_granted(struct layer *layer, struct request *req)
+{
+    request_push(req, layer, read_again_done);
+    widen(layer, req);
+    layer_submit(layer->below, req);
+}
+
+static void read_again_done(struct layer *layer, struct request *req)
+{
+    range_lock_release(ranges_of(layer), &req->claim);
+    request_complete(req, req->error);
+}
+
+/* To whole blocks; there is a frame with the view as it was. */
 static void widen(struct layer *layer, struct request *req)
 {
     struct view *view = &req->view;
@@ -93,7 +185,6 @@ static void widen(struct layer *layer, struct request *req)
     /* Only BLOCK_STATUS and CACHE can be this long, and both may do less than asked. */
     if (end - start > UINT32_MAX)
         end -= block;
-    request_push(req, layer, widened_done);
     if (view->op == REQUEST_READ)
         view->data -= view->offset_bytes - start; /* the buffer leaves room: limits.phase_bytes */
     view->offset_bytes = start;
@@ -103,15 +194,18 @@ static void widen(struct layer *layer, struct request *req)
 static void widened_done(struct layer *layer, struct request *req)
 {
     if (req->view.op == REQUEST_EXTENTS && req->error == 0)
-        trim_extents(req, (uint32_t)(req->view.offset_bytes % block_of(layer)));
+        trim_extents(req, (uint32_t)(req->view.offset_bytes % block_of(layer)), block_of(layer));
     request_complete(req, req->error);
 }
 
-/* Drops what lies in front of the range that was asked for and behind it. */
-static void trim_extents(struct request *req, uint32_t skip_bytes)
+/* Drops what lies in front of the range that was asked for and behind it.  Storage may have told
+ * less than what lies in front: then the rest of the block, of which nothing is known, may be
+ * data. */
+static void trim_extents(struct request *req, uint32_t skip_bytes, uint32_t block_bytes)
 {
     struct extent_list *list = (struct extent_list *)(void *)req->view.data;
     uint32_t left = req->view.length_bytes;
+    uint32_t in_block = block_bytes - skip_bytes;
     uint32_t kept = 0;
 
     for (uint32_t i = 0; i < list->count && left > 0; i++) {
@@ -127,6 +221,8 @@ static void trim_extents(struct request *req, uint32_t skip_bytes)
             list->extents[kept++] = extent;
     }
     list->count = kept;
+    if (kept == 0)
+        extent_list_add(list, in_block < left ? in_block : left, 0);
 }
 
 /* ---- writes ---- */
@@ -141,27 +237,19 @@ static bool ends_in_block(const struct layer *layer, const struct view *view)
     return end_of(view) % block_of(layer) != 0;
 }
 
+/* Exclusive is what is read, changed and written back: the blocks at the edges. */
 static void write_start(struct layer *layer, struct request *req)
 {
-    struct align_stage *align = container_of(layer->stage, struct align_stage, stage);
     uint32_t block = block_of(layer);
-    struct range_claim *claim = &req->claim;
+    bool first = begins_in_block(layer, &req->view);
+    bool last = ends_in_block(layer, &req->view);
+    bool same =
+        first && last && round_down(req->view.offset_bytes, block) + block >= end_of(&req->view);
 
-    claim->start_bytes = round_down(req->view.offset_bytes, block);
-    claim->end_bytes = round_up(end_of(&req->view), block);
-    claim->exclusive = begins_in_block(layer, &req->view) || ends_in_block(layer, &req->view);
-    claim->loop = layer->loop;
-    claim->message.event.fn = write_granted;
+    req->claim.first_alone_bytes = first ? block : 0;
+    req->claim.last_alone_bytes = last && !same ? block : 0;
     req->align_step = ALIGN_CLAIM;
-    request_push(req, layer, write_step_done);
-    if (range_lock_claim(align->ranges, claim))
-        request_complete(req, 0);
-}
-
-static void write_granted(struct io_event *ev, int result)
-{
-    (void)result;
-    request_complete(container_of(ev, struct request, claim.message.event), 0);
+    claim_blocks(layer, req, write_step_done);
 }
 
 /* The buffer of an unaligned write: the widened range, then a scratch block for the first and
@@ -224,7 +312,7 @@ static void write_blocks(struct layer *layer, struct request *req)
 {
     req->align_step = ALIGN_WRITE;
     request_push(req, layer, write_step_done);
-    if (req->claim.exclusive)
+    if ((req->claim.first_alone_bytes | req->claim.last_alone_bytes) != 0)
         merge_edges(layer, req);
     layer_submit(layer->below, req);
 }
@@ -247,9 +335,7 @@ static void write_step_done(struct layer *layer, struct request *req)
 
 static void write_finish(struct layer *layer, struct request *req)
 {
-    struct align_stage *align = container_of(layer->stage, struct align_stage, stage);
-
-    range_lock_release(align->ranges, &req->claim);
+    range_lock_release(ranges_of(layer), &req->claim);
     request_complete(req, req->error);
 }
 
@@ -296,6 +382,7 @@ int align_stage_create(struct stage **out, struct stage *below, struct range_loc
     align->stage.limits.block_min_bytes = 1;
     align->stage.limits.phase_bytes = below->limits.block_min_bytes;
     align->ranges = ranges;
+    align->stripes = below->limits.halves_are_noise ? range_lock_stripes(ranges) : NULL;
     *out = &align->stage;
     return 0;
 }

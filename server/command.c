@@ -131,7 +131,7 @@ struct fragment *fragment_acquire(struct request_pool *pool, struct command *com
 
     if (fragment == NULL)
         return NULL;
-    memset(fragment, 0, sizeof *fragment);
+    memset(fragment, 0, offsetof(struct fragment, request.claim));
     fragment->command = command;
     return fragment;
 }

@@ -41,7 +41,6 @@ struct command {
 
 /* One request to the pipeline and one piece of the reply. */
 struct fragment {
-    struct request request;
     struct command *command;
     uint32_t start_bytes;        /* from the start of the command's range */
     uint32_t data_bytes;         /* of that range, without what widens it */
@@ -53,6 +52,7 @@ struct fragment {
     uint32_t payload_bytes;
     bool last;                   /* of its command: both are given back when it is sent */
     struct fragment *next;       /* of the list it is in; or the free list */
+    struct request request;      /* the last field: its last one need not be cleared */
 };
 
 /* Who may have a slot, so that nobody can take them all:

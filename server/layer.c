@@ -37,7 +37,8 @@ void stage_close(struct stage *top)
     }
 }
 
-/* Every check here is a promise of the layer above; a client can't break one. */
+/* Every check here is a promise of the layer above.  No client can break one (command_check() has
+ * seen to the range), and neither can storage: limits are measured when it is opened, and stay. */
 void layer_submit(struct layer *layer, struct request *req)
 {
     const struct limits *limits = &layer->stage->limits;

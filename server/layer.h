@@ -24,6 +24,7 @@ struct limits {
                                      * offset % phase_bytes, and a WRITE or ZERO that is not a multiple
                                      * of it has data, and room for two blocks behind the widened range */
     uint32_t ops;                   /* bit per request_op; an unset one is refused, never passed on */
+    bool halves_are_noise;          /* those of two versions of a block: it is enciphered */
     bool fua;                       /* REQUEST_FUA is honoured */
     bool zero_needs_data;           /* ZERO comes with a buffer of its length (at most BUFFER_BYTES_MAX) */
     bool read_only;

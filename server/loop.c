@@ -23,6 +23,7 @@
 #define ENTRIES_MIN 16u
 #define LOCKED_BYTES_PLENTY (4ull << 30)
 #define LOOKS_PER_CLOCK 32u
+#define BATCH_MAX 256u /* completions, and messages, before the kernel is asked for others */
 
 /* Slots of a registered table, handed out last-in first-out. */
 struct slot_stack {
@@ -41,7 +42,8 @@ struct loop {
     /* What other threads sent, latest first, and an eventfd that wakes the ring.  Who posts writes to
      * it only when the loop is asleep, or about to be.  There is no lock: the loop that is woken may
      * take the CPU of the one who woke it, and would find it held. */
-    struct loop_message *messages;
+    struct loop_message *messages;    /* the latest first */
+    struct loop_message *undelivered; /* the oldest first; the loop's own */
     bool asleep;
     unsigned posting; /* threads inside loop_post() */
     int wake_fd;
@@ -205,6 +207,8 @@ static void deliver_completions(struct loop *loop)
     /* The head is moved at the end, once: a completion's values are read before its handler
      * runs, and the ring has room for four times the entries. */
     io_uring_for_each_cqe(&loop->ring, head, cqe) {
+        if (count == BATCH_MAX) /* handlers submit, and that completes: it need not end by itself */
+            break;
         struct io_event *ev = io_uring_cqe_get_data(cqe);
         int result = cqe->res;
 
@@ -245,7 +249,8 @@ static inline void cpu_relax(void)
 
 static bool has_messages(const struct loop *loop)
 {
-    return __atomic_load_n(&loop->messages, __ATOMIC_SEQ_CST) != NULL;
+    return loop->undelivered != NULL ||
+           __atomic_load_n(&loop->messages, __ATOMIC_SEQ_CST) != NULL;
 }
 
 /* A message or a completion is there, or what makes one: with DEFER_TASKRUN the kernel only tells that it
@@ -371,13 +376,13 @@ static struct loop_message *take_messages(struct loop *loop)
 
 static void deliver_messages(struct loop *loop)
 {
-    struct loop_message *message = has_messages(loop) ? take_messages(loop) : NULL;
+    if (loop->undelivered == NULL && has_messages(loop))
+        loop->undelivered = take_messages(loop);
+    for (unsigned i = 0; loop->undelivered != NULL && i < BATCH_MAX; i++) {
+        struct loop_message *message = loop->undelivered;
 
-    while (message != NULL) {
-        struct loop_message *next = message->next; /* the handler may free its message */
-
+        loop->undelivered = message->next; /* the handler may free its message */
         message->event.fn(&message->event, message->result);
-        message = next;
     }
 }
 

@@ -6,9 +6,10 @@
  * operation is finished, `fn` is called from loop_run() with the kernel's result: a count or
  * 0, or -errno.  Operations never fail at the call: a failure is a completion.
  *
- * A batch: all completions that are there are delivered, then the messages of other threads,
+ * A batch: the completions that are there are delivered, then the messages of other threads,
  * then the deferred tasks run until none is left, then everything that was queued meanwhile
- * goes to the kernel in one call. */
+ * goes to the kernel in one call.  Of thousands that are there at once, a batch has some hundreds:
+ * so whoever comes late has his turn before the last of them. */
 #ifndef NBDCRYPT_LOOP_H
 #define NBDCRYPT_LOOP_H
 

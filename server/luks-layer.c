@@ -180,6 +180,7 @@ static struct limits luks_limits(const struct limits *below, const struct luks_s
     struct limits limits = *below;
     uint32_t sector = segment->sector_bytes;
 
+    limits.halves_are_noise = true;
     limits.size_bytes = segment->payload_bytes / sector * sector;
     if (limits.block_min_bytes < sector)
         limits.block_min_bytes = sector;

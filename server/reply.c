@@ -199,6 +199,8 @@ static void encode_extents(struct fragment *fragment)
     struct extent_list *list = (struct extent_list *)(void *)fragment->request.view.data;
     uint32_t count = list->count;
 
+    /* struct extent_list promises it.  The backends keep that where storage told nothing, and so
+     * do the layers that drop or round what it told. */
     assert(count > 0);
     if (fragment->request.flags & REQUEST_ONE)
         count = 1;
@@ -461,7 +463,8 @@ static void drop_all(struct transmission *t)
 
 static void end_if_idle(struct transmission *t)
 {
-    if (t->commands > 0 || t->sending || t->zeroes_posted || t->zeroes_task.queued)
+    if (t->commands > 0 || t->sending || t->zeroes_posted || t->zeroes_task.queued ||
+        t->turn_posted)
         return;
     if (t->step == RECEIVE_END && !t->recv_pending) {
         connection_transmission_done(t->connection);

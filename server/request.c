@@ -10,7 +10,7 @@ void request_push(struct request *req, struct layer *owner, request_done_fn *don
 
 void request_complete(struct request *req, int error)
 {
-    assert(error >= 0);
+    assert(error >= 0); /* a backend has made an errno of what a plugin or a server gave */
     assert(req->depth > 0); /* completing twice dies here */
     if (req->error == 0)
         req->error = error;
@@ -19,7 +19,9 @@ void request_complete(struct request *req, int error)
     frame->done(frame->owner, req);
 }
 
-/* Extents are 32-bit on the wire; a longer one would be cut by its request's length anyway. */
+/* Extents are 32-bit on the wire.  Who tells of them has cut them to the view, whatever storage
+ * said (remote-replies.c, nbdkit_add_extent(), find_extents() of file.c): longer ones never get
+ * here. */
 bool extent_list_add(struct extent_list *list, uint64_t length_bytes, uint32_t flags)
 {
     if (length_bytes == 0)

@@ -83,12 +83,13 @@ struct request {
     uint32_t progress_bytes;
     uint8_t backend_step;
 
-    /* For the align layer. */
-    struct range_claim claim;
-    uint8_t align_step;
-
     struct flusher *flusher; /* who wants the answer to a FLUSH, or a write; may be NULL */
     struct request *next;    /* the list that it is in */
+
+    /* For the align layer. */
+    uint8_t align_step;
+    uint64_t align_look;      /* range_stripes_look() */
+    struct range_claim claim; /* the last field: it need not be cleared */
 };
 
 /* Puts `done` between the layer above and the one below; saves the view. */

@@ -10,6 +10,7 @@
 
 /* In order of execution. */
 static void receive(struct transmission *t);
+static bool next_turn(struct transmission *t);
 static bool ask(struct transmission *t, void *data, uint32_t length_bytes);
 static void recv_finished(struct io_event *ev, int result);
 static bool begin_command(struct transmission *t);
@@ -27,6 +28,7 @@ static void receive(struct transmission *t)
 {
     bool more = true;
 
+    t->turn_commands = 0;
     while (more)
         switch (t->step) {
         case RECEIVE_HEADER:
@@ -57,6 +59,25 @@ static void receive(struct transmission *t)
             more = false;
             break;
         }
+}
+
+/* A hundred commands may be there in one piece, and each of them may be work for the cipher: the
+ * loop looks at what else has come before this connection goes on. */
+static bool next_turn(struct transmission *t)
+{
+    t->turn_posted = true;
+    loop_post(t->worker->loop, &t->turn_message);
+    return false;
+}
+
+static void turn_come(struct io_event *ev, int result)
+{
+    struct transmission *t = container_of(ev, struct transmission, turn_message.event);
+
+    (void)result;
+    t->turn_posted = false;
+    receive(t);
+    loop_defer(t->worker->loop, &t->flush_task); /* the end may have waited for this */
 }
 
 /* True when the bytes are there already. */
@@ -111,6 +132,8 @@ static bool begin_command(struct transmission *t)
         loop_defer(t->worker->loop, &t->flush_task);
         return false;
     }
+    if (t->turn_commands++ == TRANSMISSION_TURN_COMMANDS)
+        return next_turn(t);
     struct command *command = NULL;
     if (t->commands < TRANSMISSION_COMMANDS_MAX)
         command = command_acquire(t->worker->requests, t, t->commands);
@@ -587,6 +610,7 @@ struct transmission *transmission_start(struct connection *connection)
     t->zeroes_end = &t->zeroes;
     t->zeroes_task.fn = zeroes_run;
     t->zeroes_message.event.fn = zeroes_continue;
+    t->turn_message.event.fn = turn_come;
     reply_init(t);
     flusher_begin(&t->flusher, t->top);
     t->step = RECEIVE_HEADER;
@@ -641,7 +665,7 @@ void transmission_free(struct transmission *t)
     if (t == NULL)
         return;
     assert(t->commands == 0 && t->held_bytes == 0 && !t->sending && !t->recv_pending);
-    assert(!t->flush_task.queued && !t->zeroes_task.queued && !t->zeroes_posted);
+    assert(!t->flush_task.queued && !t->zeroes_task.queued && !t->zeroes_posted && !t->turn_posted);
     unpark_for_good(t);
     flusher_end(&t->flusher, t->left_in_order && !t->aborted);
     free(t);

@@ -20,6 +20,7 @@
 #define TRANSMISSION_FRAGMENTS_MAX 4u                        /* per command */
 #define TRANSMISSION_IOV_MAX 128u
 #define TRANSMISSION_SEND_BYTES (1024u * 1024u)              /* in one send */
+#define TRANSMISSION_TURN_COMMANDS 32u /* that a connection begins before others have their turn */
 #define TRANSMISSION_ZEROES_MAX 8u /* fragments of zeros that are begun before others have their turn */
 
 enum receive_step {
@@ -49,6 +50,9 @@ struct transmission {
     struct fragment *receiving;
     uint32_t discard_bytes;
     uint8_t header[NBD_REQUEST_BYTES];
+    unsigned turn_commands;           /* that have been begun in this turn */
+    struct loop_message turn_message; /* the next turn */
+    bool turn_posted;
     bool parked;        /* in worker->parked */
     bool receive_waits; /* it is receiving that waits there */
     struct transmission *next_parked, *previous_parked;

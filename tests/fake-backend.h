@@ -18,6 +18,7 @@ struct fake_backend {
     struct request *held[FAKE_BACKEND_HELD_MAX]; /* in order of arrival */
     unsigned held_count;
     uint32_t extent_bytes; /* EXTENTS answers pieces of this size, data and holes in turn */
+    uint32_t extents_max;  /* ... and so many of them at most; 0: all */
 };
 
 /* block_min_bytes as given, all operations, native FUA.  The disk begins as a private copy of the file

@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "server/align-layer.h"
 #include "tests/check.h"
 
 struct fake_server server;
@@ -37,15 +38,27 @@ static int disk_image(void)
 
 void fake_server_open(void)
 {
+    fake_server_open_blocks(1);
+}
+
+void fake_server_open_blocks(uint32_t block_bytes)
+{
     struct loop_config config = { .entries = 8 };
+    struct stage *top = &server.backend.stage;
     struct error err;
 
     EXPECT(loop_create(&server.loop, &config, &err) == 0);
-    fake_backend_init(&server.backend, FAKE_DISK_BYTES, 1, disk_image());
+    fake_backend_init(&server.backend, FAKE_DISK_BYTES, block_bytes, disk_image());
     server.layer = NULL;
+    server.ranges = NULL;
+    if (block_bytes > 1) {
+        top->limits.halves_are_noise = true;
+        EXPECT(range_lock_create(&server.ranges, &err) == 0);
+        EXPECT(align_stage_create(&top, top, server.ranges, &err) == 0);
+    }
     server.ex = (struct export){ .name = "",
-                                 .top = &server.backend.stage,
-                                 .limits = server.backend.stage.limits,
+                                 .top = top,
+                                 .limits = top->limits,
                                  .layers = &server.layer };
     server.table = (struct export_table){ .exports = &server.ex, .count = 1 };
     server.worker = (struct worker){ .loop = server.loop,
@@ -71,7 +84,8 @@ void fake_server_close(void)
     request_pool_destroy(server.worker.requests);
     buffer_pool_destroy(server.worker.buffers);
     layer_detach(server.layer);
-    stage_close(&server.backend.stage);
+    stage_close(server.ex.top);
+    range_lock_destroy(server.ranges);
     loop_destroy(server.loop);
 }
 

@@ -14,6 +14,7 @@ struct fake_server {
     struct loop *loop;
     struct worker worker;
     struct fake_backend backend; /* filled with a pattern */
+    struct range_lock *ranges;   /* of the align layer, if there is one */
     struct export ex;            /* of the empty name */
     struct layer *layer;
     struct export_table table;
@@ -23,6 +24,8 @@ struct fake_server {
 extern struct fake_server server;
 
 void fake_server_open(void);
+/* With a backend of such blocks, and the align layer over it. */
+void fake_server_open_blocks(uint32_t block_bytes);
 /* Completes what is held; nothing of any connection may be left then. */
 void fake_server_close(void);
 

@@ -117,6 +117,10 @@ ODD_STATUSES = {
     "other-context": once(lambda r: r.status((512, STATE_HOLE), context=9)),
     "no-status": once(lambda r: r.chunk(CHUNK_NONE)),
 }
+# 1 KiB at a time, data and holes in turn: nothing is wrong with it.
+BRIEF_STATUSES = {
+    "crumb": once(lambda r: r.status((1024 - r.offset % 1024, r.offset // 1024 % 2 * (STATE_HOLE | STATE_ZERO)))),
+}
 LIES = {name: (command, lie)
-        for command, lies in ((CMD_READ, READS | ODD_READS), (CMD_BLOCK_STATUS, STATUSES | ODD_STATUSES), (CMD_WRITE, WRITES))
+        for command, lies in ((CMD_READ, READS | ODD_READS), (CMD_BLOCK_STATUS, STATUSES | ODD_STATUSES | BRIEF_STATUSES), (CMD_WRITE, WRITES))
         for name, lie in lies.items()}

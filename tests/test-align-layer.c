@@ -306,6 +306,77 @@ static void aligned_write_waits_for_read_modify_write(void)
     close_pipeline();
 }
 
+static void expect_read(struct write *read)
+{
+    EXPECT(read->request.error == 0);
+    for (uint32_t i = 0; i < read->request.view.length_bytes; i++)
+        EXPECT(read->request.view.data[i] == 0xAA);
+    done(read);
+}
+
+/* Bytes that the write does not change are read before, while and behind it changes others of
+ * their block. */
+static void read_is_not_disturbed_by_read_modify_write(uint32_t offset, uint32_t length)
+{
+    struct write before, during, beside, partial;
+
+    open_pipeline(4096);
+    EXPECT(run(REQUEST_WRITE, 0, 4 * BLOCK, 0xAA) == 0);
+    p.fake.hold = true;
+    submit(&before, REQUEST_READ, offset, length, 0);
+    submit(&partial, REQUEST_WRITE, BLOCK + 10, 10, 0xAA);
+    EXPECT(p.fake.held_count == 2); /* nobody waited for anybody */
+    fake_backend_release(&p.fake, 0);
+    fake_loop_run(p.loop);
+    EXPECT(before.completions == 0); /* it may have found halves: it is done again */
+    submit(&during, REQUEST_READ, offset, length, 0);
+    EXPECT(p.fake.held_count == 1);
+    submit(&beside, REQUEST_READ, 3 * BLOCK, BLOCK, 0);
+    EXPECT(p.fake.held_count == 2);
+    while (before.completions + during.completions + partial.completions < 3) {
+        EXPECT(p.fake.held_count > 0);
+        fake_backend_release(&p.fake, 0);
+        fake_loop_run(p.loop);
+    }
+    p.fake.hold = false;
+    done(&partial);
+    expect_read(&before);
+    expect_read(&during);
+    expect_read(&beside);
+    unsigned seen = p.fake.seen;
+    expect_bytes(0, 4 * BLOCK, 0xAA);
+    EXPECT(p.fake.seen == seen + 1); /* once is enough when all is quiet */
+    close_pipeline();
+}
+
+static void reads_are_not_disturbed(void)
+{
+    read_is_not_disturbed_by_read_modify_write(BLOCK, BLOCK);
+    read_is_not_disturbed_by_read_modify_write(BLOCK + 3000, 64);
+    read_is_not_disturbed_by_read_modify_write(BLOCK - 5, 10);
+    read_is_not_disturbed_by_read_modify_write(0, 3 * BLOCK);
+}
+
+/* The read that is done again fails: the range is free all the same. */
+static void failed_second_read_frees_the_range(void)
+{
+    struct write read, partial;
+
+    open_pipeline(4096);
+    p.fake.hold = true;
+    submit(&read, REQUEST_READ, 0, BLOCK, 0);
+    submit(&partial, REQUEST_WRITE, 10, 10, 1);
+    p.fake.fail_at = 4; /* read, edge, write, and the read again */
+    fake_backend_release_all(&p.fake);
+    fake_loop_run(p.loop);
+    EXPECT(read.request.error == EIO);
+    done(&read);
+    done(&partial);
+    p.fake.fail_at = 0;
+    EXPECT(run(REQUEST_WRITE, 10, 10, 1) == 0);
+    close_pipeline();
+}
+
 static void different_blocks_run_in_parallel(void)
 {
     struct write writes[8];
@@ -372,6 +443,36 @@ static void extents_fit_the_request(void)
             done(&query);
         }
     close_pipeline();
+}
+
+/* A backend that tells of less than what lies in front of the range in its block. */
+static void extents_of_a_backend_that_tells_little(void)
+{
+    for (uint32_t offset = 0; offset < 2 * BLOCK; offset += 255)
+        for (uint32_t length = 1; length < 3 * BLOCK; length += 1021) {
+            struct write query = { .memory = calloc(1, 4096) };
+            struct extent_list *list = (struct extent_list *)(void *)query.memory;
+            uint64_t sum = 0;
+
+            open_pipeline(4096);
+            p.fake.extent_bytes = 1024;
+            p.fake.extents_max = 1;
+            list->capacity = 100;
+            query.request.view = (struct view){ .op = REQUEST_EXTENTS,
+                                                .offset_bytes = offset,
+                                                .length_bytes = length,
+                                                .data = query.memory };
+            request_push(&query.request, NULL, completed);
+            layer_submit(p.top, &query.request);
+            EXPECT(query.request.error == 0 && list->count > 0);
+            for (uint32_t i = 0; i < list->count; i++) {
+                EXPECT(list->extents[i].length_bytes > 0 && list->extents[i].flags == 0);
+                sum += list->extents[i].length_bytes;
+            }
+            EXPECT(sum <= length);
+            done(&query);
+            close_pipeline();
+        }
 }
 
 /* Extents of the backend that end within an encryption sector of 4096 bytes. */
@@ -450,10 +551,16 @@ static const struct check checks[] = {
     { "two writes to one block keep each other's bytes", neighbours_in_one_block },
     { "an aligned write does not land within a read-modify-write",
       aligned_write_waits_for_read_modify_write },
+    { "a read that a read-modify-write came across is done again, behind it",
+      reads_are_not_disturbed },
+    { "a read that fails the second time leaves its range free",
+      failed_second_read_frees_the_range },
     { "unaligned writes to different blocks run in parallel", different_blocks_run_in_parallel },
     { "TRIM keeps blocks that lie partly outside it", trim_keeps_partial_blocks },
     { "extents cover exactly what was asked for and never promise zeros under LUKS",
       extents_fit_the_request },
+    { "extents have an answer where the backend tells of less than lies in front",
+      extents_of_a_backend_that_tells_little },
 };
 
 int main(int argc, char **argv)

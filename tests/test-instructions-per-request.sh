@@ -6,7 +6,7 @@
 . "$(dirname "$0")/functions.sh"
 
 mixes="read-512-simple read-512-structured write-512-simple write-512-structured flush-simple
-    read-1M-simple read-1M-structured"
+    read-1M-simple read-1M-structured read-4K-blocks write-4K-blocks write-512-blocks"
 figures=$tests_dir/instructions-per-request.txt
 program=${top_builddir:-$tests_dir/..}/bench/bench-request
 
@@ -49,6 +49,7 @@ if [ "${UPDATE-}" = 1 ]; then
     cp "$measured" "$figures"
     exit
 fi
+[ -s "$figures" ] || fail "no figures are committed: UPDATE=1 writes them"
 awk 'NR == FNR { before[$1] = $2; next }
      !($1 in before) { print $1 ": no figure is committed"; bad = 1; next }
      $2 > before[$1] * 1.03 { print $1 ": " $2 " instructions, it was " before[$1]; bad = 1 }

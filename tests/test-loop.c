@@ -283,7 +283,49 @@ static void messages_from_threads(void)
     loop_destroy(loop);
 }
 
+/* ---- a thousand messages at once are no reason that others wait ---- */
+
+#define CROWD 1000u
+
+static struct {
+    struct loop_message messages[CROWD];
+    unsigned delivered, delivered_before_task;
+    struct loop_task task;
+} crowd;
+
+static void crowd_task(struct loop_task *task)
+{
+    (void)task;
+    crowd.delivered_before_task = crowd.delivered;
+}
+
+static void crowd_delivered(struct io_event *ev, int result)
+{
+    (void)result;
+    EXPECT(ev == &crowd.messages[crowd.delivered].event); /* in order */
+    if (crowd.delivered++ == 0)
+        loop_defer(loop, &crowd.task);
+    if (crowd.delivered == CROWD)
+        loop_stop(loop);
+}
+
+static void messages_in_batches(void)
+{
+    open_loop();
+    crowd.task.fn = crowd_task;
+    for (unsigned i = 0; i < CROWD; i++) {
+        crowd.messages[i].event.fn = crowd_delivered;
+        loop_post(loop, &crowd.messages[i]);
+    }
+    loop_run(loop);
+    EXPECT(crowd.delivered == CROWD);
+    EXPECT(crowd.delivered_before_task < CROWD / 2);
+    loop_destroy(loop);
+}
+
 static const struct check checks[] = {
+    { "a thousand messages are delivered in order, and others have their turn between them",
+      messages_in_batches },
     { "where io_uring is forbidden, the message says what to look at", refusal },
     { "files are read and written with and without a slot", files },
     { "a failure is a completion", failure_is_a_completion },

@@ -417,7 +417,73 @@ static void handshake_timeout(void)
     fake_server_close();
 }
 
+/* ---- turns ---- */
+
+#define CROWD 150u
+
+static int attach_crowd(void)
+{
+    fake_server_open();
+    int fd = fake_client_attach(false);
+    for (unsigned i = 0; i < CROWD; i++)
+        fake_client_send(fd, NBD_CMD_WRITE_ZEROES, i, i * 4096, 4096);
+    return fd;
+}
+
+static void take_crowd(int fd)
+{
+    uint64_t cookie;
+
+    for (unsigned i = 0; i < CROWD; i++)
+        (void)fake_client_take_simple(fd, &cookie);
+}
+
+/* What has come in one piece is begun bit by bit, and all of it is answered. */
+static void turns(void)
+{
+    int fd = attach_crowd();
+
+    for (unsigned seen = 0; server.backend.seen < CROWD; seen = server.backend.seen) {
+        EXPECT(fake_loop_step(server.loop));
+        EXPECT(server.backend.seen - seen <= 2 * TRANSMISSION_TURN_COMMANDS);
+    }
+    fake_client_send(fd, NBD_CMD_DISC, 0, 0, 0);
+    fake_loop_run(server.loop);
+    take_crowd(fd);
+    fake_server_close();
+}
+
+/* Whatever comes between two turns: the client is lost, or the server is to end. */
+static void between_turns(void)
+{
+    for (unsigned when = 1; when < 16; when++) {
+        for (unsigned how = 0; how < 2; how++) {
+            int fd = attach_crowd();
+
+            for (unsigned i = 0; i < when; i++)
+                (void)fake_loop_step(server.loop);
+            struct connection *connection = server.worker.connections;
+            if (how == 0)
+                fake_socket_reset(server.loop, fd);
+            else
+                transmission_shutdown(connection->transmission);
+            if (how == 0)
+                transmission_abort(connection->transmission);
+            fake_loop_run(server.loop);
+            if (how == 1) {
+                take_crowd(fd);
+                EXPECT(fake_socket_finished(server.loop, fd));
+                fake_socket_end(server.loop, fd);
+                fake_loop_run(server.loop);
+            }
+            fake_server_close();
+        }
+    }
+}
+
 static const struct check checks[] = {
+    { "commands that come in one piece are begun in turns, and all of them are answered", turns },
+    { "between two turns a client may be lost, and the server may end", between_turns },
     { "replies leave in the order in which the backend finishes", out_of_order },
     { "large reads in simple replies are whole and in order, whatever finishes first",
       large_reads_in_order },
