@@ -18,6 +18,7 @@ clean_up_test() {
 mount -t tmpfs -o size=48M tmpfs "$small" 2>/dev/null || skip "a tmpfs can't be mounted here"
 truncate --size=200M "$small/disk"
 device=$(losetup --find --show "$small/disk" 2>/dev/null) || skip "a loop device can't be made here"
+blockdev --setrw "$device" # whoever had it before may have left it otherwise
 
 empty_disk() {
     fallocate --punch-hole --offset 0 --length 200M "$small/disk"

@@ -17,6 +17,7 @@ clean_up_test() {
 mount -t tmpfs -o size=48M tmpfs "$small" 2>/dev/null || skip "a tmpfs can't be mounted here"
 truncate --size=200M "$small/disk"
 device=$(losetup --find --show "$small/disk" 2>/dev/null) || skip "a loop device can't be made here"
+blockdev --setrw "$device" # whoever had it before may have left it otherwise
 mkfs.ext4 -q -O ^has_journal -E lazy_itable_init=0,nodiscard "$device"
 mount "$device" "$mounted" 2>/dev/null || skip "ext4 can't be mounted here"
 

@@ -17,6 +17,7 @@ make_device() {
     truncate --size=64M "$file"
     device=$(losetup --find --show --sector-size "$1" "$file" 2>/dev/null) ||
         skip "a loop device with blocks of $1 bytes can't be made here"
+    blockdev --setrw "$device" # whoever had it before may have left it otherwise
     expect_equal "logical block" "$1" "$(blockdev --getss "$device")"
 }
 
