@@ -75,10 +75,10 @@ static int refuse(bool *lasting, dev_t device, struct error *err)
 
 /* ---- claiming it ---- */
 
-int file_claim(int *claim_fd, bool *lasting, const char *path, const struct stat *device,
-               struct error *err)
+int file_claim(int *claim_fd, bool *lasting, const char *path, bool write,
+               const struct stat *device, struct error *err)
 {
-    int fd = open(path, O_RDONLY | O_EXCL | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    int fd = open(path, (write ? O_RDWR : O_RDONLY) | O_EXCL | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
     struct stat status;
 
     if (fd < 0 && errno == EBUSY)

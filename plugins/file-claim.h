@@ -11,10 +11,11 @@
 
 #include "server/error.h"
 
-/* Claims the device until *claim_fd is closed.  `path` leads to it, and `device` is what is open already.
+/* Claims the device until *claim_fd is closed, which may be written to if `write`.  `path` leads to it, and
+ * `device` is what is open already.
  * -EBUSY: somebody else has it; the message says who, as far as that is known.  Then *lasting says that it is
  * no process, which might be about to end. */
-NODISCARD int file_claim(int *claim_fd, bool *lasting, const char *path, const struct stat *device,
-                         struct error *err);
+NODISCARD int file_claim(int *claim_fd, bool *lasting, const char *path, bool write,
+                         const struct stat *device, struct error *err);
 
 #endif

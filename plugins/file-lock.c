@@ -177,7 +177,8 @@ static int claim_device(struct file_lock *lock, const struct stat *status,
     if (!S_ISBLK(status->st_mode) || lock->beside_server)
         return 0;
     do {
-        code = file_claim(&lock->claim_fd, &lasting, settings->path, status, &why);
+        code = file_claim(&lock->claim_fd, &lasting, settings->path, !settings->read_only, status,
+                          &why);
     } while (code == -EBUSY && !lasting && worth_waiting(&patience, settings));
     if (settings->read_only)
         close_once(&lock->claim_fd);

@@ -31,6 +31,7 @@ struct file_stage {
 struct file_layer {
     struct layer layer;
     struct loop_file file, sync_file;
+    struct loop_file claim_file; /* for fallocate(), see release_start() */
 };
 
 static void sync_start(struct request *leader, uint64_t start_bytes, uint64_t end_bytes);
@@ -213,6 +214,9 @@ static int file_attach(struct layer **out, struct stage *stage, struct layer *be
     file->sync_file = file->file;
     if (owner->sync_fd != owner->fd)
         loop_file_init(loop, &file->sync_file, owner->sync_fd);
+    file->claim_file = file->file;
+    if (owner->lock.claim_fd >= 0)
+        loop_file_init(loop, &file->claim_file, owner->lock.claim_fd);
     *out = &file->layer;
     return 0;
 }
@@ -223,6 +227,8 @@ static void file_detach(struct layer *layer)
 
     if (file->sync_file.fd != file->file.fd)
         loop_file_release(layer->loop, &file->sync_file);
+    if (file->claim_file.fd != file->file.fd)
+        loop_file_release(layer->loop, &file->claim_file);
     loop_file_release(layer->loop, &file->file);
     free(file);
 }
@@ -369,7 +375,7 @@ static struct whole_blocks whole_blocks_of(const struct request *req)
 /* TRIM: punch a hole, or nothing where there are none.  ZERO: punch a hole when it may become
  * one, else zero the range in place, else write zeros - unless only a fast way is wanted.  On a
  * block device that is done to whole logical blocks: TRIM leaves the edges alone, ZERO writes
- * them. */
+ * them.  And only who has claimed the device may do it: for others it is busy. */
 static void release_start(struct request *req, int mode)
 {
     struct file_layer *file = layer_of(req);
@@ -378,7 +384,7 @@ static void release_start(struct request *req, int mode)
     req->io.fn = release_done;
     req->backend_step = (uint8_t)mode;
     if (whole.start_bytes < whole.end_bytes)
-        loop_fallocate(file->layer.loop, &req->io, &file->file, mode, whole.start_bytes,
+        loop_fallocate(file->layer.loop, &req->io, &file->claim_file, mode, whole.start_bytes,
                        whole.end_bytes - whole.start_bytes);
     else
         release_done(&req->io, -EOPNOTSUPP);
@@ -388,7 +394,8 @@ static void release_done(struct io_event *ev, int result)
 {
     struct request *req = container_of(ev, struct request, io);
     bool zero = req->view.op == REQUEST_ZERO;
-    bool unsupported = result == -EOPNOTSUPP || result == -ENOSYS || result == -ENODEV;
+    bool unsupported = result == -EOPNOTSUPP || result == -ENOSYS || result == -ENODEV ||
+                       result == -EBUSY; /* of a device: --force-in-use */
 
     if (interrupted(result))
         release_start(req, req->backend_step);

@@ -129,3 +129,26 @@ for block in 512 4096; do
         done
     done
 done
+
+# Where somebody else has claimed it, zeros are written, and TRIM does nothing.
+make_device 4096
+"$PYTHON" -c 'import os, sys, time
+os.open(sys.argv[1], os.O_RDONLY | os.O_EXCL)
+open(sys.argv[2], "w").close()
+time.sleep(600)' "$device" "$test_dir/claimed" &
+remember_pid $!
+wait_until 20 test -e "$test_dir/claimed"
+start_nbdcrypt --raw --force-in-use "$device"
+python - "$uri" <<'PYTHON_END'
+import sys
+from nbd_client import *
+
+with Client(sys.argv[1]) as client:
+    client.write(0, b"b" * 65536)
+    equal("WRITE_ZEROES", client.error_of(CMD_WRITE_ZEROES, 512, 20000), 0)
+    equal("FAST_ZERO", client.error_of(CMD_WRITE_ZEROES, 4096, 4096, F_FAST_ZERO), ENOTSUP)
+    equal("TRIM", client.error_of(CMD_TRIM, 32768, 4096), 0)
+    equal("data", client.read(0, 65536), b"b" * 512 + bytes(20000) + b"b" * (65536 - 20512))
+    client.disconnect()
+PYTHON_END
+stop_nbdcrypt
