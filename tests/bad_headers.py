@@ -194,8 +194,8 @@ text("json-fraction", lambda t: t.replace(b'"iterations": 1000', b'"iterations":
 for part in ("keyslots", "segments", "digests", "config"):
     document(f"without-{part}", f'del d["{part}"]', BEGIN + f"the field '{part}' is missing")
     document(f"{part}-are-a-list", f'd["{part}"] = []', BEGIN + f"the field '{part}' is not of type object")
-document("without-tokens", 'del d["tokens"]', LIBRARY)
-document("tokens-are-a-list", 'd["tokens"] = []', LIBRARY)
+document("without-tokens", 'del d["tokens"]', BEGIN + "the field 'tokens' is missing")
+document("tokens-are-a-list", 'd["tokens"] = []', BEGIN + "the field 'tokens' is not of type object")
 
 # ---- LUKS2, segments ----
 
