@@ -56,6 +56,7 @@ second_node() {
 # mount_device DEVICE: sets $mounted, the folder.
 mount_device() {
     mounted=$(temp_dir)
+    blockdev --setrw "$1" # a loop device remembers that its last user had it read-only
     mount "$1" "$mounted" 2>"$log_dir/mount" || skip "nothing can be mounted here: $(cat "$log_dir/mount")"
     mounts+=("$mounted")
 }

@@ -40,17 +40,14 @@ walk_all
 stop_nbdcrypt
 
 # A file that has extents of 1 KiB.
-clean_up_test() {
-    [ -z "${mounted-}" ] || umount "$mounted"
-}
+. "$tests_dir/loop-devices.sh"
+requires mkfs.ext4 -V
 image=$(temp_file)
 truncate --size=40M "$image"
-mounted=''
-[ "$(id -u)" -eq 0 ] || skip "the half with a file in a mounted ext4 needs root"
-mkfs.ext4 -q -b 1024 -O ^has_journal -E nodiscard "$image" >"$log_dir/mkfs" 2>&1 || skip "the half with an ext4 needs mkfs.ext4"
-folder=$(temp_dir)
-mount -o loop "$image" "$folder" 2>"$log_dir/mount" || skip "the half with an ext4 needs a loop device: $(cat "$log_dir/mount")"
-mounted=$folder
+mkfs.ext4 -q -b 1024 -O ^has_journal -E nodiscard "$image" >"$log_dir/mkfs" 2>&1
+new_loop "$image"
+mount_device "$loop"
+folder=$mounted
 cp --sparse=always "$volume" "$folder/volume"
 python - "$folder/volume" "$payload_bytes" <<'EOF'
 import os
