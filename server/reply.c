@@ -79,8 +79,6 @@ void fragment_done(struct layer *owner, struct request *req)
     command->fragments_in_flight--;
     if (req->error != 0)
         note_error(t, command, req);
-    if (req->epoch != 0 && (command->epoch == 0 || req->epoch < command->epoch))
-        command->epoch = req->epoch;
     bool finished = command->fragments_in_flight == 0 &&
                     command->issued_bytes == command->request.length_bytes;
     if (t->aborted)
@@ -117,6 +115,13 @@ static void note_error(struct transmission *t, struct command *command, const st
     t->step = RECEIVE_HEADER;
 }
 
+/* Of a write, in a backend that keeps an account. */
+static void note_epoch(struct command *command, uint32_t epoch)
+{
+    if (epoch != 0 && (command->epoch == 0 || epoch < command->epoch))
+        command->epoch = epoch;
+}
+
 static void answer(struct transmission *t, struct fragment *fragment, bool finished)
 {
     struct command *command = fragment->command;
@@ -130,10 +135,12 @@ static void answer(struct transmission *t, struct fragment *fragment, bool finis
         /* A simple reply has begun with "success": the only way left to say it failed. */
         transmission_abort(t);
         fragment_give_back(fragment);
-    } else if (finished) {
-        queue_end(t, fragment);
     } else {
-        fragment_give_back(fragment);
+        note_epoch(command, fragment->request.epoch);
+        if (finished)
+            queue_end(t, fragment);
+        else
+            fragment_give_back(fragment);
     }
 }
 
@@ -363,7 +370,8 @@ static void flush(struct loop_task *task)
     if (t->aborted && !t->sending) {
         drop_all(t);
     } else if (!t->aborted && !t->sending && t->ready != NULL) {
-        flusher_answers_leave(&t->flusher);
+        if (t->flusher.answers > 0)
+            flusher_answers_leave(&t->flusher);
         send_ready(t);
     }
     end_if_idle(t);

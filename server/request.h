@@ -83,7 +83,7 @@ struct request {
     uint32_t progress_bytes;
     uint8_t backend_step;
 
-    struct flusher *flusher; /* who wants the answer to a FLUSH, or a write; may be NULL */
+    struct flusher *flusher; /* who wants the answer to a FLUSH; may be NULL */
     struct request *next;    /* the list that it is in */
 
     /* For the align layer. */

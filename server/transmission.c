@@ -299,12 +299,13 @@ static struct fragment *issue_piece(struct transmission *t, struct command *comm
     fragment->start_bytes = command->issued_bytes;
     fragment->data_bytes = piece.length_bytes;
     req->flags = command->request_flags;
-    req->flusher = &t->flusher;
     req->view = (struct view){ .op = command->op,
                                .offset_bytes = piece.offset_bytes,
                                .length_bytes = piece.length_bytes };
     if (req->buffer != NULL)
         req->view.data = req->buffer->base + piece.data_at;
+    else
+        req->flusher = &t->flusher;
 
     command->issued_bytes += piece.length_bytes;
     return fragment;
