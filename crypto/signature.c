@@ -25,7 +25,8 @@ struct mark {
 /* At the start. */
 static const struct mark marks[] = {
     { "LUKS\xba\xbe", 6, true, "a LUKS volume" },
-    { "LUKS\xde\xad", 6, true, "a LUKS1 volume whose re-encryption by cryptsetup is under way" },
+    /* No header that anybody opens before it is finished: it is in the way like another format. */
+    { "LUKS\xde\xad", 6, false, "a LUKS1 volume whose re-encryption by cryptsetup is under way" },
     { "RBDL\xba\xbe", 6, false,
       "an RBD clone that librbd encrypted, layer by layer, which only librbd reads" },
     { "QFI\xfb", 4, false, "a QEMU qcow2 image" },

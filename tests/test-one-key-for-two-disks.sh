@@ -22,8 +22,8 @@ expect_log() {
         exports+=(--export "$export")
     done
     start_nbdcrypt --key-file "$passphrase" "${exports[@]}"
-    expect_alive "nbd+unix:///a?socket=$socket"
     expect_equal "the log" "$lines" "$(cat "$server_log")"
+    expect_alive "nbd+unix:///a?socket=$socket"
     stop_nbdcrypt
 }
 

@@ -79,8 +79,8 @@ expect_warned header restore --no-lock --yes "$image" "$backup"
 for options in "--no-lock $image" "--read-only $image" "--export a=$image,no-lock" "--export a=$image,read-only"; do
     read -r -a words <<<"$options"
     LD_PRELOAD=$preload NO_LOCKS=37 start_nbdcrypt --key-file "$passphrase" "${words[@]}"
-    expect_alive "$uri"
     expect_equal "what the server with $options says" "$no_lock" "$(cat "$server_log")"
+    expect_alive "$uri"
     stop_nbdcrypt
 done
 
