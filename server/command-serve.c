@@ -48,6 +48,7 @@ struct server {
     struct offload *handshakes; /* NULL without TLS */
     struct export_table exports;
     struct tls tls;
+    struct places *places;
     struct worker **workers;
     unsigned worker_count, workers_ended;
     struct listener *listeners[LISTENERS_MAX];
@@ -215,13 +216,17 @@ static uint64_t buffers_max_bytes(const struct serve_options *options, unsigned 
 static int start_workers(struct server *server, unsigned count, struct error *err)
 {
     server->workers = calloc(count, sizeof *server->workers);
-    if (server->workers == NULL)
+    server->places = malloc(sizeof *server->places);
+    if (server->workers == NULL || server->places == NULL)
         return error_set(err, -ENOMEM, "not enough memory for workers");
+    places_init(server->places, server->options.max_connections,
+                server->options.max_connections_per_client);
     server->worker_ended.fn = worker_has_ended;
     for (unsigned i = 0; i < count; i++) {
         struct worker_settings settings = {
             .exports = &server->exports,
             .tls = &server->tls,
+            .places = server->places,
             .index = i,
             .buffers_max_bytes = buffers_max_bytes(&server->options, count),
             .handshake_timeout_ms = server->options.handshake_timeout_seconds * 1000,
@@ -413,10 +418,11 @@ static int announce(struct server *server, struct error *err)
 /* ---- clients ---- */
 
 /* There is no place for it.  So many at a time are told that; the others are just closed. */
-static void turn_away(struct worker *worker, int fd, const struct peer *peer, unsigned surplus)
+static void turn_away(struct worker *worker, int fd, const struct peer *peer,
+                      enum place_result why, unsigned surplus)
 {
     if (surplus < SURPLUS_MAX) {
-        worker_turn_away(worker, fd, peer);
+        worker_turn_away(worker, fd, peer, why);
         return;
     }
     close(fd);
@@ -430,16 +436,35 @@ static unsigned unacknowledged_ms(const struct serve_options *options)
     return seconds > 2 * KEEPALIVE_MARGIN_S ? (seconds - KEEPALIVE_MARGIN_S) * 1000 : seconds * 500;
 }
 
+static void tell_turned_away(const struct server *server, const struct peer *peer,
+                             enum place_result why)
+{
+    const struct places *places = server->places;
+
+    if (why == PLACE_NONE)
+        log_write_of(LOG_WARNING, peer->text,
+                     "turned away, %u clients are connected (--max-connections)",
+                     places->attached_max);
+    else if (why == PLACE_NO_HANDSHAKES)
+        log_write_of(LOG_WARNING, peer->text,
+                     "turned away, %u clients are in their handshake (a quarter of --max-connections, "
+                     "or %u)", atomic_load(&places->handshakes), PLACES_HANDSHAKES_LEAST);
+    else
+        log_write_of(LOG_WARNING, peer->text,
+                     "turned away, it has %u connections (--max-connections-per-client)",
+                     places->share_max);
+}
+
 static void client_accepted(void *context, int fd, const struct peer *peer)
 {
     struct server *server = context;
     struct worker *least = NULL;
-    unsigned total = 0, surplus = 0, fewest = UINT_MAX;
+    unsigned surplus = 0, fewest = UINT_MAX;
+    struct place place;
 
     for (unsigned i = 0; i < server->worker_count; i++) {
         unsigned count = atomic_load(&server->workers[i]->connection_count);
 
-        total += count;
         surplus += atomic_load(&server->workers[i]->surplus_count);
         if (count < fewest) {
             fewest = count;
@@ -447,13 +472,13 @@ static void client_accepted(void *context, int fd, const struct peer *peer)
         }
     }
     tcp_keepalive(fd, unacknowledged_ms(&server->options));
-    if (total >= server->options.max_connections) {
-        log_write_of(LOG_WARNING, peer->text,
-                     "turned away, %u clients are connected (--max-connections)", total);
-        turn_away(least, fd, peer, surplus);
+    enum place_result result = places_enter(server->places, &place, peer);
+    if (result == PLACE_GRANTED) {
+        worker_connect(least, fd, peer, &place);
         return;
     }
-    worker_connect(least, fd, peer);
+    tell_turned_away(server, peer, result);
+    turn_away(least, fd, peer, result, surplus);
 }
 
 /* ---- the end ---- */
@@ -552,6 +577,7 @@ static int tear_down(struct server *server)
     loop_destroy(server->loop);
     signals_unwatch();
     free(server->workers);
+    free(server->places);
     free(server->exports.exports);
     serve_options_free(&server->options);
     return server->exit_status;

@@ -32,7 +32,9 @@ static unsigned handshake_timeout_ms(const struct connection *connection)
     return connection->surplus && timeout_ms > SURPLUS_TIMEOUT_MS ? SURPLUS_TIMEOUT_MS : timeout_ms;
 }
 
-static void create(struct worker *worker, int fd, const struct peer *peer, bool surplus)
+/* `place` is taken over; `surplus`: there is none, and why. */
+static void create(struct worker *worker, int fd, const struct peer *peer, struct place place,
+                   enum place_result surplus)
 {
     struct connection *connection = calloc(1, sizeof *connection);
     struct error err = { .text = "not enough memory" };
@@ -42,13 +44,15 @@ static void create(struct worker *worker, int fd, const struct peer *peer, bool 
         log_write_of(LOG_WARNING, peer->text, "refused: %s", err.text);
         free(connection);
         close(fd);
-        worker_connection_ended(worker, surplus);
+        places_leave(worker->places, &place);
+        worker_connection_ended(worker, surplus != PLACE_GRANTED);
         return;
     }
     connection->worker = worker;
     connection->state = CONNECTION_HANDSHAKE;
     connection->peer = *peer;
-    connection->surplus = surplus;
+    connection->place = place;
+    connection->surplus = surplus != PLACE_GRANTED;
     connection->next = worker->connections;
     if (connection->next != NULL)
         connection->next->previous = connection;
@@ -61,20 +65,22 @@ static void create(struct worker *worker, int fd, const struct peer *peer, bool 
         return;
     }
     start_timer(connection, handshake_timeout_ms(connection));
-    if (surplus)
-        handshake_turn_away(connection->handshake);
+    if (connection->surplus)
+        handshake_turn_away(connection->handshake, places_sentence(surplus));
     if (worker->shutting_down)
         handshake_shutdown(connection->handshake);
 }
 
-void connection_create(struct worker *worker, int fd, const struct peer *peer)
+void connection_create(struct worker *worker, int fd, const struct peer *peer,
+                       const struct place *place)
 {
-    create(worker, fd, peer, false);
+    create(worker, fd, peer, *place, PLACE_GRANTED);
 }
 
-void connection_turn_away(struct worker *worker, int fd, const struct peer *peer)
+void connection_turn_away(struct worker *worker, int fd, const struct peer *peer,
+                          enum place_result why)
 {
-    create(worker, fd, peer, true);
+    create(worker, fd, peer, (struct place){ 0 }, why);
 }
 
 /* Reads what the client still sends, in pieces, until it closes or its time is over. */
@@ -224,6 +230,7 @@ static void end(struct connection *connection)
     connection->transport->ops->close(connection->transport);
     negotiated_reset(&connection->negotiated);
     peer_forget_tls(&connection->peer);
+    places_leave(worker->places, &connection->place);
     if (connection->next != NULL)
         connection->next->previous = connection->previous;
     if (connection->previous != NULL)

@@ -14,6 +14,7 @@
 
 #include "server/handshake.h"
 #include "server/peer.h"
+#include "server/places.h"
 #include "server/stall-watch.h"
 #include "server/transport.h"
 
@@ -35,6 +36,7 @@ struct connection {
     struct transport *transport;
     enum connection_state state;
     struct peer peer;
+    struct place place;
     bool surplus;                 /* it is there to be told that there is no place for it */
     struct loop_timer timer;      /* handshake limit; later the limit of DRAINING */
     bool timer_running;
@@ -51,10 +53,12 @@ struct connection {
 };
 
 /* Takes the socket; it is closed when there is no memory. Worker's thread. */
-void connection_create(struct worker *worker, int fd, const struct peer *peer);
+void connection_create(struct worker *worker, int fd, const struct peer *peer,
+                       const struct place *place);
 /* The same for a client that is one too many: every option is refused with the reason, for a short
  * time and a few options, and no export is attached. */
-void connection_turn_away(struct worker *worker, int fd, const struct peer *peer);
+void connection_turn_away(struct worker *worker, int fd, const struct peer *peer,
+                          enum place_result why);
 /* Called by handshake.c, once. */
 void connection_handshake_done(struct connection *connection, enum handshake_result result);
 /* Called by transmission.c when it has ended and nothing of it is in flight. */

@@ -211,6 +211,14 @@ static uint16_t flags_for(const struct option_exchange *ex, const struct export 
     return (uint16_t)flags;
 }
 
+/* A place among those who are attached; false: there is none. */
+static bool take_place(struct option_exchange *ex)
+{
+    struct connection *connection = ex->connection;
+
+    return places_attach(connection->worker->places, &connection->place) == PLACE_GRANTED;
+}
+
 /* Contexts belong to the export that they were set for (proto.md, SET_META_CONTEXT). */
 static enum option_outcome enter_transmission(struct option_exchange *ex, struct export *export)
 {
@@ -237,6 +245,10 @@ static enum option_outcome option_export_name(struct option_exchange *ex)
 
         say_unknown(ex, &name, told);
         log_unknown(ex, &name, told);
+        return OPTION_DROP;
+    }
+    if (!take_place(ex)) {
+        log_refusal(ex, places_sentence(PLACE_NONE));
         return OPTION_DROP;
     }
     reply_u64(ex, export->limits.size_bytes);
@@ -404,6 +416,10 @@ static enum option_outcome option_info(struct option_exchange *ex)
         return refuse_unknown(ex, &name);
     if (is_hidden(ex, export)) {
         option_refuse(ex, NBD_REP_ERR_TLS_REQD, "this export is served under TLS only");
+        return OPTION_NEXT;
+    }
+    if (ex->option == NBD_OPT_GO && !take_place(ex)) {
+        option_refuse(ex, NBD_REP_ERR_POLICY, "%s", places_sentence(PLACE_NONE));
         return OPTION_NEXT;
     }
     reply_infos(ex, export, asked);

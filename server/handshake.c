@@ -54,7 +54,8 @@ struct handshake {
     enum handshake_step step;
     enum option_outcome outcome; /* of the last option */
     bool fixed;                  /* the client speaks fixed newstyle */
-    bool shutting_down, turned_away;
+    bool shutting_down;
+    const char *turned_away; /* why; NULL: it is not */
     size_t options_seen, options_max; /* see limit_options() */
     bool options_max_is_of_tls;
 
@@ -267,7 +268,7 @@ static const char *reason_to_drop(const struct handshake *hs)
     if (!hs->fixed && hs->option.option != NBD_OPT_EXPORT_NAME)
         return "a client without fixed newstyle may send nothing but EXPORT_NAME";
     if (hs->option.option == NBD_OPT_EXPORT_NAME && hs->turned_away)
-        return "there are as many clients as the server takes";
+        return hs->turned_away;
     if (hs->option.option == NBD_OPT_EXPORT_NAME && !is_wanted(hs))
         return hs->shutting_down ? "the server is going down"
                : option_needs_tls(hs->connection, NBD_OPT_EXPORT_NAME)
@@ -366,8 +367,7 @@ static bool answer_unread(struct handshake *hs)
                       hs->options_seen);
         hs->outcome = OPTION_CLOSE;
     } else if (hs->turned_away) {
-        option_refuse(ex, NBD_REP_ERR_POLICY, "there are as many clients as the server takes; try again "
-                                              "later");
+        option_refuse(ex, NBD_REP_ERR_POLICY, "%s", hs->turned_away);
     } else if (!hs->handler) {
         option_refuse(ex, NBD_REP_ERR_UNSUP, "this server does not have option %u (%s)",
                       hs->option.option, name);
@@ -402,6 +402,21 @@ static bool reply_sent(struct handshake *hs)
 
 /* ---- TLS ---- */
 
+/* From now on it takes the place of whom it has proven to be. */
+static void count_as_proven(struct handshake *hs)
+{
+    struct connection *connection = hs->connection;
+    enum place_result result =
+        places_prove(connection->worker->places, &connection->place, &connection->peer);
+
+    if (result == PLACE_GRANTED)
+        return;
+    log_write_of(LOG_WARNING, connection->peer.text,
+                 "turned away, it has as many connections as one client may have "
+                 "(--max-connections-per-client)");
+    handshake_turn_away(hs, places_sentence(result));
+}
+
 static void tls_done(struct io_event *ev, int result)
 {
     struct handshake *hs = container_of(ev, struct handshake, tls_done);
@@ -411,6 +426,7 @@ static void tls_done(struct io_event *ev, int result)
         return;
     }
     hs->connection->transport = transport_tls_settle(hs->connection->transport);
+    count_as_proven(hs);
     run(hs);
 }
 
@@ -470,9 +486,9 @@ void handshake_shutdown(struct handshake *handshake)
     handshake->shutting_down = true;
 }
 
-void handshake_turn_away(struct handshake *handshake)
+void handshake_turn_away(struct handshake *handshake, const char *sentence)
 {
-    handshake->turned_away = true;
+    handshake->turned_away = sentence;
 }
 
 void handshake_free(struct handshake *handshake)

@@ -42,8 +42,9 @@ enum handshake_result {
 struct handshake *handshake_start(struct connection *connection);
 /* The server is going down: options are answered ERR_SHUTDOWN from now on. */
 void handshake_shutdown(struct handshake *handshake);
-/* There is no place for this client: a few options are answered with that, and none of them is served. */
-void handshake_turn_away(struct handshake *handshake);
+/* There is no place for this client: a few options are answered with `sentence`, which stays, and none of
+ * them is served. */
+void handshake_turn_away(struct handshake *handshake, const char *sentence);
 /* After connection_handshake_done(), or when nothing of the transport is in flight.  Also frees
  * negotiated.context_export, which means nothing afterwards. */
 void handshake_free(struct handshake *handshake);

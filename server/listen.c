@@ -3,8 +3,10 @@
 #include <arpa/inet.h>
 #include <ctype.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,7 +18,8 @@
 
 #define BACKLOG 1024
 #define UNIX_SEND_BUFFER_BYTES (400 * 1024) /* the kernel doubles it, for its own use */
-#define RETRY_MS 100u /* after the process ran out of descriptors */
+#define RETRY_MS 100u /* after the kernel had no memory */
+#define RETRY_TURNED_AWAY_MS 10u
 #define ACTIVATED_FD_FIRST 3
 
 /* A name that is a socket's today may be another one's tomorrow. */
@@ -27,6 +30,7 @@ struct socket_identity {
 
 struct listener {
     int fd;
+    int reserve_fd;  /* given up where there is no other descriptor, to turn a client away; -1: none */
     char *unix_path; /* absolute; NULL: TCP */
     bool unlink_path;
     struct socket_identity bound; /* of unix_path, if unlink_path */
@@ -49,6 +53,7 @@ static struct listener *listener_new(int fd, struct error *err)
         return NULL;
     }
     listener->fd = fd;
+    listener->reserve_fd = -1;
     return listener;
 }
 
@@ -243,6 +248,26 @@ static void retry(struct io_event *ev, int result)
         accept_next(listener);
 }
 
+/* Whom there is no descriptor for is not left waiting for one. */
+static void turn_one_away(struct listener *listener)
+{
+    struct pollfd waiting = { .fd = listener->fd, .events = POLLIN };
+
+    if (listener->reserve_fd >= 0)
+        close(listener->reserve_fd);
+    int fd = poll(&waiting, 1, 0) == 1 ? accept4(listener->fd, NULL, NULL, SOCK_CLOEXEC) : -1;
+    if (fd >= 0) {
+        struct peer peer;
+
+        peer_of_socket(&peer, fd);
+        log_write_of(LOG_WARNING, peer.text,
+                     "turned away, this process has as many descriptors as it may have "
+                     "(ulimit -n, LimitNOFILE=)");
+        close(fd);
+    }
+    listener->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
 static void accepted(struct io_event *ev, int result)
 {
     struct listener *listener = container_of(ev, struct listener, accept_event);
@@ -262,7 +287,12 @@ static void accepted(struct io_event *ev, int result)
     }
     if (listener->stopping)
         return;
-    if (result == -EMFILE || result == -ENFILE || result == -ENOBUFS || result == -ENOMEM) {
+    if (result == -EMFILE || result == -ENFILE) {
+        turn_one_away(listener);
+        loop_timer_start(listener->loop, &listener->retry, RETRY_TURNED_AWAY_MS);
+        return;
+    }
+    if (result == -ENOBUFS || result == -ENOMEM) {
         log_write_of(LOG_WARNING, "a client", "it could not be accepted: %s; trying again",
                      strerror(-result));
         loop_timer_start(listener->loop, &listener->retry, RETRY_MS);
@@ -279,6 +309,7 @@ void listen_start(struct listener *listener, struct loop *loop, listen_accepted_
     listener->context = context;
     listener->accept_event.fn = accepted;
     listener->retry.event.fn = retry;
+    listener->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
     accept_next(listener);
 }
 
@@ -303,6 +334,8 @@ void listen_free(struct listener *listener)
         return;
     listen_remove_name(listener);
     close(listener->fd);
+    if (listener->reserve_fd >= 0)
+        close(listener->reserve_fd);
     free(listener->unix_path);
     free(listener);
 }

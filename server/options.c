@@ -57,6 +57,8 @@ const struct param serve_params[] = {
     ROW_UINT("threads", "N", threads, 1, 1024, "worker threads (default: one per online CPU)"),
     ROW_UINT("max-connections", "N", max_connections, 1, 1000000,
              "clients at a time, more are turned away (default 4096)"),
+    ROW_UINT("max-connections-per-client", "N", max_connections_per_client, 1, 1000000,
+             "of these, from one address, of one user or of one identity (default: a quarter)"),
     { .name = "memory-max",
       .type = PARAM_SIZE,
       .value = "SIZE",

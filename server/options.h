@@ -18,6 +18,7 @@ struct serve_options {
     bool raw, read_only, discard, no_discard, zero_holes, direct, verbose, help;
     unsigned threads; /* 0: one per online CPU */
     unsigned max_connections;
+    unsigned max_connections_per_client; /* 0: a quarter of them */
     uint64_t memory_max_bytes; /* of data buffers; 0: half of what there is */
     unsigned handshake_timeout_seconds;
     unsigned stall_timeout_seconds;    /* 0: none */

@@ -29,8 +29,9 @@ struct new_connection {
     struct loop_message message;
     struct worker *worker;
     int fd;
-    bool surplus;
     struct peer peer;
+    struct place place;
+    enum place_result surplus; /* PLACE_GRANTED: it is not */
 };
 
 static void unpark(struct loop_task *task)
@@ -101,6 +102,7 @@ int worker_create(struct worker **out, const struct worker_settings *settings, s
     worker->index = settings->index;
     worker->exports = settings->exports;
     worker->tls = settings->tls;
+    worker->places = settings->places;
     worker->handshake_timeout_ms = settings->handshake_timeout_ms;
     worker->stall.timeout_ms = settings->stall_timeout_ms;
     worker->no_multi_conn = settings->no_multi_conn;
@@ -135,39 +137,44 @@ static void connect_here(struct io_event *ev, int result)
     struct new_connection *new = container_of(ev, struct new_connection, message.event);
 
     (void)result;
-    if (new->surplus)
-        connection_turn_away(new->worker, new->fd, &new->peer);
+    if (new->surplus != PLACE_GRANTED)
+        connection_turn_away(new->worker, new->fd, &new->peer, new->surplus);
     else
-        connection_create(new->worker, new->fd, &new->peer);
+        connection_create(new->worker, new->fd, &new->peer, &new->place);
     free(new);
 }
 
-static void hand_over(struct worker *worker, int fd, const struct peer *peer, bool surplus)
+static void hand_over(const struct new_connection *what)
 {
-    struct new_connection *new = calloc(1, sizeof *new);
+    struct new_connection *new = malloc(sizeof *new);
+    struct worker *worker = what->worker;
 
     if (new == NULL) {
-        log_write_of(LOG_WARNING, peer->text, "refused: not enough memory");
-        close(fd);
+        struct place place = what->place;
+
+        log_write_of(LOG_WARNING, what->peer.text, "refused: not enough memory");
+        places_leave(worker->places, &place);
+        close(what->fd);
         return;
     }
+    *new = *what;
     new->message.event.fn = connect_here;
-    new->worker = worker;
-    new->fd = fd;
-    new->peer = *peer;
-    new->surplus = surplus;
-    atomic_fetch_add(surplus ? &worker->surplus_count : &worker->connection_count, 1);
+    atomic_fetch_add(
+        new->surplus != PLACE_GRANTED ? &worker->surplus_count : &worker->connection_count, 1);
     loop_post(worker->loop, &new->message);
 }
 
-void worker_connect(struct worker *worker, int fd, const struct peer *peer)
+void worker_connect(struct worker *worker, int fd, const struct peer *peer,
+                    const struct place *place)
 {
-    hand_over(worker, fd, peer, false);
+    hand_over(&(struct new_connection){
+        .worker = worker, .fd = fd, .peer = *peer, .place = *place, .surplus = PLACE_GRANTED });
 }
 
-void worker_turn_away(struct worker *worker, int fd, const struct peer *peer)
+void worker_turn_away(struct worker *worker, int fd, const struct peer *peer, enum place_result why)
 {
-    hand_over(worker, fd, peer, true);
+    hand_over(&(struct new_connection){
+        .worker = worker, .fd = fd, .peer = *peer, .surplus = why });
 }
 
 static void end_if_empty(struct worker *worker)

@@ -18,6 +18,7 @@ struct tls;
 struct worker_settings {
     struct export_table *exports; /* must outlive the worker */
     struct tls *tls;              /* the same; NULL: no TLS */
+    struct places *places;        /* the same */
     unsigned index;
     unsigned handshake_timeout_ms;
     unsigned stall_timeout_ms;    /* 0: none */
@@ -36,6 +37,7 @@ struct worker {
     struct request_pool *requests;
     struct export_table *exports;
     struct tls *tls;                           /* NULL: no TLS */
+    struct places *places;
     struct tls_buffers tls_buffers;
     unsigned handshake_timeout_ms, busy_wait_us;
     struct connection *connections;            /* list */
@@ -57,10 +59,12 @@ struct worker {
 /* Starts the thread; returns when its loop is ready, or with the reason why not. */
 NODISCARD int worker_create(struct worker **out, const struct worker_settings *settings,
                             struct error *err);
-/* Main thread: hands a connected socket over; `peer` is copied. */
-void worker_connect(struct worker *worker, int fd, const struct peer *peer);
-/* Main thread: hands over the socket of a client that is one too many, to be told so. */
-void worker_turn_away(struct worker *worker, int fd, const struct peer *peer);
+/* Main thread: hands a connected socket over; `peer` and `place` are copied. */
+void worker_connect(struct worker *worker, int fd, const struct peer *peer,
+                    const struct place *place);
+/* Main thread: hands over the socket of a client for whom there is no place, to be told why. */
+void worker_turn_away(struct worker *worker, int fd, const struct peer *peer,
+                      enum place_result why);
 /* Main thread, once: answers what is in flight, lets the clients go; `ended` follows. */
 void worker_shutdown(struct worker *worker);
 /* After `ended`: joins the thread.  False: something that was abandoned still uses the memory of this

@@ -96,7 +96,8 @@ int fake_client_connect(void)
     int fd = fake_socket_create(server.loop);
 
     atomic_fetch_add(&server.worker.connection_count, 1);
-    connection_create(&server.worker, fd, &(struct peer){ .text = "test client" });
+    connection_create(&server.worker, fd, &(struct peer){ .text = "test client" },
+                      &(struct place){ 0 });
     return fd;
 }
 

@@ -76,6 +76,10 @@ class EndOfStream(Exception):
         self.received = received
 
 
+# How a server that does not take a client ends its handshake.
+AWAY = (NbdError, EndOfStream, ProtocolError, ConnectionResetError, BrokenPipeError)
+
+
 def connect(uri, timeout_s=TIMEOUT_S):
     """A connected socket for nbd://HOST:PORT/NAME or nbd+unix:///NAME?socket=PATH, and NAME."""
     parts = urllib.parse.urlsplit(uri)
