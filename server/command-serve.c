@@ -373,7 +373,9 @@ static int begin_to_listen(struct server *server, size_t index, char **uri, stru
 {
     const char *name = server->exports.count == 1 ? server->exports.exports[0].name : "";
 
-    *uri = listen_uri(server->listeners[index], name, server->tls.mode == TLS_REQUIRE);
+    bool tls = tls_is_demanded(server->tls.mode, listen_is_unix(server->listeners[index]));
+
+    *uri = listen_uri(server->listeners[index], name, tls);
     if (*uri == NULL)
         return error_set(err, -ENOMEM, "not enough memory for a URI");
     listen_start(server->listeners[index], server->loop, client_accepted, server);

@@ -120,7 +120,9 @@ static enum tls_mode tls_mode_here(const struct connection *connection)
 
 bool option_needs_tls(const struct connection *connection, uint32_t option)
 {
-    return tls_mode_here(connection) == TLS_REQUIRE && !connection->peer.encrypted &&
+    bool local = connection->peer.address.ss_family == AF_UNIX;
+
+    return tls_is_demanded(tls_mode_here(connection), local) && !connection->peer.encrypted &&
            option != NBD_OPT_STARTTLS && option != NBD_OPT_ABORT;
 }
 

@@ -113,18 +113,40 @@ static int explain_bind(const struct listen_address *address, int code, struct e
     if (code == -EACCES && address->address.any.sa_family != AF_UNIX)
         return error_set(err, code, "address %s needs a privilege: ports below 1024 are for root",
                          address->text);
+    if (code == -EPERM && address->permissions.has_group)
+        return error_set(err, code,
+                         "Unix socket '%s': it can't be given to the group of --unix-group: only a member "
+                         "of the group can do that, or root", address->text);
     if (code == -EADDRNOTAVAIL)
         return error_set(err, code, "address %s is not one of this machine", address->text);
     return error_set(err, code, "address %s can't be listened on: %s", address->text,
                      strerror(-code));
 }
 
+/* Nobody can connect before it is listened on. */
+static int set_permissions(const struct listen_address *address)
+{
+    const struct unix_permissions *permissions = &address->permissions;
+    const char *path = address->address.local.sun_path;
+
+    if (address->address.any.sa_family != AF_UNIX)
+        return 0;
+    if (permissions->has_group && lchown(path, (uid_t)-1, permissions->group) != 0)
+        return -1;
+    return permissions->has_mode ? chmod(path, permissions->mode) : 0;
+}
+
 /* A TCP address conflicts when it is listened on, a Unix socket when its path is bound. */
 static int bind_and_listen(int fd, const struct listen_address *address)
 {
-    if (bind(fd, &address->address.any, address->address_bytes) != 0 || listen(fd, BACKLOG) != 0)
+    if (bind(fd, &address->address.any, address->address_bytes) != 0)
         return -errno;
-    return 0;
+    if (set_permissions(address) == 0 && listen(fd, BACKLOG) == 0)
+        return 0;
+    int code = -errno;
+    if (address->address.any.sa_family == AF_UNIX)
+        unlink(address->address.local.sun_path);
+    return code;
 }
 
 static int listen_patiently(int fd, const struct listen_address *address, struct error *err)

@@ -25,6 +25,9 @@
 
 const struct param serve_params[] = {
     ROW("unix", 0, PARAM_LIST, "PATH", unix_paths, "listen on a Unix socket (repeatable)"),
+    ROW("unix-mode", 0, PARAM_STRING, "MODE", unix_mode,
+        "who may connect to the Unix sockets, as a mode of files such as 0660"),
+    ROW("unix-group", 0, PARAM_STRING, "GROUP", unix_group, "the group of the Unix sockets"),
     ROW("listen", 0, PARAM_LIST, "ADDR:PORT", listen_texts,
         "listen on a TCP address, such as 0.0.0.0:10809 or [::1]:10809; port 0 takes a free one "
         "(repeatable; default " ADDRESS_DEFAULT " when there is no --unix)"),
@@ -77,8 +80,8 @@ const struct param serve_params[] = {
              "how long a thread whose client answers at once looks for its next request before it "
              "sleeps; 0: not at all (default 50)"),
     ROW("tls", 0, PARAM_STRING, "MODE", tls.mode,
-        "off, on (clients may use TLS) or require (they must: the default once certificates or "
-        "keys are given)"),
+        "off, on (clients may use TLS), require-tcp (they must on TCP) or require (they must: the "
+        "default once certificates or keys are given)"),
     ROW("tls-certificates", 0, PARAM_STRING, "DIR", tls.certificates,
         "a folder with server-cert.pem, server-key.pem, ca-cert.pem and perhaps ca-crl.pem"),
     ROW("tls-psk", 0, PARAM_STRING, "FILE", tls.psk,
@@ -297,17 +300,39 @@ static int check_addresses_differ(const struct serve_options *options, struct er
     return 0;
 }
 
+static int unix_permissions(struct unix_permissions *out, const struct serve_options *options,
+                            struct error *err)
+{
+    int ret = 0;
+
+    if (options->unix_paths.count == 0 && (options->unix_mode || options->unix_group))
+        return error_set(err, -EINVAL, "--unix-%s is for the sockets of --unix, and there are none",
+                         options->unix_mode ? "mode" : "group");
+    if (options->unix_mode)
+        ret = unix_permissions_parse_mode(out, options->unix_mode, err);
+    if (ret == 0 && options->unix_group)
+        ret = unix_permissions_parse_group(out, options->unix_group, err);
+    return ret;
+}
+
 static int fill_addresses(struct serve_options *options, struct error *err)
 {
     size_t local = options->unix_paths.count, tcp = options->listen_texts.count;
-    int ret = 0;
+    struct unix_permissions permissions = { 0 };
+    int ret = unix_permissions(&permissions, options, err);
+
+    if (ret != 0)
+        return ret;
 
     options->addresses = calloc(local + tcp + 1, sizeof(*options->addresses));
     if (!options->addresses)
         return no_memory(err);
-    for (size_t i = 0; i < local && ret == 0; i++)
-        ret = listen_address_parse_unix(&options->addresses[options->address_count++],
-                                        options->unix_paths.items[i], err);
+    for (size_t i = 0; i < local && ret == 0; i++) {
+        struct listen_address *address = &options->addresses[options->address_count++];
+
+        ret = listen_address_parse_unix(address, options->unix_paths.items[i], err);
+        address->permissions = permissions;
+    }
     for (size_t i = 0; i < tcp && ret == 0; i++)
         ret = listen_address_parse_tcp(&options->addresses[options->address_count++],
                                        options->listen_texts.items[i], err);

@@ -12,6 +12,7 @@ struct serve_options {
      * those of argv. */
     struct param_list unix_paths, listen_texts, export_texts, allow_texts;
     const char *name, *description, *header, *run;
+    const char *unix_mode, *unix_group;
     struct key_source key;
     struct demand_arguments demands;
     struct lock_terms terms;

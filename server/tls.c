@@ -39,7 +39,8 @@ static int check_together(const struct tls_settings *settings, enum tls_mode mod
 int tls_mode_of(enum tls_mode *out, const struct tls_settings *settings, struct error *err)
 {
     static const char *const names[] = {
-        [TLS_OFF] = "off", [TLS_ON] = "on", [TLS_REQUIRE] = "require",
+        [TLS_OFF] = "off", [TLS_ON] = "on", [TLS_REQUIRE_TCP] = "require-tcp",
+        [TLS_REQUIRE] = "require",
     };
     bool credentials = settings->certificates != NULL || settings->psk != NULL;
 
@@ -50,10 +51,15 @@ int tls_mode_of(enum tls_mode *out, const struct tls_settings *settings, struct 
         while (mode <= TLS_REQUIRE && strcmp(settings->mode, names[mode]) != 0)
             mode++;
         if (mode > TLS_REQUIRE)
-            return error_set(err, -EINVAL, "--tls %s: it is off, on or require", settings->mode);
+            return error_set(err, -EINVAL, "--tls %s: it is off, on, require-tcp or require", settings->mode);
         *out = (enum tls_mode)mode;
     }
     return check_together(settings, *out, err);
+}
+
+bool tls_is_demanded(enum tls_mode mode, bool local)
+{
+    return mode == TLS_REQUIRE || (mode == TLS_REQUIRE_TCP && !local);
 }
 
 int tls_ktls_mode_of(enum ktls_mode *out, const struct tls_settings *settings, struct error *err)

@@ -9,8 +9,9 @@
 
 struct tls_credentials;
 
-/* proto.md, "TLS": NOTLS, SELECTIVETLS, FORCEDTLS. */
-enum tls_mode { TLS_OFF, TLS_ON, TLS_REQUIRE };
+/* proto.md, "TLS": NOTLS, SELECTIVETLS, FORCEDTLS for those who come by TCP and SELECTIVETLS for the others,
+ * FORCEDTLS. */
+enum tls_mode { TLS_OFF, TLS_ON, TLS_REQUIRE_TCP, TLS_REQUIRE };
 
 /* Who makes and opens the records: KTLS_ON is the kernel wherever it can, KTLS_OFF never, and KTLS_AUTO
  * where that is expected to be faster and loses nothing: see tls_prefers_kernel(). */
@@ -25,7 +26,8 @@ enum ktls_ability {
 
 /* What the user asked for; strings must outlive what is made of it. */
 struct tls_settings {
-    const char *mode;         /* "off", "on", "require"; NULL: require as soon as there are credentials */
+    const char *mode;         /* "off", "on", "require-tcp", "require"; NULL: require as soon as there
+                               * are credentials */
     const char *certificates; /* folder of ca-cert.pem, server-cert.pem, server-key.pem and, if it is
                                * there, ca-crl.pem; NULL: none */
     const char *psk;          /* file of user:hex lines; NULL: none */
@@ -50,7 +52,10 @@ struct tls {
 NODISCARD int tls_mode_of(enum tls_mode *out, const struct tls_settings *settings,
                           struct error *err);
 
-/* The same for --ktls. */
+/* Whether a client must use it, which came by a Unix socket (`local`) or not. */
+bool tls_is_demanded(enum tls_mode mode, bool local);
+
+/* The same as tls_mode_of() for --ktls. */
 NODISCARD int tls_ktls_mode_of(enum ktls_mode *out, const struct tls_settings *settings,
                                struct error *err);
 

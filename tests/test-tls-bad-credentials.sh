@@ -21,7 +21,7 @@ expect_failure 2 "--tls require needs something to prove who this server is: giv
     "${serve[@]}" --tls require memory:1M
 expect_failure 2 "--tls off and --tls-psk contradict each other: leave out one of the two" \
     "${serve[@]}" --tls off --tls-psk "$psk" memory:1M
-expect_failure 2 "--tls maybe: it is off, on or require" "${serve[@]}" --tls maybe --tls-psk "$psk" memory:1M
+expect_failure 2 "--tls maybe: it is off, on, require-tcp or require" "${serve[@]}" --tls maybe --tls-psk "$psk" memory:1M
 expect_failure 2 "--tls-verify-peer and --tls-no-verify-peer contradict each other" \
     "${serve[@]}" --tls-certificates "$pki/server" --tls-verify-peer --tls-no-verify-peer memory:1M
 expect_failure 2 "--tls-no-verify-peer is about certificates: it means nothing without --tls-certificates" \
