@@ -549,6 +549,7 @@ static void worker_has_ended(struct io_event *ev, int result)
 static void leave_around_calculations(const struct server *server)
 {
     log_info("ended beside TLS handshakes that are still being calculated");
+    log_service_drain(LOG_LAST_MS);
     _exit(server->exit_status);
 }
 

@@ -96,8 +96,8 @@ static void handshake_received(struct io_event *ev, int result)
     tls->handshake_bytes += (uint32_t)result;
     if (tls->handshake_bytes > TLS_LIMITS_HANDSHAKE_BYTES) {
         tls->broken = true;
-        log_info("%s: TLS handshake: it sent more than %u bytes; dropped", tls->name,
-                 TLS_LIMITS_HANDSHAKE_BYTES);
+        log_write_of(LOG_NOTICE, tls->name, "TLS handshake: it sent more than %u bytes; dropped",
+                     TLS_LIMITS_HANDSHAKE_BYTES);
         handshake_ended(tls, -EMSGSIZE);
         return;
     }

@@ -38,4 +38,4 @@ while [ $(($(date +%s%N) - begin)) -lt 1100000000 ]; do
 done
 kill -TERM "$pid"
 wait_until 3 gone
-expect_match "$server_log" "^nbdcrypt: ended by a second signal; what was not flushed may be lost$"
+expect_match "$server_log" "ended by a second signal; what was not flushed may be lost$"

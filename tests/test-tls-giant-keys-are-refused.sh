@@ -34,7 +34,7 @@ for end, purpose in ("server", SERVER), ("client", CLIENT):
     write_pair("long-chain", end, [certificate] * 200, pem(key))
     certificate, key = ca.issue("names", purpose, host + [x509.DNSName(f"{n:0>50}.example.org") for n in range(260)])
     write_pair("large-certificate", end, [certificate], pem(key))
-    for folder, count, exponent in (("large-key", 20, 65537), ("large-exponent", 4, (1 << 66) + 3),
+    for folder, count, exponent in (("large-key", 20, 65537), ("large-exponent", 6, (1 << 66) + 3),
                                     ("all-the-most", 16, (1 << 63) + 29)):
         key, public_key = large_key(count, exponent)
         write_pair(folder, end, [ca.sign(folder, purpose, public_key, host)] + [ca.certificate] * 15, key)
