@@ -12,7 +12,7 @@ expect_stalled_are_dropped() {
     local seconds=2
 
     ! is_sanitized || seconds=4
-    start_nbdcrypt --stall-timeout "$seconds" "$@" --raw memory:64M
+    NBDCRYPT_ALLOW_CORE=1 start_nbdcrypt --stall-timeout "$seconds" "$@" --raw memory:64M
     timeout 120 "$PYTHON" - "$uri" "$pki" "$pid" "$seconds" <<'PYTHON_END'
 import os
 import socket

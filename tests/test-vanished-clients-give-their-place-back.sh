@@ -12,7 +12,7 @@ if [ -z "${TEST_HAS_NETWORK-}" ]; then
     exit
 fi
 ip link set lo up
-start_nbdcrypt --stall-timeout 10 --listen 127.0.0.1:0 --raw memory:1M
+NBDCRYPT_ALLOW_CORE=1 start_nbdcrypt --stall-timeout 10 --listen 127.0.0.1:0 --raw memory:1M
 python - "$uri" "$pid" <<'PYTHON_END'
 import os
 import subprocess
