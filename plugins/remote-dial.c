@@ -116,7 +116,7 @@ static int start_tls(void *context, struct channel *channel, struct error *err)
         .certificates = wish->address->tls_certificates,
         .psk_file = wish->address->tls_psk_file,
         .user = wish->uri->user,
-        .host = wish->uri->host,
+        .host = wish->uri->host_alone != NULL ? wish->uri->host_alone : wish->uri->host,
     };
 
     return tls_client_handshake(wish->out, channel, &settings, err);

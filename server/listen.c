@@ -4,6 +4,7 @@
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <net/if.h>
 #include <limits.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -381,14 +382,19 @@ static void put_address(FILE *uri, const struct listener *listener)
 {
     struct sockaddr_storage address = { 0 };
     socklen_t bytes = sizeof address;
-    char text[INET6_ADDRSTRLEN] = "?";
+    char text[INET6_ADDRSTRLEN] = "?", scope[IF_NAMESIZE];
 
     getsockname(listener->fd, (struct sockaddr *)&address, &bytes);
     if (address.ss_family == AF_INET6) {
         struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)&address;
 
         inet_ntop(AF_INET6, &v6->sin6_addr, text, sizeof text);
-        fprintf(uri, "[%s]:%u", text, ntohs(v6->sin6_port));
+        fprintf(uri, "[%s", text);
+        if (v6->sin6_scope_id != 0 && if_indextoname(v6->sin6_scope_id, scope) != NULL) {
+            fputs("%25", uri); /* RFC 6874 */
+            put_encoded(uri, scope, "");
+        }
+        fprintf(uri, "]:%u", ntohs(v6->sin6_port));
         return;
     }
     struct sockaddr_in *v4 = (struct sockaddr_in *)&address;

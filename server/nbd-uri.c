@@ -65,6 +65,22 @@ static char *parse_user(struct nbd_uri *uri, char *authority, struct error *err)
     return decode_percent(authority, err) == 0 ? at + 1 : NULL;
 }
 
+/* RFC 6874: [fe80::1%25eth0]; a bare %, as people write it, stands for itself. */
+static int decode_scope(struct nbd_uri *uri, char *address, struct error *err)
+{
+    char *scope = strchr(address, '%');
+
+    if (scope == NULL)
+        return 0;
+    uri->host_alone = strndup(address, (size_t)(scope - address));
+    if (uri->host_alone == NULL)
+        return error_set(err, -ENOMEM, "not enough memory");
+    if (strncmp(scope, "%25", 3) != 0 || scope[3] == '\0')
+        return 0;
+    memmove(scope + 1, scope + 3, strlen(scope + 3) + 1);
+    return decode_percent(scope + 1, err);
+}
+
 /* HOST, HOST:PORT or [ADDRESS]:PORT. */
 static int parse_host(struct nbd_uri *uri, char *authority, struct error *err)
 {
@@ -79,6 +95,9 @@ static int parse_host(struct nbd_uri *uri, char *authority, struct error *err)
         uri->host = authority + 1;
         *end = '\0';
         colon = end + 1;
+        int code = decode_scope(uri, authority + 1, err);
+        if (code < 0)
+            return code;
     }
     colon = strchr(colon, ':');
     uri->port = PORT_TEXT_DEFAULT;
@@ -184,6 +203,7 @@ int nbd_uri_parse(struct nbd_uri *out, const char *text, struct error *err)
 
 void nbd_uri_free(struct nbd_uri *uri)
 {
+    free(uri->host_alone);
     free(uri->text);
     *uri = (struct nbd_uri){ .text = NULL };
 }
