@@ -109,20 +109,43 @@ static void own_or_common(struct export_settings *settings,
         settings->discard = false;
 }
 
+/* A doubled = or comma is one of the name.  What stands behind the name and its =, or NULL; *name_bytes: how
+ * long the name is as it is written. */
+static char *find_image(char *text, size_t *name_bytes)
+{
+    size_t at = 0;
+
+    while (text[at] != '\0' && (strchr("=,", text[at]) == NULL || text[at] == text[at + 1]))
+        at += strchr("=,", text[at]) == NULL ? 1 : 2;
+    *name_bytes = at;
+    return text[at] == '=' ? text + at + 1 : NULL;
+}
+
+static void cut_name(char *name, size_t name_bytes)
+{
+    char *out = name;
+
+    for (size_t at = 0; at < name_bytes; at++) {
+        *out++ = name[at];
+        if (strchr("=,", name[at]) != NULL)
+            at++;
+    }
+    *out = '\0';
+}
+
 /* One --export: NAME=IMAGE[,key=value...].  `text` is ours to cut. */
 int export_options_parse(struct export_settings *settings, char *text, struct error *err)
 {
     const struct export_settings defaults = *settings;
-    size_t name_bytes = strcspn(text, "=,");
-    char *image, *pairs;
+    size_t name_bytes;
+    char *image = find_image(text, &name_bytes), *pairs;
     int ret;
 
-    if (text[name_bytes] != '=')
+    if (image == NULL)
         return error_set(err, -EINVAL,
                          "--export %.*s: write NAME=IMAGE, such as disk1=/path/to/disk",
                          export_options_shown(name_bytes), text);
-    text[name_bytes] = '\0';
-    image = text + name_bytes + 1;
+    cut_name(text, name_bytes);
     pairs = params_cut_at_comma(image);
     settings->key = (struct key_source){ 0 };
     settings->name = text;
@@ -134,7 +157,7 @@ int export_options_parse(struct export_settings *settings, char *text, struct er
     if (ret == 0)
         ret = export_options_check(settings, err);
     if (ret != 0)
-        error_prefix(err, "export '%.*s': ", export_options_shown(name_bytes), text);
+        error_prefix(err, "export '%.*s': ", export_options_shown(strlen(text)), text);
     return ret;
 }
 
