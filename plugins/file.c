@@ -71,6 +71,19 @@ static uint32_t direct_alignment(int fd)
     return logical_block(fd);
 }
 
+static const char cannot_write[] = "it can't be opened for writing: %s; --read-only serves it without";
+
+/* Such a device can be opened for writing all the same, and no write of it would succeed. */
+static int check_writable(const struct file_stage *file, bool read_only, struct error *err)
+{
+    int set_read_only = 0;
+
+    if (!file->block_device || read_only || ioctl(file->fd, BLKROGET, &set_read_only) != 0 ||
+        set_read_only == 0)
+        return 0;
+    return error_set(err, -EROFS, cannot_write, "the device is set read-only (blockdev --setrw)");
+}
+
 static int measure(struct file_stage *file, const struct stage_settings *settings,
                    struct error *err)
 {
@@ -79,6 +92,8 @@ static int measure(struct file_stage *file, const struct stage_settings *setting
     if (fstat(file->fd, &status) != 0)
         return error_set(err, -errno, "its state could not be read: %s", strerror(errno));
     int code = check_kind(file, &status, err);
+    if (code == 0)
+        code = check_writable(file, settings->read_only, err);
     if (code < 0)
         return code;
     off_t end = lseek(file->fd, 0, SEEK_END); /* st_size is 0 for a block device */
@@ -120,9 +135,7 @@ static int open_path(const struct stage_settings *settings, struct error *err)
         return fd;
     int code = -errno;
     if (code == -EROFS || (code == -EACCES && !settings->read_only))
-        return error_set(err, code,
-                         "it can't be opened for writing: %s; --read-only serves it without",
-                         strerror(-code));
+        return error_set(err, code, cannot_write, strerror(-code));
     if (code == -EBUSY)
         return error_set(err, code, "it is in use (mounted?), and the kernel lets nobody write it; end "
                                     "that first");
