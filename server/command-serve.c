@@ -228,6 +228,7 @@ static int start_workers(struct server *server, unsigned count, struct error *er
             .tls = &server->tls,
             .places = server->places,
             .index = i,
+            .worker_count = count,
             .buffers_max_bytes = buffers_max_bytes(&server->options, count),
             .handshake_timeout_ms = server->options.handshake_timeout_seconds * 1000,
             .stall_timeout_ms = server->options.stall_timeout_seconds * 1000,

@@ -21,6 +21,8 @@
 #include "server/busy-wait.h"
 
 #define ENTRIES_MIN 16u
+#define ENTRY_BYTES 132u /* of a ring: one to submit, and four completions */
+#define SERVERS_OF_A_USER 64u
 #define LOCKED_BYTES_PLENTY (4ull << 30)
 #define LOOKS_PER_CLOCK 32u
 #define BATCH_MAX 256u /* completions, and messages, before the kernel is asked for others */
@@ -55,7 +57,7 @@ struct loop {
 
 static int explain_refusal(int code, struct error *err)
 {
-    if (code == -EPERM || code == -EACCES || code == -ENOSYS)
+    if (code == -EPERM || code == -EACCES || code == -ENOSYS || code == -EOPNOTSUPP)
         return error_set(err, code,
                          "io_uring is not available here (%s): nbdcrypt needs it. Look at `sysctl "
                          "kernel.io_uring_disabled` (must be 0, or 1 with your group in "
@@ -64,8 +66,8 @@ static int explain_refusal(int code, struct error *err)
                          strerror(-code));
     if (code == -ENOMEM)
         return error_set(err, code,
-                         "io_uring could not be set up: not enough locked memory; raise `ulimit -l` "
-                         "(RLIMIT_MEMLOCK)");
+                         "io_uring could not be set up: not enough locked memory, which all "
+                         "programs of a user share; raise `ulimit -l` (RLIMIT_MEMLOCK)");
     return error_set(err, code, "io_uring could not be set up: %s", strerror(-code));
 }
 
@@ -90,8 +92,39 @@ static int ring_create_sized(struct io_uring *ring, unsigned entries)
     return code;
 }
 
-/* The ring counts as locked memory of its user, of which there may be little: then a small
- * ring does, with more system calls. */
+/* False: this process may lock what it wants.  Rings and registered memory count as locked, for all processes
+ * of the user together. */
+static bool locked_memory_is_bounded(uint64_t *bytes)
+{
+    struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+    struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = { 0 };
+    struct rlimit limit;
+
+    if (syscall(SYS_capget, &header, data) == 0 &&
+        (data[0].effective & (1u << CAP_IPC_LOCK)) != 0)
+        return false;
+    if (getrlimit(RLIMIT_MEMLOCK, &limit) != 0 || limit.rlim_cur >= LOCKED_BYTES_PLENTY)
+        return false;
+    *bytes = limit.rlim_cur;
+    return true;
+}
+
+/* A part of what the user may lock that leaves the same to the servers he starts after this one: a small ring
+ * does, with more system calls. */
+static unsigned fair_entries(const struct loop_config *config)
+{
+    unsigned entries = config->entries;
+    uint64_t bytes;
+
+    if (!locked_memory_is_bounded(&bytes))
+        return entries;
+    while (entries > ENTRIES_MIN &&
+           entries * ENTRY_BYTES > bytes / SERVERS_OF_A_USER / (config->others + 2))
+        entries /= 2;
+    return entries;
+}
+
+/* Where there is still not enough, a smaller one. */
 static int ring_create(struct io_uring *ring, unsigned entries)
 {
     int code = ring_create_sized(ring, entries);
@@ -101,20 +134,6 @@ static int ring_create(struct io_uring *ring, unsigned entries)
         code = ring_create_sized(ring, entries);
     }
     return code;
-}
-
-/* Registered memory counts as locked too, for all processes of the user together.  One that is
- * bounded tightly would take from others what they need for their rings. */
-static bool may_lock_memory(void)
-{
-    struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
-    struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = { 0 };
-    struct rlimit limit;
-
-    if (syscall(SYS_capget, &header, data) == 0 &&
-        (data[0].effective & (1u << CAP_IPC_LOCK)) != 0)
-        return true;
-    return getrlimit(RLIMIT_MEMLOCK, &limit) == 0 && limit.rlim_cur >= LOCKED_BYTES_PLENTY;
 }
 
 static bool slot_stack_fill(struct slot_stack *stack, unsigned count)
@@ -136,7 +155,7 @@ static void tables_create(struct loop *loop, const struct loop_config *config)
         io_uring_register_files_sparse(&loop->ring, config->file_slots) == 0 &&
         !slot_stack_fill(&loop->file_slots, config->file_slots))
         io_uring_unregister_files(&loop->ring);
-    if (config->memory_slots > 0 && may_lock_memory() &&
+    if (config->memory_slots > 0 && !locked_memory_is_bounded(&(uint64_t){ 0 }) &&
         io_uring_register_buffers_sparse(&loop->ring, config->memory_slots) == 0 &&
         !slot_stack_fill(&loop->memory_slots, config->memory_slots))
         io_uring_unregister_buffers(&loop->ring);
@@ -157,7 +176,7 @@ int loop_create(struct loop **out, const struct loop_config *config, struct erro
         free(loop);
         return error_set(err, code, "an eventfd could not be made: %s", strerror(-code));
     }
-    int code = ring_create(&loop->ring, config->entries);
+    int code = ring_create(&loop->ring, fair_entries(config));
     if (code < 0) {
         close(loop->wake_fd);
         free(loop);

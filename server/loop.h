@@ -57,7 +57,8 @@ struct loop_timer {
 };
 
 struct loop_config {
-    unsigned entries;      /* of the submission queue */
+    unsigned entries;      /* of the submission queue, at most */
+    unsigned others;       /* so many loops like this one are made besides */
     unsigned file_slots;   /* registered files; 0: none */
     unsigned memory_slots; /* registered pieces of memory; 0: none */
     unsigned busy_wait_us; /* how long it may look for work before it sleeps (busy-wait.h); 0: never */

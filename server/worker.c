@@ -43,6 +43,7 @@ static int set_up(struct worker *worker, uint64_t buffers_max_bytes, struct erro
 {
     struct loop_config config = {
         .entries = LOOP_ENTRIES,
+        .others = worker->worker_count - 1,
         .file_slots = FILE_SLOTS,
         .memory_slots = MEMORY_SLOTS,
         .busy_wait_us = worker->busy_wait_us,
@@ -100,6 +101,7 @@ int worker_create(struct worker **out, const struct worker_settings *settings, s
     if (worker == NULL)
         return error_set(err, -ENOMEM, "not enough memory for a worker");
     worker->index = settings->index;
+    worker->worker_count = settings->worker_count;
     worker->exports = settings->exports;
     worker->tls = settings->tls;
     worker->places = settings->places;

@@ -19,7 +19,7 @@ struct worker_settings {
     struct export_table *exports; /* must outlive the worker */
     struct tls *tls;              /* the same; NULL: no TLS */
     struct places *places;        /* the same */
-    unsigned index;
+    unsigned index, worker_count;
     unsigned handshake_timeout_ms;
     unsigned stall_timeout_ms;    /* 0: none */
     uint64_t buffers_max_bytes;   /* this worker's part of --memory-max */
@@ -31,7 +31,7 @@ struct worker_settings {
 };
 
 struct worker {
-    unsigned index;
+    unsigned index, worker_count;
     struct loop *loop;
     struct buffer_pool *buffers;
     struct request_pool *requests;
