@@ -52,6 +52,11 @@ int luks_image_create(int *fd, uint64_t size_bytes, uint64_t least_bytes, struct
     }
     code = -errno;
     (void)close(image_fd);
+    if (code == -EFBIG)
+        return error_set(err, code,
+                         "a LUKS header of %" PRIu64 " bytes is more than files may have here; raise "
+                         "`ulimit -f` (RLIMIT_FSIZE)",
+                         least_bytes);
     return error_set(err, code, "no memory for a LUKS header of %" PRIu64 " bytes: %s", least_bytes,
                      strerror(-code));
 }
