@@ -52,8 +52,12 @@ void peer_describe(struct peer *peer)
         return;
     used = strlen(peer->text);
     shown = prefix_bytes(peer->identity, IDENTITY_SHOWN_BYTES);
-    snprintf(peer->text + used, sizeof peer->text - used, " (%s%.*s%s)", kind, (int)shown,
-             peer->identity, peer->identity[shown] != '\0' ? "..." : "");
+    if (peer->identity[0] == '\0')
+        snprintf(peer->text + used, sizeof peer->text - used, " (%s)",
+                 peer->proof == PEER_PSK ? "psk:" : "no subject");
+    else
+        snprintf(peer->text + used, sizeof peer->text - used, " (%s%.*s%s)", kind, (int)shown,
+                 peer->identity, peer->identity[shown] != '\0' ? "..." : "");
 }
 
 void peer_of_socket(struct peer *out, int fd)

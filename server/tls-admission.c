@@ -273,9 +273,11 @@ void tls_admission_describe(struct tls_admission *admission, const struct peer *
         [PEER_CERTIFICATE] = "certificate ",
         [PEER_PSK] = "PSK identity ",
     };
+    const char *nobody = peer->proof == PEER_CERTIFICATE ? "without a subject" : "";
+    bool named = peer->identity != NULL && peer->identity[0] != '\0';
     char session[TLS_DESCRIPTION_BYTES];
 
     tls_session_describe(&admission->session, by, session, sizeof session);
     snprintf(text, text_bytes, "%s, %s%.300s", session, proofs[peer->proof],
-             peer->identity != NULL ? peer->identity : "");
+             named ? peer->identity : nobody);
 }

@@ -207,7 +207,7 @@ static int refuse(gnutls_session_t gnutls, unsigned status, const char *host, st
 {
     gnutls_x509_crt_t certificate = first_certificate(gnutls);
     char *subject = certificate != NULL ? subject_of(certificate) : NULL;
-    const char *shown = subject != NULL ? subject : "(no subject)";
+    const char *shown = subject != NULL && *subject != '\0' ? subject : "(no subject)";
     const struct refusal *refusal = refusals;
 
     while ((status & refusal->status) == 0)

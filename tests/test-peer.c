@@ -32,6 +32,10 @@ static void an_identity_is_told_when_proven(void)
     peer.proof = PEER_PSK;
     peer_describe(&peer);
     EXPECT_TEXT(peer.text, "client 10.0.0.7:5123 (psk:CN=vm7,O=Example)");
+    peer.proof = PEER_CERTIFICATE;
+    peer.identity = (char[]){ "" };
+    peer_describe(&peer);
+    EXPECT_TEXT(peer.text, "client 10.0.0.7:5123 (no subject)");
 }
 
 static void unix_sockets(void)
