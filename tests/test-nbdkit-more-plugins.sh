@@ -171,13 +171,13 @@ cmp "$plain" "$test_dir/extracted" || fail "iso holds something else"
 
 # ---- what is written stays ----
 
-writable=$(temp_file)
-truncate --size=1M "$writable"
+writable=$(temp_file) part=$(temp_file)
+truncate --size=1M "$writable" "$part"
 start_nbdcrypt --raw --unix "$other_socket.writable" "$writable"
 other_pid=$pid
 for row in "python?$test_dir/disk.py" "nbd?socket=$other_socket.writable" "ondemand?dir=$folder&size=1M" \
     'tmpdisk?type=ext4&size=1M' "ssh?$(IFS=' ' && read -r -a words <<<"${ssh_words/"$plain"/"$writable"}" && IFS='&' && echo "${words[*]:1}")" \
-    "partitioning?$writable"; do
+    "partitioning?$part"; do
     start_nbdcrypt --raw "nbdkit:$row"
     if [ "${row%%\?*}" = tmpdisk ] || [ "${row%%\?*}" = ondemand ]; then
         nbdcopy "$uri" "$copy"
@@ -198,7 +198,7 @@ with Client(sys.argv[1]) as client:
     equal("its table", client.error_of(CMD_WRITE, 0, 512, 0, bytes(512)), EIO)
     client.disconnect()
 PYTHON_END
-        expect_equal "what the partition holds" partition "$(head -c 9 "$writable")"
+        expect_equal "what the partition holds" partition "$(head -c 9 "$part")"
     fi
     stop_nbdcrypt
     : >"$copy"

@@ -31,21 +31,20 @@ for client in both_styles(sys.argv[1]):
     if client.structured:
         equal("BLOCK_STATUS", client.error_of(CMD_BLOCK_STATUS, 0, 512, F_FUA), EINVAL)
     equal("READ", client.read(0, 512), b"D" * 512)
-    equal("FLUSH", client.error_of(CMD_FLUSH), 0)
     client.disconnect()
 PYTHON_END
 }
 
 disk=$(temp_file)
 truncate --size=32M "$disk"
-flush_alone=$((1 | 4 | 64)) fua_alone=$((1 | 8 | 64)) # has flags, FLUSH or FUA, WRITE_ZEROES
-start_remote "$disk" $flush_alone
+neither=$((1 | 64)) fua_alone=$((1 | 8 | 64)) # has flags, WRITE_ZEROES
+start_remote "$disk" $neither
 start_nbdcrypt --raw "$remote"
 refused
 stop_nbdcrypt
 
 cryptsetup_quietly luksFormat --type luks2 "${fast_pbkdf[@]}" --sector-size 4096 "$disk"
-start_remote "$disk" $flush_alone
+start_remote "$disk" $neither
 start_nbdcrypt --key-file "$passphrase" "$remote"
 refused
 stop_nbdcrypt
