@@ -16,6 +16,7 @@ struct luks_change {
     int both_fd;                /* LUKS1: the header in between; else -1 */
     struct luks_areas before;
     struct luks_steps steps;
+    unsigned first_header_step;
     enum luks_outcome outcome;
 };
 
@@ -163,6 +164,7 @@ static int plan(struct luks_change *change, const struct luks_areas *after, stru
     int result = 0;
 
     add_material(steps, change, after);
+    change->first_header_step = steps->count;
     if (header->segment.type == LUKS_TYPE_1)
         result = add_luks1(steps, change, err);
     else /* the copy that is damaged or older first: the good one stays until there is another */
@@ -280,7 +282,7 @@ static int commit(struct luks_change *change, const struct luks_store *store,
                   struct luks_chunks *chunks, struct error *err)
 {
     struct luks_areas after;
-    bool flushed = true;
+    struct luks_end end;
     int result = changed_areas(&after, change->header, err);
 
     if (result == 0)
@@ -289,8 +291,14 @@ static int commit(struct luks_change *change, const struct luks_store *store,
         result = plan(change, &after, err);
     if (result < 0)
         return result;
-    result = luks_steps_run(&change->steps, store, &change->outcome, &flushed, err);
-    if (result < 0 && change->outcome == LUKS_OUTCOME_UNKNOWN && flushed)
+    result = luks_steps_run(&change->steps, store, &end, err);
+    change->outcome = end.outcome;
+    if (result == 0 || end.outcome != LUKS_OUTCOME_UNKNOWN)
+        return result;
+    /* The later copy of a LUKS2 header counts, whatever the other one is. */
+    if (change->header->segment.type == LUKS_TYPE_2 && end.stored > change->first_header_step)
+        change->outcome = LUKS_OUTCOME_AFTER;
+    else if (end.flushed)
         change->outcome = find_out(change, store, chunks);
     return result;
 }

@@ -422,8 +422,11 @@ static void add_steps(struct luks_restore *restore)
 int luks_restore_run(struct luks_restore *restore, const struct luks_store *store,
                      enum luks_outcome *outcome, struct error *err)
 {
-    bool flushed = true;
+    struct luks_end end;
+    int result;
 
     add_steps(restore);
-    return luks_steps_run(&restore->steps, store, outcome, &flushed, err);
+    result = luks_steps_run(&restore->steps, store, &end, err);
+    *outcome = end.outcome;
+    return result;
 }

@@ -12,7 +12,7 @@ struct run {
     const struct luks_steps *steps;
     const struct luks_store *store;
     int old_fd; /* what was there, wherever a step writes */
-    bool flushed;
+    struct luks_end *end;
     struct luks_chunks chunks;
 };
 
@@ -38,7 +38,7 @@ static int flush(struct run *run, struct error *err)
     int result = run->store->flush(run->store->context, err);
 
     if (result < 0)
-        run->flushed = false;
+        run->end->flushed = false;
     return result;
 }
 
@@ -87,20 +87,22 @@ static int store(struct run *run, const struct luks_area *range, int image_fd, s
     return result;
 }
 
-/* The first `count` steps, the last of them perhaps in part. */
-static enum luks_outcome undo(struct run *run, unsigned count)
+/* The steps that are stored, and the one behind them, perhaps in part. */
+static void undo(struct run *run)
 {
-    enum luks_outcome outcome = LUKS_OUTCOME_BEFORE;
+    struct luks_end *end = run->end;
 
-    while (count > 0) {
-        const struct luks_step *step = &run->steps->items[--count];
+    for (unsigned i = end->stored + 1; i > 0; i--) {
+        const struct luks_step *step = &run->steps->items[i - 1];
 
-        if (store(run, &step->range, image_before(run, count), NULL) == 0 || step->place == LUKS_PLACE_SPARE)
-            continue;
-        outcome = LUKS_OUTCOME_UNKNOWN;
-        break; /* the steps before it are what the keys of now need */
+        end->stored = i - 1;
+        if (store(run, &step->range, image_before(run, i - 1), NULL) < 0 &&
+            step->place != LUKS_PLACE_SPARE) {
+            end->outcome = LUKS_OUTCOME_UNKNOWN;
+            return; /* the steps before it are what the keys of now need */
+        }
     }
-    return outcome;
+    end->outcome = LUKS_OUTCOME_BEFORE;
 }
 
 /* As it was before the first step, up to and with the step `last`. */
@@ -118,9 +120,9 @@ static enum luks_outcome look_again(struct run *run, unsigned last)
 
 /* Writes what is there, one step after the other: a bad block or a lost bit must not reach both copies of a
  * header.  What is only wiped is left alone: a key is there. */
-static int make_room(struct run *run, enum luks_outcome *outcome, struct error *err)
+static int make_room(struct run *run, struct error *err)
 {
-    *outcome = LUKS_OUTCOME_BEFORE;
+    run->end->outcome = LUKS_OUTCOME_BEFORE;
     for (unsigned i = 0; i < run->steps->count; i++) {
         const struct luks_step *step = &run->steps->items[i];
         int result = 0;
@@ -128,7 +130,7 @@ static int make_room(struct run *run, enum luks_outcome *outcome, struct error *
         if (step->place != LUKS_PLACE_WIPED && image_before(run, i) == run->old_fd)
             result = store(run, &step->range, run->old_fd, err);
         if (result < 0) {
-            *outcome = look_again(run, i);
+            run->end->outcome = look_again(run, i);
             error_prefix(err, "there must be room for all that will be written: ");
             return result;
         }
@@ -136,7 +138,7 @@ static int make_room(struct run *run, enum luks_outcome *outcome, struct error *
     return 0;
 }
 
-static int run_steps(struct run *run, enum luks_outcome *outcome, struct error *err)
+static int run_steps(struct run *run, struct error *err)
 {
     const struct luks_steps *steps = run->steps;
     int result = 0;
@@ -144,11 +146,12 @@ static int run_steps(struct run *run, enum luks_outcome *outcome, struct error *
     for (unsigned i = 0; i < steps->turn; i++) {
         result = store(run, &steps->items[i].range, steps->items[i].image_fd, err);
         if (result < 0) {
-            *outcome = undo(run, i + 1);
+            undo(run);
             return result;
         }
+        run->end->stored++;
     }
-    *outcome = LUKS_OUTCOME_AFTER;
+    run->end->outcome = LUKS_OUTCOME_AFTER;
     for (unsigned i = steps->turn; i < steps->count; i++) {
         int now = store(run, &steps->items[i].range, steps->items[i].image_fd,
                         result == 0 ? err : NULL);
@@ -160,22 +163,20 @@ static int run_steps(struct run *run, enum luks_outcome *outcome, struct error *
 }
 
 int luks_steps_run(const struct luks_steps *steps, const struct luks_store *to,
-                   enum luks_outcome *outcome, bool *flushed, struct error *err)
+                   struct luks_end *end, struct error *err)
 {
     struct run *run = calloc(1, sizeof(*run));
     int result;
 
-    *outcome = LUKS_OUTCOME_UNTOUCHED;
-    *flushed = true;
+    *end = (struct luks_end){ .outcome = LUKS_OUTCOME_UNTOUCHED, .flushed = true };
     if (!run)
         return error_set(err, -ENOMEM, "no memory to write the header");
-    *run = (struct run){ .steps = steps, .store = to, .old_fd = -1, .flushed = true };
+    *run = (struct run){ .steps = steps, .store = to, .old_fd = -1, .end = end };
     result = read_old(run, err);
     if (result == 0)
-        result = make_room(run, outcome, err);
+        result = make_room(run, err);
     if (result == 0)
-        result = run_steps(run, outcome, err);
-    *flushed = run->flushed;
+        result = run_steps(run, err);
     if (run->old_fd >= 0)
         (void)close(run->old_fd);
     free(run);

@@ -50,9 +50,14 @@ void luks_steps_add(struct luks_steps *steps, const struct luks_area *range, int
 void luks_steps_add_copies(struct luks_steps *steps, int image_fd, uint64_t copy_bytes,
                            bool primary_first);
 
-/* 0: all is written, flushed and read back.  Else what `store` says, and *outcome.
- * *flushed: every flush succeeded; if not, what reads back need not be what is stored. */
+struct luks_end {
+    enum luks_outcome outcome;
+    unsigned stored; /* so many of the first steps are stored, durably */
+    bool flushed;    /* every flush succeeded; if not, what reads back need not be what is stored */
+};
+
+/* 0: all is written, flushed and read back.  Else what `store` says, and how it ended. */
 NODISCARD int luks_steps_run(const struct luks_steps *steps, const struct luks_store *store,
-                             enum luks_outcome *outcome, bool *flushed, struct error *err);
+                             struct luks_end *end, struct error *err);
 
 #endif

@@ -296,8 +296,7 @@ static int write_header(struct image_io *io, const struct luks_format_result *he
     struct luks_area keyslots = { copies_bytes, header->header_bytes - copies_bytes };
     struct luks_store store = luks_image_store(io);
     struct luks_steps steps = { .count = 0 };
-    enum luks_outcome outcome;
-    bool flushed;
+    struct luks_end end;
     int result;
 
     luks_steps_add(&steps, &keyslots, header->image_fd, LUKS_PLACE_USED);
@@ -307,9 +306,9 @@ static int write_header(struct image_io *io, const struct luks_format_result *he
         luks_steps_add(&steps, &area, header->image_fd, LUKS_PLACE_USED);
     }
     steps.turn = steps.count;
-    result = luks_steps_run(&steps, &store, &outcome, &flushed, err);
+    result = luks_steps_run(&steps, &store, &end, err);
     if (result < 0)
-        error_prefix(err, "%s: ", outcome == LUKS_OUTCOME_UNKNOWN
+        error_prefix(err, "%s: ", end.outcome == LUKS_OUTCOME_UNKNOWN
                                       ? "it is neither what it was nor a volume now"
                                       : "it is what it was");
     return result;

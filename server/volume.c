@@ -152,7 +152,7 @@ static const char *what_is_in_force(enum luks_outcome outcome)
     case LUKS_OUTCOME_BEFORE:
         return "the header is not changed";
     case LUKS_OUTCOME_AFTER:
-        return "the header is changed, but one copy of it could not be written or what was removed "
+        return "the header is changed, but a copy of it could not be written, or what was removed "
                "not be overwritten";
     case LUKS_OUTCOME_UNKNOWN:
         break;
