@@ -9,8 +9,8 @@
 #include <stdint.h>
 
 #define LOG_LIMIT_WINDOW_MS 60000u
-#define LOG_LIMIT_OF_SOURCE 10u /* of one kind in a window */
-#define LOG_LIMIT_OF_KIND 60u   /* the same, from all sources together */
+#define LOG_LIMIT_OF_SOURCE 50u /* of one kind in a window */
+#define LOG_LIMIT_OF_KIND 200u /* the same, from all sources together */
 #define LOG_LIMIT_SOURCES 512u  /* pairs of kind and source that are known; others have their kind's limit */
 #define LOG_LIMIT_KINDS 128u    /* more than the program has */
 #define LOG_LIMIT_LAST_BYTES 200u

@@ -201,6 +201,17 @@ expect_match() {
     fail "nothing matches '$2'"
 }
 
+# logged_times TEXT: how often $server_log tells it, with what a full minute held back. The server has ended.
+logged_times() {
+    grep -F -- "$1" "$server_log" | sed -nE 's/.* ([0-9]+) more like this in the last minute: .*/\1/p; t; s/.*/1/p' |
+        awk '{ sum += $1 } END { print sum + 0 }'
+}
+
+# complaints: warnings and errors of $server_log.
+complaints() {
+    grep -E 'Z nbdcrypt\[[0-9]+\] (warning|error): |^nbdcrypt: ' "$server_log" || true
+}
+
 # ---- encrypted images that others make ----
 # The passphrase is in the file $passphrase.  Few iterations: the images are secrets of nobody.
 

@@ -39,5 +39,5 @@ END2
 guest_add pki/clients/client /pki/clients/client
 guest_run -- "${qemu_options[@]}" <"$test_dir/script" || fail "in the guest: $(cat "$guest_output")"
 expect_match "$guest_output" '^both have read the same$'
-expect_equal "complaints of the server, which demands certificates" "" "$(cat "$server_log")"
+expect_equal "complaints of the server, which demands certificates" "" "$(complaints)"
 stop_nbdcrypt

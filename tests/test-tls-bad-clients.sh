@@ -26,7 +26,7 @@ expect_refused() {
     ! timeout 20 nbdinfo --size "$1" >"$log_dir/refused" 2>&1 || fail "$1 is served"
     wait_until 10 has_refused "$refused"
     tail -n +$((before + 1)) "$server_log" >"$log_dir/last"
-    expect_match "$log_dir/last" "^nbdcrypt: client 127\.0\.0\.1:[0-9]+: TLS refused: $2\$"
+    expect_match "$log_dir/last" " client 127\.0\.0\.1:[0-9]+: TLS refused: $2\$"
     nbdinfo --size "$(x509_uri client)" >"$log_dir/alive" 2>&1 || fail "a good client is not served after $1"
 }
 
