@@ -76,17 +76,21 @@ print(*[e["export-name"] for e in json.load(sys.stdin)["exports"]])')
     done
 }
 
+# The person at the server is told, before so many were refused that the log says no more than their number.
+refusal nbdinfo "$(uri_of vm9 uri)" >/dev/null
+refusal nbdinfo "$(uri_of mallory psk)" >/dev/null
+nbdinfo --list "$(uri_of vm7 '')" >"$log_dir/list"
+wait_until 30 grep -q 'LIST leaves out' "$server_log"
+expect_match "$server_log" "\(CN=vm9\): GO refused: export 'uri' is not allowed to it: no --allow rule matches"
+expect_match "$server_log" "\(psk:mallory\): GO refused: export 'psk' is not allowed to it: no --allow rule matches"
+expect_match "$server_log" "\(CN=vm7\): LIST leaves out 5 of 7 exports: no --allow rule matches"
+
 expect_exports vm7 "common near"
 expect_exports vm8 "dns uri"
 expect_exports vm9 ""
 expect_exports alice "psk near"
 expect_exports mallory ""
 stop_nbdcrypt
-
-# The person at the server is told.
-expect_match "$server_log" "\(CN=vm9\): GO refused: export 'uri' is not allowed to it: no --allow rule matches"
-expect_match "$server_log" "\(psk:mallory\): GO refused: export 'psk' is not allowed to it: no --allow rule matches"
-expect_match "$server_log" "\(CN=vm7\): LIST leaves out 5 of 7 exports: no --allow rule matches"
 
 # A certificate that nobody verifies proves nothing.
 start_nbdcrypt --raw --listen 127.0.0.1:0 --tls-certificates pki/server --tls-no-verify-peer \

@@ -13,7 +13,10 @@ lines() {
 }
 
 start_nbdcrypt --raw --max-connections 1 --listen 127.0.0.1:0 "$image"
-nbdsh -u "$uri" -c 'import signal; print(flush=True); signal.pause()' </dev/null >"$test_dir/attached" 2>&1 &
+"$PYTHON" -c 'import signal, sys, nbd_client
+client = nbd_client.Client(sys.argv[1])
+print(flush=True)
+signal.pause()' "$uri" >"$test_dir/attached" &
 stays=$!
 remember_pid "$stays"
 wait_until 30 test -s "$test_dir/attached"
