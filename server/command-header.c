@@ -372,9 +372,15 @@ static int check_on_off(char **operands, struct error *err)
     return error_set(err, -EINVAL, "'%s' is neither on nor off", operands[1]);
 }
 
-static int run_discard(void *context, char **operands, struct error *err)
+/* IMAGE on|off */
+struct header_switch {
+    volume_edit_fn *set; /* its context is a bool */
+    const char *on, *off; /* what IMAGE does then */
+};
+
+static int run_switch(const struct header_switch *what, const struct header_arguments *arguments,
+                      char **operands, struct error *err)
 {
-    const struct header_arguments *arguments = context;
     bool on = strcmp(operands[1], "on") == 0;
     struct volume volume;
     int result =
@@ -382,34 +388,33 @@ static int run_discard(void *context, char **operands, struct error *err)
                            &arguments->terms, err);
 
     if (result == 0)
-        result = volume_change(&volume, set_discard, &on, err);
+        result = volume_change(&volume, what->set, &on, err);
     volume_close(&volume);
     if (result == 0)
-        printf("%s %s.\n", operands[0],
-               on ? "passes TRIM on from now on, whoever opens it"
-                  : "passes TRIM on only when it is opened with --discard");
+        printf("%s %s.\n", operands[0], on ? what->on : what->off);
     return result;
 }
 
-/* ---- zero-holes ---- */
+static int run_discard(void *context, char **operands, struct error *err)
+{
+    static const struct header_switch what = {
+        .set = set_discard,
+        .on = "passes TRIM on from now on, whoever opens it",
+        .off = "passes TRIM on only when it is opened with --discard",
+    };
+
+    return run_switch(&what, context, operands, err);
+}
 
 static int run_zero_holes(void *context, char **operands, struct error *err)
 {
-    const struct header_arguments *arguments = context;
-    bool on = strcmp(operands[1], "on") == 0;
-    struct volume volume;
-    int result =
-        volume_open_header(&volume, operands[0], arguments->header, VOLUME_CHANGE_KEYS,
-                           &arguments->terms, err);
+    static const struct header_switch what = {
+        .set = set_zero_holes,
+        .on = "is served with --zero-holes only, from now on",
+        .off = "is served without --zero-holes, too: holes read as noise then",
+    };
 
-    if (result == 0)
-        result = volume_change(&volume, set_zero_holes, &on, err);
-    volume_close(&volume);
-    if (result == 0)
-        printf("%s %s.\n", operands[0],
-               on ? "is served with --zero-holes only, from now on"
-                  : "is served without --zero-holes, too: holes read as noise then");
-    return result;
+    return run_switch(&what, context, operands, err);
 }
 
 /* ---- the commands ---- */
