@@ -232,7 +232,8 @@ static int start_workers(struct server *server, unsigned count, struct error *er
             .buffers_max_bytes = buffers_max_bytes(&server->options, count),
             .handshake_timeout_ms = server->options.handshake_timeout_seconds * 1000,
             .stall_timeout_ms = server->options.stall_timeout_seconds * 1000,
-            .no_multi_conn = server->options.max_connections < CONNECTIONS_OF_A_COPY,
+            .no_multi_conn = server->options.max_connections < CONNECTIONS_OF_A_COPY ||
+                             server->places->share_max < CONNECTIONS_OF_A_COPY,
             .busy_wait_us = server->options.busy_wait_us,
             .main_loop = server->loop,
             .ended = server->worker_ended,
