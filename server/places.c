@@ -85,19 +85,37 @@ void places_init(struct places *places, unsigned attached_max, unsigned share_ma
         places->key = (uint64_t)getpid();
 }
 
+static void leave_share(struct places *places, const struct place *place)
+{
+    if (!place->shared)
+        return;
+    atomic_fetch_sub(&places->shares[place->share], 1);
+    if (!place->attached)
+        atomic_fetch_sub(&places->pending[place->share], 1);
+}
+
+/* In its handshake. */
+static bool take_share(struct places *places, uint16_t share)
+{
+    if (!take(&places->shares[share], places->share_max))
+        return false;
+    if (take(&places->pending[share], places->handshakes_max / 4))
+        return true;
+    atomic_fetch_sub(&places->shares[share], 1);
+    return false;
+}
+
 enum place_result places_enter(struct places *places, struct place *place, const struct peer *peer)
 {
     *place = (struct place){ 0 };
     if (atomic_load(&places->attached) >= places->attached_max)
         return PLACE_NONE;
-    if (is_dropped_early(places) || !take(&places->handshakes, places->handshakes_max))
+    place->shared = find_share(&place->share, places, peer);
+    if (place->shared && !take_share(places, place->share))
+        return PLACE_NO_SHARE;
+    if (is_dropped_early(places) || !take(&places->handshakes, places->handshakes_max)) {
+        leave_share(places, place);
         return PLACE_NO_HANDSHAKES;
-    if (find_share(&place->share, places, peer)) {
-        if (!take(&places->shares[place->share], places->share_max)) {
-            atomic_fetch_sub(&places->handshakes, 1);
-            return PLACE_NO_SHARE;
-        }
-        place->shared = true;
     }
     place->entered = true;
     return PLACE_GRANTED;
@@ -109,10 +127,9 @@ enum place_result places_prove(struct places *places, struct place *place, const
 
     if (!place->entered || !find_share(&share, places, peer))
         return PLACE_GRANTED;
-    if (!take(&places->shares[share], places->share_max))
+    if (!take_share(places, share))
         return PLACE_NO_SHARE;
-    if (place->shared)
-        atomic_fetch_sub(&places->shares[place->share], 1);
+    leave_share(places, place);
     place->shared = true;
     place->share = share;
     return PLACE_GRANTED;
@@ -125,6 +142,8 @@ enum place_result places_attach(struct places *places, struct place *place)
     if (!take(&places->attached, places->attached_max))
         return PLACE_NONE;
     atomic_fetch_sub(&places->handshakes, 1);
+    if (place->shared)
+        atomic_fetch_sub(&places->pending[place->share], 1);
     place->attached = true;
     return PLACE_GRANTED;
 }
@@ -134,8 +153,7 @@ void places_leave(struct places *places, struct place *place)
     if (!place->entered)
         return;
     atomic_fetch_sub(place->attached ? &places->attached : &places->handshakes, 1);
-    if (place->shared)
-        atomic_fetch_sub(&places->shares[place->share], 1);
+    leave_share(places, place);
     *place = (struct place){ 0 };
 }
 

@@ -12,6 +12,8 @@
  * (MaxStartups of sshd_config(5); S. Floyd, V. Jacobson, "Random early detection gateways for
  * congestion avoidance", 1993).
  *
+ * One client gets a quarter of them, too.
+ *
  * A client is an address (an IPv6 network of 64 bits), a user of this machine, or what TLS has proven. Each
  * has a counter by a keyed hash, so two may share one: by chance, and rarely. The user who runs the server,
  * and root, could end it: they have no share. */
@@ -31,7 +33,8 @@ struct places {
     unsigned attached_max, handshakes_max, share_max;
     uint64_t key; /* of the hash */
     atomic_uint attached, handshakes;
-    atomic_uint shares[PLACES_SHARES];
+    atomic_uint shares[PLACES_SHARES];  /* all connections of a client */
+    atomic_uint pending[PLACES_SHARES]; /* of these, those in their handshake */
 };
 
 /* What a connection has of them; zeroed at first. */
@@ -44,7 +47,7 @@ enum place_result {
     PLACE_GRANTED,
     PLACE_NONE,          /* --max-connections clients are attached */
     PLACE_NO_HANDSHAKES, /* too many are in their handshake */
-    PLACE_NO_SHARE,      /* this client has --max-connections-per-client */
+    PLACE_NO_SHARE,      /* this client has --max-connections-per-client, or its part of the handshakes */
 };
 
 /* `share_max`: 0 is a quarter of `attached_max`, and at least 16. */

@@ -29,6 +29,12 @@ static struct peer from_user(uid_t uid)
     return peer;
 }
 
+static void expect_no_share_taken(void)
+{
+    for (unsigned i = 0; i < PLACES_SHARES; i++)
+        EXPECT(atomic_load(&places.shares[i]) == 0 && atomic_load(&places.pending[i]) == 0);
+}
+
 static void idle_handshakes(void)
 {
     static struct place flood[5000], old[100], new[100];
@@ -66,6 +72,25 @@ static void idle_handshakes(void)
     EXPECT(atomic_load(&places.attached) == 0 && atomic_load(&places.handshakes) == 0);
 }
 
+/* One stranger leaves three quarters of the places for handshakes to others. */
+static void one_stranger(void)
+{
+    static struct place flood[5000], other;
+    struct peer peer = from_ip(0x0a000001), somebody = from_ip(0x0a000002);
+    unsigned entered = 0;
+
+    places_init(&places, 4096, 0);
+    for (unsigned i = 0; i < 5000; i++)
+        entered += places_enter(&places, &flood[i], &peer) == PLACE_GRANTED;
+    EXPECT(entered == places.handshakes_max / 4);
+    EXPECT(places_enter(&places, &other, &somebody) == PLACE_GRANTED);
+    places_leave(&places, &other);
+    for (unsigned i = 0; i < 5000; i++)
+        places_leave(&places, &flood[i]);
+    EXPECT(atomic_load(&places.handshakes) == 0);
+    expect_no_share_taken();
+}
+
 static unsigned connect_all(const struct peer *peer, struct place *all, unsigned count)
 {
     unsigned entered = 0;
@@ -100,8 +125,7 @@ static void shares(void)
     EXPECT(connect_all(&own, all, 200) == 100);
     EXPECT(places_enter(&places, &others[0], &greedy) == PLACE_NONE);
     leave_all(all, 200);
-    for (unsigned i = 0; i < PLACES_SHARES; i++)
-        EXPECT(atomic_load(&places.shares[i]) == 0);
+    expect_no_share_taken();
 }
 
 /* Behind one address, each counts as who it has proven to be. */
@@ -127,12 +151,12 @@ static void identities(void)
     EXPECT(places_enter(&places, &all[85], &peer) == PLACE_GRANTED);
     EXPECT(places_prove(&places, &all[85], &proven) == PLACE_NO_SHARE);
     leave_all(all, 100);
-    for (unsigned i = 0; i < PLACES_SHARES; i++)
-        EXPECT(atomic_load(&places.shares[i]) == 0);
+    expect_no_share_taken();
 }
 
 static const struct check checks[] = {
     { "handshakes without end take nobody's place", idle_handshakes },
+    { "one stranger leaves handshakes for others", one_stranger },
     { "one client has a share, but for who runs the server", shares },
     { "what is proven counts, not the address", identities },
 };
