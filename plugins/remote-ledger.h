@@ -27,7 +27,9 @@
  *    connection is lost too, which rule 3 sees.
  * 7. Writes with FUA and TRIM are not counted: the former are durable (where the server has no FUA
  *    each is followed by a FLUSH, both through the primary, and done again as a whole when that is
- *    lost in between), the latter promises nothing.
+ *    lost in between, or something else was), the latter promises nothing.
+ * 8. One FLUSH is under way at a time, and a FLUSH behind a write with FUA is one: of two, the one that
+ *    succeeds might be answered before the one that failed, which the server may never tell again.
  *
  * It fails too often rather than too seldom: for instance when the lost part of a write had been
  * flushed before the write was answered, or when another connection breaks and the server lives.

@@ -83,6 +83,7 @@ void remote_link_lose(struct remote_link *link)
         remote_link_slot_release(link, &link->slots[i]);
         remote_queue_prepend(&link->waiting, req);
     }
+    remote_link_flush_ended(link);
     if (remote_link_is_primary(link)) {
         remote_ledger_primary_lost(&link->server->ledger);
         review_waiting(link);

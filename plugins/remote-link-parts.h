@@ -24,6 +24,8 @@ struct remote_link {
     struct error reason;       /* why the stream has failed; "": the server closed it */
 
     struct remote_queue waiting;
+    struct remote_queue held; /* FLUSHes that wait for the one that is under way */
+    bool flushing;            /* one is */
     struct remote_slot slots[REMOTE_SLOTS];
     struct remote_slot *free;
     struct remote_slot *finished, **finished_end;
@@ -71,6 +73,8 @@ bool remote_link_answer_flush(struct remote_link *link, struct request *req);
  * nobody knows whether the server is the same, and this one is to be dropped. */
 bool remote_link_drop_if_stale(struct remote_link *link);
 void remote_link_slot_release(struct remote_link *link, struct remote_slot *slot);
+/* No FLUSH is under way any more: those that were held wait like all others. */
+void remote_link_flush_ended(struct remote_link *link);
 
 /* ---- the outage ---- */
 

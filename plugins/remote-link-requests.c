@@ -62,12 +62,37 @@ void remote_link_slot_release(struct remote_link *link, struct remote_slot *slot
     link->in_flight--;
 }
 
+/* One FLUSH is under way at a time.  A server may tell of lost data once, and of two the one that
+ * succeeds may be answered first: it would be believed before the other one is known to have failed. */
+static bool hold_flush(struct remote_link *link, struct request *req)
+{
+    if (remote_command_op(req) != REQUEST_FLUSH)
+        return false;
+    if (!link->flushing) {
+        link->flushing = true;
+        return false;
+    }
+    remote_queue_append(&link->held, req);
+    return true;
+}
+
+/* The last one of a client goes first: what it covers makes most of the others void. */
+void remote_link_flush_ended(struct remote_link *link)
+{
+    struct request *req;
+
+    link->flushing = false;
+    while ((req = remote_queue_take(&link->held)) != NULL)
+        if (!remote_link_answer_flush(link, req))
+            remote_queue_prepend(&link->waiting, req);
+}
+
 void remote_link_send_waiting(struct remote_link *link)
 {
     struct request *req;
 
     while (link->free != NULL && (req = remote_queue_take(&link->waiting)) != NULL) {
-        if (refuse_flush(link, req))
+        if (refuse_flush(link, req) || hold_flush(link, req))
             continue;
         struct remote_slot *slot = slot_take(link, req);
         int error = remote_command_prepare(slot, &link->server->features);
@@ -75,6 +100,8 @@ void remote_link_send_waiting(struct remote_link *link)
             remote_stream_add(&link->stream, slot);
             continue;
         }
+        if (remote_command_op(req) == REQUEST_FLUSH)
+            remote_link_flush_ended(link);
         remote_link_slot_release(link, slot);
         link->answer(req, error);
     }
@@ -110,7 +137,8 @@ static bool is_unanswered(struct remote_link *link, int error)
 /* A part of a write is done, or all of it: for the account, unless it is durable. */
 static void note_epoch(const struct remote_link *link, struct request *req, uint32_t epoch)
 {
-    bool writes = req->view.op == REQUEST_WRITE || req->view.op == REQUEST_ZERO;
+    bool writes = req->view.op == REQUEST_WRITE || req->view.op == REQUEST_ZERO ||
+                  remote_needs_flush(req, &link->server->features);
 
     if (writes && req->epoch == 0 &&
         !(req->flags & REQUEST_FUA && link->server->features.fua))
@@ -127,22 +155,28 @@ static void note_failure(struct remote_link *link, const struct request *req, in
         remote_ledger_sync_failed(&link->server->ledger);
 }
 
-/* All commands of a request are done but, perhaps, the FLUSH that makes it durable. */
-static void finish(struct remote_link *link, struct request *req)
+/* All commands of a request are done but, perhaps, the FLUSH that makes it durable.  Where something
+ * was lost between a write and its FLUSH, it may have been this write: it is done again. */
+static void finish(struct remote_link *link, struct request *req, uint32_t epoch)
 {
+    bool flushed = req->backend_step == REMOTE_THEN_FLUSH;
     int error = 0;
 
-    if (remote_command_op(req) != REQUEST_FLUSH &&
-        remote_needs_flush(req, &link->server->features)) {
+    if (!flushed && remote_needs_flush(req, &link->server->features)) {
         req->backend_step = REMOTE_THEN_FLUSH;
         remote_queue_append(&link->waiting, req);
         return;
     }
-    if (req->view.op == REQUEST_FLUSH)
+    if (flushed && req->epoch != 0 && req->epoch != epoch) {
+        remote_command_restart(req);
+        remote_queue_append(&link->waiting, req);
+        return;
+    }
+    if (flushed)
+        req->epoch = 0; /* it is durable */
+    else if (req->view.op == REQUEST_FLUSH)
         error = remote_ledger_flush_done(&link->server->ledger, req->view.offset_bytes,
                                          told_of(req));
-    else if (req->backend_step == REMOTE_THEN_FLUSH)
-        req->epoch = 0; /* it is durable */
     link->answer(req, error);
 }
 
@@ -160,6 +194,8 @@ static void settle(struct remote_link *link, struct request *req, uint32_t piece
     link->pause_ms = 0;
     if (error != 0) {
         note_failure(link, req, error);
+        if (op == REQUEST_FLUSH)
+            remote_link_flush_ended(link);
         link->answer(req, error);
         return;
     }
@@ -171,7 +207,9 @@ static void settle(struct remote_link *link, struct request *req, uint32_t piece
             return;
         }
     }
-    finish(link, req);
+    finish(link, req, epoch);
+    if (op == REQUEST_FLUSH)
+        remote_link_flush_ended(link);
 }
 
 void remote_link_reap(struct remote_link *link)

@@ -200,6 +200,7 @@ int remote_link_create(struct remote_link **out, const struct remote_link_settin
     link->give_over = settings->give_over;
     remote_stream_init(&link->stream, &stream_owner, link->slots, REMOTE_SLOTS);
     remote_queue_init(&link->waiting);
+    remote_queue_init(&link->held);
     link->finished_end = &link->finished;
     for (unsigned i = 0; i < REMOTE_SLOTS; i++) {
         link->slots[i] = (struct remote_slot){ .next = link->free };

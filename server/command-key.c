@@ -244,7 +244,7 @@ struct key_work {
     struct secret *old_key; /* NULL: none is needed */
     struct secret *new_key; /* NULL: there is none */
     int slot;               /* out: of the new key, or of the one that was removed */
-    bool new_opens;         /* out, where storage failed: it opens what is stored */
+    bool tried, new_opens;  /* out, where storage failed: what is stored was tried, and it opens that */
     int (*change)(struct key_work *work, struct luks_header *header, struct error *err);
 };
 
@@ -285,6 +285,7 @@ static void tell_keys(void *context, struct volume *volume, struct error *err)
     if (work->old_key || work->arguments->key.token)
         old = opens(work, volume, false) ? "; now the old key opens it"
                                          : "; now the old key does not open it";
+    work->tried = true;
     work->new_opens = work->new_key && opens(work, volume, true);
     if (work->new_key)
         new = work->new_opens ? ", the new key opens it" : ", the new key does not";
@@ -295,11 +296,12 @@ static void tell_keys(void *context, struct volume *volume, struct error *err)
                         luks_keyslot_is_in_use(work->slot, volume->header) ? "in" : "not in");
 }
 
-/* A new key that is in force, durably, is what was asked for.  What is missing is told. */
+/* A new key that is in force, durably, is what was asked for: it was read back before.  What is missing is
+ * told; where nothing can be read any more, it was not tried once more. */
 static int accept_new_key(const struct key_work *work, enum luks_outcome outcome, int result,
                           const struct error *err)
 {
-    if (outcome != LUKS_OUTCOME_AFTER || !work->new_opens)
+    if (outcome != LUKS_OUTCOME_AFTER || !work->new_key || (work->tried && !work->new_opens))
         return result;
     log_warning("%s", err->text);
     return 0;

@@ -14,11 +14,17 @@ static void start_timer(struct worker *worker)
     loop_timer_start(worker->loop, &worker->pressure.timer, TICK_MS);
 }
 
-/* Says whether it took no reply for so long, while it holds what others wait for. */
+/* Says whether it took no reply, or sent nothing of what it writes, for so long, while it holds what others
+ * wait for. */
 static bool is_stalled(struct transmission *t)
 {
-    t->stalled_ticks = t->sending && t->sends == t->sends_seen ? t->stalled_ticks + 1 : 0;
+    bool takes_nothing = t->sending && t->sends == t->sends_seen;
+    bool sends_nothing =
+        t->receiving != NULL && t->recv_pending && t->receives == t->receives_seen;
+
+    t->stalled_ticks = takes_nothing || sends_nothing ? t->stalled_ticks + 1 : 0;
     t->sends_seen = t->sends;
+    t->receives_seen = t->receives;
     return t->stalled_ticks >= STALLED_TICKS && t->held_bytes > 0;
 }
 
@@ -34,7 +40,7 @@ static unsigned drop_stalled(struct worker *worker)
         if (t == NULL || t->aborted || !is_stalled(t))
             continue;
         log_write_of(LOG_WARNING, connection->peer.text,
-                     "took no replies while others waited for memory; dropped");
+                     "stalled while others waited for memory; dropped");
         transmission_abort(t); /* it ends in an event of its own */
         dropped++;
     }

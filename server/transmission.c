@@ -122,8 +122,9 @@ static bool begin_command(struct transmission *t)
         transmission_abort(t);
         return false;
     }
-    if (t->finished) { /* it was told that the server goes */
-        t->step = RECEIVE_HEADER;
+    if (t->finished) { /* it was told that the server goes; what it writes all the same is passed over */
+        t->discard_bytes = request.command == NBD_CMD_WRITE ? request.length_bytes : 0;
+        t->step = t->discard_bytes > 0 ? RECEIVE_DISCARD : RECEIVE_HEADER;
         return true;
     }
     if (request.command == NBD_CMD_DISC) {
@@ -166,7 +167,7 @@ static bool discard_payload(struct transmission *t)
 
     t->discard_bytes -= count;
     if (t->discard_bytes == 0)
-        t->step = RECEIVE_ISSUE;
+        t->step = t->current != NULL ? RECEIVE_ISSUE : RECEIVE_HEADER;
     return ask(t, nowhere, count);
 }
 

@@ -73,7 +73,7 @@ struct transmission {
     struct io_event send_done;
     bool sending;
     uint64_t sends; /* that have ended: says whether the client takes its replies */
-    uint64_t sends_seen; /* these two are memory-pressure.c's */
+    uint64_t sends_seen, receives_seen; /* these three are memory-pressure.c's */
     unsigned stalled_ticks;
     struct fragment *ready, **ready_end;     /* on the wire in this order */
     struct fragment *blocked, **blocked_end; /* ready, but `stream` has the wire */

@@ -172,7 +172,8 @@ void volume_explain(struct volume *volume, enum luks_outcome outcome, volume_tel
     luks_free(volume->header);
     volume->header = NULL;
     if (load(volume, NULL, &reason) < 0)
-        (void)error_set(err, 0, "%s; now no key opens it: %s", err->text, reason.text);
+        (void)error_set(err, 0, "%s; what its storage holds now could not be read, so keep all keys "
+                                "until it can be: %s", err->text, reason.text);
     else if (tell)
         tell(context, volume, err);
     else

@@ -84,7 +84,7 @@ python - "$uri" "$pid" <<'PYTHON_END'
 import sys
 import time
 
-from nbd_client import CMD_READ, Client, wait_for
+from nbd_client import CMD_READ, CMD_WRITE, Client, wait_for
 
 uri, pid = sys.argv[1], int(sys.argv[2])
 
@@ -109,9 +109,21 @@ assert time.monotonic() - start < 40
 assert resident_kib() < at_first + 6144, f"{at_first} KiB have become {resident_kib()}"
 for client in greedy:
     client.socket.close()
+
+# The same of clients that begin to write and send no more of it.
+half = []
+for _ in range(40):
+    client = Client(uri)
+    client.socket.sendall(client.request_bytes(CMD_WRITE, 0, 256 << 10) + b"w")
+    half.append(client)
+start = time.monotonic()
+new.read(0, 1 << 20)
+assert time.monotonic() - start < 40
+for client in half:
+    client.socket.close()
 wait_for(lambda: resident_kib() < at_first + 1500 or None, "the memory is given back")
 new.read(0, 1 << 20)
 PYTHON_END
 stop_nbdcrypt
-expect_match "$server_log" 'took no replies while others waited for memory; dropped'
+expect_match "$server_log" 'stalled while others waited for memory; dropped'
 expect_failure 2 "--memory-max: 1048576 is too small: the least is 4194304" serve --memory-max 1M "$image"

@@ -361,6 +361,25 @@ static void drain_of_unread_commands(void)
     fake_server_close();
 }
 
+/* A client that goes on writing has not read yet that the server goes: it keeps its place in the stream, and what
+ * it writes its place in the requests. */
+static void writes_behind_the_end(void)
+{
+    fake_server_open();
+    int fd = fake_client_attach(false);
+    server.worker.shutting_down = true;
+    connection_shutdown(server.worker.connections);
+    fake_loop_run(server.loop);
+    EXPECT(fake_socket_finished(server.loop, fd));
+    for (uint64_t cookie = 1; cookie < 4; cookie++)
+        fake_client_write(fd, cookie, 0, 100000, 0x33); /* its bytes are no requests */
+    fake_loop_run(server.loop);
+    EXPECT(!fake_socket_closed(server.loop, fd));
+    EXPECT(server.backend.disk[0] != 0x33);
+    fake_client_leave(fd);
+    fake_server_close();
+}
+
 /* Whatever breaks while the server goes down, it goes down. */
 static void every_operation_fails_in_a_drain(void)
 {
@@ -499,6 +518,7 @@ static const struct check checks[] = {
     { "the payload of a refused write is read away", refused_payload },
     { "a shutdown answers what is in flight, refuses the rest and says goodbye", drain },
     { "a shutdown answers what has arrived and was not read yet", drain_of_unread_commands },
+    { "who writes behind the end of a shutdown is not cut off", writes_behind_the_end },
     { "whichever operation fails in a shutdown, it comes to its end",
       every_operation_fails_in_a_drain },
     { "a shutdown does not wait for ever for a client that does not read",
