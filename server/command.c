@@ -22,7 +22,7 @@ struct slab {
  * system before the end, so the most recently used one is warm. */
 struct slots {
     size_t slot_bytes;
-    unsigned used, limit;
+    int left; /* of the limit; less than 0: so many beyond it, as is guaranteed */
     struct slab *slabs;
     void *free; /* list through the first pointer of each slot */
 };
@@ -37,7 +37,7 @@ static void slots_init(struct slots *slots, size_t slot_bytes, unsigned limit)
 
     *slots = (struct slots){
         .slot_bytes = (slot_bytes + align - 1) / align * align,
-        .limit = limit,
+        .left = (int)limit,
     };
 }
 
@@ -51,7 +51,8 @@ static void slots_free(struct slots *slots)
     }
 }
 
-static bool slots_grow(struct slots *slots)
+/* Once per slab: kept out of the way of what each request does. */
+__attribute__((noinline, cold)) static bool slots_grow(struct slots *slots)
 {
     struct slab *slab = malloc(sizeof *slab + SLAB_SLOTS * slots->slot_bytes);
     if (slab == NULL)
@@ -68,15 +69,15 @@ static bool slots_grow(struct slots *slots)
 }
 
 /* `held`: what the asker has of them; up to `guaranteed` it gets one in any case. */
-static void *slots_take(struct slots *slots, unsigned held, unsigned guaranteed)
+static inline void *slots_take(struct slots *slots, unsigned held, unsigned guaranteed)
 {
-    if (held >= guaranteed && slots->used + held >= slots->limit)
+    if (held >= guaranteed && (int)held >= slots->left)
         return NULL;
     if (slots->free == NULL && !slots_grow(slots))
         return NULL;
     void *slot = slots->free;
     slots->free = *(void **)slot;
-    slots->used++;
+    slots->left--;
     return slot;
 }
 
@@ -84,7 +85,7 @@ static void slots_give(struct slots *slots, void *slot)
 {
     *(void **)slot = slots->free;
     slots->free = slot;
-    slots->used--;
+    slots->left++;
 }
 
 int request_pool_create(struct request_pool **out, unsigned commands_max, struct error *err)
