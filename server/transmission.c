@@ -185,9 +185,9 @@ static uint32_t smaller(uint64_t a, uint64_t b)
     return (uint32_t)(a < b ? a : b);
 }
 
-static uint32_t round_up_u32(uint32_t value, uint32_t unit)
+static uint32_t round_up(uint32_t length_bytes, uint32_t phase)
 {
-    return (value + unit - 1) / unit * unit;
+    return (length_bytes + phase - 1) & ~(phase - 1);
 }
 
 /* A piece with data: it begins at its phase, so that what the align layer widens it to is
@@ -195,11 +195,11 @@ static uint32_t round_up_u32(uint32_t value, uint32_t unit)
 static struct piece data_piece(uint64_t offset_bytes, uint32_t left_bytes, uint32_t phase,
                                bool writes)
 {
-    uint32_t skip = (uint32_t)(offset_bytes % phase);
+    uint32_t skip = offset_in_block(offset_bytes, phase);
     uint32_t length_bytes = smaller(left_bytes, BUFFER_BYTES_MAX - skip);
     uint32_t scratch = 0;
 
-    if (writes && (skip + length_bytes) % phase + skip != 0) {
+    if (writes && (offset_in_block(skip + length_bytes, phase) | skip) != 0) {
         /* All but the last piece end on a block. */
         length_bytes = smaller(left_bytes, BUFFER_BYTES_MAX / 2 - skip);
         scratch = 2 * phase;
@@ -207,7 +207,7 @@ static struct piece data_piece(uint64_t offset_bytes, uint32_t left_bytes, uint3
     return (struct piece){
         .offset_bytes = offset_bytes,
         .length_bytes = length_bytes,
-        .buffer_bytes = round_up_u32(skip + length_bytes, phase) + scratch,
+        .buffer_bytes = round_up(skip + length_bytes, phase) + scratch,
         .data_at = skip,
     };
 }
@@ -215,14 +215,14 @@ static struct piece data_piece(uint64_t offset_bytes, uint32_t left_bytes, uint3
 /* Zeros that need no data: only a first and last part of a block do. */
 static struct piece zero_piece(uint64_t offset_bytes, uint32_t left_bytes, uint32_t phase)
 {
-    uint32_t skip = (uint32_t)(offset_bytes % phase);
+    uint32_t skip = offset_in_block(offset_bytes, phase);
 
     if (skip > 0)
         return data_piece(offset_bytes, smaller(left_bytes, phase - skip), phase, true);
     if (left_bytes < phase)
         return data_piece(offset_bytes, left_bytes, phase, true);
     return (struct piece){ .offset_bytes = offset_bytes,
-                           .length_bytes = left_bytes / phase * phase };
+                           .length_bytes = left_bytes - offset_in_block(left_bytes, phase) };
 }
 
 #define EXTENTS_BUFFER_BYTES 16384u
