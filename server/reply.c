@@ -160,10 +160,10 @@ static void encode_chunk(struct fragment *fragment, uint16_t type, bool done,
     fragment->head_bytes = NBD_CHUNK_HEADER_BYTES;
 }
 
-static void encode_simple(struct fragment *fragment, int error)
+/* `error`: as on the wire; 0: success. */
+static void encode_simple(struct fragment *fragment, uint32_t error)
 {
-    nbd_encode_simple_reply(fragment->head, nbd_error_from_errno(error),
-                            fragment->command->request.cookie);
+    nbd_encode_simple_reply(fragment->head, error, fragment->command->request.cookie);
     fragment->head_bytes = NBD_SIMPLE_REPLY_BYTES;
 }
 
@@ -185,15 +185,16 @@ static uint16_t describe_error(struct transmission *t, struct command *command)
 static void encode_error(struct transmission *t, struct fragment *fragment)
 {
     struct command *command = fragment->command;
+    uint32_t error = nbd_error_from_errno(command->error);
     uint16_t text_bytes = describe_error(t, command);
 
     log_write_of(LOG_DEBUG, t->connection->peer.text, "%s", command->message);
     if (!t->structured) {
-        encode_simple(fragment, command->error);
+        encode_simple(fragment, error);
         return;
     }
     encode_chunk(fragment, NBD_REPLY_TYPE_ERROR, true, 6u + text_bytes);
-    nbd_put_u32(fragment->head + NBD_CHUNK_HEADER_BYTES, nbd_error_from_errno(command->error));
+    nbd_put_u32(fragment->head + NBD_CHUNK_HEADER_BYTES, error);
     nbd_put_u16(fragment->head + NBD_CHUNK_HEADER_BYTES + 4, text_bytes);
     fragment->head_bytes += 6;
     fragment->payload = (const uint8_t *)command->message;
