@@ -51,8 +51,7 @@ static void slots_free(struct slots *slots)
     }
 }
 
-/* Once per slab: kept out of the way of what each request does. */
-__attribute__((noinline, cold)) static bool slots_grow(struct slots *slots)
+RARELY static bool slots_grow(struct slots *slots)
 {
     struct slab *slab = malloc(sizeof *slab + SLAB_SLOTS * slots->slot_bytes);
     if (slab == NULL)

@@ -92,7 +92,8 @@ void fragment_done(struct layer *owner, struct request *req)
 
 /* The first failure ends the command: what is not issued yet is not begun, except that the
  * payload of a write has to be read all the same. */
-static void note_error(struct transmission *t, struct command *command, const struct request *req)
+RARELY static void note_error(struct transmission *t, struct command *command,
+                              const struct request *req)
 {
     if (command->error == 0) {
         command->error = req->error;
@@ -182,7 +183,7 @@ static uint16_t describe_error(struct transmission *t, struct command *command)
                                                             : (int)sizeof command->message - 1);
 }
 
-static void encode_error(struct transmission *t, struct fragment *fragment)
+RARELY static void encode_error(struct transmission *t, struct fragment *fragment)
 {
     struct command *command = fragment->command;
     uint32_t error = nbd_error_from_errno(command->error);
