@@ -190,7 +190,7 @@ RARELY static void encode_error(struct transmission *t, struct fragment *fragmen
     uint16_t text_bytes = describe_error(t, command);
 
     log_write_of(LOG_DEBUG, t->connection->peer.text, "%s", command->message);
-    if (!t->structured) {
+    if (!t->terms.structured) {
         encode_simple(fragment, error);
         return;
     }
@@ -261,7 +261,7 @@ static void queue_end(struct transmission *t, struct fragment *fragment)
         encode_error(t, fragment);
     else if (command->op == REQUEST_EXTENTS)
         encode_extents(fragment);
-    else if (t->structured)
+    else if (t->terms.structured)
         encode_chunk(fragment, NBD_REPLY_TYPE_NONE, true, 0);
     else
         encode_simple(fragment, 0);
@@ -277,7 +277,7 @@ static void attach_payload(struct fragment *fragment)
 
 static void queue_data(struct transmission *t, struct fragment *fragment, bool finished)
 {
-    if (t->structured) {
+    if (t->terms.structured) {
         encode_chunk(fragment, NBD_REPLY_TYPE_OFFSET_DATA, finished, 8 + fragment->data_bytes);
         nbd_put_u64(fragment->head + NBD_CHUNK_HEADER_BYTES,
                     fragment->command->request.offset_bytes + fragment->start_bytes);
@@ -478,7 +478,7 @@ static void end_if_idle(struct transmission *t)
         return;
     if (t->step == RECEIVE_END && !t->recv_pending) {
         connection_transmission_done(t->connection);
-    } else if (t->draining && !t->finished && t->step == RECEIVE_COMMAND &&
+    } else if (t->terms.draining && !t->finished && t->step == RECEIVE_COMMAND &&
                !t->transport->ops->has_unread(t->transport)) {
         t->finished = true;
         t->transport->ops->finish(t->transport);

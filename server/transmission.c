@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "server/command-check.h"
 #include "server/log.h"
 
 /* In order of execution. */
@@ -28,7 +27,7 @@ static void receive(struct transmission *t)
 {
     bool more = true;
 
-    t->turn_commands = 0;
+    t->turn_commands = TRANSMISSION_TURN_COMMANDS;
     while (more)
         switch (t->step) {
         case RECEIVE_HEADER:
@@ -132,7 +131,7 @@ static bool begin_command(struct transmission *t)
         loop_defer(t->worker->loop, &t->flush_task);
         return false;
     }
-    if (t->turn_commands++ == TRANSMISSION_TURN_COMMANDS)
+    if (t->turn_commands-- == 0)
         return next_turn(t);
     struct command *command = NULL;
     if (t->commands < TRANSMISSION_COMMANDS_MAX)
@@ -141,10 +140,7 @@ static bool begin_command(struct transmission *t)
         return park(t);
     t->commands++;
     command->request = request;
-    command_check(command, &(struct command_terms){ .limits = &t->export->limits,
-                                                    .structured = t->structured,
-                                                    .base_allocation = t->base_allocation,
-                                                    .draining = t->draining });
+    command_check(command, &t->terms);
     if (command->error == 0 && command->op == REQUEST_ZERO &&
         t->top->stage->limits.zero_needs_data && request.length_bytes > BUFFER_BYTES_MAX) {
         zeroes_begin(t, command);
@@ -324,7 +320,7 @@ static bool issue_fragment(struct transmission *t)
         return park(t);
     struct view *view = &fragment->request.view;
     bool all_issued = command->issued_bytes == command->request.length_bytes;
-    if (command->op == REQUEST_READ && !t->structured && !all_issued && !command->contiguous) {
+    if (command->op == REQUEST_READ && !t->terms.structured && !all_issued && !command->contiguous) {
         command->contiguous = true; /* the first of several */
         *t->streams_end = command;
         t->streams_end = &command->next;
@@ -604,8 +600,11 @@ struct transmission *transmission_start(struct connection *connection)
     t->worker = connection->worker;
     t->transport = connection->transport;
     t->export = connection->export;
-    t->structured = connection->negotiated.structured_replies;
-    t->base_allocation = connection->negotiated.base_allocation;
+    t->terms = (struct command_terms){
+        .limits = &connection->export->limits,
+        .structured = connection->negotiated.structured_replies,
+        .base_allocation = connection->negotiated.base_allocation,
+    };
     t->recv_done.fn = recv_finished;
     t->transport->recv_done = &t->recv_done;
     t->zeroes_end = &t->zeroes;
@@ -642,7 +641,7 @@ static void abandon_current(struct transmission *t)
 
 void transmission_shutdown(struct transmission *t)
 {
-    t->draining = true;
+    t->terms.draining = true;
     loop_defer(t->worker->loop, &t->flush_task);
 }
 
