@@ -33,7 +33,9 @@ static void receive(struct transmission *t)
         case RECEIVE_HEADER:
             t->step = RECEIVE_COMMAND;
             more = ask(t, t->header, sizeof t->header);
-            break;
+            if (!more)
+                break;
+            /* fall through */
         case RECEIVE_COMMAND:
             more = begin_command(t);
             break;
@@ -141,7 +143,7 @@ static bool begin_command(struct transmission *t)
     t->commands++;
     command->request = request;
     command_check(command, &t->terms);
-    if (command->error == 0 && command->op == REQUEST_ZERO &&
+    if (command->op == REQUEST_ZERO && command->error == 0 &&
         t->top->stage->limits.zero_needs_data && request.length_bytes > BUFFER_BYTES_MAX) {
         zeroes_begin(t, command);
         t->step = RECEIVE_HEADER;
