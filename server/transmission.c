@@ -253,23 +253,22 @@ static struct piece next_piece(const struct transmission *t, const struct comman
     return (struct piece){ .offset_bytes = offset_bytes, .length_bytes = left_bytes };
 }
 
-/* A fragment with its buffer; NULL when there is none now. */
+/* A fragment with a buffer of that size (0: without one); NULL when there is none now. */
 static struct fragment *take_fragment(struct transmission *t, struct command *command,
-                                      const struct piece *piece)
+                                      uint32_t buffer_bytes)
 {
     struct buffer *buffer = NULL;
 
     if (command->fragments_held >= TRANSMISSION_FRAGMENTS_MAX)
         return NULL;
-    if (piece->buffer_bytes > 0) {
+    if (buffer_bytes > 0) {
         /* The read whose turn on the wire it is always gets on: what waits behind it
          * gives nothing back before it is through. */
         bool urgent = t->stream == command && command->fragments_held == 0;
 
-        if (t->held_bytes + piece->buffer_bytes > TRANSMISSION_HELD_BYTES_MAX && !urgent)
+        if (t->held_bytes + buffer_bytes > TRANSMISSION_HELD_BYTES_MAX && !urgent)
             return NULL;
-        buffer = buffer_acquire(t->worker->buffers, piece->buffer_bytes,
-                                urgent ? 0 : t->held_bytes);
+        buffer = buffer_acquire(t->worker->buffers, buffer_bytes, urgent ? 0 : t->held_bytes);
         if (buffer == NULL)
             return NULL;
     }
@@ -290,7 +289,7 @@ static struct fragment *take_fragment(struct transmission *t, struct command *co
 static struct fragment *issue_piece(struct transmission *t, struct command *command)
 {
     struct piece piece = next_piece(t, command);
-    struct fragment *fragment = take_fragment(t, command, &piece);
+    struct fragment *fragment = take_fragment(t, command, piece.buffer_bytes);
     if (fragment == NULL)
         return NULL;
     struct request *req = &fragment->request;
@@ -351,7 +350,7 @@ static bool issue_answer(struct transmission *t, struct command *command)
 
 static bool answer_at_once(struct transmission *t, struct command *command)
 {
-    struct fragment *fragment = take_fragment(t, command, &(struct piece){ 0 });
+    struct fragment *fragment = take_fragment(t, command, 0);
 
     if (fragment == NULL)
         return false;
