@@ -13,6 +13,7 @@ static bool next_turn(struct transmission *t);
 static bool ask(struct transmission *t, void *data, uint32_t length_bytes);
 static void recv_finished(struct io_event *ev, int result);
 static bool begin_command(struct transmission *t);
+static void begin_discard(struct transmission *t);
 static bool discard_payload(struct transmission *t);
 static bool issue_fragment(struct transmission *t);
 static struct fragment *issue_piece(struct transmission *t, struct command *command);
@@ -144,19 +145,27 @@ static bool begin_command(struct transmission *t)
     command->request = request;
     command_check(command, &t->terms);
     if (command->op == REQUEST_ZERO && command->error == 0 &&
-        t->top->stage->limits.zero_needs_data && request.length_bytes > BUFFER_BYTES_MAX) {
+        command->request.length_bytes > BUFFER_BYTES_MAX &&
+        t->top->stage->limits.zero_needs_data) {
         zeroes_begin(t, command);
         t->step = RECEIVE_HEADER;
         return true;
     }
     t->current = command;
-    t->discard_bytes =
-        command->error != 0 && request.command == NBD_CMD_WRITE ? request.length_bytes : 0;
-    t->step = t->discard_bytes > 0 ? RECEIVE_DISCARD : RECEIVE_ISSUE;
+    t->step = RECEIVE_ISSUE;
+    if (command->error != 0 && command->request.command == NBD_CMD_WRITE)
+        begin_discard(t);
     return true;
 }
 
 /* The payload of a refused write has to be read before the answer makes sense. */
+static void begin_discard(struct transmission *t)
+{
+    t->discard_bytes = t->current->request.length_bytes;
+    if (t->discard_bytes > 0)
+        t->step = RECEIVE_DISCARD;
+}
+
 static bool discard_payload(struct transmission *t)
 {
     static _Thread_local uint8_t nowhere[16384];
@@ -543,10 +552,8 @@ static void refuse_current(struct transmission *t)
     }
     command->error = ENOMEM;
     command->refusal = "the server has no memory for it now";
-    if (command->request.command == NBD_CMD_WRITE) {
-        t->discard_bytes = command->request.length_bytes;
-        t->step = RECEIVE_DISCARD;
-    }
+    if (command->request.command == NBD_CMD_WRITE)
+        begin_discard(t);
 }
 
 static void refuse_zeroes(struct transmission *t)
