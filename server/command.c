@@ -108,6 +108,11 @@ void request_pool_destroy(struct request_pool *pool)
     free(pool);
 }
 
+static inline void clear(void *slot, size_t from_bytes, size_t end_bytes)
+{
+    memset((uint8_t *)slot + from_bytes, 0, end_bytes - from_bytes);
+}
+
 struct command *command_acquire(struct request_pool *pool, struct transmission *transmission,
                                 unsigned held)
 {
@@ -115,7 +120,7 @@ struct command *command_acquire(struct request_pool *pool, struct transmission *
 
     if (command == NULL)
         return NULL;
-    memset(command, 0, offsetof(struct command, message));
+    clear(command, offsetof(struct command, op), offsetof(struct command, message));
     command->transmission = transmission;
     return command;
 }
@@ -131,7 +136,8 @@ struct fragment *fragment_acquire(struct request_pool *pool, struct command *com
 
     if (fragment == NULL)
         return NULL;
-    memset(fragment, 0, offsetof(struct fragment, request.claim));
+    clear(fragment, offsetof(struct fragment, start_bytes),
+          offsetof(struct fragment, request.view));
     fragment->command = command;
     return fragment;
 }

@@ -364,7 +364,7 @@ static bool answer_at_once(struct transmission *t, struct command *command)
     if (fragment == NULL)
         return false;
     command->issued_bytes = command->request.length_bytes;
-    fragment->request.view.op = command->op;
+    fragment->request.view = (struct view){ .op = command->op };
     fragment_done(NULL, &fragment->request);
     return true;
 }
