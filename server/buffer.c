@@ -15,7 +15,7 @@ struct piece {
     uint8_t *base;
     int fixed_index; /* -1: not registered */
     uint8_t size_class;
-    bool touched;  /* since the pool was trimmed last */
+    bool touched;  /* a buffer came back since the pool was trimmed last, and was the last one out */
     unsigned used; /* buffers that are handed out */
     struct buffer buffers[];
 };
@@ -238,16 +238,14 @@ static void trim(struct io_event *ev, int result)
 
 /* ---- buffers ---- */
 
-static struct buffer *take(struct buffer_pool *pool, unsigned size_class)
+/* There is one. */
+static inline struct buffer *take(struct buffer_pool *pool, unsigned size_class)
 {
     struct buffer *buffer = pool->free[size_class];
 
-    if (buffer == NULL)
-        return NULL;
     pool->free[size_class] = buffer->next_free;
     pool->used_bytes += buffer->capacity_bytes;
     buffer->piece->used++;
-    buffer->piece->touched = true;
     return buffer;
 }
 
@@ -267,16 +265,24 @@ struct buffer *buffer_acquire(struct buffer_pool *pool, uint32_t length_bytes, s
     return guaranteed && class_grow(pool, wanted) ? take(pool, wanted) : NULL;
 }
 
+/* All of its buffers are back. */
+static void piece_left(struct buffer_pool *pool, struct piece *piece)
+{
+    piece->touched = true;
+    if (pool->trim_waits)
+        return;
+    pool->trim_waits = true;
+    loop_timer_start(pool->loop, &pool->trim_timer, TRIM_MS);
+}
+
 void buffer_release(struct buffer_pool *pool, struct buffer *buffer)
 {
     buffer->next_free = pool->free[buffer->size_class];
     pool->free[buffer->size_class] = buffer;
     pool->used_bytes -= buffer->capacity_bytes;
     pool->starved = false;
-    if (--buffer->piece->used == 0 && !pool->trim_waits) {
-        pool->trim_waits = true;
-        loop_timer_start(pool->loop, &pool->trim_timer, TRIM_MS);
-    }
+    if (--buffer->piece->used == 0)
+        piece_left(pool, buffer->piece);
 }
 
 bool buffer_pool_is_starved(const struct buffer_pool *pool)

@@ -60,7 +60,8 @@ static bool check_particular(struct command *command, const struct command_terms
 
         if (!terms->structured)
             refuse(command, EINVAL, "DF needs structured replies");
-        else if (request->length_bytes + request->offset_bytes % phase > BUFFER_BYTES_MAX)
+        else if (request->length_bytes + offset_in_block(request->offset_bytes, phase) >
+                 BUFFER_BYTES_MAX)
             refuse(command, EOVERFLOW, "too long for a reply that must not be fragmented");
     } else if (command->op == REQUEST_EXTENTS && !terms->base_allocation) {
         refuse(command, EINVAL, "BLOCK_STATUS without a negotiated context");

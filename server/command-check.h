@@ -6,11 +6,12 @@
 #include "server/command.h"
 #include "server/layer.h"
 
+/* Between a client and an export. */
 struct command_terms {
     const struct limits *limits;
-    bool structured;
-    bool base_allocation;
-    bool draining;
+    bool structured;      /* structured replies */
+    bool base_allocation; /* BLOCK_STATUS was negotiated */
+    bool draining;        /* new commands are answered ESHUTDOWN */
 };
 
 /* Sets op and request_flags; or error and refusal (a sentence for the client), when the command

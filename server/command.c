@@ -22,7 +22,7 @@ struct slab {
  * system before the end, so the most recently used one is warm. */
 struct slots {
     size_t slot_bytes;
-    unsigned used, limit;
+    int left; /* of the limit; less than 0: so many beyond it, as is guaranteed */
     struct slab *slabs;
     void *free; /* list through the first pointer of each slot */
 };
@@ -37,7 +37,7 @@ static void slots_init(struct slots *slots, size_t slot_bytes, unsigned limit)
 
     *slots = (struct slots){
         .slot_bytes = (slot_bytes + align - 1) / align * align,
-        .limit = limit,
+        .left = (int)limit,
     };
 }
 
@@ -51,7 +51,7 @@ static void slots_free(struct slots *slots)
     }
 }
 
-static bool slots_grow(struct slots *slots)
+RARELY static bool slots_grow(struct slots *slots)
 {
     struct slab *slab = malloc(sizeof *slab + SLAB_SLOTS * slots->slot_bytes);
     if (slab == NULL)
@@ -68,15 +68,15 @@ static bool slots_grow(struct slots *slots)
 }
 
 /* `held`: what the asker has of them; up to `guaranteed` it gets one in any case. */
-static void *slots_take(struct slots *slots, unsigned held, unsigned guaranteed)
+static inline void *slots_take(struct slots *slots, unsigned held, unsigned guaranteed)
 {
-    if (held >= guaranteed && slots->used + held >= slots->limit)
+    if (held >= guaranteed && (int)held >= slots->left)
         return NULL;
     if (slots->free == NULL && !slots_grow(slots))
         return NULL;
     void *slot = slots->free;
     slots->free = *(void **)slot;
-    slots->used++;
+    slots->left--;
     return slot;
 }
 
@@ -84,7 +84,7 @@ static void slots_give(struct slots *slots, void *slot)
 {
     *(void **)slot = slots->free;
     slots->free = slot;
-    slots->used--;
+    slots->left++;
 }
 
 int request_pool_create(struct request_pool **out, unsigned commands_max, struct error *err)
@@ -108,6 +108,11 @@ void request_pool_destroy(struct request_pool *pool)
     free(pool);
 }
 
+static inline void clear(void *slot, size_t from_bytes, size_t end_bytes)
+{
+    memset((uint8_t *)slot + from_bytes, 0, end_bytes - from_bytes);
+}
+
 struct command *command_acquire(struct request_pool *pool, struct transmission *transmission,
                                 unsigned held)
 {
@@ -115,7 +120,7 @@ struct command *command_acquire(struct request_pool *pool, struct transmission *
 
     if (command == NULL)
         return NULL;
-    memset(command, 0, offsetof(struct command, message));
+    clear(command, offsetof(struct command, op), offsetof(struct command, message));
     command->transmission = transmission;
     return command;
 }
@@ -131,7 +136,8 @@ struct fragment *fragment_acquire(struct request_pool *pool, struct command *com
 
     if (fragment == NULL)
         return NULL;
-    memset(fragment, 0, offsetof(struct fragment, request.claim));
+    clear(fragment, offsetof(struct fragment, start_bytes),
+          offsetof(struct fragment, request.view));
     fragment->command = command;
     return fragment;
 }

@@ -18,6 +18,8 @@ struct fragment;
 struct command {
     struct transmission *transmission;
     struct nbd_request request;  /* as the client sent it */
+
+    /* From here to `message` all is zeroed at first. */
     enum request_op op;          /* what it is for the pipeline */
     uint32_t request_flags;      /* REQUEST_... for every fragment */
     uint32_t issued_bytes;       /* of request.length_bytes */
@@ -32,9 +34,9 @@ struct command {
      * the data in order, nothing between. */
     bool contiguous;
     bool header_queued;
+    bool long_zeroes;            /* in transmission->zeroes */
     uint32_t queued_bytes;       /* of the data, in order */
     struct fragment *done;       /* read, waiting for their turn; by offset */
-    bool long_zeroes;            /* in transmission->zeroes */
     struct command *next;        /* contiguous commands, or long zeroes, in progress; or the free list */
     char message[COMMAND_MESSAGE_BYTES];
 };
@@ -42,17 +44,17 @@ struct command {
 /* One request to the pipeline and one piece of the reply. */
 struct fragment {
     struct command *command;
+    uint8_t head[32];            /* goes on the wire before the payload */
+    struct fragment *next;       /* of the list it is in; or the free list */
+
+    /* From here to request.view all is zeroed at first. */
     uint32_t start_bytes;        /* from the start of the command's range */
     uint32_t data_bytes;         /* of that range, without what widens it */
-
-    /* What goes on the wire, once it is ready. */
-    uint8_t head[32];
-    uint32_t head_bytes;
-    const uint8_t *payload;
+    const uint8_t *payload;      /* once it is ready */
     uint32_t payload_bytes;
+    uint32_t head_bytes;
     bool last;                   /* of its command: both are given back when it is sent */
-    struct fragment *next;       /* of the list it is in; or the free list */
-    struct request request;      /* the last field: its last one need not be cleared */
+    struct request request;
 };
 
 /* Who may have a slot, so that nobody can take them all:
@@ -69,12 +71,11 @@ NODISCARD int request_pool_create(struct request_pool **out, unsigned commands_m
                                   struct error *err);
 void request_pool_destroy(struct request_pool *pool);
 
-/* A command, with `transmission` set and zeroed otherwise (except for `message`); or NULL. `held` is how
- * many its connection has. */
+/* A command, with `transmission` set; or NULL. `held` is how many its connection has. */
 struct command *command_acquire(struct request_pool *pool, struct transmission *transmission,
                                 unsigned held);
 void command_release(struct request_pool *pool, struct command *command);
-/* A fragment of the command, zeroed; NULL: there is none for it now. */
+/* A fragment of the command; NULL: there is none for it now. */
 struct fragment *fragment_acquire(struct request_pool *pool, struct command *command);
 void fragment_release(struct request_pool *pool, struct fragment *fragment);
 

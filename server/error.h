@@ -10,6 +10,9 @@
 #define NBDCRYPT_ERROR_H
 
 #define NODISCARD __attribute__((warn_unused_result))
+/* A function that is rarely called: it stays out of the way of the one that calls it, which many
+ * requests go through. */
+#define RARELY __attribute__((noinline, cold))
 
 /* Two names or paths of the longest, and what is to be said of them. */
 #define ERROR_TEXT_BYTES 10240

@@ -48,8 +48,7 @@ void layer_submit(struct layer *layer, struct request *req)
     assert(limits->ops & OP_BIT(view->op));
     assert(view->length_bytes <= limits->size_bytes &&
            view->offset_bytes <= limits->size_bytes - view->length_bytes);
-    assert(view->offset_bytes % limits->block_min_bytes == 0);
-    assert(view->length_bytes % limits->block_min_bytes == 0);
+    assert(offset_in_block(view->offset_bytes | view->length_bytes, limits->block_min_bytes) == 0);
     assert(view->op != REQUEST_ZERO || !limits->zero_needs_data || view->data != NULL);
     layer->ops->submit(layer, req);
 }

@@ -32,6 +32,12 @@ struct limits {
     bool multi_conn;                /* a FLUSH covers the replied writes of all connections */
 };
 
+/* How far behind the start of a block it lies; the size of a block is a power of two. */
+static inline uint32_t offset_in_block(uint64_t offset_bytes, uint32_t block_bytes)
+{
+    return (uint32_t)offset_bytes & (block_bytes - 1);
+}
+
 #define OP_BIT(op) (1u << (op))
 
 struct group_sync;

@@ -1,57 +1,11 @@
 #include "server/nbd-wire.h"
 
-#include <endian.h>
 #include <errno.h>
 #include <string.h>
 
 #define MAGIC_SERVER 0x4e42444d41474943u  /* "NBDMAGIC" */
 #define MAGIC_OPTION 0x49484156454f5054u  /* "IHAVEOPT" */
 #define MAGIC_OPTION_REPLY 0x0003e889045565a9u
-#define MAGIC_REQUEST 0x25609513u
-#define MAGIC_SIMPLE_REPLY 0x67446698u
-#define MAGIC_CHUNK 0x668e33efu
-
-void nbd_put_u16(uint8_t *out, uint16_t value)
-{
-    value = htobe16(value);
-    memcpy(out, &value, sizeof value);
-}
-
-void nbd_put_u32(uint8_t *out, uint32_t value)
-{
-    value = htobe32(value);
-    memcpy(out, &value, sizeof value);
-}
-
-void nbd_put_u64(uint8_t *out, uint64_t value)
-{
-    value = htobe64(value);
-    memcpy(out, &value, sizeof value);
-}
-
-uint16_t nbd_get_u16(const uint8_t *in)
-{
-    uint16_t value;
-
-    memcpy(&value, in, sizeof value);
-    return be16toh(value);
-}
-
-uint32_t nbd_get_u32(const uint8_t *in)
-{
-    uint32_t value;
-
-    memcpy(&value, in, sizeof value);
-    return be32toh(value);
-}
-
-uint64_t nbd_get_u64(const uint8_t *in)
-{
-    uint64_t value;
-
-    memcpy(&value, in, sizeof value);
-    return be64toh(value);
-}
 
 /* Greeting: 64 bits NBDMAGIC, 64 bits IHAVEOPT, 16 bits handshake flags. */
 void nbd_encode_greeting(uint8_t out[NBD_GREETING_BYTES], uint16_t flags)
@@ -108,11 +62,9 @@ bool nbd_decode_option_reply(const uint8_t in[NBD_OPTION_REPLY_BYTES],
     return nbd_get_u64(in) == MAGIC_OPTION_REPLY;
 }
 
-/* Request: 32 bits magic, 16 bits flags, 16 bits command, 64 bits cookie, 64 bits offset,
- * 32 bits length. */
 void nbd_encode_request(uint8_t out[NBD_REQUEST_BYTES], const struct nbd_request *request)
 {
-    nbd_put_u32(out, MAGIC_REQUEST);
+    nbd_put_u32(out, NBD_REQUEST_MAGIC);
     nbd_put_u16(out + 4, request->flags);
     nbd_put_u16(out + 6, request->command);
     nbd_put_u64(out + 8, request->cookie);
@@ -120,51 +72,22 @@ void nbd_encode_request(uint8_t out[NBD_REQUEST_BYTES], const struct nbd_request
     nbd_put_u32(out + 24, request->length_bytes);
 }
 
-bool nbd_decode_request(const uint8_t in[NBD_REQUEST_BYTES], struct nbd_request *request)
-{
-    request->flags = nbd_get_u16(in + 4);
-    request->command = nbd_get_u16(in + 6);
-    request->cookie = nbd_get_u64(in + 8);
-    request->offset_bytes = nbd_get_u64(in + 16);
-    request->length_bytes = nbd_get_u32(in + 24);
-    return nbd_get_u32(in) == MAGIC_REQUEST;
-}
-
-/* Simple reply: 32 bits magic, 32 bits error, 64 bits cookie. */
-void nbd_encode_simple_reply(uint8_t out[NBD_SIMPLE_REPLY_BYTES], uint32_t error, uint64_t cookie)
-{
-    nbd_put_u32(out, MAGIC_SIMPLE_REPLY);
-    nbd_put_u32(out + 4, error);
-    nbd_put_u64(out + 8, cookie);
-}
-
 bool nbd_decode_simple_reply(const uint8_t in[NBD_SIMPLE_REPLY_BYTES], uint32_t *error,
                              uint64_t *cookie)
 {
     *error = nbd_get_u32(in + 4);
     *cookie = nbd_get_u64(in + 8);
-    return nbd_get_u32(in) == MAGIC_SIMPLE_REPLY;
+    return nbd_get_u32(in) == NBD_SIMPLE_REPLY_MAGIC;
 }
 
 bool nbd_is_simple_reply(const uint8_t in[4])
 {
-    return nbd_get_u32(in) == MAGIC_SIMPLE_REPLY;
+    return nbd_get_u32(in) == NBD_SIMPLE_REPLY_MAGIC;
 }
 
 bool nbd_is_chunk(const uint8_t in[4])
 {
-    return nbd_get_u32(in) == MAGIC_CHUNK;
-}
-
-/* Chunk of a structured reply: 32 bits magic, 16 bits flags, 16 bits type, 64 bits cookie,
- * 32 bits length of its data. */
-void nbd_encode_chunk(uint8_t out[NBD_CHUNK_HEADER_BYTES], const struct nbd_chunk *chunk)
-{
-    nbd_put_u32(out, MAGIC_CHUNK);
-    nbd_put_u16(out + 4, chunk->flags);
-    nbd_put_u16(out + 6, chunk->type);
-    nbd_put_u64(out + 8, chunk->cookie);
-    nbd_put_u32(out + 16, chunk->length_bytes);
+    return nbd_get_u32(in) == NBD_CHUNK_MAGIC;
 }
 
 bool nbd_decode_chunk(const uint8_t in[NBD_CHUNK_HEADER_BYTES], struct nbd_chunk *chunk)
@@ -173,7 +96,7 @@ bool nbd_decode_chunk(const uint8_t in[NBD_CHUNK_HEADER_BYTES], struct nbd_chunk
     chunk->type = nbd_get_u16(in + 6);
     chunk->cookie = nbd_get_u64(in + 8);
     chunk->length_bytes = nbd_get_u32(in + 16);
-    return nbd_get_u32(in) == MAGIC_CHUNK;
+    return nbd_get_u32(in) == NBD_CHUNK_MAGIC;
 }
 
 bool nbd_take_bytes(struct nbd_cursor *cursor, size_t length_bytes, const uint8_t **out)

@@ -3,9 +3,11 @@
 #ifndef NBDCRYPT_NBD_WIRE_H
 #define NBDCRYPT_NBD_WIRE_H
 
+#include <endian.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #define NBD_STRING_BYTES_MAX 4096u
 
@@ -107,6 +109,10 @@ enum nbd_command {
 #define NBD_CHUNK_HEADER_BYTES 20u
 #define NBD_OFFSET_DATA_BYTES (NBD_CHUNK_HEADER_BYTES + 8u)
 
+#define NBD_REQUEST_MAGIC 0x25609513u
+#define NBD_SIMPLE_REPLY_MAGIC 0x67446698u
+#define NBD_CHUNK_MAGIC 0x668e33efu
+
 struct nbd_request {
     uint16_t flags;
     uint16_t command;
@@ -135,6 +141,87 @@ struct nbd_chunk {
 
 /* Each encoder writes exactly the bytes named above; each decoder reads them and returns
  * false when the magic is wrong. */
+
+/* ---- what each request goes through is inlined ---- */
+
+static inline void nbd_put_u16(uint8_t *out, uint16_t value)
+{
+    value = htobe16(value);
+    memcpy(out, &value, sizeof value);
+}
+
+static inline void nbd_put_u32(uint8_t *out, uint32_t value)
+{
+    value = htobe32(value);
+    memcpy(out, &value, sizeof value);
+}
+
+static inline void nbd_put_u64(uint8_t *out, uint64_t value)
+{
+    value = htobe64(value);
+    memcpy(out, &value, sizeof value);
+}
+
+static inline uint16_t nbd_get_u16(const uint8_t *in)
+{
+    uint16_t value;
+
+    memcpy(&value, in, sizeof value);
+    return be16toh(value);
+}
+
+static inline uint32_t nbd_get_u32(const uint8_t *in)
+{
+    uint32_t value;
+
+    memcpy(&value, in, sizeof value);
+    return be32toh(value);
+}
+
+static inline uint64_t nbd_get_u64(const uint8_t *in)
+{
+    uint64_t value;
+
+    memcpy(&value, in, sizeof value);
+    return be64toh(value);
+}
+
+/* Request: 32 bits magic, 16 bits flags, 16 bits command, 64 bits cookie, 64 bits offset,
+ * 32 bits length. */
+static inline bool nbd_decode_request(const uint8_t in[NBD_REQUEST_BYTES],
+                                      struct nbd_request *request)
+{
+    request->flags = nbd_get_u16(in + 4);
+    request->command = nbd_get_u16(in + 6);
+    request->cookie = nbd_get_u64(in + 8);
+    request->offset_bytes = nbd_get_u64(in + 16);
+    request->length_bytes = nbd_get_u32(in + 24);
+    return nbd_get_u32(in) == NBD_REQUEST_MAGIC;
+}
+
+/* Simple reply: 32 bits magic, 32 bits error, 64 bits cookie. */
+static inline void nbd_encode_simple_reply(uint8_t out[NBD_SIMPLE_REPLY_BYTES], uint32_t error,
+                                           uint64_t cookie)
+{
+    nbd_put_u32(out, NBD_SIMPLE_REPLY_MAGIC);
+    nbd_put_u32(out + 4, error);
+    nbd_put_u64(out + 8, cookie);
+}
+
+/* Chunk of a structured reply: 32 bits magic, 16 bits flags, 16 bits type, 64 bits cookie,
+ * 32 bits length of its data. */
+static inline void nbd_encode_chunk(uint8_t out[NBD_CHUNK_HEADER_BYTES],
+                                    const struct nbd_chunk *chunk)
+{
+    nbd_put_u32(out, NBD_CHUNK_MAGIC);
+    nbd_put_u16(out + 4, chunk->flags);
+    nbd_put_u16(out + 6, chunk->type);
+    nbd_put_u64(out + 8, chunk->cookie);
+    nbd_put_u32(out + 16, chunk->length_bytes);
+}
+
+/* ---- the rest ---- */
+
 void nbd_encode_greeting(uint8_t out[NBD_GREETING_BYTES], uint16_t flags);
 bool nbd_decode_greeting(const uint8_t in[NBD_GREETING_BYTES], uint16_t *flags);
 uint32_t nbd_decode_client_flags(const uint8_t in[NBD_CLIENT_FLAGS_BYTES]);
@@ -147,22 +234,12 @@ void nbd_encode_option_reply(uint8_t out[NBD_OPTION_REPLY_BYTES],
 bool nbd_decode_option_reply(const uint8_t in[NBD_OPTION_REPLY_BYTES],
                              struct nbd_option_reply *reply);
 void nbd_encode_request(uint8_t out[NBD_REQUEST_BYTES], const struct nbd_request *request);
-bool nbd_decode_request(const uint8_t in[NBD_REQUEST_BYTES], struct nbd_request *request);
-void nbd_encode_simple_reply(uint8_t out[NBD_SIMPLE_REPLY_BYTES], uint32_t error, uint64_t cookie);
 bool nbd_decode_simple_reply(const uint8_t in[NBD_SIMPLE_REPLY_BYTES], uint32_t *error,
                              uint64_t *cookie);
 /* Which of the two begins here, by the magic: the first 4 bytes. */
 bool nbd_is_simple_reply(const uint8_t in[4]);
 bool nbd_is_chunk(const uint8_t in[4]);
-void nbd_encode_chunk(uint8_t out[NBD_CHUNK_HEADER_BYTES], const struct nbd_chunk *chunk);
 bool nbd_decode_chunk(const uint8_t in[NBD_CHUNK_HEADER_BYTES], struct nbd_chunk *chunk);
-
-void nbd_put_u16(uint8_t *out, uint16_t value);
-void nbd_put_u32(uint8_t *out, uint32_t value);
-void nbd_put_u64(uint8_t *out, uint64_t value);
-uint16_t nbd_get_u16(const uint8_t *in);
-uint32_t nbd_get_u32(const uint8_t *in);
-uint64_t nbd_get_u64(const uint8_t *in);
 
 /* A cursor over the payload of an option; each take fails (false) when the bytes are not
  * there, and nothing is taken then.  Lengths are compared before they are added. */

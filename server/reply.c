@@ -92,7 +92,8 @@ void fragment_done(struct layer *owner, struct request *req)
 
 /* The first failure ends the command: what is not issued yet is not begun, except that the
  * payload of a write has to be read all the same. */
-static void note_error(struct transmission *t, struct command *command, const struct request *req)
+RARELY static void note_error(struct transmission *t, struct command *command,
+                              const struct request *req)
 {
     if (command->error == 0) {
         command->error = req->error;
@@ -160,10 +161,10 @@ static void encode_chunk(struct fragment *fragment, uint16_t type, bool done,
     fragment->head_bytes = NBD_CHUNK_HEADER_BYTES;
 }
 
-static void encode_simple(struct fragment *fragment, int error)
+/* `error`: as on the wire; 0: success. */
+static void encode_simple(struct fragment *fragment, uint32_t error)
 {
-    nbd_encode_simple_reply(fragment->head, nbd_error_from_errno(error),
-                            fragment->command->request.cookie);
+    nbd_encode_simple_reply(fragment->head, error, fragment->command->request.cookie);
     fragment->head_bytes = NBD_SIMPLE_REPLY_BYTES;
 }
 
@@ -182,18 +183,19 @@ static uint16_t describe_error(struct transmission *t, struct command *command)
                                                             : (int)sizeof command->message - 1);
 }
 
-static void encode_error(struct transmission *t, struct fragment *fragment)
+RARELY static void encode_error(struct transmission *t, struct fragment *fragment)
 {
     struct command *command = fragment->command;
+    uint32_t error = nbd_error_from_errno(command->error);
     uint16_t text_bytes = describe_error(t, command);
 
     log_write_of(LOG_DEBUG, t->connection->peer.text, "%s", command->message);
-    if (!t->structured) {
-        encode_simple(fragment, command->error);
+    if (!t->terms.structured) {
+        encode_simple(fragment, error);
         return;
     }
     encode_chunk(fragment, NBD_REPLY_TYPE_ERROR, true, 6u + text_bytes);
-    nbd_put_u32(fragment->head + NBD_CHUNK_HEADER_BYTES, nbd_error_from_errno(command->error));
+    nbd_put_u32(fragment->head + NBD_CHUNK_HEADER_BYTES, error);
     nbd_put_u16(fragment->head + NBD_CHUNK_HEADER_BYTES + 4, text_bytes);
     fragment->head_bytes += 6;
     fragment->payload = (const uint8_t *)command->message;
@@ -259,7 +261,7 @@ static void queue_end(struct transmission *t, struct fragment *fragment)
         encode_error(t, fragment);
     else if (command->op == REQUEST_EXTENTS)
         encode_extents(fragment);
-    else if (t->structured)
+    else if (t->terms.structured)
         encode_chunk(fragment, NBD_REPLY_TYPE_NONE, true, 0);
     else
         encode_simple(fragment, 0);
@@ -275,7 +277,7 @@ static void attach_payload(struct fragment *fragment)
 
 static void queue_data(struct transmission *t, struct fragment *fragment, bool finished)
 {
-    if (t->structured) {
+    if (t->terms.structured) {
         encode_chunk(fragment, NBD_REPLY_TYPE_OFFSET_DATA, finished, 8 + fragment->data_bytes);
         nbd_put_u64(fragment->head + NBD_CHUNK_HEADER_BYTES,
                     fragment->command->request.offset_bytes + fragment->start_bytes);
@@ -476,7 +478,7 @@ static void end_if_idle(struct transmission *t)
         return;
     if (t->step == RECEIVE_END && !t->recv_pending) {
         connection_transmission_done(t->connection);
-    } else if (t->draining && !t->finished && t->step == RECEIVE_COMMAND &&
+    } else if (t->terms.draining && !t->finished && t->step == RECEIVE_COMMAND &&
                !t->transport->ops->has_unread(t->transport)) {
         t->finished = true;
         t->transport->ops->finish(t->transport);

@@ -70,10 +70,13 @@ struct request {
     uint32_t flags; /* REQUEST_... */
     uint32_t epoch; /* from a backend that keeps an account (server/flusher.h), when a write that is not
                      * durable is done: the epoch of its first part; 0 otherwise */
+    int error;               /* 0 or a positive errno; the first failure wins */
+    uint32_t depth;          /* frames that are in use */
+    struct buffer *buffer;   /* NULL for operations without data */
+    struct flusher *flusher; /* who wants the answer to a FLUSH; may be NULL */
+
+    /* From here on nothing need be zeroed at first: who uses it sets it before. */
     struct view view;
-    int error;             /* 0 or a positive errno; the first failure wins */
-    struct buffer *buffer; /* NULL for operations without data */
-    uint32_t depth;
     struct frame frames[REQUEST_DEPTH_MAX];
 
     /* For the backend: its layer, the one operation it has in flight, and where it stands. */
@@ -83,13 +86,12 @@ struct request {
     uint32_t progress_bytes;
     uint8_t backend_step;
 
-    struct flusher *flusher; /* who wants the answer to a FLUSH; may be NULL */
-    struct request *next;    /* the list that it is in */
+    struct request *next; /* the list that it is in */
 
     /* For the align layer. */
     uint8_t align_step;
-    uint64_t align_look;      /* range_stripes_look() */
-    struct range_claim claim; /* the last field: it need not be cleared */
+    uint64_t align_look; /* range_stripes_look() */
+    struct range_claim claim;
 };
 
 /* Puts `done` between the layer above and the one below; saves the view. */

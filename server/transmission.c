@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "server/command-check.h"
 #include "server/log.h"
 
 /* In order of execution. */
@@ -14,6 +13,7 @@ static bool next_turn(struct transmission *t);
 static bool ask(struct transmission *t, void *data, uint32_t length_bytes);
 static void recv_finished(struct io_event *ev, int result);
 static bool begin_command(struct transmission *t);
+static void begin_discard(struct transmission *t);
 static bool discard_payload(struct transmission *t);
 static bool issue_fragment(struct transmission *t);
 static struct fragment *issue_piece(struct transmission *t, struct command *command);
@@ -28,13 +28,15 @@ static void receive(struct transmission *t)
 {
     bool more = true;
 
-    t->turn_commands = 0;
+    t->turn_commands = TRANSMISSION_TURN_COMMANDS;
     while (more)
         switch (t->step) {
         case RECEIVE_HEADER:
             t->step = RECEIVE_COMMAND;
             more = ask(t, t->header, sizeof t->header);
-            break;
+            if (!more)
+                break;
+            /* fall through */
         case RECEIVE_COMMAND:
             more = begin_command(t);
             break;
@@ -133,7 +135,7 @@ static bool begin_command(struct transmission *t)
         loop_defer(t->worker->loop, &t->flush_task);
         return false;
     }
-    if (t->turn_commands++ == TRANSMISSION_TURN_COMMANDS)
+    if (t->turn_commands-- == 0)
         return next_turn(t);
     struct command *command = NULL;
     if (t->commands < TRANSMISSION_COMMANDS_MAX)
@@ -142,24 +144,29 @@ static bool begin_command(struct transmission *t)
         return park(t);
     t->commands++;
     command->request = request;
-    command_check(command, &(struct command_terms){ .limits = &t->export->limits,
-                                                    .structured = t->structured,
-                                                    .base_allocation = t->base_allocation,
-                                                    .draining = t->draining });
-    if (command->error == 0 && command->op == REQUEST_ZERO &&
-        t->top->stage->limits.zero_needs_data && request.length_bytes > BUFFER_BYTES_MAX) {
+    command_check(command, &t->terms);
+    if (command->op == REQUEST_ZERO && command->error == 0 &&
+        command->request.length_bytes > BUFFER_BYTES_MAX &&
+        t->top->stage->limits.zero_needs_data) {
         zeroes_begin(t, command);
         t->step = RECEIVE_HEADER;
         return true;
     }
     t->current = command;
-    t->discard_bytes =
-        command->error != 0 && request.command == NBD_CMD_WRITE ? request.length_bytes : 0;
-    t->step = t->discard_bytes > 0 ? RECEIVE_DISCARD : RECEIVE_ISSUE;
+    t->step = RECEIVE_ISSUE;
+    if (command->error != 0 && command->request.command == NBD_CMD_WRITE)
+        begin_discard(t);
     return true;
 }
 
 /* The payload of a refused write has to be read before the answer makes sense. */
+static void begin_discard(struct transmission *t)
+{
+    t->discard_bytes = t->current->request.length_bytes;
+    if (t->discard_bytes > 0)
+        t->step = RECEIVE_DISCARD;
+}
+
 static bool discard_payload(struct transmission *t)
 {
     static _Thread_local uint8_t nowhere[16384];
@@ -186,9 +193,9 @@ static uint32_t smaller(uint64_t a, uint64_t b)
     return (uint32_t)(a < b ? a : b);
 }
 
-static uint32_t round_up_u32(uint32_t value, uint32_t unit)
+static uint32_t round_up(uint32_t length_bytes, uint32_t phase)
 {
-    return (value + unit - 1) / unit * unit;
+    return (length_bytes + phase - 1) & ~(phase - 1);
 }
 
 /* A piece with data: it begins at its phase, so that what the align layer widens it to is
@@ -196,11 +203,11 @@ static uint32_t round_up_u32(uint32_t value, uint32_t unit)
 static struct piece data_piece(uint64_t offset_bytes, uint32_t left_bytes, uint32_t phase,
                                bool writes)
 {
-    uint32_t skip = (uint32_t)(offset_bytes % phase);
+    uint32_t skip = offset_in_block(offset_bytes, phase);
     uint32_t length_bytes = smaller(left_bytes, BUFFER_BYTES_MAX - skip);
     uint32_t scratch = 0;
 
-    if (writes && (skip + length_bytes) % phase + skip != 0) {
+    if (writes && (offset_in_block(skip + length_bytes, phase) | skip) != 0) {
         /* All but the last piece end on a block. */
         length_bytes = smaller(left_bytes, BUFFER_BYTES_MAX / 2 - skip);
         scratch = 2 * phase;
@@ -208,7 +215,7 @@ static struct piece data_piece(uint64_t offset_bytes, uint32_t left_bytes, uint3
     return (struct piece){
         .offset_bytes = offset_bytes,
         .length_bytes = length_bytes,
-        .buffer_bytes = round_up_u32(skip + length_bytes, phase) + scratch,
+        .buffer_bytes = round_up(skip + length_bytes, phase) + scratch,
         .data_at = skip,
     };
 }
@@ -216,14 +223,14 @@ static struct piece data_piece(uint64_t offset_bytes, uint32_t left_bytes, uint3
 /* Zeros that need no data: only a first and last part of a block do. */
 static struct piece zero_piece(uint64_t offset_bytes, uint32_t left_bytes, uint32_t phase)
 {
-    uint32_t skip = (uint32_t)(offset_bytes % phase);
+    uint32_t skip = offset_in_block(offset_bytes, phase);
 
     if (skip > 0)
         return data_piece(offset_bytes, smaller(left_bytes, phase - skip), phase, true);
     if (left_bytes < phase)
         return data_piece(offset_bytes, left_bytes, phase, true);
     return (struct piece){ .offset_bytes = offset_bytes,
-                           .length_bytes = left_bytes / phase * phase };
+                           .length_bytes = left_bytes - offset_in_block(left_bytes, phase) };
 }
 
 #define EXTENTS_BUFFER_BYTES 16384u
@@ -256,23 +263,22 @@ static struct piece next_piece(const struct transmission *t, const struct comman
     return (struct piece){ .offset_bytes = offset_bytes, .length_bytes = left_bytes };
 }
 
-/* A fragment with its buffer; NULL when there is none now. */
+/* A fragment with a buffer of that size (0: without one); NULL when there is none now. */
 static struct fragment *take_fragment(struct transmission *t, struct command *command,
-                                      const struct piece *piece)
+                                      uint32_t buffer_bytes)
 {
     struct buffer *buffer = NULL;
 
     if (command->fragments_held >= TRANSMISSION_FRAGMENTS_MAX)
         return NULL;
-    if (piece->buffer_bytes > 0) {
+    if (buffer_bytes > 0) {
         /* The read whose turn on the wire it is always gets on: what waits behind it
          * gives nothing back before it is through. */
         bool urgent = t->stream == command && command->fragments_held == 0;
 
-        if (t->held_bytes + piece->buffer_bytes > TRANSMISSION_HELD_BYTES_MAX && !urgent)
+        if (t->held_bytes + buffer_bytes > TRANSMISSION_HELD_BYTES_MAX && !urgent)
             return NULL;
-        buffer = buffer_acquire(t->worker->buffers, piece->buffer_bytes,
-                                urgent ? 0 : t->held_bytes);
+        buffer = buffer_acquire(t->worker->buffers, buffer_bytes, urgent ? 0 : t->held_bytes);
         if (buffer == NULL)
             return NULL;
     }
@@ -293,7 +299,7 @@ static struct fragment *take_fragment(struct transmission *t, struct command *co
 static struct fragment *issue_piece(struct transmission *t, struct command *command)
 {
     struct piece piece = next_piece(t, command);
-    struct fragment *fragment = take_fragment(t, command, &piece);
+    struct fragment *fragment = take_fragment(t, command, piece.buffer_bytes);
     if (fragment == NULL)
         return NULL;
     struct request *req = &fragment->request;
@@ -325,7 +331,7 @@ static bool issue_fragment(struct transmission *t)
         return park(t);
     struct view *view = &fragment->request.view;
     bool all_issued = command->issued_bytes == command->request.length_bytes;
-    if (command->op == REQUEST_READ && !t->structured && !all_issued && !command->contiguous) {
+    if (command->op == REQUEST_READ && !t->terms.structured && !all_issued && !command->contiguous) {
         command->contiguous = true; /* the first of several */
         *t->streams_end = command;
         t->streams_end = &command->next;
@@ -354,12 +360,12 @@ static bool issue_answer(struct transmission *t, struct command *command)
 
 static bool answer_at_once(struct transmission *t, struct command *command)
 {
-    struct fragment *fragment = take_fragment(t, command, &(struct piece){ 0 });
+    struct fragment *fragment = take_fragment(t, command, 0);
 
     if (fragment == NULL)
         return false;
     command->issued_bytes = command->request.length_bytes;
-    fragment->request.view.op = command->op;
+    fragment->request.view = (struct view){ .op = command->op };
     fragment_done(NULL, &fragment->request);
     return true;
 }
@@ -547,10 +553,8 @@ static void refuse_current(struct transmission *t)
     }
     command->error = ENOMEM;
     command->refusal = "the server has no memory for it now";
-    if (command->request.command == NBD_CMD_WRITE) {
-        t->discard_bytes = command->request.length_bytes;
-        t->step = RECEIVE_DISCARD;
-    }
+    if (command->request.command == NBD_CMD_WRITE)
+        begin_discard(t);
 }
 
 static void refuse_zeroes(struct transmission *t)
@@ -605,8 +609,11 @@ struct transmission *transmission_start(struct connection *connection)
     t->worker = connection->worker;
     t->transport = connection->transport;
     t->export = connection->export;
-    t->structured = connection->negotiated.structured_replies;
-    t->base_allocation = connection->negotiated.base_allocation;
+    t->terms = (struct command_terms){
+        .limits = &connection->export->limits,
+        .structured = connection->negotiated.structured_replies,
+        .base_allocation = connection->negotiated.base_allocation,
+    };
     t->recv_done.fn = recv_finished;
     t->transport->recv_done = &t->recv_done;
     t->zeroes_end = &t->zeroes;
@@ -643,7 +650,7 @@ static void abandon_current(struct transmission *t)
 
 void transmission_shutdown(struct transmission *t)
 {
-    t->draining = true;
+    t->terms.draining = true;
     loop_defer(t->worker->loop, &t->flush_task);
 }
 

@@ -10,7 +10,7 @@
 #ifndef NBDCRYPT_TRANSMISSION_H
 #define NBDCRYPT_TRANSMISSION_H
 
-#include "server/command.h"
+#include "server/command-check.h"
 #include "server/flusher.h"
 #include "server/worker.h"
 
@@ -38,8 +38,7 @@ struct transmission {
     struct transport *transport;
     struct layer *top;
     const struct export *export;
-    bool structured;      /* structured replies */
-    bool base_allocation; /* BLOCK_STATUS was negotiated */
+    struct command_terms terms;
 
     /* Receiving. */
     struct io_event recv_done;
@@ -50,7 +49,7 @@ struct transmission {
     struct fragment *receiving;
     uint32_t discard_bytes;
     uint8_t header[NBD_REQUEST_BYTES];
-    unsigned turn_commands;           /* that have been begun in this turn */
+    unsigned turn_commands;           /* that may still begin in this turn */
     struct loop_message turn_message; /* the next turn */
     bool turn_posted;
     bool parked;        /* in worker->parked */
@@ -84,7 +83,6 @@ struct transmission {
     struct loop_task flush_task;
 
     /* The end. */
-    bool draining; /* new commands are answered ESHUTDOWN */
     bool finished; /* the client has been told that nothing follows */
     bool left_in_order; /* the client went when all was answered */
     bool aborted;  /* replies are dropped */
