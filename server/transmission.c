@@ -124,16 +124,16 @@ static bool begin_command(struct transmission *t)
         transmission_abort(t);
         return false;
     }
-    if (t->finished) { /* it was told that the server goes; what it writes all the same is passed over */
-        t->discard_bytes = request.command == NBD_CMD_WRITE ? request.length_bytes : 0;
-        t->step = t->discard_bytes > 0 ? RECEIVE_DISCARD : RECEIVE_HEADER;
-        return true;
-    }
     if (request.command == NBD_CMD_DISC) {
         t->left_in_order = t->commands == 0;
         t->step = RECEIVE_END;
         loop_defer(t->worker->loop, &t->flush_task);
         return false;
+    }
+    if (t->finished) { /* it was told that the server goes; what it writes all the same is passed over */
+        t->discard_bytes = request.command == NBD_CMD_WRITE ? request.length_bytes : 0;
+        t->step = t->discard_bytes > 0 ? RECEIVE_DISCARD : RECEIVE_HEADER;
+        return true;
     }
     if (t->turn_commands-- == 0)
         return next_turn(t);
