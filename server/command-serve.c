@@ -563,7 +563,8 @@ static int tear_down(struct server *server)
     for (unsigned i = 0; i < server->worker_count; i++)
         all_joined &= worker_join(server->workers[i]);
     for (size_t i = 0; i < server->exports.count; i++) {
-        if (server->workers_ended > 0 && export_flush(&server->exports.exports[i], &err) < 0) {
+        if (server->workers_ended > 0 &&
+            export_flush(&server->exports.exports[i], server->loop, &err) < 0) {
             log_error("%s", err.text);
             server->exit_status = EXIT_FAILURE;
         }
