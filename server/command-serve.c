@@ -237,6 +237,8 @@ static int start_workers(struct server *server, unsigned count, struct error *er
             .stall_timeout_ms = server->options.stall_timeout_seconds * 1000,
             .no_multi_conn = server->options.max_connections < CONNECTIONS_OF_A_COPY ||
                              server->places->share_max < CONNECTIONS_OF_A_COPY,
+            /* The other half is for storage. */
+            .drain_max_ms = server->options.shutdown_timeout_seconds * 1000 / 2,
             .busy_wait_us = server->options.busy_wait_us,
             .main_loop = server->loop,
             .ended = server->worker_ended,

@@ -22,7 +22,8 @@ struct error {
 
 /* Sets the message, replacing what was there.  `err` may be NULL (the caller does not care).
  * One that is too long loses its middle ("..."), so that its reason is always there.
- * With -EMFILE and -ENFILE it ends with how more files can be open.  Always returns `code`, so that a failure is one line:
+ * With -EMFILE and -ENFILE it ends with how more files can be open.
+ * Always returns `code`, so that a failure is one line:
  *     return error_set(err, -EINVAL, "...");                                              */
 int error_set(struct error *err, int code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
