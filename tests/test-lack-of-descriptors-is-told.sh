@@ -23,6 +23,7 @@ each_limit() {
     for limit in $(limits); do
         run_as=(prlimit --nofile="$limit")
         run_nbdcrypt "$@"
+        # shellcheck disable=SC2034 # run_nbdcrypt() uses it
         run_as=()
         if [ "$status" -eq 0 ]; then
             [ ! -s "$err" ] || fail "$limit descriptors: 'nbdcrypt $*' succeeded, and said: $(cat "$err")"

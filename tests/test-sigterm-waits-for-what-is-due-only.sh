@@ -36,6 +36,7 @@ print("told", flush=True)
 signal.pause()
 EOF
 } 2>>"$log_dir/hold"
+# shellcheck disable=SC2153 # bash sets it
 hold_pid=$HOLD_PID
 remember_pid "$hold_pid"
 read -r -t 60 -u "${HOLD[0]}" _ || fail "the clients are not ready"
