@@ -11,9 +11,13 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "crypto/descriptors.h"
 #include "crypto/luks-policy.h"
 
 #define COPY_CHUNK_BYTES (64u * 1024u)
+/* The image twice, random numbers twice, a cipher of the kernel and the hash of it, and what a change of the
+ * header has beside them. */
+#define LIBRARY_DESCRIPTORS 10u
 
 static pthread_mutex_t library_mutex = PTHREAD_MUTEX_INITIALIZER;
 
@@ -177,9 +181,12 @@ static int open_device(struct luks_library *library, int image_fd, int data_fd)
 int luks_library_open_detached(struct luks_library **out, int image_fd, int data_fd,
                                struct error *err)
 {
-    struct luks_library *library = calloc(1, sizeof(*library));
-    int result;
+    struct luks_library *library;
+    int result = descriptors_require(LIBRARY_DESCRIPTORS, err);
 
+    if (result < 0)
+        return result;
+    library = calloc(1, sizeof(*library));
     if (!library)
         return error_set(err, -ENOMEM, "no memory for a LUKS header");
     result = open_device(library, image_fd, data_fd);

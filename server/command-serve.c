@@ -12,6 +12,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "crypto/descriptors.h"
 #include "server/access.h"
 #include "server/captive.h"
 #include "server/channel.h"
@@ -39,6 +40,8 @@
 /* Before that it is the same wish: timeout(1) sends SIGTERM twice, and ends a command of --run besides. */
 #define SECOND_SIGNAL_MS 1000u
 #define KEEPALIVE_MARGIN_S 5u
+/* The log's, that of the client, two that come and go: a command of --run, a folder that is read. */
+#define FIRST_CLIENT_DESCRIPTORS 4u
 #define SURPLUS_MAX 32u /* clients that are being told that there is no place for them */
 
 struct server {
@@ -234,6 +237,8 @@ static int start_workers(struct server *server, unsigned count, struct error *er
             .stall_timeout_ms = server->options.stall_timeout_seconds * 1000,
             .no_multi_conn = server->options.max_connections < CONNECTIONS_OF_A_COPY ||
                              server->places->share_max < CONNECTIONS_OF_A_COPY,
+            /* The other half is for storage. */
+            .drain_max_ms = server->options.shutdown_timeout_seconds * 1000 / 2,
             .busy_wait_us = server->options.busy_wait_us,
             .main_loop = server->loop,
             .ended = server->worker_ended,
@@ -330,6 +335,16 @@ static void warn_of_dead_rules(const struct server *server)
     }
 }
 
+/* A server without room for a single client is of no use, and would only tell those who come. */
+static int require_room_for_a_client(const struct server *server, struct error *err)
+{
+    int code = descriptors_require((unsigned)server->listener_count + FIRST_CLIENT_DESCRIPTORS, err);
+
+    if (code < 0)
+        error_prefix(err, "there is no room for a client: ");
+    return code;
+}
+
 static int set_up(struct server *server, struct error *err)
 {
     struct loop_config config = { .entries = 64 };
@@ -361,6 +376,8 @@ static int set_up(struct server *server, struct error *err)
     if (code == 0)
         code = start_workers(server, workers, err);
     early_end_stop(&server->early_end);
+    if (code == 0)
+        code = require_room_for_a_client(server, err);
     return code;
 }
 
@@ -563,7 +580,8 @@ static int tear_down(struct server *server)
     for (unsigned i = 0; i < server->worker_count; i++)
         all_joined &= worker_join(server->workers[i]);
     for (size_t i = 0; i < server->exports.count; i++) {
-        if (server->workers_ended > 0 && export_flush(&server->exports.exports[i], &err) < 0) {
+        if (server->workers_ended > 0 &&
+            export_flush(&server->exports.exports[i], server->loop, &err) < 0) {
             log_error("%s", err.text);
             server->exit_status = EXIT_FAILURE;
         }

@@ -8,7 +8,6 @@
 #include "server/log.h"
 #include "server/transmission.h"
 
-#define DRAIN_TIMEOUT_MS 5000u     /* for a client that does not take its last answers */
 #define SURPLUS_TIMEOUT_MS 2000u   /* to tell a client that it is one too many */
 #define HANDSHAKE_DRAIN_MS 1000u   /* for one that has not chosen an export yet */
 #define ABANDON_MS 500u            /* what is in flight of a connection that was cut comes back sooner */
@@ -19,8 +18,6 @@ static void timer_fired(struct io_event *ev, int result);
 static void start_timer(struct connection *connection, unsigned timeout_ms)
 {
     connection->timer_running = true;
-    if (connection->transmission != NULL)
-        connection->sends_seen = connection->transmission->sends;
     connection->timer.event.fn = timer_fired;
     loop_timer_start(connection->worker->loop, &connection->timer, timeout_ms);
 }
@@ -155,7 +152,7 @@ void connection_shutdown(struct connection *connection)
         return;
     connection->state = CONNECTION_DRAINING;
     if (!connection->timer_running)
-        start_timer(connection, DRAIN_TIMEOUT_MS);
+        start_timer(connection, DRAIN_TICK_MS);
     transmission_shutdown(connection->transmission);
 }
 
@@ -174,6 +171,21 @@ static void abandon(struct connection *connection)
     worker_connection_abandoned(connection->worker, connection->surplus);
 }
 
+static void drain(struct connection *connection)
+{
+    struct transmission *t = connection->transmission;
+    enum drain_verdict verdict =
+        drain_look(&connection->drain, t, connection->worker->drain_max_ms);
+
+    start_timer(connection, DRAIN_TICK_MS);
+    if (verdict == DRAIN_DEAF)
+        transmission_turn_deaf(t);
+    if (drain_sentence(verdict) != NULL)
+        log_write_of(LOG_NOTICE, connection->peer.text, "%s; dropped", drain_sentence(verdict));
+    if (verdict != DRAIN_WAIT && verdict != DRAIN_DEAF)
+        transmission_abort(t);
+}
+
 static void timer_fired(struct io_event *ev, int result)
 {
     struct connection *connection = container_of(ev, struct connection, timer.event);
@@ -186,14 +198,13 @@ static void timer_fired(struct io_event *ev, int result)
     }
     if (result == -ECANCELED) { /* that was the timer of the handshake */
         if (connection->state == CONNECTION_DRAINING)
-            start_timer(connection, DRAIN_TIMEOUT_MS);
+            start_timer(connection, DRAIN_TICK_MS);
         else if (connection->state != CONNECTION_TRANSMISSION)
             start_timer(connection, HANDSHAKE_DRAIN_MS);
         return;
     }
-    if (connection->state == CONNECTION_DRAINING &&
-        connection->transmission->sends != connection->sends_seen) {
-        start_timer(connection, DRAIN_TIMEOUT_MS); /* slow, but it takes them */
+    if (connection->state == CONNECTION_DRAINING) {
+        drain(connection);
         return;
     }
     if (handshake && connection->cut) {
@@ -201,10 +212,9 @@ static void timer_fired(struct io_event *ev, int result)
         return;
     }
     if (handshake)
-        log_write_of(LOG_NOTICE, connection->peer.text,
-                     "did not finish its handshake in time; dropped");
-    else if (connection->state == CONNECTION_DRAINING)
-        log_write_of(LOG_NOTICE, connection->peer.text, "did not take its last answers; dropped");
+        log_write_of(LOG_NOTICE, connection->peer.text, "%s; dropped",
+                     connection->worker->shutting_down ? "was still in its handshake at the end"
+                                                       : "did not finish its handshake in time");
     connection_abort(connection);
     if (!handshake)
         return;

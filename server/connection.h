@@ -6,12 +6,13 @@
  * GOODBYE: the handshake has ended with an answer; what the client still sends is read and
  * forgotten until it closes, for a close with unread bytes would take that answer back.
  * DRAINING: the server is going down or the client said DISC: what is in flight is answered,
- * new requests get ESHUTDOWN, then the stream is finished.  CLOSING: waits until nothing
+ * new requests get ESHUTDOWN, then the stream is finished (drain.h).  CLOSING: waits until nothing
  * of this connection is in flight, then everything is given back.  An error of the client,
  * whatever it is, ends here and nowhere else. */
 #ifndef NBDCRYPT_CONNECTION_H
 #define NBDCRYPT_CONNECTION_H
 
+#include "server/drain.h"
 #include "server/handshake.h"
 #include "server/peer.h"
 #include "server/places.h"
@@ -38,13 +39,13 @@ struct connection {
     struct peer peer;
     struct place place;
     bool surplus;                 /* it is there to be told that there is no place for it */
-    struct loop_timer timer;      /* handshake limit; later the limit of DRAINING */
+    struct loop_timer timer;      /* handshake limit; later the ticks of DRAINING */
     bool timer_running;
     struct stall_state stall;
     bool cut;                     /* its handshake took too long: what is in flight is coming back */
     bool abandoned;               /* the worker ends without it */
     struct io_event forgotten;    /* GOODBYE */
-    uint64_t sends_seen;          /* when the timer of DRAINING was started */
+    struct drain_state drain;
     struct handshake *handshake;  /* NULL once it has ended */
     struct negotiated negotiated;
     struct export *export;        /* set by GO or EXPORT_NAME */

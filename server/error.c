@@ -1,5 +1,6 @@
 #include "server/error.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -70,8 +71,19 @@ static void set(struct error *err, const char *behind, const char *format, va_li
     va_end(again);
 }
 
+/* What opens files is everywhere, and its reason says nothing of where the limit is. */
+static const char *advice_for(int code)
+{
+    if (code == -EMFILE)
+        return ERROR_DESCRIPTORS_ADVICE;
+    if (code == -ENFILE)
+        return "; raise `sysctl fs.file-max`, of which all programs have a part";
+    return NULL;
+}
+
 int error_set(struct error *err, int code, const char *format, ...)
 {
+    const char *advice = advice_for(code);
     va_list args;
 
     if (!err)
@@ -79,6 +91,8 @@ int error_set(struct error *err, int code, const char *format, ...)
     va_start(args, format);
     set(err, "", format, args);
     va_end(args);
+    if (advice != NULL && strstr(err->text, advice) == NULL) /* a message may be made of another one */
+        (void)error_set(err, 0, "%s%s", err->text, advice);
     return code;
 }
 

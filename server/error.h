@@ -21,8 +21,11 @@ struct error {
     char text[ERROR_TEXT_BYTES]; /* NUL-terminated; "" when nothing failed; UTF-8 as far as its parts are */
 };
 
+#define ERROR_DESCRIPTORS_ADVICE "; raise `ulimit -n` (LimitNOFILE= of a service)"
+
 /* Sets the message, replacing what was there.  `err` may be NULL (the caller does not care).
  * One that is too long loses its middle ("..."), so that its reason is always there.
+ * With -EMFILE and -ENFILE it ends with how more files can be open.
  * Always returns `code`, so that a failure is one line:
  *     return error_set(err, -EINVAL, "...");                                              */
 int error_set(struct error *err, int code, const char *format, ...)

@@ -228,17 +228,11 @@ void export_close(struct export *ex)
     *ex = (struct export){ 0 };
 }
 
-int export_flush(struct export *ex, struct error *err)
+int export_flush(struct export *ex, struct loop *loop, struct error *err)
 {
-    struct image_io *io;
-
     if (ex->limits.read_only)
         return 0;
-    int code = image_io_create(&io, ex->top, err);
-    if (code == 0) {
-        code = image_flush(io, err);
-        image_io_destroy(io);
-    }
+    int code = image_flush_on(ex->top, loop, err);
     if (code < 0)
         error_prefix(err, "export '%s': ", ex->name);
     return code;

@@ -50,8 +50,9 @@ struct export {
 NODISCARD int export_open(struct export *out, const struct export_settings *settings,
                           struct offload *offload, unsigned workers, struct error *err);
 void export_close(struct export *ex);
-/* Makes durable what clients wrote; blocks.  For the end of the server. */
-NODISCARD int export_flush(struct export *ex, struct error *err);
+/* Makes durable what clients wrote; blocks.  For the end of the server, which takes the loop at its start:
+ * another ring might not be had any more. */
+NODISCARD int export_flush(struct export *ex, struct loop *loop, struct error *err);
 
 /* The export's pipeline on this worker; made at the first call. */
 NODISCARD int export_attach(struct layer **out, struct export *ex, struct worker *worker,

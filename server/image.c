@@ -163,6 +163,21 @@ void image_io_destroy(struct image_io *io)
     free(io);
 }
 
+/* What is only flushed needs no bounce buffer. */
+int image_flush_on(struct stage *stage, struct loop *loop, struct error *err)
+{
+    struct image_io io = { .loop = loop };
+    int code = stage_attach(&io.layer, stage, loop, err);
+
+    if (code < 0)
+        return code;
+    flusher_begin(&io.flusher, io.layer);
+    code = image_flush(&io, err);
+    flusher_end(&io.flusher, true);
+    layer_detach(io.layer);
+    return code;
+}
+
 static void request_finished(struct layer *owner, struct request *req)
 {
     struct image_io *io = container_of(req, struct image_io, request);

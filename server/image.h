@@ -47,5 +47,7 @@ NODISCARD int image_write(struct image_io *io, uint64_t offset_bytes, const void
                           size_t length_bytes, struct error *err);
 /* Where there is no FLUSH, writes were durable if they could be (FUA), and nothing is done. */
 NODISCARD int image_flush(struct image_io *io, struct error *err);
+/* The same on a loop of the caller, which is not running: there is nothing left that could be lacking. */
+NODISCARD int image_flush_on(struct stage *stage, struct loop *loop, struct error *err);
 
 #endif

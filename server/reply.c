@@ -20,6 +20,15 @@ static void flush(struct loop_task *task);
 static void send_ready(struct transmission *t);
 static void send_finished(struct io_event *ev, int result);
 static void drop_all(struct transmission *t);
+/* What a client still sends that is not heard any more does not count: it might go on asking for ever. */
+static bool has_heard_all(const struct transmission *t)
+{
+    if (t->step == RECEIVE_FORGET)
+        return true;
+    return t->step == RECEIVE_COMMAND &&
+           (t->deaf || !t->transport->ops->has_unread(t->transport));
+}
+
 static void end_if_idle(struct transmission *t);
 
 void reply_init(struct transmission *t)
@@ -478,9 +487,8 @@ static void end_if_idle(struct transmission *t)
         return;
     if (t->step == RECEIVE_END && !t->recv_pending) {
         connection_transmission_done(t->connection);
-    } else if (t->terms.draining && !t->finished && t->step == RECEIVE_COMMAND &&
-               !t->transport->ops->has_unread(t->transport)) {
-        t->finished = true;
+    } else if (t->terms.draining && !t->finished && has_heard_all(t)) {
+        t->finished = t->deaf = true;
         t->transport->ops->finish(t->transport);
     }
 }

@@ -13,14 +13,6 @@ static void start_timer(struct worker *worker)
     loop_timer_start(worker->loop, &worker->stall.timer, tick_ms > 0 ? tick_ms : 1);
 }
 
-/* The client owes us the rest of what it has begun. */
-static bool is_within_request(struct transmission *t)
-{
-    if (!t->recv_pending || t->step == RECEIVE_END)
-        return false;
-    return t->step != RECEIVE_COMMAND || t->transport->ops->has_begun(t->transport);
-}
-
 /* A send ends only when a good part of a large buffer is free again, so one that goes on is asked for. */
 static bool takes_nothing(struct transmission *t, struct stall_state *state)
 {
@@ -45,7 +37,7 @@ static void look(struct connection *connection)
 
     state->sending_ticks = count(state->sending_ticks, takes_nothing(t, state));
     state->receiving_ticks =
-        count(state->receiving_ticks, is_within_request(t) && t->receives == state->receives);
+        count(state->receiving_ticks, transmission_is_within_request(t) && t->receives == state->receives);
     state->sends = t->sends;
     state->receives = t->receives;
     if (state->sending_ticks <= TICKS && state->receiving_ticks <= TICKS)

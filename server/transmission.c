@@ -15,6 +15,7 @@ static void recv_finished(struct io_event *ev, int result);
 static bool begin_command(struct transmission *t);
 static void begin_discard(struct transmission *t);
 static bool discard_payload(struct transmission *t);
+static bool forget(struct transmission *t) __attribute__((cold, noinline));
 static bool issue_fragment(struct transmission *t);
 static struct fragment *issue_piece(struct transmission *t, struct command *command);
 static bool issue_answer(struct transmission *t, struct command *command);
@@ -57,6 +58,9 @@ static void receive(struct transmission *t)
                 fragment_done(NULL, &fragment->request);
             break;
         }
+        case RECEIVE_FORGET:
+            more = forget(t);
+            break;
         case RECEIVE_END:
             more = false;
             break;
@@ -100,7 +104,8 @@ static void recv_finished(struct io_event *ev, int result)
         return;
     }
     /* Between two commands the client may just go: what it asked for is still answered. */
-    bool orderly = result == TRANSPORT_END && t->step == RECEIVE_COMMAND;
+    bool orderly = t->step == RECEIVE_FORGET ||
+                   (result == TRANSPORT_END && t->step == RECEIVE_COMMAND);
     t->left_in_order = orderly && t->commands == 0;
     t->step = RECEIVE_END;
     if (!orderly && !t->aborted) {
@@ -124,16 +129,16 @@ static bool begin_command(struct transmission *t)
         transmission_abort(t);
         return false;
     }
+    if (t->deaf) {
+        t->step = RECEIVE_FORGET;
+        loop_defer(t->worker->loop, &t->flush_task); /* the end may have waited for this */
+        return true;
+    }
     if (request.command == NBD_CMD_DISC) {
         t->left_in_order = t->commands == 0;
         t->step = RECEIVE_END;
         loop_defer(t->worker->loop, &t->flush_task);
         return false;
-    }
-    if (t->finished) { /* it was told that the server goes; what it writes all the same is passed over */
-        t->discard_bytes = request.command == NBD_CMD_WRITE ? request.length_bytes : 0;
-        t->step = t->discard_bytes > 0 ? RECEIVE_DISCARD : RECEIVE_HEADER;
-        return true;
     }
     if (t->turn_commands-- == 0)
         return next_turn(t);
@@ -176,6 +181,14 @@ static bool discard_payload(struct transmission *t)
     if (t->discard_bytes == 0)
         t->step = t->current != NULL ? RECEIVE_ISSUE : RECEIVE_HEADER;
     return ask(t, nowhere, count);
+}
+
+/* More than is staged, so that a receive that ends is an event. */
+static bool forget(struct transmission *t)
+{
+    static _Thread_local uint8_t nowhere[16384];
+
+    return ask(t, nowhere, sizeof nowhere);
 }
 
 /* ---- fragments ---- */
@@ -652,6 +665,18 @@ void transmission_shutdown(struct transmission *t)
 {
     t->terms.draining = true;
     loop_defer(t->worker->loop, &t->flush_task);
+}
+
+void transmission_turn_deaf(struct transmission *t)
+{
+    t->deaf = true;
+}
+
+bool transmission_is_within_request(const struct transmission *t)
+{
+    if (!t->recv_pending || t->step == RECEIVE_FORGET || t->step == RECEIVE_END)
+        return false;
+    return t->step != RECEIVE_COMMAND || t->transport->ops->has_begun(t->transport);
 }
 
 void transmission_abort(struct transmission *t)

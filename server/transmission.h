@@ -29,6 +29,7 @@ enum receive_step {
     RECEIVE_ISSUE,   /* `current` has fragments to issue */
     RECEIVE_PAYLOAD, /* the payload of `receiving` is there */
     RECEIVE_DISCARD, /* payload of a refused write: read and forgotten */
+    RECEIVE_FORGET,  /* it was told that the server goes: what it still sends is read, and that is all */
     RECEIVE_END,     /* nothing is read any more */
 };
 
@@ -83,6 +84,7 @@ struct transmission {
     struct loop_task flush_task;
 
     /* The end. */
+    bool deaf;     /* what comes from now on is not answered */
     bool finished; /* the client has been told that nothing follows */
     bool left_in_order; /* the client went when all was answered */
     bool aborted;  /* replies are dropped */
@@ -94,6 +96,10 @@ struct transmission {
 struct transmission *transmission_start(struct connection *connection);
 /* Answers what is in flight, refuses the rest, tells the client. */
 void transmission_shutdown(struct transmission *transmission);
+/* Of what it has still to send, nothing is answered: a client that asks for ever does not hold the end up. */
+void transmission_turn_deaf(struct transmission *transmission);
+/* The client owes us the rest of what it has begun. */
+bool transmission_is_within_request(const struct transmission *transmission);
 /* Ends it without further answers; connection_transmission_done() follows. */
 void transmission_abort(struct transmission *transmission);
 void transmission_free(struct transmission *transmission);

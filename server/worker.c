@@ -107,6 +107,7 @@ int worker_create(struct worker **out, const struct worker_settings *settings, s
     worker->places = settings->places;
     worker->handshake_timeout_ms = settings->handshake_timeout_ms;
     worker->stall.timeout_ms = settings->stall_timeout_ms;
+    worker->drain_max_ms = settings->drain_max_ms;
     worker->no_multi_conn = settings->no_multi_conn;
     worker->busy_wait_us = settings->busy_wait_us;
     worker->main_loop = settings->main_loop;

@@ -22,6 +22,7 @@ struct worker_settings {
     unsigned index, worker_count;
     unsigned handshake_timeout_ms;
     unsigned stall_timeout_ms;    /* 0: none */
+    unsigned drain_max_ms;        /* for clients that are slow when the server goes; 0: no limit */
     uint64_t buffers_max_bytes;   /* this worker's part of --memory-max */
     bool no_multi_conn;           /* a client can't count on several connections: it is not told of them */
     unsigned busy_wait_us;        /* of the loop: busy-wait.h */
@@ -39,7 +40,7 @@ struct worker {
     struct tls *tls;                           /* NULL: no TLS */
     struct places *places;
     struct tls_buffers tls_buffers;
-    unsigned handshake_timeout_ms, busy_wait_us;
+    unsigned handshake_timeout_ms, drain_max_ms, busy_wait_us;
     struct connection *connections;            /* list */
     struct transmission *parked, *parked_last; /* waiting for a slot or buffer, in order */
     struct loop_task unpark;
