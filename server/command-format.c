@@ -22,6 +22,7 @@
 #include "server/lock-params.h"
 #include "server/log.h"
 #include "server/luks-image.h"
+#include "server/new-file.h"
 #include "server/shell-text.h"
 #include "server/size-text.h"
 #include "server/wait-notice.h"
@@ -262,6 +263,19 @@ static int choose_sizes(struct format *format, struct error *err)
 
 /* ---- writing ---- */
 
+/* A volume that is said to be made is there after a loss of power, with its size. */
+static int keep_room(const struct target *target, int fd, struct error *err)
+{
+    int result = fsync(fd) == 0 ? 0 : -errno;
+
+    if (result == 0 && target->made)
+        result = new_file_sync_name(target->path);
+    if (result < 0)
+        (void)error_set(err, result, "'%s' can't be made durable: %s", target->path,
+                        strerror(-result));
+    return result;
+}
+
 /* Makes the file, or makes it larger; never smaller. */
 static int make_room(struct target *target, uint64_t size_bytes, struct error *err)
 {
@@ -283,6 +297,8 @@ static int make_room(struct target *target, uint64_t size_bytes, struct error *e
         (void)error_set(err, result, "'%s' can't be made %" PRIu64 " bytes large: %s", target->path,
                         size_bytes, strerror(-result));
     }
+    if (result == 0)
+        result = keep_room(target, fd, err);
     (void)close(fd);
     return result;
 }

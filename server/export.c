@@ -184,6 +184,17 @@ static int build_pipeline(struct export *ex, const struct export_settings *setti
     return code;
 }
 
+/* Clients see that neither is offered; whoever looks after the server does not. */
+static void warn_if_nothing_is_durable(const struct export *ex, const char *image)
+{
+    const struct limits *limits = &ex->limits;
+
+    if (!limits->read_only && !limits->fua && !(limits->ops & OP_BIT(REQUEST_FLUSH)))
+        log_warning("image '%s': it has neither FLUSH nor FUA, so that nobody knows when what clients "
+                    "write is stored for good: any of it may be lost when its storage fails or ends",
+                    image);
+}
+
 int export_open(struct export *out, const struct export_settings *settings,
                 struct offload *offload, unsigned workers, struct error *err)
 {
@@ -215,6 +226,7 @@ int export_open(struct export *out, const struct export_settings *settings,
     }
     ex.limits = ex.top->limits;
     ex.limits.read_only |= settings->read_only;
+    warn_if_nothing_is_durable(&ex, settings->image);
     *out = ex;
     return 0;
 }

@@ -40,8 +40,7 @@ static int give_name(const char *temporary, const char *path, bool replace)
     return 0;
 }
 
-/* So that the name survives a loss of power, too. */
-static int sync_directory(const char *path)
+int new_file_sync_name(const char *path)
 {
     const char *slash = strrchr(path, '/');
     char *directory = slash ? strndup(path, (size_t)(slash - path) + 1) : strdup(".");
@@ -74,7 +73,7 @@ int new_file_write(const char *path, const void *data, size_t length_bytes, bool
         (void)unlink(temporary);
     free(temporary);
     if (result == 0)
-        result = sync_directory(path);
+        result = new_file_sync_name(path);
     if (result == -EEXIST)
         return error_set(err, result, "'%s' is there already; --force replaces it", path);
     if (result < 0)

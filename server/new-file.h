@@ -12,4 +12,7 @@
 NODISCARD int new_file_write(const char *path, const void *data, size_t length_bytes, bool replace,
                              struct error *err);
 
+/* The name of a file that was made survives a loss of power, too, when this returns 0; -errno. Blocks. */
+NODISCARD int new_file_sync_name(const char *path);
+
 #endif
