@@ -100,7 +100,7 @@ static int load_detached(struct luks_header **out, struct export *ex,
 static void header_was_read(struct export *ex)
 {
     image_header_was_read(ex->header ? ex->header : ex->top);
-    if (ex->header && ex->header->ops->header_was_read == NULL) { /* nothing keeps it open */
+    if (ex->header && stage_backend(ex->header)->ops->header_was_read == NULL) { /* nothing keeps it open */
         stage_close(ex->header);
         ex->header = NULL;
     }

@@ -37,6 +37,13 @@ void stage_close(struct stage *top)
     }
 }
 
+struct stage *stage_backend(struct stage *top)
+{
+    while (top->below != NULL)
+        top = top->below;
+    return top;
+}
+
 /* Every check here is a promise of the layer above.  No client can break one (command_check() has
  * seen to the range), and neither can storage: limits are measured when it is opened, and stay. */
 void layer_submit(struct layer *layer, struct request *req)

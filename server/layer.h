@@ -44,6 +44,12 @@ struct lock_terms {
     bool no_lock;      /* go on where the storage has no locks; one that can be had is taken */
 };
 
+/* A part of an image. */
+struct byte_range {
+    uint64_t offset_bytes;
+    uint64_t size_bytes; /* 0: all of the image, from offset 0 */
+};
+
 /* What a backend may be told besides its own parameters. */
 struct stage_settings {
     const struct params *params; /* of IMAGE: what followed the scheme; may be NULL */
@@ -53,6 +59,8 @@ struct stage_settings {
     bool lock;                   /* keep others from writing it, and with !read_only from serving it */
     bool header_only;            /* lock only against those who need the LUKS header, or with read_only
                                   * against those who replace it */
+    bool lock_later;             /* not by `open`, but by `lock`, if the backend has that */
+    struct byte_range part;      /* for `lock`: what of the image is used */
     struct lock_terms terms;     /* of these locks */
     const struct stage *beside;  /* one that is open; where it is of the same image, its locks are enough */
     struct offload *offload;     /* may be NULL: nothing will be asked that blocks */
@@ -75,6 +83,9 @@ struct layer_ops {
     /* Opens a backend: blocks, once per export.  NULL in transforms, which have a
      * constructor of their own with typed arguments. */
     int (*open)(struct stage **out, const struct stage_settings *settings, struct error *err);
+    /* What `open` would lock, narrowed to settings->part, once it is known; blocks.  NULL: `open` has locked
+     * what can be locked. */
+    int (*lock)(struct stage *stage, const struct stage_settings *settings, struct error *err);
     /* What `lock` has locked is the data alone from now on: see image_header_was_read().  NULL:
      * there are no locks. */
     void (*header_was_read)(struct stage *stage);
@@ -115,6 +126,8 @@ NODISCARD int stage_attach(struct layer **out, struct stage *top, struct loop *l
 void layer_detach(struct layer *top);
 /* Closes a stage and all below it; NULL is fine. */
 void stage_close(struct stage *top);
+/* The backend under it, or itself. */
+struct stage *stage_backend(struct stage *top);
 
 /* Checks the contract of the layer (operation listed, range inside, alignment), which is the
  * caller's duty, and hands the request over. */
