@@ -113,12 +113,12 @@ static int add_luks(struct export *ex, const struct export_settings *settings, s
     struct stage **top = &ex->top;
     struct luks_header *header;
     struct secret *volume_key;
+    struct signature content;
     int code = settings->header ? load_detached(&header, ex, settings, err)
-                                : luks_image_load(&header, *top, NULL, NULL, err);
+                                : luks_image_load(&header, *top, NULL, &content, err);
 
     if (code == -EMEDIUMTYPE && settings->header == NULL)
-        error_set(err, code, "no LUKS header found; to serve an image as it is, without "
-                             "encryption, give --raw");
+        luks_image_tell_content(&content, true, err);
     if (code < 0 && settings->header == NULL)
         error_prefix(err, "image '%s': ", settings->image);
     if (code < 0)
