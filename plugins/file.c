@@ -228,6 +228,15 @@ static int file_open(struct stage **out, const struct stage_settings *settings, 
     return 0;
 }
 
+static void file_grow(struct stage *stage)
+{
+    off_t end = lseek(container_of(stage, struct file_stage, stage)->fd, 0, SEEK_END);
+    uint64_t block = stage->limits.block_min_bytes;
+
+    if (end > 0)
+        limits_grow(&stage->limits, (uint64_t)end / block * block);
+}
+
 static int file_attach(struct layer **out, struct stage *stage, struct layer *below,
                        struct loop *loop, struct error *err)
 {
@@ -576,6 +585,7 @@ const struct layer_ops file_ops = {
     .open = file_open,
     .lock = lock_stage,
     .header_was_read = file_header_was_read,
+    .grow = file_grow,
     .attach = file_attach,
     .submit = file_submit,
     .detach = file_detach,

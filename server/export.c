@@ -12,6 +12,7 @@
 #include "server/luks-image.h"
 #include "server/luks-layer.h"
 #include "server/range-lock.h"
+#include "server/size-text.h"
 #include "server/volume-key.h"
 #include "server/worker.h"
 #include "server/zero-holes.h"
@@ -226,6 +227,22 @@ void export_close(struct export *ex)
     range_lock_destroy(ex->ranges);
     free(ex->layers);
     *ex = (struct export){ 0 };
+}
+
+void export_grow(struct export *ex)
+{
+    const struct limits *image = &stage_backend(ex->top)->limits;
+    uint64_t image_bytes = image->size_bytes, size_bytes = ex->limits.size_bytes;
+
+    stage_grow(ex->top);
+    limits_grow(&ex->limits, ex->top->limits.size_bytes);
+    if (ex->limits.size_bytes > size_bytes)
+        log_notice("export '%s': it has grown from %s to %s; clients that connect from now on see that",
+                   ex->name, size_text(size_bytes).text, size_text(ex->limits.size_bytes).text);
+    else if (image->size_bytes > image_bytes)
+        log_notice("export '%s': its image has grown to %s, but the export has not: it is a part of the "
+                   "image, or its header says how large the volume is",
+                   ex->name, size_text(image->size_bytes).text);
 }
 
 int export_flush(struct export *ex, struct error *err)

@@ -14,7 +14,8 @@
 #include "server/params.h"
 #include "server/request.h"
 
-/* What a stage can do; filled by its `open`, constant afterwards. */
+/* What a stage can do; filled by its `open`, constant afterwards but for the size, which may grow while
+ * layers are attached: it is read by limits_size_bytes() then. */
 struct limits {
     uint64_t size_bytes;            /* at most INT64_MAX */
     uint32_t block_min_bytes;       /* a power of two, at most 65,536: offsets and lengths are multiples */
@@ -33,6 +34,19 @@ struct limits {
 };
 
 #define OP_BIT(op) (1u << (op))
+
+/* Whoever sees a size here sees at least that one in all layers below. */
+static inline uint64_t limits_size_bytes(const struct limits *limits)
+{
+    return __atomic_load_n(&limits->size_bytes, __ATOMIC_ACQUIRE);
+}
+
+/* It never becomes less. */
+static inline void limits_grow(struct limits *limits, uint64_t size_bytes)
+{
+    if (size_bytes > limits->size_bytes)
+        __atomic_store_n(&limits->size_bytes, size_bytes, __ATOMIC_RELEASE);
+}
 
 struct group_sync;
 struct stage;
@@ -89,6 +103,9 @@ struct layer_ops {
     /* What `lock` has locked is the data alone from now on: see image_header_was_read().  NULL:
      * there are no locks. */
     void (*header_was_read)(struct stage *stage);
+    /* How large is what it reads now, its own storage or the stage below?  A change is told by limits_grow(),
+     * on the main thread while layers are attached.  NULL: its size is fixed. */
+    void (*grow)(struct stage *stage);
     /* Makes the layer for a worker, on the worker's thread.  `below` is NULL for a backend. */
     int (*attach)(struct layer **out, struct stage *stage, struct layer *below, struct loop *loop,
                   struct error *err);
@@ -126,6 +143,8 @@ NODISCARD int stage_attach(struct layer **out, struct stage *top, struct loop *l
 void layer_detach(struct layer *top);
 /* Closes a stage and all below it; NULL is fine. */
 void stage_close(struct stage *top);
+/* Looks how large the image is now, and lets the stages grow, from below. */
+void stage_grow(struct stage *top);
 /* The backend under it, or itself. */
 struct stage *stage_backend(struct stage *top);
 
