@@ -29,6 +29,7 @@ for type in luks1 luks2; do
     header=$(($(size_of "$image") - 4194304))
     start_nbdcrypt --key-file "$passphrase" "$image"
     # A client that stays, with one command before and one after.
+    : >"$test_dir/answers"
     mkfifo "$test_dir/commands.$type"
     qemu-io --read-only --format raw "$uri" <"$test_dir/commands.$type" >"$test_dir/answers" 2>&1 &
     client=$!
