@@ -115,6 +115,7 @@ int luks_policy_payload(struct luks_segment *segment, uint64_t fixed_bytes,
                          "the image is %" PRIu64 " bytes, its payload of %" PRIu64
                          " bytes begins at %" PRIu64 ": it is truncated",
                          sizes->data_bytes, fixed_bytes, offset_bytes);
+    segment->fixed_size = fixed_bytes != 0;
     segment->payload_bytes =
         fixed_bytes != 0 ? fixed_bytes : rest_bytes - rest_bytes % segment->sector_bytes;
     if (segment->payload_bytes == 0)

@@ -23,6 +23,7 @@ struct luks_segment {
     uint32_t sector_bytes;
     uint64_t payload_offset_bytes; /* in the data image */
     uint64_t payload_bytes;     /* the whole rest of the data image, or the segment's fixed size */
+    bool fixed_size;            /* payload_bytes stays when the data image grows */
     uint64_t iv_offset_sectors; /* iv_tweak: added to the sector number, units of 512 bytes */
     char uuid[40];
     bool allow_discards; /* persistent flag of LUKS2 */

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -13,23 +14,34 @@
 
 /* ---- what libblkid does not know, or does not tell so well ---- */
 
-#define MARK_BYTES 6u
+#define MARK_BYTES 21u
+#define LUKS_MARK_BYTES 6u
+
+enum mark_kind { MARK_LUKS, MARK_OTHER, MARK_DISK_IMAGE };
 
 struct mark {
+    uint64_t at_bytes;
     char bytes[MARK_BYTES];
     size_t length_bytes;
-    bool luks;
+    enum mark_kind kind;
     const char *name;
 };
 
-/* At the start. */
 static const struct mark marks[] = {
-    { "LUKS\xba\xbe", 6, true, "a LUKS volume" },
+    { 0, "LUKS\xba\xbe", 6, MARK_LUKS, "a LUKS volume" },
     /* No header that anybody opens before it is finished: it is in the way like another format. */
-    { "LUKS\xde\xad", 6, false, "a LUKS1 volume whose re-encryption by cryptsetup is under way" },
-    { "RBDL\xba\xbe", 6, false,
+    { 0, "LUKS\xde\xad", 6, MARK_OTHER,
+      "a LUKS1 volume whose re-encryption by cryptsetup is under way" },
+    { 0, "RBDL\xba\xbe", 6, MARK_OTHER,
       "an RBD clone that librbd encrypted, layer by layer, which only librbd reads" },
-    { "QFI\xfb", 4, false, "a QEMU qcow2 image" },
+    { 0, "QFI\xfb", 4, MARK_DISK_IMAGE, "a QEMU qcow2 image" },
+    { 0, "QED\0", 4, MARK_DISK_IMAGE, "a QEMU QED image" },
+    { 0, "KDMV", 4, MARK_DISK_IMAGE, "a VMware image (VMDK)" },
+    { 0, "COWD", 4, MARK_DISK_IMAGE, "a VMware image (VMDK)" },
+    { 0, "# Disk DescriptorFile", 21, MARK_DISK_IMAGE, "the description of a VMware image (VMDK)" },
+    { 0, "conectix", 8, MARK_DISK_IMAGE, "a Virtual PC image (VHD)" },
+    { 0, "vhdxfile", 8, MARK_DISK_IMAGE, "a Hyper-V image (VHDX)" },
+    { 64, "\x7f\x10\xda\xbe", 4, MARK_DISK_IMAGE, "a VirtualBox image (VDI)" },
 };
 
 static bool has_bytes(int image_fd, uint64_t offset_bytes, const char *bytes, size_t length_bytes)
@@ -40,18 +52,19 @@ static bool has_bytes(int image_fd, uint64_t offset_bytes, const char *bytes, si
            memcmp(found, bytes, length_bytes) == 0;
 }
 
-static const char *name_start(int image_fd, bool luks)
+static const struct mark *find_mark(int image_fd, bool luks)
 {
     for (size_t i = 0; i < sizeof(marks) / sizeof(marks[0]); i++)
-        if ((luks || !marks[i].luks) && has_bytes(image_fd, 0, marks[i].bytes, marks[i].length_bytes))
-            return marks[i].name;
+        if ((luks || marks[i].kind != MARK_LUKS) &&
+            has_bytes(image_fd, marks[i].at_bytes, marks[i].bytes, marks[i].length_bytes))
+            return &marks[i];
     return NULL;
 }
 
 static bool has_second_luks2(int image_fd)
 {
     for (uint64_t at = LUKS2_COPY_BYTES_MIN; at < SIGNATURE_BYTES; at *= 2)
-        if (has_bytes(image_fd, at, "SKUL\xba\xbe", MARK_BYTES))
+        if (has_bytes(image_fd, at, "SKUL\xba\xbe", LUKS_MARK_BYTES))
             return true;
     return false;
 }
@@ -81,6 +94,7 @@ static void name_format(struct signature *out, blkid_probe probe)
     for (size_t i = 0; usage && i < sizeof(usages) / sizeof(usages[0]); i++)
         if (strcmp(usage, usages[i][0]) == 0)
             what = usages[i][1];
+    out->partitions = !value_of(probe, "TYPE");
     (void)snprintf(out->text, sizeof(out->text), "%s (%s)", what, type ? type : "?");
 }
 
@@ -135,9 +149,11 @@ static int copy_places(int image_fd, enum signature_scope scope, luks_read_fn *r
 static int look(struct signature *out, enum signature_scope scope, int image_fd, struct error *err)
 {
     bool luks = scope == SIGNATURE_ANY;
-    const char *name = name_start(image_fd, luks);
+    const struct mark *mark = find_mark(image_fd, luks);
+    const char *name = mark ? mark->name : NULL;
     int result = 0;
 
+    out->disk_image = mark && mark->kind == MARK_DISK_IMAGE;
     if (!name) {
         luks_library_lock(); /* libcryptsetup may use libblkid, too */
         result = probe_image(out, image_fd, err);
@@ -150,18 +166,40 @@ static int look(struct signature *out, enum signature_scope scope, int image_fd,
     return result;
 }
 
+/* What the copy has of the image; nothing is not blank. */
+static int look_for_zeros(bool *blank, int image_fd, uint64_t size_bytes, struct error *err)
+{
+    uint64_t start_bytes[2] = { 0, size_bytes > SIGNATURE_BYTES ? size_bytes - SIGNATURE_BYTES : 0 };
+    uint8_t *bytes = malloc(SIGNATURE_BYTES);
+
+    if (!bytes)
+        return error_set(err, -ENOMEM, "no memory to look for other formats");
+    *blank = size_bytes > 0;
+    for (unsigned i = 0; i < 2; i++) {
+        ssize_t length = pread(image_fd, bytes, SIGNATURE_BYTES, (off_t)start_bytes[i]);
+
+        for (ssize_t at = 0; at < length && *blank; at++)
+            *blank = bytes[at] == 0;
+        *blank &= length > 0;
+    }
+    free(bytes);
+    return 0;
+}
+
 int signature_find(struct signature *out, enum signature_scope scope, luks_read_fn *read,
                    void *context, uint64_t size_bytes, struct error *err)
 {
     int image_fd = -1;
     int result;
 
-    out->text[0] = '\0';
+    *out = (struct signature){ .text = "" };
     result = luks_image_create(&image_fd, size_bytes, size_bytes, err);
     if (result == 0)
         result = copy_places(image_fd, scope, read, context, size_bytes, err);
     if (result == 0)
         result = look(out, scope, image_fd, err);
+    if (result == 0 && scope == SIGNATURE_ANY && out->text[0] == '\0')
+        result = look_for_zeros(&out->blank, image_fd, size_bytes, err);
     if (image_fd >= 0)
         (void)close(image_fd);
     return result;

@@ -17,6 +17,9 @@ enum signature_scope {
 
 struct signature {
     char text[96]; /* "a file system (ext4)", the end of a sentence; "" when nothing is recognised */
+    bool disk_image; /* it is a disk of virtual machines in a format of its own */
+    bool partitions; /* it is a partition table */
+    bool blank;      /* all that was looked at is zeros */
 };
 
 /* Errors: those of `read`; -ENOMEM.  Not on a serving thread: it reads, and the library parses. */

@@ -19,9 +19,19 @@
  * with the descriptor, whatever happens to us; QEMU's locks are of the same kind, cryptsetup's
  * (flock) are not in its way.
  *
- * Byte 0 stands for the LUKS header: a server gives up the lock on it when it has read the header and
- * holds the rest, from byte 1, which nobody else's locks look like. */
+ * Who uses a part of the file, such as a partition, locks those bytes, so that others can use others.
+ *
+ * The first byte stands for the LUKS header: a server gives up the lock on it when it has read the header and
+ * holds the rest, which nobody else's locks look like. */
 #define HEADER_LOCK_BYTES 1
+
+/* Each user of a file in QEMU locks, for reading, bytes 100 and up for what he does with it, and 200 and up
+ * for what others must not do; the second of each is writing (block/file-posix.c in QEMU).  Who has locked
+ * another part of the file stands there as well: a reader as one beside whom nobody may write, a writer as
+ * one who does everything and forbids all. */
+static const struct flock qemu_uses = { .l_start = 100, .l_len = 100 };
+static const struct flock reader_mark = { .l_start = 201, .l_len = 3 };
+static const struct flock writer_mark = { .l_start = 100, .l_len = 200 };
 
 static int set_lock(int fd, short type, off_t start_bytes, off_t length_bytes)
 {
@@ -59,13 +69,52 @@ static int explain(int code, struct error *err)
                      strerror(-code));
 }
 
-static int lock_file(int fd, const struct stage_settings *settings, struct error *err)
+/* Is it used by a program that locks as QEMU does?  The kernel tells one of the locks that are in our way;
+ * where it is that of a writer such as we are, nobody else can be there. */
+static bool is_used_by_qemu(int fd)
+{
+    struct flock lock = qemu_uses;
+
+    lock.l_type = F_WRLCK;
+    return fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK &&
+           !(lock.l_start == writer_mark.l_start && lock.l_len == writer_mark.l_len);
+}
+
+/* First our mark, then the look at theirs: QEMU does the same, so one of the two sees the other. */
+static int stand_beside_qemu(int fd, bool read_only)
+{
+    const struct flock *mark = read_only ? &reader_mark : &writer_mark;
+    int code = set_lock(fd, F_RDLCK, mark->l_start, mark->l_len);
+
+    if (code == 0 && !read_only && is_used_by_qemu(fd)) {
+        (void)set_lock(fd, F_UNLCK, mark->l_start, mark->l_len);
+        return -EAGAIN;
+    }
+    return code;
+}
+
+/* As set_lock().  A part that begins at 0 has the bytes of QEMU in it. */
+static int lock_part(const struct file_lock *lock, bool read_only)
+{
+    int code = set_lock(lock->fd, read_only ? F_RDLCK : F_WRLCK, lock->start_bytes,
+                        lock->length_bytes);
+
+    if (code != 0 || lock->start_bytes == 0)
+        return code;
+    code = stand_beside_qemu(lock->fd, read_only);
+    if (code != 0)
+        (void)set_lock(lock->fd, F_UNLCK, lock->start_bytes, lock->length_bytes);
+    return code;
+}
+
+static int lock_file(const struct file_lock *lock, const struct stage_settings *settings,
+                     struct error *err)
 {
     bool read_only = settings->read_only;
     struct patience patience = { 0 };
 
     do {
-        int code = set_lock(fd, read_only ? F_RDLCK : F_WRLCK, 0, 0);
+        int code = lock_part(lock, read_only);
 
         if (!is_taken(code))
             return explain(code, err);
@@ -76,26 +125,30 @@ static int lock_file(int fd, const struct stage_settings *settings, struct error
 }
 
 /* Does a server that has read its header hold the rest? */
-static bool is_being_served(int fd)
+static bool is_being_served(const struct file_lock *own)
 {
-    struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = HEADER_LOCK_BYTES };
+    off_t start_bytes = own->start_bytes + HEADER_LOCK_BYTES;
+    off_t length_bytes = own->length_bytes > 0 ? own->length_bytes - HEADER_LOCK_BYTES : 0;
+    struct flock lock = {
+        .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = start_bytes, .l_len = length_bytes
+    };
 
-    return fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK &&
-           lock.l_start == HEADER_LOCK_BYTES && lock.l_len == 0;
+    return fcntl(own->fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK &&
+           lock.l_start == start_bytes && lock.l_len == length_bytes;
 }
 
 /* All of it, or the header beside a server.  As set_lock(). */
 static int try_header(struct file_lock *lock)
 {
-    int fd = lock->fd, code = set_lock(fd, F_WRLCK, 0, 0);
+    int code = lock_part(lock, false);
 
     if (!is_taken(code))
         return code;
-    code = set_lock(fd, F_WRLCK, 0, HEADER_LOCK_BYTES);
-    lock->beside_server = code == 0 && is_being_served(fd);
+    code = set_lock(lock->fd, F_WRLCK, lock->start_bytes, HEADER_LOCK_BYTES);
+    lock->beside_server = code == 0 && is_being_served(lock);
     if (code < 0 || lock->beside_server)
         return code;
-    (void)set_lock(fd, F_UNLCK, 0, HEADER_LOCK_BYTES);
+    (void)set_lock(lock->fd, F_UNLCK, lock->start_bytes, HEADER_LOCK_BYTES);
     return -EAGAIN;
 }
 
@@ -153,7 +206,7 @@ static int lock_by_file_lock(struct file_lock *lock, const struct stat *status,
     if (settings->header_only && !settings->read_only)
         code = lock_header(lock, status, settings, &why);
     else
-        code = lock_file(lock->fd, settings, &why);
+        code = lock_file(lock, settings, &why);
     return as_agreed(code, settings, &why, err);
 }
 
@@ -240,7 +293,13 @@ int file_lock_take(struct file_lock *out, int fd, const struct stage_settings *s
 {
     struct stat status;
 
-    *out = (struct file_lock){ .fd = fd, .claim_fd = -1, .loop_file_fd = -1 };
+    *out = (struct file_lock){
+        .fd = fd,
+        .start_bytes = (off_t)settings->part.offset_bytes,
+        .length_bytes = (off_t)settings->part.size_bytes,
+        .claim_fd = -1,
+        .loop_file_fd = -1,
+    };
     if (!settings->lock)
         return 0;
     if (fstat(fd, &status) != 0)
@@ -254,9 +313,18 @@ int file_lock_take(struct file_lock *out, int fd, const struct stage_settings *s
     return code < 0 ? code : lock_loop_file(out, &status, settings, err);
 }
 
+bool file_lock_covers(const struct file_lock *lock, const struct byte_range *part)
+{
+    uint64_t start_bytes = (uint64_t)lock->start_bytes, length_bytes = (uint64_t)lock->length_bytes;
+
+    return start_bytes <= part->offset_bytes &&
+           (length_bytes == 0 || (part->size_bytes > 0 && part->size_bytes <= length_bytes &&
+                                  part->offset_bytes - start_bytes <= length_bytes - part->size_bytes));
+}
+
 void file_lock_release_header(const struct file_lock *lock)
 {
-    (void)set_lock(lock->fd, F_UNLCK, 0, HEADER_LOCK_BYTES);
+    (void)set_lock(lock->fd, F_UNLCK, lock->start_bytes, HEADER_LOCK_BYTES);
 }
 
 void file_lock_release(struct file_lock *lock)

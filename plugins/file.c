@@ -145,15 +145,29 @@ static int open_path(const struct stage_settings *settings, struct error *err)
 }
 
 /* A header and its data on one device, say. */
-static bool is_same_image(const struct file_stage *file, const struct stage *beside)
+static bool is_same_image(const struct file_stage *file, const struct stage_settings *settings)
 {
+    const struct stage *beside = settings->beside;
     struct stat a, b;
 
-    if (beside == NULL || beside->ops != &file_ops || fstat(file->fd, &a) != 0 ||
-        fstat(container_of(beside, struct file_stage, stage)->fd, &b) != 0)
+    if (beside == NULL || beside->ops != &file_ops)
+        return false;
+    const struct file_stage *other = container_of(beside, struct file_stage, stage);
+    if (fstat(file->fd, &a) != 0 || fstat(other->fd, &b) != 0 ||
+        !file_lock_covers(&other->lock, &settings->part))
         return false;
     return S_ISBLK(a.st_mode) ? S_ISBLK(b.st_mode) && a.st_rdev == b.st_rdev
                               : a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+}
+
+static int lock_stage(struct stage *stage, const struct stage_settings *settings,
+                     struct error *err)
+{
+    struct file_stage *file = container_of(stage, struct file_stage, stage);
+
+    if (is_same_image(file, settings))
+        return 0;
+    return file_lock_take(&file->lock, file->fd, settings, err);
 }
 
 static void file_close(struct stage *stage)
@@ -200,8 +214,8 @@ static int file_open(struct stage **out, const struct stage_settings *settings, 
     int code = file->fd < 0 ? file->fd : 0;
     if (code == 0)
         code = measure(file, settings, err);
-    if (code == 0 && !is_same_image(file, settings->beside))
-        code = file_lock_take(&file->lock, file->fd, settings, err);
+    if (code == 0 && !settings->lock_later)
+        code = lock_stage(&file->stage, settings, err);
     if (code == 0)
         code = group_sync_init(&file->sync, settings->offload != NULL ? settings->path : NULL,
                                sync_start, err);
@@ -212,6 +226,15 @@ static int file_open(struct stage **out, const struct stage_settings *settings, 
     file->sync_fd = open_for_sync(file->fd);
     *out = &file->stage;
     return 0;
+}
+
+static void file_grow(struct stage *stage)
+{
+    off_t end = lseek(container_of(stage, struct file_stage, stage)->fd, 0, SEEK_END);
+    uint64_t block = stage->limits.block_min_bytes;
+
+    if (end > 0)
+        limits_grow(&stage->limits, (uint64_t)end / block * block);
 }
 
 static int file_attach(struct layer **out, struct stage *stage, struct layer *below,
@@ -560,7 +583,9 @@ const struct layer_ops file_ops = {
     .name = "file",
     .description = "file:PATH or PATH, a regular file or block device",
     .open = file_open,
+    .lock = lock_stage,
     .header_was_read = file_header_was_read,
+    .grow = file_grow,
     .attach = file_attach,
     .submit = file_submit,
     .detach = file_detach,

@@ -363,10 +363,16 @@ static void align_close(struct stage *stage)
     free(container_of(stage, struct align_stage, stage));
 }
 
+static void align_grow(struct stage *stage)
+{
+    limits_grow(&stage->limits, stage->below->limits.size_bytes);
+}
+
 static const struct layer_ops align_ops = {
     .name = "align",
     .attach = align_attach,
     .submit = align_submit,
+    .grow = align_grow,
     .detach = align_detach,
     .close = align_close,
 };

@@ -39,8 +39,10 @@ static bool check_range(struct command *command, const struct rule *rule,
 {
     const struct nbd_request *request = &command->request;
 
-    if (request->length_bytes > limits->size_bytes ||
-        request->offset_bytes > limits->size_bytes - request->length_bytes) {
+    uint64_t size_bytes = limits_size_bytes(limits);
+
+    if (request->length_bytes > size_bytes ||
+        request->offset_bytes > size_bytes - request->length_bytes) {
         refuse(command, rule->beyond_end_error, rule->beyond_end);
         return false;
     }

@@ -119,11 +119,14 @@ struct format {
 
 /* ---- what is there ---- */
 
-/* The path of "PATH" and "file:PATH".  "memory:1G" and the like have none. */
+/* The path of "PATH" and "file:PATH".  "memory:1G" and the like have none, nor has a part of
+ * a disk: that is neither made nor enlarged. */
 static const char *local_path(const char *spec)
 {
     size_t scheme = strspn(spec, "abcdefghijklmnopqrstuvwxyz+");
 
+    if (image_names_a_part(spec))
+        return NULL;
     if (strncmp(spec, "file:", 5) == 0)
         return spec + 5;
     if (scheme >= 2 && spec[scheme] == ':' && access(spec, F_OK) != 0)

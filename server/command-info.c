@@ -135,9 +135,8 @@ static int describe(char **json, struct stage *image, const struct info_argument
     struct signature content;
     int result = luks_image_load(&luks, image, header_spec, &content, err);
 
-    /* "no LUKS header found" helps more when it says what is there instead. */
-    if (result < 0 && content.text[0] != '\0')
-        (void)error_set(err, 0, "%s: it holds %s", err->text, content.text);
+    if (result == -EMEDIUMTYPE)
+        luks_image_tell_content(&content, false, err);
     if (result == 0) {
         result = luks_demands_check(&demands, luks, err);
         if (result == 0)

@@ -513,6 +513,8 @@ static void signal_ready(struct io_event *ev, int result)
     while ((number = signals_next()) != 0) {
         if (number == SIGHUP) {
             tls_reload(&server->tls);
+            for (size_t i = 0; i < server->exports.count; i++)
+                export_grow(&server->exports.exports[i]);
             continue;
         }
         if (server->stopping && channel_clock_ms() < server->stopping_ms + SECOND_SIGNAL_MS)

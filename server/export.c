@@ -12,6 +12,7 @@
 #include "server/luks-image.h"
 #include "server/luks-layer.h"
 #include "server/range-lock.h"
+#include "server/size-text.h"
 #include "server/volume-key.h"
 #include "server/worker.h"
 #include "server/zero-holes.h"
@@ -100,7 +101,7 @@ static int load_detached(struct luks_header **out, struct export *ex,
 static void header_was_read(struct export *ex)
 {
     image_header_was_read(ex->header ? ex->header : ex->top);
-    if (ex->header && ex->header->ops->header_was_read == NULL) { /* nothing keeps it open */
+    if (ex->header && stage_backend(ex->header)->ops->header_was_read == NULL) { /* nothing keeps it open */
         stage_close(ex->header);
         ex->header = NULL;
     }
@@ -113,12 +114,12 @@ static int add_luks(struct export *ex, const struct export_settings *settings, s
     struct stage **top = &ex->top;
     struct luks_header *header;
     struct secret *volume_key;
+    struct signature content;
     int code = settings->header ? load_detached(&header, ex, settings, err)
-                                : luks_image_load(&header, *top, NULL, NULL, err);
+                                : luks_image_load(&header, *top, NULL, &content, err);
 
     if (code == -EMEDIUMTYPE && settings->header == NULL)
-        error_set(err, code, "no LUKS header found; to serve an image as it is, without "
-                             "encryption, give --raw");
+        luks_image_tell_content(&content, true, err);
     if (code < 0 && settings->header == NULL)
         error_prefix(err, "image '%s': ", settings->image);
     if (code < 0)
@@ -238,6 +239,22 @@ void export_close(struct export *ex)
     range_lock_destroy(ex->ranges);
     free(ex->layers);
     *ex = (struct export){ 0 };
+}
+
+void export_grow(struct export *ex)
+{
+    const struct limits *image = &stage_backend(ex->top)->limits;
+    uint64_t image_bytes = image->size_bytes, size_bytes = ex->limits.size_bytes;
+
+    stage_grow(ex->top);
+    limits_grow(&ex->limits, ex->top->limits.size_bytes);
+    if (ex->limits.size_bytes > size_bytes)
+        log_notice("export '%s': it has grown from %s to %s; clients that connect from now on see that",
+                   ex->name, size_text(size_bytes).text, size_text(ex->limits.size_bytes).text);
+    else if (image->size_bytes > image_bytes)
+        log_notice("export '%s': its image has grown to %s, but the export has not: it is a part of the "
+                   "image, or its header says how large the volume is",
+                   ex->name, size_text(image->size_bytes).text);
 }
 
 int export_flush(struct export *ex, struct loop *loop, struct error *err)

@@ -42,7 +42,7 @@ struct export {
     bool tls_only;
     struct stage *top;
     struct stage *header;      /* a detached one that stays open, because it is locked; NULL: none */
-    struct limits limits;      /* of the top, with read_only as the user asked */
+    struct limits limits;      /* of the top, with read_only as the user asked; the size may grow */
     struct range_lock *ranges; /* used by the align stage */
     struct layer **layers;     /* one per worker; NULL until the first client of that worker */
 };
@@ -50,6 +50,9 @@ struct export {
 NODISCARD int export_open(struct export *out, const struct export_settings *settings,
                           struct offload *offload, unsigned workers, struct error *err);
 void export_close(struct export *ex);
+/* Looks whether the image was made larger, and tells: who attaches it from now on sees the new size.  On the
+ * main thread, while it is served. */
+void export_grow(struct export *ex);
 /* Makes durable what clients wrote; blocks.  For the end of the server, which takes the loop at its start:
  * another ring might not be had any more. */
 NODISCARD int export_flush(struct export *ex, struct loop *loop, struct error *err);

@@ -253,7 +253,7 @@ static enum option_outcome option_export_name(struct option_exchange *ex)
         log_refusal(ex, places_sentence(PLACE_NONE));
         return OPTION_DROP;
     }
-    reply_u64(ex, export->limits.size_bytes);
+    reply_u64(ex, limits_size_bytes(&export->limits));
     reply_u16(ex, flags_for(ex, export));
     if (!ex->no_zeroes) {
         static const uint8_t zeroes[NBD_EXPORT_NAME_ZEROES_BYTES];
@@ -349,7 +349,7 @@ static void reply_info_export(struct option_exchange *ex, const struct export *e
 {
     reply_header(ex, NBD_REP_INFO, 12);
     reply_u16(ex, NBD_INFO_EXPORT);
-    reply_u64(ex, export->limits.size_bytes);
+    reply_u64(ex, limits_size_bytes(&export->limits));
     reply_u16(ex, flags_for(ex, export));
 }
 

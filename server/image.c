@@ -8,7 +8,9 @@
 #include <unistd.h>
 
 #include "server/flusher.h"
+#include "server/image-window.h"
 #include "server/log.h"
+#include "server/window-layer.h"
 
 /* ---- IMAGE ---- */
 
@@ -60,47 +62,138 @@ static int refuse_scheme(const char *spec, size_t length, struct error *err)
                      spec, (int)length, spec, known, spec);
 }
 
+/* What IMAGE says: which backend, and what it is told. */
+struct parsed_spec {
+    const struct layer_ops *ops;
+    char *path;           /* "PATH", or what is behind "scheme:", up to the '?'; owned */
+    struct params params; /* of the backend; points into `path` */
+    struct image_window window;
+};
+
+/* A plugin of nbdkit knows which names it has. */
+static bool takes_any_name(const struct layer_ops *ops)
+{
+    return ops->params != NULL && ops->params[0].name == NULL;
+}
+
+/* Where the backend has no parameters of its own, a '?' belongs to the path unless those of a window are
+ * behind it. */
+static int parse_parameters(struct parsed_spec *out, struct error *err)
+{
+    const struct layer_ops *ops = out->ops;
+    char *question =
+        ops->params != NULL ? strchr(out->path, '?') : image_window_question(out->path);
+
+    if (question == NULL)
+        return 0;
+    *question = '\0';
+    out->params.text = question + 1;
+    int code = takes_any_name(ops) ? 0 : image_window_parse(&out->window, question + 1, err);
+    if (code == 0 && ops->params == NULL && question[1] != '\0')
+        code = error_set(err, -EINVAL, "behind '?' there may be offset, size or partition, not '%s'",
+                         question + 1);
+    return code;
+}
+
+/* The caller frees out->path in any case. */
+static int parse_spec(struct parsed_spec *out, const char *spec, struct error *err)
+{
+    size_t length = scheme_length(spec);
+
+    *out = (struct parsed_spec){
+        .ops = length > 0 ? backend_find(spec, length) : backend_find("file", strlen("file"))
+    };
+    if (out->ops == NULL)
+        return refuse_scheme(spec, length, err);
+    out->path = strdup(length > 0 ? spec + length + 1 : spec);
+    if (out->path == NULL)
+        return error_set(err, -ENOMEM, "not enough memory to open image '%s'", spec);
+    int code = parse_parameters(out, err);
+    if (code < 0)
+        error_prefix(err, "image '%s': ", spec);
+    return code;
+}
+
+bool image_names_a_part(const char *spec)
+{
+    struct parsed_spec parsed;
+    struct error ignored = { "" };
+    int code = parse_spec(&parsed, spec, &ignored);
+
+    free(parsed.path);
+    return code < 0 || parsed.window.given;
+}
+
+/* Puts the window on the backend that was opened.  Others may change the partition table until the part is
+ * locked, so it is looked up again then. */
+static int add_window(struct stage **stage, const struct image_window *window,
+                      struct stage_settings *settings, struct error *err)
+{
+    const struct layer_ops *ops = (*stage)->ops;
+    struct byte_range again;
+    int code = image_window_find(&settings->part, window, *stage, err);
+
+    if (code == 0 && settings->lock && ops->lock != NULL) {
+        code = ops->lock(*stage, settings, err);
+        if (code == 0)
+            code = image_window_find(&again, window, *stage, err);
+        if (code == 0 && (again.offset_bytes != settings->part.offset_bytes ||
+                          again.size_bytes != settings->part.size_bytes))
+            code = error_set(err, -EBUSY, "its partition table was changed just now; try again");
+    }
+    return code == 0 ? window_stage_create(stage, *stage, &settings->part, err) : code;
+}
+
+static int open_parsed(struct stage **out, const struct parsed_spec *parsed,
+                       struct stage_settings *settings, struct error *err)
+{
+    struct stage *stage = NULL;
+    int code = parsed->ops->open(&stage, settings, err);
+
+    if (code == 0 && parsed->window.given)
+        code = add_window(&stage, &parsed->window, settings, err);
+    if (code < 0)
+        stage_close(stage);
+    else
+        *out = stage;
+    return code;
+}
+
 int image_open(struct stage **out, const char *spec, const struct image_options *options,
                struct error *err)
 {
-    size_t length = scheme_length(spec);
-    const struct layer_ops *ops =
-        length > 0 ? backend_find(spec, length) : backend_find("file", strlen("file"));
-    const char *rest = length > 0 ? spec + length + 1 : spec;
+    struct parsed_spec parsed;
+    int code = parse_spec(&parsed, spec, err);
 
-    if (ops == NULL)
-        return refuse_scheme(spec, length, err);
-    char *path = strdup(rest);
-    if (path == NULL)
-        return error_set(err, -ENOMEM, "not enough memory to open image '%s'", spec);
-
-    /* A plain path may hold a '?'; parameters need the scheme in front. */
-    char *question = length > 0 && ops->params != NULL ? strchr(path, '?') : NULL;
-    struct params params = { .text = question != NULL ? question + 1 : NULL };
-    if (question != NULL)
-        *question = '\0';
+    if (code < 0) {
+        free(parsed.path);
+        return code;
+    }
     struct stage_settings settings = {
-        .params = &params,
-        .path = path,
+        .params = &parsed.params,
+        .path = parsed.path,
         .read_only = options->read_only,
         .direct = options->direct,
         .lock = options->lock,
         .header_only = options->header_only,
         .terms = options->terms,
-        .beside = options->beside,
+        .lock_later = parsed.window.given,
+        .beside = options->beside != NULL ? stage_backend(options->beside) : NULL,
         .offload = options->offload,
     };
-    int code = ops->open(out, &settings, err);
+    code = open_parsed(out, &parsed, &settings, err);
     if (code < 0)
         error_prefix(err, "image '%s': ", spec);
-    free(path);
+    free(parsed.path);
     return code;
 }
 
 void image_header_was_read(struct stage *stage)
 {
-    if (stage->ops->header_was_read != NULL)
-        stage->ops->header_was_read(stage);
+    struct stage *backend = stage_backend(stage);
+
+    if (backend->ops->header_was_read != NULL)
+        backend->ops->header_was_read(backend);
 }
 
 static bool can_flush(const struct stage *stage)

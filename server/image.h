@@ -2,6 +2,8 @@
  *
  *     PATH    file:PATH    memory:SIZE    (and what other plugins add)    [?key=value&...]
  *
+ * With ?partition=N or ?offset=BYTES&size=BYTES it is that part of it (see image-window.h).
+ *
  * Header work (unlock, format, info) reads and writes the backend through these functions,
  * which run the same layers as the server on a private loop: one way to the data. */
 #ifndef NBDCRYPT_IMAGE_H
@@ -17,7 +19,7 @@ struct image_options {
                               * read it (see image_header_was_read) may go on serving the data; with
                               * read_only, for a server whose header is apart */
     struct lock_terms terms; /* of the lock */
-    const struct stage *beside; /* one that is open; if it is of the same image, its lock is enough; may
+    struct stage *beside;       /* one that is open; if it is of the same image, its lock is enough; may
                                  * be NULL */
     struct offload *offload; /* may be NULL */
 };
@@ -26,8 +28,11 @@ struct image_options {
 NODISCARD int image_open(struct stage **out, const char *spec, const struct image_options *options,
                          struct error *err);
 
+/* Does it name a part of something that is there, or nothing that can be opened? */
+bool image_names_a_part(const char *spec);
+
 /* The one who serves this image needs its LUKS header no more: the keys in it may be changed by others from
- * now on.  Of the backend itself; where there are no such locks, nothing happens. */
+ * now on.  Of a stage that image_open() gave; where there are no such locks, nothing happens. */
 void image_header_was_read(struct stage *stage);
 
 /* Before something that has to last is written: a warning where nothing can be made durable, neither by FLUSH

@@ -14,7 +14,8 @@
 #include "server/params.h"
 #include "server/request.h"
 
-/* What a stage can do; filled by its `open`, constant afterwards. */
+/* What a stage can do; filled by its `open`, constant afterwards but for the size, which may grow while
+ * layers are attached: it is read by limits_size_bytes() then. */
 struct limits {
     uint64_t size_bytes;            /* at most INT64_MAX */
     uint32_t block_min_bytes;       /* a power of two, at most 65,536: offsets and lengths are multiples */
@@ -40,6 +41,19 @@ static inline uint32_t offset_in_block(uint64_t offset_bytes, uint32_t block_byt
 
 #define OP_BIT(op) (1u << (op))
 
+/* Whoever sees a size here sees at least that one in all layers below. */
+static inline uint64_t limits_size_bytes(const struct limits *limits)
+{
+    return __atomic_load_n(&limits->size_bytes, __ATOMIC_ACQUIRE);
+}
+
+/* It never becomes less. */
+static inline void limits_grow(struct limits *limits, uint64_t size_bytes)
+{
+    if (size_bytes > limits->size_bytes)
+        __atomic_store_n(&limits->size_bytes, size_bytes, __ATOMIC_RELEASE);
+}
+
 struct group_sync;
 struct stage;
 struct layer;
@@ -48,6 +62,12 @@ struct layer;
 struct lock_terms {
     bool force_in_use; /* go on although another program has the image */
     bool no_lock;      /* go on where the storage has no locks; one that can be had is taken */
+};
+
+/* A part of an image. */
+struct byte_range {
+    uint64_t offset_bytes;
+    uint64_t size_bytes; /* 0: all of the image, from offset 0 */
 };
 
 /* What a backend may be told besides its own parameters. */
@@ -59,6 +79,8 @@ struct stage_settings {
     bool lock;                   /* keep others from writing it, and with !read_only from serving it */
     bool header_only;            /* lock only against those who need the LUKS header, or with read_only
                                   * against those who replace it */
+    bool lock_later;             /* not by `open`, but by `lock`, if the backend has that */
+    struct byte_range part;      /* for `lock`: what of the image is used */
     struct lock_terms terms;     /* of these locks */
     const struct stage *beside;  /* one that is open; where it is of the same image, its locks are enough */
     struct offload *offload;     /* may be NULL: nothing will be asked that blocks */
@@ -81,9 +103,15 @@ struct layer_ops {
     /* Opens a backend: blocks, once per export.  NULL in transforms, which have a
      * constructor of their own with typed arguments. */
     int (*open)(struct stage **out, const struct stage_settings *settings, struct error *err);
+    /* What `open` would lock, narrowed to settings->part, once it is known; blocks.  NULL: `open` has locked
+     * what can be locked. */
+    int (*lock)(struct stage *stage, const struct stage_settings *settings, struct error *err);
     /* What `lock` has locked is the data alone from now on: see image_header_was_read().  NULL:
      * there are no locks. */
     void (*header_was_read)(struct stage *stage);
+    /* How large is what it reads now, its own storage or the stage below?  A change is told by limits_grow(),
+     * on the main thread while layers are attached.  NULL: its size is fixed. */
+    void (*grow)(struct stage *stage);
     /* Makes the layer for a worker, on the worker's thread.  `below` is NULL for a backend. */
     int (*attach)(struct layer **out, struct stage *stage, struct layer *below, struct loop *loop,
                   struct error *err);
@@ -121,6 +149,10 @@ NODISCARD int stage_attach(struct layer **out, struct stage *top, struct loop *l
 void layer_detach(struct layer *top);
 /* Closes a stage and all below it; NULL is fine. */
 void stage_close(struct stage *top);
+/* Looks how large the image is now, and lets the stages grow, from below. */
+void stage_grow(struct stage *top);
+/* The backend under it, or itself. */
+struct stage *stage_backend(struct stage *top);
 
 /* Checks the contract of the layer (operation listed, range inside, alignment), which is the
  * caller's duty, and hands the request over. */

@@ -38,12 +38,34 @@ int luks_image_load_from(struct luks_header **out, struct image_io *io, uint64_t
     int code = luks_load(out, read_image, io, size_bytes, data_bytes, detached, err);
 
     if (content) {
-        content->text[0] = '\0';
+        *content = (struct signature){ .text = "" };
         if (code == -EMEDIUMTYPE &&
             luks_image_signature(content, SIGNATURE_ANY, io, size_bytes, NULL) < 0)
-            content->text[0] = '\0';
+            *content = (struct signature){ .text = "" };
     }
     return code;
+}
+
+void luks_image_tell_content(const struct signature *content, bool serves, struct error *err)
+{
+    const char *advice = "";
+
+    if (!err)
+        return;
+    if (content->partitions)
+        advice = "; a partition of it is named by ?partition=N behind the image";
+    else if (content->disk_image)
+        advice = "; volumes are raw images (qemu-img convert -O raw)";
+    else if (serves)
+        advice = "; is it the right one? (as it is, without encryption, it is served by --raw)";
+    if (content->text[0] != '\0')
+        (void)error_set(err, 0, "%s: it holds %s%s", err->text, content->text, advice);
+    else if (content->blank)
+        (void)error_set(err, 0, "%s: it is blank; nbdcrypt format makes an encrypted disk of it",
+                        err->text);
+    else if (serves)
+        (void)error_set(err, 0, "%s: if the header is apart, name it by --header%s", err->text,
+                        advice);
 }
 
 /* `source` is where the header is; `data_bytes` of the image that holds the data. */
@@ -81,7 +103,7 @@ int luks_image_load(struct luks_header **out, struct stage *image, const char *h
     int code;
 
     if (content)
-        content->text[0] = '\0';
+        *content = (struct signature){ .text = "" };
     if (!header_spec)
         return load(out, image, data_bytes, false, content, err);
     code = image_open(&header, header_spec, &options, err);

@@ -166,10 +166,32 @@ static void luks_close(struct stage *stage)
     free(luks);
 }
 
+/* A multiple of the volume's sectors and of what the image can be addressed by. */
+static uint64_t whole_blocks(uint64_t payload_bytes, uint32_t sector_bytes, uint32_t block_min_bytes)
+{
+    uint64_t size_bytes = payload_bytes / sector_bytes * sector_bytes;
+
+    return size_bytes / block_min_bytes * block_min_bytes;
+}
+
+static void luks_grow(struct stage *stage)
+{
+    const struct luks_segment *segment = &container_of(stage, struct luks_stage, stage)->segment;
+    uint64_t image_bytes = stage->below->limits.size_bytes;
+
+    /* As luks_policy_payload() has seen to: numbers of sectors do not wrap. */
+    if (!segment->fixed_size && image_bytes > segment->payload_offset_bytes &&
+        segment->iv_offset_sectors <= UINT64_MAX - image_bytes / 512)
+        limits_grow(&stage->limits, whole_blocks(image_bytes - segment->payload_offset_bytes,
+                                                 segment->sector_bytes,
+                                                 stage->limits.block_min_bytes));
+}
+
 static const struct layer_ops luks_ops = {
     .name = "luks",
     .attach = luks_attach,
     .submit = luks_submit,
+    .grow = luks_grow,
     .detach = luks_detach,
     .close = luks_close,
 };
@@ -181,12 +203,11 @@ static struct limits luks_limits(const struct limits *below, const struct luks_s
     uint32_t sector = segment->sector_bytes;
 
     limits.halves_are_noise = true;
-    limits.size_bytes = segment->payload_bytes / sector * sector;
     if (limits.block_min_bytes < sector)
         limits.block_min_bytes = sector;
     if (limits.block_preferred_bytes < limits.block_min_bytes)
         limits.block_preferred_bytes = limits.block_min_bytes;
-    limits.size_bytes = limits.size_bytes / limits.block_min_bytes * limits.block_min_bytes;
+    limits.size_bytes = whole_blocks(segment->payload_bytes, sector, limits.block_min_bytes);
     if (!holes.zero_holes || !(below->ops & OP_BIT(REQUEST_ZERO)))
         limits.zero_needs_data = true;
     if (below->ops & OP_BIT(REQUEST_WRITE))

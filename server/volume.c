@@ -71,9 +71,8 @@ int volume_load(struct volume *volume, struct error *err)
     struct signature content;
     int result = load(volume, &content, err);
 
-    /* "no LUKS header found" helps more when it says what is there instead. */
-    if (content.text[0] != '\0' && err)
-        (void)error_set(err, 0, "%s: it holds %s", err->text, content.text);
+    if (result == -EMEDIUMTYPE)
+        luks_image_tell_content(&content, false, err);
     if (result < 0)
         volume_prefix(volume, err);
     return result;

@@ -25,7 +25,8 @@ UNEXPECTED = "the JSON text can't be parsed: unexpected character"
 QUOTES = "the JSON text has single quotes outside of strings"
 LIBRARY = BEGIN + "libcryptsetup refuses the header: Invalid argument"
 CUT = "it is truncated, or it is a detached header (then give it with --header, and the data as the image)"
-NONE = "no LUKS header found; to serve an image as it is, without encryption, give --raw"
+NONE = ("no LUKS header found: if the header is apart, name it by --header; is it the right one? "
+        "(as it is, without encryption, it is served by --raw)")
 DAMAGED = BEGIN + "both copies of the LUKS2 header are damaged (first: %s; second: %s): restore it from a backup"
 
 table = []  # name, version of LUKS, function of a path, sentence

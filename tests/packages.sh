@@ -53,6 +53,7 @@ tests     command:libvirtd                  libvirt-daemon-driver-qemu libvirt-d
 tests     command:busybox                   busybox-static       busybox
 tests     command:dash                      dash                 dash
 tests     command:mkfs.ext4                 e2fsprogs            e2fsprogs
+tests     command:sfdisk                fdisk                util-linux
 tests     command:nbd-client                nbd-client           nbd
 tests     command:clevis                    clevis               clevis
 tests     command:jose                      jose                 jose
