@@ -17,10 +17,10 @@
 #include "server/channel.h"
 #include "server/deadline.h"
 #include "server/early-end.h"
+#include "server/export-opening.h"
 #include "server/listen.h"
 #include "server/log-service.h"
 #include "server/log.h"
-#include "server/luks-layer.h"
 #include "server/memory-limit.h"
 #include "server/notify.h"
 #include "server/offload.h"
@@ -167,38 +167,22 @@ static unsigned cpu_count(void)
     return online > 0 ? (unsigned)online : 1;
 }
 
-/* A copied header, or one detached header for several images.  A copy that is only read, such as a snapshot,
- * gets no new data under the same key. */
-static void warn_of_shared_key(const struct export_table *table, const struct export *added)
-{
-    for (size_t i = 0; i < table->count; i++) {
-        const struct export *ex = &table->exports[i];
-
-        if (!ex->limits.read_only && !added->limits.read_only &&
-            luks_stages_share_key(ex->top, added->top))
-            log_warning("exports '%s' and '%s' have the same volume key: whoever reads their storage "
-                        "sees where the two disks are equal, and whoever writes it can exchange their "
-                        "sectors; format one of them anew",
-                        ex->name, added->name);
-    }
-}
-
 static int open_exports(struct server *server, unsigned workers, struct error *err)
 {
     const struct serve_options *options = &server->options;
+    struct export_opening opening = {
+        .table = &server->exports,
+        .settings = options->exports,
+        .count = options->export_count,
+        .offload = server->offload,
+        .workers = workers,
+        .cpus = cpu_count(),
+    };
 
     server->exports.exports = calloc(options->export_count, sizeof *server->exports.exports);
     if (server->exports.exports == NULL)
         return error_set(err, -ENOMEM, "not enough memory for the exports");
-    for (size_t i = 0; i < options->export_count; i++) {
-        int code = export_open(&server->exports.exports[i], &options->exports[i], server->offload,
-                               workers, err);
-        if (code < 0)
-            return code;
-        warn_of_shared_key(&server->exports, &server->exports.exports[i]);
-        server->exports.count++;
-    }
-    return 0;
+    return export_opening_run(&opening, err);
 }
 
 /* Each worker's part of the memory for data buffers. */

@@ -60,12 +60,24 @@ static int refuse_scheme(const char *spec, size_t length, struct error *err)
                      spec, (int)length, spec, known, spec);
 }
 
+static const struct layer_ops *backend_of(const char *spec, size_t scheme_bytes)
+{
+    return scheme_bytes > 0 ? backend_find(spec, scheme_bytes)
+                            : backend_find("file", strlen("file"));
+}
+
+bool image_opens_in_order(const char *spec)
+{
+    const struct layer_ops *ops = backend_of(spec, scheme_length(spec));
+
+    return ops != NULL && ops->opens_in_order;
+}
+
 int image_open(struct stage **out, const char *spec, const struct image_options *options,
                struct error *err)
 {
     size_t length = scheme_length(spec);
-    const struct layer_ops *ops =
-        length > 0 ? backend_find(spec, length) : backend_find("file", strlen("file"));
+    const struct layer_ops *ops = backend_of(spec, length);
     const char *rest = length > 0 ? spec + length + 1 : spec;
 
     if (ops == NULL)

@@ -26,6 +26,9 @@ struct image_options {
 NODISCARD int image_open(struct stage **out, const char *spec, const struct image_options *options,
                          struct error *err);
 
+/* Whether the backend that `spec` names wants its images to be opened by one thread, in order. */
+bool image_opens_in_order(const char *spec);
+
 /* The one who serves this image needs its LUKS header no more: the keys in it may be changed by others from
  * now on.  Of the backend itself; where there are no such locks, nothing happens. */
 void image_header_was_read(struct stage *stage);

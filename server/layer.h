@@ -75,6 +75,7 @@ struct layer_ops {
     /* Opens a backend: blocks, once per export.  NULL in transforms, which have a
      * constructor of their own with typed arguments. */
     int (*open)(struct stage **out, const struct stage_settings *settings, struct error *err);
+    bool opens_in_order; /* by one thread, one at a time, in the order of the command line */
     /* What `lock` has locked is the data alone from now on: see image_header_was_read().  NULL:
      * there are no locks. */
     void (*header_was_read)(struct stage *stage);

@@ -1,0 +1,25 @@
+/* Opening the exports of a server at its start, several at a time: a key takes a second of a CPU, and storage
+ * may let wait. */
+#ifndef NBDCRYPT_EXPORT_OPENING_H
+#define NBDCRYPT_EXPORT_OPENING_H
+
+#include "server/export-table.h"
+
+struct export_opening {
+    struct export_table *table;             /* with a place for each; filled here */
+    const struct export_settings *settings; /* as many */
+    size_t count;
+    struct offload *offload;
+    unsigned workers; /* that will serve them */
+    unsigned cpus;    /* to derive keys on */
+};
+
+/* Opens all of them.  When one fails, no other is begun; those that are not open are all zeros.
+ * Blocks.
+ *
+ * Those whose key comes from the terminal, standard input or a descriptor, and those whose backend
+ * wants it so, are opened one after the other, in order, before the others.  The service manager is
+ * told how far it is.  Signals that the threads must not take are blocked. */
+NODISCARD int export_opening_run(const struct export_opening *opening, struct error *err);
+
+#endif
