@@ -47,6 +47,7 @@ struct server {
     struct offload *offload;
     struct offload *handshakes; /* NULL without TLS */
     struct export_table exports;
+    struct export_opening opening;
     struct tls tls;
     struct places *places;
     struct worker **workers;
@@ -170,19 +171,20 @@ static unsigned cpu_count(void)
 static int open_exports(struct server *server, unsigned workers, struct error *err)
 {
     const struct serve_options *options = &server->options;
-    struct export_opening opening = {
+
+    server->opening = (struct export_opening){
         .table = &server->exports,
         .settings = options->exports,
         .count = options->export_count,
         .offload = server->offload,
         .workers = workers,
         .cpus = cpu_count(),
+        .strict = options->strict || options->export_texts.count < 2,
     };
-
     server->exports.exports = calloc(options->export_count, sizeof *server->exports.exports);
     if (server->exports.exports == NULL)
         return error_set(err, -ENOMEM, "not enough memory for the exports");
-    return export_opening_run(&opening, err);
+    return export_opening_run(&server->opening, err);
 }
 
 /* Each worker's part of the memory for data buffers. */
@@ -371,6 +373,19 @@ static int begin_to_listen(struct server *server, size_t index, char **uri, stru
     return 0;
 }
 
+static void tell_ready(const struct server *server)
+{
+    char state[128];
+
+    if (server->opening.count == 1) {
+        notify_service_manager("READY=1");
+        return;
+    }
+    snprintf(state, sizeof state, "READY=1\nSTATUS=%zu of %zu exports are served",
+             export_opening_count(&server->opening), server->opening.count);
+    notify_service_manager(state);
+}
+
 /* The line with the URIs; from then on clients are served. */
 static int announce(struct server *server, struct error *err)
 {
@@ -390,7 +405,7 @@ static int announce(struct server *server, struct error *err)
             free(uri);
     }
     if (code == 0)
-        notify_service_manager("READY=1");
+        tell_ready(server);
     if (code == 0 && has_ready_line(server)) {
         printf("\n");
         fflush(stdout);
@@ -547,7 +562,8 @@ static int tear_down(struct server *server)
     for (unsigned i = 0; i < server->worker_count; i++)
         all_joined &= worker_join(server->workers[i]);
     for (size_t i = 0; i < server->exports.count; i++) {
-        if (server->workers_ended > 0 && export_flush(&server->exports.exports[i], &err) < 0) {
+        if (server->workers_ended > 0 && export_is_open(&server->exports.exports[i]) &&
+            export_flush(&server->exports.exports[i], &err) < 0) {
             log_error("%s", err.text);
             server->exit_status = EXIT_FAILURE;
         }

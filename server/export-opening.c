@@ -24,7 +24,7 @@ struct run {
     pthread_mutex_t mutex;
     size_t next;         /* to be begun by a thread */
     size_t done_count;
-    size_t failed_index; /* the first one; SIZE_MAX: none */
+    size_t failed_index; /* strict: the first one; SIZE_MAX: none */
     uint64_t told_ms;
     struct error *err;
 };
@@ -61,13 +61,18 @@ static void tell_progress(struct run *run)
 static void open_one(struct run *run, size_t index)
 {
     const struct export_opening *opening = run->opening;
+    struct export opened;
     struct error err;
-    int code = export_open(&opening->table->exports[index], &opening->settings[index],
-                           opening->offload, opening->workers, &err);
+    int code = export_open(&opened, &opening->settings[index], opening->offload, opening->workers,
+                           &err);
 
+    if (code == 0)
+        export_publish(&opening->table->exports[index], &opened);
+    else if (!opening->strict)
+        log_error("export '%s' is not served: %s", opening->settings[index].name, err.text);
     (void)pthread_mutex_lock(&run->mutex);
     run->done_count++;
-    if (code < 0 && index < run->failed_index) {
+    if (code < 0 && opening->strict && index < run->failed_index) {
         run->failed_index = index;
         *run->err = err;
     }
@@ -133,7 +138,7 @@ static void warn_of_shared_key(const struct export_table *table, size_t index)
     for (size_t i = 0; i < index; i++) {
         const struct export *one = &table->exports[i];
 
-        if (one->limits.read_only || other->limits.read_only ||
+        if (!export_is_open(one) || one->limits.read_only || other->limits.read_only ||
             !luks_stages_share_key(one->top, other->top))
             continue;
         log_warning("exports '%s' and '%s' have the same volume key: whoever reads their storage "
@@ -152,6 +157,8 @@ int export_opening_run(const struct export_opening *opening, struct error *err)
                        .err = err };
 
     luks_turns_allow(opening->cpus, memory_available_bytes() / 2);
+    for (size_t i = 0; i < opening->count; i++)
+        export_declare(&opening->table->exports[i], &opening->settings[i]);
     opening->table->count = opening->count;
     tell_progress(&run);
     open_those_in_order(&run);
@@ -159,6 +166,18 @@ int export_opening_run(const struct export_opening *opening, struct error *err)
     if (run.failed_index != SIZE_MAX)
         return -EINVAL;
     for (size_t i = 0; i < opening->count; i++)
-        warn_of_shared_key(opening->table, i);
+        if (export_is_open(&opening->table->exports[i]))
+            warn_of_shared_key(opening->table, i);
+    if (export_opening_count(opening) == 0 && !opening->none_will_do)
+        return error_set(err, -EINVAL, "none of the %zu exports can be served", opening->count);
     return 0;
+}
+
+size_t export_opening_count(const struct export_opening *opening)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < opening->count; i++)
+        count += export_is_open(&opening->table->exports[i]);
+    return count;
 }

@@ -12,14 +12,19 @@ struct export_opening {
     struct offload *offload;
     unsigned workers; /* that will serve them */
     unsigned cpus;    /* to derive keys on */
+    bool strict;       /* all or none */
+    bool none_will_do; /* they may come later */
 };
 
-/* Opens all of them.  When one fails, no other is begun; those that are not open are all zeros.
- * Blocks.
+/* Opens all of them; blocks.  One that fails is told and not published; strict: no other is begun then,
+ * and that is the error.  It is another error when all of them fail, unless `none_will_do`.
  *
  * Those whose key comes from the terminal, standard input or a descriptor, and those whose backend
  * wants it so, are opened one after the other, in order, before the others.  The service manager is
  * told how far it is.  Signals that the threads must not take are blocked. */
 NODISCARD int export_opening_run(const struct export_opening *opening, struct error *err);
+
+/* How many are open. */
+size_t export_opening_count(const struct export_opening *opening);
 
 #endif

@@ -38,6 +38,8 @@ const struct param serve_params[] = {
         "description=TEXT, allow=RULE, read-only, raw, discard, zero-holes, direct, tls-only, "
         "force-in-use, no-lock, and what is demanded of its header, such as expect-uuid=UUID; a comma that "
         "belongs to a value is doubled"),
+    ROW("strict", 0, PARAM_FLAG, NULL, strict,
+        "do not start when an export can't be opened (default: the others are served)"),
     ROW("allow", 0, PARAM_LIST, "RULE", allow_texts,
         "who may attach (repeatable, one that matches is enough; default: everybody who can "
         "connect): any, cert:SUBJECT-DN, dns:NAME, uri:URI, psk:IDENTITY, uid:USER, gid:GROUP, "

@@ -16,7 +16,7 @@ struct serve_options {
     struct key_source key;
     struct demand_arguments demands;
     struct lock_terms terms;
-    bool raw, read_only, discard, no_discard, zero_holes, direct, verbose, help;
+    bool raw, read_only, discard, no_discard, zero_holes, direct, strict, verbose, help;
     unsigned threads; /* 0: one per online CPU */
     unsigned max_connections;
     unsigned max_connections_per_client; /* 0: a quarter of them */
