@@ -15,9 +15,10 @@
 #include "server/access.h"
 #include "server/captive.h"
 #include "server/channel.h"
+#include "server/child.h"
 #include "server/deadline.h"
 #include "server/early-end.h"
-#include "server/export-opening.h"
+#include "server/export-retry.h"
 #include "server/listen.h"
 #include "server/log-service.h"
 #include "server/log.h"
@@ -48,6 +49,8 @@ struct server {
     struct offload *handshakes; /* NULL without TLS */
     struct export_table exports;
     struct export_opening opening;
+    struct export_retry *retry; /* NULL: all are open, or they are not tried again */
+    bool retry_is_left;         /* it is opening one while we end */
     struct tls tls;
     struct places *places;
     struct worker **workers;
@@ -179,10 +182,12 @@ static int open_exports(struct server *server, unsigned workers, struct error *e
         .offload = server->offload,
         .workers = workers,
         .cpus = cpu_count(),
-        .strict = options->strict || options->export_texts.count < 2,
+        .reasons = calloc(options->export_count, sizeof *server->opening.reasons),
+        .strict = serve_options_are_strict(options),
+        .none_will_do = options->retry_exports_given && options->retry_exports_seconds > 0,
     };
     server->exports.exports = calloc(options->export_count, sizeof *server->exports.exports);
-    if (server->exports.exports == NULL)
+    if (server->exports.exports == NULL || server->opening.reasons == NULL)
         return error_set(err, -ENOMEM, "not enough memory for the exports");
     return export_opening_run(&server->opening, err);
 }
@@ -405,6 +410,9 @@ static int announce(struct server *server, struct error *err)
             free(uri);
     }
     if (code == 0)
+        code = export_retry_start(&server->retry, &server->opening,
+                                  server->options.retry_exports_seconds, err);
+    if (code == 0)
         tell_ready(server);
     if (code == 0 && has_ready_line(server)) {
         printf("\n");
@@ -526,6 +534,7 @@ static void stop(struct server *server)
     server->stopping_ms = channel_clock_ms();
     deadline_start(server->options.shutdown_timeout_seconds);
     notify_service_manager("STOPPING=1");
+    server->retry_is_left = !export_retry_stop(server->retry);
     captive_stop(&server->captive);
     for (size_t i = 0; i < server->listener_count; i++)
         listen_stop(server->listeners[i]);
@@ -547,9 +556,11 @@ static void worker_has_ended(struct io_event *ev, int result)
 }
 
 /* All that is written is safe by now, and the exports have been closed. */
-static void leave_around_calculations(const struct server *server)
+static void leave_threads_behind(const struct server *server)
 {
-    log_info("ended beside TLS handshakes that are still being calculated");
+    log_info(server->retry_is_left ? "ended beside an export that was being opened"
+                                   : "ended beside TLS handshakes that are still being calculated");
+    child_end_all(); /* it may have been asked for the key */
     log_service_drain(LOG_LAST_MS);
     _exit(server->exit_status);
 }
@@ -568,11 +579,13 @@ static int tear_down(struct server *server)
             server->exit_status = EXIT_FAILURE;
         }
     }
-    offload_destroy(server->offload);
+    if (!server->retry_is_left) /* which may need it */
+        offload_destroy(server->offload);
     for (size_t i = 0; i < server->exports.count; i++)
-        export_close(&server->exports.exports[i]);
-    if (!all_joined)
-        leave_around_calculations(server);
+        if (export_is_open(&server->exports.exports[i]))
+            export_close(&server->exports.exports[i]);
+    if (!all_joined || server->retry_is_left)
+        leave_threads_behind(server);
     offload_destroy(server->handshakes);
     for (unsigned i = 0; i < server->worker_count; i++)
         worker_destroy(server->workers[i]);
@@ -583,6 +596,9 @@ static int tear_down(struct server *server)
     signals_unwatch();
     free(server->workers);
     free(server->places);
+    for (size_t i = 0; server->opening.reasons != NULL && i < server->opening.count; i++)
+        free(server->opening.reasons[i]);
+    free(server->opening.reasons);
     free(server->exports.exports);
     serve_options_free(&server->options);
     return server->exit_status;

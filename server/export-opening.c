@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "crypto/luks-turns.h"
 #include "server/channel.h"
@@ -31,8 +32,8 @@ struct run {
 
 /* ---- one export ---- */
 
-/* What this process was handed, or a person at the terminal, gives one key after the other. */
-static bool opens_in_order(const struct export_settings *settings)
+/* What this process was handed, or a person at the terminal, gives one key after the other, and once. */
+bool export_opens_in_order(const struct export_settings *settings)
 {
     const struct key_source *key = &settings->key;
 
@@ -58,18 +59,45 @@ static void tell_progress(struct run *run)
     notify_service_manager(state);
 }
 
+/* Each is tried by one thread at a time. */
+static void tell_failure(const struct export_opening *opening, size_t index, const struct error *err)
+{
+    char **reason = &opening->reasons[index];
+
+    if (*reason != NULL && strcmp(*reason, err->text) == 0)
+        return;
+    log_error("export '%s' is not served: %s", opening->settings[index].name, err->text);
+    free(*reason);
+    *reason = strdup(err->text); /* NULL: it is told again */
+}
+
+static int open_for(const struct export_opening *opening, size_t index, struct export *opened,
+                    struct error *err)
+{
+    return export_open(opened, &opening->settings[index], opening->offload, opening->workers, err);
+}
+
+int export_opening_try(const struct export_opening *opening, size_t index, struct export *opened)
+{
+    struct error err;
+    int code = open_for(opening, index, opened, &err);
+
+    if (code < 0)
+        tell_failure(opening, index, &err);
+    return code;
+}
+
 static void open_one(struct run *run, size_t index)
 {
     const struct export_opening *opening = run->opening;
     struct export opened;
     struct error err;
-    int code = export_open(&opened, &opening->settings[index], opening->offload, opening->workers,
-                           &err);
+    int code = open_for(opening, index, &opened, &err);
 
     if (code == 0)
         export_publish(&opening->table->exports[index], &opened);
     else if (!opening->strict)
-        log_error("export '%s' is not served: %s", opening->settings[index].name, err.text);
+        tell_failure(opening, index, &err);
     (void)pthread_mutex_lock(&run->mutex);
     run->done_count++;
     if (code < 0 && opening->strict && index < run->failed_index) {
@@ -87,7 +115,7 @@ static void open_those_in_order(struct run *run)
     const struct export_opening *opening = run->opening;
 
     for (size_t i = 0; i < opening->count && run->failed_index == SIZE_MAX; i++)
-        if (opens_in_order(&opening->settings[i]))
+        if (export_opens_in_order(&opening->settings[i]))
             open_one(run, i);
 }
 
@@ -98,7 +126,8 @@ static size_t take_next(struct run *run)
     size_t index = SIZE_MAX;
 
     (void)pthread_mutex_lock(&run->mutex);
-    while (run->next < opening->count && opens_in_order(&opening->settings[run->next]))
+    while (run->next < opening->count &&
+           export_opens_in_order(&opening->settings[run->next]))
         run->next++;
     if (run->next < opening->count && run->failed_index == SIZE_MAX)
         index = run->next++;
@@ -131,14 +160,14 @@ static void open_side_by_side(struct run *run)
 
 /* A copied header, or one detached header for several images.  A copy that is only read, such as a snapshot,
  * gets no new data under the same key.  Fifty of one key make fifty lines. */
-static void warn_of_shared_key(const struct export_table *table, size_t index)
+static void warn_of_shared_key(const struct export_table *table, size_t index, size_t count)
 {
     const struct export *other = &table->exports[index];
 
-    for (size_t i = 0; i < index; i++) {
+    for (size_t i = 0; i < count; i++) {
         const struct export *one = &table->exports[i];
 
-        if (!export_is_open(one) || one->limits.read_only || other->limits.read_only ||
+        if (i == index || !export_is_open(one) || one->limits.read_only || other->limits.read_only ||
             !luks_stages_share_key(one->top, other->top))
             continue;
         log_warning("exports '%s' and '%s' have the same volume key: whoever reads their storage "
@@ -167,10 +196,15 @@ int export_opening_run(const struct export_opening *opening, struct error *err)
         return -EINVAL;
     for (size_t i = 0; i < opening->count; i++)
         if (export_is_open(&opening->table->exports[i]))
-            warn_of_shared_key(opening->table, i);
+            warn_of_shared_key(opening->table, i, i);
     if (export_opening_count(opening) == 0 && !opening->none_will_do)
         return error_set(err, -EINVAL, "none of the %zu exports can be served", opening->count);
     return 0;
+}
+
+void export_opening_warn(const struct export_opening *opening, size_t index)
+{
+    warn_of_shared_key(opening->table, index, opening->count);
 }
 
 size_t export_opening_count(const struct export_opening *opening)
