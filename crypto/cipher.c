@@ -31,7 +31,7 @@ static const struct cipher_ops *const implementations[] = {
 /* Each implementation is tested for a block cipher when it is first considered for one. */
 static pthread_mutex_t tests_mutex = PTHREAD_MUTEX_INITIALIZER;
 static enum { NOT_TESTED, SOUND, BROKEN } tests[IMPLEMENTATION_COUNT][CIPHER_ALGORITHMS];
-static char left_out[1024];
+static char left_out[1024]; /* under the mutex; grows, and what is there stays */
 
 static void test_implementation(size_t i, enum cipher_algorithm algorithm)
 {

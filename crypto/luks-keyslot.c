@@ -7,6 +7,7 @@
 #include "crypto/luks-header.h"
 #include "crypto/luks-policy.h"
 #include "crypto/luks-slot.h"
+#include "crypto/luks-turns.h"
 #include "crypto/luks1-slot.h"
 
 /* ---- what can be said about a keyslot ---- */
@@ -236,26 +237,19 @@ static int open_one_by_one(struct secret **volume_key, int *slot, struct luks_he
     return result == -EACCES ? refuse_passphrase(*slot, passphrase, err) : result;
 }
 
-int luks_keyslot_open(struct secret **volume_key, int *slot, struct luks_header *header,
-                      const struct secret *passphrase, struct error *err)
+/* One after the other, or all of them by the library. */
+static int open_keyslots(struct secret **volume_key, int *slot, struct luks_header *header,
+                         const struct secret *passphrase, struct error *err)
 {
     struct secret *key = NULL;
-    int result = *slot == LUKS_KEYSLOT_ANY ? 0 : check_bound(*slot, header, err);
+    int result;
 
-    if (result < 0)
-        return result;
-    if (luks_slot_any_is_ours(header)) {
-        luks_library_lock();
-        result = open_one_by_one(volume_key, slot, header, passphrase, err);
-        luks_library_unlock();
-        return result;
-    }
+    if (luks_slot_any_is_ours(header))
+        return open_one_by_one(volume_key, slot, header, passphrase, err);
     result = secret_create(&key, header->segment.cipher.key_bits / 8, err);
     if (result < 0)
         return result;
-    luks_library_lock();
     result = open_by_library(key, *slot, header, passphrase);
-    luks_library_unlock();
     if (result >= 0) {
         *volume_key = key;
         *slot = result;
@@ -265,19 +259,45 @@ int luks_keyslot_open(struct secret **volume_key, int *slot, struct luks_header 
     return explain(result, *slot, header, passphrase, err);
 }
 
+/* Two headers have two contexts of the library, which has been started when the first one was loaded, so that
+ * no lock is needed here. */
+int luks_keyslot_open(struct secret **volume_key, int *slot, struct luks_header *header,
+                      const struct secret *passphrase, struct error *err)
+{
+    uint64_t memory_bytes = luks_slot_memory_bytes(header);
+    int result = *slot == LUKS_KEYSLOT_ANY ? 0 : check_bound(*slot, header, err);
+    int only = *slot;
+    struct luks_turn turn;
+
+    if (result < 0)
+        return result;
+    luks_turn_begin(&turn, memory_bytes);
+    result = open_keyslots(volume_key, slot, header, passphrase, err);
+    luks_turn_end(&turn);
+    if (result >= 0 || result == -EACCES || !turn.shared || memory_bytes == 0)
+        return result;
+    /* Memory, or the library's threads, may not have been enough for several. */
+    *slot = only;
+    luks_turn_begin_alone(&turn, memory_bytes);
+    result = open_keyslots(volume_key, slot, header, passphrase, err);
+    luks_turn_end(&turn);
+    return result;
+}
+
 int luks_keyslot_check_volume_key(struct luks_header *header, const struct secret *volume_key,
                                   struct error *err)
 {
     size_t expected_bytes = header->segment.cipher.key_bits / 8;
+    struct luks_turn turn;
     int result;
 
     if (volume_key->length_bytes != expected_bytes)
         return error_set(err, -EINVAL, "it has %zu bytes, but this volume has a key of %zu",
                          volume_key->length_bytes, expected_bytes);
-    luks_library_lock();
+    luks_turn_begin(&turn, 0); /* digests are made by PBKDF2 */
     result = crypt_volume_key_verify(header->library->device, (const char *)volume_key->data,
                                      volume_key->length_bytes);
-    luks_library_unlock();
+    luks_turn_end(&turn);
     if (result == -EPERM) {
         header->library->log[0] = '\0';
         return error_set(err, -EACCES, "it is not the one of this volume");

@@ -36,7 +36,7 @@ NODISCARD int luks_library_set_keyslot_cipher(struct luks_library *library, stru
 int luks_library_error(struct luks_library *library, int code, const char *what, struct error *err);
 
 /* One thread at a time: the library's start-up (its random and crypto back ends) is not made for
- * threads, and Argon2 may take a GiB of memory for each unlock. */
+ * threads.  Keys are opened without it, in turns of their own: luks-turns.h. */
 void luks_library_lock(void);
 void luks_library_unlock(void);
 

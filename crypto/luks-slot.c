@@ -195,6 +195,21 @@ bool luks_slot_any_is_ours(const struct luks_header *header)
     return false;
 }
 
+uint64_t luks_slot_memory_bytes(const struct luks_header *header)
+{
+    uint64_t most_kib = 0;
+
+    if (header->segment.type == LUKS_TYPE_1)
+        return 0;
+    for (int i = 0; i < (int)LUKS2_KEYSLOTS_MAX; i++) {
+        struct luks_slot slot = { 0 };
+
+        if (load_luks2_slot(&slot, header, i, NULL) == 0 && slot.kdf.memory_kib > most_kib)
+            most_kib = slot.kdf.memory_kib;
+    }
+    return most_kib * 1024;
+}
+
 size_t luks_slot_material_bytes(size_t key_bytes)
 {
     return (key_bytes * LUKS_AF_STRIPES + SECTOR_BYTES - 1) / SECTOR_BYTES * SECTOR_BYTES;

@@ -608,6 +608,7 @@ const struct layer_ops nbdkit_ops = {
     .description = "nbdkit:PLUGIN[?KEY=VALUE&...], a plugin of nbdkit",
     .params = nbdkit_params,
     .open = nbdkit_open,
+    .opens_in_order = true, /* plugins load others' code, which knows of no threads yet */
     .header_was_read = nbdkit_header_was_read,
     .attach = nbdkit_attach,
     .submit = nbdkit_submit,

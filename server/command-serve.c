@@ -16,12 +16,13 @@
 #include "server/access.h"
 #include "server/captive.h"
 #include "server/channel.h"
+#include "server/child.h"
 #include "server/deadline.h"
 #include "server/early-end.h"
+#include "server/export-retry.h"
 #include "server/listen.h"
 #include "server/log-service.h"
 #include "server/log.h"
-#include "server/luks-layer.h"
 #include "server/memory-limit.h"
 #include "server/notify.h"
 #include "server/offload.h"
@@ -50,6 +51,9 @@ struct server {
     struct offload *offload;
     struct offload *handshakes; /* NULL without TLS */
     struct export_table exports;
+    struct export_opening opening;
+    struct export_retry *retry; /* NULL: all are open, or they are not tried again */
+    bool retry_is_left;         /* it is opening one while we end */
     struct tls tls;
     struct places *places;
     struct worker **workers;
@@ -170,38 +174,25 @@ static unsigned cpu_count(void)
     return online > 0 ? (unsigned)online : 1;
 }
 
-/* A copied header, or one detached header for several images.  A copy that is only read, such as a snapshot,
- * gets no new data under the same key. */
-static void warn_of_shared_key(const struct export_table *table, const struct export *added)
-{
-    for (size_t i = 0; i < table->count; i++) {
-        const struct export *ex = &table->exports[i];
-
-        if (!ex->limits.read_only && !added->limits.read_only &&
-            luks_stages_share_key(ex->top, added->top))
-            log_warning("exports '%s' and '%s' have the same volume key: whoever reads their storage "
-                        "sees where the two disks are equal, and whoever writes it can exchange their "
-                        "sectors; format one of them anew",
-                        ex->name, added->name);
-    }
-}
-
 static int open_exports(struct server *server, unsigned workers, struct error *err)
 {
     const struct serve_options *options = &server->options;
 
+    server->opening = (struct export_opening){
+        .table = &server->exports,
+        .settings = options->exports,
+        .count = options->export_count,
+        .offload = server->offload,
+        .workers = workers,
+        .cpus = cpu_count(),
+        .reasons = calloc(options->export_count, sizeof *server->opening.reasons),
+        .strict = serve_options_are_strict(options),
+        .none_will_do = options->retry_exports_given && options->retry_exports_seconds > 0,
+    };
     server->exports.exports = calloc(options->export_count, sizeof *server->exports.exports);
-    if (server->exports.exports == NULL)
+    if (server->exports.exports == NULL || server->opening.reasons == NULL)
         return error_set(err, -ENOMEM, "not enough memory for the exports");
-    for (size_t i = 0; i < options->export_count; i++) {
-        int code = export_open(&server->exports.exports[i], &options->exports[i], server->offload,
-                               workers, err);
-        if (code < 0)
-            return code;
-        warn_of_shared_key(&server->exports, &server->exports.exports[i]);
-        server->exports.count++;
-    }
-    return 0;
+    return export_opening_run(&server->opening, err);
 }
 
 /* Each worker's part of the memory for data buffers. */
@@ -404,6 +395,19 @@ static int begin_to_listen(struct server *server, size_t index, char **uri, stru
     return 0;
 }
 
+static void tell_ready(const struct server *server)
+{
+    char state[128];
+
+    if (server->opening.count == 1) {
+        notify_service_manager("READY=1");
+        return;
+    }
+    snprintf(state, sizeof state, "READY=1\nSTATUS=%zu of %zu exports are served",
+             export_opening_count(&server->opening), server->opening.count);
+    notify_service_manager(state);
+}
+
 /* The line with the URIs; from then on clients are served. */
 static int announce(struct server *server, struct error *err)
 {
@@ -423,7 +427,10 @@ static int announce(struct server *server, struct error *err)
             free(uri);
     }
     if (code == 0)
-        notify_service_manager("READY=1");
+        code = export_retry_start(&server->retry, &server->opening,
+                                  server->options.retry_exports_seconds, err);
+    if (code == 0)
+        tell_ready(server);
     if (code == 0 && has_ready_line(server)) {
         printf("\n");
         fflush(stdout);
@@ -514,7 +521,8 @@ static void signal_ready(struct io_event *ev, int result)
         if (number == SIGHUP) {
             tls_reload(&server->tls);
             for (size_t i = 0; i < server->exports.count; i++)
-                export_grow(&server->exports.exports[i]);
+                if (export_is_open(&server->exports.exports[i]))
+                    export_grow(&server->exports.exports[i]);
             continue;
         }
         if (server->stopping && channel_clock_ms() < server->stopping_ms + SECOND_SIGNAL_MS)
@@ -546,6 +554,7 @@ static void stop(struct server *server)
     server->stopping_ms = channel_clock_ms();
     deadline_start(server->options.shutdown_timeout_seconds);
     notify_service_manager("STOPPING=1");
+    server->retry_is_left = !export_retry_stop(server->retry);
     captive_stop(&server->captive);
     for (size_t i = 0; i < server->listener_count; i++)
         listen_stop(server->listeners[i]);
@@ -567,9 +576,11 @@ static void worker_has_ended(struct io_event *ev, int result)
 }
 
 /* All that is written is safe by now, and the exports have been closed. */
-static void leave_around_calculations(const struct server *server)
+static void leave_threads_behind(const struct server *server)
 {
-    log_info("ended beside TLS handshakes that are still being calculated");
+    log_info(server->retry_is_left ? "ended beside an export that was being opened"
+                                   : "ended beside TLS handshakes that are still being calculated");
+    child_end_all(); /* it may have been asked for the key */
     log_service_drain(LOG_LAST_MS);
     _exit(server->exit_status);
 }
@@ -582,17 +593,19 @@ static int tear_down(struct server *server)
     for (unsigned i = 0; i < server->worker_count; i++)
         all_joined &= worker_join(server->workers[i]);
     for (size_t i = 0; i < server->exports.count; i++) {
-        if (server->workers_ended > 0 &&
+        if (server->workers_ended > 0 && export_is_open(&server->exports.exports[i]) &&
             export_flush(&server->exports.exports[i], server->loop, &err) < 0) {
             log_error("%s", err.text);
             server->exit_status = EXIT_FAILURE;
         }
     }
-    offload_destroy(server->offload);
+    if (!server->retry_is_left) /* which may need it */
+        offload_destroy(server->offload);
     for (size_t i = 0; i < server->exports.count; i++)
-        export_close(&server->exports.exports[i]);
-    if (!all_joined)
-        leave_around_calculations(server);
+        if (export_is_open(&server->exports.exports[i]))
+            export_close(&server->exports.exports[i]);
+    if (!all_joined || server->retry_is_left)
+        leave_threads_behind(server);
     offload_destroy(server->handshakes);
     for (unsigned i = 0; i < server->worker_count; i++)
         worker_destroy(server->workers[i]);
@@ -603,6 +616,9 @@ static int tear_down(struct server *server)
     signals_unwatch();
     free(server->workers);
     free(server->places);
+    for (size_t i = 0; server->opening.reasons != NULL && i < server->opening.count; i++)
+        free(server->opening.reasons[i]);
+    free(server->opening.reasons);
     free(server->exports.exports);
     serve_options_free(&server->options);
     return server->exit_status;

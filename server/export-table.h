@@ -1,7 +1,10 @@
 /* All exports of a server, and what a client gets to see of them.
  *
  * To a client the server looks like one that has only the exports that it may attach: neither
- * names, answers, limits nor the default export tell that there are others. */
+ * names, answers, limits nor the default export tell that there are others.
+ *
+ * One that is not open (export_is_open()) is there all the same, so that no other becomes the default
+ * export in its place: who finds it must ask. */
 #ifndef NBDCRYPT_EXPORT_TABLE_H
 #define NBDCRYPT_EXPORT_TABLE_H
 

@@ -196,6 +196,27 @@ static void warn_if_nothing_is_durable(const struct export *ex, const char *imag
                     image);
 }
 
+void export_declare(struct export *out, const struct export_settings *settings)
+{
+    *out = (struct export){
+        .name = settings->name,
+        .description = settings->description,
+        .access = settings->access,
+        .tls_only = settings->tls_only,
+        .missing = true,
+    };
+}
+
+void export_publish(struct export *ex, const struct export *opened)
+{
+    ex->top = opened->top;
+    ex->header = opened->header;
+    ex->limits = opened->limits;
+    ex->ranges = opened->ranges;
+    ex->layers = opened->layers;
+    atomic_store_explicit(&ex->missing, false, memory_order_release);
+}
+
 int export_open(struct export *out, const struct export_settings *settings,
                 struct offload *offload, unsigned workers, struct error *err)
 {
@@ -206,13 +227,9 @@ int export_open(struct export *out, const struct export_settings *settings,
         .terms = settings->terms,
         .offload = offload,
     };
-    struct export ex = {
-        .name = settings->name,
-        .description = settings->description,
-        .access = settings->access,
-        .tls_only = settings->tls_only,
-    };
+    struct export ex;
 
+    export_declare(&ex, settings);
     int code = image_open(&ex.top, settings->image, &options, err);
     if (code == 0)
         code = build_pipeline(&ex, settings, err);

@@ -1,9 +1,12 @@
 /* What clients attach: a name and the pipeline behind it.
  *
- * Exports are opened before the first client is accepted (the key is derived once, here) and
- * do not change afterwards: workers read them without locks. */
+ * The key is derived once, when an export is opened: before the first client is accepted, or later for
+ * one that could not be opened then.  Workers read exports without locks: what tells which one it is
+ * is there from the start, the rest before it is published, and neither changes afterwards. */
 #ifndef NBDCRYPT_EXPORT_H
 #define NBDCRYPT_EXPORT_H
+
+#include <stdatomic.h>
 
 #include "server/demand-params.h"
 #include "server/key-source.h"
@@ -40,6 +43,7 @@ struct export {
     const char *description;   /* NULL: none */
     const struct access *access; /* who may attach it; NULL: everybody */
     bool tls_only;
+    atomic_bool missing;       /* it is not open: what follows is all zeros, or not to be looked at */
     struct stage *top;
     struct stage *header;      /* a detached one that stays open, because it is locked; NULL: none */
     struct limits limits;      /* of the top, with read_only as the user asked; the size may grow */
@@ -47,9 +51,21 @@ struct export {
     struct layer **layers;     /* one per worker; NULL until the first client of that worker */
 };
 
+/* All that can be said of one that is not open. */
+void export_declare(struct export *out, const struct export_settings *settings);
+
+/* `out` is for this thread alone: export_publish() gives it to the others. */
 NODISCARD int export_open(struct export *out, const struct export_settings *settings,
                           struct offload *offload, unsigned workers, struct error *err);
+/* `ex` has been declared, and is open from then on. */
+void export_publish(struct export *ex, const struct export *opened);
 void export_close(struct export *ex);
+
+static inline bool export_is_open(const struct export *ex)
+{
+    return !atomic_load_explicit(&ex->missing, memory_order_acquire);
+}
+
 /* Looks whether the image was made larger, and tells: who attaches it from now on sees the new size.  On the
  * main thread, while it is served. */
 void export_grow(struct export *ex);

@@ -188,6 +188,24 @@ static enum option_outcome refuse_unknown(struct option_exchange *ex, const stru
     return OPTION_NEXT;
 }
 
+static void say_missing(const struct export *export, char text[ERROR_SENTENCE_BYTES])
+{
+    size_t shown = valid_prefix_bytes(export->name, strlen(export->name), NAME_SHOWN_BYTES);
+
+    snprintf(text, ERROR_SENTENCE_BYTES, "export '%.*s' is not open at the moment: the log of the "
+             "server says why", (int)shown, export->name);
+}
+
+/* Found, but not open. */
+static enum option_outcome refuse_missing(struct option_exchange *ex, const struct export *export)
+{
+    char told[ERROR_SENTENCE_BYTES];
+
+    say_missing(export, told);
+    option_refuse(ex, NBD_REP_ERR_UNKNOWN, "%s", told);
+    return OPTION_NEXT;
+}
+
 /* Length, then text. */
 static bool take_string(struct nbd_cursor *cursor, struct name *out)
 {
@@ -249,6 +267,13 @@ static enum option_outcome option_export_name(struct option_exchange *ex)
         log_unknown(ex, &name, told);
         return OPTION_DROP;
     }
+    if (!export_is_open(export)) {
+        char told[ERROR_SENTENCE_BYTES];
+
+        say_missing(export, told);
+        log_refusal(ex, told);
+        return OPTION_DROP;
+    }
     if (!take_place(ex)) {
         log_refusal(ex, places_sentence(PLACE_NONE));
         return OPTION_DROP;
@@ -304,12 +329,13 @@ static enum option_outcome option_list(struct option_exchange *ex)
     const struct peer *peer = &ex->connection->peer;
 
     for (; ex->list_next < table->count; ex->list_next++) {
-        if (!export_table_shows(&table->exports[ex->list_next], peer) ||
-            is_hidden(ex, &table->exports[ex->list_next]))
+        const struct export *export = &table->exports[ex->list_next];
+
+        if (!export_table_shows(export, peer) || is_hidden(ex, export) || !export_is_open(export))
             continue;
         if (sizeof(ex->reply) - ex->reply_bytes < longest + NBD_OPTION_REPLY_BYTES)
             return OPTION_MORE;
-        reply_server(ex, &table->exports[ex->list_next]);
+        reply_server(ex, export);
     }
     log_hidden(ex);
     return reply_ack(ex);
@@ -420,6 +446,8 @@ static enum option_outcome option_info(struct option_exchange *ex)
         option_refuse(ex, NBD_REP_ERR_TLS_REQD, "this export is served under TLS only");
         return OPTION_NEXT;
     }
+    if (!export_is_open(export))
+        return refuse_missing(ex, export);
     if (ex->option == NBD_OPT_GO && !take_place(ex)) {
         option_refuse(ex, NBD_REP_ERR_POLICY, "%s", places_sentence(PLACE_NONE));
         return OPTION_NEXT;
@@ -491,6 +519,8 @@ static enum option_outcome option_meta_context(struct option_exchange *ex)
     export = find_export(ex, &name);
     if (!export || is_hidden(ex, export)) /* only INFO and GO may tell of TLS (proto.md) */
         return refuse_unknown(ex, &name);
+    if (!export_is_open(export))
+        return refuse_missing(ex, export);
     if (matched) {
         if (set && !select_base_allocation(negotiated, export))
             return OPTION_DROP;

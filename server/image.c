@@ -159,6 +159,15 @@ static int open_parsed(struct stage **out, const struct parsed_spec *parsed,
     return code;
 }
 
+bool image_opens_in_order(const char *spec)
+{
+    size_t length = scheme_length(spec);
+    const struct layer_ops *ops =
+        length > 0 ? backend_find(spec, length) : backend_find("file", strlen("file"));
+
+    return ops != NULL && ops->opens_in_order;
+}
+
 int image_open(struct stage **out, const char *spec, const struct image_options *options,
                struct error *err)
 {

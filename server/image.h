@@ -30,6 +30,8 @@ NODISCARD int image_open(struct stage **out, const char *spec, const struct imag
 
 /* Does it name a part of something that is there, or nothing that can be opened? */
 bool image_names_a_part(const char *spec);
+/* Whether the backend that `spec` names wants its images to be opened by one thread, in order. */
+bool image_opens_in_order(const char *spec);
 
 /* The one who serves this image needs its LUKS header no more: the keys in it may be changed by others from
  * now on.  Of a stage that image_open() gave; where there are no such locks, nothing happens. */

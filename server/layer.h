@@ -106,6 +106,7 @@ struct layer_ops {
     /* What `open` would lock, narrowed to settings->part, once it is known; blocks.  NULL: `open` has locked
      * what can be locked. */
     int (*lock)(struct stage *stage, const struct stage_settings *settings, struct error *err);
+    bool opens_in_order; /* by one thread, one at a time, in the order of the command line */
     /* What `lock` has locked is the data alone from now on: see image_header_was_read().  NULL:
      * there are no locks. */
     void (*header_was_read)(struct stage *stage);

@@ -15,6 +15,7 @@
 static const char *program = "nbdcrypt";
 static atomic_int log_level = LOG_WARNING;
 static _Atomic(const struct log_sink *) log_sink;
+static _Atomic(const char *) line_start = "";
 
 void log_set_program(const char *name)
 {
@@ -24,6 +25,11 @@ void log_set_program(const char *name)
 const char *log_program(void)
 {
     return program;
+}
+
+void log_set_line_start(const char *text)
+{
+    atomic_store_explicit(&line_start, text, memory_order_release);
 }
 
 void log_set_level(enum log_level level)
@@ -93,13 +99,15 @@ static void write_all(const char *line, size_t length_bytes)
 static void write_at_once(const char *who, const char *format, va_list args)
 {
     char text[TEXT_BYTES];
-    char line[TEXT_BYTES * LOG_TEXT_GROWTH + LOG_PROGRAM_BYTES_MAX + 3];
+    char line[LOG_LINE_START_BYTES_MAX + TEXT_BYTES * LOG_TEXT_GROWTH + LOG_PROGRAM_BYTES_MAX + 3];
+    const char *start = atomic_load_explicit(&line_start, memory_order_acquire);
     int used = who != NULL ? snprintf(text, sizeof(text), "%s: ", who) : 0;
 
     if (used < 0 || (size_t)used >= sizeof(text) ||
         vsnprintf(text + used, sizeof(text) - (size_t)used, format, args) < 0)
         text[0] = '\0';
-    size_t length = (size_t)snprintf(line, LOG_PROGRAM_BYTES_MAX + 3, "%.*s: ",
+    size_t length = (size_t)snprintf(line, LOG_LINE_START_BYTES_MAX + LOG_PROGRAM_BYTES_MAX + 3,
+                                     "%.*s%.*s: ", (int)LOG_LINE_START_BYTES_MAX, start,
                                      (int)LOG_PROGRAM_BYTES_MAX, program);
     length += log_text_escape(line + length, text);
     line[length++] = '\n';

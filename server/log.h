@@ -16,6 +16,11 @@ enum log_level { LOG_ERROR, LOG_WARNING, LOG_NOTICE, LOG_INFO, LOG_DEBUG };
 void log_set_program(const char *name);
 const char *log_program(void);
 
+/* What is written in front of each line where nobody else has the lines (log-service.h): a literal of at most
+ * LOG_LINE_START_BYTES_MAX bytes, to take a line of a terminal from something passing. */
+#define LOG_LINE_START_BYTES_MAX 8u
+void log_set_line_start(const char *text);
+
 /* LOG_WARNING by default. */
 void log_set_level(enum log_level level);
 bool log_enabled(enum log_level level);

@@ -1,6 +1,7 @@
 #include "server/options.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,6 +14,8 @@
 #define STALL_TIMEOUT_SECONDS_DEFAULT 60u
 #define SHUTDOWN_TIMEOUT_SECONDS_DEFAULT 60u
 #define BUSY_WAIT_US_DEFAULT 50u
+#define RETRY_EXPORTS_SECONDS_DEFAULT 60u
+#define RETRY_EXPORTS_NOT_GIVEN UINT_MAX
 #define MEMORY_MAX_LEAST_BYTES (4u << 20)
 #define ADDRESS_DEFAULT "127.0.0.1:10809"
 
@@ -38,6 +41,10 @@ const struct param serve_params[] = {
         "description=TEXT, allow=RULE, read-only, raw, discard, zero-holes, direct, tls-only, "
         "force-in-use, no-lock, and what is demanded of its header, such as expect-uuid=UUID; a comma that "
         "belongs to a value is doubled"),
+    ROW("strict", 0, PARAM_FLAG, NULL, strict,
+        "do not start when an export can't be opened (default: the others are served)"),
+    ROW_UINT("retry-exports", "SECONDS", retry_exports_seconds, 0, 86400,
+             "try exports again that can't be opened (default 60); 0: never"),
     ROW("allow", 0, PARAM_LIST, "RULE", allow_texts,
         "who may attach (repeatable, one that matches is enough; default: everybody who can "
         "connect): any, cert:SUBJECT-DN, dns:NAME, uri:URI, psk:IDENTITY, uid:USER, gid:GROUP, "
@@ -185,6 +192,10 @@ static int check_operands(const struct serve_options *options, int count, char *
 {
     bool several = options->export_texts.count > 0;
 
+    if (options->retry_exports_given && (!several || options->strict))
+        return error_set(err, -EINVAL, several
+                             ? "--strict and --retry-exports can't both be used: leave out one of the two"
+                             : "--retry-exports is for exports of --export: write --export NAME=IMAGE");
     if (count == 0 && !several)
         return error_set(err, -EINVAL, "there is no IMAGE: name the file to serve, or use "
                                        "--export NAME=IMAGE");
@@ -356,10 +367,14 @@ int serve_options_parse(struct serve_options *out, int argc, char **argv, struct
         .stall_timeout_seconds = STALL_TIMEOUT_SECONDS_DEFAULT,
         .shutdown_timeout_seconds = SHUTDOWN_TIMEOUT_SECONDS_DEFAULT,
         .busy_wait_us = BUSY_WAIT_US_DEFAULT,
+        .retry_exports_seconds = RETRY_EXPORTS_NOT_GIVEN,
     };
     ret = params_parse_argv(out, serve_params, argc, argv, &first_operand, err);
     if (ret != 0 || out->help)
         return ret;
+    out->retry_exports_given = out->retry_exports_seconds != RETRY_EXPORTS_NOT_GIVEN;
+    if (!out->retry_exports_given)
+        out->retry_exports_seconds = RETRY_EXPORTS_SECONDS_DEFAULT;
     if (out->run && !*out->run)
         return error_set(err, -EINVAL, "--run: the command is empty");
     ret = tls_mode_of(&out->tls_mode, &out->tls, err);
@@ -373,6 +388,13 @@ int serve_options_parse(struct serve_options *out, int argc, char **argv, struct
     if (ret == 0)
         ret = fill_addresses(out, err);
     return ret;
+}
+
+bool serve_options_are_strict(const struct serve_options *options)
+{
+    return options->strict || options->export_texts.count == 0 ||
+           (options->export_texts.count == 1 &&
+            !(options->retry_exports_given && options->retry_exports_seconds > 0));
 }
 
 void serve_options_free(struct serve_options *options)

@@ -16,7 +16,7 @@ struct serve_options {
     struct key_source key;
     struct demand_arguments demands;
     struct lock_terms terms;
-    bool raw, read_only, discard, no_discard, zero_holes, direct, verbose, help;
+    bool raw, read_only, discard, no_discard, zero_holes, direct, strict, verbose, help;
     unsigned threads; /* 0: one per online CPU */
     unsigned max_connections;
     unsigned max_connections_per_client; /* 0: a quarter of them */
@@ -24,12 +24,14 @@ struct serve_options {
     unsigned handshake_timeout_seconds;
     unsigned stall_timeout_seconds;    /* 0: none */
     unsigned shutdown_timeout_seconds; /* 0: none */
+    unsigned retry_exports_seconds; /* 0: those that can't be opened at the start are not tried again */
     unsigned busy_wait_us; /* 0: never */
     struct tls_settings tls;
 
     /* What it means.  Owned here; the settings point into argv and into `texts`. */
     struct export_settings *exports; /* at least one, names differ */
     size_t export_count;
+    bool retry_exports_given;
     enum tls_mode tls_mode;
     struct listen_address *addresses; /* at least one; --unix first, then --listen */
     size_t address_count;
@@ -46,6 +48,10 @@ extern const struct param serve_params[];
 NODISCARD int serve_options_parse(struct serve_options *out, int argc, char **argv,
                                   struct error *err);
 void serve_options_free(struct serve_options *options);
+
+/* No export may fail: by --strict, and where there is only one of which nobody said that it may come
+ * later. */
+bool serve_options_are_strict(const struct serve_options *options);
 
 void serve_options_print_help(FILE *out);
 

@@ -1,12 +1,17 @@
 #include "server/wait-notice.h"
 
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "server/log.h"
+
 /* Carriage return, erase to the end of the line (ECMA-48 EL). */
 #define ERASE_LINE "\r\033[K"
+
+static atomic_flag line_is_taken = ATOMIC_FLAG_INIT;
 
 static void *count_seconds(void *context)
 {
@@ -42,14 +47,23 @@ static int start_thread(struct wait_notice *notice)
     return code;
 }
 
+static void give_line_back(void)
+{
+    log_set_line_start("");
+    atomic_flag_clear(&line_is_taken);
+}
+
 void wait_notice_begin(struct wait_notice *notice, const char *what)
 {
     *notice = (struct wait_notice){ .what = what };
-    if (!isatty(STDERR_FILENO))
+    if (!isatty(STDERR_FILENO) || atomic_flag_test_and_set(&line_is_taken))
         return;
+    log_set_line_start(ERASE_LINE);
     pthread_mutex_init(&notice->mutex, NULL);
     pthread_cond_init(&notice->wake, NULL);
     notice->running = start_thread(notice) == 0; /* it can be done without */
+    if (!notice->running)
+        give_line_back();
 }
 
 void wait_notice_end(struct wait_notice *notice)
@@ -63,4 +77,5 @@ void wait_notice_end(struct wait_notice *notice)
     pthread_join(notice->thread, NULL);
     pthread_cond_destroy(&notice->wake);
     pthread_mutex_destroy(&notice->mutex);
+    give_line_back();
 }

@@ -63,6 +63,8 @@ static int set_up(struct worker *worker, uint64_t buffers_max_bytes, struct erro
 static void tear_down(struct worker *worker)
 {
     for (size_t i = 0; i < worker->exports->count; i++) {
+        if (!export_is_open(&worker->exports->exports[i]))
+            continue;
         struct layer **layer = &worker->exports->exports[i].layers[worker->index];
 
         layer_detach(*layer);
