@@ -8,15 +8,16 @@
 
 #define SHARE_LEAST 16u /* one client can work with so many, such as nbdcopy with its 4, several times */
 
-/* FNV-1a, begun with a secret: who connects can't choose whose counter he shares. */
+/* FNV-1a, begun with a secret, and mixed (the finalizer of SplitMix64): who connects can't choose whose
+ * counter he shares. */
 static uint16_t share_of(const struct places *places, char kind, const void *data, size_t bytes)
 {
     uint64_t hash = places->key ^ (unsigned char)kind;
 
     for (size_t i = 0; i < bytes; i++)
         hash = (hash ^ ((const unsigned char *)data)[i]) * UINT64_C(0x100000001b3);
-    hash ^= hash >> 32;
-    hash *= places->key | 1;
+    hash = (hash ^ hash >> 30 ^ places->key) * UINT64_C(0xbf58476d1ce4e5b9);
+    hash = (hash ^ hash >> 27) * UINT64_C(0x94d049bb133111eb);
     return (uint16_t)(hash >> 48);
 }
 
@@ -26,6 +27,8 @@ static bool find_share(uint16_t *out, const struct places *places, const struct 
     const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)&peer->address;
     const struct sockaddr_in *v4 = (const struct sockaddr_in *)&peer->address;
 
+    if (peer->address.ss_family == AF_UNIX && (peer->uid == 0 || peer->uid == geteuid()))
+        return false;
     if (peer->proof != PEER_UNPROVEN && peer->identity != NULL) {
         *out = share_of(places, (char)('a' + (int)peer->proof), peer->identity,
                         strlen(peer->identity));
@@ -43,7 +46,7 @@ static bool find_share(uint16_t *out, const struct places *places, const struct 
         return true;
     case AF_UNIX:
         *out = share_of(places, 'u', &peer->uid, sizeof(peer->uid));
-        return peer->uid != 0 && peer->uid != geteuid();
+        return true;
     default:
         return false;
     }

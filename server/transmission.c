@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "server/log.h"
+#include "server/piece.h"
 
 /* In order of execution. */
 static void receive(struct transmission *t);
@@ -193,89 +194,6 @@ static bool forget(struct transmission *t)
 
 /* ---- fragments ---- */
 
-/* The next piece of a command, and the buffer that it needs. */
-struct piece {
-    uint64_t offset_bytes;
-    uint32_t length_bytes;
-    uint32_t buffer_bytes; /* 0: none */
-    uint32_t data_at;      /* where in the buffer the data lies */
-};
-
-static uint32_t smaller(uint64_t a, uint64_t b)
-{
-    return (uint32_t)(a < b ? a : b);
-}
-
-static uint32_t round_up(uint32_t length_bytes, uint32_t phase)
-{
-    return (length_bytes + phase - 1) & ~(phase - 1);
-}
-
-/* A piece with data: it begins at its phase, so that what the align layer widens it to is
- * contiguous; a write that must be widened has two scratch blocks behind it. */
-static struct piece data_piece(uint64_t offset_bytes, uint32_t left_bytes, uint32_t phase,
-                               bool writes)
-{
-    uint32_t skip = offset_in_block(offset_bytes, phase);
-    uint32_t length_bytes = smaller(left_bytes, BUFFER_BYTES_MAX - skip);
-    uint32_t scratch = 0;
-
-    if (writes && (offset_in_block(skip + length_bytes, phase) | skip) != 0) {
-        /* All but the last piece end on a block. */
-        length_bytes = smaller(left_bytes, BUFFER_BYTES_MAX / 2 - skip);
-        scratch = 2 * phase;
-    }
-    return (struct piece){
-        .offset_bytes = offset_bytes,
-        .length_bytes = length_bytes,
-        .buffer_bytes = round_up(skip + length_bytes, phase) + scratch,
-        .data_at = skip,
-    };
-}
-
-/* Zeros that need no data: only a first and last part of a block do. */
-static struct piece zero_piece(uint64_t offset_bytes, uint32_t left_bytes, uint32_t phase)
-{
-    uint32_t skip = offset_in_block(offset_bytes, phase);
-
-    if (skip > 0)
-        return data_piece(offset_bytes, smaller(left_bytes, phase - skip), phase, true);
-    if (left_bytes < phase)
-        return data_piece(offset_bytes, left_bytes, phase, true);
-    return (struct piece){ .offset_bytes = offset_bytes,
-                           .length_bytes = left_bytes - offset_in_block(left_bytes, phase) };
-}
-
-#define EXTENTS_BUFFER_BYTES 16384u
-
-static struct piece next_piece(const struct transmission *t, const struct command *command)
-{
-    const struct limits *limits = &t->top->stage->limits;
-    uint64_t offset_bytes = command->request.offset_bytes + command->issued_bytes;
-    uint32_t left_bytes = command->request.length_bytes - command->issued_bytes;
-
-    switch (command->op) {
-    case REQUEST_READ:
-        return data_piece(offset_bytes, left_bytes, limits->phase_bytes, false);
-    case REQUEST_WRITE:
-        return data_piece(offset_bytes, left_bytes, limits->phase_bytes, true);
-    case REQUEST_ZERO:
-        if (limits->zero_needs_data)
-            return data_piece(offset_bytes, left_bytes, limits->phase_bytes, true);
-        return zero_piece(offset_bytes, left_bytes, limits->phase_bytes);
-    case REQUEST_EXTENTS:
-        return (struct piece){ .offset_bytes = offset_bytes,
-                               .length_bytes = left_bytes,
-                               .buffer_bytes = EXTENTS_BUFFER_BYTES };
-    case REQUEST_FLUSH:
-    case REQUEST_TRIM:
-    case REQUEST_CACHE:
-    case REQUEST_OP_COUNT:
-        break;
-    }
-    return (struct piece){ .offset_bytes = offset_bytes, .length_bytes = left_bytes };
-}
-
 /* A fragment with a buffer of that size (0: without one); NULL when there is none now. */
 static struct fragment *take_fragment(struct transmission *t, struct command *command,
                                       uint32_t buffer_bytes)
@@ -311,7 +229,7 @@ static struct fragment *take_fragment(struct transmission *t, struct command *co
 /* The next fragment of a command, ready for submit(); NULL: there is no room for it now. */
 static struct fragment *issue_piece(struct transmission *t, struct command *command)
 {
-    struct piece piece = next_piece(t, command);
+    struct piece piece = piece_next(&t->top->stage->limits, command);
     struct fragment *fragment = take_fragment(t, command, piece.buffer_bytes);
     if (fragment == NULL)
         return NULL;
@@ -392,7 +310,7 @@ static void submit(struct transmission *t, struct fragment *fragment)
         struct extent_list *list = (struct extent_list *)(void *)req->view.data;
 
         list->count = 0;
-        list->capacity = (EXTENTS_BUFFER_BYTES - sizeof *list) / sizeof list->extents[0];
+        list->capacity = (PIECE_EXTENTS_BYTES - sizeof *list) / sizeof list->extents[0];
         if (!(t->top->stage->limits.ops & OP_BIT(REQUEST_EXTENTS))) {
             extent_list_add(list, req->view.length_bytes, 0); /* all may be data */
             request_complete(req, 0);

@@ -185,9 +185,20 @@ expect_equal() {
     [ "$2" = "$3" ] || fail "$1: expected '$2', got '$3'"
 }
 
+# found_in FILE GREP-ARGUMENT...: a server writes its log a moment later, on a thread of its own.
+found_in() {
+    local file=$1 deadline=$((SECONDS + 10))
+
+    shift
+    until grep -q "$@" "$file"; do
+        [[ $file = "${server_log-}" && $SECONDS -lt $deadline ]] || return 1
+        sleep 0.05
+    done
+}
+
 # expect_message FILE LINE: the file holds exactly this line among others.
 expect_message() {
-    grep -qxF -- "$2" "$1" && return
+    found_in "$1" -xF -- "$2" && return
     note "what came instead:"
     cat "$1" >&2
     fail "no line '$2'"
@@ -195,7 +206,7 @@ expect_message() {
 
 # expect_match FILE EXTENDED-REGEX
 expect_match() {
-    grep -qE -- "$2" "$1" && return
+    found_in "$1" -E -- "$2" && return
     note "what came instead:"
     cat "$1" >&2
     fail "nothing matches '$2'"

@@ -50,7 +50,8 @@ expect_failure 1 "key command: 'sh' was killed by signal 9 (Killed)" \
     key test --key-command "sh -c 'kill -9 \$\$'" "$image"
 expect_failure 1 "key command: 'sh' failed with exit status 3: a?b" \
     key test --key-command "sh -c 'printf \"a\\033b\\nsecond\" >&2; exit 3'" "$image"
-expect_failure 1 "key command: 'yes' prints more than 8388608 bytes, which is too much for a key" \
+# So much can be locked by root, or by who may.
+[ "$(id -u)" -ne 0 ] || expect_failure 1 "key command: 'yes' prints more than 8388608 bytes, which is too much for a key" \
     key test --key-command yes "$image"
 # shellcheck disable=SC2016 # that is the point
 expect_failure 1 "image '$image': no keyslot opens with this key" key test --key-command 'printf %s $HOME' "$image"

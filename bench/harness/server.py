@@ -149,7 +149,9 @@ def _nbdcrypt(setup):
     else:
         listen = ["--unix", setup.endpoint.socket] + tls.nbdcrypt_options(setup.endpoint)
     direct = ["--direct"] if setup.storage == "direct" else []
-    return [setup.nbdcrypt, "serve", "--max-connections", str(setup.connections_max)] + listen + direct
+    most = str(setup.connections_max)
+    limits = ["--max-connections", most, "--max-connections-per-client", most]
+    return [setup.nbdcrypt, "serve"] + limits + listen + direct
 
 
 def nbdcrypt_raw(setup):
