@@ -3,8 +3,8 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
-#include <unistd.h>
 
 #include <gnutls/x509.h>
 
@@ -65,12 +65,15 @@ static int read_pem(struct pem *pem, char path[PATH_BYTES], const char *director
     return code;
 }
 
+/* A link to nowhere, or what can't be looked at, is there: reading it tells what is wrong. */
 bool tls_certificates_has(const char *directory, const char *name)
 {
     char path[PATH_BYTES];
     int length = snprintf(path, sizeof path, "%s/%s", directory, name);
+    struct stat status;
 
-    return length > 0 && (unsigned)length < sizeof path && access(path, F_OK) == 0;
+    return length > 0 && (unsigned)length < sizeof path &&
+           (lstat(path, &status) == 0 || (errno != ENOENT && errno != ENOTDIR));
 }
 
 /* ---- certificates ---- */

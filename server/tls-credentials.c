@@ -9,8 +9,17 @@
 #include "server/tls-priority.h"
 #include "server/tls-admission.h"
 
+/* Whoever replaces a file by removing it first must not let in for a moment those who are revoked. */
+static int refuse_lost_revocation(const char *directory, struct error *err)
+{
+    return error_set(err, -ENOENT, "%s/ca-crl.pem was there before and is gone: put back the list of "
+                     "revoked certificates; an empty list of the CA, or a restart, lets go of it",
+                     directory);
+}
+
 static int load_certificates(struct tls_credentials *credentials,
-                             const struct tls_settings *settings, struct error *err)
+                             const struct tls_settings *settings,
+                             const struct tls_credentials *before, struct error *err)
 {
     const char *directory = settings->certificates;
 
@@ -30,6 +39,8 @@ static int load_certificates(struct tls_credentials *credentials,
         code = tls_certificates_load_crl(credentials->certificates, directory,
                                          &tls_certificates_of_server, &credentials->revocation,
                                          err);
+    if (code == 0 && before != NULL && before->revocation != NULL && credentials->revocation == NULL)
+        return refuse_lost_revocation(directory, err);
     return code;
 }
 
@@ -90,7 +101,7 @@ static int load_priority(struct tls_credentials *credentials, const char *priori
 }
 
 int tls_credentials_create(struct tls_credentials **out, const struct tls_settings *settings,
-                           struct error *err)
+                           const struct tls_credentials *before, struct error *err)
 {
     struct tls_credentials *credentials = calloc(1, sizeof *credentials);
 
@@ -99,7 +110,7 @@ int tls_credentials_create(struct tls_credentials **out, const struct tls_settin
     atomic_init(&credentials->references, 1);
     int code = load_priority(credentials, settings->priority, err);
     if (code == 0 && settings->certificates != NULL)
-        code = load_certificates(credentials, settings, err);
+        code = load_certificates(credentials, settings, before, err);
     if (code == 0 && settings->psk != NULL)
         code = load_psk(credentials, settings->psk, err);
     if (code < 0) {

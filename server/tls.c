@@ -120,7 +120,7 @@ int tls_open(struct tls *tls, const struct tls_settings *settings, struct error 
     if (code == 0 && tls->mode != TLS_OFF)
         prepare_records(tls);
     if (code == 0 && tls->mode != TLS_OFF)
-        code = tls_credentials_create(&tls->credentials, settings, err);
+        code = tls_credentials_create(&tls->credentials, settings, NULL, err);
     return code;
 }
 
@@ -138,7 +138,7 @@ void tls_reload(struct tls *tls)
 
     if (tls->mode == TLS_OFF)
         return;
-    if (tls_credentials_create(&fresh, &tls->settings, &err) < 0) {
+    if (tls_credentials_create(&fresh, &tls->settings, tls->credentials, &err) < 0) {
         log_error("the TLS files were read again, and those that were read before stay in force: %s",
                   err.text);
         return;

@@ -1,6 +1,7 @@
 """Certificates for tests, good and bad ones:  python make_pki.py DIR
 
 DIR/server/          ca-cert.pem server-cert.pem server-key.pem ca-crl.pem: for --tls-certificates
+DIR/server-none-revoked/  the same with an empty list
 DIR/server-NAME/     the same with something wrong: expired future weak sha1 mismatch client-purpose no-ca
 DIR/NAME/            ca-cert.pem client-cert.pem client-key.pem, as libnbd and QEMU want them: client (good),
                      other-ca expired future wrong-purpose revoked weak no-certificate nul-name
@@ -140,6 +141,7 @@ def main(top):
     good = ca.issue("localhost", SERVER, hosts)
     revoked = ca.issue("revoked", CLIENT)
     server("server", good, crl=ca.revoke(revoked[0]))
+    server("server-none-revoked", good, crl=ca.revoke())
     server("server-no-ca", good, authority=None)
     server("server-expired", ca.issue("localhost", SERVER, hosts, -20, -10))
     server("server-future", ca.issue("localhost", SERVER, hosts, 10, 20))

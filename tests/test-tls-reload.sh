@@ -32,6 +32,23 @@ reload
 nbdinfo --size "$(x509_uri client)" >/dev/null
 nbdinfo --size "$(psk_uri mallory "$wrong_psk")" >/dev/null
 
+# A list that is gone, a link to nowhere and a list that is none let nobody in again; an empty one of the CA does.
+for lost in "" "ln -s nowhere" "cp $pki/server/server-cert.pem"; do
+    rm -f "$folder/ca-crl.pem"
+    # shellcheck disable=SC2086 # words of a command
+    [ -z "$lost" ] || $lost "$folder/ca-crl.pem"
+    reload
+    ! nbdinfo --size "$(x509_uri revoked)" 2>/dev/null || fail "a revoked certificate is accepted after '$lost'"
+    nbdinfo --size "$(x509_uri client)" >/dev/null
+done
+expect_match "$server_log" "error: the TLS files were read again, and those that were read before stay in force: \
+$folder/ca-crl.pem was there before and is gone: put back the list of revoked certificates; an empty list of the CA"
+cp "$pki/server-none-revoked/ca-crl.pem" "$folder"
+reload
+nbdinfo --size "$(x509_uri revoked)" >/dev/null
+cp "$pki/server/ca-crl.pem" "$folder"
+reload
+
 cp "$pki/server-mismatch/server-key.pem" "$folder"
 reload
 expect_match "$server_log" 'those that were read before stay in force: .*server-key.pem is not the key of'
