@@ -311,7 +311,7 @@ static void log_hidden(const struct option_exchange *ex)
     const struct export_table *table = ex->connection->worker->exports;
     size_t shown;
 
-    if (!log_enabled(LOG_INFO))
+    if (!log_enabled(LOG_NOTICE))
         return;
     shown = export_table_count(table, &ex->connection->peer);
     if (shown < table->count)

@@ -55,6 +55,13 @@ expect_match "$server_log" "client pid [0-9]+ uid $me: LIST leaves out 1 of 4 ex
 expect_match "$server_log" "GO refused: there is no export 'nowhere'"
 stop_nbdcrypt
 
+# Who sees nothing is told to the operator without --verbose.
+start_nbdcrypt --raw --allow "uid:$other" --export a=memory:1M --export b=memory:2M
+expect_equal "names" "" "$(names_of "nbd+unix:///?socket=$socket")"
+wait_until 30 grep -q 'LIST leaves out' "$server_log"
+expect_match "$server_log" "notice: client pid [0-9]+ uid $me: LIST leaves out 2 of 2 exports: no --allow rule matches"
+stop_nbdcrypt
+
 # TCP: by network.  Of two exports one is there for the client, so it is the default.
 start_nbdcrypt --raw --verbose --listen 127.0.0.1:0 --export "near=memory:1M,allow=net:127.0.0.0/8" \
     --export far=memory:2M,allow=net:192.0.2.0/24
