@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "server/log-limit.h"
@@ -102,23 +101,20 @@ static void write_line(const char *line, size_t length_bytes)
  * "2026-02-28T23:59:07.123Z nbdcrypt[71] warning: ". */
 static size_t put_prefix(char *out, enum log_level level, const struct timespec *time)
 {
-    static const struct {
-        const char *name;
-        int priority; /* syslog(3) */
-    } levels[] = {
-        [LOG_ERROR] = { "error", 3 }, [LOG_WARNING] = { "warning", 4 },
-        [LOG_NOTICE] = { "notice", 5 }, [LOG_INFO] = { "info", 6 }, [LOG_DEBUG] = { "debug", 7 },
+    static const char *const names[] = {
+        [LOG_ERROR] = "error", [LOG_WARNING] = "warning", [LOG_NOTICE] = "notice",
+        [LOG_INFO] = "info", [LOG_DEBUG] = "debug",
     };
     struct tm day = { 0 };
     char date[32];
 
     if (service.journal)
-        return (size_t)snprintf(out, PREFIX_BYTES, "<%d>", levels[level].priority);
+        return (size_t)snprintf(out, PREFIX_BYTES, "<%d>", log_priority(level));
     gmtime_r(&time->tv_sec, &day);
     strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%S", &day);
     return (size_t)snprintf(out, PREFIX_BYTES, "%s.%03ldZ %.*s[%d] %s: ", date,
                             time->tv_nsec / 1000000, (int)LOG_PROGRAM_BYTES_MAX, log_program(),
-                            (int)getpid(), levels[level].name);
+                            (int)getpid(), names[level]);
 }
 
 static void write_entry(enum log_level level, const struct timespec *time, const char *text)
@@ -201,23 +197,12 @@ static void *serve(void *unused)
 
 /* ---- start and end ---- */
 
-/* Standard error is a stream of the journal: sd-journal(3), JOURNAL_STREAM in systemd.exec(5). */
-static bool is_journal(void)
-{
-    const char *stream = getenv("JOURNAL_STREAM");
-    unsigned long long device, inode;
-    struct stat status;
-
-    return stream != NULL && sscanf(stream, "%llu:%llu", &device, &inode) == 2 &&
-           fstat(STDERR_FILENO, &status) == 0 && status.st_dev == device && status.st_ino == inode;
-}
-
 int log_service_start(struct error *err)
 {
     sigset_t all, before;
 
     log_queue_init(&service.queue);
-    service.journal = is_journal();
+    service.journal = log_is_journal();
     service.wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (service.wake_fd < 0)
         return error_set(err, -errno, "an eventfd could not be made: %s", strerror(errno));

@@ -4,7 +4,9 @@
 #include <errno.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "server/error.h"
@@ -45,6 +47,25 @@ bool log_enabled(enum log_level level)
 void log_set_sink(const struct log_sink *sink)
 {
     atomic_store_explicit(&log_sink, sink, memory_order_release);
+}
+
+bool log_is_journal(void)
+{
+    const char *stream = getenv("JOURNAL_STREAM");
+    unsigned long long device, inode;
+    struct stat status;
+
+    return stream != NULL && sscanf(stream, "%llu:%llu", &device, &inode) == 2 &&
+           fstat(STDERR_FILENO, &status) == 0 && status.st_dev == device && status.st_ino == inode;
+}
+
+int log_priority(enum log_level level)
+{
+    static const int priorities[] = {
+        [LOG_ERROR] = 3, [LOG_WARNING] = 4, [LOG_NOTICE] = 5, [LOG_INFO] = 6, [LOG_DEBUG] = 7,
+    };
+
+    return priorities[level];
 }
 
 /* "client 192.0.2.7:40312 (CN=vm7)" -> "client 192.0.2.7", "client pid 71 uid 0" -> "uid 0". */
@@ -96,19 +117,28 @@ static void write_all(const char *line, size_t length_bytes)
     }
 }
 
-static void write_at_once(const char *who, const char *format, va_list args)
+/* As log-service.c puts it for the journal; elsewhere the level is not told. */
+static size_t put_prefix(char *line, size_t line_bytes, enum log_level level)
+{
+    const char *start = atomic_load_explicit(&line_start, memory_order_acquire);
+
+    if (log_is_journal())
+        return (size_t)snprintf(line, line_bytes, "<%d>", log_priority(level));
+    return (size_t)snprintf(line, line_bytes, "%.*s%.*s: ", (int)LOG_LINE_START_BYTES_MAX, start,
+                            (int)LOG_PROGRAM_BYTES_MAX, program);
+}
+
+static void write_at_once(enum log_level level, const char *who, const char *format, va_list args)
 {
     char text[TEXT_BYTES];
     char line[LOG_LINE_START_BYTES_MAX + TEXT_BYTES * LOG_TEXT_GROWTH + LOG_PROGRAM_BYTES_MAX + 3];
-    const char *start = atomic_load_explicit(&line_start, memory_order_acquire);
+    size_t length;
     int used = who != NULL ? snprintf(text, sizeof(text), "%s: ", who) : 0;
 
     if (used < 0 || (size_t)used >= sizeof(text) ||
         vsnprintf(text + used, sizeof(text) - (size_t)used, format, args) < 0)
         text[0] = '\0';
-    size_t length = (size_t)snprintf(line, LOG_LINE_START_BYTES_MAX + LOG_PROGRAM_BYTES_MAX + 3,
-                                     "%.*s%.*s: ", (int)LOG_LINE_START_BYTES_MAX, start,
-                                     (int)LOG_PROGRAM_BYTES_MAX, program);
+    length = put_prefix(line, LOG_LINE_START_BYTES_MAX + LOG_PROGRAM_BYTES_MAX + 3, level);
     length += log_text_escape(line + length, text);
     line[length++] = '\n';
     write_all(line, length);
@@ -122,7 +152,7 @@ static void put(enum log_level level, uint64_t source, const char *who, const ch
     if (sink != NULL)
         sink->put(level, source, who, format, args);
     else
-        write_at_once(who, format, args);
+        write_at_once(level, who, format, args);
 }
 
 void log_write(enum log_level level, const char *format, ...)

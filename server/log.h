@@ -21,6 +21,12 @@ const char *log_program(void);
 #define LOG_LINE_START_BYTES_MAX 8u
 void log_set_line_start(const char *text);
 
+/* Standard error is a stream of the journal, which adds time and program itself and takes the level as
+ * "<4>" in front: sd-daemon(3), JOURNAL_STREAM in systemd.exec(5). */
+bool log_is_journal(void);
+/* That number, of syslog(3). */
+int log_priority(enum log_level level);
+
 /* LOG_WARNING by default. */
 void log_set_level(enum log_level level);
 bool log_enabled(enum log_level level);

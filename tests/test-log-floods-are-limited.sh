@@ -54,6 +54,17 @@ wait_for_ready "$ready"
 nbdinfo "$uri" >"$log_dir/served" 2>&1
 stop_nbdcrypt
 expect_match "$test_dir/journal" "^<5>client pid [0-9]+ uid $(id -u): attached export ''"
+# What is said before the log has its thread, and by other commands, has its level, too; elsewhere it names the program.
+"$NBDCRYPT" format --key-file "$passphrase" --pbkdf pbkdf2 --pbkdf-iterations 1000 --cipher aes-cbc-plain64 --size 1M \
+    "$test_dir/weak" >"$log_dir/format" 2>&"$log"
+"$NBDCRYPT" info "$test_dir/missing" 2>&"$log" && fail "an image that is missing was shown"
+"$NBDCRYPT" serve --key-file "$passphrase" --unix "$(temp_socket)" "$image" 2>&"$log" && fail "no LUKS volume was served"
+expect_match "$test_dir/journal" "^<3>.*$test_dir/missing"
+expect_match "$test_dir/journal" "^<4>aes-cbc-plain64 "
+expect_match "$test_dir/journal" "^<3>.*$image"
+if grep -qv '^<[3-7]>' "$test_dir/journal"; then fail "a line has no level: $(grep -v '^<' "$test_dir/journal")"; fi
+run_nbdcrypt info "$test_dir/missing"
+expect_match "$err" '^nbdcrypt: '
 unset JOURNAL_STREAM
 
 # A server that a command brings along does not talk about its clients.
