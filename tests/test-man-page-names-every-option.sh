@@ -49,7 +49,9 @@ check_page() {
     check_mdoc
 }
 
+# A word behind an option is an option to mdoc, too: ".Fl -raw , or" shows "-or".
 check_mdoc() {
+    if grep -nE '^\.(.* )?Fl \\?-[^ ]+( [,.:;()]+)* [a-z]' "$page"; then fail "words are marked as options in $page"; fi
     if command -v mandoc >/dev/null; then
         mandoc -Tlint -Wwarning "$page" || fail "mandoc finds fault with $page"
     elif [ "${CI-}" = true ]; then
