@@ -151,10 +151,23 @@ static int read_command(struct secret **out, const struct key_source *source, st
     return result;
 }
 
+/* What somebody handed down was not closed by exec(); all that this program opens is closed by it. */
+static bool is_handed_down(unsigned fd)
+{
+    int flags = fcntl((int)fd, F_GETFD);
+
+    return flags >= 0 && (flags & FD_CLOEXEC) == 0;
+}
+
+/* It was there at the start, but a second reader finds it closed, and maybe in use by something else. */
 static int read_descriptor(struct secret **out, unsigned fd, struct error *err)
 {
-    int result = read_fd(out, (int)fd, err);
+    int result;
 
+    if (!is_handed_down(fd))
+        return error_set(err, -EBADF, "file descriptor %u can't be used as the key: it has been read and "
+                         "closed already", fd);
+    result = read_fd(out, (int)fd, err);
     (void)close((int)fd); /* a pipe would tell whoever fills it that the key is still wanted */
     if (result < 0)
         error_prefix(err, "file descriptor %u can't be used as the key: ", fd);
@@ -252,6 +265,14 @@ static int check_token(const struct key_source *source, const char *prefix, stru
                      source->offset_bytes > 0 ? "key-offset" : "key-size", prefix);
 }
 
+static int check_descriptor(unsigned fd, const char *prefix, struct error *err)
+{
+    if (fd == 0 || is_handed_down(fd))
+        return 0;
+    return error_set(err, -EBADF, "%skey-fd %u: %s: whoever starts this program has to open it, as a "
+                     "shell does with %u<FILE", prefix, fd, strerror(EBADF), fd);
+}
+
 int key_source_check(const struct key_source *source, const char *prefix, struct error *err)
 {
     const char *names[KEY_SOURCE_KINDS];
@@ -276,6 +297,9 @@ int key_source_check(const struct key_source *source, const char *prefix, struct
         return error_set(err, -EINVAL,
                          "%skey-credential '%s': a credential has a name without a slash", prefix,
                          source->credential);
+    result = check_descriptor(source->fd, prefix, err);
+    if (result < 0)
+        return result;
     if (source->keyring && !*source->keyring)
         return error_set(err, -EINVAL, "%skey-keyring: the description is empty", prefix);
     if (source->token_plugins && !source->token)

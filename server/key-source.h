@@ -79,7 +79,8 @@ NODISCARD int key_source_token(int *token, const struct key_source *source, stru
 /* Came from the same options: texts are compared as pointers. */
 bool key_source_equal(const struct key_source *a, const struct key_source *b);
 
-/* -EINVAL: two sources at once, or one that can't be.  `prefix` stands before the names of
+/* -EINVAL: two sources at once, or one that can't be.  -EBADF: a descriptor that nobody handed down, so
+ * that its number may be that of a file of ours later.  `prefix` stands before the names of
  * options: "--", "--new-", "". */
 NODISCARD int key_source_check(const struct key_source *source, const char *prefix,
                                struct error *err);

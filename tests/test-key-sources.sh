@@ -27,7 +27,21 @@ expect_failure 1 "the key has 34 bytes behind key-offset, fewer than key-size 35
 exec {descriptor}<"$passphrase"
 opens --key-fd "$descriptor"
 exec {descriptor}<&-
-expect_failure 1 "file descriptor 999 can't be used as the key: Bad file descriptor" key test --key-fd 999 "$image"
+# One that nobody handed down is no key, whatever the program opens under its number; nor is one that was read before.
+for fd in 3 4 5 6 7 8 9 999; do
+    exec {fd}<&-
+    why="Bad file descriptor: whoever starts this program has to open it, as a shell does with $fd<FILE"
+    expect_failure 2 "--key-fd $fd: $why" key test --key-fd "$fd" "$image"
+    expect_failure 2 "--new-key-fd $fd: $why" key add --key-file "$passphrase" --new-key-fd "$fd" "$image"
+    expect_failure 2 "--key-fd $fd: $why" format --key-fd "$fd" --size 1M "$test_dir/new"
+    expect_failure 2 "--key-fd $fd: $why" serve --key-fd "$fd" --unix "$test_dir/socket" "$image"
+    expect_failure 2 "export 'a': key-fd $fd: $why" serve --unix "$test_dir/socket" --export "a=$image,key-fd=$fd"
+done
+[ ! -e "$test_dir/new" ] || fail "a disk was made without a key"
+exec {descriptor}<"$passphrase"
+expect_failure 1 "file descriptor $descriptor can't be used as the key: it has been read and closed already" \
+    key add --key-fd "$descriptor" --new-key-fd "$descriptor" --pbkdf pbkdf2 --pbkdf-iterations 1000 "$image"
+exec {descriptor}<&-
 export CREDENTIALS_DIRECTORY=$test_dir/credentials
 mkdir "$CREDENTIALS_DIRECTORY"
 cp "$passphrase" "$CREDENTIALS_DIRECTORY/disk"
