@@ -104,9 +104,12 @@ struct target {
     const char *spec;
     const char *path; /* of a local file; NULL: another backend */
     bool exists;
-    bool made;           /* by this run */
-    bool grown;          /* likewise */
-    uint64_t size_bytes; /* 0 when it does not exist */
+    bool made;            /* by this run */
+    bool grown;           /* by this run, from nothing if it was made */
+    uint64_t size_bytes;  /* 0 when it does not exist */
+    int grown_fd;         /* what was made or enlarged, to undo that; of no meaning otherwise */
+    uint64_t ended_bytes; /* where it ended before */
+    uint64_t ends_bytes;  /* where it ends now */
     struct stage *stage; /* open since it was looked at, and locked; NULL when it did not exist */
 };
 
@@ -267,9 +270,9 @@ static int choose_sizes(struct format *format, struct error *err)
 /* ---- writing ---- */
 
 /* A volume that is said to be made is there after a loss of power, with its size. */
-static int keep_room(const struct target *target, int fd, struct error *err)
+static int keep_room(const struct target *target, struct error *err)
 {
-    int result = fsync(fd) == 0 ? 0 : -errno;
+    int result = fsync(target->grown_fd) == 0 ? 0 : -errno;
 
     if (result == 0 && target->made)
         result = new_file_sync_name(target->path);
@@ -279,37 +282,95 @@ static int keep_room(const struct target *target, int fd, struct error *err)
     return result;
 }
 
+static int enlarge(struct target *target, uint64_t size_bytes, struct error *err)
+{
+    struct stat status;
+    int result;
+
+    if (fstat(target->grown_fd, &status) == 0 &&
+        ftruncate(target->grown_fd, (off_t)size_bytes) == 0) {
+        target->grown = true;
+        target->ended_bytes = (uint64_t)status.st_size;
+        target->ends_bytes = size_bytes;
+        return keep_room(target, err);
+    }
+    result = -errno;
+    (void)error_set(err, result, "'%s' can't be made %" PRIu64 " bytes large: %s", target->path,
+                    size_bytes, strerror(-result));
+    if (target->made)
+        (void)unlink(target->path);
+    target->made = false;
+    (void)close(target->grown_fd);
+    return result;
+}
+
 /* Makes the file, or makes it larger; never smaller. */
 static int make_room(struct target *target, uint64_t size_bytes, struct error *err)
 {
     int flags = O_RDWR | O_CLOEXEC | O_NOCTTY | (target->exists ? 0 : O_CREAT | O_EXCL);
-    int fd, result = 0;
+    int result;
 
     if (!target->path || (target->exists && target->size_bytes >= size_bytes))
         return 0;
-    fd = open(target->path, flags, 0600);
-    if (fd < 0) {
+    target->grown_fd = open(target->path, flags, 0600);
+    if (target->grown_fd < 0) {
         result = -errno;
         return error_set(err, result, "'%s' can't be %s: %s", target->path,
                          target->exists ? "opened for writing" : "made", strerror(-result));
     }
     target->made = !target->exists;
-    target->grown = true;
-    if (ftruncate(fd, (off_t)size_bytes) < 0) {
-        result = -errno;
-        (void)error_set(err, result, "'%s' can't be made %" PRIu64 " bytes large: %s", target->path,
-                        size_bytes, strerror(-result));
-    }
+    return enlarge(target, size_bytes, err);
+}
+
+/* The name may be that of something else by now. */
+static int remove_made(const struct target *target)
+{
+    struct stat made, named;
+
+    if (fstat(target->grown_fd, &made) < 0 || lstat(target->path, &named) < 0)
+        return -errno;
+    if (made.st_dev != named.st_dev || made.st_ino != named.st_ino)
+        return -ESTALE;
+    return unlink(target->path) == 0 ? 0 : -errno;
+}
+
+/* Somebody else may have made it longer still. */
+static int cut_grown(const struct target *target)
+{
+    struct stat now;
+
+    if (fstat(target->grown_fd, &now) < 0)
+        return -errno;
+    if ((uint64_t)now.st_size != target->ends_bytes)
+        return -ESTALE;
+    if (ftruncate(target->grown_fd, (off_t)target->ended_bytes) < 0)
+        return -errno;
+    return fsync(target->grown_fd) == 0 ? 0 : -errno;
+}
+
+/* False: a warning says what is left of it. */
+static bool undo_growth(const struct target *target)
+{
+    int result = 0;
+
+    if (target->made)
+        result = remove_made(target);
+    else if (target->grown)
+        result = cut_grown(target);
     if (result == 0)
-        result = keep_room(target, fd, err);
-    (void)close(fd);
-    return result;
+        return true;
+    if (target->made)
+        log_warning("'%s' was made, and can't be removed again: %s", target->path, strerror(-result));
+    else
+        log_warning("'%s' was made larger, and can't be cut to the %" PRIu64 " bytes that it had: %s",
+                    target->path, target->ended_bytes, strerror(-result));
+    return false;
 }
 
 /* Keyslots, then the copies of the header from the last to the first, each on the disk before the
  * next: what is found after a crash is either no volume or a whole one. */
-static int write_header(struct image_io *io, const struct luks_format_result *header,
-                        struct error *err)
+static int write_header(enum luks_outcome *outcome, struct image_io *io,
+                        const struct luks_format_result *header, struct error *err)
 {
     uint64_t copies_bytes = header->copies * header->copy_bytes;
     struct luks_area keyslots = { copies_bytes, header->header_bytes - copies_bytes };
@@ -326,16 +387,14 @@ static int write_header(struct image_io *io, const struct luks_format_result *he
     }
     steps.turn = steps.count;
     result = luks_steps_run(&steps, &store, &end, err);
-    if (result < 0)
-        error_prefix(err, "%s: ", end.outcome == LUKS_OUTCOME_UNKNOWN
-                                      ? "it is neither what it was nor a volume now"
-                                      : "it is what it was");
+    *outcome = end.outcome;
     return result;
 }
 
 /* What was made or enlarged is opened (again), under the lock that there is, if there is one. */
-static int write_target(struct target *target, const struct luks_format_result *header,
-                        const struct lock_terms *terms, struct error *err)
+static int write_target(enum luks_outcome *outcome, struct target *target,
+                        const struct luks_format_result *header, const struct lock_terms *terms,
+                        struct error *err)
 {
     struct image_options options = { .lock = true, .terms = *terms, .beside = target->stage };
     struct stage *own = NULL;
@@ -348,18 +407,23 @@ static int write_target(struct target *target, const struct luks_format_result *
     image_warn_if_volatile(stage, target->spec);
     result = image_io_create(&io, stage, err);
     if (result == 0)
-        result = write_header(io, header, err);
-    if (result < 0)
-        error_prefix(err, "'%s': ", target->spec);
+        result = write_header(outcome, io, header, err);
     image_io_destroy(io);
     stage_close(own);
     return result;
 }
 
-static void discard_made(const struct target *target)
+/* Of the one that holds the header; `undone`: it ends where it did. */
+static void tell_what_is_left(const struct target *holder, enum luks_outcome outcome, bool undone,
+                              struct error *err)
 {
-    if (target->made)
-        (void)unlink(target->path);
+    if (holder->made && undone)
+        error_prefix(err, "'%s': it was removed again: ", holder->spec);
+    else if (outcome == LUKS_OUTCOME_UNKNOWN)
+        error_prefix(err, "'%s': it is neither what it was nor a volume now: ", holder->spec);
+    else
+        error_prefix(err, "'%s': %s: ", holder->spec,
+                     undone ? "it is what it was" : "it holds what it held");
 }
 
 static int write_all(struct format *format, const struct luks_format_result *header,
@@ -367,17 +431,31 @@ static int write_all(struct format *format, const struct luks_format_result *hea
 {
     bool detached = format->options.detached;
     struct target *holder = detached ? &format->header : &format->image;
+    struct target *other = detached ? &format->image : &format->header;
+    enum luks_outcome outcome = LUKS_OUTCOME_UNTOUCHED;
     int result = make_room(&format->image, format->options.data_bytes, err);
+    bool roomy;
 
     if (result == 0 && detached)
         result = make_room(&format->header, header->header_bytes, err);
-    if (result == 0)
-        result = write_target(holder, header, &format->arguments.terms, err);
+    roomy = result == 0;
+    if (roomy)
+        result = write_target(&outcome, holder, header, &format->arguments.terms, err);
     if (result < 0) {
-        discard_made(&format->image);
-        discard_made(&format->header);
+        bool undone = undo_growth(holder);
+
+        (void)undo_growth(other);
+        if (roomy)
+            tell_what_is_left(holder, outcome, undone, err);
     }
     return result;
+}
+
+static void close_target(struct target *target)
+{
+    if (target->grown)
+        (void)close(target->grown_fd);
+    stage_close(target->stage);
 }
 
 /* ---- the command ---- */
@@ -560,8 +638,8 @@ int command_format(int argc, char **argv)
         result = choose_sizes(&format, &err);
     if (result == 0)
         result = run(&format, &err);
-    stage_close(format.image.stage);
-    stage_close(format.header.stage);
+    close_target(&format.image);
+    close_target(&format.header);
     if (result < 0) {
         log_error("%s", err.text);
         return EXIT_FAILURE;

@@ -88,6 +88,22 @@ for type in luks1 luks2; do
     try one.image first second format --force --type "$type" --key-file second "${fast[@]}" disk/image
     [ "$type" = luks1 ] || try one.image first first token import disk/image token.json
 done
+# What format had made larger is cut again, and what it had made is gone: the sentence says so, and the disk has its room.
+status=0 free=1024
+for type in luks1 luks2; do
+    rm -f disk/*
+    truncate --size=512K disk/image
+    head -c 40000K /dev/zero >disk/filling
+    used=$(df --output=used disk | tail -n 1)
+    for what in image:"it is what it was" new:"it was removed again"; do
+        ! "$NBDCRYPT" format --type "$type" --key-file first --size 64M "${fast[@]}" "disk/${what%%:*}" >out 2>err ||
+            fail "format has succeeded on a full disk"
+        grep -q "^nbdcrypt: 'disk/${what%%:*}': ${what#*:}: .*No space left on device$" err || fail "format does not say: $what"
+        [ "$(stat --format=%s disk/image)" -eq 524288 ] || fail "format has left a file that is larger than it was"
+        [ ! -e disk/new ] || fail "format has left a file that it made"
+        [ "$(df --output=used disk | tail -n 1)" -le $((used + 512)) ] || fail "format has filled the disk"
+    done
+done
 [ "$failed" -ge 15 ] || fail "the disk was not full often enough"
 END
 mkdir disk
