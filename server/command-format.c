@@ -237,6 +237,18 @@ static unsigned default_sector(const struct format *format, uint64_t usable_byte
     return format->options.type == LUKS_TYPE_2 && usable_bytes % 4096 == 0 ? 4096 : 512;
 }
 
+/* A header says where the data begins, and not where it ends: more would be served than was asked for. */
+static int refuse_larger(const struct target *image, uint64_t needed_bytes, uint64_t area_bytes,
+                         struct error *err)
+{
+    return error_set(err, -EFBIG,
+                     "'%s' has %" PRIu64 " bytes, which makes a usable size of %" PRIu64 " and not "
+                     "of %" PRIu64 " as --size says: leave out --size to use all of it, or make it "
+                     "%" PRIu64 " bytes large before",
+                     image->spec, image->size_bytes, image->size_bytes - area_bytes,
+                     needed_bytes - area_bytes, needed_bytes);
+}
+
 /* How large the image will be, and its sectors. */
 static int choose_sizes(struct format *format, struct error *err)
 {
@@ -256,6 +268,8 @@ static int choose_sizes(struct format *format, struct error *err)
         needed_bytes = area_bytes + (usable_bytes + sector_bytes - 1) / sector_bytes * sector_bytes;
     }
     options->data_bytes = format->image.size_bytes;
+    if (needed_bytes != 0 && options->data_bytes >= needed_bytes + options->sector_bytes)
+        return refuse_larger(&format->image, needed_bytes, area_bytes, err);
     if (needed_bytes <= options->data_bytes)
         return 0;
     if (!format->image.path)

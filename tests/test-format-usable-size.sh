@@ -24,7 +24,7 @@ image=$test_dir/4k
 expect_success format "${fast[@]}" --sector-size 4096 --size 4097 "$image"
 expect_size 8192 "$image"
 
-# What exists is used whole, or enlarged, but never cut.
+# What exists is used whole, or enlarged, but never cut: what is larger than --size says is refused, --force or not.
 image=$test_dir/existing
 truncate --size=20M "$image"
 expect_success format "${fast[@]}" "$image"
@@ -35,5 +35,20 @@ expect_success format "${fast[@]}" --size 30M "$image"
 expect_size $((30 << 20)) "$image"
 truncate --size=0 "$image"
 truncate --size=100M "$image"
+for force in "" --force; do
+    # shellcheck disable=SC2086 # nothing or one word
+    expect_failure 1 "'$image' has 104857600 bytes, which makes a usable size of 88080384 and not of 31457280 as --size says: \
+leave out --size to use all of it, or make it 48234496 bytes large before" format "${fast[@]}" $force --size 30M "$image"
+    expect_equal "size of the file" $((100 << 20)) "$(size_of "$image")"
+done
+truncate --size=48234496 "$image"
 expect_success format "${fast[@]}" --size 30M "$image"
-expect_equal "size of the file" $((100 << 20)) "$(size_of "$image")"
+expect_size $((30 << 20)) "$image"
+expect_success format "${fast[@]}" --force --size 30M "$image"
+expect_size $((30 << 20)) "$image"
+# So it is for data whose header is elsewhere.
+truncate --size=2M "$test_dir/data"
+expect_failure 1 "'$test_dir/data' has 2097152 bytes, which makes a usable size of 2097152 and not of 1048576 as --size says: \
+leave out --size to use all of it, or make it 1048576 bytes large before" \
+    format "${fast[@]}" --header "$test_dir/header" --size 1M "$test_dir/data"
+[ ! -e "$test_dir/header" ] || fail "a header is left behind"
