@@ -11,6 +11,7 @@
 #include "crypto/luks-header.h"
 
 #define PAGE_BYTES 4096u
+#define SECTOR_BYTES 512u
 #define LUKS1_PADDED_BYTES 1024u /* the header with the padding that belongs to it */
 #define LUKS1_FIRST_KEYSLOT_BYTES 4096u
 #define AT_UUID 168u /* in both versions */
@@ -125,6 +126,51 @@ int luks_backup_uuid(char out[40], luks_read_fn *read, void *context, uint64_t h
         return error_set(err, -EMEDIUMTYPE, "no LUKS header found");
     (void)snprintf(out, 40, "%.39s", luks_quote((const char *)head + AT_UUID, UUID_BYTES).text);
     return 0;
+}
+
+static bool is_zeros(const uint8_t *bytes, size_t length_bytes)
+{
+    return length_bytes == 0 || (bytes[0] == 0 && memcmp(bytes, bytes + 1, length_bytes - 1) == 0);
+}
+
+/* Where, in the chunks; length_bytes: nowhere. */
+static size_t find_difference(const struct luks_chunks *chunks, size_t length_bytes)
+{
+    for (size_t at = 0; at < length_bytes; at += SECTOR_BYTES) {
+        size_t now = length_bytes - at < SECTOR_BYTES ? length_bytes - at : SECTOR_BYTES;
+
+        if (!is_zeros(chunks->found + at, now) &&
+            memcmp(chunks->found + at, chunks->wanted + at, now) != 0)
+            return at;
+    }
+    return length_bytes;
+}
+
+int luks_backup_compare(uint64_t *differs_bytes, struct luks_header *backup,
+                        const struct luks_store *from, const struct luks_store *to,
+                        struct error *err)
+{
+    struct luks_chunks *chunks = malloc(sizeof(*chunks));
+    uint64_t area_bytes = 0;
+    int result;
+
+    *differs_bytes = UINT64_MAX;
+    if (!chunks)
+        return error_set(err, -ENOMEM, "no memory to look at what the backup overwrites");
+    result = luks_backup_area_bytes(&area_bytes, backup, err);
+    for (uint64_t at = 0; at < area_bytes && result == 0 && *differs_bytes == UINT64_MAX;) {
+        size_t now = area_bytes - at < LUKS_CHUNK_BYTES ? (size_t)(area_bytes - at)
+                                                        : LUKS_CHUNK_BYTES;
+
+        result = from->read(from->context, at, chunks->wanted, now, err);
+        if (result == 0)
+            result = to->read(to->context, at, chunks->found, now, err);
+        if (result == 0 && find_difference(chunks, now) < now)
+            *differs_bytes = at + find_difference(chunks, now);
+        at += now;
+    }
+    free(chunks);
+    return result;
 }
 
 int luks_backup_fits(const struct luks_header *old, const struct luks_header *new,

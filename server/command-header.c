@@ -128,6 +128,8 @@ static int run_backup(void *context, char **operands, struct error *err)
 /* ---- restore ---- */
 
 /* Another format's mark: more than a header is lost. */
+#define THERE_BYTES 128u
+
 static int check_content(const struct volume *volume, struct error *err)
 {
     struct signature content;
@@ -152,17 +154,51 @@ static int compare_uuid(const char *uuid, const struct luks_header *backup, stru
 }
 
 /* The header that is there may be too damaged to be loaded: then its UUID is all that can be compared,
+/* No header and no mark: data, which may be that of a volume whose header is apart.  Zeros, and what an
+ * interrupted restore or a lost header left, are no loss. */
+static int check_no_data(struct volume *target, struct volume *backup, struct error *err)
+{
+    struct luks_store from = volume_store(backup), to = volume_store(target);
+    uint64_t differs_bytes;
+    int result = luks_backup_compare(&differs_bytes, backup->header, &from, &to, err);
+
+    if (result < 0 || differs_bytes == UINT64_MAX)
+        return result;
+    return error_set(err, -EEXIST,
+                     "it has no LUKS header, and holds data (at byte %" PRIu64 "), perhaps that of a "
+                     "volume whose header is kept apart; give --force to overwrite the start of that",
+                     differs_bytes);
+}
+
  * if there is one. */
-static int check_remains(struct volume *target, const struct luks_header *backup, struct error *err)
+static int check_remains(char there[THERE_BYTES], struct volume *target, struct volume *backup,
+                         struct error *err)
 {
     struct luks_store store = volume_store(target);
     char uuid[40];
     int result =
         luks_backup_uuid(uuid, store.read, store.context, target->stage->limits.size_bytes, err);
 
-    if (result == -EMEDIUMTYPE)
-        return 0;
-    return result < 0 ? result : compare_uuid(uuid, backup, err);
+    if (result == -EMEDIUMTYPE) {
+        (void)snprintf(there, THERE_BYTES, "it has no header");
+        result = check_content(target, err);
+        return result < 0 ? result : check_no_data(target, backup, err);
+    }
+    if (result < 0)
+        return result;
+    (void)snprintf(there, THERE_BYTES, "it has a damaged header of the volume %s", uuid);
+    result = compare_uuid(uuid, backup->header, err);
+    return result < 0 ? result : check_content(target, err);
+}
+
+static int check_header(char there[THERE_BYTES], struct volume *target, struct volume *backup,
+                        struct error *err)
+{
+    const char *uuid = luks_segment(target->header)->uuid;
+    int result = compare_uuid(uuid, backup->header, err);
+
+    (void)snprintf(there, THERE_BYTES, "it has the header of the volume %s", uuid);
+    return result < 0 ? result : check_content(target, err);
 }
 
 /* Not damaged, but of a volume that others can open: with a feature that we lack, or in re-encryption, whose
@@ -172,8 +208,9 @@ static bool is_refused(int load_result)
     return load_result == -EPERM || load_result == -ENOTSUP;
 }
 
-static int check_target(struct volume *target, const struct volume *backup, bool force,
-                        struct error *err)
+/* `there` says what there is, for the question. */
+static int check_target(char there[THERE_BYTES], struct volume *target, struct volume *backup,
+                        bool force, struct error *err)
 {
     struct error why = { "" };
     int load_result = volume_load(target, &why), result = 0;
@@ -183,16 +220,11 @@ static int check_target(struct volume *target, const struct volume *backup, bool
                          "%s; the backup would overwrite this header, without which the data may be "
                          "lost: give --force to do that",
                          why.text);
-    if (load_result == 0) {
-        if (!force)
-            result = compare_uuid(luks_segment(target->header)->uuid, backup->header, err);
-        if (result == 0)
-            result = luks_backup_fits(target->header, backup->header, err);
-    } else if (!force) {
-        result = check_remains(target, backup->header, err);
-    }
-    if (result == 0 && !force)
-        result = check_content(target, err);
+    if (!force)
+        result = load_result == 0 ? check_header(there, target, backup, err)
+                                  : check_remains(there, target, backup, err);
+    if (result == 0 && load_result == 0)
+        result = luks_backup_fits(target->header, backup->header, err);
     if (result < 0)
         volume_prefix(target, err);
     return result;
@@ -226,7 +258,16 @@ static int check_room(const struct volume *target, const struct volume *backup, 
                      target->spec, room_bytes, backup->stage->limits.size_bytes);
 }
 
-static int restore_planned(struct luks_restore *plan, struct volume *target,
+static int ask_to_restore(const char *there, const struct volume *target, struct error *err)
+{
+    char what[256];
+
+    (void)snprintf(what, sizeof(what),
+                   "%s; what is there is replaced by the header of the backup and all its keys", there);
+    return confirm(what, target->spec, "restore", err);
+}
+
+static int restore_planned(struct luks_restore *plan, struct volume *target, const char *there,
                            const struct header_arguments *arguments, struct error *err)
 {
     struct luks_store store = volume_store(target);
@@ -238,8 +279,7 @@ static int restore_planned(struct luks_restore *plan, struct volume *target,
                     "repeated",
                     target->spec, luks_restore_risk(plan));
     if (!arguments->yes && !arguments->force)
-        result = confirm("its header and all its keys are replaced by those of the backup",
-                         target->spec, "restore", err);
+        result = ask_to_restore(there, target, err);
     if (result < 0)
         return result;
     result = luks_restore_run(plan, &store, &outcome, err);
@@ -290,9 +330,10 @@ static int restore(struct volume *target, struct volume *backup,
     struct luks_store from = volume_store(backup), to = volume_store(target);
     struct luks_restore *plan = NULL;
     int result = check_room(target, backup, err);
+    char there[THERE_BYTES] = "";
 
     if (result == 0)
-        result = check_target(target, backup, arguments->force, err);
+        result = check_target(there, target, backup, arguments->force, err);
     if (result < 0)
         return result;
     result = luks_restore_plan(&plan, backup->header, from.read, from.context, target->header, &to,
@@ -300,7 +341,7 @@ static int restore(struct volume *target, struct volume *backup,
     if (result < 0)
         volume_prefix(target, err);
     else
-        result = restore_planned(plan, target, arguments, err);
+        result = restore_planned(plan, target, there, arguments, err);
     luks_restore_free(plan);
     if (result == 0 && must_keep_zero_holes(target, backup))
         result = keep_zero_holes(target, err);

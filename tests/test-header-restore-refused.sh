@@ -42,11 +42,45 @@ truncate --size=20M "$junk"
 printf '\123\357' | dd of="$junk" bs=1 seek=1080 conv=notrunc status=none
 expect_failure 1 "image '$junk': it holds a file system (ext2); give --force to overwrite the start of that" \
     header restore --yes "$junk" "$backup"
-expect_failure 1 "'$image': its header and all its keys are replaced by those of the backup; standard input is not a \
-terminal where that could be confirmed: give --yes" header restore "$image" "$backup"
+no_terminal="standard input is not a terminal where that could be confirmed: give --yes"
+replaced="what is there is replaced by the header of the backup and all its keys; $no_terminal"
+expect_failure 1 "'$image': it has the header of the volume $uuid; $replaced" header restore "$image" "$backup"
 expect_failure 1 "'$image': all its keys are wiped, and nobody can read its data again without a backup of its \
 header; standard input is not a terminal where that could be confirmed: give --yes" erase "$image"
 expect_equal "the image" "$before" "$(sha256_of "$image")"
+
+# Data without any mark: noise, as of a volume whose header is apart, or text.  Zeros are no loss, and neither is what the
+# backup has there, as after a restore that was interrupted.
+# expect_data_kept BYTE: of $junk.
+expect_data_kept() {
+    local before
+
+    before=$(sha256_of "$junk")
+    for options in --yes --; do
+        expect_failure 1 "image '$junk': it has no LUKS header, and holds data (at byte $1), perhaps that of a volume whose \
+header is kept apart; give --force to overwrite the start of that" header restore "$options" "$junk" "$backup"
+    done
+    expect_equal "the data" "$before" "$(sha256_of "$junk")"
+}
+make_pattern "$junk" 20M
+expect_data_kept 0
+truncate --size=0 "$junk"
+truncate --size=20M "$junk"
+printf 'what somebody wrote' | dd of="$junk" bs=1 seek=$((16777216 - 20)) conv=notrunc status=none
+expect_data_kept $((16777216 - 512))
+expect_success header restore --force "$junk" "$backup"
+cryptsetup_quietly open --test-passphrase "$junk"
+dd if=/dev/zero of="$junk" bs=4096 count=8 conv=notrunc status=none
+expect_failure 1 "'$junk': it has no header; $replaced" header restore "$junk" "$backup"
+expect_success header restore --yes "$junk" "$backup"
+cryptsetup_quietly open --test-passphrase "$junk"
+python -c 'import luks_image, sys; [luks_image.damage(sys.argv[1], at) for at in (5000, 21384)]' "$junk"
+expect_failure 1 "'$junk': it has a damaged header of the volume $uuid; $replaced" header restore "$junk" "$backup"
+expect_success header restore --yes "$junk" "$backup"
+truncate --size=0 "$junk"
+truncate --size=20M "$junk"
+expect_success header restore --yes "$junk" "$backup"
+cryptsetup_quietly open --test-passphrase "$junk"
 
 # The same UUID, but another place for the data: --force does not help.
 python - "$other" "$uuid" <<'EOF_PYTHON'
@@ -103,7 +137,8 @@ dd if=/dev/zero of="$test_dir/refused" bs=4096 seek=1 count=32 conv=notrunc stat
 expect_failure 1 "image '$test_dir/refused': it holds a LUKS1 volume whose re-encryption by cryptsetup is under way; \
 give --force to overwrite the start of that" header restore --yes "$test_dir/refused" "$backup"
 
-# By force: what another volume was.
+# By force: what somebody has there.
+make_pattern "$junk" 20M
 rm "$backup"
 expect_success header backup --force "$other" "$backup"
 expect_success header restore --force "$junk" "$backup"
