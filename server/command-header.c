@@ -69,6 +69,7 @@ static const struct param discard_params[] = {
 };
 
 static const struct param zero_holes_params[] = {
+    { "yes", 0, PARAM_FLAG, NULL, "do not ask", FIELD(yes), 0, 0 },
     PARAMS_LOCK,
     PARAM_HEADER,
     PARAM_HELP,
@@ -127,9 +128,9 @@ static int run_backup(void *context, char **operands, struct error *err)
 
 /* ---- restore ---- */
 
-/* Another format's mark: more than a header is lost. */
 #define THERE_BYTES 128u
 
+/* Another format's mark: more than a header is lost. */
 static int check_content(const struct volume *volume, struct error *err)
 {
     struct signature content;
@@ -153,7 +154,6 @@ static int compare_uuid(const char *uuid, const struct luks_header *backup, stru
                      uuid, of_backup);
 }
 
-/* The header that is there may be too damaged to be loaded: then its UUID is all that can be compared,
 /* No header and no mark: data, which may be that of a volume whose header is apart.  Zeros, and what an
  * interrupted restore or a lost header left, are no loss. */
 static int check_no_data(struct volume *target, struct volume *backup, struct error *err)
@@ -170,6 +170,7 @@ static int check_no_data(struct volume *target, struct volume *backup, struct er
                      differs_bytes);
 }
 
+/* The header that is there may be too damaged to be loaded: then its UUID is all that can be compared,
  * if there is one. */
 static int check_remains(char there[THERE_BYTES], struct volume *target, struct volume *backup,
                          struct error *err)
@@ -329,8 +330,8 @@ static int restore(struct volume *target, struct volume *backup,
 {
     struct luks_store from = volume_store(backup), to = volume_store(target);
     struct luks_restore *plan = NULL;
-    int result = check_room(target, backup, err);
     char there[THERE_BYTES] = "";
+    int result = check_room(target, backup, err);
 
     if (result == 0)
         result = check_target(there, target, backup, arguments->force, err);
@@ -415,19 +416,30 @@ static int check_on_off(char **operands, struct error *err)
 
 /* IMAGE on|off */
 struct header_switch {
-    volume_edit_fn *set; /* its context is a bool */
+    volume_edit_fn *set;  /* its context is a bool */
     const char *on, *off; /* what IMAGE does then */
+    const char *off_loss; /* what is lost when it was on; NULL: nothing, and a server may go on */
 };
+
+static int ask_to_lose(const struct header_switch *what, bool on, const struct volume *volume,
+                       const struct header_arguments *arguments, struct error *err)
+{
+    if (on || !what->off_loss || arguments->yes || !luks_zero_holes_recorded(volume->header))
+        return 0;
+    return confirm(what->off_loss, volume->spec, "off", err);
+}
 
 static int run_switch(const struct header_switch *what, const struct header_arguments *arguments,
                       char **operands, struct error *err)
 {
     bool on = strcmp(operands[1], "on") == 0;
+    enum volume_use use = !on && what->off_loss ? VOLUME_REPLACE : VOLUME_CHANGE_KEYS;
     struct volume volume;
-    int result =
-        volume_open_header(&volume, operands[0], arguments->header, VOLUME_CHANGE_KEYS,
-                           &arguments->terms, err);
+    int result = volume_open_header(&volume, operands[0], arguments->header, use,
+                                    &arguments->terms, err);
 
+    if (result == 0)
+        result = ask_to_lose(what, on, &volume, arguments, err);
     if (result == 0)
         result = volume_change(&volume, what->set, &on, err);
     volume_close(&volume);
@@ -452,7 +464,10 @@ static int run_zero_holes(void *context, char **operands, struct error *err)
     static const struct header_switch what = {
         .set = set_zero_holes,
         .on = "is served with --zero-holes only, from now on",
-        .off = "is served without --zero-holes, too: holes read as noise then",
+        .off = "is served without --zero-holes, too: holes and zeros that were written read as noise "
+               "from now on, until the data is copied back",
+        .off_loss = "zeros that were written while it was served with --zero-holes read as noise then, "
+                    "so that all of its data has to be copied elsewhere before and back afterwards",
     };
 
     return run_switch(&what, context, operands, err);

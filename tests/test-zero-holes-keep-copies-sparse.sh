@@ -82,7 +82,7 @@ format_luks2 "$image" 64M
 start_nbdcrypt --key-file "$passphrase" --export "=$image,zero-holes"
 nbdcopy "$plain" "$uri"
 stop_nbdcrypt
-expect_success header zero-holes "$image" off
+expect_success header zero-holes --yes "$image" off
 start_nbdcrypt --key-file "$passphrase" "$image"
 python - "$uri" "$part" <<'END'
 import sys
