@@ -13,6 +13,7 @@
 #include "crypto/luks-describe.h"
 #include "crypto/luks.h"
 #include "server/demand-params.h"
+#include "server/foreign-header.h"
 #include "server/header-text.h"
 #include "server/image.h"
 #include "server/log.h"
@@ -126,8 +127,17 @@ static int print_info(const char *json, bool as_json, struct error *err)
 
 /* ---- reading ---- */
 
-static int describe(char **json, struct stage *image, const struct info_arguments *arguments,
-                    struct error *err)
+static void warn_of_foreign_header(const struct luks_header *luks, struct stage *image,
+                                   const char *spec)
+{
+    struct error why = { "" };
+
+    if (foreign_header_find(luks, image, &why) != 0)
+        log_warning("image '%s': %s", spec, why.text);
+}
+
+static int describe(char **json, struct stage *image, const char *spec,
+                    const struct info_arguments *arguments, struct error *err)
 {
     struct luks_demands demands = demand_arguments_meaning(&arguments->demands);
     const char *header_spec = arguments->header;
@@ -144,6 +154,8 @@ static int describe(char **json, struct stage *image, const struct info_argument
         if (result < 0 && header_spec)
             error_prefix(err, "header '%s': ", header_spec);
     }
+    if (result == 0 && header_spec)
+        warn_of_foreign_header(luks, image, spec);
     luks_free(luks);
     return result;
 }
@@ -157,7 +169,7 @@ static int run(const struct info_arguments *arguments, const char *spec, struct 
 
     if (result < 0)
         return result;
-    result = describe(&json, image, arguments, err);
+    result = describe(&json, image, spec, arguments, err);
     if (result < 0 && !arguments->header)
         error_prefix(err, "image '%s': ", spec);
     stage_close(image);

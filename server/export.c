@@ -7,6 +7,7 @@
 #include "crypto/cipher.h"
 #include "crypto/luks.h"
 #include "server/align-layer.h"
+#include "server/foreign-header.h"
 #include "server/image.h"
 #include "server/log.h"
 #include "server/luks-image.h"
@@ -77,6 +78,20 @@ static bool passes_trim(const struct export_settings *settings, const struct luk
     return settings->discard || (luks_segment(header)->allow_discards && !settings->no_discard);
 }
 
+/* The image named by mistake may be another volume. */
+static int check_image_beside(const struct luks_header *header, struct stage *image,
+                              const struct export_settings *settings, struct error *err)
+{
+    struct error why = { "" };
+    int code = foreign_header_find(header, image, &why);
+
+    if (code > 0 && (settings->read_only || image->limits.read_only))
+        log_warning("image '%s': %s", settings->image, why.text);
+    else if (code != 0)
+        return error_set(err, code > 0 ? -EEXIST : code, "image '%s': %s", settings->image, why.text);
+    return 0;
+}
+
 /* A detached header is locked like one in the image: it can't be replaced while it is served, and its keys
  * can be changed once it has been read. */
 static int load_detached(struct luks_header **out, struct export *ex,
@@ -93,8 +108,14 @@ static int load_detached(struct luks_header **out, struct export *ex,
 
     if (code < 0)
         return code;
-    return luks_image_load_detached(out, ex->header, settings->header, ex->top->limits.size_bytes,
+    code = luks_image_load_detached(out, ex->header, settings->header, ex->top->limits.size_bytes,
                                     NULL, err);
+    if (code < 0)
+        return code;
+    code = check_image_beside(*out, ex->top, settings, err);
+    if (code < 0)
+        luks_free(*out);
+    return code;
 }
 
 /* The key has been derived: others may change keys while the data is served. */
