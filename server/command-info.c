@@ -146,7 +146,8 @@ static int describe(char **json, struct stage *image, const char *spec,
     int result = luks_image_load(&luks, image, header_spec, &content, err);
 
     if (result == -EMEDIUMTYPE)
-        luks_image_tell_content(&content, false, err);
+        luks_image_tell_content(&content, header_spec ? LUKS_IMAGE_OF_HEADER : LUKS_IMAGE_LOOKED_AT,
+                                err);
     if (result == 0) {
         result = luks_demands_check(&demands, luks, err);
         if (result == 0)

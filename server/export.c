@@ -140,7 +140,7 @@ static int add_luks(struct export *ex, const struct export_settings *settings, s
                                 : luks_image_load(&header, *top, NULL, &content, err);
 
     if (code == -EMEDIUMTYPE && settings->header == NULL)
-        luks_image_tell_content(&content, true, err);
+        luks_image_tell_content(&content, LUKS_IMAGE_SERVED, err);
     if (code < 0 && settings->header == NULL)
         error_prefix(err, "image '%s': ", settings->image);
     if (code < 0)

@@ -46,24 +46,34 @@ int luks_image_load_from(struct luks_header **out, struct image_io *io, uint64_t
     return code;
 }
 
-void luks_image_tell_content(const struct signature *content, bool serves, struct error *err)
+static const char *advise(const struct signature *content, enum luks_image_use use)
 {
-    const char *advice = "";
+    if (content->partitions)
+        return "; a partition of it is named by ?partition=N behind the image";
+    if (content->disk_image)
+        return "; volumes are raw images (qemu-img convert -O raw)";
+    if (content->blank && use == LUKS_IMAGE_OF_HEADER)
+        return "";
+    if (content->blank)
+        return "; nbdcrypt format makes an encrypted disk of it (if its header is apart, name it by "
+               "--header)";
+    if (use == LUKS_IMAGE_SERVED)
+        return "; is it the right one? (as it is, without encryption, it is served by --raw)";
+    return "";
+}
+
+void luks_image_tell_content(const struct signature *content, enum luks_image_use use,
+                             struct error *err)
+{
+    const char *advice = advise(content, use);
 
     if (!err)
         return;
-    if (content->partitions)
-        advice = "; a partition of it is named by ?partition=N behind the image";
-    else if (content->disk_image)
-        advice = "; volumes are raw images (qemu-img convert -O raw)";
-    else if (serves)
-        advice = "; is it the right one? (as it is, without encryption, it is served by --raw)";
     if (content->text[0] != '\0')
         (void)error_set(err, 0, "%s: it holds %s%s", err->text, content->text, advice);
     else if (content->blank)
-        (void)error_set(err, 0, "%s: it is blank; nbdcrypt format makes an encrypted disk of it",
-                        err->text);
-    else if (serves)
+        (void)error_set(err, 0, "%s: it is blank%s", err->text, advice);
+    else if (use != LUKS_IMAGE_OF_HEADER)
         (void)error_set(err, 0, "%s: if the header is apart, name it by --header%s", err->text,
                         advice);
 }

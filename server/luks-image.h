@@ -28,9 +28,15 @@ NODISCARD int luks_image_load_from(struct luks_header **out, struct image_io *io
                                    uint64_t size_bytes, uint64_t data_bytes, bool detached,
                                    struct signature *content, struct error *err);
 
-/* "no LUKS header found" (-EMEDIUMTYPE) helps more when it says what is there instead, and what to do.
- * `serves`: the image was to be served. */
-void luks_image_tell_content(const struct signature *content, bool serves, struct error *err);
+enum luks_image_use {
+    LUKS_IMAGE_OF_HEADER, /* named by --header */
+    LUKS_IMAGE_LOOKED_AT, /* its header may be apart, where nobody named it */
+    LUKS_IMAGE_SERVED,    /* the same, and it was to be served */
+};
+
+/* "no LUKS header found" (-EMEDIUMTYPE) helps more when it says what is there instead, and what to do. */
+void luks_image_tell_content(const struct signature *content, enum luks_image_use use,
+                             struct error *err);
 
 /* What an image holds (crypto/signature.h); `io` has size_bytes. */
 NODISCARD int luks_image_signature(struct signature *out, enum signature_scope scope,

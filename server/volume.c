@@ -72,7 +72,8 @@ int volume_load(struct volume *volume, struct error *err)
     int result = load(volume, &content, err);
 
     if (result == -EMEDIUMTYPE)
-        luks_image_tell_content(&content, false, err);
+        luks_image_tell_content(&content,
+                                volume->detached ? LUKS_IMAGE_OF_HEADER : LUKS_IMAGE_LOOKED_AT, err);
     if (result < 0)
         volume_prefix(volume, err);
     return result;

@@ -21,7 +21,7 @@ expect_failure 1 "image 'nosuch:x': no backend is called 'nosuch' (there are $ba
     "${serve[@]}" --raw nosuch:x
 expect_failure 1 "image 'memory:12Q': '12Q' is not a size: $sizes" "${serve[@]}" --raw memory:12Q
 expect_failure 1 "image 'memory:': '' is not a size: $sizes" "${serve[@]}" --raw memory:
-expect_failure 1 "image 'memory:1M': no LUKS header found: it is blank; nbdcrypt format makes an encrypted disk of it" "${with_key[@]}" memory:1M
+expect_failure 1 "image 'memory:1M': no LUKS header found: it is blank; nbdcrypt format makes an encrypted disk of it (if its header is apart, name it by --header)" "${with_key[@]}" memory:1M
 
 # Not LUKS: what it is instead is not our business here, and nothing of it is touched.
 make_pattern "$image" 1M
@@ -30,7 +30,9 @@ for size in 1M 4K 100 1 0; do
     before=$(sha256_of "$image")
     expect_failure 1 "image '$image': no LUKS header found: if the header is apart, name it by --header; is it the right one? \
 (as it is, without encryption, it is served by --raw)" "${with_key[@]}" "$image"
-    expect_failure 1 "image '$image': no LUKS header found" info "$image"
+    expect_failure 1 "image '$image': no LUKS header found: if the header is apart, name it by --header" info "$image"
+    expect_failure 1 "header '$image': no LUKS header found" info --header "$image" memory:1M
+    expect_failure 1 "header '$image': no LUKS header found" key list --header "$image" memory:1M
     expect_equal "checksum" "$before" "$(sha256_of "$image")"
 done
 [ ! -e "${serve[2]}" ] || fail "a server that did not start has left its socket"
@@ -45,7 +47,7 @@ expect_told() {
     expect_failure 1 "image '$image': no LUKS header found: it $2${4-${3-}}" key list "$image"
 }
 raw="; volumes are raw images (qemu-img convert -O raw)"
-expect_told '' "is blank; nbdcrypt format makes an encrypted disk of it"
+expect_told '' "is blank; nbdcrypt format makes an encrypted disk of it (if its header is apart, name it by --header)"
 expect_told 'QFI\0373' "holds a QEMU qcow2 image" "$raw"
 expect_told 'QED\0' "holds a QEMU QED image" "$raw"
 expect_told 'KDMV' "holds a VMware image (VMDK)" "$raw"
@@ -67,5 +69,5 @@ printf '\0\0\0\0\203\0\0\0\100\0\0\0\100\4\0\0' | dd of="$image" bs=1 seek=446 c
 printf '\125\252' | dd of="$image" bs=1 seek=510 conv=notrunc status=none
 expect_failure 1 "image '$image': no LUKS header found: it holds a partition table (dos); a partition of it is named by \
 ?partition=N behind the image" info "$image"
-expect_failure 1 "image '$image?partition=1': no LUKS header found: it is blank; nbdcrypt format makes an encrypted disk of it" \
+expect_failure 1 "image '$image?partition=1': no LUKS header found: it is blank; nbdcrypt format makes an encrypted disk of it (if its header is apart, name it by --header)" \
     "${with_key[@]}" "$image?partition=1"

@@ -98,7 +98,7 @@ with_length 300000 "LUKS header: the image is 300000 bytes, its payload begins a
 with_length 1048576 "LUKS header: the image is 1048576 bytes, its payload begins at 1048576: $truncated"
 with_damage "5000 21384" "LUKS header: both copies of the LUKS2 header are damaged (first: its checksum is wrong; second: its checksum is wrong): restore it from a backup"
 with_damage "100 16484" "LUKS header: both copies of the LUKS2 header are damaged (first: its checksum is wrong; second: its checksum is wrong): restore it from a backup"
-with_damage "0 16384" "no LUKS header found: if the header is apart, name it by --header; is it the right one? (as it is, without encryption, it is served by --raw)" "no LUKS header found"
+with_damage "0 16384" "no LUKS header found: if the header is apart, name it by --header; is it the right one? (as it is, without encryption, it is served by --raw)" "no LUKS header found: if the header is apart, name it by --header"
 
 # The good one is still good.
 cp "$good" "$image"

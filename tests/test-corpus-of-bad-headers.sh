@@ -46,7 +46,7 @@ for entry in open(names).read().split():
     # What to serve as it is, info need not say; and it opens no keyslot.
     of_info = sentence
     if sentence.startswith("no LUKS header found"):
-        of_info = "no LUKS header found"
+        of_info = "no LUKS header found: if the header is apart, name it by --header"
     elif sentence.startswith("no keyslot "):
         of_info = "[status 0] "
     before = open(path, "rb").read()

@@ -34,4 +34,4 @@ expect_equal "the command" "serve|--key-file|$passphrase|--header|$tricky.header
     "$(bash -c "printf '%s|' $serve")"
 
 # Without its header it is noise.
-expect_failure 1 "image '$image': no LUKS header found" info "$image"
+expect_failure 1 "image '$image': no LUKS header found: if the header is apart, name it by --header" info "$image"

@@ -59,7 +59,7 @@ expect_failure 1 "image '$image': $last" key remove --slot 0 "$image"
 expect_failure 1 "image '$image': $last" key remove --key-file "$passphrase" "$image"
 
 # What is there instead of a volume, or can't be written.
-expect_failure 1 "image '$second': no LUKS header found" key list "$second"
+expect_failure 1 "image '$second': no LUKS header found: if the header is apart, name it by --header" key list "$second"
 chmod a-w "$image"
 if [ "$(id -u)" -ne 0 ]; then
     run_nbdcrypt "${add[@]}" "$image"
