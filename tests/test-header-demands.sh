@@ -121,7 +121,7 @@ expect_failure 1 "image '$old': LUKS header: its volume key has 256 bits, and at
 expect_failure 1 "image '$old': LUKS header: keyslot 0: 1000 iterations, and at most 10 are allowed" \
     info --max-pbkdf-iterations 10 "$old"
 expect_failure 1 "image '$old': LUKS header: its volume key has 256 bits, and at least 257 are demanded" \
-    serve --unix "$test_dir/s" --min-key-bits 257 --key-file "$passphrase" \
+    serve --strict --unix "$test_dir/s" --min-key-bits 257 --key-file "$passphrase" \
     --export "a=$image,min-key-bits=512" --export "b=$old"
 
 # Keys, labels and tokens come and go; the digest stays.
