@@ -20,6 +20,7 @@
 #define BACKLOG 1024
 #define UNIX_SEND_BUFFER_BYTES (400 * 1024) /* the kernel doubles it, for its own use */
 #define RETRY_MS 100u /* after the kernel had no memory */
+#define TRIES_FOR_A_LOOK 25u /* at a socket in use: who serves there sees each as a client */
 #define RETRY_TURNED_AWAY_MS 10u
 #define ACTIVATED_FD_FIRST 3
 
@@ -157,7 +158,10 @@ static int listen_patiently(int fd, const struct listen_address *address, struct
     int code;
 
     while ((code = bind_and_listen(fd, address)) == -EADDRINUSE) {
-        int stale = local ? remove_stale_socket(address, err) : -EADDRINUSE;
+        int stale = -EADDRINUSE;
+
+        if (local && patience.tries % TRIES_FOR_A_LOOK == 0)
+            stale = remove_stale_socket(address, err);
 
         if (stale < 0 && stale != -EADDRINUSE)
             return stale;
