@@ -17,7 +17,7 @@ ends_within() {
 
 # Nothing is due, and what is sent now is nobody's fault.
 start_nbdcrypt --raw --listen 127.0.0.1:0 --unix "$(temp_socket)" memory:64M
-coproc HOLD { python - "${uris[@]}" <<'EOF'
+coproc HOLD { exec "$PYTHON" - "${uris[@]}" <<'EOF'
 import signal
 import sys
 from nbd_client import *
