@@ -212,7 +212,7 @@ sentence="the plugin needs $(readelf -d "$(nbdkit python --dump-plugin | sed -n 
 cp "$(nbdkit python --dump-plugin | sed -n 's/^path=//p')" "$test_dir/python-again.so"
 for second in python "$test_dir/python-again.so"; do
     expect_failure 1 "image 'nbdkit:$second?$test_dir/disk.py': $sentence, and the plugin 'python' of another export has it; \
-serve this one by a server of its own" serve --unix "$(temp_socket)" --export "a=nbdkit:python?$test_dir/disk.py,raw" \
+serve this one by a server of its own" serve --strict --unix "$(temp_socket)" --export "a=nbdkit:python?$test_dir/disk.py,raw" \
         --export "b=nbdkit:$second?$test_dir/disk.py,raw"
 done
 
