@@ -179,7 +179,7 @@ static void expect_sound(struct disk *disk, const uint8_t *start, bool stays_bro
 {
     switch (ended) {
     case LUKS_OUTCOME_UNTOUCHED:
-        EXPECT(!"nothing was written");
+        EXPECT(false && "nothing was written");
         break;
     case LUKS_OUTCOME_BEFORE:
         EXPECT(disk_opens(disk, "later"));
