@@ -68,8 +68,12 @@ static void submit(struct asked *asked, unsigned worker, enum request_op op, uin
 
 static void run_loops(void)
 {
-    while (fake_loop_step(loops[0]) | fake_loop_step(loops[1]))
-        continue;
+    bool more = true;
+
+    while (more) {
+        more = fake_loop_step(loops[0]);
+        more |= fake_loop_step(loops[1]);
+    }
 }
 
 /* The error that it ends with. */
