@@ -2,6 +2,7 @@
 
 #include <dlfcn.h>
 #include <errno.h>
+#include <pthread.h>
 #include <stdbool.h>
 
 /* The names of their binary interfaces, which have been the same since 2010. */
@@ -18,12 +19,8 @@ static int missing(struct error *err)
                      dlerror());
 }
 
-int rbd_library_load(struct error *err)
+static int load(struct error *err)
 {
-    static bool loaded;
-
-    if (loaded)
-        return 0;
     void *rados = dlopen(RADOS_FILE, RTLD_NOW | RTLD_LOCAL);
     void *rbd = rados != NULL ? dlopen(RBD_FILE, RTLD_NOW | RTLD_LOCAL) : NULL;
     if (rbd == NULL)
@@ -38,6 +35,20 @@ int rbd_library_load(struct error *err)
 #define RBD_FIND_RADOS(name) RBD_FIND(rados, name)
     RBD_FUNCTIONS(RBD_FIND_RBD)
     RADOS_FUNCTIONS(RBD_FIND_RADOS)
-    loaded = true;
     return 0;
+}
+
+/* Images are opened side by side. */
+int rbd_library_load(struct error *err)
+{
+    static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+    static bool loaded;
+    int code = 0;
+
+    pthread_mutex_lock(&mutex);
+    if (!loaded)
+        code = load(err);
+    loaded = code == 0;
+    pthread_mutex_unlock(&mutex);
+    return code;
 }
