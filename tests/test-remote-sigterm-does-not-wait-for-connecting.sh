@@ -56,7 +56,7 @@ for kind in silent full none; do
     case $kind in
     silent) start_fake "$disk" greeting=none ;;
     full)
-        python - "$remote_socket" <<'PYTHON_END' >"$test_dir/full" &
+        "$PYTHON" - "$remote_socket" <<'PYTHON_END' >"$test_dir/full" &
 import socket
 import sys
 import time
