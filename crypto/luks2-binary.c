@@ -49,7 +49,8 @@ static bool copy_size_is_valid(uint64_t bytes)
            (bytes & (bytes - 1)) == 0;
 }
 
-bool luks2_has_magic(const uint8_t *bytes, size_t length_bytes)
+/* The header begins with this magic; what follows must be looked at. */
+static bool has_magic(const uint8_t *bytes, size_t length_bytes)
 {
     return length_bytes >= AT_VERSION + 2 && memcmp(bytes, primary_magic, MAGIC_BYTES) == 0 &&
            version_is_2(bytes);
@@ -173,7 +174,7 @@ static int read_primary(struct luks2_copies *copies, uint8_t *head, luks_read_fn
 {
     uint64_t length_bytes = load_be64(head + AT_COPY_BYTES);
 
-    if (!luks2_has_magic(head, LUKS2_BINARY_BYTES)) {
+    if (!has_magic(head, LUKS2_BINARY_BYTES)) {
         (void)error_set(&copies->primary.damage, 0, "it does not begin with a LUKS2 mark");
         return 0;
     }
@@ -261,7 +262,7 @@ int luks2_copies_read(struct luks2_copies *out, luks_read_fn *read, void *contex
         check_text(&out->secondary, check);
     }
     if (result == 0)
-        result = choose(out, luks2_has_magic(head, head_bytes), err);
+        result = choose(out, has_magic(head, head_bytes), err);
     if (result < 0)
         luks2_copies_free(out);
     return result;

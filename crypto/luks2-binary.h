@@ -24,9 +24,6 @@ struct luks2_copies {
     const struct luks2_copy *chosen; /* a good one; the later one if both are */
 };
 
-/* The header begins with this magic; what follows must be looked at. */
-bool luks2_has_magic(const uint8_t *bytes, size_t length_bytes);
-
 /* Is the text of a copy whose checksum is right a header?  -EINVAL: no, and `err` says why, which makes this
  * copy a damaged one.  Other errors are left to be found when it is used. */
 typedef int luks2_check_fn(const struct luks2_copy *copy, struct error *err);
