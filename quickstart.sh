@@ -11,7 +11,7 @@ set -euo pipefail
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin # what this machine's system has, and nothing of a developer's
 cd "$(dirname "$0")"
 
-. tests/packages.sh
+. tests/support/packages.sh
 
 top=$PWD
 build=$top/build

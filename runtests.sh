@@ -12,7 +12,7 @@ set -euo pipefail
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin # what this machine's system has, and nothing of a developer's
 cd "$(dirname "$0")"
 
-. tests/packages.sh
+. tests/support/packages.sh
 
 usage() {
     sed -n '2,/^set /{s/^# \{0,1\}//p}' "$0"
@@ -80,7 +80,7 @@ run_suite() {
     make -C "$work/$name" -j "$test_jobs" "$target" TEST_SECONDS_MAX=900 >"$work/$name/check.log" 2>&1 || true
     kill -TERM $! 2>/dev/null || true
     wait $! 2>/dev/null || true
-    mapfile -t results < <(cd "$work/$name" && grep -H '^:test-result:' tests/*.trs 2>/dev/null)
+    mapfile -t results < <(cd "$work/$name" && grep -H '^:test-result:' tests/*/*.trs 2>/dev/null)
     for result in "${results[@]}"; do
         log=$work/$name/${result%%.trs:*}.log
         case $result in
@@ -113,7 +113,7 @@ show_progress() {
         sleep "$interval" &
         sleeper=$!
         wait "$sleeper" # so that the signal above is taken at once
-        mapfile -t results < <(grep -hs '^:test-result:' "$folder"/tests/*.trs)
+        mapfile -t results < <(grep -hs '^:test-result:' "$folder"/tests/*/*.trs)
         ended=${#results[@]}
         bad=$(printf '%s\n' "${results[@]}" | grep -c -E ': (FAIL|ERROR)' || true)
         line="   test $ended of $total, $bad failed so far"
@@ -123,7 +123,7 @@ show_progress() {
 
 # longest FOLDER: the scripts there that took most seconds.
 longest() {
-    grep -sH '^took [0-9]* s$' "$1"/*.log | sed 's|.*/\(.*\)\.log:took \(.*\) s|\2 \1|' | sort -rn |
+    grep -sH '^took [0-9]* s$' "$1"/*/*.log | sed 's|.*/\([^/]*/[^/]*\)\.log:took \(.*\) s|\2 \1|' | sort -rn |
         awk 'NR <= 8 { printf "%s%s %s s", separator, $2, $1; separator = ", " }'
 }
 
@@ -148,7 +148,7 @@ packages_install build demo tests || exit 1
 # What tests download, and what is made of it: for all builds, and for the next run.  A change of these files, or of the
 # system that programs are taken from, makes it anew.
 downloads=${XDG_CACHE_HOME:-${HOME:-$work}/.cache}/nbdcrypt-tests
-made_of=$(cat tests/{packages,guest-image,guest-files,guest-init,ceph-programs}.sh /var/lib/dpkg/status 2>/dev/null |
+made_of=$(cat tests/support/{packages,guest-image,guest-files,guest-init,ceph-programs}.sh /var/lib/dpkg/status 2>/dev/null |
     sha256sum | cut -c 1-16)
 mkdir -p "$downloads"
 find "$downloads" -mindepth 1 -maxdepth 1 ! -name "$made_of" -mtime +7 -exec rm -rf {} +

@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "bench/reply-stream.h"
-#include "server/nbd-wire.h"
+#include "server/nbd/nbd-wire.h"
 
 #define STAGED_PAYLOAD_BYTES_MAX (16u << 10) /* the rest of larger ones lands elsewhere */
 #define RETRY_MS 1u

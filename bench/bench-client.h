@@ -11,8 +11,8 @@
 #include <stdint.h>
 
 #include "bench/scratch.h"
-#include "server/error.h"
-#include "server/loop.h"
+#include "server/base/error.h"
+#include "server/loop/loop.h"
 
 #define BENCH_CLIENT_DEPTH_MAX 4096u
 

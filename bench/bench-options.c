@@ -8,7 +8,7 @@
 
 #include "bench/bench-client.h"
 #include "bench/verify-cell.h"
-#include "server/params.h"
+#include "server/base/params.h"
 
 #define TIME_MS_DEFAULT 10000u
 #define TIME_S_MAX 10000000.0

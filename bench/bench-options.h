@@ -7,7 +7,7 @@
 #include <stdio.h>
 
 #include "bench/workload.h"
-#include "server/error.h"
+#include "server/base/error.h"
 
 struct bench_options {
     const char *uri;

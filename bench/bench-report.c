@@ -2,7 +2,7 @@
 
 #include <inttypes.h>
 
-#include "server/size-text.h"
+#include "server/base/size-text.h"
 
 static double seconds_of(uint64_t ns)
 {

@@ -7,7 +7,7 @@
 
 #include "bench/bench-options.h"
 #include "bench/load.h"
-#include "server/client-handshake.h"
+#include "server/client/client-handshake.h"
 
 struct bench_report {
     const struct bench_options *options;

@@ -4,13 +4,13 @@
  *     bench-request MIX COUNT
  *
  * The instructions of two runs, divided by the difference of their counts, are those of one
- * request; no noise of the machine reaches them (tests/test-instructions-per-request.sh). */
+ * request; no noise of the machine reaches them (tests/rules/test-instructions-per-request.sh). */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "tests/check.h"
-#include "tests/fake-server.h"
+#include "tests/support/check.h"
+#include "tests/support/fake-server.h"
 
 #define DEPTH 32u
 

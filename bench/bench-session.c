@@ -7,8 +7,8 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include "server/client-connect.h"
-#include "server/nbd-wire.h"
+#include "server/client/client-connect.h"
+#include "server/nbd/nbd-wire.h"
 
 #define BLOCK_MAX_DEFAULT (32u << 20) /* what servers take that say nothing (proto.md) */
 

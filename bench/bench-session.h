@@ -8,9 +8,9 @@
 #include "bench/bench-options.h"
 #include "bench/verify.h"
 #include "bench/workload.h"
-#include "server/client-handshake.h"
-#include "server/error.h"
-#include "server/nbd-uri.h"
+#include "server/client/client-handshake.h"
+#include "server/base/error.h"
+#include "server/nbd/nbd-uri.h"
 
 struct bench_session {
     const struct bench_options *options;

@@ -16,7 +16,7 @@
 #include <string.h>
 
 #include "bench/bench-timing.h"
-#include "crypto/cipher.h"
+#include "crypto/cipher/cipher.h"
 #include "crypto/cpu-features.h"
 
 #define IMPLEMENTATIONS_MAX 8u

@@ -9,8 +9,8 @@
 #     remote-raw remote-luks2          through nbdcrypt (whose CPU time alone is counted, without nbdkit's)
 here=$(cd "$(dirname "$0")" && pwd)
 export TEST_TIMEOUT_S=3600
-. "$here/../tests/functions.sh"
-. "$here/../tests/bench-functions.sh"
+. "$here/../tests/support/functions.sh"
+. "$here/../tests/support/bench-functions.sh"
 # shellcheck source=bench/side-by-side.sh
 . "$here/side-by-side.sh"
 

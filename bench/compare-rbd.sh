@@ -11,8 +11,8 @@
 # A line for each measurement, then the medians.  The CPU time is that of the process that has librbd in it, for a request.
 here=$(cd "$(dirname "$0")" && pwd)
 export TEST_TIMEOUT_S=3600
-. "$here/../tests/functions.sh"
-. "$here/../tests/ceph.sh"
+. "$here/../tests/support/functions.sh"
+. "$here/../tests/support/ceph.sh"
 # shellcheck source=bench/side-by-side.sh
 . "$here/side-by-side.sh"
 

@@ -6,7 +6,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "server/error.h"
+#include "server/base/error.h"
 
 /* A process and everything it has forked that is still its descendant: utime and stime of each, and of
  * their children that have ended.  In ns; as exact as the clock of a process where the kernel

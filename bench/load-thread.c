@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-#include "server/nbd-wire.h"
+#include "server/nbd/nbd-wire.h"
 
 #define LOOP_ENTRIES_MIN 64u
 #define LOOP_ENTRIES_MAX 4096u

@@ -11,7 +11,7 @@
 #include "bench/histogram.h"
 #include "bench/verify.h"
 #include "bench/workload.h"
-#include "server/error.h"
+#include "server/base/error.h"
 
 struct load_config {
     struct bench_client **clients; /* detached; so they are again when a run has ended well */

@@ -13,7 +13,7 @@
 #include "bench/bench-report.h"
 #include "bench/bench-session.h"
 #include "bench/load.h"
-#include "server/log.h"
+#include "server/base/log.h"
 
 #ifndef PACKAGE_VERSION
 #define PACKAGE_VERSION "unknown (built without configure)"

@@ -1,6 +1,6 @@
 #include "bench/reply-header.h"
 
-#include "server/nbd-wire.h"
+#include "server/nbd/nbd-wire.h"
 
 #define ERROR_TEXT_BYTES_MAX 65536u /* the chunk types for errors have a 16-bit length of text */
 

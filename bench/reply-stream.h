@@ -14,8 +14,8 @@
 
 #include "bench/reply-header.h"
 #include "bench/scratch.h"
-#include "server/error.h"
-#include "server/loop.h"
+#include "server/base/error.h"
+#include "server/loop/loop.h"
 
 #define REPLY_STREAM_SINK_PIECES_MAX 16u /* 1 MiB of one payload in one receive */
 #define REPLY_STREAM_MALFORMED (-EBADMSG)

@@ -6,7 +6,7 @@
 #include <stdint.h>
 #include <sys/uio.h>
 
-#include "server/error.h"
+#include "server/base/error.h"
 
 #define SCRATCH_SINK_BYTES (64u << 10)
 #define SCRATCH_SOURCE_BYTES (64u << 10)

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2034,SC2154 # what is set here is for the scripts, or by functions.sh
-# What the scripts share that measure servers in turn (sourced, behind tests/functions.sh): their arguments, the
+# What the scripts share that measure servers in turn (sourced, behind tests/support/functions.sh): their arguments, the
 # turns, a measurement with nbdcrypt-bench, the medians.
 #
 # A script sets `servers` (words) and `measure SERVER JOB ARGUMENT...`, which prints one line:

@@ -14,7 +14,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "server/error.h"
+#include "server/base/error.h"
 
 #define VERIFY_BLOCKS_MAX (1ull << 30) /* 8 GiB of entries */
 

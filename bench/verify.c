@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <inttypes.h>
 
-#include "server/log.h"
+#include "server/base/log.h"
 
 /* ---- begin and end ---- */
 

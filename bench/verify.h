@@ -12,7 +12,7 @@
 
 #include "bench/verify-cell.h"
 #include "bench/verify-table.h"
-#include "server/error.h"
+#include "server/base/error.h"
 
 #define VERIFY_SENTENCES_MAX 10u /* faults beyond these are only counted */
 

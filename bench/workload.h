@@ -12,7 +12,7 @@
 
 #include "bench/random.h"
 #include "bench/zipf.h"
-#include "server/error.h"
+#include "server/base/error.h"
 
 enum workload_pattern { WORKLOAD_SEQUENTIAL, WORKLOAD_RANDOM, WORKLOAD_ZIPF };
 

@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "server/error.h"
+#include "server/base/error.h"
 
 struct secret {
     uint8_t *data; /* page aligned, its pages belong to this secret alone */

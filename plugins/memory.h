@@ -2,7 +2,7 @@
 #ifndef NBDCRYPT_MEMORY_H
 #define NBDCRYPT_MEMORY_H
 
-#include "server/layer.h"
+#include "server/block/layer.h"
 
 extern const struct layer_ops memory_ops;
 

@@ -1,11 +1,11 @@
-#include "plugins/file.h"
+#include "plugins/file/file.h"
 #include "plugins/memory.h"
-#include "plugins/nbdkit.h"
-#include "plugins/remote.h"
-#include "server/layer.h"
+#include "plugins/nbdkit/nbdkit.h"
+#include "plugins/remote/remote.h"
+#include "server/block/layer.h"
 
 #ifdef HAVE_RBD
-#include "plugins/rbd.h"
+#include "plugins/rbd/rbd.h"
 #endif
 
 const struct layer_ops *const layer_backends[] = {

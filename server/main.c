@@ -11,17 +11,17 @@
 #include <sys/resource.h>
 
 #include "crypto/secret.h"
-#include "server/command-format.h"
-#include "server/command-header.h"
-#include "server/command-info.h"
-#include "server/command-key.h"
-#include "server/command-line.h"
-#include "server/command-serve.h"
-#include "server/command-tls.h"
-#include "server/command-token.h"
-#include "server/descendants.h"
-#include "server/log.h"
-#include "server/signals.h"
+#include "server/cli/command-format.h"
+#include "server/cli/command-header.h"
+#include "server/cli/command-info.h"
+#include "server/cli/command-key.h"
+#include "server/cli/command-line.h"
+#include "server/serve/command-serve.h"
+#include "server/cli/command-tls.h"
+#include "server/cli/command-token.h"
+#include "server/base/descendants.h"
+#include "server/base/log.h"
+#include "server/base/signals.h"
 
 #ifndef PACKAGE_VERSION
 #define PACKAGE_VERSION "unknown (built without configure)"

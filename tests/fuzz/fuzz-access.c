@@ -3,8 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "server/access.h"
-#include "server/dn.h"
+#include "server/access/access.h"
+#include "server/access/dn.h"
 
 #define RULES_MAX 16u
 

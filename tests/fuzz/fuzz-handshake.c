@@ -8,7 +8,7 @@
  *                                                     each FILE once; without, random input */
 #include <stdint.h>
 
-#include "tests/handshake-client.h"
+#include "tests/support/handshake-client.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -9,12 +9,12 @@
 #include <errno.h>
 #include <stdint.h>
 
-#include "crypto/luks-demands.h"
-#include "crypto/luks-describe.h"
-#include "crypto/luks-header.h"
-#include "crypto/luks2-binary.h"
-#include "crypto/luks2-json.h"
-#include "tests/check.h"
+#include "crypto/luks/luks-demands.h"
+#include "crypto/luks/luks-describe.h"
+#include "crypto/luks/luks-header.h"
+#include "crypto/luks/luks2-binary.h"
+#include "crypto/luks/luks2-json.h"
+#include "tests/support/check.h"
 
 #define MIB (1024u * 1024u)
 #define IMAGE_BYTES (4u * MIB)

@@ -6,10 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "crypto/luks1-policy.h"
-#include "crypto/luks2-binary.h"
-#include "crypto/luks2-json.h"
-#include "crypto/luks2-policy.h"
+#include "crypto/luks/luks1-policy.h"
+#include "crypto/luks/luks2-binary.h"
+#include "crypto/luks/luks2-json.h"
+#include "crypto/luks/luks2-policy.h"
 
 #define IMAGE_BYTES (64ull * 1024u * 1024u)
 

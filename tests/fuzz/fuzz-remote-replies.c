@@ -9,9 +9,9 @@
 #include <stdint.h>
 #include <stdlib.h>
 
-#include "plugins/remote-stream.h"
-#include "tests/check.h"
-#include "tests/fake-loop.h"
+#include "plugins/remote/remote-stream.h"
+#include "tests/support/check.h"
+#include "tests/support/fake-loop.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

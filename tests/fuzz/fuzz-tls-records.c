@@ -10,8 +10,8 @@
  * How to build and run it: see fuzz-handshake.c. */
 #include <stdint.h>
 
-#include "tests/check.h"
-#include "tests/tls-peer.h"
+#include "tests/support/check.h"
+#include "tests/support/tls-peer.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

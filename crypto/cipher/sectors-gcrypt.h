@@ -1,0 +1,9 @@
+/* All ciphers of cipher-spec.h on runs of sectors, by libgcrypt. */
+#ifndef NBDCRYPT_SECTORS_GCRYPT_H
+#define NBDCRYPT_SECTORS_GCRYPT_H
+
+#include "crypto/cipher/cipher.h"
+
+extern const struct cipher_ops sectors_gcrypt_ops;
+
+#endif

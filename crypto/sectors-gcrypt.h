@@ -1,9 +1,0 @@
-/* All ciphers of cipher-spec.h on runs of sectors, by libgcrypt. */
-#ifndef NBDCRYPT_SECTORS_GCRYPT_H
-#define NBDCRYPT_SECTORS_GCRYPT_H
-
-#include "crypto/cipher.h"
-
-extern const struct cipher_ops sectors_gcrypt_ops;
-
-#endif

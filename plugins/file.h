@@ -1,9 +1,0 @@
-/* file:PATH - a regular file or a block device, through io_uring. */
-#ifndef NBDCRYPT_FILE_H
-#define NBDCRYPT_FILE_H
-
-#include "server/layer.h"
-
-extern const struct layer_ops file_ops;
-
-#endif

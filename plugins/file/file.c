@@ -1,0 +1,593 @@
+#include "plugins/file/file.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/falloc.h>
+#include <linux/fs.h>
+#include <linux/magic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
+#include <unistd.h>
+
+#include "plugins/file/file-lock.h"
+#include "server/block/group-sync.h"
+
+struct file_stage {
+    struct stage stage;
+    struct group_sync sync;
+    int fd;
+    struct file_lock lock;
+    int sync_fd; /* for fdatasync() alone; may be fd */
+    bool block_device;
+    uint32_t release_bytes;  /* TRIM and ZERO by fallocate() are of multiples of it */
+    struct offload *offload; /* NULL: no extents */
+};
+
+struct file_layer {
+    struct layer layer;
+    struct loop_file file, sync_file;
+    struct loop_file claim_file; /* for fallocate(), see release_start() */
+};
+
+static void sync_start(struct request *leader, uint64_t start_bytes, uint64_t end_bytes);
+
+/* ---- opening ---- */
+
+static int check_kind(struct file_stage *file, const struct stat *status, struct error *err)
+{
+    if (S_ISBLK(status->st_mode)) {
+        file->block_device = true;
+        return 0;
+    }
+    if (S_ISREG(status->st_mode))
+        return 0;
+    return error_set(err, -EINVAL, "it is %s; nbdcrypt serves regular files and block devices",
+                     S_ISDIR(status->st_mode) ? "a directory" : "neither a file nor a block device");
+}
+
+static uint32_t logical_block(int fd)
+{
+    int block_bytes = 0;
+
+    return ioctl(fd, BLKSSZGET, &block_bytes) == 0 && block_bytes >= 512 ? (uint32_t)block_bytes
+                                                                         : 4096;
+}
+
+/* What O_DIRECT wants offsets, lengths and memory to be multiples of. */
+static uint32_t direct_alignment(int fd)
+{
+#ifdef STATX_DIOALIGN
+    struct statx status;
+
+    if (statx(fd, "", AT_EMPTY_PATH, STATX_DIOALIGN, &status) == 0 &&
+        (status.stx_mask & STATX_DIOALIGN) && status.stx_dio_offset_align > 0)
+        return status.stx_dio_offset_align > 512 ? status.stx_dio_offset_align : 512;
+#endif
+    return logical_block(fd);
+}
+
+static const char cannot_write[] = "it can't be opened for writing: %s; --read-only serves it without";
+
+/* Such a device can be opened for writing all the same, and no write of it would succeed. */
+static int check_writable(const struct file_stage *file, bool read_only, struct error *err)
+{
+    int set_read_only = 0;
+
+    if (!file->block_device || read_only || ioctl(file->fd, BLKROGET, &set_read_only) != 0 ||
+        set_read_only == 0)
+        return 0;
+    return error_set(err, -EROFS, cannot_write, "the device is set read-only (blockdev --setrw)");
+}
+
+static int measure(struct file_stage *file, const struct stage_settings *settings,
+                   struct error *err)
+{
+    struct stat status;
+
+    if (fstat(file->fd, &status) != 0)
+        return error_set(err, -errno, "its state could not be read: %s", strerror(errno));
+    int code = check_kind(file, &status, err);
+    if (code == 0)
+        code = check_writable(file, settings->read_only, err);
+    if (code < 0)
+        return code;
+    off_t end = lseek(file->fd, 0, SEEK_END); /* st_size is 0 for a block device */
+    if (end < 0)
+        return error_set(err, -errno, "its size could not be read: %s", strerror(errno));
+
+    file->release_bytes = file->block_device ? logical_block(file->fd) : 1;
+    uint32_t block = settings->direct ? direct_alignment(file->fd) : 1;
+    uint32_t preferred = block > file->release_bytes ? block : file->release_bytes;
+    uint32_t ops = OP_BIT(REQUEST_READ) | OP_BIT(REQUEST_WRITE) | OP_BIT(REQUEST_FLUSH) |
+                   OP_BIT(REQUEST_TRIM) | OP_BIT(REQUEST_ZERO) | OP_BIT(REQUEST_CACHE);
+    if (settings->offload != NULL)
+        ops |= OP_BIT(REQUEST_EXTENTS);
+    file->stage.limits = (struct limits){
+        .size_bytes = (uint64_t)end / block * block,
+        .block_min_bytes = block,
+        .block_preferred_bytes = preferred > 4096 ? preferred : 4096,
+        .phase_bytes = 1,
+        .ops = ops,
+        .fua = true,
+        .read_only = settings->read_only,
+        .multi_conn = true, /* one descriptor: an fdatasync covers every connection's writes */
+    };
+    return 0;
+}
+
+static void file_header_was_read(struct stage *stage)
+{
+    file_lock_release_header(&container_of(stage, struct file_stage, stage)->lock);
+}
+
+static int open_path(const struct stage_settings *settings, struct error *err)
+{
+    int flags = (settings->read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NOCTTY |
+                (settings->direct ? O_DIRECT : 0);
+    int fd = open(settings->path, flags | O_NONBLOCK); /* NONBLOCK: a FIFO must not hang us */
+
+    if (fd >= 0)
+        return fd;
+    int code = -errno;
+    if (code == -EROFS || (code == -EACCES && !settings->read_only))
+        return error_set(err, code, cannot_write, strerror(-code));
+    if (code == -EBUSY)
+        return error_set(err, code, "it is in use (mounted?), and the kernel lets nobody write it; end "
+                                    "that first");
+    if (code == -EINVAL && settings->direct)
+        return error_set(err, code, "its file system has no O_DIRECT; leave out --direct");
+    return error_set(err, code, "it can't be opened: %s", strerror(-code));
+}
+
+/* A header and its data on one device, say. */
+static bool is_same_image(const struct file_stage *file, const struct stage_settings *settings)
+{
+    const struct stage *beside = settings->beside;
+    struct stat a, b;
+
+    if (beside == NULL || beside->ops != &file_ops)
+        return false;
+    const struct file_stage *other = container_of(beside, struct file_stage, stage);
+    if (fstat(file->fd, &a) != 0 || fstat(other->fd, &b) != 0 ||
+        !file_lock_covers(&other->lock, &settings->part))
+        return false;
+    return S_ISBLK(a.st_mode) ? S_ISBLK(b.st_mode) && a.st_rdev == b.st_rdev
+                              : a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+}
+
+static int lock_stage(struct stage *stage, const struct stage_settings *settings,
+                     struct error *err)
+{
+    struct file_stage *file = container_of(stage, struct file_stage, stage);
+
+    if (is_same_image(file, settings))
+        return 0;
+    return file_lock_take(&file->lock, file->fd, settings, err);
+}
+
+static void file_close(struct stage *stage)
+{
+    struct file_stage *file = container_of(stage, struct file_stage, stage);
+
+    if (file->sync_fd >= 0 && file->sync_fd != file->fd)
+        close(file->sync_fd);
+    if (file->fd >= 0)
+        close(file->fd);
+    file_lock_release(&file->lock);
+    group_sync_destroy(&file->sync);
+    free(file);
+}
+
+/* On NFS a write that fails with ENOSPC, EDQUOT or EFBIG has taken what the descriptor would have
+ * told the next fdatasync() of earlier writes.  Each descriptor is told, so one that is never
+ * written to hears of all. (Elsewhere no write takes it, and file systems of FUSE may sync what was
+ * written by that descriptor alone.) */
+static int open_for_sync(int fd)
+{
+    struct statfs status;
+    char path[32];
+
+    if (fstatfs(fd, &status) != 0 || status.f_type != NFS_SUPER_MAGIC)
+        return fd;
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    int sync_fd = open(path, O_RDWR | O_CLOEXEC);
+    return sync_fd >= 0 ? sync_fd : fd;
+}
+
+static int file_open(struct stage **out, const struct stage_settings *settings, struct error *err)
+{
+    struct file_stage *file = calloc(1, sizeof *file);
+
+    if (file == NULL)
+        return error_set(err, -ENOMEM, "not enough memory");
+    file->offload = settings->offload;
+    file->stage.ops = &file_ops;
+    file->lock = (struct file_lock){ .claim_fd = -1, .loop_file_fd = -1 };
+    file->stage.sync = &file->sync;
+    file->sync_fd = -1;
+    file->fd = open_path(settings, err);
+    int code = file->fd < 0 ? file->fd : 0;
+    if (code == 0)
+        code = measure(file, settings, err);
+    if (code == 0 && !settings->lock_later)
+        code = lock_stage(&file->stage, settings, err);
+    if (code == 0)
+        code = group_sync_init(&file->sync, settings->offload != NULL ? settings->path : NULL,
+                               sync_start, err);
+    if (code < 0) {
+        file_close(&file->stage);
+        return code;
+    }
+    file->sync_fd = open_for_sync(file->fd);
+    *out = &file->stage;
+    return 0;
+}
+
+static void file_grow(struct stage *stage)
+{
+    off_t end = lseek(container_of(stage, struct file_stage, stage)->fd, 0, SEEK_END);
+    uint64_t block = stage->limits.block_min_bytes;
+
+    if (end > 0)
+        limits_grow(&stage->limits, (uint64_t)end / block * block);
+}
+
+static int file_attach(struct layer **out, struct stage *stage, struct layer *below,
+                       struct loop *loop, struct error *err)
+{
+    struct file_stage *owner = container_of(stage, struct file_stage, stage);
+    struct file_layer *file = calloc(1, sizeof *file);
+
+    if (file == NULL)
+        return error_set(err, -ENOMEM, "not enough memory");
+    file->layer = (struct layer){ .ops = &file_ops, .stage = stage, .below = below, .loop = loop };
+    loop_file_init(loop, &file->file, owner->fd);
+    file->sync_file = file->file;
+    if (owner->sync_fd != owner->fd)
+        loop_file_init(loop, &file->sync_file, owner->sync_fd);
+    file->claim_file = file->file;
+    if (owner->lock.claim_fd >= 0)
+        loop_file_init(loop, &file->claim_file, owner->lock.claim_fd);
+    *out = &file->layer;
+    return 0;
+}
+
+static void file_detach(struct layer *layer)
+{
+    struct file_layer *file = container_of(layer, struct file_layer, layer);
+
+    if (file->sync_file.fd != file->file.fd)
+        loop_file_release(layer->loop, &file->sync_file);
+    if (file->claim_file.fd != file->file.fd)
+        loop_file_release(layer->loop, &file->claim_file);
+    loop_file_release(layer->loop, &file->file);
+    free(file);
+}
+
+/* ---- requests ---- */
+
+static void transfer_start(struct request *req);
+static void transfer_done(struct io_event *ev, int result);
+static void change_finish(struct request *req);
+static void sync_done(struct io_event *ev, int result);
+static void release_start(struct request *req, int mode);
+static void release_done(struct io_event *ev, int result);
+static void zero_edges(struct request *req);
+static void zeros_write(struct request *req);
+static void zeros_written(struct io_event *ev, int result);
+static void readahead_done(struct io_event *ev, int result);
+static void extents_start(struct request *req);
+
+static struct file_layer *layer_of(const struct request *req)
+{
+    return container_of(req->backend, struct file_layer, layer);
+}
+
+static bool interrupted(int result)
+{
+    return result == -EINTR || result == -EAGAIN;
+}
+
+static void file_submit(struct layer *layer, struct request *req)
+{
+    req->backend = layer;
+    req->progress_bytes = 0;
+    switch (req->view.op) {
+    case REQUEST_READ:
+    case REQUEST_WRITE:
+        transfer_start(req);
+        return;
+    case REQUEST_FLUSH:
+        group_sync_join(req);
+        return;
+    case REQUEST_TRIM:
+        release_start(req, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE);
+        return;
+    case REQUEST_ZERO:
+        release_start(req, req->flags & REQUEST_MAY_TRIM
+                               ? FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE
+                               : FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE);
+        return;
+    case REQUEST_CACHE:
+        req->io.fn = readahead_done;
+        loop_readahead(layer->loop, &req->io, &layer_of(req)->file, req->view.offset_bytes,
+                       req->view.length_bytes);
+        return;
+    case REQUEST_EXTENTS:
+        extents_start(req);
+        return;
+    case REQUEST_OP_COUNT:
+        break;
+    }
+    assert(false && "an operation that limits.ops does not list");
+}
+
+/* READ and WRITE: until all of it is through, for the kernel may do a part. */
+static void transfer_start(struct request *req)
+{
+    struct file_layer *file = layer_of(req);
+    const struct view *view = &req->view;
+    uint8_t *data = view->data + req->progress_bytes;
+    uint32_t length_bytes = view->length_bytes - req->progress_bytes;
+    uint64_t offset_bytes = view->offset_bytes + req->progress_bytes;
+
+    req->io.fn = transfer_done;
+    if (view->op == REQUEST_READ)
+        loop_read(file->layer.loop, &req->io, &file->file, req->buffer, data, length_bytes,
+                  offset_bytes);
+    else
+        loop_write(file->layer.loop, &req->io, &file->file, req->buffer, data, length_bytes,
+                   offset_bytes);
+}
+
+static void transfer_done(struct io_event *ev, int result)
+{
+    struct request *req = container_of(ev, struct request, io);
+
+    if (interrupted(result)) {
+        transfer_start(req);
+        return;
+    }
+    if (result <= 0) { /* 0: the file became shorter underneath us */
+        request_complete(req, result < 0 ? -result : EIO);
+        return;
+    }
+    req->progress_bytes += (uint32_t)result;
+    if (req->progress_bytes < req->view.length_bytes)
+        transfer_start(req);
+    else if (req->view.op == REQUEST_WRITE)
+        change_finish(req);
+    else
+        request_complete(req, 0);
+}
+
+/* WRITE, TRIM and ZERO are done; durable if they have to be.  (Not by RWF_DSYNC: where that fails,
+ * the write may have, which concerns nobody else, or the sync of what others wrote.) */
+static void change_finish(struct request *req)
+{
+    if (req->flags & REQUEST_FUA)
+        group_sync_join(req);
+    else
+        request_complete(req, 0);
+}
+
+static void sync_start(struct request *leader, uint64_t start_bytes, uint64_t end_bytes)
+{
+    struct file_layer *file = layer_of(leader);
+    bool all = end_bytes - start_bytes > UINT32_MAX;
+
+    leader->io.fn = sync_done;
+    loop_fdatasync(file->layer.loop, &leader->io, &file->sync_file, all ? 0 : start_bytes,
+                   all ? 0 : (uint32_t)(end_bytes - start_bytes));
+}
+
+/* There is no second try, whatever the error: what the first was told, the second would not be. */
+static void sync_done(struct io_event *ev, int result)
+{
+    group_sync_ended(container_of(ev, struct request, io), -result);
+}
+
+/* The part of a request that fallocate() can do; empty where start is not below end. */
+struct whole_blocks {
+    uint64_t start_bytes, end_bytes;
+};
+
+static struct whole_blocks whole_blocks_of(const struct request *req)
+{
+    const struct file_stage *file = container_of(req->backend->stage, struct file_stage, stage);
+    uint64_t block = file->release_bytes;
+    uint64_t start_bytes = req->view.offset_bytes;
+    uint64_t end_bytes = start_bytes + req->view.length_bytes;
+
+    return (struct whole_blocks){ .start_bytes = (start_bytes + block - 1) / block * block,
+                                  .end_bytes = end_bytes / block * block };
+}
+
+/* TRIM: punch a hole, or nothing where there are none.  ZERO: punch a hole when it may become
+ * one, else zero the range in place, else write zeros - unless only a fast way is wanted.  On a
+ * block device that is done to whole logical blocks: TRIM leaves the edges alone, ZERO writes
+ * them.  And only who has claimed the device may do it: for others it is busy. */
+static void release_start(struct request *req, int mode)
+{
+    struct file_layer *file = layer_of(req);
+    struct whole_blocks whole = whole_blocks_of(req);
+
+    req->io.fn = release_done;
+    req->backend_step = (uint8_t)mode;
+    if (whole.start_bytes < whole.end_bytes)
+        loop_fallocate(file->layer.loop, &req->io, &file->claim_file, mode, whole.start_bytes,
+                       whole.end_bytes - whole.start_bytes);
+    else
+        release_done(&req->io, -EOPNOTSUPP);
+}
+
+static void release_done(struct io_event *ev, int result)
+{
+    struct request *req = container_of(ev, struct request, io);
+    bool zero = req->view.op == REQUEST_ZERO;
+    bool unsupported = result == -EOPNOTSUPP || result == -ENOSYS || result == -ENODEV ||
+                       result == -EBUSY; /* of a device: --force-in-use */
+
+    if (interrupted(result))
+        release_start(req, req->backend_step);
+    else if (!zero && (result == 0 || unsupported))
+        change_finish(req);
+    else if (result == 0)
+        zero_edges(req);
+    else if (!unsupported)
+        request_complete(req, -result);
+    else if (req->flags & REQUEST_FAST_ZERO)
+        request_complete(req, ENOTSUP);
+    else if (req->backend_step & FALLOC_FL_PUNCH_HOLE)
+        release_start(req, FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE);
+    else
+        zeros_write(req);
+}
+
+#define STEP_EDGES 0xff /* no mode of fallocate() */
+
+static void zero_edges(struct request *req)
+{
+    req->backend_step = STEP_EDGES;
+    zeros_write(req);
+}
+
+/* How many zeros to write next, at progress_bytes, which passes over what is done already. */
+static uint32_t zeros_left(struct request *req)
+{
+    const struct view *view = &req->view;
+    struct whole_blocks whole = whole_blocks_of(req);
+    uint64_t end_bytes = view->offset_bytes + view->length_bytes;
+
+    if (req->backend_step == STEP_EDGES) {
+        if (view->offset_bytes + req->progress_bytes == whole.start_bytes)
+            req->progress_bytes = (uint32_t)(whole.end_bytes - view->offset_bytes);
+        else if (view->offset_bytes + req->progress_bytes < whole.start_bytes)
+            end_bytes = whole.start_bytes;
+    }
+    return (uint32_t)(end_bytes - view->offset_bytes - req->progress_bytes);
+}
+
+static void zeros_write(struct request *req)
+{
+    static const uint8_t zeros[BUFFER_BYTES_MAX] __attribute__((aligned(4096)));
+    struct file_layer *file = layer_of(req);
+    uint32_t length_bytes = zeros_left(req);
+
+    if (length_bytes == 0) {
+        change_finish(req);
+        return;
+    }
+    if (length_bytes > sizeof zeros)
+        length_bytes = sizeof zeros;
+    req->io.fn = zeros_written;
+    loop_write(file->layer.loop, &req->io, &file->file, NULL, zeros, length_bytes,
+               req->view.offset_bytes + req->progress_bytes);
+}
+
+static void zeros_written(struct io_event *ev, int result)
+{
+    struct request *req = container_of(ev, struct request, io);
+
+    if (result <= 0 && !interrupted(result)) {
+        request_complete(req, result < 0 ? -result : EIO);
+        return;
+    }
+    if (result > 0)
+        req->progress_bytes += (uint32_t)result;
+    zeros_write(req);
+}
+
+/* CACHE has no visible result: where the file can't be read ahead, nothing is lost. */
+static void readahead_done(struct io_event *ev, int result)
+{
+    (void)result;
+    request_complete(container_of(ev, struct request, io), 0);
+}
+
+/* ---- extents: lseek() may read metadata from the disk, so it runs off the loop ---- */
+
+/* A file system in user space may answer an lseek() with any offset at all, and so may one whose file is
+ * being changed: what leads back, or nowhere, is as good as no answer (EINVAL). */
+static int find_extents(int fd, struct request *req)
+{
+    struct extent_list *list = (struct extent_list *)(void *)req->view.data;
+    off_t at = (off_t)req->view.offset_bytes;
+    off_t end = at + (off_t)req->view.length_bytes;
+    bool room = true;
+
+    while (at < end && room && !((req->flags & REQUEST_ONE) && list->count > 1)) {
+        off_t data = lseek(fd, at, SEEK_DATA);
+
+        if (data < 0 && errno != ENXIO)
+            return errno;
+        if (data >= 0 && data < at)
+            return EINVAL;
+        if (data < 0 || data > end) /* ENXIO: no data from here to the end */
+            data = end;
+        room = extent_list_add(list, (uint64_t)(data - at), EXTENT_HOLE | EXTENT_ZERO);
+        at = data;
+        if (at == end || !room)
+            break;
+        off_t hole = lseek(fd, at, SEEK_HOLE);
+        if (hole < 0)
+            return errno;
+        if (hole <= at)
+            return EINVAL;
+        if (hole > end)
+            hole = end;
+        room = extent_list_add(list, (uint64_t)(hole - at), 0);
+        at = hole;
+    }
+    return 0;
+}
+
+static void extents_work(struct offload_job *job)
+{
+    struct request *req = container_of(job, struct request, job);
+    struct file_stage *file = container_of(req->backend->stage, struct file_stage, stage);
+    struct extent_list *list = (struct extent_list *)(void *)req->view.data;
+    int error = EINVAL;
+
+    if (!file->block_device)
+        error = find_extents(file->fd, req);
+    if (error == EINVAL) { /* no such thing here: all of it may be data */
+        list->count = 0;
+        extent_list_add(list, req->view.length_bytes, 0);
+        error = 0;
+    }
+    job->done.result = error;
+}
+
+static void extents_done(struct io_event *ev, int result)
+{
+    request_complete(container_of(ev, struct request, job.done.event), result);
+}
+
+static void extents_start(struct request *req)
+{
+    struct file_stage *file = container_of(req->backend->stage, struct file_stage, stage);
+
+    req->job.work = extents_work;
+    req->job.done.event.fn = extents_done;
+    req->job.loop = req->backend->loop;
+    offload_run(file->offload, &req->job);
+}
+
+const struct layer_ops file_ops = {
+    .name = "file",
+    .description = "file:PATH or PATH, a regular file or block device",
+    .open = file_open,
+    .lock = lock_stage,
+    .header_was_read = file_header_was_read,
+    .grow = file_grow,
+    .attach = file_attach,
+    .submit = file_submit,
+    .detach = file_detach,
+    .close = file_close,
+};

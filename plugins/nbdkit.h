@@ -1,9 +1,0 @@
-/* nbdkit:PLUGIN[?key=value&...] - a plugin of nbdkit, unmodified, in this process. */
-#ifndef NBDCRYPT_NBDKIT_H
-#define NBDCRYPT_NBDKIT_H
-
-#include "server/layer.h"
-
-extern const struct layer_ops nbdkit_ops;
-
-#endif

@@ -1,0 +1,103 @@
+#include "plugins/remote/remote-command.h"
+
+#include <assert.h>
+#include <errno.h>
+
+static const uint16_t commands[REQUEST_OP_COUNT] = {
+    [REQUEST_READ] = NBD_CMD_READ,   [REQUEST_WRITE] = NBD_CMD_WRITE,
+    [REQUEST_FLUSH] = NBD_CMD_FLUSH, [REQUEST_TRIM] = NBD_CMD_TRIM,
+    [REQUEST_CACHE] = NBD_CMD_CACHE, [REQUEST_ZERO] = NBD_CMD_WRITE_ZEROES,
+    [REQUEST_EXTENTS] = NBD_CMD_BLOCK_STATUS,
+};
+
+static uint16_t flags_of(const struct request *req, const struct remote_features *features)
+{
+    uint16_t flags = 0;
+
+    switch (remote_command_op(req)) {
+    case REQUEST_ZERO:
+        if (!(req->flags & REQUEST_MAY_TRIM))
+            flags |= NBD_CMD_FLAG_NO_HOLE;
+        if (req->flags & REQUEST_FAST_ZERO)
+            flags |= NBD_CMD_FLAG_FAST_ZERO;
+        break;
+    case REQUEST_EXTENTS:
+        return req->flags & REQUEST_ONE ? NBD_CMD_FLAG_REQ_ONE : 0;
+    case REQUEST_WRITE:
+    case REQUEST_TRIM:
+        break;
+    default:
+        return 0;
+    }
+    if (req->flags & REQUEST_FUA && features->fua)
+        flags |= NBD_CMD_FLAG_FUA;
+    return flags;
+}
+
+bool remote_needs_flush(const struct request *req, const struct remote_features *features)
+{
+    const uint32_t changes = OP_BIT(REQUEST_WRITE) | OP_BIT(REQUEST_ZERO) | OP_BIT(REQUEST_TRIM);
+
+    return req->flags & REQUEST_FUA && changes & OP_BIT(req->view.op) && !features->fua &&
+           features->flush;
+}
+
+enum request_op remote_command_op(const struct request *req)
+{
+    return req->backend_step == REMOTE_THEN_FLUSH ? REQUEST_FLUSH : req->view.op;
+}
+
+void remote_command_restart(struct request *req)
+{
+    req->backend_step = REMOTE_ITSELF;
+    req->progress_bytes = 0;
+    req->epoch = 0;
+}
+
+uint8_t *remote_command_data(const struct remote_slot *slot)
+{
+    return slot->req->view.data + slot->req->progress_bytes;
+}
+
+uint64_t remote_command_offset_bytes(const struct remote_slot *slot)
+{
+    return slot->req->view.offset_bytes + slot->req->progress_bytes;
+}
+
+int remote_command_prepare(struct remote_slot *slot, const struct remote_features *features)
+{
+    const struct request *req = slot->req;
+    const struct view *view = &req->view;
+    enum request_op op = remote_command_op(req);
+    bool transfers = op == REQUEST_READ || op == REQUEST_WRITE;
+    struct nbd_request request = {
+        .command = commands[op],
+        .flags = flags_of(req, features),
+        .cookie = slot->cookie,
+        .offset_bytes = view->offset_bytes,
+        .length_bytes = view->length_bytes,
+    };
+
+    if (op == REQUEST_ZERO && req->flags & REQUEST_FAST_ZERO && !features->fast_zero)
+        return ENOTSUP;
+    if (transfers) {
+        uint32_t left_bytes = view->length_bytes - req->progress_bytes;
+
+        slot->piece_bytes =
+            left_bytes < features->payload_max_bytes ? left_bytes : features->payload_max_bytes;
+        request.offset_bytes = remote_command_offset_bytes(slot);
+        request.length_bytes = slot->piece_bytes;
+    } else if (op == REQUEST_FLUSH) {
+        request.offset_bytes = request.length_bytes = 0; /* the view's are something else */
+    } else if (op == REQUEST_EXTENTS) {
+        ((struct extent_list *)(void *)view->data)->count = 0; /* may have been asked before */
+    }
+    nbd_encode_request(slot->header, &request);
+    slot->data_bytes = op == REQUEST_WRITE ? slot->piece_bytes : 0;
+    slot->unsent_bytes = NBD_REQUEST_BYTES + slot->data_bytes;
+    slot->error = 0;
+    slot->begun = slot->answered = false;
+    slot->error_chunks = 0;
+    slot->coverage.count = 0;
+    return 0;
+}

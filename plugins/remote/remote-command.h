@@ -1,0 +1,50 @@
+/* One request as commands to a remote NBD server.  Source: NetworkBlockDevice/nbd doc/proto.md. */
+#ifndef NBDCRYPT_REMOTE_COMMAND_H
+#define NBDCRYPT_REMOTE_COMMAND_H
+
+#include "plugins/remote/remote-coverage.h"
+#include "plugins/remote/remote-dial.h"
+#include "server/block/layer.h"
+#include "server/nbd/nbd-wire.h"
+
+/* A command in flight. */
+struct remote_slot {
+    struct request *req;             /* NULL: the slot is free */
+    uint64_t cookie;                 /* of this command and no other on its connection */
+    uint64_t sent_ms;                /* channel_clock_ms(), or 0 when nobody asks */
+    uint32_t piece_bytes;            /* of a READ or WRITE: how much this command moves */
+    int error;                       /* when it is finished: 0 or a positive errno */
+    struct remote_slot *next;        /* free, to be sent, or finished */
+
+    /* On its way out. */
+    uint8_t header[NBD_REQUEST_BYTES];
+    uint32_t data_bytes;             /* behind it, from the request's buffer */
+    uint32_t unsent_bytes;           /* of both */
+    bool begun;                      /* perhaps some of it has been sent */
+
+    /* On its way back. */
+    bool answered;                   /* wholly; the last of it may still seem unsent */
+    unsigned error_chunks;
+    struct remote_coverage coverage; /* of a READ: what has come */
+};
+
+/* A request with FUA where the server has none goes through the primary, as what it is and then as a FLUSH;
+ * the second when req->backend_step says so. */
+enum remote_step { REMOTE_ITSELF, REMOTE_THEN_FLUSH };
+bool remote_needs_flush(const struct request *req, const struct remote_features *features);
+/* What it is at present. */
+enum request_op remote_command_op(const struct request *req);
+/* It is to be begun (again). */
+void remote_command_restart(struct request *req);
+
+/* Makes the next command of slot->req (a READ or WRITE may be longer than the server takes at once;
+ * req->progress_bytes is what has been done) under the cookie of the slot.  A positive errno: the
+ * server can't do that, and there is none. */
+int remote_command_prepare(struct remote_slot *slot, const struct remote_features *features);
+
+/* Where its data comes from or goes to: slot->piece_bytes. */
+uint8_t *remote_command_data(const struct remote_slot *slot);
+/* Where on the disk that is. */
+uint64_t remote_command_offset_bytes(const struct remote_slot *slot);
+
+#endif

@@ -1,0 +1,158 @@
+#include "plugins/remote/remote-dial-thread.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define LEAVE_MS 300u /* remote_dial() looks for its end more often than that */
+
+struct attempt {
+    struct remote_attempt shared;
+    struct remote_address address; /* copies */
+    unsigned deadline_ms;
+    struct loop *loop;
+    pthread_t thread;
+    atomic_bool stop;
+
+    pthread_mutex_t mutex;
+    pthread_cond_t changed;
+    bool over, left;
+};
+
+static struct attempt *of(struct remote_attempt *shared)
+{
+    return container_of(shared, struct attempt, shared);
+}
+
+/* ---- memory ---- */
+
+static void destroy(struct attempt *attempt)
+{
+    remote_connection_close(&attempt->shared.connection);
+    pthread_cond_destroy(&attempt->changed);
+    pthread_mutex_destroy(&attempt->mutex);
+    remote_address_clear(&attempt->address);
+    free(attempt);
+}
+
+static struct attempt *create(const struct remote_address *address)
+{
+    struct attempt *attempt = calloc(1, sizeof *attempt);
+    pthread_condattr_t clock;
+
+    if (attempt == NULL)
+        return NULL;
+    attempt->shared.connection.fd = -1;
+    pthread_mutex_init(&attempt->mutex, NULL);
+    pthread_condattr_init(&clock);
+    pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
+    pthread_cond_init(&attempt->changed, &clock);
+    pthread_condattr_destroy(&clock);
+    if (remote_address_copy(&attempt->address, address) < 0) {
+        destroy(attempt);
+        return NULL;
+    }
+    return attempt;
+}
+
+/* ---- the thread ---- */
+
+static void *attempt_thread(void *context)
+{
+    struct attempt *attempt = context;
+    struct remote_attempt *shared = &attempt->shared;
+
+    shared->done.result = remote_dial(&shared->connection, &shared->features, &attempt->address,
+                                      attempt->deadline_ms, &attempt->stop, &shared->error);
+    pthread_mutex_lock(&attempt->mutex);
+    attempt->over = true;
+    bool left = attempt->left;
+    if (!left && attempt->loop != NULL)
+        loop_post(attempt->loop, &shared->done); /* the loop is there: nobody has left */
+    pthread_cond_signal(&attempt->changed);
+    pthread_mutex_unlock(&attempt->mutex);
+    if (left)
+        destroy(attempt);
+    return NULL;
+}
+
+int remote_attempt_start(struct remote_attempt **out, const struct remote_address *address,
+                         unsigned deadline_ms, struct loop *loop,
+                         void (*done)(struct io_event *ev, int result), void *context,
+                         struct error *err)
+{
+    struct attempt *attempt = create(address);
+
+    if (attempt == NULL)
+        return error_set(err, -ENOMEM, "not enough memory for connecting");
+    attempt->deadline_ms = deadline_ms;
+    attempt->loop = loop;
+    attempt->shared.done.event.fn = done;
+    attempt->shared.context = context;
+    int code = -pthread_create(&attempt->thread, NULL, attempt_thread, attempt);
+    if (code < 0) {
+        destroy(attempt);
+        return error_set(err, code, "a thread for connecting could not be started: %s",
+                         strerror(-code));
+    }
+    *out = &attempt->shared;
+    return 0;
+}
+
+/* ---- who asked ---- */
+
+/* With the mutex. */
+static bool wait_for_end(struct attempt *attempt, unsigned timeout_ms)
+{
+    struct timespec end;
+    int code = 0;
+
+    clock_gettime(CLOCK_MONOTONIC, &end);
+    end.tv_sec += timeout_ms / 1000;
+    end.tv_nsec += (long)(timeout_ms % 1000) * 1000000;
+    if (end.tv_nsec >= 1000000000) {
+        end.tv_nsec -= 1000000000;
+        end.tv_sec++;
+    }
+    while (!attempt->over && code == 0)
+        code = pthread_cond_timedwait(&attempt->changed, &attempt->mutex, &end);
+    return attempt->over;
+}
+
+bool remote_attempt_wait(struct remote_attempt *shared, unsigned timeout_ms)
+{
+    struct attempt *attempt = of(shared);
+
+    pthread_mutex_lock(&attempt->mutex);
+    bool over = wait_for_end(attempt, timeout_ms);
+    pthread_mutex_unlock(&attempt->mutex);
+    return over;
+}
+
+void remote_attempt_free(struct remote_attempt *shared)
+{
+    struct attempt *attempt = of(shared);
+
+    pthread_join(attempt->thread, NULL);
+    destroy(attempt);
+}
+
+bool remote_attempt_leave(struct remote_attempt *shared)
+{
+    struct attempt *attempt = of(shared);
+    bool has_loop = attempt->loop != NULL;
+
+    atomic_store(&attempt->stop, true);
+    pthread_mutex_lock(&attempt->mutex);
+    bool over = wait_for_end(attempt, LEAVE_MS);
+    if (!over) {
+        attempt->left = true;
+        pthread_detach(attempt->thread);
+    }
+    pthread_mutex_unlock(&attempt->mutex); /* from here on it may be gone */
+    if (over && !has_loop)
+        remote_attempt_free(shared);
+    return over && has_loop;
+}

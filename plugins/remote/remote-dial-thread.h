@@ -1,0 +1,39 @@
+/* Connecting to a remote server on a thread of its own, which can be left behind.
+ *
+ * remote_dial() waits, and looking up a name can't be told to end: libraries may take minutes for it.
+ * Who has to go before that leaves the thread to itself: it has copies of all it needs, and
+ * frees them when it comes back. */
+#ifndef NBDCRYPT_REMOTE_DIAL_THREAD_H
+#define NBDCRYPT_REMOTE_DIAL_THREAD_H
+
+#include "plugins/remote/remote-dial.h"
+#include "server/loop/loop.h"
+
+struct remote_attempt {
+    struct loop_message done; /* result: 0 or -errno */
+    void *context;            /* of who asked */
+
+    /* The outcome. */
+    struct remote_connection connection; /* who keeps it puts one without a socket here */
+    struct remote_features features;
+    struct error error;
+};
+
+/* As remote_dial(), and then `done` is called on the thread of `loop`; NULL: nothing is called, see
+ * remote_attempt_wait().  The message is set when it could not be begun. */
+NODISCARD int remote_attempt_start(struct remote_attempt **out,
+                                   const struct remote_address *address, unsigned deadline_ms,
+                                   struct loop *loop, void (*done)(struct io_event *ev, int result),
+                                   void *context, struct error *err);
+
+/* Of one without a loop: whether it was over within `timeout_ms`. */
+bool remote_attempt_wait(struct remote_attempt *attempt, unsigned timeout_ms);
+
+/* It is over. */
+void remote_attempt_free(struct remote_attempt *attempt);
+
+/* It is not wanted any more, whether it is over or not; takes a fraction of a second at most.  True:
+ * `done` is yet to be called, and frees it; false: it will not be, and the attempt is gone. */
+bool remote_attempt_leave(struct remote_attempt *attempt);
+
+#endif

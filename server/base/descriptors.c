@@ -1,0 +1,39 @@
+#include "server/base/descriptors.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+static int explain(int code, unsigned count, struct error *err)
+{
+    struct rlimit limit;
+
+    if (code == -EMFILE && getrlimit(RLIMIT_NOFILE, &limit) == 0)
+        return error_set(err, code,
+                         "too few descriptors: %u more are needed, and this process may have %llu in all",
+                         count, (unsigned long long)limit.rlim_cur);
+    return error_set(err, code, "too few descriptors: %u more are needed: %s", count,
+                     strerror(-code));
+}
+
+/* Held all at once, by recursion: no memory has to be there for them. */
+static int open_all(unsigned count)
+{
+    if (count == 0)
+        return 0;
+    int fd = eventfd(0, EFD_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    int code = open_all(count - 1);
+    (void)close(fd);
+    return code;
+}
+
+int descriptors_require(unsigned count, struct error *err)
+{
+    int code = open_all(count);
+
+    return code < 0 ? explain(code, count, err) : 0;
+}

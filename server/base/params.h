@@ -1,0 +1,75 @@
+/* Typed parameter tables: one row drives parsing, --help and the check that the man page
+ * names every option. Used for the command line and for the `?key=value` of an IMAGE. */
+#ifndef NBDCRYPT_PARAMS_H
+#define NBDCRYPT_PARAMS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "server/base/error.h"
+
+enum param_type {
+    PARAM_FLAG,   /* bool; takes no value on the command line, "", "yes"/"no", "1"/"0" behind '=' */
+    PARAM_STRING, /* const char *, points into the argument */
+    PARAM_SIZE,   /* uint64_t bytes, with an optional suffix K M G T (powers of 1024) */
+    PARAM_UINT,   /* unsigned, within [min, max] */
+    PARAM_LIST,   /* struct param_list, in order of appearance */
+};
+
+struct param_list {
+    const char **items; /* grows by realloc; free with params_free() */
+    size_t count;
+};
+
+struct param {
+    const char *name;     /* as the user writes it, without dashes: "key-file" */
+    char letter;          /* short option, or 0 */
+    enum param_type type;
+    const char *value;    /* what --help calls the value: "FILE"; NULL for flags */
+    const char *help;     /* one line */
+    size_t offset;        /* of the field in the target struct */
+    uint64_t min, max;    /* PARAM_UINT and PARAM_SIZE; max 0: no bound */
+};
+
+/* `?key=value&key=value` of an IMAGE, still as text. */
+struct params {
+    const char *text; /* behind '?'; NULL: none */
+};
+
+/* "16M" -> 16777216.  -EINVAL with a message that quotes `text`. */
+NODISCARD int params_parse_size(uint64_t *out, const char *text, struct error *err);
+
+/* Sets the field of one parameter in `target` from `value` (NULL for a flag that stands
+ * alone). */
+NODISCARD int params_set(void *target, const struct param *param, const char *value,
+                         struct error *err);
+
+/* Parses `argv[1..]` by the table (long options --name VALUE, --name=VALUE, short ones,
+ * "--" ends them) into `target`; what is not an option is moved to the end of argv in order
+ * and *first_operand tells where it begins.  -EINVAL: unknown option (the message proposes
+ * the nearest one), missing or bad value. */
+NODISCARD int params_parse_argv(void *target, const struct param *table, int argc, char **argv,
+                                int *first_operand, struct error *err);
+
+/* Ends `text` at its first comma and gives what is behind it (NULL: there is none).  A doubled
+ * comma does not count: it is one comma of the text. */
+char *params_cut_at_comma(char *text);
+
+/* Parses `key=value` pairs separated by `separator`: '&' for an IMAGE with %XX decoding, ',' for
+ * --export, where a doubled comma is one of the value; `text` is modified and must stay as long as
+ * `target` points into it. */
+NODISCARD int params_parse_pairs(void *target, const struct param *table, char *text,
+                                 char separator, struct error *err);
+
+/* The name in the table that was probably meant by `typed`; NULL: none is near. */
+const char *params_nearest(const struct param *table, const char *typed);
+
+/* The rows as an aligned --help list, wrapped at 80 columns. */
+void params_print_help(FILE *out, const struct param *table);
+
+/* Frees the lists of `target`. */
+void params_free(void *target, const struct param *table);
+
+#endif

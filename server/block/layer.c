@@ -1,0 +1,71 @@
+#include "server/block/layer.h"
+
+#include <assert.h>
+
+int stage_attach(struct layer **out, struct stage *top, struct loop *loop, struct error *err)
+{
+    struct layer *below = NULL;
+
+    if (top->below != NULL) {
+        int code = stage_attach(&below, top->below, loop, err);
+        if (code < 0)
+            return code;
+    }
+    int code = top->ops->attach(out, top, below, loop, err);
+    if (code < 0 && below != NULL)
+        layer_detach(below);
+    return code;
+}
+
+void layer_detach(struct layer *top)
+{
+    while (top != NULL) {
+        struct layer *below = top->below;
+
+        top->ops->detach(top);
+        top = below;
+    }
+}
+
+void stage_close(struct stage *top)
+{
+    while (top != NULL) {
+        struct stage *below = top->below;
+
+        top->ops->close(top);
+        top = below;
+    }
+}
+
+void stage_grow(struct stage *top)
+{
+    if (top->below != NULL)
+        stage_grow(top->below);
+    if (top->ops->grow != NULL)
+        top->ops->grow(top);
+}
+
+struct stage *stage_backend(struct stage *top)
+{
+    while (top->below != NULL)
+        top = top->below;
+    return top;
+}
+
+/* Every check here is a promise of the layer above.  No client can break one (command_check() has
+ * seen to the range), and neither can storage: limits are measured when it is opened, and stay, or
+ * grow from below. */
+void layer_submit(struct layer *layer, struct request *req)
+{
+    const struct limits *limits = &layer->stage->limits;
+    const struct view *view = &req->view;
+    uint64_t size_bytes = limits_size_bytes(limits);
+
+    assert(req->depth > 0);
+    assert(limits->ops & OP_BIT(view->op));
+    assert(view->length_bytes <= size_bytes &&
+           view->offset_bytes <= size_bytes - view->length_bytes);
+    assert(offset_in_block(view->offset_bytes | view->length_bytes, limits->block_min_bytes) == 0);
+    assert(view->op != REQUEST_ZERO || !limits->zero_needs_data || view->data != NULL);
+    layer->ops->submit(layer, req);
+}

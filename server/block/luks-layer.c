@@ -1,0 +1,256 @@
+#include "server/block/luks-layer.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "crypto/cipher/cipher.h"
+#include "server/base/zeros.h"
+
+struct luks_stage {
+    struct stage stage;
+    struct luks_segment segment;
+    struct secret *volume_key;
+    bool zero_holes;
+};
+
+struct luks_layer {
+    struct layer layer;
+    struct cipher *cipher; /* this worker's own */
+    uint64_t payload_offset_bytes;
+    uint64_t iv_offset_sectors;
+    uint32_t sector_bytes;
+    bool zero_holes;
+    bool zeroes_below; /* ZERO is passed on as it is */
+};
+
+static uint64_t luks_iv(const struct luks_layer *luks, const struct request *req)
+{
+    return luks->iv_offset_sectors + req->view.offset_bytes / 512;
+}
+
+/* A hole decrypts to noise: that it reads as zeros is no longer true. */
+static void hide_zeros(struct extent_list *list)
+{
+    uint32_t count = list->count;
+
+    list->count = 0;
+    for (uint32_t i = 0; i < count; i++)
+        extent_list_add(list, list->extents[i].length_bytes,
+                        list->extents[i].flags & ~EXTENT_ZERO);
+}
+
+/* Decrypts what is not a sector of zeros, a run between two holes at a time. */
+static void decrypt_around_holes(struct luks_layer *luks, struct request *req)
+{
+    const struct view *view = &req->view;
+    uint32_t sector = luks->sector_bytes;
+    uint32_t run_at = 0;
+
+    for (uint32_t at = 0; at <= view->length_bytes; at += sector) {
+        bool end = at == view->length_bytes;
+
+        if (!end && !zeros_only(view->data + at, sector))
+            continue;
+        if (at > run_at)
+            cipher_decrypt(luks->cipher, luks_iv(luks, req) + run_at / 512, view->data + run_at,
+                           at - run_at);
+        run_at = at + sector;
+    }
+}
+
+/* Zeros are claimed of whole sectors only: a boundary within a sector moves so that the sector is
+ * not of the extent that reads as zeros, unless both do. */
+static void round_zeros(const struct luks_layer *luks, const struct request *req)
+{
+    struct extent_list *list = (struct extent_list *)(void *)req->view.data;
+    uint32_t count = list->count;
+    uint64_t end = 0, rounded_start = 0;
+
+    list->count = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        struct extent extent = list->extents[i];
+        uint64_t rounded_end;
+
+        end += extent.length_bytes;
+        rounded_end = end / luks->sector_bytes * luks->sector_bytes;
+        if (rounded_end < end && !(extent.flags & EXTENT_ZERO))
+            rounded_end += luks->sector_bytes;
+        if (rounded_end > rounded_start) {
+            extent_list_add(list, rounded_end - rounded_start, extent.flags);
+            rounded_start = rounded_end;
+        }
+    }
+    if (list->count == 0) /* less than a sector was told */
+        extent_list_add(list, luks->sector_bytes, 0);
+}
+
+static void luks_done(struct layer *layer, struct request *req)
+{
+    struct luks_layer *luks = container_of(layer, struct luks_layer, layer);
+
+    if (req->error == 0 && req->view.op == REQUEST_READ) {
+        if (luks->zero_holes)
+            decrypt_around_holes(luks, req);
+        else
+            cipher_decrypt(luks->cipher, luks_iv(luks, req), req->view.data,
+                           req->view.length_bytes);
+    }
+    if (req->error == 0 && req->view.op == REQUEST_EXTENTS) {
+        if (luks->zero_holes)
+            round_zeros(luks, req);
+        else
+            hide_zeros((struct extent_list *)(void *)req->view.data);
+    }
+    request_complete(req, req->error);
+}
+
+/* In place: the plaintext of a write is never needed again. ZERO has to read back as zeros,
+ * so it is a write of zeros that did not cross the network, unless zeros below read as zeros. */
+static void luks_submit(struct layer *layer, struct request *req)
+{
+    struct luks_layer *luks = container_of(layer, struct luks_layer, layer);
+    struct view *view = &req->view;
+
+    request_push(req, layer, luks_done);
+    if (view->op == REQUEST_ZERO && !luks->zeroes_below) {
+        memset(view->data, 0, view->length_bytes);
+        view->op = REQUEST_WRITE;
+    }
+    if (view->op == REQUEST_WRITE)
+        cipher_encrypt(luks->cipher, luks_iv(luks, req), view->data, view->length_bytes);
+    if (view->op != REQUEST_FLUSH)
+        view->offset_bytes += luks->payload_offset_bytes;
+    layer_submit(layer->below, req);
+}
+
+static int luks_attach(struct layer **out, struct stage *stage, struct layer *below,
+                       struct loop *loop, struct error *err)
+{
+    struct luks_stage *owner = container_of(stage, struct luks_stage, stage);
+    struct luks_layer *luks = calloc(1, sizeof *luks);
+
+    if (luks == NULL)
+        return error_set(err, -ENOMEM, "not enough memory for a pipeline");
+    int code = cipher_create(&luks->cipher, &owner->segment.cipher, owner->volume_key,
+                             owner->segment.sector_bytes, err);
+    if (code < 0) {
+        free(luks);
+        return code;
+    }
+    luks->layer =
+        (struct layer){ .ops = stage->ops, .stage = stage, .below = below, .loop = loop };
+    luks->payload_offset_bytes = owner->segment.payload_offset_bytes;
+    luks->iv_offset_sectors = owner->segment.iv_offset_sectors;
+    luks->sector_bytes = owner->segment.sector_bytes;
+    luks->zero_holes = owner->zero_holes;
+    luks->zeroes_below =
+        owner->zero_holes && (stage->below->limits.ops & OP_BIT(REQUEST_ZERO)) != 0;
+    *out = &luks->layer;
+    return 0;
+}
+
+static void luks_detach(struct layer *layer)
+{
+    struct luks_layer *luks = container_of(layer, struct luks_layer, layer);
+
+    cipher_destroy(luks->cipher);
+    free(luks);
+}
+
+static void luks_close(struct stage *stage)
+{
+    struct luks_stage *luks = container_of(stage, struct luks_stage, stage);
+
+    secret_free(luks->volume_key);
+    free(luks);
+}
+
+/* A multiple of the volume's sectors and of what the image can be addressed by. */
+static uint64_t whole_blocks(uint64_t payload_bytes, uint32_t sector_bytes, uint32_t block_min_bytes)
+{
+    uint64_t size_bytes = payload_bytes / sector_bytes * sector_bytes;
+
+    return size_bytes / block_min_bytes * block_min_bytes;
+}
+
+static void luks_grow(struct stage *stage)
+{
+    const struct luks_segment *segment = &container_of(stage, struct luks_stage, stage)->segment;
+    uint64_t image_bytes = stage->below->limits.size_bytes;
+
+    /* As luks_policy_payload() has seen to: numbers of sectors do not wrap. */
+    if (!segment->fixed_size && image_bytes > segment->payload_offset_bytes &&
+        segment->iv_offset_sectors <= UINT64_MAX - image_bytes / 512)
+        limits_grow(&stage->limits, whole_blocks(image_bytes - segment->payload_offset_bytes,
+                                                 segment->sector_bytes,
+                                                 stage->limits.block_min_bytes));
+}
+
+static const struct layer_ops luks_ops = {
+    .name = "luks",
+    .attach = luks_attach,
+    .submit = luks_submit,
+    .grow = luks_grow,
+    .detach = luks_detach,
+    .close = luks_close,
+};
+
+static struct limits luks_limits(const struct limits *below, const struct luks_segment *segment,
+                                 struct luks_holes holes)
+{
+    struct limits limits = *below;
+    uint32_t sector = segment->sector_bytes;
+
+    limits.halves_are_noise = true;
+    if (limits.block_min_bytes < sector)
+        limits.block_min_bytes = sector;
+    if (limits.block_preferred_bytes < limits.block_min_bytes)
+        limits.block_preferred_bytes = limits.block_min_bytes;
+    limits.size_bytes = whole_blocks(segment->payload_bytes, sector, limits.block_min_bytes);
+    if (!holes.zero_holes || !(below->ops & OP_BIT(REQUEST_ZERO)))
+        limits.zero_needs_data = true;
+    if (below->ops & OP_BIT(REQUEST_WRITE))
+        limits.ops |= OP_BIT(REQUEST_ZERO);
+    if (!holes.discard && !holes.zero_holes)
+        limits.ops &= ~OP_BIT(REQUEST_TRIM);
+    return limits;
+}
+
+int luks_stage_create(struct stage **out, struct stage *below, const struct luks_segment *segment,
+                      struct secret *volume_key, struct luks_holes holes, struct error *err)
+{
+    if (segment->payload_offset_bytes % below->limits.block_min_bytes != 0)
+        return error_set(err, -EINVAL,
+                         "the data begins at byte %llu, which is not a multiple of the %u bytes "
+                         "that the image can be addressed by; serve it without --direct",
+                         (unsigned long long)segment->payload_offset_bytes,
+                         below->limits.block_min_bytes);
+    struct luks_stage *luks = calloc(1, sizeof *luks);
+    if (luks == NULL)
+        return error_set(err, -ENOMEM, "not enough memory for a pipeline");
+    luks->stage = (struct stage){
+        .ops = &luks_ops,
+        .below = below,
+        .limits = luks_limits(&below->limits, segment, holes),
+    };
+    luks->segment = *segment;
+    luks->volume_key = volume_key;
+    luks->zero_holes = holes.zero_holes;
+    *out = &luks->stage;
+    return 0;
+}
+
+static const struct luks_stage *find_luks(const struct stage *top)
+{
+    while (top != NULL && top->ops != &luks_ops)
+        top = top->below;
+    return top != NULL ? container_of(top, struct luks_stage, stage) : NULL;
+}
+
+bool luks_stages_share_key(const struct stage *a, const struct stage *b)
+{
+    const struct luks_stage *one = find_luks(a), *other = find_luks(b);
+
+    return one != NULL && other != NULL && secret_equal(one->volume_key, other->volume_key);
+}

@@ -1,0 +1,25 @@
+/* The LUKS layer: plaintext above, ciphertext below, one buffer. */
+#ifndef NBDCRYPT_LUKS_LAYER_H
+#define NBDCRYPT_LUKS_LAYER_H
+
+#include "crypto/luks/luks.h"
+#include "server/block/layer.h"
+
+struct luks_holes {
+    bool discard;    /* TRIM is listed: it shows the storage which blocks are used */
+    bool zero_holes; /* a sector of zeros on the storage is one of zeros for the client: holes read as
+                      * zeros, and ZERO and TRIM are passed on.  The storage can then make zeros of any
+                      * sector.  Data never looks like that: one ciphertext in 2^4096 does */
+};
+
+/* A stage over `below`, which it owns from then on.  `volume_key` becomes its own too and is freed
+ * with it. */
+NODISCARD int luks_stage_create(struct stage **out, struct stage *below,
+                                const struct luks_segment *segment, struct secret *volume_key,
+                                struct luks_holes holes, struct error *err);
+
+/* Whether two pipelines, by their tops, encrypt with the same volume key.  False when one does not
+ * encrypt. */
+bool luks_stages_share_key(const struct stage *a, const struct stage *b);
+
+#endif

@@ -1,0 +1,107 @@
+/* One request to a pipeline: what is asked for, and the way back.
+ *
+ * A layer that only passes a request down calls layer_submit(layer->below, req).  One that
+ * must see it again calls request_push() first; the frame keeps the view, so it may change it
+ * for the layers below, and request_complete() restores it and calls `done`.  A transform is
+ * a `submit` and a `done`.
+ *
+ * Every submitted request completes exactly once, inline or later, on its own worker. */
+#ifndef NBDCRYPT_REQUEST_H
+#define NBDCRYPT_REQUEST_H
+
+#include "server/loop/buffer.h"
+#include "server/loop/offload.h"
+#include "server/block/range-lock.h"
+
+enum request_op {
+    REQUEST_READ,
+    REQUEST_WRITE,
+    REQUEST_FLUSH,
+    REQUEST_TRIM,
+    REQUEST_ZERO,
+    REQUEST_CACHE,
+    REQUEST_EXTENTS, /* view.data is a struct extent_list */
+    REQUEST_OP_COUNT
+};
+
+#define REQUEST_FUA (1u << 0)       /* durable before it completes */
+#define REQUEST_MAY_TRIM (1u << 1)  /* ZERO: the range may become a hole */
+#define REQUEST_FAST_ZERO (1u << 2) /* ZERO: ENOTSUP rather than write it out */
+#define REQUEST_ONE (1u << 3)       /* EXTENTS: only the first one is wanted */
+
+#define REQUEST_DEPTH_MAX 4u
+
+struct flusher;
+struct layer;
+struct request;
+typedef void request_done_fn(struct layer *owner, struct request *req);
+
+/* What the next layer down is asked for. */
+struct view {
+    enum request_op op;
+    uint64_t offset_bytes;
+    uint32_t length_bytes;
+    uint8_t *data; /* into the buffer; NULL when the operation has no payload */
+};
+
+struct frame {
+    request_done_fn *done;
+    struct layer *owner;
+    struct view saved;
+};
+
+#define EXTENT_HOLE (1u << 0) /* NBD_STATE_HOLE */
+#define EXTENT_ZERO (1u << 1) /* NBD_STATE_ZERO */
+
+struct extent {
+    uint32_t length_bytes;
+    uint32_t flags;
+};
+
+/* The extents from view.offset_bytes on, without gaps; their sum is at most
+ * view.length_bytes and not 0.  Neighbours with equal flags are one extent. */
+struct extent_list {
+    uint32_t capacity;
+    uint32_t count;
+    struct extent extents[];
+};
+
+struct request {
+    uint32_t flags; /* REQUEST_... */
+    uint32_t epoch; /* from a backend that keeps an account (server/block/flusher.h), when a write that is not
+                     * durable is done: the epoch of its first part; 0 otherwise */
+    int error;               /* 0 or a positive errno; the first failure wins */
+    uint32_t depth;          /* frames that are in use */
+    struct buffer *buffer;   /* NULL for operations without data */
+    struct flusher *flusher; /* who wants the answer to a FLUSH; may be NULL */
+
+    /* From here on nothing need be zeroed at first: who uses it sets it before. */
+    struct view view;
+    struct frame frames[REQUEST_DEPTH_MAX];
+
+    /* For the backend: its layer, the one operation it has in flight, and where it stands. */
+    struct layer *backend;
+    struct io_event io;
+    struct offload_job job;
+    uint32_t progress_bytes;
+    uint8_t backend_step;
+
+    struct request *next; /* the list that it is in */
+
+    /* For the align layer. */
+    uint8_t align_step;
+    uint64_t align_look; /* range_stripes_look() */
+    struct range_claim claim;
+};
+
+/* Puts `done` between the layer above and the one below; saves the view. */
+void request_push(struct request *req, struct layer *owner, request_done_fn *done);
+
+/* Restores the view of the last push and calls its `done`.  `error` is 0 or a positive errno;
+ * it is kept unless an earlier one is there. */
+void request_complete(struct request *req, int error);
+
+/* Appends an extent, merging it with its predecessor; false when the list is full. */
+bool extent_list_add(struct extent_list *list, uint64_t length_bytes, uint32_t flags);
+
+#endif

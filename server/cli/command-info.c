@@ -1,0 +1,234 @@
+/* nbdcrypt info: see command-info.h.  The text is made from the same JSON that --json prints
+ * (crypto/luks/luks-describe.h), so that both tell the same. */
+#include "server/cli/command-info.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <json-c/json.h>
+
+#include "crypto/luks/luks-describe.h"
+#include "crypto/luks/luks.h"
+#include "server/volume/header-demands.h"
+#include "server/volume/foreign-header.h"
+#include "server/cli/header-text.h"
+#include "server/block/image.h"
+#include "server/base/log.h"
+#include "server/volume/volume-header.h"
+#include "server/base/size-text.h"
+
+#define EXIT_USAGE 2
+
+struct info_arguments {
+    const char *header;
+    struct demand_arguments demands;
+    bool json;
+    bool help;
+};
+
+#define FIELD(name) offsetof(struct info_arguments, name)
+
+const struct param command_info_params[] = {
+    { "header", 0, PARAM_STRING, "FILE", "the header is in this file, not in the image",
+      FIELD(header), 0, 0 },
+    DEMAND_ROWS(struct info_arguments, demands),
+    { "json", 0, PARAM_FLAG, NULL, "print JSON, in a form that scripts can rely on", FIELD(json), 0,
+      0 },
+    { "help", 'h', PARAM_FLAG, NULL, "show this help", FIELD(help), 0, 0 },
+    { .name = NULL },
+};
+
+/* ---- text ---- */
+
+static void print_line(const char *name, const char *value)
+{
+    if (!value)
+        return;
+    printf("%-17s", name);
+    header_text_print_untrusted(value);
+    (void)putchar('\n');
+}
+
+static void print_flags(struct json_object *flags)
+{
+    size_t count = json_object_array_length(flags);
+
+    if (count == 0)
+        return;
+    printf("%-17s", "Flags:");
+    for (size_t i = 0; i < count; i++) {
+        if (i > 0)
+            printf(", ");
+        header_text_print_untrusted(json_object_get_string(json_object_array_get_idx(flags, i)));
+    }
+    (void)putchar('\n');
+}
+
+static void print_header(struct json_object *info)
+{
+    const char *damaged = header_text_string(info, "damaged-header-copy");
+
+    printf("%-17s%s", "Header:",
+           json_object_get_boolean(header_text_member(info, "detached")) ? "detached"
+                                                                         : "in the image");
+    if (damaged)
+        printf("; its %s copy is damaged, the other one is good (cryptsetup repair restores it)",
+               damaged);
+    (void)putchar('\n');
+}
+
+static void print_text(struct json_object *info)
+{
+    struct json_object *keyslots = header_text_member(info, "keyslots"),
+                       *tokens = header_text_member(info, "tokens");
+
+    print_line("Type:", strcmp(header_text_string(info, "type"), "luks1") == 0 ? "LUKS1" : "LUKS2");
+    print_line("UUID:", header_text_string(info, "uuid"));
+    print_line("Label:", header_text_string(info, "label"));
+    print_line("Subsystem:", header_text_string(info, "subsystem"));
+    printf("%-17s%s, %" PRIu64 "-bit key\n", "Cipher:", header_text_string(info, "cipher"),
+           header_text_number(info, "key-bits"));
+    print_line("Implementation:", header_text_string(info, "cipher-implementation"));
+    printf("%-17s%" PRIu64 " bytes\n", "Sector size:", header_text_number(info, "sector-size"));
+    print_line("Payload offset:", size_text(header_text_number(info, "payload-offset")).text);
+    print_line("Usable size:", size_text(header_text_number(info, "size")).text);
+    if (header_text_number(info, "iv-offset") != 0)
+        printf("%-17s%" PRIu64 " units of 512 bytes\n",
+               "IV offset:", header_text_number(info, "iv-offset"));
+    print_line("Header digest:", header_text_string(info, "header-digest"));
+    print_header(info);
+    print_flags(header_text_member(info, "flags"));
+    if (json_object_get_boolean(header_text_member(info, "zero-holes")))
+        print_line("Holes:", "read as zeros, with serve --zero-holes");
+    for (size_t i = 0; i < json_object_array_length(keyslots); i++)
+        header_text_print_keyslot(json_object_array_get_idx(keyslots, i));
+    for (size_t i = 0; i < json_object_array_length(tokens); i++)
+        header_text_print_token(json_object_array_get_idx(tokens, i));
+}
+
+static int print_info(const char *json, bool as_json, struct error *err)
+{
+    struct json_object *info;
+
+    if (as_json) {
+        printf("%s\n", json);
+        return 0;
+    }
+    info = json_tokener_parse(json);
+    if (!info)
+        return error_set(err, -ENOMEM, "no memory to show the header");
+    print_text(info);
+    json_object_put(info);
+    return 0;
+}
+
+/* ---- reading ---- */
+
+static void warn_of_foreign_header(const struct luks_header *luks, struct stage *image,
+                                   const char *spec)
+{
+    struct error why = { "" };
+
+    if (foreign_header_find(luks, image, &why) != 0)
+        log_warning("image '%s': %s", spec, why.text);
+}
+
+static int describe(char **json, struct stage *image, const char *spec,
+                    const struct info_arguments *arguments, struct error *err)
+{
+    struct luks_demands demands = demand_arguments_meaning(&arguments->demands);
+    const char *header_spec = arguments->header;
+    struct luks_header *luks = NULL;
+    struct signature content;
+    int result = luks_image_load(&luks, image, header_spec, &content, err);
+
+    if (result == -EMEDIUMTYPE)
+        luks_image_tell_content(&content, header_spec ? LUKS_IMAGE_OF_HEADER : LUKS_IMAGE_LOOKED_AT,
+                                err);
+    if (result == 0) {
+        result = luks_demands_check(&demands, luks, err);
+        if (result == 0)
+            result = luks_describe_json(json, luks, err);
+        if (result < 0 && header_spec)
+            error_prefix(err, "header '%s': ", header_spec);
+    }
+    if (result == 0 && header_spec)
+        warn_of_foreign_header(luks, image, spec);
+    luks_free(luks);
+    return result;
+}
+
+static int run(const struct info_arguments *arguments, const char *spec, struct error *err)
+{
+    struct image_options options = { .read_only = true };
+    struct stage *image = NULL;
+    char *json = NULL;
+    int result = image_open(&image, spec, &options, err);
+
+    if (result < 0)
+        return result;
+    result = describe(&json, image, spec, arguments, err);
+    if (result < 0 && !arguments->header)
+        error_prefix(err, "image '%s': ", spec);
+    stage_close(image);
+    if (result == 0)
+        result = print_info(json, arguments->json, err);
+    free(json);
+    return result;
+}
+
+/* ---- the command ---- */
+
+static int print_help(void)
+{
+    printf("Usage: nbdcrypt info [OPTIONS] IMAGE\n"
+           "\n"
+           "Shows what a LUKS header says.  No key is needed, and none is shown.\n"
+           "\n");
+    params_print_help(stdout, command_info_params);
+    return fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+static int parse(struct info_arguments *arguments, int *operand, int argc, char **argv,
+                 struct error *err)
+{
+    int result = params_parse_argv(arguments, command_info_params, argc, argv, operand, err);
+
+    if (result < 0 || arguments->help)
+        return result;
+    if (*operand == argc)
+        return error_set(err, -EINVAL, "no IMAGE was given: nbdcrypt info --help tells more");
+    if (*operand + 1 < argc)
+        return error_set(err, -EINVAL, "'%s' is one IMAGE too many", argv[*operand + 1]);
+    return demand_arguments_check(&arguments->demands, err);
+}
+
+static int info(struct info_arguments *arguments, int argc, char **argv)
+{
+    struct error err = { "" };
+    int operand = argc;
+
+    if (parse(arguments, &operand, argc, argv, &err) < 0) {
+        log_error("%s", err.text);
+        return EXIT_USAGE;
+    }
+    if (arguments->help)
+        return print_help();
+    if (run(arguments, argv[operand], &err) < 0) {
+        log_error("%s", err.text);
+        return EXIT_FAILURE;
+    }
+    return fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+int command_info(int argc, char **argv)
+{
+    struct info_arguments arguments = { 0 };
+    int status = info(&arguments, argc, argv);
+
+    params_free(&arguments, command_info_params);
+    return status;
+}

@@ -1,0 +1,668 @@
+/* nbdcrypt key: see command-key.h.
+ *
+ *     look at the header -> passphrases -> lock it -> change it in memory -> try the new key -> write
+ *
+ * A person may take long to type: the header is locked and read again afterwards. */
+#include "server/cli/command-key.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <json-c/json.h>
+
+#include "crypto/luks/luks-describe.h"
+#include "crypto/luks/luks-keyslot.h"
+#include "server/cli/command-line.h"
+#include "server/volume/header-demands.h"
+#include "server/cli/header-text.h"
+#include "server/keys/key-source.h"
+#include "server/block/lock-params.h"
+#include "server/base/log.h"
+#include "server/volume/volume-key.h"
+#include "server/volume/volume.h"
+#include "server/keys/wait-notice.h"
+
+#define SLOT_MAX 31u
+#define SLOT_NOT_GIVEN UINT32_MAX
+
+struct key_arguments {
+    struct key_source key;
+    struct key_source new_key;
+    unsigned slot;
+    unsigned new_slot;
+    const char *priority;
+    struct luks_pbkdf pbkdf;
+    const char *header;
+    struct lock_terms terms;
+    struct demand_arguments demands;
+    bool force;
+    bool json;
+    bool help;
+
+    enum luks_priority priority_meant;
+};
+
+#define FIELD(name) offsetof(struct key_arguments, name)
+
+#define PARAMS_KEY \
+    KEY_SOURCE_ROWS("", struct key_arguments, key, "a passphrase that opens the volume")
+#define PARAMS_NEW_KEY KEY_SOURCE_ROWS("new-", struct key_arguments, new_key, "the new passphrase")
+#define PARAM_SLOT(help)                                           \
+    {                                                              \
+        "slot", 0, PARAM_UINT, "N", help, FIELD(slot), 0, SLOT_MAX \
+    }
+#define PARAM_PRIORITY(help)                                                 \
+    {                                                                        \
+        "priority", 0, PARAM_STRING, "PRIORITY", help, FIELD(priority), 0, 0 \
+    }
+#define PARAMS_PBKDF                                                                          \
+    { "pbkdf",                                                                                \
+      0,                                                                                      \
+      PARAM_STRING,                                                                           \
+      "KDF",                                                                                  \
+      "argon2id (default of luks2), argon2i or pbkdf2",                                       \
+      FIELD(pbkdf.name),                                                                      \
+      0,                                                                                      \
+      0 },                                                                                    \
+        { "pbkdf-iterations",                                                                 \
+          0,                                                                                  \
+          PARAM_UINT,                                                                         \
+          "N",                                                                                \
+          "fixed cost; default: what takes 2 seconds here",                                   \
+          FIELD(pbkdf.iterations),                                                            \
+          1,                                                                                  \
+          UINT32_MAX },                                                                       \
+        { "pbkdf-memory-kib",                                                                 \
+          0,                                                                                  \
+          PARAM_UINT,                                                                         \
+          "KIB",                                                                              \
+          "memory of Argon2 at most; default: 1048576",                                       \
+          FIELD(pbkdf.memory_kib),                                                            \
+          1,                                                                                  \
+          UINT32_MAX },                                                                       \
+    {                                                                                         \
+        "pbkdf-parallel", 0, PARAM_UINT, "N",                                                 \
+            "threads of Argon2; default: 4, or the CPUs if less", FIELD(pbkdf.parallel), 1, 4 \
+    }
+#define PARAM_HEADER                                                                       \
+    {                                                                                      \
+        "header", 0, PARAM_STRING, "FILE", "the header is in this file, not in the image", \
+            FIELD(header), 0, 0                                                            \
+    }
+#define PARAMS_LOCK LOCK_ROWS(struct key_arguments, terms)
+#define PARAM_HELP                                                         \
+    {                                                                      \
+        "help", 'h', PARAM_FLAG, NULL, "show this help", FIELD(help), 0, 0 \
+    }
+
+static const struct param add_params[] = {
+    PARAMS_KEY,
+    KEY_SOURCE_VOLUME_KEY_ROWS(struct key_arguments, key),
+    PARAMS_NEW_KEY,
+    PARAM_SLOT("try only this keyslot with the passphrase that opens the volume"),
+    { "new-slot", 0, PARAM_UINT, "N", "put the new key there; default: the first that is free",
+      FIELD(new_slot), 0, SLOT_MAX },
+    PARAM_PRIORITY("prefer, normal (default) or ignore: whether this key is tried first, or only "
+                   "when its keyslot is named (luks2)"),
+    PARAMS_PBKDF,
+    PARAMS_LOCK,
+    PARAM_HEADER,
+    DEMAND_ROWS(struct key_arguments, demands),
+    PARAM_HELP,
+    { .name = NULL },
+};
+
+static const struct param change_params[] = {
+    PARAMS_KEY,
+    PARAMS_NEW_KEY,
+    PARAM_SLOT("change the key in this keyslot; default: in the one that the old key opens"),
+    PARAM_PRIORITY("prefer, normal or ignore (luks2); default: as it was"),
+    PARAMS_PBKDF,
+    PARAMS_LOCK,
+    PARAM_HEADER,
+    DEMAND_ROWS(struct key_arguments, demands),
+    PARAM_HELP,
+    { .name = NULL },
+};
+
+static const struct param remove_params[] = {
+    KEY_SOURCE_ROWS("", struct key_arguments, key,
+                    "remove this passphrase (without it and --slot the terminal asks)"),
+    PARAM_SLOT("remove the key in this keyslot, for which no passphrase is needed"),
+    { "force", 0, PARAM_FLAG, NULL, "remove the last key too, after which the data is lost",
+      FIELD(force), 0, 0 },
+    PARAMS_LOCK,
+    PARAM_HEADER,
+    DEMAND_ROWS(struct key_arguments, demands),
+    PARAM_HELP,
+    { .name = NULL },
+};
+
+static const struct param test_params[] = {
+    PARAMS_KEY,
+    KEY_SOURCE_VOLUME_KEY_ROWS(struct key_arguments, key),
+    PARAM_SLOT("try only this keyslot"),
+    PARAM_HEADER,
+    DEMAND_ROWS(struct key_arguments, demands),
+    PARAM_HELP,
+    { .name = NULL },
+};
+
+static const struct param priority_params[] = {
+    PARAM_SLOT("the keyslot that is meant"),
+    PARAMS_LOCK,
+    PARAM_HEADER,
+    DEMAND_ROWS(struct key_arguments, demands),
+    PARAM_HELP,
+    { .name = NULL },
+};
+
+static const struct param list_params[] = {
+    { "json", 0, PARAM_FLAG, NULL, "print JSON, in a form that scripts can rely on", FIELD(json), 0,
+      0 },
+    PARAM_HEADER,
+    PARAM_HELP,
+    { .name = NULL },
+};
+
+/* ---- what they share ---- */
+
+static int slot_of(unsigned slot)
+{
+    return slot == SLOT_NOT_GIVEN ? LUKS_KEYSLOT_ANY : (int)slot;
+}
+
+static int check_old_key(void *context, struct error *err)
+{
+    const struct key_arguments *arguments = context;
+    int result = key_source_check(&arguments->key, "--", err);
+
+    if (result == 0)
+        result = volume_key_check_slot(&arguments->key, slot_of(arguments->slot), err);
+    return result < 0 ? result : demand_arguments_check(&arguments->demands, err);
+}
+
+/* Of add and change. */
+static int check_new_key(void *context, struct error *err)
+{
+    struct key_arguments *arguments = context;
+    int result = check_old_key(context, err);
+
+    if (result < 0)
+        return result;
+    result = key_source_check(&arguments->new_key, "--new-", err);
+    if (result < 0)
+        return result;
+    if (key_source_is_stdin(&arguments->key) && key_source_is_stdin(&arguments->new_key))
+        return error_set(err, -EINVAL,
+                         "--key-file and --new-key-file can't both be standard input");
+    if (!arguments->priority)
+        return 0;
+    return luks_priority_parse(&arguments->priority_meant, arguments->priority, err);
+}
+
+static struct luks_new_key new_key_of(const struct key_arguments *arguments,
+                                      const struct secret *passphrase)
+{
+    return (struct luks_new_key){
+        .passphrase = passphrase,
+        .pbkdf = arguments->pbkdf,
+        .priority = arguments->priority_meant,
+    };
+}
+
+/* The volume that is meant, or none.  volume_close() in every case. */
+static int open_volume(struct volume *out, const char *image, const struct key_arguments *arguments,
+                       enum volume_use use, struct error *err)
+{
+    struct luks_demands demands = demand_arguments_meaning(&arguments->demands);
+
+    return volume_open_demanded(out, image, arguments->header, &demands, use, &arguments->terms,
+                                err);
+}
+
+/* Whether it makes sense to ask for passphrases at all. */
+static int look(const struct key_arguments *arguments, const char *image, bool with_new_key,
+                struct error *err)
+{
+    struct luks_new_key new_key = new_key_of(arguments, NULL);
+    struct volume volume;
+    int result = open_volume(&volume, image, arguments, VOLUME_READ, err);
+
+    if (result == 0 && with_new_key)
+        result = luks_new_key_check(&new_key, volume.header, err);
+    volume_close(&volume);
+    return result;
+}
+
+/* A change of the header, from the lock to the end. */
+struct key_work {
+    const struct key_arguments *arguments;
+    struct secret *old_key; /* NULL: none is needed */
+    struct secret *new_key; /* NULL: there is none */
+    int slot;               /* out: of the new key, or of the one that was removed */
+    bool tried, new_opens;  /* out, where storage failed: what is stored was tried, and it opens that */
+    int (*change)(struct key_work *work, struct luks_header *header, struct error *err);
+};
+
+static int change_and_try(void *context, struct luks_header *header, struct luks_change *change,
+                          struct error *err)
+{
+    struct key_work *work = context;
+    struct wait_notice notice;
+    int result = work->change(work, header, err);
+
+    if (result < 0 || !work->new_key)
+        return result;
+    wait_notice_begin(&notice, "Trying the new key");
+    result = luks_change_check(change, work->slot, work->new_key, err);
+    wait_notice_end(&notice);
+    return result;
+}
+
+static bool opens(const struct key_work *work, struct volume *volume, bool new)
+{
+    static const struct key_source passphrase;
+    const struct key_source *source = new ? &passphrase : &work->arguments->key;
+    struct secret *volume_key = NULL;
+    int slot = LUKS_KEYSLOT_ANY;
+    int result = volume_key_open(&volume_key, &slot, volume->header, source,
+                                 new ? work->new_key : work->old_key, NULL);
+
+    secret_free(volume_key);
+    return result == 0;
+}
+
+/* Tries the keys on what is stored. */
+static void tell_keys(void *context, struct volume *volume, struct error *err)
+{
+    struct key_work *work = context;
+    const char *old = "", *new = "";
+
+    if (work->old_key || work->arguments->key.token)
+        old = opens(work, volume, false) ? "; now the old key opens it"
+                                         : "; now the old key does not open it";
+    work->tried = true;
+    work->new_opens = work->new_key && opens(work, volume, true);
+    if (work->new_key)
+        new = work->new_opens ? ", the new key opens it" : ", the new key does not";
+    if (*old || *new)
+        (void)error_set(err, 0, "%s%s%s", err->text, old, new);
+    else
+        (void)error_set(err, 0, "%s; keyslot %d is %s use now", err->text, work->slot,
+                        luks_keyslot_is_in_use(work->slot, volume->header) ? "in" : "not in");
+}
+
+/* A new key that is in force, durably, is what was asked for: it was read back before.  What is missing is
+ * told; where nothing can be read any more, it was not tried once more. */
+static int accept_new_key(const struct key_work *work, enum luks_outcome outcome, int result,
+                          const struct error *err)
+{
+    if (outcome != LUKS_OUTCOME_AFTER || !work->new_key || (work->tried && !work->new_opens))
+        return result;
+    log_warning("%s", err->text);
+    return 0;
+}
+
+static int change_header(struct key_work *work, const char *image, struct error *err)
+{
+    struct volume volume;
+    enum luks_outcome outcome = LUKS_OUTCOME_UNTOUCHED;
+    int result = open_volume(&volume, image, work->arguments, VOLUME_CHANGE_KEYS, err);
+
+    if (result == 0) {
+        result = volume_change_telling(&volume, change_and_try, tell_keys, work, &outcome, err);
+        if (result < 0)
+            result = accept_new_key(work, outcome, result, err);
+    }
+    volume_close(&volume);
+    return result;
+}
+
+static int run_with_new_key(struct key_work *work, const char *image, struct error *err)
+{
+    const struct key_arguments *arguments = work->arguments;
+    int result = look(arguments, image, true, err);
+
+    if (result == 0)
+        result = key_source_read(&work->old_key, &arguments->key, image, false, err);
+    if (result == 0)
+        result = key_source_read(&work->new_key, &arguments->new_key, image, true, err);
+    if (result == 0)
+        result = change_header(work, image, err);
+    secret_free(work->old_key);
+    secret_free(work->new_key);
+    return result;
+}
+
+/* ---- add ---- */
+
+static int add_key(struct key_work *work, struct luks_header *header, struct error *err)
+{
+    struct luks_new_key new_key = new_key_of(work->arguments, work->new_key);
+    struct secret *volume_key = NULL;
+    int slot = slot_of(work->arguments->slot);
+    int result = volume_key_open(&volume_key, &slot, header, &work->arguments->key, work->old_key,
+                                 err);
+
+    if (result < 0)
+        return result;
+    struct wait_notice notice;
+
+    work->slot = slot_of(work->arguments->new_slot);
+    wait_notice_begin(&notice, "Making the keyslot");
+    result = luks_keyslot_add(&work->slot, header, volume_key, &new_key, err);
+    wait_notice_end(&notice);
+    secret_free(volume_key);
+    return result;
+}
+
+static int run_add(void *arguments, char **operands, struct error *err)
+{
+    struct key_work work = { .arguments = arguments, .change = add_key };
+    int result = run_with_new_key(&work, operands[0], err);
+
+    if (result == 0)
+        printf("The new key is in keyslot %d of %s.\n", work.slot, operands[0]);
+    return result;
+}
+
+/* ---- change ---- */
+
+static int change_key(struct key_work *work, struct luks_header *header, struct error *err)
+{
+    struct luks_new_key new_key = new_key_of(work->arguments, work->new_key);
+
+    struct wait_notice notice;
+
+    work->slot = slot_of(work->arguments->slot);
+    wait_notice_begin(&notice, "Changing the keyslot");
+    int result = luks_keyslot_change(&work->slot, header, work->old_key, &new_key, err);
+    wait_notice_end(&notice);
+    return result;
+}
+
+static int run_change(void *arguments, char **operands, struct error *err)
+{
+    struct key_work work = { .arguments = arguments, .change = change_key };
+    int result = run_with_new_key(&work, operands[0], err);
+
+    if (result == 0)
+        printf("The new key is in keyslot %d of %s; the old one opens it no more.\n", work.slot,
+               operands[0]);
+    return result;
+}
+
+/* ---- remove ---- */
+
+static int remove_key(struct key_work *work, struct luks_header *header, struct error *err)
+{
+    struct secret *volume_key = NULL;
+    int result = 0;
+
+    work->slot = slot_of(work->arguments->slot);
+    if (work->old_key)
+        result = luks_keyslot_open(&volume_key, &work->slot, header, work->old_key, err);
+    secret_free(volume_key);
+    if (result < 0)
+        return result;
+    return luks_keyslot_remove(work->slot, header, work->arguments->force, err);
+}
+
+static int run_remove(void *context, char **operands, struct error *err)
+{
+    const struct key_arguments *arguments = context;
+    struct key_work work = { .arguments = arguments, .change = remove_key };
+    int result = look(arguments, operands[0], false, err);
+
+    if (result == 0 && (key_source_given(&arguments->key) || arguments->slot == SLOT_NOT_GIVEN))
+        result = key_source_read(&work.old_key, &arguments->key, operands[0], false, err);
+    if (result == 0)
+        result = change_header(&work, operands[0], err);
+    secret_free(work.old_key);
+    if (result == 0)
+        printf("The key in keyslot %d of %s is removed.\n", work.slot, operands[0]);
+    return result;
+}
+
+/* ---- priority ---- */
+
+static int check_priority(void *context, struct error *err)
+{
+    const struct key_arguments *arguments = context;
+
+    if (arguments->slot == SLOT_NOT_GIVEN)
+        return error_set(err, -EINVAL, "which one? --slot N tells; key list shows the keyslots");
+    return demand_arguments_check(&arguments->demands, err);
+}
+
+static int check_priority_name(char **operands, struct error *err)
+{
+    return luks_priority_parse(&(enum luks_priority){ LUKS_PRIORITY_DEFAULT }, operands[1], err);
+}
+
+static int set_priority(struct key_work *work, struct luks_header *header, struct error *err)
+{
+    return luks_keyslot_set_priority(work->slot, header, work->arguments->priority_meant, err);
+}
+
+static int run_priority(void *context, char **operands, struct error *err)
+{
+    struct key_arguments *arguments = context;
+    struct key_work work = { .arguments = arguments,
+                             .slot = (int)arguments->slot,
+                             .change = set_priority };
+    int result = luks_priority_parse(&arguments->priority_meant, operands[1], err);
+
+    if (result == 0)
+        result = change_header(&work, operands[0], err);
+    if (result == 0)
+        printf("Keyslot %d of %s has the priority %s.\n", work.slot, operands[0], operands[1]);
+    return result;
+}
+
+/* ---- test ---- */
+
+static int try_key(int *slot, struct volume *volume, const struct key_source *source,
+                   const struct secret *key, struct error *err)
+{
+    struct secret *volume_key = NULL;
+    int result = volume_key_open(&volume_key, slot, volume->header, source, key, err);
+
+    if (result < 0)
+        volume_prefix(volume, err);
+    secret_free(volume_key);
+    return result;
+}
+
+static int run_test(void *context, char **operands, struct error *err)
+{
+    const struct key_arguments *arguments = context;
+    struct secret *key = NULL;
+    struct volume volume;
+    int slot = slot_of(arguments->slot);
+    int result = open_volume(&volume, operands[0], arguments, VOLUME_READ, err);
+
+    if (result == 0)
+        result = key_source_read(&key, &arguments->key, operands[0], false, err);
+    if (result == 0)
+        result = try_key(&slot, &volume, &arguments->key, key, err);
+    secret_free(key);
+    volume_close(&volume);
+    if (result == 0 && slot == LUKS_KEYSLOT_ANY)
+        printf("This is the volume key of %s.\n", operands[0]);
+    else if (result == 0)
+        printf("This key opens keyslot %d of %s.\n", slot, operands[0]);
+    return result;
+}
+
+/* ---- list ---- */
+
+static void print_keyslots(struct json_object *info)
+{
+    struct json_object *keyslots = header_text_member(info, "keyslots");
+
+    for (size_t i = 0; i < json_object_array_length(keyslots); i++)
+        header_text_print_keyslot(json_object_array_get_idx(keyslots, i));
+}
+
+static int print_list(const char *json, bool as_json, struct error *err)
+{
+    struct json_object *info = json_tokener_parse(json);
+    struct json_object *list = json_object_new_object();
+
+    if (info && list && as_json) {
+        json_object_object_add(list, "keyslots",
+                               json_object_get(header_text_member(info, "keyslots")));
+        printf("%s\n", json_object_to_json_string_ext(list, JSON_C_TO_STRING_PRETTY |
+                                                                JSON_C_TO_STRING_NOSLASHESCAPE));
+    } else if (info) {
+        print_keyslots(info);
+    }
+    json_object_put(list);
+    json_object_put(info);
+    return info && list ? 0 : error_set(err, -ENOMEM, "no memory to show the header");
+}
+
+static int run_list(void *context, char **operands, struct error *err)
+{
+    const struct key_arguments *arguments = context;
+    struct volume volume;
+    char *json = NULL;
+    int result = volume_open_header(&volume, operands[0], arguments->header, VOLUME_READ, NULL,
+                                    err);
+
+    if (result == 0)
+        result = luks_describe_json(&json, volume.header, err);
+    volume_close(&volume);
+    if (result == 0)
+        result = print_list(json, arguments->json, err);
+    free(json);
+    return result;
+}
+
+/* ---- the commands ---- */
+
+static int run_line(const struct command_line *line, int argc, char **argv)
+{
+    struct key_arguments arguments = { .slot = SLOT_NOT_GIVEN, .new_slot = SLOT_NOT_GIVEN };
+    int status = command_line_run(line, &arguments, &arguments.help, argc, argv);
+
+    params_free(&arguments, line->params);
+    return status;
+}
+
+static int key_add(int argc, char **argv)
+{
+    static const struct command_line line = {
+        .name = "key add",
+        .about = "Adds a key: afterwards the old and the new passphrase open the volume.",
+        .operands = "IMAGE",
+        .operands_min = 1,
+        .operands_max = 1,
+        .params = add_params,
+        .check = check_new_key,
+        .run = run_add,
+    };
+
+    return run_line(&line, argc, argv);
+}
+
+static int key_change(int argc, char **argv)
+{
+    static const struct command_line line = {
+        .name = "key change",
+        .about = "Replaces a key by another one, which is there before the old one goes.",
+        .operands = "IMAGE",
+        .operands_min = 1,
+        .operands_max = 1,
+        .params = change_params,
+        .check = check_new_key,
+        .run = run_change,
+    };
+
+    return run_line(&line, argc, argv);
+}
+
+static int key_remove(int argc, char **argv)
+{
+    static const struct command_line line = {
+        .name = "key remove",
+        .about = "Removes a key and wipes what the header kept of it.",
+        .operands = "IMAGE",
+        .operands_min = 1,
+        .operands_max = 1,
+        .params = remove_params,
+        .check = check_old_key,
+        .run = run_remove,
+    };
+
+    return run_line(&line, argc, argv);
+}
+
+static int key_priority(int argc, char **argv)
+{
+    static const struct command_line line = {
+        .name = "key priority",
+        .about = "Says when a keyslot of LUKS2 is tried: prefer (first), normal, or ignore (only when it\n"
+                 "is named).  No key is needed.",
+        .operands = "IMAGE PRIORITY",
+        .operands_min = 2,
+        .operands_max = 2,
+        .params = priority_params,
+        .check = check_priority,
+        .check_operands = check_priority_name,
+        .run = run_priority,
+    };
+
+    return run_line(&line, argc, argv);
+}
+
+static int key_test(int argc, char **argv)
+{
+    static const struct command_line line = {
+        .name = "key test",
+        .about = "Tells whether a key opens the volume, and which keyslot it opens.",
+        .operands = "IMAGE",
+        .operands_min = 1,
+        .operands_max = 1,
+        .params = test_params,
+        .check = check_old_key,
+        .run = run_test,
+    };
+
+    return run_line(&line, argc, argv);
+}
+
+static int key_list(int argc, char **argv)
+{
+    static const struct command_line line = {
+        .name = "key list",
+        .about = "Shows which keyslots are in use.  No key is needed, and none is shown.",
+        .operands = "IMAGE",
+        .operands_min = 1,
+        .operands_max = 1,
+        .params = list_params,
+        .run = run_list,
+    };
+
+    return run_line(&line, argc, argv);
+}
+
+int command_key(int argc, char **argv)
+{
+    static const struct subcommand subcommands[] = {
+        { "add", "add a key", key_add },
+        { "change", "replace a key by another one", key_change },
+        { "remove", "remove a key", key_remove },
+        { "priority", "say when a keyslot is tried", key_priority },
+        { "test", "does a key open the volume?", key_test },
+        { "list", "show the keyslots", key_list },
+        { .name = NULL },
+    };
+
+    return subcommand_run("key", subcommands, argc, argv);
+}

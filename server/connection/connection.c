@@ -1,0 +1,253 @@
+#include "server/connection/connection.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "server/base/log.h"
+#include "server/connection/transmission.h"
+
+#define SURPLUS_TIMEOUT_MS 2000u   /* to tell a client that it is one too many */
+#define HANDSHAKE_DRAIN_MS 1000u   /* for one that has not chosen an export yet */
+#define ABANDON_MS 500u            /* what is in flight of a connection that was cut comes back sooner */
+
+static void end(struct connection *connection);
+static void timer_fired(struct io_event *ev, int result);
+
+static void start_timer(struct connection *connection, unsigned timeout_ms)
+{
+    connection->timer_running = true;
+    connection->timer.event.fn = timer_fired;
+    loop_timer_start(connection->worker->loop, &connection->timer, timeout_ms);
+}
+
+static unsigned handshake_timeout_ms(const struct connection *connection)
+{
+    unsigned timeout_ms = connection->worker->handshake_timeout_ms;
+
+    return connection->surplus && timeout_ms > SURPLUS_TIMEOUT_MS ? SURPLUS_TIMEOUT_MS : timeout_ms;
+}
+
+/* `place` is taken over; `surplus`: there is none, and why. */
+static void create(struct worker *worker, int fd, const struct peer *peer, struct place place,
+                   enum place_result surplus)
+{
+    struct connection *connection = calloc(1, sizeof *connection);
+    struct error err = { .text = "not enough memory" };
+
+    if (connection == NULL ||
+        transport_plain_create(&connection->transport, worker->loop, fd, &err) < 0) {
+        log_write_of(LOG_WARNING, peer->text, "refused: %s", err.text);
+        free(connection);
+        close(fd);
+        places_leave(worker->places, &place);
+        worker_connection_ended(worker, surplus != PLACE_GRANTED);
+        return;
+    }
+    connection->worker = worker;
+    connection->state = CONNECTION_HANDSHAKE;
+    connection->peer = *peer;
+    connection->place = place;
+    connection->surplus = surplus != PLACE_GRANTED;
+    connection->next = worker->connections;
+    if (connection->next != NULL)
+        connection->next->previous = connection;
+    worker->connections = connection;
+
+    connection->handshake = handshake_start(connection);
+    if (connection->handshake == NULL) {
+        log_write_of(LOG_WARNING, peer->text, "refused: not enough memory");
+        end(connection);
+        return;
+    }
+    start_timer(connection, handshake_timeout_ms(connection));
+    if (connection->surplus)
+        handshake_turn_away(connection->handshake, places_sentence(surplus));
+    if (worker->shutting_down)
+        handshake_shutdown(connection->handshake);
+}
+
+void connection_create(struct worker *worker, int fd, const struct peer *peer,
+                       const struct place *place)
+{
+    create(worker, fd, peer, *place, PLACE_GRANTED);
+}
+
+void connection_turn_away(struct worker *worker, int fd, const struct peer *peer,
+                          enum place_result why)
+{
+    create(worker, fd, peer, (struct place){ 0 }, why);
+}
+
+/* Reads what the client still sends, in pieces, until it closes or its time is over. */
+static void forget(struct io_event *ev, int result)
+{
+    static _Thread_local uint8_t nowhere[4096];
+    struct connection *connection = container_of(ev, struct connection, forgotten);
+    struct transport *transport = connection->transport;
+
+    while (result == TRANSPORT_FILLED)
+        result = transport->ops->recv(transport, nowhere, sizeof nowhere) ? TRANSPORT_FILLED : 2;
+    if (result <= 0)
+        end(connection);
+}
+
+static void say_goodbye(struct connection *connection)
+{
+    connection->state = CONNECTION_GOODBYE;
+    connection->forgotten.fn = forget;
+    connection->transport->recv_done = &connection->forgotten;
+    connection->transport->ops->finish(connection->transport);
+    forget(&connection->forgotten, TRANSPORT_FILLED);
+}
+
+void connection_handshake_done(struct connection *connection, enum handshake_result result)
+{
+    handshake_free(connection->handshake);
+    connection->handshake = NULL;
+    if (result == HANDSHAKE_CLOSE && connection->timer_running) {
+        say_goodbye(connection); /* within the time of the handshake */
+        return;
+    }
+    /* The timer of the handshake; its event comes when it has ended. */
+    if (connection->timer_running && connection->state == CONNECTION_HANDSHAKE)
+        loop_cancel(connection->worker->loop, &connection->timer.event);
+    if (result != HANDSHAKE_TRANSMISSION || connection->state == CONNECTION_CLOSING) {
+        end(connection);
+        return;
+    }
+    connection->state = CONNECTION_TRANSMISSION;
+    connection->transmission = transmission_start(connection);
+    if (connection->transmission == NULL) {
+        end(connection);
+        return;
+    }
+    log_write_of(LOG_NOTICE, connection->peer.text, "attached export '%s' (worker %u)",
+                 connection->export->name, connection->worker->index);
+    stall_watch_begin(connection->worker);
+    if (connection->worker->shutting_down)
+        connection_shutdown(connection);
+}
+
+void connection_transmission_done(struct connection *connection)
+{
+    transmission_free(connection->transmission);
+    connection->transmission = NULL;
+    log_write_of(LOG_NOTICE, connection->peer.text, "detached export '%s'",
+                 connection->export->name);
+    end(connection);
+}
+
+void connection_shutdown(struct connection *connection)
+{
+    if (connection->handshake != NULL)
+        handshake_shutdown(connection->handshake);
+    if ((connection->state == CONNECTION_HANDSHAKE || connection->state == CONNECTION_GOODBYE) &&
+        connection->timer_running)
+        loop_cancel(connection->worker->loop, &connection->timer.event); /* a shorter one follows */
+    if (connection->state == CONNECTION_HANDSHAKE && !connection->timer_running)
+        start_timer(connection, ABANDON_MS); /* cut before, and still there */
+    if (connection->state != CONNECTION_TRANSMISSION)
+        return;
+    connection->state = CONNECTION_DRAINING;
+    if (!connection->timer_running)
+        start_timer(connection, DRAIN_TICK_MS);
+    transmission_shutdown(connection->transmission);
+}
+
+void connection_abort(struct connection *connection)
+{
+    if (connection->handshake != NULL || connection->state == CONNECTION_GOODBYE)
+        connection->transport->ops->abort(connection->transport); /* what is in flight ends */
+    else if (connection->transmission != NULL)
+        transmission_abort(connection->transmission);
+}
+
+/* A calculation of its handshake can't be stopped, and uses its memory: the process is to end around it. */
+static void abandon(struct connection *connection)
+{
+    connection->abandoned = true;
+    worker_connection_abandoned(connection->worker, connection->surplus);
+}
+
+static void drain(struct connection *connection)
+{
+    struct transmission *t = connection->transmission;
+    enum drain_verdict verdict =
+        drain_look(&connection->drain, t, connection->worker->drain_max_ms);
+
+    start_timer(connection, DRAIN_TICK_MS);
+    if (verdict == DRAIN_DEAF)
+        transmission_turn_deaf(t);
+    if (drain_sentence(verdict) != NULL)
+        log_write_of(LOG_NOTICE, connection->peer.text, "%s; dropped", drain_sentence(verdict));
+    if (verdict != DRAIN_WAIT && verdict != DRAIN_DEAF)
+        transmission_abort(t);
+}
+
+static void timer_fired(struct io_event *ev, int result)
+{
+    struct connection *connection = container_of(ev, struct connection, timer.event);
+    bool handshake = connection->state == CONNECTION_HANDSHAKE;
+
+    connection->timer_running = false;
+    if (connection->state == CONNECTION_CLOSING) {
+        end(connection);
+        return;
+    }
+    if (result == -ECANCELED) { /* that was the timer of the handshake */
+        if (connection->state == CONNECTION_DRAINING)
+            start_timer(connection, DRAIN_TICK_MS);
+        else if (connection->state != CONNECTION_TRANSMISSION)
+            start_timer(connection, HANDSHAKE_DRAIN_MS);
+        return;
+    }
+    if (connection->state == CONNECTION_DRAINING) {
+        drain(connection);
+        return;
+    }
+    if (handshake && connection->cut) {
+        abandon(connection);
+        return;
+    }
+    if (handshake)
+        log_write_of(LOG_NOTICE, connection->peer.text, "%s; dropped",
+                     connection->worker->shutting_down ? "was still in its handshake at the end"
+                                                       : "did not finish its handshake in time");
+    connection_abort(connection);
+    if (!handshake)
+        return;
+    connection->cut = true;
+    if (connection->worker->shutting_down)
+        start_timer(connection, ABANDON_MS);
+}
+
+/* Everything of the connection has come back but, perhaps, the timer. */
+static void end(struct connection *connection)
+{
+    struct worker *worker = connection->worker;
+
+    assert(connection->transmission == NULL);
+    if (connection->timer_running) {
+        if (connection->state != CONNECTION_CLOSING)
+            loop_cancel(worker->loop, &connection->timer.event);
+        connection->state = CONNECTION_CLOSING;
+        return;
+    }
+    if (connection->handshake != NULL)
+        handshake_free(connection->handshake);
+    connection->transport->ops->close(connection->transport);
+    negotiated_reset(&connection->negotiated);
+    peer_forget_tls(&connection->peer);
+    places_leave(worker->places, &connection->place);
+    if (connection->next != NULL)
+        connection->next->previous = connection->previous;
+    if (connection->previous != NULL)
+        connection->previous->next = connection->next;
+    else
+        worker->connections = connection->next;
+    if (!connection->abandoned)
+        worker_connection_ended(worker, connection->surplus);
+    free(connection);
+}

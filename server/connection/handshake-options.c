@@ -1,0 +1,553 @@
+#include "server/connection/handshake-options.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "server/connection/connection.h"
+#include "server/export/export-table.h"
+#include "server/base/log.h"
+#include "server/tls/tls.h"
+#include "server/connection/worker.h"
+
+#define ERROR_SENTENCE_BYTES 1024u
+#define NAME_SHOWN_BYTES 100u
+#define BLOCK_PREFERRED_BYTES 4096u
+#define PAYLOAD_BYTES_MAX (32u * 1024u * 1024u) /* proto.md, "Size constraints": at least 2^25 */
+#define NAME_PAYLOAD_BYTES_MAX 8192u            /* INFO, GO: a name and 2045 information requests */
+#define CONTEXT_PAYLOAD_BYTES_MAX 32768u        /* a name and 7 queries, all of the longest */
+#define CONTEXT_NAMESPACE "base:"
+#define CONTEXT_NAME CONTEXT_NAMESPACE "allocation"
+
+/* ---- replies ---- */
+
+static uint8_t *reply_room(struct option_exchange *ex, size_t length_bytes)
+{
+    uint8_t *at = ex->reply + ex->reply_bytes;
+
+    assert(length_bytes <= sizeof(ex->reply) - ex->reply_bytes);
+    ex->reply_bytes += length_bytes;
+    return at;
+}
+
+static void reply_header(struct option_exchange *ex, uint32_t type, size_t length_bytes)
+{
+    const struct nbd_option_reply reply = {
+        .option = ex->option, .type = type, .length_bytes = (uint32_t)length_bytes,
+    };
+
+    nbd_encode_option_reply(reply_room(ex, NBD_OPTION_REPLY_BYTES), &reply);
+}
+
+static void reply_u16(struct option_exchange *ex, uint16_t value)
+{
+    nbd_put_u16(reply_room(ex, sizeof(value)), value);
+}
+
+static void reply_u32(struct option_exchange *ex, uint32_t value)
+{
+    nbd_put_u32(reply_room(ex, sizeof(value)), value);
+}
+
+static void reply_u64(struct option_exchange *ex, uint64_t value)
+{
+    nbd_put_u64(reply_room(ex, sizeof(value)), value);
+}
+
+static void reply_text(struct option_exchange *ex, const char *text, size_t length_bytes)
+{
+    memcpy(reply_room(ex, length_bytes), text, length_bytes);
+}
+
+static enum option_outcome reply_ack(struct option_exchange *ex)
+{
+    reply_header(ex, NBD_REP_ACK, 0);
+    return OPTION_NEXT;
+}
+
+/* The longest prefix of valid UTF-8 within `limit` bytes. */
+static size_t valid_prefix_bytes(const char *text, size_t length_bytes, size_t limit)
+{
+    size_t bytes = length_bytes < limit ? length_bytes : limit;
+
+    while (bytes > 0 && !nbd_string_is_valid((const uint8_t *)text, bytes))
+        bytes--;
+    return bytes;
+}
+
+static void reply_error(struct option_exchange *ex, uint32_t type, const char *text)
+{
+    size_t bytes = valid_prefix_bytes(text, strlen(text), ERROR_SENTENCE_BYTES);
+
+    reply_header(ex, type, bytes);
+    reply_text(ex, text, bytes);
+}
+
+static void log_refusal(const struct option_exchange *ex, const char *text)
+{
+    log_write_of(LOG_NOTICE, ex->connection->peer.text, "%s refused: %s",
+                 nbd_option_name(ex->option), text);
+}
+
+void option_refuse(struct option_exchange *ex, uint32_t type, const char *format, ...)
+{
+    char text[ERROR_SENTENCE_BYTES];
+    va_list args;
+
+    va_start(args, format);
+    if (vsnprintf(text, sizeof(text), format, args) < 0)
+        text[0] = '\0';
+    va_end(args);
+    reply_error(ex, type, text);
+    log_refusal(ex, text);
+}
+
+static enum option_outcome refuse_invalid(struct option_exchange *ex, const char *why)
+{
+    option_refuse(ex, NBD_REP_ERR_INVALID, "%s: %s", nbd_option_name(ex->option), why);
+    return OPTION_NEXT;
+}
+
+/* ---- TLS ---- */
+
+static enum tls_mode tls_mode_here(const struct connection *connection)
+{
+    return connection->worker->tls != NULL ? connection->worker->tls->mode : TLS_OFF;
+}
+
+bool option_needs_tls(const struct connection *connection, uint32_t option)
+{
+    bool local = connection->peer.address.ss_family == AF_UNIX;
+
+    return tls_is_demanded(tls_mode_here(connection), local) && !connection->peer.encrypted &&
+           option != NBD_OPT_STARTTLS && option != NBD_OPT_ABORT;
+}
+
+/* In mode SELECTIVETLS: this one is only for those who use TLS. */
+static bool is_hidden(const struct option_exchange *ex, const struct export *export)
+{
+    return export->tls_only && !ex->connection->peer.encrypted;
+}
+
+/* ---- export names ---- */
+
+struct name {
+    const char *text; /* not NUL-terminated */
+    size_t bytes;
+};
+
+/* Among those that the client may attach: the others are not there for it. */
+static struct export *find_export(struct option_exchange *ex, const struct name *name)
+{
+    const struct connection *connection = ex->connection;
+
+    return export_table_find(connection->worker->exports, &connection->peer, name->text, name->bytes);
+}
+
+/* What the client is told: the same for what is not there and for what it may not attach.  Another name helps
+ * only where there is one for it. */
+static void say_unknown(const struct option_exchange *ex, const struct name *name,
+                        char text[ERROR_SENTENCE_BYTES])
+{
+    const struct connection *connection = ex->connection;
+    size_t shown = valid_prefix_bytes(name->text, name->bytes, NAME_SHOWN_BYTES);
+
+    if (name->bytes == 0 && export_table_count(connection->worker->exports, &connection->peer) == 0)
+        snprintf(text, ERROR_SENTENCE_BYTES, "there is no export that this client may attach: who runs "
+                 "the server decides that");
+    else if (name->bytes == 0)
+        snprintf(text, ERROR_SENTENCE_BYTES, "there is no default export: ask for one by name");
+    else
+        snprintf(text, ERROR_SENTENCE_BYTES, "there is no export '%.*s%s'", (int)shown, name->text,
+                 shown < name->bytes ? "..." : "");
+}
+
+/* The operator is told the truth: `told`, or that the export is there. */
+static void log_unknown(const struct option_exchange *ex, const struct name *name, const char *told)
+{
+    const struct export *hidden =
+        export_table_named(ex->connection->worker->exports, name->text, name->bytes);
+    struct error truth;
+
+    if (hidden)
+        error_set(&truth, -EACCES, "export '%s' is not allowed to it: no --allow rule matches",
+                  hidden->name);
+    log_refusal(ex, hidden ? truth.text : told);
+}
+
+static enum option_outcome refuse_unknown(struct option_exchange *ex, const struct name *name)
+{
+    char told[ERROR_SENTENCE_BYTES];
+
+    say_unknown(ex, name, told);
+    reply_error(ex, NBD_REP_ERR_UNKNOWN, told);
+    log_unknown(ex, name, told);
+    return OPTION_NEXT;
+}
+
+static void say_missing(const struct export *export, char text[ERROR_SENTENCE_BYTES])
+{
+    size_t shown = valid_prefix_bytes(export->name, strlen(export->name), NAME_SHOWN_BYTES);
+
+    snprintf(text, ERROR_SENTENCE_BYTES, "export '%.*s' is not open at the moment: the log of the "
+             "server says why", (int)shown, export->name);
+}
+
+/* Found, but not open. */
+static enum option_outcome refuse_missing(struct option_exchange *ex, const struct export *export)
+{
+    char told[ERROR_SENTENCE_BYTES];
+
+    say_missing(export, told);
+    option_refuse(ex, NBD_REP_ERR_UNKNOWN, "%s", told);
+    return OPTION_NEXT;
+}
+
+/* Length, then text. */
+static bool take_string(struct nbd_cursor *cursor, struct name *out)
+{
+    const uint8_t *text;
+    uint32_t bytes;
+
+    if (!nbd_take_u32(cursor, &bytes) || !nbd_take_bytes(cursor, bytes, &text))
+        return false;
+    *out = (struct name){ (const char *)text, bytes };
+    return nbd_string_is_valid(text, bytes);
+}
+
+/* ---- EXPORT_NAME, ABORT, LIST, STARTTLS, STRUCTURED_REPLY ---- */
+
+static uint16_t flags_for(const struct option_exchange *ex, const struct export *export)
+{
+    const struct connection *connection = ex->connection;
+    unsigned flags =
+        handshake_transmission_flags(export, connection->negotiated.structured_replies);
+
+    if (connection->worker->no_multi_conn)
+        flags &= ~(unsigned)NBD_FLAG_CAN_MULTI_CONN;
+    return (uint16_t)flags;
+}
+
+/* A place among those who are attached; false: there is none. */
+static bool take_place(struct option_exchange *ex)
+{
+    struct connection *connection = ex->connection;
+
+    return places_attach(connection->worker->places, &connection->place) == PLACE_GRANTED;
+}
+
+/* Contexts belong to the export that they were set for (proto.md, SET_META_CONTEXT). */
+static enum option_outcome enter_transmission(struct option_exchange *ex, struct export *export)
+{
+    struct negotiated *negotiated = &ex->connection->negotiated;
+
+    if (!negotiated->context_export || strcmp(negotiated->context_export, export->name) != 0)
+        negotiated->base_allocation = false;
+    ex->connection->export = export;
+    return OPTION_TRANSMISSION;
+}
+
+/* The one option without error replies: who can't be served is dropped. */
+static enum option_outcome option_export_name(struct option_exchange *ex)
+{
+    const struct name name = { (const char *)ex->payload.at, ex->payload.left_bytes };
+    struct export *export = NULL;
+
+    if (nbd_string_is_valid(ex->payload.at, name.bytes))
+        export = find_export(ex, &name);
+    if (export && is_hidden(ex, export))
+        export = NULL;
+    if (!export) {
+        char told[ERROR_SENTENCE_BYTES];
+
+        say_unknown(ex, &name, told);
+        log_unknown(ex, &name, told);
+        return OPTION_DROP;
+    }
+    if (!export_is_open(export)) {
+        char told[ERROR_SENTENCE_BYTES];
+
+        say_missing(export, told);
+        log_refusal(ex, told);
+        return OPTION_DROP;
+    }
+    if (!take_place(ex)) {
+        log_refusal(ex, places_sentence(PLACE_NONE));
+        return OPTION_DROP;
+    }
+    reply_u64(ex, limits_size_bytes(&export->limits));
+    reply_u16(ex, flags_for(ex, export));
+    if (!ex->no_zeroes) {
+        static const uint8_t zeroes[NBD_EXPORT_NAME_ZEROES_BYTES];
+
+        memcpy(reply_room(ex, sizeof(zeroes)), zeroes, sizeof(zeroes));
+    }
+    return enter_transmission(ex, export);
+}
+
+static enum option_outcome option_abort(struct option_exchange *ex)
+{
+    reply_ack(ex);
+    return OPTION_CLOSE;
+}
+
+static void reply_server(struct option_exchange *ex, const struct export *export)
+{
+    size_t name_bytes = strlen(export->name);
+    size_t description_bytes = export->description ? strlen(export->description) : 0;
+
+    reply_header(ex, NBD_REP_SERVER, 4 + name_bytes + description_bytes);
+    reply_u32(ex, (uint32_t)name_bytes);
+    reply_text(ex, export->name, name_bytes);
+    if (description_bytes > 0)
+        reply_text(ex, export->description, description_bytes);
+}
+
+static void log_hidden(const struct option_exchange *ex)
+{
+    const struct export_table *table = ex->connection->worker->exports;
+    size_t shown;
+
+    if (!log_enabled(LOG_NOTICE))
+        return;
+    shown = export_table_count(table, &ex->connection->peer);
+    if (shown < table->count)
+        log_write_of(LOG_NOTICE, ex->connection->peer.text,
+                     "LIST leaves out %zu of %zu exports: no --allow rule matches",
+                     table->count - shown, table->count);
+}
+
+/* One export at a time as long as the longest one fits, so that the list of ten thousand needs
+ * no more memory than that of one. */
+static enum option_outcome option_list(struct option_exchange *ex)
+{
+    const size_t longest = NBD_OPTION_REPLY_BYTES + 4 + 2 * NBD_STRING_BYTES_MAX;
+    const struct export_table *table = ex->connection->worker->exports;
+    const struct peer *peer = &ex->connection->peer;
+
+    for (; ex->list_next < table->count; ex->list_next++) {
+        const struct export *export = &table->exports[ex->list_next];
+
+        if (!export_table_shows(export, peer) || is_hidden(ex, export) || !export_is_open(export))
+            continue;
+        if (sizeof(ex->reply) - ex->reply_bytes < longest + NBD_OPTION_REPLY_BYTES)
+            return OPTION_MORE;
+        reply_server(ex, export);
+    }
+    log_hidden(ex);
+    return reply_ack(ex);
+}
+
+/* Without TLS (proto.md, "TLS", mode NOTLS) no other reply may mention it.  What stands behind this
+ * option was sent before the client had the answer: somebody on the way may have put it there for
+ * the encrypted conversation, so it ends the connection. */
+static enum option_outcome option_starttls(struct option_exchange *ex)
+{
+    struct connection *connection = ex->connection;
+
+    if (tls_mode_here(connection) == TLS_OFF) {
+        option_refuse(ex, NBD_REP_ERR_UNSUP, "this server does not offer TLS");
+        return OPTION_NEXT;
+    }
+    if (connection->peer.encrypted)
+        return refuse_invalid(ex, "this connection is under TLS already");
+    if (connection->transport->ops->has_unread(connection->transport)) {
+        log_write_of(LOG_WARNING, connection->peer.text,
+                     "dropped: bytes came behind STARTTLS, before it was answered");
+        return OPTION_DROP;
+    }
+    reply_ack(ex);
+    return OPTION_TLS;
+}
+
+static enum option_outcome option_structured_reply(struct option_exchange *ex)
+{
+    ex->connection->negotiated.structured_replies = true;
+    return reply_ack(ex);
+}
+
+/* ---- INFO, GO ---- */
+
+static void reply_info_export(struct option_exchange *ex, const struct export *export)
+{
+    reply_header(ex, NBD_REP_INFO, 12);
+    reply_u16(ex, NBD_INFO_EXPORT);
+    reply_u64(ex, limits_size_bytes(&export->limits));
+    reply_u16(ex, flags_for(ex, export));
+}
+
+static void reply_info_text(struct option_exchange *ex, uint16_t info, const char *text)
+{
+    size_t bytes = strlen(text);
+
+    reply_header(ex, NBD_REP_INFO, 2 + bytes);
+    reply_u16(ex, info);
+    reply_text(ex, text, bytes);
+}
+
+static void reply_info_block_size(struct option_exchange *ex, const struct limits *limits)
+{
+    uint32_t preferred = limits->block_preferred_bytes;
+
+    if (preferred < BLOCK_PREFERRED_BYTES)
+        preferred = BLOCK_PREFERRED_BYTES;
+    reply_header(ex, NBD_REP_INFO, 14);
+    reply_u16(ex, NBD_INFO_BLOCK_SIZE);
+    reply_u32(ex, limits->block_min_bytes);
+    reply_u32(ex, preferred);
+    reply_u32(ex, preferred > PAYLOAD_BYTES_MAX ? preferred : PAYLOAD_BYTES_MAX);
+}
+
+/* Each kind once, however often it was asked for.  EXPORT and BLOCK_SIZE always. */
+static void reply_infos(struct option_exchange *ex, const struct export *export, uint32_t asked)
+{
+    reply_info_export(ex, export);
+    if (asked & 1u << NBD_INFO_NAME)
+        reply_info_text(ex, NBD_INFO_NAME, export->name);
+    if (asked & 1u << NBD_INFO_DESCRIPTION && export->description)
+        reply_info_text(ex, NBD_INFO_DESCRIPTION, export->description);
+    reply_info_block_size(ex, &export->limits);
+    reply_ack(ex);
+}
+
+/* Length and text of the name, then a counted list of information requests: nothing else.
+ * Requests that nobody knows are ignored. */
+static bool take_info_payload(struct nbd_cursor *cursor, struct name *name, uint32_t *asked)
+{
+    uint16_t count, info;
+
+    if (!take_string(cursor, name) || !nbd_take_u16(cursor, &count))
+        return false;
+    *asked = 0;
+    while (count-- > 0) {
+        if (!nbd_take_u16(cursor, &info))
+            return false;
+        if (info < 32)
+            *asked |= 1u << info;
+    }
+    return cursor->left_bytes == 0;
+}
+
+static enum option_outcome option_info(struct option_exchange *ex)
+{
+    struct export *export;
+    struct name name;
+    uint32_t asked;
+
+    if (!take_info_payload(&ex->payload, &name, &asked))
+        return refuse_invalid(ex, "the export name or the list of requests is malformed");
+    export = find_export(ex, &name);
+    if (!export)
+        return refuse_unknown(ex, &name);
+    if (is_hidden(ex, export)) {
+        option_refuse(ex, NBD_REP_ERR_TLS_REQD, "this export is served under TLS only");
+        return OPTION_NEXT;
+    }
+    if (!export_is_open(export))
+        return refuse_missing(ex, export);
+    if (ex->option == NBD_OPT_GO && !take_place(ex)) {
+        option_refuse(ex, NBD_REP_ERR_POLICY, "%s", places_sentence(PLACE_NONE));
+        return OPTION_NEXT;
+    }
+    reply_infos(ex, export, asked);
+    return ex->option == NBD_OPT_GO ? enter_transmission(ex, export) : OPTION_NEXT;
+}
+
+/* ---- LIST_META_CONTEXT, SET_META_CONTEXT ---- */
+
+static bool name_equals(const struct name *name, const char *text)
+{
+    return name->bytes == strlen(text) && !memcmp(name->text, text, name->bytes);
+}
+
+/* Unknown namespaces and unknown names in a known one match nothing, which is no error.  "base:"
+ * is a wildcard for LIST only (proto.md, "The base: metadata namespace"). */
+static bool query_matches(const struct option_exchange *ex, const struct name *query)
+{
+    if (name_equals(query, CONTEXT_NAME))
+        return true;
+    return ex->option == NBD_OPT_LIST_META_CONTEXT && name_equals(query, CONTEXT_NAMESPACE);
+}
+
+/* Name of the export, then a counted list of queries: nothing else. */
+static bool take_queries(struct option_exchange *ex, struct name *name, bool *matched)
+{
+    struct name query;
+    uint32_t count;
+
+    if (!take_string(&ex->payload, name) || !nbd_take_u32(&ex->payload, &count))
+        return false;
+    *matched = count == 0 && ex->option == NBD_OPT_LIST_META_CONTEXT;
+    while (count-- > 0) {
+        if (!take_string(&ex->payload, &query))
+            return false;
+        *matched |= query_matches(ex, &query);
+    }
+    return ex->payload.left_bytes == 0;
+}
+
+static void reply_context(struct option_exchange *ex, uint32_t id)
+{
+    reply_header(ex, NBD_REP_META_CONTEXT, 4 + strlen(CONTEXT_NAME));
+    reply_u32(ex, id);
+    reply_text(ex, CONTEXT_NAME, strlen(CONTEXT_NAME));
+}
+
+static bool select_base_allocation(struct negotiated *negotiated, const struct export *export)
+{
+    negotiated->context_export = strdup(export->name);
+    negotiated->base_allocation = negotiated->context_export != NULL;
+    return negotiated->base_allocation;
+}
+
+/* What SET_META_CONTEXT had selected is gone even when it fails (proto.md): handshake.c has
+ * seen to that before it read the payload. */
+static enum option_outcome option_meta_context(struct option_exchange *ex)
+{
+    struct negotiated *negotiated = &ex->connection->negotiated;
+    bool set = ex->option == NBD_OPT_SET_META_CONTEXT, matched;
+    struct export *export;
+    struct name name;
+
+    if (!negotiated->structured_replies)
+        return refuse_invalid(ex, "structured replies must be negotiated first");
+    if (!take_queries(ex, &name, &matched))
+        return refuse_invalid(ex, "the export name or the list of queries is malformed");
+    export = find_export(ex, &name);
+    if (!export || is_hidden(ex, export)) /* only INFO and GO may tell of TLS (proto.md) */
+        return refuse_unknown(ex, &name);
+    if (!export_is_open(export))
+        return refuse_missing(ex, export);
+    if (matched) {
+        if (set && !select_base_allocation(negotiated, export))
+            return OPTION_DROP;
+        reply_context(ex, set ? NBD_CONTEXT_BASE_ALLOCATION_ID : 0);
+    }
+    return reply_ack(ex);
+}
+
+/* ---- the table ---- */
+
+static const struct option_handler handlers[] = {
+    { NBD_OPT_EXPORT_NAME, NBD_STRING_BYTES_MAX, false, option_export_name },
+    { NBD_OPT_ABORT, 0, true, option_abort },
+    { NBD_OPT_LIST, 0, false, option_list },
+    { NBD_OPT_STARTTLS, 0, false, option_starttls },
+    { NBD_OPT_INFO, NAME_PAYLOAD_BYTES_MAX, false, option_info },
+    { NBD_OPT_GO, NAME_PAYLOAD_BYTES_MAX, false, option_info },
+    { NBD_OPT_STRUCTURED_REPLY, 0, false, option_structured_reply },
+    { NBD_OPT_LIST_META_CONTEXT, CONTEXT_PAYLOAD_BYTES_MAX, false, option_meta_context },
+    { NBD_OPT_SET_META_CONTEXT, CONTEXT_PAYLOAD_BYTES_MAX, false, option_meta_context },
+};
+
+const struct option_handler *option_handler_find(uint32_t option)
+{
+    for (size_t i = 0; i < sizeof(handlers) / sizeof(handlers[0]); i++) {
+        if (handlers[i].option == option)
+            return &handlers[i];
+    }
+    return NULL;
+}

@@ -1,0 +1,56 @@
+/* The handshake: greeting, client flags, the option loop, up to transmission or the end.
+ *
+ * Order of one conversation:
+ *     send greeting -> client flags -> { option header -> payload -> handler -> send reply }*
+ * It owns the connection's transport meanwhile (recv_done, send_done) and hands it over. */
+#ifndef NBDCRYPT_HANDSHAKE_H
+#define NBDCRYPT_HANDSHAKE_H
+
+#include "server/nbd/nbd-wire.h"
+#include "server/transport/transport.h"
+
+struct connection;
+struct export;
+struct handshake;
+
+/* Options per handshake, and so many more for each export that the client may attach: clients that
+ * list a server ask for INFO and the contexts of each (qemu-nbd --list). */
+#define HANDSHAKE_OPTIONS_MAX 64u
+#define HANDSHAKE_OPTIONS_PER_EXPORT 4u
+
+/* All that an unencrypted conversation may have agreed on; STARTTLS resets it as a whole. */
+struct negotiated {
+    bool structured_replies;
+    bool base_allocation;                  /* base:allocation is selected, for ... */
+    char *context_export;                  /* ... this export (NUL-terminated, owned); NULL: none */
+};
+
+/* Forgets all of it and frees what it owns. */
+void negotiated_reset(struct negotiated *negotiated);
+
+#define NBD_CONTEXT_BASE_ALLOCATION_ID 1u
+
+/* How it ended. */
+enum handshake_result {
+    HANDSHAKE_TRANSMISSION, /* connection->export is set, the last reply has been sent */
+    HANDSHAKE_CLOSE,        /* the last reply, if any, has been sent: close */
+    HANDSHAKE_ABORT,        /* drop the connection now */
+};
+
+/* Starts the conversation; connection_handshake_done(connection, result) is called once, never from
+ * within this call.  NULL when there is no memory. */
+struct handshake *handshake_start(struct connection *connection);
+/* The server is going down: options are answered ERR_SHUTDOWN from now on. */
+void handshake_shutdown(struct handshake *handshake);
+/* There is no place for this client: a few options are answered with `sentence`, which stays, and none of
+ * them is served. */
+void handshake_turn_away(struct handshake *handshake, const char *sentence);
+/* After connection_handshake_done(), or when nothing of the transport is in flight.  Also frees
+ * negotiated.context_export, which means nothing afterwards. */
+void handshake_free(struct handshake *handshake);
+
+/* What EXPORT_NAME, INFO and GO tell of an export to this client.
+ * Source: proto.md, "Transmission flags". */
+uint16_t handshake_transmission_flags(const struct export *ex, bool structured_replies);
+
+#endif

@@ -1,0 +1,137 @@
+#include "server/connection/nbd-command-check.h"
+
+#include <errno.h>
+
+#include "server/connection/transmission.h"
+
+struct rule {
+    enum request_op op;
+    uint16_t flags;         /* besides FUA */
+    bool writes;
+    bool has_range;
+    int beyond_end_error;
+    const char *beyond_end;
+};
+
+static const char past_end[] = "the range reaches beyond the end of the export";
+
+static const struct rule rules[] = {
+    [NBD_CMD_READ] = { REQUEST_READ, NBD_CMD_FLAG_DF, false, true, EINVAL, past_end },
+    [NBD_CMD_WRITE] = { REQUEST_WRITE, 0, true, true, ENOSPC, past_end },
+    [NBD_CMD_FLUSH] = { REQUEST_FLUSH, 0, false, false, 0, NULL },
+    [NBD_CMD_TRIM] = { REQUEST_TRIM, 0, true, true, EINVAL, past_end },
+    [NBD_CMD_CACHE] = { REQUEST_CACHE, 0, false, true, EINVAL, past_end },
+    [NBD_CMD_WRITE_ZEROES] = { REQUEST_ZERO, NBD_CMD_FLAG_NO_HOLE | NBD_CMD_FLAG_FAST_ZERO, true,
+                               true, ENOSPC, past_end },
+    [NBD_CMD_BLOCK_STATUS] = { REQUEST_EXTENTS, NBD_CMD_FLAG_REQ_ONE, false, true, EINVAL,
+                               past_end },
+};
+
+static void refuse(struct command *command, int error, const char *why)
+{
+    command->error = error;
+    command->error_offset_bytes = command->request.offset_bytes;
+    command->refusal = why;
+}
+
+static bool check_range(struct command *command, const struct rule *rule,
+                        const struct limits *limits)
+{
+    const struct nbd_request *request = &command->request;
+
+    uint64_t size_bytes = limits_size_bytes(limits);
+
+    if (request->length_bytes > size_bytes ||
+        request->offset_bytes > size_bytes - request->length_bytes) {
+        refuse(command, rule->beyond_end_error, rule->beyond_end);
+        return false;
+    }
+    return true;
+}
+
+/* What is particular to one command. */
+static bool check_particular(struct command *command, const struct command_terms *terms)
+{
+    const struct nbd_request *request = &command->request;
+    bool is_data = command->op == REQUEST_READ || command->op == REQUEST_WRITE;
+
+    if (is_data && request->length_bytes > TRANSMISSION_PAYLOAD_BYTES_MAX) {
+        refuse(command, EINVAL, "more than 32 MiB in one request");
+    } else if (command->op == REQUEST_READ && (request->flags & NBD_CMD_FLAG_DF)) {
+        uint32_t phase = terms->limits->phase_bytes;
+
+        if (!terms->structured)
+            refuse(command, EINVAL, "DF needs structured replies");
+        else if (request->length_bytes + offset_in_block(request->offset_bytes, phase) >
+                 BUFFER_BYTES_MAX)
+            refuse(command, EOVERFLOW, "too long for a reply that must not be fragmented");
+    } else if (command->op == REQUEST_EXTENTS && !terms->base_allocation) {
+        refuse(command, EINVAL, "BLOCK_STATUS without a negotiated context");
+    } else if (command->op == REQUEST_EXTENTS && request->length_bytes == 0) {
+        refuse(command, EINVAL, "BLOCK_STATUS of length 0");
+    } else if (command->op == REQUEST_ZERO && (request->flags & NBD_CMD_FLAG_FAST_ZERO) &&
+               terms->limits->zero_needs_data) {
+        refuse(command, ENOTSUP, "zeros have to be written here: that is not fast");
+    }
+    return command->error == 0;
+}
+
+static uint32_t flags_for_pipeline(const struct command *command)
+{
+    uint16_t flags = command->request.flags;
+    uint32_t result = 0;
+
+    if (flags & NBD_CMD_FLAG_FUA)
+        result |= REQUEST_FUA;
+    if (flags & NBD_CMD_FLAG_REQ_ONE)
+        result |= REQUEST_ONE;
+    if (flags & NBD_CMD_FLAG_FAST_ZERO)
+        result |= REQUEST_FAST_ZERO;
+    if (command->op == REQUEST_ZERO && !(flags & NBD_CMD_FLAG_NO_HOLE))
+        result |= REQUEST_MAY_TRIM;
+    return result;
+}
+
+/* "SHOULD accept [FUA] on every command", once it was offered; a client that sets it all the same must not
+ * believe that it was heeded. */
+static bool check_flags(struct command *command, const struct rule *rule,
+                        const struct limits *limits)
+{
+    uint16_t unknown = command->request.flags &
+                       (uint16_t)~(rule->flags | (limits->fua ? NBD_CMD_FLAG_FUA : 0));
+
+    if (unknown != 0)
+        refuse(command, EINVAL, unknown == NBD_CMD_FLAG_FUA ? "the export does not offer FUA"
+                                                            : "a flag that this command does not have");
+    return unknown == 0;
+}
+
+void command_check(struct command *command, const struct command_terms *terms)
+{
+    const struct nbd_request *request = &command->request;
+    const struct limits *limits = terms->limits;
+    bool known = request->command < sizeof rules / sizeof rules[0] &&
+                 request->command != NBD_CMD_DISC;
+
+    if (terms->draining) {
+        refuse(command, ESHUTDOWN, "the server is shutting down");
+        return;
+    }
+    if (!known) {
+        refuse(command, EINVAL, "unknown command");
+        return;
+    }
+    const struct rule *rule = &rules[request->command];
+    command->op = rule->op;
+    if (!check_flags(command, rule, limits))
+        return;
+    if (rule->writes && limits->read_only)
+        refuse(command, EPERM, "the export is read-only");
+    else if (!(limits->ops & OP_BIT(rule->op)) && rule->op != REQUEST_EXTENTS)
+        refuse(command, EINVAL, "the export does not offer this command");
+    else if (!rule->has_range && (request->offset_bytes != 0 || request->length_bytes != 0))
+        refuse(command, EINVAL, "FLUSH takes no range");
+    else if (check_particular(command, terms) &&
+             (!rule->has_range || check_range(command, rule, limits)))
+        command->request_flags = flags_for_pipeline(command);
+}

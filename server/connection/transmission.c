@@ -1,0 +1,624 @@
+#include "server/connection/transmission.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "server/base/log.h"
+#include "server/connection/piece.h"
+
+/* In order of execution. */
+static void receive(struct transmission *t);
+static bool next_turn(struct transmission *t);
+static bool ask(struct transmission *t, void *data, uint32_t length_bytes);
+static void recv_finished(struct io_event *ev, int result);
+static bool begin_command(struct transmission *t);
+static void begin_discard(struct transmission *t);
+static bool discard_payload(struct transmission *t);
+static bool forget(struct transmission *t) __attribute__((cold, noinline));
+static bool issue_fragment(struct transmission *t);
+static struct fragment *issue_piece(struct transmission *t, struct command *command);
+static bool issue_answer(struct transmission *t, struct command *command);
+static bool answer_at_once(struct transmission *t, struct command *command);
+static void submit(struct transmission *t, struct fragment *fragment);
+static void zeroes_begin(struct transmission *t, struct command *command);
+static bool park(struct transmission *t);
+static void abandon_current(struct transmission *t);
+
+static void receive(struct transmission *t)
+{
+    bool more = true;
+
+    t->turn_commands = TRANSMISSION_TURN_COMMANDS;
+    while (more)
+        switch (t->step) {
+        case RECEIVE_HEADER:
+            t->step = RECEIVE_COMMAND;
+            more = ask(t, t->header, sizeof t->header);
+            if (!more)
+                break;
+            /* fall through */
+        case RECEIVE_COMMAND:
+            more = begin_command(t);
+            break;
+        case RECEIVE_DISCARD:
+            more = discard_payload(t);
+            break;
+        case RECEIVE_ISSUE:
+            more = issue_fragment(t);
+            break;
+        case RECEIVE_PAYLOAD: {
+            struct fragment *fragment = t->receiving;
+
+            t->receiving = NULL;
+            t->step = t->current != NULL ? RECEIVE_ISSUE : RECEIVE_HEADER;
+            if (fragment->command->error == 0)
+                submit(t, fragment);
+            else /* an earlier part failed: this one was only read away */
+                fragment_done(NULL, &fragment->request);
+            break;
+        }
+        case RECEIVE_FORGET:
+            more = forget(t);
+            break;
+        case RECEIVE_END:
+            more = false;
+            break;
+        }
+}
+
+/* A hundred commands may be there in one piece, and each of them may be work for the cipher: the
+ * loop looks at what else has come before this connection goes on. */
+static bool next_turn(struct transmission *t)
+{
+    t->turn_posted = true;
+    loop_post(t->worker->loop, &t->turn_message);
+    return false;
+}
+
+static void turn_come(struct io_event *ev, int result)
+{
+    struct transmission *t = container_of(ev, struct transmission, turn_message.event);
+
+    (void)result;
+    t->turn_posted = false;
+    receive(t);
+    loop_defer(t->worker->loop, &t->flush_task); /* the end may have waited for this */
+}
+
+/* True when the bytes are there already. */
+static bool ask(struct transmission *t, void *data, uint32_t length_bytes)
+{
+    t->recv_pending = !t->transport->ops->recv(t->transport, data, length_bytes);
+    return !t->recv_pending;
+}
+
+static void recv_finished(struct io_event *ev, int result)
+{
+    struct transmission *t = container_of(ev, struct transmission, recv_done);
+
+    t->recv_pending = false;
+    t->receives++;
+    if (result == TRANSPORT_FILLED && !t->aborted) {
+        receive(t);
+        return;
+    }
+    /* Between two commands the client may just go: what it asked for is still answered. */
+    bool orderly = t->step == RECEIVE_FORGET ||
+                   (result == TRANSPORT_END && t->step == RECEIVE_COMMAND);
+    t->left_in_order = orderly && t->commands == 0;
+    t->step = RECEIVE_END;
+    if (!orderly && !t->aborted) {
+        log_write_of(LOG_NOTICE, t->connection->peer.text,
+                     "connection lost in the middle of a request");
+        transmission_abort(t);
+    }
+    abandon_current(t);
+    loop_defer(t->worker->loop, &t->flush_task);
+}
+
+/* ---- a new command ---- */
+
+static bool begin_command(struct transmission *t)
+{
+    struct nbd_request request;
+
+    if (!nbd_decode_request(t->header, &request)) {
+        log_write_of(LOG_NOTICE, t->connection->peer.text,
+                     "sent something that is not an NBD request; dropped");
+        transmission_abort(t);
+        return false;
+    }
+    if (t->deaf) {
+        t->step = RECEIVE_FORGET;
+        loop_defer(t->worker->loop, &t->flush_task); /* the end may have waited for this */
+        return true;
+    }
+    if (request.command == NBD_CMD_DISC) {
+        t->left_in_order = t->commands == 0;
+        t->step = RECEIVE_END;
+        loop_defer(t->worker->loop, &t->flush_task);
+        return false;
+    }
+    if (t->turn_commands-- == 0)
+        return next_turn(t);
+    struct command *command = NULL;
+    if (t->commands < TRANSMISSION_COMMANDS_MAX)
+        command = command_acquire(t->worker->requests, t, t->commands);
+    if (command == NULL)
+        return park(t);
+    t->commands++;
+    command->request = request;
+    command_check(command, &t->terms);
+    if (command->op == REQUEST_ZERO && command->error == 0 &&
+        command->request.length_bytes > BUFFER_BYTES_MAX &&
+        t->top->stage->limits.zero_needs_data) {
+        zeroes_begin(t, command);
+        t->step = RECEIVE_HEADER;
+        return true;
+    }
+    t->current = command;
+    t->step = RECEIVE_ISSUE;
+    if (command->error != 0 && command->request.command == NBD_CMD_WRITE)
+        begin_discard(t);
+    return true;
+}
+
+/* The payload of a refused write has to be read before the answer makes sense. */
+static void begin_discard(struct transmission *t)
+{
+    t->discard_bytes = t->current->request.length_bytes;
+    if (t->discard_bytes > 0)
+        t->step = RECEIVE_DISCARD;
+}
+
+static bool discard_payload(struct transmission *t)
+{
+    static _Thread_local uint8_t nowhere[16384];
+    uint32_t count = t->discard_bytes < sizeof nowhere ? t->discard_bytes : sizeof nowhere;
+
+    t->discard_bytes -= count;
+    if (t->discard_bytes == 0)
+        t->step = t->current != NULL ? RECEIVE_ISSUE : RECEIVE_HEADER;
+    return ask(t, nowhere, count);
+}
+
+/* More than is staged, so that a receive that ends is an event. */
+static bool forget(struct transmission *t)
+{
+    static _Thread_local uint8_t nowhere[16384];
+
+    return ask(t, nowhere, sizeof nowhere);
+}
+
+/* ---- fragments ---- */
+
+/* A fragment with a buffer of that size (0: without one); NULL when there is none now. */
+static struct fragment *take_fragment(struct transmission *t, struct command *command,
+                                      uint32_t buffer_bytes)
+{
+    struct buffer *buffer = NULL;
+
+    if (command->fragments_held >= TRANSMISSION_FRAGMENTS_MAX)
+        return NULL;
+    if (buffer_bytes > 0) {
+        /* The read whose turn on the wire it is always gets on: what waits behind it
+         * gives nothing back before it is through. */
+        bool urgent = t->stream == command && command->fragments_held == 0;
+
+        if (t->held_bytes + buffer_bytes > TRANSMISSION_HELD_BYTES_MAX && !urgent)
+            return NULL;
+        buffer = buffer_acquire(t->worker->buffers, buffer_bytes, urgent ? 0 : t->held_bytes);
+        if (buffer == NULL)
+            return NULL;
+    }
+    struct fragment *fragment = fragment_acquire(t->worker->requests, command);
+    if (fragment == NULL) {
+        if (buffer != NULL)
+            buffer_release(t->worker->buffers, buffer);
+        return NULL;
+    }
+    fragment->request.buffer = buffer;
+    t->held_bytes += buffer != NULL ? buffer->capacity_bytes : 0;
+    command->fragments_held++;
+    command->fragments_in_flight++;
+    return fragment;
+}
+
+/* The next fragment of a command, ready for submit(); NULL: there is no room for it now. */
+static struct fragment *issue_piece(struct transmission *t, struct command *command)
+{
+    struct piece piece = piece_next(&t->top->stage->limits, command);
+    struct fragment *fragment = take_fragment(t, command, piece.buffer_bytes);
+    if (fragment == NULL)
+        return NULL;
+    struct request *req = &fragment->request;
+    fragment->start_bytes = command->issued_bytes;
+    fragment->data_bytes = piece.length_bytes;
+    req->flags = command->request_flags;
+    req->view = (struct view){ .op = command->op,
+                               .offset_bytes = piece.offset_bytes,
+                               .length_bytes = piece.length_bytes };
+    if (req->buffer != NULL)
+        req->view.data = req->buffer->base + piece.data_at;
+    else
+        req->flusher = &t->flusher;
+
+    command->issued_bytes += piece.length_bytes;
+    return fragment;
+}
+
+static bool issue_fragment(struct transmission *t)
+{
+    struct command *command = t->current;
+
+    if (command->refusal != NULL ||
+        (command->request.length_bytes == 0 && command->op != REQUEST_FLUSH))
+        return issue_answer(t, command);
+
+    struct fragment *fragment = issue_piece(t, command);
+    if (fragment == NULL)
+        return park(t);
+    struct view *view = &fragment->request.view;
+    bool all_issued = command->issued_bytes == command->request.length_bytes;
+    if (command->op == REQUEST_READ && !t->terms.structured && !all_issued && !command->contiguous) {
+        command->contiguous = true; /* the first of several */
+        *t->streams_end = command;
+        t->streams_end = &command->next;
+    }
+    if (all_issued)
+        t->current = NULL;
+    if (command->op == REQUEST_WRITE) {
+        t->receiving = fragment;
+        t->step = RECEIVE_PAYLOAD;
+        return ask(t, view->data, view->length_bytes);
+    }
+    t->step = all_issued ? RECEIVE_HEADER : RECEIVE_ISSUE;
+    submit(t, fragment);
+    return true;
+}
+
+/* A command that needs nothing of the pipeline: refused, or of length 0. */
+static bool issue_answer(struct transmission *t, struct command *command)
+{
+    if (!answer_at_once(t, command))
+        return park(t);
+    t->current = NULL;
+    t->step = RECEIVE_HEADER;
+    return true;
+}
+
+static bool answer_at_once(struct transmission *t, struct command *command)
+{
+    struct fragment *fragment = take_fragment(t, command, 0);
+
+    if (fragment == NULL)
+        return false;
+    command->issued_bytes = command->request.length_bytes;
+    fragment->request.view = (struct view){ .op = command->op };
+    fragment_done(NULL, &fragment->request);
+    return true;
+}
+
+static void submit(struct transmission *t, struct fragment *fragment)
+{
+    struct request *req = &fragment->request;
+
+    request_push(req, NULL, fragment_done);
+    if (req->view.op == REQUEST_EXTENTS) {
+        struct extent_list *list = (struct extent_list *)(void *)req->view.data;
+
+        list->count = 0;
+        list->capacity = (PIECE_EXTENTS_BYTES - sizeof *list) / sizeof list->extents[0];
+        if (!(t->top->stage->limits.ops & OP_BIT(REQUEST_EXTENTS))) {
+            extent_list_add(list, req->view.length_bytes, 0); /* all may be data */
+            request_complete(req, 0);
+            return;
+        }
+    }
+    layer_submit(t->top, req);
+}
+
+/* ---- long zeroes ---- */
+
+static void wait_for_room(struct transmission *t);
+
+static void zeroes_begin(struct transmission *t, struct command *command)
+{
+    command->long_zeroes = true;
+    command->next = NULL;
+    *t->zeroes_end = command;
+    t->zeroes_end = &command->next;
+    loop_defer(t->worker->loop, &t->zeroes_task);
+}
+
+void transmission_zeroes_end(struct command *command)
+{
+    struct transmission *t = command->transmission;
+    struct command **link = &t->zeroes;
+
+    while (*link != command)
+        link = &(*link)->next;
+    *link = command->next;
+    if (t->zeroes_end == &command->next)
+        t->zeroes_end = link;
+    command->long_zeroes = false;
+    command->issued_bytes = command->request.length_bytes;
+}
+
+/* One command after the other.  Where the backend completes inline there is always room for one
+ * more fragment: then the loop looks at what else has come before it goes on. */
+static void zeroes_run(struct loop_task *task)
+{
+    struct transmission *t = container_of(task, struct transmission, zeroes_task);
+    unsigned begun = 0;
+
+    t->zeroing = true;
+    while (t->zeroes != NULL && begun < TRANSMISSION_ZEROES_MAX) {
+        struct command *command = t->zeroes;
+        struct fragment *fragment = issue_piece(t, command);
+
+        if (fragment == NULL) {
+            if (command->fragments_held == 0)
+                wait_for_room(t);
+            break;
+        }
+        begun++;
+        if (command->issued_bytes == command->request.length_bytes)
+            transmission_zeroes_end(command);
+        submit(t, fragment);
+    }
+    t->zeroing = false;
+    if (t->zeroes == NULL)
+        loop_defer(t->worker->loop, &t->flush_task); /* the end may have waited for this */
+    if (t->zeroes != NULL && begun == TRANSMISSION_ZEROES_MAX && !t->zeroes_posted) {
+        t->zeroes_posted = true;
+        loop_post(t->worker->loop, &t->zeroes_message);
+    }
+}
+
+static void zeroes_continue(struct io_event *ev, int result)
+{
+    struct transmission *t = container_of(ev, struct transmission, zeroes_message.event);
+
+    (void)result;
+    t->zeroes_posted = false;
+    loop_defer(t->worker->loop, &t->zeroes_task);
+}
+
+static void zeroes_abandon(struct transmission *t)
+{
+    while (t->zeroes != NULL) {
+        struct command *command = t->zeroes;
+
+        transmission_zeroes_end(command);
+        command->error = ESHUTDOWN;
+        if (command->fragments_held == 0)
+            command_give_back(command);
+    }
+}
+
+/* ---- waiting ---- */
+
+static void wait_for_room(struct transmission *t)
+{
+    struct worker *worker = t->worker;
+
+    if (t->parked)
+        return;
+    t->parked = true;
+    t->next_parked = NULL;
+    t->previous_parked = worker->parked_last;
+    if (worker->parked_last != NULL)
+        worker->parked_last->next_parked = t;
+    else
+        worker->parked = t;
+    worker->parked_last = t;
+    memory_pressure_watch(worker);
+}
+
+static bool park(struct transmission *t)
+{
+    t->receive_waits = true;
+    wait_for_room(t);
+    return false;
+}
+
+static void try_again(struct transmission *t)
+{
+    if (t->zeroes != NULL)
+        loop_defer(t->worker->loop, &t->zeroes_task);
+    if (t->receive_waits) {
+        t->receive_waits = false;
+        receive(t);
+    }
+}
+
+static void unpark(struct transmission *t)
+{
+    struct worker *worker = t->worker;
+
+    if (t->next_parked != NULL)
+        t->next_parked->previous_parked = t->previous_parked;
+    else
+        worker->parked_last = t->previous_parked;
+    if (t->previous_parked != NULL)
+        t->previous_parked->next_parked = t->next_parked;
+    else
+        worker->parked = t->next_parked;
+    t->parked = false;
+}
+
+/* Who still finds nothing waits again, behind the others. */
+void transmission_unpark(struct worker *worker, unsigned most)
+{
+    struct transmission *last = worker->parked_last;
+    bool more = last != NULL;
+
+    for (unsigned tried = 0; more && tried < most && worker->parked != NULL; tried++) {
+        struct transmission *t = worker->parked;
+
+        more = t != last;
+        unpark(t);
+        try_again(t);
+    }
+}
+
+static void unpark_for_good(struct transmission *t)
+{
+    if (t->parked)
+        unpark(t);
+    t->receive_waits = false;
+}
+
+/* The command that `t` is about to receive the rest of, or to begin. */
+static void refuse_current(struct transmission *t)
+{
+    struct command *command = t->current;
+
+    if (command == NULL || command->issued_bytes > 0) { /* there is nobody to tell, or half was told */
+        log_write_of(LOG_WARNING, t->connection->peer.text, "not enough memory to go on; dropped");
+        transmission_abort(t);
+        return;
+    }
+    command->error = ENOMEM;
+    command->refusal = "the server has no memory for it now";
+    if (command->request.command == NBD_CMD_WRITE)
+        begin_discard(t);
+}
+
+static void refuse_zeroes(struct transmission *t)
+{
+    struct command *command = t->zeroes;
+
+    if (command->fragments_held > 0)
+        return;
+    transmission_zeroes_end(command);
+    command->error = ENOMEM;
+    if (!answer_at_once(t, command))
+        transmission_abort(t);
+}
+
+void transmission_refuse_parked(struct worker *worker)
+{
+    struct transmission *last = worker->parked_last;
+    bool more = last != NULL;
+
+    while (more && worker->parked != NULL) {
+        struct transmission *t = worker->parked;
+
+        more = t != last;
+        unpark(t);
+        if (t->zeroes != NULL)
+            refuse_zeroes(t);
+        if (!t->aborted && t->receive_waits && t->held_bytes == 0)
+            refuse_current(t);
+        if (!t->aborted)
+            try_again(t);
+    }
+}
+
+/* ---- life ---- */
+
+struct transmission *transmission_start(struct connection *connection)
+{
+    struct transmission *t = calloc(1, sizeof *t);
+    struct error err;
+
+    if (t == NULL) {
+        log_write_of(LOG_WARNING, connection->peer.text, "not enough memory for a connection");
+        return NULL;
+    }
+    if (export_attach(&t->top, connection->export, connection->worker, &err) < 0) {
+        log_write_of(LOG_ERROR, connection->peer.text, "export '%s': %s", connection->export->name,
+                     err.text);
+        free(t);
+        return NULL;
+    }
+    t->connection = connection;
+    t->worker = connection->worker;
+    t->transport = connection->transport;
+    t->export = connection->export;
+    t->terms = (struct command_terms){
+        .limits = &connection->export->limits,
+        .structured = connection->negotiated.structured_replies,
+        .base_allocation = connection->negotiated.base_allocation,
+    };
+    t->recv_done.fn = recv_finished;
+    t->transport->recv_done = &t->recv_done;
+    t->zeroes_end = &t->zeroes;
+    t->zeroes_task.fn = zeroes_run;
+    t->zeroes_message.event.fn = zeroes_continue;
+    t->turn_message.event.fn = turn_come;
+    reply_init(t);
+    flusher_begin(&t->flusher, t->top);
+    t->step = RECEIVE_HEADER;
+    receive(t);
+    return t;
+}
+
+/* The command of which only a part has arrived or was issued. */
+static void abandon_current(struct transmission *t)
+{
+    struct command *command = t->current;
+    struct fragment *fragment = t->receiving;
+
+    t->current = NULL;
+    t->receiving = NULL;
+    if (command == NULL && fragment != NULL)
+        command = fragment->command;
+    if (command == NULL)
+        return;
+    command->issued_bytes = command->request.length_bytes;
+    if (command->error == 0)
+        command->error = ESHUTDOWN;
+    if (fragment != NULL)
+        fragment_done(NULL, &fragment->request);
+    else if (command->fragments_held == 0 && !command->contiguous)
+        command_give_back(command); /* reply.c ends those that are in its lists */
+}
+
+void transmission_shutdown(struct transmission *t)
+{
+    t->terms.draining = true;
+    loop_defer(t->worker->loop, &t->flush_task);
+}
+
+void transmission_turn_deaf(struct transmission *t)
+{
+    t->deaf = true;
+}
+
+bool transmission_is_within_request(const struct transmission *t)
+{
+    if (!t->recv_pending || t->step == RECEIVE_FORGET || t->step == RECEIVE_END)
+        return false;
+    return t->step != RECEIVE_COMMAND || t->transport->ops->has_begun(t->transport);
+}
+
+void transmission_abort(struct transmission *t)
+{
+    if (t->aborted)
+        return;
+    t->aborted = true;
+    t->transport->ops->abort(t->transport);
+    unpark_for_good(t);
+    zeroes_abandon(t);
+    if (!t->recv_pending) {
+        t->step = RECEIVE_END;
+        abandon_current(t);
+    }
+    loop_defer(t->worker->loop, &t->flush_task);
+}
+
+void transmission_free(struct transmission *t)
+{
+    if (t == NULL)
+        return;
+    assert(t->commands == 0 && t->held_bytes == 0 && !t->sending && !t->recv_pending);
+    assert(!t->flush_task.queued && !t->zeroes_task.queued && !t->zeroes_posted && !t->turn_posted);
+    unpark_for_good(t);
+    flusher_end(&t->flusher, t->left_in_order && !t->aborted);
+    free(t);
+}

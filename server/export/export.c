@@ -1,0 +1,319 @@
+#include "server/export/export.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "crypto/cipher/cipher.h"
+#include "crypto/luks/luks.h"
+#include "server/block/align-layer.h"
+#include "server/volume/foreign-header.h"
+#include "server/block/image.h"
+#include "server/base/log.h"
+#include "server/volume/volume-header.h"
+#include "server/block/luks-layer.h"
+#include "server/block/range-lock.h"
+#include "server/base/size-text.h"
+#include "server/volume/volume-key.h"
+#include "server/connection/worker.h"
+#include "server/export/zero-holes.h"
+
+/* ---- the LUKS stage ---- */
+
+/* Fails now what would fail at the first client, and says what will do the work. */
+static int check_cipher(const struct export_settings *settings, const struct luks_segment *segment,
+                        struct error *err)
+{
+    const struct cipher_spec *spec = &segment->cipher;
+    const char *weakness = cipher_spec_weakness(spec, segment->payload_bytes);
+    const char *implementation;
+    int code = cipher_choose(&implementation, spec, err);
+
+    if (code < 0) {
+        error_prefix(err, "image '%s': ", settings->image);
+        return code;
+    }
+    if (weakness != NULL)
+        log_warning("image '%s': %s %s", settings->image, spec->name, weakness);
+    if (cipher_left_out() != NULL)
+        log_warning("%s", cipher_left_out());
+    log_info("export '%s': %s, %u-bit key, %s", settings->name, spec->name, spec->key_bits,
+             implementation);
+    return 0;
+}
+
+/* A header in a file of its own, and one whose flags are pinned, says what the user knows of. */
+static bool flags_are_known(const struct export_settings *settings,
+                            const struct luks_header *header)
+{
+    return settings->header != NULL ||
+           (settings->demands.digest && !luks_demands_leave_flags(&settings->demands, header));
+}
+
+/* What TRIM shows is for the user to decide, not for a header that others may be able to write. */
+static void tell_of_trim(const struct export_settings *settings, const struct luks_header *header)
+{
+    static const char by_flag[] =
+        "export '%s': TRIM is passed on, for the flag allow-discards in its header says so; "
+        "--no-discard ignores it";
+    bool flag = luks_segment(header)->allow_discards;
+
+    if (settings->zero_holes || settings->discard)
+        log_notice("export '%s': TRIM is passed on (%s)", settings->name,
+                 settings->zero_holes ? "--zero-holes" : "--discard");
+    else if (flag && settings->no_discard)
+        log_notice("export '%s': TRIM is not passed on: the flag allow-discards in its header is "
+                 "ignored (--no-discard)", settings->name);
+    else if (flag && flags_are_known(settings, header))
+        log_notice(by_flag, settings->name);
+    else if (flag)
+        log_warning(by_flag, settings->name);
+}
+
+static bool passes_trim(const struct export_settings *settings, const struct luks_header *header,
+                        const struct limits *image)
+{
+    if (!settings->read_only && !image->read_only && (image->ops & OP_BIT(REQUEST_TRIM)) != 0)
+        tell_of_trim(settings, header);
+    return settings->discard || (luks_segment(header)->allow_discards && !settings->no_discard);
+}
+
+/* The image named by mistake may be another volume. */
+static int check_image_beside(const struct luks_header *header, struct stage *image,
+                              const struct export_settings *settings, struct error *err)
+{
+    struct error why = { "" };
+    int code = foreign_header_find(header, image, &why);
+
+    if (code > 0 && (settings->read_only || image->limits.read_only))
+        log_warning("image '%s': %s", settings->image, why.text);
+    else if (code != 0)
+        return error_set(err, code > 0 ? -EEXIST : code, "image '%s': %s", settings->image, why.text);
+    return 0;
+}
+
+/* A detached header is locked like one in the image: it can't be replaced while it is served, and its keys
+ * can be changed once it has been read. */
+static int load_detached(struct luks_header **out, struct export *ex,
+                         const struct export_settings *settings, struct error *err)
+{
+    struct image_options options = {
+        .read_only = true,
+        .lock = true,
+        .header_only = true,
+        .terms = settings->terms,
+        .beside = ex->top,
+    };
+    int code = image_open(&ex->header, settings->header, &options, err);
+
+    if (code < 0)
+        return code;
+    code = luks_image_load_detached(out, ex->header, settings->header, ex->top->limits.size_bytes,
+                                    NULL, err);
+    if (code < 0)
+        return code;
+    code = check_image_beside(*out, ex->top, settings, err);
+    if (code < 0)
+        luks_free(*out);
+    return code;
+}
+
+/* The key has been derived: others may change keys while the data is served. */
+static void header_was_read(struct export *ex)
+{
+    image_header_was_read(ex->header ? ex->header : ex->top);
+    if (ex->header && stage_backend(ex->header)->ops->header_was_read == NULL) { /* nothing keeps it open */
+        stage_close(ex->header);
+        ex->header = NULL;
+    }
+}
+
+/* Puts the LUKS stage on the top.  An image that is not LUKS is refused: who controls the storage
+ * must not be able to switch encryption off. */
+static int add_luks(struct export *ex, const struct export_settings *settings, struct error *err)
+{
+    struct stage **top = &ex->top;
+    struct luks_header *header;
+    struct secret *volume_key;
+    struct signature content;
+    int code = settings->header ? load_detached(&header, ex, settings, err)
+                                : luks_image_load(&header, *top, NULL, &content, err);
+
+    if (code == -EMEDIUMTYPE && settings->header == NULL)
+        luks_image_tell_content(&content, LUKS_IMAGE_SERVED, err);
+    if (code < 0 && settings->header == NULL)
+        error_prefix(err, "image '%s': ", settings->image);
+    if (code < 0)
+        return code;
+    if (luks_damaged_copy(header) != NULL)
+        log_warning("image '%s': the %s copy of the LUKS2 header is damaged; the other one is used "
+                    "(`cryptsetup repair` mends it)", settings->image, luks_damaged_copy(header));
+    code = luks_demands_check(&settings->demands, header, err);
+    if (code == 0)
+        code = zero_holes_check(header, settings, err);
+    if (code < 0)
+        error_prefix(err, "image '%s': ", settings->image);
+    if (code == 0 && luks_demands_leave_flags(&settings->demands, header))
+        log_warning("image '%s': the digest of --header-digest has the old form, which does not "
+                    "cover flags such as allow-discards; nbdcrypt info prints one that does "
+                    "(v2:...)",
+                    settings->image);
+    if (code == 0)
+        code = check_cipher(settings, luks_segment(header), err);
+    if (code == 0)
+        code = volume_key_read(&volume_key, header, &settings->key, settings->image, err);
+    if (code == 0 && ex->header)
+        header_was_read(ex); /* it may have to be changed */
+    if (code == 0) {
+        code = zero_holes_record(header, settings, *top, err);
+        if (code < 0)
+            secret_free(volume_key);
+    }
+    if (code == 0 && settings->header == NULL)
+        header_was_read(ex);
+    if (code == 0) {
+        const struct luks_segment *segment = luks_segment(header);
+        struct luks_holes holes = { .discard = passes_trim(settings, header, &(*top)->limits),
+                                    .zero_holes = settings->zero_holes };
+
+        code = luks_stage_create(top, *top, segment, volume_key, holes, err);
+        if (code < 0) {
+            secret_free(volume_key);
+            error_prefix(err, "image '%s': ", settings->image);
+        }
+    }
+    luks_free(header);
+    return code;
+}
+
+/* ---- the export ---- */
+
+static int build_pipeline(struct export *ex, const struct export_settings *settings,
+                          struct error *err)
+{
+    int code = 0;
+
+    if (!settings->raw)
+        code = add_luks(ex, settings, err);
+    if (code == 0 && ex->top->limits.block_min_bytes > 1) {
+        code = range_lock_create(&ex->ranges, err);
+        if (code == 0)
+            code = align_stage_create(&ex->top, ex->top, ex->ranges, err);
+    }
+    if (code == 0 && ex->top->limits.size_bytes == 0 && !settings->raw)
+        code = error_set(err, -EINVAL, "image '%s': there is no room for data behind its header",
+                         settings->image);
+    return code;
+}
+
+/* Clients see that neither is offered; whoever looks after the server does not. */
+static void warn_if_nothing_is_durable(const struct export *ex, const char *image)
+{
+    const struct limits *limits = &ex->limits;
+
+    if (!limits->read_only && !limits->fua && !(limits->ops & OP_BIT(REQUEST_FLUSH)))
+        log_warning("image '%s': it has neither FLUSH nor FUA, so that nobody knows when what clients "
+                    "write is stored for good: any of it may be lost when its storage fails or ends",
+                    image);
+}
+
+void export_declare(struct export *out, const struct export_settings *settings)
+{
+    *out = (struct export){
+        .name = settings->name,
+        .description = settings->description,
+        .access = settings->access,
+        .tls_only = settings->tls_only,
+        .missing = true,
+    };
+}
+
+void export_publish(struct export *ex, const struct export *opened)
+{
+    ex->top = opened->top;
+    ex->header = opened->header;
+    ex->limits = opened->limits;
+    ex->ranges = opened->ranges;
+    ex->layers = opened->layers;
+    atomic_store_explicit(&ex->missing, false, memory_order_release);
+}
+
+int export_open(struct export *out, const struct export_settings *settings,
+                struct offload *offload, unsigned workers, struct error *err)
+{
+    struct image_options options = {
+        .read_only = settings->read_only,
+        .direct = settings->direct,
+        .lock = true,
+        .terms = settings->terms,
+        .offload = offload,
+    };
+    struct export ex;
+
+    export_declare(&ex, settings);
+    int code = image_open(&ex.top, settings->image, &options, err);
+    if (code == 0)
+        code = build_pipeline(&ex, settings, err);
+    if (code == 0) {
+        ex.layers = calloc(workers, sizeof *ex.layers);
+        if (ex.layers == NULL)
+            code = error_set(err, -ENOMEM, "not enough memory for export '%s'", settings->name);
+    }
+    if (code < 0) {
+        export_close(&ex);
+        return code;
+    }
+    ex.limits = ex.top->limits;
+    ex.limits.read_only |= settings->read_only;
+    warn_if_nothing_is_durable(&ex, settings->image);
+    *out = ex;
+    return 0;
+}
+
+void export_close(struct export *ex)
+{
+    stage_close(ex->top);
+    stage_close(ex->header);
+    range_lock_destroy(ex->ranges);
+    free(ex->layers);
+    *ex = (struct export){ 0 };
+}
+
+void export_grow(struct export *ex)
+{
+    const struct limits *image = &stage_backend(ex->top)->limits;
+    uint64_t image_bytes = image->size_bytes, size_bytes = ex->limits.size_bytes;
+
+    stage_grow(ex->top);
+    limits_grow(&ex->limits, ex->top->limits.size_bytes);
+    if (ex->limits.size_bytes > size_bytes)
+        log_notice("export '%s': it has grown from %s to %s; clients that connect from now on see that",
+                   ex->name, size_text(size_bytes).text, size_text(ex->limits.size_bytes).text);
+    else if (image->size_bytes > image_bytes)
+        log_notice("export '%s': its image has grown to %s, but the export has not: it is a part of the "
+                   "image, or its header says how large the volume is",
+                   ex->name, size_text(image->size_bytes).text);
+}
+
+int export_flush(struct export *ex, struct loop *loop, struct error *err)
+{
+    if (ex->limits.read_only)
+        return 0;
+    int code = image_flush_on(ex->top, loop, err);
+    if (code < 0)
+        error_prefix(err, "export '%s': ", ex->name);
+    return code;
+}
+
+int export_attach(struct layer **out, struct export *ex, struct worker *worker, struct error *err)
+{
+    struct layer **layer = &ex->layers[worker->index];
+
+    if (*layer == NULL) {
+        int code = stage_attach(layer, ex->top, worker->loop, err);
+        if (code < 0)
+            return code;
+    }
+    *out = *layer;
+    return 0;
+}

@@ -1,0 +1,377 @@
+/* Where a passphrase comes from: see key-source.h. */
+#include "server/keys/key-source.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "crypto/luks/luks-token.h"
+#include "server/keys/key-command.h"
+#include "server/keys/key-keyring.h"
+#include "server/keys/key-terminal.h"
+#include "server/base/private-file.h"
+#include "server/base/argv.h"
+
+#define FIRST_BYTES 4096u
+#define COMMAND_TIMEOUT_MS 60000u
+
+/* ---- a file ---- */
+
+/* Twice the room; the old memory is wiped. */
+static int grow(struct secret **secret, size_t used_bytes, struct error *err)
+{
+    struct secret *larger = NULL;
+    int result = secret_create(&larger, (*secret)->length_bytes * 2, err);
+
+    if (result < 0)
+        return result;
+    memcpy(larger->data, (*secret)->data, used_bytes);
+    secret_free(*secret);
+    *secret = larger;
+    return 0;
+}
+
+/* To the end of the file; it may be a pipe. */
+static int read_all(struct secret **secret, int fd, size_t *used_bytes, struct error *err)
+{
+    for (;;) {
+        size_t room_bytes = (*secret)->length_bytes - *used_bytes;
+        ssize_t got = read(fd, (*secret)->data + *used_bytes, room_bytes);
+
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0) {
+            int code = -errno;
+
+            return error_set(err, code, "%s", strerror(-code));
+        }
+        *used_bytes += (size_t)got;
+        if (got == 0)
+            return 0;
+        if (*used_bytes > KEY_SOURCE_BYTES_MAX)
+            return error_set(err, -EFBIG, "it is larger than %u MiB",
+                             KEY_SOURCE_BYTES_MAX / (1024u * 1024u));
+        if (*used_bytes == (*secret)->length_bytes) {
+            int result = grow(secret, *used_bytes, err);
+
+            if (result < 0)
+                return result;
+        }
+    }
+}
+
+static int read_fd(struct secret **out, int fd, struct error *err)
+{
+    struct secret *secret = NULL;
+    size_t used_bytes = 0;
+    int result = secret_create(&secret, FIRST_BYTES, err);
+
+    if (result == 0)
+        result = read_all(&secret, fd, &used_bytes, err);
+    if (result == 0 && used_bytes == 0)
+        result = error_set(err, -EINVAL, "it is empty");
+    if (result < 0) {
+        secret_free(secret);
+        return result;
+    }
+    secret_truncate(secret, used_bytes);
+    *out = secret;
+    return 0;
+}
+
+static int read_file(struct secret **out, const char *path, struct error *err)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+    int result;
+
+    if (fd < 0) {
+        result = -errno;
+        return error_set(err, result, "key file '%s' can't be opened: %s", path, strerror(-result));
+    }
+    private_file_warn(fd, path);
+    result = read_fd(out, fd, err);
+    if (result < 0)
+        error_prefix(err, "key file '%s' can't be used: ", path);
+    (void)close(fd);
+    return result;
+}
+
+/* A file of the folder that systemd made for this service (systemd.exec(5), "CREDENTIALS"). */
+static int read_credential(struct secret **out, const char *name, struct error *err)
+{
+    const char *folder = getenv("CREDENTIALS_DIRECTORY");
+    char path[4096];
+
+    if (!folder || !*folder)
+        return error_set(err, -ENOENT,
+                         "credential '%s': there is no CREDENTIALS_DIRECTORY in the environment; "
+                         "systemd sets it for a unit with LoadCredential=%s:FILE",
+                         name, name);
+    if (snprintf(path, sizeof(path), "%s/%s", folder, name) >= (int)sizeof(path))
+        return error_set(err, -ENAMETOOLONG, "credential '%s': its path is too long", name);
+    return read_file(out, path, err);
+}
+
+/* A descriptor; -1: none is wanted. */
+static int open_input(int *input, const char *path, struct error *err)
+{
+    *input = -1;
+    if (path == NULL)
+        return 0;
+    if (strcmp(path, "-") == 0)
+        *input = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3);
+    else
+        *input = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+    if (*input < 0)
+        return error_set(err, -errno, "its standard input '%s' can't be opened: %s", path,
+                         strerror(errno));
+    return 0;
+}
+
+static int read_command(struct secret **out, const struct key_source *source, struct error *err)
+{
+    struct child_limits limits = { .timeout_ms = COMMAND_TIMEOUT_MS,
+                                   .output_bytes_max = KEY_SOURCE_BYTES_MAX,
+                                   .input = -1 };
+    char **words = NULL;
+    int result = words_split(&words, source->command, err);
+
+    if (result == 0)
+        result = open_input(&limits.input, source->command_input, err);
+    if (result == 0)
+        result = child_read_secret(out, words, &limits, err);
+    if (limits.input >= 0)
+        (void)close(limits.input);
+    words_free(words);
+    if (result < 0)
+        error_prefix(err, "key command: ");
+    return result;
+}
+
+/* What somebody handed down was not closed by exec(); all that this program opens is closed by it. */
+static bool is_handed_down(unsigned fd)
+{
+    int flags = fcntl((int)fd, F_GETFD);
+
+    return flags >= 0 && (flags & FD_CLOEXEC) == 0;
+}
+
+/* It was there at the start, but a second reader finds it closed, and maybe in use by something else. */
+static int read_descriptor(struct secret **out, unsigned fd, struct error *err)
+{
+    int result;
+
+    if (!is_handed_down(fd))
+        return error_set(err, -EBADF, "file descriptor %u can't be used as the key: it has been read and "
+                         "closed already", fd);
+    result = read_fd(out, (int)fd, err);
+    (void)close((int)fd); /* a pipe would tell whoever fills it that the key is still wanted */
+    if (result < 0)
+        error_prefix(err, "file descriptor %u can't be used as the key: ", fd);
+    return result;
+}
+
+static int read_stdin(struct secret **out, struct error *err)
+{
+    int result = read_fd(out, STDIN_FILENO, err);
+
+    if (result < 0)
+        error_prefix(err, "standard input can't be used as the key: ");
+    return result;
+}
+
+/* ---- which of them ---- */
+
+/* Those that were given, by name. */
+static unsigned list_given(const char *names[KEY_SOURCE_KINDS], const struct key_source *source)
+{
+    const struct {
+        const char *name;
+        bool given;
+    } kinds[KEY_SOURCE_KINDS] = {
+        { "key-file", source->file != NULL },       { "key-fd", source->fd != 0 },
+        { "key-command", source->command != NULL }, { "key-credential", source->credential != NULL },
+        { "key-keyring", source->keyring != NULL },
+        { "volume-key-file", source->volume_key_file != NULL }, { "token", source->token != NULL },
+    };
+    unsigned count = 0;
+
+    for (unsigned i = 0; i < KEY_SOURCE_KINDS; i++)
+        if (kinds[i].given)
+            names[count++] = kinds[i].name;
+    return count;
+}
+
+const char *key_source_given(const struct key_source *source)
+{
+    const char *names[KEY_SOURCE_KINDS];
+
+    return list_given(names, source) > 0 ? names[0] : NULL;
+}
+
+static const char *path_of(const struct key_source *source)
+{
+    return source->file ? source->file : source->volume_key_file;
+}
+
+bool key_source_is_stdin(const struct key_source *source)
+{
+    const char *path = source->command ? source->command_input : path_of(source);
+
+    return path && strcmp(path, "-") == 0;
+}
+
+bool key_source_equal(const struct key_source *a, const struct key_source *b)
+{
+    return a->file == b->file && a->command == b->command &&
+           a->command_input == b->command_input && a->credential == b->credential &&
+           a->keyring == b->keyring && a->volume_key_file == b->volume_key_file &&
+           a->token == b->token && a->token_plugins == b->token_plugins && a->fd == b->fd &&
+           a->offset_bytes == b->offset_bytes && a->size_bytes == b->size_bytes;
+}
+
+int key_source_token(int *token, const struct key_source *source, struct error *err)
+{
+    char *end = NULL;
+    unsigned long number = strtoul(source->token, &end, 10);
+
+    if (strcmp(source->token, "any") == 0) {
+        *token = LUKS_TOKEN_ANY;
+        return 0;
+    }
+    if (source->token[0] < '0' || source->token[0] > '9' || *end || number >= LUKS_TOKENS_MAX)
+        return error_set(err, -EINVAL, "token '%s' is neither any nor a number from 0 to %d",
+                         source->token, LUKS_TOKENS_MAX - 1);
+    *token = (int)number;
+    return 0;
+}
+
+static int check_token(const struct key_source *source, const char *prefix, struct error *err)
+{
+    int token;
+    int result = key_source_token(&token, source, err);
+
+    if (result < 0)
+        error_prefix(err, "%s", prefix);
+    if (result == 0 && source->token_plugins && source->token_plugins[0] != '/')
+        return error_set(err, -EINVAL, "%stoken-plugins '%s': give the whole path of the folder, from / on",
+                         prefix, source->token_plugins);
+    if (result < 0 || (source->offset_bytes == 0 && source->size_bytes == 0))
+        return result;
+    return error_set(err, -EINVAL, "%s%s is not for a key that %stoken names", prefix,
+                     source->offset_bytes > 0 ? "key-offset" : "key-size", prefix);
+}
+
+static int check_descriptor(unsigned fd, const char *prefix, struct error *err)
+{
+    if (fd == 0 || is_handed_down(fd))
+        return 0;
+    return error_set(err, -EBADF, "%skey-fd %u: %s: whoever starts this program has to open it, as a "
+                     "shell does with %u<FILE", prefix, fd, strerror(EBADF), fd);
+}
+
+int key_source_check(const struct key_source *source, const char *prefix, struct error *err)
+{
+    const char *names[KEY_SOURCE_KINDS];
+    unsigned count = list_given(names, source);
+    char **words = NULL;
+    int result = 0;
+
+    if (count > 1)
+        return error_set(err, -EINVAL, "%s%s and %s%s can't both be used: leave out one of the two",
+                         prefix, names[0], prefix, names[1]);
+    if (count == 0 && (source->offset_bytes > 0 || source->size_bytes > 0))
+        return error_set(err, -EINVAL,
+                         "%s%s is for a key that is not typed: give %skey-file, too", prefix,
+                         source->offset_bytes > 0 ? "key-offset" : "key-size", prefix);
+    if (path_of(source) && !*path_of(source))
+        return error_set(err, -EINVAL, "%s%s is empty: give the name of a file, or leave it out",
+                         prefix, names[0]);
+    if (source->command_input && !source->command)
+        return error_set(err, -EINVAL, "%skey-command-input is for a program: give %skey-command, too",
+                         prefix, prefix);
+    if (source->credential && (!*source->credential || strchr(source->credential, '/')))
+        return error_set(err, -EINVAL,
+                         "%skey-credential '%s': a credential has a name without a slash", prefix,
+                         source->credential);
+    result = check_descriptor(source->fd, prefix, err);
+    if (result < 0)
+        return result;
+    if (source->keyring && !*source->keyring)
+        return error_set(err, -EINVAL, "%skey-keyring: the description is empty", prefix);
+    if (source->token_plugins && !source->token)
+        return error_set(err, -EINVAL, "%stoken-plugins is for a key that a token names: give %stoken, too",
+                         prefix, prefix);
+    if (source->token)
+        return check_token(source, prefix, err);
+    if (source->command)
+        result = words_split(&words, source->command, err);
+    words_free(words);
+    if (result < 0)
+        error_prefix(err, "%skey-command: ", prefix);
+    return result;
+}
+
+static int read_whole(struct secret **out, const struct key_source *source, struct error *err)
+{
+    if (source->fd != 0)
+        return read_descriptor(out, source->fd, err);
+    if (source->command)
+        return read_command(out, source, err);
+    if (source->credential)
+        return read_credential(out, source->credential, err);
+    if (source->keyring)
+        return key_keyring_read(out, source->keyring, err);
+    return key_source_is_stdin(source) ? read_stdin(out, err) : read_file(out, path_of(source), err);
+}
+
+/* --key-offset and --key-size. */
+static int cut(struct secret *secret, const struct key_source *source, struct error *err)
+{
+    uint64_t left_bytes;
+
+    if (source->offset_bytes >= secret->length_bytes)
+        return error_set(err, -EINVAL, "the key has %zu bytes: key-offset %llu leaves nothing of it",
+                         secret->length_bytes, (unsigned long long)source->offset_bytes);
+    left_bytes = secret->length_bytes - source->offset_bytes;
+    if (source->size_bytes > left_bytes)
+        return error_set(err, -EINVAL, "the key has %llu bytes%s, fewer than key-size %llu",
+                         (unsigned long long)left_bytes,
+                         source->offset_bytes > 0 ? " behind key-offset" : "",
+                         (unsigned long long)source->size_bytes);
+    if (source->size_bytes > 0)
+        left_bytes = source->size_bytes;
+    memmove(secret->data, secret->data + source->offset_bytes, left_bytes);
+    secret_truncate(secret, left_bytes);
+    return 0;
+}
+
+int key_source_read(struct secret **out, const struct key_source *source, const char *image,
+                    bool confirm, struct error *err)
+{
+    struct secret *secret = NULL;
+    int result;
+
+    if (!key_source_given(source)) {
+        if (isatty(STDIN_FILENO))
+            return key_terminal_ask(out, image, confirm, err);
+        return error_set(err, -ENOTTY,
+                         "no passphrase for '%s': standard input is not a terminal; give "
+                         "--key-file FILE, or --key-file - to read it from there",
+                         image);
+    }
+    if (source->token)
+        return secret_create(out, 0, err);
+    result = read_whole(&secret, source, err);
+    if (result == 0)
+        result = cut(secret, source, err);
+    if (result < 0) {
+        secret_free(secret);
+        return result;
+    }
+    *out = secret;
+    return 0;
+}

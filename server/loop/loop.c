@@ -1,0 +1,636 @@
+#include "server/loop/loop.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <liburing.h>
+#include <linux/capability.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "server/loop/buffer.h"
+#include "server/loop/busy-wait.h"
+
+#define ENTRIES_MIN 16u
+#define ENTRY_BYTES 132u /* of a ring: one to submit, and four completions */
+#define SERVERS_OF_A_USER 64u
+#define LOCKED_BYTES_PLENTY (4ull << 30)
+#define LOOKS_PER_CLOCK 32u
+#define BATCH_MAX 256u /* completions, and messages, before the kernel is asked for others */
+
+/* Slots of a registered table, handed out last-in first-out. */
+struct slot_stack {
+    int *free;
+    unsigned count;
+};
+
+struct loop {
+    struct io_uring ring;
+    bool stopping;
+    struct loop_task *tasks, **tasks_end;
+    struct slot_stack file_slots, memory_slots;
+    struct busy_wait busy_wait;
+    uint64_t sends; /* so far: what is done can be told from them, however many receives it took */
+
+    /* What other threads sent, latest first, and an eventfd that wakes the ring.  Who posts writes to
+     * it only when the loop is asleep, or about to be.  There is no lock: the loop that is woken may
+     * take the CPU of the one who woke it, and would find it held. */
+    struct loop_message *messages;    /* the latest first */
+    struct loop_message *undelivered; /* the oldest first; the loop's own */
+    bool asleep;
+    unsigned posting; /* threads inside loop_post() */
+    int wake_fd;
+    uint64_t wake_count;
+    struct io_event wake_event;
+};
+
+/* ---- set-up ---- */
+
+static int explain_refusal(int code, struct error *err)
+{
+    if (code == -EPERM || code == -EACCES || code == -ENOSYS || code == -EOPNOTSUPP)
+        return error_set(err, code,
+                         "io_uring is not available here (%s): nbdcrypt needs it. Look at `sysctl "
+                         "kernel.io_uring_disabled` (must be 0, or 1 with your group in "
+                         "kernel.io_uring_group), and in a container at its seccomp profile, which "
+                         "must allow io_uring_setup, io_uring_enter and io_uring_register",
+                         strerror(-code));
+    if (code == -ENOMEM)
+        return error_set(err, code,
+                         "io_uring could not be set up: not enough locked memory, which all "
+                         "programs of a user share; raise `ulimit -l` (RLIMIT_MEMLOCK)");
+    return error_set(err, code, "io_uring could not be set up: %s", strerror(-code));
+}
+
+/* The best mode that this kernel has: completions run only when we wait for them (6.1), or
+ * without interrupting the thread (5.19), or plainly. */
+static int ring_create_sized(struct io_uring *ring, unsigned entries)
+{
+    static const unsigned modes[] = {
+        IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG,
+        IORING_SETUP_COOP_TASKRUN,
+        0,
+    };
+    int code = -EINVAL;
+
+    for (size_t i = 0; i < sizeof modes / sizeof modes[0] && code == -EINVAL; i++) {
+        struct io_uring_params params = {
+            .flags = modes[i] | IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP,
+            .cq_entries = entries * 4,
+        };
+        code = io_uring_queue_init_params(entries, ring, &params);
+    }
+    return code;
+}
+
+/* False: this process may lock what it wants.  Rings and registered memory count as locked, for all processes
+ * of the user together. */
+static bool locked_memory_is_bounded(uint64_t *bytes)
+{
+    struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+    struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = { 0 };
+    struct rlimit limit;
+
+    if (syscall(SYS_capget, &header, data) == 0 &&
+        (data[0].effective & (1u << CAP_IPC_LOCK)) != 0)
+        return false;
+    if (getrlimit(RLIMIT_MEMLOCK, &limit) != 0 || limit.rlim_cur >= LOCKED_BYTES_PLENTY)
+        return false;
+    *bytes = limit.rlim_cur;
+    return true;
+}
+
+/* A part of what the user may lock that leaves the same to the servers he starts after this one: a small ring
+ * does, with more system calls. */
+static unsigned fair_entries(const struct loop_config *config)
+{
+    unsigned entries = config->entries;
+    uint64_t bytes;
+
+    if (!locked_memory_is_bounded(&bytes))
+        return entries;
+    while (entries > ENTRIES_MIN &&
+           entries * ENTRY_BYTES > bytes / SERVERS_OF_A_USER / (config->others + 2))
+        entries /= 2;
+    return entries;
+}
+
+/* Where there is still not enough, a smaller one. */
+static int ring_create(struct io_uring *ring, unsigned entries)
+{
+    int code = ring_create_sized(ring, entries);
+
+    while (code == -ENOMEM && entries > ENTRIES_MIN) {
+        entries /= 2;
+        code = ring_create_sized(ring, entries);
+    }
+    return code;
+}
+
+static bool slot_stack_fill(struct slot_stack *stack, unsigned count)
+{
+    stack->free = calloc(count, sizeof *stack->free);
+    if (stack->free == NULL)
+        return false;
+    for (unsigned i = 0; i < count; i++)
+        stack->free[i] = (int)(count - 1 - i);
+    stack->count = count;
+    return true;
+}
+
+/* Tables are an optimisation: where the kernel has none, plain descriptors and plain memory
+ * are used. */
+static void tables_create(struct loop *loop, const struct loop_config *config)
+{
+    if (config->file_slots > 0 &&
+        io_uring_register_files_sparse(&loop->ring, config->file_slots) == 0 &&
+        !slot_stack_fill(&loop->file_slots, config->file_slots))
+        io_uring_unregister_files(&loop->ring);
+    if (config->memory_slots > 0 && !locked_memory_is_bounded(&(uint64_t){ 0 }) &&
+        io_uring_register_buffers_sparse(&loop->ring, config->memory_slots) == 0 &&
+        !slot_stack_fill(&loop->memory_slots, config->memory_slots))
+        io_uring_unregister_buffers(&loop->ring);
+}
+
+static void wake_arm(struct loop *loop);
+static void deliver_messages(struct loop *loop);
+
+int loop_create(struct loop **out, const struct loop_config *config, struct error *err)
+{
+    struct loop *loop = calloc(1, sizeof *loop);
+
+    if (loop == NULL)
+        return error_set(err, -ENOMEM, "not enough memory for an event loop");
+    loop->wake_fd = eventfd(0, EFD_CLOEXEC);
+    if (loop->wake_fd < 0) {
+        int code = -errno;
+        free(loop);
+        return error_set(err, code, "an eventfd could not be made: %s", strerror(-code));
+    }
+    int code = ring_create(&loop->ring, fair_entries(config));
+    if (code < 0) {
+        close(loop->wake_fd);
+        free(loop);
+        return explain_refusal(code, err);
+    }
+    loop->tasks_end = &loop->tasks;
+    tables_create(loop, config);
+    io_uring_register_ring_fd(&loop->ring); /* where it can't be, a descriptor is looked up each time */
+    if (loop->ring.flags & IORING_SETUP_TASKRUN_FLAG)
+        busy_wait_init(&loop->busy_wait, config->busy_wait_us * 1000u);
+    wake_arm(loop);
+    *out = loop;
+    return 0;
+}
+
+void loop_destroy(struct loop *loop)
+{
+    if (loop == NULL)
+        return;
+    /* One whose message ended the loop may not be through with waking it. */
+    while (__atomic_load_n(&loop->posting, __ATOMIC_ACQUIRE) > 0)
+        sched_yield();
+    io_uring_queue_exit(&loop->ring);
+    close(loop->wake_fd);
+    free(loop->file_slots.free);
+    free(loop->memory_slots.free);
+    free(loop);
+}
+
+/* ---- running ---- */
+
+/* A free submission entry; when the queue is full, what is in it goes to the kernel first. */
+static struct io_uring_sqe *next_sqe(struct loop *loop)
+{
+    struct io_uring_sqe *sqe;
+
+    while ((sqe = io_uring_get_sqe(&loop->ring)) == NULL)
+        io_uring_submit(&loop->ring);
+    return sqe;
+}
+
+static void deliver_completions(struct loop *loop)
+{
+    struct io_uring_cqe *cqe;
+    unsigned head, count = 0;
+
+    /* The head is moved at the end, once: a completion's values are read before its handler
+     * runs, and the ring has room for four times the entries. */
+    io_uring_for_each_cqe(&loop->ring, head, cqe) {
+        if (count == BATCH_MAX) /* handlers submit, and that completes: it need not end by itself */
+            break;
+        struct io_event *ev = io_uring_cqe_get_data(cqe);
+        int result = cqe->res;
+
+        count++;
+        if (ev != NULL) /* NULL: the answer to a cancellation */
+            ev->fn(ev, result);
+    }
+    io_uring_cq_advance(&loop->ring, count);
+}
+
+static void run_tasks(struct loop *loop)
+{
+    while (loop->tasks != NULL) {
+        struct loop_task *task = loop->tasks;
+
+        loop->tasks = task->next;
+        if (loop->tasks == NULL)
+            loop->tasks_end = &loop->tasks;
+        task->queued = false;
+        task->fn(task);
+    }
+}
+
+static uint64_t now_ns(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+static inline void cpu_relax(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#endif
+}
+
+static bool has_messages(const struct loop *loop)
+{
+    return loop->undelivered != NULL ||
+           __atomic_load_n(&loop->messages, __ATOMIC_SEQ_CST) != NULL;
+}
+
+/* A message or a completion is there, or what makes one: with DEFER_TASKRUN the kernel only tells that it
+ * has something to run, and does so when it is entered. */
+static bool has_work(const struct loop *loop)
+{
+    return io_uring_cq_ready(&loop->ring) > 0 || has_messages(loop) ||
+           (__atomic_load_n(loop->ring.sq.kflags, __ATOMIC_RELAXED) & IORING_SQ_TASKRUN) != 0;
+}
+
+static struct busy_wait_point here(const struct loop *loop)
+{
+    return (struct busy_wait_point){ .ns = now_ns(), .sends = loop->sends };
+}
+
+static void look_for_work(struct loop *loop, uint32_t limit_ns)
+{
+    uint64_t end_ns = now_ns() + limit_ns;
+    bool found = false;
+
+    do {
+        for (unsigned i = 0; i < LOOKS_PER_CLOCK && !(found = has_work(loop)); i++)
+            cpu_relax();
+    } while (!found && now_ns() < end_ns);
+    busy_wait_looked(&loop->busy_wait, found, here(loop));
+}
+
+/* Either this sees the message, or loop_post() sees that the loop sleeps: each writes its own
+ * before it reads the other's. */
+static int submit_and_sleep(struct loop *loop)
+{
+    __atomic_store_n(&loop->asleep, true, __ATOMIC_SEQ_CST);
+    int code = io_uring_submit_and_wait(&loop->ring, has_messages(loop) ? 0 : 1);
+    __atomic_store_n(&loop->asleep, false, __ATOMIC_RELAXED);
+    return code;
+}
+
+/* Hands over what is queued and returns when there are completions or messages, or with -errno. */
+static int submit_and_wait(struct loop *loop)
+{
+    struct busy_wait *wait = &loop->busy_wait;
+    uint32_t look_ns = busy_wait_ns(wait);
+
+    if (wait->limit_ns == 0)
+        return submit_and_sleep(loop);
+    int code = io_uring_submit(&loop->ring);
+    if (code < 0 || io_uring_cq_ready(&loop->ring) > 0 || has_messages(loop))
+        return code;
+    if (look_ns > 0) {
+        look_for_work(loop, look_ns);
+        return submit_and_sleep(loop);
+    }
+    uint64_t start_ns = now_ns();
+    code = submit_and_sleep(loop);
+    busy_wait_slept(wait, start_ns, here(loop));
+    return code;
+}
+
+void loop_run(struct loop *loop)
+{
+    loop->stopping = false;
+    run_tasks(loop);
+    while (!loop->stopping) {
+        int code = submit_and_wait(loop);
+
+        /* EINTR: a signal; EAGAIN, EBUSY: the kernel wants completions reaped first. */
+        if (code < 0 && code != -EINTR && code != -EAGAIN && code != -EBUSY) {
+            fprintf(stderr, "nbdcrypt: io_uring_enter failed: %s\n", strerror(-code));
+            abort();
+        }
+        deliver_completions(loop);
+        deliver_messages(loop);
+        run_tasks(loop);
+    }
+}
+
+void loop_stop(struct loop *loop)
+{
+    loop->stopping = true;
+}
+
+void loop_defer(struct loop *loop, struct loop_task *task)
+{
+    if (task->queued)
+        return;
+    task->queued = true;
+    task->next = NULL;
+    *loop->tasks_end = task;
+    loop->tasks_end = &task->next;
+}
+
+/* ---- messages from other threads ---- */
+
+void loop_post(struct loop *target, struct loop_message *message)
+{
+    __atomic_add_fetch(&target->posting, 1, __ATOMIC_RELAXED);
+    message->next = __atomic_load_n(&target->messages, __ATOMIC_RELAXED);
+    while (!__atomic_compare_exchange_n(&target->messages, &message->next, message, true,
+                                        __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
+        continue;
+    if (__atomic_exchange_n(&target->asleep, false, __ATOMIC_SEQ_CST)) {
+        ssize_t written = write(target->wake_fd, &(uint64_t){ 1 }, sizeof(uint64_t));
+        assert(written == sizeof(uint64_t));
+    }
+    __atomic_sub_fetch(&target->posting, 1, __ATOMIC_RELEASE);
+}
+
+/* Oldest first. */
+static struct loop_message *take_messages(struct loop *loop)
+{
+    struct loop_message *latest = __atomic_exchange_n(&loop->messages, NULL, __ATOMIC_ACQUIRE);
+    struct loop_message *oldest = NULL;
+
+    while (latest != NULL) {
+        struct loop_message *next = latest->next;
+
+        latest->next = oldest;
+        oldest = latest;
+        latest = next;
+    }
+    return oldest;
+}
+
+static void deliver_messages(struct loop *loop)
+{
+    if (loop->undelivered == NULL && has_messages(loop))
+        loop->undelivered = take_messages(loop);
+    for (unsigned i = 0; loop->undelivered != NULL && i < BATCH_MAX; i++) {
+        struct loop_message *message = loop->undelivered;
+
+        loop->undelivered = message->next; /* the handler may free its message */
+        message->event.fn(&message->event, message->result);
+    }
+}
+
+/* That it woke is all: the messages are delivered in every batch. */
+static void wake_done(struct io_event *ev, int result)
+{
+    (void)result;
+    wake_arm(container_of(ev, struct loop, wake_event));
+}
+
+static void wake_arm(struct loop *loop)
+{
+    struct io_uring_sqe *sqe = next_sqe(loop);
+
+    loop->wake_event.fn = wake_done;
+    io_uring_prep_read(sqe, loop->wake_fd, &loop->wake_count, sizeof loop->wake_count, 0);
+    io_uring_sqe_set_data(sqe, &loop->wake_event);
+}
+
+/* ---- files and memory ---- */
+
+void loop_file_init(struct loop *loop, struct loop_file *file, int fd)
+{
+    *file = (struct loop_file){ .fd = fd, .slot = -1 };
+    if (loop->file_slots.count == 0)
+        return;
+    int slot = loop->file_slots.free[loop->file_slots.count - 1];
+    if (io_uring_register_files_update(&loop->ring, (unsigned)slot, &fd, 1) == 1) {
+        loop->file_slots.count--;
+        file->slot = slot;
+    }
+}
+
+void loop_file_release(struct loop *loop, struct loop_file *file)
+{
+    if (file->slot >= 0) {
+        io_uring_register_files_update(&loop->ring, (unsigned)file->slot, &(int){ -1 }, 1);
+        loop->file_slots.free[loop->file_slots.count++] = file->slot;
+    }
+    *file = (struct loop_file){ .fd = -1, .slot = -1 };
+}
+
+void loop_file_close(struct loop *loop, struct loop_file *file)
+{
+    int fd = file->fd;
+
+    loop_file_release(loop, file);
+    if (fd >= 0)
+        close(fd);
+}
+
+void loop_file_shutdown(struct loop *loop, const struct loop_file *file, int how)
+{
+    (void)loop;
+    shutdown(file->fd, how); /* fails only when the peer has gone already */
+}
+
+size_t loop_file_send_now(struct loop *loop, const struct loop_file *file, const void *data,
+                          size_t length_bytes)
+{
+    ssize_t sent = send(file->fd, data, length_bytes, MSG_DONTWAIT | MSG_NOSIGNAL);
+
+    (void)loop;
+    return sent > 0 ? (size_t)sent : 0;
+}
+
+bool loop_file_has_unread(struct loop *loop, const struct loop_file *file)
+{
+    int count = 0;
+
+    (void)loop;
+    return ioctl(file->fd, FIONREAD, &count) == 0 && count > 0;
+}
+
+uint32_t loop_file_unsent_bytes(struct loop *loop, const struct loop_file *file)
+{
+    int count = 0;
+
+    (void)loop;
+    return ioctl(file->fd, SIOCOUTQ, &count) == 0 && count > 0 ? (uint32_t)count : 0;
+}
+
+int loop_register_memory(struct loop *loop, void *base, size_t length_bytes)
+{
+    struct iovec iov = { .iov_base = base, .iov_len = length_bytes };
+
+    if (loop->memory_slots.count == 0)
+        return -1;
+    int slot = loop->memory_slots.free[loop->memory_slots.count - 1];
+    if (io_uring_register_buffers_update_tag(&loop->ring, (unsigned)slot, &iov, NULL, 1) != 1)
+        return -1;
+    loop->memory_slots.count--;
+    return slot;
+}
+
+void loop_unregister_memory(struct loop *loop, int index)
+{
+    struct iovec none = { .iov_base = NULL, .iov_len = 0 };
+
+    /* A slot that stays taken costs its memory, and nobody else anything. */
+    if (io_uring_register_buffers_update_tag(&loop->ring, (unsigned)index, &none, NULL, 1) == 1)
+        loop->memory_slots.free[loop->memory_slots.count++] = index;
+}
+
+/* ---- operations ---- */
+
+static int file_number(const struct loop_file *file)
+{
+    return file->slot >= 0 ? file->slot : file->fd;
+}
+
+/* After the io_uring_prep_*() call, which clears the entry. */
+static void finish_sqe(struct io_uring_sqe *sqe, struct io_event *ev, const struct loop_file *file)
+{
+    if (file != NULL && file->slot >= 0)
+        sqe->flags |= IOSQE_FIXED_FILE;
+    io_uring_sqe_set_data(sqe, ev);
+}
+
+void loop_read(struct loop *loop, struct io_event *ev, const struct loop_file *file,
+               const struct buffer *buffer, uint8_t *data, uint32_t length_bytes,
+               uint64_t offset_bytes)
+{
+    struct io_uring_sqe *sqe = next_sqe(loop);
+
+    if (buffer != NULL && buffer->fixed_index >= 0)
+        io_uring_prep_read_fixed(sqe, file_number(file), data, length_bytes, offset_bytes,
+                                 buffer->fixed_index);
+    else
+        io_uring_prep_read(sqe, file_number(file), data, length_bytes, offset_bytes);
+    finish_sqe(sqe, ev, file);
+}
+
+void loop_write(struct loop *loop, struct io_event *ev, const struct loop_file *file,
+                const struct buffer *buffer, const uint8_t *data, uint32_t length_bytes,
+                uint64_t offset_bytes)
+{
+    struct io_uring_sqe *sqe = next_sqe(loop);
+
+    if (buffer != NULL && buffer->fixed_index >= 0)
+        io_uring_prep_write_fixed(sqe, file_number(file), data, length_bytes, offset_bytes,
+                                  buffer->fixed_index);
+    else
+        io_uring_prep_write(sqe, file_number(file), data, length_bytes, offset_bytes);
+    finish_sqe(sqe, ev, file);
+}
+
+void loop_fdatasync(struct loop *loop, struct io_event *ev, const struct loop_file *file,
+                    uint64_t offset_bytes, uint32_t length_bytes)
+{
+    struct io_uring_sqe *sqe = next_sqe(loop);
+
+    io_uring_prep_fsync(sqe, file_number(file), IORING_FSYNC_DATASYNC);
+    sqe->off = offset_bytes;
+    sqe->len = length_bytes;
+    finish_sqe(sqe, ev, file);
+}
+
+void loop_fallocate(struct loop *loop, struct io_event *ev, const struct loop_file *file, int mode,
+                    uint64_t offset_bytes, uint64_t length_bytes)
+{
+    struct io_uring_sqe *sqe = next_sqe(loop);
+
+    io_uring_prep_fallocate(sqe, file_number(file), mode, (off_t)offset_bytes,
+                            (off_t)length_bytes);
+    finish_sqe(sqe, ev, file);
+}
+
+void loop_readahead(struct loop *loop, struct io_event *ev, const struct loop_file *file,
+                    uint64_t offset_bytes, uint32_t length_bytes)
+{
+    struct io_uring_sqe *sqe = next_sqe(loop);
+
+    io_uring_prep_fadvise(sqe, file_number(file), offset_bytes, (off_t)length_bytes,
+                          POSIX_FADV_WILLNEED);
+    finish_sqe(sqe, ev, file);
+}
+
+void loop_recvmsg(struct loop *loop, struct io_event *ev, const struct loop_file *file,
+                  struct msghdr *message)
+{
+    struct io_uring_sqe *sqe = next_sqe(loop);
+
+    io_uring_prep_recvmsg(sqe, file_number(file), message, 0);
+    finish_sqe(sqe, ev, file);
+}
+
+void loop_sendmsg(struct loop *loop, struct io_event *ev, const struct loop_file *file,
+                  struct msghdr *message)
+{
+    struct io_uring_sqe *sqe = next_sqe(loop);
+
+    loop->sends++;
+    io_uring_prep_sendmsg(sqe, file_number(file), message, MSG_NOSIGNAL);
+    finish_sqe(sqe, ev, file);
+}
+
+void loop_accept(struct loop *loop, struct io_event *ev, int fd)
+{
+    struct io_uring_sqe *sqe = next_sqe(loop);
+
+    io_uring_prep_accept(sqe, fd, NULL, NULL, SOCK_CLOEXEC);
+    io_uring_sqe_set_data(sqe, ev);
+}
+
+void loop_poll(struct loop *loop, struct io_event *ev, int fd, unsigned events)
+{
+    struct io_uring_sqe *sqe = next_sqe(loop);
+
+    io_uring_prep_poll_add(sqe, fd, events);
+    io_uring_sqe_set_data(sqe, ev);
+}
+
+void loop_timer_start(struct loop *loop, struct loop_timer *timer, unsigned timeout_ms)
+{
+    struct io_uring_sqe *sqe = next_sqe(loop);
+
+    _Static_assert(sizeof timer->deadline == sizeof(struct __kernel_timespec),
+                   "the kernel reads the deadline as its timespec");
+    timer->deadline[0] = timeout_ms / 1000;
+    timer->deadline[1] = (long long)(timeout_ms % 1000) * 1000000;
+    io_uring_prep_timeout(sqe, (struct __kernel_timespec *)timer->deadline, 0, 0);
+    io_uring_sqe_set_data(sqe, &timer->event);
+}
+
+void loop_cancel(struct loop *loop, struct io_event *ev)
+{
+    struct io_uring_sqe *sqe = next_sqe(loop);
+
+    io_uring_prep_cancel(sqe, ev, 0);
+    io_uring_sqe_set_data(sqe, NULL);
+}

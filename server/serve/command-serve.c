@@ -1,0 +1,625 @@
+#include "server/serve/command-serve.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "server/base/descriptors.h"
+#include "server/access/access.h"
+#include "server/serve/captive.h"
+#include "server/client/channel.h"
+#include "server/keys/key-command.h"
+#include "server/serve/shutdown-timeout.h"
+#include "server/serve/startup-signals.h"
+#include "server/serve/export-retry.h"
+#include "server/serve/listen.h"
+#include "server/base/log-service.h"
+#include "server/base/log.h"
+#include "server/base/memory-limit.h"
+#include "server/serve/notify.h"
+#include "server/loop/offload.h"
+#include "server/serve/serve-options.h"
+#include "server/base/signals.h"
+#include "server/base/tcp-keepalive.h"
+#include "server/connection/worker.h"
+
+#define EXIT_USAGE 2
+#define LISTENERS_MAX 64u
+#define OFFLOAD_THREADS 4u
+#define HANDSHAKES_NICE 10
+#define LOG_LAST_MS 1000u /* for the reader of the log to take what it was not given yet */
+#define WORKER_BUFFERS_LEAST_BYTES (2u * BUFFER_PIECE_BYTES)
+#define CONNECTIONS_OF_A_COPY 4u /* nbdcopy opens up to so many where the server can do with several */
+/* Before that it is the same wish: timeout(1) sends SIGTERM twice, and ends a command of --run besides. */
+#define SECOND_SIGNAL_MS 1000u
+#define KEEPALIVE_MARGIN_S 5u
+/* The log's, that of the client, two that come and go: a command of --run, a folder that is read. */
+#define FIRST_CLIENT_DESCRIPTORS 4u
+#define SURPLUS_MAX 32u /* clients that are being told that there is no place for them */
+
+struct server {
+    struct serve_options options;
+    struct loop *loop;
+    struct offload *offload;
+    struct offload *handshakes; /* NULL without TLS */
+    struct export_table exports;
+    struct export_opening opening;
+    struct export_retry *retry; /* NULL: all are open, or they are not tried again */
+    bool retry_is_left;         /* it is opening one while we end */
+    struct tls tls;
+    struct places *places;
+    struct worker **workers;
+    unsigned worker_count, workers_ended;
+    struct listener *listeners[LISTENERS_MAX];
+    size_t listener_count;
+    bool activated; /* sockets were handed over by who started us */
+    struct early_end early_end; /* until it is ready */
+    int signal_fd;
+    struct io_event signal_event, worker_ended, captive_ended;
+    struct captive captive;
+    char private_directory[32]; /* of the socket of --run; "" when there is none */
+    bool stopping;
+    uint64_t stopping_ms; /* since when, by channel_clock_ms() */
+    int exit_status;
+};
+
+/* In order of execution. */
+static enum log_level usual_level(const struct serve_options *options);
+static int set_up(struct server *server, struct error *err);
+static int announce(struct server *server, struct error *err);
+static void client_accepted(void *context, int fd, const struct peer *peer);
+static void signal_ready(struct io_event *ev, int result);
+static void captive_has_ended(struct io_event *ev, int result);
+static void stop(struct server *server);
+static void worker_has_ended(struct io_event *ev, int result);
+static int tear_down(struct server *server);
+
+int command_serve(int argc, char **argv)
+{
+    struct server server = { .signal_fd = -1 };
+    struct error err = { .text = "" };
+
+    int code = serve_options_parse(&server.options, argc, argv, &err);
+    if (code < 0 || server.options.help) {
+        if (code < 0)
+            log_error("%s", err.text);
+        else
+            serve_options_print_help(stdout);
+        serve_options_free(&server.options);
+        return code < 0 ? EXIT_USAGE : EXIT_SUCCESS;
+    }
+    log_set_level(server.options.verbose ? LOG_INFO : usual_level(&server.options));
+    code = set_up(&server, &err);
+    if (code == 0)
+        code = announce(&server, &err);
+    if (code < 0) {
+        log_error("%s", err.text);
+        server.exit_status = EXIT_FAILURE;
+        stop(&server);
+    }
+    if (server.signal_fd >= 0)
+        signals_arrive();
+    if (server.loop != NULL && (code == 0 || server.worker_count > 0))
+        loop_run(server.loop);
+    int status = tear_down(&server);
+    log_service_stop(LOG_LAST_MS);
+    return status;
+}
+
+/* ---- start ---- */
+
+/* A server that a command brings along for itself does not talk about each client. */
+static enum log_level usual_level(const struct serve_options *options)
+{
+    bool brought_along = options->run != NULL || (getenv("LISTEN_FDS") != NULL &&
+                                                  getenv("NOTIFY_SOCKET") == NULL &&
+                                                  getenv("JOURNAL_STREAM") == NULL);
+
+    return brought_along ? LOG_WARNING : LOG_NOTICE;
+}
+
+/* Before any thread exists: signals arrive at the loop, through a descriptor. */
+static int watch_signals(struct server *server, struct error *err)
+{
+    server->signal_fd = signals_watch(err);
+    if (server->signal_fd < 0)
+        return server->signal_fd;
+    server->signal_event.fn = signal_ready;
+    loop_poll(server->loop, &server->signal_event, server->signal_fd, POLLIN);
+    return 0;
+}
+
+static void remove_private_directory(const struct server *server)
+{
+    if (server->private_directory[0] != '\0')
+        rmdir(server->private_directory);
+}
+
+/* On another thread, while the main one may hang: only the names go. */
+static void remove_names(void *context)
+{
+    const struct server *server = context;
+
+    for (size_t i = 0; i < server->listener_count; i++)
+        listen_remove_name(server->listeners[i]);
+    remove_private_directory(server);
+}
+
+/* A connection is a descriptor. */
+static void raise_descriptor_limit(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit); /* what we have is enough for a start */
+    }
+}
+
+static unsigned cpu_count(void)
+{
+    cpu_set_t cpus;
+
+    if (sched_getaffinity(0, sizeof cpus, &cpus) == 0 && CPU_COUNT(&cpus) > 0)
+        return (unsigned)CPU_COUNT(&cpus);
+    long online = sysconf(_SC_NPROCESSORS_ONLN);
+    return online > 0 ? (unsigned)online : 1;
+}
+
+static int open_exports(struct server *server, unsigned workers, struct error *err)
+{
+    const struct serve_options *options = &server->options;
+
+    server->opening = (struct export_opening){
+        .table = &server->exports,
+        .settings = options->exports,
+        .count = options->export_count,
+        .offload = server->offload,
+        .workers = workers,
+        .cpus = cpu_count(),
+        .reasons = calloc(options->export_count, sizeof *server->opening.reasons),
+        .strict = serve_options_are_strict(options),
+        .none_will_do = options->retry_exports_given && options->retry_exports_seconds > 0,
+    };
+    server->exports.exports = calloc(options->export_count, sizeof *server->exports.exports);
+    if (server->exports.exports == NULL || server->opening.reasons == NULL)
+        return error_set(err, -ENOMEM, "not enough memory for the exports");
+    return export_opening_run(&server->opening, err);
+}
+
+/* Each worker's part of the memory for data buffers. */
+static uint64_t buffers_max_bytes(const struct serve_options *options, unsigned workers)
+{
+    uint64_t all_bytes = options->memory_max_bytes;
+    if (all_bytes == 0)
+        all_bytes = memory_limit_bytes() / 2;
+    if (all_bytes == 0)
+        return SIZE_MAX;
+    uint64_t part_bytes = all_bytes / workers;
+    return part_bytes > WORKER_BUFFERS_LEAST_BYTES ? part_bytes : WORKER_BUFFERS_LEAST_BYTES;
+}
+
+static int start_workers(struct server *server, unsigned count, struct error *err)
+{
+    server->workers = calloc(count, sizeof *server->workers);
+    server->places = malloc(sizeof *server->places);
+    if (server->workers == NULL || server->places == NULL)
+        return error_set(err, -ENOMEM, "not enough memory for workers");
+    places_init(server->places, server->options.max_connections,
+                server->options.max_connections_per_client);
+    server->worker_ended.fn = worker_has_ended;
+    for (unsigned i = 0; i < count; i++) {
+        struct worker_settings settings = {
+            .exports = &server->exports,
+            .tls = &server->tls,
+            .places = server->places,
+            .index = i,
+            .worker_count = count,
+            .buffers_max_bytes = buffers_max_bytes(&server->options, count),
+            .handshake_timeout_ms = server->options.handshake_timeout_seconds * 1000,
+            .stall_timeout_ms = server->options.stall_timeout_seconds * 1000,
+            .no_multi_conn = server->options.max_connections < CONNECTIONS_OF_A_COPY ||
+                             server->places->share_max < CONNECTIONS_OF_A_COPY,
+            /* The other half is for storage. */
+            .drain_max_ms = server->options.shutdown_timeout_seconds * 1000 / 2,
+            .busy_wait_us = server->options.busy_wait_us,
+            .main_loop = server->loop,
+            .ended = server->worker_ended,
+        };
+        int code = worker_create(&server->workers[i], &settings, err);
+        if (code < 0)
+            return code;
+        server->worker_count++;
+    }
+    return 0;
+}
+
+/* --run without an address: a socket that nobody else can reach. */
+static int private_address(struct server *server, struct listen_address *address,
+                           struct error *err)
+{
+    struct sockaddr_un *local = &address->address.local;
+
+    snprintf(server->private_directory, sizeof server->private_directory, "/tmp/nbdcrypt-XXXXXX");
+    if (mkdtemp(server->private_directory) == NULL) {
+        server->private_directory[0] = '\0';
+        return error_set(err, -errno, "--run: a folder for its socket can't be made: %s",
+                         strerror(errno));
+    }
+    *address = (struct listen_address){ .address_bytes = sizeof *local, .text = "--run" };
+    local->sun_family = AF_UNIX;
+    snprintf(local->sun_path, sizeof local->sun_path, "%s/socket", server->private_directory);
+    return 0;
+}
+
+static int open_listeners(struct server *server, struct error *err)
+{
+    struct serve_options *options = &server->options;
+
+    int code =
+        listen_activated(server->listeners, LISTENERS_MAX, &server->listener_count, err);
+    server->activated = server->listener_count > 0;
+    if (code < 0 || (server->listener_count > 0 && options->address_is_default))
+        return code;
+    if (options->address_is_default && options->run != NULL) {
+        code = private_address(server, &options->addresses[0], err);
+        if (code < 0)
+            return code;
+    }
+    for (size_t i = 0; i < options->address_count; i++) {
+        if (server->listener_count == LISTENERS_MAX)
+            return error_set(err, -EINVAL, "more than %u addresses to listen on", LISTENERS_MAX);
+        code = listen_open(&server->listeners[server->listener_count], &options->addresses[i], err);
+        if (code < 0)
+            return code;
+        server->listener_count++;
+    }
+    return 0;
+}
+
+/* What a client can bring along here. */
+static unsigned ways_in(const struct server *server)
+{
+    const struct serve_options *options = &server->options;
+    unsigned ways = 0;
+
+    if (options->tls_mode != TLS_OFF && options->tls.certificates != NULL &&
+        !options->tls.no_verify_peer)
+        ways |= ACCESS_BY_CERTIFICATE;
+    if (options->tls_mode != TLS_OFF && options->tls.psk != NULL)
+        ways |= ACCESS_BY_PSK;
+
+    for (size_t i = 0; i < server->listener_count; i++)
+        ways |= listen_is_unix(server->listeners[i]) ? ACCESS_BY_UNIX : ACCESS_BY_TCP;
+    return ways;
+}
+
+/* A rule that nobody can match is no danger, and not what was wanted. */
+static void warn_of_dead_rules(const struct server *server)
+{
+    const struct serve_options *options = &server->options;
+    unsigned ways = ways_in(server);
+    bool common_done = false;
+
+    for (size_t i = 0; i < options->export_count; i++) {
+        const struct export_settings *settings = &options->exports[i];
+        bool own = settings->allow.count > 0;
+
+        for (size_t k = 0; (own || !common_done) && k < access_rule_count(settings->access); k++) {
+            const char *why = access_rule_is_dead(settings->access, k, ways);
+            const char *text = access_rule_text(settings->access, k);
+
+            if (why != NULL && own)
+                log_warning("export '%s': allow=%s lets nobody in: %s", settings->name, text, why);
+            else if (why != NULL)
+                log_warning("--allow %s lets nobody in: %s", text, why);
+        }
+        common_done |= !own;
+    }
+}
+
+/* A server without room for a single client is of no use, and would only tell those who come. */
+static int require_room_for_a_client(const struct server *server, struct error *err)
+{
+    int code = descriptors_require((unsigned)server->listener_count + FIRST_CLIENT_DESCRIPTORS, err);
+
+    if (code < 0)
+        error_prefix(err, "there is no room for a client: ");
+    return code;
+}
+
+static int set_up(struct server *server, struct error *err)
+{
+    struct loop_config config = { .entries = 64 };
+    unsigned workers = server->options.threads > 0 ? server->options.threads : cpu_count();
+
+    raise_descriptor_limit();
+    int code = loop_create(&server->loop, &config, err);
+    if (code == 0)
+        code = watch_signals(server, err);
+    /* Before the key is derived: an address in use is cheap to find. */
+    if (code == 0)
+        code = open_listeners(server, err);
+    if (code == 0)
+        code = early_end_watch(&server->early_end, remove_names, server, err);
+    if (code == 0)
+        code = tls_open(&server->tls, &server->options.tls, err);
+    if (code == 0)
+        warn_of_dead_rules(server);
+    if (code == 0)
+        code = offload_create(&server->offload, OFFLOAD_THREADS, 0, err);
+    /* Half of the CPUs, or two, and of these what those who are in leave over: however many want in, nobody
+     * waits behind them for storage. */
+    if (code == 0 && server->options.tls_mode != TLS_OFF)
+        code = offload_create(&server->handshakes, cpu_count() > 4 ? cpu_count() / 2 : 2,
+                              HANDSHAKES_NICE, err);
+    server->tls.offload = server->handshakes;
+    if (code == 0)
+        code = open_exports(server, workers, err);
+    if (code == 0)
+        code = start_workers(server, workers, err);
+    early_end_stop(&server->early_end);
+    if (code == 0)
+        code = require_room_for_a_client(server, err);
+    return code;
+}
+
+/* Who handed us the sockets knows where they are, and has a use of its own for standard output:
+ * `nbdcopy -- [ nbdcrypt serve ... ] -` copies to it. */
+static bool has_ready_line(const struct server *server)
+{
+    return server->options.run == NULL && !server->activated;
+}
+
+static int begin_to_listen(struct server *server, size_t index, char **uri, struct error *err)
+{
+    const char *name = server->exports.count == 1 ? server->exports.exports[0].name : "";
+
+    bool tls = tls_is_demanded(server->tls.mode, listen_is_unix(server->listeners[index]));
+
+    *uri = listen_uri(server->listeners[index], name, tls);
+    if (*uri == NULL)
+        return error_set(err, -ENOMEM, "not enough memory for a URI");
+    listen_start(server->listeners[index], server->loop, client_accepted, server);
+    log_info("listening: %s", *uri);
+    if (has_ready_line(server))
+        printf("%s%s", index > 0 ? " " : "", *uri);
+    return 0;
+}
+
+static void tell_ready(const struct server *server)
+{
+    char state[128];
+
+    if (server->opening.count == 1) {
+        notify_service_manager("READY=1");
+        return;
+    }
+    snprintf(state, sizeof state, "READY=1\nSTATUS=%zu of %zu exports are served",
+             export_opening_count(&server->opening), server->opening.count);
+    notify_service_manager(state);
+}
+
+/* The line with the URIs; from then on clients are served. */
+static int announce(struct server *server, struct error *err)
+{
+    int code = log_service_start(err);
+    const char *unix_path = NULL;
+    char *first_uri = NULL;
+
+    for (size_t i = 0; i < server->listener_count && code == 0; i++) {
+        char *uri = NULL;
+
+        code = begin_to_listen(server, i, &uri, err);
+        if (unix_path == NULL)
+            unix_path = listen_unix_path(server->listeners[i]);
+        if (i == 0)
+            first_uri = uri;
+        else
+            free(uri);
+    }
+    if (code == 0)
+        code = export_retry_start(&server->retry, &server->opening,
+                                  server->options.retry_exports_seconds, err);
+    if (code == 0)
+        tell_ready(server);
+    if (code == 0 && has_ready_line(server)) {
+        printf("\n");
+        fflush(stdout);
+    } else if (code == 0 && server->options.run != NULL) {
+        server->captive_ended.fn = captive_has_ended;
+        code = captive_start(&server->captive, server->options.run, first_uri, unix_path, server->loop,
+                             &server->captive_ended, err);
+    }
+    free(first_uri);
+    return code;
+}
+
+/* ---- clients ---- */
+
+/* There is no place for it.  So many at a time are told that; the others are just closed. */
+static void turn_away(struct worker *worker, int fd, const struct peer *peer,
+                      enum place_result why, unsigned surplus)
+{
+    if (surplus < SURPLUS_MAX) {
+        worker_turn_away(worker, fd, peer, why);
+        return;
+    }
+    close(fd);
+}
+
+/* A little less than --stall-timeout, after which the kernel's next look would come too late. */
+static unsigned unacknowledged_ms(const struct serve_options *options)
+{
+    unsigned seconds = options->stall_timeout_seconds;
+
+    return seconds > 2 * KEEPALIVE_MARGIN_S ? (seconds - KEEPALIVE_MARGIN_S) * 1000 : seconds * 500;
+}
+
+static void tell_turned_away(const struct server *server, const struct peer *peer,
+                             enum place_result why)
+{
+    const struct places *places = server->places;
+
+    if (why == PLACE_NONE)
+        log_write_of(LOG_WARNING, peer->text,
+                     "turned away, %u clients are connected (--max-connections)",
+                     places->attached_max);
+    else if (why == PLACE_NO_HANDSHAKES)
+        log_write_of(LOG_WARNING, peer->text,
+                     "turned away, %u clients are in their handshake (a quarter of --max-connections, "
+                     "or %u)", atomic_load(&places->handshakes), PLACES_HANDSHAKES_LEAST);
+    else
+        log_write_of(LOG_WARNING, peer->text,
+                     "turned away, it has %u connections (--max-connections-per-client)",
+                     places->share_max);
+}
+
+static void client_accepted(void *context, int fd, const struct peer *peer)
+{
+    struct server *server = context;
+    struct worker *least = NULL;
+    unsigned surplus = 0, fewest = UINT_MAX;
+    struct place place;
+
+    for (unsigned i = 0; i < server->worker_count; i++) {
+        unsigned count = atomic_load(&server->workers[i]->connection_count);
+
+        surplus += atomic_load(&server->workers[i]->surplus_count);
+        if (count < fewest) {
+            fewest = count;
+            least = server->workers[i];
+        }
+    }
+    tcp_keepalive(fd, unacknowledged_ms(&server->options));
+    enum place_result result = places_enter(server->places, &place, peer);
+    if (result == PLACE_GRANTED) {
+        worker_connect(least, fd, peer, &place);
+        return;
+    }
+    tell_turned_away(server, peer, result);
+    turn_away(least, fd, peer, result, surplus);
+}
+
+/* ---- the end ---- */
+
+static void signal_ready(struct io_event *ev, int result)
+{
+    struct server *server = container_of(ev, struct server, signal_event);
+    int number;
+
+    (void)result;
+    while ((number = signals_next()) != 0) {
+        if (number == SIGHUP) {
+            tls_reload(&server->tls);
+            for (size_t i = 0; i < server->exports.count; i++)
+                if (export_is_open(&server->exports.exports[i]))
+                    export_grow(&server->exports.exports[i]);
+            continue;
+        }
+        if (server->stopping && channel_clock_ms() < server->stopping_ms + SECOND_SIGNAL_MS)
+            continue;
+        if (server->stopping) {
+            log_warning("ended by a second signal; what was not flushed may be lost");
+            log_service_drain(LOG_LAST_MS);
+            _exit(EXIT_FAILURE);
+        }
+        log_notice("ending: answering what is in flight");
+        stop(server);
+    }
+    loop_poll(server->loop, &server->signal_event, server->signal_fd, POLLIN);
+}
+
+static void captive_has_ended(struct io_event *ev, int result)
+{
+    struct server *server = container_of(ev, struct server, captive_ended);
+
+    server->exit_status = result;
+    stop(server);
+}
+
+static void stop(struct server *server)
+{
+    if (server->stopping)
+        return;
+    server->stopping = true;
+    server->stopping_ms = channel_clock_ms();
+    deadline_start(server->options.shutdown_timeout_seconds);
+    notify_service_manager("STOPPING=1");
+    server->retry_is_left = !export_retry_stop(server->retry);
+    captive_stop(&server->captive);
+    for (size_t i = 0; i < server->listener_count; i++)
+        listen_stop(server->listeners[i]);
+    remove_private_directory(server);
+    for (unsigned i = 0; i < server->worker_count; i++)
+        worker_shutdown(server->workers[i]);
+}
+
+/* The event is a copy in a worker's message: it says which worker. */
+static void worker_has_ended(struct io_event *ev, int result)
+{
+    struct loop_message *message = container_of(ev, struct loop_message, event);
+    struct worker *worker = container_of(message, struct worker, ended);
+    struct server *server = container_of(worker->exports, struct server, exports);
+
+    (void)result;
+    if (++server->workers_ended == server->worker_count)
+        loop_stop(server->loop);
+}
+
+/* All that is written is safe by now, and the exports have been closed. */
+static void leave_threads_behind(const struct server *server)
+{
+    log_info(server->retry_is_left ? "ended beside an export that was being opened"
+                                   : "ended beside TLS handshakes that are still being calculated");
+    child_end_all(); /* it may have been asked for the key */
+    log_service_drain(LOG_LAST_MS);
+    _exit(server->exit_status);
+}
+
+static int tear_down(struct server *server)
+{
+    struct error err;
+    bool all_joined = true;
+
+    for (unsigned i = 0; i < server->worker_count; i++)
+        all_joined &= worker_join(server->workers[i]);
+    for (size_t i = 0; i < server->exports.count; i++) {
+        if (server->workers_ended > 0 && export_is_open(&server->exports.exports[i]) &&
+            export_flush(&server->exports.exports[i], server->loop, &err) < 0) {
+            log_error("%s", err.text);
+            server->exit_status = EXIT_FAILURE;
+        }
+    }
+    if (!server->retry_is_left) /* which may need it */
+        offload_destroy(server->offload);
+    for (size_t i = 0; i < server->exports.count; i++)
+        if (export_is_open(&server->exports.exports[i]))
+            export_close(&server->exports.exports[i]);
+    if (!all_joined || server->retry_is_left)
+        leave_threads_behind(server);
+    offload_destroy(server->handshakes);
+    for (unsigned i = 0; i < server->worker_count; i++)
+        worker_destroy(server->workers[i]);
+    for (size_t i = 0; i < server->listener_count; i++)
+        listen_free(server->listeners[i]);
+    tls_close(&server->tls);
+    loop_destroy(server->loop);
+    signals_unwatch();
+    free(server->workers);
+    free(server->places);
+    for (size_t i = 0; server->opening.reasons != NULL && i < server->opening.count; i++)
+        free(server->opening.reasons[i]);
+    free(server->opening.reasons);
+    free(server->exports.exports);
+    serve_options_free(&server->options);
+    return server->exit_status;
+}

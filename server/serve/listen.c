@@ -1,0 +1,446 @@
+#include "server/serve/listen.h"
+
+#include <arpa/inet.h>
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <net/if.h>
+#include <limits.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "server/base/log.h"
+#include "server/base/retry.h"
+
+#define BACKLOG 1024
+#define UNIX_SEND_BUFFER_BYTES (400 * 1024) /* the kernel doubles it, for its own use */
+#define RETRY_MS 100u /* after the kernel had no memory */
+#define TRIES_FOR_A_LOOK 25u /* at a socket in use: who serves there sees each as a client */
+#define RETRY_TURNED_AWAY_MS 10u
+#define ACTIVATED_FD_FIRST 3
+
+/* A name that is a socket's today may be another one's tomorrow. */
+struct socket_identity {
+    dev_t device;
+    ino_t inode;
+};
+
+struct listener {
+    int fd;
+    int reserve_fd;  /* given up where there is no other descriptor, to turn a client away; -1: none */
+    char *unix_path; /* absolute; NULL: TCP */
+    bool unlink_path;
+    struct socket_identity bound; /* of unix_path, if unlink_path */
+    bool stopping;
+    struct loop *loop;
+    struct io_event accept_event;
+    struct loop_timer retry;
+    listen_accepted_fn *accepted;
+    void *context;
+};
+
+/* ---- opening ---- */
+
+static struct listener *listener_new(int fd, struct error *err)
+{
+    struct listener *listener = calloc(1, sizeof *listener);
+
+    if (listener == NULL) {
+        error_set(err, -ENOMEM, "not enough memory for a listening socket");
+        return NULL;
+    }
+    listener->fd = fd;
+    listener->reserve_fd = -1;
+    return listener;
+}
+
+/* False: there is no socket of that name. */
+static bool identify(const char *path, struct socket_identity *out)
+{
+    struct stat status;
+
+    if (lstat(path, &status) != 0 || !S_ISSOCK(status.st_mode))
+        return false;
+    *out = (struct socket_identity){ status.st_dev, status.st_ino };
+    return true;
+}
+
+static bool is_still(const char *path, const struct socket_identity *socket)
+{
+    struct socket_identity now;
+
+    return identify(path, &now) && now.device == socket->device && now.inode == socket->inode;
+}
+
+/* 0: the path is free to be bound again; -EADDRINUSE: somebody answers there. */
+static int remove_stale_socket(const struct listen_address *address, struct error *err)
+{
+    const char *path = address->address.local.sun_path;
+    struct socket_identity found = { 0 };
+    struct stat status;
+
+    if (lstat(path, &status) == 0 && !S_ISSOCK(status.st_mode))
+        return error_set(err, -EEXIST,
+                         "Unix socket '%s': a file of that name is there and is no socket; choose "
+                         "another path or remove it", path);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0)
+        return error_set(err, -errno, "Unix socket '%s': %s", path, strerror(errno));
+    (void)identify(path, &found);
+    bool dead = connect(fd, &address->address.any, address->address_bytes) != 0 &&
+                errno == ECONNREFUSED;
+    close(fd);
+    if (!dead)
+        return error_set(err, -EADDRINUSE,
+                         "Unix socket '%s': another server is using it; stop that server or choose "
+                         "another path", path);
+    /* Somebody else who starts may have replaced it since. */
+    if (is_still(path, &found) && unlink(path) != 0)
+        return error_set(err, -errno, "Unix socket '%s': the stale socket can't be removed: %s",
+                         path, strerror(errno));
+    return 0;
+}
+
+static int explain_bind(const struct listen_address *address, int code, struct error *err)
+{
+    if (code == -EADDRINUSE)
+        return error_set(err, code,
+                         "address %s is in use by another program; choose another one with "
+                         "--listen", address->text);
+    if (code == -EACCES && address->address.any.sa_family != AF_UNIX)
+        return error_set(err, code, "address %s needs a privilege: ports below 1024 are for root",
+                         address->text);
+    if (code == -EPERM && address->permissions.has_group)
+        return error_set(err, code,
+                         "Unix socket '%s': it can't be given to the group of --unix-group: only a member "
+                         "of the group can do that, or root", address->text);
+    if (code == -EADDRNOTAVAIL)
+        return error_set(err, code, "address %s is not one of this machine", address->text);
+    return error_set(err, code, "address %s can't be listened on: %s", address->text,
+                     strerror(-code));
+}
+
+/* Nobody can connect before it is listened on. */
+static int set_permissions(const struct listen_address *address)
+{
+    const struct unix_permissions *permissions = &address->permissions;
+    const char *path = address->address.local.sun_path;
+
+    if (address->address.any.sa_family != AF_UNIX)
+        return 0;
+    if (permissions->has_group && lchown(path, (uid_t)-1, permissions->group) != 0)
+        return -1;
+    return permissions->has_mode ? chmod(path, permissions->mode) : 0;
+}
+
+/* A TCP address conflicts when it is listened on, a Unix socket when its path is bound. */
+static int bind_and_listen(int fd, const struct listen_address *address)
+{
+    if (bind(fd, &address->address.any, address->address_bytes) != 0)
+        return -errno;
+    if (set_permissions(address) == 0 && listen(fd, BACKLOG) == 0)
+        return 0;
+    int code = -errno;
+    if (address->address.any.sa_family == AF_UNIX)
+        unlink(address->address.local.sun_path);
+    return code;
+}
+
+static int listen_patiently(int fd, const struct listen_address *address, struct error *err)
+{
+    bool local = address->address.any.sa_family == AF_UNIX;
+    struct patience patience = { 0 };
+    int code;
+
+    while ((code = bind_and_listen(fd, address)) == -EADDRINUSE) {
+        int stale = -EADDRINUSE;
+
+        if (local && patience.tries % TRIES_FOR_A_LOOK == 0)
+            stale = remove_stale_socket(address, err);
+
+        if (stale < 0 && stale != -EADDRINUSE)
+            return stale;
+        if (stale < 0 && !patience_lasts(&patience))
+            return local ? stale : explain_bind(address, code, err);
+    }
+    return code < 0 ? explain_bind(address, code, err) : 0;
+}
+
+static int absolute_path(char **out, const char *path, struct error *err)
+{
+    *out = realpath(path, NULL);
+    if (*out == NULL)
+        return error_set(err, -errno, "Unix socket '%s': %s", path, strerror(errno));
+    return 0;
+}
+
+static int listen_on(struct listener *listener, const struct listen_address *address,
+                     struct error *err)
+{
+    int code = listen_patiently(listener->fd, address, err);
+
+    if (code < 0 || address->address.any.sa_family != AF_UNIX)
+        return code;
+    code = absolute_path(&listener->unix_path, address->address.local.sun_path, err);
+    listener->unlink_path = code == 0 && identify(listener->unix_path, &listener->bound);
+    return code;
+}
+
+int listen_open(struct listener **out, const struct listen_address *address, struct error *err)
+{
+    int fd = socket(address->address.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    if (fd < 0)
+        return explain_bind(address, -errno, err);
+    /* Fails harmlessly on Unix sockets: a restart must not wait for old connections. */
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &(int){ 1 }, sizeof(int));
+    struct listener *listener = listener_new(fd, err);
+    if (listener == NULL) {
+        close(fd);
+        return -ENOMEM;
+    }
+    int code = listen_on(listener, address, err);
+    if (code < 0) {
+        listen_free(listener);
+        return code;
+    }
+    *out = listener;
+    return 0;
+}
+
+/* A socket that somebody else bound: its path, if any, is not ours to remove. */
+static int adopt(struct listener **out, int fd, struct error *err)
+{
+    struct sockaddr_un address = { 0 };
+    socklen_t bytes = sizeof address - 1;
+    int listening = 0;
+    socklen_t listening_bytes = sizeof listening;
+
+    if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &listening_bytes) != 0 || !listening)
+        return error_set(err, -EINVAL,
+                         "socket activation: descriptor %d is not a listening socket; a .socket unit "
+                         "for nbdcrypt needs ListenStream= and Accept=no", fd);
+    struct listener *listener = listener_new(fd, err);
+    if (listener == NULL)
+        return -ENOMEM;
+    if (getsockname(fd, (struct sockaddr *)&address, &bytes) == 0 &&
+        address.sun_family == AF_UNIX && address.sun_path[0] == '/')
+        listener->unix_path = strdup(address.sun_path);
+    *out = listener;
+    return 0;
+}
+
+int listen_activated(struct listener **out, size_t max, size_t *count, struct error *err)
+{
+    const char *pid = getenv("LISTEN_PID");
+    const char *fds = getenv("LISTEN_FDS");
+
+    *count = 0;
+    if (pid == NULL || fds == NULL || strtol(pid, NULL, 10) != getpid())
+        return 0;
+    long number = strtol(fds, NULL, 10);
+    if (number < 1 || (size_t)number > max)
+        return error_set(err, -EINVAL, "socket activation: LISTEN_FDS=%s is not between 1 and %zu",
+                         fds, max);
+    for (int i = 0; i < number; i++) {
+        int code = adopt(&out[i], ACTIVATED_FD_FIRST + i, err);
+        if (code < 0)
+            return code;
+        (*count)++;
+    }
+    unsetenv("LISTEN_PID");
+    unsetenv("LISTEN_FDS");
+    unsetenv("LISTEN_FDNAMES");
+    return 0;
+}
+
+/* ---- accepting ---- */
+
+static void accept_next(struct listener *listener)
+{
+    loop_accept(listener->loop, &listener->accept_event, listener->fd);
+}
+
+static void retry(struct io_event *ev, int result)
+{
+    struct listener *listener = container_of(ev, struct listener, retry.event);
+
+    (void)result;
+    if (!listener->stopping)
+        accept_next(listener);
+}
+
+/* Whom there is no descriptor for is not left waiting for one. */
+static void turn_one_away(struct listener *listener)
+{
+    struct pollfd waiting = { .fd = listener->fd, .events = POLLIN };
+
+    if (listener->reserve_fd >= 0)
+        close(listener->reserve_fd);
+    int fd = poll(&waiting, 1, 0) == 1 ? accept4(listener->fd, NULL, NULL, SOCK_CLOEXEC) : -1;
+    if (fd >= 0) {
+        struct peer peer;
+
+        peer_of_socket(&peer, fd);
+        log_write_of(LOG_WARNING, peer.text,
+                     "turned away, this process has as many descriptors as it may have "
+                     "(ulimit -n, LimitNOFILE=)");
+        close(fd);
+    }
+    listener->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
+static void accepted(struct io_event *ev, int result)
+{
+    struct listener *listener = container_of(ev, struct listener, accept_event);
+
+    if (result >= 0 && listener->stopping) {
+        close(result);
+    } else if (result >= 0) {
+        struct peer peer;
+
+        peer_of_socket(&peer, result);
+        /* Each fails harmlessly, or is of no use, on the other kind of socket.  A Unix socket's buffer
+         * does not grow by itself, and its default does not hold one reply of 256 KiB. */
+        if (peer.address.ss_family == AF_UNIX)
+            setsockopt(result, SOL_SOCKET, SO_SNDBUF, &(int){ UNIX_SEND_BUFFER_BYTES }, sizeof(int));
+        setsockopt(result, IPPROTO_TCP, TCP_NODELAY, &(int){ 1 }, sizeof(int));
+        listener->accepted(listener->context, result, &peer);
+    }
+    if (listener->stopping)
+        return;
+    if (result == -EMFILE || result == -ENFILE) {
+        turn_one_away(listener);
+        loop_timer_start(listener->loop, &listener->retry, RETRY_TURNED_AWAY_MS);
+        return;
+    }
+    if (result == -ENOBUFS || result == -ENOMEM) {
+        log_write_of(LOG_WARNING, "a client", "it could not be accepted: %s; trying again",
+                     strerror(-result));
+        loop_timer_start(listener->loop, &listener->retry, RETRY_MS);
+        return;
+    }
+    accept_next(listener);
+}
+
+void listen_start(struct listener *listener, struct loop *loop, listen_accepted_fn *fn,
+                  void *context)
+{
+    listener->loop = loop;
+    listener->accepted = fn;
+    listener->context = context;
+    listener->accept_event.fn = accepted;
+    listener->retry.event.fn = retry;
+    listener->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    accept_next(listener);
+}
+
+void listen_remove_name(const struct listener *listener)
+{
+    if (listener->unlink_path && is_still(listener->unix_path, &listener->bound))
+        unlink(listener->unix_path);
+}
+
+void listen_stop(struct listener *listener)
+{
+    listener->stopping = true;
+    if (listener->loop != NULL)
+        loop_cancel(listener->loop, &listener->accept_event);
+    listen_remove_name(listener);
+    listener->unlink_path = false;
+}
+
+void listen_free(struct listener *listener)
+{
+    if (listener == NULL)
+        return;
+    listen_remove_name(listener);
+    close(listener->fd);
+    if (listener->reserve_fd >= 0)
+        close(listener->reserve_fd);
+    free(listener->unix_path);
+    free(listener);
+}
+
+/* ---- URIs ---- */
+
+/* Percent-encodes what is not plain in an URI; `keep` are further bytes to leave. */
+static void put_encoded(FILE *uri, const char *text, const char *keep)
+{
+    for (; *text != '\0'; text++) {
+        unsigned char c = (unsigned char)*text;
+
+        if (isalnum(c) || strchr("-._~", c) != NULL || strchr(keep, c) != NULL)
+            fputc(c, uri);
+        else
+            fprintf(uri, "%%%02X", c);
+    }
+}
+
+static void put_address(FILE *uri, const struct listener *listener)
+{
+    struct sockaddr_storage address = { 0 };
+    socklen_t bytes = sizeof address;
+    char text[INET6_ADDRSTRLEN] = "?", scope[IF_NAMESIZE];
+
+    getsockname(listener->fd, (struct sockaddr *)&address, &bytes);
+    if (address.ss_family == AF_INET6) {
+        struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)&address;
+
+        inet_ntop(AF_INET6, &v6->sin6_addr, text, sizeof text);
+        fprintf(uri, "[%s", text);
+        if (v6->sin6_scope_id != 0 && if_indextoname(v6->sin6_scope_id, scope) != NULL) {
+            fputs("%25", uri); /* RFC 6874 */
+            put_encoded(uri, scope, "");
+        }
+        fprintf(uri, "]:%u", ntohs(v6->sin6_port));
+        return;
+    }
+    struct sockaddr_in *v4 = (struct sockaddr_in *)&address;
+    inet_ntop(AF_INET, &v4->sin_addr, text, sizeof text);
+    fprintf(uri, "%s:%u", text, ntohs(v4->sin_port));
+}
+
+char *listen_uri(const struct listener *listener, const char *export_name, bool tls)
+{
+    const char *scheme = tls ? "nbds" : "nbd";
+    char *text = NULL;
+    size_t length_bytes;
+    FILE *uri = open_memstream(&text, &length_bytes);
+
+    if (uri == NULL)
+        return NULL;
+    fprintf(uri, "%s%s://", scheme, listener->unix_path != NULL ? "+unix" : "");
+    if (listener->unix_path == NULL)
+        put_address(uri, listener);
+    fputc('/', uri);
+    put_encoded(uri, export_name, "");
+    if (listener->unix_path != NULL) {
+        fputs("?socket=", uri);
+        put_encoded(uri, listener->unix_path, "/");
+    }
+    if (fclose(uri) != 0) {
+        free(text);
+        return NULL;
+    }
+    return text;
+}
+
+bool listen_is_unix(const struct listener *listener)
+{
+    int family = AF_UNSPEC;
+    socklen_t bytes = sizeof family;
+
+    getsockopt(listener->fd, SOL_SOCKET, SO_DOMAIN, &family, &bytes);
+    return family == AF_UNIX;
+}
+
+const char *listen_unix_path(const struct listener *listener)
+{
+    return listener->unix_path;
+}

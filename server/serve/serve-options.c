@@ -1,0 +1,438 @@
+#include "server/serve/serve-options.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "server/access/access.h"
+#include "server/serve/export-options.h"
+#include "server/block/lock-params.h"
+
+#define MAX_CONNECTIONS_DEFAULT 4096u
+#define HANDSHAKE_TIMEOUT_SECONDS_DEFAULT 10u
+#define STALL_TIMEOUT_SECONDS_DEFAULT 60u
+#define SHUTDOWN_TIMEOUT_SECONDS_DEFAULT 60u
+#define BUSY_WAIT_US_DEFAULT 50u
+#define RETRY_EXPORTS_SECONDS_DEFAULT 60u
+#define RETRY_EXPORTS_NOT_GIVEN UINT_MAX
+#define MEMORY_MAX_LEAST_BYTES (4u << 20)
+#define ADDRESS_DEFAULT "127.0.0.1:10809"
+
+#define ROW(row_name, row_letter, row_type, row_value, row_field, row_help)           \
+    { .name = row_name, .letter = row_letter, .type = row_type, .value = row_value,   \
+      .offset = offsetof(struct serve_options, row_field), .help = row_help }
+#define ROW_UINT(row_name, row_value, row_field, row_min, row_max, row_help)          \
+    { .name = row_name, .type = PARAM_UINT, .value = row_value, .min = row_min,       \
+      .max = row_max, .offset = offsetof(struct serve_options, row_field), .help = row_help }
+
+const struct param serve_params[] = {
+    ROW("unix", 0, PARAM_LIST, "PATH", unix_paths, "listen on a Unix socket (repeatable)"),
+    ROW("unix-mode", 0, PARAM_STRING, "MODE", unix_mode,
+        "who may connect to the Unix sockets, as a mode of files such as 0660"),
+    ROW("unix-group", 0, PARAM_STRING, "GROUP", unix_group, "the group of the Unix sockets"),
+    ROW("listen", 0, PARAM_LIST, "ADDR:PORT", listen_texts,
+        "listen on a TCP address, such as 0.0.0.0:10809 or [::1]:10809; port 0 takes a free one "
+        "(repeatable; default " ADDRESS_DEFAULT " when there is no --unix)"),
+    ROW("name", 0, PARAM_STRING, "NAME", name, "export name of IMAGE (default: the empty name)"),
+    ROW("description", 0, PARAM_STRING, "TEXT", description, "what clients are told about IMAGE"),
+    ROW("export", 0, PARAM_LIST, "NAME=IMAGE[,...]", export_texts,
+        "one of several exports (repeatable); behind commas: key-file=FILE, header=FILE, "
+        "description=TEXT, allow=RULE, read-only, raw, discard, zero-holes, direct, tls-only, "
+        "force-in-use, no-lock, and what is demanded of its header, such as expect-uuid=UUID; a comma that "
+        "belongs to a value is doubled"),
+    ROW("strict", 0, PARAM_FLAG, NULL, strict,
+        "do not start when an export can't be opened (default: the others are served)"),
+    ROW_UINT("retry-exports", "SECONDS", retry_exports_seconds, 0, 86400,
+             "try exports again that can't be opened (default 60); 0: never"),
+    ROW("allow", 0, PARAM_LIST, "RULE", allow_texts,
+        "who may attach (repeatable, one that matches is enough; default: everybody who can "
+        "connect): any, cert:SUBJECT-DN, dns:NAME, uri:URI, psk:IDENTITY, uid:USER, gid:GROUP, "
+        "net:NETWORK, or several of these joined by &; an export with allow=RULE has its own"),
+    KEY_SOURCE_ROWS("", struct serve_options, key, "the passphrase"),
+    KEY_SOURCE_VOLUME_KEY_ROWS(struct serve_options, key),
+    ROW("raw", 0, PARAM_FLAG, NULL, raw, "serve the image as it is: no LUKS, no encryption"),
+    ROW("header", 0, PARAM_STRING, "FILE", header, "the LUKS header of IMAGE, kept apart from it"),
+    DEMAND_ROWS(struct serve_options, demands),
+    ROW("read-only", 0, PARAM_FLAG, NULL, read_only, "refuse all writes"),
+    ROW("discard", 0, PARAM_FLAG, NULL, discard,
+        "pass TRIM through to the image; it shows which blocks are in use"),
+    ROW("no-discard", 0, PARAM_FLAG, NULL, no_discard,
+        "the flag allow-discards of the LUKS2 header does not turn TRIM on"),
+    ROW("zero-holes", 0, PARAM_FLAG, NULL, zero_holes,
+        "holes of the image read as zeros, and zeroes and TRIM make holes; who writes to the "
+        "storage can then make zeros of any sector"),
+    ROW("direct", 0, PARAM_FLAG, NULL, direct, "go around the page cache (O_DIRECT)"),
+    LOCK_ROWS(struct serve_options, terms),
+    ROW_UINT("threads", "N", threads, 1, 1024, "worker threads (default: one per online CPU)"),
+    ROW_UINT("max-connections", "N", max_connections, 1, 1000000,
+             "clients at a time, more are turned away (default 4096)"),
+    ROW_UINT("max-connections-per-client", "N", max_connections_per_client, 1, 1000000,
+             "of these, from one address, of one user or of one identity (default: a quarter)"),
+    { .name = "memory-max",
+      .type = PARAM_SIZE,
+      .value = "SIZE",
+      .min = MEMORY_MAX_LEAST_BYTES,
+      .offset = offsetof(struct serve_options, memory_max_bytes),
+      .help = "memory for data buffers (default: half of what this machine or its "
+              "cgroup has)" },
+    ROW_UINT("shutdown-timeout", "SECONDS", shutdown_timeout_seconds, 0, 86400,
+             "after SIGTERM, how long what is in flight may take; default: 60; 0: for ever"),
+    ROW_UINT("handshake-timeout", "SECONDS", handshake_timeout_seconds, 1, 3600,
+             "time that a client has to choose an export (default 10)"),
+    ROW_UINT("stall-timeout", "SECONDS", stall_timeout_seconds, 0, 86400,
+             "a client that stops within a request, or takes no reply, for so long is dropped "
+             "(default 60); 0: never"),
+    ROW_UINT("busy-wait", "MICROSECONDS", busy_wait_us, 0, 1000,
+             "how long a thread whose client answers at once looks for its next request before it "
+             "sleeps; 0: not at all (default 50)"),
+    ROW("tls", 0, PARAM_STRING, "MODE", tls.mode,
+        "off, on (clients may use TLS), require-tcp (they must on TCP) or require (they must: the "
+        "default once certificates or keys are given)"),
+    ROW("tls-certificates", 0, PARAM_STRING, "DIR", tls.certificates,
+        "a folder with server-cert.pem, server-key.pem, ca-cert.pem and perhaps ca-crl.pem"),
+    ROW("tls-psk", 0, PARAM_STRING, "FILE", tls.psk,
+        "pre-shared keys: lines of IDENTITY:KEY, as psktool makes them"),
+    ROW("tls-verify-peer", 0, PARAM_FLAG, NULL, tls.verify_peer,
+        "clients need a certificate of the CA in ca-cert.pem (the default)"),
+    ROW("tls-no-verify-peer", 0, PARAM_FLAG, NULL, tls.no_verify_peer,
+        "clients need no certificate: everybody who can connect is served"),
+    ROW("tls-priority", 0, PARAM_STRING, "STRING", tls.priority,
+        "versions and ciphers, in the notation of GnuTLS, instead of the built-in choice"),
+    ROW("ktls", 0, PARAM_STRING, "MODE", tls.ktls,
+        "who encrypts under TLS: on (the kernel, where it can), off or auto (user space)"),
+    ROW("run", 0, PARAM_STRING, "COMMAND", run,
+        "run a shell command with $uri and $unixsocket set, serve while it runs, and leave with "
+        "its status"),
+    ROW("verbose", 'v', PARAM_FLAG, NULL, verbose, "tell more of what clients do"),
+    ROW("help", 'h', PARAM_FLAG, NULL, help, "print this text"),
+    { 0 },
+};
+
+static int no_memory(struct error *err)
+{
+    return error_set(err, -ENOMEM, "out of memory");
+}
+
+/* ---- exports ---- */
+
+/* What is given once for all. */
+static struct export_settings common_settings(const struct serve_options *options)
+{
+    return (struct export_settings){
+        .name = "",
+        .key = options->key,
+        .raw = options->raw,
+        .read_only = options->read_only,
+        .discard = options->discard,
+        .no_discard = options->no_discard,
+        .zero_holes = options->zero_holes,
+        .direct = options->direct,
+        .terms = options->terms,
+    };
+}
+
+static int parse_exports(struct serve_options *options, struct error *err)
+{
+    for (size_t i = 0; i < options->export_texts.count; i++) {
+        struct export_settings *settings = &options->exports[i];
+        int ret;
+
+        options->texts[i] = strdup(options->export_texts.items[i]);
+        if (!options->texts[i])
+            return no_memory(err);
+        *settings = common_settings(options);
+        ret = export_options_parse(settings, options->texts[i], err);
+        if (ret != 0)
+            return ret;
+        settings->demands = demand_arguments_merged(&settings->demand_texts, &options->demands);
+    }
+    return 0;
+}
+
+static int parse_single_export(struct serve_options *options, const char *image,
+                               struct error *err)
+{
+    struct export_settings *settings = &options->exports[0];
+
+    *settings = common_settings(options);
+    settings->image = image;
+    settings->header = options->header;
+    settings->description = options->description;
+    settings->demands = demand_arguments_meaning(&options->demands);
+    if (options->name)
+        settings->name = options->name;
+    return export_options_check(settings, err);
+}
+
+static int check_tls_only(const struct serve_options *options, struct error *err)
+{
+    for (size_t i = 0; i < options->export_count; i++) {
+        if (options->exports[i].tls_only && options->tls_mode == TLS_OFF)
+            return error_set(err, -EINVAL, "export '%.*s' is tls-only, and there is no TLS: give "
+                             "--tls-certificates DIR or --tls-psk FILE",
+                             export_options_shown(strlen(options->exports[i].name)),
+                             options->exports[i].name);
+    }
+    return 0;
+}
+
+static bool key_is_used(const struct serve_options *options)
+{
+    for (size_t i = 0; i < options->export_count; i++) {
+        if (key_source_equal(&options->exports[i].key, &options->key))
+            return true;
+    }
+    return false;
+}
+
+/* IMAGE or --export, and what belongs to only one of them. */
+static int check_operands(const struct serve_options *options, int count, char **operands,
+                          struct error *err)
+{
+    bool several = options->export_texts.count > 0;
+
+    if (options->retry_exports_given && (!several || options->strict))
+        return error_set(err, -EINVAL, several
+                             ? "--strict and --retry-exports can't both be used: leave out one of the two"
+                             : "--retry-exports is for exports of --export: write --export NAME=IMAGE");
+    if (count == 0 && !several)
+        return error_set(err, -EINVAL, "there is no IMAGE: name the file to serve, or use "
+                                       "--export NAME=IMAGE");
+    if (count > 0 && several)
+        return error_set(err, -EINVAL, "'%s' and --export can't be used together: write --export "
+                                       "NAME=%s", operands[0], operands[0]);
+    if (count > 1)
+        return error_set(err, -EINVAL, "there are %d images ('%s', '%s'): write --export "
+                                       "NAME=IMAGE for each", count, operands[0], operands[1]);
+    if (several && (options->name || options->description || options->header))
+        return error_set(err, -EINVAL, "--%s is for a single IMAGE: with --export, write %s",
+                         options->name ? "name" : options->description ? "description" : "header",
+                         options->name ? "NAME=IMAGE"
+                         : options->description ? "NAME=IMAGE,description=TEXT"
+                                                : "NAME=IMAGE,header=FILE");
+    if (several && (options->demands.uuid || options->demands.digest))
+        return error_set(err, -EINVAL, "--%s is for a single IMAGE: with --export, write "
+                                       "NAME=IMAGE,%s=...",
+                         demand_arguments_given(&options->demands),
+                         demand_arguments_given(&options->demands));
+    if (options->raw && (key_source_given(&options->key) || demand_arguments_given(&options->demands)))
+        return error_set(err, -EINVAL, "--raw serves without LUKS, so --%s can't be used: leave out "
+                                       "one of the two",
+                         key_source_given(&options->key) ? key_source_given(&options->key)
+                                                         : demand_arguments_given(&options->demands));
+    if (options->discard && options->no_discard)
+        return error_set(err, -EINVAL, "--discard and --no-discard can't both be used: leave out one "
+                                       "of the two");
+    if (options->raw && options->no_discard)
+        return error_set(err, -EINVAL, "--raw serves without LUKS, so --no-discard can't be used: "
+                                       "leave out one of the two");
+    if (options->raw && options->zero_holes)
+        return error_set(err, -EINVAL, "--raw serves without LUKS, so --zero-holes can't be used: "
+                                       "leave out one of the two");
+    int ret = key_source_check(&options->key, "--", err);
+    return ret != 0 ? ret : demand_arguments_check(&options->demands, err);
+}
+
+static int fill_exports(struct serve_options *options, int count, char **operands,
+                        struct error *err)
+{
+    size_t several = options->export_texts.count;
+    int ret = check_operands(options, count, operands, err);
+
+    if (ret != 0)
+        return ret;
+    options->export_count = several > 0 ? several : 1;
+    options->exports = calloc(options->export_count, sizeof(*options->exports));
+    options->texts = calloc(options->export_count, sizeof(*options->texts));
+    if (!options->exports || !options->texts)
+        return no_memory(err);
+    if (several == 0)
+        return parse_single_export(options, operands[0], err);
+    ret = parse_exports(options, err);
+    if (ret == 0)
+        ret = export_options_check_together(options->exports, options->export_count, err);
+    if (ret == 0)
+        ret = check_tls_only(options, err);
+    if (ret == 0 && key_source_given(&options->key) && !key_is_used(options))
+        return error_set(err, -EINVAL, "--%s is used by no export: leave it out",
+                         key_source_given(&options->key));
+    return ret;
+}
+
+/* ---- who may attach ---- */
+
+/* The rules of an export are its own ones, or those that are given once for all: never both, so that
+ * one place tells who gets in. */
+static int fill_access(struct export_settings *settings, const struct param_list *common,
+                       struct error *err)
+{
+    bool own = settings->allow.count > 0;
+    const struct param_list *rules = own ? &settings->allow : common;
+    int ret = access_create(&settings->access, rules->items, rules->count, err);
+
+    if (ret != 0 && own)
+        error_prefix(err, "export '%.*s': allow=",
+                     export_options_shown(strlen(settings->name)), settings->name);
+    else if (ret != 0)
+        error_prefix(err, "--allow ");
+    return ret;
+}
+
+static int fill_accesses(struct serve_options *options, struct error *err)
+{
+    size_t own = 0;
+
+    for (size_t i = 0; i < options->export_count; i++) {
+        int ret = fill_access(&options->exports[i], &options->allow_texts, err);
+
+        if (ret != 0)
+            return ret;
+        own += options->exports[i].allow.count > 0;
+    }
+    if (options->allow_texts.count > 0 && own == options->export_count)
+        return error_set(err, -EINVAL, "--allow is used by no export, for each has an allow= of its "
+                                       "own: leave it out, or add the rule there");
+    return 0;
+}
+
+/* ---- addresses ---- */
+
+static int check_addresses_differ(const struct serve_options *options, struct error *err)
+{
+    for (size_t i = 0; i < options->address_count; i++) {
+        const struct listen_address *address = &options->addresses[i];
+
+        for (size_t k = 0; k < i; k++) {
+            if (listen_address_is_taken(&options->addresses[k], address))
+                return error_set(err, -EINVAL, "the address '%s' is given twice", address->text);
+        }
+    }
+    return 0;
+}
+
+static int unix_permissions(struct unix_permissions *out, const struct serve_options *options,
+                            struct error *err)
+{
+    int ret = 0;
+
+    if (options->unix_paths.count == 0 && (options->unix_mode || options->unix_group))
+        return error_set(err, -EINVAL, "--unix-%s is for the sockets of --unix, and there are none",
+                         options->unix_mode ? "mode" : "group");
+    if (options->unix_mode)
+        ret = unix_permissions_parse_mode(out, options->unix_mode, err);
+    if (ret == 0 && options->unix_group)
+        ret = unix_permissions_parse_group(out, options->unix_group, err);
+    return ret;
+}
+
+static int fill_addresses(struct serve_options *options, struct error *err)
+{
+    size_t local = options->unix_paths.count, tcp = options->listen_texts.count;
+    struct unix_permissions permissions = { 0 };
+    int ret = unix_permissions(&permissions, options, err);
+
+    if (ret != 0)
+        return ret;
+
+    options->addresses = calloc(local + tcp + 1, sizeof(*options->addresses));
+    if (!options->addresses)
+        return no_memory(err);
+    for (size_t i = 0; i < local && ret == 0; i++) {
+        struct listen_address *address = &options->addresses[options->address_count++];
+
+        ret = listen_address_parse_unix(address, options->unix_paths.items[i], err);
+        address->permissions = permissions;
+    }
+    for (size_t i = 0; i < tcp && ret == 0; i++)
+        ret = listen_address_parse_tcp(&options->addresses[options->address_count++],
+                                       options->listen_texts.items[i], err);
+    if (ret == 0 && options->address_count == 0) {
+        options->address_is_default = true;
+        ret = listen_address_parse_tcp(&options->addresses[options->address_count++],
+                                       ADDRESS_DEFAULT, err);
+    }
+    return ret == 0 ? check_addresses_differ(options, err) : ret;
+}
+
+/* ---- all of it ---- */
+
+int serve_options_parse(struct serve_options *out, int argc, char **argv, struct error *err)
+{
+    int first_operand, ret;
+
+    *out = (struct serve_options){
+        .max_connections = MAX_CONNECTIONS_DEFAULT,
+        .handshake_timeout_seconds = HANDSHAKE_TIMEOUT_SECONDS_DEFAULT,
+        .stall_timeout_seconds = STALL_TIMEOUT_SECONDS_DEFAULT,
+        .shutdown_timeout_seconds = SHUTDOWN_TIMEOUT_SECONDS_DEFAULT,
+        .busy_wait_us = BUSY_WAIT_US_DEFAULT,
+        .retry_exports_seconds = RETRY_EXPORTS_NOT_GIVEN,
+    };
+    ret = params_parse_argv(out, serve_params, argc, argv, &first_operand, err);
+    if (ret != 0 || out->help)
+        return ret;
+    out->retry_exports_given = out->retry_exports_seconds != RETRY_EXPORTS_NOT_GIVEN;
+    if (!out->retry_exports_given)
+        out->retry_exports_seconds = RETRY_EXPORTS_SECONDS_DEFAULT;
+    if (out->run && !*out->run)
+        return error_set(err, -EINVAL, "--run: the command is empty");
+    ret = tls_mode_of(&out->tls_mode, &out->tls, err);
+    if (ret == 0)
+        ret = tls_ktls_mode_of(&(enum ktls_mode){ KTLS_AUTO }, &out->tls, err);
+    if (ret != 0)
+        return ret;
+    ret = fill_exports(out, argc - first_operand, argv + first_operand, err);
+    if (ret == 0)
+        ret = fill_accesses(out, err);
+    if (ret == 0)
+        ret = fill_addresses(out, err);
+    return ret;
+}
+
+bool serve_options_are_strict(const struct serve_options *options)
+{
+    return options->strict || options->export_texts.count == 0 ||
+           (options->export_texts.count == 1 &&
+            !(options->retry_exports_given && options->retry_exports_seconds > 0));
+}
+
+void serve_options_free(struct serve_options *options)
+{
+    for (size_t i = 0; options->exports && options->texts && i < options->export_count; i++) {
+        free(options->texts[i]);
+        access_free(options->exports[i].access);
+        params_free(&options->exports[i], export_params);
+    }
+    free(options->texts);
+    free(options->exports);
+    free(options->addresses);
+    params_free(options, serve_params);
+    *options = (struct serve_options){ 0 };
+}
+
+void serve_options_print_help(FILE *out)
+{
+    fprintf(out, "Serves encrypted disks as network block devices (NBD).\n"
+                 "\n"
+                 "Usage: nbdcrypt serve [OPTIONS] IMAGE\n"
+                 "       nbdcrypt serve [OPTIONS] --export NAME=IMAGE[,...] ...\n"
+                 "\n"
+                 "IMAGE is a path, memory:SIZE, nbd://HOST/NAME, rbd:POOL/IMAGE, nbdkit:PLUGIN\n"
+                 "and others; nbdcrypt(1) describes them.\n"
+                 "\n"
+                 "Options:\n");
+    params_print_help(out, serve_params);
+    fprintf(out, "\n"
+                 "With --export, the options --key-file, --raw, --read-only, --discard,\n"
+                 "--no-discard, --zero-holes, --direct, --force-in-use and --no-lock apply to\n"
+                 "every export, and --allow to those without an allow=.\n"
+                 "\n"
+                 "Examples:\n"
+                 "  nbdcrypt serve --key-file key --unix nbd.sock disk.luks\n"
+                 "  nbdcrypt serve --listen [::]:10809 \\\n"
+                 "      --export db=/srv/db.luks,key-file=/etc/nbdcrypt/db.key \\\n"
+                 "      --export logs=/srv/logs.luks,key-file=/etc/nbdcrypt/logs.key,read-only\n"
+                 "  nbdcrypt serve --key-file key --unix nbd.sock --allow uid:qemu disk.luks\n"
+                 "  nbdcrypt serve --key-file key --run 'nbdinfo \"$uri\"' disk.luks\n");
+}

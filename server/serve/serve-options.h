@@ -1,0 +1,58 @@
+/* The command line of `nbdcrypt serve`, read and checked as a whole before anything is done. */
+#ifndef NBDCRYPT_SERVE_OPTIONS_H
+#define NBDCRYPT_SERVE_OPTIONS_H
+
+#include "server/export/export.h"
+#include "server/serve/listen-address.h"
+#include "server/base/params.h"
+#include "server/tls/tls.h"
+
+struct serve_options {
+    /* What the command line says, one field for each row of serve_params.  The strings are
+     * those of argv. */
+    struct param_list unix_paths, listen_texts, export_texts, allow_texts;
+    const char *name, *description, *header, *run;
+    const char *unix_mode, *unix_group;
+    struct key_source key;
+    struct demand_arguments demands;
+    struct lock_terms terms;
+    bool raw, read_only, discard, no_discard, zero_holes, direct, strict, verbose, help;
+    unsigned threads; /* 0: one per online CPU */
+    unsigned max_connections;
+    unsigned max_connections_per_client; /* 0: a quarter of them */
+    uint64_t memory_max_bytes; /* of data buffers; 0: half of what there is */
+    unsigned handshake_timeout_seconds;
+    unsigned stall_timeout_seconds;    /* 0: none */
+    unsigned shutdown_timeout_seconds; /* 0: none */
+    unsigned retry_exports_seconds; /* 0: those that can't be opened at the start are not tried again */
+    unsigned busy_wait_us; /* 0: never */
+    struct tls_settings tls;
+
+    /* What it means.  Owned here; the settings point into argv and into `texts`. */
+    struct export_settings *exports; /* at least one, names differ */
+    size_t export_count;
+    bool retry_exports_given;
+    enum tls_mode tls_mode;
+    struct listen_address *addresses; /* at least one; --unix first, then --listen */
+    size_t address_count;
+    bool address_is_default; /* the user named none: addresses[0] is 127.0.0.1:10809 */
+    char **texts;            /* a copy of each --export, cut into pieces */
+};
+
+/* The rows of `serve`, for --help and for the check that the man page names them all. */
+extern const struct param serve_params[];
+
+/* argv[0] is "serve"; argv is reordered and must outlive `out`.  -EINVAL with a sentence for
+ * everything that makes no sense.  When --help was given, out->help is set, 0 is returned, and
+ * nothing else has been looked at.  `out` is freed by serve_options_free() in every case. */
+NODISCARD int serve_options_parse(struct serve_options *out, int argc, char **argv,
+                                  struct error *err);
+void serve_options_free(struct serve_options *options);
+
+/* No export may fail: by --strict, and where there is only one of which nobody said that it may come
+ * later. */
+bool serve_options_are_strict(const struct serve_options *options);
+
+void serve_options_print_help(FILE *out);
+
+#endif

@@ -1,0 +1,82 @@
+#include "server/serve/startup-signals.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "server/keys/key-command.h"
+#include "server/keys/key-terminal.h"
+#include "server/base/log.h"
+
+/* Not SIGHUP, for which somebody else waits. */
+static void ending_signals(sigset_t *signals)
+{
+    sigemptyset(signals);
+    sigaddset(signals, SIGTERM);
+    sigaddset(signals, SIGINT);
+}
+
+static void end_by(int number)
+{
+    sigset_t signals;
+
+    ending_signals(&signals);
+    signal(number, SIG_DFL);
+    raise(number);
+    pthread_sigmask(SIG_UNBLOCK, &signals, NULL);
+}
+
+static void *watch(void *context)
+{
+    struct early_end *end = context;
+    struct signalfd_siginfo info;
+    sigset_t signals;
+
+    ending_signals(&signals);
+    int signal_fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
+    struct pollfd files[] = { { .fd = end->started_fd, .events = POLLIN },
+                              { .fd = signal_fd, .events = POLLIN } };
+    while (poll(files, 2, -1) < 0 && errno == EINTR)
+        continue;
+    if (files[0].revents == 0 && read(signal_fd, &info, sizeof info) == sizeof info) {
+        key_terminal_echo_again();
+        log_warning("ended by a signal before it was ready");
+        child_end_all();
+        end->clean_up(end->context);
+        end_by((int)info.ssi_signo);
+    }
+    close(signal_fd);
+    return NULL;
+}
+
+int early_end_watch(struct early_end *end, void (*clean_up)(void *context), void *context,
+                    struct error *err)
+{
+    *end = (struct early_end){ .clean_up = clean_up, .context = context };
+    end->started_fd = eventfd(0, EFD_CLOEXEC);
+    if (end->started_fd < 0)
+        return error_set(err, -errno, "an eventfd could not be made: %s", strerror(errno));
+    int code = pthread_create(&end->thread, NULL, watch, end);
+    if (code != 0) {
+        close(end->started_fd);
+        return error_set(err, -code, "a thread for signals could not be started: %s", strerror(code));
+    }
+    end->watching = true;
+    return 0;
+}
+
+void early_end_stop(struct early_end *end)
+{
+    if (!end->watching)
+        return;
+    if (write(end->started_fd, &(uint64_t){ 1 }, sizeof(uint64_t)) < 0)
+        log_error("the end of the start could not be told: %s", strerror(errno));
+    pthread_join(end->thread, NULL);
+    close(end->started_fd);
+    end->watching = false;
+}

@@ -1,0 +1,162 @@
+#include "server/tls/tls.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "crypto/cpu-features.h"
+#include "crypto/gcm/gcm.h"
+#include "server/tls/ktls-keys.h"
+#include "server/base/log.h"
+#include "server/tls/tls-credentials.h"
+#include "server/tls/tls-record-keys.h"
+
+static int check_together(const struct tls_settings *settings, enum tls_mode mode,
+                          struct error *err)
+{
+    bool credentials = settings->certificates != NULL || settings->psk != NULL;
+
+    if (mode != TLS_OFF && !credentials)
+        return error_set(err, -EINVAL, "--tls %s needs something to prove who this server is: give "
+                         "--tls-certificates DIR or --tls-psk FILE", settings->mode);
+    if (mode == TLS_OFF && credentials)
+        return error_set(err, -EINVAL, "--tls off and --%s contradict each other: leave out one of "
+                         "the two", settings->certificates != NULL ? "tls-certificates" : "tls-psk");
+    if (!credentials && settings->priority != NULL)
+        return error_set(err, -EINVAL, "--tls-priority means nothing without --tls-certificates or "
+                         "--tls-psk");
+    if (!credentials && settings->ktls != NULL)
+        return error_set(err, -EINVAL, "--ktls means nothing without --tls-certificates or --tls-psk");
+    if (settings->certificates == NULL && (settings->verify_peer || settings->no_verify_peer))
+        return error_set(err, -EINVAL, "--tls-%sverify-peer is about certificates: it means nothing "
+                         "without --tls-certificates", settings->verify_peer ? "" : "no-");
+    if (settings->verify_peer && settings->no_verify_peer)
+        return error_set(err, -EINVAL, "--tls-verify-peer and --tls-no-verify-peer contradict each "
+                         "other");
+    return 0;
+}
+
+int tls_mode_of(enum tls_mode *out, const struct tls_settings *settings, struct error *err)
+{
+    static const char *const names[] = {
+        [TLS_OFF] = "off", [TLS_ON] = "on", [TLS_REQUIRE_TCP] = "require-tcp",
+        [TLS_REQUIRE] = "require",
+    };
+    bool credentials = settings->certificates != NULL || settings->psk != NULL;
+
+    *out = credentials ? TLS_REQUIRE : TLS_OFF;
+    if (settings->mode != NULL) {
+        unsigned mode = 0;
+
+        while (mode <= TLS_REQUIRE && strcmp(settings->mode, names[mode]) != 0)
+            mode++;
+        if (mode > TLS_REQUIRE)
+            return error_set(err, -EINVAL, "--tls %s: it is off, on, require-tcp or require", settings->mode);
+        *out = (enum tls_mode)mode;
+    }
+    return check_together(settings, *out, err);
+}
+
+bool tls_is_demanded(enum tls_mode mode, bool local)
+{
+    return mode == TLS_REQUIRE || (mode == TLS_REQUIRE_TCP && !local);
+}
+
+int tls_ktls_mode_of(enum ktls_mode *out, const struct tls_settings *settings, struct error *err)
+{
+    static const char *const names[] = {
+        [KTLS_AUTO] = "auto", [KTLS_ON] = "on", [KTLS_OFF] = "off",
+    };
+    unsigned mode = KTLS_AUTO;
+
+    if (settings->ktls != NULL)
+        while (mode <= KTLS_OFF && strcmp(settings->ktls, names[mode]) != 0)
+            mode++;
+    if (mode > KTLS_OFF)
+        return error_set(err, -EINVAL, "--ktls %s: it is auto, on or off", settings->ktls);
+    *out = (enum ktls_mode)mode;
+    return 0;
+}
+
+/* Who will do the records, as far as it does not depend on the client. */
+static void prepare_records(struct tls *tls)
+{
+    static const char *const abilities[] = {
+        [KTLS_ABSENT] = "it has no TLS for sockets",
+        [KTLS_KEYS_FIXED] = "it has TLS for sockets, with keys that can't be changed",
+        [KTLS_KEYS_CHANGE] = "it has TLS for sockets",
+    };
+    const struct gcm_ops *own = gcm_choose();
+
+    tls->records_per_key = tls_records_per_key();
+    if (tls->ktls != KTLS_OFF)
+        tls->kernel = ktls_keys_ability();
+    if (gcm_left_out() != NULL)
+        log_warning("%s", gcm_left_out());
+    if (tls->ktls == KTLS_ON && tls->kernel == KTLS_ABSENT)
+        log_warning("--ktls on: this kernel has no TLS for sockets (modprobe tls); it is done in user "
+                    "space");
+    log_info("TLS records: AES-GCM of TLS 1.3 by %s in this program, all else by GnuTLS; the kernel: %s",
+             own != NULL ? own->name : "GnuTLS",
+             tls->ktls == KTLS_OFF ? "not used (--ktls off)" : abilities[tls->kernel]);
+}
+
+bool tls_prefers_kernel(const struct tls *tls, bool tls13)
+{
+    if (tls->ktls != KTLS_AUTO)
+        return tls->ktls == KTLS_ON;
+    bool able = tls13 ? tls->kernel == KTLS_KEYS_CHANGE && gcm_choose() == NULL
+                      : tls->kernel != KTLS_ABSENT;
+    return able && cpu_has_aes(); /* asked last: in a virtual machine that takes 10 us and more */
+}
+
+int tls_open(struct tls *tls, const struct tls_settings *settings, struct error *err)
+{
+    *tls = (struct tls){ .settings = *settings };
+    pthread_mutex_init(&tls->mutex, NULL);
+    int code = tls_mode_of(&tls->mode, settings, err);
+    if (code == 0)
+        code = tls_ktls_mode_of(&tls->ktls, settings, err);
+    if (code == 0 && tls->mode != TLS_OFF)
+        prepare_records(tls);
+    if (code == 0 && tls->mode != TLS_OFF)
+        code = tls_credentials_create(&tls->credentials, settings, NULL, err);
+    return code;
+}
+
+void tls_close(struct tls *tls)
+{
+    tls_credentials_unref(tls->credentials);
+    tls->credentials = NULL;
+    pthread_mutex_destroy(&tls->mutex);
+}
+
+void tls_reload(struct tls *tls)
+{
+    struct tls_credentials *fresh = NULL, *old;
+    struct error err;
+
+    if (tls->mode == TLS_OFF)
+        return;
+    if (tls_credentials_create(&fresh, &tls->settings, tls->credentials, &err) < 0) {
+        log_error("the TLS files were read again, and those that were read before stay in force: %s",
+                  err.text);
+        return;
+    }
+    pthread_mutex_lock(&tls->mutex);
+    old = tls->credentials;
+    tls->credentials = fresh;
+    pthread_mutex_unlock(&tls->mutex);
+    tls_credentials_unref(old);
+    log_notice("the TLS files were read again; new connections use them");
+}
+
+struct tls_credentials *tls_credentials_now(struct tls *tls)
+{
+    pthread_mutex_lock(&tls->mutex);
+    struct tls_credentials *credentials = tls->credentials;
+    if (credentials != NULL)
+        atomic_fetch_add(&credentials->references, 1);
+    pthread_mutex_unlock(&tls->mutex);
+    return credentials;
+}

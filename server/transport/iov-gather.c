@@ -1,0 +1,36 @@
+#include "server/transport/iov-gather.h"
+
+#include <string.h>
+
+const uint8_t *gather_peek(const struct gather *gather, size_t *length_bytes)
+{
+    static _Thread_local uint8_t together[GATHER_BYTES];
+    const uint8_t *first = (const uint8_t *)gather->iov->iov_base + gather->skip_bytes;
+    size_t first_bytes = gather->iov->iov_len - gather->skip_bytes, used = 0;
+
+    if (first_bytes >= sizeof together || gather->count == 1) {
+        *length_bytes = first_bytes < sizeof together ? first_bytes : sizeof together;
+        return first;
+    }
+    for (unsigned i = 0; i < gather->count && used < sizeof together; i++) {
+        const uint8_t *at = i == 0 ? first : gather->iov[i].iov_base;
+        size_t bytes = i == 0 ? first_bytes : gather->iov[i].iov_len;
+
+        if (bytes > sizeof together - used)
+            bytes = sizeof together - used;
+        memcpy(together + used, at, bytes);
+        used += bytes;
+    }
+    *length_bytes = used;
+    return together;
+}
+
+void gather_advance(struct gather *gather, size_t length_bytes)
+{
+    gather->skip_bytes += length_bytes;
+    while (gather->count > 0 && gather->skip_bytes >= gather->iov->iov_len) {
+        gather->skip_bytes -= gather->iov->iov_len;
+        gather->iov++;
+        gather->count--;
+    }
+}

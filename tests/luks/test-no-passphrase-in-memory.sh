@@ -1,0 +1,102 @@
+#!/bin/bash
+# Once a disk is served the passphrase is nowhere in the memory of the server, wherever it came from, and the volume
+# key is only in memory that is locked and left out of core files.
+. "$(dirname "$0")/../support/functions.sh"
+
+requires cryptsetup --version
+is_sanitized && skip "a sanitizer keeps what was freed"
+
+# find_in_memory PID FILE WHAT all|unlocked|undumped: fails where the bytes of FILE are in the writable memory of a process.
+find_in_memory() {
+    "$PYTHON" - "$@" <<'PYTHON_END'
+import re
+import sys
+
+pid, file, what, where = sys.argv[1:]
+needed = {"dd"} if where == "undumped" else {"dd", "lo"}  # not in a core file; locked
+needle = open(file, "rb").read()
+range_line = re.compile(r"^([0-9a-f]+)-([0-9a-f]+) (\S+) \S+ \S+ \S+\s*(.*)$")
+mappings = []
+try:
+    for line in open(f"/proc/{pid}/smaps"):
+        match = range_line.match(line)
+        if match:
+            start, end, mode, name = match.groups()
+            mappings.append([int(start, 16), int(end, 16), mode, name, ""])
+        elif line.startswith("VmFlags:"):
+            mappings[-1][4] = line.split()[1:]
+    memory = open(f"/proc/{pid}/mem", "rb", buffering=0)
+except PermissionError:
+    raise SystemExit(77)
+found = []
+read_bytes = 0
+for start, end, mode, name, flags in mappings:
+    if not mode.startswith("rw") or name in ("[vvar]", "[vsyscall]"):
+        continue
+    position, tail = start, b""
+    while position < end:
+        size = min(1 << 20, end - position)
+        memory.seek(position)
+        try:
+            part = memory.read(size)
+        except OSError:  # a mapping of a device or of io_uring
+            break
+        read_bytes += len(part)
+        position += size
+        at = (tail + part).find(needle)
+        if at >= 0 and (where == "all" or not needed <= set(flags)):
+            found.append(f"{name or 'anonymous'} at {position - size - len(tail) + at:#x}, flags {' '.join(flags)}")
+        elif at >= 0:
+            print("in a mapping of a secret")
+        tail = part[-len(needle):]
+if read_bytes < 1 << 20:
+    raise SystemExit(f"only {read_bytes} bytes of memory could be read")
+if found:
+    raise SystemExit(f"{what} is in memory: " + "; ".join(found))
+PYTHON_END
+}
+
+# Not one that could be there by chance, nor in the arguments of this test.
+secret=$test_dir/secret
+"$PYTHON" -c 'import os; print("passphrase-" + os.urandom(16).hex(), end="")' >"$secret"
+volume_key=$test_dir/volume-key
+where=unlocked
+[ "$(ulimit -l)" = unlimited ] || [ "$(ulimit -l)" -ge 8192 ] || where=undumped
+NBDCRYPT_ALLOW_CORE=1
+export NBDCRYPT_ALLOW_CORE
+
+# expect_nothing_left OPTION... IMAGE
+expect_nothing_left() {
+    local status=0
+
+    start_nbdcrypt "$@"
+    expect_alive "$uri"
+    find_in_memory "$pid" "$secret" "the passphrase" all || status=$?
+    [ "$status" -ne 77 ] || skip "the memory of another process can't be read here"
+    expect_equal "status of the search for the passphrase of $*" 0 "$status"
+    find_in_memory "$pid" "$volume_key" "the volume key" "$where" >"$test_dir/key-found" ||
+        fail "the volume key of $* is in memory that is not locked or goes into a core file"
+    stop_nbdcrypt
+}
+
+for kind in "luks2 aes-xts-plain64 pbkdf2" "luks2 aes-xts-plain64 argon2id" "luks1 serpent-xts-plain64 pbkdf2"; do
+    read -r type cipher kdf <<<"$kind"
+    image=$test_dir/$type-$cipher-$kdf
+    cost=(--pbkdf-iterations 1000)
+    [ "$kdf" = pbkdf2 ] || cost=(--pbkdf-iterations 4 --pbkdf-memory-kib 1024)
+    "$PYTHON" -c 'import os, sys; sys.stdout.buffer.write(os.urandom(64))' >"$volume_key"
+    expect_success format --type "$type" --cipher "$cipher" --pbkdf "$kdf" "${cost[@]}" --size 1M \
+        --key-file "$secret" --volume-key-file "$volume_key" "$image"
+    expect_nothing_left --key-file "$secret" "$image"
+done
+expect_nothing_left --key-command "cat $secret" "$image"
+expect_nothing_left --key-fd 9 "$image" 9<"$secret"
+expect_nothing_left --volume-key-file "$volume_key" "$image"
+
+# The search finds what is there: what is not a secret, such as an export's description.
+cp "$secret" "$test_dir/description"
+start_nbdcrypt --description "$(cat "$secret")" --key-file "$secret" "$image"
+if find_in_memory "$pid" "$secret" "the description" all 2>"$log_dir/found"; then
+    fail "the search found not even what is in the open"
+fi
+expect_match "$log_dir/found" '^the description is in memory: '
