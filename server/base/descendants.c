@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,7 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "server/keys/key-command.h"
+#include "server/base/spawn.h"
 
 #define WATCHER_NAME "nbdcrypt-watcher"
 #define MARK_RANDOM_BYTES 16u
@@ -131,7 +132,7 @@ static int start_watcher(struct error *err)
     pid_t pid;
 
     snprintf(parent, sizeof parent, "%d", (int)getpid());
-    int code = child_start_aside(&pid, "/proc/self/exe", argv, environ, err);
+    int code = spawn_aside(&pid, "/proc/self/exe", argv, environ, err);
     if (code < 0)
         error_prefix(err, "what plugins start can't be watched: ");
     return code;

@@ -530,7 +530,7 @@ struct transmission *transmission_start(struct connection *connection)
         log_write_of(LOG_WARNING, connection->peer.text, "not enough memory for a connection");
         return NULL;
     }
-    if (export_attach(&t->top, connection->export, connection->worker, &err) < 0) {
+    if (export_attach(&t->top, connection->export, connection->worker->index, connection->worker->loop, &err) < 0) {
         log_write_of(LOG_ERROR, connection->peer.text, "export '%s': %s", connection->export->name,
                      err.text);
         free(t);

@@ -15,7 +15,6 @@
 #include "server/block/range-lock.h"
 #include "server/base/size-text.h"
 #include "server/volume/volume-key.h"
-#include "server/connection/worker.h"
 #include "server/export/zero-holes.h"
 
 /* ---- the LUKS stage ---- */
@@ -305,12 +304,13 @@ int export_flush(struct export *ex, struct loop *loop, struct error *err)
     return code;
 }
 
-int export_attach(struct layer **out, struct export *ex, struct worker *worker, struct error *err)
+int export_attach(struct layer **out, struct export *ex, unsigned worker, struct loop *loop,
+                  struct error *err)
 {
-    struct layer **layer = &ex->layers[worker->index];
+    struct layer **layer = &ex->layers[worker];
 
     if (*layer == NULL) {
-        int code = stage_attach(layer, ex->top, worker->loop, err);
+        int code = stage_attach(layer, ex->top, loop, err);
         if (code < 0)
             return code;
     }

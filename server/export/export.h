@@ -15,7 +15,6 @@
 
 struct access;
 struct range_lock;
-struct worker;
 
 /* What the user asked for; strings must outlive the export. */
 struct export_settings {
@@ -73,8 +72,8 @@ void export_grow(struct export *ex);
  * another ring might not be had any more. */
 NODISCARD int export_flush(struct export *ex, struct loop *loop, struct error *err);
 
-/* The export's pipeline on this worker; made at the first call. */
-NODISCARD int export_attach(struct layer **out, struct export *ex, struct worker *worker,
+/* The export's pipeline on worker number `worker`, whose loop this is; made at the first call. */
+NODISCARD int export_attach(struct layer **out, struct export *ex, unsigned worker, struct loop *loop,
                             struct error *err);
 
 #endif

@@ -5,123 +5,27 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/pidfd.h>
-#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "server/base/spawn.h"
+
 #define FIRST_BYTES 4096u
 #define SAID_BYTES 512u
 #define DISCARD_BYTES 4096u
-
-int (*child_read_secret_hook)(struct secret **out, char *const argv[], struct error *err);
-
-/* ---- starting ---- */
-
-/* What is to become of its standard files: -1 leaves one as it is. */
-struct standard_files {
-    int fds[3];
-};
-
-static int fill_actions(posix_spawn_file_actions_t *actions, const struct standard_files *files)
-{
-    int code = posix_spawn_file_actions_init(actions);
-
-    if (code != 0)
-        return code;
-    for (int i = 0; i < 3 && code == 0; i++)
-        if (files->fds[i] >= 0)
-            code = posix_spawn_file_actions_adddup2(actions, files->fds[i], i);
-    if (code == 0)
-        code = posix_spawn_file_actions_addclosefrom_np(actions, 3);
-    if (code != 0)
-        posix_spawn_file_actions_destroy(actions);
-    return code;
-}
-
-/* Default dispositions, none blocked: what this process has set up for itself is not theirs. */
-static int fill_attributes(posix_spawnattr_t *attributes, bool own_group)
-{
-    short flags = POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK;
-    sigset_t all, none;
-    int code = posix_spawnattr_init(attributes);
-
-    if (code != 0)
-        return code;
-    sigfillset(&all);
-    sigemptyset(&none);
-    code = posix_spawnattr_setsigdefault(attributes, &all);
-    if (code == 0)
-        code = posix_spawnattr_setsigmask(attributes, &none);
-    if (code == 0 && own_group)
-        code = posix_spawnattr_setpgroup(attributes, 0);
-    if (code == 0)
-        code = posix_spawnattr_setflags(
-            attributes, (short)(own_group ? flags | POSIX_SPAWN_SETPGROUP : flags));
-    if (code != 0)
-        posix_spawnattr_destroy(attributes);
-    return code;
-}
-
-static int spawn(pid_t *pid, const char *program, char *const argv[], char *const environment[],
-                 const struct standard_files *files, bool own_group, struct error *err)
-{
-    posix_spawn_file_actions_t actions;
-    posix_spawnattr_t attributes;
-    int code = fill_actions(&actions, files);
-
-    if (code == 0) {
-        code = fill_attributes(&attributes, own_group);
-        if (code == 0) {
-            code = posix_spawnp(pid, program, &actions, &attributes, argv, environment);
-            posix_spawnattr_destroy(&attributes);
-        }
-        posix_spawn_file_actions_destroy(&actions);
-    }
-    if (code != 0)
-        return error_set(err, -code, "'%s' can't be started: %s", argv[0], strerror(code));
-    return 0;
-}
-
-int child_start(pid_t *pid, char *const argv[], char *const environment[], struct error *err)
-{
-    struct standard_files files = { { -1, -1, -1 } };
-    struct rlimit core;
-    int result = spawn(pid, argv[0], argv, environment, &files, false, err);
-
-    /* What this process forbids itself is not the command's. */
-    if (result == 0 && getrlimit(RLIMIT_CORE, &core) == 0) {
-        core.rlim_cur = core.rlim_max;
-        (void)prlimit(*pid, RLIMIT_CORE, &core, NULL);
-    }
-    return result;
-}
-
-int child_start_aside(pid_t *pid, const char *program, char *const argv[], char *const environment[],
-                      struct error *err)
-{
-    int nothing = open("/dev/null", O_RDWR | O_CLOEXEC);
-    struct standard_files files = { { nothing, nothing, nothing } };
-
-    if (nothing < 0)
-        return error_set(err, -errno, "/dev/null can't be opened: %s", strerror(errno));
-    int result = spawn(pid, program, argv, environment, &files, true, err);
-    close(nothing);
-    return result;
-}
 
 /* ---- reading what one prints ---- */
 
 struct reader {
     struct reader *next; /* of `running` */
     const char *name;    /* of the program */
-    const struct child_limits *limits;
+    const struct key_command_limits *limits;
     struct timespec deadline;
     pid_t pid;
     int pidfd, signals;
@@ -136,7 +40,7 @@ struct reader {
 static struct reader *running;
 static pthread_mutex_t running_mutex = PTHREAD_MUTEX_INITIALIZER;
 
-void child_end_all(void)
+void key_command_end_all(void)
 {
     pthread_mutex_lock(&running_mutex); /* for good: none is started any more */
     for (const struct reader *reader = running; reader != NULL; reader = reader->next)
@@ -341,7 +245,7 @@ static int input_of(const struct reader *reader)
 /* Starts it, with the other ends of the reader's pipes. */
 static int start_reading(struct reader *reader, char *const argv[], struct error *err)
 {
-    struct standard_files files = { { input_of(reader), -1, -1 } };
+    struct spawn_files files = { { input_of(reader), -1, -1 } };
     char *environment[16];
     int result = make_pipe(&reader->output, &files.fds[1], err);
 
@@ -353,7 +257,7 @@ static int start_reading(struct reader *reader, char *const argv[], struct error
     allowed_environment(environment, sizeof(environment) / sizeof(environment[0]));
     if (result == 0) {
         pthread_mutex_lock(&running_mutex);
-        result = spawn(&reader->pid, argv[0], argv, environment, &files, true, err);
+        result = spawn_with(&reader->pid, argv[0], argv, environment, &files, true, err);
         if (result == 0) {
             reader->next = running;
             running = reader;
@@ -387,15 +291,13 @@ static int run(struct reader *reader, char *const argv[], struct error *err)
     return result;
 }
 
-int child_read_secret(struct secret **out, char *const argv[], const struct child_limits *limits,
+int key_command_read(struct secret **out, char *const argv[], const struct key_command_limits *limits,
                       struct error *err)
 {
     struct reader reader = { .name = argv[0], .limits = limits, .pidfd = -1, .output = -1, .said = -1 };
     sigset_t ending, before;
     int result;
 
-    if (child_read_secret_hook)
-        return child_read_secret_hook(out, argv, err);
     clock_gettime(CLOCK_MONOTONIC, &reader.deadline);
     reader.deadline.tv_sec += limits->timeout_ms / 1000;
     reader.deadline.tv_nsec += (long)(limits->timeout_ms % 1000) * 1000000;

@@ -12,7 +12,7 @@
 #include "server/keys/key-command.h"
 #include "server/keys/key-keyring.h"
 #include "server/keys/key-terminal.h"
-#include "server/base/private-file.h"
+#include "server/keys/private-file.h"
 #include "server/base/argv.h"
 
 #define FIRST_BYTES 4096u
@@ -133,7 +133,7 @@ static int open_input(int *input, const char *path, struct error *err)
 
 static int read_command(struct secret **out, const struct key_source *source, struct error *err)
 {
-    struct child_limits limits = { .timeout_ms = COMMAND_TIMEOUT_MS,
+    struct key_command_limits limits = { .timeout_ms = COMMAND_TIMEOUT_MS,
                                    .output_bytes_max = KEY_SOURCE_BYTES_MAX,
                                    .input = -1 };
     char **words = NULL;
@@ -142,7 +142,7 @@ static int read_command(struct secret **out, const struct key_source *source, st
     if (result == 0)
         result = open_input(&limits.input, source->command_input, err);
     if (result == 0)
-        result = child_read_secret(out, words, &limits, err);
+        result = key_command_read(out, words, &limits, err);
     if (limits.input >= 0)
         (void)close(limits.input);
     words_free(words);

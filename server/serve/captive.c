@@ -10,7 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "server/keys/key-command.h"
+#include "server/base/spawn.h"
 #include "server/base/descendants.h"
 
 static char *setting(const char *name, const char *value)
@@ -54,7 +54,7 @@ static int start_shell(pid_t *pid, const char *command, const char *uri, const c
         count = copy_environment(environment);
         environment[count++] = own[0];
         environment[count] = own[1];
-        code = child_start(pid, argv, environment, err);
+        code = spawn_beside(pid, argv, environment, err);
     }
     free(own[0]);
     free(own[1]);

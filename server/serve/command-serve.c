@@ -580,7 +580,7 @@ static void leave_threads_behind(const struct server *server)
 {
     log_info(server->retry_is_left ? "ended beside an export that was being opened"
                                    : "ended beside TLS handshakes that are still being calculated");
-    child_end_all(); /* it may have been asked for the key */
+    key_command_end_all(); /* it may have been asked for the key */
     log_service_drain(LOG_LAST_MS);
     _exit(server->exit_status);
 }

@@ -46,7 +46,7 @@ static void *watch(void *context)
     if (files[0].revents == 0 && read(signal_fd, &info, sizeof info) == sizeof info) {
         key_terminal_echo_again();
         log_warning("ended by a signal before it was ready");
-        child_end_all();
+        key_command_end_all();
         end->clean_up(end->context);
         end_by((int)info.ssi_signo);
     }

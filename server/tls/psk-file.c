@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "server/nbd/nbd-wire.h"
-#include "server/base/private-file.h"
+#include "server/keys/private-file.h"
 #include "server/tls/psk-line.h"
 
 #define FILE_BYTES_MAX (4u * 1024u * 1024u)

@@ -10,7 +10,7 @@
 
 #include "crypto/secret.h"
 #include "server/base/log.h"
-#include "server/base/private-file.h"
+#include "server/keys/private-file.h"
 #include "server/tls/tls-limits.h"
 
 #define PEM_BYTES_MAX (4u * 1024u * 1024u)

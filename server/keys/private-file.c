@@ -1,4 +1,4 @@
-#include "server/base/private-file.h"
+#include "server/keys/private-file.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,0 +1,97 @@
+#include "server/base/spawn.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <spawn.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+static int fill_actions(posix_spawn_file_actions_t *actions, const struct spawn_files *files)
+{
+    int code = posix_spawn_file_actions_init(actions);
+
+    if (code != 0)
+        return code;
+    for (int i = 0; i < 3 && code == 0; i++)
+        if (files->fds[i] >= 0)
+            code = posix_spawn_file_actions_adddup2(actions, files->fds[i], i);
+    if (code == 0)
+        code = posix_spawn_file_actions_addclosefrom_np(actions, 3);
+    if (code != 0)
+        posix_spawn_file_actions_destroy(actions);
+    return code;
+}
+
+/* Default dispositions, none blocked: what this process has set up for itself is not theirs. */
+static int fill_attributes(posix_spawnattr_t *attributes, bool own_group)
+{
+    short flags = POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK;
+    sigset_t all, none;
+    int code = posix_spawnattr_init(attributes);
+
+    if (code != 0)
+        return code;
+    sigfillset(&all);
+    sigemptyset(&none);
+    code = posix_spawnattr_setsigdefault(attributes, &all);
+    if (code == 0)
+        code = posix_spawnattr_setsigmask(attributes, &none);
+    if (code == 0 && own_group)
+        code = posix_spawnattr_setpgroup(attributes, 0);
+    if (code == 0)
+        code = posix_spawnattr_setflags(
+            attributes, (short)(own_group ? flags | POSIX_SPAWN_SETPGROUP : flags));
+    if (code != 0)
+        posix_spawnattr_destroy(attributes);
+    return code;
+}
+
+int spawn_with(pid_t *pid, const char *program, char *const argv[], char *const environment[],
+                 const struct spawn_files *files, bool own_group, struct error *err)
+{
+    posix_spawn_file_actions_t actions;
+    posix_spawnattr_t attributes;
+    int code = fill_actions(&actions, files);
+
+    if (code == 0) {
+        code = fill_attributes(&attributes, own_group);
+        if (code == 0) {
+            code = posix_spawnp(pid, program, &actions, &attributes, argv, environment);
+            posix_spawnattr_destroy(&attributes);
+        }
+        posix_spawn_file_actions_destroy(&actions);
+    }
+    if (code != 0)
+        return error_set(err, -code, "'%s' can't be started: %s", argv[0], strerror(code));
+    return 0;
+}
+
+int spawn_beside(pid_t *pid, char *const argv[], char *const environment[], struct error *err)
+{
+    struct spawn_files files = { { -1, -1, -1 } };
+    struct rlimit core;
+    int result = spawn_with(pid, argv[0], argv, environment, &files, false, err);
+
+    /* What this process forbids itself is not the command's. */
+    if (result == 0 && getrlimit(RLIMIT_CORE, &core) == 0) {
+        core.rlim_cur = core.rlim_max;
+        (void)prlimit(*pid, RLIMIT_CORE, &core, NULL);
+    }
+    return result;
+}
+
+int spawn_aside(pid_t *pid, const char *program, char *const argv[], char *const environment[],
+                      struct error *err)
+{
+    int nothing = open("/dev/null", O_RDWR | O_CLOEXEC);
+    struct spawn_files files = { { nothing, nothing, nothing } };
+
+    if (nothing < 0)
+        return error_set(err, -errno, "/dev/null can't be opened: %s", strerror(errno));
+    int result = spawn_with(pid, program, argv, environment, &files, true, err);
+    close(nothing);
+    return result;
+}
+
