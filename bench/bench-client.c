@@ -107,8 +107,8 @@ static bool allocate(struct bench_client *client)
     client->send_headers = calloc(config->depth, NBD_REQUEST_BYTES);
     client->send_iov = calloc(client->send_iov_room, sizeof *client->send_iov);
     if (config->keep_data) {
-        client->data = mmap(NULL, data_bytes, PROT_READ | PROT_WRITE,
-                            MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        client->data =
+            mmap(NULL, data_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         if (client->data == MAP_FAILED)
             client->data = NULL;
     }
@@ -155,7 +155,8 @@ int bench_client_create(struct bench_client **out, const struct bench_client_con
     if (!allocate(client) || reply_stream_create(&client->replies, typical_reply_bytes(config),
                                                  &reply_ops, client, NULL) != 0) {
         release(client);
-        return error_set(err, -ENOMEM, "not enough memory for a connection: take fewer, or less "
+        return error_set(err, -ENOMEM,
+                         "not enough memory for a connection: take fewer, or less "
                          "depth");
     }
     fill_slots(client);
@@ -325,8 +326,10 @@ static void fail(struct bench_client *client, int code, const char *what)
     struct error err;
 
     if (code == -EPIPE || code == -ECONNRESET || code == 0)
-        (void)error_set(&err, -ECONNRESET, "the server closed the connection while %u requests "
-                        "were in flight", bench_client_in_flight(client));
+        (void)error_set(&err, -ECONNRESET,
+                        "the server closed the connection while %u requests "
+                        "were in flight",
+                        bench_client_in_flight(client));
     else
         (void)error_set(&err, code, "%s failed: %s", what, strerror(-code));
     bench_client_abort(client, &err);
@@ -466,8 +469,7 @@ static bool reply_payload_end(void *owner)
         return true;
     if (slot->error != 0)
         return request_failed(client, slot);
-    if (slot->request.command == NBD_CMD_READ &&
-        slot->received_bytes != slot->request.length_bytes)
+    if (slot->request.command == NBD_CMD_READ && slot->received_bytes != slot->request.length_bytes)
         return misbehaved(client, "a READ is answered with too little data");
     slot->busy = false;
     client->free_slots[client->free_count++] = (uint16_t)(slot->cookie & COOKIE_SLOT_MASK);

@@ -2,8 +2,8 @@
  *
  *     make bench-gcm          or     bench/bench-gcm [ROUNDS]
  *
- * Texts have the lengths of records of TLS.  The implementations and GnuTLS take turns, ROUNDS (15) times; the
- * medians are printed, and the ratio to GnuTLS.  Time is the thread's CPU time. */
+ * Texts have the lengths of records of TLS.  The implementations and GnuTLS take turns, ROUNDS (15)
+ * times; the medians are printed, and the ratio to GnuTLS.  Time is the thread's CPU time. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,7 +18,8 @@
 #define BYTES_PER_TURN (8u * 1024 * 1024)
 
 static uint8_t plain[16385], sealed[16385 + GCM_TAG_BYTES];
-static const uint8_t key[32] = { 1, 2, 3 }, nonce[GCM_NONCE_BYTES] = { 4, 5 }, aad[5] = { 23, 3, 3 };
+static const uint8_t key[32] = { 1, 2, 3 }, nonce[GCM_NONCE_BYTES] = { 4, 5 },
+                     aad[5] = { 23, 3, 3 };
 
 static double ours(const struct gcm_ops *ops, size_t key_bytes, size_t length_bytes, bool encrypt)
 {
@@ -53,11 +54,12 @@ static double gnutls(size_t key_bytes, size_t length_bytes, bool encrypt)
     size_t done = 0, sealed_bytes = sizeof sealed, plain_bytes;
     int result = 0;
 
-    if (gnutls_aead_cipher_init(&cipher, key_bytes == 16 ? GNUTLS_CIPHER_AES_128_GCM :
-                                                           GNUTLS_CIPHER_AES_256_GCM, &datum) < 0)
+    if (gnutls_aead_cipher_init(
+            &cipher, key_bytes == 16 ? GNUTLS_CIPHER_AES_128_GCM : GNUTLS_CIPHER_AES_256_GCM,
+            &datum) < 0)
         abort();
-    result |= gnutls_aead_cipher_encrypt(cipher, nonce, sizeof nonce, aad, sizeof aad, GCM_TAG_BYTES, plain,
-                                         length_bytes, sealed, &sealed_bytes);
+    result |= gnutls_aead_cipher_encrypt(cipher, nonce, sizeof nonce, aad, sizeof aad,
+                                         GCM_TAG_BYTES, plain, length_bytes, sealed, &sealed_bytes);
     double start = bench_cpu_ns();
     for (; done < BYTES_PER_TURN; done += length_bytes) {
         sealed_bytes = length_bytes + GCM_TAG_BYTES;

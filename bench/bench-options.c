@@ -23,10 +23,12 @@ static const struct param bench_params[] = {
       OPTION(connections), 1, CONNECTIONS_MAX },
     { "depth", 'd', PARAM_UINT, "N", "requests in flight on each connection (default: 16)",
       OPTION(depth), 1, BENCH_CLIENT_DEPTH_MAX },
-    { "threads", 't', PARAM_UINT, "N", "threads that the connections are shared out to (default: 1)",
-      OPTION(threads), 1, THREADS_MAX },
+    { "threads", 't', PARAM_UINT, "N",
+      "threads that the connections are shared out to (default: 1)", OPTION(threads), 1,
+      THREADS_MAX },
     { "block", 'b', PARAM_STRING, "SIZE[-MAX]",
-      "size of a request, or a range of which each multiple of the least size comes up (default: 4K)",
+      "size of a request, or a range of which each multiple of the least size comes up (default: "
+      "4K)",
       OPTION(block_text), 0, 0 },
     { "write", 'w', PARAM_UINT, "PERCENT",
       "of the requests write, and destroy what is there (default: 0, the rest read)",
@@ -36,8 +38,8 @@ static const struct param bench_params[] = {
     { "zero", 0, PARAM_UINT, "PERCENT", "of the requests write zeros by command (default: 0)",
       OPTION(zero_percent), 0, 100 },
     { "pattern", 'p', PARAM_STRING, "PATTERN",
-      "sequential, random, zipf or zipf:THETA (default: random; THETA: 0.99)",
-      OPTION(pattern_text), 0, 0 },
+      "sequential, random, zipf or zipf:THETA (default: random; THETA: 0.99)", OPTION(pattern_text),
+      0, 0 },
     { "offset", 0, PARAM_SIZE, "SIZE", "where the area that is used begins (default: 0)",
       OPTION(offset_bytes), 0, INT64_MAX },
     { "size", 0, PARAM_SIZE, "SIZE", "of the area (default: to the end of the export)",
@@ -181,11 +183,14 @@ static int parse_times(struct bench_options *options, struct error *err)
 static int check_mix(const struct bench_options *options, struct error *err)
 {
     if (options->write_percent + options->trim_percent + options->zero_percent > 100)
-        return error_set(err, -EINVAL, "--write, --trim and --zero are more than 100 percent "
+        return error_set(err, -EINVAL,
+                         "--write, --trim and --zero are more than 100 percent "
                          "together");
     if (options->threads > options->connections)
-        return error_set(err, -EINVAL, "--threads %u: each has at least one connection, and there "
-                         "are %u (--connections)", options->threads, options->connections);
+        return error_set(err, -EINVAL,
+                         "--threads %u: each has at least one connection, and there "
+                         "are %u (--connections)",
+                         options->threads, options->connections);
     return 0;
 }
 
@@ -199,19 +204,24 @@ static int check_verify(const struct bench_options *options, struct error *err)
     if (!options->verify && !options->read_back)
         return 0;
     if (options->verify && options->read_back)
-        return error_set(err, -EINVAL, "--verify reads back what it has written by itself; "
+        return error_set(err, -EINVAL,
+                         "--verify reads back what it has written by itself; "
                          "--read-back is for another run");
     if (options->verify && options->write_percent == 0 && options->zero_percent == 0)
-        return error_set(err, -EINVAL, "--verify without --write has nothing to verify; for what "
+        return error_set(err, -EINVAL,
+                         "--verify without --write has nothing to verify; for what "
                          "an earlier run has written there is --read-back");
     if (options->read_back && changes)
         return error_set(err, -EINVAL, "--read-back only reads");
     if (options->block_min_bytes % CELL_BYTES != 0 || options->offset_bytes % CELL_BYTES != 0)
-        return error_set(err, -EINVAL, "what is verified consists of cells of %u bytes: --block "
-                         "and --offset are multiples of it", CELL_BYTES);
+        return error_set(err, -EINVAL,
+                         "what is verified consists of cells of %u bytes: --block "
+                         "and --offset are multiples of it",
+                         CELL_BYTES);
     if (options->read_back && options->state_path != NULL &&
         (options->offset_bytes != 0 || options->size_bytes != 0 || options->seed != 0))
-        return error_set(err, -EINVAL, "with --read-back --state the area and the seed are those "
+        return error_set(err, -EINVAL,
+                         "with --read-back --state the area and the seed are those "
                          "of the file: leave out --offset, --size and --seed");
     return 0;
 }
@@ -221,7 +231,8 @@ static int check_end(struct bench_options *options, struct error *err)
     if (options->read_back) {
         if (options->pattern_text != NULL || options->time_ms != 0 || options->count != 0 ||
             options->passes != 0 || options->warm_up_ms != 0)
-            return error_set(err, -EINVAL, "--read-back goes over the area once: it takes neither "
+            return error_set(err, -EINVAL,
+                             "--read-back goes over the area once: it takes neither "
                              "--pattern nor --time, --count, --passes or --warm-up");
         options->pattern = WORKLOAD_SEQUENTIAL;
         options->passes = 1;
@@ -230,7 +241,8 @@ static int check_end(struct bench_options *options, struct error *err)
     if (options->passes != 0 && options->pattern != WORKLOAD_SEQUENTIAL)
         return error_set(err, -EINVAL, "--passes goes with --pattern sequential");
     if (options->passes != 0 && options->warm_up_ms != 0)
-        return error_set(err, -EINVAL, "--passes measures from the first request on: leave out "
+        return error_set(err, -EINVAL,
+                         "--passes measures from the first request on: leave out "
                          "--warm-up");
     if (options->time_ms == 0 && options->count == 0 && options->passes == 0)
         options->time_ms = TIME_MS_DEFAULT;

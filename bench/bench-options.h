@@ -18,15 +18,15 @@ struct bench_options {
     const char *pattern_text; /* sequential, random, zipf, zipf:THETA */
     enum workload_pattern pattern;
     double theta;
-    uint64_t offset_bytes, size_bytes; /* size 0: to the end */
-    unsigned passes, timeout_s; /* passes 0: not by them */
+    uint64_t offset_bytes, size_bytes;    /* size 0: to the end */
+    unsigned passes, timeout_s;           /* passes 0: not by them */
     const char *time_text, *warm_up_text; /* seconds, such as 0.5 */
     uint64_t time_ms, warm_up_ms;         /* time 0: not by it */
-    uint64_t count; /* 0: not by it */
+    uint64_t count;                       /* 0: not by it */
     bool simple;
     bool verify, read_back;
     const char *state_path;
-    uint64_t seed; /* 0: none was given */
+    uint64_t seed;       /* 0: none was given */
     unsigned server_pid; /* 0: none */
     bool json, help, version;
 };

@@ -65,8 +65,7 @@ static void print_row(FILE *out, const char *name, const struct load_command_res
             per((double)row->bytes, seconds) / 1e6,
             (double)histogram_quantile(&row->latency, 0.5) / 1e3,
             (double)histogram_quantile(&row->latency, 0.99) / 1e3,
-            (double)histogram_quantile(&row->latency, 0.999) / 1e3,
-            (double)row->latency.max / 1e3);
+            (double)histogram_quantile(&row->latency, 0.999) / 1e3, (double)row->latency.max / 1e3);
 }
 
 static void print_rows(FILE *out, const struct load_result *result)
@@ -111,9 +110,11 @@ void bench_report_table(FILE *out, const struct bench_report *report)
     print_rows(out, report->result);
     print_cpu(out, report->result);
     if (report->verify != NULL)
-        fprintf(out, "\nverified: %" PRIu64 " cells of %u bytes were compared, %" PRIu64
-                " were wrong (seed %" PRIu64 ")\n", report->verify->cells_checked, CELL_BYTES,
-                report->verify->cells_faulty, report->verify->seed);
+        fprintf(out,
+                "\nverified: %" PRIu64 " cells of %u bytes were compared, %" PRIu64
+                " were wrong (seed %" PRIu64 ")\n",
+                report->verify->cells_checked, CELL_BYTES, report->verify->cells_faulty,
+                report->verify->seed);
 }
 
 /* ---- JSON ---- */
@@ -160,9 +161,11 @@ static void json_job(FILE *out, const struct bench_report *report)
     for (unsigned i = 0; i < WORKLOAD_COMMANDS; i++)
         fprintf(out, "\"%s_percent\": %u, ", workload_command_name((enum workload_command)i),
                 workload->percent[i]);
-    fprintf(out, "\"offset_bytes\": %" PRIu64 ", \"size_bytes\": %" PRIu64 ", \"seed\": %" PRIu64
-            ", \"warm_up_s\": %g },\n", workload->area_offset_bytes, workload->area_bytes,
-            workload->seed, (double)options->warm_up_ms / 1e3);
+    fprintf(out,
+            "\"offset_bytes\": %" PRIu64 ", \"size_bytes\": %" PRIu64 ", \"seed\": %" PRIu64
+            ", \"warm_up_s\": %g },\n",
+            workload->area_offset_bytes, workload->area_bytes, workload->seed,
+            (double)options->warm_up_ms / 1e3);
 }
 
 static void json_command(FILE *out, const char *name, const struct load_command_result *row,
@@ -170,20 +173,24 @@ static void json_command(FILE *out, const char *name, const struct load_command_
 {
     double seconds = seconds_of(elapsed_ns);
 
-    fprintf(out, "  \"%s\": { \"requests\": %" PRIu64 ", \"bytes\": %" PRIu64
-            ", \"iops\": %.3f, \"bytes_per_second\": %.3f, ", name, row->requests, row->bytes,
-            per((double)row->requests, seconds), per((double)row->bytes, seconds));
-    fprintf(out, "\"latency_ns\": { \"mean\": %.0f, \"p50\": %" PRIu64 ", \"p99\": %" PRIu64
+    fprintf(out,
+            "  \"%s\": { \"requests\": %" PRIu64 ", \"bytes\": %" PRIu64
+            ", \"iops\": %.3f, \"bytes_per_second\": %.3f, ",
+            name, row->requests, row->bytes, per((double)row->requests, seconds),
+            per((double)row->bytes, seconds));
+    fprintf(out,
+            "\"latency_ns\": { \"mean\": %.0f, \"p50\": %" PRIu64 ", \"p99\": %" PRIu64
             ", \"p99.9\": %" PRIu64 ", \"max\": %" PRIu64 " } },\n",
             histogram_mean(&row->latency), histogram_quantile(&row->latency, 0.5),
             histogram_quantile(&row->latency, 0.99), histogram_quantile(&row->latency, 0.999),
             row->latency.max);
 }
 
-static void json_cpu(FILE *out, const char *name, uint64_t cpu_ns,
-                     const struct load_result *result, const char *end)
+static void json_cpu(FILE *out, const char *name, uint64_t cpu_ns, const struct load_result *result,
+                     const char *end)
 {
-    fprintf(out, "  \"%s\": { \"ns\": %" PRIu64 ", \"ns_per_kib\": %.3f, \"ns_per_request\": %.3f }%s\n",
+    fprintf(out,
+            "  \"%s\": { \"ns\": %" PRIu64 ", \"ns_per_kib\": %.3f, \"ns_per_request\": %.3f }%s\n",
             name, cpu_ns, per((double)cpu_ns, (double)result->total.bytes / 1024),
             per((double)cpu_ns, (double)result->total.requests), end);
 }
@@ -204,9 +211,10 @@ void bench_report_json(FILE *out, const struct bench_report *report)
     if (result->has_server_cpu)
         json_cpu(out, "server_cpu", result->server_cpu_ns, result, ",");
     if (report->verify != NULL)
-        fprintf(out, "  \"verify\": { \"cells_checked\": %" PRIu64 ", \"cells_wrong\": %" PRIu64
-                ", \"seed\": %" PRIu64 " },\n", report->verify->cells_checked,
-                report->verify->cells_faulty, report->verify->seed);
+        fprintf(out,
+                "  \"verify\": { \"cells_checked\": %" PRIu64 ", \"cells_wrong\": %" PRIu64
+                ", \"seed\": %" PRIu64 " },\n",
+                report->verify->cells_checked, report->verify->cells_faulty, report->verify->seed);
     json_cpu(out, "bench_cpu", result->own_cpu_ns, result, "");
     fprintf(out, "}\n");
 }

@@ -34,8 +34,10 @@ static int check_commands(const struct bench_session *session, struct error *err
         return refuse(session, "the server does not offer WRITE_ZEROES for it: leave out --zero",
                       err);
     if (options->verify && options->connections > 1 && (flags & NBD_FLAG_CAN_MULTI_CONN) == 0)
-        return refuse(session, "the server does not promise that one connection sees what another "
-                      "has written: --verify takes one connection here", err);
+        return refuse(session,
+                      "the server does not promise that one connection sees what another "
+                      "has written: --verify takes one connection here",
+                      err);
     return 0;
 }
 
@@ -46,13 +48,15 @@ static int check_blocks(const struct bench_session *session, struct error *err)
 
     if (info->block_min_bytes > 1 && (options->block_min_bytes % info->block_min_bytes != 0 ||
                                       options->offset_bytes % info->block_min_bytes != 0))
-        return error_set(err, -EINVAL, "export '%s': the server takes multiples of %u bytes only: "
-                         "choose --block and --offset so", session->uri->export_name,
-                         info->block_min_bytes);
+        return error_set(err, -EINVAL,
+                         "export '%s': the server takes multiples of %u bytes only: "
+                         "choose --block and --offset so",
+                         session->uri->export_name, info->block_min_bytes);
     if (options->block_max_bytes > info->block_max_bytes)
-        return error_set(err, -EINVAL, "export '%s': the server takes requests of at most %u bytes:"
-                         " choose a smaller --block", session->uri->export_name,
-                         info->block_max_bytes);
+        return error_set(err, -EINVAL,
+                         "export '%s': the server takes requests of at most %u bytes:"
+                         " choose a smaller --block",
+                         session->uri->export_name, info->block_max_bytes);
     return 0;
 }
 
@@ -76,9 +80,10 @@ static int find_area(struct bench_session *session, uint64_t offset_bytes, uint6
     struct workload_config *workload = &session->workload;
 
     if (offset_bytes > export_bytes || size_bytes > export_bytes - offset_bytes)
-        return error_set(err, -EINVAL, "export '%s': the area (offset %" PRIu64 ", %" PRIu64
-                         " bytes) goes beyond its end at %" PRIu64, session->uri->export_name,
-                         offset_bytes, size_bytes, export_bytes);
+        return error_set(err, -EINVAL,
+                         "export '%s': the area (offset %" PRIu64 ", %" PRIu64
+                         " bytes) goes beyond its end at %" PRIu64,
+                         session->uri->export_name, offset_bytes, size_bytes, export_bytes);
     if (size_bytes == 0)
         size_bytes = export_bytes - offset_bytes;
     workload->area_offset_bytes = offset_bytes;
@@ -87,9 +92,10 @@ static int find_area(struct bench_session *session, uint64_t offset_bytes, uint6
         size_bytes -
         size_bytes % (session->options->read_back ? CELL_BYTES : workload->block_min_bytes);
     if (workload->area_bytes < (session->options->read_back ? CELL_BYTES : block_bytes))
-        return error_set(err, -EINVAL, "export '%s': the area of %" PRIu64 " bytes has no room for "
-                         "a request of %u (--block)", session->uri->export_name, size_bytes,
-                         block_bytes);
+        return error_set(err, -EINVAL,
+                         "export '%s': the area of %" PRIu64 " bytes has no room for "
+                         "a request of %u (--block)",
+                         session->uri->export_name, size_bytes, block_bytes);
     return 0;
 }
 

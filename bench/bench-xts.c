@@ -1,10 +1,11 @@
-/* How fast ciphers, and the implementations of AES-XTS, are on this machine, one core, data in the cache.
+/* How fast ciphers, and the implementations of AES-XTS, are on this machine, one core, data in the
+ * cache.
  *
  *     make bench-xts          or     bench/bench-xts [ROUNDS]
  *
- * For each combination the implementations take turns, ROUNDS (15) times, a few milliseconds each, so
- * that a slow moment of the machine hits all; the medians are printed, and the ratio to GnuTLS.  Time is
- * the thread's CPU time, which leaves out what other processes took.
+ * For each combination the implementations take turns, ROUNDS (15) times, a few milliseconds each,
+ * so that a slow moment of the machine hits all; the medians are printed, and the ratio to GnuTLS.
+ * Time is the thread's CPU time, which leaves out what other processes took.
  *
  * The second table is of the other ciphers, each by the implementation that a volume gets.
  *
@@ -134,7 +135,8 @@ static void run_jobs(size_t rounds)
         for (uint32_t sector_bytes = 512; sector_bytes <= 4096; sector_bytes *= 8)
             for (size_t i = 0; i < sizeof(runs_bytes) / sizeof(runs_bytes[0]); i++)
                 for (int encrypt = 1; encrypt >= 0; encrypt--)
-                    run_job(&(struct job){ "aes-xts-plain64", key_bits, sector_bytes, runs_bytes[i], encrypt },
+                    run_job(&(struct job){ "aes-xts-plain64", key_bits, sector_bytes, runs_bytes[i],
+                                           encrypt },
                             rounds);
 }
 
@@ -163,10 +165,10 @@ static void run_others(size_t rounds)
         const char *cipher;
         unsigned key_bits;
     } others[] = {
-        { "aes-xts-plain64", 512 },          { "aes-cbc-essiv:sha256", 256 },
-        { "aes-cbc-plain64", 256 },          { "serpent-xts-plain64", 512 },
-        { "serpent-cbc-essiv:sha256", 256 }, { "twofish-xts-plain64", 512 },
-        { "twofish-cbc-essiv:sha256", 256 }, { "camellia-xts-plain64", 512 },
+        { "aes-xts-plain64", 512 },           { "aes-cbc-essiv:sha256", 256 },
+        { "aes-cbc-plain64", 256 },           { "serpent-xts-plain64", 512 },
+        { "serpent-cbc-essiv:sha256", 256 },  { "twofish-xts-plain64", 512 },
+        { "twofish-cbc-essiv:sha256", 256 },  { "camellia-xts-plain64", 512 },
         { "camellia-cbc-essiv:sha256", 256 },
     };
     static const size_t runs_bytes[] = { 4096, 128 * 1024 };

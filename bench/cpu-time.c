@@ -29,9 +29,10 @@ static bool read_stat(struct process_stat *out, pid_t pid)
     fclose(file);
     char *rest = got ? strrchr(line, ')') : NULL; /* a name may hold anything */
     int parent;
-    if (rest == NULL || sscanf(rest + 1, " %*c %d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu %ld %ld",
-                               &parent, &out->user_ticks, &out->system_ticks,
-                               &out->ended_user_ticks, &out->ended_system_ticks) != 5)
+    if (rest == NULL ||
+        sscanf(rest + 1, " %*c %d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu %ld %ld", &parent,
+               &out->user_ticks, &out->system_ticks, &out->ended_user_ticks,
+               &out->ended_system_ticks) != 5)
         return false;
     out->parent = parent;
     return true;

@@ -8,8 +8,8 @@
 
 #include "server/base/error.h"
 
-/* A process and everything it has forked that is still its descendant: utime and stime of each, and of
- * their children that have ended.  In ns; as exact as the clock of a process where the kernel
+/* A process and everything it has forked that is still its descendant: utime and stime of each, and
+ * of their children that have ended.  In ns; as exact as the clock of a process where the kernel
  * gives that, and for the children that have ended to a clock tick (10 ms).  -errno with a
  * sentence: there is no such process. */
 NODISCARD int cpu_time_of_tree(uint64_t *out_ns, pid_t pid, struct error *err);

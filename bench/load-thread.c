@@ -85,8 +85,10 @@ static void abort_all(struct io_event *ev, int result)
     (void)result;
     for (unsigned i = 0; i < thread->client_count; i++)
         in_flight += bench_client_in_flight(thread->clients[i].client);
-    (void)error_set(&err, -ETIMEDOUT, "the server has not answered for %u seconds, and %u "
-                    "requests wait for it", thread->shared->config->timeout_s, in_flight);
+    (void)error_set(&err, -ETIMEDOUT,
+                    "the server has not answered for %u seconds, and %u "
+                    "requests wait for it",
+                    thread->shared->config->timeout_s, in_flight);
     for (unsigned i = 0; i < thread->client_count; i++)
         bench_client_abort(thread->clients[i].client, &err);
 }

@@ -28,7 +28,7 @@ struct load {
     bool measuring, measured; /* the CPU times of the start, of the end have been taken */
     bool time_is_over, timed_out;
     uint64_t own_cpu_ns, server_cpu_ns; /* at the start */
-    uint64_t cpu_late_ns; /* by which they were taken later than measuring began */
+    uint64_t cpu_late_ns;               /* by which they were taken later than measuring began */
 };
 
 void load_block_signals(void)
@@ -86,9 +86,8 @@ static int start_threads(struct load *load, struct error *err)
 static int take_server_cpu(const struct load *load, uint64_t *out_ns, struct error *err)
 {
     *out_ns = 0;
-    return load->config->server_pid != 0
-               ? cpu_time_of_tree(out_ns, load->config->server_pid, err)
-               : 0;
+    return load->config->server_pid != 0 ? cpu_time_of_tree(out_ns, load->config->server_pid, err)
+                                         : 0;
 }
 
 /* Own time last at the start and first at the end: reading the server's costs some. */
@@ -259,9 +258,9 @@ static void add_command(struct load_command_result *sum, const struct load_comma
     histogram_merge(&sum->latency, &more->latency);
 }
 
-/* On a machine with more to do than CPUs, this thread may run later than it wanted to: what it has missed
- * is taken to have cost as much as what it has seen.  Late at the end is no matter, as then the
- * server has nothing to do any more. */
+/* On a machine with more to do than CPUs, this thread may run later than it wanted to: what it has
+ * missed is taken to have cost as much as what it has seen.  Late at the end is no matter, as then
+ * the server has nothing to do any more. */
 static int correct_cpu_times(const struct load *load, struct error *err)
 {
     struct load_result *result = load->result;
@@ -270,9 +269,11 @@ static int correct_cpu_times(const struct load *load, struct error *err)
     if (late_ns == 0 || !load->measuring)
         return 0;
     if (result->has_server_cpu && late_ns > result->elapsed_ns / 2 && !result->interrupted)
-        return error_set(err, -EBUSY, "this machine is too busy to measure CPU times in %.3f s: the first one was "
-                         "taken %.3f s late; measure for longer", (double)result->elapsed_ns / 1e9,
-                         (double)late_ns / 1e9);
+        return error_set(
+            err, -EBUSY,
+            "this machine is too busy to measure CPU times in %.3f s: the first one was "
+            "taken %.3f s late; measure for longer",
+            (double)result->elapsed_ns / 1e9, (double)late_ns / 1e9);
     if (late_ns >= result->elapsed_ns)
         return 0;
     double factor = (double)result->elapsed_ns / (double)(result->elapsed_ns - late_ns);

@@ -1,5 +1,5 @@
-/* A run: threads, each with an event loop and its share of the connections, that keep a server busy for a
- * while, and what was measured in that time. */
+/* A run: threads, each with an event loop and its share of the connections, that keep a server busy
+ * for a while, and what was measured in that time. */
 #ifndef NBDCRYPT_LOAD_H
 #define NBDCRYPT_LOAD_H
 
@@ -17,20 +17,21 @@ struct load_config {
     struct bench_client **clients; /* detached; so they are again when a run has ended well */
     unsigned client_count, thread_count;
     struct workload_config workload;
-    uint64_t warm_up_ns; /* before anything is counted */
-    uint64_t time_ns;    /* that is measured; 0: until `count` or the passes are over */
-    uint64_t count;      /* of requests that are measured; 0: any */
-    unsigned timeout_s;  /* without a single answer: the run fails */
-    pid_t server_pid;    /* 0: nobody's CPU time is looked at */
+    uint64_t warm_up_ns;   /* before anything is counted */
+    uint64_t time_ns;      /* that is measured; 0: until `count` or the passes are over */
+    uint64_t count;        /* of requests that are measured; 0: any */
+    unsigned timeout_s;    /* without a single answer: the run fails */
+    pid_t server_pid;      /* 0: nobody's CPU time is looked at */
     struct verify *verify; /* NULL: payloads are neither made nor looked at */
-    bool read_back; /* nothing is written any more: what `verify` knows is compared, once */
+    bool read_back;        /* nothing is written any more: what `verify` knows is compared, once */
     bool show_progress;
     const char *progress_title;
 };
 
 struct load_command_result {
     uint64_t requests, bytes;
-    struct histogram latency; /* ns, from when a request was handed to the kernel to when its answer was taken */
+    struct histogram
+        latency; /* ns, from when a request was handed to the kernel to when its answer was taken */
 };
 
 struct load_result {

@@ -128,7 +128,8 @@ static int parse_uri(struct nbd_uri *uri, const char *text, struct error *err)
     int code = nbd_uri_parse(uri, text, err);
 
     if (code == 0 && uri->tls) {
-        code = error_set(err, -EINVAL, "this program does not speak TLS: take an export without it "
+        code = error_set(err, -EINVAL,
+                         "this program does not speak TLS: take an export without it "
                          "(nbd:// or nbd+unix://)");
         nbd_uri_free(uri);
     }

@@ -1,4 +1,5 @@
-/* A line on the terminal that tells how far a run is; nothing where standard error is no terminal. */
+/* A line on the terminal that tells how far a run is; nothing where standard error is no
+ * terminal. */
 #ifndef NBDCRYPT_PROGRESS_H
 #define NBDCRYPT_PROGRESS_H
 

@@ -13,11 +13,11 @@
 
 struct reply_header {
     uint64_t cookie;
-    bool simple;       /* if it is without error and answers a READ, the data follows */
-    bool done;         /* nothing more comes for this request */
-    uint32_t error;    /* NBD_E*, 0: none */
-    bool has_data;     /* data_bytes follow, which belong to data_offset_bytes */
-    bool has_hole;     /* hole_bytes of zeros belong to data_offset_bytes; nothing follows */
+    bool simple;    /* if it is without error and answers a READ, the data follows */
+    bool done;      /* nothing more comes for this request */
+    uint32_t error; /* NBD_E*, 0: none */
+    bool has_data;  /* data_bytes follow, which belong to data_offset_bytes */
+    bool has_hole;  /* hole_bytes of zeros belong to data_offset_bytes; nothing follows */
     uint64_t data_offset_bytes;
     uint32_t data_bytes, hole_bytes;
     uint32_t text_bytes; /* follow and can be skipped: the server's words on an error */

@@ -5,7 +5,8 @@
 #include <string.h>
 
 #define STAGING_BYTES_MIN (8u << 10)
-#define STAGING_BYTES_MAX (128u << 10) /* with the scratch memory well within a core's own cache */
+/* With the scratch memory well within a core's own cache. */
+#define STAGING_BYTES_MAX (128u << 10)
 
 /* In order of execution. */
 static void received(struct io_event *ev, int result);

@@ -1,8 +1,8 @@
 /* The receiving side of a connection: cuts what the server sends into headers and payloads.
  *
- * One receive is in flight at a time.  It has two places: the rest of a payload that is under way, which
- * goes where its owner wants it or into the scratch sink, and behind it the staging memory for
- * the headers, and the beginnings of payloads, that follow.  So many small replies, or a large
+ * One receive is in flight at a time.  It has two places: the rest of a payload that is under way,
+ * which goes where its owner wants it or into the scratch sink, and behind it the staging memory
+ * for the headers, and the beginnings of payloads, that follow.  So many small replies, or a large
  * payload and the next header, come with one system call. */
 #ifndef NBDCRYPT_REPLY_STREAM_H
 #define NBDCRYPT_REPLY_STREAM_H
@@ -28,7 +28,8 @@ struct reply_payload {
 
 /* What the owner does; all of it during loop_run(). */
 struct reply_stream_ops {
-    /* A header came; `payload` is to be filled.  False: the owner gives up, nothing more is read. */
+    /* A header came; `payload` is to be filled.  False: the owner gives up, nothing more is
+     * read. */
     bool (*header)(void *owner, const struct reply_header *header, struct reply_payload *payload);
     /* The payload of the last header, which may be empty, is complete.  False: as above. */
     bool (*payload_end)(void *owner);

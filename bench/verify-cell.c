@@ -52,8 +52,8 @@ static uint64_t checksum_of(const uint8_t *cell)
 
 void cell_encode(uint8_t out[CELL_BYTES], const struct cell_label *label)
 {
-    uint64_t filling = random_mix(label->seed ^ random_mix(label->offset_bytes ^
-                                                           random_mix(label->number)));
+    uint64_t filling =
+        random_mix(label->seed ^ random_mix(label->offset_bytes ^ random_mix(label->number)));
 
     store_word(out, 0, MAGIC);
     store_word(out, 1, label->seed);

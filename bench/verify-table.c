@@ -101,12 +101,13 @@ static int map_file(struct verify_table *table, int fd, const char *path, struct
         return error_set(err, -errno, "%s: %s", path, strerror(errno));
     if (pread(fd, &header, sizeof header, 0) != (ssize_t)sizeof header ||
         !header_is_sound(&header, (uint64_t)status.st_size))
-        return error_set(err, -EINVAL, "%s: this is no state file of nbdcrypt-bench, or a part of "
-                         "it is missing", path);
+        return error_set(err, -EINVAL,
+                         "%s: this is no state file of nbdcrypt-bench, or a part of "
+                         "it is missing",
+                         path);
     table->area = header.area;
     table->mapping_bytes = (uint64_t)status.st_size;
-    table->mapping =
-        mmap(NULL, table->mapping_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
+    table->mapping = mmap(NULL, table->mapping_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
     if (table->mapping == MAP_FAILED)
         return error_set(err, -errno, "%s: it can't be mapped: %s", path, strerror(errno));
     table->entries = (void *)((char *)table->mapping + FILE_HEADER_BYTES);

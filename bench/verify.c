@@ -88,18 +88,24 @@ static int check_label(struct verify *verify, const uint8_t *cell, uint64_t offs
     enum cell_state state = cell_decode(cell, label);
 
     if (state == CELL_ALIEN)
-        return error_set(err, -EIO, "what is there was not written by nbdcrypt-bench, or was "
+        return error_set(err, -EIO,
+                         "what is there was not written by nbdcrypt-bench, or was "
                          "overwritten by something else");
     if (state == CELL_DAMAGED)
-        return error_set(err, -EIO, "the checksum does not fit: it was damaged, or written in "
+        return error_set(err, -EIO,
+                         "the checksum does not fit: it was damaged, or written in "
                          "part only");
     if (label->offset_bytes != offset_bytes)
-        return error_set(err, -EIO, "what is there belongs to offset %" PRIu64 ": it was "
-                         "misplaced when it was written or read", label->offset_bytes);
+        return error_set(err, -EIO,
+                         "what is there belongs to offset %" PRIu64 ": it was "
+                         "misplaced when it was written or read",
+                         label->offset_bytes);
     uint64_t seed = seed_to_expect(verify, label->seed);
     if (label->seed != seed)
-        return error_set(err, -EIO, "what is there is of another run, with the seed %" PRIu64
-                         " instead of %" PRIu64 ": a write was lost", label->seed, seed);
+        return error_set(err, -EIO,
+                         "what is there is of another run, with the seed %" PRIu64
+                         " instead of %" PRIu64 ": a write was lost",
+                         label->seed, seed);
     return 0;
 }
 
@@ -109,12 +115,16 @@ static int check_number(const struct verify_expectation *expected, const struct 
     if (label->number == expected->number)
         return 0;
     if (label->number < expected->number)
-        return error_set(err, -EIO, "write %" PRIu64 " is there, and write %" PRIu64 " was made "
-                         "later: it was lost", label->number, expected->number);
+        return error_set(err, -EIO,
+                         "write %" PRIu64 " is there, and write %" PRIu64 " was made "
+                         "later: it was lost",
+                         label->number, expected->number);
     if (expected->pending == VERIFY_WRITE)
         return 0;
-    return error_set(err, -EIO, "write %" PRIu64 " is there, but the last one that was answered "
-                     "is %" PRIu64, label->number, expected->number);
+    return error_set(err, -EIO,
+                     "write %" PRIu64 " is there, but the last one that was answered "
+                     "is %" PRIu64,
+                     label->number, expected->number);
 }
 
 static int check_expected(struct verify *verify, const struct verify_expectation *expected,

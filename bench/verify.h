@@ -18,7 +18,7 @@
 
 struct verify {
     struct verify_table table;
-    bool has_table; /* else cells are compared with themselves and each other only */
+    bool has_table;        /* else cells are compared with themselves and each other only */
     _Atomic uint64_t seed; /* of the cells; 0 without a table: the first cell tells */
     _Atomic uint64_t last_number;
     _Atomic uint64_t cells_checked, cells_faulty;

@@ -2,7 +2,8 @@
 
 #include <assert.h>
 
-#define SCATTER_START 0x9e3779b97f4a7c15u /* 2^64 divided by the golden ratio: neighbours end far apart */
+#define SCATTER_START \
+    0x9e3779b97f4a7c15u /* 2^64 divided by the golden ratio: neighbours end far apart */
 
 const char *workload_command_name(enum workload_command command)
 {
@@ -53,8 +54,7 @@ void workload_init(struct workload *workload, const struct workload_config *conf
     atomic_init(&workload->cursor_bytes, 0);
 }
 
-void workload_stream_init(struct workload_stream *stream, struct workload *workload,
-                          uint64_t index)
+void workload_stream_init(struct workload_stream *stream, struct workload *workload, uint64_t index)
 {
     stream->workload = workload;
     stream->random.state = random_mix(workload->config.seed + random_mix(index + 1));

@@ -23,11 +23,12 @@ const char *workload_command_name(enum workload_command command);
 
 struct workload_config {
     enum workload_pattern pattern;
-    double theta; /* of WORKLOAD_ZIPF */
-    unsigned percent[WORKLOAD_COMMANDS]; /* together 100 */
+    double theta;                              /* of WORKLOAD_ZIPF */
+    unsigned percent[WORKLOAD_COMMANDS];       /* together 100 */
     uint32_t block_min_bytes, block_max_bytes; /* lengths are multiples of the least one */
     uint64_t area_offset_bytes;
-    uint64_t area_bytes; /* unless sequential: a multiple of the least block, with room for the largest */
+    uint64_t area_bytes; /* unless sequential: a multiple of the least block, with room for the
+                            largest */
     uint64_t passes;     /* of a sequential workload: how often it goes over the area; 0: endless */
     uint64_t seed;
 };

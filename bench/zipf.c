@@ -39,7 +39,8 @@ void zipf_init(struct zipf *zipf, uint64_t count, double theta)
     zipf->squeeze = 2 - area_inverse(zipf, area(zipf, 2.5) - density(zipf, 2));
 }
 
-/* A point under the hat, uniformly; its rank is taken when the point is below the rank's bar too. */
+/* A point under the hat, uniformly; its rank is taken when the point is below the rank's bar
+ * too. */
 uint64_t zipf_next(const struct zipf *zipf, struct random *random)
 {
     for (;;) {

@@ -15,8 +15,8 @@ struct aes_schedule {
 
 /* Rounds of a key of this length: 10 or 14.  There are round keys 0 to rounds. */
 unsigned aes_rounds(size_t key_bytes);
-/* key_bytes is 16 or 32.  Leaves no copy of the key but `out`, which belongs in locked memory.  Needs
- * AES-NI; takes the same time for all keys. */
+/* key_bytes is 16 or 32.  Leaves no copy of the key but `out`, which belongs in locked memory.
+ * Needs AES-NI; takes the same time for all keys. */
 void aes_schedule_encrypt(struct aes_schedule *out, const uint8_t *key, size_t key_bytes);
 /* The schedule of the equivalent inverse cipher (FIPS 197, 5.3.5), which is what the instructions
  * for decryption want. */

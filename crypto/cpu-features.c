@@ -71,7 +71,8 @@ bool cpu_has_gcm_avx2(void)
 
 bool cpu_has_gcm_avx512(void)
 {
-    return cpu_has_vaes_avx512() && cpu_has_gcm_avx2() && has(0, LEAF_7_EBX_AVX512BW, 0, XCR0_AVX512);
+    return cpu_has_vaes_avx512() && cpu_has_gcm_avx2() &&
+           has(0, LEAF_7_EBX_AVX512BW, 0, XCR0_AVX512);
 }
 
 #else

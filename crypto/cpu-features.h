@@ -10,7 +10,8 @@ bool cpu_has_aes(void);
 bool cpu_has_vaes_avx2(void);
 /* AES on vectors of 512 bits (four blocks): VAES, AES-NI, AVX512F. */
 bool cpu_has_vaes_avx512(void);
-/* The same, with carry-less multiplication on such vectors: VPCLMULQDQ, and for 512 bits AVX512BW. */
+/* The same, with carry-less multiplication on such vectors: VPCLMULQDQ, and for 512 bits
+ * AVX512BW. */
 bool cpu_has_gcm_avx2(void);
 bool cpu_has_gcm_avx512(void);
 

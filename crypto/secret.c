@@ -12,8 +12,8 @@
 
 #include <gnutls/gnutls.h>
 
-/* Pages of secrets that are gone, wiped and still locked, for the next ones: each TLS session has one,
- * and to unmap a page interrupts every CPU that runs a thread of this process. */
+/* Pages of secrets that are gone, wiped and still locked, for the next ones: each TLS session has
+ * one, and to unmap a page interrupts every CPU that runs a thread of this process. */
 #define SPARE_PAGES_MAX 64u
 static struct {
     pthread_mutex_t mutex;
@@ -61,8 +61,8 @@ void secret_tell_unlocked(void (*tell)(int error))
     unlocked = tell;
 }
 
-/* RLIMIT_MEMLOCK may forbid locking; the volume must still open, and it is said.  A forked child has no
- * business with keys: DONTFORK makes a touch there a crash instead of a second copy. */
+/* RLIMIT_MEMLOCK may forbid locking; the volume must still open, and it is said.  A forked child
+ * has no business with keys: DONTFORK makes a touch there a crash instead of a second copy. */
 static void *map_pages(size_t mapped_bytes)
 {
     void *pages = mapped_bytes == mapped_size(0) ? take_spare_page() : NULL;

@@ -15,8 +15,8 @@ struct secret {
     size_t mapped_bytes;
 };
 
-/* Calls `tell` once, on whatever thread it happens, when a secret could not be locked: from then on there are
- * some that may be swapped out.  Before there are threads. */
+/* Calls `tell` once, on whatever thread it happens, when a secret could not be locked: from then on
+ * there are some that may be swapped out.  Before there are threads. */
 void secret_tell_unlocked(void (*tell)(int error));
 
 /* Zeroed memory of this length (0 is allowed).  -ENOMEM. */

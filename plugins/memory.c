@@ -28,8 +28,7 @@ struct memory_layer {
 
 /* ---- opening ---- */
 
-static int memory_open(struct stage **out, const struct stage_settings *settings,
-                       struct error *err)
+static int memory_open(struct stage **out, const struct stage_settings *settings, struct error *err)
 {
     uint64_t size_bytes;
 

@@ -9,14 +9,15 @@
 
 static int algorithm_number(enum cipher_algorithm algorithm, size_t key_bytes)
 {
-    /* clang-format off */
-    static const int numbers[][3] = { /* 128, 192, 256 bits */
+    static const int numbers[][3] = {
+        /* 128, 192, 256 bits */
         [CIPHER_AES] = { GCRY_CIPHER_AES128, GCRY_CIPHER_AES192, GCRY_CIPHER_AES256 },
-        [CIPHER_SERPENT] = { GCRY_CIPHER_SERPENT128, GCRY_CIPHER_SERPENT192, GCRY_CIPHER_SERPENT256 },
+        [CIPHER_SERPENT] = { GCRY_CIPHER_SERPENT128, GCRY_CIPHER_SERPENT192,
+                             GCRY_CIPHER_SERPENT256 },
         [CIPHER_TWOFISH] = { GCRY_CIPHER_TWOFISH128, 0, GCRY_CIPHER_TWOFISH },
-        [CIPHER_CAMELLIA] = { GCRY_CIPHER_CAMELLIA128, GCRY_CIPHER_CAMELLIA192, GCRY_CIPHER_CAMELLIA256 },
+        [CIPHER_CAMELLIA] = { GCRY_CIPHER_CAMELLIA128, GCRY_CIPHER_CAMELLIA192,
+                              GCRY_CIPHER_CAMELLIA256 },
     };
-    /* clang-format on */
 
     return numbers[algorithm][key_bytes / 8 - 2];
 }

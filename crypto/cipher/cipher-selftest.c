@@ -1,9 +1,9 @@
 /* Known vectors of all ciphers: see cipher-selftest.h.
  *
- * The keys, and the first vectors, are those of IEEE Std 1619-2018, Annex B.  Annex B has no more than
- * one sector of 512 bytes; the runs have larger and more sectors, enough to end in the middle of what
- * a kernel takes at once, and sector numbers that pass 2^32.  What they encrypt to was computed block by
- * block: AES-XTS with OpenSSL, the others with the block ciphers of nettle. */
+ * The keys, and the first vectors, are those of IEEE Std 1619-2018, Annex B.  Annex B has no more
+ * than one sector of 512 bytes; the runs have larger and more sectors, enough to end in the middle
+ * of what a kernel takes at once, and sector numbers that pass 2^32.  What they encrypt to was
+ * computed block by block: AES-XTS with OpenSSL, the others with the block ciphers of nettle. */
 #include "crypto/cipher/cipher-selftest.h"
 
 #include <assert.h>
@@ -30,7 +30,8 @@ struct vector {
 
 static const struct vector vectors[] = {
     { 4, XTS, 256, 512, 0, 1, "ebee4d64dd2395bb2d6a2d37a0a48ecb2bf4913cfc99d27c2214f2f4144715ea" },
-    { 10, XTS, 512, 512, 0xff, 1, "e97e974fa393af794f7a4684395814cf820de60a01eaec677d87b452e316b364" },
+    { 10, XTS, 512, 512, 0xff, 1,
+      "e97e974fa393af794f7a4684395814cf820de60a01eaec677d87b452e316b364" },
     { 13, XTS, 512, 512, 0xffffffff, 1,
       "c706140a11affda7402234f5e6331eacbfeb687d8e80d83962691823bb3636f0" },
     { 0, XTS, 256, 512, PASSES_2_TO_THE_32, 131,

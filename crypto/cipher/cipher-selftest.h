@@ -4,8 +4,8 @@
 
 #include "crypto/cipher/cipher.h"
 
-/* Runs known vectors of what `ops` supports with this block cipher, both ways; a few milliseconds.  -EIO
- * says which one came out wrong, -ENOMEM. */
+/* Runs known vectors of what `ops` supports with this block cipher, both ways; a few milliseconds.
+ * -EIO says which one came out wrong, -ENOMEM. */
 NODISCARD int cipher_selftest(const struct cipher_ops *ops, enum cipher_algorithm algorithm,
                               struct error *err);
 

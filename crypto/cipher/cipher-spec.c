@@ -6,7 +6,7 @@
 #include <string.h>
 
 #define PLAIN_BYTES_MAX (UINT64_C(1) << 41) /* 2^32 sectors of 512 bytes */
-#define SUPPORTED                                                                       \
+#define SUPPORTED                                                                            \
     "supported: aes, serpent, twofish and camellia, in the modes xts and cbc, with the IVs " \
     "plain64, plain, plain64be and essiv:sha256"
 
@@ -79,9 +79,8 @@ int cipher_spec_parse(struct cipher_spec *out, const char *name, unsigned key_bi
         return error_set(err, -EINVAL, "cipher '%s' is not supported (%s)", name, SUPPORTED);
     block_key_bits = cipher_spec_block_key_bits(out);
     if (block_key_bits != 128 && block_key_bits != 192 && block_key_bits != 256)
-        return error_set(err, -EINVAL,
-                         "cipher '%s' does not take a key of %u bits (supported: %s)", name,
-                         key_bits,
+        return error_set(err, -EINVAL, "cipher '%s' does not take a key of %u bits (supported: %s)",
+                         name, key_bits,
                          out->mode == CIPHER_XTS ? "256, 384 and 512" : "128, 192 and 256");
     (void)snprintf(out->name, sizeof(out->name), "%s", name);
     return 0;

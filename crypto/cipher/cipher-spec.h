@@ -1,4 +1,5 @@
-/* Names of ciphers as LUKS and dm-crypt write them: "aes-xts-plain64", "serpent-cbc-essiv:sha256". */
+/* Names of ciphers as LUKS and dm-crypt write them: "aes-xts-plain64",
+ * "serpent-cbc-essiv:sha256". */
 #ifndef NBDCRYPT_CIPHER_SPEC_H
 #define NBDCRYPT_CIPHER_SPEC_H
 
@@ -11,8 +12,8 @@ enum cipher_algorithm { CIPHER_AES, CIPHER_SERPENT, CIPHER_TWOFISH, CIPHER_CAMEL
 #define CIPHER_ALGORITHMS 4
 enum cipher_mode { CIPHER_XTS, CIPHER_CBC };
 
-/* How the number of a sector becomes its IV (kernel, drivers/md/dm-crypt.c, "Different IV generation
- * algorithms").  Numbers count units of 512 bytes. */
+/* How the number of a sector becomes its IV (kernel, drivers/md/dm-crypt.c, "Different IV
+ * generation algorithms").  Numbers count units of 512 bytes. */
 enum cipher_iv {
     CIPHER_IV_PLAIN64,   /* 64 bits, little-endian, then zeros */
     CIPHER_IV_PLAIN,     /* its lower 32 bits only: it begins anew after 2 TiB */

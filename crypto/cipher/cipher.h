@@ -14,9 +14,9 @@
 
 struct cipher;
 
-/* What an implementation provides.  encrypt and decrypt can't fail after `create`.  The IV `plain` is
- * no different from plain64 for them: a run that they get does not cross the place where it begins
- * anew. */
+/* What an implementation provides.  encrypt and decrypt can't fail after `create`.  The IV `plain`
+ * is no different from plain64 for them: a run that they get does not cross the place where it
+ * begins anew. */
 struct cipher_ops {
     const char *name; /* "gnutls" */
     /* And this machine can run it. */
@@ -39,8 +39,8 @@ struct cipher {
  * NBDCRYPT_CIPHER names something else, or there is none. */
 NODISCARD int cipher_choose(const char **name, const struct cipher_spec *spec, struct error *err);
 
-/* A sentence for the log when implementations that were considered so far have failed their self-test and
- * are not used; NULL when all is well. */
+/* A sentence for the log when implementations that were considered so far have failed their
+ * self-test and are not used; NULL when all is well. */
 const char *cipher_left_out(void);
 
 /* What was built into this program, fastest first; NULL behind the last.  Whether this machine
@@ -55,10 +55,10 @@ NODISCARD int cipher_create(struct cipher **out, const struct cipher_spec *spec,
 /* "vaes-avx512" */
 const char *cipher_implementation(const struct cipher *cipher);
 
-/* A run of whole sectors, at any address.  A CBC chain is a sector long.  `iv_sector` counts units of
- * 512 bytes from the start of the segment (plus the segment's iv_tweak) even when sectors are larger:
- * with 4096-byte sectors it steps by 8 (LUKS2 on-disk format, "crypt" segment; dm-crypt without
- * iv_large_sectors). */
+/* A run of whole sectors, at any address.  A CBC chain is a sector long.  `iv_sector` counts units
+ * of 512 bytes from the start of the segment (plus the segment's iv_tweak) even when sectors are
+ * larger: with 4096-byte sectors it steps by 8 (LUKS2 on-disk format, "crypt" segment; dm-crypt
+ * without iv_large_sectors). */
 void cipher_encrypt(struct cipher *cipher, uint64_t iv_sector, uint8_t *data, size_t length_bytes);
 void cipher_decrypt(struct cipher *cipher, uint64_t iv_sector, uint8_t *data, size_t length_bytes);
 void cipher_destroy(struct cipher *cipher); /* wipes; NULL is fine */

@@ -2,15 +2,15 @@
  *
  * The modes are written here, on blocks-gcrypt.h, so that many blocks are in work at once:
  *
- * - XTS (IEEE Std 1619-2018, 5.3 and 5.4): the tweaks of a chunk are made first, then all its blocks are
- *   independent.
+ * - XTS (IEEE Std 1619-2018, 5.3 and 5.4): the tweaks of a chunk are made first, then all its
+ * blocks are independent.
  * - CBC decryption: a run of sectors is one stream to the library; the first block of each
  *   sector, which it chained to the sector before, is mended.
- * - CBC encryption is a chain within a sector, but sectors are independent: block after block, that of
- *   all sectors at once.  Few sectors are quicker one by one.
+ * - CBC encryption is a chain within a sector, but sectors are independent: block after block, that
+ * of all sectors at once.  Few sectors are quicker one by one.
  *
- * The library has the key schedules in locked memory of its own; everything here that depends on a key is
- * in locked memory, too. */
+ * The library has the key schedules in locked memory of its own; everything here that depends on a
+ * key is in locked memory, too. */
 #include "crypto/cipher/sectors-gcrypt.h"
 
 #include <assert.h>

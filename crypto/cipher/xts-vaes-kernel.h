@@ -146,7 +146,8 @@ struct powers {
 #define POWER(n) (n)
 #define REST(n) (64 - (n))
 /* clang-format off */
-#define ORDER_4(of, n) { of(n), of(n + 4), of(n + 1), of(n + 5), of(n + 2), of(n + 6), of(n + 3), of(n + 7) }
+#define ORDER_4(of, n) \
+    { of(n), of(n + 4), of(n + 1), of(n + 5), of(n + 2), of(n + 6), of(n + 3), of(n + 7) }
 #define ORDER_2(of, n) { of(n), of(n + 2), of(n + 1), of(n + 3) }
 #define PAIR_4(n) { ORDER_4(POWER, n), ORDER_4(REST, n) }
 #define PAIR_2(n) { ORDER_2(POWER, n), ORDER_2(REST, n) }

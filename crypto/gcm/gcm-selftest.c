@@ -1,8 +1,9 @@
 /* Known answers, and GnuTLS as a second opinion: see gcm-selftest.h.
  *
  * The known answers are test cases 3, 4, 15 and 16 of McGrew and Viega, "The Galois/Counter Mode of
- * Operation (GCM)", Appendix B, which NIST's validation took over.  They are short; longer texts are
- * compared with GnuTLS, at the lengths where a kernel goes from one way of working to another. */
+ * Operation (GCM)", Appendix B, which NIST's validation took over.  They are short; longer texts
+ * are compared with GnuTLS, at the lengths where a kernel goes from one way of working to
+ * another. */
 #include "crypto/gcm/gcm-selftest.h"
 
 #include <errno.h>
@@ -40,22 +41,30 @@ struct known {
 
 /* The tag depends on every byte of the ciphertext. */
 static const struct known knowns[] = {
-    { 16, 64, 0,
-      { 0x4d, 0x5c, 0x2a, 0xf3, 0x27, 0xcd, 0x64, 0xa6,
-        0x2c, 0xf3, 0x5a, 0xbd, 0x2b, 0xa6, 0xfa, 0xb4 } },
-    { 16, 60, 20,
-      { 0x5b, 0xc9, 0x4f, 0xbc, 0x32, 0x21, 0xa5, 0xdb,
-        0x94, 0xfa, 0xe9, 0x5a, 0xe7, 0x12, 0x1a, 0x47 } },
-    { 32, 64, 0,
-      { 0xb0, 0x94, 0xda, 0xc5, 0xd9, 0x34, 0x71, 0xbd,
-        0xec, 0x1a, 0x50, 0x22, 0x70, 0xe3, 0xcc, 0x6c } },
-    { 32, 60, 20,
-      { 0x76, 0xfc, 0x6e, 0xce, 0x0f, 0x4e, 0x17, 0x68,
-        0xcd, 0xdf, 0x88, 0x53, 0xbb, 0x2d, 0x55, 0x1b } },
+    { 16,
+      64,
+      0,
+      { 0x4d, 0x5c, 0x2a, 0xf3, 0x27, 0xcd, 0x64, 0xa6, 0x2c, 0xf3, 0x5a, 0xbd, 0x2b, 0xa6, 0xfa,
+        0xb4 } },
+    { 16,
+      60,
+      20,
+      { 0x5b, 0xc9, 0x4f, 0xbc, 0x32, 0x21, 0xa5, 0xdb, 0x94, 0xfa, 0xe9, 0x5a, 0xe7, 0x12, 0x1a,
+        0x47 } },
+    { 32,
+      64,
+      0,
+      { 0xb0, 0x94, 0xda, 0xc5, 0xd9, 0x34, 0x71, 0xbd, 0xec, 0x1a, 0x50, 0x22, 0x70, 0xe3, 0xcc,
+        0x6c } },
+    { 32,
+      60,
+      20,
+      { 0x76, 0xfc, 0x6e, 0xce, 0x0f, 0x4e, 0x17, 0x68, 0xcd, 0xdf, 0x88, 0x53, 0xbb, 0x2d, 0x55,
+        0x1b } },
 };
 
 static const size_t lengths_bytes[] = {
-    0,   1,   15,  16,  17,   31,   32,   33,   63,    64,   65, 255,
+    0,   1,   15,  16,  17,  31,   32,   33,   63,   64,    65,    255,
     256, 257, 511, 512, 513, 1023, 1024, 1025, 4112, 16384, 16385,
 };
 
@@ -78,10 +87,11 @@ static const char *check_open(struct work *work, struct gcm_text text)
     return gcm_open(&work->gcm, &text) ? "opens in spite of a wrong tag" : NULL;
 }
 
-static const char *check_known(struct work *work, const struct gcm_ops *ops, const struct known *known)
+static const char *check_known(struct work *work, const struct gcm_ops *ops,
+                               const struct known *known)
 {
-    struct gcm_text text = { known_nonce, known_aad, known->aad_bytes, work->plain, known->length_bytes,
-                             GCM_NO_TRAILER, work->sealed };
+    struct gcm_text text = { known_nonce,         known_aad,      known->aad_bytes, work->plain,
+                             known->length_bytes, GCM_NO_TRAILER, work->sealed };
 
     memcpy(work->plain, known_plain, sizeof known_plain);
     gcm_init(&work->gcm, ops, known_key, known->key_bytes);
@@ -92,14 +102,19 @@ static const char *check_known(struct work *work, const struct gcm_ops *ops, con
 }
 
 /* The last byte is given as the trailer. */
-static const char *check_length(struct work *work, gnutls_aead_cipher_hd_t gnutls, size_t length_bytes)
+static const char *check_length(struct work *work, gnutls_aead_cipher_hd_t gnutls,
+                                size_t length_bytes)
 {
     size_t expected_bytes = sizeof work->expected, last = length_bytes > 0;
-    struct gcm_text text = { known_nonce, known_aad, 5, work->plain, length_bytes - last,
-                             last ? work->plain[length_bytes - last] : GCM_NO_TRAILER, work->sealed };
+    struct gcm_text text = {
+        known_nonce, known_aad,           5,
+        work->plain, length_bytes - last, last ? work->plain[length_bytes - last] : GCM_NO_TRAILER,
+        work->sealed
+    };
 
-    if (gnutls_aead_cipher_encrypt(gnutls, known_nonce, sizeof known_nonce, known_aad, 5, GCM_TAG_BYTES,
-                                   work->plain, length_bytes, work->expected, &expected_bytes) < 0)
+    if (gnutls_aead_cipher_encrypt(gnutls, known_nonce, sizeof known_nonce, known_aad, 5,
+                                   GCM_TAG_BYTES, work->plain, length_bytes, work->expected,
+                                   &expected_bytes) < 0)
         return "can't be compared with GnuTLS";
     gcm_seal(&work->gcm, &text);
     if (expected_bytes != length_bytes + GCM_TAG_BYTES ||
@@ -109,14 +124,16 @@ static const char *check_length(struct work *work, gnutls_aead_cipher_hd_t gnutl
     return check_open(work, text);
 }
 
-static const char *check_beside_gnutls(struct work *work, const struct gcm_ops *ops, size_t key_bytes)
+static const char *check_beside_gnutls(struct work *work, const struct gcm_ops *ops,
+                                       size_t key_bytes)
 {
     gnutls_datum_t key = { (unsigned char *)(uintptr_t)known_key, (unsigned)key_bytes };
     gnutls_aead_cipher_hd_t gnutls;
     const char *wrong = NULL;
 
-    if (gnutls_aead_cipher_init(&gnutls, key_bytes == 16 ? GNUTLS_CIPHER_AES_128_GCM :
-                                                           GNUTLS_CIPHER_AES_256_GCM, &key) < 0)
+    if (gnutls_aead_cipher_init(
+            &gnutls, key_bytes == 16 ? GNUTLS_CIPHER_AES_128_GCM : GNUTLS_CIPHER_AES_256_GCM,
+            &key) < 0)
         return "can't be compared with GnuTLS";
     gcm_init(&work->gcm, ops, known_key, key_bytes);
     for (size_t i = 0; i < TEXT_BYTES_MAX; i++)

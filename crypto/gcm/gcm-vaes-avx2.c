@@ -70,8 +70,8 @@ KERNEL vec vec_add_32(vec a, vec b)
 
 KERNEL vec vec_reverse(vec a)
 {
-    return _mm256_shuffle_epi8(
-        a, _mm256_broadcastsi128_si256(_mm_set_epi8(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15)));
+    return _mm256_shuffle_epi8(a, _mm256_broadcastsi128_si256(_mm_set_epi8(
+                                      0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15)));
 }
 
 KERNEL vec vec_swap(vec a)

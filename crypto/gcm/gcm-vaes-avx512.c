@@ -44,7 +44,8 @@ KERNEL vec vec_from_block(const void *from)
 
 KERNEL vec vec_fold(vec a)
 {
-    const __m256i half = _mm256_xor_si256(_mm512_castsi512_si256(a), _mm512_extracti64x4_epi64(a, 1));
+    const __m256i half =
+        _mm256_xor_si256(_mm512_castsi512_si256(a), _mm512_extracti64x4_epi64(a, 1));
 
     return _mm512_zextsi128_si512(
         _mm_xor_si128(_mm256_castsi256_si128(half), _mm256_extracti128_si256(half, 1)));
@@ -72,8 +73,8 @@ KERNEL vec vec_add_32(vec a, vec b)
 
 KERNEL vec vec_reverse(vec a)
 {
-    return _mm512_shuffle_epi8(
-        a, _mm512_broadcast_i32x4(_mm_set_epi8(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15)));
+    return _mm512_shuffle_epi8(a, _mm512_broadcast_i32x4(_mm_set_epi8(0, 1, 2, 3, 4, 5, 6, 7, 8, 9,
+                                                                      10, 11, 12, 13, 14, 15)));
 }
 
 KERNEL vec vec_swap(vec a)

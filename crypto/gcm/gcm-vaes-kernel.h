@@ -1,23 +1,23 @@
 /* AES-GCM on vector registers, written once for both widths.
  *
- * A file that includes this one has defined `vec`, a vector register, and what is listed at the end of this
- * comment; it gets kernel_make_powers() and kernel_crypt().
+ * A file that includes this one has defined `vec`, a vector register, and what is listed at the end
+ * of this comment; it gets kernel_make_powers() and kernel_crypt().
  *
- * The method is that of NIST SP 800-38D, 7.1 and 7.2.  Encryption is AES in counter mode (6.5), which has no
- * chain.  The hash (6.4) has one: Y = (Y ^ X) * H for each block X, in GF(2^128).  It is cut by powers of
- * H: for a batch of n blocks Y = (Y ^ X1) * H^n ^ X2 * H^(n-1) ^ ... ^ Xn * H, whose products are independent
- * and are reduced once, together.
+ * The method is that of NIST SP 800-38D, 7.1 and 7.2.  Encryption is AES in counter mode (6.5),
+ * which has no chain.  The hash (6.4) has one: Y = (Y ^ X) * H for each block X, in GF(2^128).  It
+ * is cut by powers of H: for a batch of n blocks Y = (Y ^ X1) * H^n ^ X2 * H^(n-1) ^ ... ^ Xn * H,
+ * whose products are independent and are reduced once, together.
  *
- * The field.  SP 800-38D has the coefficient of x^0 in the first bit; with the bytes of a block reversed,
- * bit i of a number is the coefficient of x^(127-i).  The carry-less product of two such numbers has
- * x^(254-k) in bit k where x^(255-k) would be in order, so it is x times too large: that is why the table
- * has the powers of H divided by x.  Reduction modulo x^128 + x^7 + x^2 + x + 1 goes from the lower end:
- * 64 bits L there are worth L * 2^128 + L * (2^63 + 2^62 + 2^57) * 2^64, as x^128 is 1 + x + x^2 + x^7.  Two
- * such steps free the lower half.
+ * The field.  SP 800-38D has the coefficient of x^0 in the first bit; with the bytes of a block
+ * reversed, bit i of a number is the coefficient of x^(127-i).  The carry-less product of two such
+ * numbers has x^(254-k) in bit k where x^(255-k) would be in order, so it is x times too large:
+ * that is why the table has the powers of H divided by x.  Reduction modulo x^128 + x^7 + x^2 + x +
+ * 1 goes from the lower end: 64 bits L there are worth L * 2^128 + L * (2^63 + 2^62 + 2^57) * 2^64,
+ * as x^128 is 1 + x + x^2 + x^7.  Two such steps free the lower half.
  *
- * The layout.  Eight vectors of counters are in flight, so that the AES units do not wait for the round
- * before, and between their rounds the hash takes in eight vectors: when decrypting those of the same
- * batch, when encrypting those of the batch before, whose ciphertext is known.
+ * The layout.  Eight vectors of counters are in flight, so that the AES units do not wait for the
+ * round before, and between their rounds the hash takes in eight vectors: when decrypting those of
+ * the same batch, when encrypting those of the batch before, whose ciphertext is known.
  *
  * No branch and no address depends on keys or data.
  *
@@ -82,8 +82,7 @@ KERNEL void add_product(struct products *sum, vec a, vec power)
 KERNEL vec reduce(const struct products *sum)
 {
     const vec by = vec_load_block(reduction);
-    const vec middle =
-        vec_xor3(sum->middle, vec_swap(sum->low), vec_multiply(sum->low, by, 0x00));
+    const vec middle = vec_xor3(sum->middle, vec_swap(sum->low), vec_multiply(sum->low, by, 0x00));
 
     return vec_xor3(sum->high, vec_swap(middle), vec_multiply(middle, by, 0x00));
 }
@@ -180,9 +179,9 @@ KERNEL void crypt_batch(const struct gcm *gcm, struct progress *at, const uint8_
 #define START(i) s.v##i = vec_xor(take_counters(at, step), first);
     ALL_OF_BATCH(START)
 #undef START
-#define ROUND_AND_HASH(i)            \
+#define ROUND_AND_HASH(i)           \
     batch_round(&s, keys[1 + (i)]); \
-    if (hashed != NULL)              \
+    if (hashed != NULL)             \
         hash_vec(gcm, &sum, at, hashed, i);
     ALL_OF_BATCH(ROUND_AND_HASH)
 #undef ROUND_AND_HASH
@@ -191,9 +190,10 @@ KERNEL void crypt_batch(const struct gcm *gcm, struct progress *at, const uint8_
         batch_round(&s, keys[i]);
     if (hashed != NULL)
         at->hash = finish_hash(&sum);
-    /* The last round ends with an xor of its key: with that of key and text it is that with the text too. */
-#define END(i)                           \
-    vec_store(out + i * sizeof(vec),     \
+        /* The last round ends with an xor of its key: with that of key and text it is that with the
+         * text too. */
+#define END(i)                       \
+    vec_store(out + i * sizeof(vec), \
               vec_last_round(s.v##i, vec_xor(last, vec_load(in + i * sizeof(vec)))));
     ALL_OF_BATCH(END)
 #undef END
@@ -203,8 +203,8 @@ KERNEL void crypt_batch(const struct gcm *gcm, struct progress *at, const uint8_
 
 /* Vector by vector; the last one is filled up with zeros, which are not part of what is hashed as
  * their powers are zeros, or are hashed as the padding of the last block. */
-KERNEL void crypt_rest(const struct gcm *gcm, struct progress *at, const struct gcm_text *text, size_t done,
-                       vec step, bool encrypt)
+KERNEL void crypt_rest(const struct gcm *gcm, struct progress *at, const struct gcm_text *text,
+                       size_t done, vec step, bool encrypt)
 {
     size_t left = text->length_bytes - done, extra = text->trailer >= 0;
     struct products sum = no_products();
@@ -270,7 +270,8 @@ KERNEL void finish_tag(const struct gcm *gcm, struct progress *at, const struct 
     memcpy(tag, block, GCM_TAG_BYTES);
 }
 
-KERNEL void kernel_crypt(const struct gcm *gcm, const struct gcm_text *text, uint8_t *tag, bool encrypt)
+KERNEL void kernel_crypt(const struct gcm *gcm, const struct gcm_text *text, uint8_t *tag,
+                         bool encrypt)
 {
     uint8_t block[AES_BLOCK_BYTES] = { 0 };
     const uint32_t step_32[4] = { VEC_BLOCKS, 0, 0, 0 }, one_32[4] = { 1, 0, 0, 0 };

@@ -43,16 +43,18 @@ static void test_implementations(void)
         if (gcm_selftest(implementations[i], &err) == 0)
             chosen = implementations[i];
         else if (left_out[0] == '\0')
-            (void)snprintf(left_out, sizeof left_out,
-                           "AES-GCM implementation '%s' is not used, because it failed its self-test on "
-                           "this machine: %.300s",
-                           implementations[i]->name, err.text);
+            (void)snprintf(
+                left_out, sizeof left_out,
+                "AES-GCM implementation '%s' is not used, because it failed its self-test on "
+                "this machine: %.300s",
+                implementations[i]->name, err.text);
     }
     if (chosen == NULL && left_out[0] == '\0' && wanted != NULL && wanted[0] != '\0' &&
         strcmp(wanted, "gnutls") != 0)
-        (void)snprintf(left_out, sizeof left_out,
-                       "NBDCRYPT_GCM is '%.32s', which this machine does not have: GnuTLS does AES-GCM",
-                       wanted);
+        (void)snprintf(
+            left_out, sizeof left_out,
+            "NBDCRYPT_GCM is '%.32s', which this machine does not have: GnuTLS does AES-GCM",
+            wanted);
 }
 
 const struct gcm_ops *gcm_choose(void)

@@ -15,8 +15,8 @@
 #include "crypto/luks/luks-policy.h"
 
 #define COPY_CHUNK_BYTES (64u * 1024u)
-/* The image twice, random numbers twice, a cipher of the kernel and the hash of it, and what a change of the
- * header has beside them. */
+/* The image twice, random numbers twice, a cipher of the kernel and the hash of it, and what a
+ * change of the header has beside them. */
 #define LIBRARY_DESCRIPTORS 10u
 
 static pthread_mutex_t library_mutex = PTHREAD_MUTEX_INITIALIZER;
@@ -58,7 +58,8 @@ int luks_image_create(int *fd, uint64_t size_bytes, uint64_t least_bytes, struct
     (void)close(image_fd);
     if (code == -EFBIG)
         return error_set(err, code,
-                         "a LUKS header of %" PRIu64 " bytes is more than files may have here; raise "
+                         "a LUKS header of %" PRIu64
+                         " bytes is more than files may have here; raise "
                          "`ulimit -f` (RLIMIT_FSIZE)",
                          least_bytes);
     return error_set(err, code, "no memory for a LUKS header of %" PRIu64 " bytes: %s", least_bytes,
@@ -157,8 +158,8 @@ int luks_library_error(struct luks_library *library, int code, const char *what,
     return code;
 }
 
-/* Locks in /run/cryptsetup protect devices that others see; a memfd is ours alone.  And a token in a header
- * must not be able to have a library of its type loaded. */
+/* Locks in /run/cryptsetup protect devices that others see; a memfd is ours alone.  And a token in
+ * a header must not be able to have a library of its type loaded. */
 static void disable_what_is_outside(void)
 {
     (void)crypt_metadata_locking(NULL, 0);

@@ -28,8 +28,8 @@ NODISCARD int luks_library_open_detached(struct luks_library **out, int image_fd
                                          struct error *err);
 void luks_library_close(struct luks_library *library); /* NULL is fine */
 
-/* AES-256 in XTS mode for the keyslots of LUKS2 that are made from now on.  For a volume whose own cipher the
- * library can't use without the kernel: it would take that for them, too. */
+/* AES-256 in XTS mode for the keyslots of LUKS2 that are made from now on.  For a volume whose own
+ * cipher the library can't use without the kernel: it would take that for them, too. */
 NODISCARD int luks_library_set_keyslot_cipher(struct luks_library *library, struct error *err);
 
 /* "`what`: " and what the library said about it, or the errno in `code`. Returns `code`. */

@@ -169,7 +169,8 @@ static int look(struct signature *out, enum signature_scope scope, int image_fd,
 /* What the copy has of the image; nothing is not blank. */
 static int look_for_zeros(bool *blank, int image_fd, uint64_t size_bytes, struct error *err)
 {
-    uint64_t start_bytes[2] = { 0, size_bytes > SIGNATURE_BYTES ? size_bytes - SIGNATURE_BYTES : 0 };
+    uint64_t start_bytes[2] = { 0,
+                                size_bytes > SIGNATURE_BYTES ? size_bytes - SIGNATURE_BYTES : 0 };
     uint8_t *bytes = malloc(SIGNATURE_BYTES);
 
     if (!bytes)

@@ -1,7 +1,8 @@
-/* What a device holds, by the marks that formats leave: those that libblkid knows, and images of virtual
- * machines.  libblkid sees a sparse copy in memory of the places where formats have their marks, so that
- * it is the same for every backend; what it parses is not trusted, so it is asked only where it matters:
- * before a damaged header is believed, before one is written, and to say what is there instead. */
+/* What a device holds, by the marks that formats leave: those that libblkid knows, and images of
+ * virtual machines.  libblkid sees a sparse copy in memory of the places where formats have their
+ * marks, so that it is the same for every backend; what it parses is not trusted, so it is asked
+ * only where it matters: before a damaged header is believed, before one is written, and to say
+ * what is there instead. */
 #ifndef NBDCRYPT_FORMAT_SIGNATURE_H
 #define NBDCRYPT_FORMAT_SIGNATURE_H
 
@@ -16,7 +17,8 @@ enum signature_scope {
 };
 
 struct signature {
-    char text[96]; /* "a file system (ext4)", the end of a sentence; "" when nothing is recognised */
+    char
+        text[96]; /* "a file system (ext4)", the end of a sentence; "" when nothing is recognised */
     bool disk_image; /* it is a disk of virtual machines in a format of its own */
     bool partitions; /* it is a partition table */
     bool blank;      /* all that was looked at is zeros */

@@ -159,8 +159,8 @@ int luks_backup_compare(uint64_t *differs_bytes, struct luks_header *backup,
         return error_set(err, -ENOMEM, "no memory to look at what the backup overwrites");
     result = luks_backup_area_bytes(&area_bytes, backup, err);
     for (uint64_t at = 0; at < area_bytes && result == 0 && *differs_bytes == UINT64_MAX;) {
-        size_t now = area_bytes - at < LUKS_CHUNK_BYTES ? (size_t)(area_bytes - at)
-                                                        : LUKS_CHUNK_BYTES;
+        size_t now =
+            area_bytes - at < LUKS_CHUNK_BYTES ? (size_t)(area_bytes - at) : LUKS_CHUNK_BYTES;
 
         result = from->read(from->context, at, chunks->wanted, now, err);
         if (result == 0)

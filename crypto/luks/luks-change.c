@@ -132,8 +132,8 @@ static int make_both(uint8_t both[LUKS1_HEADER_BYTES], const uint8_t old[LUKS1_H
     return 0;
 }
 
-/* There is one copy only, and it touches two sectors: a key that goes stays until the one that comes is
- * there. */
+/* There is one copy only, and it touches two sectors: a key that goes stays until the one that
+ * comes is there. */
 static int add_luks1(struct luks_steps *steps, struct luks_change *change, struct error *err)
 {
     static const struct luks_area range = { 0, LUKS1_HEADER_BYTES };
@@ -183,8 +183,8 @@ static bool is_stored(const struct luks_store *store, int image_fd, const struct
     return luks_store_verify(store, image_fd, range, chunks, NULL) == 0;
 }
 
-/* The storage failed in the midst of the header, and again when that was to be undone.  One flush that
- * succeeds, after none that failed, makes what reads back what is stored. */
+/* The storage failed in the midst of the header, and again when that was to be undone.  One flush
+ * that succeeds, after none that failed, makes what reads back what is stored. */
 static enum luks_outcome find_out(const struct luks_change *change, const struct luks_store *store,
                                   struct luks_chunks *chunks)
 {

@@ -5,15 +5,16 @@
  *     luks_change_check()      the new key opens it
  *     luks_change_commit()     writes what differs
  *
- * Whatever is lost of the writes since the last flush (power, connection), and in whatever pieces of
- * 512 bytes they arrived, there is always one valid header, and every key that is in both the old and the new
- * one opens it:
+ * Whatever is lost of the writes since the last flush (power, connection), and in whatever pieces
+ * of 512 bytes they arrived, there is always one valid header, and every key that is in both the
+ * old and the new one opens it:
  *
  *     new key material, flush | LUKS2: one copy, flush, the other copy, flush           | what was
- *                             | LUKS1: keyslots that come, flush, keyslots that go, flush | wiped, flush
+ *                             | LUKS1: keyslots that come, flush, keyslots that go, flush | wiped,
+ * flush
  *
- * Room for all of it is made before, everything is read back before the next step begins, and what was
- * written is undone when a step fails (luks-steps.h): the change is in force, or it is not. */
+ * Room for all of it is made before, everything is read back before the next step begins, and what
+ * was written is undone when a step fails (luks-steps.h): the change is in force, or it is not. */
 #ifndef NBDCRYPT_LUKS_CHANGE_H
 #define NBDCRYPT_LUKS_CHANGE_H
 
@@ -36,9 +37,9 @@ NODISCARD int luks_change_check(struct luks_change *change, int slot,
 NODISCARD int luks_change_commit(struct luks_change *change, const struct luks_store *store,
                                  struct error *err);
 
-/* After a commit that failed.  LUKS_OUTCOME_BEFORE: every key that opened the volume does (a copy of the
- * header may be damaged).  LUKS_OUTCOME_AFTER: the changed header is in force and durable, but a copy of it
- * or the wiping of what was removed is missing. */
+/* After a commit that failed.  LUKS_OUTCOME_BEFORE: every key that opened the volume does (a copy
+ * of the header may be damaged).  LUKS_OUTCOME_AFTER: the changed header is in force and durable,
+ * but a copy of it or the wiping of what was removed is missing. */
 enum luks_outcome luks_change_outcome(const struct luks_change *change);
 
 void luks_change_end(struct luks_change *change); /* NULL is fine */

@@ -72,8 +72,8 @@ static int luks1_key_digest(struct key_digest *out, const struct luks_header *he
     out->iterations = header->luks1.digest_iterations;
     result = put_text(out->hash, sizeof(out->hash), header->luks1.hash, "hash", err);
     if (result == 0)
-        result = put_base64(out->salt, sizeof(out->salt), bytes + LUKS1_AT_SALT, LUKS1_SALT_BYTES,
-                            err);
+        result =
+            put_base64(out->salt, sizeof(out->salt), bytes + LUKS1_AT_SALT, LUKS1_SALT_BYTES, err);
     if (result == 0)
         result = put_base64(out->digest, sizeof(out->digest), bytes + LUKS1_AT_DIGEST,
                             LUKS1_DIGEST_BYTES, err);
@@ -325,8 +325,7 @@ static int check_digest_cost(const struct luks_demands *demands, const struct lu
     if (result < 0 || key.iterations <= demands->iterations_max)
         return result;
     return error_set(err, -EPERM,
-                     "digest of the volume key: %" PRIu64
-                     " iterations, and at most %u are allowed",
+                     "digest of the volume key: %" PRIu64 " iterations, and at most %u are allowed",
                      key.iterations, demands->iterations_max);
 }
 

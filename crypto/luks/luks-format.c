@@ -113,11 +113,11 @@ static int check_volume_key(const struct luks_format_options *options, struct er
     if (!key)
         return 0;
     if (key->length_bytes != options->key_bits / 8)
-        return error_set(err, -EINVAL,
-                         "the volume key has %zu bytes, but %u bits are %u: give --key-bits %zu, or "
-                         "another key",
-                         key->length_bytes, options->key_bits, options->key_bits / 8,
-                         key->length_bytes * 8);
+        return error_set(
+            err, -EINVAL,
+            "the volume key has %zu bytes, but %u bits are %u: give --key-bits %zu, or "
+            "another key",
+            key->length_bytes, options->key_bits, options->key_bits / 8, key->length_bytes * 8);
     result = cipher_spec_parse(&spec, options->cipher, options->key_bits, err);
     if (result < 0 || spec.mode != CIPHER_XTS)
         return result;
@@ -171,14 +171,14 @@ static int prepare(struct maker *maker, struct error *err)
         return secret_copy(&maker->volume_key, options->volume_key->data,
                            options->volume_key->length_bytes, err);
     result = secret_create(&maker->volume_key, options->key_bits / 8, err);
-    if (result == 0 && gnutls_rnd(GNUTLS_RND_KEY, maker->volume_key->data,
-                                  maker->volume_key->length_bytes) < 0)
+    if (result == 0 &&
+        gnutls_rnd(GNUTLS_RND_KEY, maker->volume_key->data, maker->volume_key->length_bytes) < 0)
         result = error_set(err, -EIO, "there are no random numbers for a volume key");
     return result;
 }
 
-/* The library tries the cipher, and for some that takes the kernel.  Then AES stands in for it until the
- * header is there. */
+/* The library tries the cipher, and for some that takes the kernel.  Then AES stands in for it
+ * until the header is there. */
 static int make_header(struct maker *maker, struct error *err)
 {
     const struct luks_format_options *options = maker->options;
@@ -252,8 +252,8 @@ static int finish_luks2(const struct maker *maker, const struct luks_format_resu
     if (result == 0)
         result = add_keyslot(maker, err);
     if (result == 0 && maker->is_ours)
-        result = luks2_rewrite_cipher(maker->image_fd, measured->copy_bytes,
-                                      maker->options->cipher, err);
+        result = luks2_rewrite_cipher(maker->image_fd, measured->copy_bytes, maker->options->cipher,
+                                      err);
     return result;
 }
 

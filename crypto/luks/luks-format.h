@@ -11,17 +11,17 @@
 
 struct luks_format_options {
     enum luks_type type;
-    const char *cipher;        /* "aes-xts-plain64" */
-    unsigned key_bits;         /* of all keys of the cipher: 512 for XTS with AES-256 */
-    uint32_t sector_bytes;     /* 512 .. 4096; LUKS1: 512 */
-    struct luks_pbkdf pbkdf;   /* of the first keyslot; its hash is also that of a LUKS1 header */
+    const char *cipher;      /* "aes-xts-plain64" */
+    unsigned key_bits;       /* of all keys of the cipher: 512 for XTS with AES-256 */
+    uint32_t sector_bytes;   /* 512 .. 4096; LUKS1: 512 */
+    struct luks_pbkdf pbkdf; /* of the first keyslot; its hash is also that of a LUKS1 header */
     const struct secret *volume_key; /* of key_bits; NULL: random */
-    const char *label;         /* LUKS2, at most 47 bytes; NULL: none */
-    const char *subsystem;     /* the same */
-    const char *uuid;          /* NULL: random */
-    uint64_t data_bytes;       /* of the data image, with the header area unless detached */
+    const char *label;               /* LUKS2, at most 47 bytes; NULL: none */
+    const char *subsystem;           /* the same */
+    const char *uuid;                /* NULL: random */
+    uint64_t data_bytes;             /* of the data image, with the header area unless detached */
     bool detached;
-    bool allow_discards;       /* LUKS2: the persistent flag */
+    bool allow_discards; /* LUKS2: the persistent flag */
 };
 
 /* A new header, to be written to the start of the image or to a header file. */
@@ -36,10 +36,10 @@ struct luks_format_result {
 /* Everything about the options but the size of the image; -EINVAL. */
 NODISCARD int luks_format_check(const struct luks_format_options *options, struct error *err);
 
-/* Makes a header with a volume key, by default a new random one, and one keyslot, which `passphrase`
- * opens.  Blocks (the key derivation, about 4 s by default).  luks_load() has accepted the result
- * before it is handed out.
- * Errors: -EINVAL an option or a volume key that can't be; what libcryptsetup says. */
+/* Makes a header with a volume key, by default a new random one, and one keyslot, which
+ * `passphrase` opens.  Blocks (the key derivation, about 4 s by default).  luks_load() has accepted
+ * the result before it is handed out. Errors: -EINVAL an option or a volume key that can't be; what
+ * libcryptsetup says. */
 NODISCARD int luks_format(struct luks_format_result *out, const struct luks_format_options *options,
                           const struct secret *passphrase, struct error *err);
 

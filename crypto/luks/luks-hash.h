@@ -4,8 +4,8 @@
 
 #include "server/base/error.h"
 
-/* libgcrypt's number of it.  -ENOTSUP names the hash, shortened and made printable, and lists what is
- * supported. */
+/* libgcrypt's number of it.  -ENOTSUP names the hash, shortened and made printable, and lists what
+ * is supported. */
 NODISCARD int luks_hash_number(int *out, const char *name, struct error *err);
 
 #endif

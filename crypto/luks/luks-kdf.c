@@ -38,9 +38,9 @@ int luks_kdf_derive(struct secret **out, size_t length_bytes, const struct luks_
         return result;
     gcrypt_library_start();
     if (kdf->type == LUKS_KDF_PBKDF2)
-        failed = gcry_kdf_derive(from->data, from->length_bytes, GCRY_KDF_PBKDF2, kdf->hash,
-                                 kdf->salt, kdf->salt_bytes, kdf->iterations, length_bytes,
-                                 derived->data);
+        failed =
+            gcry_kdf_derive(from->data, from->length_bytes, GCRY_KDF_PBKDF2, kdf->hash, kdf->salt,
+                            kdf->salt_bytes, kdf->iterations, length_bytes, derived->data);
     else
         failed = derive_argon2(derived, kdf, from);
     if (failed == 0) {

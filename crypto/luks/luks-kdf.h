@@ -1,4 +1,5 @@
-/* Key derivation by libgcrypt, for the keyslots that libcryptsetup can't open (luks-own-keyslot.h). */
+/* Key derivation by libgcrypt, for the keyslots that libcryptsetup can't open
+ * (luks-own-keyslot.h). */
 #ifndef NBDCRYPT_LUKS_KDF_H
 #define NBDCRYPT_LUKS_KDF_H
 

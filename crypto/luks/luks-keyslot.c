@@ -23,7 +23,8 @@ static bool is_in_use(crypt_keyslot_info info)
            info == CRYPT_SLOT_UNBOUND;
 }
 
-/* Does it hold the volume key?  A keyslot of LUKS2 may hold another key, of nothing that is here. */
+/* Does it hold the volume key?  A keyslot of LUKS2 may hold another key, of nothing that is
+ * here. */
 static bool is_bound(int slot, const struct luks_header *header)
 {
     crypt_keyslot_info info = crypt_keyslot_status(header->library->device, slot);
@@ -45,8 +46,8 @@ static bool any_is_tried(const struct luks_header *header)
     if (header->segment.type == LUKS_TYPE_1)
         return luks_keyslot_any(header);
     for (int slot = 0; slot < keyslot_count(header); slot++)
-        if (is_bound(slot, header) && crypt_keyslot_get_priority(header->library->device, slot) !=
-                                          CRYPT_SLOT_PRIORITY_IGNORE)
+        if (is_bound(slot, header) &&
+            crypt_keyslot_get_priority(header->library->device, slot) != CRYPT_SLOT_PRIORITY_IGNORE)
             return true;
     return false;
 }
@@ -167,9 +168,8 @@ static int open_by_library(struct secret *key, int slot, struct luks_header *hea
                            const struct secret *passphrase)
 {
     size_t got_bytes = key->length_bytes;
-    int result =
-        crypt_volume_key_get(header->library->device, slot, (char *)key->data, &got_bytes,
-                             (const char *)passphrase->data, passphrase->length_bytes);
+    int result = crypt_volume_key_get(header->library->device, slot, (char *)key->data, &got_bytes,
+                                      (const char *)passphrase->data, passphrase->length_bytes);
 
     /* The key of something else. */
     return result >= 0 && got_bytes != key->length_bytes ? -EPERM : result;
@@ -259,8 +259,8 @@ static int open_keyslots(struct secret **volume_key, int *slot, struct luks_head
     return explain(result, *slot, header, passphrase, err);
 }
 
-/* Two headers have two contexts of the library, which has been started when the first one was loaded, so that
- * no lock is needed here. */
+/* Two headers have two contexts of the library, which has been started when the first one was
+ * loaded, so that no lock is needed here. */
 int luks_keyslot_open(struct secret **volume_key, int *slot, struct luks_header *header,
                       const struct secret *passphrase, struct error *err)
 {

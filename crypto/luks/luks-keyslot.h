@@ -32,13 +32,13 @@ NODISCARD int luks_new_key_check(const struct luks_new_key *new_key,
                                  const struct luks_header *header, struct error *err);
 
 /* The volume key.  *slot: the only one to try, or LUKS_KEYSLOT_ANY; it becomes the one that opened.
- * -EACCES: the passphrase does not fit, no keyslot is in use, or this one holds another key; -ENOENT: this
- * one is not in use. */
+ * -EACCES: the passphrase does not fit, no keyslot is in use, or this one holds another key;
+ * -ENOENT: this one is not in use. */
 NODISCARD int luks_keyslot_open(struct secret **volume_key, int *slot, struct luks_header *header,
                                 const struct secret *passphrase, struct error *err);
 
-/* Is it the volume key of this header, by the digest that the header keeps?  -EINVAL: it has another length;
- * -EACCES: it is another one.  Blocks (key derivation). */
+/* Is it the volume key of this header, by the digest that the header keeps?  -EINVAL: it has
+ * another length; -EACCES: it is another one.  Blocks (key derivation). */
 NODISCARD int luks_keyslot_check_volume_key(struct luks_header *header,
                                             const struct secret *volume_key, struct error *err);
 
@@ -48,10 +48,10 @@ NODISCARD int luks_keyslot_add(int *slot, struct luks_header *header,
                                const struct secret *volume_key, const struct luks_new_key *new_key,
                                struct error *err);
 
-/* *slot: the one to change, or LUKS_KEYSLOT_ANY: the one that `passphrase` opens; it becomes the one
- * that holds the new key: the same for LUKS2, whose tokens stay with it, and another one for LUKS1.
- * (Another one for LUKS2 too, to which its tokens move, where luks-own-keyslot.h opens the old one.)
- * A volume with no free keyslot is refused by luks_change_commit(). */
+/* *slot: the one to change, or LUKS_KEYSLOT_ANY: the one that `passphrase` opens; it becomes the
+ * one that holds the new key: the same for LUKS2, whose tokens stay with it, and another one for
+ * LUKS1. (Another one for LUKS2 too, to which its tokens move, where luks-own-keyslot.h opens the
+ * old one.) A volume with no free keyslot is refused by luks_change_commit(). */
 NODISCARD int luks_keyslot_change(int *slot, struct luks_header *header,
                                   const struct secret *passphrase,
                                   const struct luks_new_key *new_key, struct error *err);

@@ -164,8 +164,8 @@ static int load_luks2_digest(struct luks_digest *out, const struct luks_header *
             continue;
         result = load_pbkdf2(&out->kdf, digest, err);
         if (result == 0)
-            result = load_base64(out->kdf.salt, &out->kdf.salt_bytes, sizeof(out->kdf.salt),
-                                 digest, "salt", err);
+            result = load_base64(out->kdf.salt, &out->kdf.salt_bytes, sizeof(out->kdf.salt), digest,
+                                 "salt", err);
         if (result == 0)
             result = load_base64(out->digest, &out->digest_bytes, sizeof(out->digest), digest,
                                  "digest", err);
@@ -297,8 +297,8 @@ int luks_slot_open(struct secret **volume_key, int number, struct luks_header *h
     struct secret *candidate = NULL;
     int result = load(&slot, &digest, header, number, err);
 
-    if (result == 0 && (passphrase->length_bytes == 0 ||
-                        slot.key_bytes != header->segment.cipher.key_bits / 8))
+    if (result == 0 &&
+        (passphrase->length_bytes == 0 || slot.key_bytes != header->segment.cipher.key_bits / 8))
         result = -EACCES; /* the key of something else */
     if (result == 0)
         result = secret_create(&candidate, slot.key_bytes, err);

@@ -1,8 +1,8 @@
 /* Keyslots that are opened here, not by libcryptsetup.
  *
- * For key material that is encrypted with anything but AES libcryptsetup asks the kernel, and as root it
- * even maps a device; users' machines and containers have no kernel interface for that, and a
- * server has no business to.  So these keyslots are opened with the ciphers of this folder. */
+ * For key material that is encrypted with anything but AES libcryptsetup asks the kernel, and as
+ * root it even maps a device; users' machines and containers have no kernel interface for that, and
+ * a server has no business to.  So these keyslots are opened with the ciphers of this folder. */
 #ifndef NBDCRYPT_LUKS_OWN_KEYSLOT_H
 #define NBDCRYPT_LUKS_OWN_KEYSLOT_H
 
@@ -36,13 +36,13 @@ bool luks_slot_any_is_ours(const struct luks_header *header);
 /* What the key derivation of one keyslot takes at most (Argon2); 0: none takes any. */
 uint64_t luks_slot_memory_bytes(const struct luks_header *header);
 
-/* The volume key by keyslot `slot`, which is in use.  Blocks (key derivation).  -EACCES: the passphrase does
- * not fit; no message then.  Others with a message. */
+/* The volume key by keyslot `slot`, which is in use.  Blocks (key derivation).  -EACCES: the
+ * passphrase does not fit; no message then.  Others with a message. */
 NODISCARD int luks_slot_open(struct secret **volume_key, int slot, struct luks_header *header,
                              const struct secret *passphrase, struct error *err);
 
-/* Key material to the image of a header and back.  `stripes` is LUKS_AF_STRIPES times key_bytes, in whole
- * sectors (see luks_slot_material_bytes()); written: encrypted in place. */
+/* Key material to the image of a header and back.  `stripes` is LUKS_AF_STRIPES times key_bytes, in
+ * whole sectors (see luks_slot_material_bytes()); written: encrypted in place. */
 size_t luks_slot_material_bytes(size_t key_bytes);
 NODISCARD int luks_slot_write_material(int image_fd, const struct luks_slot *slot,
                                        const struct secret *key, struct secret *stripes,

@@ -1,4 +1,5 @@
-/* The key derivation of a new keyslot: what the user may ask for, and what libcryptsetup is told. */
+/* The key derivation of a new keyslot: what the user may ask for, and what libcryptsetup is
+ * told. */
 #ifndef NBDCRYPT_LUKS_PBKDF_H
 #define NBDCRYPT_LUKS_PBKDF_H
 
@@ -15,8 +16,8 @@ struct luks_pbkdf {
         parallel; /* Argon2: lanes, at most LUKS_ARGON2_LANES_MAX; 0: as many as there are CPUs */
 };
 
-/* Is this possible in a header of this type, and would luks_load() accept it?  -EINVAL; -EPERM: beyond
- * the policy (luks-policy.h). */
+/* Is this possible in a header of this type, and would luks_load() accept it?  -EINVAL; -EPERM:
+ * beyond the policy (luks-policy.h). */
 NODISCARD int luks_pbkdf_check(const struct luks_pbkdf *pbkdf, enum luks_type type,
                                struct error *err);
 
@@ -24,7 +25,8 @@ NODISCARD int luks_pbkdf_check(const struct luks_pbkdf *pbkdf, enum luks_type ty
 NODISCARD int luks_pbkdf_set(struct luks_library *library, const struct luks_pbkdf *pbkdf,
                              enum luks_type type, struct error *err);
 
-/* How many iterations of PBKDF2 that means for a keyslot that is not made by the library.  Blocks. */
+/* How many iterations of PBKDF2 that means for a keyslot that is not made by the library.
+ * Blocks. */
 NODISCARD int luks_pbkdf_measure(uint32_t *iterations, struct luks_library *library,
                                  size_t key_bytes, struct error *err);
 

@@ -12,9 +12,9 @@
 
 #define SECTOR_BYTES 512u
 #define PAGE_BYTES 4096u
-#define LUKS1_AT_OFFSET 40u       /* of its material, in a keyslot */
-#define LUKS1_WHOLE_KEYSLOTS 6u   /* which end in the first sector */
-#define LUKS1_PADDED_BYTES 1024u  /* two sectors: the header with the padding that belongs to it */
+#define LUKS1_AT_OFFSET 40u      /* of its material, in a keyslot */
+#define LUKS1_WHOLE_KEYSLOTS 6u  /* which end in the first sector */
+#define LUKS1_PADDED_BYTES 1024u /* two sectors: the header with the padding that belongs to it */
 
 struct luks_restore {
     struct luks_header *backup;
@@ -115,13 +115,14 @@ static bool move_luks2(struct detour *detour, unsigned i, const struct luks_rest
             detour->areas.items[i] = area;
             return true;
         }
-        area.offset_bytes = (other->offset_bytes + other->length_bytes + PAGE_BYTES - 1) /
-                            PAGE_BYTES * PAGE_BYTES;
+        area.offset_bytes =
+            (other->offset_bytes + other->length_bytes + PAGE_BYTES - 1) / PAGE_BYTES * PAGE_BYTES;
     }
     return false;
 }
 
-/* Two keyslots of LUKS1 that are in the same sector change places, or half of a change would be no header. */
+/* Two keyslots of LUKS1 that are in the same sector change places, or half of a change would be no
+ * header. */
 static bool move_luks1(struct detour *detour, unsigned i, unsigned slot,
                        const struct luks_restore *restore)
 {
@@ -153,7 +154,8 @@ static bool move_all(struct detour *detour, const struct luks_restore *restore)
         detour->luks1_offset_sectors[i] = backup->luks1.keyslots[i].offset_sectors;
     for (unsigned i = 0; i < detour->areas.count; i++, slot++) {
         if (backup->segment.type == LUKS_TYPE_1)
-            while (!backup->luks1.keyslots[slot].active) /* areas are of those in use, in their order */
+            while (!backup->luks1.keyslots[slot]
+                        .active) /* areas are of those in use, in their order */
                 slot++;
         if (!detour->moves[i])
             continue;
@@ -215,8 +217,8 @@ static int make_detour(struct luks_restore *restore, const struct detour *detour
 {
     const struct luks_header *backup = restore->backup;
     const struct luks_sizes *sizes = &backup->sizes;
-    int result = luks_image_create(&restore->detour_fd, sizes->header_bytes, restore->area_bytes,
-                                   err);
+    int result =
+        luks_image_create(&restore->detour_fd, sizes->header_bytes, restore->area_bytes, err);
 
     if (result == 0)
         result = luks_image_copy(restore->detour_fd, 0, metadata_bytes(backup),
@@ -255,7 +257,8 @@ static bool works_mixed(const uint8_t *first, const uint8_t *second, const struc
     memcpy(mixed, first, SECTOR_BYTES);
     memcpy(mixed + SECTOR_BYTES, second + SECTOR_BYTES, sizeof(mixed) - SECTOR_BYTES);
     return luks1_parse(&header, mixed, NULL) == 0 &&
-           luks1_policy_check(&segment, &areas, &header, sizes, NULL) == 0 && has_whole_key(&header);
+           luks1_policy_check(&segment, &areas, &header, sizes, NULL) == 0 &&
+           has_whole_key(&header);
 }
 
 /* From `old` to `new`; false: between the two sectors there may be no key. */

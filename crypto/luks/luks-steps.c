@@ -42,7 +42,8 @@ static int flush(struct run *run, struct error *err)
     return result;
 }
 
-/* What was at the place of a step before it: what an earlier one wrote there, or what is there of old. */
+/* What was at the place of a step before it: what an earlier one wrote there, or what is there of
+ * old. */
 static int image_before(const struct run *run, unsigned index)
 {
     const struct luks_step *items = run->steps->items;
@@ -118,8 +119,8 @@ static enum luks_outcome look_again(struct run *run, unsigned last)
     return LUKS_OUTCOME_BEFORE;
 }
 
-/* Writes what is there, one step after the other: a bad block or a lost bit must not reach both copies of a
- * header.  What is only wiped is left alone: a key is there. */
+/* Writes what is there, one step after the other: a bad block or a lost bit must not reach both
+ * copies of a header.  What is only wiped is left alone: a key is there. */
 static int make_room(struct run *run, struct error *err)
 {
     run->end->outcome = LUKS_OUTCOME_BEFORE;
@@ -153,8 +154,8 @@ static int run_steps(struct run *run, struct error *err)
     }
     run->end->outcome = LUKS_OUTCOME_AFTER;
     for (unsigned i = steps->turn; i < steps->count; i++) {
-        int now = store(run, &steps->items[i].range, steps->items[i].image_fd,
-                        result == 0 ? err : NULL);
+        int now =
+            store(run, &steps->items[i].range, steps->items[i].image_fd, result == 0 ? err : NULL);
 
         if (result == 0)
             result = now;

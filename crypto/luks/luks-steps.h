@@ -3,12 +3,13 @@
  *     read what is there | write that again | step: write, flush, read back | next step ...
  *                          ^ room for it      ^ fails: the steps so far, backwards, as it was
  *
- * The first pass changes no byte, but has storage allocate what is sparse, and finds out where it can't be
- * written (a full file system, a bad block), while nothing is lost yet.  Each step must leave what it is
- * called for (a key that opens) in whatever pieces it arrives; backwards, it is the same.
+ * The first pass changes no byte, but has storage allocate what is sparse, and finds out where it
+ * can't be written (a full file system, a bad block), while nothing is lost yet.  Each step must
+ * leave what it is called for (a key that opens) in whatever pieces it arrives; backwards, it is
+ * the same.
  *
- * From the step `turn` on the new header is in force.  What fails there is not undone, the steps behind it
- * are still taken, and the first failure is told. */
+ * From the step `turn` on the new header is in force.  What fails there is not undone, the steps
+ * behind it are still taken, and the first failure is told. */
 #ifndef NBDCRYPT_LUKS_STEPS_H
 #define NBDCRYPT_LUKS_STEPS_H
 
@@ -24,8 +25,9 @@ enum luks_place {
 };
 
 struct luks_step {
-    struct luks_area range; /* before the turn: that of an earlier step, or apart from all of them */
-    int image_fd;           /* has the new content, at the same place; of the caller */
+    struct luks_area
+        range;    /* before the turn: that of an earlier step, or apart from all of them */
+    int image_fd; /* has the new content, at the same place; of the caller */
     enum luks_place place;
 };
 
@@ -38,9 +40,9 @@ struct luks_steps {
 /* What is stored when not all of it could be written. */
 enum luks_outcome {
     LUKS_OUTCOME_UNTOUCHED, /* nothing was written */
-    LUKS_OUTCOME_BEFORE,  /* what was there before, durably; it may have been written again */
-    LUKS_OUTCOME_AFTER,   /* the new header, durably; steps behind the turn are missing */
-    LUKS_OUTCOME_UNKNOWN, /* neither: undoing it failed, too */
+    LUKS_OUTCOME_BEFORE,    /* what was there before, durably; it may have been written again */
+    LUKS_OUTCOME_AFTER,     /* the new header, durably; steps behind the turn are missing */
+    LUKS_OUTCOME_UNKNOWN,   /* neither: undoing it failed, too */
 };
 
 /* An assertion holds where there are too many. */

@@ -1,4 +1,5 @@
-/* Where a header is stored, and how pieces of an image in memory get there: written, flushed, read back. */
+/* Where a header is stored, and how pieces of an image in memory get there: written, flushed, read
+ * back. */
 #ifndef NBDCRYPT_LUKS_STORE_H
 #define NBDCRYPT_LUKS_STORE_H
 

@@ -44,7 +44,8 @@ static int check_owner(const char *path, struct error *err)
     if (!S_ISREG(status.st_mode) || !ours || (status.st_mode & (S_IWGRP | S_IWOTH)) != 0)
         return error_set(err, -EPERM,
                          "its plugin '%s' must be a file that root or you own and nobody else may "
-                         "write", path);
+                         "write",
+                         path);
     return 0;
 }
 
@@ -55,9 +56,11 @@ static int load(struct token_plugin *plugin, const char *path, struct error *err
     if (plugin->library == NULL)
         return error_set(err, -ENOENT, "its plugin can't be loaded: %s", dlerror());
     plugin->open = (crypt_token_open_func)dlsym(plugin->library, CRYPT_TOKEN_ABI_OPEN);
-    plugin->free = (crypt_token_buffer_free_func)dlsym(plugin->library, CRYPT_TOKEN_ABI_BUFFER_FREE);
+    plugin->free =
+        (crypt_token_buffer_free_func)dlsym(plugin->library, CRYPT_TOKEN_ABI_BUFFER_FREE);
     if (plugin->open == NULL)
-        return error_set(err, -ENOENT, "its plugin '%s' has no function " CRYPT_TOKEN_ABI_OPEN, path);
+        return error_set(err, -ENOENT, "its plugin '%s' has no function " CRYPT_TOKEN_ABI_OPEN,
+                         path);
     return 0;
 }
 
@@ -71,8 +74,9 @@ static int call(struct secret **passphrase, const struct token_plugin *plugin, i
     int result = plugin->open(library->device, token, &buffer, &buffer_bytes, NULL);
     luks_library_unlock();
     if (result == -ENOANO)
-        return error_set(err, result, "it wants a PIN, which is not asked for here: give the "
-                                      "passphrase by --key-command");
+        return error_set(err, result,
+                         "it wants a PIN, which is not asked for here: give the "
+                         "passphrase by --key-command");
     if (result < 0)
         return luks_library_error(library, result, "its plugin gives no passphrase", err);
     result = buffer != NULL && buffer_bytes > 0

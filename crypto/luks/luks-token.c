@@ -87,8 +87,7 @@ static int refuse_type(int token, const struct luks_header *header, struct error
                      token, type ? luks_quote(type, strlen(type)).text : "");
 }
 
-int luks_token_keyring(char **description, int token, struct luks_header *header,
-                       struct error *err)
+int luks_token_keyring(char **description, int token, struct luks_header *header, struct error *err)
 {
     struct crypt_token_params_luks2_keyring params = { 0 };
     int result = check_there(token, header, err);

@@ -46,8 +46,9 @@ int luks_zero_holes_record(struct luks_header *header, bool recorded, struct err
     int result = 0;
 
     if (header->segment.type == LUKS_TYPE_1)
-        return error_set(err, -ENOTSUP, "LUKS1 has no tokens, so its header can't say that holes "
-                                        "are zeros");
+        return error_set(err, -ENOTSUP,
+                         "LUKS1 has no tokens, so its header can't say that holes "
+                         "are zeros");
     if (recorded)
         return luks_zero_holes_recorded(header) ? 0 : record(header, err);
     for (int token = 0; token < LUKS_TOKENS_MAX && result == 0; token++)

@@ -93,8 +93,8 @@ static int check_copy(struct luks_segment *segment, struct luks_areas *areas,
     return result;
 }
 
-/* A luks2_check_fn.  -EINVAL: this is no header at all.  What the policy refuses in one is another matter:
- * the other copy, which may be older, must not stand in for it. */
+/* A luks2_check_fn.  -EINVAL: this is no header at all.  What the policy refuses in one is another
+ * matter: the other copy, which may be older, must not stand in for it. */
 static int check_text(const struct luks2_copy *copy, struct error *err)
 {
     static const char *const parts[] = { "config", "keyslots", "digests", "segments", "tokens" };
@@ -171,7 +171,8 @@ static int load_copies(struct luks_header *header, const struct luks2_copies *co
     return result;
 }
 
-/* What is left of a header may be the rest of a volume that something else has overwritten by now. */
+/* What is left of a header may be the rest of a volume that something else has overwritten by
+ * now. */
 static int check_signatures(const struct luks_header *header, const struct source *source,
                             struct error *err)
 {

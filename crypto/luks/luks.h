@@ -41,7 +41,8 @@ void luks_free(struct luks_header *header); /* NULL is fine */
 
 const struct luks_segment *luks_segment(const struct luks_header *header);
 
-/* The volume key, by a passphrase that opens any keyslot.  -EACCES: "no keyslot opens with this key". */
+/* The volume key, by a passphrase that opens any keyslot.  -EACCES: "no keyslot opens with this
+ * key". */
 NODISCARD int luks_unlock(struct secret **volume_key, struct luks_header *header,
                           const struct secret *passphrase, struct error *err);
 

@@ -1,11 +1,12 @@
-/* Keyslots of LUKS1 in the image of a header: the fields that luks1_parse() has no use for, and writing.
- * (LUKS1 On-Disk Format Specification, 2.3.)  For luks-own-keyslot.h. */
+/* Keyslots of LUKS1 in the image of a header: the fields that luks1_parse() has no use for, and
+ * writing. (LUKS1 On-Disk Format Specification, 2.3.)  For luks-own-keyslot.h. */
 #ifndef NBDCRYPT_LUKS1_OWN_KEYSLOT_H
 #define NBDCRYPT_LUKS1_OWN_KEYSLOT_H
 
 #include "crypto/luks/luks-own-keyslot.h"
 
-/* Keyslot `number`, in use or not, and the digest of the volume key, of a header that passed the policy. */
+/* Keyslot `number`, in use or not, and the digest of the volume key, of a header that passed the
+ * policy. */
 NODISCARD int luks1_slot_load(struct luks_slot *slot, struct luks_digest *digest, int image_fd,
                               unsigned number, struct error *err);
 

@@ -74,7 +74,8 @@ int luks1_parse(struct luks1_header *out, const uint8_t bytes[LUKS1_HEADER_BYTES
     out->digest_iterations = load_be32(bytes + AT_DIGEST_ITERATIONS);
     for (unsigned slot = 0; result == 0 && slot < LUKS1_KEYSLOTS; slot++)
         result = parse_keyslot(&out->keyslots[slot],
-                               bytes + LUKS1_KEYSLOTS_AT + slot * (size_t)LUKS1_KEYSLOT_BYTES, slot, err);
+                               bytes + LUKS1_KEYSLOTS_AT + slot * (size_t)LUKS1_KEYSLOT_BYTES, slot,
+                               err);
     return result;
 }
 

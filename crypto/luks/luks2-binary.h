@@ -24,16 +24,15 @@ struct luks2_copies {
     const struct luks2_copy *chosen; /* a good one; the later one if both are */
 };
 
-/* Is the text of a copy whose checksum is right a header?  -EINVAL: no, and `err` says why, which makes this
- * copy a damaged one.  Other errors are left to be found when it is used. */
+/* Is the text of a copy whose checksum is right a header?  -EINVAL: no, and `err` says why, which
+ * makes this copy a damaged one.  Other errors are left to be found when it is used. */
 typedef int luks2_check_fn(const struct luks2_copy *copy, struct error *err);
 
 /* Reads both copies and chooses.  The secondary is searched for when the primary can't tell where
- * it is.  `check` may be NULL.  -EMEDIUMTYPE: neither shows a LUKS2 header; -EINVAL: both are damaged, and
- * how. */
+ * it is.  `check` may be NULL.  -EMEDIUMTYPE: neither shows a LUKS2 header; -EINVAL: both are
+ * damaged, and how. */
 NODISCARD int luks2_copies_read(struct luks2_copies *out, luks_read_fn *read, void *context,
-                                uint64_t header_bytes, luks2_check_fn *check,
-                                struct error *err);
+                                uint64_t header_bytes, luks2_check_fn *check, struct error *err);
 void luks2_copies_free(struct luks2_copies *copies);
 
 /* Sets the checksum of a copy that was changed. */

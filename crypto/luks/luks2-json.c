@@ -52,8 +52,8 @@ static struct outside look_outside(const char *text)
     return found;
 }
 
-/* json-c takes names in single quotes even when it is strict.  With those, others may see strings where it
- * sees none. */
+/* json-c takes names in single quotes even when it is strict.  With those, others may see strings
+ * where it sees none. */
 static int check_quotes(const char *text, struct error *err)
 {
     if (!look_outside(text).single_quote)

@@ -8,8 +8,8 @@
 NODISCARD int luks2_rewrite_cipher(int image_fd, uint64_t copy_bytes, const char *cipher,
                                    struct error *err);
 
-/* Keyslots whose area begins where one of `from` does have it where the one of the same index in `to`
- * begins. */
+/* Keyslots whose area begins where one of `from` does have it where the one of the same index in
+ * `to` begins. */
 NODISCARD int luks2_rewrite_areas(int image_fd, uint64_t copy_bytes, const struct luks_areas *from,
                                   const struct luks_areas *to, struct error *err);
 

@@ -54,8 +54,10 @@ static void take_list(struct partition_table *out, blkid_partlist list)
         take_partition(out, blkid_partlist_get_partition(list, i));
 }
 
-/* What the copy holds, if the disk has sectors of this size; out->type is "" when that is no table. */
-static int probe(struct partition_table *out, int image_fd, unsigned sector_bytes, struct error *err)
+/* What the copy holds, if the disk has sectors of this size; out->type is "" when that is no
+ * table. */
+static int probe(struct partition_table *out, int image_fd, unsigned sector_bytes,
+                 struct error *err)
 {
     blkid_probe probe;
     int result = 0;
@@ -104,9 +106,10 @@ static const struct partition *find_extended(const struct partition_table *table
     return NULL;
 }
 
-/* A record of an extended partition looks like an MBR: a logical partition, and an "extended" one, which
- * is where the next record is, counted from the start of the extended partition.  So libblkid, which is to
- * parse all of them from the copy, is asked first where they are, one by one. */
+/* A record of an extended partition looks like an MBR: a logical partition, and an "extended" one,
+ * which is where the next record is, counted from the start of the extended partition.  So
+ * libblkid, which is to parse all of them from the copy, is asked first where they are, one by
+ * one. */
 static int copy_records(const struct source *source, uint64_t first_bytes, int scratch_fd,
                         struct error *err)
 {

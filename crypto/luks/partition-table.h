@@ -1,6 +1,6 @@
-/* The partitions of a disk: MBR with logical ones, GPT, and what else libblkid knows.  As in format-signature.h, the
- * library sees a sparse copy in memory, the same for every backend; the table is not trusted, so ranges
- * may lie beyond the end of the disk. */
+/* The partitions of a disk: MBR with logical ones, GPT, and what else libblkid knows.  As in
+ * format-signature.h, the library sees a sparse copy in memory, the same for every backend; the
+ * table is not trusted, so ranges may lie beyond the end of the disk. */
 #ifndef NBDCRYPT_PARTITION_TABLE_H
 #define NBDCRYPT_PARTITION_TABLE_H
 

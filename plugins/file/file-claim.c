@@ -14,7 +14,8 @@
 
 /* ---- who has it ---- */
 
-/* Where the file system on the device is mounted.  A line of mountinfo is "36 35 98:0 /root /mnt ...". */
+/* Where the file system on the device is mounted.  A line of mountinfo is "36 35 98:0 /root /mnt
+ * ...". */
 static bool find_mount(char point[NAME_BYTES], dev_t device)
 {
     FILE *mounts = fopen("/proc/self/mountinfo", "re");
@@ -67,10 +68,11 @@ static int refuse(bool *lasting, dev_t device, struct error *err)
                          "give --force-in-use",
                          name);
     *lasting = false;
-    return error_set(err, -EBUSY,
-                     "it, a partition of it or the disk that it is on is in use (mounted, swap, part "
-                     "of another device, or open in a program that wants it alone, such as another "
-                     "server); end that first, or give --force-in-use");
+    return error_set(
+        err, -EBUSY,
+        "it, a partition of it or the disk that it is on is in use (mounted, swap, part "
+        "of another device, or open in a program that wants it alone, such as another "
+        "server); end that first, or give --force-in-use");
 }
 
 /* ---- claiming it ---- */

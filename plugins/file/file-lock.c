@@ -19,16 +19,17 @@
  * with the descriptor, whatever happens to us; QEMU's locks are of the same kind, cryptsetup's
  * (flock) are not in its way.
  *
- * Who uses a part of the file, such as a partition, locks those bytes, so that others can use others.
+ * Who uses a part of the file, such as a partition, locks those bytes, so that others can use
+ * others.
  *
- * The first byte stands for the LUKS header: a server gives up the lock on it when it has read the header and
- * holds the rest, which nobody else's locks look like. */
+ * The first byte stands for the LUKS header: a server gives up the lock on it when it has read the
+ * header and holds the rest, which nobody else's locks look like. */
 #define HEADER_LOCK_BYTES 1
 
-/* Each user of a file in QEMU locks, for reading, bytes 100 and up for what he does with it, and 200 and up
- * for what others must not do; the second of each is writing (block/file-posix.c in QEMU).  Who has locked
- * another part of the file stands there as well: a reader as one beside whom nobody may write, a writer as
- * one who does everything and forbids all. */
+/* Each user of a file in QEMU locks, for reading, bytes 100 and up for what he does with it, and
+ * 200 and up for what others must not do; the second of each is writing (block/file-posix.c in
+ * QEMU).  Who has locked another part of the file stands there as well: a reader as one beside whom
+ * nobody may write, a writer as one who does everything and forbids all. */
 static const struct flock qemu_uses = { .l_start = 100, .l_len = 100 };
 static const struct flock reader_mark = { .l_start = 201, .l_len = 3 };
 static const struct flock writer_mark = { .l_start = 100, .l_len = 200 };
@@ -58,7 +59,8 @@ static bool worth_waiting(struct patience *patience, const struct stage_settings
     return !settings->terms.force_in_use && patience_lasts(patience);
 }
 
-/* What `code` of set_lock() means where nobody else has the lock: ENOLCK, ENOSYS, EOPNOTSUPP, ... */
+/* What `code` of set_lock() means where nobody else has the lock: ENOLCK, ENOSYS, EOPNOTSUPP,
+ * ... */
 static int explain(int code, struct error *err)
 {
     if (code == 0)
@@ -69,8 +71,8 @@ static int explain(int code, struct error *err)
                      strerror(-code));
 }
 
-/* Is it used by a program that locks as QEMU does?  The kernel tells one of the locks that are in our way;
- * where it is that of a writer such as we are, nobody else can be there. */
+/* Is it used by a program that locks as QEMU does?  The kernel tells one of the locks that are in
+ * our way; where it is that of a writer such as we are, nobody else can be there. */
 static bool is_used_by_qemu(int fd)
 {
     struct flock lock = qemu_uses;
@@ -96,8 +98,8 @@ static int stand_beside_qemu(int fd, bool read_only)
 /* As set_lock().  A part that begins at 0 has the bytes of QEMU in it. */
 static int lock_part(const struct file_lock *lock, bool read_only)
 {
-    int code = set_lock(lock->fd, read_only ? F_RDLCK : F_WRLCK, lock->start_bytes,
-                        lock->length_bytes);
+    int code =
+        set_lock(lock->fd, read_only ? F_RDLCK : F_WRLCK, lock->start_bytes, lock->length_bytes);
 
     if (code != 0 || lock->start_bytes == 0)
         return code;
@@ -119,8 +121,7 @@ static int lock_file(const struct file_lock *lock, const struct stage_settings *
         if (!is_taken(code))
             return explain(code, err);
     } while (worth_waiting(&patience, settings));
-    return error_set(err, -EBUSY,
-                     "another program has it open for %s; end that first",
+    return error_set(err, -EBUSY, "another program has it open for %s; end that first",
                      read_only ? "writing" : "use (is it being served already?)");
 }
 
@@ -180,8 +181,8 @@ static int lock_header(struct file_lock *lock, const struct stat *status,
 
 /* ---- all of them ---- */
 
-/* A failure, or a warning where the operator wants to go on.  Reading harms nobody where there are no
- * locks. */
+/* A failure, or a warning where the operator wants to go on.  Reading harms nobody where there are
+ * no locks. */
 static int as_agreed(int code, const struct stage_settings *settings, const struct error *why,
                      struct error *err)
 {
@@ -190,8 +191,9 @@ static int as_agreed(int code, const struct stage_settings *settings, const stru
     if (code == -EBUSY && terms->force_in_use)
         log_warning("'%s': %s; going on (--force-in-use)", settings->path, why->text);
     else if (code == -ENOLCK && (terms->no_lock || settings->read_only))
-        log_warning("'%s': its storage can't lock it: see to it that nothing else writes it meanwhile",
-                    settings->path);
+        log_warning(
+            "'%s': its storage can't lock it: see to it that nothing else writes it meanwhile",
+            settings->path);
     else if (code < 0)
         return error_set(err, code, "%s", why->text);
     return 0;
@@ -217,8 +219,8 @@ static void close_once(int *fd)
     *fd = -1;
 }
 
-/* File locks are of a node in a file system, and a device may have several; and nobody who mounts one asks
- * for them.  Who reads only does not keep it, for others may read as well. */
+/* File locks are of a node in a file system, and a device may have several; and nobody who mounts
+ * one asks for them.  Who reads only does not keep it, for others may read as well. */
 static int claim_device(struct file_lock *lock, const struct stat *status,
                         const struct stage_settings *settings, struct error *err)
 {
@@ -238,8 +240,8 @@ static int claim_device(struct file_lock *lock, const struct stat *status,
     return as_agreed(code, settings, &why, err);
 }
 
-/* The same file must not be written as a file and through a loop device: neither sees what the other has
- * in its cache. */
+/* The same file must not be written as a file and through a loop device: neither sees what the
+ * other has in its cache. */
 static int refuse_loop_device(const struct stat *status, const struct stage_settings *settings,
                               struct error *err)
 {
@@ -318,8 +320,9 @@ bool file_lock_covers(const struct file_lock *lock, const struct byte_range *par
     uint64_t start_bytes = (uint64_t)lock->start_bytes, length_bytes = (uint64_t)lock->length_bytes;
 
     return start_bytes <= part->offset_bytes &&
-           (length_bytes == 0 || (part->size_bytes > 0 && part->size_bytes <= length_bytes &&
-                                  part->offset_bytes - start_bytes <= length_bytes - part->size_bytes));
+           (length_bytes == 0 ||
+            (part->size_bytes > 0 && part->size_bytes <= length_bytes &&
+             part->offset_bytes - start_bytes <= length_bytes - part->size_bytes));
 }
 
 void file_lock_release_header(const struct file_lock *lock)

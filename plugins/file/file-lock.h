@@ -5,7 +5,7 @@
 #include "server/block/layer.h"
 
 struct file_lock {
-    int fd;             /* the image's, which belongs to the caller; its locks go when it is closed */
+    int fd; /* the image's, which belongs to the caller; its locks go when it is closed */
     off_t start_bytes;  /* of what is locked of it */
     off_t length_bytes; /* 0: up to the end, wherever that comes to be */
     int claim_fd;       /* of a block device that is claimed; -1: none */
@@ -13,10 +13,11 @@ struct file_lock {
     bool beside_server; /* only the header is ours: a server has the rest */
 };
 
-/* Locks settings->part of what `fd` is open of, and settings->path the name of, as `settings` ask for
- * (`lock`, `header_only`, `read_only`).  Waits for what a killed process still holds.  -EBUSY: another
- * program has it; -ENOLCK: it can't be locked.  Where settings->terms allow it, either is a warning.
- * file_lock_release() in every case. */
+/* Locks settings->part of what `fd` is open of, and settings->path the name of, as `settings` ask
+ * for
+ * (`lock`, `header_only`, `read_only`).  Waits for what a killed process still holds.  -EBUSY:
+ * another program has it; -ENOLCK: it can't be locked.  Where settings->terms allow it, either is a
+ * warning. file_lock_release() in every case. */
 NODISCARD int file_lock_take(struct file_lock *out, int fd, const struct stage_settings *settings,
                              struct error *err);
 

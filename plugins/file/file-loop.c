@@ -112,8 +112,8 @@ bool file_loop_find(char name[FILE_LOOP_NAME_BYTES], const struct stat *status, 
     bool found = false;
 
     while (devices && !found && (entry = readdir(devices))) {
-        found = strncmp(entry->d_name, "loop", 4) == 0 &&
-                is_made_of(entry->d_name, status, writable);
+        found =
+            strncmp(entry->d_name, "loop", 4) == 0 && is_made_of(entry->d_name, status, writable);
         if (found)
             (void)snprintf(name, FILE_LOOP_NAME_BYTES, "%.31s", entry->d_name);
     }

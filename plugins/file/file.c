@@ -47,7 +47,8 @@ static int check_kind(struct file_stage *file, const struct stat *status, struct
     if (S_ISREG(status->st_mode))
         return 0;
     return error_set(err, -EINVAL, "it is %s; nbdcrypt serves regular files and block devices",
-                     S_ISDIR(status->st_mode) ? "a directory" : "neither a file nor a block device");
+                     S_ISDIR(status->st_mode) ? "a directory"
+                                              : "neither a file nor a block device");
 }
 
 static uint32_t logical_block(int fd)
@@ -71,7 +72,8 @@ static uint32_t direct_alignment(int fd)
     return logical_block(fd);
 }
 
-static const char cannot_write[] = "it can't be opened for writing: %s; --read-only serves it without";
+static const char cannot_write[] =
+    "it can't be opened for writing: %s; --read-only serves it without";
 
 /* Such a device can be opened for writing all the same, and no write of it would succeed. */
 static int check_writable(const struct file_stage *file, bool read_only, struct error *err)
@@ -137,8 +139,9 @@ static int open_path(const struct stage_settings *settings, struct error *err)
     if (code == -EROFS || (code == -EACCES && !settings->read_only))
         return error_set(err, code, cannot_write, strerror(-code));
     if (code == -EBUSY)
-        return error_set(err, code, "it is in use (mounted?), and the kernel lets nobody write it; end "
-                                    "that first");
+        return error_set(err, code,
+                         "it is in use (mounted?), and the kernel lets nobody write it; end "
+                         "that first");
     if (code == -EINVAL && settings->direct)
         return error_set(err, code, "its file system has no O_DIRECT; leave out --direct");
     return error_set(err, code, "it can't be opened: %s", strerror(-code));
@@ -160,8 +163,7 @@ static bool is_same_image(const struct file_stage *file, const struct stage_sett
                               : a.st_dev == b.st_dev && a.st_ino == b.st_ino;
 }
 
-static int lock_stage(struct stage *stage, const struct stage_settings *settings,
-                     struct error *err)
+static int lock_stage(struct stage *stage, const struct stage_settings *settings, struct error *err)
 {
     struct file_stage *file = container_of(stage, struct file_stage, stage);
 
@@ -512,8 +514,8 @@ static void readahead_done(struct io_event *ev, int result)
 
 /* ---- extents: lseek() may read metadata from the disk, so it runs off the loop ---- */
 
-/* A file system in user space may answer an lseek() with any offset at all, and so may one whose file is
- * being changed: what leads back, or nowhere, is as good as no answer (EINVAL). */
+/* A file system in user space may answer an lseek() with any offset at all, and so may one whose
+ * file is being changed: what leads back, or nowhere, is as good as no answer (EINVAL). */
 static int find_extents(int fd, struct request *req)
 {
     struct extent_list *list = (struct extent_list *)(void *)req->view.data;

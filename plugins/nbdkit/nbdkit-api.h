@@ -1,12 +1,18 @@
 /* What an nbdkit plugin and its host know of each other: the binary interface that nbdkit-plugin(3)
  * documents and keeps stable, in our own declaration, so that nothing of nbdkit is needed to build.
- * Fields are only ever added at the end, whatever the version; the names that end in _1 are of version 1. */
+ * Fields are only ever added at the end, whatever the version; the names that end in _1 are of
+ * version 1. */
 #ifndef NBDCRYPT_NBDKIT_API_H
 #define NBDCRYPT_NBDKIT_API_H
 
 #include <stdint.h>
 
-enum { NBDKIT_SERIALIZE_CONNECTIONS, NBDKIT_SERIALIZE_ALL, NBDKIT_SERIALIZE_REQUESTS, NBDKIT_PARALLEL };
+enum {
+    NBDKIT_SERIALIZE_CONNECTIONS,
+    NBDKIT_SERIALIZE_ALL,
+    NBDKIT_SERIALIZE_REQUESTS,
+    NBDKIT_PARALLEL
+};
 enum { NBDKIT_NONE, NBDKIT_EMULATE, NBDKIT_NATIVE }; /* can_fua, can_cache */
 
 #define NBDKIT_FLAG_MAY_TRIM (1u << 0)

@@ -1,6 +1,7 @@
-/* What a plugin of nbdkit says that it can do, asked once when it is open, and checked: a claim that makes no
- * sense is an error, one that lacks the function it takes is taken back with a warning, as far as the
- * export can be served without it.  The rules are those of nbdkit-plugin(3). */
+/* What a plugin of nbdkit says that it can do, asked once when it is open, and checked: a claim
+ * that makes no sense is an error, one that lacks the function it takes is taken back with a
+ * warning, as far as the export can be served without it.  The rules are those of
+ * nbdkit-plugin(3). */
 #ifndef NBDCRYPT_NBDKIT_CLAIMS_H
 #define NBDCRYPT_NBDKIT_CLAIMS_H
 

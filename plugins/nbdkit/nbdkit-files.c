@@ -15,7 +15,8 @@ struct nbdkit_file {
     struct file_lock lock;
 };
 
-/* A file of another meaning, such as a script, is read by many, and would be in use for no reason. */
+/* A file of another meaning, such as a script, is read by many, and would be in use for no
+ * reason. */
 static bool names_a_disk(const char *plugin, const char *key)
 {
     static const char *const known[] = { "file", "split", "partitioning" };
@@ -26,7 +27,8 @@ static bool names_a_disk(const char *plugin, const char *key)
     return false;
 }
 
-/* What can't be opened is the plugin's to complain of, and to do without: it falls back to reading, too. */
+/* What can't be opened is the plugin's to complain of, and to do without: it falls back to reading,
+ * too. */
 static int open_disk(struct stage_settings *settings)
 {
     int flags = O_NONBLOCK | O_NOCTTY | O_CLOEXEC;

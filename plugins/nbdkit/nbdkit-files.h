@@ -1,4 +1,5 @@
-/* The disks that plugins of nbdkit are given by name: no plugin locks them, so this is done here. */
+/* The disks that plugins of nbdkit are given by name: no plugin locks them, so this is done
+ * here. */
 #ifndef NBDCRYPT_NBDKIT_FILES_H
 #define NBDCRYPT_NBDKIT_FILES_H
 
@@ -11,8 +12,9 @@ struct nbdkit_files {
     struct nbdkit_file *first;             /* a list, owned */
 };
 
-/* Locks `value` as the backend file: would, if the parameter `key` of this plugin names a disk (those of
- * nbdkit's own plugins are known) and there is such a file or block device.  Errors as file_lock_take(). */
+/* Locks `value` as the backend file: would, if the parameter `key` of this plugin names a disk
+ * (those of nbdkit's own plugins are known) and there is such a file or block device.  Errors as
+ * file_lock_take(). */
 NODISCARD int nbdkit_files_lock(struct nbdkit_files *files, const char *plugin, const char *key,
                                 const char *value, struct error *err);
 

@@ -23,14 +23,16 @@ static void exit_called(void)
 
     if (caller == NULL)
         return;
-    log_error("the nbdkit plugin '%s' ended the program in %s, which ends the server; it has to return "
-              "an error instead", caller->name, caller->call);
+    log_error(
+        "the nbdkit plugin '%s' ended the program in %s, which ends the server; it has to return "
+        "an error instead",
+        caller->name, caller->call);
     log_service_drain(1000);
     _exit(EXIT_FAILURE);
 }
 
-/* In a signal's handler nothing may be formatted.  Then the signal is given to whom it had been before:
- * what crashed does so again when this returns. */
+/* In a signal's handler nothing may be formatted.  Then the signal is given to whom it had been
+ * before: what crashed does so again when this returns. */
 static void crashed(int number)
 {
     const struct nbdkit_caller *caller = nbdkit_host_caller();
@@ -46,8 +48,8 @@ static void crashed(int number)
     struct iovec parts[sizeof words / sizeof words[0]];
 
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
-        parts[i] = (struct iovec){ .iov_base = (void *)(uintptr_t)words[i],
-                                   .iov_len = strlen(words[i]) };
+        parts[i] =
+            (struct iovec){ .iov_base = (void *)(uintptr_t)words[i], .iov_len = strlen(words[i]) };
     written = writev(STDERR_FILENO, parts, sizeof words / sizeof words[0]);
     (void)written;
 }

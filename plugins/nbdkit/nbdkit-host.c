@@ -169,7 +169,8 @@ void nbdkit_debug(const char *format, ...)
 
 int64_t nbdkit_parse_size(const char *text)
 {
-    static const char suffixes[] = "bkmgtpe"; /* b is 1, each of the others 1024 times the one before */
+    static const char suffixes[] =
+        "bkmgtpe"; /* b is 1, each of the others 1024 times the one before */
     char *end;
     unsigned shift = 0;
 
@@ -191,14 +192,15 @@ int64_t nbdkit_parse_size(const char *text)
     if (*end == '\0' && value <= INT64_MAX >> shift)
         return (int64_t)value << shift;
 bad:
-    nbdkit_error("'%s' is no size (a number with b, s, k, M, G, T, P or E behind it, below 8 EiB)", text);
+    nbdkit_error("'%s' is no size (a number with b, s, k, M, G, T, P or E behind it, below 8 EiB)",
+                 text);
     return -1;
 }
 
 int nbdkit_parse_bool(const char *text)
 {
     static const char *const words[2][5] = { { "0", "false", "f", "no", "n" },
-                                               { "1", "true", "t", "yes", "y" } };
+                                             { "1", "true", "t", "yes", "y" } };
 
     for (int value = 0; value < 2; value++)
         for (size_t i = 0; i < 5; i++)
@@ -220,7 +222,8 @@ static int parse_signed(const char *what, const char *text, int64_t min, int64_t
     *out = strtoll(text, &end, 0);
     if (errno == 0 && end != text && *end == '\0' && *out >= min && *out <= max)
         return 0;
-    nbdkit_error("%s: '%s' is no number from %lld to %lld", what, text, (long long)min, (long long)max);
+    nbdkit_error("%s: '%s' is no number from %lld to %lld", what, text, (long long)min,
+                 (long long)max);
     return -1;
 }
 
@@ -236,19 +239,20 @@ static int parse_unsigned(const char *what, const char *text, uint64_t max, uint
     return -1;
 }
 
-#define PARSER(name, type, wide, call)                                   \
+#define PARSER(name, type, wide, call)                                     \
     int nbdkit_parse_##name(const char *what, const char *text, type *out) \
-    {                                                                    \
-        wide value;                                                      \
-        int code = call;                                                 \
-                                                                         \
-        if (code == 0)                                                   \
-            *out = (type)value;                                          \
-        return code;                                                     \
+    {                                                                      \
+        wide value;                                                        \
+        int code = call;                                                   \
+                                                                           \
+        if (code == 0)                                                     \
+            *out = (type)value;                                            \
+        return code;                                                       \
     }
 #define SIGNED(name, type, min, max) \
     PARSER(name, type, int64_t, parse_signed(what, text, min, max, &value))
-#define UNSIGNED(name, type, max) PARSER(name, type, uint64_t, parse_unsigned(what, text, max, &value))
+#define UNSIGNED(name, type, max) \
+    PARSER(name, type, uint64_t, parse_unsigned(what, text, max, &value))
 
 SIGNED(int, int, INT_MIN, INT_MAX)
 SIGNED(int8_t, int8_t, INT8_MIN, INT8_MAX)
@@ -313,7 +317,8 @@ int nbdkit_read_password(const char *value, char **password)
     if (value[0] == '+') {
         fd = open(value + 1, O_RDONLY | O_CLOEXEC);
         if (fd < 0) {
-            nbdkit_error("the password's file '%s' can't be opened: %s", value + 1, strerror(errno));
+            nbdkit_error("the password's file '%s' can't be opened: %s", value + 1,
+                         strerror(errno));
             return -1;
         }
         return read_password_line(fd, password);

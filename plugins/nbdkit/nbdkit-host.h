@@ -13,13 +13,13 @@ struct nbdkit_caller {
     const char *call;                   /* what it is doing, for messages */
     const struct nbdkit_plugin *plugin; /* NULL: it is being loaded */
     const char *export_name;
-    char *held; /* NBDKIT_HELD_BYTES: the last line of nbdkit_error(), for the sentence of the call that
-                 * fails; NULL: it is logged at once */
+    char *held; /* NBDKIT_HELD_BYTES: the last line of nbdkit_error(), for the sentence of the call
+                 * that fails; NULL: it is logged at once */
 };
 #define NBDKIT_HELD_BYTES 512u
 
-/* Any thread: what it calls from now on is this call (its name) of this plugin.  Forgets the errno of the
- * call before. */
+/* Any thread: what it calls from now on is this call (its name) of this plugin.  Forgets the errno
+ * of the call before. */
 void nbdkit_host_enter(struct nbdkit_caller *caller, const char *call);
 /* Another call of the same: forgets the errno of the one before. */
 void nbdkit_host_forget_error(void);

@@ -20,7 +20,8 @@ static struct interpreter *interpreter_of(const char *library)
     return NULL;
 }
 
-/* The loader has made it an address on most architectures; on others it is relative to the library. */
+/* The loader has made it an address on most architectures; on others it is relative to the
+ * library. */
 static const char *names_in(const struct link_map *map)
 {
     for (const ElfW(Dyn) *entry = map->l_ld; entry->d_tag != DT_NULL; entry++)

@@ -4,7 +4,8 @@
 
 #include "plugins/nbdkit/nbdkit-host.h"
 
-static int pread_without_flags(void *handle, void *data, uint32_t count, uint64_t offset, uint32_t flags)
+static int pread_without_flags(void *handle, void *data, uint32_t count, uint64_t offset,
+                               uint32_t flags)
 {
     (void)flags;
     return nbdkit_host_plugin()->pread_1(handle, data, count, offset);

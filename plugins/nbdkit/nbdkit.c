@@ -1,8 +1,10 @@
-/* A plugin's life follows nbdkit-plugin(3): load, config..., config_complete, thread_model, get_ready,
- * after_fork, preconnect, default_export, open, what it can do; requests; close, cleanup, unload.
+/* A plugin's life follows nbdkit-plugin(3): load, config..., config_complete, thread_model,
+ * get_ready, after_fork, preconnect, default_export, open, what it can do; requests; close,
+ * cleanup, unload.
  *
  * An export has one handle, whatever the thread model and the number of clients: so a FLUSH covers
- * everybody's writes.  Its calls run on a pool of its own, of one thread unless the plugin is PARALLEL. */
+ * everybody's writes.  Its calls run on a pool of its own, of one thread unless the plugin is
+ * PARALLEL. */
 #include "plugins/nbdkit/nbdkit.h"
 
 #include <ctype.h>
@@ -28,12 +30,13 @@
 #include "server/base/signals.h"
 
 #define PARALLEL_THREADS 16u
-#define PART_BYTES 65536u           /* of zeros, or of what is read to be cached; no least block is larger */
+/* Of zeros, or of what is read to be cached; no least block is larger. */
+#define PART_BYTES 65536u
 #define CACHE_BYTES_MAX (32u << 20) /* by reading */
 /* The first one is what configure found or was told. */
-#define PLUGIN_FOLDERS NBDKIT_PLUGINDIR, "/usr/lib/x86_64-linux-gnu/nbdkit/plugins", \
-                       "/usr/lib64/nbdkit/plugins", "/usr/lib/aarch64-linux-gnu/nbdkit/plugins", \
-                       "/usr/local/lib/nbdkit/plugins"
+#define PLUGIN_FOLDERS                                                                         \
+    NBDKIT_PLUGINDIR, "/usr/lib/x86_64-linux-gnu/nbdkit/plugins", "/usr/lib64/nbdkit/plugins", \
+        "/usr/lib/aarch64-linux-gnu/nbdkit/plugins", "/usr/local/lib/nbdkit/plugins"
 
 /* What we know of a plugin's structure: a newer one has more, an older one less. */
 #define PLUGIN_BYTES offsetof(struct nbdkit_plugin, can_fua_1)
@@ -44,9 +47,9 @@ struct nbdkit_stage {
     struct nbdkit_plugin plugin; /* our copy: what an older plugin lacks is NULL */
     struct nbdkit_caller caller;
     void *library;
-    int copy_fd;                 /* of a second use of the same file; -1: none */
-    char *name;                  /* as the operator wrote it */
-    char *parameters;            /* the plugin may keep pointers into them until it is unloaded */
+    int copy_fd;      /* of a second use of the same file; -1: none */
+    char *name;       /* as the operator wrote it */
+    char *parameters; /* the plugin may keep pointers into them until it is unloaded */
     struct nbdkit_files files;
     bool loaded;
     void *handle;
@@ -81,11 +84,13 @@ static int find_plugin(char *path, size_t room, const char *name, struct error *
     return error_set(err, -ENOENT,
                      "there is no nbdkit plugin '%s'; Debian has them in the packages nbdkit and "
                      "nbdkit-plugin-..., NBDCRYPT_NBDKIT_PLUGINDIR may name another folder, and "
-                     "'nbdkit:/PATH/TO/PLUGIN.so' any plugin", name);
+                     "'nbdkit:/PATH/TO/PLUGIN.so' any plugin",
+                     name);
 }
 
-/* A plugin keeps its parameters in global variables.  A second export of the same file gets a copy of it,
- * and so variables of its own; the descriptor stays open, because the loader knows libraries by name. */
+/* A plugin keeps its parameters in global variables.  A second export of the same file gets a copy
+ * of it, and so variables of its own; the descriptor stays open, because the loader knows libraries
+ * by name. */
 static int copy_plugin(struct nbdkit_stage *nbdkit, char *path, size_t room)
 {
     int from = open(path, O_RDONLY | O_CLOEXEC);
@@ -128,7 +133,8 @@ static int load_plugin(struct nbdkit_stage *nbdkit, const char *name, struct err
         return error_set(err, -ELIBBAD, "it is no nbdkit plugin: it has no function plugin_init");
     const struct nbdkit_plugin *plugin = init();
     if (plugin == NULL || (plugin->api_version != 1 && plugin->api_version != 2))
-        return error_set(err, -ELIBBAD, "the plugin has version %d of nbdkit's interface; "
+        return error_set(err, -ELIBBAD,
+                         "the plugin has version %d of nbdkit's interface; "
                          "versions 1 and 2 are hosted",
                          plugin != NULL ? plugin->api_version : 0);
     memcpy(&nbdkit->plugin, plugin,
@@ -137,7 +143,8 @@ static int load_plugin(struct nbdkit_stage *nbdkit, const char *name, struct err
         nbdkit_adapt_version_1(&nbdkit->plugin);
     if (nbdkit->plugin.name == NULL || nbdkit->plugin.open == NULL ||
         nbdkit->plugin.get_size == NULL || nbdkit->plugin.pread == NULL)
-        return error_set(err, -ELIBBAD, "the plugin lacks a name or one of open, get_size and pread");
+        return error_set(err, -ELIBBAD,
+                         "the plugin lacks a name or one of open, get_size and pread");
     nbdkit->caller.plugin = &nbdkit->plugin;
     return 0;
 }
@@ -176,7 +183,8 @@ static bool is_key(const char *text, size_t length)
     return true;
 }
 
-/* A value without a key goes to the magic key, or, the first one where there is none, to "script". */
+/* A value without a key goes to the magic key, or, the first one where there is none, to
+ * "script". */
 static int give_parameter(struct nbdkit_stage *nbdkit, char *text, bool first, struct error *err)
 {
     char *equals = strchr(text, '=');
@@ -190,7 +198,8 @@ static int give_parameter(struct nbdkit_stage *nbdkit, char *text, bool first, s
         key = "script";
     }
     if (!decode(equals != NULL && value == equals + 1 ? equals + 1 : text))
-        return error_set(err, -EINVAL, "a parameter has a '%%' without two digits behind it; write %%25");
+        return error_set(err, -EINVAL,
+                         "a parameter has a '%%' without two digits behind it; write %%25");
     if (key == NULL)
         return error_set(err, -EINVAL, "the plugin takes no value without 'key=' in front");
     if (nbdkit->plugin.config == NULL)
@@ -225,7 +234,7 @@ static int give_parameters(struct nbdkit_stage *nbdkit, const char *pairs, struc
     do {                                                           \
         nbdkit_host_enter(&nbdkit->caller, #name);                 \
         if (plugin->name != NULL && plugin->name(__VA_ARGS__) < 0) \
-            return nbdkit_host_failed(&nbdkit->caller, err);      \
+            return nbdkit_host_failed(&nbdkit->caller, err);       \
     } while (0)
 
 static int start_plugin(struct nbdkit_stage *nbdkit, const struct stage_settings *settings,
@@ -288,8 +297,7 @@ static struct limits limits_of(const struct nbdkit_claims *claims)
 
 static int measure(struct nbdkit_stage *nbdkit, bool read_only, struct error *err)
 {
-    int code =
-        nbdkit_claims_ask(&nbdkit->claims, &nbdkit->caller, nbdkit->handle, read_only, err);
+    int code = nbdkit_claims_ask(&nbdkit->claims, &nbdkit->caller, nbdkit->handle, read_only, err);
 
     nbdkit->stage.limits = limits_of(&nbdkit->claims);
     return code;
@@ -363,8 +371,9 @@ static int nbdkit_open(struct stage **out, const struct stage_settings *settings
         code = add_sync(nbdkit, settings->offload != NULL, err);
     /* Its threads call the plugin, and nobody else: signals pass them, too. */
     if (code == 0)
-        code = offload_create(&nbdkit->offload, nbdkit->plugin.thread_model == NBDKIT_PARALLEL ?
-                              PARALLEL_THREADS : 1, 0, err);
+        code = offload_create(&nbdkit->offload,
+                              nbdkit->plugin.thread_model == NBDKIT_PARALLEL ? PARALLEL_THREADS : 1,
+                              0, err);
     signals_hold(&signals);
     nbdkit_host_leave();
     if (code < 0) {
@@ -433,7 +442,8 @@ static int cache(struct nbdkit_stage *nbdkit, uint32_t length_bytes, uint64_t of
     int code = 0;
 
     if (nbdkit->claims.cache == NBDKIT_NATIVE)
-        return plugin->cache != NULL ? plugin->cache(nbdkit->handle, length_bytes, offset_bytes, 0) : 0;
+        return plugin->cache != NULL ? plugin->cache(nbdkit->handle, length_bytes, offset_bytes, 0)
+                                     : 0;
     void *nowhere = malloc(most);
     if (nowhere == NULL) {
         nbdkit_set_error(ENOMEM);
@@ -460,7 +470,8 @@ static int find_extents(struct nbdkit_stage *nbdkit, struct request *req)
     };
     uint32_t flags = (req->flags & REQUEST_ONE) ? NBDKIT_FLAG_REQ_ONE : 0;
 
-    if (nbdkit->plugin.extents(nbdkit->handle, view->length_bytes, view->offset_bytes, flags, &extents) < 0)
+    if (nbdkit->plugin.extents(nbdkit->handle, view->length_bytes, view->offset_bytes, flags,
+                               &extents) < 0)
         return -1;
     if (extents.list->count > 0)
         return 0;
@@ -514,7 +525,8 @@ static int call_plugin(struct nbdkit_stage *nbdkit, struct request *req)
     uint32_t done_bytes = 0, length_bytes = req->view.length_bytes;
 
     /* It is a hint, and others wait for the plugin. */
-    if (op == REQUEST_CACHE && nbdkit->claims.cache == NBDKIT_EMULATE && length_bytes > CACHE_BYTES_MAX)
+    if (op == REQUEST_CACHE && nbdkit->claims.cache == NBDKIT_EMULATE &&
+        length_bytes > CACHE_BYTES_MAX)
         length_bytes = CACHE_BYTES_MAX;
     do {
         uint32_t part = length_bytes - done_bytes;

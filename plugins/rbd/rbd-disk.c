@@ -31,8 +31,8 @@ const struct param rbd_params[] = {
     { "lock-wait", 0, PARAM_UINT, "SECONDS",
       "how long to wait for another client's lock; default: 40", FIELD(lock_wait_s), 0, 86400 },
     { "connect-timeout", 0, PARAM_UINT, "SECONDS",
-      "how long the cluster may take to answer at the start; default: 10",
-      FIELD(connect_timeout_s), 1, 86400 },
+      "how long the cluster may take to answer at the start; default: 10", FIELD(connect_timeout_s),
+      1, 86400 },
     { "timeout", 0, PARAM_UINT, "SECONDS",
       "how long it may take to answer a request later; default: 0, for ever", FIELD(timeout_s), 0,
       86400 },
@@ -44,8 +44,9 @@ const struct param rbd_params[] = {
 
 static int refuse_name(struct error *err)
 {
-    return error_set(err, -EINVAL, "it has to be rbd:POOL/IMAGE, rbd:POOL/NAMESPACE/IMAGE or "
-                                   "rbd:POOL/IMAGE@SNAPSHOT");
+    return error_set(err, -EINVAL,
+                     "it has to be rbd:POOL/IMAGE, rbd:POOL/NAMESPACE/IMAGE or "
+                     "rbd:POOL/IMAGE@SNAPSHOT");
 }
 
 /* POOL/[NAMESPACE/]IMAGE[@SNAP], cut into its parts in place. */
@@ -80,9 +81,8 @@ static int parse_name(struct rbd_disk *disk, const char *path, struct error *err
 
 static int parse(struct rbd_disk *disk, const struct stage_settings *settings, struct error *err)
 {
-    const char *text = settings->params != NULL && settings->params->text != NULL
-                           ? settings->params->text
-                           : "";
+    const char *text =
+        settings->params != NULL && settings->params->text != NULL ? settings->params->text : "";
     struct rbd_parameters *given = &disk->given;
 
     *given = (struct rbd_parameters){
@@ -113,8 +113,8 @@ static int set_number(rados_t cluster, const char *option, unsigned value)
 
 /* Who asks librados for something has to wait while too much is in flight, and a worker must not.
  * What we have in flight is bounded by our buffers, so it need not be counted.  For the same reason
- * librbd has a thread of its own begin each request: it isn't needed any more, and costs a change of
- * threads.  librbd's cache may have who asks wait as well. */
+ * librbd has a thread of its own begin each request: it isn't needed any more, and costs a change
+ * of threads.  librbd's cache may have who asks wait as well. */
 static int begin_requests_here(const struct rbd_disk *disk)
 {
     static const struct {
@@ -138,8 +138,10 @@ static int configure(struct rbd_disk *disk, struct error *err)
     int code = ceph.rados_conf_read_file(disk->cluster, given->conf);
 
     if (code < 0 && given->conf == NULL)
-        return error_set(err, code, "no configuration of Ceph was found (/etc/ceph/ceph.conf): %s; "
-                                    "name one with ?conf=FILE", strerror(-code));
+        return error_set(err, code,
+                         "no configuration of Ceph was found (/etc/ceph/ceph.conf): %s; "
+                         "name one with ?conf=FILE",
+                         strerror(-code));
     if (code < 0)
         return error_set(err, code, "Ceph's configuration '%s' can't be read: %s", given->conf,
                          strerror(-code));
@@ -169,19 +171,23 @@ static int explain_connect(const struct rbd_disk *disk, int code, struct error *
 
     switch (code) {
     case -ETIMEDOUT:
-        return error_set(err, code, "no monitor of the cluster answered within %u seconds; are the "
-                                    "addresses in mon_host right, and do the monitors run?",
+        return error_set(err, code,
+                         "no monitor of the cluster answered within %u seconds; are the "
+                         "addresses in mon_host right, and do the monitors run?",
                          disk->given.connect_timeout_s);
     case -EACCES:
     case -EPERM:
     case -EKEYREJECTED:
-        return error_set(err, code, "the cluster refuses the user client.%s: %s; is its key in the "
-                                    "keyring (?keyring=FILE), and the right one?",
+        return error_set(err, code,
+                         "the cluster refuses the user client.%s: %s; is its key in the "
+                         "keyring (?keyring=FILE), and the right one?",
                          id, strerror(-code));
     case -ENOENT:
-        return error_set(err, code, "the cluster wants a key, and none was found for the user "
-                                    "client.%s, or no monitor is named; ?keyring=FILE and "
-                                    "?conf=FILE tell where they are", id);
+        return error_set(err, code,
+                         "the cluster wants a key, and none was found for the user "
+                         "client.%s, or no monitor is named; ?keyring=FILE and "
+                         "?conf=FILE tell where they are",
+                         id);
     default:
         return error_set(err, code, "the cluster can't be reached: %s", strerror(-code));
     }
@@ -204,8 +210,9 @@ static int connect_cluster(struct rbd_disk *disk, struct error *err)
     code = ceph.rados_ioctx_create(disk->cluster, disk->pool_name, &disk->pool);
     if (code < 0) {
         disk->pool = NULL;
-        return error_set(err, code, code == -ENOENT ? "there is no pool '%s' in the cluster"
-                                                    : "the pool '%s' can't be opened: %s",
+        return error_set(err, code,
+                         code == -ENOENT ? "there is no pool '%s' in the cluster"
+                                         : "the pool '%s' can't be opened: %s",
                          disk->pool_name, strerror(-code));
     }
     if (disk->name_space != NULL)
@@ -217,8 +224,9 @@ static int connect_cluster(struct rbd_disk *disk, struct error *err)
 
 static int refuse_silence(const struct rbd_disk *disk, struct error *err)
 {
-    return error_set(err, -ETIMEDOUT, "the cluster did not answer within %u seconds "
-                                      "(connect-timeout); are its OSDs up?",
+    return error_set(err, -ETIMEDOUT,
+                     "the cluster did not answer within %u seconds "
+                     "(connect-timeout); are its OSDs up?",
                      disk->given.connect_timeout_s);
 }
 
@@ -267,7 +275,8 @@ static int find_ids(struct rbd_disk *disk, struct error *err)
     int code = ceph.rbd_get_id(disk->image, disk->id, sizeof disk->id);
 
     if (code < 0)
-        return error_set(err, code, "it has the old format 1, or no id (%s); `rbd migration` converts it",
+        return error_set(err, code,
+                         "it has the old format 1, or no id (%s); `rbd migration` converts it",
                          strerror(-code));
     disk->snapshot_id = LIBRADOS_SNAP_HEAD;
     if (disk->snapshot != NULL)
@@ -303,9 +312,9 @@ static int measure(struct rbd_disk *disk, struct error *err)
 
 static int open_image(struct rbd_disk *disk, struct error *err)
 {
-    int code = disk->read_only
-                   ? ceph.rbd_open_read_only(disk->pool, disk->image_name, &disk->image, disk->snapshot)
-                   : ceph.rbd_open(disk->pool, disk->image_name, &disk->image, NULL);
+    int code = disk->read_only ? ceph.rbd_open_read_only(disk->pool, disk->image_name, &disk->image,
+                                                         disk->snapshot)
+                               : ceph.rbd_open(disk->pool, disk->image_name, &disk->image, NULL);
 
     if (code < 0) {
         disk->image = NULL;
@@ -324,7 +333,8 @@ static uint64_t clock_ms(void)
     return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
-/* Another client that has it open for writing, or was killed not long ago: its address.  -ENOENT: none. */
+/* Another client that has it open for writing, or was killed not long ago: its address.  -ENOENT:
+ * none. */
 static int find_other(const struct rbd_disk *disk, char *address, size_t address_bytes)
 {
     rbd_image_watcher_t watchers[WATCHERS_MAX];
@@ -360,7 +370,8 @@ static int wait_for_others(const struct rbd_disk *disk, struct error *err)
         if (waited_ms >= disk->given.lock_wait_s * 1000ull)
             return error_set(err, -EBUSY,
                              "another client (%s) has it open for writing: is it being served "
-                             "already, or used by a virtual machine?  End that first", address);
+                             "already, or used by a virtual machine?  End that first",
+                             address);
         if (!told && waited_ms >= LOCK_QUIET_MS) {
             log_write_of(LOG_WARNING, disk->name,
                          "waiting for %s, which has it open for writing or was killed", address);
@@ -398,16 +409,17 @@ static int take_lock(struct rbd_disk *disk, struct error *err)
         return refuse_silence(disk, err);
     case -EPERM:
     case -EACCES:
-        return error_set(err, code, "the user client.%s may not lock it, which writing takes; "
-                                    "--read-only serves it without",
+        return error_set(err, code,
+                         "the user client.%s may not lock it, which writing takes; "
+                         "--read-only serves it without",
                          disk->given.id != NULL ? disk->given.id : "admin");
     default:
         return error_set(err, code, "its lock can't be taken: %s", strerror(-code));
     }
 }
 
-/* A server with lock=shared takes none: librbd gets it for the first write.  Who changes keys beside such
- * a server takes the lock from it, and says so with lock=shared as well. */
+/* A server with lock=shared takes none: librbd gets it for the first write.  Who changes keys
+ * beside such a server takes the lock from it, and says so with lock=shared as well. */
 static int lock_as_asked(struct rbd_disk *disk, const struct stage_settings *settings,
                          struct error *err)
 {

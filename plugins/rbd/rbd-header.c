@@ -133,8 +133,8 @@ static void ask(struct rbd_question *question, const char *object, const char *m
 
     if (code == 0) {
         code = ceph.rados_aio_exec(question->header->disk->pool, object, completion, "rbd", method,
-                                   (const char *)question->argument, question->argument_bytes, answer,
-                                   answer_bytes);
+                                   (const char *)question->argument, question->argument_bytes,
+                                   answer, answer_bytes);
         if (code == 0)
             return;
         ceph.rados_aio_release(completion);

@@ -25,11 +25,11 @@ static int load(struct error *err)
     void *rbd = rados != NULL ? dlopen(RBD_FILE, RTLD_NOW | RTLD_LOCAL) : NULL;
     if (rbd == NULL)
         return missing(err);
-#define RBD_FIND(library, name)                                      \
-    do {                                                             \
-        ceph.name = (__typeof__(ceph.name))dlsym(library, #name);    \
-        if (ceph.name == NULL)                                       \
-            return missing(err);                                     \
+#define RBD_FIND(library, name)                                   \
+    do {                                                          \
+        ceph.name = (__typeof__(ceph.name))dlsym(library, #name); \
+        if (ceph.name == NULL)                                    \
+            return missing(err);                                  \
     } while (0);
 #define RBD_FIND_RBD(name) RBD_FIND(rbd, name)
 #define RBD_FIND_RADOS(name) RBD_FIND(rados, name)

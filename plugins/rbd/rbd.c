@@ -2,9 +2,9 @@
  *
  *     worker: submit -> rbd_aio_* .... librbd's thread: answered -> loop_post .... worker: returned
  *
- * One image handle serves all workers.  librbd keeps no worker waiting: its calls queue, and threads of
- * its own answer.  (Its other way to tell, an eventfd and rbd_poll_io_events(), costs the same, and takes
- * a thread that hands the answers on to the workers.) */
+ * One image handle serves all workers.  librbd keeps no worker waiting: its calls queue, and
+ * threads of its own answer.  (Its other way to tell, an eventfd and rbd_poll_io_events(), costs
+ * the same, and takes a thread that hands the answers on to the workers.) */
 #include "plugins/rbd/rbd.h"
 
 #include <assert.h>
@@ -180,8 +180,8 @@ static void rbd_submit(struct layer *layer, struct request *req)
         start(req);
 }
 
-/* librbd cuts off what reaches across the end, and says that all is done.  A write that is under way
- * while the image is being cut counts as done before. */
+/* librbd cuts off what reaches across the end, and says that all is done.  A write that is under
+ * way while the image is being cut counts as done before. */
 static bool is_inside(const struct rbd_stage *rbd, const struct view *view)
 {
     uint64_t size_bytes = atomic_load_explicit(&rbd->header.size_bytes, memory_order_relaxed);
@@ -219,10 +219,10 @@ static int dispatch(struct request *req, rbd_completion_t completion)
     switch (view->op) {
     case REQUEST_READ:
         return ceph.rbd_aio_read(image, view->offset_bytes, view->length_bytes, (char *)view->data,
-                            completion);
+                                 completion);
     case REQUEST_WRITE:
         return ceph.rbd_aio_write(image, view->offset_bytes, view->length_bytes,
-                             (const char *)view->data, completion);
+                                  (const char *)view->data, completion);
     case REQUEST_TRIM:
         return ceph.rbd_aio_discard(image, view->offset_bytes, view->length_bytes, completion);
     case REQUEST_ZERO: /* not discard, which leaves alone what is smaller than its granularity */
@@ -240,7 +240,8 @@ static int dispatch(struct request *req, rbd_completion_t completion)
     return -EINVAL;
 }
 
-/* librbd's thread.  It holds on to the data of a write for as long as it may read it, and answers then. */
+/* librbd's thread.  It holds on to the data of a write for as long as it may read it, and answers
+ * then. */
 static void answered(rbd_completion_t completion, void *context)
 {
     struct request *req = context;
@@ -355,13 +356,14 @@ static const char *advice(const struct rbd_disk *disk, int code)
     return "";
 }
 
-/* A client can't do anything about what is between us and the cluster: it is told of an I/O error, the log
- * of the cause, once. */
+/* A client can't do anything about what is between us and the cluster: it is told of an I/O error,
+ * the log of the cause, once. */
 static void fail(struct request *req, int code)
 {
     static const char *const names[REQUEST_OP_COUNT] = {
-        [REQUEST_READ] = "reading", [REQUEST_WRITE] = "writing", [REQUEST_FLUSH] = "flushing",
-        [REQUEST_TRIM] = "trimming", [REQUEST_ZERO] = "zeroing", [REQUEST_EXTENTS] = "looking for data",
+        [REQUEST_READ] = "reading",   [REQUEST_WRITE] = "writing",
+        [REQUEST_FLUSH] = "flushing", [REQUEST_TRIM] = "trimming",
+        [REQUEST_ZERO] = "zeroing",   [REQUEST_EXTENTS] = "looking for data",
     };
     struct rbd_stage *rbd = layer_of(req)->rbd;
 
@@ -447,7 +449,7 @@ static void extents_work(struct offload_job *job)
     };
     uint64_t from_bytes = walk.at_bytes / disk->object_bytes * disk->object_bytes;
     int code = ceph.rbd_diff_iterate2(disk->image, NULL, from_bytes, walk.end_bytes - from_bytes, 1,
-                                 disk->fast_diff, walk_extent, &walk);
+                                      disk->fast_diff, walk_extent, &walk);
 
     if (code >= 0)
         (void)walk_to(&walk, walk.end_bytes, EXTENT_HOLE | EXTENT_ZERO);

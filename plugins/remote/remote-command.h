@@ -9,27 +9,27 @@
 
 /* A command in flight. */
 struct remote_slot {
-    struct request *req;             /* NULL: the slot is free */
-    uint64_t cookie;                 /* of this command and no other on its connection */
-    uint64_t sent_ms;                /* channel_clock_ms(), or 0 when nobody asks */
-    uint32_t piece_bytes;            /* of a READ or WRITE: how much this command moves */
-    int error;                       /* when it is finished: 0 or a positive errno */
-    struct remote_slot *next;        /* free, to be sent, or finished */
+    struct request *req;      /* NULL: the slot is free */
+    uint64_t cookie;          /* of this command and no other on its connection */
+    uint64_t sent_ms;         /* channel_clock_ms(), or 0 when nobody asks */
+    uint32_t piece_bytes;     /* of a READ or WRITE: how much this command moves */
+    int error;                /* when it is finished: 0 or a positive errno */
+    struct remote_slot *next; /* free, to be sent, or finished */
 
     /* On its way out. */
     uint8_t header[NBD_REQUEST_BYTES];
-    uint32_t data_bytes;             /* behind it, from the request's buffer */
-    uint32_t unsent_bytes;           /* of both */
-    bool begun;                      /* perhaps some of it has been sent */
+    uint32_t data_bytes;   /* behind it, from the request's buffer */
+    uint32_t unsent_bytes; /* of both */
+    bool begun;            /* perhaps some of it has been sent */
 
     /* On its way back. */
-    bool answered;                   /* wholly; the last of it may still seem unsent */
+    bool answered; /* wholly; the last of it may still seem unsent */
     unsigned error_chunks;
     struct remote_coverage coverage; /* of a READ: what has come */
 };
 
-/* A request with FUA where the server has none goes through the primary, as what it is and then as a FLUSH;
- * the second when req->backend_step says so. */
+/* A request with FUA where the server has none goes through the primary, as what it is and then as
+ * a FLUSH; the second when req->backend_step says so. */
 enum remote_step { REMOTE_ITSELF, REMOTE_THEN_FLUSH };
 bool remote_needs_flush(const struct request *req, const struct remote_features *features);
 /* What it is at present. */

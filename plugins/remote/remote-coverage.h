@@ -1,7 +1,7 @@
 /* Which bytes of a READ the server has sent so far.
  *
- * A structured reply brings them in chunks, in any order.  That they do not overlap and leave no gap is
- * seen to here, for what was in the buffer before is nobody's business. */
+ * A structured reply brings them in chunks, in any order.  That they do not overlap and leave no
+ * gap is seen to here, for what was in the buffer before is nobody's business. */
 #ifndef NBDCRYPT_REMOTE_COVERAGE_H
 #define NBDCRYPT_REMOTE_COVERAGE_H
 

@@ -1,7 +1,7 @@
 /* Connecting to a remote server on a thread of its own, which can be left behind.
  *
- * remote_dial() waits, and looking up a name can't be told to end: libraries may take minutes for it.
- * Who has to go before that leaves the thread to itself: it has copies of all it needs, and
+ * remote_dial() waits, and looking up a name can't be told to end: libraries may take minutes for
+ * it. Who has to go before that leaves the thread to itself: it has copies of all it needs, and
  * frees them when it comes back. */
 #ifndef NBDCRYPT_REMOTE_DIAL_THREAD_H
 #define NBDCRYPT_REMOTE_DIAL_THREAD_H
@@ -32,7 +32,7 @@ bool remote_attempt_wait(struct remote_attempt *attempt, unsigned timeout_ms);
 /* It is over. */
 void remote_attempt_free(struct remote_attempt *attempt);
 
-/* It is not wanted any more, whether it is over or not; takes a fraction of a second at most.  True:
+/* It is not wanted any more, whether it is over or not; takes a fraction of a second at most. True:
  * `done` is yet to be called, and frees it; false: it will not be, and the attempt is gone. */
 bool remote_attempt_leave(struct remote_attempt *attempt);
 

@@ -14,7 +14,8 @@
 #include "server/client/tls-client.h"
 
 #define BLOCK_MAX_BYTES 65536u
-#define PAYLOAD_MAX_BYTES (32u * 1024u * 1024u) /* what servers take that say nothing (proto.md) */
+/* What servers take that say nothing (proto.md). */
+#define PAYLOAD_MAX_BYTES (32u * 1024u * 1024u)
 
 /* A host that vanished without a word is noticed within about half a minute; a server that is
  * merely slow is not cut off, for its kernel goes on acknowledging. */
@@ -58,14 +59,18 @@ static int read_block_sizes(struct remote_features *features, const struct expor
     if (min == 0)
         min = features->size_bytes % 512 == 0 ? 512 : 1;
     if (min > BLOCK_MAX_BYTES || !is_power_of_two(min))
-        return error_set(err, -EPROTO, "the server states a minimum block size of %u bytes, which is "
-                         "not a power of two up to %u", min, BLOCK_MAX_BYTES);
+        return error_set(err, -EPROTO,
+                         "the server states a minimum block size of %u bytes, which is "
+                         "not a power of two up to %u",
+                         min, BLOCK_MAX_BYTES);
     if (max == 0 || max > PAYLOAD_MAX_BYTES)
         max = PAYLOAD_MAX_BYTES;
     max = max / min * min;
     if (max == 0)
-        return error_set(err, -EPROTO, "the server states a maximum block size that is smaller "
-                         "than its minimum of %u bytes", min);
+        return error_set(err, -EPROTO,
+                         "the server states a maximum block size that is smaller "
+                         "than its minimum of %u bytes",
+                         min);
     if (preferred < 512 || preferred > PAYLOAD_MAX_BYTES || !is_power_of_two(preferred))
         preferred = 4096;
     features->block_min_bytes = min;

@@ -14,12 +14,12 @@
  *    an epoch ends.  The same when the server fails to make something durable: it may have dropped
  *    more than that, and say so only once.
  * 4. A FLUSH has a mark: the count when it was received.  It fails while something is lost that
- *    its flusher (server/block/flusher.h) was not told of.  A flusher was told of the writes up to the
- *    mark of any FLUSH of it that failed, and not of those that were answered meanwhile.
+ *    its flusher (server/block/flusher.h) was not told of.  A flusher was told of the writes up to
+ * the mark of any FLUSH of it that failed, and not of those that were answered meanwhile.
  * 5. Who comes later need not be told of what is settled.  That level rises when a flusher that
  *    was told goes on (it sends another FLUSH, or leaves in good order), and falls when one
- *    vanishes before that: perhaps it comes back and repeats its FLUSH.  Then it does not rise for a
- *    flusher that was there before, which can't be the one; unless what had been answered when the
+ *    vanishes before that: perhaps it comes back and repeats its FLUSH.  Then it does not rise for
+ * a flusher that was there before, which can't be the one; unless what had been answered when the
  *    other vanished was flushed before the loss.
  * 6. Replies on another connection are believed only if it was begun while the primary was
  *    connected, and as long as that lasts; the others' requests are sent again.  So no write
@@ -28,19 +28,20 @@
  * 7. Writes with FUA and TRIM are not counted: the former are durable (where the server has no FUA
  *    each is followed by a FLUSH, both through the primary, and done again as a whole when that is
  *    lost in between, or something else was), the latter promises nothing.
- * 8. One FLUSH is under way at a time, and a FLUSH behind a write with FUA is one: of two, the one that
- *    succeeds might be answered before the one that failed, which the server may never tell again.
+ * 8. One FLUSH is under way at a time, and a FLUSH behind a write with FUA is one: of two, the one
+ * that succeeds might be answered before the one that failed, which the server may never tell
+ * again.
  *
  * It fails too often rather than too seldom: for instance when the lost part of a write had been
  * flushed before the write was answered, or when another connection breaks and the server lives.
  * What it can't see: a FLUSH that was on its way when a write was answered, and is received behind
- * that and fails, counts as having told of that write; who comes when a client has vanished is taken
- * for that client, so that of several which vanish those who come back after one was told are not
- * told themselves; and a server that lives on as the primary's when its connections are made to
+ * that and fails, counts as having told of that write; who comes when a client has vanished is
+ * taken for that client, so that of several which vanish those who come back after one was told are
+ * not told themselves; and a server that lives on as the primary's when its connections are made to
  * another one behind the same address.
  *
- * Orders that matter, each so that one of two sees the other: a loss raises the epoch, then reads the
- * count; a write that is answered raises the count, then reads the epoch.  When the primary is
+ * Orders that matter, each so that one of two sees the other: a loss raises the epoch, then reads
+ * the count; a write that is answered raises the count, then reads the epoch.  When the primary is
  * lost, the generation rises before the epoch; a reply on another connection is given its epoch
  * before the generation is looked at. */
 #ifndef NBDCRYPT_REMOTE_LEDGER_H
@@ -54,18 +55,18 @@
 
 /* Zeroed at first. */
 struct remote_ledger {
-    atomic_uint_fast64_t answered; /* writes so far */
-    atomic_uint_fast64_t lost;     /* of those, the first so many may be lost, unless flushed */
-    atomic_uint_fast64_t settled;  /* who comes now need not be told of the first so many */
-    atomic_uint_fast64_t orphaned; /* writes when a flusher vanished the last time */
+    atomic_uint_fast64_t answered;  /* writes so far */
+    atomic_uint_fast64_t lost;      /* of those, the first so many may be lost, unless flushed */
+    atomic_uint_fast64_t settled;   /* who comes now need not be told of the first so many */
+    atomic_uint_fast64_t orphaned;  /* writes when a flusher vanished the last time */
     atomic_uint_fast64_t lost_from; /* the first so many are not lost, or that is settled */
     atomic_uint losses;
-    atomic_uint generation;        /* of the primary's connection; odd: it has none */
-    atomic_uint vanished;          /* flushers */
+    atomic_uint generation; /* of the primary's connection; odd: it has none */
+    atomic_uint vanished;   /* flushers */
 
     /* The primary's thread. */
-    uint64_t flushed;              /* the first so many are durable, unless they are missing */
-    uint64_t missing;              /* among the first so many some were lost */
+    uint64_t flushed; /* the first so many are durable, unless they are missing */
+    uint64_t missing; /* among the first so many some were lost */
 };
 
 /* ---- any thread ---- */

@@ -1,6 +1,6 @@
 /* What the parts of a connection share: remote-link.c (its life, the socket and the clock),
- * remote-link-requests.c (from `waiting` to the answer) and remote-link-outage.c (from the loss of the
- * connection to the next one).  All of it on the thread of the link's loop. */
+ * remote-link-requests.c (from `waiting` to the answer) and remote-link-outage.c (from the loss of
+ * the connection to the next one).  All of it on the thread of the link's loop. */
 #ifndef NBDCRYPT_REMOTE_LINK_INTERNAL_H
 #define NBDCRYPT_REMOTE_LINK_INTERNAL_H
 
@@ -18,10 +18,10 @@ struct remote_link {
 
     struct remote_stream stream; /* its transport is NULL: not connected */
     struct tls_buffers tls_buffers;
-    unsigned generation;       /* of the ledger when connecting began */
-    bool was_connected;        /* once at least */
-    bool abandoned;            /* the server does not accept it: give_over() gets all */
-    struct error reason;       /* why the stream has failed; "": the server closed it */
+    unsigned generation; /* of the ledger when connecting began */
+    bool was_connected;  /* once at least */
+    bool abandoned;      /* the server does not accept it: give_over() gets all */
+    struct error reason; /* why the stream has failed; "": the server closed it */
 
     struct remote_queue waiting;
     struct remote_queue held; /* FLUSHes that wait for the one that is under way */
@@ -51,7 +51,8 @@ struct remote_link {
 
 bool remote_link_is_primary(const struct remote_link *link);
 bool remote_link_is_connected(const struct remote_link *link);
-/* The connection is to be dropped, and what it has not answered to be sent again: why, for a message. */
+/* The connection is to be dropped, and what it has not answered to be sent again: why, for a
+ * message. */
 void remote_link_distrusts(struct remote_link *link, const char *reason);
 /* Begins to use a connection, which is taken over.  -ENOMEM: it stays the caller's. */
 NODISCARD int remote_link_use(struct remote_link *link, struct remote_connection *connection,
@@ -67,7 +68,8 @@ void remote_link_finished(struct remote_link *link, struct remote_slot *slot);
 void remote_link_send_waiting(struct remote_link *link);
 /* Passes on what has been finished. */
 void remote_link_reap(struct remote_link *link);
-/* While the server is away: a FLUSH that need not wait for it is answered; false: `req` is no such. */
+/* While the server is away: a FLUSH that need not wait for it is answered; false: `req` is no
+ * such. */
 bool remote_link_answer_flush(struct remote_link *link, struct request *req);
 /* Whether the primary's connection is another one than when this one was begun, or none: then
  * nobody knows whether the server is the same, and this one is to be dropped. */
@@ -78,8 +80,8 @@ void remote_link_flush_ended(struct remote_link *link);
 
 /* ---- the outage ---- */
 
-/* The connection is gone or not wanted any more: what it has not answered waits.  To be called again
- * when nothing of it is in flight any more, if it is not then. */
+/* The connection is gone or not wanted any more: what it has not answered waits.  To be called
+ * again when nothing of it is in flight any more, if it is not then. */
 void remote_link_lose(struct remote_link *link);
 /* Requests fail, now and until the server is back. */
 void remote_link_give_up(struct remote_link *link);

@@ -63,7 +63,8 @@ void remote_link_slot_release(struct remote_link *link, struct remote_slot *slot
 }
 
 /* One FLUSH is under way at a time.  A server may tell of lost data once, and of two the one that
- * succeeds may be answered first: it would be believed before the other one is known to have failed. */
+ * succeeds may be answered first: it would be believed before the other one is known to have
+ * failed. */
 static bool hold_flush(struct remote_link *link, struct request *req)
 {
     if (remote_command_op(req) != REQUEST_FLUSH)
@@ -140,8 +141,7 @@ static void note_epoch(const struct remote_link *link, struct request *req, uint
     bool writes = req->view.op == REQUEST_WRITE || req->view.op == REQUEST_ZERO ||
                   remote_needs_flush(req, &link->server->features);
 
-    if (writes && req->epoch == 0 &&
-        !(req->flags & REQUEST_FUA && link->server->features.fua))
+    if (writes && req->epoch == 0 && !(req->flags & REQUEST_FUA && link->server->features.fua))
         req->epoch = epoch;
 }
 
@@ -155,8 +155,9 @@ static void note_failure(struct remote_link *link, const struct request *req, in
         remote_ledger_sync_failed(&link->server->ledger);
 }
 
-/* All commands of a request are done but, perhaps, the FLUSH that makes it durable.  Where something
- * was lost between a write and its FLUSH, it may have been this write: it is done again. */
+/* All commands of a request are done but, perhaps, the FLUSH that makes it durable.  Where
+ * something was lost between a write and its FLUSH, it may have been this write: it is done
+ * again. */
 static void finish(struct remote_link *link, struct request *req, uint32_t epoch)
 {
     bool flushed = req->backend_step == REMOTE_THEN_FLUSH;
@@ -175,8 +176,8 @@ static void finish(struct remote_link *link, struct request *req, uint32_t epoch
     if (flushed)
         req->epoch = 0; /* it is durable */
     else if (req->view.op == REQUEST_FLUSH)
-        error = remote_ledger_flush_done(&link->server->ledger, req->view.offset_bytes,
-                                         told_of(req));
+        error =
+            remote_ledger_flush_done(&link->server->ledger, req->view.offset_bytes, told_of(req));
     link->answer(req, error);
 }
 

@@ -158,7 +158,8 @@ static void arm(struct remote_link *link)
         if (remote_link_may_dial(link) && channel_clock_ms() >= link->dial_at_ms)
             remote_link_dial(link);
         else if (link->waiting.first != NULL && link->attempt == NULL)
-            remote_link_trouble_begins(link); /* even if it was never connected: the primary is away */
+            remote_link_trouble_begins(
+                link); /* even if it was never connected: the primary is away */
     }
     if (!link->tick_armed && tick_ms(link) > 0) {
         link->tick_armed = true;

@@ -35,7 +35,8 @@ struct remote_link;
 struct remote_link_settings {
     struct remote_server *server; /* must outlive the link */
     struct loop *loop;            /* the calling thread's */
-    struct remote_connection *connection; /* taken over, unless this fails; NULL: connects when needed */
+    struct remote_connection
+        *connection; /* taken over, unless this fails; NULL: connects when needed */
     /* A request is done: 0 or a positive errno. On the loop's thread. */
     void (*answer)(struct request *req, int error);
     /* NULL: this is the primary (remote-ledger.h).  Else takes the requests of a connection that

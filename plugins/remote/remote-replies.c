@@ -39,10 +39,14 @@ static int errno_of(uint32_t error)
         uint32_t error;
         int number;
     } table[] = {
-        { NBD_EPERM, EPERM },     { NBD_EIO, EIO },
-        { NBD_ENOMEM, ENOMEM },   { NBD_EINVAL, EINVAL },
-        { NBD_ENOSPC, ENOSPC },   { NBD_EOVERFLOW, EOVERFLOW },
-        { NBD_ENOTSUP, ENOTSUP }, { NBD_ESHUTDOWN, ESHUTDOWN },
+        { NBD_EPERM, EPERM },
+        { NBD_EIO, EIO },
+        { NBD_ENOMEM, ENOMEM },
+        { NBD_EINVAL, EINVAL },
+        { NBD_ENOSPC, ENOSPC },
+        { NBD_EOVERFLOW, EOVERFLOW },
+        { NBD_ENOTSUP, ENOTSUP },
+        { NBD_ESHUTDOWN, ESHUTDOWN },
         { 0, EINVAL }, /* an error that is none */
     };
 
@@ -132,9 +136,9 @@ static const char *take_simple(struct remote_replies *replies, struct remote_str
         return reply_ends(replies, stream);
     uint32_t at;
     reason = expect_data(replies, remote_command_offset_bytes(slot), slot->piece_bytes, &at);
-    return reason != NULL ? reason
-                          : want(replies, REMOTE_SIMPLE_DATA, remote_command_data(slot),
-                                 slot->piece_bytes);
+    return reason != NULL
+               ? reason
+               : want(replies, REMOTE_SIMPLE_DATA, remote_command_data(slot), slot->piece_bytes);
 }
 
 static const char *take_header(struct remote_replies *replies, struct remote_stream *stream)
@@ -214,7 +218,8 @@ static const char *take_data_offset(struct remote_replies *replies, struct remot
     (void)stream;
     if (reason != NULL)
         return reason;
-    return want_payload(replies, REMOTE_DATA, remote_command_data(replies->slot) + at, length_bytes);
+    return want_payload(replies, REMOTE_DATA, remote_command_data(replies->slot) + at,
+                        length_bytes);
 }
 
 static const char *take_hole(struct remote_replies *replies, struct remote_stream *stream)
@@ -291,7 +296,8 @@ static const char *take_error_text(struct remote_replies *replies, struct remote
     const struct remote_slot *slot = replies->slot;
 
     if (replies->chunk.type == NBD_REPLY_TYPE_ERROR_OFFSET) {
-        uint64_t at = nbd_get_u64(replies->small + replies->text_bytes) - slot->req->view.offset_bytes;
+        uint64_t at =
+            nbd_get_u64(replies->small + replies->text_bytes) - slot->req->view.offset_bytes;
 
         if (at >= slot->req->view.length_bytes)
             return "it tells of an error beyond what was asked for";
@@ -308,16 +314,11 @@ static const char *take_error_text(struct remote_replies *replies, struct remote
 /* ---- all of it ---- */
 
 static part_fn *const takers[] = {
-    [REMOTE_HEADER] = take_header,
-    [REMOTE_CHUNK_HEADER] = take_chunk_header,
-    [REMOTE_SIMPLE_DATA] = reply_ends,
-    [REMOTE_DATA_OFFSET] = take_data_offset,
-    [REMOTE_DATA] = chunk_ends,
-    [REMOTE_HOLE] = take_hole,
-    [REMOTE_CONTEXT] = take_context,
-    [REMOTE_EXTENTS] = take_extents,
-    [REMOTE_ERROR] = take_error,
-    [REMOTE_ERROR_TEXT] = take_error_text,
+    [REMOTE_HEADER] = take_header,     [REMOTE_CHUNK_HEADER] = take_chunk_header,
+    [REMOTE_SIMPLE_DATA] = reply_ends, [REMOTE_DATA_OFFSET] = take_data_offset,
+    [REMOTE_DATA] = chunk_ends,        [REMOTE_HOLE] = take_hole,
+    [REMOTE_CONTEXT] = take_context,   [REMOTE_EXTENTS] = take_extents,
+    [REMOTE_ERROR] = take_error,       [REMOTE_ERROR_TEXT] = take_error_text,
 };
 
 void remote_replies_take(struct remote_replies *replies, struct remote_stream *stream)

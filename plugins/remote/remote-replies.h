@@ -1,8 +1,8 @@
 /* Takes the replies of a remote NBD server apart: simple and structured ones.
  *
- * The stream is received in parts of a length that is known; each tells what the next one is.  Data goes
- * straight into the buffer of its request, extents into its list.  Source: NetworkBlockDevice/nbd
- * doc/proto.md, "Simple reply message" to "Structured reply types". */
+ * The stream is received in parts of a length that is known; each tells what the next one is.  Data
+ * goes straight into the buffer of its request, extents into its list.  Source:
+ * NetworkBlockDevice/nbd doc/proto.md, "Simple reply message" to "Structured reply types". */
 #ifndef NBDCRYPT_REMOTE_REPLIES_H
 #define NBDCRYPT_REMOTE_REPLIES_H
 
@@ -10,7 +10,7 @@
 
 struct remote_stream;
 
-#define REMOTE_ERROR_CHUNKS_MAX 16u /* in the reply to one command */
+#define REMOTE_ERROR_CHUNKS_MAX 16u                    /* in the reply to one command */
 #define REMOTE_SMALL_BYTES (NBD_STRING_BYTES_MAX + 8u) /* the text of an error, and an offset */
 
 enum remote_part_kind {
@@ -20,10 +20,10 @@ enum remote_part_kind {
     REMOTE_DATA_OFFSET,
     REMOTE_DATA,
     REMOTE_HOLE,
-    REMOTE_CONTEXT,      /* the number of a meta context */
+    REMOTE_CONTEXT, /* the number of a meta context */
     REMOTE_EXTENTS,
-    REMOTE_ERROR,        /* its number, and the length of its text */
-    REMOTE_ERROR_TEXT,   /* and what is behind that */
+    REMOTE_ERROR,      /* its number, and the length of its text */
+    REMOTE_ERROR_TEXT, /* and what is behind that */
 };
 
 /* What is received next. */
@@ -57,8 +57,8 @@ void remote_replies_begin(struct remote_replies *replies,
  * remote_stream_answered() or remote_stream_fail(). */
 void remote_replies_take(struct remote_replies *replies, struct remote_stream *stream);
 
-/* In remote-stream.c: all of the reply to a command has come; and what the server says about an error,
- * `text_bytes` that may be anything. */
+/* In remote-stream.c: all of the reply to a command has come; and what the server says about an
+ * error, `text_bytes` that may be anything. */
 void remote_stream_answered(struct remote_stream *stream, struct remote_slot *slot);
 void remote_stream_complaint(struct remote_stream *stream, const struct remote_slot *slot,
                              const uint8_t *text, uint32_t text_bytes);

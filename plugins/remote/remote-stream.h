@@ -3,8 +3,9 @@
  *     owner: remote_stream_add ... remote_stream_flush ->  [28 bytes][data][28 bytes][data] ...  ->
  *            finished(slot)  <-  remote-replies  <-  [header][payload, to where it belongs] ...  <-
  *
- * All that was added in a batch of the loop goes out in one send, and what came in one receive is taken
- * apart before the next.  The server is not trusted: whatever breaks the rules ends the stream. */
+ * All that was added in a batch of the loop goes out in one send, and what came in one receive is
+ * taken apart before the next.  The server is not trusted: whatever breaks the rules ends the
+ * stream. */
 #ifndef NBDCRYPT_REMOTE_STREAM_H
 #define NBDCRYPT_REMOTE_STREAM_H
 
@@ -19,8 +20,8 @@ struct remote_stream_owner {
     /* The server has said why it answers with slot->error: printable, not empty. */
     void (*complaint)(struct remote_stream *stream, const struct remote_slot *slot,
                       const char *text);
-    /* It is over: once, with the reason for a message; "": the server has closed it.  What has no answer
-     * gets none.  Nothing is called any more but `idle`. */
+    /* It is over: once, with the reason for a message; "": the server has closed it.  What has no
+     * answer gets none.  Nothing is called any more but `idle`. */
     void (*failed)(struct remote_stream *stream, const char *reason);
     /* After an abort: nothing of the stream is in flight any more. */
     void (*idle)(struct remote_stream *stream);
@@ -53,7 +54,8 @@ void remote_stream_init(struct remote_stream *stream, const struct remote_stream
 void remote_stream_start(struct remote_stream *stream, struct transport *transport,
                          const struct remote_connection *connection);
 
-/* A command that has been prepared; it stays the stream's until it is finished or the stream closed. */
+/* A command that has been prepared; it stays the stream's until it is finished or the stream
+ * closed. */
 void remote_stream_add(struct remote_stream *stream, struct remote_slot *slot);
 /* Sends what was added. */
 void remote_stream_flush(struct remote_stream *stream);
@@ -61,7 +63,8 @@ void remote_stream_flush(struct remote_stream *stream);
 /* As if the server had broken the rules. */
 void remote_stream_fail(struct remote_stream *stream, const char *reason);
 
-/* No command is in the stream: says DISC, and then aborts.  It may take as long as the server likes. */
+/* No command is in the stream: says DISC, and then aborts.  It may take as long as the server
+ * likes. */
 void remote_stream_leave(struct remote_stream *stream);
 /* Ends what is in flight, soon; `idle` is called if there is something. */
 void remote_stream_abort(struct remote_stream *stream);

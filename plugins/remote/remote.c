@@ -47,8 +47,8 @@ static const struct param remote_params[] = {
       "how long requests wait for a server that went away; default: 30; 0: they fail at once",
       FIELD(retry_s), 0, 86400 },
     { "timeout", 0, PARAM_UINT, "SECONDS",
-      "how long the server may take to answer a request; default: 0, for ever", FIELD(timeout_s),
-      0, 86400 },
+      "how long the server may take to answer a request; default: 0, for ever", FIELD(timeout_s), 0,
+      86400 },
     { .name = NULL },
 };
 
@@ -56,9 +56,9 @@ struct remote_stage {
     struct stage stage;
     struct remote_server server;
     struct remote_parameters parameters;
-    char *parameter_text;           /* what `parameters` points into */
+    char *parameter_text; /* what `parameters` points into */
     const char *scheme;
-    bool forward_all;               /* the server allows one connection only */
+    bool forward_all; /* the server allows one connection only */
 
     /* The primary link and its thread. */
     pthread_t thread;
@@ -101,9 +101,9 @@ static char *server_uri(const struct remote_stage *remote, const struct stage_se
         }
         query += bytes + (query[bytes] == '&');
     }
-    int length = asprintf(&uri, "%s:%s%s%.*s", remote->scheme, settings->path,
-                          socket != NULL ? "?" : "", (int)socket_bytes,
-                          socket != NULL ? socket : "");
+    int length =
+        asprintf(&uri, "%s:%s%s%.*s", remote->scheme, settings->path, socket != NULL ? "?" : "",
+                 (int)socket_bytes, socket != NULL ? socket : "");
     return length < 0 ? NULL : uri;
 }
 
@@ -117,16 +117,19 @@ static int check_uri(const struct remote_stage *remote, const char *path, struct
         return error_set(err, -EINVAL, "it has to be %s://%s", remote->scheme,
                          on_unix ? "/EXPORT?socket=PATH" : "HOST:PORT/EXPORT");
     if (on_unix != (given->socket != NULL))
-        return error_set(err, -EINVAL, on_unix ? "socket=PATH is missing behind the '?'"
-                                               : "socket=PATH is for nbd+unix:// only");
+        return error_set(err, -EINVAL,
+                         on_unix ? "socket=PATH is missing behind the '?'"
+                                 : "socket=PATH is for nbd+unix:// only");
     if (!tls && (given->tls_certificates != NULL || given->tls_psk_file != NULL))
         return error_set(err, -EINVAL, "TLS files are given, but %s:// has no TLS; write nbds%s://",
                          remote->scheme, on_unix ? "+unix" : "");
     if (tls && (given->tls_certificates != NULL) == (given->tls_psk_file != NULL))
-        return error_set(err, -EINVAL, "give either tls-certificates=DIR or tls-psk-file=FILE "
+        return error_set(err, -EINVAL,
+                         "give either tls-certificates=DIR or tls-psk-file=FILE "
                          "behind the '?': what the server has to prove itself with");
     if (on_unix && given->tls_certificates != NULL)
-        return error_set(err, -EINVAL, "a server on a Unix socket has no host name that its "
+        return error_set(err, -EINVAL,
+                         "a server on a Unix socket has no host name that its "
                          "certificate could be compared with; use tls-psk-file=FILE");
     return 0;
 }
@@ -314,8 +317,8 @@ static int dial_first(struct remote_stage *remote, struct error *err)
 {
     struct remote_server *server = &remote->server;
     struct remote_attempt *attempt;
-    int code = remote_attempt_start(&attempt, &server->address, OPEN_DEADLINE_MS, NULL, NULL, NULL,
-                                    err);
+    int code =
+        remote_attempt_start(&attempt, &server->address, OPEN_DEADLINE_MS, NULL, NULL, NULL, err);
 
     if (code < 0)
         return code;
@@ -467,16 +470,15 @@ static int open_unix_tls(struct stage **out, const struct stage_settings *settin
     return remote_open(out, settings, &remote_unix_tls_ops, err);
 }
 
-#define REMOTE_OPS(scheme, form, open_function)                                       \
-    {                                                                                 \
-        .name = scheme, .description = form ", a disk of another NBD server",         \
-        .params = remote_params, .open = open_function, .attach = remote_attach,      \
-        .submit = remote_submit, .detach = remote_detach, .close = remote_close,      \
-        .account = &account,                                                          \
+#define REMOTE_OPS(scheme, form, open_function)                                  \
+    {                                                                            \
+        .name = scheme, .description = form ", a disk of another NBD server",    \
+        .params = remote_params, .open = open_function, .attach = remote_attach, \
+        .submit = remote_submit, .detach = remote_detach, .close = remote_close, \
+        .account = &account,                                                     \
     }
 
-const struct layer_ops remote_tcp_ops =
-    REMOTE_OPS("nbd", "nbd://HOST[:PORT]/[EXPORT]", open_tcp);
+const struct layer_ops remote_tcp_ops = REMOTE_OPS("nbd", "nbd://HOST[:PORT]/[EXPORT]", open_tcp);
 const struct layer_ops remote_tcp_tls_ops =
     REMOTE_OPS("nbds", "nbds://HOST[:PORT]/[EXPORT]?tls-certificates=DIR", open_tcp_tls);
 const struct layer_ops remote_unix_ops =

@@ -123,16 +123,19 @@ static int parse_dns(struct condition *condition, struct error *err)
     if (!strncmp(name, "*.", 2))
         name += 2;
     if (strchr(name, '*'))
-        return error_set(err, -EINVAL, "a '*' stands for the whole first label, and nowhere else: "
-                                       "write it as in dns:*.vms.example.com");
+        return error_set(err, -EINVAL,
+                         "a '*' stands for the whole first label, and nowhere else: "
+                         "write it as in dns:*.vms.example.com");
     if (!is_dns_name(name))
-        return error_set(err, -EINVAL, "this is not a DNS name: it has labels of letters, digits "
-                                       "and '-', without a dot at the end; others are written in "
-                                       "their xn-- form");
+        return error_set(err, -EINVAL,
+                         "this is not a DNS name: it has labels of letters, digits "
+                         "and '-', without a dot at the end; others are written in "
+                         "their xn-- form");
     return 0;
 }
 
-/* "*.example.com" is for names of one label more, and never for a certificate that has a '*' itself. */
+/* "*.example.com" is for names of one label more, and never for a certificate that has a '*'
+ * itself. */
 static bool dns_name_matches(const char *pattern, const char *name)
 {
     size_t bytes;
@@ -283,8 +286,9 @@ static int parse_net(struct condition *condition, struct error *err)
         memcpy(address, condition->value, bytes);
     network->family = strchr(address, ':') ? AF_INET6 : AF_INET;
     if (inet_pton(network->family, address, network->address) != 1)
-        return error_set(err, -EINVAL, "there is no numeric address: write it as 10.0.0.0/8, "
-                                       "2001:db8::/32 or 10.0.0.7");
+        return error_set(err, -EINVAL,
+                         "there is no numeric address: write it as 10.0.0.0/8, "
+                         "2001:db8::/32 or 10.0.0.7");
     if (!parse_prefix(network, slash))
         return error_set(err, -EINVAL, "behind the '/' is no number from 0 to %u",
                          address_bits(network->family));
@@ -292,8 +296,9 @@ static int parse_net(struct condition *condition, struct error *err)
         char proposal[INET6_ADDRSTRLEN] = "";
 
         inet_ntop(network->family, network->address, proposal, sizeof(proposal));
-        return error_set(err, -EINVAL, "the address goes on behind its first %u bits: write "
-                                       "net:%s/%u for that network, or net:%s for one address",
+        return error_set(err, -EINVAL,
+                         "the address goes on behind its first %u bits: write "
+                         "net:%s/%u for that network, or net:%s for one address",
                          network->prefix_bits, proposal, network->prefix_bits, address);
     }
     unmap(network);
@@ -351,8 +356,9 @@ static int cut_condition(char *at, char **next, struct error *err)
             break;
         }
         if (*at == '&' && find_kind(at + 1))
-            return error_set(err, -EINVAL, "two conditions are joined by one '&': '&&' is an '&' "
-                                           "that belongs to a value");
+            return error_set(err, -EINVAL,
+                             "two conditions are joined by one '&': '&&' is an '&' "
+                             "that belongs to a value");
         *out++ = *at++;
     }
     *out = '\0';
@@ -363,8 +369,9 @@ static int parse_condition(struct condition *out, const char *text, struct error
 {
     out->kind = find_kind(text);
     if (!out->kind && !strcmp(text, "any"))
-        return error_set(err, -EINVAL, "'any' lets everybody in and stands alone: leave it or the "
-                                       "other rules out");
+        return error_set(err, -EINVAL,
+                         "'any' lets everybody in and stands alone: leave it or the "
+                         "other rules out");
     if (!out->kind)
         return error_set(err, -EINVAL, "a rule is 'any', or begins with " KINDS_TEXT);
     out->value = text + strlen(out->kind->name) + 1;
@@ -376,15 +383,20 @@ static int parse_condition(struct condition *out, const char *text, struct error
 /* Conditions that no client can meet together are a mistake. */
 static int check_together(const struct rule *rule, const struct condition *last, struct error *err)
 {
-    const struct { unsigned ways; const char *why; } never[] = {
+    const struct {
+        unsigned ways;
+        const char *why;
+    } never[] = {
         { ACCESS_BY_TCP | ACCESS_BY_UNIX, "net: is for TCP, uid: and gid: are for Unix sockets" },
         { ACCESS_BY_CERTIFICATE | ACCESS_BY_PSK, "a client has a certificate or a pre-shared key" },
     };
 
     for (const struct condition *before = rule->conditions; before < last; before++) {
         if (before->kind == last->kind && !last->kind->repeatable)
-            return error_set(err, -EINVAL, "a client can't meet two '%s:' at once: give each a "
-                                           "rule of its own", last->kind->name);
+            return error_set(err, -EINVAL,
+                             "a client can't meet two '%s:' at once: give each a "
+                             "rule of its own",
+                             last->kind->name);
     }
     for (size_t i = 0; i < sizeof(never) / sizeof(never[0]); i++) {
         if ((rule->ways & never[i].ways) == never[i].ways)

@@ -10,8 +10,8 @@
  *     psk:IDENTITY      the identity of the pre-shared key, byte for byte
  *     uid:USER          a number or a name; the peer of a Unix socket
  *     gid:GROUP         the same of its primary group
- *     net:NETWORK       ADDRESS or ADDRESS/BITS, IPv4 or IPv6; an IPv4 client is one on a dual-stack
- *                       socket too
+ *     net:NETWORK       ADDRESS or ADDRESS/BITS, IPv4 or IPv6; an IPv4 client is one on a
+ * dual-stack socket too
  *
  * What is not known of a client matches nothing, so a rule that asks for proof never lets in a
  * client without TLS. */

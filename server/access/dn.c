@@ -5,8 +5,9 @@
 #include <string.h>
 #include <strings.h>
 
-#define SPECIAL "\"+,;<>"  /* in a value these are escaped: RFC 4514 section 2.4 */
-#define HASH_OF_HEX 0x100  /* a '#' that begins a value in hexadecimal, and is no character of it */
+#define SPECIAL "\"+,;<>" /* in a value these are escaped: RFC 4514 section 2.4 */
+/* A '#' that begins a value in hexadecimal, and is no character of it. */
+#define HASH_OF_HEX 0x100
 #define AS_IN "write it as in CN=vm7,O=Example (RFC 4514)"
 
 /* One attribute of a name; both texts are parts of it, still escaped. */
@@ -114,14 +115,16 @@ int dn_check(const char *text, struct error *err)
 
         if (!take_attribute(&at, &attribute))
             return error_set(err, -EINVAL,
-                             "'%s' does not begin with TYPE=VALUE, or its value has one of "
-                             SPECIAL "\\ without a \\ in front: " AS_IN, begin);
+                             "'%s' does not begin with TYPE=VALUE, or its value has one of " SPECIAL
+                             "\\ without a \\ in front: " AS_IN,
+                             begin);
         if (attribute.value_bytes == 0)
-            return error_set(err, -EINVAL, "'%.*s' has no value: " AS_IN,
-                             (int)attribute.type_bytes, attribute.type);
+            return error_set(err, -EINVAL, "'%.*s' has no value: " AS_IN, (int)attribute.type_bytes,
+                             attribute.type);
         if (has_bare_star(&attribute))
-            return error_set(err, -EINVAL, "a name is compared as a whole, there are no patterns: "
-                                           "write \\* for a '*' that is part of it");
+            return error_set(err, -EINVAL,
+                             "a name is compared as a whole, there are no patterns: "
+                             "write \\* for a '*' that is part of it");
     }
     return 0;
 }

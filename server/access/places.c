@@ -6,10 +6,11 @@
 #include <sys/random.h>
 #include <unistd.h>
 
-#define SHARE_LEAST 16u /* one client can work with so many, such as nbdcopy with its 4, several times */
+#define SHARE_LEAST \
+    16u /* one client can work with so many, such as nbdcopy with its 4, several times */
 
-/* FNV-1a, begun with a secret, and mixed (the finalizer of SplitMix64): who connects can't choose whose
- * counter he shares. */
+/* FNV-1a, begun with a secret, and mixed (the finalizer of SplitMix64): who connects can't choose
+ * whose counter he shares. */
 static uint16_t share_of(const struct places *places, char kind, const void *data, size_t bytes)
 {
     uint64_t hash = places->key ^ (unsigned char)kind;
@@ -79,11 +80,11 @@ void places_init(struct places *places, unsigned attached_max, unsigned share_ma
 {
     memset(places, 0, sizeof(*places));
     places->attached_max = attached_max;
-    places->share_max = share_max > 0 ? share_max
+    places->share_max = share_max > 0                    ? share_max
                         : attached_max > 4 * SHARE_LEAST ? attached_max / 4
                                                          : SHARE_LEAST;
-    places->handshakes_max = attached_max / 4 > PLACES_HANDSHAKES_LEAST ? attached_max / 4
-                                                                          : PLACES_HANDSHAKES_LEAST;
+    places->handshakes_max =
+        attached_max / 4 > PLACES_HANDSHAKES_LEAST ? attached_max / 4 : PLACES_HANDSHAKES_LEAST;
     if (getrandom(&places->key, sizeof(places->key), 0) < 0)
         places->key = (uint64_t)getpid();
 }

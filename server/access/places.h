@@ -1,22 +1,22 @@
-/* Who may be connected: how many in all, how many that have not chosen an export yet, and how many of one
- * client. Counters that the main thread and the workers share, without locks.
+/* Who may be connected: how many in all, how many that have not chosen an export yet, and how many
+ * of one client. Counters that the main thread and the workers share, without locks.
  *
  *     places_enter()  accepted: in its handshake
  *     places_prove()  TLS has proven who it is: counts as that from now on, no more by its address
  *     places_attach() it has chosen an export
  *     places_leave()
  *
- * Handshakes have places of their own, a quarter of those of clients: however many connect and choose
- * nothing, whoever is attached stays, and there is room for more. When they get scarce some newcomers are
- * dropped by chance, more the fewer are left, so that a client which tries again gets in beside a flood
- * (MaxStartups of sshd_config(5); S. Floyd, V. Jacobson, "Random early detection gateways for
- * congestion avoidance", 1993).
+ * Handshakes have places of their own, a quarter of those of clients: however many connect and
+ * choose nothing, whoever is attached stays, and there is room for more. When they get scarce some
+ * newcomers are dropped by chance, more the fewer are left, so that a client which tries again gets
+ * in beside a flood (MaxStartups of sshd_config(5); S. Floyd, V. Jacobson, "Random early detection
+ * gateways for congestion avoidance", 1993).
  *
  * One client gets a quarter of them, too.
  *
- * A client is an address (an IPv6 network of 64 bits), a user of this machine, or what TLS has proven. Each
- * has a counter by a keyed hash, so two may share one: by chance, and rarely. The user who runs the server,
- * and root, could end it: they have no share. */
+ * A client is an address (an IPv6 network of 64 bits), a user of this machine, or what TLS has
+ * proven. Each has a counter by a keyed hash, so two may share one: by chance, and rarely. The user
+ * who runs the server, and root, could end it: they have no share. */
 #ifndef NBDCRYPT_PLACES_H
 #define NBDCRYPT_PLACES_H
 
@@ -47,7 +47,8 @@ enum place_result {
     PLACE_GRANTED,
     PLACE_NONE,          /* --max-connections clients are attached */
     PLACE_NO_HANDSHAKES, /* too many are in their handshake */
-    PLACE_NO_SHARE,      /* this client has --max-connections-per-client, or its part of the handshakes */
+    PLACE_NO_SHARE, /* this client has --max-connections-per-client, or its part of the handshakes
+                     */
 };
 
 /* `share_max`: 0 is a quarter of `attached_max`, and at least 16. */

@@ -47,7 +47,8 @@ static bool has_mark(int environment, const char *wanted)
     return false;
 }
 
-/* The descriptor stands for the process that was looked at, even if its number is another's by now. */
+/* The descriptor stands for the process that was looked at, even if its number is another's by
+ * now. */
 static bool signal_one(pid_t pid, const char *wanted, int number)
 {
     char path[64];

@@ -1,9 +1,10 @@
-/* Programs that others start in this process (the shells of a plugin), and what those start: none of them
- * outlives this process, however it ends.
+/* Programs that others start in this process (the shells of a plugin), and what those start: none
+ * of them outlives this process, however it ends.
  *
- * They are known by a variable of their environment, which they inherit, whoever adopts them; one that was
- * started without it, or that never called exec, is not found.  A program beside this one, which is told by
- * the kernel that this one is gone, ends them then: by SIGTERM, and SIGKILL half a second later. */
+ * They are known by a variable of their environment, which they inherit, whoever adopts them; one
+ * that was started without it, or that never called exec, is not found.  A program beside this one,
+ * which is told by the kernel that this one is gone, ends them then: by SIGTERM, and SIGKILL half a
+ * second later. */
 #ifndef NBDCRYPT_DESCENDANTS_H
 #define NBDCRYPT_DESCENDANTS_H
 
@@ -13,8 +14,8 @@
 
 #define DESCENDANTS_VARIABLE "NBDCRYPT_HOST"
 
-/* What is started from now on will be found.  Once is enough, more does no harm; not from two threads at
- * once.  -errno with a sentence. */
+/* What is started from now on will be found.  Once is enough, more does no harm; not from two
+ * threads at once.  -errno with a sentence. */
 NODISCARD int descendants_watch(struct error *err);
 
 /* Ends those there are now, in the same way: blocks for at most a second, and no longer than one of

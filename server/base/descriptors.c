@@ -11,9 +11,10 @@ static int explain(int code, unsigned count, struct error *err)
     struct rlimit limit;
 
     if (code == -EMFILE && getrlimit(RLIMIT_NOFILE, &limit) == 0)
-        return error_set(err, code,
-                         "too few descriptors: %u more are needed, and this process may have %llu in all",
-                         count, (unsigned long long)limit.rlim_cur);
+        return error_set(
+            err, code,
+            "too few descriptors: %u more are needed, and this process may have %llu in all", count,
+            (unsigned long long)limit.rlim_cur);
     return error_set(err, code, "too few descriptors: %u more are needed: %s", count,
                      strerror(-code));
 }

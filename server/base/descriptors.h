@@ -1,11 +1,12 @@
-/* Room for descriptors, before work is given to a library that says something else when there is none. */
+/* Room for descriptors, before work is given to a library that says something else when there is
+ * none. */
 #ifndef NBDCRYPT_DESCRIPTORS_H
 #define NBDCRYPT_DESCRIPTORS_H
 
 #include "server/base/error.h"
 
-/* 0: so many more can be open.  -EMFILE, -ENFILE or another -errno: they can't; the message says how many
- * there may be, and how to get more.  They are opened for a moment. */
+/* 0: so many more can be open.  -EMFILE, -ENFILE or another -errno: they can't; the message says
+ * how many there may be, and how to get more.  They are opened for a moment. */
 NODISCARD int descriptors_require(unsigned count, struct error *err);
 
 #endif

@@ -14,7 +14,8 @@ static bool is_within_character(char byte)
     return ((unsigned char)byte & 0xc0) == 0x80; /* UTF-8 */
 }
 
-/* What does not fit loses its middle: the beginning says what failed, the end why and what to do. */
+/* What does not fit loses its middle: the beginning says what failed, the end why and what to
+ * do. */
 static void keep_ends(char out[ERROR_TEXT_BYTES], const char *text, size_t length_bytes)
 {
     size_t head = (ERROR_TEXT_BYTES - sizeof(GAP)) / 2;
@@ -91,7 +92,8 @@ int error_set(struct error *err, int code, const char *format, ...)
     va_start(args, format);
     set(err, "", format, args);
     va_end(args);
-    if (advice != NULL && strstr(err->text, advice) == NULL) /* a message may be made of another one */
+    if (advice != NULL &&
+        strstr(err->text, advice) == NULL) /* a message may be made of another one */
         (void)error_set(err, 0, "%s%s", err->text, advice);
     return code;
 }

@@ -18,7 +18,8 @@
 #define ERROR_TEXT_BYTES 10240
 
 struct error {
-    char text[ERROR_TEXT_BYTES]; /* NUL-terminated; "" when nothing failed; UTF-8 as far as its parts are */
+    char text[ERROR_TEXT_BYTES]; /* NUL-terminated; "" when nothing failed; UTF-8 as far as its
+                                    parts are */
 };
 
 #define ERROR_DESCRIPTORS_ADVICE "; raise `ulimit -n` (LimitNOFILE= of a service)"
@@ -32,7 +33,6 @@ int error_set(struct error *err, int code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
 /* Puts text in front of the message ("export 'db1': "), cutting the middle if it must. */
-void error_prefix(struct error *err, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
+void error_prefix(struct error *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 #endif

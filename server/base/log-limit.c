@@ -11,8 +11,8 @@ static bool is_over(const struct log_limit_row *row, uint64_t now_ms)
     return now_ms - row->since_ms >= LOG_LIMIT_WINDOW_MS;
 }
 
-/* The row of this kind and source; NULL: all `probes` rows where it might be are taken. A row whose minute is
- * over and that has nothing to tell is as good as a free one. */
+/* The row of this kind and source; NULL: all `probes` rows where it might be are taken. A row whose
+ * minute is over and that has nothing to tell is as good as a free one. */
 static struct log_limit_row *row_of(struct log_limit_row *rows, unsigned count, unsigned probes,
                                     const char *kind, uint64_t source, uint64_t now_ms)
 {

@@ -2,8 +2,8 @@
 
 #include <stddef.h>
 
-/* The turn of place p counts on: n is "free for the n-th line", n + 1 "holds the n-th line", and the reader
- * makes it n + LOG_QUEUE_PLACES, "free for the line that comes here next". */
+/* The turn of place p counts on: n is "free for the n-th line", n + 1 "holds the n-th line", and
+ * the reader makes it n + LOG_QUEUE_PLACES, "free for the line that comes here next". */
 
 void log_queue_init(struct log_queue *queue)
 {

@@ -24,7 +24,7 @@ static struct {
     struct log_limit limit; /* the thread's */
     pthread_t thread;
     int wake_fd;
-    atomic_bool asleep;  /* the thread waits for wake_fd */
+    atomic_bool asleep; /* the thread waits for wake_fd */
     atomic_bool ending;
     atomic_uint_fast64_t handled; /* lines written or held back so far */
     bool running, journal;
@@ -32,8 +32,8 @@ static struct {
 
 /* ---- any thread ---- */
 
-/* The line is there before `asleep` is read here; `asleep` is set before the thread looks for one: see
- * log_queue_publish(). */
+/* The line is there before `asleep` is read here; `asleep` is set before the thread looks for one:
+ * see log_queue_publish(). */
 static void wake(void)
 {
     if (atomic_exchange(&service.asleep, false) &&
@@ -103,7 +103,7 @@ static size_t put_prefix(char *out, enum log_level level, const struct timespec 
 {
     static const char *const names[] = {
         [LOG_ERROR] = "error", [LOG_WARNING] = "warning", [LOG_NOTICE] = "notice",
-        [LOG_INFO] = "info", [LOG_DEBUG] = "debug",
+        [LOG_INFO] = "info",   [LOG_DEBUG] = "debug",
     };
     struct tm day = { 0 };
     char date[32];
@@ -185,7 +185,8 @@ static void *serve(void *unused)
 {
     (void)unused;
     while (true) {
-        bool ending = atomic_load(&service.ending); /* before the queue: what was said until then is in it */
+        bool ending =
+            atomic_load(&service.ending); /* before the queue: what was said until then is in it */
 
         handle_lines();
         tell_what_is_missing(ending);
@@ -212,7 +213,8 @@ int log_service_start(struct error *err)
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (code != 0) {
         close(service.wake_fd);
-        return error_set(err, -code, "a thread for the log could not be started: %s", strerror(code));
+        return error_set(err, -code, "a thread for the log could not be started: %s",
+                         strerror(code));
     }
     service.running = true;
     log_set_sink(&sink);

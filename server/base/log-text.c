@@ -6,8 +6,8 @@
 
 #include "server/base/utf8.h"
 
-/* U+200E, U+200F, U+2028 to U+202E, U+2066 to U+2069: marks, line and paragraph separator, embeddings,
- * overrides, isolates (Unicode 15, sections 23.2 and 5.8). */
+/* U+200E, U+200F, U+2028 to U+202E, U+2066 to U+2069: marks, line and paragraph separator,
+ * embeddings, overrides, isolates (Unicode 15, sections 23.2 and 5.8). */
 static bool moves_text(const unsigned char *at, size_t length_bytes)
 {
     if (length_bytes != 3 || at[0] != 0xe2)

@@ -1,6 +1,6 @@
 /* Messages to the operator: one line each on standard error.
- * Any thread. A server never waits for whoever reads them: see log-service.h. Bytes that are no text
- * are shown as \xNN: see log-text.h. */
+ * Any thread. A server never waits for whoever reads them: see log-service.h. Bytes that are no
+ * text are shown as \xNN: see log-text.h. */
 #ifndef NBDCRYPT_LOG_H
 #define NBDCRYPT_LOG_H
 
@@ -8,20 +8,24 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* LOG_NOTICE: what somebody who looks after a server wants to know of a day on which all went well. */
+/* LOG_NOTICE: what somebody who looks after a server wants to know of a day on which all went
+ * well. */
 enum log_level { LOG_ERROR, LOG_WARNING, LOG_NOTICE, LOG_INFO, LOG_DEBUG };
 
-/* Before there are threads. `name` must stay; at most LOG_PROGRAM_BYTES_MAX bytes of it are used. */
+/* Before there are threads. `name` must stay; at most LOG_PROGRAM_BYTES_MAX bytes of it are
+ * used. */
 #define LOG_PROGRAM_BYTES_MAX 32u
 void log_set_program(const char *name);
 const char *log_program(void);
 
-/* What is written in front of each line where nobody else has the lines (log-service.h): a literal of at most
- * LOG_LINE_START_BYTES_MAX bytes, to take a line of a terminal from something passing. */
+/* What is written in front of each line where nobody else has the lines (log-service.h): a literal
+ * of at most LOG_LINE_START_BYTES_MAX bytes, to take a line of a terminal from something
+ * passing. */
 #define LOG_LINE_START_BYTES_MAX 8u
 void log_set_line_start(const char *text);
 
-/* Standard error is a stream of the journal, which adds time and program itself and takes the level as
+/* Standard error is a stream of the journal, which adds time and program itself and takes the level
+ * as
  * "<4>" in front: sd-daemon(3), JOURNAL_STREAM in systemd.exec(5). */
 bool log_is_journal(void);
 /* That number, of syslog(3). */
@@ -31,8 +35,8 @@ int log_priority(enum log_level level);
 void log_set_level(enum log_level level);
 bool log_enabled(enum log_level level);
 void log_write(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
-/* The same of a client or a remote server, whose name comes first: "WHO: ...". So many of one format
- * and from one address are written in a minute: see log-limit.h. `format` is a literal. */
+/* The same of a client or a remote server, whose name comes first: "WHO: ...". So many of one
+ * format and from one address are written in a minute: see log-limit.h. `format` is a literal. */
 void log_write_of(enum log_level level, const char *who, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
@@ -42,8 +46,8 @@ void log_write_of(enum log_level level, const char *who, const char *format, ...
 #define log_info(...) log_write(LOG_INFO, __VA_ARGS__)
 #define log_debug(...) log_write(LOG_DEBUG, __VA_ARGS__)
 
-/* Whom a message is counted for: the same for all connections from one address or of one user, whose texts
- * peer_describe() makes; for anybody else it is the name. Never 0. */
+/* Whom a message is counted for: the same for all connections from one address or of one user,
+ * whose texts peer_describe() makes; for anybody else it is the name. Never 0. */
 uint64_t log_source_of(const char *who);
 
 /* What log-service.c puts in the place of writing each line at once; NULL: nothing. */

@@ -39,8 +39,8 @@ static uint64_t number_of(const char *root, const char *name, const char *file)
     return read_number(path);
 }
 
-/* The least limit of a cgroup and those above it, or the least that is left.  `name` ("/a/b") is cut on the
- * way. */
+/* The least limit of a cgroup and those above it, or the least that is left.  `name` ("/a/b") is
+ * cut on the way. */
 static uint64_t limit_of(const struct limit_files *files, char *name, bool left)
 {
     uint64_t limit = UINT64_MAX;

@@ -51,7 +51,8 @@ int params_parse_size(uint64_t *out, const char *text, struct error *err)
 bad:
     return error_set(err, -EINVAL,
                      "'%s' is not a size: write a number of bytes below 2^64, or one with K, M, "
-                     "G or T behind it (powers of 1024), such as 512M", text);
+                     "G or T behind it (powers of 1024), such as 512M",
+                     text);
 }
 
 static int check_bounds(uint64_t value, const struct param *param, struct error *err)
@@ -116,8 +117,7 @@ static int list_add(struct param_list *list, const char *value, struct error *er
     return 0;
 }
 
-static int set_value(void *target, const struct param *param, const char *value,
-                     struct error *err)
+static int set_value(void *target, const struct param *param, const char *value, struct error *err)
 {
     if (param->type == PARAM_FLAG)
         return set_flag(field(target, param), value, err);
@@ -240,8 +240,8 @@ static int unknown_name(const struct param *table, const char *dashes, const cha
     int shown = length < 200 ? (int)length : 200;
 
     if (meant)
-        return error_set(err, -EINVAL, "unknown option '%s%.*s': did you mean %s%s?", dashes,
-                         shown, typed, dashes, meant);
+        return error_set(err, -EINVAL, "unknown option '%s%.*s': did you mean %s%s?", dashes, shown,
+                         typed, dashes, meant);
     return error_set(err, -EINVAL, "unknown option '%s%.*s'", dashes, shown, typed);
 }
 
@@ -334,7 +334,11 @@ int params_parse_argv(void *target, const struct param *table, int argc, char **
                       int *first_operand, struct error *err)
 {
     struct argv_walk walk = {
-        .target = target, .table = table, .argv = argv, .argc = argc, .at = 1,
+        .target = target,
+        .table = table,
+        .argv = argv,
+        .argc = argc,
+        .at = 1,
     };
     char **operands = calloc((size_t)argc + 1, sizeof(*operands));
     int count = 0, front = 1, ret;

@@ -24,13 +24,13 @@ struct param_list {
 };
 
 struct param {
-    const char *name;     /* as the user writes it, without dashes: "key-file" */
-    char letter;          /* short option, or 0 */
+    const char *name; /* as the user writes it, without dashes: "key-file" */
+    char letter;      /* short option, or 0 */
     enum param_type type;
-    const char *value;    /* what --help calls the value: "FILE"; NULL for flags */
-    const char *help;     /* one line */
-    size_t offset;        /* of the field in the target struct */
-    uint64_t min, max;    /* PARAM_UINT and PARAM_SIZE; max 0: no bound */
+    const char *value; /* what --help calls the value: "FILE"; NULL for flags */
+    const char *help;  /* one line */
+    size_t offset;     /* of the field in the target struct */
+    uint64_t min, max; /* PARAM_UINT and PARAM_SIZE; max 0: no bound */
 };
 
 /* `?key=value&key=value` of an IMAGE, still as text. */

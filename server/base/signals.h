@@ -1,6 +1,6 @@
-/* The signals that end or reload the server, and those that it has no use for, set up so that programs which
- * somebody else in this process starts (plugins do, by popen() for instance) begin with default signals:
- * what is ignored or blocked here would stay so for them. */
+/* The signals that end or reload the server, and those that it has no use for, set up so that
+ * programs which somebody else in this process starts (plugins do, by popen() for instance) begin
+ * with default signals: what is ignored or blocked here would stay so for them. */
 #ifndef NBDCRYPT_SIGNALS_H
 #define NBDCRYPT_SIGNALS_H
 
@@ -8,8 +8,8 @@
 
 #include "server/base/error.h"
 
-/* At the start of main(): a client that has gone (SIGPIPE) and a limit on the size of files (SIGXFSZ) are
- * errors of the call.  They are caught, not ignored. */
+/* At the start of main(): a client that has gone (SIGPIPE) and a limit on the size of files
+ * (SIGXFSZ) are errors of the call.  They are caught, not ignored. */
 void signals_of_writing_are_errors(void);
 
 /* Before any thread exists: SIGTERM, SIGINT and SIGHUP are blocked here and in the threads to come.
@@ -22,9 +22,9 @@ int signals_next(void);
 /* Blocked again, and the descriptor is closed. */
 void signals_unwatch(void);
 
-/* Around what may start programs or threads that are not ours: where the three are blocked, they are
- * not until signals_hold().  One that comes meanwhile stays pending all the same, for whoever waits
- * for it. */
+/* Around what may start programs or threads that are not ours: where the three are blocked, they
+ * are not until signals_hold().  One that comes meanwhile stays pending all the same, for whoever
+ * waits for it. */
 void signals_let_through(sigset_t *before);
 void signals_hold(const sigset_t *before);
 

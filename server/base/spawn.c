@@ -41,15 +41,15 @@ static int fill_attributes(posix_spawnattr_t *attributes, bool own_group)
     if (code == 0 && own_group)
         code = posix_spawnattr_setpgroup(attributes, 0);
     if (code == 0)
-        code = posix_spawnattr_setflags(
-            attributes, (short)(own_group ? flags | POSIX_SPAWN_SETPGROUP : flags));
+        code = posix_spawnattr_setflags(attributes,
+                                        (short)(own_group ? flags | POSIX_SPAWN_SETPGROUP : flags));
     if (code != 0)
         posix_spawnattr_destroy(attributes);
     return code;
 }
 
 int spawn_with(pid_t *pid, const char *program, char *const argv[], char *const environment[],
-                 const struct spawn_files *files, bool own_group, struct error *err)
+               const struct spawn_files *files, bool own_group, struct error *err)
 {
     posix_spawn_file_actions_t actions;
     posix_spawnattr_t attributes;
@@ -83,7 +83,7 @@ int spawn_beside(pid_t *pid, char *const argv[], char *const environment[], stru
 }
 
 int spawn_aside(pid_t *pid, const char *program, char *const argv[], char *const environment[],
-                      struct error *err)
+                struct error *err)
 {
     int nothing = open("/dev/null", O_RDWR | O_CLOEXEC);
     struct spawn_files files = { { nothing, nothing, nothing } };
@@ -94,4 +94,3 @@ int spawn_aside(pid_t *pid, const char *program, char *const argv[], char *const
     close(nothing);
     return result;
 }
-

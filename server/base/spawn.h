@@ -1,5 +1,6 @@
-/* Other programs, the only way to start one: an argument vector and never a shell's text, no open files but the
- * three standard ones, default signals.  The caller waits for *pid.  All return -errno with a sentence. */
+/* Other programs, the only way to start one: an argument vector and never a shell's text, no open
+ * files but the three standard ones, default signals.  The caller waits for *pid.  All return
+ * -errno with a sentence. */
 #ifndef NBDCRYPT_SPAWN_H
 #define NBDCRYPT_SPAWN_H
 
@@ -8,14 +9,15 @@
 
 #include "server/base/error.h"
 
-/* A program that goes on beside this one, with this environment (ends with NULL), standard files and limit of core
- * dumps as at the start of this process. */
-NODISCARD int spawn_beside(pid_t *pid, char *const argv[], char *const environment[], struct error *err);
+/* A program that goes on beside this one, with this environment (ends with NULL), standard files
+ * and limit of core dumps as at the start of this process. */
+NODISCARD int spawn_beside(pid_t *pid, char *const argv[], char *const environment[],
+                           struct error *err);
 
-/* Another one, `program`, that has no standard files and leads a process group of its own: what is meant for this
- * process or its terminal does not reach it. */
-NODISCARD int spawn_aside(pid_t *pid, const char *program, char *const argv[], char *const environment[],
-                          struct error *err);
+/* Another one, `program`, that has no standard files and leads a process group of its own: what is
+ * meant for this process or its terminal does not reach it. */
+NODISCARD int spawn_aside(pid_t *pid, const char *program, char *const argv[],
+                          char *const environment[], struct error *err);
 
 /* What is to become of its standard files: -1 leaves one as it is. */
 struct spawn_files {
@@ -23,7 +25,8 @@ struct spawn_files {
 };
 
 /* The whole choice. */
-NODISCARD int spawn_with(pid_t *pid, const char *program, char *const argv[], char *const environment[],
-                         const struct spawn_files *files, bool own_group, struct error *err);
+NODISCARD int spawn_with(pid_t *pid, const char *program, char *const argv[],
+                         char *const environment[], const struct spawn_files *files, bool own_group,
+                         struct error *err);
 
 #endif

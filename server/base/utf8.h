@@ -5,8 +5,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* The bytes of the character that begins `text`, of which `left` (at least one) are there; 0: it is not
- * valid, or a control character. */
+/* The bytes of the character that begins `text`, of which `left` (at least one) are there; 0: it is
+ * not valid, or a control character. */
 size_t utf8_character_bytes(const char *text, size_t left);
 /* All of it is valid, and none of it a control character (C0, DEL, C1). */
 bool utf8_is_clean(const char *text);

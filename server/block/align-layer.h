@@ -25,7 +25,7 @@
 #include "server/block/layer.h"
 
 /* A stage over `below`, which it owns from then on; `ranges` is the export's and stays its own. */
-NODISCARD int align_stage_create(struct stage **out, struct stage *below,
-                                 struct range_lock *ranges, struct error *err);
+NODISCARD int align_stage_create(struct stage **out, struct stage *below, struct range_lock *ranges,
+                                 struct error *err);
 
 #endif

@@ -2,8 +2,9 @@
  * connection of a client, or work on a header.
  *
  * A FLUSH promises that all writes whose answers had left when it came are durable.  Such a
- * backend (plugins/remote/remote-ledger.h) keeps an account of those answers, for all flushers, and of
- * whom it has told of a loss by a FLUSH that failed.  Where it has none, all of this does nothing.
+ * backend (plugins/remote/remote-ledger.h) keeps an account of those answers, for all flushers, and
+ * of whom it has told of a loss by a FLUSH that failed.  Where it has none, all of this does
+ * nothing.
  *
  * On the thread of the layer's loop. */
 #ifndef NBDCRYPT_FLUSHER_H
@@ -33,8 +34,8 @@ void flusher_begin(struct flusher *flusher, struct layer *top);
 void flusher_write_done(struct flusher *flusher, uint32_t epoch);
 /* The answers that are ready leave now. */
 void flusher_answers_leave(struct flusher *flusher);
-/* Nothing of it is in flight; `in_good_order`: it has had all answers, as far as one can know (a socket
- * that is closed with something unread in it is reset). */
+/* Nothing of it is in flight; `in_good_order`: it has had all answers, as far as one can know (a
+ * socket that is closed with something unread in it is reset). */
 void flusher_end(struct flusher *flusher, bool in_good_order);
 
 #endif

@@ -35,7 +35,7 @@ typedef void group_sync_start_fn(struct request *leader, uint64_t start_bytes, u
 struct group_sync {
     char *image; /* for the message; NULL: whoever asks tells it himself */
     group_sync_start_fn *start;
-    pthread_mutex_t mutex; /* for all that follows */
+    pthread_mutex_t mutex;  /* for all that follows */
     int error;              /* of the sync that failed, a positive errno: it was the last */
     struct request *leader; /* on whose thread a sync is under way; NULL: none is */
     struct request *joined; /* whom it is for, too; by request.next, as the next one */

@@ -184,8 +184,7 @@ int image_window_find(struct byte_range *out, const struct image_window *window,
         return find_partition(out, window->partition, stage, err);
     *out = (struct byte_range){ window->offset_bytes, window->size_bytes };
     if (window->offset_bytes >= image_bytes)
-        return error_set(err, -EINVAL,
-                         "offset=%llu is not inside the image, which has %s",
+        return error_set(err, -EINVAL, "offset=%llu is not inside the image, which has %s",
                          (unsigned long long)window->offset_bytes, size_text(image_bytes).text);
     if (window->size_bytes == 0)
         out->size_bytes = image_bytes - window->offset_bytes;

@@ -76,8 +76,8 @@ static bool takes_any_name(const struct layer_ops *ops)
     return ops->params != NULL && ops->params[0].name == NULL;
 }
 
-/* Where the backend has no parameters of its own, a '?' belongs to the path unless those of a window are
- * behind it. */
+/* Where the backend has no parameters of its own, a '?' belongs to the path unless those of a
+ * window are behind it. */
 static int parse_parameters(struct parsed_spec *out, struct error *err)
 {
     const struct layer_ops *ops = out->ops;
@@ -90,8 +90,9 @@ static int parse_parameters(struct parsed_spec *out, struct error *err)
     out->params.text = question + 1;
     int code = takes_any_name(ops) ? 0 : image_window_parse(&out->window, question + 1, err);
     if (code == 0 && ops->params == NULL && question[1] != '\0')
-        code = error_set(err, -EINVAL, "behind '?' there may be offset, size or partition, not '%s'",
-                         question + 1);
+        code =
+            error_set(err, -EINVAL, "behind '?' there may be offset, size or partition, not '%s'",
+                      question + 1);
     return code;
 }
 
@@ -100,9 +101,8 @@ static int parse_spec(struct parsed_spec *out, const char *spec, struct error *e
 {
     size_t length = scheme_length(spec);
 
-    *out = (struct parsed_spec){
-        .ops = length > 0 ? backend_find(spec, length) : backend_find("file", strlen("file"))
-    };
+    *out = (struct parsed_spec){ .ops = length > 0 ? backend_find(spec, length)
+                                                   : backend_find("file", strlen("file")) };
     if (out->ops == NULL)
         return refuse_scheme(spec, length, err);
     out->path = strdup(length > 0 ? spec + length + 1 : spec);
@@ -124,8 +124,8 @@ bool image_names_a_part(const char *spec)
     return code < 0 || parsed.window.given;
 }
 
-/* Puts the window on the backend that was opened.  Others may change the partition table until the part is
- * locked, so it is looked up again then. */
+/* Puts the window on the backend that was opened.  Others may change the partition table until the
+ * part is locked, so it is looked up again then. */
 static int add_window(struct stage **stage, const struct image_window *window,
                       struct stage_settings *settings, struct error *err)
 {
@@ -213,9 +213,10 @@ static bool can_flush(const struct stage *stage)
 void image_warn_if_volatile(const struct stage *stage, const char *spec)
 {
     if (!can_flush(stage) && !stage->limits.fua)
-        log_warning("image '%s': it has neither FLUSH nor FUA, so that nobody knows when something is "
-                    "stored for good: a loss of power there may undo the change or leave it half done",
-                    spec);
+        log_warning(
+            "image '%s': it has neither FLUSH nor FUA, so that nobody knows when something is "
+            "stored for good: a loss of power there may undo the change or leave it half done",
+            spec);
 }
 
 /* ---- blocking access ---- */

@@ -14,13 +14,13 @@
 struct image_options {
     bool read_only;
     bool direct;
-    bool lock;               /* refuse an image that another program has open for writing */
-    bool header_only;        /* with lock: only the LUKS header is touched, so that a server which has
-                              * read it (see image_header_was_read) may go on serving the data; with
-                              * read_only, for a server whose header is apart */
+    bool lock;        /* refuse an image that another program has open for writing */
+    bool header_only; /* with lock: only the LUKS header is touched, so that a server which has
+                       * read it (see image_header_was_read) may go on serving the data; with
+                       * read_only, for a server whose header is apart */
     struct lock_terms terms; /* of the lock */
-    struct stage *beside;       /* one that is open; if it is of the same image, its lock is enough; may
-                                 * be NULL */
+    struct stage *beside; /* one that is open; if it is of the same image, its lock is enough; may
+                           * be NULL */
     struct offload *offload; /* may be NULL */
 };
 
@@ -33,12 +33,13 @@ bool image_names_a_part(const char *spec);
 /* Whether the backend that `spec` names wants its images to be opened by one thread, in order. */
 bool image_opens_in_order(const char *spec);
 
-/* The one who serves this image needs its LUKS header no more: the keys in it may be changed by others from
- * now on.  Of a stage that image_open() gave; where there are no such locks, nothing happens. */
+/* The one who serves this image needs its LUKS header no more: the keys in it may be changed by
+ * others from now on.  Of a stage that image_open() gave; where there are no such locks, nothing
+ * happens. */
 void image_header_was_read(struct stage *stage);
 
-/* Before something that has to last is written: a warning where nothing can be made durable, neither by FLUSH
- * nor by FUA. */
+/* Before something that has to last is written: a warning where nothing can be made durable,
+ * neither by FLUSH nor by FUA. */
 void image_warn_if_volatile(const struct stage *stage, const char *spec);
 
 /* Blocking access to the stage that image_open() gave (or to any other), from one thread. */
@@ -54,7 +55,8 @@ NODISCARD int image_write(struct image_io *io, uint64_t offset_bytes, const void
                           size_t length_bytes, struct error *err);
 /* Where there is no FLUSH, writes were durable if they could be (FUA), and nothing is done. */
 NODISCARD int image_flush(struct image_io *io, struct error *err);
-/* The same on a loop of the caller, which is not running: there is nothing left that could be lacking. */
+/* The same on a loop of the caller, which is not running: there is nothing left that could be
+ * lacking. */
 NODISCARD int image_flush_on(struct stage *stage, struct loop *loop, struct error *err);
 
 #endif

@@ -14,23 +14,24 @@
 #include "server/base/params.h"
 #include "server/block/request.h"
 
-/* What a stage can do; filled by its `open`, constant afterwards but for the size, which may grow while
- * layers are attached: it is read by limits_size_bytes() then. */
+/* What a stage can do; filled by its `open`, constant afterwards but for the size, which may grow
+ * while layers are attached: it is read by limits_size_bytes() then. */
 struct limits {
-    uint64_t size_bytes;            /* at most INT64_MAX */
-    uint32_t block_min_bytes;       /* a power of two, at most 65,536: offsets and lengths are multiples */
+    uint64_t size_bytes; /* at most INT64_MAX */
+    uint32_t
+        block_min_bytes; /* a power of two, at most 65,536: offsets and lengths are multiples */
     uint32_t block_preferred_bytes; /* a power of two, at least block_min_bytes and 512, at
                                      * most 32 MiB */
-    uint32_t phase_bytes;           /* 1, or the block of the align layer: view.data lies at buffer->base +
-                                     * offset % phase_bytes, and a WRITE or ZERO that is not a multiple
-                                     * of it has data, and room for two blocks behind the widened range */
-    uint32_t ops;                   /* bit per request_op; an unset one is refused, never passed on */
-    bool halves_are_noise;          /* those of two versions of a block: it is enciphered */
-    bool fua;                       /* REQUEST_FUA is honoured */
-    bool zero_needs_data;           /* ZERO comes with a buffer of its length (at most BUFFER_BYTES_MAX) */
+    uint32_t phase_bytes;  /* 1, or the block of the align layer: view.data lies at buffer->base +
+                            * offset % phase_bytes, and a WRITE or ZERO that is not a multiple
+                            * of it has data, and room for two blocks behind the widened range */
+    uint32_t ops;          /* bit per request_op; an unset one is refused, never passed on */
+    bool halves_are_noise; /* those of two versions of a block: it is enciphered */
+    bool fua;              /* REQUEST_FUA is honoured */
+    bool zero_needs_data;  /* ZERO comes with a buffer of its length (at most BUFFER_BYTES_MAX) */
     bool read_only;
     bool rotational;
-    bool multi_conn;                /* a FLUSH covers the replied writes of all connections */
+    bool multi_conn; /* a FLUSH covers the replied writes of all connections */
 };
 
 /* How far behind the start of a block it lies; the size of a block is a power of two. */
@@ -75,15 +76,16 @@ struct stage_settings {
     const struct params *params; /* of IMAGE: what followed the scheme; may be NULL */
     const char *path;            /* of IMAGE: the text behind "scheme:" up to '?' */
     bool read_only;
-    bool direct;                 /* go around the page cache */
-    bool lock;                   /* keep others from writing it, and with !read_only from serving it */
-    bool header_only;            /* lock only against those who need the LUKS header, or with read_only
-                                  * against those who replace it */
-    bool lock_later;             /* not by `open`, but by `lock`, if the backend has that */
-    struct byte_range part;      /* for `lock`: what of the image is used */
-    struct lock_terms terms;     /* of these locks */
-    const struct stage *beside;  /* one that is open; where it is of the same image, its locks are enough */
-    struct offload *offload;     /* may be NULL: nothing will be asked that blocks */
+    bool direct;             /* go around the page cache */
+    bool lock;               /* keep others from writing it, and with !read_only from serving it */
+    bool header_only;        /* lock only against those who need the LUKS header, or with read_only
+                              * against those who replace it */
+    bool lock_later;         /* not by `open`, but by `lock`, if the backend has that */
+    struct byte_range part;  /* for `lock`: what of the image is used */
+    struct lock_terms terms; /* of these locks */
+    const struct stage
+        *beside; /* one that is open; where it is of the same image, its locks are enough */
+    struct offload *offload; /* may be NULL: nothing will be asked that blocks */
 };
 
 /* Of a backend that may lose what it has answered; see flusher.h, which calls these on the layer's
@@ -96,22 +98,23 @@ struct flush_account_ops {
 };
 
 struct layer_ops {
-    const char *name;             /* the scheme of IMAGE, or the transform's name */
-    const char *description;      /* one line for --help */
-    const struct param *params;   /* what IMAGE may carry behind '?', ends with name NULL; may be NULL */
+    const char *name;        /* the scheme of IMAGE, or the transform's name */
+    const char *description; /* one line for --help */
+    const struct param
+        *params; /* what IMAGE may carry behind '?', ends with name NULL; may be NULL */
 
     /* Opens a backend: blocks, once per export.  NULL in transforms, which have a
      * constructor of their own with typed arguments. */
     int (*open)(struct stage **out, const struct stage_settings *settings, struct error *err);
-    /* What `open` would lock, narrowed to settings->part, once it is known; blocks.  NULL: `open` has locked
-     * what can be locked. */
+    /* What `open` would lock, narrowed to settings->part, once it is known; blocks.  NULL: `open`
+     * has locked what can be locked. */
     int (*lock)(struct stage *stage, const struct stage_settings *settings, struct error *err);
     bool opens_in_order; /* by one thread, one at a time, in the order of the command line */
     /* What `lock` has locked is the data alone from now on: see image_header_was_read().  NULL:
      * there are no locks. */
     void (*header_was_read)(struct stage *stage);
-    /* How large is what it reads now, its own storage or the stage below?  A change is told by limits_grow(),
-     * on the main thread while layers are attached.  NULL: its size is fixed. */
+    /* How large is what it reads now, its own storage or the stage below?  A change is told by
+     * limits_grow(), on the main thread while layers are attached.  NULL: its size is fixed. */
     void (*grow)(struct stage *stage);
     /* Makes the layer for a worker, on the worker's thread.  `below` is NULL for a backend. */
     int (*attach)(struct layer **out, struct stage *stage, struct layer *below, struct loop *loop,
@@ -132,7 +135,8 @@ struct stage {
     const struct layer_ops *ops;
     struct stage *below; /* owned; NULL: this is a backend */
     struct limits limits;
-    struct group_sync *sync; /* of a backend whose storage tells of lost data once (group-sync.h), or NULL */
+    struct group_sync
+        *sync; /* of a backend whose storage tells of lost data once (group-sync.h), or NULL */
 };
 
 struct layer {

@@ -6,11 +6,14 @@
 #include "server/base/params.h"
 
 /* The rows; `target` has a struct lock_terms as its member `field`. */
-#define LOCK_ROWS(target, field)                                                                \
-    { .name = "force-in-use", .type = PARAM_FLAG,                                               \
-      .offset = offsetof(target, field.force_in_use),                                           \
-      .help = "go on although the image is mounted, or another program has it" },               \
-    { .name = "no-lock", .type = PARAM_FLAG, .offset = offsetof(target, field.no_lock),         \
-      .help = "go on where the storage can't lock the image" }
+#define LOCK_ROWS(target, field)                                                          \
+    { .name = "force-in-use",                                                             \
+      .type = PARAM_FLAG,                                                                 \
+      .offset = offsetof(target, field.force_in_use),                                     \
+      .help = "go on although the image is mounted, or another program has it" },         \
+    {                                                                                     \
+        .name = "no-lock", .type = PARAM_FLAG, .offset = offsetof(target, field.no_lock), \
+        .help = "go on where the storage can't lock the image"                            \
+    }
 
 #endif

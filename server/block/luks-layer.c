@@ -36,8 +36,7 @@ static void hide_zeros(struct extent_list *list)
 
     list->count = 0;
     for (uint32_t i = 0; i < count; i++)
-        extent_list_add(list, list->extents[i].length_bytes,
-                        list->extents[i].flags & ~EXTENT_ZERO);
+        extent_list_add(list, list->extents[i].length_bytes, list->extents[i].flags & ~EXTENT_ZERO);
 }
 
 /* Decrypts what is not a sector of zeros, a run between two holes at a time. */
@@ -138,8 +137,7 @@ static int luks_attach(struct layer **out, struct stage *stage, struct layer *be
         free(luks);
         return code;
     }
-    luks->layer =
-        (struct layer){ .ops = stage->ops, .stage = stage, .below = below, .loop = loop };
+    luks->layer = (struct layer){ .ops = stage->ops, .stage = stage, .below = below, .loop = loop };
     luks->payload_offset_bytes = owner->segment.payload_offset_bytes;
     luks->iv_offset_sectors = owner->segment.iv_offset_sectors;
     luks->sector_bytes = owner->segment.sector_bytes;
@@ -167,7 +165,8 @@ static void luks_close(struct stage *stage)
 }
 
 /* A multiple of the volume's sectors and of what the image can be addressed by. */
-static uint64_t whole_blocks(uint64_t payload_bytes, uint32_t sector_bytes, uint32_t block_min_bytes)
+static uint64_t whole_blocks(uint64_t payload_bytes, uint32_t sector_bytes,
+                             uint32_t block_min_bytes)
 {
     uint64_t size_bytes = payload_bytes / sector_bytes * sector_bytes;
 
@@ -182,9 +181,9 @@ static void luks_grow(struct stage *stage)
     /* As luks_policy_payload() has seen to: numbers of sectors do not wrap. */
     if (!segment->fixed_size && image_bytes > segment->payload_offset_bytes &&
         segment->iv_offset_sectors <= UINT64_MAX - image_bytes / 512)
-        limits_grow(&stage->limits, whole_blocks(image_bytes - segment->payload_offset_bytes,
-                                                 segment->sector_bytes,
-                                                 stage->limits.block_min_bytes));
+        limits_grow(&stage->limits,
+                    whole_blocks(image_bytes - segment->payload_offset_bytes, segment->sector_bytes,
+                                 stage->limits.block_min_bytes));
 }
 
 static const struct layer_ops luks_ops = {

@@ -7,9 +7,9 @@
 
 struct luks_holes {
     bool discard;    /* TRIM is listed: it shows the storage which blocks are used */
-    bool zero_holes; /* a sector of zeros on the storage is one of zeros for the client: holes read as
-                      * zeros, and ZERO and TRIM are passed on.  The storage can then make zeros of any
-                      * sector.  Data never looks like that: one ciphertext in 2^4096 does */
+    bool zero_holes; /* a sector of zeros on the storage is one of zeros for the client: holes read
+                      * as zeros, and ZERO and TRIM are passed on.  The storage can then make zeros
+                      * of any sector.  Data never looks like that: one ciphertext in 2^4096 does */
 };
 
 /* A stage over `below`, which it owns from then on.  `volume_key` becomes its own too and is freed

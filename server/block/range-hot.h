@@ -17,10 +17,10 @@ struct range_edge;
 struct range_hot {
     struct treap_node node; /* key: where the block starts, in bytes */
     struct range_edge *first, *last;
-    int64_t missing;        /* ranges that have to leave before `first` may go */
-    int64_t missing_least;  /* of the subtree */
-    int64_t owed;           /* that have left, what the children have not been told yet */
-    uint64_t oldest;        /* the smallest `number` of a `first` of the subtree */
+    int64_t missing;       /* ranges that have to leave before `first` may go */
+    int64_t missing_least; /* of the subtree */
+    int64_t owed;          /* that have left, what the children have not been told yet */
+    uint64_t oldest;       /* the smallest `number` of a `first` of the subtree */
 };
 
 /* An exclusive claim to one block. */

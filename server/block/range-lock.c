@@ -9,12 +9,12 @@
 
 struct range_lock {
     pthread_mutex_t mutex;
-    uint64_t claims;                      /* so far */
-    struct range_claim *listed;           /* those in no tree: there was no exclusive claim */
-    struct treap ranges;                  /* of the others: what they share, granted or not */
-    struct treap blocks;                  /* with exclusive claims */
-    struct treap patient;                 /* by number */
-    struct range_edge *oldest, *newest;   /* exclusive claims to blocks, in order of arrival */
+    uint64_t claims;                        /* so far */
+    struct range_claim *listed;             /* those in no tree: there was no exclusive claim */
+    struct treap ranges;                    /* of the others: what they share, granted or not */
+    struct treap blocks;                    /* with exclusive claims */
+    struct treap patient;                   /* by number */
+    struct range_edge *oldest, *newest;     /* exclusive claims to blocks, in order of arrival */
     struct range_claim *woken, **woken_end; /* granted now, to be told when the mutex is open */
     struct range_stripes stripes;
 };

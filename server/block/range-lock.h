@@ -36,10 +36,10 @@ struct range_lock;
 /* The claimer sets what is above the empty line; the rest is the lock's and need not be cleared. */
 struct range_claim {
     uint64_t start_bytes;
-    uint64_t end_bytes;         /* exclusive */
-    uint32_t first_alone_bytes; /* the first block, if it is exclusive: its length; 0: it is not */
-    uint32_t last_alone_bytes;  /* likewise the last one; 0 where it is the first one, too */
-    struct loop *loop;          /* where `message` is delivered */
+    uint64_t end_bytes;          /* exclusive */
+    uint32_t first_alone_bytes;  /* the first block, if it is exclusive: its length; 0: it is not */
+    uint32_t last_alone_bytes;   /* likewise the last one; 0 where it is the first one, too */
+    struct loop *loop;           /* where `message` is delivered */
     struct loop_message message; /* event.fn set by the claimer */
 
     uint64_t number;  /* in the order of arrival */

@@ -10,7 +10,7 @@ void request_push(struct request *req, struct layer *owner, request_done_fn *don
 
 void request_complete(struct request *req, int error)
 {
-    assert(error >= 0); /* a backend has made an errno of what a plugin or a server gave */
+    assert(error >= 0);     /* a backend has made an errno of what a plugin or a server gave */
     assert(req->depth > 0); /* completing twice dies here */
     if (req->error == 0)
         req->error = error;

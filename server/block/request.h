@@ -68,10 +68,10 @@ struct extent_list {
 
 struct request {
     uint32_t flags; /* REQUEST_... */
-    uint32_t epoch; /* from a backend that keeps an account (server/block/flusher.h), when a write that is not
-                     * durable is done: the epoch of its first part; 0 otherwise */
-    int error;               /* 0 or a positive errno; the first failure wins */
-    uint32_t depth;          /* frames that are in use */
+    uint32_t epoch; /* from a backend that keeps an account (server/block/flusher.h), when a write
+                     * that is not durable is done: the epoch of its first part; 0 otherwise */
+    int error;      /* 0 or a positive errno; the first failure wins */
+    uint32_t depth; /* frames that are in use */
     struct buffer *buffer;   /* NULL for operations without data */
     struct flusher *flusher; /* who wants the answer to a FLUSH; may be NULL */
 

@@ -62,10 +62,11 @@ int window_stage_create(struct stage **out, struct stage *below, const struct by
     assert(range->size_bytes > 0 && range->size_bytes <= below->limits.size_bytes &&
            range->offset_bytes <= below->limits.size_bytes - range->size_bytes);
     if (range->offset_bytes % block != 0)
-        return error_set(err, -EINVAL,
-                         "the part begins at byte %llu, which is not a multiple of the %u bytes that the "
-                         "image can be addressed by (without --direct they may be fewer)",
-                         (unsigned long long)range->offset_bytes, block);
+        return error_set(
+            err, -EINVAL,
+            "the part begins at byte %llu, which is not a multiple of the %u bytes that the "
+            "image can be addressed by (without --direct they may be fewer)",
+            (unsigned long long)range->offset_bytes, block);
     struct window_stage *window = calloc(1, sizeof *window);
     if (window == NULL)
         return error_set(err, -ENOMEM, "not enough memory for a pipeline");

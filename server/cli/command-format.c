@@ -36,7 +36,7 @@ struct format_arguments {
     struct key_source volume_key; /* its file; none: random */
     const char *type;
     const char *cipher;
-    unsigned key_bits; /* 0: the cipher's default */
+    unsigned key_bits;     /* 0: the cipher's default */
     unsigned sector_bytes; /* 0: chosen */
     uint64_t usable_bytes; /* 0: not given */
     const char *pbkdf;
@@ -110,7 +110,7 @@ struct target {
     int grown_fd;         /* what was made or enlarged, to undo that; of no meaning otherwise */
     uint64_t ended_bytes; /* where it ended before */
     uint64_t ends_bytes;  /* where it ends now */
-    struct stage *stage; /* open since it was looked at, and locked; NULL when it did not exist */
+    struct stage *stage;  /* open since it was looked at, and locked; NULL when it did not exist */
 };
 
 struct format {
@@ -170,15 +170,15 @@ static int check_is_empty(const struct target *target, struct image_io *io, uint
     return result;
 }
 
-/* Opens what `spec` names, measures it, and looks at what is in the first `area_bytes`.  It stays locked, so
- * that nothing comes there until it is written.  An image whose header is elsewhere is not written, and must
- * not be anybody else's either. */
+/* Opens what `spec` names, measures it, and looks at what is in the first `area_bytes`.  It stays
+ * locked, so that nothing comes there until it is written.  An image whose header is elsewhere is
+ * not written, and must not be anybody else's either. */
 static int inspect_existing(struct target *target, bool holds_header, uint64_t area_bytes,
                             const struct format_arguments *arguments, struct error *err)
 {
-    struct image_options options = {
-        .read_only = !holds_header, .lock = true, .terms = arguments->terms
-    };
+    struct image_options options = { .read_only = !holds_header,
+                                     .lock = true,
+                                     .terms = arguments->terms };
     struct image_io *io = NULL;
     int result = image_open(&target->stage, target->spec, &options, err);
 
@@ -237,7 +237,8 @@ static unsigned default_sector(const struct format *format, uint64_t usable_byte
     return format->options.type == LUKS_TYPE_2 && usable_bytes % 4096 == 0 ? 4096 : 512;
 }
 
-/* A header says where the data begins, and not where it ends: more would be served than was asked for. */
+/* A header says where the data begins, and not where it ends: more would be served than was asked
+ * for. */
 static int refuse_larger(const struct target *image, uint64_t needed_bytes, uint64_t area_bytes,
                          struct error *err)
 {
@@ -374,9 +375,11 @@ static bool undo_growth(const struct target *target)
     if (result == 0)
         return true;
     if (target->made)
-        log_warning("'%s' was made, and can't be removed again: %s", target->path, strerror(-result));
+        log_warning("'%s' was made, and can't be removed again: %s", target->path,
+                    strerror(-result));
     else
-        log_warning("'%s' was made larger, and can't be cut to the %" PRIu64 " bytes that it had: %s",
+        log_warning("'%s' was made larger, and can't be cut to the %" PRIu64
+                    " bytes that it had: %s",
                     target->path, target->ended_bytes, strerror(-result));
     return false;
 }
@@ -511,8 +514,8 @@ static int set_options(struct format *format, struct error *err)
     if (result < 0)
         return result;
     options->cipher = arguments->cipher;
-    options->key_bits = arguments->key_bits ? arguments->key_bits
-                                            : cipher_spec_default_key_bits(arguments->cipher);
+    options->key_bits =
+        arguments->key_bits ? arguments->key_bits : cipher_spec_default_key_bits(arguments->cipher);
     options->pbkdf.name = arguments->pbkdf;
     options->pbkdf.hash = arguments->hash;
     options->pbkdf.iterations = arguments->pbkdf_iterations;
@@ -523,7 +526,8 @@ static int set_options(struct format *format, struct error *err)
     options->detached = arguments->header != NULL;
     options->allow_discards = arguments->discard;
     if (options->allow_discards && options->type == LUKS_TYPE_1)
-        return error_set(err, -EINVAL, "--discard: LUKS1 has no persistent flags; give it to serve");
+        return error_set(err, -EINVAL,
+                         "--discard: LUKS1 has no persistent flags; give it to serve");
     check = *options;
     check.sector_bytes = arguments->sector_bytes ? arguments->sector_bytes : 512;
     return luks_format_check(&check, err);
@@ -575,8 +579,8 @@ static int make_header(struct luks_format_result *header, struct format *format,
     int result = 0;
 
     if (arguments->volume_key.volume_key_file)
-        result = key_source_read(&volume_key, &arguments->volume_key, format->image.spec, false,
-                                 err);
+        result =
+            key_source_read(&volume_key, &arguments->volume_key, format->image.spec, false, err);
     if (result == 0)
         result = key_source_read(&passphrase, &arguments->key, format->image.spec, true, err);
     if (result == 0) {

@@ -105,7 +105,8 @@ static int run_backup(void *context, char **operands, struct error *err)
     struct volume volume;
     uint64_t bytes = 0;
     int fd = -1;
-    int result = volume_open_header(&volume, operands[0], arguments->header, VOLUME_READ, NULL, err);
+    int result =
+        volume_open_header(&volume, operands[0], arguments->header, VOLUME_READ, NULL, err);
 
     if (result == 0) {
         store = volume_store(&volume);
@@ -154,8 +155,8 @@ static int compare_uuid(const char *uuid, const struct luks_header *backup, stru
                      uuid, of_backup);
 }
 
-/* No header and no mark: data, which may be that of a volume whose header is apart.  Zeros, and what an
- * interrupted restore or a lost header left, are no loss. */
+/* No header and no mark: data, which may be that of a volume whose header is apart.  Zeros, and
+ * what an interrupted restore or a lost header left, are no loss. */
 static int check_no_data(struct volume *target, struct volume *backup, struct error *err)
 {
     struct luks_store from = volume_store(backup), to = volume_store(target);
@@ -164,14 +165,15 @@ static int check_no_data(struct volume *target, struct volume *backup, struct er
 
     if (result < 0 || differs_bytes == UINT64_MAX)
         return result;
-    return error_set(err, -EEXIST,
-                     "it has no LUKS header, and holds data (at byte %" PRIu64 "), perhaps that of a "
-                     "volume whose header is kept apart; give --force to overwrite the start of that",
-                     differs_bytes);
+    return error_set(
+        err, -EEXIST,
+        "it has no LUKS header, and holds data (at byte %" PRIu64 "), perhaps that of a "
+        "volume whose header is kept apart; give --force to overwrite the start of that",
+        differs_bytes);
 }
 
-/* The header that is there may be too damaged to be loaded: then its UUID is all that can be compared,
- * if there is one. */
+/* The header that is there may be too damaged to be loaded: then its UUID is all that can be
+ * compared, if there is one. */
 static int check_remains(char there[THERE_BYTES], struct volume *target, struct volume *backup,
                          struct error *err)
 {
@@ -202,8 +204,8 @@ static int check_header(char there[THERE_BYTES], struct volume *target, struct v
     return result < 0 ? result : check_content(target, err);
 }
 
-/* Not damaged, but of a volume that others can open: with a feature that we lack, or in re-encryption, whose
- * header says where the data is encrypted by which key. */
+/* Not damaged, but of a volume that others can open: with a feature that we lack, or in
+ * re-encryption, whose header says where the data is encrypted by which key. */
 static bool is_refused(int load_result)
 {
     return load_result == -EPERM || load_result == -ENOTSUP;
@@ -217,10 +219,11 @@ static int check_target(char there[THERE_BYTES], struct volume *target, struct v
     int load_result = volume_load(target, &why), result = 0;
 
     if (is_refused(load_result) && !force)
-        return error_set(err, load_result,
-                         "%s; the backup would overwrite this header, without which the data may be "
-                         "lost: give --force to do that",
-                         why.text);
+        return error_set(
+            err, load_result,
+            "%s; the backup would overwrite this header, without which the data may be "
+            "lost: give --force to do that",
+            why.text);
     if (!force)
         result = load_result == 0 ? check_header(there, target, backup, err)
                                   : check_remains(there, target, backup, err);
@@ -264,7 +267,8 @@ static int ask_to_restore(const char *there, const struct volume *target, struct
     char what[256];
 
     (void)snprintf(what, sizeof(what),
-                   "%s; what is there is replaced by the header of the backup and all its keys", there);
+                   "%s; what is there is replaced by the header of the backup and all its keys",
+                   there);
     return confirm(what, target->spec, "restore", err);
 }
 
@@ -337,8 +341,8 @@ static int restore(struct volume *target, struct volume *backup,
         result = check_target(there, target, backup, arguments->force, err);
     if (result < 0)
         return result;
-    result = luks_restore_plan(&plan, backup->header, from.read, from.context, target->header, &to,
-                               err);
+    result =
+        luks_restore_plan(&plan, backup->header, from.read, from.context, target->header, &to, err);
     if (result < 0)
         volume_prefix(target, err);
     else
@@ -435,8 +439,8 @@ static int run_switch(const struct header_switch *what, const struct header_argu
     bool on = strcmp(operands[1], "on") == 0;
     enum volume_use use = !on && what->off_loss ? VOLUME_REPLACE : VOLUME_CHANGE_KEYS;
     struct volume volume;
-    int result = volume_open_header(&volume, operands[0], arguments->header, use,
-                                    &arguments->terms, err);
+    int result =
+        volume_open_header(&volume, operands[0], arguments->header, use, &arguments->terms, err);
 
     if (result == 0)
         result = ask_to_lose(what, on, &volume, arguments, err);
@@ -464,10 +468,12 @@ static int run_zero_holes(void *context, char **operands, struct error *err)
     static const struct header_switch what = {
         .set = set_zero_holes,
         .on = "is served with --zero-holes only, from now on",
-        .off = "is served without --zero-holes, too: holes and zeros that were written read as noise "
-               "from now on, until the data is copied back",
-        .off_loss = "zeros that were written while it was served with --zero-holes read as noise then, "
-                    "so that all of its data has to be copied elsewhere before and back afterwards",
+        .off =
+            "is served without --zero-holes, too: holes and zeros that were written read as noise "
+            "from now on, until the data is copied back",
+        .off_loss =
+            "zeros that were written while it was served with --zero-holes read as noise then, "
+            "so that all of its data has to be copied elsewhere before and back afterwards",
     };
 
     return run_switch(&what, context, operands, err);
@@ -517,8 +523,9 @@ static int header_discard(int argc, char **argv)
 {
     static const struct command_line line = {
         .name = "header discard",
-        .about = "Sets or clears the persistent flag allow-discards of a LUKS2 volume: whoever opens "
-                 "it, this\nprogram or cryptsetup, passes TRIM on to the storage.",
+        .about =
+            "Sets or clears the persistent flag allow-discards of a LUKS2 volume: whoever opens "
+            "it, this\nprogram or cryptsetup, passes TRIM on to the storage.",
         .operands = "IMAGE on|off",
         .operands_min = 2,
         .operands_max = 2,
@@ -534,8 +541,9 @@ static int header_zero_holes(int argc, char **argv)
 {
     static const struct command_line line = {
         .name = "header zero-holes",
-        .about = "Lets a LUKS2 header say, or no longer say, that holes in the volume are zeros, as\n"
-                 "serve --zero-holes does. Without that option such a volume is not served.",
+        .about =
+            "Lets a LUKS2 header say, or no longer say, that holes in the volume are zeros, as\n"
+            "serve --zero-holes does. Without that option such a volume is not served.",
         .operands = "IMAGE on|off",
         .operands_min = 2,
         .operands_max = 2,

@@ -1,6 +1,7 @@
 /* nbdcrypt key: see command-key.h.
  *
- *     look at the header -> passphrases -> lock it -> change it in memory -> try the new key -> write
+ *     look at the header -> passphrases -> lock it -> change it in memory -> try the new key ->
+ * write
  *
  * A person may take long to type: the header is locked and read again afterwards. */
 #include "server/cli/command-key.h"
@@ -152,12 +153,8 @@ static const struct param test_params[] = {
 };
 
 static const struct param priority_params[] = {
-    PARAM_SLOT("the keyslot that is meant"),
-    PARAMS_LOCK,
-    PARAM_HEADER,
-    DEMAND_ROWS(struct key_arguments, demands),
-    PARAM_HELP,
-    { .name = NULL },
+    PARAM_SLOT("the keyslot that is meant"),    PARAMS_LOCK, PARAM_HEADER,
+    DEMAND_ROWS(struct key_arguments, demands), PARAM_HELP,  { .name = NULL },
 };
 
 static const struct param list_params[] = {
@@ -244,7 +241,8 @@ struct key_work {
     struct secret *old_key; /* NULL: none is needed */
     struct secret *new_key; /* NULL: there is none */
     int slot;               /* out: of the new key, or of the one that was removed */
-    bool tried, new_opens;  /* out, where storage failed: what is stored was tried, and it opens that */
+    bool tried,
+        new_opens; /* out, where storage failed: what is stored was tried, and it opens that */
     int (*change)(struct key_work *work, struct luks_header *header, struct error *err);
 };
 
@@ -296,8 +294,8 @@ static void tell_keys(void *context, struct volume *volume, struct error *err)
                         luks_keyslot_is_in_use(work->slot, volume->header) ? "in" : "not in");
 }
 
-/* A new key that is in force, durably, is what was asked for: it was read back before.  What is missing is
- * told; where nothing can be read any more, it was not tried once more. */
+/* A new key that is in force, durably, is what was asked for: it was read back before.  What is
+ * missing is told; where nothing can be read any more, it was not tried once more. */
 static int accept_new_key(const struct key_work *work, enum luks_outcome outcome, int result,
                           const struct error *err)
 {
@@ -345,8 +343,8 @@ static int add_key(struct key_work *work, struct luks_header *header, struct err
     struct luks_new_key new_key = new_key_of(work->arguments, work->new_key);
     struct secret *volume_key = NULL;
     int slot = slot_of(work->arguments->slot);
-    int result = volume_key_open(&volume_key, &slot, header, &work->arguments->key, work->old_key,
-                                 err);
+    int result =
+        volume_key_open(&volume_key, &slot, header, &work->arguments->key, work->old_key, err);
 
     if (result < 0)
         return result;
@@ -532,8 +530,8 @@ static int run_list(void *context, char **operands, struct error *err)
     const struct key_arguments *arguments = context;
     struct volume volume;
     char *json = NULL;
-    int result = volume_open_header(&volume, operands[0], arguments->header, VOLUME_READ, NULL,
-                                    err);
+    int result =
+        volume_open_header(&volume, operands[0], arguments->header, VOLUME_READ, NULL, err);
 
     if (result == 0)
         result = luks_describe_json(&json, volume.header, err);
@@ -607,7 +605,8 @@ static int key_priority(int argc, char **argv)
 {
     static const struct command_line line = {
         .name = "key priority",
-        .about = "Says when a keyslot of LUKS2 is tried: prefer (first), normal, or ignore (only when it\n"
+        .about = "Says when a keyslot of LUKS2 is tried: prefer (first), normal, or ignore (only "
+                 "when it\n"
                  "is named).  No key is needed.",
         .operands = "IMAGE PRIORITY",
         .operands_min = 2,

@@ -19,13 +19,13 @@ struct command_line {
     int (*run)(void *arguments, char **operands, struct error *err);
 };
 
-/* argv[0] is the last word of the name.  `arguments` is what params describe; `help` points to the flag
- * of --help in it.  Says on standard error what is wrong; returns the exit status. */
+/* argv[0] is the last word of the name.  `arguments` is what params describe; `help` points to the
+ * flag of --help in it.  Says on standard error what is wrong; returns the exit status. */
 int command_line_run(const struct command_line *line, void *arguments, const bool *help, int argc,
                      char **argv);
 
-/* The last step of a command that printed something: its exit status, EXIT_SUCCESS when all of it has
- * reached the one who reads it. */
+/* The last step of a command that printed something: its exit status, EXIT_SUCCESS when all of it
+ * has reached the one who reads it. */
 int command_line_finish(void);
 
 /* "key": one of several commands behind it. */
@@ -35,8 +35,8 @@ struct subcommand {
     int (*run)(int argc, char **argv);
 };
 
-/* argv[1] chooses; the table ends with a name of NULL.  `name` is "" for the program itself.  Returns the
- * exit status. */
+/* argv[1] chooses; the table ends with a name of NULL.  `name` is "" for the program itself.
+ * Returns the exit status. */
 int subcommand_run(const char *name, const struct subcommand *table, int argc, char **argv);
 
 #endif

@@ -36,16 +36,27 @@ struct tls_command {
     const char *about; /* what its own help says */
     const struct param *params;
     const char *operands[OPERANDS_MAX]; /* what they are called; NULL: there are no more */
-    int (*check)(struct arguments *arguments, struct error *err); /* of its usage; or NULL */
+    int (*check)(struct arguments *arguments, struct error *err);     /* of its usage; or NULL */
     int (*run)(const struct arguments *arguments, struct error *err); /* 1: see the output */
 };
 
 #define FIELD(name) offsetof(struct arguments, name)
-#define HELP_ROW { "help", 'h', PARAM_FLAG, NULL, "show this help", FIELD(help), 0, 0 }
-#define DAYS_ROW(text) \
-    { "days", 0, PARAM_UINT, "N", text, FIELD(days), 1, PKI_DAYS_MAX }
-#define HOST_ROW(text) { "host", 0, PARAM_LIST, "NAME", text, FIELD(hosts), 0, 0 }
-#define FORCE_ROW(text) { "force", 0, PARAM_FLAG, NULL, text, FIELD(force), 0, 0 }
+#define HELP_ROW                                                           \
+    {                                                                      \
+        "help", 'h', PARAM_FLAG, NULL, "show this help", FIELD(help), 0, 0 \
+    }
+#define DAYS_ROW(text)                                                 \
+    {                                                                  \
+        "days", 0, PARAM_UINT, "N", text, FIELD(days), 1, PKI_DAYS_MAX \
+    }
+#define HOST_ROW(text)                                          \
+    {                                                           \
+        "host", 0, PARAM_LIST, "NAME", text, FIELD(hosts), 0, 0 \
+    }
+#define FORCE_ROW(text)                                        \
+    {                                                          \
+        "force", 0, PARAM_FLAG, NULL, text, FIELD(force), 0, 0 \
+    }
 
 static const struct param init_params[] = {
     HOST_ROW("DNS name or IP address by which clients know the server (repeatable)"),
@@ -61,8 +72,8 @@ static const struct param init_params[] = {
 
 static const struct param client_params[] = {
     DAYS_ROW("how long the certificate is valid; 365 by default"),
-    { "dns", 0, PARAM_LIST, "NAME", "DNS name to put into the certificate (repeatable)",
-      FIELD(dns), 0, 0 },
+    { "dns", 0, PARAM_LIST, "NAME", "DNS name to put into the certificate (repeatable)", FIELD(dns),
+      0, 0 },
     { "uri", 0, PARAM_LIST, "URI", "URI to put into the certificate (repeatable)", FIELD(uris), 0,
       0 },
     FORCE_ROW("replace the files of a client that is there"),
@@ -110,8 +121,7 @@ static int check_list(const struct param_list *list, const char *option,
         }
         for (size_t k = 0; k < i; k++) {
             if (strcasecmp(list->items[i], list->items[k]) == 0)
-                return error_set(err, -EINVAL, "%s %.80s is there twice", option,
-                                 list->items[i]);
+                return error_set(err, -EINVAL, "%s %.80s is there twice", option, list->items[i]);
         }
     }
     return 0;
@@ -126,8 +136,9 @@ static int check_init(struct arguments *arguments, struct error *err)
     if (!arguments->ca_days)
         arguments->ca_days = PKI_STORE_CA_DAYS;
     if (result == 0 && arguments->hosts.count == 0)
-        result = error_set(err, -EINVAL, "--host is missing: name the server as clients will, "
-                                         "such as --host storage.example.org");
+        result = error_set(err, -EINVAL,
+                           "--host is missing: name the server as clients will, "
+                           "such as --host storage.example.org");
     if (result == 0) {
         result = pki_name_check(arguments->client, err);
         if (result < 0)
@@ -217,8 +228,8 @@ static int run_revoke(const struct arguments *arguments, struct error *err)
 {
     size_t revoked = 0;
     bool in_server = false;
-    int result = pki_store_revoke(arguments->operands[0], arguments->operands[1], &revoked,
-                                  &in_server, err);
+    int result =
+        pki_store_revoke(arguments->operands[0], arguments->operands[1], &revoked, &in_server, err);
 
     if (result == 0)
         tls_advice_revoke(arguments->operands[0], arguments->operands[1], revoked, in_server);
@@ -258,26 +269,50 @@ static int run_show(const struct arguments *arguments, struct error *err)
 }
 
 static const struct tls_command commands[] = {
-    { "init", "make an authority, and certificates for a server and a client",
+    { "init",
+      "make an authority, and certificates for a server and a client",
       "Makes the folder DIR with an authority of your own, a certificate for the server and one\n"
       "for a client, and tells where they go.\n",
-      init_params, { "DIR" }, check_init, run_init },
-    { "client", "make a certificate for one more client",
+      init_params,
+      { "DIR" },
+      check_init,
+      run_init },
+    { "client",
+      "make a certificate for one more client",
       "Makes a certificate for the client NAME, in DIR/clients/NAME.\n",
-      client_params, { "DIR", "NAME" }, check_client, run_client },
-    { "server", "renew the certificate of the server",
+      client_params,
+      { "DIR", "NAME" },
+      check_client,
+      run_client },
+    { "server",
+      "renew the certificate of the server",
       "Makes a new key and certificate for the server, in DIR/server.\n",
-      server_params, { "DIR" }, check_server, run_server },
-    { "revoke", "revoke the certificates of a client",
+      server_params,
+      { "DIR" },
+      check_server,
+      run_server },
+    { "revoke",
+      "revoke the certificates of a client",
       "Revokes all certificates of the client NAME, in DIR/server/ca-crl.pem.\n",
-      revoke_params, { "DIR", "NAME" }, NULL, run_revoke },
-    { "psk", "give a user a pre-shared key, or take it away",
+      revoke_params,
+      { "DIR", "NAME" },
+      NULL,
+      run_revoke },
+    { "psk",
+      "give a user a pre-shared key, or take it away",
       "Adds USER with a new random key to FILE, which is made if there is none, or removes USER.\n",
-      psk_params, { "FILE", "USER" }, check_psk, run_psk },
-    { "show", "show certificates and keys, and what is wrong with them",
+      psk_params,
+      { "FILE", "USER" },
+      check_psk,
+      run_psk },
+    { "show",
+      "show certificates and keys, and what is wrong with them",
       "Shows the certificates, lists of revoked ones and pre-shared keys in a file or folder.\n"
       "No key is shown.  The exit status is 1 when something can't be used.\n",
-      show_params, { "PATH" }, NULL, run_show },
+      show_params,
+      { "PATH" },
+      NULL,
+      run_show },
 };
 
 #define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))
@@ -306,8 +341,7 @@ static int take_operands(struct arguments *arguments, const struct tls_command *
 {
     for (unsigned i = 0; i < OPERANDS_MAX && command->operands[i]; i++) {
         if (first == argc)
-            return error_set(err, -EINVAL,
-                             "no %s was given: nbdcrypt tls %s --help tells more",
+            return error_set(err, -EINVAL, "no %s was given: nbdcrypt tls %s --help tells more",
                              command->operands[i], command->name);
         arguments->operands[i] = argv[first++];
     }
@@ -331,7 +365,7 @@ static int parse(struct arguments *arguments, const struct tls_command *command,
 }
 
 static int run_with(const struct tls_command *command, struct arguments *arguments, int argc,
-               char **argv)
+                    char **argv)
 {
     struct error err = { "" };
     int result;

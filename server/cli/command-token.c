@@ -117,8 +117,8 @@ static int run_list(void *context, char **operands, struct error *err)
     const struct token_arguments *arguments = context;
     struct json_object *info = NULL;
     struct volume volume;
-    int result = volume_open_header(&volume, operands[0], arguments->header, VOLUME_READ, NULL,
-                                    err);
+    int result =
+        volume_open_header(&volume, operands[0], arguments->header, VOLUME_READ, NULL, err);
 
     if (result == 0)
         result = describe(&info, &volume, err);
@@ -294,8 +294,8 @@ static int run_export(void *context, char **operands, struct error *err)
 {
     const struct token_arguments *arguments = context;
     struct volume volume;
-    int result = volume_open_header(&volume, operands[0], arguments->header, VOLUME_READ, NULL,
-                                    err);
+    int result =
+        volume_open_header(&volume, operands[0], arguments->header, VOLUME_READ, NULL, err);
 
     if (result == 0)
         result = export_token(&volume, arguments, operands[1], err);

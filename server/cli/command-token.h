@@ -1,4 +1,5 @@
-/* nbdcrypt token list | import | export | remove: what a LUKS2 header says about opening its keyslots. */
+/* nbdcrypt token list | import | export | remove: what a LUKS2 header says about opening its
+ * keyslots. */
 #ifndef NBDCRYPT_COMMAND_TOKEN_H
 #define NBDCRYPT_COMMAND_TOKEN_H
 

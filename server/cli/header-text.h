@@ -1,4 +1,5 @@
-/* Keyslots and tokens of a header as lines of text, from the JSON of crypto/luks/luks-describe.h, so that text and
+/* Keyslots and tokens of a header as lines of text, from the JSON of crypto/luks/luks-describe.h,
+ * so that text and
  * --json tell the same. */
 #ifndef NBDCRYPT_HEADER_TEXT_H
 #define NBDCRYPT_HEADER_TEXT_H

@@ -107,8 +107,7 @@ int channel_send(struct channel *channel, const void *data, size_t length_bytes,
 
     while (at != end && code == 0) {
         short events = POLLOUT;
-        ssize_t count =
-            protection_of(channel)->send(channel, at, (size_t)(end - at), &events, err);
+        ssize_t count = protection_of(channel)->send(channel, at, (size_t)(end - at), &events, err);
 
         code = moved(channel, count, events, err);
         at += count > 0 ? count : 0;

@@ -14,9 +14,9 @@
 
 struct channel;
 
-/* What is between the bytes and the socket.  How many bytes were moved, at least 1; 0 of receive: the
- * server has ended the stream; -EAGAIN: only once the socket has had *events, of poll(2); another
- * -errno: with a message. */
+/* What is between the bytes and the socket.  How many bytes were moved, at least 1; 0 of receive:
+ * the server has ended the stream; -EAGAIN: only once the socket has had *events, of poll(2);
+ * another -errno: with a message. */
 struct channel_protection {
     ssize_t (*send)(struct channel *channel, const void *data, size_t length_bytes, short *events,
                     struct error *err);
@@ -25,17 +25,18 @@ struct channel_protection {
 };
 
 struct channel {
-    int fd;                    /* O_NONBLOCK; the caller's */
-    uint64_t end_ms;           /* the deadline, by channel_clock_ms() */
-    const atomic_bool *stop;   /* once true, all calls return -ECANCELED; NULL: nobody tells */
+    int fd;                  /* O_NONBLOCK; the caller's */
+    uint64_t end_ms;         /* the deadline, by channel_clock_ms() */
+    const atomic_bool *stop; /* once true, all calls return -ECANCELED; NULL: nobody tells */
     const struct channel_protection *protection; /* NULL: in the clear */
-    void *context;             /* of the protection */
+    void *context;                               /* of the protection */
 };
 
 /* Milliseconds of a clock that only goes forward; never 0. */
 uint64_t channel_clock_ms(void);
 
-/* Waits for `events` of poll(2) on the socket, or for its end.  -ETIMEDOUT, -ECANCELED with a message. */
+/* Waits for `events` of poll(2) on the socket, or for its end.  -ETIMEDOUT, -ECANCELED with a
+ * message. */
 NODISCARD int channel_wait(const struct channel *channel, short events, struct error *err);
 
 /* A moment, for what can't be waited for.  As above. */

@@ -59,8 +59,8 @@ static int receive_answer(struct channel *channel, uint32_t option, struct optio
                          nbd_option_name(option));
     answer->type = reply.type;
     answer->length_bytes = reply.length_bytes;
-    answer->kept_bytes = reply.length_bytes < OPTION_REPLY_TEXT_MAX ? reply.length_bytes
-                                                                     : OPTION_REPLY_TEXT_MAX;
+    answer->kept_bytes =
+        reply.length_bytes < OPTION_REPLY_TEXT_MAX ? reply.length_bytes : OPTION_REPLY_TEXT_MAX;
     code = channel_receive(channel, answer->data, answer->kept_bytes, err);
     answer->data[answer->kept_bytes] = '\0';
     return code == 0 ? discard(channel, reply.length_bytes - answer->kept_bytes, err) : code;
@@ -169,7 +169,8 @@ static int ask_for_base_allocation(struct export_info *info, struct channel *cha
     nbd_put_u32(at, 1);
     nbd_put_u32(at + 4, query_bytes);
     memcpy(at + 8, base_allocation, query_bytes);
-    int code = send_option(channel, NBD_OPT_SET_META_CONTEXT, data, 12 + name_bytes + query_bytes, err);
+    int code =
+        send_option(channel, NBD_OPT_SET_META_CONTEXT, data, 12 + name_bytes + query_bytes, err);
     return code == 0 ? take_contexts(info, channel, err) : code;
 }
 
@@ -212,7 +213,8 @@ static int take_go_answers(struct export_info *info, struct channel *channel, co
     return error_set(err, -EPROTO, "export '%s': the server's answer to GO does not end", name);
 }
 
-static int go(struct export_info *info, struct channel *channel, const char *name, struct error *err)
+static int go(struct export_info *info, struct channel *channel, const char *name,
+              struct error *err)
 {
     uint8_t data[4 + NBD_STRING_BYTES_MAX + 4];
     uint32_t name_bytes = (uint32_t)strlen(name);
@@ -271,8 +273,9 @@ int client_handshake(struct export_info *out, struct channel *channel,
     *out = (struct export_info){ .size_bytes = 0 };
     int code = negotiate(out, channel, wishes, err);
     if (code == 0 && out->size_bytes > INT64_MAX)
-        code = error_set(err, -EPROTO, "export '%s': the server says that it has %llu bytes, "
-                         "which cannot be", wishes->export_name,
-                         (unsigned long long)out->size_bytes);
+        code = error_set(err, -EPROTO,
+                         "export '%s': the server says that it has %llu bytes, "
+                         "which cannot be",
+                         wishes->export_name, (unsigned long long)out->size_bytes);
     return code;
 }

@@ -12,9 +12,9 @@
 struct client_wishes {
     const char *export_name; /* at most NBD_STRING_BYTES_MAX */
     bool structured_replies;
-    bool base_allocation;    /* the meta context; needs structured replies */
-    /* Does TLS, after the server has agreed, and protects the channel from then on; 0 or -errno with a
-     * message.  NULL: no TLS. */
+    bool base_allocation; /* the meta context; needs structured replies */
+    /* Does TLS, after the server has agreed, and protects the channel from then on; 0 or -errno
+     * with a message.  NULL: no TLS. */
     int (*start_tls)(void *context, struct channel *channel, struct error *err);
     void *context;
 };
@@ -22,16 +22,16 @@ struct client_wishes {
 /* What the server says of an export. */
 struct export_info {
     uint64_t size_bytes; /* at most INT64_MAX */
-    uint16_t flags; /* NBD_FLAG_* of the transmission phase */
+    uint16_t flags;      /* NBD_FLAG_* of the transmission phase */
     /* Of requests, whatever it says of them: 0, 0 and 0 if it says nothing. */
     uint32_t block_min_bytes, block_preferred_bytes, block_max_bytes;
     bool structured_replies, base_allocation;
     uint32_t base_allocation_id; /* in replies to BLOCK_STATUS */
 };
 
-/* Asks for an export on a connected socket.  A server that has not what is wished for besides TLS is used
- * without.  -errno with a sentence: the server refuses, closes the connection, does not answer in
- * time, or does not speak the protocol. */
+/* Asks for an export on a connected socket.  A server that has not what is wished for besides TLS
+ * is used without.  -errno with a sentence: the server refuses, closes the connection, does not
+ * answer in time, or does not speak the protocol. */
 NODISCARD int client_handshake(struct export_info *out, struct channel *channel,
                                const struct client_wishes *wishes, struct error *err);
 

@@ -39,15 +39,16 @@ static int load_certificates(struct tls_client_credentials *credentials,
     const char *directory = settings->certificates;
 
     if (settings->host == NULL || settings->host[0] == '\0')
-        return error_set(err, -EINVAL, "there is no host name that the server's certificate could be "
+        return error_set(err, -EINVAL,
+                         "there is no host name that the server's certificate could be "
                          "compared with: use a pre-shared key");
     if (gnutls_certificate_allocate_credentials(&credentials->certificates) < 0)
         return error_set(err, -ENOMEM, "not enough memory for certificates");
     int code = tls_certificates_load_trust(credentials->certificates, directory, err);
     if (code == 0)
-        code = tls_certificates_load_crl(credentials->certificates, directory,
-                                         &tls_certificates_of_client, &credentials->revocation,
-                                         err);
+        code =
+            tls_certificates_load_crl(credentials->certificates, directory,
+                                      &tls_certificates_of_client, &credentials->revocation, err);
     if (code == 0)
         code = load_own(credentials, directory, err);
     return code;
@@ -55,7 +56,8 @@ static int load_certificates(struct tls_client_credentials *credentials,
 
 /* ---- pre-shared keys ---- */
 
-static int find_user(struct tls_client_credentials *credentials, const char *given, struct error *err)
+static int find_user(struct tls_client_credentials *credentials, const char *given,
+                     struct error *err)
 {
     char login[LOGIN_BYTES];
     const char *name = given != NULL ? given : getenv("LOGNAME");
@@ -63,7 +65,8 @@ static int find_user(struct tls_client_credentials *credentials, const char *giv
     if (name == NULL && getlogin_r(login, sizeof login) == 0)
         name = login;
     if (name == NULL)
-        return error_set(err, -EINVAL, "whose pre-shared key it is is not known: there is neither a user "
+        return error_set(err, -EINVAL,
+                         "whose pre-shared key it is is not known: there is neither a user "
                          "in the URI nor LOGNAME nor a login");
     credentials->user = strdup(name);
     return credentials->user != NULL ? 0 : error_set(err, -ENOMEM, "not enough memory for TLS");
@@ -76,13 +79,16 @@ static int set_key(struct tls_client_credentials *credentials, const struct psk_
     const uint8_t *found = psk_file_find(file, credentials->user, length, &key_bytes);
 
     if (found == NULL)
-        return error_set(err, -EINVAL, "%s: there is no key of the user '%s' in it: add a line, or put "
-                         "another user into the URI", path, credentials->user);
+        return error_set(err, -EINVAL,
+                         "%s: there is no key of the user '%s' in it: add a line, or put "
+                         "another user into the URI",
+                         path, credentials->user);
     const gnutls_datum_t user = { (unsigned char *)credentials->user, (unsigned)length };
     const gnutls_datum_t key = { (unsigned char *)(uintptr_t)found, (unsigned)key_bytes };
     int result = gnutls_psk_allocate_client_credentials(&credentials->psk);
     if (result >= 0)
-        result = gnutls_psk_set_client_credentials2(credentials->psk, &user, &key, GNUTLS_PSK_KEY_RAW);
+        result =
+            gnutls_psk_set_client_credentials2(credentials->psk, &user, &key, GNUTLS_PSK_KEY_RAW);
     return result >= 0 ? 0 : tls_session_no_start(result, err);
 }
 
@@ -106,7 +112,8 @@ int tls_client_credentials_read(struct tls_client_credentials *credentials,
                                 const struct tls_client_settings *settings, struct error *err)
 {
     if ((settings->certificates != NULL) == (settings->psk_file != NULL))
-        return error_set(err, -EINVAL, "TLS with a server needs either a folder of certificates or a "
+        return error_set(err, -EINVAL,
+                         "TLS with a server needs either a folder of certificates or a "
                          "file of pre-shared keys");
     return settings->psk_file != NULL ? load_psk(credentials, settings, err)
                                       : load_certificates(credentials, settings, err);
@@ -136,7 +143,8 @@ int tls_client_credentials_use(struct tls_client_credentials *credentials, gnutl
 {
     bool psk = credentials->psk != NULL;
     int result = gnutls_priority_set_direct(
-        gnutls, tls_priority(psk ? TLS_PRIORITY_CLIENT_PSK : TLS_PRIORITY_CLIENT_CERTIFICATES), NULL);
+        gnutls, tls_priority(psk ? TLS_PRIORITY_CLIENT_PSK : TLS_PRIORITY_CLIENT_CERTIFICATES),
+        NULL);
 
     if (result >= 0 && psk)
         return gnutls_credentials_set(gnutls, GNUTLS_CRD_PSK, credentials->psk);

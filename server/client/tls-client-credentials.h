@@ -20,8 +20,8 @@ struct tls_client_credentials {
     char *user;                                    /* of the PSK */
 };
 
-/* Checks the settings and reads the files.  -EINVAL and the like with a sentence; _free() frees in every
- * case. */
+/* Checks the settings and reads the files.  -EINVAL and the like with a sentence; _free() frees in
+ * every case. */
 NODISCARD int tls_client_credentials_read(struct tls_client_credentials *credentials,
                                           const struct tls_client_settings *settings,
                                           struct error *err);

@@ -27,9 +27,9 @@ struct tls_client {
     char hint[HINT_BYTES];
 
     /* What has gone through the socket. */
-    int socket_error; /* of the last call that failed, positive */
-    bool unsent;      /* a part of what was to be sent last */
-    bool deaf;        /* the server has closed: nothing reaches it any more */
+    int socket_error;         /* of the last call that failed, positive */
+    bool unsent;              /* a part of what was to be sent last */
+    bool deaf;                /* the server has closed: nothing reaches it any more */
     uint32_t handshake_bytes; /* received */
     uint32_t record_left_bytes;
     uint8_t header[5], header_bytes; /* of the record that is being received */
@@ -85,12 +85,13 @@ static ssize_t pull(gnutls_transport_ptr_t context, void *data, size_t length_by
     return count;
 }
 
-/* A server that has closed may have said why with an alert, which is still to be read: so what it does not
- * hear counts as sent, and receiving shows that it is over. */
+/* A server that has closed may have said why with an alert, which is still to be read: so what it
+ * does not hear counts as sent, and receiving shows that it is over. */
 static ssize_t push(gnutls_transport_ptr_t context, const giovec_t *iov, int iov_count)
 {
     struct tls_client *client = context;
-    struct msghdr message = { .msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = (size_t)iov_count };
+    struct msghdr message = { .msg_iov = (struct iovec *)(uintptr_t)iov,
+                              .msg_iovlen = (size_t)iov_count };
     ssize_t count = sendmsg(client->fd, &message, MSG_NOSIGNAL);
     size_t length_bytes = 0;
 
@@ -132,7 +133,8 @@ static const char *psk_hint(struct tls_client *client, gnutls_alert_description_
     case GNUTLS_A_ACCESS_DENIED:
         snprintf(client->hint, sizeof client->hint,
                  ": it does not know the PSK identity '%s', or has another key for it, or wants "
-                 "certificates: give both the same line", client->credentials.user);
+                 "certificates: give both the same line",
+                 client->credentials.user);
         return client->hint;
     default:
         return "";
@@ -148,9 +150,9 @@ static const char *certificate_hint(struct tls_client *client, gnutls_alert_desc
                    : ": it wants one of its clients: put client-cert.pem and client-key.pem beside "
                      "ca-cert.pem";
     case GNUTLS_A_DECODE_ERROR: /* of GnuTLS's servers under TLS 1.2 */
-        return client->credentials.own_certificate
-                   ? ""
-                   : ": perhaps it wants a certificate of its clients, client-cert.pem and client-key.pem";
+        return client->credentials.own_certificate ? ""
+                                                   : ": perhaps it wants a certificate of its "
+                                                     "clients, client-cert.pem and client-key.pem";
     case GNUTLS_A_UNKNOWN_CA:
     case GNUTLS_A_BAD_CERTIFICATE:
     case GNUTLS_A_CERTIFICATE_UNKNOWN:
@@ -158,16 +160,18 @@ static const char *certificate_hint(struct tls_client *client, gnutls_alert_desc
     case GNUTLS_A_CERTIFICATE_REVOKED:
     case GNUTLS_A_UNSUPPORTED_CERTIFICATE:
     case GNUTLS_A_ACCESS_DENIED:
-        return client->credentials.own_certificate
-                   ? ": it does not accept client-cert.pem: issue one with an authority that it trusts"
-                   : ": perhaps it wants a certificate of its clients, client-cert.pem and client-key.pem";
+        return client->credentials.own_certificate ? ": it does not accept client-cert.pem: issue "
+                                                     "one with an authority that it trusts"
+                                                   : ": perhaps it wants a certificate of its "
+                                                     "clients, client-cert.pem and client-key.pem";
     case GNUTLS_A_PROTOCOL_VERSION:
     case GNUTLS_A_INSUFFICIENT_SECURITY:
         return ": there is no version or cipher that both accept";
     case GNUTLS_A_HANDSHAKE_FAILURE:
         return client->credentials.own_certificate
                    ? ": there is no version, cipher or kind of credentials that both accept"
-                   : ": there is no version or cipher that both accept, or it wants a certificate of its "
+                   : ": there is no version or cipher that both accept, or it wants a certificate "
+                     "of its "
                      "clients (client-cert.pem, client-key.pem), or a pre-shared key";
     default:
         return "";
@@ -178,7 +182,8 @@ static const char *alert_hint(struct tls_session *session, gnutls_alert_descript
 {
     struct tls_client *client = client_of(session);
 
-    return client->credentials.psk != NULL ? psk_hint(client, alert) : certificate_hint(client, alert);
+    return client->credentials.psk != NULL ? psk_hint(client, alert)
+                                           : certificate_hint(client, alert);
 }
 
 /* The sentences that only a client's handshake has. */
@@ -188,24 +193,28 @@ static void explain_handshake(struct tls_client *client, int error)
 
     switch (error) {
     case GNUTLS_E_PREMATURE_TERMINATION:
-        tls_session_say(session, "it closed the connection in the middle of the handshake%s",
-                        client->credentials.psk != NULL
-                            ? ": perhaps it does not know this PSK identity, or has another key for it"
-                        : client->credentials.own_certificate
-                            ? ": perhaps it does not accept client-cert.pem"
-                            : ": perhaps it wants a certificate of its clients (client-cert.pem, "
-                              "client-key.pem)");
+        tls_session_say(
+            session, "it closed the connection in the middle of the handshake%s",
+            client->credentials.psk != NULL
+                ? ": perhaps it does not know this PSK identity, or has another key for it"
+            : client->credentials.own_certificate
+                ? ": perhaps it does not accept client-cert.pem"
+                : ": perhaps it wants a certificate of its clients (client-cert.pem, "
+                  "client-key.pem)");
         break;
     case GNUTLS_E_DECRYPTION_FAILED:
     case GNUTLS_E_ERROR_IN_FINISHED_PACKET:
     case GNUTLS_E_RECEIVED_ILLEGAL_PARAMETER:
         if (client->credentials.psk != NULL)
-            tls_session_say(session, "its key for the PSK identity '%s' is another one: give both the "
-                            "same line", client->credentials.user);
+            tls_session_say(session,
+                            "its key for the PSK identity '%s' is another one: give both the "
+                            "same line",
+                            client->credentials.user);
         break;
     case GNUTLS_E_INSUFFICIENT_CREDENTIALS:
         if (client->credentials.psk != NULL)
-            tls_session_say(session, "it wants certificates, or does not know the PSK identity '%s'",
+            tls_session_say(session,
+                            "it wants certificates, or does not know the PSK identity '%s'",
                             client->credentials.user);
         break;
     default:
@@ -218,13 +227,16 @@ static int fail(struct tls_client *client, int error, struct error *err)
     struct tls_session *session = &client->session;
 
     client->lost = true;
-    if ((error == GNUTLS_E_PULL_ERROR || error == GNUTLS_E_PUSH_ERROR) && session->reason[0] == '\0')
+    if ((error == GNUTLS_E_PULL_ERROR || error == GNUTLS_E_PUSH_ERROR) &&
+        session->reason[0] == '\0')
         return error_set(err, client->socket_error > 0 ? -client->socket_error : -ECONNRESET,
-                         "the connection to the server is lost: %s", strerror(client->socket_error));
+                         "the connection to the server is lost: %s",
+                         strerror(client->socket_error));
     if (!client->open)
         explain_handshake(client, error);
     else if (error == GNUTLS_E_PREMATURE_TERMINATION)
-        tls_session_say(session, "the connection ended without close_notify: the server vanished, or "
+        tls_session_say(session,
+                        "the connection ended without close_notify: the server vanished, or "
                         "somebody on the way cut it");
     tls_session_say(session, "%s", tls_session_explain(session, error, 0));
     if (!client->unsent && error != GNUTLS_E_PREMATURE_TERMINATION)
@@ -269,8 +281,8 @@ static const struct tls_end client_end = {
 static int start(struct tls_client *client, const struct tls_client_settings *settings,
                  struct error *err)
 {
-    int code = tls_session_init(&client->session, &client_end, GNUTLS_CLIENT | GNUTLS_FORCE_CLIENT_CERT,
-                                err);
+    int code = tls_session_init(&client->session, &client_end,
+                                GNUTLS_CLIENT | GNUTLS_FORCE_CLIENT_CERT, err);
 
     if (code == 0)
         code = tls_client_credentials_read(&client->credentials, settings, err);
@@ -296,8 +308,9 @@ static int start(struct tls_client *client, const struct tls_client_settings *se
 static int check_proof(struct tls_client *client, struct error *err)
 {
     gnutls_credentials_type_t kind = gnutls_auth_server_get_type(client->session.gnutls);
-    bool proven = client->credentials.psk != NULL ? kind == GNUTLS_CRD_PSK
-                                                  : kind == GNUTLS_CRD_CERTIFICATE && client->verified;
+    bool proven = client->credentials.psk != NULL
+                      ? kind == GNUTLS_CRD_PSK
+                      : kind == GNUTLS_CRD_CERTIFICATE && client->verified;
 
     if (proven)
         return 0;
@@ -340,7 +353,8 @@ static ssize_t protected_send(struct channel *channel, const void *data, size_t 
 {
     struct tls_client *client = channel->context;
 
-    return moved(client, gnutls_record_send(client->session.gnutls, data, length_bytes), events, err);
+    return moved(client, gnutls_record_send(client->session.gnutls, data, length_bytes), events,
+                 err);
 }
 
 static ssize_t protected_receive(struct channel *channel, void *data, size_t length_bytes,

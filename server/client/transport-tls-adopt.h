@@ -1,7 +1,8 @@
 /* The byte stream to a server under TLS: the transport of transport-tls.h at the client's end.
  *
- * It begins with a session that is open.  Records are done as the server does them, by tls-protection itself
- * or by GnuTLS, but never by the kernel.  Tickets that a server sends at any time are passed over. */
+ * It begins with a session that is open.  Records are done as the server does them, by
+ * tls-protection itself or by GnuTLS, but never by the kernel.  Tickets that a server sends at any
+ * time are passed over. */
 #ifndef NBDCRYPT_TRANSPORT_TLS_ADOPT_H
 #define NBDCRYPT_TRANSPORT_TLS_ADOPT_H
 
@@ -16,10 +17,10 @@ struct transport_tls_adopt_settings {
     const char *name;            /* of the server, for messages: "server 192.0.2.1:10809" */
 };
 
-/* Takes the connected socket and the client over: close() frees both.  The channel that they went through is
- * at rest, no call on it has failed, and it must not be used any more; what it had received and nobody has
- * taken comes first.  On the loop's thread; recv and send may follow at once.  -ENOMEM, or -EPROTO: TLS
- * has failed in the channel; then they stay the caller's. */
+/* Takes the connected socket and the client over: close() frees both.  The channel that they went
+ * through is at rest, no call on it has failed, and it must not be used any more; what it had
+ * received and nobody has taken comes first.  On the loop's thread; recv and send may follow at
+ * once.  -ENOMEM, or -EPROTO: TLS has failed in the channel; then they stay the caller's. */
 NODISCARD int transport_tls_adopt(struct transport **out, struct tls_client *client, int fd,
                                   const struct transport_tls_adopt_settings *settings,
                                   struct error *err);

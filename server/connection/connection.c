@@ -8,9 +8,9 @@
 #include "server/base/log.h"
 #include "server/connection/transmission.h"
 
-#define SURPLUS_TIMEOUT_MS 2000u   /* to tell a client that it is one too many */
-#define HANDSHAKE_DRAIN_MS 1000u   /* for one that has not chosen an export yet */
-#define ABANDON_MS 500u            /* what is in flight of a connection that was cut comes back sooner */
+#define SURPLUS_TIMEOUT_MS 2000u /* to tell a client that it is one too many */
+#define HANDSHAKE_DRAIN_MS 1000u /* for one that has not chosen an export yet */
+#define ABANDON_MS 500u /* what is in flight of a connection that was cut comes back sooner */
 
 static void end(struct connection *connection);
 static void timer_fired(struct io_event *ev, int result);
@@ -164,7 +164,8 @@ void connection_abort(struct connection *connection)
         transmission_abort(connection->transmission);
 }
 
-/* A calculation of its handshake can't be stopped, and uses its memory: the process is to end around it. */
+/* A calculation of its handshake can't be stopped, and uses its memory: the process is to end
+ * around it. */
 static void abandon(struct connection *connection)
 {
     connection->abandoned = true;

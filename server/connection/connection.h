@@ -38,18 +38,18 @@ struct connection {
     enum connection_state state;
     struct peer peer;
     struct place place;
-    bool surplus;                 /* it is there to be told that there is no place for it */
-    struct loop_timer timer;      /* handshake limit; later the ticks of DRAINING */
+    bool surplus;            /* it is there to be told that there is no place for it */
+    struct loop_timer timer; /* handshake limit; later the ticks of DRAINING */
     bool timer_running;
     struct stall_state stall;
-    bool cut;                     /* its handshake took too long: what is in flight is coming back */
-    bool abandoned;               /* the worker ends without it */
-    struct io_event forgotten;    /* GOODBYE */
+    bool cut;                  /* its handshake took too long: what is in flight is coming back */
+    bool abandoned;            /* the worker ends without it */
+    struct io_event forgotten; /* GOODBYE */
     struct drain_state drain;
-    struct handshake *handshake;  /* NULL once it has ended */
+    struct handshake *handshake; /* NULL once it has ended */
     struct negotiated negotiated;
-    struct export *export;        /* set by GO or EXPORT_NAME */
-    struct transmission *transmission; /* NULL before */
+    struct export *export;              /* set by GO or EXPORT_NAME */
+    struct transmission *transmission;  /* NULL before */
     struct connection *next, *previous; /* of the worker */
 };
 

@@ -3,7 +3,8 @@
 #include "server/connection/transmission.h"
 
 #define STILL_TICKS_MAX (5000u / DRAIN_TICK_MS) /* and so long what comes anew is answered */
-#define LAST_TICKS_MIN 2u /* what it asked for before it heard of the end may be on its way: no reset */
+#define LAST_TICKS_MIN \
+    2u /* what it asked for before it heard of the end may be on its way: no reset */
 
 /* The client did what is due since the last look, or it is not its turn. */
 static bool goes_on(const struct drain_state *state, const struct transmission *t,

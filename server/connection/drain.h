@@ -1,7 +1,7 @@
-/* How long a connection is waited for when the server goes: as long as storage is at work on what it asked
- * for (--shutdown-timeout ends that), and as long as the client takes its answers and sends the rest of
- * a request that it has begun.  One that was told that nothing follows, and has taken it, may stay for
- * an instant only: it does not have to close.
+/* How long a connection is waited for when the server goes: as long as storage is at work on what
+ * it asked for (--shutdown-timeout ends that), and as long as the client takes its answers and
+ * sends the rest of a request that it has begun.  One that was told that nothing follows, and has
+ * taken it, may stay for an instant only: it does not have to close.
  *
  * Looked at every DRAIN_TICK_MS, on the worker's thread. */
 #ifndef NBDCRYPT_DRAIN_H
@@ -16,11 +16,11 @@ struct transmission;
 
 enum drain_verdict {
     DRAIN_WAIT,
-    DRAIN_DEAF,       /* once: what else it asks for is not to be answered */
-    DRAIN_DONE,       /* it has all that is due */
-    DRAIN_NOT_TAKEN,  /* it does not take what is due */
-    DRAIN_TOO_SLOW,   /* it does, but so slowly that the others would wait for it */
-    DRAIN_NOT_SENT,   /* it does not send the rest of its request */
+    DRAIN_DEAF,      /* once: what else it asks for is not to be answered */
+    DRAIN_DONE,      /* it has all that is due */
+    DRAIN_NOT_TAKEN, /* it does not take what is due */
+    DRAIN_TOO_SLOW,  /* it does, but so slowly that the others would wait for it */
+    DRAIN_NOT_SENT,  /* it does not send the rest of its request */
 };
 
 /* Zeroed at first. */

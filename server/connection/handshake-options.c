@@ -36,7 +36,9 @@ static uint8_t *reply_room(struct option_exchange *ex, size_t length_bytes)
 static void reply_header(struct option_exchange *ex, uint32_t type, size_t length_bytes)
 {
     const struct nbd_option_reply reply = {
-        .option = ex->option, .type = type, .length_bytes = (uint32_t)length_bytes,
+        .option = ex->option,
+        .type = type,
+        .length_bytes = (uint32_t)length_bytes,
     };
 
     nbd_encode_option_reply(reply_room(ex, NBD_OPTION_REPLY_BYTES), &reply);
@@ -144,11 +146,12 @@ static struct export *find_export(struct option_exchange *ex, const struct name 
 {
     const struct connection *connection = ex->connection;
 
-    return export_table_find(connection->worker->exports, &connection->peer, name->text, name->bytes);
+    return export_table_find(connection->worker->exports, &connection->peer, name->text,
+                             name->bytes);
 }
 
-/* What the client is told: the same for what is not there and for what it may not attach.  Another name helps
- * only where there is one for it. */
+/* What the client is told: the same for what is not there and for what it may not attach.  Another
+ * name helps only where there is one for it. */
 static void say_unknown(const struct option_exchange *ex, const struct name *name,
                         char text[ERROR_SENTENCE_BYTES])
 {
@@ -156,7 +159,8 @@ static void say_unknown(const struct option_exchange *ex, const struct name *nam
     size_t shown = valid_prefix_bytes(name->text, name->bytes, NAME_SHOWN_BYTES);
 
     if (name->bytes == 0 && export_table_count(connection->worker->exports, &connection->peer) == 0)
-        snprintf(text, ERROR_SENTENCE_BYTES, "there is no export that this client may attach: who runs "
+        snprintf(text, ERROR_SENTENCE_BYTES,
+                 "there is no export that this client may attach: who runs "
                  "the server decides that");
     else if (name->bytes == 0)
         snprintf(text, ERROR_SENTENCE_BYTES, "there is no default export: ask for one by name");
@@ -192,8 +196,10 @@ static void say_missing(const struct export *export, char text[ERROR_SENTENCE_BY
 {
     size_t shown = valid_prefix_bytes(export->name, strlen(export->name), NAME_SHOWN_BYTES);
 
-    snprintf(text, ERROR_SENTENCE_BYTES, "export '%.*s' is not open at the moment: the log of the "
-             "server says why", (int)shown, export->name);
+    snprintf(text, ERROR_SENTENCE_BYTES,
+             "export '%.*s' is not open at the moment: the log of the "
+             "server says why",
+             (int)shown, export->name);
 }
 
 /* Found, but not open. */

@@ -23,7 +23,7 @@ enum option_outcome {
     OPTION_TLS,          /* from here on it is TLS; the client may send another option under it */
     OPTION_TRANSMISSION, /* connection->export is set */
     OPTION_CLOSE,
-    OPTION_DROP,         /* nothing is sent: the protocol knows no reply here */
+    OPTION_DROP, /* nothing is sent: the protocol knows no reply here */
 };
 
 struct option_exchange {

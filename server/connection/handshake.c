@@ -32,7 +32,7 @@
 #include "server/transport/transport-tls.h"
 #include "server/connection/worker.h"
 
-#define TURNED_AWAY_OPTIONS_MAX 16u /* clients ask for a few things before they GO */
+#define TURNED_AWAY_OPTIONS_MAX 16u          /* clients ask for a few things before they GO */
 #define PAYLOAD_BYTES_ABSURD (1024u * 1024u) /* nobody has to read more than that */
 #define HANDSHAKE_FLAGS (NBD_FLAG_FIXED_NEWSTYLE | NBD_FLAG_NO_ZEROES)
 #define CLIENT_FLAGS (NBD_FLAG_C_FIXED_NEWSTYLE | NBD_FLAG_C_NO_ZEROES)
@@ -55,14 +55,14 @@ struct handshake {
     enum option_outcome outcome; /* of the last option */
     bool fixed;                  /* the client speaks fixed newstyle */
     bool shutting_down;
-    const char *turned_away; /* why; NULL: it is not */
+    const char *turned_away;          /* why; NULL: it is not */
     size_t options_seen, options_max; /* see limit_options() */
     bool options_max_is_of_tls;
 
     struct nbd_option_header option;
     const struct option_handler *handler;
-    uint8_t *payload; /* option.length_bytes of it; NULL when there is none */
-    uint32_t drain_bytes; /* still to be read and thrown away */
+    uint8_t *payload;      /* option.length_bytes of it; NULL when there is none */
+    uint32_t drain_bytes;  /* still to be read and thrown away */
     uint8_t scratch[1024]; /* greeting, flags, headers, and what is thrown away */
 
     struct iovec iov;
@@ -238,9 +238,9 @@ static void limit_options(struct handshake *hs)
         (hs->options_max > 0 && hs->options_max_is_of_tls == peer->encrypted))
         return;
     hs->options_max_is_of_tls = peer->encrypted;
-    hs->options_max = HANDSHAKE_OPTIONS_MAX +
-                      HANDSHAKE_OPTIONS_PER_EXPORT *
-                          export_table_count(connection->worker->exports, peer);
+    hs->options_max =
+        HANDSHAKE_OPTIONS_MAX +
+        HANDSHAKE_OPTIONS_PER_EXPORT * export_table_count(connection->worker->exports, peer);
 }
 
 static bool too_many_options(const struct handshake *hs)
@@ -314,8 +314,8 @@ static bool payload_received(struct handshake *hs)
         release_payload(hs);
         return answer_unread(hs);
     }
-    hs->exchange.payload = (struct nbd_cursor){ hs->payload ? hs->payload : hs->scratch,
-                                                hs->option.length_bytes };
+    hs->exchange.payload =
+        (struct nbd_cursor){ hs->payload ? hs->payload : hs->scratch, hs->option.length_bytes };
     hs->exchange.list_next = 0;
     return answer(hs);
 }
@@ -507,9 +507,9 @@ void negotiated_reset(struct negotiated *negotiated)
     *negotiated = (struct negotiated){ 0 };
 }
 
-/* FUA is what the pipeline itself honours, with or without a FLUSH: nobody above makes it of writes and
- * flushes, and command_check() refuses it where it is not offered here.
- * FAST_ZERO may be offered even where it always answers ENOTSUP (proto.md). */
+/* FUA is what the pipeline itself honours, with or without a FLUSH: nobody above makes it of writes
+ * and flushes, and command_check() refuses it where it is not offered here. FAST_ZERO may be
+ * offered even where it always answers ENOTSUP (proto.md). */
 uint16_t handshake_transmission_flags(const struct export *ex, bool structured_replies)
 {
     const struct limits *limits = &ex->limits;

@@ -21,8 +21,8 @@ struct handshake;
 /* All that an unencrypted conversation may have agreed on; STARTTLS resets it as a whole. */
 struct negotiated {
     bool structured_replies;
-    bool base_allocation;                  /* base:allocation is selected, for ... */
-    char *context_export;                  /* ... this export (NUL-terminated, owned); NULL: none */
+    bool base_allocation; /* base:allocation is selected, for ... */
+    char *context_export; /* ... this export (NUL-terminated, owned); NULL: none */
 };
 
 /* Forgets all of it and frees what it owns. */
@@ -42,8 +42,8 @@ enum handshake_result {
 struct handshake *handshake_start(struct connection *connection);
 /* The server is going down: options are answered ERR_SHUTDOWN from now on. */
 void handshake_shutdown(struct handshake *handshake);
-/* There is no place for this client: a few options are answered with `sentence`, which stays, and none of
- * them is served. */
+/* There is no place for this client: a few options are answered with `sentence`, which stays, and
+ * none of them is served. */
 void handshake_turn_away(struct handshake *handshake, const char *sentence);
 /* After connection_handshake_done(), or when nothing of the transport is in flight.  Also frees
  * negotiated.context_export, which means nothing afterwards. */

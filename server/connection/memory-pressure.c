@@ -14,13 +14,12 @@ static void start_timer(struct worker *worker)
     loop_timer_start(worker->loop, &worker->pressure.timer, TICK_MS);
 }
 
-/* Says whether it took no reply, or sent nothing of what it writes, for so long, while it holds what others
- * wait for. */
+/* Says whether it took no reply, or sent nothing of what it writes, for so long, while it holds
+ * what others wait for. */
 static bool is_stalled(struct transmission *t)
 {
     bool takes_nothing = t->sending && t->sends == t->sends_seen;
-    bool sends_nothing =
-        t->receiving != NULL && t->recv_pending && t->receives == t->receives_seen;
+    bool sends_nothing = t->receiving != NULL && t->recv_pending && t->receives == t->receives_seen;
 
     t->stalled_ticks = takes_nothing || sends_nothing ? t->stalled_ticks + 1 : 0;
     t->sends_seen = t->sends;
@@ -50,9 +49,10 @@ static unsigned drop_stalled(struct worker *worker)
 static void tell(struct worker *worker)
 {
     if (!worker->pressure.told)
-        log_write_of(LOG_WARNING, "memory",
-                     "there is none for data buffers; clients wait (see --memory-max, the limits of the "
-                     "cgroup and of the process)");
+        log_write_of(
+            LOG_WARNING, "memory",
+            "there is none for data buffers; clients wait (see --memory-max, the limits of the "
+            "cgroup and of the process)");
     worker->pressure.told = true;
 }
 

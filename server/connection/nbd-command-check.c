@@ -6,7 +6,7 @@
 
 struct rule {
     enum request_op op;
-    uint16_t flags;         /* besides FUA */
+    uint16_t flags; /* besides FUA */
     bool writes;
     bool has_range;
     int beyond_end_error;
@@ -92,17 +92,18 @@ static uint32_t flags_for_pipeline(const struct command *command)
     return result;
 }
 
-/* "SHOULD accept [FUA] on every command", once it was offered; a client that sets it all the same must not
- * believe that it was heeded. */
+/* "SHOULD accept [FUA] on every command", once it was offered; a client that sets it all the same
+ * must not believe that it was heeded. */
 static bool check_flags(struct command *command, const struct rule *rule,
                         const struct limits *limits)
 {
-    uint16_t unknown = command->request.flags &
-                       (uint16_t)~(rule->flags | (limits->fua ? NBD_CMD_FLAG_FUA : 0));
+    uint16_t unknown =
+        command->request.flags & (uint16_t) ~(rule->flags | (limits->fua ? NBD_CMD_FLAG_FUA : 0));
 
     if (unknown != 0)
-        refuse(command, EINVAL, unknown == NBD_CMD_FLAG_FUA ? "the export does not offer FUA"
-                                                            : "a flag that this command does not have");
+        refuse(command, EINVAL,
+               unknown == NBD_CMD_FLAG_FUA ? "the export does not offer FUA"
+                                           : "a flag that this command does not have");
     return unknown == 0;
 }
 
@@ -110,8 +111,8 @@ void command_check(struct command *command, const struct command_terms *terms)
 {
     const struct nbd_request *request = &command->request;
     const struct limits *limits = terms->limits;
-    bool known = request->command < sizeof rules / sizeof rules[0] &&
-                 request->command != NBD_CMD_DISC;
+    bool known =
+        request->command < sizeof rules / sizeof rules[0] && request->command != NBD_CMD_DISC;
 
     if (terms->draining) {
         refuse(command, ESHUTDOWN, "the server is shutting down");

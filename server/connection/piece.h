@@ -1,5 +1,5 @@
-/* The arithmetic of pieces: how a command is cut into fragments, and what buffer each needs. Part of the
- * path of each request, so it is inline. */
+/* The arithmetic of pieces: how a command is cut into fragments, and what buffer each needs. Part
+ * of the path of each request, so it is inline. */
 #ifndef NBDCRYPT_PIECE_H
 #define NBDCRYPT_PIECE_H
 

@@ -20,13 +20,13 @@ static void flush(struct loop_task *task);
 static void send_ready(struct transmission *t);
 static void send_finished(struct io_event *ev, int result);
 static void drop_all(struct transmission *t);
-/* What a client still sends that is not heard any more does not count: it might go on asking for ever. */
+/* What a client still sends that is not heard any more does not count: it might go on asking for
+ * ever. */
 static bool has_heard_all(const struct transmission *t)
 {
     if (t->step == RECEIVE_FORGET)
         return true;
-    return t->step == RECEIVE_COMMAND &&
-           (t->deaf || !t->transport->ops->has_unread(t->transport));
+    return t->step == RECEIVE_COMMAND && (t->deaf || !t->transport->ops->has_unread(t->transport));
 }
 
 static void end_if_idle(struct transmission *t);
@@ -88,8 +88,8 @@ void fragment_done(struct layer *owner, struct request *req)
     command->fragments_in_flight--;
     if (req->error != 0)
         note_error(t, command, req);
-    bool finished = command->fragments_in_flight == 0 &&
-                    command->issued_bytes == command->request.length_bytes;
+    bool finished =
+        command->fragments_in_flight == 0 && command->issued_bytes == command->request.length_bytes;
     if (t->aborted)
         fragment_give_back(fragment);
     else
@@ -156,8 +156,7 @@ static void answer(struct transmission *t, struct fragment *fragment, bool finis
 
 /* ---- encoding ---- */
 
-static void encode_chunk(struct fragment *fragment, uint16_t type, bool done,
-                         uint32_t length_bytes)
+static void encode_chunk(struct fragment *fragment, uint16_t type, bool done, uint32_t length_bytes)
 {
     struct nbd_chunk chunk = {
         .flags = done ? NBD_REPLY_FLAG_DONE : 0,
@@ -400,7 +399,8 @@ static void send_ready(struct transmission *t)
          fragment = fragment->next) {
         struct iovec parts[2] = {
             { .iov_base = fragment->head, .iov_len = fragment->head_bytes },
-            { .iov_base = (void *)(uintptr_t)fragment->payload, .iov_len = fragment->payload_bytes },
+            { .iov_base = (void *)(uintptr_t)fragment->payload,
+              .iov_len = fragment->payload_bytes },
         };
 
         for (unsigned i = 0; i < 2; i++) {

@@ -3,7 +3,7 @@
 #include "server/base/log.h"
 #include "server/connection/transmission.h"
 
-#define TICKS 8u /* in the timeout */
+#define TICKS 8u               /* in the timeout */
 #define TAKEN_BYTES_MIN 16384u /* in that time, or it takes nothing */
 
 static void start_timer(struct worker *worker)
@@ -13,7 +13,8 @@ static void start_timer(struct worker *worker)
     loop_timer_start(worker->loop, &worker->stall.timer, tick_ms > 0 ? tick_ms : 1);
 }
 
-/* A send ends only when a good part of a large buffer is free again, so one that goes on is asked for. */
+/* A send ends only when a good part of a large buffer is free again, so one that goes on is asked
+ * for. */
 static bool takes_nothing(struct transmission *t, struct stall_state *state)
 {
     if (!t->sending || t->sends != state->sends)
@@ -36,14 +37,15 @@ static void look(struct connection *connection)
     struct transmission *t = connection->transmission;
 
     state->sending_ticks = count(state->sending_ticks, takes_nothing(t, state));
-    state->receiving_ticks =
-        count(state->receiving_ticks, transmission_is_within_request(t) && t->receives == state->receives);
+    state->receiving_ticks = count(state->receiving_ticks, transmission_is_within_request(t) &&
+                                                               t->receives == state->receives);
     state->sends = t->sends;
     state->receives = t->receives;
     if (state->sending_ticks <= TICKS && state->receiving_ticks <= TICKS)
         return;
     log_write_of(LOG_NOTICE, connection->peer.text, "%s for %u seconds (--stall-timeout); dropped",
-                 state->sending_ticks > TICKS ? "took no replies" : "stopped in the middle of a request",
+                 state->sending_ticks > TICKS ? "took no replies"
+                                              : "stopped in the middle of a request",
                  (connection->worker->stall.timeout_ms + 999) / 1000);
     transmission_abort(t); /* it ends in an event of its own */
 }

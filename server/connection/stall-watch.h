@@ -1,8 +1,9 @@
-/* Clients that stop in the middle of a request, or take no replies, for --stall-timeout: they are dropped.
+/* Clients that stop in the middle of a request, or take no replies, for --stall-timeout: they are
+ * dropped.
  *
- * They hold buffers, slots and a place meanwhile.  A client between two requests may stay for ever; the
- * kernel asks whether its machine is still there (tcp-keepalive.h).  One timer of the worker looks at all of
- * its connections, eight times in that time, and requests cost nothing. */
+ * They hold buffers, slots and a place meanwhile.  A client between two requests may stay for ever;
+ * the kernel asks whether its machine is still there (tcp-keepalive.h).  One timer of the worker
+ * looks at all of its connections, eight times in that time, and requests cost nothing. */
 #ifndef NBDCRYPT_STALL_WATCH_H
 #define NBDCRYPT_STALL_WATCH_H
 
@@ -23,7 +24,7 @@ struct stall_watch {
 /* Of a connection: what the last look saw.  Zeroed at first. */
 struct stall_state {
     uint64_t sends, receives;
-    uint32_t unsent_bytes; /* when sending last went on */
+    uint32_t unsent_bytes;                   /* when sending last went on */
     unsigned sending_ticks, receiving_ticks; /* without progress */
 };
 

@@ -105,8 +105,8 @@ static void recv_finished(struct io_event *ev, int result)
         return;
     }
     /* Between two commands the client may just go: what it asked for is still answered. */
-    bool orderly = t->step == RECEIVE_FORGET ||
-                   (result == TRANSPORT_END && t->step == RECEIVE_COMMAND);
+    bool orderly =
+        t->step == RECEIVE_FORGET || (result == TRANSPORT_END && t->step == RECEIVE_COMMAND);
     t->left_in_order = orderly && t->commands == 0;
     t->step = RECEIVE_END;
     if (!orderly && !t->aborted) {
@@ -152,8 +152,7 @@ static bool begin_command(struct transmission *t)
     command->request = request;
     command_check(command, &t->terms);
     if (command->op == REQUEST_ZERO && command->error == 0 &&
-        command->request.length_bytes > BUFFER_BYTES_MAX &&
-        t->top->stage->limits.zero_needs_data) {
+        command->request.length_bytes > BUFFER_BYTES_MAX && t->top->stage->limits.zero_needs_data) {
         zeroes_begin(t, command);
         t->step = RECEIVE_HEADER;
         return true;
@@ -262,7 +261,8 @@ static bool issue_fragment(struct transmission *t)
         return park(t);
     struct view *view = &fragment->request.view;
     bool all_issued = command->issued_bytes == command->request.length_bytes;
-    if (command->op == REQUEST_READ && !t->terms.structured && !all_issued && !command->contiguous) {
+    if (command->op == REQUEST_READ && !t->terms.structured && !all_issued &&
+        !command->contiguous) {
         command->contiguous = true; /* the first of several */
         *t->streams_end = command;
         t->streams_end = &command->next;
@@ -477,7 +477,8 @@ static void refuse_current(struct transmission *t)
 {
     struct command *command = t->current;
 
-    if (command == NULL || command->issued_bytes > 0) { /* there is nobody to tell, or half was told */
+    if (command == NULL ||
+        command->issued_bytes > 0) { /* there is nobody to tell, or half was told */
         log_write_of(LOG_WARNING, t->connection->peer.text, "not enough memory to go on; dropped");
         transmission_abort(t);
         return;
@@ -530,7 +531,8 @@ struct transmission *transmission_start(struct connection *connection)
         log_write_of(LOG_WARNING, connection->peer.text, "not enough memory for a connection");
         return NULL;
     }
-    if (export_attach(&t->top, connection->export, connection->worker->index, connection->worker->loop, &err) < 0) {
+    if (export_attach(&t->top, connection->export, connection->worker->index,
+                      connection->worker->loop, &err) < 0) {
         log_write_of(LOG_ERROR, connection->peer.text, "export '%s': %s", connection->export->name,
                      err.text);
         free(t);

@@ -1,10 +1,10 @@
 /* The transmission phase of one connection: commands in, replies out.
  *
- *   receive:  header -> check -> { slots and buffer -> (payload) -> layer_submit }*   transmission.c
+ *   receive:  header -> check -> { slots and buffer -> (payload) -> layer_submit }* transmission.c
  *   answer:   fragment_done -> what goes on the wire -> one gathered send per batch    reply.c
  *
- * The two meet in fragment_done() alone.  A long WRITE_ZEROES whose zeros have to be written out goes
- * aside: its fragments are issued one by one as earlier ones come back, while the commands
+ * The two meet in fragment_done() alone.  A long WRITE_ZEROES whose zeros have to be written out
+ * goes aside: its fragments are issued one by one as earlier ones come back, while the commands
  * behind it are received.  When slots or buffers run out, the connection stops
  * receiving and waits in worker->parked: back-pressure, never growth. */
 #ifndef NBDCRYPT_TRANSMISSION_H
@@ -14,14 +14,16 @@
 #include "server/block/flusher.h"
 #include "server/connection/worker.h"
 
-#define TRANSMISSION_PAYLOAD_BYTES_MAX (32u * 1024u * 1024u) /* advertised as maximum block size */
-#define TRANSMISSION_COMMANDS_MAX 128u                       /* per connection */
-#define TRANSMISSION_HELD_BYTES_MAX (8u * 1024u * 1024u)     /* buffers per connection */
-#define TRANSMISSION_FRAGMENTS_MAX 4u                        /* per command */
+/* Advertised as maximum block size. */
+#define TRANSMISSION_PAYLOAD_BYTES_MAX (32u * 1024u * 1024u)
+#define TRANSMISSION_COMMANDS_MAX 128u                   /* per connection */
+#define TRANSMISSION_HELD_BYTES_MAX (8u * 1024u * 1024u) /* buffers per connection */
+#define TRANSMISSION_FRAGMENTS_MAX 4u                    /* per command */
 #define TRANSMISSION_IOV_MAX 128u
-#define TRANSMISSION_SEND_BYTES (1024u * 1024u)              /* in one send */
-#define TRANSMISSION_TURN_COMMANDS 32u /* that a connection begins before others have their turn */
-#define TRANSMISSION_ZEROES_MAX 8u /* fragments of zeros that are begun before others have their turn */
+#define TRANSMISSION_SEND_BYTES (1024u * 1024u) /* in one send */
+/* What a connection begins before others have their turn: commands, and fragments of zeros. */
+#define TRANSMISSION_TURN_COMMANDS 32u
+#define TRANSMISSION_ZEROES_MAX 8u
 
 enum receive_step {
     RECEIVE_HEADER,  /* ask for the next header */
@@ -29,7 +31,8 @@ enum receive_step {
     RECEIVE_ISSUE,   /* `current` has fragments to issue */
     RECEIVE_PAYLOAD, /* the payload of `receiving` is there */
     RECEIVE_DISCARD, /* payload of a refused write: read and forgotten */
-    RECEIVE_FORGET,  /* it was told that the server goes: what it still sends is read, and that is all */
+    RECEIVE_FORGET,  /* it was told that the server goes: what it still sends is read, and that is
+                        all */
     RECEIVE_END,     /* nothing is read any more */
 };
 
@@ -84,10 +87,10 @@ struct transmission {
     struct loop_task flush_task;
 
     /* The end. */
-    bool deaf;     /* what comes from now on is not answered */
-    bool finished; /* the client has been told that nothing follows */
+    bool deaf;          /* what comes from now on is not answered */
+    bool finished;      /* the client has been told that nothing follows */
     bool left_in_order; /* the client went when all was answered */
-    bool aborted;  /* replies are dropped */
+    bool aborted;       /* replies are dropped */
     struct iovec iov[TRANSMISSION_IOV_MAX];
 };
 
@@ -96,7 +99,8 @@ struct transmission {
 struct transmission *transmission_start(struct connection *connection);
 /* Answers what is in flight, refuses the rest, tells the client. */
 void transmission_shutdown(struct transmission *transmission);
-/* Of what it has still to send, nothing is answered: a client that asks for ever does not hold the end up. */
+/* Of what it has still to send, nothing is answered: a client that asks for ever does not hold the
+ * end up. */
 void transmission_turn_deaf(struct transmission *transmission);
 /* The client owes us the rest of what it has begun. */
 bool transmission_is_within_request(const struct transmission *transmission);

@@ -12,8 +12,8 @@
 #include "server/connection/transmission.h"
 
 #define LOOP_ENTRIES 512u
-#define FILE_SLOTS 4096u                          /* more connections use plain descriptors */
-#define BUFFER_LIMIT_BYTES (64u * 1024u * 1024u)  /* mapped as it is needed */
+#define FILE_SLOTS 4096u                         /* more connections use plain descriptors */
+#define BUFFER_LIMIT_BYTES (64u * 1024u * 1024u) /* mapped as it is needed */
 #define MEMORY_SLOTS (BUFFER_LIMIT_BYTES / BUFFER_PIECE_BYTES)
 #define COMMANDS_MAX 16384u
 
@@ -178,8 +178,8 @@ void worker_connect(struct worker *worker, int fd, const struct peer *peer,
 
 void worker_turn_away(struct worker *worker, int fd, const struct peer *peer, enum place_result why)
 {
-    hand_over(&(struct new_connection){
-        .worker = worker, .fd = fd, .peer = *peer, .surplus = why });
+    hand_over(
+        &(struct new_connection){ .worker = worker, .fd = fd, .peer = *peer, .surplus = why });
 }
 
 static void end_if_empty(struct worker *worker)

@@ -21,14 +21,14 @@ struct worker_settings {
     struct places *places;        /* the same */
     unsigned index, worker_count;
     unsigned handshake_timeout_ms;
-    unsigned stall_timeout_ms;    /* 0: none */
-    unsigned drain_max_ms;        /* for clients that are slow when the server goes; 0: no limit */
-    uint64_t buffers_max_bytes;   /* this worker's part of --memory-max */
-    bool no_multi_conn;           /* a client can't count on several connections: it is not told of them */
-    unsigned busy_wait_us;        /* of the loop: busy-wait.h */
-    struct loop *main_loop;       /* where `ended` is delivered */
-    struct io_event ended;        /* copied; fires on main_loop when a shut-down worker has let
-                                   * its last connection go */
+    unsigned stall_timeout_ms;  /* 0: none */
+    unsigned drain_max_ms;      /* for clients that are slow when the server goes; 0: no limit */
+    uint64_t buffers_max_bytes; /* this worker's part of --memory-max */
+    bool no_multi_conn;    /* a client can't count on several connections: it is not told of them */
+    unsigned busy_wait_us; /* of the loop: busy-wait.h */
+    struct loop *main_loop; /* where `ended` is delivered */
+    struct io_event ended;  /* copied; fires on main_loop when a shut-down worker has let
+                             * its last connection go */
 };
 
 struct worker {
@@ -37,7 +37,7 @@ struct worker {
     struct buffer_pool *buffers;
     struct request_pool *requests;
     struct export_table *exports;
-    struct tls *tls;                           /* NULL: no TLS */
+    struct tls *tls; /* NULL: no TLS */
     struct places *places;
     struct tls_buffers tls_buffers;
     unsigned handshake_timeout_ms, drain_max_ms, busy_wait_us;
@@ -68,8 +68,8 @@ void worker_turn_away(struct worker *worker, int fd, const struct peer *peer,
                       enum place_result why);
 /* Main thread, once: answers what is in flight, lets the clients go; `ended` follows. */
 void worker_shutdown(struct worker *worker);
-/* After `ended`: joins the thread.  False: something that was abandoned still uses the memory of this
- * worker, which must not be destroyed, and the process has to end by _exit(). */
+/* After `ended`: joins the thread.  False: something that was abandoned still uses the memory of
+ * this worker, which must not be destroyed, and the process has to end by _exit(). */
 NODISCARD bool worker_join(struct worker *worker);
 /* After worker_join(): frees everything. */
 void worker_destroy(struct worker *worker);

@@ -59,10 +59,11 @@ static void tell_of_trim(const struct export_settings *settings, const struct lu
 
     if (settings->zero_holes || settings->discard)
         log_notice("export '%s': TRIM is passed on (%s)", settings->name,
-                 settings->zero_holes ? "--zero-holes" : "--discard");
+                   settings->zero_holes ? "--zero-holes" : "--discard");
     else if (flag && settings->no_discard)
         log_notice("export '%s': TRIM is not passed on: the flag allow-discards in its header is "
-                 "ignored (--no-discard)", settings->name);
+                   "ignored (--no-discard)",
+                   settings->name);
     else if (flag && flags_are_known(settings, header))
         log_notice(by_flag, settings->name);
     else if (flag)
@@ -87,12 +88,13 @@ static int check_image_beside(const struct luks_header *header, struct stage *im
     if (code > 0 && (settings->read_only || image->limits.read_only))
         log_warning("image '%s': %s", settings->image, why.text);
     else if (code != 0)
-        return error_set(err, code > 0 ? -EEXIST : code, "image '%s': %s", settings->image, why.text);
+        return error_set(err, code > 0 ? -EEXIST : code, "image '%s': %s", settings->image,
+                         why.text);
     return 0;
 }
 
-/* A detached header is locked like one in the image: it can't be replaced while it is served, and its keys
- * can be changed once it has been read. */
+/* A detached header is locked like one in the image: it can't be replaced while it is served, and
+ * its keys can be changed once it has been read. */
 static int load_detached(struct luks_header **out, struct export *ex,
                          const struct export_settings *settings, struct error *err)
 {
@@ -121,7 +123,8 @@ static int load_detached(struct luks_header **out, struct export *ex,
 static void header_was_read(struct export *ex)
 {
     image_header_was_read(ex->header ? ex->header : ex->top);
-    if (ex->header && stage_backend(ex->header)->ops->header_was_read == NULL) { /* nothing keeps it open */
+    if (ex->header &&
+        stage_backend(ex->header)->ops->header_was_read == NULL) { /* nothing keeps it open */
         stage_close(ex->header);
         ex->header = NULL;
     }
@@ -146,7 +149,8 @@ static int add_luks(struct export *ex, const struct export_settings *settings, s
         return code;
     if (luks_damaged_copy(header) != NULL)
         log_warning("image '%s': the %s copy of the LUKS2 header is damaged; the other one is used "
-                    "(`cryptsetup repair` mends it)", settings->image, luks_damaged_copy(header));
+                    "(`cryptsetup repair` mends it)",
+                    settings->image, luks_damaged_copy(header));
     code = luks_demands_check(&settings->demands, header, err);
     if (code == 0)
         code = zero_holes_check(header, settings, err);
@@ -211,9 +215,10 @@ static void warn_if_nothing_is_durable(const struct export *ex, const char *imag
     const struct limits *limits = &ex->limits;
 
     if (!limits->read_only && !limits->fua && !(limits->ops & OP_BIT(REQUEST_FLUSH)))
-        log_warning("image '%s': it has neither FLUSH nor FUA, so that nobody knows when what clients "
-                    "write is stored for good: any of it may be lost when its storage fails or ends",
-                    image);
+        log_warning(
+            "image '%s': it has neither FLUSH nor FUA, so that nobody knows when what clients "
+            "write is stored for good: any of it may be lost when its storage fails or ends",
+            image);
 }
 
 void export_declare(struct export *out, const struct export_settings *settings)
@@ -237,8 +242,8 @@ void export_publish(struct export *ex, const struct export *opened)
     atomic_store_explicit(&ex->missing, false, memory_order_release);
 }
 
-int export_open(struct export *out, const struct export_settings *settings,
-                struct offload *offload, unsigned workers, struct error *err)
+int export_open(struct export *out, const struct export_settings *settings, struct offload *offload,
+                unsigned workers, struct error *err)
 {
     struct image_options options = {
         .read_only = settings->read_only,
@@ -286,12 +291,14 @@ void export_grow(struct export *ex)
     stage_grow(ex->top);
     limits_grow(&ex->limits, ex->top->limits.size_bytes);
     if (ex->limits.size_bytes > size_bytes)
-        log_notice("export '%s': it has grown from %s to %s; clients that connect from now on see that",
-                   ex->name, size_text(size_bytes).text, size_text(ex->limits.size_bytes).text);
+        log_notice(
+            "export '%s': it has grown from %s to %s; clients that connect from now on see that",
+            ex->name, size_text(size_bytes).text, size_text(ex->limits.size_bytes).text);
     else if (image->size_bytes > image_bytes)
-        log_notice("export '%s': its image has grown to %s, but the export has not: it is a part of the "
-                   "image, or its header says how large the volume is",
-                   ex->name, size_text(image->size_bytes).text);
+        log_notice(
+            "export '%s': its image has grown to %s, but the export has not: it is a part of the "
+            "image, or its header says how large the volume is",
+            ex->name, size_text(image->size_bytes).text);
 }
 
 int export_flush(struct export *ex, struct loop *loop, struct error *err)

@@ -13,11 +13,12 @@ int zero_holes_check(const struct luks_header *header, const struct export_setti
 {
     if (settings->zero_holes || !luks_zero_holes_recorded(header))
         return 0;
-    return error_set(err, -EPERM,
-                     "its header says that holes are zeros, for it was served with --zero-holes, "
-                     "and they would read as noise: give --zero-holes; to do without, copy the data "
-                     "elsewhere, say `nbdcrypt header zero-holes %s off`, and copy all of it back",
-                     settings->image);
+    return error_set(
+        err, -EPERM,
+        "its header says that holes are zeros, for it was served with --zero-holes, "
+        "and they would read as noise: give --zero-holes; to do without, copy the data "
+        "elsewhere, say `nbdcrypt header zero-holes %s off`, and copy all of it back",
+        settings->image);
 }
 
 /* Others may have changed the header since it was read, where it is in a file of its own. */
@@ -48,8 +49,10 @@ static int record_in(struct volume *volume, const struct luks_header *before, st
     int result;
 
     if (!(volume->stage->limits.ops & OP_BIT(REQUEST_FLUSH)))
-        return error_set(err, -ENOTSUP, "'%s' offers no flush, so nothing that is written there is "
-                                        "known to be durable", volume->spec);
+        return error_set(err, -ENOTSUP,
+                         "'%s' offers no flush, so nothing that is written there is "
+                         "known to be durable",
+                         volume->spec);
     result = image_io_create(&volume->io, volume->stage, err);
     if (result == 0)
         result = volume_load(volume, err);
@@ -100,17 +103,21 @@ int zero_holes_record(const struct luks_header *header, const struct export_sett
         return 0;
     if (luks_segment(header)->type == LUKS_TYPE_1) {
         log_warning("image '%s': LUKS1 can't say in its header that holes are zeros: always serve "
-                    "it with --zero-holes, without which they read as noise", settings->image);
+                    "it with --zero-holes, without which they read as noise",
+                    settings->image);
         return 0;
     }
     result = record_where_it_is(header, settings, image, err);
     if (result < 0) {
-        error_prefix(err, "export '%s': --zero-holes: the header has to say that holes are zeros "
-                          "before there are any, and could not be made to (`nbdcrypt header "
-                          "zero-holes` does it by hand): ", settings->name);
+        error_prefix(err,
+                     "export '%s': --zero-holes: the header has to say that holes are zeros "
+                     "before there are any, and could not be made to (`nbdcrypt header "
+                     "zero-holes` does it by hand): ",
+                     settings->name);
         return result;
     }
     log_notice("image '%s': its header says from now on that holes are zeros: it has to be served "
-               "with --zero-holes", settings->image);
+               "with --zero-holes",
+               settings->image);
     return 0;
 }

@@ -1,4 +1,5 @@
-/* What an export that is opened and its header say of holes has to agree (crypto/luks/luks-zero-holes.h). */
+/* What an export that is opened and its header say of holes has to agree
+ * (crypto/luks/luks-zero-holes.h). */
 #ifndef NBDCRYPT_ZERO_HOLES_H
 #define NBDCRYPT_ZERO_HOLES_H
 
@@ -9,9 +10,10 @@
 NODISCARD int zero_holes_check(const struct luks_header *header,
                                const struct export_settings *settings, struct error *err);
 
-/* Before the first hole is made: lets the header say so, durably.  `image` is the backend, open and locked;
- * `header` was loaded from it, or from a file of its own.  Nothing happens for an export that does not ask
- * for it, can't be written, or whose header says so already.  The message says what to do.  Blocks. */
+/* Before the first hole is made: lets the header say so, durably.  `image` is the backend, open and
+ * locked; `header` was loaded from it, or from a file of its own.  Nothing happens for an export
+ * that does not ask for it, can't be written, or whose header says so already.  The message says
+ * what to do.  Blocks. */
 NODISCARD int zero_holes_record(const struct luks_header *header,
                                 const struct export_settings *settings, struct stage *image,
                                 struct error *err);

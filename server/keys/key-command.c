@@ -29,8 +29,8 @@ struct reader {
     struct timespec deadline;
     pid_t pid;
     int pidfd, signals;
-    int output, said;        /* our ends of pipes; -1: nothing comes any more */
-    struct secret *secret;   /* what has come on standard output */
+    int output, said;      /* our ends of pipes; -1: nothing comes any more */
+    struct secret *secret; /* what has come on standard output */
     size_t used_bytes;
     char text[SAID_BYTES + 1]; /* the beginning of standard error */
     size_t text_bytes;
@@ -84,7 +84,8 @@ static int read_output(struct reader *reader, struct error *err)
     }
     reader->used_bytes += (size_t)got;
     if (reader->used_bytes > reader->limits->output_bytes_max)
-        return error_set(err, -EFBIG, "'%s' prints more than %zu bytes, which is too much for a key",
+        return error_set(err, -EFBIG,
+                         "'%s' prints more than %zu bytes, which is too much for a key",
                          reader->name, reader->limits->output_bytes_max);
     return reader->used_bytes == reader->secret->length_bytes ? grow(reader, err) : 0;
 }
@@ -108,8 +109,8 @@ static void read_said(struct reader *reader)
     }
 }
 
-/* Until it has ended and what it had printed is read.  Others that it started may hold the pipes longer: they
- * are not waited for. */
+/* Until it has ended and what it had printed is read.  Others that it started may hold the pipes
+ * longer: they are not waited for. */
 static int read_to_the_end(struct reader *reader, struct error *err)
 {
     bool ended = false;
@@ -205,8 +206,14 @@ static int finish(struct reader *reader, int result, struct error *err)
 /* *environment: ends with NULL; the strings are those of this process. */
 static void allowed_environment(char *environment[], size_t places)
 {
-    static const char *const allowed[] = { "PATH=", "HOME=", "USER=", "LOGNAME=", "LANG=", "TMPDIR=",
-                                           "XDG_RUNTIME_DIR=", "CREDENTIALS_DIRECTORY=" };
+    static const char *const allowed[] = { "PATH=",
+                                           "HOME=",
+                                           "USER=",
+                                           "LOGNAME=",
+                                           "LANG=",
+                                           "TMPDIR=",
+                                           "XDG_RUNTIME_DIR=",
+                                           "CREDENTIALS_DIRECTORY=" };
     size_t count = 0;
 
     for (char **one = environ; *one; one++)
@@ -291,10 +298,12 @@ static int run(struct reader *reader, char *const argv[], struct error *err)
     return result;
 }
 
-int key_command_read(struct secret **out, char *const argv[], const struct key_command_limits *limits,
-                      struct error *err)
+int key_command_read(struct secret **out, char *const argv[],
+                     const struct key_command_limits *limits, struct error *err)
 {
-    struct reader reader = { .name = argv[0], .limits = limits, .pidfd = -1, .output = -1, .said = -1 };
+    struct reader reader = {
+        .name = argv[0], .limits = limits, .pidfd = -1, .output = -1, .said = -1
+    };
     sigset_t ending, before;
     int result;
 

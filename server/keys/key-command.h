@@ -18,10 +18,10 @@ struct key_command_limits {
  * when it can't be started, ends with another status than 0 (the sentence quotes the first line
  * of its standard error), takes too long or prints too much or nothing. */
 NODISCARD int key_command_read(struct secret **out, char *const argv[],
-                                const struct key_command_limits *limits, struct error *err);
+                               const struct key_command_limits *limits, struct error *err);
 
-/* This process is about to end, on another thread than theirs: kills the groups of all whose output is
- * being read.  From then on none is started. */
+/* This process is about to end, on another thread than theirs: kills the groups of all whose output
+ * is being read.  From then on none is started. */
 void key_command_end_all(void);
 
 #endif

@@ -134,8 +134,8 @@ static int open_input(int *input, const char *path, struct error *err)
 static int read_command(struct secret **out, const struct key_source *source, struct error *err)
 {
     struct key_command_limits limits = { .timeout_ms = COMMAND_TIMEOUT_MS,
-                                   .output_bytes_max = KEY_SOURCE_BYTES_MAX,
-                                   .input = -1 };
+                                         .output_bytes_max = KEY_SOURCE_BYTES_MAX,
+                                         .input = -1 };
     char **words = NULL;
     int result = words_split(&words, source->command, err);
 
@@ -151,7 +151,8 @@ static int read_command(struct secret **out, const struct key_source *source, st
     return result;
 }
 
-/* What somebody handed down was not closed by exec(); all that this program opens is closed by it. */
+/* What somebody handed down was not closed by exec(); all that this program opens is closed by
+ * it. */
 static bool is_handed_down(unsigned fd)
 {
     int flags = fcntl((int)fd, F_GETFD);
@@ -159,14 +160,17 @@ static bool is_handed_down(unsigned fd)
     return flags >= 0 && (flags & FD_CLOEXEC) == 0;
 }
 
-/* It was there at the start, but a second reader finds it closed, and maybe in use by something else. */
+/* It was there at the start, but a second reader finds it closed, and maybe in use by something
+ * else. */
 static int read_descriptor(struct secret **out, unsigned fd, struct error *err)
 {
     int result;
 
     if (!is_handed_down(fd))
-        return error_set(err, -EBADF, "file descriptor %u can't be used as the key: it has been read and "
-                         "closed already", fd);
+        return error_set(err, -EBADF,
+                         "file descriptor %u can't be used as the key: it has been read and "
+                         "closed already",
+                         fd);
     result = read_fd(out, (int)fd, err);
     (void)close((int)fd); /* a pipe would tell whoever fills it that the key is still wanted */
     if (result < 0)
@@ -192,10 +196,13 @@ static unsigned list_given(const char *names[KEY_SOURCE_KINDS], const struct key
         const char *name;
         bool given;
     } kinds[KEY_SOURCE_KINDS] = {
-        { "key-file", source->file != NULL },       { "key-fd", source->fd != 0 },
-        { "key-command", source->command != NULL }, { "key-credential", source->credential != NULL },
+        { "key-file", source->file != NULL },
+        { "key-fd", source->fd != 0 },
+        { "key-command", source->command != NULL },
+        { "key-credential", source->credential != NULL },
         { "key-keyring", source->keyring != NULL },
-        { "volume-key-file", source->volume_key_file != NULL }, { "token", source->token != NULL },
+        { "volume-key-file", source->volume_key_file != NULL },
+        { "token", source->token != NULL },
     };
     unsigned count = 0;
 
@@ -226,10 +233,10 @@ bool key_source_is_stdin(const struct key_source *source)
 
 bool key_source_equal(const struct key_source *a, const struct key_source *b)
 {
-    return a->file == b->file && a->command == b->command &&
-           a->command_input == b->command_input && a->credential == b->credential &&
-           a->keyring == b->keyring && a->volume_key_file == b->volume_key_file &&
-           a->token == b->token && a->token_plugins == b->token_plugins && a->fd == b->fd &&
+    return a->file == b->file && a->command == b->command && a->command_input == b->command_input &&
+           a->credential == b->credential && a->keyring == b->keyring &&
+           a->volume_key_file == b->volume_key_file && a->token == b->token &&
+           a->token_plugins == b->token_plugins && a->fd == b->fd &&
            a->offset_bytes == b->offset_bytes && a->size_bytes == b->size_bytes;
 }
 
@@ -257,7 +264,8 @@ static int check_token(const struct key_source *source, const char *prefix, stru
     if (result < 0)
         error_prefix(err, "%s", prefix);
     if (result == 0 && source->token_plugins && source->token_plugins[0] != '/')
-        return error_set(err, -EINVAL, "%stoken-plugins '%s': give the whole path of the folder, from / on",
+        return error_set(err, -EINVAL,
+                         "%stoken-plugins '%s': give the whole path of the folder, from / on",
                          prefix, source->token_plugins);
     if (result < 0 || (source->offset_bytes == 0 && source->size_bytes == 0))
         return result;
@@ -269,8 +277,10 @@ static int check_descriptor(unsigned fd, const char *prefix, struct error *err)
 {
     if (fd == 0 || is_handed_down(fd))
         return 0;
-    return error_set(err, -EBADF, "%skey-fd %u: %s: whoever starts this program has to open it, as a "
-                     "shell does with %u<FILE", prefix, fd, strerror(EBADF), fd);
+    return error_set(err, -EBADF,
+                     "%skey-fd %u: %s: whoever starts this program has to open it, as a "
+                     "shell does with %u<FILE",
+                     prefix, fd, strerror(EBADF), fd);
 }
 
 int key_source_check(const struct key_source *source, const char *prefix, struct error *err)
@@ -284,15 +294,15 @@ int key_source_check(const struct key_source *source, const char *prefix, struct
         return error_set(err, -EINVAL, "%s%s and %s%s can't both be used: leave out one of the two",
                          prefix, names[0], prefix, names[1]);
     if (count == 0 && (source->offset_bytes > 0 || source->size_bytes > 0))
-        return error_set(err, -EINVAL,
-                         "%s%s is for a key that is not typed: give %skey-file, too", prefix,
-                         source->offset_bytes > 0 ? "key-offset" : "key-size", prefix);
+        return error_set(err, -EINVAL, "%s%s is for a key that is not typed: give %skey-file, too",
+                         prefix, source->offset_bytes > 0 ? "key-offset" : "key-size", prefix);
     if (path_of(source) && !*path_of(source))
         return error_set(err, -EINVAL, "%s%s is empty: give the name of a file, or leave it out",
                          prefix, names[0]);
     if (source->command_input && !source->command)
-        return error_set(err, -EINVAL, "%skey-command-input is for a program: give %skey-command, too",
-                         prefix, prefix);
+        return error_set(err, -EINVAL,
+                         "%skey-command-input is for a program: give %skey-command, too", prefix,
+                         prefix);
     if (source->credential && (!*source->credential || strchr(source->credential, '/')))
         return error_set(err, -EINVAL,
                          "%skey-credential '%s': a credential has a name without a slash", prefix,
@@ -303,7 +313,8 @@ int key_source_check(const struct key_source *source, const char *prefix, struct
     if (source->keyring && !*source->keyring)
         return error_set(err, -EINVAL, "%skey-keyring: the description is empty", prefix);
     if (source->token_plugins && !source->token)
-        return error_set(err, -EINVAL, "%stoken-plugins is for a key that a token names: give %stoken, too",
+        return error_set(err, -EINVAL,
+                         "%stoken-plugins is for a key that a token names: give %stoken, too",
                          prefix, prefix);
     if (source->token)
         return check_token(source, prefix, err);
@@ -325,7 +336,8 @@ static int read_whole(struct secret **out, const struct key_source *source, stru
         return read_credential(out, source->credential, err);
     if (source->keyring)
         return key_keyring_read(out, source->keyring, err);
-    return key_source_is_stdin(source) ? read_stdin(out, err) : read_file(out, path_of(source), err);
+    return key_source_is_stdin(source) ? read_stdin(out, err)
+                                       : read_file(out, path_of(source), err);
 }
 
 /* --key-offset and --key-size. */
@@ -334,7 +346,8 @@ static int cut(struct secret *secret, const struct key_source *source, struct er
     uint64_t left_bytes;
 
     if (source->offset_bytes >= secret->length_bytes)
-        return error_set(err, -EINVAL, "the key has %zu bytes: key-offset %llu leaves nothing of it",
+        return error_set(err, -EINVAL,
+                         "the key has %zu bytes: key-offset %llu leaves nothing of it",
                          secret->length_bytes, (unsigned long long)source->offset_bytes);
     left_bytes = secret->length_bytes - source->offset_bytes;
     if (source->size_bytes > left_bytes)

@@ -1,6 +1,6 @@
-/* Where a key comes from: a passphrase from a file, standard input, a descriptor, another program, a
- * credential of systemd, the kernel's keyring or a person at the terminal; or the volume key itself
- * from a file.  One table of options for all commands. */
+/* Where a key comes from: a passphrase from a file, standard input, a descriptor, another program,
+ * a credential of systemd, the kernel's keyring or a person at the terminal; or the volume key
+ * itself from a file.  One table of options for all commands. */
 #ifndef NBDCRYPT_KEY_SOURCE_H
 #define NBDCRYPT_KEY_SOURCE_H
 
@@ -15,61 +15,87 @@
 
 /* All 0: the terminal is asked.  The strings are those of the command line. */
 struct key_source {
-    const char *file;       /* a path, or "-" for standard input */
-    const char *command;    /* a program and its arguments, see argv.h */
-    const char *command_input; /* what it finds on standard input: a path, or "-" for ours; NULL: nothing */
+    const char *file;    /* a path, or "-" for standard input */
+    const char *command; /* a program and its arguments, see argv.h */
+    const char *
+        command_input; /* what it finds on standard input: a path, or "-" for ours; NULL: nothing */
     const char *credential; /* the name of one */
-    const char *keyring;    /* the description of a key of type "user" or "logon" that can be read */
+    const char *keyring; /* the description of a key of type "user" or "logon" that can be read */
     const char *volume_key_file; /* a path, or "-": holds no passphrase, but the volume key */
-    const char *token;      /* "any" or the number of a token of the header */
-    const char *token_plugins; /* a folder; NULL: no code is loaded for tokens */
-    unsigned fd;            /* a file descriptor from 3 on; 0: none */
-    uint64_t offset_bytes;  /* what is in front of it is not part of the key */
-    uint64_t size_bytes;    /* 0: to the end */
+    const char *token;           /* "any" or the number of a token of the header */
+    const char *token_plugins;   /* a folder; NULL: no code is loaded for tokens */
+    unsigned fd;                 /* a file descriptor from 3 on; 0: none */
+    uint64_t offset_bytes;       /* what is in front of it is not part of the key */
+    uint64_t size_bytes;         /* 0: to the end */
 };
 
 /* The rows; `target` has a struct key_source as its member `field`; `prefix` is "" or "new-";
  * `what` begins the help of --key-file. */
 #define KEY_SOURCE_ROWS(prefix, target, field, what)                                              \
-    { .name = prefix "key-file", .type = PARAM_STRING, .value = "FILE",                           \
+    { .name = prefix "key-file",                                                                  \
+      .type = PARAM_STRING,                                                                       \
+      .value = "FILE",                                                                            \
       .offset = offsetof(target, field.file),                                                     \
       .help = what ": the whole file, newlines included; - is standard input (default: ask on "   \
-              "the terminal)" },                                                                  \
-    { .name = prefix "key-command", .type = PARAM_STRING, .value = "COMMAND",                     \
-      .offset = offsetof(target, field.command),                                                  \
-      .help = "... or what this program prints: words, with quotes as in a shell, but no shell "  \
+                   "the terminal)" },                                                             \
+        { .name = prefix "key-command",                                                           \
+          .type = PARAM_STRING,                                                                   \
+          .value = "COMMAND",                                                                     \
+          .offset = offsetof(target, field.command),                                              \
+          .help =                                                                                 \
+              "... or what this program prints: words, with quotes as in a shell, but no shell "  \
               "is started" },                                                                     \
-    { .name = prefix "key-command-input", .type = PARAM_STRING, .value = "FILE",                  \
-      .offset = offsetof(target, field.command_input),                                            \
-      .help = "what that program finds on its standard input, where it finds nothing else" },     \
-    { .name = prefix "key-credential", .type = PARAM_STRING, .value = "NAME",                     \
-      .offset = offsetof(target, field.credential),                                               \
-      .help = "... or this credential of a systemd service (LoadCredential=)" },                  \
-    { .name = prefix "key-keyring", .type = PARAM_STRING, .value = "DESCRIPTION",                 \
-      .offset = offsetof(target, field.keyring),                                                  \
-      .help = "... or this user key of the kernel's keyrings" },                                  \
-    { .name = prefix "key-fd", .type = PARAM_UINT, .value = "N",                                  \
-      .offset = offsetof(target, field.fd), .min = 3, .max = 1048576,                             \
-      .help = "... or what is read from this file descriptor" },                                  \
-    { .name = prefix "key-offset", .type = PARAM_SIZE, .value = "BYTES",                          \
-      .offset = offsetof(target, field.offset_bytes),                                             \
-      .help = "leave out so much at the start of the key" },                                      \
-    { .name = prefix "key-size", .type = PARAM_SIZE, .value = "BYTES",                            \
-      .offset = offsetof(target, field.size_bytes), .min = 1,                                     \
-      .help = "take so much of the key (default: all)" }
+        { .name = prefix "key-command-input",                                                     \
+          .type = PARAM_STRING,                                                                   \
+          .value = "FILE",                                                                        \
+          .offset = offsetof(target, field.command_input),                                        \
+          .help = "what that program finds on its standard input, where it finds nothing else" }, \
+        { .name = prefix "key-credential",                                                        \
+          .type = PARAM_STRING,                                                                   \
+          .value = "NAME",                                                                        \
+          .offset = offsetof(target, field.credential),                                           \
+          .help = "... or this credential of a systemd service (LoadCredential=)" },              \
+        { .name = prefix "key-keyring",                                                           \
+          .type = PARAM_STRING,                                                                   \
+          .value = "DESCRIPTION",                                                                 \
+          .offset = offsetof(target, field.keyring),                                              \
+          .help = "... or this user key of the kernel's keyrings" },                              \
+        { .name = prefix "key-fd",                                                                \
+          .type = PARAM_UINT,                                                                     \
+          .value = "N",                                                                           \
+          .offset = offsetof(target, field.fd),                                                   \
+          .min = 3,                                                                               \
+          .max = 1048576,                                                                         \
+          .help = "... or what is read from this file descriptor" },                              \
+        { .name = prefix "key-offset",                                                            \
+          .type = PARAM_SIZE,                                                                     \
+          .value = "BYTES",                                                                       \
+          .offset = offsetof(target, field.offset_bytes),                                         \
+          .help = "leave out so much at the start of the key" },                                  \
+    {                                                                                             \
+        .name = prefix "key-size", .type = PARAM_SIZE, .value = "BYTES",                          \
+        .offset = offsetof(target, field.size_bytes), .min = 1,                                   \
+        .help = "take so much of the key (default: all)"                                          \
+    }
 
 /* For the commands that can do without a passphrase. */
-#define KEY_SOURCE_VOLUME_KEY_ROWS(target, field)                                                  \
-    { .name = "volume-key-file", .type = PARAM_STRING, .value = "FILE",                           \
+#define KEY_SOURCE_VOLUME_KEY_ROWS(target, field)                                                 \
+    { .name = "volume-key-file",                                                                  \
+      .type = PARAM_STRING,                                                                       \
+      .value = "FILE",                                                                            \
       .offset = offsetof(target, field.volume_key_file),                                          \
       .help = "the volume key itself, instead of a passphrase: the bytes of this file" },         \
-    { .name = "token", .type = PARAM_STRING, .value = "ID",                                       \
-      .offset = offsetof(target, field.token),                                                    \
-      .help = "the passphrase that this token of the header names (luks2-keyring); any: the "     \
-              "first that opens" },                                                              \
-    { .name = "token-plugins", .type = PARAM_STRING, .value = "FOLDER",                           \
-      .offset = offsetof(target, field.token_plugins),                                            \
-      .help = "open tokens of other types by libcryptsetup's plugins in this folder" }
+        { .name = "token",                                                                        \
+          .type = PARAM_STRING,                                                                   \
+          .value = "ID",                                                                          \
+          .offset = offsetof(target, field.token),                                                \
+          .help = "the passphrase that this token of the header names (luks2-keyring); any: the " \
+                  "first that opens" },                                                           \
+    {                                                                                             \
+        .name = "token-plugins", .type = PARAM_STRING, .value = "FOLDER",                         \
+        .offset = offsetof(target, field.token_plugins),                                          \
+        .help = "open tokens of other types by libcryptsetup's plugins in this folder"            \
+    }
 
 /* The option that names a source, without dashes; NULL: the terminal. */
 const char *key_source_given(const struct key_source *source);
@@ -79,13 +105,14 @@ NODISCARD int key_source_token(int *token, const struct key_source *source, stru
 /* Came from the same options: texts are compared as pointers. */
 bool key_source_equal(const struct key_source *a, const struct key_source *b);
 
-/* -EINVAL: two sources at once, or one that can't be.  -EBADF: a descriptor that nobody handed down, so
- * that its number may be that of a file of ours later.  `prefix` stands before the names of
- * options: "--", "--new-", "". */
+/* -EINVAL: two sources at once, or one that can't be.  -EBADF: a descriptor that nobody handed
+ * down, so that its number may be that of a file of ours later.  `prefix` stands before the names
+ * of options: "--", "--new-", "". */
 NODISCARD int key_source_check(const struct key_source *source, const char *prefix,
                                struct error *err);
 
-/* Reads the passphrase (or volume key) for `image`, which is only named in messages and in the prompt.
+/* Reads the passphrase (or volume key) for `image`, which is only named in messages and in the
+ * prompt.
  *
  * What does not come from the terminal is taken whole: a newline at the end counts, as it does for
  * cryptsetup --key-file.  A line typed at the terminal counts without its newline.

@@ -6,9 +6,9 @@
 
 #include "crypto/secret.h"
 
-/* Asks on standard input, which is a terminal, without echo; `image` is named in the prompt.  The line counts
- * without its newline.  `confirm` asks twice.  The caller frees *out.  -EINVAL: empty, or the two differ;
- * -EINTR.  Blocks. */
+/* Asks on standard input, which is a terminal, without echo; `image` is named in the prompt.  The
+ * line counts without its newline.  `confirm` asks twice.  The caller frees *out.  -EINVAL: empty,
+ * or the two differ; -EINTR.  Blocks. */
 NODISCARD int key_terminal_ask(struct secret **out, const char *image, bool confirm,
                                struct error *err);
 

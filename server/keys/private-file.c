@@ -62,8 +62,8 @@ void private_file_warn(int fd, const char *path)
                     (status.st_mode & S_IROTH) != 0 ? "read" : "write");
 }
 
-static int read_open(struct secret **out, int fd, const char *path, size_t max_bytes,
-                     bool warn, struct error *err)
+static int read_open(struct secret **out, int fd, const char *path, size_t max_bytes, bool warn,
+                     struct error *err)
 {
     struct stat status;
     size_t length_bytes;

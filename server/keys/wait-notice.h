@@ -1,7 +1,7 @@
-/* A line on a terminal for work that takes longer than a person likes to wait without a word, such as the
- * derivation of a key: it comes after a second, counts the seconds, and is gone when the work is done.  Where
- * standard error is no terminal nothing happens.  Of several at a time the first has the line; what is logged
- * meanwhile takes its place. */
+/* A line on a terminal for work that takes longer than a person likes to wait without a word, such
+ * as the derivation of a key: it comes after a second, counts the seconds, and is gone when the
+ * work is done.  Where standard error is no terminal nothing happens.  Of several at a time the
+ * first has the line; what is logged meanwhile takes its place. */
 #ifndef NBDCRYPT_WAIT_NOTICE_H
 #define NBDCRYPT_WAIT_NOTICE_H
 

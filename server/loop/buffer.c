@@ -7,15 +7,16 @@
 #include <sys/mman.h>
 
 #define SMALLEST_SHIFT 12u /* 4 KiB; each class is four times the one before */
-#define TRIM_MS 5000u      /* a piece goes back to the kernel when it was not used for one to two of these */
-#define TRIM_PIECES 4u     /* at a time: to unmap memory interrupts all CPUs */
+#define TRIM_MS \
+    5000u /* a piece goes back to the kernel when it was not used for one to two of these */
+#define TRIM_PIECES 4u /* at a time: to unmap memory interrupts all CPUs */
 
 struct piece {
     struct piece *next;
     uint8_t *base;
     int fixed_index; /* -1: not registered */
     uint8_t size_class;
-    bool touched;  /* a buffer came back since the pool was trimmed last, and was the last one out */
+    bool touched; /* a buffer came back since the pool was trimmed last, and was the last one out */
     unsigned used; /* buffers that are handed out */
     struct buffer buffers[];
 };
@@ -150,12 +151,13 @@ static bool class_may_grow(const struct buffer_pool *pool, unsigned size_class)
 
 static uint8_t *map_piece(void)
 {
-    uint8_t *base = mmap(NULL, BUFFER_PIECE_BYTES, PROT_READ | PROT_WRITE,
-                         MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    uint8_t *base =
+        mmap(NULL, BUFFER_PIECE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
     if (base == MAP_FAILED)
         return NULL;
-    madvise(base, BUFFER_PIECE_BYTES, MADV_DONTDUMP); /* plaintext of encrypted disks passes through */
+    madvise(base, BUFFER_PIECE_BYTES,
+            MADV_DONTDUMP); /* plaintext of encrypted disks passes through */
     return base;
 }
 
@@ -179,8 +181,8 @@ static struct piece *make_piece(struct buffer_pool *pool, unsigned size_class)
     return piece;
 }
 
-/* Maps one more piece and cuts it for the class. Where there is no memory, what nobody uses in another
- * class goes first. */
+/* Maps one more piece and cuts it for the class. Where there is no memory, what nobody uses in
+ * another class goes first. */
 static bool class_grow(struct buffer_pool *pool, unsigned size_class)
 {
     struct piece *piece = make_piece(pool, size_class);

@@ -12,8 +12,8 @@
  *   shared-memory packet switches", 1998).
  *
  * So a pool holds at most its limit plus BUFFER_BYTES_MAX per connection, and never more than its
- * maximum. Where that, or the kernel, has no memory for what is guaranteed, the pool is starved: see
- * memory-pressure.h. */
+ * maximum. Where that, or the kernel, has no memory for what is guaranteed, the pool is starved:
+ * see memory-pressure.h. */
 #ifndef NBDCRYPT_BUFFER_H
 #define NBDCRYPT_BUFFER_H
 
@@ -32,7 +32,7 @@ struct buffer {
     uint32_t capacity_bytes; /* 4, 16, 64 or 256 KiB */
     int16_t fixed_index;     /* of the registered memory; -1: not registered */
     uint8_t size_class;
-    struct piece *piece;     /* from which it was cut */
+    struct piece *piece; /* from which it was cut */
     struct buffer *next_free;
 };
 

@@ -59,8 +59,8 @@ static void give_up(struct busy_wait *wait)
         wait->next_patience *= 2;
 }
 
-/* Who is waited for may need the very CPU: then work is found, but no sooner than if we had slept.  An
- * eighth is what it has to gain to be worth a CPU. */
+/* Who is waited for may need the very CPU: then work is found, but no sooner than if we had slept.
+ * An eighth is what it has to gain to be worth a CPU. */
 static bool pays(const struct busy_wait *wait, struct busy_wait_point end)
 {
     return ns_per_send(wait, end) < wait->slept_ns / 8 * 7;

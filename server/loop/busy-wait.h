@@ -13,7 +13,8 @@
  *         `--------------------------------------------------------------'
  *               now and then, to see how much is done with sleeps by now
  *
- * Pure bookkeeping: no clock, no system call.  Times are of a clock that only goes forward, never 0. */
+ * Pure bookkeeping: no clock, no system call.  Times are of a clock that only goes forward, never
+ * 0. */
 #ifndef NBDCRYPT_BUSY_WAIT_H
 #define NBDCRYPT_BUSY_WAIT_H
 
@@ -22,20 +23,20 @@
 
 /* Where a loop stands at the end of a wait. */
 struct busy_wait_point {
-    uint64_t ns;        /* 0: nowhere */
-    uint64_t sends;     /* that were begun so far */
+    uint64_t ns;    /* 0: nowhere */
+    uint64_t sends; /* that were begun so far */
 };
 
 struct busy_wait {
-    uint32_t limit_ns;     /* how long one look lasts at most; 0: never look */
+    uint32_t limit_ns; /* how long one look lasts at most; 0: never look */
     bool looking;
-    uint32_t streak;       /* SLEEPING: short sleeps in a row; LOOKING: vain looks in a row */
-    uint32_t found;        /* LOOKING: looks that found something, since it began */
-    uint32_t patience;     /* SLEEPING: sleeps to go before short ones count */
+    uint32_t streak;   /* SLEEPING: short sleeps in a row; LOOKING: vain looks in a row */
+    uint32_t found;    /* LOOKING: looks that found something, since it began */
+    uint32_t patience; /* SLEEPING: sleeps to go before short ones count */
     uint32_t next_patience;
     struct busy_wait_point began; /* of the streak, or of LOOKING */
     struct busy_wait_point last;  /* SLEEPING: the end of the last sleep */
-    uint64_t slept_ns;     /* for each send, before LOOKING */
+    uint64_t slept_ns;            /* for each send, before LOOKING */
 };
 
 void busy_wait_init(struct busy_wait *wait, uint32_t limit_ns);

@@ -41,9 +41,9 @@ struct loop {
     struct busy_wait busy_wait;
     uint64_t sends; /* so far: what is done can be told from them, however many receives it took */
 
-    /* What other threads sent, latest first, and an eventfd that wakes the ring.  Who posts writes to
-     * it only when the loop is asleep, or about to be.  There is no lock: the loop that is woken may
-     * take the CPU of the one who woke it, and would find it held. */
+    /* What other threads sent, latest first, and an eventfd that wakes the ring.  Who posts writes
+     * to it only when the loop is asleep, or about to be.  There is no lock: the loop that is woken
+     * may take the CPU of the one who woke it, and would find it held. */
     struct loop_message *messages;    /* the latest first */
     struct loop_message *undelivered; /* the oldest first; the loop's own */
     bool asleep;
@@ -92,16 +92,15 @@ static int ring_create_sized(struct io_uring *ring, unsigned entries)
     return code;
 }
 
-/* False: this process may lock what it wants.  Rings and registered memory count as locked, for all processes
- * of the user together. */
+/* False: this process may lock what it wants.  Rings and registered memory count as locked, for all
+ * processes of the user together. */
 static bool locked_memory_is_bounded(uint64_t *bytes)
 {
     struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
     struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = { 0 };
     struct rlimit limit;
 
-    if (syscall(SYS_capget, &header, data) == 0 &&
-        (data[0].effective & (1u << CAP_IPC_LOCK)) != 0)
+    if (syscall(SYS_capget, &header, data) == 0 && (data[0].effective & (1u << CAP_IPC_LOCK)) != 0)
         return false;
     if (getrlimit(RLIMIT_MEMLOCK, &limit) != 0 || limit.rlim_cur >= LOCKED_BYTES_PLENTY)
         return false;
@@ -109,8 +108,8 @@ static bool locked_memory_is_bounded(uint64_t *bytes)
     return true;
 }
 
-/* A part of what the user may lock that leaves the same to the servers he starts after this one: a small ring
- * does, with more system calls. */
+/* A part of what the user may lock that leaves the same to the servers he starts after this one: a
+ * small ring does, with more system calls. */
 static unsigned fair_entries(const struct loop_config *config)
 {
     unsigned entries = config->entries;
@@ -184,7 +183,8 @@ int loop_create(struct loop **out, const struct loop_config *config, struct erro
     }
     loop->tasks_end = &loop->tasks;
     tables_create(loop, config);
-    io_uring_register_ring_fd(&loop->ring); /* where it can't be, a descriptor is looked up each time */
+    io_uring_register_ring_fd(
+        &loop->ring); /* where it can't be, a descriptor is looked up each time */
     if (loop->ring.flags & IORING_SETUP_TASKRUN_FLAG)
         busy_wait_init(&loop->busy_wait, config->busy_wait_us * 1000u);
     wake_arm(loop);
@@ -268,12 +268,11 @@ static inline void cpu_relax(void)
 
 static bool has_messages(const struct loop *loop)
 {
-    return loop->undelivered != NULL ||
-           __atomic_load_n(&loop->messages, __ATOMIC_SEQ_CST) != NULL;
+    return loop->undelivered != NULL || __atomic_load_n(&loop->messages, __ATOMIC_SEQ_CST) != NULL;
 }
 
-/* A message or a completion is there, or what makes one: with DEFER_TASKRUN the kernel only tells that it
- * has something to run, and does so when it is entered. */
+/* A message or a completion is there, or what makes one: with DEFER_TASKRUN the kernel only tells
+ * that it has something to run, and does so when it is entered. */
 static bool has_work(const struct loop *loop)
 {
     return io_uring_cq_ready(&loop->ring) > 0 || has_messages(loop) ||
@@ -565,8 +564,7 @@ void loop_fallocate(struct loop *loop, struct io_event *ev, const struct loop_fi
 {
     struct io_uring_sqe *sqe = next_sqe(loop);
 
-    io_uring_prep_fallocate(sqe, file_number(file), mode, (off_t)offset_bytes,
-                            (off_t)length_bytes);
+    io_uring_prep_fallocate(sqe, file_number(file), mode, (off_t)offset_bytes, (off_t)length_bytes);
     finish_sqe(sqe, ev, file);
 }
 

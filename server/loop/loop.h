@@ -61,7 +61,8 @@ struct loop_config {
     unsigned others;       /* so many loops like this one are made besides */
     unsigned file_slots;   /* registered files; 0: none */
     unsigned memory_slots; /* registered pieces of memory; 0: none */
-    unsigned busy_wait_us; /* how long it may look for work before it sleeps (busy-wait.h); 0: never */
+    unsigned
+        busy_wait_us; /* how long it may look for work before it sleeps (busy-wait.h); 0: never */
 };
 
 /* Makes the loop for the calling thread.  -EPERM/-ENOSYS and the like where io_uring is
@@ -89,8 +90,8 @@ void loop_file_close(struct loop *loop, struct loop_file *file);
 /* shutdown(2) on a socket: operations in flight on the closed side end soon. */
 void loop_file_shutdown(struct loop *loop, const struct loop_file *file, int how);
 
-/* Puts on a socket what it takes without waiting; how much that was, 0 at the least.  For a last word
- * that nobody waits for; no send may be in flight. */
+/* Puts on a socket what it takes without waiting; how much that was, 0 at the least.  For a last
+ * word that nobody waits for; no send may be in flight. */
 size_t loop_file_send_now(struct loop *loop, const struct loop_file *file, const void *data,
                           size_t length_bytes);
 
@@ -102,8 +103,8 @@ uint32_t loop_file_unsent_bytes(struct loop *loop, const struct loop_file *file)
 /* Registers memory for fixed reads and writes; the index, or -1 where that is not possible
  * (no slot left, RLIMIT_MEMLOCK): the memory can be used all the same. */
 int loop_register_memory(struct loop *loop, void *base, size_t length_bytes);
-/* What loop_register_memory() gave, unless -1; no operation on that memory is in flight. Before it is
- * unmapped: until then the ring keeps its pages. */
+/* What loop_register_memory() gave, unless -1; no operation on that memory is in flight. Before it
+ * is unmapped: until then the ring keeps its pages. */
 void loop_unregister_memory(struct loop *loop, int index);
 
 /* `buffer` may be NULL; when it is registered, the fixed form of the operation is used. */

@@ -40,8 +40,10 @@ static int decode_percent(char *text, struct error *err)
         }
         int high = hex_value(in[1]), low = high < 0 ? -1 : hex_value(in[2]);
         if (low < 0 || high * 16 + low == 0)
-            return error_set(err, -EINVAL, "'%.3s' stands for no character: write a '%%' itself "
-                             "as %%25", in);
+            return error_set(err, -EINVAL,
+                             "'%.3s' stands for no character: write a '%%' itself "
+                             "as %%25",
+                             in);
         *out++ = (char)(high * 16 + low);
         in += 2;
     }
@@ -156,8 +158,10 @@ static int parse_rest(struct nbd_uri *uri, char *rest, bool is_unix, struct erro
     if (host == NULL)
         return -EINVAL;
     if (is_unix)
-        return *host == '\0' ? 0 : error_set(err, -EINVAL, "with nbd+unix there is no host: "
-                                             "write nbd+unix:///NAME?socket=PATH");
+        return *host == '\0' ? 0
+                             : error_set(err, -EINVAL,
+                                         "with nbd+unix there is no host: "
+                                         "write nbd+unix:///NAME?socket=PATH");
     return parse_host(uri, host, err);
 }
 
@@ -178,7 +182,8 @@ static int parse(struct nbd_uri *uri, struct error *err)
            strncmp(uri->text, schemes[i].text, strlen(schemes[i].text)) != 0)
         i++;
     if (i == sizeof schemes / sizeof schemes[0])
-        return error_set(err, -EINVAL, "an NBD URI is nbd://HOST[:PORT][/NAME] or "
+        return error_set(err, -EINVAL,
+                         "an NBD URI is nbd://HOST[:PORT][/NAME] or "
                          "nbd+unix:///[NAME]?socket=PATH");
     uri->tls = schemes[i].tls;
     char *rest = uri->text + strlen(schemes[i].text), *query = strchr(rest, '?');

@@ -11,10 +11,10 @@ struct nbd_uri {
     char *text;              /* what the rest points into */
     bool tls;                /* nbds */
     const char *user;        /* NULL: none is named */
-    const char *host, *port; /* NULL with a Unix socket; the host is "localhost" if none is named, and an
-                              * address may have a scope, as in fe80::1%eth0 */
-    char *host_alone;        /* of an address in brackets: without the scope, which no certificate names;
-                              * NULL: the same as `host` */
+    const char *host, *port; /* NULL with a Unix socket; the host is "localhost" if none is named,
+                              * and an address may have a scope, as in fe80::1%eth0 */
+    char *host_alone; /* of an address in brackets: without the scope, which no certificate names;
+                       * NULL: the same as `host` */
     const char *socket_path; /* NULL with TCP */
     const char *export_name; /* "": the default export */
 };

@@ -98,10 +98,10 @@ enum nbd_command {
 #define NBD_ESHUTDOWN 108u
 
 /* Sizes of what is fixed on the wire. */
-#define NBD_GREETING_BYTES 18u       /* NBDMAGIC, IHAVEOPT, flags */
+#define NBD_GREETING_BYTES 18u /* NBDMAGIC, IHAVEOPT, flags */
 #define NBD_CLIENT_FLAGS_BYTES 4u
 #define NBD_OPTION_HEADER_BYTES 16u
-#define NBD_OPTION_REPLY_BYTES 20u   /* header of a reply to an option */
+#define NBD_OPTION_REPLY_BYTES 20u /* header of a reply to an option */
 #define NBD_EXPORT_NAME_REPLY_BYTES 10u
 #define NBD_EXPORT_NAME_ZEROES_BYTES 124u
 #define NBD_REQUEST_BYTES 28u

@@ -269,8 +269,9 @@ static int read_folder(struct pki_files *out, const char *path, struct error *er
     if (result == 0)
         result = folder_each(&folder, visit, &walk, err);
     if (result == 0 && out->count == 0)
-        result = error_set(err, -ENOENT, "'%s' holds no certificates and no keys (*.pem, *.crt, "
-                                         "*.key, *.crl, *.psk)",
+        result = error_set(err, -ENOENT,
+                           "'%s' holds no certificates and no keys (*.pem, *.crt, "
+                           "*.key, *.crl, *.psk)",
                            path);
     folder_close(&folder);
     free(prefix);

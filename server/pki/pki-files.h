@@ -24,15 +24,15 @@ struct pki_file {
     char *folder; /* as the user would write it, with '/' at its end; "" for the current one */
     char *name;   /* in it */
     mode_t mode;
-    bool shown;   /* it was asked for; else it is there to judge others by */
+    bool shown; /* it was asked for; else it is there to judge others by */
     enum pki_file_kind kind;
     char *problem; /* why it can't be read; NULL: it can */
 
     gnutls_x509_crt_t *certificates;
     unsigned certificate_count;
-    gnutls_x509_privkey_t key;  /* NULL: there is none */
-    gnutls_x509_crl_t revoked;  /* NULL: there is none */
-    struct secret *psk;         /* the file; NULL: it is of another kind */
+    gnutls_x509_privkey_t key; /* NULL: there is none */
+    gnutls_x509_crl_t revoked; /* NULL: there is none */
+    struct secret *psk;        /* the file; NULL: it is of another kind */
 };
 
 struct pki_files {

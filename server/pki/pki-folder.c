@@ -401,7 +401,7 @@ static int stage(const struct folder *folder, const struct folder_change *change
 int folder_replace(const struct folder *folder, const struct folder_change *changes, size_t count,
                    struct error *err)
 {
-    char (*temporary)[TEMPORARY_NAME_BYTES] = calloc(count, sizeof(*temporary));
+    char(*temporary)[TEMPORARY_NAME_BYTES] = calloc(count, sizeof(*temporary));
     size_t staged = 0, renamed = 0;
     int result = temporary ? 0 : no_memory(err);
 
@@ -424,8 +424,7 @@ int folder_replace(const struct folder *folder, const struct folder_change *chan
 
 /* ---- names ---- */
 
-int folder_rename(const struct folder *parent, const char *from, const char *to,
-                  struct error *err)
+int folder_rename(const struct folder *parent, const char *from, const char *to, struct error *err)
 {
     if (renameat(parent->fd, from, parent->fd, to) < 0) {
         if (errno == ENOTEMPTY)

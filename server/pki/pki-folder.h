@@ -15,7 +15,10 @@ struct folder {
     char *path; /* for messages; owned */
 };
 
-#define FOLDER_CLOSED { .fd = -1, .path = NULL }
+#define FOLDER_CLOSED          \
+    {                          \
+        .fd = -1, .path = NULL \
+    }
 
 /* Opens a folder.  -errno. */
 NODISCARD int folder_open(struct folder *out, const char *path, struct error *err);
@@ -48,8 +51,8 @@ bool folder_has(const struct folder *folder, const char *name);
 /* Calls `visit` for each entry but "." and "..", sorted by name, until it returns something else
  * than 0, which is then returned. */
 NODISCARD int folder_each(const struct folder *folder,
-                          int (*visit)(void *context, const struct folder *folder,
-                                       const char *name, struct error *err),
+                          int (*visit)(void *context, const struct folder *folder, const char *name,
+                                       struct error *err),
                           void *context, struct error *err);
 
 /* Reads a whole file.  -EFBIG when it has more than `bytes_max`, -errno.  The caller frees *out. */
@@ -58,8 +61,8 @@ NODISCARD int folder_read(struct secret **out, const struct folder *folder, cons
 
 /* Makes a file with these permissions (whatever the umask) that is on the disk when 0 is returned,
  * and is gone after a failure. -EEXIST when anything has that name. */
-NODISCARD int folder_write(const struct folder *folder, const char *name,
-                           const struct secret *data, mode_t mode, struct error *err);
+NODISCARD int folder_write(const struct folder *folder, const char *name, const struct secret *data,
+                           mode_t mode, struct error *err);
 
 /* A file that will take the place of another (or of none). */
 struct folder_change {

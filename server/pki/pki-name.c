@@ -129,7 +129,8 @@ int pki_uri_check(const char *uri, struct error *err)
     size_t length = strlen(uri), scheme = 0;
     const char *why = NULL;
 
-    while (is_alphanumeric(uri[scheme]) || (scheme > 0 && uri[scheme] && strchr("+-.", uri[scheme])))
+    while (is_alphanumeric(uri[scheme]) ||
+           (scheme > 0 && uri[scheme] && strchr("+-.", uri[scheme])))
         scheme++;
     if (scheme == 0 || !isalpha((unsigned char)uri[0]) || uri[scheme] != ':' || !uri[scheme + 1])
         why = "it needs a scheme, as in urn:example:db1 or spiffe://example.org/db1";

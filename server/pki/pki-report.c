@@ -156,9 +156,8 @@ static void judge_strength(struct row *row, gnutls_x509_crt_t crt)
     unsigned bits = 0;
     int algorithm = gnutls_x509_crt_get_pk_algorithm(crt, &bits);
     int signature = gnutls_x509_crt_get_signature_algorithm(crt);
-    bool weak = algorithm < 0 ||
-                gnutls_pk_bits_to_sec_param((gnutls_pk_algorithm_t)algorithm, bits) <
-                    GNUTLS_SEC_PARAM_MEDIUM;
+    bool weak = algorithm < 0 || gnutls_pk_bits_to_sec_param((gnutls_pk_algorithm_t)algorithm,
+                                                             bits) < GNUTLS_SEC_PARAM_MEDIUM;
 
     /* Nobody looks at the signature of what is trusted by itself. */
     if (!weak && !is_self_signed(crt))
@@ -299,8 +298,8 @@ static struct json_object *names(gnutls_x509_crt_t crt)
     }
 }
 
-static struct json_object *distinguished_name(
-    gnutls_x509_crt_t crt, int (*get)(gnutls_x509_crt_t, gnutls_datum_t *, unsigned))
+static struct json_object *
+distinguished_name(gnutls_x509_crt_t crt, int (*get)(gnutls_x509_crt_t, gnutls_datum_t *, unsigned))
 {
     gnutls_datum_t datum = { NULL, 0 };
     struct json_object *text;
@@ -378,10 +377,10 @@ static void judge_revoked(struct row *row)
             if (!is_authority(file->certificates[k]))
                 continue;
             any = true;
-            known = known || (gnutls_x509_crl_verify(revoked, &file->certificates[k], 1,
-                                                     GNUTLS_VERIFY_DISABLE_TIME_CHECKS,
-                                                     &status) >= 0 &&
-                              status == 0);
+            known =
+                known || (gnutls_x509_crl_verify(revoked, &file->certificates[k], 1,
+                                                 GNUTLS_VERIFY_DISABLE_TIME_CHECKS, &status) >= 0 &&
+                          status == 0);
         }
     }
     if (any && !known)
@@ -415,8 +414,7 @@ static int add_user(void *context, const struct psk_entry *entry, struct error *
 
     (void)err;
     for (size_t i = 0; text && i < json_object_array_length(users->array); i++) {
-        const char *other =
-            json_object_get_string(json_object_array_get_idx(users->array, i));
+        const char *other = json_object_get_string(json_object_array_get_idx(users->array, i));
 
         users->twice = users->twice || (other && strcmp(other, text) == 0);
     }
@@ -474,9 +472,9 @@ static void set_state(struct row *row)
         (void)snprintf(text, sizeof(text), "expires in %lld day%s", (long long)left,
                        left == 1 ? "" : "s");
     for (size_t i = 0; i < json_object_array_length(row->problems) && used < sizeof(text); i++)
-        used += (size_t)snprintf(
-            text + used, sizeof(text) - used, "%s%s", i > 0 ? ", " : "",
-            json_object_get_string(json_object_array_get_idx(row->problems, i)));
+        used +=
+            (size_t)snprintf(text + used, sizeof(text) - used, "%s%s", i > 0 ? ", " : "",
+                             json_object_get_string(json_object_array_get_idx(row->problems, i)));
     put(row->object, "state", clean_text(text, strlen(text)));
     put(row->object, "usable",
         json_object_new_boolean(json_object_array_length(row->problems) == 0));

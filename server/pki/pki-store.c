@@ -25,7 +25,10 @@ struct store {
     struct pki_pair ca; /* without its key when it was loaded */
 };
 
-#define STORE_CLOSED { .folder = FOLDER_CLOSED }
+#define STORE_CLOSED            \
+    {                           \
+        .folder = FOLDER_CLOSED \
+    }
 
 static void store_close(struct store *store)
 {
@@ -166,8 +169,8 @@ static int make_authority(struct store *store, unsigned ca_days, struct error *e
     if (result == 0)
         result = folder_write(&store->folder, CA_KEY, store->ca.key, KEY_MODE, err);
     if (result == 0)
-        result = folder_write(&store->folder, CA_CERTIFICATE, store->ca.certificate, PUBLIC_MODE,
-                              err);
+        result =
+            folder_write(&store->folder, CA_CERTIFICATE, store->ca.certificate, PUBLIC_MODE, err);
     return result;
 }
 
@@ -487,8 +490,7 @@ struct victims {
     size_t count;
 };
 
-static int collect(void *context, const struct folder *folder, const char *file,
-                   struct error *err)
+static int collect(void *context, const struct folder *folder, const char *file, struct error *err)
 {
     struct victims *victims = context;
     char name[256];
@@ -562,9 +564,9 @@ int pki_store_revoke(const char *path, const char *name, size_t *revoked, bool *
     if (result == 0)
         result = folder_read(&old, &store.folder, REVOKED, PKI_STORE_FILE_BYTES_MAX, err);
     if (result == 0)
-        result = pki_revoke(&list, store.authority, old,
-                            (const struct secret *const *)victims.items, victims.count, revoked,
-                            err);
+        result =
+            pki_revoke(&list, store.authority, old, (const struct secret *const *)victims.items,
+                       victims.count, revoked, err);
     if (result == 0)
         result = publish_revoked(&store, list, in_server, err);
     for (size_t i = 0; i < victims.count; i++)

@@ -26,8 +26,8 @@ struct pki_store_request {
     size_t host_count;
     const char *const *uris;
     size_t uri_count;
-    unsigned days;  /* 0: what is usual, or less when the authority ends before */
-    bool force;     /* replace what is there */
+    unsigned days; /* 0: what is usual, or less when the authority ends before */
+    bool force;    /* replace what is there */
 };
 
 /* What is usual. */
@@ -51,7 +51,7 @@ NODISCARD int pki_store_renew_server(const char *path, const struct pki_store_re
 
 /* Revokes all certificates that have this name.  *revoked: how many were not revoked before.
  * -ENOENT: there is none.  *in_server: whether the copy in server/ was renewed too. */
-NODISCARD int pki_store_revoke(const char *path, const char *name, size_t *revoked,
-                               bool *in_server, struct error *err);
+NODISCARD int pki_store_revoke(const char *path, const char *name, size_t *revoked, bool *in_server,
+                               struct error *err);
 
 #endif

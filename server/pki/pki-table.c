@@ -77,16 +77,16 @@ static char *purpose_of(struct json_object *item)
 static struct cells cells_of(struct json_object *item)
 {
     struct cells cells = { .text = {
-        [FILE_NAME] = text_of(item, "file"),
-        [STATE] = text_of(item, "state"),
-        [PURPOSE] = purpose_of(item),
-        [SUBJECT] = text_of(item, "subject"),
-        [BEGINS] = day_of(item, "not-before"),
-        [EXPIRES] = day_of(item, "expires"),
-        [DAYS] = text_of(item, "days-left"),
-        [ISSUER] = text_of(item, "issuer"),
-        [NAMES] = list_of(item, member(item, "users") ? "users" : "names"),
-    } };
+                               [FILE_NAME] = text_of(item, "file"),
+                               [STATE] = text_of(item, "state"),
+                               [PURPOSE] = purpose_of(item),
+                               [SUBJECT] = text_of(item, "subject"),
+                               [BEGINS] = day_of(item, "not-before"),
+                               [EXPIRES] = day_of(item, "expires"),
+                               [DAYS] = text_of(item, "days-left"),
+                               [ISSUER] = text_of(item, "issuer"),
+                               [NAMES] = list_of(item, member(item, "users") ? "users" : "names"),
+                           } };
 
     return cells;
 }

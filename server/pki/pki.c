@@ -208,8 +208,7 @@ static int import_authority(struct pki_authority *authority, const struct secret
         return error_set(err, -EINVAL, "the key of the authority can't be read: %s",
                          gnutls_strerror(code));
     if (!is_key_of(authority->key, authority->certificate))
-        return error_set(err, -EINVAL,
-                         "the key of the authority is not that of its certificate");
+        return error_set(err, -EINVAL, "the key of the authority is not that of its certificate");
     return 0;
 }
 
@@ -289,9 +288,8 @@ static int add_host(gnutls_x509_crt_t crt, const char *host)
     int family = strchr(host, ':') ? AF_INET6 : AF_INET;
 
     if (inet_pton(family, host, address) == 1)
-        return gnutls_x509_crt_set_subject_alt_name(crt, GNUTLS_SAN_IPADDRESS, address,
-                                                    family == AF_INET6 ? 16 : 4,
-                                                    GNUTLS_FSAN_APPEND);
+        return gnutls_x509_crt_set_subject_alt_name(
+            crt, GNUTLS_SAN_IPADDRESS, address, family == AF_INET6 ? 16 : 4, GNUTLS_FSAN_APPEND);
     return gnutls_x509_crt_set_subject_alt_name(crt, GNUTLS_SAN_DNSNAME, host,
                                                 (unsigned)strlen(host), GNUTLS_FSAN_APPEND);
 }
@@ -328,8 +326,8 @@ static int sign_request(gnutls_x509_crt_t crt, gnutls_x509_privkey_t key,
     if (code >= 0)
         code = set_issuer_key_id(crt, authority->certificate);
     if (code >= 0)
-        code = gnutls_x509_crt_sign2(crt, authority->certificate, authority->key,
-                                     GNUTLS_DIG_SHA256, 0);
+        code = gnutls_x509_crt_sign2(crt, authority->certificate, authority->key, GNUTLS_DIG_SHA256,
+                                     0);
     return code;
 }
 
@@ -490,8 +488,8 @@ static int sign_list(gnutls_x509_crl_t crl, const struct pki_authority *authorit
         gnutls_x509_crt_get_subject_key_id(authority->certificate, id, &id_bytes, NULL) >= 0)
         code = gnutls_x509_crl_set_authority_key_id(crl, id, id_bytes);
     if (code >= 0)
-        code = gnutls_x509_crl_sign2(crl, authority->certificate, authority->key,
-                                     GNUTLS_DIG_SHA256, 0);
+        code = gnutls_x509_crl_sign2(crl, authority->certificate, authority->key, GNUTLS_DIG_SHA256,
+                                     0);
     return code;
 }
 
@@ -521,14 +519,15 @@ static int import_list(gnutls_x509_crl_t crl, const struct pki_authority *author
         return error_set(err, -EINVAL, "the list of revoked certificates can't be read: %s",
                          gnutls_strerror(code));
     if (!gnutls_x509_crl_check_issuer(crl, authority->certificate))
-        return error_set(err, -EINVAL, "the list of revoked certificates is that of another "
-                                       "authority");
+        return error_set(err, -EINVAL,
+                         "the list of revoked certificates is that of another "
+                         "authority");
     return 0;
 }
 
-int pki_revoke(struct secret **out, const struct pki_authority *authority,
-               const struct secret *old, const struct secret *const *certificates, size_t count,
-               size_t *added, struct error *err)
+int pki_revoke(struct secret **out, const struct pki_authority *authority, const struct secret *old,
+               const struct secret *const *certificates, size_t count, size_t *added,
+               struct error *err)
 {
     gnutls_datum_t datum = { NULL, 0 };
     gnutls_x509_crl_t crl;

@@ -18,14 +18,14 @@
 /* A certificate and its key, both PEM; owned. */
 struct pki_pair {
     struct secret *certificate;
-    struct secret *key; /* PKCS #8, not encrypted */
+    struct secret *key;                    /* PKCS #8, not encrypted */
     char serial[2 * PKI_SERIAL_BYTES + 1]; /* in hexadecimal */
 };
 
 /* What a certificate is to say. */
 struct pki_request {
-    const char *common_name; /* UTF-8, at most 64 bytes */
-    bool server;             /* for servers; else for clients */
+    const char *common_name;  /* UTF-8, at most 64 bytes */
+    bool server;              /* for servers; else for clients */
     const char *const *hosts; /* alternative names: IP addresses and DNS names, checked */
     size_t host_count;
     const char *const *uris;

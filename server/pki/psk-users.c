@@ -42,14 +42,13 @@ int psk_users_check_user(const char *user, struct error *err)
 /* A user that begins with '#' is in hexadecimal; behind it there is a colon at least. */
 static bool is_bad_mark(const char *user, size_t length)
 {
-    return user[0] == '#' &&
-           (length == 1 || length % 2 == 0 ||
-            strspn(user + 1, "0123456789abcdefABCDEF") < length - 1);
+    return user[0] == '#' && (length == 1 || length % 2 == 0 ||
+                              strspn(user + 1, "0123456789abcdefABCDEF") < length - 1);
 }
 
 int psk_users_each(const struct secret *file,
-                  int (*visit)(void *context, const struct psk_entry *entry, struct error *err),
-                  void *context, struct error *err)
+                   int (*visit)(void *context, const struct psk_entry *entry, struct error *err),
+                   void *context, struct error *err)
 {
     struct psk_line line = { 0 };
     int result = 0;
@@ -136,7 +135,8 @@ static int edit_file(struct edit *edit, const struct folder *folder, const char 
         return result;
     }
     if (!edit->found && way == PSK_USERS_REMOVE)
-        return error_set(err, -ENOENT, "'%s' has no key in '%s/%s'", edit->user, folder->path, name);
+        return error_set(err, -ENOENT, "'%s' has no key in '%s/%s'", edit->user, folder->path,
+                         name);
     if (edit->found && way == PSK_USERS_ADD)
         return error_set(err, -EEXIST,
                          "'%s' has a key in '%s/%s' already; give --force to replace it",

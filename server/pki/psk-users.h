@@ -29,15 +29,15 @@ NODISCARD int psk_users_change(const char *path, const char *user, enum psk_user
 struct psk_entry {
     const char *user; /* in the file's bytes, not terminated */
     size_t user_bytes;
-    size_t key_bytes; /* how long its key is */
+    size_t key_bytes;              /* how long its key is */
     size_t start_bytes, end_bytes; /* where the line is, with its end */
 };
 
 /* Calls `visit` for each entry, until it returns something else than 0, which is then returned.
  * -EINVAL: a line is none. */
 NODISCARD int psk_users_each(const struct secret *file,
-                            int (*visit)(void *context, const struct psk_entry *entry,
-                                         struct error *err),
-                            void *context, struct error *err);
+                             int (*visit)(void *context, const struct psk_entry *entry,
+                                          struct error *err),
+                             void *context, struct error *err);
 
 #endif

@@ -53,8 +53,7 @@ static const char *example_host(const struct param_list *hosts)
 }
 
 /* "nbds://[::1]/?tls-certificates=pki/clients/client" */
-static void print_copy(const char *user, const char *host, const char *parameter,
-                       const char *path)
+static void print_copy(const char *user, const char *host, const char *parameter, const char *path)
 {
     bool v6 = strchr(host, ':') != NULL;
     char *file = shell_text_uri(path), *name = shell_text_uri(user), *uri = NULL, *word = NULL;
@@ -180,7 +179,8 @@ void tls_advice_psk_removed(const char *path, const char *user)
     char *file = shell_text_word(path), *name = shell_text_word(user);
 
     printf("%s has no key in %s any more.\n"
-           "Copy the file to the server, and send that SIGHUP.  Connections that were made before stay.\n",
+           "Copy the file to the server, and send that SIGHUP.  Connections that were made before "
+           "stay.\n",
            or_empty(name), or_empty(file));
     free(file);
     free(name);

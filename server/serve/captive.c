@@ -23,8 +23,8 @@ static char *setting(const char *name, const char *value)
     return text;
 }
 
-/* The whole environment of this process, but for `uri` and `unixsocket`, and what marks the programs
- * that plugins start. */
+/* The whole environment of this process, but for `uri` and `unixsocket`, and what marks the
+ * programs that plugins start. */
 static size_t copy_environment(char **out)
 {
     size_t count = 0;
@@ -41,7 +41,8 @@ static int start_shell(pid_t *pid, const char *command, const char *uri, const c
 {
     char *argv[] = { (char *)(uintptr_t) "/bin/sh", (char *)(uintptr_t) "-c",
                      (char *)(uintptr_t)command, NULL };
-    char *own[] = { setting("uri", uri), unix_path != NULL ? setting("unixsocket", unix_path) : NULL };
+    char *own[] = { setting("uri", uri),
+                    unix_path != NULL ? setting("unixsocket", unix_path) : NULL };
     size_t count = 0;
     int code;
 
@@ -74,8 +75,8 @@ static void ended(struct io_event *ev, int result)
         ;
     close(captive->pidfd);
     captive->pid = 0;
-    captive->ended->fn(captive->ended, WIFEXITED(status) ? WEXITSTATUS(status)
-                                                         : 128 + WTERMSIG(status));
+    captive->ended->fn(captive->ended,
+                       WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
 }
 
 int captive_start(struct captive *captive, const char *command, const char *uri,

@@ -14,8 +14,8 @@ struct captive {
     struct io_event *ended; /* fires with the exit status, 128 + N for signal N */
 };
 
-/* Starts `sh -c command` with $uri and, when unix_path is not NULL, $unixsocket in its environment and
- * standard signal dispositions. */
+/* Starts `sh -c command` with $uri and, when unix_path is not NULL, $unixsocket in its environment
+ * and standard signal dispositions. */
 NODISCARD int captive_start(struct captive *captive, const char *command, const char *uri,
                             const char *unix_path, struct loop *loop, struct io_event *ended,
                             struct error *err);

@@ -37,11 +37,14 @@
 #define HANDSHAKES_NICE 10
 #define LOG_LAST_MS 1000u /* for the reader of the log to take what it was not given yet */
 #define WORKER_BUFFERS_LEAST_BYTES (2u * BUFFER_PIECE_BYTES)
-#define CONNECTIONS_OF_A_COPY 4u /* nbdcopy opens up to so many where the server can do with several */
-/* Before that it is the same wish: timeout(1) sends SIGTERM twice, and ends a command of --run besides. */
+#define CONNECTIONS_OF_A_COPY \
+    4u /* nbdcopy opens up to so many where the server can do with several */
+/* Before that it is the same wish: timeout(1) sends SIGTERM twice, and ends a command of --run
+ * besides. */
 #define SECOND_SIGNAL_MS 1000u
 #define KEEPALIVE_MARGIN_S 5u
-/* The log's, that of the client, two that come and go: a command of --run, a folder that is read. */
+/* The log's, that of the client, two that come and go: a command of --run, a folder that is
+ * read. */
 #define FIRST_CLIENT_DESCRIPTORS 4u
 #define SURPLUS_MAX 32u /* clients that are being told that there is no place for them */
 
@@ -60,7 +63,7 @@ struct server {
     unsigned worker_count, workers_ended;
     struct listener *listeners[LISTENERS_MAX];
     size_t listener_count;
-    bool activated; /* sockets were handed over by who started us */
+    bool activated;             /* sockets were handed over by who started us */
     struct early_end early_end; /* until it is ready */
     int signal_fd;
     struct io_event signal_event, worker_ended, captive_ended;
@@ -119,9 +122,9 @@ int command_serve(int argc, char **argv)
 /* A server that a command brings along for itself does not talk about each client. */
 static enum log_level usual_level(const struct serve_options *options)
 {
-    bool brought_along = options->run != NULL || (getenv("LISTEN_FDS") != NULL &&
-                                                  getenv("NOTIFY_SOCKET") == NULL &&
-                                                  getenv("JOURNAL_STREAM") == NULL);
+    bool brought_along =
+        options->run != NULL || (getenv("LISTEN_FDS") != NULL && getenv("NOTIFY_SOCKET") == NULL &&
+                                 getenv("JOURNAL_STREAM") == NULL);
 
     return brought_along ? LOG_WARNING : LOG_NOTICE;
 }
@@ -243,8 +246,7 @@ static int start_workers(struct server *server, unsigned count, struct error *er
 }
 
 /* --run without an address: a socket that nobody else can reach. */
-static int private_address(struct server *server, struct listen_address *address,
-                           struct error *err)
+static int private_address(struct server *server, struct listen_address *address, struct error *err)
 {
     struct sockaddr_un *local = &address->address.local;
 
@@ -264,8 +266,7 @@ static int open_listeners(struct server *server, struct error *err)
 {
     struct serve_options *options = &server->options;
 
-    int code =
-        listen_activated(server->listeners, LISTENERS_MAX, &server->listener_count, err);
+    int code = listen_activated(server->listeners, LISTENERS_MAX, &server->listener_count, err);
     server->activated = server->listener_count > 0;
     if (code < 0 || (server->listener_count > 0 && options->address_is_default))
         return code;
@@ -329,7 +330,8 @@ static void warn_of_dead_rules(const struct server *server)
 /* A server without room for a single client is of no use, and would only tell those who come. */
 static int require_room_for_a_client(const struct server *server, struct error *err)
 {
-    int code = descriptors_require((unsigned)server->listener_count + FIRST_CLIENT_DESCRIPTORS, err);
+    int code =
+        descriptors_require((unsigned)server->listener_count + FIRST_CLIENT_DESCRIPTORS, err);
 
     if (code < 0)
         error_prefix(err, "there is no room for a client: ");
@@ -356,8 +358,8 @@ static int set_up(struct server *server, struct error *err)
         warn_of_dead_rules(server);
     if (code == 0)
         code = offload_create(&server->offload, OFFLOAD_THREADS, 0, err);
-    /* Half of the CPUs, or two, and of these what those who are in leave over: however many want in, nobody
-     * waits behind them for storage. */
+    /* Half of the CPUs, or two, and of these what those who are in leave over: however many want
+     * in, nobody waits behind them for storage. */
     if (code == 0 && server->options.tls_mode != TLS_OFF)
         code = offload_create(&server->handshakes, cpu_count() > 4 ? cpu_count() / 2 : 2,
                               HANDSHAKES_NICE, err);
@@ -436,8 +438,8 @@ static int announce(struct server *server, struct error *err)
         fflush(stdout);
     } else if (code == 0 && server->options.run != NULL) {
         server->captive_ended.fn = captive_has_ended;
-        code = captive_start(&server->captive, server->options.run, first_uri, unix_path, server->loop,
-                             &server->captive_ended, err);
+        code = captive_start(&server->captive, server->options.run, first_uri, unix_path,
+                             server->loop, &server->captive_ended, err);
     }
     free(first_uri);
     return code;
@@ -446,8 +448,8 @@ static int announce(struct server *server, struct error *err)
 /* ---- clients ---- */
 
 /* There is no place for it.  So many at a time are told that; the others are just closed. */
-static void turn_away(struct worker *worker, int fd, const struct peer *peer,
-                      enum place_result why, unsigned surplus)
+static void turn_away(struct worker *worker, int fd, const struct peer *peer, enum place_result why,
+                      unsigned surplus)
 {
     if (surplus < SURPLUS_MAX) {
         worker_turn_away(worker, fd, peer, why);
@@ -474,9 +476,11 @@ static void tell_turned_away(const struct server *server, const struct peer *pee
                      "turned away, %u clients are connected (--max-connections)",
                      places->attached_max);
     else if (why == PLACE_NO_HANDSHAKES)
-        log_write_of(LOG_WARNING, peer->text,
-                     "turned away, %u clients are in their handshake (a quarter of --max-connections, "
-                     "or %u)", atomic_load(&places->handshakes), PLACES_HANDSHAKES_LEAST);
+        log_write_of(
+            LOG_WARNING, peer->text,
+            "turned away, %u clients are in their handshake (a quarter of --max-connections, "
+            "or %u)",
+            atomic_load(&places->handshakes), PLACES_HANDSHAKES_LEAST);
     else
         log_write_of(LOG_WARNING, peer->text,
                      "turned away, it has %u connections (--max-connections-per-client)",

@@ -23,7 +23,7 @@
 struct run {
     const struct export_opening *opening;
     pthread_mutex_t mutex;
-    size_t next;         /* to be begun by a thread */
+    size_t next; /* to be begun by a thread */
     size_t done_count;
     size_t failed_index; /* strict: the first one; SIZE_MAX: none */
     uint64_t told_ms;
@@ -32,7 +32,8 @@ struct run {
 
 /* ---- one export ---- */
 
-/* What this process was handed, or a person at the terminal, gives one key after the other, and once. */
+/* What this process was handed, or a person at the terminal, gives one key after the other, and
+ * once. */
 bool export_opens_in_order(const struct export_settings *settings)
 {
     const struct key_source *key = &settings->key;
@@ -54,13 +55,15 @@ static void tell_progress(struct run *run)
     if (count < 2 || (run->told_ms != 0 && now_ms < run->told_ms + TELL_EVERY_MS))
         return;
     run->told_ms = now_ms;
-    (void)snprintf(state, sizeof state, "STATUS=Opening exports: %zu of %zu\nEXTEND_TIMEOUT_USEC=%u000000",
+    (void)snprintf(state, sizeof state,
+                   "STATUS=Opening exports: %zu of %zu\nEXTEND_TIMEOUT_USEC=%u000000",
                    run->done_count, count, EXTEND_TIMEOUT_S);
     notify_service_manager(state);
 }
 
 /* Each is tried by one thread at a time. */
-static void tell_failure(const struct export_opening *opening, size_t index, const struct error *err)
+static void tell_failure(const struct export_opening *opening, size_t index,
+                         const struct error *err)
 {
     char **reason = &opening->reasons[index];
 
@@ -126,8 +129,7 @@ static size_t take_next(struct run *run)
     size_t index = SIZE_MAX;
 
     (void)pthread_mutex_lock(&run->mutex);
-    while (run->next < opening->count &&
-           export_opens_in_order(&opening->settings[run->next]))
+    while (run->next < opening->count && export_opens_in_order(&opening->settings[run->next]))
         run->next++;
     if (run->next < opening->count && run->failed_index == SIZE_MAX)
         index = run->next++;
@@ -158,8 +160,8 @@ static void open_side_by_side(struct run *run)
         (void)pthread_join(threads[--started], NULL);
 }
 
-/* A copied header, or one detached header for several images.  A copy that is only read, such as a snapshot,
- * gets no new data under the same key.  Fifty of one key make fifty lines. */
+/* A copied header, or one detached header for several images.  A copy that is only read, such as a
+ * snapshot, gets no new data under the same key.  Fifty of one key make fifty lines. */
 static void warn_of_shared_key(const struct export_table *table, size_t index, size_t count)
 {
     const struct export *other = &table->exports[index];
@@ -167,8 +169,8 @@ static void warn_of_shared_key(const struct export_table *table, size_t index, s
     for (size_t i = 0; i < count; i++) {
         const struct export *one = &table->exports[i];
 
-        if (i == index || !export_is_open(one) || one->limits.read_only || other->limits.read_only ||
-            !luks_stages_share_key(one->top, other->top))
+        if (i == index || !export_is_open(one) || one->limits.read_only ||
+            other->limits.read_only || !luks_stages_share_key(one->top, other->top))
             continue;
         log_warning("exports '%s' and '%s' have the same volume key: whoever reads their storage "
                     "sees where the two disks are equal, and whoever writes it can exchange their "
@@ -180,10 +182,9 @@ static void warn_of_shared_key(const struct export_table *table, size_t index, s
 
 int export_opening_run(const struct export_opening *opening, struct error *err)
 {
-    struct run run = { .opening = opening,
-                       .mutex = PTHREAD_MUTEX_INITIALIZER,
-                       .failed_index = SIZE_MAX,
-                       .err = err };
+    struct run run = {
+        .opening = opening, .mutex = PTHREAD_MUTEX_INITIALIZER, .failed_index = SIZE_MAX, .err = err
+    };
 
     luks_turns_allow(opening->cpus, memory_available_bytes() / 2);
     for (size_t i = 0; i < opening->count; i++)

@@ -1,5 +1,5 @@
-/* Opening the exports of a server at its start, several at a time: a key takes a second of a CPU, and storage
- * may let wait. */
+/* Opening the exports of a server at its start, several at a time: a key takes a second of a CPU,
+ * and storage may let wait. */
 #ifndef NBDCRYPT_EXPORT_OPENING_H
 #define NBDCRYPT_EXPORT_OPENING_H
 
@@ -12,13 +12,14 @@ struct export_opening {
     struct offload *offload;
     unsigned workers; /* that will serve them */
     unsigned cpus;    /* to derive keys on */
-    char **reasons;    /* as many: why one is not open, as it was told; owned by whoever has the table */
-    bool strict;       /* all or none */
+    char *
+        *reasons; /* as many: why one is not open, as it was told; owned by whoever has the table */
+    bool strict;  /* all or none */
     bool none_will_do; /* they may come later */
 };
 
-/* Opens all of them; blocks.  One that fails is told and not published; strict: no other is begun then,
- * and that is the error.  It is another error when all of them fail, unless `none_will_do`.
+/* Opens all of them; blocks.  One that fails is told and not published; strict: no other is begun
+ * then, and that is the error.  It is another error when all of them fail, unless `none_will_do`.
  *
  * Those whose key comes from the terminal, standard input or a descriptor, and those whose backend
  * wants it so, are opened one after the other, in order, before the others.  The service manager is

@@ -9,22 +9,32 @@
 const struct param export_params[] = {
     KEY_SOURCE_ROWS("", struct export_settings, key, "the passphrase"),
     KEY_SOURCE_VOLUME_KEY_ROWS(struct export_settings, key),
-    { .name = "header", .type = PARAM_STRING, .value = "FILE",
+    { .name = "header",
+      .type = PARAM_STRING,
+      .value = "FILE",
       .offset = offsetof(struct export_settings, header) },
-    { .name = "description", .type = PARAM_STRING, .value = "TEXT",
+    { .name = "description",
+      .type = PARAM_STRING,
+      .value = "TEXT",
       .offset = offsetof(struct export_settings, description) },
-    { .name = "allow", .type = PARAM_LIST, .value = "RULE",
+    { .name = "allow",
+      .type = PARAM_LIST,
+      .value = "RULE",
       .offset = offsetof(struct export_settings, allow) },
-    { .name = "read-only", .type = PARAM_FLAG,
+    { .name = "read-only",
+      .type = PARAM_FLAG,
       .offset = offsetof(struct export_settings, read_only) },
     { .name = "raw", .type = PARAM_FLAG, .offset = offsetof(struct export_settings, raw) },
     { .name = "discard", .type = PARAM_FLAG, .offset = offsetof(struct export_settings, discard) },
-    { .name = "no-discard", .type = PARAM_FLAG,
+    { .name = "no-discard",
+      .type = PARAM_FLAG,
       .offset = offsetof(struct export_settings, no_discard) },
-    { .name = "zero-holes", .type = PARAM_FLAG,
+    { .name = "zero-holes",
+      .type = PARAM_FLAG,
       .offset = offsetof(struct export_settings, zero_holes) },
     { .name = "direct", .type = PARAM_FLAG, .offset = offsetof(struct export_settings, direct) },
-    { .name = "tls-only", .type = PARAM_FLAG,
+    { .name = "tls-only",
+      .type = PARAM_FLAG,
       .offset = offsetof(struct export_settings, tls_only) },
     LOCK_ROWS(struct export_settings, terms),
     DEMAND_ROWS(struct export_settings, demand_texts),
@@ -74,28 +84,30 @@ int export_options_check(const struct export_settings *settings, struct error *e
     if (!*settings->image)
         return error_set(err, -EINVAL, "there is no IMAGE: name the file to serve");
     if (settings->raw && (key_source_given(&settings->key) || settings->header))
-        return error_set(err, -EINVAL,
-                         "raw means without LUKS, so %s can't be used: leave out one of the two",
-                         key_source_given(&settings->key) ? key_source_given(&settings->key) : "header");
+        return error_set(
+            err, -EINVAL, "raw means without LUKS, so %s can't be used: leave out one of the two",
+            key_source_given(&settings->key) ? key_source_given(&settings->key) : "header");
     if (settings->raw && demand_arguments_given(&settings->demand_texts))
         return error_set(err, -EINVAL,
                          "raw means without LUKS, so %s can't be used: leave out one of the two",
                          demand_arguments_given(&settings->demand_texts));
     if (settings->raw && settings->no_discard)
-        return error_set(err, -EINVAL, "raw means without LUKS, so no-discard can't be used: leave "
-                                       "out one of the two");
+        return error_set(err, -EINVAL,
+                         "raw means without LUKS, so no-discard can't be used: leave "
+                         "out one of the two");
     if (settings->discard && settings->no_discard)
-        return error_set(err, -EINVAL, "discard and no-discard can't both be used: leave out one of "
-                                       "the two");
+        return error_set(err, -EINVAL,
+                         "discard and no-discard can't both be used: leave out one of "
+                         "the two");
     if (settings->raw && settings->zero_holes)
-        return error_set(err, -EINVAL, "raw means without LUKS, so zero-holes can't be used: leave "
-                                       "out one of the two");
+        return error_set(err, -EINVAL,
+                         "raw means without LUKS, so zero-holes can't be used: leave "
+                         "out one of the two");
     return 0;
 }
 
 /* What is given once for all is for those that are not raw and have no key of their own. */
-static void own_or_common(struct export_settings *settings,
-                              const struct export_settings *defaults)
+static void own_or_common(struct export_settings *settings, const struct export_settings *defaults)
 {
     bool raw = settings->raw && !defaults->raw;
 
@@ -109,8 +121,8 @@ static void own_or_common(struct export_settings *settings,
         settings->discard = false;
 }
 
-/* A doubled = or comma is one of the name.  What stands behind the name and its =, or NULL; *name_bytes: how
- * long the name is as it is written. */
+/* A doubled = or comma is one of the name.  What stands behind the name and its =, or NULL;
+ * *name_bytes: how long the name is as it is written. */
 static char *find_image(char *text, size_t *name_bytes)
 {
     size_t at = 0;

@@ -5,11 +5,12 @@
 #include "server/export/export.h"
 #include "server/base/params.h"
 
-/* What may stand behind the commas; fields of struct export_settings.  Lists are freed by params_free(). */
+/* What may stand behind the commas; fields of struct export_settings.  Lists are freed by
+ * params_free(). */
 extern const struct param export_params[];
 
-/* Reads `text`, which is cut into pieces and must stay, over what `settings` says already.  -EINVAL with a
- * sentence that names the export. */
+/* Reads `text`, which is cut into pieces and must stay, over what `settings` says already.  -EINVAL
+ * with a sentence that names the export. */
 NODISCARD int export_options_parse(struct export_settings *settings, char *text, struct error *err);
 
 /* What can be said about one export without looking at its image; -EINVAL. */

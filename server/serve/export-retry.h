@@ -1,6 +1,6 @@
-/* Exports that could not be opened at the start are tried again from time to time, on a thread of their own,
- * and published when they come.  Not those whose key can be had only once, nor those of backends that open
- * in order. */
+/* Exports that could not be opened at the start are tried again from time to time, on a thread of
+ * their own, and published when they come.  Not those whose key can be had only once, nor those of
+ * backends that open in order. */
 #ifndef NBDCRYPT_EXPORT_RETRY_H
 #define NBDCRYPT_EXPORT_RETRY_H
 
@@ -12,8 +12,8 @@ struct export_retry;
 NODISCARD int export_retry_start(struct export_retry **out, const struct export_opening *opening,
                                  unsigned every_seconds, struct error *err);
 
-/* Nothing is published from here on; does not block; NULL is fine.  False: one is being opened, which
- * can't be interrupted, so that the process has to leave its thread behind. */
+/* Nothing is published from here on; does not block; NULL is fine.  False: one is being opened,
+ * which can't be interrupted, so that the process has to leave its thread behind. */
 NODISCARD bool export_retry_stop(struct export_retry *retry);
 
 #endif

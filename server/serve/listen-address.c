@@ -20,7 +20,8 @@ int listen_address_parse_unix(struct listen_address *out, const char *path, stru
     if (length >= SUN_PATH_BYTES)
         return error_set(err, -EINVAL,
                          "--unix %s: the path has %zu bytes, and the system allows %zu: use a "
-                         "shorter one", path, length, SUN_PATH_BYTES - 1);
+                         "shorter one",
+                         path, length, SUN_PATH_BYTES - 1);
     out->text = path;
     out->address.local.sun_family = AF_UNIX;
     memcpy(out->address.local.sun_path, path, length + 1);
@@ -42,7 +43,8 @@ static bool parse_v4(struct listen_address *out, const char *host, unsigned port
 /* getaddrinfo() for the scope of fe80::1%eth0. */
 static bool parse_v6(struct listen_address *out, const char *host, unsigned port)
 {
-    const struct addrinfo hints = { .ai_family = AF_INET6, .ai_socktype = SOCK_STREAM,
+    const struct addrinfo hints = { .ai_family = AF_INET6,
+                                    .ai_socktype = SOCK_STREAM,
                                     .ai_flags = AI_NUMERICHOST };
     struct addrinfo *found;
 
@@ -106,9 +108,12 @@ int unix_permissions_parse_mode(struct unix_permissions *out, const char *text, 
     size_t length = strlen(text);
     mode_t mode = 0;
 
-    if (length < 3 || length > 4 || strspn(text, "01234567") != length || (length == 4 && *text != '0'))
-        return error_set(err, -EINVAL, "--unix-mode %s: it is a mode of files in octal digits, such as "
-                         "0660", text);
+    if (length < 3 || length > 4 || strspn(text, "01234567") != length ||
+        (length == 4 && *text != '0'))
+        return error_set(err, -EINVAL,
+                         "--unix-mode %s: it is a mode of files in octal digits, such as "
+                         "0660",
+                         text);
     for (; *text != '\0'; text++)
         mode = mode * 8 + (mode_t)(*text - '0');
     out->mode = mode;

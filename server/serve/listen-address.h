@@ -33,8 +33,8 @@ struct listen_address {
 /* -EINVAL with a sentence: empty, or longer than the system allows.  `path` must stay. */
 NODISCARD int listen_address_parse_unix(struct listen_address *out, const char *path,
                                         struct error *err);
-/* ADDR:PORT, numeric; an IPv6 address in brackets, with a scope if need be.  -EINVAL with a sentence.
- * `text` must stay. */
+/* ADDR:PORT, numeric; an IPv6 address in brackets, with a scope if need be.  -EINVAL with a
+ * sentence. `text` must stay. */
 NODISCARD int listen_address_parse_tcp(struct listen_address *out, const char *text,
                                        struct error *err);
 

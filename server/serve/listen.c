@@ -19,7 +19,7 @@
 
 #define BACKLOG 1024
 #define UNIX_SEND_BUFFER_BYTES (400 * 1024) /* the kernel doubles it, for its own use */
-#define RETRY_MS 100u /* after the kernel had no memory */
+#define RETRY_MS 100u                       /* after the kernel had no memory */
 #define TRIES_FOR_A_LOOK 25u /* at a socket in use: who serves there sees each as a client */
 #define RETRY_TURNED_AWAY_MS 10u
 #define ACTIVATED_FD_FIRST 3
@@ -32,7 +32,8 @@ struct socket_identity {
 
 struct listener {
     int fd;
-    int reserve_fd;  /* given up where there is no other descriptor, to turn a client away; -1: none */
+    int reserve_fd;  /* given up where there is no other descriptor, to turn a client away; -1: none
+                      */
     char *unix_path; /* absolute; NULL: TCP */
     bool unlink_path;
     struct socket_identity bound; /* of unix_path, if unlink_path */
@@ -87,18 +88,20 @@ static int remove_stale_socket(const struct listen_address *address, struct erro
     if (lstat(path, &status) == 0 && !S_ISSOCK(status.st_mode))
         return error_set(err, -EEXIST,
                          "Unix socket '%s': a file of that name is there and is no socket; choose "
-                         "another path or remove it", path);
+                         "another path or remove it",
+                         path);
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0)
         return error_set(err, -errno, "Unix socket '%s': %s", path, strerror(errno));
     (void)identify(path, &found);
-    bool dead = connect(fd, &address->address.any, address->address_bytes) != 0 &&
-                errno == ECONNREFUSED;
+    bool dead =
+        connect(fd, &address->address.any, address->address_bytes) != 0 && errno == ECONNREFUSED;
     close(fd);
     if (!dead)
         return error_set(err, -EADDRINUSE,
                          "Unix socket '%s': another server is using it; stop that server or choose "
-                         "another path", path);
+                         "another path",
+                         path);
     /* Somebody else who starts may have replaced it since. */
     if (is_still(path, &found) && unlink(path) != 0)
         return error_set(err, -errno, "Unix socket '%s': the stale socket can't be removed: %s",
@@ -111,14 +114,17 @@ static int explain_bind(const struct listen_address *address, int code, struct e
     if (code == -EADDRINUSE)
         return error_set(err, code,
                          "address %s is in use by another program; choose another one with "
-                         "--listen", address->text);
+                         "--listen",
+                         address->text);
     if (code == -EACCES && address->address.any.sa_family != AF_UNIX)
         return error_set(err, code, "address %s needs a privilege: ports below 1024 are for root",
                          address->text);
     if (code == -EPERM && address->permissions.has_group)
-        return error_set(err, code,
-                         "Unix socket '%s': it can't be given to the group of --unix-group: only a member "
-                         "of the group can do that, or root", address->text);
+        return error_set(
+            err, code,
+            "Unix socket '%s': it can't be given to the group of --unix-group: only a member "
+            "of the group can do that, or root",
+            address->text);
     if (code == -EADDRNOTAVAIL)
         return error_set(err, code, "address %s is not one of this machine", address->text);
     return error_set(err, code, "address %s can't be listened on: %s", address->text,
@@ -222,9 +228,11 @@ static int adopt(struct listener **out, int fd, struct error *err)
     socklen_t listening_bytes = sizeof listening;
 
     if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &listening_bytes) != 0 || !listening)
-        return error_set(err, -EINVAL,
-                         "socket activation: descriptor %d is not a listening socket; a .socket unit "
-                         "for nbdcrypt needs ListenStream= and Accept=no", fd);
+        return error_set(
+            err, -EINVAL,
+            "socket activation: descriptor %d is not a listening socket; a .socket unit "
+            "for nbdcrypt needs ListenStream= and Accept=no",
+            fd);
     struct listener *listener = listener_new(fd, err);
     if (listener == NULL)
         return -ENOMEM;
@@ -305,10 +313,11 @@ static void accepted(struct io_event *ev, int result)
         struct peer peer;
 
         peer_of_socket(&peer, result);
-        /* Each fails harmlessly, or is of no use, on the other kind of socket.  A Unix socket's buffer
-         * does not grow by itself, and its default does not hold one reply of 256 KiB. */
+        /* Each fails harmlessly, or is of no use, on the other kind of socket.  A Unix socket's
+         * buffer does not grow by itself, and its default does not hold one reply of 256 KiB. */
         if (peer.address.ss_family == AF_UNIX)
-            setsockopt(result, SOL_SOCKET, SO_SNDBUF, &(int){ UNIX_SEND_BUFFER_BYTES }, sizeof(int));
+            setsockopt(result, SOL_SOCKET, SO_SNDBUF, &(int){ UNIX_SEND_BUFFER_BYTES },
+                       sizeof(int));
         setsockopt(result, IPPROTO_TCP, TCP_NODELAY, &(int){ 1 }, sizeof(int));
         listener->accepted(listener->context, result, &peer);
     }

@@ -15,14 +15,15 @@ typedef void listen_accepted_fn(void *context, int fd, const struct peer *peer);
  * not, nor anything that is no socket. */
 NODISCARD int listen_open(struct listener **out, const struct listen_address *address,
                           struct error *err);
-/* The sockets of systemd's protocol (LISTEN_PID, LISTEN_FDS: sd_listen_fds(3)), at most `max`; their
- * number in *count, 0 when there are none. */
+/* The sockets of systemd's protocol (LISTEN_PID, LISTEN_FDS: sd_listen_fds(3)), at most `max`;
+ * their number in *count, 0 when there are none. */
 NODISCARD int listen_activated(struct listener **out, size_t max, size_t *count, struct error *err);
 
 /* Begins to accept on the loop. */
 void listen_start(struct listener *listener, struct loop *loop, listen_accepted_fn *accepted,
                   void *context);
-/* No new clients from now on; the path of a Unix socket goes, unless it is another server's by now. */
+/* No new clients from now on; the path of a Unix socket goes, unless it is another server's by
+ * now. */
 void listen_stop(struct listener *listener);
 /* Any thread, before listen_start(): the path of a Unix socket goes, for the process ends. */
 void listen_remove_name(const struct listener *listener);

@@ -20,11 +20,15 @@
 #define ADDRESS_DEFAULT "127.0.0.1:10809"
 
 #define ROW(row_name, row_letter, row_type, row_value, row_field, row_help)           \
-    { .name = row_name, .letter = row_letter, .type = row_type, .value = row_value,   \
-      .offset = offsetof(struct serve_options, row_field), .help = row_help }
-#define ROW_UINT(row_name, row_value, row_field, row_min, row_max, row_help)          \
-    { .name = row_name, .type = PARAM_UINT, .value = row_value, .min = row_min,       \
-      .max = row_max, .offset = offsetof(struct serve_options, row_field), .help = row_help }
+    {                                                                                 \
+        .name = row_name, .letter = row_letter, .type = row_type, .value = row_value, \
+        .offset = offsetof(struct serve_options, row_field), .help = row_help         \
+    }
+#define ROW_UINT(row_name, row_value, row_field, row_min, row_max, row_help)                      \
+    {                                                                                             \
+        .name = row_name, .type = PARAM_UINT, .value = row_value, .min = row_min, .max = row_max, \
+        .offset = offsetof(struct serve_options, row_field), .help = row_help                     \
+    }
 
 const struct param serve_params[] = {
     ROW("unix", 0, PARAM_LIST, "PATH", unix_paths, "listen on a Unix socket (repeatable)"),
@@ -39,7 +43,8 @@ const struct param serve_params[] = {
     ROW("export", 0, PARAM_LIST, "NAME=IMAGE[,...]", export_texts,
         "one of several exports (repeatable); behind commas: key-file=FILE, header=FILE, "
         "description=TEXT, allow=RULE, read-only, raw, discard, zero-holes, direct, tls-only, "
-        "force-in-use, no-lock, and what is demanded of its header, such as expect-uuid=UUID; a comma that "
+        "force-in-use, no-lock, and what is demanded of its header, such as expect-uuid=UUID; a "
+        "comma that "
         "belongs to a value is doubled"),
     ROW("strict", 0, PARAM_FLAG, NULL, strict,
         "do not start when an export can't be opened (default: the others are served)"),
@@ -150,8 +155,7 @@ static int parse_exports(struct serve_options *options, struct error *err)
     return 0;
 }
 
-static int parse_single_export(struct serve_options *options, const char *image,
-                               struct error *err)
+static int parse_single_export(struct serve_options *options, const char *image, struct error *err)
 {
     struct export_settings *settings = &options->exports[0];
 
@@ -169,7 +173,8 @@ static int check_tls_only(const struct serve_options *options, struct error *err
 {
     for (size_t i = 0; i < options->export_count; i++) {
         if (options->exports[i].tls_only && options->tls_mode == TLS_OFF)
-            return error_set(err, -EINVAL, "export '%.*s' is tls-only, and there is no TLS: give "
+            return error_set(err, -EINVAL,
+                             "export '%.*s' is tls-only, and there is no TLS: give "
                              "--tls-certificates DIR or --tls-psk FILE",
                              export_options_shown(strlen(options->exports[i].name)),
                              options->exports[i].name);
@@ -193,43 +198,58 @@ static int check_operands(const struct serve_options *options, int count, char *
     bool several = options->export_texts.count > 0;
 
     if (options->retry_exports_given && (!several || options->strict))
-        return error_set(err, -EINVAL, several
-                             ? "--strict and --retry-exports can't both be used: leave out one of the two"
-                             : "--retry-exports is for exports of --export: write --export NAME=IMAGE");
+        return error_set(
+            err, -EINVAL,
+            several ? "--strict and --retry-exports can't both be used: leave out one of the two"
+                    : "--retry-exports is for exports of --export: write --export NAME=IMAGE");
     if (count == 0 && !several)
-        return error_set(err, -EINVAL, "there is no IMAGE: name the file to serve, or use "
-                                       "--export NAME=IMAGE");
+        return error_set(err, -EINVAL,
+                         "there is no IMAGE: name the file to serve, or use "
+                         "--export NAME=IMAGE");
     if (count > 0 && several)
-        return error_set(err, -EINVAL, "'%s' and --export can't be used together: write --export "
-                                       "NAME=%s", operands[0], operands[0]);
+        return error_set(err, -EINVAL,
+                         "'%s' and --export can't be used together: write --export "
+                         "NAME=%s",
+                         operands[0], operands[0]);
     if (count > 1)
-        return error_set(err, -EINVAL, "there are %d images ('%s', '%s'): write --export "
-                                       "NAME=IMAGE for each", count, operands[0], operands[1]);
+        return error_set(err, -EINVAL,
+                         "there are %d images ('%s', '%s'): write --export "
+                         "NAME=IMAGE for each",
+                         count, operands[0], operands[1]);
     if (several && (options->name || options->description || options->header))
         return error_set(err, -EINVAL, "--%s is for a single IMAGE: with --export, write %s",
-                         options->name ? "name" : options->description ? "description" : "header",
-                         options->name ? "NAME=IMAGE"
+                         options->name          ? "name"
+                         : options->description ? "description"
+                                                : "header",
+                         options->name          ? "NAME=IMAGE"
                          : options->description ? "NAME=IMAGE,description=TEXT"
                                                 : "NAME=IMAGE,header=FILE");
     if (several && (options->demands.uuid || options->demands.digest))
-        return error_set(err, -EINVAL, "--%s is for a single IMAGE: with --export, write "
-                                       "NAME=IMAGE,%s=...",
+        return error_set(err, -EINVAL,
+                         "--%s is for a single IMAGE: with --export, write "
+                         "NAME=IMAGE,%s=...",
                          demand_arguments_given(&options->demands),
                          demand_arguments_given(&options->demands));
-    if (options->raw && (key_source_given(&options->key) || demand_arguments_given(&options->demands)))
-        return error_set(err, -EINVAL, "--raw serves without LUKS, so --%s can't be used: leave out "
-                                       "one of the two",
-                         key_source_given(&options->key) ? key_source_given(&options->key)
-                                                         : demand_arguments_given(&options->demands));
+    if (options->raw &&
+        (key_source_given(&options->key) || demand_arguments_given(&options->demands)))
+        return error_set(err, -EINVAL,
+                         "--raw serves without LUKS, so --%s can't be used: leave out "
+                         "one of the two",
+                         key_source_given(&options->key)
+                             ? key_source_given(&options->key)
+                             : demand_arguments_given(&options->demands));
     if (options->discard && options->no_discard)
-        return error_set(err, -EINVAL, "--discard and --no-discard can't both be used: leave out one "
-                                       "of the two");
+        return error_set(err, -EINVAL,
+                         "--discard and --no-discard can't both be used: leave out one "
+                         "of the two");
     if (options->raw && options->no_discard)
-        return error_set(err, -EINVAL, "--raw serves without LUKS, so --no-discard can't be used: "
-                                       "leave out one of the two");
+        return error_set(err, -EINVAL,
+                         "--raw serves without LUKS, so --no-discard can't be used: "
+                         "leave out one of the two");
     if (options->raw && options->zero_holes)
-        return error_set(err, -EINVAL, "--raw serves without LUKS, so --zero-holes can't be used: "
-                                       "leave out one of the two");
+        return error_set(err, -EINVAL,
+                         "--raw serves without LUKS, so --zero-holes can't be used: "
+                         "leave out one of the two");
     int ret = key_source_check(&options->key, "--", err);
     return ret != 0 ? ret : demand_arguments_check(&options->demands, err);
 }
@@ -262,8 +282,8 @@ static int fill_exports(struct serve_options *options, int count, char **operand
 
 /* ---- who may attach ---- */
 
-/* The rules of an export are its own ones, or those that are given once for all: never both, so that
- * one place tells who gets in. */
+/* The rules of an export are its own ones, or those that are given once for all: never both, so
+ * that one place tells who gets in. */
 static int fill_access(struct export_settings *settings, const struct param_list *common,
                        struct error *err)
 {
@@ -272,8 +292,8 @@ static int fill_access(struct export_settings *settings, const struct param_list
     int ret = access_create(&settings->access, rules->items, rules->count, err);
 
     if (ret != 0 && own)
-        error_prefix(err, "export '%.*s': allow=",
-                     export_options_shown(strlen(settings->name)), settings->name);
+        error_prefix(err, "export '%.*s': allow=", export_options_shown(strlen(settings->name)),
+                     settings->name);
     else if (ret != 0)
         error_prefix(err, "--allow ");
     return ret;
@@ -291,8 +311,9 @@ static int fill_accesses(struct serve_options *options, struct error *err)
         own += options->exports[i].allow.count > 0;
     }
     if (options->allow_texts.count > 0 && own == options->export_count)
-        return error_set(err, -EINVAL, "--allow is used by no export, for each has an allow= of its "
-                                       "own: leave it out, or add the rule there");
+        return error_set(err, -EINVAL,
+                         "--allow is used by no export, for each has an allow= of its "
+                         "own: leave it out, or add the rule there");
     return 0;
 }
 

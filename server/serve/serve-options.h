@@ -20,12 +20,13 @@ struct serve_options {
     unsigned threads; /* 0: one per online CPU */
     unsigned max_connections;
     unsigned max_connections_per_client; /* 0: a quarter of them */
-    uint64_t memory_max_bytes; /* of data buffers; 0: half of what there is */
+    uint64_t memory_max_bytes;           /* of data buffers; 0: half of what there is */
     unsigned handshake_timeout_seconds;
     unsigned stall_timeout_seconds;    /* 0: none */
     unsigned shutdown_timeout_seconds; /* 0: none */
-    unsigned retry_exports_seconds; /* 0: those that can't be opened at the start are not tried again */
-    unsigned busy_wait_us; /* 0: never */
+    unsigned
+        retry_exports_seconds; /* 0: those that can't be opened at the start are not tried again */
+    unsigned busy_wait_us;     /* 0: never */
     struct tls_settings tls;
 
     /* What it means.  Owned here; the settings point into argv and into `texts`. */
@@ -49,8 +50,8 @@ NODISCARD int serve_options_parse(struct serve_options *out, int argc, char **ar
                                   struct error *err);
 void serve_options_free(struct serve_options *options);
 
-/* No export may fail: by --strict, and where there is only one of which nobody said that it may come
- * later. */
+/* No export may fail: by --strict, and where there is only one of which nobody said that it may
+ * come later. */
 bool serve_options_are_strict(const struct serve_options *options);
 
 void serve_options_print_help(FILE *out);

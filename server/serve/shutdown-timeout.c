@@ -9,9 +9,9 @@
 /* On whichever thread: what it calls is safe in a signal handler. */
 static void time_is_over(int number)
 {
-    static const char message[] =
-        "nbdcrypt: ended without answers to what is in flight, for which --shutdown-timeout was too "
-        "short; what was not flushed may be lost\n";
+    static const char message[] = "nbdcrypt: ended without answers to what is in flight, for which "
+                                  "--shutdown-timeout was too "
+                                  "short; what was not flushed may be lost\n";
 
     struct pollfd out = { .fd = STDERR_FILENO, .events = POLLOUT };
 

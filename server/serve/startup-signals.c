@@ -64,7 +64,8 @@ int early_end_watch(struct early_end *end, void (*clean_up)(void *context), void
     int code = pthread_create(&end->thread, NULL, watch, end);
     if (code != 0) {
         close(end->started_fd);
-        return error_set(err, -code, "a thread for signals could not be started: %s", strerror(code));
+        return error_set(err, -code, "a thread for signals could not be started: %s",
+                         strerror(code));
     }
     end->watching = true;
     return 0;

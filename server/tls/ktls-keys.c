@@ -27,8 +27,9 @@ struct traffic_keys {
     size_t key_bytes, iv_bytes;
 };
 
-/* RFC 5288, 3 and RFC 8446, 5.3: a nonce is 4 bytes of salt and 8 more.  In TLS 1.3 these are fixed and
- * mixed with the number of the record; in 1.2 they are sent along, and GnuTLS takes that number. */
+/* RFC 5288, 3 and RFC 8446, 5.3: a nonce is 4 bytes of salt and 8 more.  In TLS 1.3 these are fixed
+ * and mixed with the number of the record; in 1.2 they are sent along, and GnuTLS takes that
+ * number. */
 static void fill_nonce(const struct traffic_keys *from, unsigned char *salt, unsigned char *iv)
 {
     memcpy(salt, from->iv, 4);
@@ -58,7 +59,8 @@ static int set_keys(int fd, const struct traffic_keys *keys, int option)
     union crypto_info info = { .head = { 0 } };
     int code = 0;
 
-    if ((keys->key_bytes != 16 && keys->key_bytes != 32) || keys->iv_bytes < (keys->tls13 ? 12u : 4u))
+    if ((keys->key_bytes != 16 && keys->key_bytes != 32) ||
+        keys->iv_bytes < (keys->tls13 ? 12u : 4u))
         return -EOPNOTSUPP;
     if (setsockopt(fd, SOL_TLS, option, &info, fill_info(&info, keys)) < 0)
         code = -errno;
@@ -82,9 +84,14 @@ int ktls_keys_give(int fd, gnutls_session_t gnutls, int option)
         (cipher != GNUTLS_CIPHER_AES_128_GCM && cipher != GNUTLS_CIPHER_AES_256_GCM) ||
         gnutls_record_get_state(gnutls, option == TLS_RX, NULL, &iv, &key, sequence) < 0)
         return -EOPNOTSUPP;
-    return set_keys(fd, &(struct traffic_keys){ .tls13 = version == GNUTLS_TLS1_3, .key = key.data,
-                                                .key_bytes = key.size, .iv = iv.data,
-                                                .iv_bytes = iv.size, .sequence = sequence }, option);
+    return set_keys(fd,
+                    &(struct traffic_keys){ .tls13 = version == GNUTLS_TLS1_3,
+                                            .key = key.data,
+                                            .key_bytes = key.size,
+                                            .iv = iv.data,
+                                            .iv_bytes = iv.size,
+                                            .sequence = sequence },
+                    option);
 }
 
 int ktls_keys_change(int fd, struct tls_record_keys *keys, int option)
@@ -94,9 +101,14 @@ int ktls_keys_change(int fd, struct tls_record_keys *keys, int option)
     int code = -ENOMEM;
 
     if (tls_record_keys_next(keys, key))
-        code = set_keys(fd, &(struct traffic_keys){ .tls13 = true, .key = key, .iv = keys->iv,
-                                                    .key_bytes = keys->key_bytes, .sequence = first,
-                                                    .iv_bytes = sizeof keys->iv }, option);
+        code = set_keys(fd,
+                        &(struct traffic_keys){ .tls13 = true,
+                                                .key = key,
+                                                .iv = keys->iv,
+                                                .key_bytes = keys->key_bytes,
+                                                .sequence = first,
+                                                .iv_bytes = sizeof keys->iv },
+                        option);
     secret_wipe(key, sizeof key);
     return code;
 }
@@ -116,7 +128,8 @@ static enum ktls_ability try_keys(int fd)
 
 enum ktls_ability ktls_keys_ability(void)
 {
-    struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    struct sockaddr_in address = { .sin_family = AF_INET,
+                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
     socklen_t address_bytes = sizeof address;
     int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -124,7 +137,8 @@ enum ktls_ability ktls_keys_ability(void)
 
     /* The connection waits in the queue of the listener: nobody has to accept it. */
     if (listener >= 0 && fd >= 0 &&
-        bind(listener, (struct sockaddr *)&address, sizeof address) == 0 && listen(listener, 1) == 0 &&
+        bind(listener, (struct sockaddr *)&address, sizeof address) == 0 &&
+        listen(listener, 1) == 0 &&
         getsockname(listener, (struct sockaddr *)&address, &address_bytes) == 0 &&
         connect(fd, (struct sockaddr *)&address, sizeof address) == 0)
         ability = try_keys(fd);

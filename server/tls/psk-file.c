@@ -103,9 +103,10 @@ static int parse_lines(struct psk_file *file, const char *path, struct error *er
         const char *fault = take_line(&file->keys[file->count], file->text->data, &line);
 
         if (fault != NULL)
-            return error_set(err, -EINVAL, "%s, line %zu: %s; a line is IDENTITY:KEY as psktool "
-                             "writes it, with a key of at least %u bytes", path, line.number, fault,
-                             PSK_KEY_BYTES_MIN);
+            return error_set(err, -EINVAL,
+                             "%s, line %zu: %s; a line is IDENTITY:KEY as psktool "
+                             "writes it, with a key of at least %u bytes",
+                             path, line.number, fault, PSK_KEY_BYTES_MIN);
         file->count++;
     }
     return 0;
@@ -116,8 +117,9 @@ static int check_all(struct psk_file *file, const char *path, struct error *err)
     qsort(file->keys, file->count, sizeof *file->keys, compare);
     for (size_t i = 1; i < file->count; i++) {
         if (compare(&file->keys[i - 1], &file->keys[i]) == 0)
-            return error_set(err, -EINVAL, "%s: the identity '%.*s' is there twice: remove one line",
-                             path, (int)file->keys[i].identity_bytes, file->keys[i].identity);
+            return error_set(err, -EINVAL,
+                             "%s: the identity '%.*s' is there twice: remove one line", path,
+                             (int)file->keys[i].identity_bytes, file->keys[i].identity);
     }
     return 0;
 }
@@ -131,8 +133,9 @@ int psk_file_read(struct psk_file **out, const char *path, struct error *err)
     int code = private_file_read(&file->text, path, FILE_BYTES_MAX, true, err);
     if (code == 0) {
         file->keys = calloc(count_lines(file->text), sizeof *file->keys);
-        code = file->keys != NULL ? parse_lines(file, path, err)
-                                  : error_set(err, -ENOMEM, "not enough memory for pre-shared keys");
+        code = file->keys != NULL
+                   ? parse_lines(file, path, err)
+                   : error_set(err, -ENOMEM, "not enough memory for pre-shared keys");
     }
     if (code == 0)
         code = check_all(file, path, err);

@@ -1,4 +1,5 @@
-/* The lines of a file of pre-shared keys as psktool(1) writes it: IDENTITY:KEY, with the key in hexadecimal.
+/* The lines of a file of pre-shared keys as psktool(1) writes it: IDENTITY:KEY, with the key in
+ * hexadecimal.
  *
  * All that reads such a file walks through it with this; what identities and keys it accepts beyond
  * their form is each reader's own affair. */
@@ -21,7 +22,8 @@ struct psk_line {
     size_t hex_bytes;      /* an even number of them, perhaps 0 */
 };
 
-/* The line behind the one that is in `line` (zeroed: the first) that is not empty; false: there is none. */
+/* The line behind the one that is in `line` (zeroed: the first) that is not empty; false: there is
+ * none. */
 bool psk_line_next(const struct secret *file, struct psk_line *line);
 
 #endif

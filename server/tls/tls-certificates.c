@@ -51,8 +51,8 @@ struct pem {
 };
 
 /* `path` is filled with DIR/NAME.  Certificates are no secret, keys are. */
-static int read_pem(struct pem *pem, char path[PATH_BYTES], const char *directory,
-                    const char *name, bool secret, struct error *err)
+static int read_pem(struct pem *pem, char path[PATH_BYTES], const char *directory, const char *name,
+                    bool secret, struct error *err)
 {
     int length = snprintf(path, PATH_BYTES, "%s/%s", directory, name);
 
@@ -114,8 +114,10 @@ static int check_days(gnutls_x509_crt_t certificate, const char *path, struct er
         return error_set(err, -EINVAL, "%s: the certificate expired on %s: issue a new one", path,
                          day);
     if (now < begin)
-        return error_set(err, -EINVAL, "%s: the certificate is valid from %s on only: look at the "
-                         "clock of this machine, or issue a new one", path, day);
+        return error_set(err, -EINVAL,
+                         "%s: the certificate is valid from %s on only: look at the "
+                         "clock of this machine, or issue a new one",
+                         path, day);
     if (end - now < EXPIRY_WARNING_S) {
         tls_day(end, day);
         log_warning("%s: the certificate expires on %s: issue a new one", path, day);
@@ -137,8 +139,8 @@ static int check_size(gnutls_x509_crt_t certificate, const char *path, struct er
     gnutls_pubkey_deinit(key);
     if (fault == NULL)
         return 0;
-    return error_set(err, -EINVAL, "%s: its key %s; make one of ECDSA P-256, or RSA of 4096 bits", path,
-                     fault);
+    return error_set(err, -EINVAL, "%s: its key %s; make one of ECDSA P-256, or RSA of 4096 bits",
+                     path, fault);
 }
 
 static int check_strength(gnutls_x509_crt_t certificate, const char *path, struct error *err)
@@ -151,11 +153,12 @@ static int check_strength(gnutls_x509_crt_t certificate, const char *path, struc
 
     if (algorithm < 0 || gnutls_pk_bits_to_sec_param((gnutls_pk_algorithm_t)algorithm, bits) <
                              GNUTLS_SEC_PARAM_MEDIUM)
-        return error_set(err, -EINVAL, "%s: its key is too weak (%s of %u bits): make one of ECDSA "
-                         "P-256, or RSA of 2048 bits or more", path,
-                         algorithm < 0 ? "unknown"
-                                       : gnutls_pk_get_name((gnutls_pk_algorithm_t)algorithm),
-                         bits);
+        return error_set(
+            err, -EINVAL,
+            "%s: its key is too weak (%s of %u bits): make one of ECDSA "
+            "P-256, or RSA of 2048 bits or more",
+            path, algorithm < 0 ? "unknown" : gnutls_pk_get_name((gnutls_pk_algorithm_t)algorithm),
+            bits);
     int code = check_size(certificate, path, err);
     if (code < 0)
         return code;
@@ -163,8 +166,10 @@ static int check_strength(gnutls_x509_crt_t certificate, const char *path, struc
     if (gnutls_x509_crt_check_issuer(certificate, certificate))
         return 0;
     if (hash == GNUTLS_DIG_MD5 || hash == GNUTLS_DIG_SHA1 || hash == GNUTLS_DIG_MD2)
-        return error_set(err, -EINVAL, "%s: it is signed with %s, which can be forged: issue it "
-                         "again with SHA-256", path, gnutls_digest_get_name(hash));
+        return error_set(err, -EINVAL,
+                         "%s: it is signed with %s, which can be forged: issue it "
+                         "again with SHA-256",
+                         path, gnutls_digest_get_name(hash));
     return 0;
 }
 
@@ -181,8 +186,8 @@ static int check_chain(const struct chain *chain, const char *path, struct error
     return 0;
 }
 
-/* An old CA may stand beside the one that follows it: its clients are refused, the others are not.
- */
+/* An old CA may stand beside the one that follows it: its clients are refused, the others are
+ * not. */
 static int check_trusted(const struct chain *chain, const char *path, struct error *err)
 {
     for (unsigned i = 0; i < chain->count; i++) {
@@ -202,8 +207,10 @@ static int check_purpose(gnutls_x509_crt_t certificate, const char *path,
 {
     if (gnutls_x509_crt_check_key_purpose(certificate, owner->purpose_oid, 0))
         return 0;
-    return error_set(err, -EINVAL, "%s: this certificate is not for TLS %s (extended key usage): %s "
-                     "would refuse it; issue one for that purpose", path, owner->owners, owner->others);
+    return error_set(err, -EINVAL,
+                     "%s: this certificate is not for TLS %s (extended key usage): %s "
+                     "would refuse it; issue one for that purpose",
+                     path, owner->owners, owner->others);
 }
 
 static int import_key(gnutls_x509_privkey_t *out, const struct pem *pem, struct error *err)
@@ -213,7 +220,8 @@ static int import_key(gnutls_x509_privkey_t *out, const struct pem *pem, struct 
     if (result >= 0)
         result = gnutls_x509_privkey_import2(*out, &pem->datum, GNUTLS_X509_FMT_PEM, NULL, 0);
     if (result == GNUTLS_E_DECRYPTION_FAILED)
-        return error_set(err, -EINVAL, "%s: the key is protected by a password, which nobody is "
+        return error_set(err, -EINVAL,
+                         "%s: the key is protected by a password, which nobody is "
                          "there to give: store it without one, readable by this user alone",
                          pem->path);
     if (result < 0)
@@ -226,12 +234,14 @@ static int set_pair(gnutls_certificate_credentials_t target, const struct chain 
                     gnutls_x509_privkey_t key, const char *certificate_path, const char *key_path,
                     struct error *err)
 {
-    int result = gnutls_certificate_set_x509_key(target, chain->certificates, (int)chain->count,
-                                                 key);
+    int result =
+        gnutls_certificate_set_x509_key(target, chain->certificates, (int)chain->count, key);
 
     if (result == GNUTLS_E_CERTIFICATE_KEY_MISMATCH)
-        return error_set(err, -EINVAL, "%s is not the key of the certificate in %s: take the pair "
-                         "that was made together", key_path, certificate_path);
+        return error_set(err, -EINVAL,
+                         "%s is not the key of the certificate in %s: take the pair "
+                         "that was made together",
+                         key_path, certificate_path);
     if (result < 0)
         return error_set(err, -EINVAL, "%s: GnuTLS does not take this certificate: %s",
                          certificate_path, gnutls_strerror(result));
@@ -278,8 +288,8 @@ int tls_certificates_load_trust(gnutls_certificate_credentials_t target, const c
         code = chain_import(&chain, &pem, err);
     if (code == 0)
         code = check_trusted(&chain, path, err);
-    if (code == 0 && gnutls_certificate_set_x509_trust(target, chain.certificates,
-                                                       (int)chain.count) < 0)
+    if (code == 0 &&
+        gnutls_certificate_set_x509_trust(target, chain.certificates, (int)chain.count) < 0)
         code = error_set(err, -EINVAL, "%s: GnuTLS does not take it as a CA", path);
     chain_free(&chain);
     secret_free(pem.text);
@@ -301,8 +311,10 @@ int tls_certificates_load_crl(gnutls_certificate_credentials_t target, const cha
         int result = gnutls_certificate_set_x509_crl_mem(target, &pem.datum, GNUTLS_X509_FMT_PEM);
 
         if (result <= 0)
-            code = error_set(err, -EINVAL, "%s: it is not a list of revoked certificates of the CA "
-                             "in ca-cert.pem (%s)", path, gnutls_strerror(result));
+            code = error_set(err, -EINVAL,
+                             "%s: it is not a list of revoked certificates of the CA "
+                             "in ca-cert.pem (%s)",
+                             path, gnutls_strerror(result));
     }
     if (code == 0)
         code = tls_revocation_read(lists, &pem.datum, path, owner->others, err);

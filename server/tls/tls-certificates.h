@@ -1,8 +1,8 @@
 /* Certificates of a folder (PEM), read and checked before GnuTLS gets them: one's own with its key,
  * those of the authorities that others are measured by, and what these have revoked.
  *
- * Errors are sentences that name the file, what is wrong with it and what to do (-EINVAL and the like);
- * what is merely doubtful is logged as a warning.  Source: RFC 5280. */
+ * Errors are sentences that name the file, what is wrong with it and what to do (-EINVAL and the
+ * like); what is merely doubtful is logged as a warning.  Source: RFC 5280. */
 #ifndef NBDCRYPT_TLS_CERTIFICATES_H
 #define NBDCRYPT_TLS_CERTIFICATES_H
 

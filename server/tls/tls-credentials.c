@@ -9,10 +9,12 @@
 #include "server/tls/tls-priority.h"
 #include "server/tls/tls-server-session.h"
 
-/* Whoever replaces a file by removing it first must not let in for a moment those who are revoked. */
+/* Whoever replaces a file by removing it first must not let in for a moment those who are
+ * revoked. */
 static int refuse_lost_revocation(const char *directory, struct error *err)
 {
-    return error_set(err, -ENOENT, "%s/ca-crl.pem was there before and is gone: put back the list of "
+    return error_set(err, -ENOENT,
+                     "%s/ca-crl.pem was there before and is gone: put back the list of "
                      "revoked certificates; an empty list of the CA, or a restart, lets go of it",
                      directory);
 }
@@ -30,16 +32,19 @@ static int load_certificates(struct tls_credentials *credentials,
     if (code < 0 || settings->no_verify_peer)
         return code;
     if (!tls_certificates_has(directory, "ca-cert.pem"))
-        return error_set(err, -ENOENT, "%s/ca-cert.pem is not there, so clients can't be told "
+        return error_set(err, -ENOENT,
+                         "%s/ca-cert.pem is not there, so clients can't be told "
                          "apart: put the CA of their certificates there, or say "
-                         "--tls-no-verify-peer to serve whoever comes", directory);
+                         "--tls-no-verify-peer to serve whoever comes",
+                         directory);
     credentials->verify_peer = true;
     code = tls_certificates_load_trust(credentials->certificates, directory, err);
     if (code == 0)
-        code = tls_certificates_load_crl(credentials->certificates, directory,
-                                         &tls_certificates_of_server, &credentials->revocation,
-                                         err);
-    if (code == 0 && before != NULL && before->revocation != NULL && credentials->revocation == NULL)
+        code =
+            tls_certificates_load_crl(credentials->certificates, directory,
+                                      &tls_certificates_of_server, &credentials->revocation, err);
+    if (code == 0 && before != NULL && before->revocation != NULL &&
+        credentials->revocation == NULL)
         return refuse_lost_revocation(directory, err);
     return code;
 }
@@ -53,13 +58,14 @@ static int load_psk(struct tls_credentials *credentials, const char *path, struc
     gnutls_psk_set_server_credentials_function2(credentials->psk, tls_admission_find_psk);
     int code = psk_file_read(&credentials->keys, path, err);
     if (code == 0 && psk_file_is_empty(credentials->keys))
-        log_warning("%s: there is no key in it, so nobody gets in by one: nbdcrypt tls psk makes one",
-                    path);
+        log_warning(
+            "%s: there is no key in it, so nobody gets in by one: nbdcrypt tls psk makes one",
+            path);
     return code;
 }
 
-/* How strong certificates have to be is part of the priority string (set as a flag of verification as
- * well, the two would add up to a level far above both). */
+/* How strong certificates have to be is part of the priority string (set as a flag of verification
+ * as well, the two would add up to a level far above both). */
 static int add_profile(struct tls_credentials *credentials, const char *priority)
 {
     static const char profile[] = ":%PROFILE_MEDIUM";
@@ -84,9 +90,9 @@ static int load_priority(struct tls_credentials *credentials, const char *priori
                          struct error *err)
 {
     const char *at = priority;
-    int result = gnutls_priority_init(&credentials->priority,
-                                      priority != NULL ? priority : tls_priority(TLS_PRIORITY_SERVER),
-                                      &at);
+    int result =
+        gnutls_priority_init(&credentials->priority,
+                             priority != NULL ? priority : tls_priority(TLS_PRIORITY_SERVER), &at);
 
     if (result >= 0 && priority != NULL)
         result = add_profile(credentials, priority);

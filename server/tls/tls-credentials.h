@@ -26,8 +26,9 @@ struct tls_credentials {
 };
 
 /* Reads and checks everything.  -EINVAL and the like with a sentence that names the file, what is
- * wrong with it and what to do; what is merely doubtful is logged as a warning.  `before` is what these
- * are to replace, or NULL: a list of revoked certificates that it has may not just be gone. */
+ * wrong with it and what to do; what is merely doubtful is logged as a warning.  `before` is what
+ * these are to replace, or NULL: a list of revoked certificates that it has may not just be
+ * gone. */
 NODISCARD int tls_credentials_create(struct tls_credentials **out,
                                      const struct tls_settings *settings,
                                      const struct tls_credentials *before, struct error *err);

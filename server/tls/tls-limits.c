@@ -53,8 +53,8 @@ const char *tls_limits_check_key(gnutls_pubkey_t key, char text[TLS_LIMITS_TEXT_
     exponent = exponent_bits(key);
     if (exponent > TLS_LIMITS_EXPONENT_BITS) {
         (void)snprintf(text, TLS_LIMITS_TEXT_BYTES,
-                       "has a public exponent of %u bits: %u is the most, and 65537 is usual", exponent,
-                       TLS_LIMITS_EXPONENT_BITS);
+                       "has a public exponent of %u bits: %u is the most, and 65537 is usual",
+                       exponent, TLS_LIMITS_EXPONENT_BITS);
         return text;
     }
     return NULL;
@@ -147,7 +147,8 @@ static int check_group(struct tls_session *session, struct reader message)
         return 0;
     if (!take(&message, 2, &hint) || !take(&message, 2, &prime))
         return GNUTLS_E_UNEXPECTED_PACKET_LENGTH;
-    const gnutls_datum_t number = { (unsigned char *)(uintptr_t)prime.at, (unsigned)prime.left_bytes };
+    const gnutls_datum_t number = { (unsigned char *)(uintptr_t)prime.at,
+                                    (unsigned)prime.left_bytes };
     if (bits_of(&number) <= TLS_LIMITS_KEY_BITS)
         return 0;
     tls_session_say(session, "its group for Diffie-Hellman is too large (%u bits): %u is the most",

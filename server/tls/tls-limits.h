@@ -1,8 +1,9 @@
 /* What the other end of a handshake may have us calculate.
  *
- * Its signature is checked with a key that it brings along, before anybody knows whether that is trusted,
- * and GnuTLS takes keys of any size: RSA of 131,072 bits with an exponent as long takes minutes. So messages
- * are looked into before GnuTLS sees them. What is let through takes milliseconds. */
+ * Its signature is checked with a key that it brings along, before anybody knows whether that is
+ * trusted, and GnuTLS takes keys of any size: RSA of 131,072 bits with an exponent as long takes
+ * minutes. So messages are looked into before GnuTLS sees them. What is let through takes
+ * milliseconds. */
 #ifndef NBDCRYPT_TLS_LIMITS_H
 #define NBDCRYPT_TLS_LIMITS_H
 
@@ -17,12 +18,13 @@
 
 struct tls_session;
 
-/* For a session that has not begun: its handshake ends with GNUTLS_E_CERTIFICATE_ERROR, and the session's
- * reason says why, when the other end brings more than is allowed.  How much it sends is counted by those who
- * receive it. */
+/* For a session that has not begun: its handshake ends with GNUTLS_E_CERTIFICATE_ERROR, and the
+ * session's reason says why, when the other end brings more than is allowed.  How much it sends is
+ * counted by those who receive it. */
 void tls_limits_set(struct tls_session *session);
 
-/* What is wrong with a key's size, to be put behind "its key": NULL: nothing.  `text` is room for it. */
+/* What is wrong with a key's size, to be put behind "its key": NULL: nothing.  `text` is room for
+ * it. */
 #define TLS_LIMITS_TEXT_BYTES 120u
 const char *tls_limits_check_key(gnutls_pubkey_t key, char text[TLS_LIMITS_TEXT_BYTES]);
 

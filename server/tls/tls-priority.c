@@ -8,16 +8,18 @@
  * fourteenth of the speed.  X25519 is what OpenSSL's and GnuTLS's clients both send a key share
  * for; with another group first, OpenSSL's would need one more round trip.  The profile refuses
  * certificates below 112 bits (RSA 2048). */
-#define PRIORITY(ciphers, exchanges, groups)                                                      \
-    "SECURE128:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2:-CIPHER-ALL:" ciphers ":-MAC-ALL:+AEAD:"       \
-    "-KX-ALL:" exchanges ":-SIGN-RSA-SHA1:-SIGN-ECDSA-SHA1:"                                      \
-    "-GROUP-ALL:+GROUP-X25519:+GROUP-SECP256R1:+GROUP-SECP384R1:+GROUP-SECP521R1" groups         \
+#define PRIORITY(ciphers, exchanges, groups)                                                \
+    "SECURE128:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2:-CIPHER-ALL:" ciphers ":-MAC-ALL:+AEAD:" \
+    "-KX-ALL:" exchanges ":-SIGN-RSA-SHA1:-SIGN-ECDSA-SHA1:"                                \
+    "-GROUP-ALL:+GROUP-X25519:+GROUP-SECP256R1:+GROUP-SECP384R1:+GROUP-SECP521R1" groups    \
     ":%SERVER_PRECEDENCE:%PROFILE_MEDIUM"
 #define CIPHERS_AES "+AES-128-GCM:+AES-256-GCM:+CHACHA20-POLY1305"
 #define CIPHERS_NO_AES "+CHACHA20-POLY1305:+AES-128-GCM:+AES-256-GCM"
 
-#define BOTH(exchanges, groups)                                                                   \
-    { PRIORITY(CIPHERS_NO_AES, exchanges, groups), PRIORITY(CIPHERS_AES, exchanges, groups) }
+#define BOTH(exchanges, groups)                                                               \
+    {                                                                                         \
+        PRIORITY(CIPHERS_NO_AES, exchanges, groups), PRIORITY(CIPHERS_AES, exchanges, groups) \
+    }
 
 const char *tls_priority(enum tls_priority_use use)
 {

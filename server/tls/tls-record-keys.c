@@ -33,7 +33,8 @@ static int keep_secret(gnutls_session_t gnutls, const char *label, const gnutls_
     if (session->record_keys == NULL &&
         secret_create(&session->record_keys, sizeof(struct tls_record_key_pair), &err) < 0)
         return 0;
-    struct tls_record_keys *keys = sending ? &pair_of(session)->sending : &pair_of(session)->receiving;
+    struct tls_record_keys *keys =
+        sending ? &pair_of(session)->sending : &pair_of(session)->receiving;
     memcpy(keys->secret, secret->data, secret->size);
     keys->secret_bytes = (uint8_t)secret->size;
     return 0;
@@ -53,7 +54,9 @@ static bool expand_label(const struct tls_record_keys *keys, const char *label, 
 {
     const gnutls_datum_t secret = { (unsigned char *)(uintptr_t)keys->secret, keys->secret_bytes };
     size_t label_bytes = strlen(label);
-    uint8_t text[32] = { 0, (uint8_t)out_bytes, (uint8_t)(6 + label_bytes), 't', 'l', 's', '1', '3', ' ' };
+    uint8_t text[32] = {
+        0, (uint8_t)out_bytes, (uint8_t)(6 + label_bytes), 't', 'l', 's', '1', '3', ' '
+    };
     const gnutls_datum_t info = { text, (unsigned)(9 + label_bytes + 1) };
 
     memcpy(text + 9, label, label_bytes); /* and the length of the context, 0 */

@@ -1,7 +1,8 @@
-/* The keys that protect the records of TLS 1.3 in one direction: RFC 8446, 5.3, 7.1 to 7.3 and 4.6.3.
+/* The keys that protect the records of TLS 1.3 in one direction: RFC 8446, 5.3, 7.1 to 7.3
+ * and 4.6.3.
  *
- * They begin as a traffic secret that GnuTLS tells at the end of its handshake (what it would write to a
- * key log), so that they can be followed when they are changed. */
+ * They begin as a traffic secret that GnuTLS tells at the end of its handshake (what it would write
+ * to a key log), so that they can be followed when they are changed. */
 #ifndef NBDCRYPT_TLS_RECORD_KEYS_H
 #define NBDCRYPT_TLS_RECORD_KEYS_H
 
@@ -37,9 +38,9 @@ struct tls_session;
 /* Before the handshake: the secrets of this session will be kept, in session->record_keys. */
 void tls_record_keys_watch(struct tls_session *session);
 
-/* After the handshake: whether `record_keys` can be used in place of those in GnuTLS.  False: it is not
- * TLS 1.3 with AES-GCM, or something does not fit together; then GnuTLS goes on.  `ops` NULL: somebody
- * else does the cipher, here and in what follows. */
+/* After the handshake: whether `record_keys` can be used in place of those in GnuTLS.  False: it is
+ * not TLS 1.3 with AES-GCM, or something does not fit together; then GnuTLS goes on.  `ops` NULL:
+ * somebody else does the cipher, here and in what follows. */
 NODISCARD bool tls_record_keys_take_over(struct tls_session *session, const struct gcm_ops *ops);
 
 /* RFC 8446, 7.3: from `secret`, `hash` and `key_bytes`.  False: GnuTLS could not calculate. */
@@ -56,8 +57,8 @@ void tls_record_keys_nonce(struct tls_record_keys *keys, uint8_t nonce[GCM_NONCE
 #define TLS_KEY_UPDATE_BYTES 5u
 enum { TLS_KEY_UPDATE = 24, TLS_UPDATE_NOT_REQUESTED = 0, TLS_UPDATE_REQUESTED = 1 };
 
-/* RFC 8446, 4.6.1, of a server: a ticket for another session.  Without its first four bytes, the fewest that
- * it can have, and the most that are taken: nearly all that fit into its fields. */
+/* RFC 8446, 4.6.1, of a server: a ticket for another session.  Without its first four bytes, the
+ * fewest that it can have, and the most that are taken: nearly all that fit into its fields. */
 enum { TLS_NEW_SESSION_TICKET = 4 };
 #define TLS_TICKET_BYTES_MIN 14u
 #define TLS_TICKET_BYTES_MAX 131072u

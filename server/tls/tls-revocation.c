@@ -43,11 +43,15 @@ static void warn(const struct list *list, const char *path, const char *others)
 
     tls_day(status == GNUTLS_CERT_REVOCATION_DATA_SUPERSEDED ? list->end : list->begin, day);
     if (status == GNUTLS_CERT_REVOCATION_DATA_SUPERSEDED)
-        log_warning("%s: the list of revoked certificates was good until %s, so all %s of its authority "
-                    "are refused: publish a new one", path, day, others);
+        log_warning(
+            "%s: the list of revoked certificates was good until %s, so all %s of its authority "
+            "are refused: publish a new one",
+            path, day, others);
     else if (status != 0)
-        log_warning("%s: the list of revoked certificates is good from %s on, so all %s of its authority "
-                    "are refused until then: look at the clock of this machine", path, day, others);
+        log_warning(
+            "%s: the list of revoked certificates is good from %s on, so all %s of its authority "
+            "are refused until then: look at the clock of this machine",
+            path, day, others);
 }
 
 int tls_revocation_read(struct tls_revocation **out, const gnutls_datum_t *pem, const char *path,
@@ -58,7 +62,8 @@ int tls_revocation_read(struct tls_revocation **out, const gnutls_datum_t *pem, 
     int result = gnutls_x509_crl_list_import2(&crls, &count, pem, GNUTLS_X509_FMT_PEM, 0);
 
     if (result < 0)
-        return error_set(err, -EINVAL, "%s: it holds no list of revoked certificates in PEM form (%s)", path,
+        return error_set(err, -EINVAL,
+                         "%s: it holds no list of revoked certificates in PEM form (%s)", path,
                          gnutls_strerror(result));
     struct tls_revocation *lists = calloc(1, sizeof *lists + count * sizeof lists->lists[0]);
     result = lists != NULL ? 0 : GNUTLS_E_MEMORY_ERROR;

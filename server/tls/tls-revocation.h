@@ -1,9 +1,8 @@
 /* How long lists of revoked certificates are good for.
  *
- * GnuTLS looks for a certificate in the lists that it was given, and not at the days of these.  A list
- * that is over may lack a revocation, so it must not let anybody in: each handshake compares its days
- * with the clock.
- * Source: RFC 5280, 5.1.2.4, 5.1.2.5 and 6.3. */
+ * GnuTLS looks for a certificate in the lists that it was given, and not at the days of these.  A
+ * list that is over may lack a revocation, so it must not let anybody in: each handshake compares
+ * its days with the clock. Source: RFC 5280, 5.1.2.4, 5.1.2.5 and 6.3. */
 #ifndef NBDCRYPT_TLS_REVOCATION_H
 #define NBDCRYPT_TLS_REVOCATION_H
 
@@ -16,18 +15,18 @@
 /* The days of some lists; does not change, so any thread may read it. */
 struct tls_revocation;
 
-/* From the lists of a file (PEM), whose `path` is for messages.  A list that is no good now is worth a
- * warning, for it can be replaced while the program runs; `others` are those who are refused then.
- * -EINVAL, -ENOMEM. */
+/* From the lists of a file (PEM), whose `path` is for messages.  A list that is no good now is
+ * worth a warning, for it can be replaced while the program runs; `others` are those who are
+ * refused then. -EINVAL, -ENOMEM. */
 NODISCARD int tls_revocation_read(struct tls_revocation **out, const gnutls_datum_t *pem,
                                   const char *path, const char *others, struct error *err);
 /* NULL is fine. */
 void tls_revocation_free(struct tls_revocation *lists);
 
-/* Of the certificates that the other end has shown, which were found good otherwise.  0: each of their
- * authorities has a list that is good now, or none at all.  Else what is wrong with the lists of one:
- * GNUTLS_CERT_REVOCATION_DATA_SUPERSEDED or GNUTLS_CERT_REVOCATION_DATA_ISSUED_IN_FUTURE; or
- * GNUTLS_CERT_INVALID: that can't be told.  `lists` may be NULL. */
+/* Of the certificates that the other end has shown, which were found good otherwise.  0: each of
+ * their authorities has a list that is good now, or none at all.  Else what is wrong with the lists
+ * of one: GNUTLS_CERT_REVOCATION_DATA_SUPERSEDED or GNUTLS_CERT_REVOCATION_DATA_ISSUED_IN_FUTURE;
+ * or GNUTLS_CERT_INVALID: that can't be told.  `lists` may be NULL. */
 unsigned tls_revocation_status(const struct tls_revocation *lists, gnutls_session_t gnutls,
                                time_t now);
 

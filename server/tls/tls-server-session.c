@@ -122,7 +122,7 @@ static void explain_handshake(struct tls_admission *admission, int error)
         if (gnutls_protocol_get_version(session->gnutls) != GNUTLS_TLS1_3)
             session->alert = GNUTLS_A_HANDSHAKE_FAILURE;
         tls_session_say(session, "it sent no certificate: give it one that is signed by the CA in "
-                        "ca-cert.pem, or serve with --tls-no-verify-peer");
+                                 "ca-cert.pem, or serve with --tls-no-verify-peer");
         break;
     case GNUTLS_E_CERTIFICATE_ERROR: /* of tls-limits, which has said why */
         admission->refused = true;
@@ -132,15 +132,18 @@ static void explain_handshake(struct tls_admission *admission, int error)
     case GNUTLS_E_DECRYPTION_FAILED:
     case GNUTLS_E_ERROR_IN_FINISHED_PACKET:
         if (admission->psk_named == NULL && error == GNUTLS_E_DECRYPTION_FAILED)
-            tls_session_say(session, "what it sent can't be deciphered: some clients end so when "
-                            "they do not trust this server's certificate (its ca-cert.pem, the host "
-                            "name)");
+            tls_session_say(
+                session, "what it sent can't be deciphered: some clients end so when "
+                         "they do not trust this server's certificate (its ca-cert.pem, the host "
+                         "name)");
         if (admission->psk_named == NULL)
             break;
         admission->refused = true;
         session->alert = GNUTLS_A_DECRYPT_ERROR;
-        tls_session_say(session, "its key for the PSK identity '%s' is not the one in the file of "
-                        "--tls-psk: give both the same line", admission->psk_named);
+        tls_session_say(session,
+                        "its key for the PSK identity '%s' is not the one in the file of "
+                        "--tls-psk: give both the same line",
+                        admission->psk_named);
         break;
     default:
         break;
@@ -165,7 +168,8 @@ int tls_admission_find_psk(gnutls_session_t gnutls, const gnutls_datum_t *identi
                                    identity->size < PSK_SHOWN ? identity->size : PSK_SHOWN);
     if (found == NULL) {
         admission->refused = true;
-        tls_session_say(&admission->session, "there is no PSK identity '%s' in the file of --tls-psk: "
+        tls_session_say(&admission->session,
+                        "there is no PSK identity '%s' in the file of --tls-psk: "
                         "add it, or give the client another one",
                         admission->psk_named != NULL ? admission->psk_named : "?");
         return 1;
@@ -265,8 +269,8 @@ void tls_admission_prove(struct tls_admission *admission, struct peer *peer)
     peer_describe(peer);
 }
 
-void tls_admission_describe(struct tls_admission *admission, const struct peer *peer, const char *by,
-                            char *text, size_t text_bytes)
+void tls_admission_describe(struct tls_admission *admission, const struct peer *peer,
+                            const char *by, char *text, size_t text_bytes)
 {
     static const char *const proofs[] = {
         [PEER_UNPROVEN] = "client not verified",

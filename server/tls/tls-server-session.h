@@ -1,5 +1,5 @@
-/* Whether a client is let in: a TLS session at the server's end, its handshake, why that failed, and whom
- * it proved. */
+/* Whether a client is let in: a TLS session at the server's end, its handshake, why that failed,
+ * and whom it proved. */
 #ifndef NBDCRYPT_TLS_SERVER_SESSION_H
 #define NBDCRYPT_TLS_SERVER_SESSION_H
 
@@ -19,14 +19,14 @@ struct tls_admission {
     char *identity, **dns_names, **uris;
 };
 
-/* Takes over the reference to `credentials` in every case.  -ENOMEM or -EINVAL.  tls_session_free() frees
- * it. */
+/* Takes over the reference to `credentials` in every case.  -ENOMEM or -EINVAL.  tls_session_free()
+ * frees it. */
 NODISCARD int tls_admission_create(struct tls_admission **out, struct tls_credentials *credentials,
                                    struct error *err);
 
 /* Goes on with the handshake as far as the bytes go that have arrived; may take milliseconds.
- * 0: done; -EAGAIN: the client has to send more; -EPROTO: it failed, the session's reason says why, and an
- * alert has been pushed. */
+ * 0: done; -EAGAIN: the client has to send more; -EPROTO: it failed, the session's reason says why,
+ * and an alert has been pushed. */
 int tls_admission_handshake(struct tls_admission *admission);
 
 /* Moves what was proven to the peer, which is under TLS from now on. */
@@ -36,9 +36,9 @@ void tls_admission_prove(struct tls_admission *admission, struct peer *peer);
 int tls_admission_find_psk(gnutls_session_t gnutls, const gnutls_datum_t *identity,
                            gnutls_datum_t *key);
 
-/* "TLS1.3, AES-128-GCM (vaes-avx2), SECP256R1, certificate CN=vm7" for the log, at most `text_bytes`.
- * `by` is as in tls_session_describe(). */
-void tls_admission_describe(struct tls_admission *admission, const struct peer *peer, const char *by,
-                            char *text, size_t text_bytes);
+/* "TLS1.3, AES-128-GCM (vaes-avx2), SECP256R1, certificate CN=vm7" for the log, at most
+ * `text_bytes`. `by` is as in tls_session_describe(). */
+void tls_admission_describe(struct tls_admission *admission, const struct peer *peer,
+                            const char *by, char *text, size_t text_bytes);
 
 #endif

@@ -10,8 +10,8 @@ int tls_session_init(struct tls_session *session, const struct tls_end *end, uns
                      struct error *err)
 {
     *session = (struct tls_session){ .end = end, .alert = -1 };
-    int result = gnutls_init(&session->gnutls, flags | GNUTLS_NONBLOCK | GNUTLS_NO_SIGNAL |
-                                                   GNUTLS_NO_TICKETS);
+    int result = gnutls_init(&session->gnutls,
+                             flags | GNUTLS_NONBLOCK | GNUTLS_NO_SIGNAL | GNUTLS_NO_TICKETS);
 
     if (result < 0)
         return tls_session_no_start(result, err);
@@ -86,7 +86,8 @@ const char *tls_session_explain(struct tls_session *session, int error, int seen
     case GNUTLS_E_NO_CIPHER_SUITES:
     case GNUTLS_E_INSUFFICIENT_CREDENTIALS:
     case GNUTLS_E_NO_COMMON_KEY_SHARE:
-        return "there is no cipher, group or kind of credentials (certificate, pre-shared key) that "
+        return "there is no cipher, group or kind of credentials (certificate, pre-shared key) "
+               "that "
                "both have";
     case GNUTLS_E_TOO_MANY_HANDSHAKE_PACKETS:
         return "it asks for new keys too often";
@@ -106,7 +107,8 @@ void tls_session_send_alert(struct tls_session *session, int error)
 
 /* ---- for the log ---- */
 
-void tls_session_describe(struct tls_session *session, const char *by, char *text, size_t text_bytes)
+void tls_session_describe(struct tls_session *session, const char *by, char *text,
+                          size_t text_bytes)
 {
     gnutls_group_t group = gnutls_group_get(session->gnutls);
     const char *group_name = group != GNUTLS_GROUP_INVALID ? gnutls_group_get_name(group) : NULL;

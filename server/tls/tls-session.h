@@ -1,5 +1,5 @@
-/* One TLS session, at either end of a connection: what is common to a server's (tls-server-session.h) and a
- * client's (tls-client.h).
+/* One TLS session, at either end of a connection: what is common to a server's
+ * (tls-server-session.h) and a client's (tls-client.h).
  *
  * No I/O here: the owner sets push and pull functions on `gnutls`.  One thread at a time; the
  * handshake may run on another one than the records. */
@@ -22,7 +22,8 @@ struct tls_session;
 struct tls_end {
     bool client;       /* it is the client's */
     const char *other; /* who is at the other one, for messages: "client", "server" */
-    /* What the other one may have meant by an alert and what to do, to be put behind its name; or "". */
+    /* What the other one may have meant by an alert and what to do, to be put behind its name; or
+     * "". */
     const char *(*alert_hint)(struct tls_session *session, gnutls_alert_description_t alert);
     void (*free)(struct tls_session *session); /* with what it is part of */
 };
@@ -30,7 +31,7 @@ struct tls_end {
 struct tls_session {
     gnutls_session_t gnutls; /* its session pointer is this struct, which does not move */
     const struct tls_end *end;
-    int alert;                     /* what the other one is told; -1: what GnuTLS takes for the error */
+    int alert; /* what the other one is told; -1: what GnuTLS takes for the error */
     char reason[TLS_REASON_BYTES]; /* why it failed: a sentence; "" before */
 
     /* For records of our own: see tls-record-keys.h */
@@ -38,10 +39,10 @@ struct tls_session {
     gnutls_keylog_func keylog_before;
 };
 
-/* For the end's own set-up, which goes on with credentials: `flags` are GNUTLS_SERVER or GNUTLS_CLIENT.
- * -ENOMEM or -EINVAL; tls_session_clear() frees in every case. */
-NODISCARD int tls_session_init(struct tls_session *session, const struct tls_end *end, unsigned flags,
-                               struct error *err);
+/* For the end's own set-up, which goes on with credentials: `flags` are GNUTLS_SERVER or
+ * GNUTLS_CLIENT. -ENOMEM or -EINVAL; tls_session_clear() frees in every case. */
+NODISCARD int tls_session_init(struct tls_session *session, const struct tls_end *end,
+                               unsigned flags, struct error *err);
 /* -ENOMEM or -EINVAL, for an error of GnuTLS before the handshake. */
 int tls_session_no_start(int error, struct error *err);
 /* Frees what is common. */
@@ -54,15 +55,16 @@ void tls_session_free(struct tls_session *session);
 void tls_session_say(struct tls_session *session, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
-/* A sentence for an error of GnuTLS that ended the session; static or within `session`.  `alert` is the one
- * received if GnuTLS did not see it, else 0. */
+/* A sentence for an error of GnuTLS that ended the session; static or within `session`.  `alert` is
+ * the one received if GnuTLS did not see it, else 0. */
 const char *tls_session_explain(struct tls_session *session, int error, int alert);
 
 /* Pushes the alert for an error that ended the handshake, unless the other one ended it. */
 void tls_session_send_alert(struct tls_session *session, int error);
 
-/* "TLS1.3, AES-128-GCM (vaes-avx2), SECP256R1" for the log.  `by` is what does the cipher, NULL: GnuTLS,
- * which is not named. */
-void tls_session_describe(struct tls_session *session, const char *by, char *text, size_t text_bytes);
+/* "TLS1.3, AES-128-GCM (vaes-avx2), SECP256R1" for the log.  `by` is what does the cipher, NULL:
+ * GnuTLS, which is not named. */
+void tls_session_describe(struct tls_session *session, const char *by, char *text,
+                          size_t text_bytes);
 
 #endif

@@ -44,8 +44,8 @@ static bool is_clean(const unsigned char *text, size_t length_bytes)
     return nbd_string_is_valid(text, length_bytes);
 }
 
-/* The subject as RFC 4514 writes it, with control characters escaped as it allows: two subjects never
- * have the same text.  NULL: no memory, or no subject. */
+/* The subject as RFC 4514 writes it, with control characters escaped as it allows: two subjects
+ * never have the same text.  NULL: no memory, or no subject. */
 static char *subject_of(gnutls_x509_crt_t certificate)
 {
     static const char hex[] = "0123456789ABCDEF";
@@ -88,8 +88,8 @@ static int alternative_name(gnutls_x509_crt_t certificate, unsigned index, unsig
 {
     char name[NBD_STRING_BYTES_MAX + 1];
     size_t length_bytes = sizeof name;
-    int result = gnutls_x509_crt_get_subject_alt_name2(certificate, index, name, &length_bytes,
-                                                       kind, NULL);
+    int result =
+        gnutls_x509_crt_get_subject_alt_name2(certificate, index, name, &length_bytes, kind, NULL);
 
     *text = NULL;
     if (result == GNUTLS_E_REQUESTED_DATA_NOT_AVAILABLE)
@@ -104,7 +104,8 @@ static int alternative_name(gnutls_x509_crt_t certificate, unsigned index, unsig
     return *text != NULL ? 0 : -ENOMEM;
 }
 
-/* The hosts that it is for, with commas between; the common name counts where there are no others. */
+/* The hosts that it is for, with commas between; the common name counts where there are no
+ * others. */
 static void list_hosts(gnutls_x509_crt_t certificate, char *list, size_t list_bytes)
 {
     size_t used = 0, name_bytes = list_bytes;
@@ -116,7 +117,8 @@ static void list_hosts(gnutls_x509_crt_t certificate, char *list, size_t list_by
         if (alternative_name(certificate, i, &kind, &text) < 0)
             break;
         if (text != NULL && kind != GNUTLS_SAN_URI)
-            used += (size_t)snprintf(list + used, list_bytes - used, "%s%s", used > 0 ? ", " : "", text);
+            used += (size_t)snprintf(list + used, list_bytes - used, "%s%s", used > 0 ? ", " : "",
+                                     text);
         free(text);
     }
     if (used == 0 && (gnutls_x509_crt_get_dn_by_oid(certificate, GNUTLS_OID_X520_COMMON_NAME, 0, 0,
@@ -141,13 +143,16 @@ static const struct refusal refusals[] = {
       "was revoked (ca-crl.pem): its authority no longer vouches for this server" },
     { GNUTLS_CERT_REVOCATION_DATA_SUPERSEDED, GNUTLS_A_BAD_CERTIFICATE,
       "can't be checked, because the list of revoked certificates (ca-crl.pem) is too old: publish "
-      "a new one", NULL },
+      "a new one",
+      NULL },
     { GNUTLS_CERT_REVOCATION_DATA_ISSUED_IN_FUTURE, GNUTLS_A_BAD_CERTIFICATE,
       "can't be checked, because the list of revoked certificates (ca-crl.pem) is of the future: "
-      "look at the clock of this machine", NULL },
+      "look at the clock of this machine",
+      NULL },
     { GNUTLS_CERT_SIGNER_NOT_FOUND, GNUTLS_A_UNKNOWN_CA,
       "was not issued by the CA in ca-cert.pem: give the client one of that CA",
-      "was not issued by the CA in ca-cert.pem: it is another server, or ca-cert.pem is to be that of "
+      "was not issued by the CA in ca-cert.pem: it is another server, or ca-cert.pem is to be that "
+      "of "
       "the authority that issued it" },
     { GNUTLS_CERT_SIGNER_NOT_CA, GNUTLS_A_UNKNOWN_CA,
       "was issued by somebody who is no CA: issue it with the CA in ca-cert.pem", NULL },
@@ -156,7 +161,8 @@ static const struct refusal refusals[] = {
     { GNUTLS_CERT_EXPIRED, GNUTLS_A_CERTIFICATE_EXPIRED, NULL, NULL },
     { GNUTLS_CERT_NOT_ACTIVATED, GNUTLS_A_BAD_CERTIFICATE, NULL, NULL },
     { GNUTLS_CERT_INSECURE_ALGORITHM, GNUTLS_A_INSUFFICIENT_SECURITY,
-      "is too weak (a key below RSA 2048, or a signature with MD5 or SHA-1): issue a stronger one", NULL },
+      "is too weak (a key below RSA 2048, or a signature with MD5 or SHA-1): issue a stronger one",
+      NULL },
     { GNUTLS_CERT_PURPOSE_MISMATCH, GNUTLS_A_UNSUPPORTED_CERTIFICATE,
       "is not for TLS clients (extended key usage): issue one for that purpose",
       "is not for TLS servers (extended key usage): issue one for that purpose" },
@@ -178,11 +184,15 @@ static int explain_days(struct error *why, const char *subject, gnutls_x509_crt_
     }
     if (now < begin) {
         tls_day(begin, day);
-        return error_set(why, -1, "its certificate %.*s is valid from %s on only: look at the clock "
-                         "of this machine, or issue a new one", SUBJECT_SHOWN, subject, day);
+        return error_set(why, -1,
+                         "its certificate %.*s is valid from %s on only: look at the clock "
+                         "of this machine, or issue a new one",
+                         SUBJECT_SHOWN, subject, day);
     }
-    return error_set(why, -1, "a CA of its certificate %.*s is not valid today: look at the days of "
-                     "ca-cert.pem and at the clock of this machine", SUBJECT_SHOWN, subject);
+    return error_set(why, -1,
+                     "a CA of its certificate %.*s is not valid today: look at the days of "
+                     "ca-cert.pem and at the clock of this machine",
+                     SUBJECT_SHOWN, subject);
 }
 
 /* The name is all that is wrong with it. */
@@ -197,9 +207,10 @@ static void explain_host(struct error *why, const char *subject, gnutls_x509_crt
     char hosts[HOSTS_SHOWN];
 
     list_hosts(certificate, hosts, sizeof hosts);
-    error_set(why, -1, "its certificate %.*s names %s, not %s: connect by a name that it has, or issue "
-              "one that names %s", SUBJECT_SHOWN, subject, hosts[0] != '\0' ? hosts : "no host", host,
-              host);
+    error_set(why, -1,
+              "its certificate %.*s names %s, not %s: connect by a name that it has, or issue "
+              "one that names %s",
+              SUBJECT_SHOWN, subject, hosts[0] != '\0' ? hosts : "no host", host, host);
 }
 
 /* `host`: that of a server's certificate; NULL: it is a client's. */
@@ -212,8 +223,8 @@ static int refuse(gnutls_session_t gnutls, unsigned status, const char *host, st
 
     while ((status & refusal->status) == 0)
         refusal++;
-    const char *sentence = host != NULL && refusal->why_server != NULL ? refusal->why_server
-                                                                       : refusal->why;
+    const char *sentence =
+        host != NULL && refusal->why_server != NULL ? refusal->why_server : refusal->why;
     if (certificate != NULL && host != NULL && status_is_name(status))
         explain_host(why, shown, certificate, host);
     else if (certificate != NULL && sentence == NULL)
@@ -248,7 +259,8 @@ static int verify(gnutls_session_t gnutls, const struct demands *demands, struct
     return status == 0 ? -1 : refuse(gnutls, status, demands->host, why);
 }
 
-int tls_verify_client(gnutls_session_t gnutls, const struct tls_revocation *lists, struct error *why)
+int tls_verify_client(gnutls_session_t gnutls, const struct tls_revocation *lists,
+                      struct error *why)
 {
     unsigned char purpose_oid[] = GNUTLS_KP_TLS_WWW_CLIENT;
     gnutls_typed_vdata_st purpose = { .type = GNUTLS_DT_KEY_PURPOSE_OID, .data = purpose_oid };
@@ -256,7 +268,8 @@ int tls_verify_client(gnutls_session_t gnutls, const struct tls_revocation *list
     return verify(gnutls, &(struct demands){ .data = &purpose, .count = 1, .lists = lists }, why);
 }
 
-/* GnuTLS takes what looks like an IP address for one, and compares it with those in the certificate. */
+/* GnuTLS takes what looks like an IP address for one, and compares it with those in the
+ * certificate. */
 int tls_verify_server(gnutls_session_t gnutls, const struct tls_revocation *lists, const char *host,
                       struct error *why)
 {

@@ -8,13 +8,13 @@
 #include "server/access/peer.h"
 #include "server/tls/tls-revocation.h"
 
-/* During the handshake: chain to the CA, validity, purpose (TLS client), strength, and revocation by
- * lists that are good today (NULL: there are none).  -1: accepted; else the alert to send, and `why` has
- * a sentence that names the certificate, the reason and what to do. */
+/* During the handshake: chain to the CA, validity, purpose (TLS client), strength, and revocation
+ * by lists that are good today (NULL: there are none).  -1: accepted; else the alert to send, and
+ * `why` has a sentence that names the certificate, the reason and what to do. */
 int tls_verify_client(gnutls_session_t gnutls, const struct tls_revocation *lists,
                       struct error *why);
-/* The same for a server's certificate, which has to name `host`: a DNS name, for which wildcards count
- * (RFC 6125, 6.4), or an IP address. */
+/* The same for a server's certificate, which has to name `host`: a DNS name, for which wildcards
+ * count (RFC 6125, 6.4), or an IP address. */
 int tls_verify_server(gnutls_session_t gnutls, const struct tls_revocation *lists, const char *host,
                       struct error *why);
 

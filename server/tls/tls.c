@@ -17,21 +17,30 @@ static int check_together(const struct tls_settings *settings, enum tls_mode mod
     bool credentials = settings->certificates != NULL || settings->psk != NULL;
 
     if (mode != TLS_OFF && !credentials)
-        return error_set(err, -EINVAL, "--tls %s needs something to prove who this server is: give "
-                         "--tls-certificates DIR or --tls-psk FILE", settings->mode);
+        return error_set(err, -EINVAL,
+                         "--tls %s needs something to prove who this server is: give "
+                         "--tls-certificates DIR or --tls-psk FILE",
+                         settings->mode);
     if (mode == TLS_OFF && credentials)
-        return error_set(err, -EINVAL, "--tls off and --%s contradict each other: leave out one of "
-                         "the two", settings->certificates != NULL ? "tls-certificates" : "tls-psk");
+        return error_set(err, -EINVAL,
+                         "--tls off and --%s contradict each other: leave out one of "
+                         "the two",
+                         settings->certificates != NULL ? "tls-certificates" : "tls-psk");
     if (!credentials && settings->priority != NULL)
-        return error_set(err, -EINVAL, "--tls-priority means nothing without --tls-certificates or "
+        return error_set(err, -EINVAL,
+                         "--tls-priority means nothing without --tls-certificates or "
                          "--tls-psk");
     if (!credentials && settings->ktls != NULL)
-        return error_set(err, -EINVAL, "--ktls means nothing without --tls-certificates or --tls-psk");
+        return error_set(err, -EINVAL,
+                         "--ktls means nothing without --tls-certificates or --tls-psk");
     if (settings->certificates == NULL && (settings->verify_peer || settings->no_verify_peer))
-        return error_set(err, -EINVAL, "--tls-%sverify-peer is about certificates: it means nothing "
-                         "without --tls-certificates", settings->verify_peer ? "" : "no-");
+        return error_set(err, -EINVAL,
+                         "--tls-%sverify-peer is about certificates: it means nothing "
+                         "without --tls-certificates",
+                         settings->verify_peer ? "" : "no-");
     if (settings->verify_peer && settings->no_verify_peer)
-        return error_set(err, -EINVAL, "--tls-verify-peer and --tls-no-verify-peer contradict each "
+        return error_set(err, -EINVAL,
+                         "--tls-verify-peer and --tls-no-verify-peer contradict each "
                          "other");
     return 0;
 }
@@ -39,7 +48,9 @@ static int check_together(const struct tls_settings *settings, enum tls_mode mod
 int tls_mode_of(enum tls_mode *out, const struct tls_settings *settings, struct error *err)
 {
     static const char *const names[] = {
-        [TLS_OFF] = "off", [TLS_ON] = "on", [TLS_REQUIRE_TCP] = "require-tcp",
+        [TLS_OFF] = "off",
+        [TLS_ON] = "on",
+        [TLS_REQUIRE_TCP] = "require-tcp",
         [TLS_REQUIRE] = "require",
     };
     bool credentials = settings->certificates != NULL || settings->psk != NULL;
@@ -51,7 +62,8 @@ int tls_mode_of(enum tls_mode *out, const struct tls_settings *settings, struct 
         while (mode <= TLS_REQUIRE && strcmp(settings->mode, names[mode]) != 0)
             mode++;
         if (mode > TLS_REQUIRE)
-            return error_set(err, -EINVAL, "--tls %s: it is off, on, require-tcp or require", settings->mode);
+            return error_set(err, -EINVAL, "--tls %s: it is off, on, require-tcp or require",
+                             settings->mode);
         *out = (enum tls_mode)mode;
     }
     return check_together(settings, *out, err);
@@ -65,7 +77,9 @@ bool tls_is_demanded(enum tls_mode mode, bool local)
 int tls_ktls_mode_of(enum ktls_mode *out, const struct tls_settings *settings, struct error *err)
 {
     static const char *const names[] = {
-        [KTLS_AUTO] = "auto", [KTLS_ON] = "on", [KTLS_OFF] = "off",
+        [KTLS_AUTO] = "auto",
+        [KTLS_ON] = "on",
+        [KTLS_OFF] = "off",
     };
     unsigned mode = KTLS_AUTO;
 
@@ -94,11 +108,13 @@ static void prepare_records(struct tls *tls)
     if (gcm_left_out() != NULL)
         log_warning("%s", gcm_left_out());
     if (tls->ktls == KTLS_ON && tls->kernel == KTLS_ABSENT)
-        log_warning("--ktls on: this kernel has no TLS for sockets (modprobe tls); it is done in user "
-                    "space");
-    log_info("TLS records: AES-GCM of TLS 1.3 by %s in this program, all else by GnuTLS; the kernel: %s",
-             own != NULL ? own->name : "GnuTLS",
-             tls->ktls == KTLS_OFF ? "not used (--ktls off)" : abilities[tls->kernel]);
+        log_warning(
+            "--ktls on: this kernel has no TLS for sockets (modprobe tls); it is done in user "
+            "space");
+    log_info(
+        "TLS records: AES-GCM of TLS 1.3 by %s in this program, all else by GnuTLS; the kernel: %s",
+        own != NULL ? own->name : "GnuTLS",
+        tls->ktls == KTLS_OFF ? "not used (--ktls off)" : abilities[tls->kernel]);
 }
 
 bool tls_prefers_kernel(const struct tls *tls, bool tls13)
@@ -139,8 +155,9 @@ void tls_reload(struct tls *tls)
     if (tls->mode == TLS_OFF)
         return;
     if (tls_credentials_create(&fresh, &tls->settings, tls->credentials, &err) < 0) {
-        log_error("the TLS files were read again, and those that were read before stay in force: %s",
-                  err.text);
+        log_error(
+            "the TLS files were read again, and those that were read before stay in force: %s",
+            err.text);
         return;
     }
     pthread_mutex_lock(&tls->mutex);

@@ -9,12 +9,12 @@
 
 struct tls_credentials;
 
-/* proto.md, "TLS": NOTLS, SELECTIVETLS, FORCEDTLS for those who come by TCP and SELECTIVETLS for the others,
- * FORCEDTLS. */
+/* proto.md, "TLS": NOTLS, SELECTIVETLS, FORCEDTLS for those who come by TCP and SELECTIVETLS for
+ * the others, FORCEDTLS. */
 enum tls_mode { TLS_OFF, TLS_ON, TLS_REQUIRE_TCP, TLS_REQUIRE };
 
-/* Who makes and opens the records: KTLS_ON is the kernel wherever it can, KTLS_OFF never, and KTLS_AUTO
- * where that is expected to be faster and loses nothing: see tls_prefers_kernel(). */
+/* Who makes and opens the records: KTLS_ON is the kernel wherever it can, KTLS_OFF never, and
+ * KTLS_AUTO where that is expected to be faster and loses nothing: see tls_prefers_kernel(). */
 enum ktls_mode { KTLS_AUTO, KTLS_ON, KTLS_OFF };
 
 /* What the kernel of this machine does for a TCP socket. */
@@ -26,10 +26,10 @@ enum ktls_ability {
 
 /* What the user asked for; strings must outlive what is made of it. */
 struct tls_settings {
-    const char *mode;         /* "off", "on", "require-tcp", "require"; NULL: require as soon as there
-                               * are credentials */
-    const char *certificates; /* folder of ca-cert.pem, server-cert.pem, server-key.pem and, if it is
-                               * there, ca-crl.pem; NULL: none */
+    const char *mode; /* "off", "on", "require-tcp", "require"; NULL: require as soon as there
+                       * are credentials */
+    const char *certificates; /* folder of ca-cert.pem, server-cert.pem, server-key.pem and, if it
+                               * is there, ca-crl.pem; NULL: none */
     const char *psk;          /* file of user:hex lines; NULL: none */
     const char *priority;     /* of GnuTLS; NULL: ours */
     const char *ktls;         /* "auto", "on", "off"; NULL: auto */
@@ -40,8 +40,8 @@ struct tls_settings {
 struct tls {
     enum tls_mode mode;
     enum ktls_mode ktls;
-    enum ktls_ability kernel;     /* what it can do; not asked with KTLS_OFF */
-    unsigned records_per_key;     /* after that many we change our keys (TLS 1.3) */
+    enum ktls_ability kernel; /* what it can do; not asked with KTLS_OFF */
+    unsigned records_per_key; /* after that many we change our keys (TLS 1.3) */
     struct tls_settings settings;
     struct offload *offload; /* where handshakes are calculated; NULL: on the asking thread */
     pthread_mutex_t mutex;
@@ -67,7 +67,8 @@ void tls_close(struct tls *tls);
  * in force.  Says in the log which.  Main thread; it may take milliseconds. */
 void tls_reload(struct tls *tls);
 
-/* Whether the kernel is to do the records of a session, if it can: docs/performance.md tells why. */
+/* Whether the kernel is to do the records of a session, if it can: docs/performance.md tells
+ * why. */
 bool tls_prefers_kernel(const struct tls *tls, bool tls13);
 
 /* Any thread: the ones in force, with a reference of the caller's own. */

@@ -15,8 +15,8 @@ struct gather {
 };
 
 /* The next portion, of GATHER_BYTES if there are so many: where it lies, or copied together where
- * pieces meet, into memory of this thread that the next call uses again.  Something must be left.
- */
+ * pieces meet, into memory of this thread that the next call uses again.  Something must be
+ * left. */
 const uint8_t *gather_peek(const struct gather *gather, size_t *length_bytes);
 /* So many bytes are done with. */
 void gather_advance(struct gather *gather, size_t length_bytes);

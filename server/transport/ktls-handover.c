@@ -49,7 +49,8 @@ int ktls_hand_over(struct transport **out, struct tls_session *session, const st
     if (count >= 0 && code < 0)
         error_set(err, code, "the kernel did not take the keys for receiving");
     if (code == 0)
-        code = transport_plain_create_on_ktls(out, loop, file, ktls, read_ahead, (uint32_t)count, err);
+        code =
+            transport_plain_create_on_ktls(out, loop, file, ktls, read_ahead, (uint32_t)count, err);
     if (code == 0)
         ktls_follow_keys(ktls, session, tls);
     else

@@ -56,11 +56,13 @@ void ktls_free(struct ktls *ktls)
 /* ---- what is no data ---- */
 
 /* A message whose bytes become one record of this type. */
-static void prepare_record(struct ktls_record *record, uint8_t type, const uint8_t *bytes, size_t count)
+static void prepare_record(struct ktls_record *record, uint8_t type, const uint8_t *bytes,
+                           size_t count)
 {
     *record = (struct ktls_record){ .iov = { record->bytes, count } };
     memcpy(record->bytes, bytes, count);
-    record->message = (struct msghdr){ .msg_iov = &record->iov, .msg_iovlen = 1,
+    record->message = (struct msghdr){ .msg_iov = &record->iov,
+                                       .msg_iovlen = 1,
                                        .msg_control = record->control,
                                        .msg_controllen = sizeof record->control };
     struct cmsghdr *header = CMSG_FIRSTHDR(&record->message);
@@ -102,12 +104,14 @@ static int alert_received(struct ktls *ktls, const uint8_t *alert)
     /* RFC 5246, 7.2.2 and RFC 8446, 6.1: those that may be ignored. */
     if (alert[1] == GNUTLS_A_USER_CANCELED || alert[1] == GNUTLS_A_NO_RENEGOTIATION)
         return -EAGAIN;
-    snprintf(text, sizeof text, "the client ended it with the alert \"%s\"", name ? name : "unknown");
+    snprintf(text, sizeof text, "the client ended it with the alert \"%s\"",
+             name ? name : "unknown");
     return break_off(ktls, text, -1);
 }
 
 /* The bytes of a short record, which may lie in several pieces. */
-static void take_start(const struct msghdr *message, size_t count, uint8_t start[TLS_KEY_UPDATE_BYTES])
+static void take_start(const struct msghdr *message, size_t count,
+                       uint8_t start[TLS_KEY_UPDATE_BYTES])
 {
     size_t taken = 0;
 
@@ -123,15 +127,17 @@ static int key_update_received(struct ktls *ktls, const uint8_t *message, size_t
 {
     static const uint8_t expected[4] = { TLS_KEY_UPDATE, 0, 0, 1 };
 
-    if (!ktls->tls13 || count != TLS_KEY_UPDATE_BYTES || memcmp(message, expected, sizeof expected) != 0 ||
-        message[4] > TLS_UPDATE_REQUESTED)
+    if (!ktls->tls13 || count != TLS_KEY_UPDATE_BYTES ||
+        memcmp(message, expected, sizeof expected) != 0 || message[4] > TLS_UPDATE_REQUESTED)
         return break_off(ktls, "it sent something that is not TLS, or not what was due", alert);
     alert = alert < 0 ? alert : GNUTLS_A_INTERNAL_ERROR;
     if (tls_update_rate_exceeded(&ktls->updates))
         return break_off(ktls, "it asks for new keys too often", alert);
     if (ktls->keys == NULL || ktls_keys_change(ktls->fd, &ktls->keys->receiving, TLS_RX) < 0)
-        return break_off(ktls, "the client has changed its keys, which kernel TLS can't follow: serve "
-                         "with --ktls off, or on Linux 6.14 or later", alert);
+        return break_off(ktls,
+                         "the client has changed its keys, which kernel TLS can't follow: serve "
+                         "with --ktls off, or on Linux 6.14 or later",
+                         alert);
     ktls->update_due |= message[4] == TLS_UPDATE_REQUESTED;
     return -EAGAIN;
 }
@@ -231,8 +237,10 @@ struct msghdr *ktls_before_send(struct ktls *ktls)
     if (ktls->keys == NULL) {
         ktls_say_goodbye(ktls);
         (void)shutdown(ktls->fd, SHUT_RDWR); /* what is sent now fails */
-        break_off(ktls, "its keys have served for as many records as AES-GCM allows, and this kernel "
-                  "can't change them: serve with --ktls off, or on Linux 6.14 or later", -1);
+        break_off(ktls,
+                  "its keys have served for as many records as AES-GCM allows, and this kernel "
+                  "can't change them: serve with --ktls off, or on Linux 6.14 or later",
+                  -1);
         return NULL;
     }
     prepare_record(&ktls->update, RECORD_HANDSHAKE, update, sizeof update);
@@ -245,7 +253,8 @@ int ktls_update_sent(struct ktls *ktls, int result)
         return result;
     ktls->update_due = false;
     ktls->records_left = ktls->records_per_key;
-    if (result != TLS_KEY_UPDATE_BYTES || ktls_keys_change(ktls->fd, &ktls->keys->sending, TLS_TX) < 0)
+    if (result != TLS_KEY_UPDATE_BYTES ||
+        ktls_keys_change(ktls->fd, &ktls->keys->sending, TLS_TX) < 0)
         return break_off(ktls, "the kernel did not take new keys for sending", -1);
     return 0;
 }

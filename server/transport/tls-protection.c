@@ -36,7 +36,8 @@ const char *tls_protection_name(const struct tls_transport *tls)
 
 /* ---- sending ---- */
 
-static int put_record(struct tls_transport *tls, uint8_t type, const uint8_t *data, size_t length_bytes)
+static int put_record(struct tls_transport *tls, uint8_t type, const uint8_t *data,
+                      size_t length_bytes)
 {
     struct tls_buffer *out = tls->out;
     struct tls_record_keys *keys = &tls->protection.keys->sending;
@@ -116,7 +117,8 @@ void tls_protection_bye(struct tls_transport *tls)
 
 static int idle(struct tls_protection *own)
 {
-    return ++own->idle_records > IDLE_RECORDS_MAX ? GNUTLS_E_TOO_MANY_EMPTY_PACKETS : GNUTLS_E_INTERRUPTED;
+    return ++own->idle_records > IDLE_RECORDS_MAX ? GNUTLS_E_TOO_MANY_EMPTY_PACKETS
+                                                  : GNUTLS_E_INTERRUPTED;
 }
 
 /* RFC 8446, 6: whatever its level, all but two of them end the session. */
@@ -167,7 +169,8 @@ static bool begin_ticket(struct tls_protection *own)
     const uint8_t *message = own->message;
 
     own->ticket_left_bytes = (uint32_t)message[1] << 16 | (uint32_t)message[2] << 8 | message[3];
-    return own->ticket_left_bytes >= TLS_TICKET_BYTES_MIN && own->ticket_left_bytes <= TLS_TICKET_BYTES_MAX;
+    return own->ticket_left_bytes >= TLS_TICKET_BYTES_MIN &&
+           own->ticket_left_bytes <= TLS_TICKET_BYTES_MAX;
 }
 
 /* How much of this belongs to the ticket that has begun; nobody here comes back with one. */
@@ -181,8 +184,8 @@ static uint32_t skip_ticket(struct tls_protection *own, uint32_t count)
     return skipped;
 }
 
-/* Messages, perhaps in pieces: KeyUpdates and, of a server, tickets.  A KeyUpdate ends with its record,
- * because the next one has other keys (RFC 8446, 5.1). */
+/* Messages, perhaps in pieces: KeyUpdates and, of a server, tickets.  A KeyUpdate ends with its
+ * record, because the next one has other keys (RFC 8446, 5.1). */
 static int handshake_received(struct tls_protection *own, const uint8_t *data, uint32_t count)
 {
     if (count == 0)
@@ -198,7 +201,8 @@ static int handshake_received(struct tls_protection *own, const uint8_t *data, u
             return fault;
         if (own->message_bytes == TLS_KEY_UPDATE_BYTES)
             return at < count ? GNUTLS_E_UNEXPECTED_PACKET : key_update_received(own);
-        if (own->message[0] == TLS_NEW_SESSION_TICKET && own->message_bytes == 4 && !begin_ticket(own))
+        if (own->message[0] == TLS_NEW_SESSION_TICKET && own->message_bytes == 4 &&
+            !begin_ticket(own))
             return GNUTLS_E_UNEXPECTED_PACKET_LENGTH;
     }
     return idle(own);
@@ -206,7 +210,8 @@ static int handshake_received(struct tls_protection *own, const uint8_t *data, u
 
 /* ---- receiving: records ---- */
 
-/* The length of the record that begins here, with its header: or GNUTLS_E_AGAIN, or what is wrong. */
+/* The length of the record that begins here, with its header: or GNUTLS_E_AGAIN, or what is
+ * wrong. */
 static int record_length(const uint8_t *header, uint32_t count)
 {
     if (count > 0 && header[0] != RECORD_DATA)
@@ -221,7 +226,8 @@ static int record_length(const uint8_t *header, uint32_t count)
     return (int)(HEADER_BYTES + body_bytes);
 }
 
-/* Opens a record to `out`, which may be its body: how much its content and the type behind it are. */
+/* Opens a record to `out`, which may be its body: how much its content and the type behind it
+ * are. */
 static int open_record(struct tls_protection *own, const uint8_t *record, uint32_t record_bytes,
                        uint8_t *out)
 {
@@ -230,8 +236,9 @@ static int open_record(struct tls_protection *own, const uint8_t *record, uint32
     uint8_t nonce[GCM_NONCE_BYTES];
 
     tls_record_keys_nonce(keys, nonce);
-    if (!gcm_open(&keys->gcm, &(struct gcm_text){ nonce, record, HEADER_BYTES, record + HEADER_BYTES,
-                                                  inner_bytes, GCM_NO_TRAILER, out }))
+    if (!gcm_open(&keys->gcm,
+                  &(struct gcm_text){ nonce, record, HEADER_BYTES, record + HEADER_BYTES,
+                                      inner_bytes, GCM_NO_TRAILER, out }))
         return GNUTLS_E_DECRYPTION_FAILED;
     if (inner_bytes > INNER_BYTES_MAX)
         return GNUTLS_E_RECORD_OVERFLOW;
@@ -240,7 +247,8 @@ static int open_record(struct tls_protection *own, const uint8_t *record, uint32
     return inner_bytes > 0 ? (int)inner_bytes : GNUTLS_E_UNEXPECTED_PACKET;
 }
 
-static int not_data(struct tls_protection *own, uint8_t type, const uint8_t *content, uint32_t count)
+static int not_data(struct tls_protection *own, uint8_t type, const uint8_t *content,
+                    uint32_t count)
 {
     if (type == RECORD_HANDSHAKE)
         return handshake_received(own, content, count);
@@ -251,8 +259,8 @@ static int not_data(struct tls_protection *own, uint8_t type, const uint8_t *con
     return type == RECORD_DATA ? idle(own) : GNUTLS_E_UNEXPECTED_PACKET;
 }
 
-/* The next record: its data goes to `data` if all of it, type and padding included, has room there; else it
- * stays where the record is, as plain_bytes. */
+/* The next record: its data goes to `data` if all of it, type and padding included, has room there;
+ * else it stays where the record is, as plain_bytes. */
 static ssize_t next_record(struct tls_transport *tls, uint8_t *data, size_t room_bytes)
 {
     struct tls_protection *own = &tls->protection;

@@ -1,9 +1,9 @@
 /* Record protection of TLS after the handshake: what is sent becomes records, and what was received
  * stops being some.
  *
- * Two do it.  For TLS 1.3 with AES-GCM, where crypto/gcm/gcm.h has something faster than GnuTLS, this file
- * does it itself, on the keys that GnuTLS has negotiated (RFC 8446, 5 and 4.6.3); for all else
- * GnuTLS's record layer does.  Errors are those of GnuTLS in both cases.
+ * Two do it.  For TLS 1.3 with AES-GCM, where crypto/gcm/gcm.h has something faster than GnuTLS,
+ * this file does it itself, on the keys that GnuTLS has negotiated (RFC 8446, 5 and 4.6.3); for all
+ * else GnuTLS's record layer does.  Errors are those of GnuTLS in both cases.
  *
  * Part of the TLS transport: it works on what tls-stream has received, and puts into `out`. */
 #ifndef NBDCRYPT_TLS_PROTECTION_H
@@ -20,15 +20,15 @@ struct tls_protection {
     const struct gcm_ops *gcm;        /* NULL: GnuTLS protects the records */
     struct tls_record_key_pair *keys; /* of the session */
 
-    /* Receiving.  Of an opened record what nobody has taken yet lies where the record was, in what has been
-     * received, which begins with it until it is all taken. */
+    /* Receiving.  Of an opened record what nobody has taken yet lies where the record was, in what
+     * has been received, which begins with it until it is all taken. */
     uint32_t plain_at, plain_bytes, record_bytes;
-    bool tickets; /* may come: the other end is a server */
+    bool tickets;                          /* may come: the other end is a server */
     uint8_t message[TLS_KEY_UPDATE_BYTES]; /* of a handshake; of a ticket, its first four bytes */
     uint8_t message_bytes;
     uint32_t ticket_left_bytes; /* to be passed over */
-    uint8_t alert;         /* received */
-    unsigned idle_records; /* without data, one after the other */
+    uint8_t alert;              /* received */
+    unsigned idle_records;      /* without data, one after the other */
     struct tls_update_rate updates;
 
     /* Sending. */
@@ -36,15 +36,16 @@ struct tls_protection {
     uint32_t records_left, records_per_key; /* until we change our keys */
 };
 
-/* After the handshake, before the first record.  We change our keys after so many records (TLS 1.3).
- * `between_records`: GnuTLS has not received a part of one, for then it goes on. */
-void tls_protection_start(struct tls_transport *tls, uint32_t records_per_key, bool between_records);
+/* After the handshake, before the first record.  We change our keys after so many records
+ * (TLS 1.3). `between_records`: GnuTLS has not received a part of one, for then it goes on. */
+void tls_protection_start(struct tls_transport *tls, uint32_t records_per_key,
+                          bool between_records);
 /* "vaes-avx512"; NULL: GnuTLS. */
 const char *tls_protection_name(const struct tls_transport *tls);
 
-/* At most length_bytes of what the other end said; 0: it said close_notify.  GNUTLS_E_AGAIN: more has to be
- * received first; GNUTLS_E_INTERRUPTED: there was something, but no data.  All other errors are the end
- * of the session, and what is in `data` must not be used. */
+/* At most length_bytes of what the other end said; 0: it said close_notify.  GNUTLS_E_AGAIN: more
+ * has to be received first; GNUTLS_E_INTERRUPTED: there was something, but no data.  All other
+ * errors are the end of the session, and what is in `data` must not be used. */
 ssize_t tls_protection_recv(struct tls_transport *tls, uint8_t *data, size_t length_bytes);
 /* How long a record has to fit into the buffer for receiving; nothing is left to be taken. */
 uint32_t tls_protection_wants_bytes(struct tls_transport *tls);

@@ -13,7 +13,7 @@ struct tls_input tls_stream_input(struct tls_transport *tls)
 {
     if (tls->in != NULL)
         return (struct tls_input){ tls->in->bytes, &tls->in->start, &tls->in->end,
-                               tls->in->capacity_bytes };
+                                   tls->in->capacity_bytes };
     return (struct tls_input){ tls->staging, &tls->staged_start, &tls->staged_end,
                                TRANSPORT_STAGING_BYTES };
 }
@@ -69,8 +69,8 @@ void tls_stream_receive(struct tls_transport *tls)
         *in.end -= *in.start;
         *in.start = 0;
     }
-    tls->recv_iov = (struct iovec){ .iov_base = in.bytes + *in.end,
-                                    .iov_len = in.capacity - *in.end };
+    tls->recv_iov =
+        (struct iovec){ .iov_base = in.bytes + *in.end, .iov_len = in.capacity - *in.end };
     assert(tls->recv_iov.iov_len > 0);
     tls->recv_message = (struct msghdr){ .msg_iov = &tls->recv_iov, .msg_iovlen = 1 };
     tls->receiving = true;

@@ -53,7 +53,8 @@ static void receive_more(struct plain *plain)
     plain->staged_start = plain->staged_end = 0;
     plain->recv_iov[0] =
         (struct iovec){ .iov_base = plain->wanted, .iov_len = plain->wanted_bytes };
-    plain->recv_iov[1] = (struct iovec){ .iov_base = plain->staging, .iov_len = TRANSPORT_STAGING_BYTES };
+    plain->recv_iov[1] =
+        (struct iovec){ .iov_base = plain->staging, .iov_len = TRANSPORT_STAGING_BYTES };
     plain->recv_message = (struct msghdr){ .msg_iov = plain->recv_iov, .msg_iovlen = 2 };
     if (plain->ktls != NULL)
         ktls_prepare(plain->ktls, &plain->recv_message);

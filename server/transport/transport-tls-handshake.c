@@ -18,7 +18,8 @@ int transport_tls_create(struct transport **out, const struct transport_tls_sett
                          struct error *err)
 {
     struct tls_transport *tls;
-    int code = transport_tls_make(&tls, settings->loop, settings->buffers, settings->peer->text, err);
+    int code =
+        transport_tls_make(&tls, settings->loop, settings->buffers, settings->peer->text, err);
 
     if (code < 0)
         return code;

@@ -4,7 +4,8 @@
 
 #include "server/transport/tls-stream.h"
 
-/* One without session and socket.  `buffers` and `name`, which it has in messages, must outlive it. */
+/* One without session and socket.  `buffers` and `name`, which it has in messages, must outlive
+ * it. */
 NODISCARD int transport_tls_make(struct tls_transport **out, struct loop *loop,
                                  struct tls_buffers *buffers, const char *name, struct error *err);
 /* Takes the session over; from now on GnuTLS sees what tls-stream has. */

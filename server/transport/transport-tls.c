@@ -17,7 +17,8 @@
 
 #define LARGE_RECEIVE_BYTES 16384u /* for as much as that a large buffer is worth it */
 #define IDLE_STEPS_MAX 16u         /* of GnuTLS without taking a byte */
-#define SILENT_BYTES_MAX 262144u   /* of records without data: a few tickets of the longest are fine */
+#define SILENT_BYTES_MAX \
+    262144u /* of records without data: a few tickets of the longest are fine */
 
 static struct tls_transport *tls_of(struct transport *transport)
 {
@@ -112,8 +113,8 @@ static void release_in(struct tls_transport *tls)
 static int receive_more(struct tls_transport *tls)
 {
     bool large = tls->wanted_bytes >= LARGE_RECEIVE_BYTES;
-    bool fits = tls->protection.gcm == NULL ||
-                tls_protection_wants_bytes(tls) <= TRANSPORT_STAGING_BYTES;
+    bool fits =
+        tls->protection.gcm == NULL || tls_protection_wants_bytes(tls) <= TRANSPORT_STAGING_BYTES;
 
     if (!large)
         release_in(tls);
@@ -237,7 +238,8 @@ static bool stream_has_unread(struct transport *transport)
 {
     struct tls_transport *tls = tls_of(transport);
 
-    return tls_stream_input_bytes(tls) > 0 || gnutls_record_check_pending(tls->session->gnutls) > 0 ||
+    return tls_stream_input_bytes(tls) > 0 ||
+           gnutls_record_check_pending(tls->session->gnutls) > 0 ||
            loop_file_has_unread(transport->loop, &tls->file);
 }
 

@@ -3,10 +3,10 @@
  *     ciphertext: loop_recvmsg -> buffer -> [protection] -> the address that recv was given
  *                 iov of send -> [protection] -> records in a buffer -> loop_sendmsg
  *
- * GnuTLS sees memory only and never waits.  The handshake is calculated by the offload pool, on bytes
- * that have arrived; records are done on the worker, by GnuTLS or by tls-protection itself.  It differs
- * from the plain stream in one point: the client must say that it closes (close_notify); an end without
- * that is -ECONNRESET, because anybody on the way could have made it. */
+ * GnuTLS sees memory only and never waits.  The handshake is calculated by the offload pool, on
+ * bytes that have arrived; records are done on the worker, by GnuTLS or by tls-protection itself.
+ * It differs from the plain stream in one point: the client must say that it closes (close_notify);
+ * an end without that is -ECONNRESET, because anybody on the way could have made it. */
 #ifndef NBDCRYPT_TRANSPORT_TLS_H
 #define NBDCRYPT_TRANSPORT_TLS_H
 

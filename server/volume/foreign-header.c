@@ -44,18 +44,20 @@ int foreign_header_find(const struct luks_header *header, struct stage *image, s
     if (result < 0)
         return result == -EMEDIUMTYPE ? 0 : result;
     if (strcmp(own, segment->uuid) != 0)
-        (void)error_set(err, 0,
-                        "it begins with the LUKS header of the volume %s, which writes would destroy, "
-                        "for the header that was named is of the volume %s; is it the right image? (if "
-                        "%s is not needed any more, remove its mark: wipefs; if the two belong together, "
-                        "give both the same UUID: cryptsetup luksUUID)",
-                        own, segment->uuid, own);
+        (void)error_set(
+            err, 0,
+            "it begins with the LUKS header of the volume %s, which writes would destroy, "
+            "for the header that was named is of the volume %s; is it the right image? (if "
+            "%s is not needed any more, remove its mark: wipefs; if the two belong together, "
+            "give both the same UUID: cryptsetup luksUUID)",
+            own, segment->uuid, own);
     else if (segment->payload_offset_bytes < area_bytes)
-        (void)error_set(err, 0,
-                        "it begins with a LUKS header of the volume %s, which writes would destroy, for "
-                        "the header that was named, of the volume %s, says that data begins at byte "
-                        "%" PRIu64 "; name the image that holds the data",
-                        own, segment->uuid, segment->payload_offset_bytes);
+        (void)error_set(
+            err, 0,
+            "it begins with a LUKS header of the volume %s, which writes would destroy, for "
+            "the header that was named, of the volume %s, says that data begins at byte "
+            "%" PRIu64 "; name the image that holds the data",
+            own, segment->uuid, segment->payload_offset_bytes);
     else
         return 0;
     return 1;

@@ -17,26 +17,46 @@ struct demand_arguments {
 
 /* The rows; `target` has a struct demand_arguments as its member `field`. */
 #define DEMAND_ROWS(target, field)                                                                 \
-    { .name = "expect-uuid", .type = PARAM_STRING, .value = "UUID",                                \
-      .offset = offsetof(target, field.uuid), .help = "refuse a LUKS header with another UUID" },    \
-    { .name = "header-digest", .type = PARAM_STRING, .value = "DIGEST",                            \
-      .offset = offsetof(target, field.digest),                                                      \
-      .help = "refuse a header with another volume key or layout: the digest that nbdcrypt info "  \
+    { .name = "expect-uuid",                                                                       \
+      .type = PARAM_STRING,                                                                        \
+      .value = "UUID",                                                                             \
+      .offset = offsetof(target, field.uuid),                                                      \
+      .help = "refuse a LUKS header with another UUID" },                                          \
+        { .name = "header-digest",                                                                 \
+          .type = PARAM_STRING,                                                                    \
+          .value = "DIGEST",                                                                       \
+          .offset = offsetof(target, field.digest),                                                \
+          .help =                                                                                  \
+              "refuse a header with another volume key or layout: the digest that nbdcrypt info "  \
               "prints" },                                                                          \
-    { .name = "cipher", .type = PARAM_LIST, .value = "NAME",                                       \
-      .offset = offsetof(target, field.ciphers),                                                     \
-      .help = "refuse a header with another cipher, such as aes-xts-plain64 (repeatable: any of "  \
+        { .name = "cipher",                                                                        \
+          .type = PARAM_LIST,                                                                      \
+          .value = "NAME",                                                                         \
+          .offset = offsetof(target, field.ciphers),                                               \
+          .help =                                                                                  \
+              "refuse a header with another cipher, such as aes-xts-plain64 (repeatable: any of "  \
               "them)" },                                                                           \
-    { .name = "min-key-bits", .type = PARAM_UINT, .value = "N",                                    \
-      .offset = offsetof(target, field.key_bits_min), .min = 1, .max = 512,                          \
-      .help = "refuse a header with a shorter volume key" },                                       \
-    { .name = "max-pbkdf-iterations", .type = PARAM_UINT, .value = "N",                            \
-      .offset = offsetof(target, field.iterations_max), .min = 1, .max = UINT32_MAX,                 \
-      .help = "refuse a header with a keyslot of more iterations (PBKDF2) or passes (Argon2), or " \
+        { .name = "min-key-bits",                                                                  \
+          .type = PARAM_UINT,                                                                      \
+          .value = "N",                                                                            \
+          .offset = offsetof(target, field.key_bits_min),                                          \
+          .min = 1,                                                                                \
+          .max = 512,                                                                              \
+          .help = "refuse a header with a shorter volume key" },                                   \
+        { .name = "max-pbkdf-iterations",                                                          \
+          .type = PARAM_UINT,                                                                      \
+          .value = "N",                                                                            \
+          .offset = offsetof(target, field.iterations_max),                                        \
+          .min = 1,                                                                                \
+          .max = UINT32_MAX,                                                                       \
+          .help =                                                                                  \
+              "refuse a header with a keyslot of more iterations (PBKDF2) or passes (Argon2), or " \
               "with a digest of the volume key of more iterations" },                              \
-    { .name = "max-pbkdf-memory-kib", .type = PARAM_UINT, .value = "KIB",                          \
-      .offset = offsetof(target, field.memory_kib_max), .min = 1, .max = UINT32_MAX,                 \
-      .help = "refuse a header with a keyslot that takes more memory (Argon2)" }
+    {                                                                                              \
+        .name = "max-pbkdf-memory-kib", .type = PARAM_UINT, .value = "KIB",                        \
+        .offset = offsetof(target, field.memory_kib_max), .min = 1, .max = UINT32_MAX,             \
+        .help = "refuse a header with a keyslot that takes more memory (Argon2)"                   \
+    }
 
 /* The first of them that was given, without dashes; NULL: none was. */
 const char *demand_arguments_given(const struct demand_arguments *arguments);
@@ -47,7 +67,8 @@ NODISCARD int demand_arguments_check(const struct demand_arguments *arguments, s
 /* What they mean; it points into `arguments`. */
 struct luks_demands demand_arguments_meaning(const struct demand_arguments *arguments);
 
-/* What is not given in `own` is taken from `common`.  Lists stay the property of whom they came from. */
+/* What is not given in `own` is taken from `common`.  Lists stay the property of whom they came
+ * from. */
 struct luks_demands demand_arguments_merged(const struct demand_arguments *own,
                                             const struct demand_arguments *common);
 

@@ -55,7 +55,8 @@ static const char *advise(const struct signature *content, enum luks_image_use u
     if (content->blank && use == LUKS_IMAGE_OF_HEADER)
         return "";
     if (content->blank)
-        return "; nbdcrypt format makes an encrypted disk of it (if its header is apart, name it by "
+        return "; nbdcrypt format makes an encrypted disk of it (if its header is apart, name it "
+               "by "
                "--header)";
     if (use == LUKS_IMAGE_SERVED)
         return "; is it the right one? (as it is, without encryption, it is served by --raw)";

@@ -16,8 +16,8 @@ NODISCARD int luks_image_load(struct luks_header **out, struct stage *image,
                               const char *header_spec, struct signature *content,
                               struct error *err);
 
-/* The same from the stage `header`, which `header_spec` names and the caller has opened; the message names
- * it. */
+/* The same from the stage `header`, which `header_spec` names and the caller has opened; the
+ * message names it. */
 NODISCARD int luks_image_load_detached(struct luks_header **out, struct stage *header,
                                        const char *header_spec, uint64_t data_bytes,
                                        struct signature *content, struct error *err);
@@ -34,7 +34,8 @@ enum luks_image_use {
     LUKS_IMAGE_SERVED,    /* the same, and it was to be served */
 };
 
-/* "no LUKS header found" (-EMEDIUMTYPE) helps more when it says what is there instead, and what to do. */
+/* "no LUKS header found" (-EMEDIUMTYPE) helps more when it says what is there instead, and what to
+ * do. */
 void luks_image_tell_content(const struct signature *content, enum luks_image_use use,
                              struct error *err);
 

@@ -65,8 +65,8 @@ static int open_by_one_token(struct secret **out, int *slot, struct luks_header 
 {
     struct secret *passphrase = NULL;
     char *description = NULL;
-    bool plugin = plugins && luks_token_is_there(token, header) &&
-                  !luks_token_is_keyring(token, header);
+    bool plugin =
+        plugins && luks_token_is_there(token, header) && !luks_token_is_keyring(token, header);
     int result = plugin ? 0 : luks_token_keyring(&description, token, header, err);
 
     if (result < 0)

@@ -5,14 +5,14 @@
 #include "crypto/luks/luks.h"
 #include "server/keys/key-source.h"
 
-/* `key` is what key_source_read() gave: a passphrase, which opens a keyslot; or the volume key itself,
- * which must be the one that the header's digest tells of; or nothing for a token, whose passphrase
- * is in the kernel's keyrings.
+/* `key` is what key_source_read() gave: a passphrase, which opens a keyslot; or the volume key
+ * itself, which must be the one that the header's digest tells of; or nothing for a token, whose
+ * passphrase is in the kernel's keyrings.
  *
  * *slot: the only keyslot to try, or LUKS_KEYSLOT_ANY; it becomes the one that opened, and stays
- * LUKS_KEYSLOT_ANY when no keyslot is needed.  The caller frees *out.  Errors as luks_keyslot_open();
- * -EACCES, -EINVAL: another volume key; those of
- * luks_token_keyring() and key_keyring_read().  Blocks (key derivation). */
+ * LUKS_KEYSLOT_ANY when no keyslot is needed.  The caller frees *out.  Errors as
+ * luks_keyslot_open(); -EACCES, -EINVAL: another volume key; those of luks_token_keyring() and
+ * key_keyring_read().  Blocks (key derivation). */
 NODISCARD int volume_key_open(struct secret **out, int *slot, struct luks_header *header,
                               const struct key_source *source, const struct secret *key,
                               struct error *err);

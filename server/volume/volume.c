@@ -72,8 +72,8 @@ int volume_load(struct volume *volume, struct error *err)
     int result = load(volume, &content, err);
 
     if (result == -EMEDIUMTYPE)
-        luks_image_tell_content(&content,
-                                volume->detached ? LUKS_IMAGE_OF_HEADER : LUKS_IMAGE_LOOKED_AT, err);
+        luks_image_tell_content(
+            &content, volume->detached ? LUKS_IMAGE_OF_HEADER : LUKS_IMAGE_LOOKED_AT, err);
     if (result < 0)
         volume_prefix(volume, err);
     return result;
@@ -85,7 +85,8 @@ int volume_signature(struct signature *out, const struct volume *volume, struct 
                                 volume->stage->limits.size_bytes, err);
 }
 
-/* The header may be read, but is somebody else's place by now, or was before: nothing is written. */
+/* The header may be read, but is somebody else's place by now, or was before: nothing is
+ * written. */
 static int check_signatures(const struct volume *volume, struct error *err)
 {
     struct signature signature;
@@ -112,8 +113,8 @@ int volume_open_header(struct volume *out, const char *image_spec, const char *h
         return result;
     if (luks_damaged_copy(out->header))
         log_warning("%s '%s': the %s copy of the LUKS2 header is damaged; a change replaces it by "
-                    "the other one", out->detached ? "header" : "image", out->spec,
-                    luks_damaged_copy(out->header));
+                    "the other one",
+                    out->detached ? "header" : "image", out->spec, luks_damaged_copy(out->header));
     return check_signatures(out, err);
 }
 
@@ -140,8 +141,8 @@ static void tell_keyslots(struct volume *volume, struct error *err)
 
     for (int slot = 0; slot < (int)LUKS2_KEYSLOTS_MAX && used < sizeof(list); slot++)
         if (luks_keyslot_is_in_use(slot, volume->header))
-            used += (size_t)snprintf(list + used, sizeof(list) - used, "%s%d",
-                                     used ? ", " : "", slot);
+            used +=
+                (size_t)snprintf(list + used, sizeof(list) - used, "%s%d", used ? ", " : "", slot);
     (void)error_set(err, 0, "%s; keyslots in use now: %s", err->text, used ? list : "none");
 }
 
@@ -172,8 +173,10 @@ void volume_explain(struct volume *volume, enum luks_outcome outcome, volume_tel
     luks_free(volume->header);
     volume->header = NULL;
     if (load(volume, NULL, &reason) < 0)
-        (void)error_set(err, 0, "%s; what its storage holds now could not be read, so keep all keys "
-                                "until it can be: %s", err->text, reason.text);
+        (void)error_set(err, 0,
+                        "%s; what its storage holds now could not be read, so keep all keys "
+                        "until it can be: %s",
+                        err->text, reason.text);
     else if (tell)
         tell(context, volume, err);
     else

@@ -1,4 +1,5 @@
-/* A LUKS header for the commands that look at it or change it: in IMAGE, or in the file of --header. */
+/* A LUKS header for the commands that look at it or change it: in IMAGE, or in the file of
+ * --header. */
 #ifndef NBDCRYPT_VOLUME_H
 #define NBDCRYPT_VOLUME_H
 
@@ -23,8 +24,8 @@ struct volume {
     struct luks_header *header; /* NULL before volume_load() */
 };
 
-/* Opens what holds the header; `header_spec` may be NULL, and so may `terms`, of the lock.  The strings must
- * stay.  volume_close() in every case. */
+/* Opens what holds the header; `header_spec` may be NULL, and so may `terms`, of the lock.  The
+ * strings must stay.  volume_close() in every case. */
 NODISCARD int volume_open(struct volume *out, const char *image_spec, const char *header_spec,
                           enum volume_use use, const struct lock_terms *terms, struct error *err);
 /* Reads the header.  The message names the image, and what it holds if it is no LUKS header. */
@@ -54,24 +55,24 @@ void volume_prefix(const struct volume *volume, struct error *err);
 typedef int volume_edit_fn(void *context, struct luks_header *header, struct luks_change *change,
                            struct error *err);
 
-/* After storage failed amid a change: puts behind the message what opens `volume` now.  Its header is what is
- * stored, read again. */
+/* After storage failed amid a change: puts behind the message what opens `volume` now.  Its header
+ * is what is stored, read again. */
 typedef void volume_tell_fn(void *context, struct volume *volume, struct error *err);
 
-/* Lets `edit` change the loaded header, and stores what differs (crypto/luks/luks-change.h).  The message
- * names the image.  When it can't be stored it says which header is in force, and what `tell` adds, or
- * which keyslots are in use where that is NULL.  *outcome is that of luks_change_outcome(),
- * LUKS_OUTCOME_UNTOUCHED if it did not come to that; it may be NULL. */
+/* Lets `edit` change the loaded header, and stores what differs (crypto/luks/luks-change.h).  The
+ * message names the image.  When it can't be stored it says which header is in force, and what
+ * `tell` adds, or which keyslots are in use where that is NULL.  *outcome is that of
+ * luks_change_outcome(), LUKS_OUTCOME_UNTOUCHED if it did not come to that; it may be NULL. */
 NODISCARD int volume_change_telling(struct volume *volume, volume_edit_fn *edit,
-                                    volume_tell_fn *tell, void *context,
-                                    enum luks_outcome *outcome, struct error *err);
+                                    volume_tell_fn *tell, void *context, enum luks_outcome *outcome,
+                                    struct error *err);
 
 /* The same, without those two. */
 NODISCARD int volume_change(struct volume *volume, volume_edit_fn *edit, void *context,
                             struct error *err);
 
-/* Storage failed while its header was written: says so in front of the message, reads the header again, and
- * puts behind the message what was found: see volume_change_telling(). */
+/* Storage failed while its header was written: says so in front of the message, reads the header
+ * again, and puts behind the message what was found: see volume_change_telling(). */
 void volume_explain(struct volume *volume, enum luks_outcome outcome, volume_tell_fn *tell,
                     void *context, struct error *err);
 

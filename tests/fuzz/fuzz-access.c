@@ -23,8 +23,11 @@ static size_t cut_lines(char *text, const char *lines[RULES_MAX])
 static void ask(const struct access *access, char *text)
 {
     char *list[] = { text, NULL };
-    struct peer peer = { .encrypted = true, .proof = PEER_CERTIFICATE, .identity = text,
-                         .dns_names = list, .uris = list };
+    struct peer peer = { .encrypted = true,
+                         .proof = PEER_CERTIFICATE,
+                         .identity = text,
+                         .dns_names = list,
+                         .uris = list };
     const int families[] = { AF_UNSPEC, AF_UNIX, AF_INET, AF_INET6 };
 
     for (size_t i = 0; i < sizeof(families) / sizeof(families[0]); i++) {

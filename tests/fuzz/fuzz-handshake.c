@@ -56,7 +56,8 @@ static size_t random_input(uint8_t *out, unsigned *seed)
     out[used++] = (uint8_t)rand_r(seed) | 1;
     for (int options = rand_r(seed) % 8; options >= 0; options--) {
         const struct nbd_option_header header = {
-            .option = (uint32_t)rand_r(seed) % 13, .length_bytes = (uint32_t)rand_r(seed) % 64,
+            .option = (uint32_t)rand_r(seed) % 13,
+            .length_bytes = (uint32_t)rand_r(seed) % 64,
         };
 
         nbd_encode_option_header(out + used, &header);

@@ -1,8 +1,8 @@
-/* Any storage as the image of a LUKS volume: its header is loaded as `serve` and `info` do it, up to the
- * point where a key would be tried.  It may be refused; what is accepted keeps its promises.
+/* Any storage as the image of a LUKS volume: its header is loaded as `serve` and `info` do it, up
+ * to the point where a key would be tried.  It may be refused; what is accepted keeps its promises.
  *
- * Checksums of LUKS2 are made right first, or hardly any input would come further than that.  An input is
- * one of
+ * Checksums of LUKS2 are made right first, or hardly any input would come further than that.  An
+ * input is one of
  *     {...        JSON text, for both copies of a LUKS2 header
  *     else        the start of an image
  * and zeros follow up to IMAGE_BYTES.  With clang:  -fsanitize=fuzzer,address,undefined */
@@ -109,7 +109,8 @@ static void check_segment(const struct luks_segment *segment)
     EXPECT(memchr(segment->uuid, '\0', sizeof segment->uuid) != NULL);
 }
 
-/* Opening or changing a keyslot touches neither the metadata nor, in the same image, the payload. */
+/* Opening or changing a keyslot touches neither the metadata nor, in the same image, the
+ * payload. */
 static void check_areas(const struct luks_header *header, bool detached)
 {
     uint64_t metadata_bytes =
@@ -225,7 +226,8 @@ static const char good_text[] =
     "\"af\":{\"type\":\"luks1\",\"stripes\":4000,\"hash\":\"sha256\"},"
     "\"area\":{\"type\":\"raw\",\"offset\":\"32768\",\"size\":\"258048\","
     "\"encryption\":\"aes-xts-plain64\",\"key_size\":64},"
-    "\"kdf\":{\"type\":\"pbkdf2\",\"hash\":\"sha256\",\"iterations\":1000,\"salt\":\"" BASE64_32 "\"}}},"
+    "\"kdf\":{\"type\":\"pbkdf2\",\"hash\":\"sha256\",\"iterations\":1000,\"salt\":\"" BASE64_32
+    "\"}}},"
     "\"tokens\":{},"
     "\"segments\":{\"0\":{\"type\":\"crypt\",\"offset\":\"1048576\",\"size\":\"dynamic\","
     "\"iv_tweak\":\"0\",\"encryption\":\"aes-xts-plain64\",\"sector_size\":512}},"
@@ -236,11 +238,37 @@ static const char good_text[] =
 
 /* What a field is replaced by. */
 static const char *const values[] = {
-    "0", "-1", "1", "512", "4096", "32768", "\"0\"", "\"4096\"", "\"32768\"", "\"1048576\"",
-    "4294967295", "4294967296", "9223372036854775807", "\"18446744073709551615\"",
-    "\"18446744073709551104\"", "99999999999999999999999", "1e308", "null", "true", "[]", "{}",
-    "[\"0\",\"0\"]", "[\"0\",\"1\"]", "\"\"", "\"dynamic\"", "\"argon2id\"", "\"cipher_null-ecb\"",
-    "\"aes-cbc-plain64\"", "\"twofish-xts-plain64\"", "\"\\u0000\"", "\"\\u001b[2J\"",
+    "0",
+    "-1",
+    "1",
+    "512",
+    "4096",
+    "32768",
+    "\"0\"",
+    "\"4096\"",
+    "\"32768\"",
+    "\"1048576\"",
+    "4294967295",
+    "4294967296",
+    "9223372036854775807",
+    "\"18446744073709551615\"",
+    "\"18446744073709551104\"",
+    "99999999999999999999999",
+    "1e308",
+    "null",
+    "true",
+    "[]",
+    "{}",
+    "[\"0\",\"0\"]",
+    "[\"0\",\"1\"]",
+    "\"\"",
+    "\"dynamic\"",
+    "\"argon2id\"",
+    "\"cipher_null-ecb\"",
+    "\"aes-cbc-plain64\"",
+    "\"twofish-xts-plain64\"",
+    "\"\\u0000\"",
+    "\"\\u001b[2J\"",
 };
 
 static void put_be32(uint8_t *at, uint32_t number)
@@ -253,7 +281,10 @@ static void put_be32(uint8_t *at, uint32_t number)
 static size_t put_luks1(uint8_t *out)
 {
     memset(out, 0, LUKS1_HEADER_BYTES);
-    memcpy(out, "LUKS\xba\xbe\0\1" "aes", 11);
+    memcpy(out,
+           "LUKS\xba\xbe\0\1"
+           "aes",
+           11);
     memcpy(out + 40, "xts-plain64", 11);
     memcpy(out + 72, "sha256", 6);
     put_be32(out + 104, 4096); /* payload, in sectors of 512 bytes */

@@ -1,9 +1,10 @@
 /* A remote NBD server that answers anything.
  *
- * The input: one byte (bit 0: structured replies; bits 4 to 7: how many bytes come with each receive, 0: all), then
- * steps of an operation, a length and its bytes: a command is sent, a reply to one comes in the right frame with any
- * content, or raw bytes.  Whatever comes, no byte that the server has not sent is taken for data, extents stay in their
- * range, nothing is answered twice, and nothing is written beside the buffers.
+ * The input: one byte (bit 0: structured replies; bits 4 to 7: how many bytes come with each
+ * receive, 0: all), then steps of an operation, a length and its bytes: a command is sent, a reply
+ * to one comes in the right frame with any content, or raw bytes.  Whatever comes, no byte that the
+ * server has not sent is taken for data, extents stay in their range, nothing is answered twice,
+ * and nothing is written beside the buffers.
  *
  * How to build and run it: see fuzz-handshake.c. */
 #include <stdint.h>
@@ -94,8 +95,9 @@ static void send_command(uint8_t kind, uint8_t length)
 
     if (slot->req != NULL)
         return;
-    *req = (struct request){ .view = { .op = ops[kind % 5], .offset_bytes = 4096,
-                                       .length_bytes = length * 8u + 1 } };
+    *req = (struct request){
+        .view = { .op = ops[kind % 5], .offset_bytes = 4096, .length_bytes = length * 8u + 1 }
+    };
     size_t room_bytes = req->view.op == REQUEST_EXTENTS
                             ? sizeof(struct extent_list) + EXTENTS_MAX * sizeof(struct extent)
                             : req->view.length_bytes;
@@ -120,7 +122,8 @@ static void feed(const uint8_t *data, size_t length_bytes)
     fake_socket_feed(server.loop, server.fd, clean, length_bytes);
 }
 
-/* The first byte tells the type and the flags; an offset in the payload is put where it may be right. */
+/* The first byte tells the type and the flags; an offset in the payload is put where it may be
+ * right. */
 static void feed_chunk(const uint8_t *data, size_t length_bytes)
 {
     static const uint16_t types[] = { 0, 1, 1, 2, 5, 0x8001, 0x8002, 0x8003, 77 };
@@ -137,8 +140,8 @@ static void feed_chunk(const uint8_t *data, size_t length_bytes)
     }
     if (type == 2 && length_bytes >= 12)
         memset(payload + 8, 0, 2);
-    nbd_encode_chunk(header, &(struct nbd_chunk){ data[0] % 2, type, slot->cookie,
-                                                  (uint32_t)length_bytes });
+    nbd_encode_chunk(
+        header, &(struct nbd_chunk){ data[0] % 2, type, slot->cookie, (uint32_t)length_bytes });
     feed(header, sizeof header);
     feed(payload, length_bytes);
 }
@@ -197,8 +200,9 @@ static void begin(uint8_t flags)
     fake_socket_chunk(server.loop, server.fd, flags / 16, 0);
     EXPECT(transport_plain_create(&transport, server.loop, server.fd, &err) == 0);
     remote_stream_init(&server.stream, &owner, server.slots, SLOTS);
-    remote_stream_start(&server.stream, transport, &(struct remote_connection){
-                            .fd = server.fd, .structured_replies = flags & 1 });
+    remote_stream_start(
+        &server.stream, transport,
+        &(struct remote_connection){ .fd = server.fd, .structured_replies = flags & 1 });
 }
 
 static void end(void)

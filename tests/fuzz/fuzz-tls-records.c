@@ -1,11 +1,11 @@
 /* A client that sends anything after, or instead of, what its TLS session makes.
  *
- * The input: one byte (bit 0: the handshake is done first; bit 1: TLS 1.2), then steps of an operation and its
- * bytes: raw bytes on the wire, data in a proper record, a damaged one, a key update, close_notify,
- * the end. The server asks for bytes all the time and answers now and then.  With bit 2, if the server
- * protects records itself, nearly all steps are proper records of any type with any content, short or padded
- * to any length, or out of order: they are answered by nothing but an alert.  With bit 3, tickets may come, as
- * at a client's end.
+ * The input: one byte (bit 0: the handshake is done first; bit 1: TLS 1.2), then steps of an
+ * operation and its bytes: raw bytes on the wire, data in a proper record, a damaged one, a key
+ * update, close_notify, the end. The server asks for bytes all the time and answers now and then.
+ * With bit 2, if the server protects records itself, nearly all steps are proper records of any
+ * type with any content, short or padded to any length, or out of order: they are answered by
+ * nothing but an alert.  With bit 3, tickets may come, as at a client's end.
  *
  * How to build and run it: see fuzz-handshake.c. */
 #include <stdint.h>
@@ -133,7 +133,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     fake_socket_chunk(peer.loop, peer.fd, data[1], 0);
     peer.recv_result = TRANSPORT_FILLED;
     while (used < size && ask_again(&peer, data[1])) {
-        bool forging = data[0] & 4 && tls_peer_protection(&peer)->gcm != NULL && data[used] % 8 != 5;
+        bool forging =
+            data[0] & 4 && tls_peer_protection(&peer)->gcm != NULL && data[used] % 8 != 5;
         size_t count = forging ? forge(&peer, data + used, size - used)
                                : step(&peer, data + used, size - used);
 

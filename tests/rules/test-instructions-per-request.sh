@@ -29,7 +29,7 @@ own_instructions() {
     valgrind --tool=callgrind --callgrind-out-file="$counts" "$program" "$1" "$2" \
         >"$log_dir/valgrind" 2>&1
     callgrind_annotate --threshold=100 --auto=no "$counts" 2>/dev/null |
-        awk '/(server|plugins|crypto)\/[a-z-]*\.[ch]:/ {
+        awk '/(server|plugins|crypto)\/([a-z-]*\/)?[a-z0-9-]*\.[ch]:/ {
                  gsub(",", "", $1)
                  sum += $1
              }

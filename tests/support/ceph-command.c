@@ -10,8 +10,8 @@ static int send_command(rados_t cluster, const char *command)
     const char *commands[] = { command };
     char *out = NULL, *status = NULL;
     size_t out_bytes = 0, status_bytes = 0;
-    int code = rados_mon_command(cluster, commands, 1, "", 0, &out, &out_bytes, &status,
-                                 &status_bytes);
+    int code =
+        rados_mon_command(cluster, commands, 1, "", 0, &out, &out_bytes, &status, &status_bytes);
 
     printf("%.*s\n", (int)out_bytes, out);
     if (status_bytes > 0)

@@ -30,14 +30,14 @@ struct check {
         }                                                                             \
     } while (0)
 
-#define EXPECT_TEXT(actual, expected)                                                     \
-    do {                                                                                  \
-        const char *expect_actual = (actual), *expect_expected = (expected);              \
-        if (strcmp(expect_actual, expect_expected) != 0) {                                \
-            fprintf(stderr, "%s:%d: got '%s', expected '%s'\n", __FILE__, __LINE__,       \
-                    expect_actual, expect_expected);                                      \
-            abort();                                                                      \
-        }                                                                                 \
+#define EXPECT_TEXT(actual, expected)                                                              \
+    do {                                                                                           \
+        const char *expect_actual = (actual), *expect_expected = (expected);                       \
+        if (strcmp(expect_actual, expect_expected) != 0) {                                         \
+            fprintf(stderr, "%s:%d: got '%s', expected '%s'\n", __FILE__, __LINE__, expect_actual, \
+                    expect_expected);                                                              \
+            abort();                                                                               \
+        }                                                                                          \
     } while (0)
 
 static inline bool check_is_asked_for(const struct check *check, int argc, char **argv)

@@ -11,18 +11,18 @@ struct fake_backend {
     struct stage stage;
     struct layer layer; /* the only one */
     uint8_t *disk;
-    unsigned seen;      /* requests so far */
-    unsigned fail_at;   /* this one fails (1 is the first); 0: none */
+    unsigned seen;    /* requests so far */
+    unsigned fail_at; /* this one fails (1 is the first); 0: none */
     int fail_error;
-    bool hold;          /* keep requests until fake_backend_release() */
+    bool hold;                                   /* keep requests until fake_backend_release() */
     struct request *held[FAKE_BACKEND_HELD_MAX]; /* in order of arrival */
     unsigned held_count;
     uint32_t extent_bytes; /* EXTENTS answers pieces of this size, data and holes in turn */
     uint32_t extents_max;  /* ... and so many of them at most; 0: all */
 };
 
-/* block_min_bytes as given, all operations, native FUA.  The disk begins as a private copy of the file
- * `image_fd`, which has its size, and without one (-1) as zeros: only what is used of it costs
+/* block_min_bytes as given, all operations, native FUA.  The disk begins as a private copy of the
+ * file `image_fd`, which has its size, and without one (-1) as zeros: only what is used of it costs
  * anything.  Closing the stage frees the disk, not `fake`. */
 void fake_backend_init(struct fake_backend *fake, uint64_t size_bytes, uint32_t block_min_bytes,
                        int image_fd);

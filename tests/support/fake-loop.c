@@ -18,11 +18,9 @@
 struct fake {
     enum { FAKE_SOCKET, FAKE_FILE } kind;
     bool closed;
-
     struct pipe_bytes to_server, to_client;
     size_t recv_bytes_max, send_bytes_max, window_bytes;
     bool client_ended, client_reset, shut_recv, shut_send;
-
     uint8_t *data, *durable;
     size_t size_bytes, chunk_bytes;
 };
@@ -37,7 +35,7 @@ enum operation_kind {
     OPERATION_SEND,
     OPERATION_ACCEPT,
     OPERATION_POLL,
-    OPERATION_TIMER,
+    OPERATION_TIMER
 };
 
 struct operation {
@@ -60,7 +58,6 @@ struct loop {
     int fail_error;
     struct fake fakes[FAKES_MAX];
     int fake_count;
-
     pthread_mutex_t mutex; /* for the messages of other threads */
     pthread_cond_t posted;
     struct loop_message *messages, **messages_end;
@@ -255,7 +252,8 @@ static int file_operation(struct fake *file, const struct operation *op)
     case OPERATION_WRITE:
         return file_write(file, op);
     case OPERATION_FDATASYNC:
-        memcpy(file->durable + op->offset_bytes, file->data + op->offset_bytes, file_part(file, op));
+        memcpy(file->durable + op->offset_bytes, file->data + op->offset_bytes,
+               file_part(file, op));
         return 0;
     case OPERATION_FALLOCATE:
         if (op->mode & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE))
@@ -613,58 +611,66 @@ static void submit(struct loop *loop, struct operation operation)
     loop->operations_end = &op->next;
 }
 
+/* What reads or writes: a range of a file. */
+static void submit_range(struct loop *loop, struct operation range, struct io_event *ev,
+                         const struct loop_file *file, uint64_t offset_bytes, uint64_t length_bytes)
+{
+    range.ev = ev;
+    range.fd = file->fd;
+    range.offset_bytes = offset_bytes;
+    range.length_bytes = length_bytes;
+    submit(loop, range);
+}
+
 void loop_read(struct loop *loop, struct io_event *ev, const struct loop_file *file,
                const struct buffer *buffer UNUSED, uint8_t *data, uint32_t length_bytes,
                uint64_t offset_bytes)
 {
-    submit(loop, (struct operation){ .kind = OPERATION_READ, .ev = ev, .fd = file->fd, .data = data,
-                                     .length_bytes = length_bytes, .offset_bytes = offset_bytes });
+    submit_range(loop, (struct operation){ .kind = OPERATION_READ, .data = data }, ev, file,
+                 offset_bytes, length_bytes);
 }
 
 void loop_write(struct loop *loop, struct io_event *ev, const struct loop_file *file,
                 const struct buffer *buffer UNUSED, const uint8_t *data, uint32_t length_bytes,
                 uint64_t offset_bytes)
 {
-    submit(loop, (struct operation){ .kind = OPERATION_WRITE, .ev = ev, .fd = file->fd,
-                                     .data = (uint8_t *)data, .length_bytes = length_bytes,
-                                     .offset_bytes = offset_bytes });
+    submit_range(loop, (struct operation){ .kind = OPERATION_WRITE, .data = (uint8_t *)data }, ev,
+                 file, offset_bytes, length_bytes);
 }
 
 void loop_fdatasync(struct loop *loop, struct io_event *ev, const struct loop_file *file,
                     uint64_t offset_bytes, uint32_t length_bytes)
 {
-    submit(loop, (struct operation){ .kind = OPERATION_FDATASYNC, .ev = ev, .fd = file->fd,
-                                     .length_bytes = (offset_bytes | length_bytes) ? length_bytes : UINT64_MAX,
-                                     .offset_bytes = offset_bytes });
+    submit_range(loop, (struct operation){ .kind = OPERATION_FDATASYNC }, ev, file, offset_bytes,
+                 (offset_bytes | length_bytes) == 0 ? UINT64_MAX : length_bytes);
 }
 
 void loop_fallocate(struct loop *loop, struct io_event *ev, const struct loop_file *file, int mode,
                     uint64_t offset_bytes, uint64_t length_bytes)
 {
-    submit(loop, (struct operation){ .kind = OPERATION_FALLOCATE, .ev = ev, .fd = file->fd,
-                                     .mode = mode, .length_bytes = length_bytes,
-                                     .offset_bytes = offset_bytes });
+    submit_range(loop, (struct operation){ .kind = OPERATION_FALLOCATE, .mode = mode }, ev, file,
+                 offset_bytes, length_bytes);
 }
 
 void loop_readahead(struct loop *loop, struct io_event *ev, const struct loop_file *file,
                     uint64_t offset_bytes, uint32_t length_bytes)
 {
-    submit(loop, (struct operation){ .kind = OPERATION_READAHEAD, .ev = ev, .fd = file->fd,
-                                     .length_bytes = length_bytes, .offset_bytes = offset_bytes });
+    submit_range(loop, (struct operation){ .kind = OPERATION_READAHEAD }, ev, file, offset_bytes,
+                 length_bytes);
 }
 
 void loop_recvmsg(struct loop *loop, struct io_event *ev, const struct loop_file *file,
                   struct msghdr *message)
 {
-    submit(loop, (struct operation){ .kind = OPERATION_RECV, .ev = ev, .fd = file->fd,
-                                     .message = message });
+    submit(loop, (struct operation){
+                     .kind = OPERATION_RECV, .ev = ev, .fd = file->fd, .message = message });
 }
 
 void loop_sendmsg(struct loop *loop, struct io_event *ev, const struct loop_file *file,
                   struct msghdr *message)
 {
-    submit(loop, (struct operation){ .kind = OPERATION_SEND, .ev = ev, .fd = file->fd,
-                                     .message = message });
+    submit(loop, (struct operation){
+                     .kind = OPERATION_SEND, .ev = ev, .fd = file->fd, .message = message });
 }
 
 void loop_accept(struct loop *loop, struct io_event *ev, int fd)
@@ -674,14 +680,15 @@ void loop_accept(struct loop *loop, struct io_event *ev, int fd)
 
 void loop_poll(struct loop *loop, struct io_event *ev, int fd, unsigned events)
 {
-    submit(loop, (struct operation){ .kind = OPERATION_POLL, .ev = ev, .fd = fd,
-                                     .mode = (int)events });
+    submit(loop,
+           (struct operation){ .kind = OPERATION_POLL, .ev = ev, .fd = fd, .mode = (int)events });
 }
 
 void loop_timer_start(struct loop *loop, struct loop_timer *timer, unsigned timeout_ms)
 {
-    submit(loop, (struct operation){ .kind = OPERATION_TIMER, .ev = &timer->event, .fd = -1,
-                                     .mode = (int)timeout_ms });
+    submit(loop,
+           (struct operation){
+               .kind = OPERATION_TIMER, .ev = &timer->event, .fd = -1, .mode = (int)timeout_ms });
 }
 
 void loop_cancel(struct loop *loop, struct io_event *ev)

@@ -56,10 +56,8 @@ void fake_server_open_blocks(uint32_t block_bytes)
         EXPECT(range_lock_create(&server.ranges, &err) == 0);
         EXPECT(align_stage_create(&top, top, server.ranges, &err) == 0);
     }
-    server.ex = (struct export){ .name = "",
-                                 .top = top,
-                                 .limits = top->limits,
-                                 .layers = &server.layer };
+    server.ex =
+        (struct export){ .name = "", .top = top, .limits = top->limits, .layers = &server.layer };
     server.table = (struct export_table){ .exports = &server.ex, .count = 1 };
     server.worker = (struct worker){ .loop = server.loop,
                                      .exports = &server.table,
@@ -67,8 +65,8 @@ void fake_server_open_blocks(uint32_t block_bytes)
     server.worker.unpark.fn = unpark;
     server.worker.main_loop = server.loop;
     server.worker.ended.event.fn = worker_ended;
-    EXPECT(buffer_pool_create(&server.worker.buffers, server.loop, FAKE_BUFFERS_BYTES,
-                              SIZE_MAX, &err) == 0);
+    EXPECT(buffer_pool_create(&server.worker.buffers, server.loop, FAKE_BUFFERS_BYTES, SIZE_MAX,
+                              &err) == 0);
     EXPECT(request_pool_create(&server.worker.requests, 1024, &err) == 0);
 }
 

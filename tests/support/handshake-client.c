@@ -8,20 +8,32 @@ struct export client_exports[3] = {
     {
         .name = "db1",
         .description = "the database",
-        .limits = { .size_bytes = 0x123456789000u, .block_min_bytes = 1,
-                    .block_preferred_bytes = 4096, .phase_bytes = 1, .ops = OPS_ALL, .fua = true,
+        .limits = { .size_bytes = 0x123456789000u,
+                    .block_min_bytes = 1,
+                    .block_preferred_bytes = 4096,
+                    .phase_bytes = 1,
+                    .ops = OPS_ALL,
+                    .fua = true,
                     .multi_conn = true },
     },
     {
         .name = "protokolle \xc3\xa4",
-        .limits = { .size_bytes = 512, .block_min_bytes = 512, .block_preferred_bytes = 512,
-                    .phase_bytes = 1, .ops = OP_BIT(REQUEST_READ), .read_only = true },
+        .limits = { .size_bytes = 512,
+                    .block_min_bytes = 512,
+                    .block_preferred_bytes = 512,
+                    .phase_bytes = 1,
+                    .ops = OP_BIT(REQUEST_READ),
+                    .read_only = true },
     },
     {
         .name = "big",
-        .limits = { .size_bytes = INT64_MAX, .block_min_bytes = 65536,
-                    .block_preferred_bytes = 1u << 20, .phase_bytes = 1, .ops = OPS_ALL,
-                    .fua = true, .rotational = true },
+        .limits = { .size_bytes = INT64_MAX,
+                    .block_min_bytes = 65536,
+                    .block_preferred_bytes = 1u << 20,
+                    .phase_bytes = 1,
+                    .ops = OPS_ALL,
+                    .fua = true,
+                    .rotational = true },
     },
 };
 
@@ -90,8 +102,8 @@ static void accept_it(struct client *client)
     client->worker.exports = &client->table;
     client->connection.worker = &client->worker;
     snprintf(client->connection.peer.text, sizeof(client->connection.peer.text), "test client");
-    EXPECT(transport_plain_create(&client->connection.transport, client->loop, client->fd,
-                                  &err) == 0);
+    EXPECT(transport_plain_create(&client->connection.transport, client->loop, client->fd, &err) ==
+           0);
     client->connection.handshake = handshake_start(&client->connection);
     EXPECT(client->connection.handshake);
     EXPECT(client->ends == 0);

@@ -2,11 +2,11 @@
  *
  *     ktls-client HOW PORT
  *
- * on 127.0.0.1; the server's certificate is not looked at.  HOW: `close` leaves by ABORT and prints how the
- * server ended it; `cut` closes the socket in the middle; `early` sends its first option together with
- * the end of its handshake; `half` the same, but only a part of it, and the rest later; `update` changes
- * its keys three times, and has the server change its own with the second and the third, and asks again
- * each time; `many` asks 40 times. */
+ * on 127.0.0.1; the server's certificate is not looked at.  HOW: `close` leaves by ABORT and prints
+ * how the server ended it; `cut` closes the socket in the middle; `early` sends its first option
+ * together with the end of its handshake; `half` the same, but only a part of it, and the rest
+ * later; `update` changes its keys three times, and has the server change its own with the second
+ * and the third, and asks again each time; `many` asks 40 times. */
 #include <arpa/inet.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -62,7 +62,8 @@ static ssize_t pull(gnutls_transport_ptr_t context, void *data, size_t length_by
 
 static void connect_to(const char *port)
 {
-    struct sockaddr_in address = { .sin_family = AF_INET, .sin_port = htons((uint16_t)strtoul(port, NULL, 10)),
+    struct sockaddr_in address = { .sin_family = AF_INET,
+                                   .sin_port = htons((uint16_t)strtoul(port, NULL, 10)),
                                    .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
     uint8_t bytes[64];
 
@@ -80,7 +81,8 @@ static gnutls_session_t open_session(gnutls_certificate_credentials_t credential
     gnutls_session_t session;
 
     gnutls_init(&session, GNUTLS_CLIENT);
-    gnutls_priority_set_direct(session, "NORMAL:-VERS-ALL:+VERS-TLS1.3:-CIPHER-ALL:+AES-128-GCM", NULL);
+    gnutls_priority_set_direct(session, "NORMAL:-VERS-ALL:+VERS-TLS1.3:-CIPHER-ALL:+AES-128-GCM",
+                               NULL);
     gnutls_credentials_set(session, GNUTLS_CRD_CERTIFICATE, credentials);
     gnutls_transport_set_ptr(session, NULL);
     gnutls_transport_set_push_function(session, push);
@@ -115,8 +117,8 @@ static int take_answers(gnutls_session_t session)
     return 0;
 }
 
-/* The handshake up to our last message, which stays in `held`: with a blocking socket GnuTLS of a TLS 1.3
- * client is done once it has written that. */
+/* The handshake up to our last message, which stays in `held`: with a blocking socket GnuTLS of a
+ * TLS 1.3 client is done once it has written that. */
 static void finish_early(gnutls_session_t session, bool half)
 {
     holding = true;
@@ -147,10 +149,12 @@ static void converse(gnutls_session_t session, const char *how)
         printf("cut\n");
         return;
     }
-    int updates = strcmp(how, "update") == 0 ? 3 : 0, questions = strcmp(how, "many") == 0 ? 40 : updates;
+    int updates = strcmp(how, "update") == 0 ? 3 : 0,
+        questions = strcmp(how, "many") == 0 ? 40 : updates;
     for (int i = 0; i < questions; i++) {
         if (i < updates)
-            need(gnutls_session_key_update(session, i > 0 ? GNUTLS_KU_PEER : 0) == 0, "the update of the keys");
+            need(gnutls_session_key_update(session, i > 0 ? GNUTLS_KU_PEER : 0) == 0,
+                 "the update of the keys");
         send_option(session, 3);
         int error = take_answers(session);
         if (i + 1 == questions || error != 0)

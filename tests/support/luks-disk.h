@@ -1,5 +1,5 @@
-/* A disk in memory with a LUKS volume on it, and what is left of it when the power goes: any of the 512-byte
- * sectors that were written since the last flush may have arrived, in order or not. */
+/* A disk in memory with a LUKS volume on it, and what is left of it when the power goes: any of the
+ * 512-byte sectors that were written since the last flush may have arrived, in order or not. */
 #ifndef NBDCRYPT_LUKS_DISK_H
 #define NBDCRYPT_LUKS_DISK_H
 
@@ -51,12 +51,12 @@ struct luks_new_key make_new_key(const struct secret *passphrase);
 /* Opened by `opened_by`; returns the keyslot or -errno. */
 int add_key_as(struct luks_header *header, const char *opened_by, const char *text, int slot);
 
-/* Plays what `done` has written since `done->count` was 0 onto `start`.  Whatever is lost of it, one of the
- * passphrases in `witnesses` ("a|b") opens the volume; NULL: it is the volume, or one without keys.
- * Returns the number of flushes.
+/* Plays what `done` has written since `done->count` was 0 onto `start`.  Whatever is lost of it,
+ * one of the passphrases in `witnesses` ("a|b") opens the volume; NULL: it is the volume, or one
+ * without keys. Returns the number of flushes.
  *
- * For cryptsetup's own opinion: when LUKS_CHANGE_STATES names a folder, states of the disk are left there,
- * named N.WITNESSES. */
+ * For cryptsetup's own opinion: when LUKS_CHANGE_STATES names a folder, states of the disk are left
+ * there, named N.WITNESSES. */
 unsigned lose_power(const uint8_t *start, const struct disk *done, const char *witnesses);
 
 #endif

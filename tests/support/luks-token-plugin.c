@@ -1,5 +1,6 @@
-/* A plugin of libcryptsetup for tests/luks/test-token-plugins.sh: it gives the passphrase that is in the token as its member
- * "answer", asks for a PIN when that is "pin", and fails when it is "fail". */
+/* A plugin of libcryptsetup for tests/luks/test-token-plugins.sh: it gives the passphrase that is
+ * in the token as its member "answer", asks for a PIN when that is "pin", and fails when it is
+ * "fail". */
 #include <errno.h>
 #include <libcryptsetup.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
-/* A plugin of nbdkit that takes its host with it, for tests/nbdkit/test-plugin-ends-the-server.sh.  Parameters: how=exit, abort or
- * crash, and then where=CALL. */
+/* A plugin of nbdkit that takes its host with it, for tests/nbdkit/test-plugin-ends-the-server.sh.
+ * Parameters: how=exit, abort or crash, and then where=CALL. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -73,9 +73,15 @@ struct nbdkit_plugin *plugin_init(void)
 {
     static struct nbdkit_plugin plugin = {
         .struct_bytes = sizeof plugin - sizeof plugin.can_fua_1,
-        .api_version = 2, .thread_model = NBDKIT_PARALLEL, .name = "bad",
-        .config = config, .config_complete = config_complete, .get_ready = get_ready,
-        .open = open_disk, .get_size = get_size, .pread = pread_disk,
+        .api_version = 2,
+        .thread_model = NBDKIT_PARALLEL,
+        .name = "bad",
+        .config = config,
+        .config_complete = config_complete,
+        .get_ready = get_ready,
+        .open = open_disk,
+        .get_size = get_size,
+        .pread = pread_disk,
     };
 
     return &plugin;

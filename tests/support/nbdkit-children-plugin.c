@@ -1,5 +1,6 @@
-/* A plugin of nbdkit that starts a shell, for tests/nbdkit/test-children.sh.  Parameters: run=COMMAND and then when=CALL (config, open or
- * pread): the call waits for the command; how=exit ends the process, and how=fail the call, after it. */
+/* A plugin of nbdkit that starts a shell, for tests/nbdkit/test-children.sh.  Parameters:
+ * run=COMMAND and then when=CALL (config, open or pread): the call waits for the command; how=exit
+ * ends the process, and how=fail the call, after it. */
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -59,8 +60,13 @@ struct nbdkit_plugin *plugin_init(void)
 {
     static struct nbdkit_plugin plugin = {
         .struct_bytes = sizeof plugin - sizeof plugin.can_fua_1,
-        .api_version = 2, .thread_model = NBDKIT_PARALLEL, .name = "children",
-        .config = config, .open = open_disk, .get_size = get_size, .pread = pread_disk,
+        .api_version = 2,
+        .thread_model = NBDKIT_PARALLEL,
+        .name = "children",
+        .config = config,
+        .open = open_disk,
+        .get_size = get_size,
+        .pread = pread_disk,
     };
 
     return &plugin;

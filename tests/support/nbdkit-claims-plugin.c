@@ -1,6 +1,8 @@
-/* A plugin of nbdkit that claims what it is told to, for tests/nbdkit/test-claims.sh: a disk of zeros of 1 MiB that says
- * every call on standard error.  Parameters: QUESTION=ANSWER for can_..., is_rotational, get_size, and block_size=LEAST:PREFERRED:MOST;
- * said=LINE|LINE with fail=CALL (get_size or pread fails, and says these lines).  NBDKIT_CLAIMS_WITHOUT names functions that it does not have. */
+/* A plugin of nbdkit that claims what it is told to, for tests/nbdkit/test-claims.sh: a disk of
+ * zeros of 1 MiB that says every call on standard error.  Parameters: QUESTION=ANSWER for can_...,
+ * is_rotational, get_size, and block_size=LEAST:PREFERRED:MOST; said=LINE|LINE with fail=CALL
+ * (get_size or pread fails, and says these lines).  NBDKIT_CLAIMS_WITHOUT names functions that it
+ * does not have. */
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -15,9 +17,10 @@ void nbdkit_error(const char *format, ...) __attribute__((format(printf, 1, 2)))
 static struct answer {
     const char *question;
     int value;
-} answers[] = { { "can_write", 1 }, { "can_flush", 1 }, { "can_trim", 1 }, { "can_zero", 1 },
-                { "can_fast_zero", 1 }, { "can_extents", 1 }, { "is_rotational", 0 }, { "can_fua", 1 },
-                { "can_cache", 2 }, { "get_size", 1 << 20 } };
+} answers[] = { { "can_write", 1 },     { "can_flush", 1 },     { "can_trim", 1 },
+                { "can_zero", 1 },      { "can_fast_zero", 1 }, { "can_extents", 1 },
+                { "is_rotational", 0 }, { "can_fua", 1 },       { "can_cache", 2 },
+                { "get_size", 1 << 20 } };
 #define ANSWERS (sizeof answers / sizeof answers[0])
 
 static unsigned least, preferred, most;
@@ -69,11 +72,11 @@ static bool fails(const char *call)
 
 /* ---- what it claims ---- */
 
-#define QUESTION(name)           \
+#define QUESTION(name)            \
     static int name(void *handle) \
-    {                            \
-        (void)handle;            \
-        return answer_to(#name); \
+    {                             \
+        (void)handle;             \
+        return answer_to(#name);  \
     }
 QUESTION(can_write)
 QUESTION(can_flush)
@@ -116,7 +119,8 @@ static int pread_disk(void *handle, void *data, uint32_t count, uint64_t offset,
     return fails("pread") ? -1 : 0;
 }
 
-static int pwrite_disk(void *handle, const void *data, uint32_t count, uint64_t offset, uint32_t flags)
+static int pwrite_disk(void *handle, const void *data, uint32_t count, uint64_t offset,
+                       uint32_t flags)
 {
     (void)handle;
     (void)data;
@@ -131,12 +135,12 @@ static int flush_disk(void *handle, uint32_t flags)
     return 0;
 }
 
-#define CHANGE(name)                                                                         \
-    static int name##_disk(void *handle, uint32_t count, uint64_t offset, uint32_t flags)    \
-    {                                                                                        \
-        (void)handle;                                                                        \
+#define CHANGE(name)                                                                               \
+    static int name##_disk(void *handle, uint32_t count, uint64_t offset, uint32_t flags)          \
+    {                                                                                              \
+        (void)handle;                                                                              \
         fprintf(stderr, "call: " #name " %u %llu %u\n", count, (unsigned long long)offset, flags); \
-        return 0;                                                                            \
+        return 0;                                                                                  \
     }
 CHANGE(trim)
 CHANGE(zero)
@@ -164,11 +168,23 @@ struct nbdkit_plugin *plugin_init(void)
 {
     static struct nbdkit_plugin plugin = {
         .struct_bytes = sizeof plugin - sizeof plugin.can_fua_1,
-        .api_version = 2, .thread_model = NBDKIT_SERIALIZE_REQUESTS, .name = "claims",
-        .config = config, .open = open_disk, .get_size = get_size, .block_size = block_size,
-        .can_write = can_write, .can_flush = can_flush, .can_trim = can_trim, .can_zero = can_zero,
-        .can_fast_zero = can_fast_zero, .can_extents = can_extents, .is_rotational = is_rotational,
-        .can_fua = can_fua, .can_cache = can_cache, .pread = pread_disk,
+        .api_version = 2,
+        .thread_model = NBDKIT_SERIALIZE_REQUESTS,
+        .name = "claims",
+        .config = config,
+        .open = open_disk,
+        .get_size = get_size,
+        .block_size = block_size,
+        .can_write = can_write,
+        .can_flush = can_flush,
+        .can_trim = can_trim,
+        .can_zero = can_zero,
+        .can_fast_zero = can_fast_zero,
+        .can_extents = can_extents,
+        .is_rotational = is_rotational,
+        .can_fua = can_fua,
+        .can_cache = can_cache,
+        .pread = pread_disk,
     };
 
     plugin.pwrite = has("pwrite") ? pwrite_disk : NULL;

@@ -1,6 +1,6 @@
 /* A plugin of nbdkit that breaks the rules of its interface without harm to itself, for
- * tests/nbdkit/test-plugin-that-lies.sh.  Parameter: error=NUMBER, with which each read fails.  It has
- * more extents than fit into an answer: even KiB are data, odd ones are holes. */
+ * tests/nbdkit/test-plugin-that-lies.sh.  Parameter: error=NUMBER, with which each read fails.  It
+ * has more extents than fit into an answer: even KiB are data, odd ones are holes. */
 #include <stdint.h>
 #include <stdlib.h>
 
@@ -71,8 +71,14 @@ struct nbdkit_plugin *plugin_init(void)
 {
     static struct nbdkit_plugin plugin = {
         .struct_bytes = sizeof plugin - sizeof plugin.can_fua_1,
-        .api_version = 2, .thread_model = NBDKIT_PARALLEL, .name = "lying", .config = config,
-        .open = open_disk, .get_size = get_size, .pread = pread_disk, .extents = extents,
+        .api_version = 2,
+        .thread_model = NBDKIT_PARALLEL,
+        .name = "lying",
+        .config = config,
+        .open = open_disk,
+        .get_size = get_size,
+        .pread = pread_disk,
+        .extents = extents,
     };
 
     return &plugin;

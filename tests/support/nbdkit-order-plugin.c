@@ -1,7 +1,8 @@
-/* A plugin of nbdkit for tests/nbdkit/test-order.sh: a disk of zeros that writes every call, its thread and what
- * it was given into a log.  Parameters: log=FILE, size=BYTES, model, fua, can_trim and zero (numbers as in
- * nbdkit-api.h; zero=3 fails with EOPNOTSUPP), lose=FILE (a flush fails once when there is FILE), meet=N (a read waits until N are in the plugin),
- * hang=true (a read never returns). */
+/* A plugin of nbdkit for tests/nbdkit/test-order.sh: a disk of zeros that writes every call, its
+ * thread and what it was given into a log.  Parameters: log=FILE, size=BYTES, model, fua, can_trim
+ * and zero (numbers as in nbdkit-api.h; zero=3 fails with EOPNOTSUPP), lose=FILE (a flush fails
+ * once when there is FILE), meet=N (a read waits until N are in the plugin), hang=true (a read
+ * never returns). */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -19,7 +20,8 @@
 
 struct nbdkit_plugin *plugin_init(void);
 void nbdkit_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
-int nbdkit_add_extent(struct nbdkit_extents *extents, uint64_t offset, uint64_t length, uint32_t type);
+int nbdkit_add_extent(struct nbdkit_extents *extents, uint64_t offset, uint64_t length,
+                      uint32_t type);
 
 static int log_fd = -1;
 static char lose[PATH_MAX];
@@ -139,12 +141,12 @@ static int64_t get_size(void *handle)
     return size_bytes;
 }
 
-#define ANSWER(name, value)          \
+#define ANSWER(name, value)             \
     static int ask_##name(void *handle) \
-    {                                \
-        (void)handle;                \
-        note("ask " #name);          \
-        return value;                \
+    {                                   \
+        (void)handle;                   \
+        note("ask " #name);             \
+        return value;                   \
     }
 ANSWER(can_write, 1)
 ANSWER(can_flush, 1)
@@ -190,7 +192,8 @@ static int pread_disk(void *handle, void *data, uint32_t count, uint64_t offset,
     return leave();
 }
 
-static int pwrite_disk(void *handle, const void *data, uint32_t count, uint64_t offset, uint32_t flags)
+static int pwrite_disk(void *handle, const void *data, uint32_t count, uint64_t offset,
+                       uint32_t flags)
 {
     (void)handle;
     (void)data;
@@ -245,16 +248,35 @@ struct nbdkit_plugin *plugin_init(void)
 {
     static struct nbdkit_plugin plugin = {
         .struct_bytes = sizeof plugin - sizeof plugin.can_fua_1,
-        .api_version = 2, .thread_model = NBDKIT_PARALLEL,
-        .name = "order", .errno_is_preserved = 1,
-        .load = load, .config = config, .config_complete = config_complete, .thread_model_now = thread_model_now,
-        .get_ready = get_ready, .after_fork = after_fork, .preconnect = preconnect,
-        .open = open_disk, .close = close_disk, .cleanup = cleanup, .unload = unload,
-        .get_size = get_size, .can_write = ask_can_write, .can_flush = ask_can_flush,
-        .can_trim = ask_can_trim, .can_zero = ask_can_zero, .can_fast_zero = ask_can_fast_zero,
-        .can_fua = ask_can_fua, .can_extents = ask_can_extents,
-        .pread = pread_disk, .pwrite = pwrite_disk, .flush = flush_disk,
-        .trim = trim_disk, .zero = zero_disk, .extents = extents_disk,
+        .api_version = 2,
+        .thread_model = NBDKIT_PARALLEL,
+        .name = "order",
+        .errno_is_preserved = 1,
+        .load = load,
+        .config = config,
+        .config_complete = config_complete,
+        .thread_model_now = thread_model_now,
+        .get_ready = get_ready,
+        .after_fork = after_fork,
+        .preconnect = preconnect,
+        .open = open_disk,
+        .close = close_disk,
+        .cleanup = cleanup,
+        .unload = unload,
+        .get_size = get_size,
+        .can_write = ask_can_write,
+        .can_flush = ask_can_flush,
+        .can_trim = ask_can_trim,
+        .can_zero = ask_can_zero,
+        .can_fast_zero = ask_can_fast_zero,
+        .can_fua = ask_can_fua,
+        .can_extents = ask_can_extents,
+        .pread = pread_disk,
+        .pwrite = pwrite_disk,
+        .flush = flush_disk,
+        .trim = trim_disk,
+        .zero = zero_disk,
+        .extents = extents_disk,
     };
 
     return &plugin;

@@ -1,4 +1,5 @@
-/* To be preloaded: storage on which no open-file-description lock can be had; $NO_LOCKS is the errno. */
+/* To be preloaded: storage on which no open-file-description lock can be had; $NO_LOCKS is the
+ * errno. */
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -20,14 +21,14 @@ static int call(const char *name, int fd, int command, void *argument)
     return real(fd, command, argument);
 }
 
-#define REPLACE(name)                          \
-    int name(int fd, int command, ...)         \
-    {                                          \
-        va_list rest;                          \
-                                               \
-        va_start(rest, command);               \
-        void *argument = va_arg(rest, void *); \
-        va_end(rest);                          \
+#define REPLACE(name)                              \
+    int name(int fd, int command, ...)             \
+    {                                              \
+        va_list rest;                              \
+                                                   \
+        va_start(rest, command);                   \
+        void *argument = va_arg(rest, void *);     \
+        va_end(rest);                              \
         return call(#name, fd, command, argument); \
     }
 

@@ -1,5 +1,6 @@
 /* lseek() as the daemon of a file system in user space may answer it, to be preloaded by
- * tests/server/test-file-system-that-seeks-anywhere.sh: SEEK_DATA and SEEK_HOLE give what ODD_LSEEK names. */
+ * tests/server/test-file-system-that-seeks-anywhere.sh: SEEK_DATA and SEEK_HOLE give what ODD_LSEEK
+ * names. */
 #include <dlfcn.h>
 #include <stdlib.h>
 #include <string.h>

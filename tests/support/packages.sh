@@ -23,6 +23,7 @@ demo      command:nbdcopy                   libnbd-bin           libnbd
 demo      command:file                      file                 file
 tests     command:clang                     clang                clang
 tests     clang:fuzzer                      libclang-rt-dev      compiler-rt
+tests     command:clang-format              clang-format         clang-tools-extra
 tests     command:shellcheck                shellcheck           ShellCheck
 tests     command:mandoc                    mandoc               mandoc
 tests     command:ps                        procps               procps-ng

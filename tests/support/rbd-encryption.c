@@ -1,6 +1,8 @@
-/* librbd's own LUKS, for the tests: rbd-encryption CONF POOL IMAGE 1|2 PASSPHRASE-FILE read|write FILE
+/* librbd's own LUKS, for the tests: rbd-encryption CONF POOL IMAGE 1|2 PASSPHRASE-FILE read|write
+ * FILE
  *
- * Unlocks the image by rbd_encryption_load() as LUKS1 or LUKS2, and reads FILE from it or writes FILE to it. */
+ * Unlocks the image by rbd_encryption_load() as LUKS1 or LUKS2, and reads FILE from it or writes
+ * FILE to it. */
 #include <rados/librados.h>
 #include <rbd/librbd.h>
 #include <stdbool.h>
@@ -29,11 +31,13 @@ static void load(rbd_image_t image, const char *type, const char *path)
     if (strcmp(type, "1") == 0) {
         rbd_encryption_luks1_format_options_t options = { .passphrase = passphrase,
                                                           .passphrase_size = bytes };
-        must("load", rbd_encryption_load(image, RBD_ENCRYPTION_FORMAT_LUKS1, &options, sizeof options));
+        must("load",
+             rbd_encryption_load(image, RBD_ENCRYPTION_FORMAT_LUKS1, &options, sizeof options));
     } else {
         rbd_encryption_luks2_format_options_t options = { .passphrase = passphrase,
                                                           .passphrase_size = bytes };
-        must("load", rbd_encryption_load(image, RBD_ENCRYPTION_FORMAT_LUKS2, &options, sizeof options));
+        must("load",
+             rbd_encryption_load(image, RBD_ENCRYPTION_FORMAT_LUKS2, &options, sizeof options));
     }
 }
 
@@ -66,7 +70,8 @@ int main(int argc, char **argv)
     rbd_image_t image;
 
     if (argc != 8) {
-        fprintf(stderr, "usage: rbd-encryption CONF POOL IMAGE 1|2 PASSPHRASE-FILE read|write FILE\n");
+        fprintf(stderr,
+                "usage: rbd-encryption CONF POOL IMAGE 1|2 PASSPHRASE-FILE read|write FILE\n");
         return 2;
     }
     must("start", rados_create(&cluster, "admin"));

@@ -1,5 +1,6 @@
-/* Preloaded into a server: each calculation of a TLS handshake takes a tenth of a second more, or SLOW_HANDSHAKE_S seconds,
- * as with a key that is slow to sign with, and stderr tells when more of them run at once than ever before. */
+/* Preloaded into a server: each calculation of a TLS handshake takes a tenth of a second more, or
+ * SLOW_HANDSHAKE_S seconds, as with a key that is slow to sign with, and stderr tells when more of
+ * them run at once than ever before. */
 #include <dlfcn.h>
 #include <stdatomic.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
-/* To be preloaded: while the file $SLOW_RESOLVER exists, looking up a name takes a minute, as with a name
- * server that does not answer. */
+/* To be preloaded: while the file $SLOW_RESOLVER exists, looking up a name takes a minute, as with
+ * a name server that does not answer. */
 #include <dlfcn.h>
 #include <netdb.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
-/* A TLS client of a server that sends back each line reversed (`openssl s_server -rev`): once through the channel,
- * then through the transport on the real loop.
+/* A TLS client of a server that sends back each line reversed (`openssl s_server -rev`): once
+ * through the channel, then through the transport on the real loop.
  *
  *     tls-line-client PORT certificates FOLDER | psk FILE */
 #include <errno.h>

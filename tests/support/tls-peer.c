@@ -110,10 +110,9 @@ static void open_server(struct tls_peer *peer)
     unlink(path);
     EXPECT(loop_create(&peer->loop, &config, &err) == 0);
     peer->fd = fake_socket_create(peer->loop);
-    const struct transport_tls_settings settings = { .loop = peer->loop,
-                                                     .tls = &peer->tls,
-                                                     .buffers = &peer->buffers,
-                                                     .peer = &peer->peer };
+    const struct transport_tls_settings settings = {
+        .loop = peer->loop, .tls = &peer->tls, .buffers = &peer->buffers, .peer = &peer->peer
+    };
     EXPECT(transport_tls_create(&peer->transport, &settings, &err) == 0);
 }
 
@@ -259,8 +258,7 @@ static void take_and_compare(struct tls_peer *peer, const struct iovec **iov, si
     }
 }
 
-void tls_peer_expect_received(struct tls_peer *peer, const uint8_t *expected,
-                              uint32_t length_bytes)
+void tls_peer_expect_received(struct tls_peer *peer, const uint8_t *expected, uint32_t length_bytes)
 {
     uint8_t *got = calloc(1, length_bytes);
 

@@ -1,6 +1,7 @@
-/* A TLS transport on the fake loop, and a session of GnuTLS at the other end of its socket.  What that one says
- * waits in `outgoing`, where a test may cut or damage it.  tls_peer_open() makes the transport of a server and a
- * client with a pre-shared key; tls-remote.h has the transport of a client and a server. */
+/* A TLS transport on the fake loop, and a session of GnuTLS at the other end of its socket.  What
+ * that one says waits in `outgoing`, where a test may cut or damage it.  tls_peer_open() makes the
+ * transport of a server and a client with a pre-shared key; tls-remote.h has the transport of a
+ * client and a server. */
 #ifndef NBDCRYPT_TLS_PEER_H
 #define NBDCRYPT_TLS_PEER_H
 
@@ -51,8 +52,9 @@ size_t tls_peer_feed(struct tls_peer *peer, size_t length_bytes);
 void tls_peer_say(struct tls_peer *peer, const void *data, size_t length_bytes);
 /* How the transport protects records: with GnuTLS unless `gcm` is set. */
 struct tls_protection *tls_peer_protection(struct tls_peer *peer);
-/* Puts a record on the wire that has any content, type and padding (RFC 8446, 5.2: TLSInnerPlaintext), at most
- * TLS_PEER_INNER_BYTES, under the keys of the other end; GnuTLS does not know of it there. */
+/* Puts a record on the wire that has any content, type and padding (RFC 8446, 5.2:
+ * TLSInnerPlaintext), at most TLS_PEER_INNER_BYTES, under the keys of the other end; GnuTLS does
+ * not know of it there. */
 void tls_peer_forge(struct tls_peer *peer, struct tls_record_keys *keys, const void *inner,
                     size_t inner_bytes);
 /* The transport is to receive: the result if it is there at once, else TLS_PEER_PENDING. */
@@ -62,7 +64,8 @@ void tls_peer_expect_received(struct tls_peer *peer, const uint8_t *expected,
                               uint32_t length_bytes);
 /* The transport sends all of it, while the other end takes it and compares. */
 void tls_peer_expect_sent(struct tls_peer *peer, struct iovec *iov, unsigned iov_count);
-/* What the other end deciphers of what has come: bytes, 0 at close_notify, or an error of GnuTLS. */
+/* What the other end deciphers of what has come: bytes, 0 at close_notify, or an error of
+ * GnuTLS. */
 ssize_t tls_peer_hear(struct tls_peer *peer, void *data, size_t length_bytes);
 
 #endif

@@ -86,8 +86,11 @@ static void certify_all(const struct pki_authority *ours, const struct pki_autho
 {
     static const char *const hosts[] = { "localhost", "*.disks.test", "127.0.0.1", "::1" };
     static const char *const elsewhere[] = { "elsewhere.test", "192.0.2.7" };
-    struct pki_request request = { .common_name = "remote", .server = true, .hosts = hosts,
-                                   .host_count = 4, .end = time(NULL) + 5000000 };
+    struct pki_request request = { .common_name = "remote",
+                                   .server = true,
+                                   .hosts = hosts,
+                                   .host_count = 4,
+                                   .end = time(NULL) + 5000000 };
 
     certify(ours, "server", REMOTE_GOOD, &request);
     certify(theirs, "server", REMOTE_STRANGER, &request);
@@ -114,7 +117,8 @@ static void make_files(void)
 
     EXPECT(mkdtemp(root) != NULL);
     atexit(remove_files);
-    EXPECT(pki_authority_create(&ours, 100, &err) == 0 && pki_authority_create(&theirs, 100, &err) == 0);
+    EXPECT(pki_authority_create(&ours, 100, &err) == 0 &&
+           pki_authority_create(&theirs, 100, &err) == 0);
     EXPECT(pki_authority_export(&pair, ours, &err) == 0);
     for (size_t i = 0; i < sizeof folders / sizeof folders[0]; i++)
         write_secret(folders[i], "ca-cert.pem", pair.certificate);
@@ -153,7 +157,8 @@ static ssize_t server_push(gnutls_transport_ptr_t context, const void *data, siz
         length_bytes = piece_bytes;
     if (cut_bytes > 0 && length_bytes > cut_bytes - remote->sent_bytes)
         length_bytes = cut_bytes - remote->sent_bytes;
-    ssize_t count = length_bytes > 0 ? send(remote->server_fd, data, length_bytes, MSG_NOSIGNAL) : -1;
+    ssize_t count =
+        length_bytes > 0 ? send(remote->server_fd, data, length_bytes, MSG_NOSIGNAL) : -1;
     remote->sent_bytes += count > 0 ? (size_t)count : 0;
     return count;
 }
@@ -208,7 +213,8 @@ static void set_credentials(struct tls_remote *remote)
 
     if (settings->psk) {
         EXPECT(gnutls_psk_allocate_server_credentials(&remote->psk) == 0);
-        EXPECT(gnutls_psk_set_server_credentials_file(remote->psk, tls_remote_path("psk-server")) == 0);
+        EXPECT(gnutls_psk_set_server_credentials_file(remote->psk, tls_remote_path("psk-server")) ==
+               0);
         EXPECT(gnutls_psk_set_server_known_dh_params(remote->psk, GNUTLS_SEC_PARAM_MEDIUM) == 0);
         EXPECT(gnutls_credentials_set(remote->server, GNUTLS_CRD_PSK, remote->psk) == 0);
         return;
@@ -221,7 +227,8 @@ static void set_credentials(struct tls_remote *remote)
     EXPECT(gnutls_certificate_set_x509_trust_file(remote->certificates,
                                                   tls_remote_path("server/ca-cert.pem"),
                                                   GNUTLS_X509_FMT_PEM) == 1);
-    EXPECT(gnutls_credentials_set(remote->server, GNUTLS_CRD_CERTIFICATE, remote->certificates) == 0);
+    EXPECT(gnutls_credentials_set(remote->server, GNUTLS_CRD_CERTIFICATE, remote->certificates) ==
+           0);
     if (settings->ask)
         gnutls_certificate_server_set_request(remote->server, GNUTLS_CERT_REQUEST);
     if (settings->demand) {
@@ -240,7 +247,8 @@ void tls_remote_start(struct tls_remote *remote, const struct tls_remote_setting
     remote->fd = fds[0];
     remote->server_fd = fds[1];
     EXPECT(fcntl(remote->fd, F_SETFL, O_NONBLOCK) == 0);
-    remote->channel = (struct channel){ .fd = remote->fd, .end_ms = channel_clock_ms() + DEADLINE_MS };
+    remote->channel =
+        (struct channel){ .fd = remote->fd, .end_ms = channel_clock_ms() + DEADLINE_MS };
     EXPECT(gnutls_init(&remote->server, GNUTLS_SERVER) == 0);
     EXPECT(gnutls_priority_set_direct(remote->server,
                                       settings->priority != NULL ? settings->priority : priority,

@@ -1,5 +1,6 @@
-/* A server of GnuTLS at the other end of a socket, for clients of server/client/tls-client.h: on a thread of its own
- * for the handshake, and then, if a test wants that, on the fake loop with a transport of the client.
+/* A server of GnuTLS at the other end of a socket, for clients of server/client/tls-client.h: on a
+ * thread of its own for the handshake, and then, if a test wants that, on the fake loop with a
+ * transport of the client.
  *
  * The files of both are made once, in a temporary folder that is removed at the end. */
 #ifndef NBDCRYPT_TLS_REMOTE_H
@@ -12,17 +13,18 @@
 #include "server/client/tls-client.h"
 #include "tests/support/tls-peer.h"
 
-/* Names of the server's certificates, all of the CA in the client's folders but the one of "stranger". */
-#define REMOTE_GOOD "good"             /* localhost, *.disks.test, 127.0.0.1, ::1 */
-#define REMOTE_EXPIRED "expired"       /* the same */
-#define REMOTE_OTHER_HOST "elsewhere"  /* elsewhere.test, 192.0.2.7 */
-#define REMOTE_FOR_CLIENTS "clients"   /* the same as the good one */
-#define REMOTE_STRANGER "stranger"     /* the same as the good one, of another CA */
+/* Names of the server's certificates, all of the CA in the client's folders but the one of
+ * "stranger". */
+#define REMOTE_GOOD "good"            /* localhost, *.disks.test, 127.0.0.1, ::1 */
+#define REMOTE_EXPIRED "expired"      /* the same */
+#define REMOTE_OTHER_HOST "elsewhere" /* elsewhere.test, 192.0.2.7 */
+#define REMOTE_FOR_CLIENTS "clients"  /* the same as the good one */
+#define REMOTE_STRANGER "stranger"    /* the same as the good one, of another CA */
 
-/* A folder for tls_client_settings: "plain" has ca-cert.pem, "own" a certificate of the client as well, which
- * the server accepts, "foreign" one that it does not, "half" only its certificate, "revoked" a list on which
- * the good server is.  Or a file of pre-shared keys: "psk" with alice's and bob's, "psk-wrong" with another one
- * for alice. */
+/* A folder for tls_client_settings: "plain" has ca-cert.pem, "own" a certificate of the client as
+ * well, which the server accepts, "foreign" one that it does not, "half" only its certificate,
+ * "revoked" a list on which the good server is.  Or a file of pre-shared keys: "psk" with alice's
+ * and bob's, "psk-wrong" with another one for alice. */
 const char *tls_remote_path(const char *name);
 
 struct tls_remote_settings {

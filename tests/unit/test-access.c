@@ -165,7 +165,10 @@ static void users_and_groups(void)
 
 static void networks(void)
 {
-    static const struct { const char *rule, *address; bool allowed; } cases[] = {
+    static const struct {
+        const char *rule, *address;
+        bool allowed;
+    } cases[] = {
         { "net:10.0.0.0/8", "10.255.255.255", true },
         { "net:10.0.0.0/8", "11.0.0.0", false },
         { "net:10.0.0.0/8", "9.255.255.255", false },
@@ -223,7 +226,8 @@ static void all_conditions_of_one_rule(void)
 
 static void bad_rules_are_explained(void)
 {
-    const char *form = "a rule is 'any', or begins with cert:, dns:, uri:, psk:, uid:, gid: or net:";
+    const char *form =
+        "a rule is 'any', or begins with cert:, dns:, uri:, psk:, uid:, gid: or net:";
     const char *address = "there is no numeric address: write it as 10.0.0.0/8, 2001:db8::/32 or "
                           "10.0.0.7";
 
@@ -235,7 +239,8 @@ static void bad_rules_are_explained(void)
     refused("uid:7&", form);
     refused("&uid:7", form);
     refused("uid:7&nett:10.0.0.0/8", form);
-    refused("any&uid:7", "'any' lets everybody in and stands alone: leave it or the other rules out");
+    refused("any&uid:7",
+            "'any' lets everybody in and stands alone: leave it or the other rules out");
     refused("uid:", "there is nothing behind 'uid:'");
     refused("cert:vm7", "'vm7' does not begin with TYPE=VALUE, or its value has one of \"+,;<>\\ "
                         "without a \\ in front: write it as in CN=vm7,O=Example (RFC 4514)");
@@ -253,8 +258,9 @@ static void bad_rules_are_explained(void)
     refused("net:10.0.0.0/", "behind the '/' is no number from 0 to 32");
     refused("net:10.0.0.0/255.0.0.0", "behind the '/' is no number from 0 to 32");
     refused("net:::/129", "behind the '/' is no number from 0 to 128");
-    refused("net:10.1.2.3/8", "the address goes on behind its first 8 bits: write net:10.0.0.0/8 for "
-                              "that network, or net:10.1.2.3 for one address");
+    refused("net:10.1.2.3/8",
+            "the address goes on behind its first 8 bits: write net:10.0.0.0/8 for "
+            "that network, or net:10.1.2.3 for one address");
     refused("net:2001:db8::1/32", "the address goes on behind its first 32 bits: write "
                                   "net:2001:db8::/32 for that network, or net:2001:db8::1 for one "
                                   "address");
@@ -264,8 +270,9 @@ static void bad_names_and_impossible_rules(void)
 {
     const char *star = "a '*' stands for the whole first label, and nowhere else: write it as in "
                        "dns:*.vms.example.com";
-    const char *name = "this is not a DNS name: it has labels of letters, digits and '-', without a "
-                       "dot at the end; others are written in their xn-- form";
+    const char *name =
+        "this is not a DNS name: it has labels of letters, digits and '-', without a "
+        "dot at the end; others are written in their xn-- form";
 
     refused("dns:*", star);
     refused("dns:vm*.example.com", star);
@@ -274,8 +281,9 @@ static void bad_names_and_impossible_rules(void)
     refused("dns:example.com.", name);
     refused("dns:a..b", name);
     refused("dns:\xc3\xa4.example.com", name);
-    refused("net:10.0.0.0/8&uid:7", "no client can meet all of this: net: is for TCP, uid: and gid: "
-                                    "are for Unix sockets");
+    refused("net:10.0.0.0/8&uid:7",
+            "no client can meet all of this: net: is for TCP, uid: and gid: "
+            "are for Unix sockets");
     refused("psk:a&dns:b", "no client can meet all of this: a client has a certificate or a "
                            "pre-shared key");
     refused("uid:7&uid:8", "a client can't meet two 'uid:' at once: give each a rule of its own");

@@ -229,9 +229,15 @@ static void only_edges_are_read(void)
         uint32_t offset, length;
         unsigned requests;
     } cases[] = {
-        { 0, BLOCK, 1 },          { BLOCK, 3 * BLOCK, 1 },     { 10, 20, 2 },
-        { 10, BLOCK - 10, 2 },    { 0, 10, 2 },                { 10, BLOCK, 3 },
-        { 10, 4 * BLOCK, 3 },     { 0, BLOCK + 1, 2 },         { BLOCK - 1, BLOCK + 1, 2 },
+        { 0, BLOCK, 1 },
+        { BLOCK, 3 * BLOCK, 1 },
+        { 10, 20, 2 },
+        { 10, BLOCK - 10, 2 },
+        { 0, 10, 2 },
+        { 10, BLOCK, 3 },
+        { 10, 4 * BLOCK, 3 },
+        { 0, BLOCK + 1, 2 },
+        { BLOCK - 1, BLOCK + 1, 2 },
     };
 
     for (unsigned i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -478,7 +484,9 @@ static void extents_of_a_backend_that_tells_little(void)
 /* Extents of the backend that end within an encryption sector of 4096 bytes. */
 static void zeros_are_claimed_of_whole_sectors(void)
 {
-    static const uint32_t pieces[] = { 512, 1024, 1536, BLOCK - 512, BLOCK, BLOCK + 512, 3 * BLOCK };
+    static const uint32_t pieces[] = {
+        512, 1024, 1536, BLOCK - 512, BLOCK, BLOCK + 512, 3 * BLOCK
+    };
 
     for (unsigned n = 0; n < sizeof pieces / sizeof pieces[0]; n++)
         for (uint32_t offset = 0; offset < 2 * BLOCK; offset += 511) {

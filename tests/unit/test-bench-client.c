@@ -83,9 +83,9 @@ static const struct client_owner_ops owner_ops = {
 static void begin(uint16_t command, bool keep_data)
 {
     struct loop_config loop_config = { .entries = 8 };
-    struct bench_client_config config = {
-        .depth = DEPTH, .block_max_bytes = BLOCK, .keep_data = keep_data
-    };
+    struct bench_client_config config = { .depth = DEPTH,
+                                          .block_max_bytes = BLOCK,
+                                          .keep_data = keep_data };
     struct error err;
 
     asked = answered = ended_count = 0;

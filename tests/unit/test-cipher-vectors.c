@@ -39,7 +39,8 @@ static struct cipher *make_cipher(const char *name, const uint8_t *key_bytes, si
     return cipher;
 }
 
-/* The first block of sector 0 in CBC with plain64, whose IV is zeros, is the block cipher itself. */
+/* The first block of sector 0 in CBC with plain64, whose IV is zeros, is the block cipher
+ * itself. */
 static void published_blocks(void)
 {
     static const struct {
@@ -90,10 +91,20 @@ static void published_blocks(void)
 }
 
 static const char *const names[] = {
-    "aes-xts-plain64",     "aes-xts-plain",        "aes-xts-essiv:sha256",     "aes-cbc-essiv:sha256",
-    "aes-cbc-plain",       "aes-cbc-plain64",      "aes-cbc-plain64be",        "serpent-xts-plain64",
-    "serpent-xts-plain",   "twofish-xts-plain64",  "serpent-cbc-essiv:sha256", "camellia-xts-plain64",
-    "twofish-cbc-plain64", "camellia-cbc-plain64",
+    "aes-xts-plain64",
+    "aes-xts-plain",
+    "aes-xts-essiv:sha256",
+    "aes-cbc-essiv:sha256",
+    "aes-cbc-plain",
+    "aes-cbc-plain64",
+    "aes-cbc-plain64be",
+    "serpent-xts-plain64",
+    "serpent-xts-plain",
+    "twofish-xts-plain64",
+    "serpent-cbc-essiv:sha256",
+    "camellia-xts-plain64",
+    "twofish-cbc-plain64",
+    "camellia-cbc-plain64",
 };
 
 static const uint8_t some_key[64] = { 3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5, 8, 9, 7, 9, 3 };

@@ -132,10 +132,10 @@ static void expect_end_at_every_byte(bool want_structured)
 static void go(void)
 {
     static const uint8_t expected[] = {
-        0, 0, 0, 3,                                                         /* client flags */
-        'I', 'H', 'A', 'V', 'E', 'O', 'P', 'T', 0, 0, 0, 8, 0, 0, 0, 0,     /* STRUCTURED_REPLY */
-        'I', 'H', 'A', 'V', 'E', 'O', 'P', 'T', 0, 0, 0, 7, 0, 0, 0, 12,    /* GO */
-        0, 0, 0, 4, 'd', 'i', 's', 'k', 0, 1, 0, 3,                         /* BLOCK_SIZE wanted */
+        0,   0,   0,   3,                                                /* client flags */
+        'I', 'H', 'A', 'V', 'E', 'O', 'P', 'T', 0, 0, 0, 8, 0, 0, 0, 0,  /* STRUCTURED_REPLY */
+        'I', 'H', 'A', 'V', 'E', 'O', 'P', 'T', 0, 0, 0, 7, 0, 0, 0, 12, /* GO */
+        0,   0,   0,   4,   'd', 'i', 's', 'k', 0, 1, 0, 3,              /* BLOCK_SIZE wanted */
     };
 
     say_greeting(NBD_FLAG_FIXED_NEWSTYLE | NBD_FLAG_NO_ZEROES);

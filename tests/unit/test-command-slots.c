@@ -1,5 +1,5 @@
-/* However many connections take all that they get, and give nothing back: each gets its part of the slots for
- * commands, and each command a fragment. */
+/* However many connections take all that they get, and give nothing back: each gets its part of the
+ * slots for commands, and each command a fragment. */
 #include "server/connection/nbd-command.h"
 
 #include "tests/support/check.h"

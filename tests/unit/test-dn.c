@@ -50,8 +50,8 @@ static void the_rest_counts(void)
 
 static void what_is_no_name_equals_nothing(void)
 {
-    const char *const bad[] = { "", "CN", "CN=a,", "CN=a;b", "CN=a\\", "=a", "CN=\\0", "CN=\\00",
-                                "/CN=a" };
+    const char *const bad[] = { "",   "CN",     "CN=a,",   "CN=a;b", "CN=a\\",
+                                "=a", "CN=\\0", "CN=\\00", "/CN=a" };
 
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         EXPECT(!dn_equal(bad[i], bad[i]));
@@ -101,8 +101,9 @@ static void refused(const char *text, const char *message)
 }
 
 #define FORM "write it as in CN=vm7,O=Example (RFC 4514)"
-#define NOT_A_PAIR \
-    " does not begin with TYPE=VALUE, or its value has one of \"+,;<>\\ without a \\ in front: " FORM
+#define NOT_A_PAIR                                                                        \
+    " does not begin with TYPE=VALUE, or its value has one of \"+,;<>\\ without a \\ in " \
+    "front: " FORM
 
 static void mistakes_are_explained(void)
 {
@@ -116,8 +117,9 @@ static void mistakes_are_explained(void)
     refused("CN=a\\", "'CN=a\\'" NOT_A_PAIR);
     refused("CN=vm7,O=", "'O' has no value: " FORM);
     refused("/O=Example/CN=vm7", "this is not how a name is written here: " FORM);
-    refused("CN=*,O=Example", "a name is compared as a whole, there are no patterns: write \\* for a "
-                              "'*' that is part of it");
+    refused("CN=*,O=Example",
+            "a name is compared as a whole, there are no patterns: write \\* for a "
+            "'*' that is part of it");
 }
 
 static const struct check checks[] = {

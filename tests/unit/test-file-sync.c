@@ -1,5 +1,5 @@
-/* The file backend on two workers: a sync that failed for the one fails for the other, too; a write that
- * failed concerns nobody else. */
+/* The file backend on two workers: a sync that failed for the one fails for the other, too; a write
+ * that failed concerns nobody else. */
 #include <errno.h>
 #include <fcntl.h>
 #include <unistd.h>

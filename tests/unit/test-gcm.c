@@ -22,25 +22,32 @@ static void fill(uint8_t *data, size_t length_bytes)
 }
 
 /* GnuTLS seals it into `expected`. */
-static void expect_of_gnutls(size_t key_bytes, size_t aad_bytes, const uint8_t *text, size_t length_bytes)
+static void expect_of_gnutls(size_t key_bytes, size_t aad_bytes, const uint8_t *text,
+                             size_t length_bytes)
 {
     gnutls_datum_t datum = { key, (unsigned)key_bytes };
     gnutls_aead_cipher_hd_t gnutls;
     size_t sealed_bytes = sizeof expected;
 
-    EXPECT(gnutls_aead_cipher_init(&gnutls, key_bytes == 16 ? GNUTLS_CIPHER_AES_128_GCM :
-                                                              GNUTLS_CIPHER_AES_256_GCM, &datum) == 0);
-    EXPECT(gnutls_aead_cipher_encrypt(gnutls, nonce, sizeof nonce, aad, aad_bytes, GCM_TAG_BYTES, text,
-                                      length_bytes, expected, &sealed_bytes) == 0);
+    EXPECT(gnutls_aead_cipher_init(
+               &gnutls, key_bytes == 16 ? GNUTLS_CIPHER_AES_128_GCM : GNUTLS_CIPHER_AES_256_GCM,
+               &datum) == 0);
+    EXPECT(gnutls_aead_cipher_encrypt(gnutls, nonce, sizeof nonce, aad, aad_bytes, GCM_TAG_BYTES,
+                                      text, length_bytes, expected, &sealed_bytes) == 0);
     EXPECT(sealed_bytes == length_bytes + GCM_TAG_BYTES);
     gnutls_aead_cipher_deinit(gnutls);
 }
 
-static void one_text(const struct gcm_ops *ops, size_t key_bytes, size_t aad_bytes, size_t length_bytes,
-                     size_t shift)
+static void one_text(const struct gcm_ops *ops, size_t key_bytes, size_t aad_bytes,
+                     size_t length_bytes, size_t shift)
 {
     struct gcm gcm;
-    struct gcm_text text = { nonce, aad, aad_bytes, plain + shift, length_bytes, GCM_NO_TRAILER,
+    struct gcm_text text = { nonce,
+                             aad,
+                             aad_bytes,
+                             plain + shift,
+                             length_bytes,
+                             GCM_NO_TRAILER,
                              sealed + (shift + 5) % 64 };
 
     fill(key, sizeof key);
@@ -60,7 +67,9 @@ static void one_text(const struct gcm_ops *ops, size_t key_bytes, size_t aad_byt
         gcm_seal(&gcm, &parts);
         EXPECT(memcmp(text.out, expected, length_bytes + GCM_TAG_BYTES) == 0);
     }
-    struct gcm_text back = { nonce, aad, aad_bytes, text.out, length_bytes, GCM_NO_TRAILER, text.out };
+    struct gcm_text back = {
+        nonce, aad, aad_bytes, text.out, length_bytes, GCM_NO_TRAILER, text.out
+    };
     EXPECT(gcm_open(&gcm, &back));
     EXPECT(memcmp(back.out, text.in, length_bytes) == 0);
     back.in = back.out = plain + shift;

@@ -74,7 +74,7 @@ struct client {
     struct request request;
     struct layer layer;
     bool waits;
-    bool is_late;              /* it came when a failure had been told */
+    bool is_late;             /* it came when a failure had been told */
     unsigned written[BLOCKS]; /* versions that have to be durable when it succeeds */
 };
 

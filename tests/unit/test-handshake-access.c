@@ -1,13 +1,16 @@
 /* What a client may not attach is not there for it.
  *
- * The same conversations are held with two servers: one has only what the client may attach, the other one has
- * more.  Every byte of the answers must be the same, and how the conversation ends. */
+ * The same conversations are held with two servers: one has only what the client may attach, the
+ * other one has more.  Every byte of the answers must be the same, and how the conversation
+ * ends. */
 #include "server/access/access.h"
 #include "tests/support/handshake-client.h"
 
-#define LIMITS                                                                             \
-    { .size_bytes = 1u << 20, .block_min_bytes = 1, .block_preferred_bytes = 4096,         \
-      .phase_bytes = 1, .ops = OP_BIT(REQUEST_READ) | OP_BIT(REQUEST_FLUSH) }
+#define LIMITS                                                                       \
+    {                                                                                \
+        .size_bytes = 1u << 20, .block_min_bytes = 1, .block_preferred_bytes = 4096, \
+        .phase_bytes = 1, .ops = OP_BIT(REQUEST_READ) | OP_BIT(REQUEST_FLUSH)        \
+    }
 
 enum { UID = 7 };
 
@@ -48,8 +51,9 @@ static void add(struct export *exports, size_t *count, const char *const *names,
                 const struct access *access)
 {
     for (size_t i = 0; i < 3 && names[i]; i++)
-        exports[(*count)++] = (struct export){ .name = names[i], .access = access,
-                                               .description = names[i], .limits = LIMITS };
+        exports[(*count)++] = (struct export){
+            .name = names[i], .access = access, .description = names[i], .limits = LIMITS
+        };
 }
 
 static void hold(struct outcome *out, const struct pair *pair, bool with_hidden, conversation *talk)
@@ -63,8 +67,8 @@ static void hold(struct outcome *out, const struct pair *pair, bool with_hidden,
         add(exports, &count, pair->hidden, nobody);
     add(exports, &count, pair->visible, with_hidden ? everybody : NULL);
     client_open_with(&client, exports, count);
-    client.connection.peer = (struct peer){ .text = "test client", .address.ss_family = AF_UNIX,
-                                            .uid = UID };
+    client.connection.peer =
+        (struct peer){ .text = "test client", .address.ss_family = AF_UNIX, .uid = UID };
     client_greet(&client, CLIENT_FLAGS_ALL);
     talk(&client);
     out->bytes = fake_socket_take(client.loop, client.fd, out->data, sizeof(out->data));
@@ -102,7 +106,8 @@ static void expect_same(conversation *talk)
 /* Those that were hidden and those that are nowhere. */
 static const char *const names[] = { "db1", "", "one", "two", "nowhere" };
 
-#define EACH_NAME(at) (const char *const *at = names; at < names + sizeof(names) / sizeof(names[0]); at++)
+#define EACH_NAME(at) \
+    (const char *const *at = names; at < names + sizeof(names) / sizeof(names[0]); at++)
 
 /* ---- the options ---- */
 
@@ -120,8 +125,9 @@ static void talk_info(struct client *client)
 {
     const int infos[] = { NBD_INFO_NAME, NBD_INFO_DESCRIPTION, -1 };
 
-    for EACH_NAME(name)
-        client_info(client, NBD_OPT_INFO, *name, infos);
+    for
+        EACH_NAME(name)
+    client_info(client, NBD_OPT_INFO, *name, infos);
 }
 
 static void info_does_not_know_them(void)
@@ -148,11 +154,13 @@ static void talk_export_name(struct client *client)
 
 static void go_and_export_name_do_not_know_them(void)
 {
-    for EACH_NAME(name) {
-        wanted = *name;
-        expect_same(talk_go);
-        expect_same(talk_export_name);
-    }
+    for
+        EACH_NAME(name)
+        {
+            wanted = *name;
+            expect_same(talk_go);
+            expect_same(talk_export_name);
+        }
 }
 
 static void talk_contexts(struct client *client)
@@ -160,10 +168,12 @@ static void talk_contexts(struct client *client)
     const char *const queries[] = { "base:allocation", NULL }, *const none[] = { NULL };
 
     client_option_empty(client, NBD_OPT_STRUCTURED_REPLY);
-    for EACH_NAME(name) {
-        client_contexts(client, NBD_OPT_LIST_META_CONTEXT, *name, none);
-        client_contexts(client, NBD_OPT_SET_META_CONTEXT, *name, queries);
-    }
+    for
+        EACH_NAME(name)
+        {
+            client_contexts(client, NBD_OPT_LIST_META_CONTEXT, *name, none);
+            client_contexts(client, NBD_OPT_SET_META_CONTEXT, *name, queries);
+        }
 }
 
 static void contexts_do_not_know_them(void)

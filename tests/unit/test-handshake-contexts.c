@@ -93,8 +93,8 @@ static void unknown_queries(void)
     start();
     for (size_t i = 0; i < 2; i++) {
         client_contexts(&client, options[i], "db1",
-                        QUERIES("qemu:allocation-depth", "base:alloc", "base:allocation2",
-                                "x-y:z", "BASE:allocation", "nocolon", "", ":", "base"));
+                        QUERIES("qemu:allocation-depth", "base:alloc", "base:allocation2", "x-y:z",
+                                "BASE:allocation", "nocolon", "", ":", "base"));
         client_expect_only(&client, options[i], NBD_REP_ACK);
     }
     EXPECT(!selected_after_go("db1"));
@@ -182,23 +182,28 @@ static void unknown_export(void)
     EXPECT(!selected_after_go("db1"));
 }
 
-#define RAW(text) { sizeof(text) - 1, text }
+#define RAW(text)              \
+    {                          \
+        sizeof(text) - 1, text \
+    }
 
 static const struct payload malformed[] = {
     RAW(""),
     RAW("\0\0\0"),
-    RAW("\0\0\0\3db1"),                      /* no count */
+    RAW("\0\0\0\3db1"), /* no count */
     RAW("\0\0\0\3db1\0\0\0"),
-    RAW("\0\0\0\3db1\0\0\0\1"),              /* a query is missing */
+    RAW("\0\0\0\3db1\0\0\0\1"), /* a query is missing */
     RAW("\0\0\0\3db1\0\0\0\1\0\0\0"),
-    RAW("\0\0\0\3db1\0\0\0\1\0\0\0\5base"),  /* it reaches beyond the end */
+    RAW("\0\0\0\3db1\0\0\0\1\0\0\0\5base"), /* it reaches beyond the end */
     RAW("\0\0\0\3db1\0\0\0\1\377\377\377\377base:"),
     RAW("\0\0\0\3db1\377\377\377\377\0\0\0\5base:"),
     RAW("\0\0\0\3db1\0\0\0\1\0\0\0\5base:x"), /* more than was counted */
     RAW("\0\0\0\3db1\0\0\0\0x"),
-    RAW("\0\0\0\xff" "db1\0\0\0\0"),
+    RAW("\0\0\0\xff"
+        "db1\0\0\0\0"),
     RAW("\377\377\377\377db1\0\0\0\0"),
-    RAW("\0\0\0\3d\xff" "1\0\0\0\0"),        /* not UTF-8 */
+    RAW("\0\0\0\3d\xff"
+        "1\0\0\0\0"),                         /* not UTF-8 */
     RAW("\0\0\0\3db1\0\0\0\1\0\0\0\5ba\0e:"), /* NUL */
 };
 
@@ -275,8 +280,9 @@ static uint16_t flags_of(struct limits limits, bool structured)
 
 static void flags_of_everything(void)
 {
-    const struct limits all = { .ops = (1u << REQUEST_OP_COUNT) - 1, .fua = true,
-                                .multi_conn = true, .rotational = true };
+    const struct limits all = {
+        .ops = (1u << REQUEST_OP_COUNT) - 1, .fua = true, .multi_conn = true, .rotational = true
+    };
     const struct limits read_only = { .ops = all.ops, .fua = true, .read_only = true };
 
     EXPECT(flags_of(all, true) == (1 << 0 | 1 << 2 | 1 << 3 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 7 |
@@ -297,7 +303,8 @@ static void flags_one_by_one(void)
            (1 << 0 | 1 << 6 | 1 << 11));
     EXPECT(flags_of((struct limits){ .ops = OP_BIT(REQUEST_CACHE) }, false) == (1 << 0 | 1 << 10));
     EXPECT(flags_of((struct limits){ .ops = OP_BIT(REQUEST_WRITE) | OP_BIT(REQUEST_READ) |
-                                            OP_BIT(REQUEST_EXTENTS) }, false) == 1 << 0);
+                                            OP_BIT(REQUEST_EXTENTS) },
+                    false) == 1 << 0);
     EXPECT(flags_of((struct limits){ .rotational = true }, false) == (1 << 0 | 1 << 4));
     EXPECT(flags_of((struct limits){ .multi_conn = true }, false) == (1 << 0 | 1 << 8));
     EXPECT(flags_of((struct limits){ .read_only = true }, false) == (1 << 0 | 1 << 1));

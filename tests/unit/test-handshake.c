@@ -134,8 +134,8 @@ static void export_name_refused(void)
         const void *name;
         size_t bytes;
     } rows[] = {
-        { "db", 2 }, { "db11", 4 }, { "", 0 }, { "db1", 4 }, { "\xff", 1 },
-        { long_name, 4096 }, { long_name, 4097 },
+        { "db", 2 },   { "db11", 4 },       { "", 0 },           { "db1", 4 },
+        { "\xff", 1 }, { long_name, 4096 }, { long_name, 4097 },
     };
 
     memset(long_name, 'x', sizeof(long_name));
@@ -260,8 +260,8 @@ static void starttls_is_unsupported(void)
 
 static void unknown_options(void)
 {
-    static const uint32_t options[] = { 0, NBD_OPT_PEEK_EXPORT, NBD_OPT_EXTENDED_HEADERS, 12,
-                                        0x7fffffff, 0xffffffff };
+    static const uint32_t options[] = { 0,  NBD_OPT_PEEK_EXPORT, NBD_OPT_EXTENDED_HEADERS,
+                                        12, 0x7fffffff,          0xffffffff };
     static uint8_t data[5000];
 
     memset(data, 'I', sizeof(data));
@@ -454,25 +454,29 @@ static void unknown_export_with_the_longest_name(void)
     client_close(&client);
 }
 
-#define RAW(text) { sizeof(text) - 1, text }
+#define RAW(text)              \
+    {                          \
+        sizeof(text) - 1, text \
+    }
 
 static void malformed_info(void)
 {
     static const struct payload payloads[] = {
         RAW(""),
         RAW("\0\0\0"),
-        RAW("\0\0\0\3db1"),             /* no count */
+        RAW("\0\0\0\3db1"), /* no count */
         RAW("\0\0\0\3db1\0"),
-        RAW("\0\0\0\3db1\0\1"),         /* a request is missing */
+        RAW("\0\0\0\3db1\0\1"), /* a request is missing */
         RAW("\0\0\0\3db1\0\1\0"),
-        RAW("\0\0\0\3db1\0\1\0\1\0"),   /* more than was counted */
+        RAW("\0\0\0\3db1\0\1\0\1\0"), /* more than was counted */
         RAW("\0\0\0\3db1\0\0\0\0"),
-        RAW("\0\0\0\7db1\0\0"),         /* the name reaches beyond the end */
+        RAW("\0\0\0\7db1\0\0"), /* the name reaches beyond the end */
         RAW("\0\0\0\6db1\0\0"),
         RAW("\377\377\377\377db1\0\0"),
         RAW("\377\377\377\374db1\0\0"),
-        RAW("\0\0\0\3d\0001\0\0"),      /* NUL */
-        RAW("\0\0\0\3d\xff" "1\0\0"),   /* not UTF-8 */
+        RAW("\0\0\0\3d\0001\0\0"), /* NUL */
+        RAW("\0\0\0\3d\xff"
+            "1\0\0"), /* not UTF-8 */
         RAW("\0\0\0\2\xe2\x82\0\0"),
     };
 
@@ -593,9 +597,14 @@ static void options_may_come_at_once(void)
 
 static void shutdown_refuses_options(void)
 {
-    static const uint32_t options[] = { NBD_OPT_LIST, NBD_OPT_STARTTLS, NBD_OPT_INFO, NBD_OPT_GO,
-                                        NBD_OPT_STRUCTURED_REPLY, NBD_OPT_LIST_META_CONTEXT,
-                                        NBD_OPT_SET_META_CONTEXT, 99 };
+    static const uint32_t options[] = { NBD_OPT_LIST,
+                                        NBD_OPT_STARTTLS,
+                                        NBD_OPT_INFO,
+                                        NBD_OPT_GO,
+                                        NBD_OPT_STRUCTURED_REPLY,
+                                        NBD_OPT_LIST_META_CONTEXT,
+                                        NBD_OPT_SET_META_CONTEXT,
+                                        99 };
 
     client_start(&client);
     handshake_shutdown(client.connection.handshake);

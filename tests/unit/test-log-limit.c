@@ -1,5 +1,5 @@
-/* So many messages of one kind and source pass in a minute, the others are counted and told once; a source does
- * not use up what another has, but for what all have together. */
+/* So many messages of one kind and source pass in a minute, the others are counted and told once; a
+ * source does not use up what another has, but for what all have together. */
 #include "server/base/log-limit.h"
 
 #include <stdlib.h>
@@ -14,8 +14,8 @@ static bool say(struct log_limit *limit, const char *what, uint64_t source, uint
     return log_limit_lets_pass(limit, what, source, 1, "client x: words", now_ms);
 }
 
-static unsigned say_often(struct log_limit *limit, const char *what, uint64_t source, unsigned times,
-                          uint64_t now_ms)
+static unsigned say_often(struct log_limit *limit, const char *what, uint64_t source,
+                          unsigned times, uint64_t now_ms)
 {
     unsigned passed = 0;
 

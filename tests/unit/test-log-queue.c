@@ -1,5 +1,5 @@
-/* Lines of several threads arrive whole, in the order of each thread; those without a place are counted; nobody
- * waits. */
+/* Lines of several threads arrive whole, in the order of each thread; those without a place are
+ * counted; nobody waits. */
 #include "server/base/log-queue.h"
 
 #include <pthread.h>

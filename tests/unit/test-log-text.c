@@ -1,4 +1,5 @@
-/* What others chose can't move a terminal's cursor, end a line or turn its direction, and good text stays. */
+/* What others chose can't move a terminal's cursor, end a line or turn its direction, and good text
+ * stays. */
 #include "server/base/log-text.h"
 
 #include <string.h>
@@ -35,13 +36,19 @@ int main(void)
     becomes("plain text, '\\'", "plain text, '\\'");
     becomes("a\nb\x1b[31m\x7f", "a\\x0ab\\x1b[31m\\x7f");
     becomes("\xc3\xa4 \xe2\x82\xac \xf0\x9f\x92\xbe", "\xc3\xa4 \xe2\x82\xac \xf0\x9f\x92\xbe");
-    becomes("\x9b" "31m", "\\x9b31m");                     /* C1 as one byte */
-    becomes("\xc2\x9b" "31m", "\\xc2\\x9b31m");            /* and as UTF-8 writes it */
+    becomes("\x9b"
+            "31m",
+            "\\x9b31m"); /* C1 as one byte */
+    becomes("\xc2\x9b"
+            "31m",
+            "\\xc2\\x9b31m");                                     /* and as UTF-8 writes it */
     becomes("\xc0\xaf\xed\xa0\x80", "\\xc0\\xaf\\xed\\xa0\\x80"); /* overlong, surrogate */
     becomes("\xf5\x80\x80\x80", "\\xf5\\x80\\x80\\x80");
-    becomes("end \xe2\x82", "end \\xe2\\x82");             /* cut in the middle */
-    becomes("\xe2\x80\xae" "gpj", "\\xe2\\x80\\xaegpj");   /* right-to-left override */
-    becomes("\xe2\x80\xa8", "\\xe2\\x80\\xa8");            /* line separator */
+    becomes("end \xe2\x82", "end \\xe2\\x82"); /* cut in the middle */
+    becomes("\xe2\x80\xae"
+            "gpj",
+            "\\xe2\\x80\\xaegpj");              /* right-to-left override */
+    becomes("\xe2\x80\xa8", "\\xe2\\x80\\xa8"); /* line separator */
     becomes("\xe2\x81\xa6", "\\xe2\\x81\\xa6");
     sources();
     return 0;

@@ -1,5 +1,6 @@
-/* A long WRITE_ZEROES that has to be written out goes aside: what comes behind it is answered first, it
- * holds a bounded number of buffers, and it ends with one answer whatever happens to it. */
+/* A long WRITE_ZEROES that has to be written out goes aside: what comes behind it is answered
+ * first, it holds a bounded number of buffers, and it ends with one answer whatever happens to
+ * it. */
 #include <errno.h>
 
 #include "tests/support/check.h"

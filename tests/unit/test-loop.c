@@ -109,7 +109,8 @@ static void files(void)
     for (unsigned i = 0; i < 3; i++)
         loop_file_init(loop, &registered[i], i == 0 ? fd : dup(fd));
     for (unsigned i = 0; i < 3; i++) {
-        struct expected write = { .event.fn = event_fired }, read = write, sync = write, past = write;
+        struct expected write = { .event.fn = event_fired }, read = write, sync = write,
+                        past = write;
 
         loop_write(loop, &write.event, &registered[i], NULL, out, 3, i * 3);
         loop_run(loop);

@@ -1,5 +1,6 @@
-/* Keys of a header are changed, and the power goes: after any number of the 512-byte sectors that were
- * written since the last flush, in order or not, a key that worked before still opens the volume. */
+/* Keys of a header are changed, and the power goes: after any number of the 512-byte sectors that
+ * were written since the last flush, in order or not, a key that worked before still opens the
+ * volume. */
 #include <errno.h>
 #include <inttypes.h>
 #include <unistd.h>
@@ -139,7 +140,8 @@ static void add_token(struct luks_header *header, struct luks_change *change)
     int token = 0;
 
     (void)change;
-    EXPECT(luks_token_set(&token, header, "{\"type\":\"x\",\"keyslots\":[\"0\"]}", false, &err) == 0);
+    EXPECT(luks_token_set(&token, header, "{\"type\":\"x\",\"keyslots\":[\"0\"]}", false, &err) ==
+           0);
 }
 
 static void replace_token(struct luks_header *header, struct luks_change *change)
@@ -147,7 +149,8 @@ static void replace_token(struct luks_header *header, struct luks_change *change
     int token = 0;
 
     (void)change;
-    EXPECT(luks_token_set(&token, header, "{\"type\":\"y\",\"keyslots\":[\"0\"]}", true, &err) == 0);
+    EXPECT(luks_token_set(&token, header, "{\"type\":\"y\",\"keyslots\":[\"0\"]}", true, &err) ==
+           0);
 }
 
 static void remove_token(struct luks_header *header, struct luks_change *change)
@@ -234,7 +237,8 @@ static void luks2_old_copies(void)
     }
 }
 
-/* A LUKS1 header without keys is still a valid one; LUKS2 keeps the size of the key with the keys. */
+/* A LUKS1 header without keys is still a valid one; LUKS2 keeps the size of the key with the
+ * keys. */
 static void expect_erased(struct disk *disk, enum luks_type type)
 {
     struct luks_header *header = NULL;
@@ -296,7 +300,8 @@ static void in_place_is_refused(void)
     free_disk(&disk);
 }
 
-/* Storage that loses bits, while room is made or later, is found out before the old header is given up. */
+/* Storage that loses bits, while room is made or later, is found out before the old header is given
+ * up. */
 static void corruption_is_noticed(void)
 {
     static const size_t writes[] = { 1, 300, 510, 530, 560, 900, 1080, 1130 };
@@ -315,7 +320,8 @@ static void corruption_is_noticed(void)
 
 /* ---- storage that fails ---- */
 
-/* A change, the key that opens the volume before it and the one that does after it; NULL: none does. */
+/* A change, the key that opens the volume before it and the one that does after it; NULL: none
+ * does. */
 struct failing {
     change_fn *make;
     const char *before, *after;

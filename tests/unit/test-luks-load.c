@@ -293,7 +293,8 @@ static void one_copy_with_a_bad_text_is_no_harm(void)
     }
 }
 
-/* What our policy refuses, or what can be read in two ways, is not passed over for the other copy. */
+/* What our policy refuses, or what can be read in two ways, is not passed over for the other
+ * copy. */
 static void other_copy_is_no_way_round_the_policy(void)
 {
     static const char *const pairs[][2] = {
@@ -323,8 +324,8 @@ static void other_copy_is_no_way_round_the_policy(void)
 static void put_xfs(uint8_t *at)
 {
     static const uint8_t start[] = { 'X', 'F', 'S', 'B', 0, 0, 16, 0, 0, 0, 0, 0, 0, 1, 44 };
-    static const uint8_t sizes[] = { 0, 0, 0, 1, 0, 0, 75, 0, 0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 14, 109,
-                                     0xb4, 0xa4, 2, 0, 1, 0, 0, 16 };
+    static const uint8_t sizes[] = { 0, 0, 0, 1, 0,  0,   75,   0,    0, 0, 0, 4, 0, 0,
+                                     0, 0, 0, 0, 14, 109, 0xb4, 0xa4, 2, 0, 1, 0, 0, 16 };
     static const uint8_t logs[] = { 12, 9, 8, 4, 15, 0, 0, 25 };
 
     memset(at, 0, LUKS2_BINARY_BYTES);

@@ -29,7 +29,7 @@ static void put_be32(uint8_t *at, uint32_t number)
     "(supported: aes, serpent, twofish and camellia, in the modes xts and cbc, with the IVs " \
     "plain64, plain, plain64be and essiv:sha256)"
 #define KEYS_SUPPORTED "(supported: 256, 384 and 512)"
-#define HASHES_SUPPORTED                                                                  \
+#define HASHES_SUPPORTED                                                                 \
     "(supported: sha1, sha224, sha256, sha384, sha512, sha512-256, sha3-224, sha3-256, " \
     "sha3-384, sha3-512, blake2b-512, blake2s-256, ripemd160, whirlpool, sm3)"
 
@@ -110,8 +110,7 @@ static const struct {
     { 8, "cipher_null", 12, 0, -EPERM,
       "cipher 'cipher_null-xts-plain64' leaves the data unencrypted; null ciphers are always "
       "refused" },
-    { 8, "blowfish", 9, 0, -ENOTSUP,
-      "cipher 'blowfish-xts-plain64' is not supported " SUPPORTED },
+    { 8, "blowfish", 9, 0, -ENOTSUP, "cipher 'blowfish-xts-plain64' is not supported " SUPPORTED },
     { 40, "cbc-essiv:sha1", 15, 0, -ENOTSUP,
       "cipher 'aes-cbc-essiv:sha1' is not supported " SUPPORTED },
     { 40, "\033[2J", 5, 0, -ENOTSUP, "cipher 'aes-?[2J' is not supported " SUPPORTED },
@@ -183,7 +182,8 @@ static const char luks2_text[] =
     "\"af\":{\"type\":\"luks1\",\"stripes\":4000,\"hash\":\"sha256\"},"
     "\"area\":{\"type\":\"raw\",\"offset\":\"32768\",\"size\":\"258048\","
     "\"encryption\":\"aes-xts-plain64\",\"key_size\":64},"
-    "\"kdf\":{\"type\":\"argon2id\",\"time\":4,\"memory\":1048576,\"cpus\":4,\"salt\":\"" A32 "\"}},"
+    "\"kdf\":{\"type\":\"argon2id\",\"time\":4,\"memory\":1048576,\"cpus\":4,\"salt\":\"" A32
+    "\"}},"
     "\"1\":{\"type\":\"luks2\",\"key_size\":64,"
     "\"af\":{\"type\":\"luks1\",\"stripes\":4000,\"hash\":\"sha256\"},"
     "\"area\":{\"type\":\"raw\",\"offset\":\"290816\",\"size\":\"258048\","

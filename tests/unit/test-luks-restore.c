@@ -1,5 +1,6 @@
-/* A header is restored from a backup, and the power goes: after any number of the 512-byte sectors that were
- * written since the last flush, in order or not, a key of before or of the backup opens the volume. */
+/* A header is restored from a backup, and the power goes: after any number of the 512-byte sectors
+ * that were written since the last flush, in order or not, a key of before or of the backup opens
+ * the volume. */
 #include <errno.h>
 
 #include "crypto/luks/luks-change.h"
@@ -154,8 +155,8 @@ static void other_keys_in_its_place(enum luks_type type)
     fill(&disk, "later", "later", 0, 2);
     outcome = restore(&disk, &backup, "first|later");
     EXPECT(!outcome.risk);
-    EXPECT(outcome.flushes == 16); /* room for 4 keys, the header, the area; 2 keys and the header, twice; the
-                                      * whole area */
+    EXPECT(outcome.flushes == 16); /* room for 4 keys, the header, the area; 2 keys and the header,
+                                    * twice; the whole area */
     expect_restored(&disk, &backup, type);
     EXPECT(disk_opens(&disk, "first") && disk_opens(&disk, "second"));
     EXPECT(!disk_opens(&disk, "later"));
@@ -248,7 +249,8 @@ static void luks2_restore(void)
     other_keys_in_its_place(LUKS_TYPE_2);
 }
 
-/* Eight keyslots are all that there are; what can't be safe is done all the same, and can be repeated. */
+/* Eight keyslots are all that there are; what can't be safe is done all the same, and can be
+ * repeated. */
 static void luks1_without_room(void)
 {
     struct disk disk = make_disk(LUKS_TYPE_1), backup = copy_disk(&disk);
@@ -259,15 +261,16 @@ static void luks1_without_room(void)
     fill(&disk, "later", "later", 2, 8);
     fill(&disk, "later", "later", 0, 1);
     outcome = restore(&disk, &backup, NULL);
-    EXPECT_TEXT(outcome.risk, "there is no room in it for the old and the new keys at the same time");
+    EXPECT_TEXT(outcome.risk,
+                "there is no room in it for the old and the new keys at the same time");
     expect_restored(&disk, &backup, LUKS_TYPE_1);
     EXPECT(disk_opens(&disk, "first"));
     free_disk(&disk);
     free_disk(&backup);
 }
 
-/* The header's second sector holds keyslot 7 and part of 6: a key that is there alone may be there for a
- * moment with the first sector of another header. */
+/* The header's second sector holds keyslot 7 and part of 6: a key that is there alone may be there
+ * for a moment with the first sector of another header. */
 static void luks1_second_sector(void)
 {
     struct disk disk = make_disk(LUKS_TYPE_1), backup, both;

@@ -1,5 +1,6 @@
-/* Keyslots opened by crypto/luks/luks-own-keyslot.h: those that libcryptsetup makes (AES, which it opens too) with every hash and key
- * derivation give the same volume key; those that are made here with other ciphers open again. */
+/* Keyslots opened by crypto/luks/luks-own-keyslot.h: those that libcryptsetup makes (AES, which it
+ * opens too) with every hash and key derivation give the same volume key; those that are made here
+ * with other ciphers open again. */
 #include <errno.h>
 #include <unistd.h>
 
@@ -18,7 +19,8 @@ static struct secret *new_secret(const char *text)
     return secret;
 }
 
-/* A header in memory; NULL when the library can't make it.  The caller closes *fd when it is done with it. */
+/* A header in memory; NULL when the library can't make it.  The caller closes *fd when it is done
+ * with it. */
 static struct luks_header *make_header(int *fd, const struct luks_format_options *options,
                                        const char *passphrase_text)
 {
@@ -83,9 +85,9 @@ static struct luks_format_options options_of(enum luks_type type, const char *ci
 static void every_hash(void)
 {
     static const char *const hashes[] = {
-        "sha1",     "sha224",   "sha256",   "sha384",      "sha512",      "sha512-256", "sha3-224",
-        "sha3-256", "sha3-384", "sha3-512", "blake2b-512", "blake2s-256", "ripemd160",  "whirlpool",
-        "sm3",
+        "sha1",        "sha224",      "sha256",    "sha384",    "sha512",
+        "sha512-256",  "sha3-224",    "sha3-256",  "sha3-384",  "sha3-512",
+        "blake2b-512", "blake2s-256", "ripemd160", "whirlpool", "sm3",
     };
     unsigned opened = 0;
 
@@ -128,7 +130,8 @@ static void other_ciphers(void)
         for (int type = LUKS_TYPE_1; type <= LUKS_TYPE_2; type++) {
             struct luks_format_options options =
                 options_of((enum luks_type)type, rows[i].cipher, rows[i].key_bits);
-            struct secret *passphrase = new_secret("right"), *wrong = new_secret("wrong"), *key = NULL;
+            struct secret *passphrase = new_secret("right"), *wrong = new_secret("wrong"),
+                          *key = NULL;
             struct error err = { "" };
             int fd;
             struct luks_header *header = make_header(&fd, &options, "right");

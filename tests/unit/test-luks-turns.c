@@ -1,4 +1,5 @@
-/* Turns to derive keys: never more at a time than was allowed, nor with more memory, and everybody's comes. */
+/* Turns to derive keys: never more at a time than was allowed, nor with more memory, and
+ * everybody's comes. */
 #include "crypto/luks/luks-turns.h"
 
 #include <pthread.h>

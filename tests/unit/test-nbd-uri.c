@@ -6,7 +6,8 @@
 #include "tests/support/check.h"
 
 static const struct {
-    const char *text, *host, *port, *socket_path, *export_name, *user; /* `user`: nbds, "" if none */
+    const char *text, *host, *port, *socket_path, *export_name,
+        *user; /* `user`: nbds, "" if none */
 } good[] = {
     { "nbd://example.org", "example.org", "10809", NULL, "", NULL },
     { "nbd://example.org/", "example.org", "10809", NULL, "", NULL },

@@ -8,7 +8,9 @@
 
 static void greeting_bytes(void)
 {
-    static const char spec[] = "NBDMAGIC" "IHAVEOPT" "\x00\x03";
+    static const char spec[] = "NBDMAGIC"
+                               "IHAVEOPT"
+                               "\x00\x03";
     uint8_t bytes[NBD_GREETING_BYTES];
     uint16_t flags;
 
@@ -30,8 +32,8 @@ static void client_flags_bytes(void)
 
 static void option_header_bytes(void)
 {
-    static const uint8_t spec[] = { 'I', 'H', 'A', 'V', 'E', 'O', 'P', 'T',
-                                    0, 0, 0, 7, 0x00, 0x01, 0x02, 0x03 };
+    static const uint8_t spec[] = { 'I', 'H', 'A', 'V', 'E',  'O',  'P',  'T',
+                                    0,   0,   0,   7,   0x00, 0x01, 0x02, 0x03 };
     const struct nbd_option_header header = { .option = NBD_OPT_GO, .length_bytes = 0x00010203 };
     struct nbd_option_header decoded;
     uint8_t bytes[NBD_OPTION_HEADER_BYTES];
@@ -49,9 +51,10 @@ static void option_header_bytes(void)
 
 static void option_reply_bytes(void)
 {
-    static const uint8_t spec[] = { 0x00, 0x03, 0xe8, 0x89, 0x04, 0x55, 0x65, 0xa9,
-                                    0, 0, 0, 3, 0x80, 0, 0, 6, 0, 0, 0x10, 0x00 };
-    const struct nbd_option_reply reply = { .option = NBD_OPT_LIST, .type = NBD_REP_ERR_UNKNOWN,
+    static const uint8_t spec[] = { 0x00, 0x03, 0xe8, 0x89, 0x04, 0x55, 0x65, 0xa9, 0,    0,
+                                    0,    3,    0x80, 0,    0,    6,    0,    0,    0x10, 0x00 };
+    const struct nbd_option_reply reply = { .option = NBD_OPT_LIST,
+                                            .type = NBD_REP_ERR_UNKNOWN,
                                             .length_bytes = 4096 };
     struct nbd_option_reply decoded;
     uint8_t bytes[NBD_OPTION_REPLY_BYTES];
@@ -66,13 +69,15 @@ static void option_reply_bytes(void)
 
 static void request_bytes(void)
 {
-    static const uint8_t spec[] = { 0x25, 0x60, 0x95, 0x13, 0x00, 0x01, 0x00, 0x06,
-                                    1, 2, 3, 4, 5, 6, 7, 8,
-                                    0x10, 0x20, 0x30, 0x40, 0x50, 0x60, 0x70, 0x80,
-                                    0xfe, 0xdc, 0xba, 0x98 };
+    static const uint8_t spec[] = { 0x25, 0x60, 0x95, 0x13, 0x00, 0x01, 0x00, 0x06, 1,    2,
+                                    3,    4,    5,    6,    7,    8,    0x10, 0x20, 0x30, 0x40,
+                                    0x50, 0x60, 0x70, 0x80, 0xfe, 0xdc, 0xba, 0x98 };
     const struct nbd_request request = {
-        .flags = NBD_CMD_FLAG_FUA, .command = NBD_CMD_WRITE_ZEROES, .cookie = 0x0102030405060708u,
-        .offset_bytes = 0x1020304050607080u, .length_bytes = 0xfedcba98u,
+        .flags = NBD_CMD_FLAG_FUA,
+        .command = NBD_CMD_WRITE_ZEROES,
+        .cookie = 0x0102030405060708u,
+        .offset_bytes = 0x1020304050607080u,
+        .length_bytes = 0xfedcba98u,
     };
     struct nbd_request decoded;
     uint8_t bytes[NBD_REQUEST_BYTES];
@@ -107,10 +112,11 @@ static void simple_reply_bytes(void)
 
 static void chunk_bytes(void)
 {
-    static const uint8_t spec[] = { 0x66, 0x8e, 0x33, 0xef, 0, 1, 0x80, 0x01,
-                                    0, 0, 0, 0, 0, 0, 0, 9, 0, 0, 0, 6 };
-    const struct nbd_chunk chunk = { .flags = NBD_REPLY_FLAG_DONE, .type = NBD_REPLY_TYPE_ERROR,
-                                     .cookie = 9, .length_bytes = 6 };
+    static const uint8_t spec[] = { 0x66, 0x8e, 0x33, 0xef, 0, 1, 0x80, 0x01, 0, 0,
+                                    0,    0,    0,    0,    0, 9, 0,    0,    0, 6 };
+    const struct nbd_chunk chunk = {
+        .flags = NBD_REPLY_FLAG_DONE, .type = NBD_REPLY_TYPE_ERROR, .cookie = 9, .length_bytes = 6
+    };
     struct nbd_chunk decoded;
     uint8_t bytes[NBD_CHUNK_HEADER_BYTES];
 
@@ -125,9 +131,12 @@ static void chunk_bytes(void)
 
 static void integers_at_their_ends(void)
 {
-    static const uint64_t values[] = { 0, 1, 0x7f, 0x80, 0xff, 0x100, 0x7fff, 0x8000, 0xffff,
-                                       0x7fffffff, 0x80000000, 0xffffffff, 0x100000000,
-                                       INT64_MAX, (uint64_t)INT64_MAX + 1, UINT64_MAX };
+    static const uint64_t values[] = { 0,           1,          0x7f,
+                                       0x80,        0xff,       0x100,
+                                       0x7fff,      0x8000,     0xffff,
+                                       0x7fffffff,  0x80000000, 0xffffffff,
+                                       0x100000000, INT64_MAX,  (uint64_t)INT64_MAX + 1,
+                                       UINT64_MAX };
 
     for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++) {
         uint8_t bytes[9] = { 0 }; /* one more, to see that nothing is written behind */
@@ -199,15 +208,15 @@ static void strings_that_are_not(void)
     EXPECT(!nbd_string_is_valid(too_long, sizeof(too_long)));
     EXPECT(!VALID("a\0b"));
     EXPECT(!VALID("\x80"));
-    EXPECT(!VALID("\xc0\x80"));         /* overlong NUL */
+    EXPECT(!VALID("\xc0\x80")); /* overlong NUL */
     EXPECT(!VALID("\xc1\xbf"));
     EXPECT(!VALID("\xe0\x9f\xbf"));
-    EXPECT(!VALID("\xed\xa0\x80"));     /* a surrogate */
+    EXPECT(!VALID("\xed\xa0\x80")); /* a surrogate */
     EXPECT(!VALID("\xf0\x8f\xbf\xbf"));
     EXPECT(!VALID("\xf4\x90\x80\x80")); /* U+110000 */
     EXPECT(!VALID("\xf5\x80\x80\x80"));
     EXPECT(!VALID("\xff"));
-    EXPECT(!VALID("\xc3"));             /* the end is missing */
+    EXPECT(!VALID("\xc3")); /* the end is missing */
     EXPECT(!VALID("\xe2\x82"));
     EXPECT(!VALID("\xf0\x9f\x98"));
     EXPECT(!VALID("\xe2(\xa1"));
@@ -219,9 +228,10 @@ static void errno_as_nbd_error(void)
         int error;
         uint32_t nbd;
     } rows[] = {
-        { 0, 0 }, { EPERM, 1 }, { EROFS, 1 }, { EIO, 5 }, { ENOMEM, 12 }, { EINVAL, 22 },
-        { ENOSPC, 28 }, { EDQUOT, 28 }, { EFBIG, 28 }, { EOVERFLOW, 75 }, { ENOTSUP, 95 },
-        { ESHUTDOWN, 108 }, { EBADF, 5 }, { ETIMEDOUT, 5 }, { 12345, 5 }, { -1, 5 },
+        { 0, 0 },       { EPERM, 1 },      { EROFS, 1 },    { EIO, 5 },
+        { ENOMEM, 12 }, { EINVAL, 22 },    { ENOSPC, 28 },  { EDQUOT, 28 },
+        { EFBIG, 28 },  { EOVERFLOW, 75 }, { ENOTSUP, 95 }, { ESHUTDOWN, 108 },
+        { EBADF, 5 },   { ETIMEDOUT, 5 },  { 12345, 5 },    { -1, 5 },
     };
 
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)

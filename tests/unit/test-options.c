@@ -51,9 +51,8 @@ static void one_image_with_all(void)
 
     EXPECT(parse(ARGS("--name", "db", "--description", "the database", "--key-file", "-",
                       "--header", "h", "--read-only", "--discard", "--zero-holes", "--direct",
-                      "--threads", "3",
-                      "--max-connections", "5", "--handshake-timeout", "7", "--busy-wait", "0", "--run", "true", "-v",
-                      "disk.luks")) == 0);
+                      "--threads", "3", "--max-connections", "5", "--handshake-timeout", "7",
+                      "--busy-wait", "0", "--run", "true", "-v", "disk.luks")) == 0);
     settings = &options.exports[0];
     EXPECT_TEXT(settings->name, "db");
     EXPECT_TEXT(settings->description, "the database");
@@ -171,9 +170,11 @@ static void raw_with_keys(void)
     expect_refused("raw means without LUKS, so header can't be used: leave out one of the two",
                    ARGS("--raw", "--header", "h", "a"));
     expect_refused("export 'x': raw means without LUKS, so key-file can't be used: leave out one "
-                   "of the two", ARGS("--export", "x=y,raw,key-file=k"));
+                   "of the two",
+                   ARGS("--export", "x=y,raw,key-file=k"));
     expect_refused("export 'x': raw means without LUKS, so key-file can't be used: leave out one "
-                   "of the two", ARGS("--raw", "--export", "x=y,key-file=k"));
+                   "of the two",
+                   ARGS("--raw", "--export", "x=y,key-file=k"));
     expect_refused("--key-file is used by no export: leave it out",
                    ARGS("--key-file", "k", "--export", "x=y,raw", "--export", "z=y,key-file=k"));
 }

@@ -13,20 +13,42 @@ struct target {
 };
 
 static const struct param table[] = {
-    { .name = "raw", .type = PARAM_FLAG, .help = "no encryption",
+    { .name = "raw",
+      .type = PARAM_FLAG,
+      .help = "no encryption",
       .offset = offsetof(struct target, raw) },
-    { .name = "verbose", .letter = 'v', .type = PARAM_FLAG, .help = "talk",
+    { .name = "verbose",
+      .letter = 'v',
+      .type = PARAM_FLAG,
+      .help = "talk",
       .offset = offsetof(struct target, verbose) },
-    { .name = "key-file", .letter = 'k', .type = PARAM_STRING, .value = "FILE",
-      .help = "where the key is", .offset = offsetof(struct target, key_file) },
-    { .name = "size", .type = PARAM_SIZE, .value = "SIZE", .min = 512, .max = 1ull << 40,
+    { .name = "key-file",
+      .letter = 'k',
+      .type = PARAM_STRING,
+      .value = "FILE",
+      .help = "where the key is",
+      .offset = offsetof(struct target, key_file) },
+    { .name = "size",
+      .type = PARAM_SIZE,
+      .value = "SIZE",
+      .min = 512,
+      .max = 1ull << 40,
       .help = "how large; this text is longer than a line can be, so that it has to be broken "
               "between two of its words",
       .offset = offsetof(struct target, size_bytes) },
-    { .name = "threads", .letter = 't', .type = PARAM_UINT, .value = "N", .min = 1, .max = 64,
-      .help = "how many", .offset = offsetof(struct target, threads) },
-    { .name = "listen", .type = PARAM_LIST, .value = "ADDRESS-THAT-IS-LONG:PORT",
-      .help = "where", .offset = offsetof(struct target, listen) },
+    { .name = "threads",
+      .letter = 't',
+      .type = PARAM_UINT,
+      .value = "N",
+      .min = 1,
+      .max = 64,
+      .help = "how many",
+      .offset = offsetof(struct target, threads) },
+    { .name = "listen",
+      .type = PARAM_LIST,
+      .value = "ADDRESS-THAT-IS-LONG:PORT",
+      .help = "where",
+      .offset = offsetof(struct target, listen) },
     { 0 },
 };
 
@@ -63,9 +85,17 @@ static void sizes(void)
         const char *text;
         uint64_t bytes;
     } rows[] = {
-        { "0", 0 }, { "1", 1 }, { "4096", 4096 }, { "1K", 1024 }, { "1k", 1024 },
-        { "512M", 512ull << 20 }, { "3G", 3ull << 30 }, { "2T", 2ull << 40 },
-        { "18446744073709551615", UINT64_MAX }, { "16777215T", 16777215ull << 40 }, { "007", 7 },
+        { "0", 0 },
+        { "1", 1 },
+        { "4096", 4096 },
+        { "1K", 1024 },
+        { "1k", 1024 },
+        { "512M", 512ull << 20 },
+        { "3G", 3ull << 30 },
+        { "2T", 2ull << 40 },
+        { "18446744073709551615", UINT64_MAX },
+        { "16777215T", 16777215ull << 40 },
+        { "007", 7 },
     };
 
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -78,9 +108,21 @@ static void sizes(void)
 
 static void sizes_refused(void)
 {
-    static const char *const texts[] = { "", "K", "-1", "+1", " 1", "1 ", "1KK", "1KB", "1.5G",
-                                         "0x10", "1P", "1\xc3\xa9", "18446744073709551616",
-                                         "16777216T", "99999999999999999999999" };
+    static const char *const texts[] = { "",
+                                         "K",
+                                         "-1",
+                                         "+1",
+                                         " 1",
+                                         "1 ",
+                                         "1KK",
+                                         "1KB",
+                                         "1.5G",
+                                         "0x10",
+                                         "1P",
+                                         "1\xc3\xa9",
+                                         "18446744073709551616",
+                                         "16777216T",
+                                         "99999999999999999999999" };
 
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
         uint64_t bytes = 99;

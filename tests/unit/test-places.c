@@ -1,5 +1,5 @@
-/* However many connect: who is attached stays, a flood of handshakes leaves room for others, and one client
- * gets its share. */
+/* However many connect: who is attached stays, a flood of handshakes leaves room for others, and
+ * one client gets its share. */
 #include "server/access/places.h"
 
 #include <arpa/inet.h>

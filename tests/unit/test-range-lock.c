@@ -490,8 +490,15 @@ static double many(struct shape (*shape_of)(unsigned i), bool newest_first)
 static void many_claims_cost_little(void)
 {
     static struct shape (*const shapes[])(unsigned) = {
-        all_one_block, one_in_128, exclusive_at_the_end, wide_over_many_small, many_small_over_wide,
-        nested, chained, two_blocks, comb,
+        all_one_block,
+        one_in_128,
+        exclusive_at_the_end,
+        wide_over_many_small,
+        many_small_over_wide,
+        nested,
+        chained,
+        two_blocks,
+        comb,
     };
 
     for (unsigned n = 0; n < sizeof shapes / sizeof shapes[0]; n++)

@@ -1,9 +1,10 @@
-/* The ledger in a small world that is driven at random: a server that dies and comes back, two connections to it
- * whose loss is noticed late, commands of one or two parts, FLUSHes, and clients that vanish and come back.
+/* The ledger in a small world that is driven at random: a server that dies and comes back, two
+ * connections to it whose loss is noticed late, commands of one or two parts, FLUSHes, and clients
+ * that vanish and come back.
  *
- * Whenever a FLUSH succeeds, each command that had been answered, to whomever, when that FLUSH was received is
- * durable, or the client was told: a FLUSH of it that had been received after that answer failed.  Only what was
- * answered while the client was away does not count. */
+ * Whenever a FLUSH succeeds, each command that had been answered, to whomever, when that FLUSH was
+ * received is durable, or the client was told: a FLUSH of it that had been received after that
+ * answer failed.  Only what was answered while the client was away does not count. */
 #include "plugins/remote/remote-ledger.h"
 
 #include <errno.h>
@@ -431,8 +432,9 @@ static void settle_down(void)
 
         for (unsigned n = 0; n < 3 && world.clients[i].here; n++) {
             uint64_t mark = remote_ledger_flush_mark(&world.ledger, &world.clients[i].flusher);
-            struct flush flush = { .used = true, .arrived = true, .client = i,
-                                   .received_at = ++world.now, .mark = mark };
+            struct flush flush = {
+                .used = true, .arrived = true, .client = i, .received_at = ++world.now, .mark = mark
+            };
 
             flush_goes_on(&flush);
             server_flushes(&flush);

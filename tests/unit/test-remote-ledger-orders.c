@@ -1,8 +1,8 @@
-/* The ledger's functions on several threads at once, in every order in which their atomic operations can meet
- * (of three threads, in many).
+/* The ledger's functions on several threads at once, in every order in which their atomic
+ * operations can meet (of three threads, in many).
  *
- * Each thread is a context of its own that stops before each such operation; who goes on is decided by a list
- * of choices, which is gone through like the digits of a number, or drawn. */
+ * Each thread is a context of its own that stops before each such operation; who goes on is decided
+ * by a list of choices, which is gone through like the digits of a number, or drawn. */
 #include <stdatomic.h>
 #include <stdint.h>
 #include <ucontext.h>
@@ -18,9 +18,9 @@ static void may_switch(void);
     (may_switch(), atomic_store_explicit(level, to, memory_order_seq_cst))
 #define atomic_fetch_add(level, by) \
     (may_switch(), atomic_fetch_add_explicit(level, by, memory_order_seq_cst))
-#define atomic_compare_exchange_weak(level, now, to)                         \
-    (may_switch(), atomic_compare_exchange_strong_explicit(                  \
-                       level, now, to, memory_order_seq_cst, memory_order_seq_cst))
+#define atomic_compare_exchange_weak(level, now, to)                                             \
+    (may_switch(), atomic_compare_exchange_strong_explicit(level, now, to, memory_order_seq_cst, \
+                                                           memory_order_seq_cst))
 
 #include "plugins/remote/remote-ledger.c" /* a second copy, which stops */
 #include "tests/support/check.h"
@@ -122,8 +122,8 @@ static struct remote_ledger ledger;
 static struct flusher a, b;
 static unsigned believed;
 
-/* A reply to a write that is here, of a server that dies meanwhile: it is believed or not, and if so
- * passed on. */
+/* A reply to a write that is here, of a server that dies meanwhile: it is believed or not, and if
+ * so passed on. */
 static void reply_comes(void)
 {
     uint32_t epoch = remote_ledger_epoch(&ledger);
@@ -175,8 +175,8 @@ static void all_begins(void)
     remote_ledger_flusher_begin(&ledger, &b);
 }
 
-static unsigned in_every_order(void (*const *functions)(void), unsigned count,
-                               void (*before)(void), void (*after)(void))
+static unsigned in_every_order(void (*const *functions)(void), unsigned count, void (*before)(void),
+                               void (*after)(void))
 {
     unsigned orders = 0;
 

@@ -1,5 +1,5 @@
-/* A client's handshake with a server of GnuTLS through a channel: who is accepted, who is not and with which
- * sentence, and that neither a deadline nor a wish to stop waits for a server. */
+/* A client's handshake with a server of GnuTLS through a channel: who is accepted, who is not and
+ * with which sentence, and that neither a deadline nor a wish to stop waits for a server. */
 #include <errno.h>
 #include <poll.h>
 #include <sys/socket.h>
@@ -36,7 +36,8 @@ static void expect_echo(struct channel *channel, size_t length_bytes)
         abort();
     }
     EXPECT(channel_receive(channel, got, length_bytes / 2, &err) == 0);
-    EXPECT(channel_receive(channel, got + length_bytes / 2, length_bytes - length_bytes / 2, &err) == 0);
+    EXPECT(channel_receive(channel, got + length_bytes / 2, length_bytes - length_bytes / 2,
+                           &err) == 0);
     EXPECT(memcmp(sent, got, length_bytes) == 0);
 }
 
@@ -66,8 +67,8 @@ static void expect_accepted(const struct tls_remote_settings *remote_settings,
 
 static void hosts_are_accepted(void)
 {
-    static const char *const hosts[] = { "localhost", "LocalHost", "a.disks.test", "127.0.0.1", "::1",
-                                         "0:0::1" };
+    static const char *const hosts[] = { "localhost", "LocalHost", "a.disks.test",
+                                         "127.0.0.1", "::1",       "0:0::1" };
 
     for (size_t i = 0; i < sizeof hosts / sizeof hosts[0]; i++) {
         struct tls_client_settings settings = by_certificate("plain", hosts[i]);
@@ -135,10 +136,11 @@ static void expect_message(const char *text, const char *part)
     abort();
 }
 
-/* In the handshake, or with the first thing that is received after it: with TLS 1.3 a server refuses a client
- * when that believes to be done. */
+/* In the handshake, or with the first thing that is received after it: with TLS 1.3 a server
+ * refuses a client when that believes to be done. */
 static void expect_refused(const struct tls_remote_settings *remote_settings,
-                           const struct tls_client_settings *settings, int code, const char *sentence)
+                           const struct tls_client_settings *settings, int code,
+                           const char *sentence)
 {
     struct tls_client *client = NULL;
     struct tls_remote remote;
@@ -147,7 +149,8 @@ static void expect_refused(const struct tls_remote_settings *remote_settings,
 
     tls_remote_start(&remote, remote_settings);
     int result = tls_client_handshake(&client, &remote.channel, settings, &err);
-    EXPECT((result == 0) == (client != NULL) && (remote.channel.protection != NULL) == (result == 0));
+    EXPECT((result == 0) == (client != NULL) &&
+           (remote.channel.protection != NULL) == (result == 0));
     if (result == 0)
         result = channel_receive(&remote.channel, &byte, 1, &err);
     expect_message(err.text, sentence);
@@ -160,15 +163,18 @@ static const struct bad_server {
     const char *certificate, *folder, *host, *sentence;
 } bad_servers[] = {
     { REMOTE_EXPIRED, "plain", "localhost", "its certificate CN=remote expired on 20" },
-    { REMOTE_STRANGER, "plain", "localhost", "its certificate CN=remote was not issued by the CA in ca-cert.pem" },
+    { REMOTE_STRANGER, "plain", "localhost",
+      "its certificate CN=remote was not issued by the CA in ca-cert.pem" },
     { REMOTE_OTHER_HOST, "plain", "localhost",
       "its certificate CN=remote names elsewhere.test, 192.0.2.7, not localhost: connect by" },
-    { REMOTE_GOOD, "plain", "disks.test", "names localhost, *.disks.test, 127.0.0.1, ::1, not disks.test" },
+    { REMOTE_GOOD, "plain", "disks.test",
+      "names localhost, *.disks.test, 127.0.0.1, ::1, not disks.test" },
     { REMOTE_GOOD, "plain", "a.b.disks.test", "not a.b.disks.test" },
     { REMOTE_GOOD, "plain", "127.0.0.2", "not 127.0.0.2" },
     { REMOTE_GOOD, "plain", "::2", "not ::2" },
     { REMOTE_GOOD, "plain", "localhost.", "not localhost." },
-    { REMOTE_FOR_CLIENTS, "plain", "localhost", "its certificate CN=remote is not for TLS servers" },
+    { REMOTE_FOR_CLIENTS, "plain", "localhost",
+      "its certificate CN=remote is not for TLS servers" },
     { REMOTE_GOOD, "revoked", "localhost", "its certificate CN=remote was revoked (ca-crl.pem)" },
 };
 
@@ -194,23 +200,25 @@ static void clients_are_refused(void)
     struct tls_client_settings alice = by_psk("psk", "alice"), bob = by_psk("psk", "bob");
     struct tls_client_settings wrong = by_psk("psk-wrong", "alice");
 
-    expect_refused(&(struct tls_remote_settings){ .demand = true }, &none, -EPROTO,
-                   "the server ended it with the alert \"Certificate is required\": it wants one of its "
-                   "clients: put client-cert.pem and client-key.pem beside ca-cert.pem");
-    expect_refused(&(struct tls_remote_settings){ .demand = true, .priority = TLS12 }, &none, -EPROTO,
-                   "the server ended it with the alert");
+    expect_refused(
+        &(struct tls_remote_settings){ .demand = true }, &none, -EPROTO,
+        "the server ended it with the alert \"Certificate is required\": it wants one of its "
+        "clients: put client-cert.pem and client-key.pem beside ca-cert.pem");
+    expect_refused(&(struct tls_remote_settings){ .demand = true, .priority = TLS12 }, &none,
+                   -EPROTO, "the server ended it with the alert");
     expect_refused(&(struct tls_remote_settings){ .demand = true }, &foreign, -EPROTO,
                    "it does not accept client-cert.pem");
     expect_refused(&(struct tls_remote_settings){ .psk = true }, &bob, -EPROTO, "identity 'bob'");
-    expect_refused(&(struct tls_remote_settings){ .psk = true }, &wrong, -EPROTO, "identity 'alice'");
-    expect_refused(&(struct tls_remote_settings){ .psk = true, .priority = TLS12_PSK }, &bob, -EPROTO,
-                   "identity 'bob'");
-    expect_refused(&(struct tls_remote_settings){ .psk = true, .priority = TLS12_PSK }, &wrong, -EPROTO,
+    expect_refused(&(struct tls_remote_settings){ .psk = true }, &wrong, -EPROTO,
                    "identity 'alice'");
+    expect_refused(&(struct tls_remote_settings){ .psk = true, .priority = TLS12_PSK }, &bob,
+                   -EPROTO, "identity 'bob'");
+    expect_refused(&(struct tls_remote_settings){ .psk = true, .priority = TLS12_PSK }, &wrong,
+                   -EPROTO, "identity 'alice'");
     expect_refused(&(struct tls_remote_settings){ .psk = true }, &none, -EPROTO, "");
     expect_refused(&(struct tls_remote_settings){ 0 }, &alice, -EPROTO, "identity 'alice'");
-    expect_refused(&(struct tls_remote_settings){ .priority = "NORMAL:-VERS-ALL:+VERS-TLS1.1" }, &none,
-                   -EPROTO, "version");
+    expect_refused(&(struct tls_remote_settings){ .priority = "NORMAL:-VERS-ALL:+VERS-TLS1.1" },
+                   &none, -EPROTO, "version");
 }
 
 /* Nothing is sent for these. */
@@ -329,7 +337,8 @@ static void cut_at_every_byte(void)
             struct error err = { .text = "" };
             uint8_t byte;
 
-            tls_remote_start(&remote, &(struct tls_remote_settings){ .psk = psk[i], .cut_bytes = cut });
+            tls_remote_start(&remote,
+                             &(struct tls_remote_settings){ .psk = psk[i], .cut_bytes = cut });
             int result = tls_client_handshake(&client, &remote.channel, &settings, &err);
             bool whole = result == 0;
             if (whole)
@@ -358,7 +367,8 @@ static void a_server_that_vanishes(void)
             gnutls_bye(remote.server, GNUTLS_SHUT_WR);
         shutdown(remote.server_fd, SHUT_RDWR);
         EXPECT(channel_receive(&remote.channel, &byte, 1, &err) == -ECONNRESET);
-        expect_message(err.text, i == 1 ? "the server closed the connection" : "without close_notify");
+        expect_message(err.text,
+                       i == 1 ? "the server closed the connection" : "without close_notify");
         tls_client_free(client);
         tls_remote_close(&remote);
     }
@@ -366,7 +376,8 @@ static void a_server_that_vanishes(void)
 
 static const struct check checks[] = {
     { "a server is accepted whose certificate names the host or address", hosts_are_accepted },
-    { "a client may have a certificate, and needs one if the server says so", clients_may_have_certificates },
+    { "a client may have a certificate, and needs one if the server says so",
+      clients_may_have_certificates },
     { "a pre-shared key is enough, of the login if no user is named", keys_are_accepted },
     { "a handshake succeeds whatever the size of the pieces", pieces_of_any_size },
     { "a server whose certificate is not right is refused with the reason", servers_are_refused },

@@ -41,8 +41,10 @@ static size_t put_header(uint8_t *out, uint8_t tag, size_t length_bytes)
 /* By hand: GnuTLS does not make names that are wrong.  RFC 5280, 4.2.1.6: GeneralNames. */
 static void add(gnutls_x509_subject_alt_name_t kind, const char *name, size_t length_bytes)
 {
-    static const uint8_t tags[] = { [GNUTLS_SAN_DNSNAME] = 0x82, [GNUTLS_SAN_RFC822NAME] = 0x81,
-                                    [GNUTLS_SAN_URI] = 0x86, [GNUTLS_SAN_IPADDRESS] = 0x87 };
+    static const uint8_t tags[] = { [GNUTLS_SAN_DNSNAME] = 0x82,
+                                    [GNUTLS_SAN_RFC822NAME] = 0x81,
+                                    [GNUTLS_SAN_URI] = 0x86,
+                                    [GNUTLS_SAN_IPADDRESS] = 0x87 };
 
     EXPECT(names_bytes + 4 + length_bytes <= sizeof names);
     names_bytes += put_header(names + names_bytes, tags[kind], length_bytes);

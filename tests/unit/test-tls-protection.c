@@ -1,5 +1,5 @@
-/* Records of TLS 1.3 that GnuTLS would never make, from a client that has the right keys: what is refused, with
- * which alert, and what is not.  Only where the server protects records itself. */
+/* Records of TLS 1.3 that GnuTLS would never make, from a client that has the right keys: what is
+ * refused, with which alert, and what is not.  Only where the server protects records itself. */
 #include <errno.h>
 
 #include "server/transport/tls-stream.h"
@@ -35,7 +35,8 @@ static void say_inner(struct forger *forger, const uint8_t *inner, size_t inner_
     tls_peer_forge(&forger->peer, &forger->keys, inner, inner_bytes);
 }
 
-static void say(struct forger *forger, uint8_t type, const uint8_t *data, size_t count, size_t padding)
+static void say(struct forger *forger, uint8_t type, const uint8_t *data, size_t count,
+                size_t padding)
 {
     static uint8_t inner[40000];
 
@@ -84,7 +85,11 @@ static const struct bad_record {
     { "very long KeyUpdate", HANDSHAKE, 4, { 24, 255, 255, 255 }, GNUTLS_A_DECODE_ERROR },
     { "KeyUpdate of no sort", HANDSHAKE, 5, { 24, 0, 0, 1, 2 }, GNUTLS_A_ILLEGAL_PARAMETER },
     { "KeyUpdate and more", HANDSHAKE, 6, { 24, 0, 0, 1, 0, 24 }, GNUTLS_A_UNEXPECTED_MESSAGE },
-    { "two KeyUpdates", HANDSHAKE, 10, { 24, 0, 0, 1, 0, 24, 0, 0, 1, 0 }, GNUTLS_A_UNEXPECTED_MESSAGE },
+    { "two KeyUpdates",
+      HANDSHAKE,
+      10,
+      { 24, 0, 0, 1, 0, 24, 0, 0, 1, 0 },
+      GNUTLS_A_UNEXPECTED_MESSAGE },
     { "empty alert", ALERT, 0, { 0 }, GNUTLS_A_DECODE_ERROR },
     { "half an alert", ALERT, 1, { 1 }, GNUTLS_A_DECODE_ERROR },
     { "alert and more", ALERT, 3, { 1, 0, 0 }, GNUTLS_A_DECODE_ERROR },
@@ -282,7 +287,8 @@ static void one_answer_to_many_updates(void)
     }
     tls_peer_expect_sent(&forger.peer, &(struct iovec){ forger.got, 100 }, 1);
     EXPECT(tls_record_keys_update(&expected, protection_of(&forger)->gcm));
-    EXPECT(memcmp(expected.secret, protection_of(&forger)->keys->sending.secret, expected.secret_bytes) == 0);
+    EXPECT(memcmp(expected.secret, protection_of(&forger)->keys->sending.secret,
+                  expected.secret_bytes) == 0);
     EXPECT(protection_of(&forger)->keys->sending.sequence == 1);
     tls_peer_close(&forger.peer);
 }
@@ -310,8 +316,9 @@ static void our_own_new_keys(void)
 static void trace_of_rfc_8448(void)
 {
     static const uint8_t secret[32] = {
-        0x9e, 0x40, 0x64, 0x6c, 0xe7, 0x9a, 0x7f, 0x9d, 0xc0, 0x5a, 0xf8, 0x88, 0x9b, 0xce, 0x65, 0x52,
-        0x87, 0x5a, 0xfa, 0x0b, 0x06, 0xdf, 0x00, 0x87, 0xf7, 0x92, 0xeb, 0xb7, 0xc1, 0x75, 0x04, 0xa5,
+        0x9e, 0x40, 0x64, 0x6c, 0xe7, 0x9a, 0x7f, 0x9d, 0xc0, 0x5a, 0xf8,
+        0x88, 0x9b, 0xce, 0x65, 0x52, 0x87, 0x5a, 0xfa, 0x0b, 0x06, 0xdf,
+        0x00, 0x87, 0xf7, 0x92, 0xeb, 0xb7, 0xc1, 0x75, 0x04, 0xa5,
     };
     static const uint8_t iv[GCM_NONCE_BYTES] = { 0x5b, 0x78, 0x92, 0x3d, 0xee, 0x08,
                                                  0x57, 0x90, 0x33, 0xe5, 0x23, 0xd9 };
@@ -322,7 +329,8 @@ static void trace_of_rfc_8448(void)
         0x44, 0x1e, 0x2b, 0x62, 0x97, 0x4e, 0x1f, 0x5a, 0x62, 0x92, 0xa2, 0x97, 0x70, 0x14, 0xbd,
         0x1e, 0x3d, 0xea, 0xe6, 0x3a, 0xee, 0xbb, 0x21, 0x69, 0x49, 0x15, 0xe4,
     };
-    static struct tls_record_keys keys = { .secret_bytes = 32, .key_bytes = 16,
+    static struct tls_record_keys keys = { .secret_bytes = 32,
+                                           .key_bytes = 16,
                                            .hash = GNUTLS_MAC_SHA256 };
     uint8_t nonce[GCM_NONCE_BYTES], inner[51];
 

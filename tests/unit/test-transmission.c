@@ -361,8 +361,8 @@ static void drain_of_unread_commands(void)
     fake_server_close();
 }
 
-/* A client that goes on writing has not read yet that the server goes: it keeps its place in the stream, and what
- * it writes its place in the requests. */
+/* A client that goes on writing has not read yet that the server goes: it keeps its place in the
+ * stream, and what it writes its place in the requests. */
 static void writes_behind_the_end(void)
 {
     fake_server_open();

@@ -1,6 +1,6 @@
-/* The byte stream of a client on the fake loop, over a session that went through a channel, against a server of
- * GnuTLS: each kind of session and who does its records, tickets at any time, new keys, ends of every kind, and
- * what GnuTLS had read before the transport took over. */
+/* The byte stream of a client on the fake loop, over a session that went through a channel, against
+ * a server of GnuTLS: each kind of session and who does its records, tickets at any time, new keys,
+ * ends of every kind, and what GnuTLS had read before the transport took over. */
 #include <errno.h>
 #include <sys/socket.h>
 
@@ -28,7 +28,8 @@ static const struct kind {
     { { .priority = TLS13 "+AES-128-GCM" KX_PSK, .psk = true }, GNUTLS_CIPHER_AES_128_GCM, true },
     { { .priority = TLS12 "+AES-256-GCM" }, GNUTLS_CIPHER_AES_256_GCM, false },
     { { .priority = TLS12 "+AES-128-GCM" KX_PSK, .psk = true }, GNUTLS_CIPHER_AES_128_GCM, false },
-    { { .priority = TLS12 "+CHACHA20-POLY1305" KX_PSK, .psk = true }, GNUTLS_CIPHER_CHACHA20_POLY1305,
+    { { .priority = TLS12 "+CHACHA20-POLY1305" KX_PSK, .psk = true },
+      GNUTLS_CIPHER_CHACHA20_POLY1305,
       false },
 };
 
@@ -55,25 +56,25 @@ static void bytes_of_any_number(void)
     static const uint32_t lengths[] = { 1, 28, 4096, 8192, 16384, 16385, 100000, 300000 };
 
     EACH_KIND(kind)
-        for (size_t i = 0; i < sizeof chunks / sizeof chunks[0]; i++) {
-            struct tls_remote remote;
+    for (size_t i = 0; i < sizeof chunks / sizeof chunks[0]; i++) {
+        struct tls_remote remote;
 
-            tls_remote_open(&remote, &kind->settings);
-            EXPECT(gnutls_cipher_get(remote.server) == kind->cipher);
-            EXPECT((tls_peer_protection(&remote.peer)->gcm != NULL) ==
-                   (kind->ours && gcm_choose() != NULL));
-            fake_socket_chunk(remote.peer.loop, remote.peer.fd, chunks[i], chunks[i]);
-            for (size_t k = 0; k < sizeof lengths / sizeof lengths[0]; k++)
-                if (chunks[i] == 0 || chunks[i] > 7 || lengths[k] < 20000)
-                    expect_both_ways(&remote.peer, lengths[k]);
-            tls_remote_end(&remote);
-        }
+        tls_remote_open(&remote, &kind->settings);
+        EXPECT(gnutls_cipher_get(remote.server) == kind->cipher);
+        EXPECT((tls_peer_protection(&remote.peer)->gcm != NULL) ==
+               (kind->ours && gcm_choose() != NULL));
+        fake_socket_chunk(remote.peer.loop, remote.peer.fd, chunks[i], chunks[i]);
+        for (size_t k = 0; k < sizeof lengths / sizeof lengths[0]; k++)
+            if (chunks[i] == 0 || chunks[i] > 7 || lengths[k] < 20000)
+                expect_both_ways(&remote.peer, lengths[k]);
+        tls_remote_end(&remote);
+    }
 }
 
 /* ---- what GnuTLS had read before ---- */
 
-/* The channel takes `taken_bytes` of the first of two records of 1000 bytes; that one and `more_bytes` of the
- * second have arrived. */
+/* The channel takes `taken_bytes` of the first of two records of 1000 bytes; that one and
+ * `more_bytes` of the second have arrived. */
 static void take_over_within(const struct kind *kind, size_t taken_bytes, size_t more_bytes)
 {
     static uint8_t records[3000];
@@ -102,9 +103,9 @@ static void take_over_within(const struct kind *kind, size_t taken_bytes, size_t
     }
     EXPECT(tls_client_is_between_records(client) == nothing_more);
     tls_remote_adopt(&remote, client);
-    EXPECT(tls_peer_protection(&remote.peer)->gcm == NULL ||
-           (nothing_more && kind->ours));
-    fake_socket_feed(remote.peer.loop, remote.peer.fd, records + there_bytes, (size_t)total - there_bytes);
+    EXPECT(tls_peer_protection(&remote.peer)->gcm == NULL || (nothing_more && kind->ours));
+    fake_socket_feed(remote.peer.loop, remote.peer.fd, records + there_bytes,
+                     (size_t)total - there_bytes);
     tls_peer_expect_received(&remote.peer, pattern + taken_bytes, 2000 - (uint32_t)taken_bytes);
     expect_both_ways(&remote.peer, 50000);
     tls_remote_end(&remote);
@@ -116,15 +117,16 @@ static void nothing_is_lost_on_the_way(void)
                                        { 1000, 1 }, { 1000, 5 },  { 1000, 500 } };
 
     EACH_KIND(kind)
-        for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
-            take_over_within(kind, cases[i][0], cases[i][1]);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        take_over_within(kind, cases[i][0], cases[i][1]);
 }
 
 /* ---- tickets ---- */
 
 static void tickets_of_gnutls(void)
 {
-    EACH_KIND(kind) {
+    EACH_KIND(kind)
+    {
         struct tls_remote remote;
 
         if (!is_tls13(kind))
@@ -200,13 +202,16 @@ static void update_keys(void)
 /* Of so many bytes behind the header. */
 static size_t put_ticket(uint8_t *out, size_t body_bytes)
 {
-    memcpy(out, (uint8_t[]){ 4, (uint8_t)(body_bytes >> 16), (uint8_t)(body_bytes >> 8), (uint8_t)body_bytes },
+    memcpy(out,
+           (uint8_t[]){ 4, (uint8_t)(body_bytes >> 16), (uint8_t)(body_bytes >> 8),
+                        (uint8_t)body_bytes },
            4);
     memset(out + 4, 24, body_bytes); /* none of it is a message */
     return 4 + body_bytes;
 }
 
-/* In pieces of a size, and behind some of them a KeyUpdate, as there may be 8 of these within a second. */
+/* In pieces of a size, and behind some of them a KeyUpdate, as there may be 8 of these within a
+ * second. */
 static void tickets_of_any_form(void)
 {
     static const uint8_t update[] = { 24, 0, 0, 1, 1 };
@@ -320,7 +325,8 @@ static void tickets_for_ever(void)
 
 static void new_keys(void)
 {
-    EACH_KIND(kind) {
+    EACH_KIND(kind)
+    {
         struct tls_remote remote;
 
         if (!is_tls13(kind))
@@ -338,7 +344,8 @@ static void new_keys(void)
     }
 }
 
-/* By the server before the transport takes over: GnuTLS, which knows the new ones, keeps the records. */
+/* By the server before the transport takes over: GnuTLS, which knows the new ones, keeps the
+ * records. */
 static void new_keys_in_the_channel(void)
 {
     struct tls_remote remote;
@@ -411,7 +418,8 @@ static void tickets_in_the_channel(void)
 
 static void orderly_ends(void)
 {
-    EACH_KIND(kind) {
+    EACH_KIND(kind)
+    {
         struct tls_remote remote;
         uint8_t got[64];
 
@@ -441,49 +449,50 @@ static void orderly_ends(void)
 static void cut_off(void)
 {
     EACH_KIND(kind)
-        for (size_t cut = 0; cut < 86; cut += 17) {
-            struct tls_remote remote;
-            uint8_t got[64];
+    for (size_t cut = 0; cut < 86; cut += 17) {
+        struct tls_remote remote;
+        uint8_t got[64];
 
-            tls_remote_open(&remote, &kind->settings);
-            struct tls_peer *peer = &remote.peer;
-            tls_peer_say(peer, pattern, sizeof got);
-            tls_peer_feed(peer, cut);
-            EXPECT(tls_peer_ask(peer, got, sizeof got) == TLS_PEER_PENDING);
-            fake_loop_run(peer->loop);
-            if (peer->recv_result == TRANSPORT_FILLED)
-                tls_peer_ask(peer, got, sizeof got);
-            fake_socket_end(peer->loop, peer->fd);
-            fake_loop_run(peer->loop);
-            EXPECT(peer->recv_result == -ECONNRESET);
-            tls_remote_end(&remote);
-        }
+        tls_remote_open(&remote, &kind->settings);
+        struct tls_peer *peer = &remote.peer;
+        tls_peer_say(peer, pattern, sizeof got);
+        tls_peer_feed(peer, cut);
+        EXPECT(tls_peer_ask(peer, got, sizeof got) == TLS_PEER_PENDING);
+        fake_loop_run(peer->loop);
+        if (peer->recv_result == TRANSPORT_FILLED)
+            tls_peer_ask(peer, got, sizeof got);
+        fake_socket_end(peer->loop, peer->fd);
+        fake_loop_run(peer->loop);
+        EXPECT(peer->recv_result == -ECONNRESET);
+        tls_remote_end(&remote);
+    }
 }
 
 static void damaged(void)
 {
     EACH_KIND(kind)
-        for (size_t at = 0; at < 64 + 21; at += 3) {
-            struct tls_remote remote;
-            uint8_t got[64];
+    for (size_t at = 0; at < 64 + 21; at += 3) {
+        struct tls_remote remote;
+        uint8_t got[64];
 
-            tls_remote_open(&remote, &kind->settings);
-            struct tls_peer *peer = &remote.peer;
-            tls_peer_say(peer, pattern, sizeof got);
-            peer->outgoing.data[peer->outgoing.start + at] ^= 0x40;
-            tls_peer_feed(peer, SIZE_MAX);
-            tls_peer_ask(peer, got, sizeof got);
-            fake_loop_run(peer->loop);
-            fake_socket_end(peer->loop, peer->fd); /* for a length that promises more */
-            fake_loop_run(peer->loop);
-            EXPECT(peer->recv_result == -ECONNRESET);
-            tls_remote_end(&remote);
-        }
+        tls_remote_open(&remote, &kind->settings);
+        struct tls_peer *peer = &remote.peer;
+        tls_peer_say(peer, pattern, sizeof got);
+        peer->outgoing.data[peer->outgoing.start + at] ^= 0x40;
+        tls_peer_feed(peer, SIZE_MAX);
+        tls_peer_ask(peer, got, sizeof got);
+        fake_loop_run(peer->loop);
+        fake_socket_end(peer->loop, peer->fd); /* for a length that promises more */
+        fake_loop_run(peer->loop);
+        EXPECT(peer->recv_result == -ECONNRESET);
+        tls_remote_end(&remote);
+    }
 }
 
 static void aborted(void)
 {
-    EACH_KIND(kind) {
+    EACH_KIND(kind)
+    {
         struct tls_remote remote;
         uint8_t got[64];
 

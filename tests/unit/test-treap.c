@@ -11,7 +11,7 @@
 struct item {
     struct treap_node node;
     bool there;
-    int64_t value;         /* what was added to it, as far as its ancestors have told */
+    int64_t value; /* what was added to it, as far as its ancestors have told */
     int64_t owed, sum;
     int64_t expected;
 };

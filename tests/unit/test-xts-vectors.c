@@ -66,8 +66,8 @@ struct vector {
     "773dad38014bd2092fa755c824bb5e54c4f36ffda9fcea70b9c6e693e148c151"
 
 static const struct vector vectors[] = {
-    { 1, ZEROS ZEROS, 0, 0,
-      "917cf69ebd68b2ec9b9fe9a3eadda692cd43d2f59598ed858c02c2652fbf922e", "" },
+    { 1, ZEROS ZEROS, 0, 0, "917cf69ebd68b2ec9b9fe9a3eadda692cd43d2f59598ed858c02c2652fbf922e",
+      "" },
     { 2, ELEVENS TWOS, 0x3333333333, 0x44,
       "c454185e6a16936e39334038acef838bfb186fff7480adc4289382ecd6d394f0", "" },
     { 3, FALLING TWOS, 0x3333333333, 0x44,
