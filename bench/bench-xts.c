@@ -133,7 +133,7 @@ static void run_jobs(size_t rounds)
     printf("\n");
     for (unsigned key_bits = 256; key_bits <= 512; key_bits *= 2)
         for (uint32_t sector_bytes = 512; sector_bytes <= 4096; sector_bytes *= 8)
-            for (size_t i = 0; i < sizeof(runs_bytes) / sizeof(runs_bytes[0]); i++)
+            for (size_t i = 0; i < sizeof runs_bytes / sizeof runs_bytes[0]; i++)
                 for (int encrypt = 1; encrypt >= 0; encrypt--)
                     run_job(&(struct job){ "aes-xts-plain64", key_bits, sector_bytes, runs_bytes[i],
                                            encrypt },
@@ -177,7 +177,7 @@ static void run_others(size_t rounds)
     for (size_t run = 0; run < 2; run++)
         printf("   %9zu KiB", runs_bytes[run] / 1024);
     printf("\n");
-    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
         for (uint32_t sector_bytes = 512; sector_bytes <= 4096; sector_bytes *= 8) {
             struct job job = { others[i].cipher, others[i].key_bits, sector_bytes, 0, false };
 

@@ -81,7 +81,7 @@ static void *map_pages(size_t mapped_bytes)
 
 int secret_create(struct secret **out, size_t length_bytes, struct error *err)
 {
-    struct secret *secret = calloc(1, sizeof(*secret));
+    struct secret *secret = calloc(1, sizeof *secret);
     void *pages = NULL;
 
     if (secret && length_bytes <= SIZE_MAX / 2) {

@@ -71,10 +71,10 @@ void blocks_xor(uint8_t *out, const uint8_t *in, size_t length_bytes)
     for (size_t i = 0; i < length_bytes; i += sizeof(uint64_t)) {
         uint64_t a, b;
 
-        memcpy(&a, out + i, sizeof(a));
-        memcpy(&b, in + i, sizeof(b));
+        memcpy(&a, out + i, sizeof a);
+        memcpy(&b, in + i, sizeof b);
         a ^= b;
-        memcpy(out + i, &a, sizeof(a));
+        memcpy(out + i, &a, sizeof a);
     }
 }
 

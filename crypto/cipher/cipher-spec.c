@@ -82,7 +82,7 @@ int cipher_spec_parse(struct cipher_spec *out, const char *name, unsigned key_bi
         return error_set(err, -EINVAL, "cipher '%s' does not take a key of %u bits (supported: %s)",
                          name, key_bits,
                          out->mode == CIPHER_XTS ? "256, 384 and 512" : "128, 192 and 256");
-    (void)snprintf(out->name, sizeof(out->name), "%s", name);
+    (void)snprintf(out->name, sizeof out->name, "%s", name);
     return 0;
 }
 

@@ -24,7 +24,7 @@ static const struct cipher_ops *const implementations[] = {
     &sectors_gcrypt_ops,
 };
 
-#define IMPLEMENTATION_COUNT (sizeof(implementations) / sizeof(implementations[0]))
+#define IMPLEMENTATION_COUNT (sizeof implementations / sizeof implementations[0])
 
 #define IV_UNIT_BYTES 512u
 
@@ -42,7 +42,7 @@ static void test_implementation(size_t i, enum cipher_algorithm algorithm)
     if (cipher_selftest(implementations[i], algorithm, &err) == 0)
         return;
     tests[i][algorithm] = BROKEN;
-    (void)snprintf(left_out + used, sizeof(left_out) - used,
+    (void)snprintf(left_out + used, sizeof left_out - used,
                    "%scipher implementation '%s' is not used, because it failed its self-test on "
                    "this machine: %.300s",
                    used > 0 ? "; " : "", implementations[i]->name, err.text);
@@ -102,7 +102,7 @@ static int choose(const struct cipher_ops **out, const struct cipher_spec *spec,
         *out = implementations[i];
         return 0;
     }
-    list_usable(usable, sizeof(usable), spec);
+    list_usable(usable, sizeof usable, spec);
     if (wanted)
         return error_set(err, -ENOTSUP,
                          "NBDCRYPT_CIPHER is '%s', but what this machine has for %s with %u bits "

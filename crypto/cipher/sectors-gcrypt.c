@@ -78,7 +78,7 @@ static int create(struct cipher **out, const struct cipher_spec *spec, const str
     size_t block_key_bytes = cipher_spec_block_key_bits(spec) / 8;
     struct sectors *sectors;
     struct secret *memory;
-    int result = secret_create(&memory, sizeof(*sectors), err);
+    int result = secret_create(&memory, sizeof *sectors, err);
 
     if (result < 0)
         return result;

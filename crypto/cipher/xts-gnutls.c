@@ -34,7 +34,7 @@ static int create(struct cipher **out, const struct cipher_spec *spec, const str
     gnutls_cipher_algorithm_t algorithm =
         spec->key_bits == 256 ? GNUTLS_CIPHER_AES_128_XTS : GNUTLS_CIPHER_AES_256_XTS;
     gnutls_datum_t datum = { .data = key->data, .size = (unsigned)key->length_bytes };
-    struct xts_gnutls *xts = calloc(1, sizeof(*xts));
+    struct xts_gnutls *xts = calloc(1, sizeof *xts);
     int result;
 
     if (!xts)
@@ -69,7 +69,7 @@ static void crypt_run(struct cipher *cipher, crypt_fn *crypt, uint64_t iv_sector
         int result;
 
         store_tweak(tweak, iv_sector);
-        gnutls_cipher_set_iv(xts->handle, tweak, sizeof(tweak));
+        gnutls_cipher_set_iv(xts->handle, tweak, sizeof tweak);
         result = crypt(xts->handle, data + done, sector_bytes);
         assert(result == 0);
         iv_sector += sector_bytes / IV_UNIT_BYTES;

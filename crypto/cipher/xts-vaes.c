@@ -15,7 +15,7 @@ int xts_vaes_create(struct cipher **out, const struct cipher_ops *ops, const str
     size_t half_bytes = key->length_bytes / 2;
     struct secret *memory;
     struct xts_vaes *xts;
-    int result = secret_create(&memory, sizeof(*xts), err);
+    int result = secret_create(&memory, sizeof *xts, err);
 
     if (result < 0)
         return result;

@@ -71,7 +71,7 @@ const char *gcm_left_out(void)
 
 const struct gcm_ops *gcm_implementation_at(size_t i)
 {
-    return i < sizeof(implementations) / sizeof(implementations[0]) ? implementations[i] : NULL;
+    return i < sizeof implementations / sizeof implementations[0] ? implementations[i] : NULL;
 }
 
 void gcm_init(struct gcm *gcm, const struct gcm_ops *ops, const uint8_t *key, size_t key_bytes)

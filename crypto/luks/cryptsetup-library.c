@@ -138,9 +138,9 @@ static void keep_message(int level, const char *message, void *context)
         return;
     if (library->log[0] != '\0') {
         length = strlen(library->log);
-        (void)snprintf(library->log + length, sizeof(library->log) - length, " ");
+        (void)snprintf(library->log + length, sizeof library->log - length, " ");
     }
-    append_without_path(library->log, sizeof(library->log), message);
+    append_without_path(library->log, sizeof library->log, message);
     length = strlen(library->log);
     while (length > 0 && (library->log[length - 1] == '\n' || library->log[length - 1] == '.'))
         library->log[--length] = '\0';
@@ -172,10 +172,10 @@ static int open_device(struct luks_library *library, int image_fd, int data_fd)
     char image_path[32], data_path[32];
 
     (void)pthread_once(&once, disable_what_is_outside);
-    (void)snprintf(image_path, sizeof(image_path), "/proc/self/fd/%d", image_fd);
+    (void)snprintf(image_path, sizeof image_path, "/proc/self/fd/%d", image_fd);
     if (data_fd < 0)
         return crypt_init(&library->device, image_path);
-    (void)snprintf(data_path, sizeof(data_path), "/proc/self/fd/%d", data_fd);
+    (void)snprintf(data_path, sizeof data_path, "/proc/self/fd/%d", data_fd);
     return crypt_init_data_device(&library->device, image_path, data_path);
 }
 
@@ -187,7 +187,7 @@ int luks_library_open_detached(struct luks_library **out, int image_fd, int data
 
     if (result < 0)
         return result;
-    library = calloc(1, sizeof(*library));
+    library = calloc(1, sizeof *library);
     if (!library)
         return error_set(err, -ENOMEM, "no memory for a LUKS header");
     result = open_device(library, image_fd, data_fd);

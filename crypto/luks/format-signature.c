@@ -54,7 +54,7 @@ static bool has_bytes(int image_fd, uint64_t offset_bytes, const char *bytes, si
 
 static const struct mark *find_mark(int image_fd, bool luks)
 {
-    for (size_t i = 0; i < sizeof(marks) / sizeof(marks[0]); i++)
+    for (size_t i = 0; i < sizeof marks / sizeof marks[0]; i++)
         if ((luks || marks[i].kind != MARK_LUKS) &&
             has_bytes(image_fd, marks[i].at_bytes, marks[i].bytes, marks[i].length_bytes))
             return &marks[i];
@@ -91,11 +91,11 @@ static void name_format(struct signature *out, blkid_probe probe)
 
     if (!type)
         type = value_of(probe, "PTTYPE");
-    for (size_t i = 0; usage && i < sizeof(usages) / sizeof(usages[0]); i++)
+    for (size_t i = 0; usage && i < sizeof usages / sizeof usages[0]; i++)
         if (strcmp(usage, usages[i][0]) == 0)
             what = usages[i][1];
     out->partitions = !value_of(probe, "TYPE");
-    (void)snprintf(out->text, sizeof(out->text), "%s (%s)", what, type ? type : "?");
+    (void)snprintf(out->text, sizeof out->text, "%s (%s)", what, type ? type : "?");
 }
 
 /* All but LUKS. */
@@ -124,7 +124,7 @@ static int probe_image(struct signature *out, int image_fd, struct error *err)
     if (found == 0)
         name_format(out, probe);
     else if (found == -2)
-        (void)snprintf(out->text, sizeof(out->text), "marks of several formats");
+        (void)snprintf(out->text, sizeof out->text, "marks of several formats");
     blkid_free_probe(probe);
     if (found == 0 || found == 1 || found == -2)
         return 0;
@@ -162,7 +162,7 @@ static int look(struct signature *out, enum signature_scope scope, int image_fd,
     if (!name && out->text[0] == '\0' && luks && has_second_luks2(image_fd))
         name = "a LUKS2 volume with a damaged first header";
     if (name)
-        (void)snprintf(out->text, sizeof(out->text), "%s", name);
+        (void)snprintf(out->text, sizeof out->text, "%s", name);
     return result;
 }
 

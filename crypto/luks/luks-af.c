@@ -27,7 +27,7 @@ static void diffuse(uint8_t *data, size_t length_bytes, gcry_md_hd_t md, int has
                                        (uint8_t)(number >> 8), (uint8_t)number };
 
         gcry_md_reset(md);
-        gcry_md_write(md, big_endian, sizeof(big_endian));
+        gcry_md_write(md, big_endian, sizeof big_endian);
         gcry_md_write(md, data + at, now);
         memcpy(data + at, gcry_md_read(md, hash), now);
     }

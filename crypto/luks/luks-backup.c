@@ -62,7 +62,7 @@ static int zero_gap(int fd, const struct luks1_header *header, struct error *err
 
     if (header->keyslots[0].offset_sectors != LUKS1_FIRST_KEYSLOT_BYTES / 512)
         return 0;
-    return luks_image_write(fd, LUKS1_PADDED_BYTES, zeros, sizeof(zeros), err);
+    return luks_image_write(fd, LUKS1_PADDED_BYTES, zeros, sizeof zeros, err);
 }
 
 /* In the image in memory, where both copies must be good for the backup. */
@@ -118,11 +118,11 @@ int luks_backup_uuid(char out[40], luks_read_fn *read, void *context, uint64_t h
     uint8_t head[AT_UUID + UUID_BYTES] = { 0 };
     int result = 0;
 
-    if (header_bytes >= sizeof(head))
-        result = read(context, 0, head, sizeof(head), err);
+    if (header_bytes >= sizeof head)
+        result = read(context, 0, head, sizeof head, err);
     if (result < 0)
         return result;
-    if (memcmp(head, magic, sizeof(magic)) != 0)
+    if (memcmp(head, magic, sizeof magic) != 0)
         return error_set(err, -EMEDIUMTYPE, "no LUKS header found");
     (void)snprintf(out, 40, "%.39s", luks_quote((const char *)head + AT_UUID, UUID_BYTES).text);
     return 0;
@@ -150,7 +150,7 @@ int luks_backup_compare(uint64_t *differs_bytes, struct luks_header *backup,
                         const struct luks_store *from, const struct luks_store *to,
                         struct error *err)
 {
-    struct luks_chunks *chunks = malloc(sizeof(*chunks));
+    struct luks_chunks *chunks = malloc(sizeof *chunks);
     uint64_t area_bytes = 0;
     int result;
 

@@ -138,21 +138,21 @@ static int add_luks1(struct luks_steps *steps, struct luks_change *change, struc
 {
     static const struct luks_area range = { 0, LUKS1_HEADER_BYTES };
     uint8_t old[LUKS1_HEADER_BYTES], both[LUKS1_HEADER_BYTES], new[LUKS1_HEADER_BYTES];
-    int result = luks_store_read_memory(&change->before_fd, 0, old, sizeof(old), err);
+    int result = luks_store_read_memory(&change->before_fd, 0, old, sizeof old, err);
 
     if (result == 0)
-        result = luks_store_read_memory(&change->header->image_fd, 0, new, sizeof(new), err);
+        result = luks_store_read_memory(&change->header->image_fd, 0, new, sizeof new, err);
     if (result == 0)
         result = make_both(both, old, new, err);
     if (result == 0)
-        result = luks_image_create(&change->both_fd, sizeof(both), sizeof(both), err);
+        result = luks_image_create(&change->both_fd, sizeof both, sizeof both, err);
     if (result == 0)
-        result = luks_image_write(change->both_fd, 0, both, sizeof(both), err);
+        result = luks_image_write(change->both_fd, 0, both, sizeof both, err);
     if (result < 0)
         return result;
-    if (memcmp(old, both, sizeof(old)) != 0)
+    if (memcmp(old, both, sizeof old) != 0)
         luks_steps_add(steps, &range, change->both_fd, LUKS_PLACE_USED);
-    if (memcmp(both, new, sizeof(both)) != 0)
+    if (memcmp(both, new, sizeof both) != 0)
         luks_steps_add(steps, &range, change->header->image_fd, LUKS_PLACE_USED);
     return 0;
 }
@@ -228,7 +228,7 @@ static int copy_before(struct luks_change *change, struct error *err)
 
 int luks_change_begin(struct luks_change **out, struct luks_header *header, struct error *err)
 {
-    struct luks_change *change = calloc(1, sizeof(*change));
+    struct luks_change *change = calloc(1, sizeof *change);
     int result;
 
     if (!change)
@@ -306,7 +306,7 @@ static int commit(struct luks_change *change, const struct luks_store *store,
 int luks_change_commit(struct luks_change *change, const struct luks_store *store,
                        struct error *err)
 {
-    struct luks_chunks *chunks = malloc(sizeof(*chunks));
+    struct luks_chunks *chunks = malloc(sizeof *chunks);
     int result;
 
     if (!chunks)

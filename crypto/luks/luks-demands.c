@@ -67,15 +67,15 @@ static int luks1_key_digest(struct key_digest *out, const struct luks_header *he
     uint8_t bytes[LUKS1_HEADER_BYTES];
     int result;
 
-    if (pread(header->image_fd, bytes, sizeof(bytes), 0) != (ssize_t)sizeof(bytes))
+    if (pread(header->image_fd, bytes, sizeof bytes, 0) != (ssize_t)sizeof bytes)
         return error_set(err, -EIO, "the copy of the header in memory can't be read");
     out->iterations = header->luks1.digest_iterations;
-    result = put_text(out->hash, sizeof(out->hash), header->luks1.hash, "hash", err);
+    result = put_text(out->hash, sizeof out->hash, header->luks1.hash, "hash", err);
     if (result == 0)
         result =
-            put_base64(out->salt, sizeof(out->salt), bytes + LUKS1_AT_SALT, LUKS1_SALT_BYTES, err);
+            put_base64(out->salt, sizeof out->salt, bytes + LUKS1_AT_SALT, LUKS1_SALT_BYTES, err);
     if (result == 0)
-        result = put_base64(out->digest, sizeof(out->digest), bytes + LUKS1_AT_DIGEST,
+        result = put_base64(out->digest, sizeof out->digest, bytes + LUKS1_AT_DIGEST,
                             LUKS1_DIGEST_BYTES, err);
     return result;
 }
@@ -115,11 +115,11 @@ static int luks2_key_digest(struct key_digest *out, const struct luks_header *he
     if (result == 0)
         result = luks2_json_number(&out->iterations, found, "iterations", err);
     if (result == 0)
-        result = put_text(out->hash, sizeof(out->hash), hash, "hash", err);
+        result = put_text(out->hash, sizeof out->hash, hash, "hash", err);
     if (result == 0)
-        result = put_text(out->salt, sizeof(out->salt), salt, "salt", err);
+        result = put_text(out->salt, sizeof out->salt, salt, "salt", err);
     if (result == 0)
-        result = put_text(out->digest, sizeof(out->digest), digest, "value", err);
+        result = put_text(out->digest, sizeof out->digest, digest, "value", err);
     return result;
 }
 
@@ -155,14 +155,14 @@ static int put_lines(gnutls_hash_hd_t hash, const struct luks_header *header,
 
     if (result < 0)
         return result;
-    length = snprintf(lines, sizeof(lines),
+    length = snprintf(lines, sizeof lines,
                       "nbdcrypt header digest %d\ntype luks%d\ncipher %s\nkey-bits %u\n"
                       "sector-size %" PRIu32 "\npayload-offset %" PRIu64 "\npayload-size %.20s\n"
                       "iv-offset %" PRIu64 "\nkey-digest pbkdf2 %s %" PRIu64 " %s %s\n",
                       (int)form, luks2 ? 2 : 1, segment->cipher.name, segment->cipher.key_bits,
                       segment->sector_bytes, segment->payload_offset_bytes, payload_size(header),
                       segment->iv_offset_sectors, key.hash, key.iterations, key.salt, key.digest);
-    if (length < 0 || (size_t)length >= sizeof(lines) ||
+    if (length < 0 || (size_t)length >= sizeof lines ||
         gnutls_hash(hash, lines, (size_t)length) < 0)
         return error_set(err, -EIO, "the digest of the header can't be calculated");
     return 0;
@@ -178,7 +178,7 @@ static int put_flags(gnutls_hash_hd_t hash, const struct luks_header *header, st
 {
     struct json_object *config = NULL, *flags = NULL;
     const char *names[LUKS2_FLAGS_MAX];
-    char line[LUKS2_FLAG_BYTES_MAX + sizeof("flag \n")];
+    char line[LUKS2_FLAG_BYTES_MAX + sizeof "flag \n"];
     size_t count;
 
     if (header->segment.type == LUKS_TYPE_1 ||
@@ -188,9 +188,9 @@ static int put_flags(gnutls_hash_hd_t hash, const struct luks_header *header, st
     count = json_object_array_length(flags);
     for (size_t i = 0; i < count; i++)
         names[i] = json_object_get_string(json_object_array_get_idx(flags, i));
-    qsort(names, count, sizeof(names[0]), compare_names);
+    qsort(names, count, sizeof names[0], compare_names);
     for (size_t i = 0; i < count; i++) {
-        int length = snprintf(line, sizeof(line), "flag %s\n", names[i]);
+        int length = snprintf(line, sizeof line, "flag %s\n", names[i]);
 
         if (length < 0 || gnutls_hash(hash, line, (size_t)length) < 0)
             return error_set(err, -EIO, "the digest of the header can't be calculated");
@@ -214,7 +214,7 @@ int luks_header_digest(struct luks_header_digest *out, const struct luks_header 
         result = put_flags(hash, header, err);
     gnutls_hash_deinit(hash, bytes);
     memcpy(out->text, prefix, strlen(prefix));
-    for (size_t i = 0; i < sizeof(bytes); i++)
+    for (size_t i = 0; i < sizeof bytes; i++)
         (void)snprintf(at + 2 * i, 3, "%02x", bytes[i]);
     return result;
 }

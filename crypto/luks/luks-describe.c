@@ -135,7 +135,7 @@ static struct json_object *luks2_keyslots(const struct luks_header *header)
         struct json_object *keyslot;
         char name[12];
 
-        (void)snprintf(name, sizeof(name), "%d", slot);
+        (void)snprintf(name, sizeof name, "%d", slot);
         keyslot = member(keyslots, name);
         if (keyslot)
             json_object_array_add(out, luks2_keyslot(header->library->device, slot, keyslot));
@@ -168,7 +168,7 @@ static struct json_object *luks2_tokens(const struct luks_header *header)
         struct json_object *token, *item;
         char name[12];
 
-        (void)snprintf(name, sizeof(name), "%u", number);
+        (void)snprintf(name, sizeof name, "%u", number);
         token = member(tokens, name);
         if (!token)
             continue;

@@ -164,7 +164,7 @@ static int prepare(struct maker *maker, struct error *err)
     if (result < 0)
         return result;
     maker->mode = strchr(options->cipher, '-') + 1;
-    (void)snprintf(maker->algorithm, sizeof(maker->algorithm), "%.*s",
+    (void)snprintf(maker->algorithm, sizeof maker->algorithm, "%.*s",
                    (int)(maker->mode - 1 - options->cipher), options->cipher);
     maker->is_ours = luks_slot_is_ours(&spec);
     if (options->volume_key)

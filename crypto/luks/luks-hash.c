@@ -31,7 +31,7 @@ static const struct {
     { "sm3", GCRY_MD_SM3 },
 };
 
-#define HASH_COUNT (sizeof(hashes) / sizeof(hashes[0]))
+#define HASH_COUNT (sizeof hashes / sizeof hashes[0])
 
 int luks_hash_number(int *out, const char *name, struct error *err)
 {
@@ -43,8 +43,8 @@ int luks_hash_number(int *out, const char *name, struct error *err)
             *out = hashes[i].number;
             return 0;
         }
-    for (size_t i = 0; i < HASH_COUNT && used < sizeof(list); i++)
-        used += (size_t)snprintf(list + used, sizeof(list) - used, "%s%s", i > 0 ? ", " : "",
+    for (size_t i = 0; i < HASH_COUNT && used < sizeof list; i++)
+        used += (size_t)snprintf(list + used, sizeof list - used, "%s%s", i > 0 ? ", " : "",
                                  hashes[i].name);
     return error_set(err, -ENOTSUP, "hash '%s' is not supported (supported: %s)",
                      luks_quote(name, strlen(name)).text, list);

@@ -138,7 +138,7 @@ int luks_priority_parse(enum luks_priority *out, const char *text, struct error 
         { "prefer", LUKS_PRIORITY_PREFER },
     };
 
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         if (strcmp(text, names[i].text) == 0) {
             *out = names[i].priority;
             return 0;

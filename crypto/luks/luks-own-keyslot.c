@@ -89,7 +89,7 @@ static int load_kdf(struct luks_kdf *kdf, struct json_object *keyslot, struct er
         result = strcmp(type, "pbkdf2") == 0 ? load_pbkdf2(kdf, object, err)
                                              : load_argon2(kdf, type, object, err);
     if (result == 0)
-        result = load_base64(kdf->salt, &kdf->salt_bytes, sizeof(kdf->salt), object, "salt", err);
+        result = load_base64(kdf->salt, &kdf->salt_bytes, sizeof kdf->salt, object, "salt", err);
     return result;
 }
 
@@ -116,7 +116,7 @@ static struct json_object *luks2_keyslot(const struct luks_header *header, int s
     struct json_object *keyslots = NULL, *keyslot = NULL;
     char name[12];
 
-    (void)snprintf(name, sizeof(name), "%d", slot);
+    (void)snprintf(name, sizeof name, "%d", slot);
     if (json_object_object_get_ex(header->json, "keyslots", &keyslots))
         (void)json_object_object_get_ex(keyslots, name, &keyslot);
     return keyslot;
@@ -164,10 +164,10 @@ static int load_luks2_digest(struct luks_digest *out, const struct luks_header *
             continue;
         result = load_pbkdf2(&out->kdf, digest, err);
         if (result == 0)
-            result = load_base64(out->kdf.salt, &out->kdf.salt_bytes, sizeof(out->kdf.salt), digest,
+            result = load_base64(out->kdf.salt, &out->kdf.salt_bytes, sizeof out->kdf.salt, digest,
                                  "salt", err);
         if (result == 0)
-            result = load_base64(out->digest, &out->digest_bytes, sizeof(out->digest), digest,
+            result = load_base64(out->digest, &out->digest_bytes, sizeof out->digest, digest,
                                  "digest", err);
         return result;
     }

@@ -203,7 +203,7 @@ static int write_luks1(int fd, const struct detour *detour, struct error *err)
 
         for (unsigned i = 0; i < 4; i++)
             bytes[i] = (uint8_t)(offset_sectors >> (24 - 8 * i));
-        result = luks_image_write(fd, at, bytes, sizeof(bytes), err);
+        result = luks_image_write(fd, at, bytes, sizeof bytes, err);
     }
     return result;
 }
@@ -255,7 +255,7 @@ static bool works_mixed(const uint8_t *first, const uint8_t *second, const struc
     struct luks_areas areas;
 
     memcpy(mixed, first, SECTOR_BYTES);
-    memcpy(mixed + SECTOR_BYTES, second + SECTOR_BYTES, sizeof(mixed) - SECTOR_BYTES);
+    memcpy(mixed + SECTOR_BYTES, second + SECTOR_BYTES, sizeof mixed - SECTOR_BYTES);
     return luks1_parse(&header, mixed, NULL) == 0 &&
            luks1_policy_check(&segment, &areas, &header, sizes, NULL) == 0 &&
            has_whole_key(&header);
@@ -267,11 +267,11 @@ static bool has_luks1_order(struct luks_restore *restore, int old_fd, int new_fd
     uint8_t old[LUKS1_HEADER_BYTES], new[LUKS1_HEADER_BYTES];
     const struct luks_sizes *sizes = &restore->backup->sizes;
 
-    if (luks_store_read_memory(&old_fd, 0, old, sizeof(old), NULL) < 0 ||
-        luks_store_read_memory(&new_fd, 0, new, sizeof(new), NULL) < 0)
+    if (luks_store_read_memory(&old_fd, 0, old, sizeof old, NULL) < 0 ||
+        luks_store_read_memory(&new_fd, 0, new, sizeof new, NULL) < 0)
         return false;
     if (memcmp(old, new, SECTOR_BYTES) == 0 ||
-        memcmp(old + SECTOR_BYTES, new + SECTOR_BYTES, sizeof(old) - SECTOR_BYTES) == 0)
+        memcmp(old + SECTOR_BYTES, new + SECTOR_BYTES, sizeof old - SECTOR_BYTES) == 0)
         return true; /* one sector, which is written or not */
     return restore->second_first ? works_mixed(old, new, sizes) : works_mixed(new, old, sizes);
 }
@@ -329,7 +329,7 @@ int luks_restore_plan(struct luks_restore **out, struct luks_header *backup, luk
                       void *context, const struct luks_header *old, const struct luks_store *store,
                       struct error *err)
 {
-    struct luks_restore *restore = calloc(1, sizeof(*restore));
+    struct luks_restore *restore = calloc(1, sizeof *restore);
     uint64_t bytes = 0;
     int result;
 

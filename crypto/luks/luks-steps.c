@@ -166,7 +166,7 @@ static int run_steps(struct run *run, struct error *err)
 int luks_steps_run(const struct luks_steps *steps, const struct luks_store *to,
                    struct luks_end *end, struct error *err)
 {
-    struct run *run = calloc(1, sizeof(*run));
+    struct run *run = calloc(1, sizeof *run);
     int result;
 
     *end = (struct luks_end){ .outcome = LUKS_OUTCOME_UNTOUCHED, .flushed = true };

@@ -102,7 +102,7 @@ static int check_text(const struct luks2_copy *copy, struct error *err)
     struct json_object *root = NULL, *part;
     int result = luks2_json_parse(&root, text, copy->length_bytes - LUKS2_BINARY_BYTES, err);
 
-    for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]) && result == 0; i++)
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0] && result == 0; i++)
         result = luks2_json_object(&part, root, parts[i], err);
     json_object_put(root);
     return result;
@@ -139,7 +139,7 @@ static int check_understood(struct luks_header *header, uint64_t copy_bytes,
         result = luks2_policy_check(&segment, &areas, header->json, copy_bytes, sizes, err);
     if (result < 0)
         return result;
-    (void)snprintf(segment.uuid, sizeof(segment.uuid), "%s", header->segment.uuid);
+    (void)snprintf(segment.uuid, sizeof segment.uuid, "%s", header->segment.uuid);
     header->segment = segment;
     header->areas = areas;
     header->copy_bytes = copy_bytes;
@@ -156,8 +156,8 @@ static int load_copies(struct luks_header *header, const struct luks2_copies *co
     if (result < 0)
         return result;
     luks2_copy_uuid(uuid, copies->chosen);
-    (void)snprintf(header->segment.uuid, sizeof(header->segment.uuid), "%.39s",
-                   luks_quote(uuid, sizeof(uuid)).text);
+    (void)snprintf(header->segment.uuid, sizeof header->segment.uuid, "%.39s",
+                   luks_quote(uuid, sizeof uuid).text);
     result = luks_image_create(&header->image_fd, source->sizes.header_bytes,
                                source->sizes.header_bytes, err);
     if (result == 0)
@@ -247,7 +247,7 @@ int luks_load(struct luks_header **out, luks_read_fn *read, void *context, uint6
         .context = context,
         .sizes = { .header_bytes = header_bytes, .data_bytes = data_bytes, .detached = detached },
     };
-    struct luks_header *header = calloc(1, sizeof(*header));
+    struct luks_header *header = calloc(1, sizeof *header);
     int result;
 
     if (!header)

@@ -44,14 +44,14 @@ static int load_slot(struct luks_slot *slot, const struct luks1_header *header, 
                      struct error *err)
 {
     const struct luks1_keyslot *keyslot = &header->keyslots[number];
-    char name[sizeof(header->cipher) + sizeof(header->mode)];
+    char name[sizeof header->cipher + sizeof header->mode];
     int result = luks_hash_number(&slot->af_hash, header->hash, err);
 
     slot->kdf.hash = slot->af_hash;
     slot->kdf.iterations = keyslot->iterations;
     slot->key_bytes = header->key_bytes;
     slot->offset_bytes = (uint64_t)keyslot->offset_sectors * 512;
-    (void)snprintf(name, sizeof(name), "%s-%s", header->cipher, header->mode);
+    (void)snprintf(name, sizeof name, "%s-%s", header->cipher, header->mode);
     if (result == 0)
         result = luks_policy_cipher(&slot->cipher, name, header->key_bytes * 8, err);
     return result;
@@ -62,7 +62,7 @@ int luks1_slot_load(struct luks_slot *slot, struct luks_digest *digest, int imag
 {
     uint8_t bytes[LUKS1_HEADER_BYTES];
     struct luks1_header header;
-    int result = luks_store_read_memory(&image_fd, 0, bytes, sizeof(bytes), err);
+    int result = luks_store_read_memory(&image_fd, 0, bytes, sizeof bytes, err);
 
     if (result == 0)
         result = luks1_parse(&header, bytes, err);
@@ -121,13 +121,13 @@ int luks1_slot_add(int image_fd, unsigned number, const struct secret *volume_ke
     store_be32(fields + KEYSLOT_AT_ACTIVE, SLOT_IN_USE);
     store_be32(fields + KEYSLOT_AT_ITERATIONS, iterations);
     memcpy(fields + KEYSLOT_AT_SALT, slot.kdf.salt, SALT_BYTES);
-    return luks_image_write(image_fd, keyslot_at(number), fields, sizeof(fields), err);
+    return luks_image_write(image_fd, keyslot_at(number), fields, sizeof fields, err);
 }
 
 int luks1_slot_rename_cipher(int image_fd, const char *cipher, struct error *err)
 {
     char field[CIPHER_BYTES] = "";
 
-    (void)snprintf(field, sizeof(field), "%s", cipher);
-    return luks_image_write(image_fd, AT_CIPHER, field, sizeof(field), err);
+    (void)snprintf(field, sizeof field, "%s", cipher);
+    return luks_image_write(image_fd, AT_CIPHER, field, sizeof field, err);
 }

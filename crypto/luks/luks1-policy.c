@@ -82,13 +82,13 @@ int luks1_parse(struct luks1_header *out, const uint8_t bytes[LUKS1_HEADER_BYTES
 static int check_cipher(struct cipher_spec *out, const struct luks1_header *header,
                         struct error *err)
 {
-    char name[sizeof(header->cipher) + sizeof(header->mode)];
+    char name[sizeof header->cipher + sizeof header->mode];
 
     /* The bound comes first: 8 times an arbitrary number would wrap. */
     if (header->key_bytes > 512)
         return error_set(err, -ENOTSUP, "a volume key of %" PRIu32 " bytes is not supported",
                          header->key_bytes);
-    (void)snprintf(name, sizeof(name), "%s-%s", header->cipher, header->mode);
+    (void)snprintf(name, sizeof name, "%s-%s", header->cipher, header->mode);
     return luks_policy_cipher(out, name, header->key_bytes * 8, err);
 }
 
@@ -171,8 +171,8 @@ int luks1_policy_check(struct luks_segment *segment, struct luks_areas *areas,
         .sector_bytes = SECTOR_BYTES,
         .payload_offset_bytes = (uint64_t)header->payload_offset_sectors * SECTOR_BYTES,
     };
-    (void)snprintf(segment->uuid, sizeof(segment->uuid), "%.39s",
-                   luks_quote(header->uuid, sizeof(header->uuid)).text);
+    (void)snprintf(segment->uuid, sizeof segment->uuid, "%.39s",
+                   luks_quote(header->uuid, sizeof header->uuid).text);
     result = check_cipher(&segment->cipher, header, err);
     if (result == 0)
         result = check_numbers(header, err);

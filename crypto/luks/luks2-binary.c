@@ -73,7 +73,7 @@ static gnutls_digest_algorithm_t checksum_algorithm(const uint8_t *field)
         { "sha512", GNUTLS_DIG_SHA512 },
     };
 
-    for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
         if (strncmp((const char *)field, known[i].name, CHECKSUM_NAME_BYTES) == 0)
             return known[i].algorithm;
     return GNUTLS_DIG_UNKNOWN;
@@ -201,9 +201,9 @@ static int read_secondary(struct luks2_copies *copies, luks_read_fn *read, void 
     for (uint64_t at = LUKS2_COPY_BYTES_MIN; at <= LUKS2_COPY_BYTES_MAX; at *= 2) {
         int result;
 
-        if (at + sizeof(mark) > header_bytes)
+        if (at + sizeof mark > header_bytes)
             return 0;
-        result = read(context, at, mark, sizeof(mark), err);
+        result = read(context, at, mark, sizeof mark, err);
         if (result == 0 && secondary_has_magic(mark))
             result = read_copy(copy, at, at, read, context, header_bytes, err);
         if (result < 0 || copy->bytes)
@@ -248,7 +248,7 @@ int luks2_copies_read(struct luks2_copies *out, luks_read_fn *read, void *contex
                       uint64_t header_bytes, luks2_check_fn *check, struct error *err)
 {
     uint8_t head[LUKS2_BINARY_BYTES] = { 0 };
-    size_t head_bytes = header_bytes < sizeof(head) ? (size_t)header_bytes : sizeof(head);
+    size_t head_bytes = header_bytes < sizeof head ? (size_t)header_bytes : sizeof head;
     int result;
 
     *out = (struct luks2_copies){ 0 };

@@ -62,7 +62,7 @@ static int refuse_requirement(const char *name, struct error *err)
 {
     struct luks_quoted quoted = luks_quote(name, strlen(name));
 
-    for (size_t i = 0; i < sizeof(known_requirements) / sizeof(known_requirements[0]); i++)
+    for (size_t i = 0; i < sizeof known_requirements / sizeof known_requirements[0]; i++)
         if (strncmp(name, known_requirements[i].name, strlen(known_requirements[i].name)) == 0)
             return error_set(err, -ENOTSUP, "the header requires '%s', which is not supported: %s",
                              quoted.text, known_requirements[i].advice);

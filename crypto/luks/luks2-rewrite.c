@@ -43,7 +43,7 @@ static int set_offset(struct json_object *keyslot, const struct moved_areas *mov
     for (unsigned i = 0; i < moved->from->count && result == 0; i++) {
         if (moved->from->items[i].offset_bytes != offset_bytes)
             continue;
-        (void)snprintf(text, sizeof(text), "%" PRIu64, moved->to->items[i].offset_bytes);
+        (void)snprintf(text, sizeof text, "%" PRIu64, moved->to->items[i].offset_bytes);
         json_object_object_add(area, "offset", json_object_new_string(text));
         break;
     }

@@ -49,7 +49,7 @@ static void take_list(struct partition_table *out, blkid_partlist list)
     blkid_parttable table = blkid_partlist_get_table(list);
     const char *type = table ? blkid_parttable_get_type(table) : NULL;
 
-    (void)snprintf(out->type, sizeof(out->type), "%s", type ? type : "?");
+    (void)snprintf(out->type, sizeof out->type, "%s", type ? type : "?");
     for (int i = 0; i < count; i++)
         take_partition(out, blkid_partlist_get_partition(list, i));
 }
@@ -121,13 +121,13 @@ static int copy_records(const struct source *source, uint64_t first_bytes, int s
         struct partition_table table;
         const struct partition *next;
 
-        if (at > source->size_bytes || source->size_bytes - at < sizeof(record))
+        if (at > source->size_bytes || source->size_bytes - at < sizeof record)
             return 0;
-        result = source->read(source->context, at, record, sizeof(record), err);
+        result = source->read(source->context, at, record, sizeof record, err);
         if (result == 0)
-            result = luks_image_write(source->image_fd, at, record, sizeof(record), err);
+            result = luks_image_write(source->image_fd, at, record, sizeof record, err);
         if (result == 0)
-            result = luks_image_write(scratch_fd, 0, record, sizeof(record), err);
+            result = luks_image_write(scratch_fd, 0, record, sizeof record, err);
         if (result == 0)
             result = probe(&table, scratch_fd, UNIT_BYTES, err);
         next = result == 0 ? find_extended(&table) : NULL;

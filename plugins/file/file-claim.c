@@ -42,8 +42,7 @@ static bool find_holder(char name[NAME_BYTES], dev_t device)
     const struct dirent *entry = NULL;
     DIR *holders;
 
-    (void)snprintf(path, sizeof(path), "/sys/dev/block/%u:%u/holders", major(device),
-                   minor(device));
+    (void)snprintf(path, sizeof path, "/sys/dev/block/%u:%u/holders", major(device), minor(device));
     holders = opendir(path);
     while (holders && (entry = readdir(holders)) && entry->d_name[0] == '.')
         ;

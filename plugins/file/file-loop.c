@@ -23,7 +23,7 @@ static bool read_line(char line[LINE_BYTES], const char *folder, const char *nam
     char path[LINE_BYTES];
     ssize_t length = -1;
 
-    (void)snprintf(path, sizeof(path), "%s/%s", folder, name);
+    (void)snprintf(path, sizeof path, "%s/%s", folder, name);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return false;
@@ -60,11 +60,11 @@ int file_loop_open_file(struct file_loop_part *out, int device_fd, const struct 
     struct stat status;
 
     *out = (struct file_loop_part){ .fd = -1 };
-    (void)snprintf(self, sizeof(self), "/sys/dev/block/%u:%u", major(device->st_rdev),
+    (void)snprintf(self, sizeof self, "/sys/dev/block/%u:%u", major(device->st_rdev),
                    minor(device->st_rdev));
     /* A partition is a folder in that of its disk. */
     uint64_t start_bytes = read_number(self, "start") * SECTOR_BYTES;
-    (void)snprintf(disk, sizeof(disk), "%s%s", self, read_number(self, "partition") ? "/.." : "");
+    (void)snprintf(disk, sizeof disk, "%s%s", self, read_number(self, "partition") ? "/.." : "");
     if (!read_line(path, disk, "loop/backing_file"))
         return 0;
     int fd = open(path, (read_only ? O_RDONLY : O_RDWR) | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
@@ -99,7 +99,7 @@ static bool is_made_of(const char *device, const struct stat *status, bool writa
     char folder[300], path[LINE_BYTES];
     struct stat file;
 
-    (void)snprintf(folder, sizeof(folder), "/sys/block/%s", device);
+    (void)snprintf(folder, sizeof folder, "/sys/block/%s", device);
     if (!read_line(path, folder, "loop/backing_file") || stat(path, &file) != 0)
         return false;
     return same(status, &file) && !(writable && read_number(folder, "ro"));

@@ -224,11 +224,11 @@ static void unmap(struct network *network)
     static const uint8_t mapped[12] = { [10] = 0xff, [11] = 0xff };
 
     if (network->family != AF_INET6 || network->prefix_bits < 96 ||
-        memcmp(network->address, mapped, sizeof(mapped)) != 0)
+        memcmp(network->address, mapped, sizeof mapped) != 0)
         return;
     network->family = AF_INET;
     network->prefix_bits -= 96;
-    memmove(network->address, network->address + sizeof(mapped), sizeof(struct in_addr));
+    memmove(network->address, network->address + sizeof mapped, sizeof(struct in_addr));
 }
 
 static bool network_of_peer(struct network *out, const struct sockaddr_storage *address)
@@ -237,11 +237,11 @@ static bool network_of_peer(struct network *out, const struct sockaddr_storage *
     if (out->family == AF_INET) {
         const struct sockaddr_in *v4 = (const struct sockaddr_in *)address;
 
-        memcpy(out->address, &v4->sin_addr, sizeof(v4->sin_addr));
+        memcpy(out->address, &v4->sin_addr, sizeof v4->sin_addr);
     } else if (out->family == AF_INET6) {
         const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)address;
 
-        memcpy(out->address, &v6->sin6_addr, sizeof(v6->sin6_addr));
+        memcpy(out->address, &v6->sin6_addr, sizeof v6->sin6_addr);
     } else {
         return false;
     }
@@ -282,7 +282,7 @@ static int parse_net(struct condition *condition, struct error *err)
     size_t bytes = slash ? (size_t)(slash - condition->value) : strlen(condition->value);
     char address[INET6_ADDRSTRLEN] = "";
 
-    if (bytes < sizeof(address))
+    if (bytes < sizeof address)
         memcpy(address, condition->value, bytes);
     network->family = strchr(address, ':') ? AF_INET6 : AF_INET;
     if (inet_pton(network->family, address, network->address) != 1)
@@ -295,7 +295,7 @@ static int parse_net(struct condition *condition, struct error *err)
     if (clear_host_bits(network)) {
         char proposal[INET6_ADDRSTRLEN] = "";
 
-        inet_ntop(network->family, network->address, proposal, sizeof(proposal));
+        inet_ntop(network->family, network->address, proposal, sizeof proposal);
         return error_set(err, -EINVAL,
                          "the address goes on behind its first %u bits: write "
                          "net:%s/%u for that network, or net:%s for one address",
@@ -334,7 +334,7 @@ static const struct kind *find_kind(const char *text)
 {
     size_t bytes = strcspn(text, ":");
 
-    for (size_t i = 0; text[bytes] && i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+    for (size_t i = 0; text[bytes] && i < sizeof kinds / sizeof kinds[0]; i++) {
         if (strlen(kinds[i].name) == bytes && !strncmp(kinds[i].name, text, bytes))
             return &kinds[i];
     }
@@ -398,7 +398,7 @@ static int check_together(const struct rule *rule, const struct condition *last,
                              "rule of its own",
                              last->kind->name);
     }
-    for (size_t i = 0; i < sizeof(never) / sizeof(never[0]); i++) {
+    for (size_t i = 0; i < sizeof never / sizeof never[0]; i++) {
         if ((rule->ways & never[i].ways) == never[i].ways)
             return error_set(err, -EINVAL, "no client can meet all of this: %s", never[i].why);
     }
@@ -461,7 +461,7 @@ int access_create(struct access **out, const char *const *rules, size_t count, s
     *out = NULL;
     if (count == 0 || (count == 1 && !strcmp(rules[0], "any")))
         return 0;
-    access = calloc(1, sizeof(*access) + count * sizeof(access->rules[0]));
+    access = calloc(1, sizeof *access + count * sizeof access->rules[0]);
     if (!access)
         return error_set(err, -ENOMEM, "out of memory");
     while (ret == 0 && access->rule_count < count) {

@@ -37,7 +37,7 @@ static bool find_share(uint16_t *out, const struct places *places, const struct 
     }
     switch (peer->address.ss_family) {
     case AF_INET:
-        *out = share_of(places, '4', &v4->sin_addr, sizeof(v4->sin_addr));
+        *out = share_of(places, '4', &v4->sin_addr, sizeof v4->sin_addr);
         return true;
     case AF_INET6:
         if (IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr))
@@ -46,7 +46,7 @@ static bool find_share(uint16_t *out, const struct places *places, const struct 
             *out = share_of(places, '6', v6->sin6_addr.s6_addr, 8);
         return true;
     case AF_UNIX:
-        *out = share_of(places, 'u', &peer->uid, sizeof(peer->uid));
+        *out = share_of(places, 'u', &peer->uid, sizeof peer->uid);
         return true;
     default:
         return false;
@@ -71,21 +71,21 @@ static bool is_dropped_early(const struct places *places)
 
     if (begun < free_until)
         return false;
-    if (getrandom(&chance, sizeof(chance), GRND_NONBLOCK) < 0)
+    if (getrandom(&chance, sizeof chance, GRND_NONBLOCK) < 0)
         return false;
     return chance % (most - free_until + 1) < begun - free_until;
 }
 
 void places_init(struct places *places, unsigned attached_max, unsigned share_max)
 {
-    memset(places, 0, sizeof(*places));
+    memset(places, 0, sizeof *places);
     places->attached_max = attached_max;
     places->share_max = share_max > 0                    ? share_max
                         : attached_max > 4 * SHARE_LEAST ? attached_max / 4
                                                          : SHARE_LEAST;
     places->handshakes_max =
         attached_max / 4 > PLACES_HANDSHAKES_LEAST ? attached_max / 4 : PLACES_HANDSHAKES_LEAST;
-    if (getrandom(&places->key, sizeof(places->key), 0) < 0)
+    if (getrandom(&places->key, sizeof places->key, 0) < 0)
         places->key = (uint64_t)getpid();
 }
 

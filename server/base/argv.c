@@ -37,7 +37,7 @@ static bool take_word(const char **from, char **to)
 int words_split(char ***out, const char *text, struct error *err)
 {
     size_t length = strlen(text), count = 0;
-    char **words = calloc(length / 2 + 2, sizeof(*words));
+    char **words = calloc(length / 2 + 2, sizeof *words);
     char *to = malloc(length + 2); /* each word takes at most the blank behind it for its NUL */
 
     if (!words || !to) {

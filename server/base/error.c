@@ -18,8 +18,8 @@ static bool is_within_character(char byte)
  * do. */
 static void keep_ends(char out[ERROR_TEXT_BYTES], const char *text, size_t length_bytes)
 {
-    size_t head = (ERROR_TEXT_BYTES - sizeof(GAP)) / 2;
-    size_t tail = ERROR_TEXT_BYTES - sizeof(GAP) - head;
+    size_t head = (ERROR_TEXT_BYTES - sizeof GAP) / 2;
+    size_t tail = ERROR_TEXT_BYTES - sizeof GAP - head;
 
     if (length_bytes < ERROR_TEXT_BYTES) {
         memcpy(out, text, length_bytes + 1);
@@ -59,15 +59,15 @@ static void set(struct error *err, const char *behind, const char *format, va_li
     va_list again;
 
     va_copy(again, args);
-    int length_bytes = vsnprintf(text, sizeof(text), format, args);
+    int length_bytes = vsnprintf(text, sizeof text, format, args);
     if (length_bytes < 0)
         text[0] = '\0';
     size_t used = length_bytes > 0 ? (size_t)length_bytes : 0;
-    if (used + behind_bytes < sizeof(text)) {
+    if (used + behind_bytes < sizeof text) {
         memcpy(text + used, behind, behind_bytes + 1);
         memcpy(err->text, text, used + behind_bytes + 1);
     } else if (!set_long(err, behind, format, again)) {
-        memcpy(err->text, text, sizeof(text)); /* no memory: the beginning */
+        memcpy(err->text, text, sizeof text); /* no memory: the beginning */
     }
     va_end(again);
 }

@@ -45,7 +45,7 @@ static void hold_back(struct log_limit_row *row, int level, const char *text)
 {
     row->level = level;
     row->held_back++;
-    snprintf(row->last, sizeof(row->last), "%s", text);
+    snprintf(row->last, sizeof row->last, "%s", text);
 }
 
 bool log_limit_lets_pass(struct log_limit *limit, const char *kind, uint64_t source, int level,

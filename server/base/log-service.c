@@ -57,13 +57,13 @@ static void put(enum log_level level, uint64_t source, const char *who, const ch
     entry->source = source;
     entry->text[0] = '\0';
     if (who != NULL)
-        used = snprintf(entry->text, sizeof(entry->text) / 2, "%s: ", who);
-    if (used < 0 || used >= (int)(sizeof(entry->text) / 2))
+        used = snprintf(entry->text, sizeof entry->text / 2, "%s: ", who);
+    if (used < 0 || used >= (int)(sizeof entry->text / 2))
         used = 0;
     errno = saved; /* for %m */
-    length = vsnprintf(entry->text + used, sizeof(entry->text) - (size_t)used, format, args);
-    if (length >= (int)(sizeof(entry->text) - (size_t)used))
-        memcpy(entry->text + sizeof(entry->text) - sizeof(cut), cut, sizeof(cut));
+    length = vsnprintf(entry->text + used, sizeof entry->text - (size_t)used, format, args);
+    if (length >= (int)(sizeof entry->text - (size_t)used))
+        memcpy(entry->text + sizeof entry->text - sizeof cut, cut, sizeof cut);
     log_queue_publish(entry);
     wake();
 }
@@ -111,7 +111,7 @@ static size_t put_prefix(char *out, enum log_level level, const struct timespec 
     if (service.journal)
         return (size_t)snprintf(out, PREFIX_BYTES, "<%d>", log_priority(level));
     gmtime_r(&time->tv_sec, &day);
-    strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%S", &day);
+    strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%S", &day);
     return (size_t)snprintf(out, PREFIX_BYTES, "%s.%03ldZ %.*s[%d] %s: ", date,
                             time->tv_nsec / 1000000, (int)LOG_PROGRAM_BYTES_MAX, log_program(),
                             (int)getpid(), names[level]);
@@ -155,13 +155,13 @@ static void tell_what_is_missing(bool end)
     char text[LOG_LIMIT_LAST_BYTES + 100];
 
     if (dropped > 0) {
-        snprintf(text, sizeof(text),
+        snprintf(text, sizeof text,
                  "%llu messages were lost here: they came faster than the log was read",
                  (unsigned long long)dropped);
         tell_now(LOG_WARNING, text);
     }
     while (log_limit_expire(&service.limit, now_ms(), end, &row)) {
-        snprintf(text, sizeof(text), "%u more like this in the last minute: %s", row.held_back,
+        snprintf(text, sizeof text, "%u more like this in the last minute: %s", row.held_back,
                  row.last);
         tell_now((enum log_level)row.level, text);
     }
@@ -176,7 +176,7 @@ static void sleep_until_woken(void)
     if (log_queue_peek(&service.queue) == NULL && !atomic_load(&service.ending))
         poll(&(struct pollfd){ .fd = service.wake_fd, .events = POLLIN }, 1, look ? LOOK_MS : -1);
     atomic_store(&service.asleep, false);
-    if (read(service.wake_fd, &count, sizeof(count)) < 0) {
+    if (read(service.wake_fd, &count, sizeof count) < 0) {
         /* EAGAIN: it was the time. */
     }
 }

@@ -133,10 +133,10 @@ static void write_at_once(enum log_level level, const char *who, const char *for
     char text[TEXT_BYTES];
     char line[LOG_LINE_START_BYTES_MAX + TEXT_BYTES * LOG_TEXT_GROWTH + LOG_PROGRAM_BYTES_MAX + 3];
     size_t length;
-    int used = who != NULL ? snprintf(text, sizeof(text), "%s: ", who) : 0;
+    int used = who != NULL ? snprintf(text, sizeof text, "%s: ", who) : 0;
 
-    if (used < 0 || (size_t)used >= sizeof(text) ||
-        vsnprintf(text + used, sizeof(text) - (size_t)used, format, args) < 0)
+    if (used < 0 || (size_t)used >= sizeof text ||
+        vsnprintf(text + used, sizeof text - (size_t)used, format, args) < 0)
         text[0] = '\0';
     length = put_prefix(line, LOG_LINE_START_BYTES_MAX + LOG_PROGRAM_BYTES_MAX + 3, level);
     length += log_text_escape(line + length, text);

@@ -35,7 +35,7 @@ static uint64_t number_of(const char *root, const char *name, const char *file)
 {
     char path[PATH_MAX + 64];
 
-    snprintf(path, sizeof(path), "%s%s/%s", root, name, file);
+    snprintf(path, sizeof path, "%s%s/%s", root, name, file);
     return read_number(path);
 }
 
@@ -88,7 +88,7 @@ static uint64_t limit_of_cgroups(bool left)
 
     if (file == NULL)
         return UINT64_MAX;
-    while (fgets(line, sizeof(line), file) != NULL)
+    while (fgets(line, sizeof line, file) != NULL)
         limit = least(limit, limit_of_line(line, left));
     fclose(file);
     return limit;
@@ -113,7 +113,7 @@ static uint64_t available_on_machine(void)
 
     if (file == NULL)
         return UINT64_MAX;
-    while (available == UINT64_MAX && fgets(line, sizeof(line), file) != NULL)
+    while (available == UINT64_MAX && fgets(line, sizeof line, file) != NULL)
         if (sscanf(line, "MemAvailable: %llu kB", &kib) == 1)
             available = (uint64_t)kib * 1024;
     fclose(file);

@@ -108,7 +108,7 @@ static int set_uint(unsigned *out, const struct param *param, const char *value,
 
 static int list_add(struct param_list *list, const char *value, struct error *err)
 {
-    const char **items = reallocarray(list->items, list->count + 1, sizeof(*items));
+    const char **items = reallocarray(list->items, list->count + 1, sizeof *items);
 
     if (!items)
         return error_set(err, -ENOMEM, "out of memory");
@@ -191,7 +191,7 @@ static unsigned distance(const char *name, const char *typed, size_t typed_lengt
 {
     unsigned row[64];
 
-    if (typed_length >= sizeof(row) / sizeof(row[0]))
+    if (typed_length >= sizeof row / sizeof row[0])
         return UINT32_MAX;
     for (unsigned k = 0; k <= typed_length; k++)
         row[k] = k;
@@ -340,7 +340,7 @@ int params_parse_argv(void *target, const struct param *table, int argc, char **
         .argc = argc,
         .at = 1,
     };
-    char **operands = calloc((size_t)argc + 1, sizeof(*operands));
+    char **operands = calloc((size_t)argc + 1, sizeof *operands);
     int count = 0, front = 1, ret;
 
     if (!operands)

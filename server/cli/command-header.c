@@ -266,7 +266,7 @@ static int ask_to_restore(const char *there, const struct volume *target, struct
 {
     char what[256];
 
-    (void)snprintf(what, sizeof(what),
+    (void)snprintf(what, sizeof what,
                    "%s; what is there is replaced by the header of the backup and all its keys",
                    there);
     return confirm(what, target->spec, "restore", err);

@@ -315,7 +315,7 @@ static const struct tls_command commands[] = {
       run_show },
 };
 
-#define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))
+#define COMMAND_COUNT (sizeof commands / sizeof commands[0])
 
 /* ---- the command ---- */
 

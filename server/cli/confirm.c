@@ -17,7 +17,7 @@ int confirm(const char *what, const char *image, const char *word, struct error 
                          image, what);
     (void)fprintf(stderr, "'%s': %s.\nType %s to go on: ", image, what, word);
     (void)fflush(stderr);
-    if (!fgets(line, sizeof(line), stdin))
+    if (!fgets(line, sizeof line, stdin))
         line[0] = '\0';
     line[strcspn(line, "\n")] = '\0';
     if (strcmp(line, word) == 0)

@@ -52,7 +52,7 @@ void header_text_print_keyslot(struct json_object *keyslot)
     const char *priority = header_text_string(keyslot, "priority");
     char name[32];
 
-    (void)snprintf(name, sizeof(name), "Keyslot %" PRIu64 ":", header_text_number(keyslot, "slot"));
+    (void)snprintf(name, sizeof name, "Keyslot %" PRIu64 ":", header_text_number(keyslot, "slot"));
     printf("%-17s", name);
     print_pbkdf(header_text_member(keyslot, "pbkdf"));
     printf("; %s, %" PRIu64 " bits", header_text_string(keyslot, "cipher"),
@@ -69,7 +69,7 @@ void header_text_print_token(struct json_object *token)
     struct json_object *slots = header_text_member(token, "keyslots");
     char name[32];
 
-    (void)snprintf(name, sizeof(name), "Token %" PRIu64 ":", header_text_number(token, "token"));
+    (void)snprintf(name, sizeof name, "Token %" PRIu64 ":", header_text_number(token, "token"));
     printf("%-17s", name);
     header_text_print_untrusted(
         header_text_string(token, "type") ? header_text_string(token, "type") : "?");

@@ -56,7 +56,7 @@ int new_file_sync_name(const char *path)
 int new_file_write(const char *path, const void *data, size_t length_bytes, bool replace,
                    struct error *err)
 {
-    size_t name_bytes = strlen(path) + sizeof(".XXXXXX");
+    size_t name_bytes = strlen(path) + sizeof ".XXXXXX";
     char *temporary = malloc(name_bytes);
     int fd, result;
 

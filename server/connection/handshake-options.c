@@ -28,7 +28,7 @@ static uint8_t *reply_room(struct option_exchange *ex, size_t length_bytes)
 {
     uint8_t *at = ex->reply + ex->reply_bytes;
 
-    assert(length_bytes <= sizeof(ex->reply) - ex->reply_bytes);
+    assert(length_bytes <= sizeof ex->reply - ex->reply_bytes);
     ex->reply_bytes += length_bytes;
     return at;
 }
@@ -46,17 +46,17 @@ static void reply_header(struct option_exchange *ex, uint32_t type, size_t lengt
 
 static void reply_u16(struct option_exchange *ex, uint16_t value)
 {
-    nbd_put_u16(reply_room(ex, sizeof(value)), value);
+    nbd_put_u16(reply_room(ex, sizeof value), value);
 }
 
 static void reply_u32(struct option_exchange *ex, uint32_t value)
 {
-    nbd_put_u32(reply_room(ex, sizeof(value)), value);
+    nbd_put_u32(reply_room(ex, sizeof value), value);
 }
 
 static void reply_u64(struct option_exchange *ex, uint64_t value)
 {
-    nbd_put_u64(reply_room(ex, sizeof(value)), value);
+    nbd_put_u64(reply_room(ex, sizeof value), value);
 }
 
 static void reply_text(struct option_exchange *ex, const char *text, size_t length_bytes)
@@ -100,7 +100,7 @@ void option_refuse(struct option_exchange *ex, uint32_t type, const char *format
     va_list args;
 
     va_start(args, format);
-    if (vsnprintf(text, sizeof(text), format, args) < 0)
+    if (vsnprintf(text, sizeof text, format, args) < 0)
         text[0] = '\0';
     va_end(args);
     reply_error(ex, type, text);
@@ -289,7 +289,7 @@ static enum option_outcome option_export_name(struct option_exchange *ex)
     if (!ex->no_zeroes) {
         static const uint8_t zeroes[NBD_EXPORT_NAME_ZEROES_BYTES];
 
-        memcpy(reply_room(ex, sizeof(zeroes)), zeroes, sizeof(zeroes));
+        memcpy(reply_room(ex, sizeof zeroes), zeroes, sizeof zeroes);
     }
     return enter_transmission(ex, export);
 }
@@ -339,7 +339,7 @@ static enum option_outcome option_list(struct option_exchange *ex)
 
         if (!export_table_shows(export, peer) || is_hidden(ex, export) || !export_is_open(export))
             continue;
-        if (sizeof(ex->reply) - ex->reply_bytes < longest + NBD_OPTION_REPLY_BYTES)
+        if (sizeof ex->reply - ex->reply_bytes < longest + NBD_OPTION_REPLY_BYTES)
             return OPTION_MORE;
         reply_server(ex, export);
     }
@@ -551,7 +551,7 @@ static const struct option_handler handlers[] = {
 
 const struct option_handler *option_handler_find(uint32_t option)
 {
-    for (size_t i = 0; i < sizeof(handlers) / sizeof(handlers[0]); i++) {
+    for (size_t i = 0; i < sizeof handlers / sizeof handlers[0]; i++) {
         if (handlers[i].option == option)
             return &handlers[i];
     }

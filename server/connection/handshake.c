@@ -322,7 +322,7 @@ static bool payload_received(struct handshake *hs)
 
 static bool receive_drain(struct handshake *hs, uint32_t left_bytes)
 {
-    uint32_t bytes = left_bytes < sizeof(hs->scratch) ? left_bytes : (uint32_t)sizeof(hs->scratch);
+    uint32_t bytes = left_bytes < sizeof hs->scratch ? left_bytes : (uint32_t)sizeof hs->scratch;
 
     if (bytes == 0)
         return answer_unread(hs);
@@ -464,7 +464,7 @@ static bool start_tls(struct handshake *hs)
 
 struct handshake *handshake_start(struct connection *connection)
 {
-    struct handshake *hs = calloc(1, sizeof(*hs));
+    struct handshake *hs = calloc(1, sizeof *hs);
 
     if (!hs)
         return NULL;

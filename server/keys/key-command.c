@@ -95,7 +95,7 @@ static void read_said(struct reader *reader)
 {
     char discarded[DISCARD_BYTES];
     bool full = reader->text_bytes == SAID_BYTES;
-    ssize_t got = full ? read(reader->said, discarded, sizeof(discarded))
+    ssize_t got = full ? read(reader->said, discarded, sizeof discarded)
                        : read(reader->said, reader->text + reader->text_bytes,
                               SAID_BYTES - reader->text_bytes);
 
@@ -217,7 +217,7 @@ static void allowed_environment(char *environment[], size_t places)
     size_t count = 0;
 
     for (char **one = environ; *one; one++)
-        for (size_t i = 0; i < sizeof(allowed) / sizeof(allowed[0]); i++)
+        for (size_t i = 0; i < sizeof allowed / sizeof allowed[0]; i++)
             if (count + 1 < places && strncmp(*one, allowed[i], strlen(allowed[i])) == 0)
                 environment[count++] = *one;
     environment[count] = NULL;
@@ -261,7 +261,7 @@ static int start_reading(struct reader *reader, char *const argv[], struct error
     if (result == 0 && files.fds[0] < 0)
         result = error_set(err, -EIO, "there is no standard input for '%s': %s", argv[0],
                            strerror(errno));
-    allowed_environment(environment, sizeof(environment) / sizeof(environment[0]));
+    allowed_environment(environment, sizeof environment / sizeof environment[0]);
     if (result == 0) {
         pthread_mutex_lock(&running_mutex);
         result = spawn_with(&reader->pid, argv[0], argv, environment, &files, true, err);
@@ -294,7 +294,7 @@ static int run(struct reader *reader, char *const argv[], struct error *err)
     close_if_open(reader->pidfd);
     close_if_open(reader->output);
     close_if_open(reader->said);
-    secret_wipe(reader->text, sizeof(reader->text));
+    secret_wipe(reader->text, sizeof reader->text);
     return result;
 }
 

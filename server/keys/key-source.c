@@ -110,7 +110,7 @@ static int read_credential(struct secret **out, const char *name, struct error *
                          "credential '%s': there is no CREDENTIALS_DIRECTORY in the environment; "
                          "systemd sets it for a unit with LoadCredential=%s:FILE",
                          name, name);
-    if (snprintf(path, sizeof(path), "%s/%s", folder, name) >= (int)sizeof(path))
+    if (snprintf(path, sizeof path, "%s/%s", folder, name) >= (int)sizeof path)
         return error_set(err, -ENAMETOOLONG, "credential '%s': its path is too long", name);
     return read_file(out, path, err);
 }

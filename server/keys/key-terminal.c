@@ -13,7 +13,7 @@
 
 static const int ending_signals[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP };
 
-#define ENDING_SIGNALS (sizeof(ending_signals) / sizeof(ending_signals[0]))
+#define ENDING_SIGNALS (sizeof ending_signals / sizeof ending_signals[0])
 
 static volatile sig_atomic_t caught_signal;
 

@@ -113,7 +113,7 @@ bool nbd_take_u16(struct nbd_cursor *cursor, uint16_t *out)
 {
     const uint8_t *at;
 
-    if (!nbd_take_bytes(cursor, sizeof(*out), &at))
+    if (!nbd_take_bytes(cursor, sizeof *out, &at))
         return false;
     *out = nbd_get_u16(at);
     return true;
@@ -123,7 +123,7 @@ bool nbd_take_u32(struct nbd_cursor *cursor, uint32_t *out)
 {
     const uint8_t *at;
 
-    if (!nbd_take_bytes(cursor, sizeof(*out), &at))
+    if (!nbd_take_bytes(cursor, sizeof *out, &at))
         return false;
     *out = nbd_get_u32(at);
     return true;
@@ -141,7 +141,7 @@ static size_t utf8_sequence_bytes(const uint8_t *at, size_t left_bytes)
         { 0xf0, 0xf0, 0x90, 0xbf, 4 }, { 0xf1, 0xf3, 0x80, 0xbf, 4 }, { 0xf4, 0xf4, 0x80, 0x8f, 4 },
     };
 
-    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         if (at[0] < rows[i].first_low || at[0] > rows[i].first_high)
             continue;
         if (rows[i].bytes > left_bytes)
@@ -215,7 +215,7 @@ const char *nbd_option_name(uint32_t option)
         [NBD_OPT_EXTENDED_HEADERS] = "EXTENDED_HEADERS",
     };
 
-    if (option >= sizeof(names) / sizeof(names[0]) || !names[option])
+    if (option >= sizeof names / sizeof names[0] || !names[option])
         return "UNKNOWN";
     return names[option];
 }
@@ -233,7 +233,7 @@ const char *nbd_command_name(uint32_t command)
         [NBD_CMD_BLOCK_STATUS] = "BLOCK_STATUS",
     };
 
-    if (command >= sizeof(names) / sizeof(names[0]))
+    if (command >= sizeof names / sizeof names[0])
         return "UNKNOWN";
     return names[command];
 }

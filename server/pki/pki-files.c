@@ -158,7 +158,7 @@ static int add(struct pki_files *files, struct pki_file *file, struct error *err
     if (files->count >= FILES_MAX)
         return error_set(err, -EFBIG, "'%s': there are more than %u files", file->folder,
                          FILES_MAX);
-    items = reallocarray(files->items, files->count + 1, sizeof(*items));
+    items = reallocarray(files->items, files->count + 1, sizeof *items);
     if (!items)
         return no_memory(err);
     files->items = items;
@@ -178,7 +178,7 @@ static bool may_hold_something(const char *name)
     static const char *const ends[] = { ".pem", ".crt", ".cert", ".key", ".crl", ".psk" };
     const char *dot = strrchr(name, '.');
 
-    for (size_t i = 0; dot && i < sizeof(ends) / sizeof(ends[0]); i++) {
+    for (size_t i = 0; dot && i < sizeof ends / sizeof ends[0]; i++) {
         if (strcmp(dot, ends[i]) == 0)
             return true;
     }

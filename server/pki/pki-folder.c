@@ -121,7 +121,7 @@ static int temporary_name(char *name, struct error *err)
 {
     uint64_t random;
 
-    if (getrandom(&random, sizeof(random), 0) != (ssize_t)sizeof(random))
+    if (getrandom(&random, sizeof random, 0) != (ssize_t)sizeof random)
         return error_set(err, -EIO, "no random numbers: %m");
     (void)snprintf(name, TEMPORARY_NAME_BYTES, TEMPORARY_PREFIX "%016" PRIx64, random);
     return 0;
@@ -215,7 +215,7 @@ static void names_free(struct names *names)
 
 static int names_add(struct names *names, const char *name)
 {
-    char **items = reallocarray(names->items, names->count + 1, sizeof(*items));
+    char **items = reallocarray(names->items, names->count + 1, sizeof *items);
 
     if (!items)
         return -ENOMEM;
@@ -246,7 +246,7 @@ static int names_read(struct names *names, const struct folder *folder, struct e
         result = failed(err, folder, "", "listed");
     (void)closedir(stream);
     if (names->count > 0)
-        qsort(names->items, names->count, sizeof(*names->items), names_compare);
+        qsort(names->items, names->count, sizeof *names->items, names_compare);
     return result;
 }
 
@@ -401,7 +401,7 @@ static int stage(const struct folder *folder, const struct folder_change *change
 int folder_replace(const struct folder *folder, const struct folder_change *changes, size_t count,
                    struct error *err)
 {
-    char(*temporary)[TEMPORARY_NAME_BYTES] = calloc(count, sizeof(*temporary));
+    char(*temporary)[TEMPORARY_NAME_BYTES] = calloc(count, sizeof *temporary);
     size_t staged = 0, renamed = 0;
     int result = temporary ? 0 : no_memory(err);
 

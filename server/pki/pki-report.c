@@ -46,7 +46,7 @@ static void put_time(struct json_object *object, const char *key, time_t when)
     char text[32];
 
     if (when == (time_t)-1 || !gmtime_r(&when, &utc) ||
-        strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &utc) == 0)
+        strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &utc) == 0)
         put(object, key, NULL);
     else
         put(object, key, json_object_new_string(text));
@@ -100,7 +100,7 @@ static const struct pki_file *find_partner(const struct pki_files *files,
 static bool is_key_of(gnutls_x509_privkey_t key, gnutls_x509_crt_t crt)
 {
     uint8_t one[64], other[64];
-    size_t one_bytes = sizeof(one), other_bytes = sizeof(other);
+    size_t one_bytes = sizeof one, other_bytes = sizeof other;
 
     return gnutls_x509_privkey_get_key_id(key, GNUTLS_KEYID_USE_SHA256, one, &one_bytes) >= 0 &&
            gnutls_x509_crt_get_key_id(crt, GNUTLS_KEYID_USE_SHA256, other, &other_bytes) >= 0 &&
@@ -224,7 +224,7 @@ static bool has_purpose(gnutls_x509_crt_t crt, const char *wanted)
     unsigned i;
 
     for (i = 0; code >= 0; i++) {
-        size_t oid_bytes = sizeof(oid);
+        size_t oid_bytes = sizeof oid;
 
         code = gnutls_x509_crt_get_key_purpose_oid(crt, i, oid, &oid_bytes, NULL);
         if (code >= 0 && (strcmp(oid, wanted) == 0 || strcmp(oid, GNUTLS_KP_ANY) == 0))
@@ -265,15 +265,15 @@ static struct json_object *name_text(int type, const char *name, size_t name_byt
     int length = 0;
 
     if (type == GNUTLS_SAN_IPADDRESS && (name_bytes == 4 || name_bytes == 16) &&
-        inet_ntop(name_bytes == 4 ? AF_INET : AF_INET6, name, address, sizeof(address)))
-        length = snprintf(text, sizeof(text), "IP:%s", address);
+        inet_ntop(name_bytes == 4 ? AF_INET : AF_INET6, name, address, sizeof address))
+        length = snprintf(text, sizeof text, "IP:%s", address);
     else if (type == GNUTLS_SAN_DNSNAME || type == GNUTLS_SAN_URI ||
              type == GNUTLS_SAN_RFC822NAME) {
         const char *kind = type == GNUTLS_SAN_DNSNAME ? "DNS"
                            : type == GNUTLS_SAN_URI   ? "URI"
                                                       : "email";
 
-        length = snprintf(text, sizeof(text), "%s:%.*s", kind, (int)name_bytes, name);
+        length = snprintf(text, sizeof text, "%s:%.*s", kind, (int)name_bytes, name);
     }
     return length > 0 ? clean_text(text, strlen(text)) : NULL;
 }
@@ -284,7 +284,7 @@ static struct json_object *names(gnutls_x509_crt_t crt)
     char name[NAME_BYTES_MAX];
 
     for (unsigned i = 0;; i++) {
-        size_t name_bytes = sizeof(name);
+        size_t name_bytes = sizeof name;
         int type = gnutls_x509_crt_get_subject_alt_name(crt, i, name, &name_bytes, NULL);
         struct json_object *text;
 
@@ -317,8 +317,8 @@ static void describe_certificate(struct row *row, gnutls_x509_crt_t crt)
     long long seconds = (long long)end - (long long)row->now;
     long long days = seconds / DAY_SECONDS - (seconds % DAY_SECONDS < 0);
     uint8_t serial[64];
-    char hex[2 * sizeof(serial) + 1] = "";
-    size_t serial_bytes = sizeof(serial);
+    char hex[2 * sizeof serial + 1] = "";
+    size_t serial_bytes = sizeof serial;
     unsigned bits = 0;
     int algorithm = gnutls_x509_crt_get_pk_algorithm(crt, &bits);
     const char *key = gnutls_pk_get_name((gnutls_pk_algorithm_t)algorithm);
@@ -399,7 +399,7 @@ static struct json_object *user_text(const struct psk_entry *entry)
 {
     char user[PSK_USERS_USER_BYTES_MAX * 2 + 2];
     gnutls_datum_t hex = { (unsigned char *)entry->user + 1, (unsigned)entry->user_bytes - 1 };
-    size_t user_bytes = sizeof(user);
+    size_t user_bytes = sizeof user;
 
     if (entry->user[0] == '#' && gnutls_hex_decode(&hex, user, &user_bytes) >= 0)
         return clean_text(user, user_bytes);
@@ -469,11 +469,11 @@ static void set_state(struct row *row)
     if (json_object_object_get_ex(row->object, "days-left", &days))
         left = json_object_get_int64(days);
     if (left <= PKI_REPORT_DAYS_SOON)
-        (void)snprintf(text, sizeof(text), "expires in %lld day%s", (long long)left,
+        (void)snprintf(text, sizeof text, "expires in %lld day%s", (long long)left,
                        left == 1 ? "" : "s");
-    for (size_t i = 0; i < json_object_array_length(row->problems) && used < sizeof(text); i++)
+    for (size_t i = 0; i < json_object_array_length(row->problems) && used < sizeof text; i++)
         used +=
-            (size_t)snprintf(text + used, sizeof(text) - used, "%s%s", i > 0 ? ", " : "",
+            (size_t)snprintf(text + used, sizeof text - used, "%s%s", i > 0 ? ", " : "",
                              json_object_get_string(json_object_array_get_idx(row->problems, i)));
     put(row->object, "state", clean_text(text, strlen(text)));
     put(row->object, "usable",

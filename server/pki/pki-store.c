@@ -114,11 +114,11 @@ static int certify(struct pki_pair *out, const struct store *store,
 static int remember(const struct store *store, const struct pki_pair *pair, struct error *err)
 {
     struct folder issued = FOLDER_CLOSED;
-    char name[sizeof(pair->serial) + 4];
+    char name[sizeof pair->serial + 4];
     struct folder_change change = { name, pair->certificate, PUBLIC_MODE, false };
     int result;
 
-    (void)snprintf(name, sizeof(name), "%s.pem", pair->serial);
+    (void)snprintf(name, sizeof name, "%s.pem", pair->serial);
     if (folder_has(&store->folder, "issued"))
         result = folder_open_child(&issued, &store->folder, "issued", err);
     else
@@ -132,9 +132,9 @@ static int remember(const struct store *store, const struct pki_pair *pair, stru
 static void forget(const struct store *store, const struct pki_pair *pair)
 {
     struct folder issued = FOLDER_CLOSED;
-    char name[sizeof(pair->serial) + 4];
+    char name[sizeof pair->serial + 4];
 
-    (void)snprintf(name, sizeof(name), "%s.pem", pair->serial);
+    (void)snprintf(name, sizeof name, "%s.pem", pair->serial);
     if (*pair->serial && folder_open_child(&issued, &store->folder, "issued", NULL) == 0)
         folder_remove(&issued, name);
     folder_close(&issued);
@@ -403,7 +403,7 @@ int pki_store_add_client(const char *path, const struct pki_store_request *reque
 static int add_host(void *context, const char *host, struct error *err)
 {
     struct param_list *hosts = context;
-    const char **items = reallocarray(hosts->items, hosts->count + 1, sizeof(*items));
+    const char **items = reallocarray(hosts->items, hosts->count + 1, sizeof *items);
 
     if (items)
         hosts->items = items;
@@ -502,7 +502,7 @@ static int collect(void *context, const struct folder *folder, const char *file,
     result = folder_read(&certificate, folder, file, PKI_STORE_FILE_BYTES_MAX, err);
     if (result < 0)
         return result;
-    result = pki_client_name(name, sizeof(name), certificate, err);
+    result = pki_client_name(name, sizeof name, certificate, err);
     if (result < 0)
         error_prefix(err, "'%s/%s': ", folder->path, file);
     if (result < 0 || strcmp(name, victims->name) != 0) {

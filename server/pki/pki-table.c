@@ -112,7 +112,7 @@ void pki_table_print(FILE *out, struct json_object *report)
 {
     struct json_object *items = member(report, "items");
     size_t count = json_object_array_length(items), widths[COLUMNS];
-    struct cells *rows = calloc(count + 1, sizeof(*rows));
+    struct cells *rows = calloc(count + 1, sizeof *rows);
 
     if (!rows)
         return;

@@ -62,19 +62,19 @@ static int generate_key(gnutls_x509_privkey_t *out)
 static int set_serial(gnutls_x509_crt_t crt)
 {
     uint8_t serial[PKI_SERIAL_BYTES];
-    int code = gnutls_rnd(GNUTLS_RND_RANDOM, serial, sizeof(serial));
+    int code = gnutls_rnd(GNUTLS_RND_RANDOM, serial, sizeof serial);
 
     if (code < 0)
         return code;
     serial[0] = (uint8_t)((serial[0] & 0x3f) | 0x40);
-    return gnutls_x509_crt_set_serial(crt, serial, sizeof(serial));
+    return gnutls_x509_crt_set_serial(crt, serial, sizeof serial);
 }
 
 /* RFC 5280, 4.2.1.2, method (1). */
 static int set_own_key_id(gnutls_x509_crt_t crt)
 {
     uint8_t id[64];
-    size_t id_bytes = sizeof(id);
+    size_t id_bytes = sizeof id;
     int code = gnutls_x509_crt_get_key_id(crt, GNUTLS_KEYID_USE_SHA1, id, &id_bytes);
 
     return code < 0 ? code : gnutls_x509_crt_set_subject_key_id(crt, id, id_bytes);
@@ -83,7 +83,7 @@ static int set_own_key_id(gnutls_x509_crt_t crt)
 static int set_issuer_key_id(gnutls_x509_crt_t crt, gnutls_x509_crt_t issuer)
 {
     uint8_t id[64];
-    size_t id_bytes = sizeof(id);
+    size_t id_bytes = sizeof id;
     int code = gnutls_x509_crt_get_subject_key_id(issuer, id, &id_bytes, NULL);
 
     if (code == GNUTLS_E_REQUESTED_DATA_NOT_AVAILABLE)
@@ -134,12 +134,12 @@ static int sign_authority(struct pki_authority *authority, time_t end)
     gnutls_x509_crt_t crt = authority->certificate;
     char name[32];
     uint32_t random;
-    int code = gnutls_rnd(GNUTLS_RND_RANDOM, &random, sizeof(random));
+    int code = gnutls_rnd(GNUTLS_RND_RANDOM, &random, sizeof random);
 
     if (code < 0)
         return code;
     /* Two authorities of one name would be taken for each other where both are trusted. */
-    (void)snprintf(name, sizeof(name), "nbdcrypt CA %08x", random);
+    (void)snprintf(name, sizeof name, "nbdcrypt CA %08x", random);
     code = set_common(crt, name, authority->key, time(NULL), end);
     if (code >= 0)
         code = gnutls_x509_crt_set_basic_constraints(crt, 1, 0);
@@ -152,7 +152,7 @@ static int sign_authority(struct pki_authority *authority, time_t end)
 
 static struct pki_authority *authority_new(void)
 {
-    struct pki_authority *authority = calloc(1, sizeof(*authority));
+    struct pki_authority *authority = calloc(1, sizeof *authority);
 
     if (authority && gnutls_x509_crt_init(&authority->certificate) < 0) {
         free(authority);
@@ -182,7 +182,7 @@ int pki_authority_create(struct pki_authority **out, unsigned days, struct error
 static bool is_key_of(gnutls_x509_privkey_t key, gnutls_x509_crt_t crt)
 {
     uint8_t one[64], other[64];
-    size_t one_bytes = sizeof(one), other_bytes = sizeof(other);
+    size_t one_bytes = sizeof one, other_bytes = sizeof other;
 
     return gnutls_x509_privkey_get_key_id(key, GNUTLS_KEYID_USE_SHA256, one, &one_bytes) >= 0 &&
            gnutls_x509_crt_get_key_id(crt, GNUTLS_KEYID_USE_SHA256, other, &other_bytes) >= 0 &&
@@ -249,7 +249,7 @@ static int export_pair(struct pki_pair *out, gnutls_x509_crt_t crt, gnutls_x509_
 {
     gnutls_datum_t datum = { NULL, 0 };
     uint8_t serial[PKI_SERIAL_BYTES];
-    size_t serial_bytes = sizeof(serial);
+    size_t serial_bytes = sizeof serial;
     int code = gnutls_x509_crt_get_serial(crt, serial, &serial_bytes), result;
 
     for (size_t i = 0; code >= 0 && i < serial_bytes; i++)
@@ -373,7 +373,7 @@ static int import_certificate(gnutls_x509_crt_t *out, const struct secret *certi
 static bool is_for_clients(gnutls_x509_crt_t crt)
 {
     char oid[64] = "";
-    size_t oid_bytes = sizeof(oid);
+    size_t oid_bytes = sizeof oid;
 
     return gnutls_x509_crt_get_key_purpose_oid(crt, 0, oid, &oid_bytes, NULL) >= 0 &&
            strcmp(oid, GNUTLS_KP_TLS_WWW_CLIENT) == 0;
@@ -417,7 +417,7 @@ int pki_client_name(char *text, size_t text_bytes, const struct secret *certific
 static int host_at(char text[256], gnutls_x509_crt_t crt, unsigned index)
 {
     char name[256];
-    size_t name_bytes = sizeof(name);
+    size_t name_bytes = sizeof name;
     int type = gnutls_x509_crt_get_subject_alt_name(crt, index, name, &name_bytes, NULL);
 
     text[0] = '\0';
@@ -454,7 +454,7 @@ int pki_each_host(const struct secret *certificate,
 static int set_number(gnutls_x509_crl_t crl)
 {
     uint8_t number[20] = { 0 };
-    size_t number_bytes = sizeof(number);
+    size_t number_bytes = sizeof number;
 
     if (gnutls_x509_crl_get_number(crl, number, &number_bytes, NULL) < 0 || number_bytes == 0) {
         number[0] = 0;
@@ -465,7 +465,7 @@ static int set_number(gnutls_x509_crl_t crl)
             break;
     }
     /* Never negative: a carry into the sign, or out of the last byte, makes it longer. */
-    if ((number[0] & 0x80 || number[0] == 0) && number_bytes < sizeof(number)) {
+    if ((number[0] & 0x80 || number[0] == 0) && number_bytes < sizeof number) {
         memmove(number + 1, number, number_bytes++);
         number[0] = number[1] == 0;
     }
@@ -475,7 +475,7 @@ static int set_number(gnutls_x509_crl_t crl)
 static int sign_list(gnutls_x509_crl_t crl, const struct pki_authority *authority)
 {
     uint8_t id[64];
-    size_t id_bytes = sizeof(id);
+    size_t id_bytes = sizeof id;
     int code = gnutls_x509_crl_set_version(crl, 2);
 
     if (code >= 0)

@@ -36,7 +36,7 @@ static bool parse_v4(struct listen_address *out, const char *host, unsigned port
         return false;
     out->address.v4.sin_family = AF_INET;
     out->address.v4.sin_port = htons((uint16_t)port);
-    out->address_bytes = sizeof(out->address.v4);
+    out->address_bytes = sizeof out->address.v4;
     return true;
 }
 
@@ -50,10 +50,10 @@ static bool parse_v6(struct listen_address *out, const char *host, unsigned port
 
     if (getaddrinfo(host, NULL, &hints, &found) != 0)
         return false;
-    memcpy(&out->address.v6, found->ai_addr, sizeof(out->address.v6));
+    memcpy(&out->address.v6, found->ai_addr, sizeof out->address.v6);
     freeaddrinfo(found);
     out->address.v6.sin6_port = htons((uint16_t)port);
-    out->address_bytes = sizeof(out->address.v6);
+    out->address_bytes = sizeof out->address.v6;
     return true;
 }
 
@@ -92,7 +92,7 @@ int listen_address_parse_tcp(struct listen_address *out, const char *text, struc
         return bad_address(text, "the port is not a number from 0 to 65535", err);
     if (brackets)
         length -= 2;
-    if (length >= sizeof(host))
+    if (length >= sizeof host)
         return bad_address(text, "this is not a numeric address", err);
     memcpy(host, text + brackets, length);
     host[length] = '\0';

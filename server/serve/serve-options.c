@@ -263,8 +263,8 @@ static int fill_exports(struct serve_options *options, int count, char **operand
     if (ret != 0)
         return ret;
     options->export_count = several > 0 ? several : 1;
-    options->exports = calloc(options->export_count, sizeof(*options->exports));
-    options->texts = calloc(options->export_count, sizeof(*options->texts));
+    options->exports = calloc(options->export_count, sizeof *options->exports);
+    options->texts = calloc(options->export_count, sizeof *options->texts);
     if (!options->exports || !options->texts)
         return no_memory(err);
     if (several == 0)
@@ -356,7 +356,7 @@ static int fill_addresses(struct serve_options *options, struct error *err)
     if (ret != 0)
         return ret;
 
-    options->addresses = calloc(local + tcp + 1, sizeof(*options->addresses));
+    options->addresses = calloc(local + tcp + 1, sizeof *options->addresses);
     if (!options->addresses)
         return no_memory(err);
     for (size_t i = 0; i < local && ret == 0; i++) {

@@ -139,10 +139,10 @@ static void tell_keyslots(struct volume *volume, struct error *err)
     char list[128] = "";
     size_t used = 0;
 
-    for (int slot = 0; slot < (int)LUKS2_KEYSLOTS_MAX && used < sizeof(list); slot++)
+    for (int slot = 0; slot < (int)LUKS2_KEYSLOTS_MAX && used < sizeof list; slot++)
         if (luks_keyslot_is_in_use(slot, volume->header))
             used +=
-                (size_t)snprintf(list + used, sizeof(list) - used, "%s%d", used ? ", " : "", slot);
+                (size_t)snprintf(list + used, sizeof list - used, "%s%d", used ? ", " : "", slot);
     (void)error_set(err, 0, "%s; keyslots in use now: %s", err->text, used ? list : "none");
 }
 

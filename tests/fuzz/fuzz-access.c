@@ -30,7 +30,7 @@ static void ask(const struct access *access, char *text)
                          .uris = list };
     const int families[] = { AF_UNSPEC, AF_UNIX, AF_INET, AF_INET6 };
 
-    for (size_t i = 0; i < sizeof(families) / sizeof(families[0]); i++) {
+    for (size_t i = 0; i < sizeof families / sizeof families[0]; i++) {
         peer.address.ss_family = (sa_family_t)families[i];
         (void)access_allows(access, &peer);
     }

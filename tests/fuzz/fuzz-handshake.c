@@ -16,7 +16,7 @@ static void take_all(struct client *client)
 {
     uint8_t bytes[4096];
 
-    while (fake_socket_take(client->loop, client->fd, bytes, sizeof(bytes)) > 0)
+    while (fake_socket_take(client->loop, client->fd, bytes, sizeof bytes) > 0)
         ;
 }
 

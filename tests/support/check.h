@@ -19,7 +19,7 @@ struct check {
 };
 
 #define CHECKS_RUN(table, argc, argv) \
-    checks_run(table, sizeof(table) / sizeof((table)[0]), argc, argv)
+    checks_run(table, sizeof table / sizeof((table)[0]), argc, argv)
 
 /* Ends the test with the place and what was expected. */
 #define EXPECT(condition)                                                             \

@@ -460,7 +460,7 @@ void fake_timer_fire(struct loop *loop, const struct loop_timer *timer)
 
 int loop_create(struct loop **out, const struct loop_config *config UNUSED, struct error *err)
 {
-    struct loop *loop = calloc(1, sizeof(*loop));
+    struct loop *loop = calloc(1, sizeof *loop);
 
     if (!loop)
         return error_set(err, -ENOMEM, "out of memory");
@@ -599,7 +599,7 @@ void loop_unregister_memory(struct loop *loop UNUSED, int index UNUSED)
 
 static void submit(struct loop *loop, struct operation operation)
 {
-    struct operation *op = malloc(sizeof(*op));
+    struct operation *op = malloc(sizeof *op);
 
     assert(op);
     assert(!find_operation(loop, operation.ev)); /* one operation at a time for each event */

@@ -54,7 +54,7 @@ void connection_handshake_done(struct connection *connection, enum handshake_res
 
 void payload_bytes(struct payload *payload, const void *data, size_t length_bytes)
 {
-    assert(length_bytes <= sizeof(payload->data) - payload->length_bytes);
+    assert(length_bytes <= sizeof payload->data - payload->length_bytes);
     memcpy(payload->data + payload->length_bytes, data, length_bytes);
     payload->length_bytes += length_bytes;
 }
@@ -64,7 +64,7 @@ void payload_u16(struct payload *payload, unsigned value)
     uint8_t bytes[2];
 
     nbd_put_u16(bytes, (uint16_t)value);
-    payload_bytes(payload, bytes, sizeof(bytes));
+    payload_bytes(payload, bytes, sizeof bytes);
 }
 
 void payload_u32(struct payload *payload, size_t value)
@@ -72,7 +72,7 @@ void payload_u32(struct payload *payload, size_t value)
     uint8_t bytes[4];
 
     nbd_put_u32(bytes, (uint32_t)value);
-    payload_bytes(payload, bytes, sizeof(bytes));
+    payload_bytes(payload, bytes, sizeof bytes);
 }
 
 void payload_string(struct payload *payload, const char *text)
@@ -101,7 +101,7 @@ static void accept_it(struct client *client)
     client->worker.loop = client->loop;
     client->worker.exports = &client->table;
     client->connection.worker = &client->worker;
-    snprintf(client->connection.peer.text, sizeof(client->connection.peer.text), "test client");
+    snprintf(client->connection.peer.text, sizeof client->connection.peer.text, "test client");
     EXPECT(transport_plain_create(&client->connection.transport, client->loop, client->fd, &err) ==
            0);
     client->connection.handshake = handshake_start(&client->connection);
@@ -160,7 +160,7 @@ void client_greet(struct client *client, uint32_t flags)
     uint16_t offered;
 
     fake_loop_run(client->loop);
-    EXPECT(fake_socket_take(client->loop, client->fd, bytes, sizeof(bytes)) == sizeof(bytes));
+    EXPECT(fake_socket_take(client->loop, client->fd, bytes, sizeof bytes) == sizeof bytes);
     EXPECT(fake_socket_ready(client->loop, client->fd) == 0);
     EXPECT(nbd_decode_greeting(bytes, &offered));
     EXPECT(offered == (NBD_FLAG_FIXED_NEWSTYLE | NBD_FLAG_NO_ZEROES));
@@ -183,7 +183,7 @@ void client_send(struct client *client, uint32_t option, const void *data, size_
     uint8_t bytes[NBD_OPTION_HEADER_BYTES];
 
     nbd_encode_option_header(bytes, &header);
-    fake_socket_feed(client->loop, client->fd, bytes, sizeof(bytes));
+    fake_socket_feed(client->loop, client->fd, bytes, sizeof bytes);
     fake_socket_feed(client->loop, client->fd, data, length_bytes);
 }
 
@@ -235,10 +235,10 @@ void client_take(struct client *client, uint32_t option, struct reply *reply)
     uint8_t header[NBD_OPTION_REPLY_BYTES];
     struct nbd_option_reply decoded;
 
-    EXPECT(fake_socket_take(client->loop, client->fd, header, sizeof(header)) == sizeof(header));
+    EXPECT(fake_socket_take(client->loop, client->fd, header, sizeof header) == sizeof header);
     EXPECT(nbd_decode_option_reply(header, &decoded));
     EXPECT(decoded.option == option);
-    EXPECT(decoded.length_bytes <= sizeof(reply->data));
+    EXPECT(decoded.length_bytes <= sizeof reply->data);
     EXPECT(fake_socket_take(client->loop, client->fd, reply->data, decoded.length_bytes) ==
            decoded.length_bytes);
     reply->type = decoded.type;

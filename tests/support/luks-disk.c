@@ -22,7 +22,7 @@ static struct written *log_entry(struct disk *disk)
 {
     if (disk->count == disk->room) {
         disk->room = disk->room ? disk->room * 2 : 4096;
-        disk->log = realloc(disk->log, disk->room * sizeof(disk->log[0]));
+        disk->log = realloc(disk->log, disk->room * sizeof disk->log[0]);
         EXPECT(disk->log != NULL);
     }
     return &disk->log[disk->count++];
@@ -204,7 +204,7 @@ static bool one_opens(struct luks_header *header, const char *witnesses)
     const char *name;
     bool result = false;
 
-    (void)snprintf(names, sizeof(names), "%s", witnesses);
+    (void)snprintf(names, sizeof names, "%s", witnesses);
     while (!result && (name = strsep(&rest, "|")) != NULL)
         result = opens(header, name);
     return result;
@@ -231,7 +231,7 @@ static void keep_state(const struct disk *disk, const char *witnesses)
 
     if (!folder || !witnesses)
         return;
-    (void)snprintf(path, sizeof(path), "%s/%u.%s", folder, number++, witnesses);
+    (void)snprintf(path, sizeof path, "%s/%u.%s", folder, number++, witnesses);
     file = fopen(path, "wbe");
     EXPECT(file != NULL);
     EXPECT(fwrite(disk->bytes, 2 * MIB, 1, file) == 1); /* all keyslots that are made here */

@@ -82,7 +82,7 @@ static void refused(const char *rule, const char *message)
     struct access *access;
     char expected[600];
 
-    snprintf(expected, sizeof(expected), "%s: %s", rule, message);
+    snprintf(expected, sizeof expected, "%s: %s", rule, message);
     EXPECT(access_create(&access, &rule, 1, &err) == -EINVAL);
     EXPECT_TEXT(err.text, expected);
     EXPECT(!access);
@@ -192,7 +192,7 @@ static void networks(void)
         { "net:::1/128", "::2", false },
     };
 
-    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         if (allows(cases[i].rule, tcp(cases[i].address)) != cases[i].allowed) {
             fprintf(stderr, "%s, %s\n", cases[i].rule, cases[i].address);
             abort();

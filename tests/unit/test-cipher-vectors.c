@@ -77,15 +77,15 @@ static void published_blocks(void)
         struct cipher *cipher;
         char name[32];
 
-        (void)snprintf(name, sizeof(name), "%s-cbc-plain64", vectors[i].cipher);
+        (void)snprintf(name, sizeof name, "%s-cbc-plain64", vectors[i].cipher);
         cipher = make_cipher(name, key, from_hex(key, vectors[i].key), SECTOR_BYTES);
         (void)from_hex(data, vectors[i].plain);
-        memcpy(plain, data, sizeof(plain));
+        memcpy(plain, data, sizeof plain);
         (void)from_hex(encrypted, vectors[i].encrypted);
-        cipher_encrypt(cipher, 0, data, sizeof(data));
-        EXPECT(memcmp(data, encrypted, sizeof(encrypted)) == 0);
-        cipher_decrypt(cipher, 0, data, sizeof(data));
-        EXPECT(memcmp(data, plain, sizeof(plain)) == 0);
+        cipher_encrypt(cipher, 0, data, sizeof data);
+        EXPECT(memcmp(data, encrypted, sizeof encrypted) == 0);
+        cipher_decrypt(cipher, 0, data, sizeof data);
+        EXPECT(memcmp(data, plain, sizeof plain) == 0);
         cipher_destroy(cipher);
     }
 }
@@ -121,29 +121,29 @@ static void try_pieces(const char *name, uint32_t sector_bytes, uint64_t first)
     struct cipher *cipher = make_any(name, sector_bytes);
     size_t sectors = 0;
 
-    memcpy(whole, plain, sizeof(whole));
-    memcpy(pieces, plain, sizeof(pieces));
-    cipher_encrypt(cipher, first, whole, sizeof(whole));
-    for (size_t at = 0, now; at < sizeof(pieces); at += now) {
+    memcpy(whole, plain, sizeof whole);
+    memcpy(pieces, plain, sizeof pieces);
+    cipher_encrypt(cipher, first, whole, sizeof whole);
+    for (size_t at = 0, now; at < sizeof pieces; at += now) {
         now = ++sectors * sector_bytes;
-        if (now > sizeof(pieces) - at)
-            now = sizeof(pieces) - at;
+        if (now > sizeof pieces - at)
+            now = sizeof pieces - at;
         cipher_encrypt(cipher, first + at / 512, pieces + at, now);
     }
-    EXPECT(memcmp(whole, pieces, sizeof(whole)) == 0);
-    for (size_t at = 0; at < sizeof(pieces); at += sector_bytes)
+    EXPECT(memcmp(whole, pieces, sizeof whole) == 0);
+    for (size_t at = 0; at < sizeof pieces; at += sector_bytes)
         cipher_decrypt(cipher, first + at / 512, pieces + at, sector_bytes);
-    EXPECT(memcmp(pieces, plain, sizeof(plain)) == 0);
-    cipher_decrypt(cipher, first, whole, sizeof(whole));
-    EXPECT(memcmp(whole, plain, sizeof(plain)) == 0);
+    EXPECT(memcmp(pieces, plain, sizeof plain) == 0);
+    cipher_decrypt(cipher, first, whole, sizeof whole);
+    EXPECT(memcmp(whole, plain, sizeof plain) == 0);
     cipher_destroy(cipher);
 }
 
 static void sectors_are_independent(void)
 {
-    for (size_t i = 0; i < sizeof(plain); i++)
+    for (size_t i = 0; i < sizeof plain; i++)
         plain[i] = (uint8_t)(i * 7 + (i >> 9));
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         for (uint32_t sector_bytes = 512; sector_bytes <= 4096; sector_bytes *= 2) {
             try_pieces(names[i], sector_bytes, 5);
             try_pieces(names[i], sector_bytes, UINT32_MAX - 42);
@@ -160,18 +160,18 @@ static void plain_begins_anew(void)
     };
     const uint64_t beyond = UINT64_C(1) << 32;
 
-    for (size_t i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++)
+    for (size_t i = 0; i < sizeof pairs / sizeof pairs[0]; i++)
         for (uint32_t sector_bytes = 512; sector_bytes <= 4096; sector_bytes *= 8) {
             struct cipher *wraps = make_any(pairs[i][0], sector_bytes);
             struct cipher *counts = make_any(pairs[i][1], sector_bytes);
-            size_t half = sizeof(whole) / 2;
+            size_t half = sizeof whole / 2;
 
-            memset(whole, 0, sizeof(whole));
-            memset(pieces, 0, sizeof(pieces));
-            cipher_encrypt(wraps, beyond - half / 512, whole, sizeof(whole));
+            memset(whole, 0, sizeof whole);
+            memset(pieces, 0, sizeof pieces);
+            cipher_encrypt(wraps, beyond - half / 512, whole, sizeof whole);
             cipher_encrypt(counts, beyond - half / 512, pieces, half);
             cipher_encrypt(counts, 0, pieces + half, half);
-            EXPECT(memcmp(whole, pieces, sizeof(whole)) == 0);
+            EXPECT(memcmp(whole, pieces, sizeof whole) == 0);
             cipher_destroy(wraps);
             cipher_destroy(counts);
         }

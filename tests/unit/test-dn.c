@@ -53,7 +53,7 @@ static void what_is_no_name_equals_nothing(void)
     const char *const bad[] = { "",   "CN",     "CN=a,",   "CN=a;b", "CN=a\\",
                                 "=a", "CN=\\0", "CN=\\00", "/CN=a" };
 
-    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         EXPECT(!dn_equal(bad[i], bad[i]));
         EXPECT(!dn_equal(bad[i], "CN=a") && !dn_equal("CN=a", bad[i]));
     }

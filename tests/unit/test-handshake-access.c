@@ -30,7 +30,7 @@ static const struct pair pairs[] = {
     { "the default visible, others hidden", { "" }, { "db1", "one" } },
 };
 
-#define PAIRS (sizeof(pairs) / sizeof(pairs[0]))
+#define PAIRS (sizeof pairs / sizeof pairs[0])
 
 static struct access *everybody, *nobody; /* of other users */
 
@@ -71,7 +71,7 @@ static void hold(struct outcome *out, const struct pair *pair, bool with_hidden,
         (struct peer){ .text = "test client", .address.ss_family = AF_UNIX, .uid = UID };
     client_greet(&client, CLIENT_FLAGS_ALL);
     talk(&client);
-    out->bytes = fake_socket_take(client.loop, client.fd, out->data, sizeof(out->data));
+    out->bytes = fake_socket_take(client.loop, client.fd, out->data, sizeof out->data);
     out->ends = client.ends;
     out->result = client.ends ? client.result : HANDSHAKE_ABORT;
     out->base_allocation = client.connection.negotiated.base_allocation;
@@ -107,7 +107,7 @@ static void expect_same(conversation *talk)
 static const char *const names[] = { "db1", "", "one", "two", "nowhere" };
 
 #define EACH_NAME(at) \
-    (const char *const *at = names; at < names + sizeof(names) / sizeof(names[0]); at++)
+    (const char *const *at = names; at < names + sizeof names / sizeof names[0]; at++)
 
 /* ---- the options ---- */
 

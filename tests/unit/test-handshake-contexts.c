@@ -154,7 +154,7 @@ static void export_name_keeps_them(void)
     select_it("db1");
     client_send(&client, NBD_OPT_EXPORT_NAME, "db1", 3);
     fake_loop_run(client.loop);
-    EXPECT(fake_socket_take(client.loop, client.fd, bytes, sizeof(bytes)) == 10);
+    EXPECT(fake_socket_take(client.loop, client.fd, bytes, sizeof bytes) == 10);
     client_expect_end(&client, HANDSHAKE_TRANSMISSION);
     EXPECT(client.connection.negotiated.base_allocation);
     EXPECT(!client.connection.negotiated.context_export);
@@ -182,9 +182,9 @@ static void unknown_export(void)
     EXPECT(!selected_after_go("db1"));
 }
 
-#define RAW(text)              \
-    {                          \
-        sizeof(text) - 1, text \
+#define RAW(text)             \
+    {                         \
+        sizeof text - 1, text \
     }
 
 static const struct payload malformed[] = {
@@ -210,7 +210,7 @@ static const struct payload malformed[] = {
 static void malformed_payloads(void)
 {
     start();
-    for (size_t i = 0; i < sizeof(malformed) / sizeof(malformed[0]); i++) {
+    for (size_t i = 0; i < sizeof malformed / sizeof malformed[0]; i++) {
         client_option(&client, LIST, &malformed[i]);
         client_expect_only(&client, LIST, NBD_REP_ERR_INVALID);
         client_option(&client, SET, &malformed[i]);
@@ -253,7 +253,7 @@ static void failed_set_forgets(void)
 
     start();
     select_it("db1");
-    client_send(&client, SET, too_big, sizeof(too_big));
+    client_send(&client, SET, too_big, sizeof too_big);
     fake_loop_run(client.loop);
     client_expect_only(&client, SET, NBD_REP_ERR_TOO_BIG);
     EXPECT(!selected_after_go("db1"));

@@ -14,7 +14,7 @@ static struct {
 
 static void script_bytes(const void *data, size_t length_bytes)
 {
-    EXPECT(length_bytes <= sizeof(script.data) - script.length_bytes);
+    EXPECT(length_bytes <= sizeof script.data - script.length_bytes);
     memcpy(script.data + script.length_bytes, data, length_bytes);
     script.length_bytes += length_bytes;
 }
@@ -25,7 +25,7 @@ static void script_option(uint32_t option, const struct payload *payload)
     uint8_t bytes[NBD_OPTION_HEADER_BYTES];
 
     nbd_encode_option_header(bytes, &header);
-    script_bytes(bytes, sizeof(bytes));
+    script_bytes(bytes, sizeof bytes);
     script_bytes(payload->data, payload->length_bytes);
 }
 
@@ -87,7 +87,7 @@ static size_t answer(uint8_t *bytes, size_t room)
 static void expect_same_answer(size_t recv_bytes, size_t send_bytes, size_t window_bytes)
 {
     static uint8_t expected[8192], bytes[8192];
-    size_t length = answer(expected, sizeof(expected)), count = 0;
+    size_t length = answer(expected, sizeof expected), count = 0;
 
     client_open(&client);
     fake_socket_chunk(client.loop, client.fd, recv_bytes, send_bytes);
@@ -95,7 +95,7 @@ static void expect_same_answer(size_t recv_bytes, size_t send_bytes, size_t wind
     fake_socket_feed(client.loop, client.fd, script.data, script.length_bytes);
     while (client.ends == 0) {
         fake_loop_run(client.loop);
-        count += fake_socket_take(client.loop, client.fd, bytes + count, sizeof(bytes) - count);
+        count += fake_socket_take(client.loop, client.fd, bytes + count, sizeof bytes - count);
     }
     EXPECT(count == length && !memcmp(bytes, expected, length));
     client_expect_end(&client, HANDSHAKE_TRANSMISSION);
@@ -123,7 +123,7 @@ static void narrow_window(void)
 static void slow_client(void)
 {
     static uint8_t expected[8192], bytes[8192];
-    size_t length = answer(expected, sizeof(expected));
+    size_t length = answer(expected, sizeof expected);
 
     client_open(&client);
     for (size_t i = 0; i < script.length_bytes; i++) {
@@ -131,7 +131,7 @@ static void slow_client(void)
         fake_socket_feed(client.loop, client.fd, script.data + i, 1);
         fake_loop_run(client.loop);
     }
-    EXPECT(fake_socket_take(client.loop, client.fd, bytes, sizeof(bytes)) == length);
+    EXPECT(fake_socket_take(client.loop, client.fd, bytes, sizeof bytes) == length);
     EXPECT(!memcmp(bytes, expected, length));
     client_expect_end(&client, HANDSHAKE_TRANSMISSION);
     client_close(&client);
@@ -141,7 +141,7 @@ static void take_all(void)
 {
     uint8_t bytes[8192];
 
-    while (fake_socket_take(client.loop, client.fd, bytes, sizeof(bytes)) > 0)
+    while (fake_socket_take(client.loop, client.fd, bytes, sizeof bytes) > 0)
         ;
 }
 
@@ -174,7 +174,7 @@ static void vanishes_at_every_byte(void)
 static void vanishes_at_every_byte_of_a_reply(void)
 {
     static uint8_t bytes[8192];
-    size_t length = answer(bytes, sizeof(bytes));
+    size_t length = answer(bytes, sizeof bytes);
 
     for (size_t cut = 1; cut < length; cut++) {
         client_open(&client);
@@ -228,7 +228,7 @@ static void operations_fail(void)
 {
     static const int errors[] = { EIO, ECONNRESET, EPIPE, ENOMEM, ECANCELED, ETIMEDOUT };
 
-    for (size_t i = 0; i < sizeof(errors) / sizeof(errors[0]); i++) {
+    for (size_t i = 0; i < sizeof errors / sizeof errors[0]; i++) {
         fail_every_operation(0, errors[i]);
         fail_every_operation(64, errors[i]);
     }
@@ -262,12 +262,12 @@ static void random_bytes(void)
         uint8_t bytes[300];
 
         random_state = seed;
-        for (size_t i = 0; i < sizeof(bytes); i++)
+        for (size_t i = 0; i < sizeof bytes; i++)
             bytes[i] = (uint8_t)random_u32();
         client_open(&client);
         if (seed % 4 != 0)
             memcpy(bytes, "\0\0\0\3IHAVEOPT\0\0\0", 15);
-        fake_socket_feed(client.loop, client.fd, bytes, random_u32() % sizeof(bytes));
+        fake_socket_feed(client.loop, client.fd, bytes, random_u32() % sizeof bytes);
         fake_loop_run(client.loop);
         finish_garbage();
     }

@@ -44,7 +44,7 @@ static void greeting(void)
 
     client_open(&client);
     fake_loop_run(client.loop);
-    EXPECT(fake_socket_take(client.loop, client.fd, bytes, sizeof(bytes)) == 18);
+    EXPECT(fake_socket_take(client.loop, client.fd, bytes, sizeof bytes) == 18);
     EXPECT(!memcmp(bytes, spec, 18));
     client_expect_silence(&client);
     client_close(&client);
@@ -88,7 +88,7 @@ static void bad_option_magic(void)
 
         client_start(&client);
         header[i] ^= 0x20;
-        fake_socket_feed(client.loop, client.fd, header, sizeof(header));
+        fake_socket_feed(client.loop, client.fd, header, sizeof header);
         fake_loop_run(client.loop);
         client_expect_end(&client, HANDSHAKE_ABORT);
         client_close(&client);
@@ -105,7 +105,7 @@ static void export_name(uint32_t flags, size_t expected_bytes)
     client_greet(&client, flags);
     client_send(&client, NBD_OPT_EXPORT_NAME, "db1", 3);
     fake_loop_run(client.loop);
-    EXPECT(fake_socket_take(client.loop, client.fd, bytes, sizeof(bytes)) == expected_bytes);
+    EXPECT(fake_socket_take(client.loop, client.fd, bytes, sizeof bytes) == expected_bytes);
     EXPECT(nbd_get_u64(bytes) == 0x123456789000u);
     EXPECT(nbd_get_u16(bytes + 8) == handshake_transmission_flags(&client_exports[0], false));
     for (size_t i = 10; i < expected_bytes; i++)
@@ -138,8 +138,8 @@ static void export_name_refused(void)
         { "\xff", 1 }, { long_name, 4096 }, { long_name, 4097 },
     };
 
-    memset(long_name, 'x', sizeof(long_name));
-    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+    memset(long_name, 'x', sizeof long_name);
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         client_start(&client);
         client_send(&client, NBD_OPT_EXPORT_NAME, rows[i].name, rows[i].bytes);
         fake_loop_run(client.loop);
@@ -156,7 +156,7 @@ static void default_export(void)
     client_open_with(&client, client_exports, 1);
     client_greet(&client, CLIENT_FLAGS_ALL);
     client_option_empty(&client, NBD_OPT_EXPORT_NAME);
-    EXPECT(fake_socket_take(client.loop, client.fd, bytes, sizeof(bytes)) == 10);
+    EXPECT(fake_socket_take(client.loop, client.fd, bytes, sizeof bytes) == 10);
     client_expect_end(&client, HANDSHAKE_TRANSMISSION);
     client_close(&client);
 }
@@ -177,7 +177,7 @@ static void abort_data_is_ignored(void)
     static const uint8_t data[100000];
 
     client_start(&client);
-    client_send(&client, NBD_OPT_ABORT, data, sizeof(data));
+    client_send(&client, NBD_OPT_ABORT, data, sizeof data);
     fake_loop_run(client.loop);
     client_expect_only(&client, NBD_OPT_ABORT, NBD_REP_ACK);
     client_expect_end(&client, HANDSHAKE_CLOSE);
@@ -208,7 +208,7 @@ static void list_names_all(void)
 static void list_is_long(void)
 {
     static char text[4097];
-    struct export *exports = calloc(500, sizeof(*exports));
+    struct export *exports = calloc(500, sizeof *exports);
 
     memset(text, 't', 4096);
     for (size_t i = 0; i < 500; i++)
@@ -264,12 +264,12 @@ static void unknown_options(void)
                                         12, 0x7fffffff,          0xffffffff };
     static uint8_t data[5000];
 
-    memset(data, 'I', sizeof(data));
+    memset(data, 'I', sizeof data);
     client_start(&client);
-    for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++) {
+    for (size_t i = 0; i < sizeof options / sizeof options[0]; i++) {
         client_option_empty(&client, options[i]);
         client_expect_only(&client, options[i], NBD_REP_ERR_UNSUP);
-        client_send(&client, options[i], data, sizeof(data));
+        client_send(&client, options[i], data, sizeof data);
         fake_loop_run(client.loop);
         client_expect_only(&client, options[i], NBD_REP_ERR_UNSUP);
     }
@@ -401,19 +401,19 @@ static void go_enters_transmission(void)
 static void bytes_behind_go_stay(void)
 {
     static const char request[] = "the first request";
-    char received[sizeof(request)];
+    char received[sizeof request];
     struct payload payload = { .length_bytes = 0 };
 
     client_start(&client);
     payload_string(&payload, "db1");
     payload_u16(&payload, 0);
     client_send(&client, NBD_OPT_GO, payload.data, payload.length_bytes);
-    fake_socket_feed(client.loop, client.fd, request, sizeof(request));
+    fake_socket_feed(client.loop, client.fd, request, sizeof request);
     fake_loop_run(client.loop);
     take_infos(NBD_OPT_GO, &client_exports[0]);
     client_expect_end(&client, HANDSHAKE_TRANSMISSION);
     EXPECT(client.connection.transport->ops->recv(client.connection.transport, received,
-                                                  sizeof(received)));
+                                                  sizeof received));
     EXPECT_TEXT(received, request);
     client_close(&client);
 }
@@ -454,9 +454,9 @@ static void unknown_export_with_the_longest_name(void)
     client_close(&client);
 }
 
-#define RAW(text)              \
-    {                          \
-        sizeof(text) - 1, text \
+#define RAW(text)             \
+    {                         \
+        sizeof text - 1, text \
     }
 
 static void malformed_info(void)
@@ -480,7 +480,7 @@ static void malformed_info(void)
         RAW("\0\0\0\2\xe2\x82\0\0"),
     };
 
-    for (size_t i = 0; i < sizeof(payloads) / sizeof(payloads[0]); i++) {
+    for (size_t i = 0; i < sizeof payloads / sizeof payloads[0]; i++) {
         client_start(&client);
         client_option(&client, NBD_OPT_INFO, &payloads[i]);
         client_expect_only(&client, NBD_OPT_INFO, NBD_REP_ERR_INVALID);
@@ -518,7 +518,7 @@ static void payload_too_big(void)
         client_send(&client, options[i], data, 32769);
         fake_loop_run(client.loop);
         client_expect_only(&client, options[i], NBD_REP_ERR_TOO_BIG);
-        client_send(&client, options[i], data, sizeof(data));
+        client_send(&client, options[i], data, sizeof data);
         fake_loop_run(client.loop);
         client_expect_only(&client, options[i], NBD_REP_ERR_TOO_BIG);
     }
@@ -537,7 +537,7 @@ static void payload_absurd(void)
 
             client_start(&client);
             nbd_encode_option_header(bytes, &header);
-            fake_socket_feed(client.loop, client.fd, bytes, sizeof(bytes));
+            fake_socket_feed(client.loop, client.fd, bytes, sizeof bytes);
             fake_loop_run(client.loop);
             client_expect_end(&client, HANDSHAKE_ABORT);
             client_close(&client);
@@ -609,7 +609,7 @@ static void shutdown_refuses_options(void)
     client_start(&client);
     handshake_shutdown(client.connection.handshake);
     client_expect_silence(&client);
-    for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++) {
+    for (size_t i = 0; i < sizeof options / sizeof options[0]; i++) {
         client_send(&client, options[i], "\0\0\0\3db1\0\0", 9);
         fake_loop_run(client.loop);
         client_expect_only(&client, options[i], NBD_REP_ERR_SHUTDOWN);

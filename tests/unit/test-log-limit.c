@@ -74,8 +74,8 @@ int main(void)
 {
     void (*const tests[])(struct log_limit *) = { one_source, many_sources, steady_flood };
 
-    for (size_t i = 0; i < sizeof(tests) / sizeof(tests[0]); i++) {
-        struct log_limit *limit = calloc(1, sizeof(*limit));
+    for (size_t i = 0; i < sizeof tests / sizeof tests[0]; i++) {
+        struct log_limit *limit = calloc(1, sizeof *limit);
 
         EXPECT(limit != NULL);
         tests[i](limit);

@@ -23,7 +23,7 @@ static void *writer(void *number)
         if (entry == NULL)
             continue;
         entry->source = (uint64_t)(uintptr_t)number;
-        snprintf(entry->text, sizeof(entry->text), "%u %u", (unsigned)(uintptr_t)number, i);
+        snprintf(entry->text, sizeof entry->text, "%u %u", (unsigned)(uintptr_t)number, i);
         log_queue_publish(entry);
         atomic_fetch_add(&sent, 1);
     }

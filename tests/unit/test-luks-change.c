@@ -165,7 +165,7 @@ static void luks2_texts(void)
     static change_fn *const changes[] = { allow_discards, add_token, replace_token, remove_token };
     struct disk disk = make_disk(LUKS_TYPE_2);
 
-    for (size_t i = 0; i < sizeof(changes) / sizeof(changes[0]); i++)
+    for (size_t i = 0; i < sizeof changes / sizeof changes[0]; i++)
         EXPECT(survive(&disk, changes[i], "first") == 4);
     free_disk(&disk);
 }
@@ -306,7 +306,7 @@ static void corruption_is_noticed(void)
 {
     static const size_t writes[] = { 1, 300, 510, 530, 560, 900, 1080, 1130 };
 
-    for (size_t i = 0; i < sizeof(writes) / sizeof(writes[0]); i++) {
+    for (size_t i = 0; i < sizeof writes / sizeof writes[0]; i++) {
         struct disk disk = make_disk(LUKS_TYPE_2);
 
         disk.corrupt_at = writes[i];

@@ -144,7 +144,7 @@ static void expect_round_trip(const struct luks_format_options *options)
     EXPECT(segment->cipher.key_bits == options->key_bits);
     EXPECT(segment->payload_offset_bytes == (options->detached ? 0 : result.header_bytes));
     EXPECT(segment->payload_offset_bytes + segment->payload_bytes == IMAGE_BYTES);
-    EXPECT(!memcmp(segment, &result.segment, sizeof(*segment)));
+    EXPECT(!memcmp(segment, &result.segment, sizeof *segment));
     EXPECT(luks_damaged_copy(header) == NULL);
     EXPECT(unlock(&first, header, "correct horse") == 0);
     EXPECT(unlock(&second, header, "correct horse") == 0); /* as often as wanted */
@@ -248,7 +248,7 @@ static void one_damaged_copy_is_no_harm(void)
     struct luks_format_result result;
     struct image image = make_image(&luks2_options, &result);
 
-    for (size_t i = 0; i < 2 * sizeof(places) / sizeof(places[0]); i++) {
+    for (size_t i = 0; i < 2 * sizeof places / sizeof places[0]; i++) {
         bool secondary = i % 2 == 1;
         uint8_t *at = image.area + (secondary ? COPY_BYTES : 0) + places[i / 2];
         struct luks_header *header = NULL;
@@ -279,7 +279,7 @@ static void one_copy_with_a_bad_text_is_no_harm(void)
     static const char *const texts[] = { "", "{", "[]", "{}", "{\"config\":{}}" };
     struct luks_format_result result;
 
-    for (size_t i = 0; i < 2 * sizeof(texts) / sizeof(texts[0]); i++) {
+    for (size_t i = 0; i < 2 * sizeof texts / sizeof texts[0]; i++) {
         struct image image = make_image(&luks2_options, &result);
         bool secondary = i % 2 == 1;
         struct luks_header *header = NULL;
@@ -304,14 +304,14 @@ static void other_copy_is_no_way_round_the_policy(void)
     static char text[COPY_BYTES];
     struct luks_format_result result;
 
-    for (size_t i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++) {
+    for (size_t i = 0; i < sizeof pairs / sizeof pairs[0]; i++) {
         struct image image = make_image(&luks2_options, &result);
         struct luks_header *header = NULL;
         const char *old = (const char *)image.area + LUKS2_BINARY_BYTES;
         const char *place = strstr(old, pairs[i][0]);
 
         EXPECT(place != NULL);
-        (void)snprintf(text, sizeof(text), "%.*s%s%s", (int)(place - old), old, pairs[i][1],
+        (void)snprintf(text, sizeof text, "%.*s%s%s", (int)(place - old), old, pairs[i][1],
                        place + strlen(pairs[i][0]));
         set_text(&image, false, text);
         EXPECT(load(&header, &image) < 0);
@@ -329,9 +329,9 @@ static void put_xfs(uint8_t *at)
     static const uint8_t logs[] = { 12, 9, 8, 4, 15, 0, 0, 25 };
 
     memset(at, 0, LUKS2_BINARY_BYTES);
-    memcpy(at, start, sizeof(start));
-    memcpy(at + 80, sizes, sizeof(sizes));
-    memcpy(at + 120, logs, sizeof(logs));
+    memcpy(at, start, sizeof start);
+    memcpy(at + 80, sizes, sizeof sizes);
+    memcpy(at + 120, logs, sizeof logs);
 }
 
 static void put_ext4(uint8_t *at)
@@ -357,12 +357,12 @@ static void remains_under_another_format_are_refused(void)
     };
     struct luks_format_result result;
 
-    for (size_t i = 0; i < sizeof(formats) / sizeof(formats[0]); i++) {
+    for (size_t i = 0; i < sizeof formats / sizeof formats[0]; i++) {
         struct image image = make_image(&luks2_options, &result);
         char message[400];
 
         formats[i].put(image.area);
-        (void)snprintf(message, sizeof(message),
+        (void)snprintf(message, sizeof message,
                        "LUKS header: its primary copy is damaged, and there is %s now, which may "
                        "have taken its place; if the LUKS volume is what counts, remove that mark "
                        "(wipefs) or restore the header from a backup",
@@ -424,7 +424,7 @@ static void other_versions_are_refused(void)
 static void other_things_are_refused(void)
 {
     uint8_t zeros[64] = { 0 };
-    struct image image = { .area = zeros, .area_bytes = sizeof(zeros), .size_bytes = IMAGE_BYTES };
+    struct image image = { .area = zeros, .area_bytes = sizeof zeros, .size_bytes = IMAGE_BYTES };
 
     expect_refused(&image, -EMEDIUMTYPE, "no LUKS header found");
     image.size_bytes = 5;
@@ -465,7 +465,7 @@ static void truncation_is_refused(const struct luks_format_options *options)
     struct luks_format_result result;
     struct image image = make_image(options, &result);
 
-    for (size_t i = 0; i < sizeof(boundaries) / sizeof(boundaries[0]); i++) {
+    for (size_t i = 0; i < sizeof boundaries / sizeof boundaries[0]; i++) {
         for (uint64_t cut = boundaries[i] - 1; cut <= boundaries[i] + 1; cut++) {
             struct luks_header *header = NULL;
 

@@ -141,7 +141,7 @@ static void luks1_good(void)
 
 static void luks1_broken(void)
 {
-    for (size_t i = 0; i < sizeof(luks1_cases) / sizeof(luks1_cases[0]); i++) {
+    for (size_t i = 0; i < sizeof luks1_cases / sizeof luks1_cases[0]; i++) {
         uint8_t bytes[LUKS1_HEADER_BYTES];
         struct luks_segment segment;
         struct error err = { "" };
@@ -360,7 +360,7 @@ static struct json_object *make_luks2(void)
     struct json_object *root = NULL;
     struct error err = { "" };
 
-    EXPECT(luks2_json_parse(&root, luks2_text, sizeof(luks2_text), &err) == 0);
+    EXPECT(luks2_json_parse(&root, luks2_text, sizeof luks2_text, &err) == 0);
     return root;
 }
 
@@ -412,7 +412,7 @@ static void luks2_good(void)
 
 static void luks2_broken(void)
 {
-    for (size_t i = 0; i < sizeof(luks2_cases) / sizeof(luks2_cases[0]); i++) {
+    for (size_t i = 0; i < sizeof luks2_cases / sizeof luks2_cases[0]; i++) {
         struct json_object *root = make_luks2();
         struct luks_segment segment;
         struct error err = { "" };
@@ -452,15 +452,15 @@ static void luks2_not_json(void)
 {
     char deep[200];
 
-    memset(deep, '[', sizeof(deep));
-    deep[sizeof(deep) - 1] = '\0';
+    memset(deep, '[', sizeof deep);
+    deep[sizeof deep - 1] = '\0';
     expect_no_json("", 1, "the JSON text can't be parsed: unexpected end of data");
     expect_no_json("{\"a\":", 6, "the JSON text can't be parsed: unexpected end of data");
     expect_no_json("{a}", 4, "the JSON text can't be parsed: quoted object property name expected");
     expect_no_json("[]", 3, "the JSON text is not an object");
     expect_no_json("null", 5, "the JSON text is not an object");
     expect_no_json("{}", 2, "the JSON text has no end");
-    expect_no_json(deep, sizeof(deep), "the JSON text can't be parsed: nesting too deep");
+    expect_no_json(deep, sizeof deep, "the JSON text can't be parsed: nesting too deep");
 }
 
 /* ---- costs ---- */

@@ -92,7 +92,7 @@ static void every_hash(void)
     unsigned opened = 0;
 
     /* A libcryptsetup may be built on a library that lacks some of the newer ones. */
-    for (size_t i = 0; i < sizeof(hashes) / sizeof(hashes[0]); i++)
+    for (size_t i = 0; i < sizeof hashes / sizeof hashes[0]; i++)
         for (int type = LUKS_TYPE_1; type <= LUKS_TYPE_2; type++) {
             struct luks_format_options options =
                 options_of((enum luks_type)type, "aes-xts-plain64", 512);
@@ -126,7 +126,7 @@ static void other_ciphers(void)
         { "camellia-cbc-plain64be", 192 },
     };
 
-    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
         for (int type = LUKS_TYPE_1; type <= LUKS_TYPE_2; type++) {
             struct luks_format_options options =
                 options_of((enum luks_type)type, rows[i].cipher, rows[i].key_bits);

@@ -15,8 +15,8 @@ static void greeting_bytes(void)
     uint16_t flags;
 
     nbd_encode_greeting(bytes, NBD_FLAG_FIXED_NEWSTYLE | NBD_FLAG_NO_ZEROES);
-    EXPECT(sizeof(spec) - 1 == sizeof(bytes));
-    EXPECT(!memcmp(bytes, spec, sizeof(bytes)));
+    EXPECT(sizeof spec - 1 == sizeof bytes);
+    EXPECT(!memcmp(bytes, spec, sizeof bytes));
     EXPECT(nbd_decode_greeting(bytes, &flags) && flags == 3);
     for (size_t i = 0; i < 16; i++) {
         bytes[i] ^= 1;
@@ -39,7 +39,7 @@ static void option_header_bytes(void)
     uint8_t bytes[NBD_OPTION_HEADER_BYTES];
 
     nbd_encode_option_header(bytes, &header);
-    EXPECT(sizeof(spec) == sizeof(bytes) && !memcmp(bytes, spec, sizeof(bytes)));
+    EXPECT(sizeof spec == sizeof bytes && !memcmp(bytes, spec, sizeof bytes));
     EXPECT(nbd_decode_option_header(bytes, &decoded));
     EXPECT(decoded.option == 7 && decoded.length_bytes == 0x00010203);
     for (size_t i = 0; i < 8; i++) {
@@ -60,7 +60,7 @@ static void option_reply_bytes(void)
     uint8_t bytes[NBD_OPTION_REPLY_BYTES];
 
     nbd_encode_option_reply(bytes, &reply);
-    EXPECT(sizeof(spec) == sizeof(bytes) && !memcmp(bytes, spec, sizeof(bytes)));
+    EXPECT(sizeof spec == sizeof bytes && !memcmp(bytes, spec, sizeof bytes));
     EXPECT(nbd_decode_option_reply(bytes, &decoded));
     EXPECT(decoded.option == 3 && decoded.type == 0x80000006u && decoded.length_bytes == 4096);
     bytes[7] ^= 1;
@@ -83,7 +83,7 @@ static void request_bytes(void)
     uint8_t bytes[NBD_REQUEST_BYTES];
 
     nbd_encode_request(bytes, &request);
-    EXPECT(sizeof(spec) == sizeof(bytes) && !memcmp(bytes, spec, sizeof(bytes)));
+    EXPECT(sizeof spec == sizeof bytes && !memcmp(bytes, spec, sizeof bytes));
     EXPECT(nbd_decode_request(bytes, &decoded));
     EXPECT(decoded.flags == request.flags && decoded.command == request.command);
     EXPECT(decoded.cookie == request.cookie && decoded.offset_bytes == request.offset_bytes);
@@ -103,7 +103,7 @@ static void simple_reply_bytes(void)
     uint64_t cookie;
 
     nbd_encode_simple_reply(bytes, NBD_ENOSPC, 0x0807060504030201u);
-    EXPECT(sizeof(spec) == sizeof(bytes) && !memcmp(bytes, spec, sizeof(bytes)));
+    EXPECT(sizeof spec == sizeof bytes && !memcmp(bytes, spec, sizeof bytes));
     EXPECT(nbd_decode_simple_reply(bytes, &error, &cookie));
     EXPECT(error == 28 && cookie == 0x0807060504030201u);
     nbd_put_u32(bytes, 0x96744668u);
@@ -121,7 +121,7 @@ static void chunk_bytes(void)
     uint8_t bytes[NBD_CHUNK_HEADER_BYTES];
 
     nbd_encode_chunk(bytes, &chunk);
-    EXPECT(sizeof(spec) == sizeof(bytes) && !memcmp(bytes, spec, sizeof(bytes)));
+    EXPECT(sizeof spec == sizeof bytes && !memcmp(bytes, spec, sizeof bytes));
     EXPECT(nbd_decode_chunk(bytes, &decoded));
     EXPECT(decoded.flags == 1 && decoded.type == 32769 && decoded.cookie == 9);
     EXPECT(decoded.length_bytes == 6);
@@ -138,7 +138,7 @@ static void integers_at_their_ends(void)
                                        0x100000000, INT64_MAX,  (uint64_t)INT64_MAX + 1,
                                        UINT64_MAX };
 
-    for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++) {
+    for (size_t i = 0; i < sizeof values / sizeof values[0]; i++) {
         uint8_t bytes[9] = { 0 }; /* one more, to see that nothing is written behind */
 
         nbd_put_u64(bytes, values[i]);
@@ -184,28 +184,28 @@ static void cursor_never_reads_past(void)
     }
 }
 
-#define VALID(text) nbd_string_is_valid((const uint8_t *)(text), sizeof(text) - 1)
+#define VALID(text) nbd_string_is_valid((const uint8_t *)(text), sizeof text - 1)
 
 static void strings_that_are_valid(void)
 {
     static uint8_t longest[NBD_STRING_BYTES_MAX];
 
-    memset(longest, 'x', sizeof(longest));
+    memset(longest, 'x', sizeof longest);
     EXPECT(VALID(""));
     EXPECT(VALID("disk 1"));
     EXPECT(VALID("\x7f\n"));
     EXPECT(VALID("\xc2\x80 \xdf\xbf \xe0\xa0\x80 \xef\xbf\xbf"));
     EXPECT(VALID("\xed\x9f\xbf \xee\x80\x80"));         /* around the surrogates */
     EXPECT(VALID("\xf0\x90\x80\x80 \xf4\x8f\xbf\xbf")); /* U+10000, U+10FFFF */
-    EXPECT(nbd_string_is_valid(longest, sizeof(longest)));
+    EXPECT(nbd_string_is_valid(longest, sizeof longest));
 }
 
 static void strings_that_are_not(void)
 {
     static uint8_t too_long[NBD_STRING_BYTES_MAX + 1];
 
-    memset(too_long, 'x', sizeof(too_long));
-    EXPECT(!nbd_string_is_valid(too_long, sizeof(too_long)));
+    memset(too_long, 'x', sizeof too_long);
+    EXPECT(!nbd_string_is_valid(too_long, sizeof too_long));
     EXPECT(!VALID("a\0b"));
     EXPECT(!VALID("\x80"));
     EXPECT(!VALID("\xc0\x80")); /* overlong NUL */
@@ -234,7 +234,7 @@ static void errno_as_nbd_error(void)
         { EBADF, 5 },   { ETIMEDOUT, 5 },  { 12345, 5 },    { -1, 5 },
     };
 
-    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
         EXPECT(nbd_error_from_errno(rows[i].error) == rows[i].nbd);
 }
 

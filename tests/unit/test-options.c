@@ -204,7 +204,7 @@ static void names_beyond_the_protocol(void)
 {
     static char name[4098];
 
-    memset(name, 'n', sizeof(name) - 1);
+    memset(name, 'n', sizeof name - 1);
     expect_refused("the name has 4097 bytes: NBD allows 4096", ARGS("--name", name, "x"));
     name[4096] = '\0';
     EXPECT(parse(ARGS("--name", name, "x")) == 0);
@@ -221,7 +221,7 @@ static void bad_unix_paths(void)
     char message[256];
 
     memset(path, 'p', 108);
-    snprintf(message, sizeof(message),
+    snprintf(message, sizeof message,
              "--unix %s: the path has 108 bytes, and the system allows 107: use a shorter one",
              path);
     expect_refused(message, ARGS("--unix", path, "x"));
@@ -253,11 +253,11 @@ static void bad_tcp_addresses(void)
         { "[::g]:10809", "this is not a numeric address" },
     };
 
-    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         char text[64], message[256];
 
-        snprintf(text, sizeof(text), "%s", rows[i].text);
-        snprintf(message, sizeof(message),
+        snprintf(text, sizeof text, "%s", rows[i].text);
+        snprintf(message, sizeof message,
                  "--listen %s: %s; write it as 127.0.0.1:10809 or [::1]:10809", text, rows[i].why);
         expect_refused(message, ARGS("--listen", text, "x"));
     }
@@ -289,7 +289,7 @@ static void help_names_every_option(void)
     for (const struct param *param = serve_params; param->name; param++) {
         char option[64];
 
-        snprintf(option, sizeof(option), " --%s", param->name);
+        snprintf(option, sizeof option, " --%s", param->name);
         EXPECT(strstr(text, option));
     }
     for (char *line = text; *line; line = strchr(line, '\n') + 1)

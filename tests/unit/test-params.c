@@ -98,7 +98,7 @@ static void sizes(void)
         { "007", 7 },
     };
 
-    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         uint64_t bytes = 99;
 
         EXPECT(params_parse_size(&bytes, rows[i].text, &err) == 0);
@@ -124,7 +124,7 @@ static void sizes_refused(void)
                                          "16777216T",
                                          "99999999999999999999999" };
 
-    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
         uint64_t bytes = 99;
 
         EXPECT(params_parse_size(&bytes, texts[i], &err) == -EINVAL);
@@ -238,7 +238,7 @@ static int parse_pairs(const char *text, char separator)
 
     params_free(&target, table);
     target = (struct target){ 0 };
-    snprintf(copy, sizeof(copy), "%s", text);
+    snprintf(copy, sizeof copy, "%s", text);
     return params_parse_pairs(&target, table, copy, separator, &err);
 }
 
@@ -286,7 +286,7 @@ static void bad_pairs(void)
         { "threads=65", "threads: 65 is too large: the most is 64" },
     };
 
-    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         EXPECT(parse_pairs(rows[i].text, '&') == -EINVAL);
         EXPECT_TEXT(err.text, rows[i].message);
     }
@@ -332,7 +332,7 @@ static void long_errors_keep_their_ends(void)
     char name[3 * ERROR_TEXT_BYTES] = "";
     struct error told;
 
-    while (strlen(name) + 3 < sizeof(name))
+    while (strlen(name) + 3 < sizeof name)
         memcpy(name + strlen(name), "\xc3\xa4", 3);
     for (unsigned shift = 0; shift < 2; shift++) {
         error_set(&told, -ENOENT, "image%.*s '%s%s", (int)shift, "s", name, reason);

@@ -56,9 +56,9 @@ static void a_long_identity_is_cut_between_characters(void)
     struct peer peer = tcp();
 
     identity[0] = 'C';
-    for (size_t i = 1; i < sizeof(identity) - 1; i++)
+    for (size_t i = 1; i < sizeof identity - 1; i++)
         identity[i] = i % 2 ? '\xc3' : '\xa4';
-    identity[sizeof(identity) - 1] = '\0';
+    identity[sizeof identity - 1] = '\0';
     peer.proof = PEER_CERTIFICATE;
     peer.identity = identity;
     peer_describe(&peer);

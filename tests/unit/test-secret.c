@@ -90,7 +90,7 @@ static void flags_of(const void *address, char *flags, size_t flags_bytes)
 
     EXPECT(maps != NULL);
     flags[0] = '\0';
-    while (fgets(line, sizeof(line), maps)) {
+    while (fgets(line, sizeof line, maps)) {
         unsigned long start, end;
 
         if (sscanf(line, "%lx-%lx ", &start, &end) == 2)
@@ -106,7 +106,7 @@ static void kernel_knows(void)
     struct secret *secret = make("passphrase");
     char flags[512];
 
-    flags_of(secret->data, flags, sizeof(flags));
+    flags_of(secret->data, flags, sizeof flags);
     if (flags[0] != '\0') { /* not every sandbox shows them */
         EXPECT(strstr(flags, " dd") != NULL);
         EXPECT(strstr(flags, " dc") != NULL);

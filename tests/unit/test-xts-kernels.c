@@ -121,7 +121,7 @@ static void try_run(const struct trial *trial, crypt_fn *there, crypt_fn *back)
     random_bytes(before, trial->length_bytes);
     memcpy(expected, before, trial->length_bytes);
     there(trial->oracle, trial->sector, expected, trial->length_bytes);
-    memset(room, CANARY, sizeof(room));
+    memset(room, CANARY, sizeof room);
     memcpy(run, before, trial->length_bytes);
     there(trial->tried, trial->sector, run, trial->length_bytes);
     EXPECT(memcmp(run, expected, trial->length_bytes) == 0);
@@ -141,7 +141,7 @@ static void try_sizes(const struct cipher_ops *ops, unsigned key_bits, uint32_t 
             .misalignment = random_number() % 64,
         };
 
-        random_bytes(key, sizeof(key));
+        random_bytes(key, sizeof key);
         trial.tried = make_cipher(ops, key, key_bits, sector_bytes);
         trial.oracle = make_cipher(&xts_gnutls_ops, key, key_bits, sector_bytes);
         try_run(&trial, cipher_encrypt, cipher_decrypt);
@@ -163,7 +163,7 @@ static void try_addresses(const struct cipher_ops *ops, unsigned key_bits, uint3
     uint8_t key[64];
     struct trial trial = { 0 };
 
-    random_bytes(key, sizeof(key));
+    random_bytes(key, sizeof key);
     trial.tried = make_cipher(ops, key, key_bits, sector_bytes);
     trial.oracle = make_cipher(&xts_gnutls_ops, key, key_bits, sector_bytes);
     for (trial.misalignment = 0; trial.misalignment < 64; trial.misalignment++) {
@@ -191,10 +191,10 @@ static void try_carries(const struct cipher_ops *ops, unsigned key_bits, uint32_
     uint8_t key[64];
     struct trial trial = { .length_bytes = 20 * (size_t)sector_bytes };
 
-    random_bytes(key, sizeof(key));
+    random_bytes(key, sizeof key);
     trial.tried = make_cipher(ops, key, key_bits, sector_bytes);
     trial.oracle = make_cipher(&xts_gnutls_ops, key, key_bits, sector_bytes);
-    for (size_t i = 0; i < sizeof(edges) / sizeof(edges[0]); i++) {
+    for (size_t i = 0; i < sizeof edges / sizeof edges[0]; i++) {
         for (uint64_t before = 0; before <= 20; before++) {
             trial.sector = edges[i] - before * (sector_bytes / 512);
             try_run(&trial, cipher_encrypt, cipher_decrypt);
@@ -255,17 +255,17 @@ static void take_turns(const struct cipher_ops *ops, unsigned key_bits, uint32_t
     uint8_t once[3][8192], data[8192];
     uint8_t keys[2][64];
 
-    random_bytes(&keys[0][0], sizeof(keys));
+    random_bytes(&keys[0][0], sizeof keys);
     for (size_t i = 0; i < 2; i++) {
         ciphers[i] = make_cipher(ops, keys[i], key_bits, sector_bytes);
-        memset(once[i], 5, sizeof(once[i]));
-        cipher_encrypt(ciphers[i], 77, once[i], sizeof(once[i]));
+        memset(once[i], 5, sizeof once[i]);
+        cipher_encrypt(ciphers[i], 77, once[i], sizeof once[i]);
     }
     for (size_t i = 0; i < 6; i++) {
-        memset(data, 5, sizeof(data));
-        cipher_encrypt(ciphers[i % 2], 77, data, sizeof(data));
-        EXPECT(memcmp(data, once[i % 2], sizeof(data)) == 0);
-        cipher_decrypt(ciphers[1 - i % 2], 1234, data, sizeof(data));
+        memset(data, 5, sizeof data);
+        cipher_encrypt(ciphers[i % 2], 77, data, sizeof data);
+        EXPECT(memcmp(data, once[i % 2], sizeof data) == 0);
+        cipher_decrypt(ciphers[1 - i % 2], 1234, data, sizeof data);
     }
     cipher_destroy(ciphers[0]);
     cipher_destroy(ciphers[1]);

@@ -135,15 +135,15 @@ static void check_vector(const struct vector *vector)
     uint8_t plain[SECTOR_BYTES], data[SECTOR_BYTES], expected[SECTOR_BYTES];
     size_t length;
 
-    fill(plain, sizeof(plain), vector->plain);
-    memcpy(data, plain, sizeof(data));
-    cipher_encrypt(cipher, vector->sector, data, sizeof(data));
+    fill(plain, sizeof plain, vector->plain);
+    memcpy(data, plain, sizeof data);
+    cipher_encrypt(cipher, vector->sector, data, sizeof data);
     length = from_hex(expected, vector->head);
     EXPECT(!memcmp(data, expected, length));
     length = from_hex(expected, vector->tail);
-    EXPECT(!memcmp(data + sizeof(data) - length, expected, length));
-    cipher_decrypt(cipher, vector->sector, data, sizeof(data));
-    EXPECT(!memcmp(data, plain, sizeof(data)));
+    EXPECT(!memcmp(data + sizeof data - length, expected, length));
+    cipher_decrypt(cipher, vector->sector, data, sizeof data);
+    EXPECT(!memcmp(data, plain, sizeof data));
     cipher_destroy(cipher);
     printf("%s: vector %u: ok\n", tested->name, vector->number);
 }
@@ -176,10 +176,10 @@ static void check_unit(void)
     struct cipher *large = make_cipher(KEY_E KEY_PI, 4096);
     uint8_t a[4096], b[4096];
 
-    fill(a, sizeof(a), COUNTING);
-    fill(b, sizeof(b), COUNTING);
-    cipher_encrypt(small, 8, a, sizeof(a));
-    cipher_encrypt(large, 8, b, sizeof(b));
+    fill(a, sizeof a, COUNTING);
+    fill(b, sizeof b, COUNTING);
+    cipher_encrypt(small, 8, a, sizeof a);
+    cipher_encrypt(large, 8, b, sizeof b);
     EXPECT(!memcmp(a, b, 512));
     EXPECT(memcmp(a + 512, b + 512, 512) != 0);
     cipher_destroy(small);
@@ -223,7 +223,7 @@ static void check_implementation(void)
     for (size_t i = 0; i < sizeof(vectors) / sizeof(vectors[0]); i++)
         check_vector(&vectors[i]);
     for (uint32_t sector_bytes = 512; sector_bytes <= 4096; sector_bytes *= 2)
-        for (size_t i = 0; i < sizeof(firsts) / sizeof(firsts[0]); i++)
+        for (size_t i = 0; i < sizeof firsts / sizeof firsts[0]; i++)
             check_stepping(sector_bytes, firsts[i]);
     check_unit();
 }
