@@ -23,10 +23,7 @@ start() {
     rm -f /ready /socket
     nbdcrypt serve --verbose --unix /socket --key-file /key "$@" /dev/vda >/ready 2>/log &
     server=$!
-    while [ ! -s /ready ]; do
-        kill -0 "$server"
-        sleep 0.05
-    done
+    wait_for /ready "$server" /log
 }
 stop() {
     kill "$server"

@@ -25,7 +25,7 @@ for serve in "on 0 close early half cut update" "off 0 close early half cut upda
     NBDCRYPT_TLS_RECORDS_PER_KEY=$records nbdcrypt serve --verbose --listen 127.0.0.1:10809 --ktls "$ktls" \
         --tls-certificates /pki/server --tls-no-verify-peer --raw /disk >/ready 2>"/log-$ktls-$records" &
     server=$!
-    while [ ! -s /ready ]; do sleep 0.05; done
+    wait_for /ready "$server" "/log-$ktls-$records"
     for how; do
         timeout 10 ktls-client "$how" 10809 | sed "s/^/$ktls: /"
     done

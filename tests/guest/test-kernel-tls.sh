@@ -38,13 +38,13 @@ for session in on:TLS1.3:AES-128-GCM on:TLS1.3:AES-256-GCM on:TLS1.2:AES-256-GCM
         --tls-priority "$priority" \
         /disk.luks >/ready 2>/log &
     server=$!
-    while [ ! -s /ready ]; do sleep 0.05; done
+    wait_for /ready "$server" /log
     dd if=/dev/urandom of=/pattern bs=1M count=1 conv=notrunc 2>/dev/null
-    nbdcopy --flush --connections=2 /pattern "$uri"
+    timeout 60 nbdcopy --flush --connections=2 /pattern "$uri"
     rm -f /copy
-    nbdcopy --connections=2 "$uri" /copy
+    timeout 60 nbdcopy --connections=2 "$uri" /copy
     cmp /pattern /copy
-    nbdinfo "$uri" >/info
+    timeout 60 nbdinfo "$uri" >/info
     kill "$server"
     wait "$server"
     echo "$session: $(grep -c ', kernel TLS$' /log || true) in the kernel, it counts $(($(counter TlsRxSw) - before))," \

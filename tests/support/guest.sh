@@ -15,7 +15,7 @@
 #
 # Environment: GUEST_CACHE, a folder for the kernel and the initramfs, which are made once (default: in the
 # folder of the program); GUEST_KERNEL, a folder with the .deb files of a kernel to take instead of Debian's
-# (with a GUEST_CACHE of its own); GUEST_TIMEOUT_S (120).
+# (with a GUEST_CACHE of its own); GUEST_TIMEOUT_S (200).
 
 . "$support_dir/guest-files.sh"
 
@@ -63,18 +63,56 @@ guest_has_ended() {
     ! kill -0 "$1" 2>/dev/null
 }
 
+# What stands before each script in the guest.  A server that ends before it is ready must not be waited for.
+guest_prelude() {
+    cat <<'END'
+echo "the script begins" >/dev/console
+# wait_for FILE PID LOG: until the process has written the file.
+wait_for() {
+    while [ ! -s "$1" ]; do
+        if ! kill -0 "$2" 2>/dev/null; then
+            echo "the process ended before it was ready:"
+            cat "$3"
+            exit 1
+        fi
+        sleep 0.05
+    done
+}
+END
+}
+
 # guest_run -- [QEMU-OPTION...] <SCRIPT: returns the script's exit status; $guest_output is what it printed.
+# A machine that does not come to the script at all is started once more: an emulated one may hang while it boots.
 guest_run() {
-    local work machine qemu_pid
+    local work machine
 
     shift # the --
     guest_count=$((guest_count + 1))
     work=$(temp_dir)
     guest_output=$log_dir/guest-$guest_count
-    cat >"$guest_root/script"
+    { guest_prelude && cat; } >"$guest_root/script"
     { cat "$guest_cache/base.cpio" && guest_pack "$guest_root"; } >"$work/initrd"
     read -r -a machine <<<"$(guest_machine)"
+    if ! guest_start "$@" && ! guest_began; then
+        note "the guest did not boot; once more"
+        guest_start "$@" || true
+    fi
+    rm "$work/initrd"
+    guest_began || fail "the guest did not boot"
+    [ -s "$work/status" ] || fail "the guest did not come to the end of its script; it printed: $(cat "$guest_output")"
+    return "$(cat "$work/status")"
+}
+
+guest_began() {
+    grep -q 'the script begins' "$log_dir/guest-$guest_count-console"
+}
+
+# guest_start [QEMU-OPTION...]: for guest_run, whose variables it uses; fails when the guest does not end in time.
+guest_start() {
+    local qemu_pid deadline
+
     : >"$guest_output"
+    rm -f "$work/status"
     qemu-system-x86_64 -M q35 "${machine[@]}" -m 512 -smp 2 \
         -nodefaults -no-user-config -display none -no-reboot \
         -kernel "$guest_cache/vmlinuz" -initrd "$work/initrd" \
@@ -87,9 +125,14 @@ guest_run() {
         -device virtio-rng-pci "$@" </dev/null >"$log_dir/guest-$guest_count-qemu" 2>&1 &
     qemu_pid=$!
     remember_pid "$qemu_pid"
-    wait_until "${GUEST_TIMEOUT_S:-120}" guest_has_ended "$qemu_pid"
+    deadline=$((SECONDS + ${GUEST_TIMEOUT_S:-200}))
+    until guest_has_ended "$qemu_pid"; do
+        if [ "$SECONDS" -ge "$deadline" ]; then
+            kill -KILL "$qemu_pid"
+            wait "$qemu_pid" || true
+            return 1
+        fi
+        sleep 0.05
+    done
     wait "$qemu_pid" || note "QEMU ended with status $?"
-    rm "$work/initrd"
-    [ -s "$work/status" ] || fail "the guest did not come to the end of its script"
-    return "$(cat "$work/status")"
 }
