@@ -223,7 +223,7 @@ KERNEL void batch_round(struct batch *s, const uint8_t *round_key, bool encrypt)
 KERNEL void store_batch(const struct batch *s, uint8_t *data, const uint8_t *tweaks, vec key,
                         bool encrypt)
 {
-#define STORE(i)                     \
+#define STORE(i)                      \
     vec_store(data + i * sizeof(vec), \
               vec_last_round(s->v##i, vec_xor(key, vec_load(tweaks + i * sizeof(vec))), encrypt))
     STORE(0);

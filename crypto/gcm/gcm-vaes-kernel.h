@@ -192,7 +192,7 @@ KERNEL void crypt_batch(const struct gcm *gcm, struct progress *at, const uint8_
         at->hash = finish_hash(&sum);
         /* The last round ends with an xor of its key: with that of key and text it is that with the
          * text too. */
-#define END(i)                      \
+#define END(i)                       \
     vec_store(out + i * sizeof(vec), \
               vec_last_round(s.v##i, vec_xor(last, vec_load(in + i * sizeof(vec)))));
     ALL_OF_BATCH(END)
