@@ -57,16 +57,22 @@ def answer_of(client, *cookies):
     return [errors[cookie] for cookie in cookies]
 
 
+def read_beside(client):
+    read = client.send(CMD_READ, 0, 4096)
+    equal("READ", client.receive().check().cookie, read)
+
+
 def a_command_spans_the_restart(begin, redo):
     """Its first fragment is answered by one server and lost, the others by the next one."""
     remote = Remote("stall-WRITE=1", "stall-FLUSH=0")
     with Client(uri) as a, Client(uri) as b:
         command = begin(a)
         for _ in range(2):                      # the second is sent to the server behind the first fragment
-            a_read = a.send(CMD_READ, 0, 4096)
-            equal("READ", a.receive().check().cookie, a_read)
+            read_beside(a)
         waiting = a.send(CMD_FLUSH)             # tells nobody of the command, which has no answer yet
         b_waiting = b.send(CMD_FLUSH)
+        read_beside(a)                          # both have begun: what comes behind them is answered
+        read_beside(b)
         remote.kill()
         remote.start()
         equal("the command, and FLUSH under way", answer_of(a, command, waiting), [0, 0])
