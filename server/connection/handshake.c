@@ -214,13 +214,6 @@ static bool flags_received(struct handshake *hs)
     return receive_header(hs);
 }
 
-static void forget_contexts(struct negotiated *negotiated)
-{
-    free(negotiated->context_export);
-    negotiated->context_export = NULL;
-    negotiated->base_allocation = false;
-}
-
 static void release_payload(struct handshake *hs)
 {
     free(hs->payload);
@@ -294,7 +287,7 @@ static bool header_received(struct handshake *hs)
         return drop(hs, why);
     /* proto.md: SET_META_CONTEXT replaces what was set, "including when this command fails". */
     if (hs->option.option == NBD_OPT_SET_META_CONTEXT)
-        forget_contexts(&hs->connection->negotiated);
+        negotiated_forget_contexts(&hs->connection->negotiated);
     return is_wanted(hs) ? receive_payload(hs) : receive_drain(hs, hs->option.length_bytes);
 }
 
@@ -499,12 +492,6 @@ void handshake_free(struct handshake *handshake)
     negotiated->context_export = NULL;
     release_payload(handshake);
     free(handshake);
-}
-
-void negotiated_reset(struct negotiated *negotiated)
-{
-    free(negotiated->context_export);
-    *negotiated = (struct negotiated){ 0 };
 }
 
 /* FUA is what the pipeline itself honours, with or without a FLUSH: nobody above makes it of writes

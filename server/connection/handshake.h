@@ -6,6 +6,7 @@
 #ifndef NBDCRYPT_HANDSHAKE_H
 #define NBDCRYPT_HANDSHAKE_H
 
+#include "server/connection/negotiated.h"
 #include "server/nbd/nbd-wire.h"
 #include "server/transport/transport.h"
 
@@ -17,18 +18,6 @@ struct handshake;
  * list a server ask for INFO and the contexts of each (qemu-nbd --list). */
 #define HANDSHAKE_OPTIONS_MAX 64u
 #define HANDSHAKE_OPTIONS_PER_EXPORT 4u
-
-/* All that an unencrypted conversation may have agreed on; STARTTLS resets it as a whole. */
-struct negotiated {
-    bool structured_replies;
-    bool base_allocation; /* base:allocation is selected, for ... */
-    char *context_export; /* ... this export (NUL-terminated, owned); NULL: none */
-};
-
-/* Forgets all of it and frees what it owns. */
-void negotiated_reset(struct negotiated *negotiated);
-
-#define NBD_CONTEXT_BASE_ALLOCATION_ID 1u
 
 /* How it ended. */
 enum handshake_result {
