@@ -6,25 +6,29 @@
 #include <unistd.h>
 
 #include "server/base/log.h"
+#include "server/connection/handshake.h"
 #include "server/connection/transmission.h"
+#include "server/connection/worker.h"
 
 #define SURPLUS_TIMEOUT_MS 2000u /* to tell a client that it is one too many */
 #define HANDSHAKE_DRAIN_MS 1000u /* for one that has not chosen an export yet */
 #define ABANDON_MS 500u /* what is in flight of a connection that was cut comes back sooner */
 
-static void end(struct connection *connection);
+static void handshake_ended(struct io_event *ev, int result);
+static void transmission_ended(struct io_event *ev, int result);
 static void timer_fired(struct io_event *ev, int result);
+static void end(struct connection *connection);
 
 static void start_timer(struct connection *connection, unsigned timeout_ms)
 {
     connection->timer_running = true;
     connection->timer.event.fn = timer_fired;
-    loop_timer_start(connection->worker->loop, &connection->timer, timeout_ms);
+    loop_timer_start(connection->talk.worker->loop, &connection->timer, timeout_ms);
 }
 
 static unsigned handshake_timeout_ms(const struct connection *connection)
 {
-    unsigned timeout_ms = connection->worker->handshake_timeout_ms;
+    unsigned timeout_ms = connection->talk.worker->handshake_timeout_ms;
 
     return connection->surplus && timeout_ms > SURPLUS_TIMEOUT_MS ? SURPLUS_TIMEOUT_MS : timeout_ms;
 }
@@ -37,7 +41,7 @@ static void create(struct worker *worker, int fd, const struct peer *peer, struc
     struct error err = { .text = "not enough memory" };
 
     if (connection == NULL ||
-        transport_plain_create(&connection->transport, worker->loop, fd, &err) < 0) {
+        transport_plain_create(&connection->talk.transport, worker->loop, fd, &err) < 0) {
         log_write_of(LOG_WARNING, peer->text, "refused: %s", err.text);
         free(connection);
         close(fd);
@@ -45,17 +49,19 @@ static void create(struct worker *worker, int fd, const struct peer *peer, struc
         worker_connection_ended(worker, surplus != PLACE_GRANTED);
         return;
     }
-    connection->worker = worker;
+    connection->talk.worker = worker;
     connection->state = CONNECTION_HANDSHAKE;
-    connection->peer = *peer;
-    connection->place = place;
+    connection->talk.peer = *peer;
+    connection->talk.place = place;
     connection->surplus = surplus != PLACE_GRANTED;
     connection->next = worker->connections;
     if (connection->next != NULL)
         connection->next->previous = connection;
     worker->connections = connection;
 
-    connection->handshake = handshake_start(connection);
+    connection->handshake_ended.fn = handshake_ended;
+    connection->transmission_ended.fn = transmission_ended;
+    connection->handshake = handshake_start(&connection->talk, &connection->handshake_ended);
     if (connection->handshake == NULL) {
         log_write_of(LOG_WARNING, peer->text, "refused: not enough memory");
         end(connection);
@@ -85,7 +91,7 @@ static void forget(struct io_event *ev, int result)
 {
     static _Thread_local uint8_t nowhere[4096];
     struct connection *connection = container_of(ev, struct connection, forgotten);
-    struct transport *transport = connection->transport;
+    struct transport *transport = connection->talk.transport;
 
     while (result == TRANSPORT_FILLED)
         result = transport->ops->recv(transport, nowhere, sizeof nowhere) ? TRANSPORT_FILLED : 2;
@@ -97,13 +103,16 @@ static void say_goodbye(struct connection *connection)
 {
     connection->state = CONNECTION_GOODBYE;
     connection->forgotten.fn = forget;
-    connection->transport->recv_done = &connection->forgotten;
-    connection->transport->ops->finish(connection->transport);
+    connection->talk.transport->recv_done = &connection->forgotten;
+    connection->talk.transport->ops->finish(connection->talk.transport);
     forget(&connection->forgotten, TRANSPORT_FILLED);
 }
 
-void connection_handshake_done(struct connection *connection, enum handshake_result result)
+/* The handshake has ended; `result` is an enum handshake_result. */
+static void handshake_ended(struct io_event *ev, int result)
 {
+    struct connection *connection = container_of(ev, struct connection, handshake_ended);
+
     handshake_free(connection->handshake);
     connection->handshake = NULL;
     if (result == HANDSHAKE_CLOSE && connection->timer_running) {
@@ -112,30 +121,35 @@ void connection_handshake_done(struct connection *connection, enum handshake_res
     }
     /* The timer of the handshake; its event comes when it has ended. */
     if (connection->timer_running && connection->state == CONNECTION_HANDSHAKE)
-        loop_cancel(connection->worker->loop, &connection->timer.event);
+        loop_cancel(connection->talk.worker->loop, &connection->timer.event);
     if (result != HANDSHAKE_TRANSMISSION || connection->state == CONNECTION_CLOSING) {
         end(connection);
         return;
     }
     connection->state = CONNECTION_TRANSMISSION;
-    connection->transmission = transmission_start(connection);
+    connection->transmission =
+        transmission_start(&connection->talk, &connection->transmission_ended);
     if (connection->transmission == NULL) {
         end(connection);
         return;
     }
-    log_write_of(LOG_NOTICE, connection->peer.text, "attached export '%s' (worker %u)",
-                 connection->export->name, connection->worker->index);
-    stall_watch_begin(connection->worker);
-    if (connection->worker->shutting_down)
+    log_write_of(LOG_NOTICE, connection->talk.peer.text, "attached export '%s' (worker %u)",
+                 connection->talk.export->name, connection->talk.worker->index);
+    stall_watch_begin(connection->talk.worker);
+    if (connection->talk.worker->shutting_down)
         connection_shutdown(connection);
 }
 
-void connection_transmission_done(struct connection *connection)
+/* Transmission has ended, and nothing of it is in flight. */
+static void transmission_ended(struct io_event *ev, int result)
 {
+    struct connection *connection = container_of(ev, struct connection, transmission_ended);
+
+    (void)result;
     transmission_free(connection->transmission);
     connection->transmission = NULL;
-    log_write_of(LOG_NOTICE, connection->peer.text, "detached export '%s'",
-                 connection->export->name);
+    log_write_of(LOG_NOTICE, connection->talk.peer.text, "detached export '%s'",
+                 connection->talk.export->name);
     end(connection);
 }
 
@@ -145,7 +159,8 @@ void connection_shutdown(struct connection *connection)
         handshake_shutdown(connection->handshake);
     if ((connection->state == CONNECTION_HANDSHAKE || connection->state == CONNECTION_GOODBYE) &&
         connection->timer_running)
-        loop_cancel(connection->worker->loop, &connection->timer.event); /* a shorter one follows */
+        loop_cancel(connection->talk.worker->loop,
+                    &connection->timer.event); /* a shorter one follows */
     if (connection->state == CONNECTION_HANDSHAKE && !connection->timer_running)
         start_timer(connection, ABANDON_MS); /* cut before, and still there */
     if (connection->state != CONNECTION_TRANSMISSION)
@@ -159,7 +174,8 @@ void connection_shutdown(struct connection *connection)
 void connection_abort(struct connection *connection)
 {
     if (connection->handshake != NULL || connection->state == CONNECTION_GOODBYE)
-        connection->transport->ops->abort(connection->transport); /* what is in flight ends */
+        connection->talk.transport->ops->abort(
+            connection->talk.transport); /* what is in flight ends */
     else if (connection->transmission != NULL)
         transmission_abort(connection->transmission);
 }
@@ -169,20 +185,21 @@ void connection_abort(struct connection *connection)
 static void abandon(struct connection *connection)
 {
     connection->abandoned = true;
-    worker_connection_abandoned(connection->worker, connection->surplus);
+    worker_connection_abandoned(connection->talk.worker, connection->surplus);
 }
 
 static void drain(struct connection *connection)
 {
     struct transmission *t = connection->transmission;
     enum drain_verdict verdict =
-        drain_look(&connection->drain, t, connection->worker->drain_max_ms);
+        drain_look(&connection->drain, t, connection->talk.worker->drain_max_ms);
 
     start_timer(connection, DRAIN_TICK_MS);
     if (verdict == DRAIN_DEAF)
         transmission_turn_deaf(t);
     if (drain_sentence(verdict) != NULL)
-        log_write_of(LOG_NOTICE, connection->peer.text, "%s; dropped", drain_sentence(verdict));
+        log_write_of(LOG_NOTICE, connection->talk.peer.text, "%s; dropped",
+                     drain_sentence(verdict));
     if (verdict != DRAIN_WAIT && verdict != DRAIN_DEAF)
         transmission_abort(t);
 }
@@ -213,21 +230,22 @@ static void timer_fired(struct io_event *ev, int result)
         return;
     }
     if (handshake)
-        log_write_of(LOG_NOTICE, connection->peer.text, "%s; dropped",
-                     connection->worker->shutting_down ? "was still in its handshake at the end"
-                                                       : "did not finish its handshake in time");
+        log_write_of(LOG_NOTICE, connection->talk.peer.text, "%s; dropped",
+                     connection->talk.worker->shutting_down
+                         ? "was still in its handshake at the end"
+                         : "did not finish its handshake in time");
     connection_abort(connection);
     if (!handshake)
         return;
     connection->cut = true;
-    if (connection->worker->shutting_down)
+    if (connection->talk.worker->shutting_down)
         start_timer(connection, ABANDON_MS);
 }
 
 /* Everything of the connection has come back but, perhaps, the timer. */
 static void end(struct connection *connection)
 {
-    struct worker *worker = connection->worker;
+    struct worker *worker = connection->talk.worker;
 
     assert(connection->transmission == NULL);
     if (connection->timer_running) {
@@ -238,10 +256,10 @@ static void end(struct connection *connection)
     }
     if (connection->handshake != NULL)
         handshake_free(connection->handshake);
-    connection->transport->ops->close(connection->transport);
-    negotiated_reset(&connection->negotiated);
-    peer_forget_tls(&connection->peer);
-    places_leave(worker->places, &connection->place);
+    connection->talk.transport->ops->close(connection->talk.transport);
+    negotiated_reset(&connection->talk.negotiated);
+    peer_forget_tls(&connection->talk.peer);
+    places_leave(worker->places, &connection->talk.place);
     if (connection->next != NULL)
         connection->next->previous = connection->previous;
     if (connection->previous != NULL)

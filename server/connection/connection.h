@@ -12,16 +12,11 @@
 #ifndef NBDCRYPT_CONNECTION_H
 #define NBDCRYPT_CONNECTION_H
 
+#include "server/connection/conversation.h"
 #include "server/connection/drain.h"
-#include "server/connection/handshake.h"
-#include "server/access/peer.h"
-#include "server/access/places.h"
 #include "server/connection/stall-watch.h"
-#include "server/transport/transport.h"
 
-struct worker;
-struct export;
-struct layer;
+struct handshake;
 struct transmission;
 
 enum connection_state {
@@ -33,11 +28,8 @@ enum connection_state {
 };
 
 struct connection {
-    struct worker *worker;
-    struct transport *transport;
+    struct conversation talk;
     enum connection_state state;
-    struct peer peer;
-    struct place place;
     bool surplus;            /* it is there to be told that there is no place for it */
     struct loop_timer timer; /* handshake limit; later the ticks of DRAINING */
     bool timer_running;
@@ -46,10 +38,9 @@ struct connection {
     bool abandoned;            /* the worker ends without it */
     struct io_event forgotten; /* GOODBYE */
     struct drain_state drain;
-    struct handshake *handshake; /* NULL once it has ended */
-    struct negotiated negotiated;
-    struct export *export;              /* set by GO or EXPORT_NAME */
-    struct transmission *transmission;  /* NULL before */
+    struct handshake *handshake;       /* NULL once it has ended */
+    struct transmission *transmission; /* NULL before */
+    struct io_event handshake_ended, transmission_ended;
     struct connection *next, *previous; /* of the worker */
 };
 
@@ -60,10 +51,6 @@ void connection_create(struct worker *worker, int fd, const struct peer *peer,
  * time and a few options, and no export is attached. */
 void connection_turn_away(struct worker *worker, int fd, const struct peer *peer,
                           enum place_result why);
-/* Called by handshake.c, once. */
-void connection_handshake_done(struct connection *connection, enum handshake_result result);
-/* Called by transmission.c when it has ended and nothing of it is in flight. */
-void connection_transmission_done(struct connection *connection);
 /* The server is going down. */
 void connection_shutdown(struct connection *connection);
 /* Ends it at once, answered or not. */

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "server/connection/connection.h"
+#include "server/connection/conversation.h"
 #include "server/export/export-table.h"
 #include "server/base/log.h"
 #include "server/tls/tls.h"
@@ -90,8 +90,8 @@ static void reply_error(struct option_exchange *ex, uint32_t type, const char *t
 
 static void log_refusal(const struct option_exchange *ex, const char *text)
 {
-    log_write_of(LOG_NOTICE, ex->connection->peer.text, "%s refused: %s",
-                 nbd_option_name(ex->option), text);
+    log_write_of(LOG_NOTICE, ex->talk->peer.text, "%s refused: %s", nbd_option_name(ex->option),
+                 text);
 }
 
 void option_refuse(struct option_exchange *ex, uint32_t type, const char *format, ...)
@@ -115,23 +115,23 @@ static enum option_outcome refuse_invalid(struct option_exchange *ex, const char
 
 /* ---- TLS ---- */
 
-static enum tls_mode tls_mode_here(const struct connection *connection)
+static enum tls_mode tls_mode_here(const struct conversation *talk)
 {
-    return connection->worker->tls != NULL ? connection->worker->tls->mode : TLS_OFF;
+    return talk->worker->tls != NULL ? talk->worker->tls->mode : TLS_OFF;
 }
 
-bool option_needs_tls(const struct connection *connection, uint32_t option)
+bool option_needs_tls(const struct conversation *talk, uint32_t option)
 {
-    bool local = connection->peer.address.ss_family == AF_UNIX;
+    bool local = talk->peer.address.ss_family == AF_UNIX;
 
-    return tls_is_demanded(tls_mode_here(connection), local) && !connection->peer.encrypted &&
+    return tls_is_demanded(tls_mode_here(talk), local) && !talk->peer.encrypted &&
            option != NBD_OPT_STARTTLS && option != NBD_OPT_ABORT;
 }
 
 /* In mode SELECTIVETLS: this one is only for those who use TLS. */
 static bool is_hidden(const struct option_exchange *ex, const struct export *export)
 {
-    return export->tls_only && !ex->connection->peer.encrypted;
+    return export->tls_only && !ex->talk->peer.encrypted;
 }
 
 /* ---- export names ---- */
@@ -144,10 +144,9 @@ struct name {
 /* Among those that the client may attach: the others are not there for it. */
 static struct export *find_export(struct option_exchange *ex, const struct name *name)
 {
-    const struct connection *connection = ex->connection;
+    const struct conversation *talk = ex->talk;
 
-    return export_table_find(connection->worker->exports, &connection->peer, name->text,
-                             name->bytes);
+    return export_table_find(talk->worker->exports, &talk->peer, name->text, name->bytes);
 }
 
 /* What the client is told: the same for what is not there and for what it may not attach.  Another
@@ -155,10 +154,10 @@ static struct export *find_export(struct option_exchange *ex, const struct name 
 static void say_unknown(const struct option_exchange *ex, const struct name *name,
                         char text[ERROR_SENTENCE_BYTES])
 {
-    const struct connection *connection = ex->connection;
+    const struct conversation *talk = ex->talk;
     size_t shown = valid_prefix_bytes(name->text, name->bytes, NAME_SHOWN_BYTES);
 
-    if (name->bytes == 0 && export_table_count(connection->worker->exports, &connection->peer) == 0)
+    if (name->bytes == 0 && export_table_count(talk->worker->exports, &talk->peer) == 0)
         snprintf(text, ERROR_SENTENCE_BYTES,
                  "there is no export that this client may attach: who runs "
                  "the server decides that");
@@ -173,7 +172,7 @@ static void say_unknown(const struct option_exchange *ex, const struct name *nam
 static void log_unknown(const struct option_exchange *ex, const struct name *name, const char *told)
 {
     const struct export *hidden =
-        export_table_named(ex->connection->worker->exports, name->text, name->bytes);
+        export_table_named(ex->talk->worker->exports, name->text, name->bytes);
     struct error truth;
 
     if (hidden)
@@ -226,13 +225,41 @@ static bool take_string(struct nbd_cursor *cursor, struct name *out)
 
 /* ---- EXPORT_NAME, ABORT, LIST, STARTTLS, STRUCTURED_REPLY ---- */
 
+/* FUA is what the pipeline itself honours, with or without a FLUSH: nobody above makes it of writes
+ * and flushes, and command_check() refuses it where it is not offered here. FAST_ZERO may be
+ * offered even where it always answers ENOTSUP (proto.md). */
+uint16_t handshake_transmission_flags(const struct export *ex, bool structured_replies)
+{
+    const struct limits *limits = &ex->limits;
+    unsigned flags = NBD_FLAG_HAS_FLAGS;
+
+    if (limits->ops & OP_BIT(REQUEST_FLUSH))
+        flags |= NBD_FLAG_SEND_FLUSH;
+    if (limits->fua)
+        flags |= NBD_FLAG_SEND_FUA;
+    if (limits->read_only)
+        flags |= NBD_FLAG_READ_ONLY;
+    if (!limits->read_only && limits->ops & OP_BIT(REQUEST_TRIM))
+        flags |= NBD_FLAG_SEND_TRIM;
+    if (!limits->read_only && limits->ops & OP_BIT(REQUEST_ZERO))
+        flags |= NBD_FLAG_SEND_WRITE_ZEROES | NBD_FLAG_SEND_FAST_ZERO;
+    if (limits->ops & OP_BIT(REQUEST_CACHE))
+        flags |= NBD_FLAG_SEND_CACHE;
+    if (limits->rotational)
+        flags |= NBD_FLAG_ROTATIONAL;
+    if (limits->multi_conn)
+        flags |= NBD_FLAG_CAN_MULTI_CONN;
+    if (structured_replies)
+        flags |= NBD_FLAG_SEND_DF;
+    return (uint16_t)flags;
+}
+
 static uint16_t flags_for(const struct option_exchange *ex, const struct export *export)
 {
-    const struct connection *connection = ex->connection;
-    unsigned flags =
-        handshake_transmission_flags(export, connection->negotiated.structured_replies);
+    const struct conversation *talk = ex->talk;
+    unsigned flags = handshake_transmission_flags(export, talk->negotiated.structured_replies);
 
-    if (connection->worker->no_multi_conn)
+    if (talk->worker->no_multi_conn)
         flags &= ~(unsigned)NBD_FLAG_CAN_MULTI_CONN;
     return (uint16_t)flags;
 }
@@ -240,19 +267,19 @@ static uint16_t flags_for(const struct option_exchange *ex, const struct export 
 /* A place among those who are attached; false: there is none. */
 static bool take_place(struct option_exchange *ex)
 {
-    struct connection *connection = ex->connection;
+    struct conversation *talk = ex->talk;
 
-    return places_attach(connection->worker->places, &connection->place) == PLACE_GRANTED;
+    return places_attach(talk->worker->places, &talk->place) == PLACE_GRANTED;
 }
 
 /* Contexts belong to the export that they were set for (proto.md, SET_META_CONTEXT). */
 static enum option_outcome enter_transmission(struct option_exchange *ex, struct export *export)
 {
-    struct negotiated *negotiated = &ex->connection->negotiated;
+    struct negotiated *negotiated = &ex->talk->negotiated;
 
     if (!negotiated->context_export || strcmp(negotiated->context_export, export->name) != 0)
         negotiated->base_allocation = false;
-    ex->connection->export = export;
+    ex->talk->export = export;
     return OPTION_TRANSMISSION;
 }
 
@@ -314,14 +341,14 @@ static void reply_server(struct option_exchange *ex, const struct export *export
 
 static void log_hidden(const struct option_exchange *ex)
 {
-    const struct export_table *table = ex->connection->worker->exports;
+    const struct export_table *table = ex->talk->worker->exports;
     size_t shown;
 
     if (!log_enabled(LOG_NOTICE))
         return;
-    shown = export_table_count(table, &ex->connection->peer);
+    shown = export_table_count(table, &ex->talk->peer);
     if (shown < table->count)
-        log_write_of(LOG_NOTICE, ex->connection->peer.text,
+        log_write_of(LOG_NOTICE, ex->talk->peer.text,
                      "LIST leaves out %zu of %zu exports: no --allow rule matches",
                      table->count - shown, table->count);
 }
@@ -331,8 +358,8 @@ static void log_hidden(const struct option_exchange *ex)
 static enum option_outcome option_list(struct option_exchange *ex)
 {
     const size_t longest = NBD_OPTION_REPLY_BYTES + 4 + 2 * NBD_STRING_BYTES_MAX;
-    const struct export_table *table = ex->connection->worker->exports;
-    const struct peer *peer = &ex->connection->peer;
+    const struct export_table *table = ex->talk->worker->exports;
+    const struct peer *peer = &ex->talk->peer;
 
     for (; ex->list_next < table->count; ex->list_next++) {
         const struct export *export = &table->exports[ex->list_next];
@@ -352,16 +379,16 @@ static enum option_outcome option_list(struct option_exchange *ex)
  * the encrypted conversation, so it ends the connection. */
 static enum option_outcome option_starttls(struct option_exchange *ex)
 {
-    struct connection *connection = ex->connection;
+    struct conversation *talk = ex->talk;
 
-    if (tls_mode_here(connection) == TLS_OFF) {
+    if (tls_mode_here(talk) == TLS_OFF) {
         option_refuse(ex, NBD_REP_ERR_UNSUP, "this server does not offer TLS");
         return OPTION_NEXT;
     }
-    if (connection->peer.encrypted)
+    if (talk->peer.encrypted)
         return refuse_invalid(ex, "this connection is under TLS already");
-    if (connection->transport->ops->has_unread(connection->transport)) {
-        log_write_of(LOG_WARNING, connection->peer.text,
+    if (talk->transport->ops->has_unread(talk->transport)) {
+        log_write_of(LOG_WARNING, talk->peer.text,
                      "dropped: bytes came behind STARTTLS, before it was answered");
         return OPTION_DROP;
     }
@@ -371,7 +398,7 @@ static enum option_outcome option_starttls(struct option_exchange *ex)
 
 static enum option_outcome option_structured_reply(struct option_exchange *ex)
 {
-    ex->connection->negotiated.structured_replies = true;
+    ex->talk->negotiated.structured_replies = true;
     return reply_ack(ex);
 }
 
@@ -513,7 +540,7 @@ static bool select_base_allocation(struct negotiated *negotiated, const struct e
  * seen to that before it read the payload. */
 static enum option_outcome option_meta_context(struct option_exchange *ex)
 {
-    struct negotiated *negotiated = &ex->connection->negotiated;
+    struct negotiated *negotiated = &ex->talk->negotiated;
     bool set = ex->option == NBD_OPT_SET_META_CONTEXT, matched;
     struct export *export;
     struct name name;

@@ -11,7 +11,8 @@
 
 #include "server/nbd/nbd-wire.h"
 
-struct connection;
+struct conversation;
+struct export;
 
 /* The longest single answer: an export with a name and a description of 4096 bytes each. */
 #define OPTION_REPLIES_BYTES_MAX 12288u
@@ -21,13 +22,13 @@ enum option_outcome {
     OPTION_NEXT,         /* the client may send another option */
     OPTION_MORE,         /* the same handler is called again: its answer is longer than the room */
     OPTION_TLS,          /* from here on it is TLS; the client may send another option under it */
-    OPTION_TRANSMISSION, /* connection->export is set */
+    OPTION_TRANSMISSION, /* talk->export is set */
     OPTION_CLOSE,
     OPTION_DROP, /* nothing is sent: the protocol knows no reply here */
 };
 
 struct option_exchange {
-    struct connection *connection;
+    struct conversation *talk;
     bool no_zeroes; /* the client agreed to go without the 124 zero bytes */
 
     uint32_t option;
@@ -49,11 +50,15 @@ struct option_handler {
 const struct option_handler *option_handler_find(uint32_t option);
 
 /* The server demands TLS first (proto.md, "TLS", mode FORCEDTLS). */
-bool option_needs_tls(const struct connection *connection, uint32_t option);
+bool option_needs_tls(const struct conversation *talk, uint32_t option);
 
 /* Puts an error reply with a sentence for the person at the client, at most 1023 bytes of it,
  * and logs it with the peer's name. */
 void option_refuse(struct option_exchange *ex, uint32_t type, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+
+/* What EXPORT_NAME, INFO and GO tell of an export to this client.
+ * Source: proto.md, "Transmission flags". */
+uint16_t handshake_transmission_flags(const struct export *ex, bool structured_replies);
 
 #endif

@@ -17,7 +17,7 @@
  *                                            +-----------------> TLS ------------+
  *                                            |  all other outcomes
  *                                            v
- *                                connection_handshake_done()
+ *                                    `ended` fires
  *
  * Source: proto.md, "Newstyle negotiation" and "Fixed newstyle negotiation". */
 #include "server/connection/handshake.h"
@@ -25,7 +25,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#include "server/connection/connection.h"
+#include "server/connection/conversation.h"
 #include "server/export/export-table.h"
 #include "server/connection/handshake-options.h"
 #include "server/base/log.h"
@@ -49,7 +49,8 @@ enum handshake_step {
 };
 
 struct handshake {
-    struct connection *connection;
+    struct conversation *talk;
+    struct io_event *ended;
     struct io_event recv_done, send_done, tls_done;
     enum handshake_step step;
     enum option_outcome outcome; /* of the last option */
@@ -126,13 +127,13 @@ static void run(struct handshake *hs)
 static bool end(struct handshake *hs, enum handshake_result result)
 {
     hs->step = STEP_ENDED;
-    connection_handshake_done(hs->connection, result);
+    hs->ended->fn(hs->ended, (int)result);
     return false;
 }
 
 static bool drop(struct handshake *hs, const char *why)
 {
-    log_write_of(LOG_NOTICE, hs->connection->peer.text, "dropped in the handshake: %s", why);
+    log_write_of(LOG_NOTICE, hs->talk->peer.text, "dropped in the handshake: %s", why);
     return end(hs, HANDSHAKE_ABORT);
 }
 
@@ -142,7 +143,7 @@ static bool drop(struct handshake *hs, const char *why)
 static bool receive(struct handshake *hs, enum handshake_step step, void *data,
                     uint32_t length_bytes)
 {
-    struct transport *transport = hs->connection->transport;
+    struct transport *transport = hs->talk->transport;
 
     hs->step = step;
     return transport->ops->recv(transport, data, length_bytes);
@@ -152,7 +153,7 @@ static bool receive(struct handshake *hs, enum handshake_step step, void *data,
 static bool transmit(struct handshake *hs, enum handshake_step step, uint8_t *data,
                      size_t length_bytes)
 {
-    struct transport *transport = hs->connection->transport;
+    struct transport *transport = hs->talk->transport;
 
     hs->step = step;
     hs->iov = (struct iovec){ data, length_bytes };
@@ -175,7 +176,7 @@ static void recv_done(struct io_event *ev, int result)
 static void send_done(struct io_event *ev, int result)
 {
     struct handshake *hs = container_of(ev, struct handshake, send_done);
-    struct transport *transport = hs->connection->transport;
+    struct transport *transport = hs->talk->transport;
 
     if (result <= 0) {
         drop(hs, "the connection broke");
@@ -224,16 +225,15 @@ static void release_payload(struct handshake *hs)
  * TLS can change which these are.  They are only counted for a client that sends many options. */
 static void limit_options(struct handshake *hs)
 {
-    const struct connection *connection = hs->connection;
-    const struct peer *peer = &connection->peer;
+    const struct conversation *talk = hs->talk;
+    const struct peer *peer = &talk->peer;
 
     if (hs->options_seen <= HANDSHAKE_OPTIONS_MAX ||
         (hs->options_max > 0 && hs->options_max_is_of_tls == peer->encrypted))
         return;
     hs->options_max_is_of_tls = peer->encrypted;
-    hs->options_max =
-        HANDSHAKE_OPTIONS_MAX +
-        HANDSHAKE_OPTIONS_PER_EXPORT * export_table_count(connection->worker->exports, peer);
+    hs->options_max = HANDSHAKE_OPTIONS_MAX + HANDSHAKE_OPTIONS_PER_EXPORT *
+                                                  export_table_count(talk->worker->exports, peer);
 }
 
 static bool too_many_options(const struct handshake *hs)
@@ -250,7 +250,7 @@ static bool is_wanted(const struct handshake *hs)
         return false;
     if (too_many_options(hs))
         return false;
-    if (option_needs_tls(hs->connection, hs->option.option))
+    if (option_needs_tls(hs->talk, hs->option.option))
         return false;
     return hs->option.length_bytes <= hs->handler->payload_bytes_max;
 }
@@ -264,7 +264,7 @@ static const char *reason_to_drop(const struct handshake *hs)
         return hs->turned_away;
     if (hs->option.option == NBD_OPT_EXPORT_NAME && !is_wanted(hs))
         return hs->shutting_down ? "the server is going down"
-               : option_needs_tls(hs->connection, NBD_OPT_EXPORT_NAME)
+               : option_needs_tls(hs->talk, NBD_OPT_EXPORT_NAME)
                    ? "it did not use TLS, which this server demands"
                    : "its EXPORT_NAME is not acceptable";
     if (hs->option.length_bytes > PAYLOAD_BYTES_ABSURD)
@@ -287,7 +287,7 @@ static bool header_received(struct handshake *hs)
         return drop(hs, why);
     /* proto.md: SET_META_CONTEXT replaces what was set, "including when this command fails". */
     if (hs->option.option == NBD_OPT_SET_META_CONTEXT)
-        negotiated_forget_contexts(&hs->connection->negotiated);
+        negotiated_forget_contexts(&hs->talk->negotiated);
     return is_wanted(hs) ? receive_payload(hs) : receive_drain(hs, hs->option.length_bytes);
 }
 
@@ -353,7 +353,7 @@ static bool answer_unread(struct handshake *hs)
     hs->outcome = OPTION_NEXT;
     if (hs->shutting_down) {
         option_refuse(ex, NBD_REP_ERR_SHUTDOWN, "the server is going down");
-    } else if (!too_many_options(hs) && option_needs_tls(hs->connection, hs->option.option)) {
+    } else if (!too_many_options(hs) && option_needs_tls(hs->talk, hs->option.option)) {
         option_refuse(ex, NBD_REP_ERR_TLS_REQD, "this server demands TLS: begin with STARTTLS");
     } else if (too_many_options(hs)) {
         option_refuse(ex, NBD_REP_ERR_POLICY, "%zu options in one handshake are too many",
@@ -398,13 +398,12 @@ static bool reply_sent(struct handshake *hs)
 /* From now on it takes the place of whom it has proven to be. */
 static void count_as_proven(struct handshake *hs)
 {
-    struct connection *connection = hs->connection;
-    enum place_result result =
-        places_prove(connection->worker->places, &connection->place, &connection->peer);
+    struct conversation *talk = hs->talk;
+    enum place_result result = places_prove(talk->worker->places, &talk->place, &talk->peer);
 
     if (result == PLACE_GRANTED)
         return;
-    log_write_of(LOG_WARNING, connection->peer.text,
+    log_write_of(LOG_WARNING, talk->peer.text,
                  "turned away, it has as many connections as one client may have "
                  "(--max-connections-per-client)");
     handshake_turn_away(hs, places_sentence(result));
@@ -418,7 +417,7 @@ static void tls_done(struct io_event *ev, int result)
         end(hs, HANDSHAKE_ABORT); /* the reason has been logged */
         return;
     }
-    hs->connection->transport = transport_tls_settle(hs->connection->transport);
+    hs->talk->transport = transport_tls_settle(hs->talk->transport);
     count_as_proven(hs);
     run(hs);
 }
@@ -427,25 +426,25 @@ static void tls_done(struct io_event *ev, int result)
  * goes with it. */
 static bool start_tls(struct handshake *hs)
 {
-    struct connection *connection = hs->connection;
-    struct worker *worker = connection->worker;
+    struct conversation *talk = hs->talk;
+    struct worker *worker = talk->worker;
     const struct transport_tls_settings settings = {
         .loop = worker->loop,
         .tls = worker->tls,
         .buffers = &worker->tls_buffers,
-        .peer = &connection->peer,
+        .peer = &talk->peer,
     };
     struct loop_file file;
     struct transport *tls;
     struct error err;
 
     if (transport_tls_create(&tls, &settings, &err) < 0) {
-        log_write_of(LOG_WARNING, connection->peer.text, "dropped: %s", err.text);
+        log_write_of(LOG_WARNING, talk->peer.text, "dropped: %s", err.text);
         return end(hs, HANDSHAKE_ABORT);
     }
-    file = transport_plain_detach(connection->transport);
-    negotiated_reset(&connection->negotiated);
-    connection->transport = tls;
+    file = transport_plain_detach(talk->transport);
+    negotiated_reset(&talk->negotiated);
+    talk->transport = tls;
     tls->recv_done = &hs->recv_done;
     tls->send_done = &hs->send_done;
     hs->step = STEP_TLS;
@@ -455,19 +454,20 @@ static bool start_tls(struct handshake *hs)
 
 /* ---- what others call ---- */
 
-struct handshake *handshake_start(struct connection *connection)
+struct handshake *handshake_start(struct conversation *talk, struct io_event *ended)
 {
     struct handshake *hs = calloc(1, sizeof *hs);
 
     if (!hs)
         return NULL;
-    hs->connection = connection;
+    hs->talk = talk;
+    hs->ended = ended;
     hs->recv_done.fn = recv_done;
     hs->send_done.fn = send_done;
     hs->tls_done.fn = tls_done;
-    hs->exchange.connection = connection;
-    connection->transport->recv_done = &hs->recv_done;
-    connection->transport->send_done = &hs->send_done;
+    hs->exchange.talk = talk;
+    talk->transport->recv_done = &hs->recv_done;
+    talk->transport->send_done = &hs->send_done;
     nbd_encode_greeting(hs->scratch, HANDSHAKE_FLAGS);
     /* A send never finishes at once, so the end can't come from within this call. */
     transmit(hs, STEP_GREETING, hs->scratch, NBD_GREETING_BYTES);
@@ -486,39 +486,10 @@ void handshake_turn_away(struct handshake *handshake, const char *sentence)
 
 void handshake_free(struct handshake *handshake)
 {
-    struct negotiated *negotiated = &handshake->connection->negotiated;
+    struct negotiated *negotiated = &handshake->talk->negotiated;
 
     free(negotiated->context_export);
     negotiated->context_export = NULL;
     release_payload(handshake);
     free(handshake);
-}
-
-/* FUA is what the pipeline itself honours, with or without a FLUSH: nobody above makes it of writes
- * and flushes, and command_check() refuses it where it is not offered here. FAST_ZERO may be
- * offered even where it always answers ENOTSUP (proto.md). */
-uint16_t handshake_transmission_flags(const struct export *ex, bool structured_replies)
-{
-    const struct limits *limits = &ex->limits;
-    unsigned flags = NBD_FLAG_HAS_FLAGS;
-
-    if (limits->ops & OP_BIT(REQUEST_FLUSH))
-        flags |= NBD_FLAG_SEND_FLUSH;
-    if (limits->fua)
-        flags |= NBD_FLAG_SEND_FUA;
-    if (limits->read_only)
-        flags |= NBD_FLAG_READ_ONLY;
-    if (!limits->read_only && limits->ops & OP_BIT(REQUEST_TRIM))
-        flags |= NBD_FLAG_SEND_TRIM;
-    if (!limits->read_only && limits->ops & OP_BIT(REQUEST_ZERO))
-        flags |= NBD_FLAG_SEND_WRITE_ZEROES | NBD_FLAG_SEND_FAST_ZERO;
-    if (limits->ops & OP_BIT(REQUEST_CACHE))
-        flags |= NBD_FLAG_SEND_CACHE;
-    if (limits->rotational)
-        flags |= NBD_FLAG_ROTATIONAL;
-    if (limits->multi_conn)
-        flags |= NBD_FLAG_CAN_MULTI_CONN;
-    if (structured_replies)
-        flags |= NBD_FLAG_SEND_DF;
-    return (uint16_t)flags;
 }

@@ -6,12 +6,9 @@
 #ifndef NBDCRYPT_HANDSHAKE_H
 #define NBDCRYPT_HANDSHAKE_H
 
-#include "server/connection/negotiated.h"
-#include "server/nbd/nbd-wire.h"
-#include "server/transport/transport.h"
+#include "server/loop/loop.h"
 
-struct connection;
-struct export;
+struct conversation;
 struct handshake;
 
 /* Options per handshake, and so many more for each export that the client may attach: clients that
@@ -21,25 +18,21 @@ struct handshake;
 
 /* How it ended. */
 enum handshake_result {
-    HANDSHAKE_TRANSMISSION, /* connection->export is set, the last reply has been sent */
+    HANDSHAKE_TRANSMISSION, /* talk->export is set, the last reply has been sent */
     HANDSHAKE_CLOSE,        /* the last reply, if any, has been sent: close */
     HANDSHAKE_ABORT,        /* drop the connection now */
 };
 
-/* Starts the conversation; connection_handshake_done(connection, result) is called once, never from
- * within this call.  NULL when there is no memory. */
-struct handshake *handshake_start(struct connection *connection);
+/* Starts the conversation; `ended` fires once with an enum handshake_result, never from within this
+ * call.  NULL when there is no memory. */
+struct handshake *handshake_start(struct conversation *talk, struct io_event *ended);
 /* The server is going down: options are answered ERR_SHUTDOWN from now on. */
 void handshake_shutdown(struct handshake *handshake);
 /* There is no place for this client: a few options are answered with `sentence`, which stays, and
  * none of them is served. */
 void handshake_turn_away(struct handshake *handshake, const char *sentence);
-/* After connection_handshake_done(), or when nothing of the transport is in flight.  Also frees
+/* After `ended`, or when nothing of the transport is in flight.  Also frees
  * negotiated.context_export, which means nothing afterwards. */
 void handshake_free(struct handshake *handshake);
-
-/* What EXPORT_NAME, INFO and GO tell of an export to this client.
- * Source: proto.md, "Transmission flags". */
-uint16_t handshake_transmission_flags(const struct export *ex, bool structured_replies);
 
 #endif

@@ -3,6 +3,7 @@
 #include <limits.h>
 
 #include "server/base/log.h"
+#include "server/connection/connection.h"
 #include "server/connection/transmission.h"
 
 #define TICK_MS 250u
@@ -38,7 +39,7 @@ static unsigned drop_stalled(struct worker *worker)
 
         if (t == NULL || t->aborted || !is_stalled(t))
             continue;
-        log_write_of(LOG_WARNING, connection->peer.text,
+        log_write_of(LOG_WARNING, connection->talk.peer.text,
                      "stalled while others waited for memory; dropped");
         transmission_abort(t); /* it ends in an event of its own */
         dropped++;

@@ -108,12 +108,11 @@ RARELY static void note_error(struct transmission *t, struct command *command,
         command->error = req->error;
         command->error_offset_bytes = req->view.offset_bytes;
         if (t->errors_logged < ERRORS_LOGGED_MAX)
-            log_write_of(LOG_WARNING, t->connection->peer.text,
-                         "export '%s': %s at byte %llu failed: %s", t->export->name,
-                         nbd_command_name(command->request.command),
+            log_write_of(LOG_WARNING, t->talk->peer.text, "export '%s': %s at byte %llu failed: %s",
+                         t->export->name, nbd_command_name(command->request.command),
                          (unsigned long long)req->view.offset_bytes, strerror(req->error));
         if (++t->errors_logged == ERRORS_LOGGED_MAX)
-            log_write_of(LOG_WARNING, t->connection->peer.text,
+            log_write_of(LOG_WARNING, t->talk->peer.text,
                          "further errors of this client are not logged");
     }
     if (command->long_zeroes)
@@ -197,7 +196,7 @@ RARELY static void encode_error(struct transmission *t, struct fragment *fragmen
     uint32_t error = nbd_error_from_errno(command->error);
     uint16_t text_bytes = describe_error(t, command);
 
-    log_write_of(LOG_DEBUG, t->connection->peer.text, "%s", command->message);
+    log_write_of(LOG_DEBUG, t->talk->peer.text, "%s", command->message);
     if (!t->terms.structured) {
         encode_simple(fragment, error);
         return;
@@ -424,8 +423,7 @@ static void send_finished(struct io_event *ev, int result)
 
     t->sending = false;
     if (result < 0 && !t->aborted) {
-        log_write_of(LOG_NOTICE, t->connection->peer.text, "connection lost: %s",
-                     strerror(-result));
+        log_write_of(LOG_NOTICE, t->talk->peer.text, "connection lost: %s", strerror(-result));
         transmission_abort(t);
     }
     uint32_t sent_bytes = result < 0 ? 0 : (uint32_t)result + t->sent_of_first_bytes;
@@ -486,7 +484,7 @@ static void end_if_idle(struct transmission *t)
         t->turn_posted)
         return;
     if (t->step == RECEIVE_END && !t->recv_pending) {
-        connection_transmission_done(t->connection);
+        t->ended->fn(t->ended, 0);
     } else if (t->terms.draining && !t->finished && has_heard_all(t)) {
         t->finished = t->deaf = true;
         t->transport->ops->finish(t->transport);

@@ -1,6 +1,7 @@
 #include "server/connection/stall-watch.h"
 
 #include "server/base/log.h"
+#include "server/connection/connection.h"
 #include "server/connection/transmission.h"
 
 #define TICKS 8u               /* in the timeout */
@@ -43,10 +44,10 @@ static void look(struct connection *connection)
     state->receives = t->receives;
     if (state->sending_ticks <= TICKS && state->receiving_ticks <= TICKS)
         return;
-    log_write_of(LOG_NOTICE, connection->peer.text, "%s for %u seconds (--stall-timeout); dropped",
-                 state->sending_ticks > TICKS ? "took no replies"
-                                              : "stopped in the middle of a request",
-                 (connection->worker->stall.timeout_ms + 999) / 1000);
+    log_write_of(
+        LOG_NOTICE, connection->talk.peer.text, "%s for %u seconds (--stall-timeout); dropped",
+        state->sending_ticks > TICKS ? "took no replies" : "stopped in the middle of a request",
+        (connection->talk.worker->stall.timeout_ms + 999) / 1000);
     transmission_abort(t); /* it ends in an event of its own */
 }
 

@@ -110,8 +110,7 @@ static void recv_finished(struct io_event *ev, int result)
     t->left_in_order = orderly && t->commands == 0;
     t->step = RECEIVE_END;
     if (!orderly && !t->aborted) {
-        log_write_of(LOG_NOTICE, t->connection->peer.text,
-                     "connection lost in the middle of a request");
+        log_write_of(LOG_NOTICE, t->talk->peer.text, "connection lost in the middle of a request");
         transmission_abort(t);
     }
     abandon_current(t);
@@ -125,7 +124,7 @@ static bool begin_command(struct transmission *t)
     struct nbd_request request;
 
     if (!nbd_decode_request(t->header, &request)) {
-        log_write_of(LOG_NOTICE, t->connection->peer.text,
+        log_write_of(LOG_NOTICE, t->talk->peer.text,
                      "sent something that is not an NBD request; dropped");
         transmission_abort(t);
         return false;
@@ -479,7 +478,7 @@ static void refuse_current(struct transmission *t)
 
     if (command == NULL ||
         command->issued_bytes > 0) { /* there is nobody to tell, or half was told */
-        log_write_of(LOG_WARNING, t->connection->peer.text, "not enough memory to go on; dropped");
+        log_write_of(LOG_WARNING, t->talk->peer.text, "not enough memory to go on; dropped");
         transmission_abort(t);
         return;
     }
@@ -522,30 +521,29 @@ void transmission_refuse_parked(struct worker *worker)
 
 /* ---- life ---- */
 
-struct transmission *transmission_start(struct connection *connection)
+struct transmission *transmission_start(struct conversation *talk, struct io_event *ended)
 {
     struct transmission *t = calloc(1, sizeof *t);
     struct error err;
 
     if (t == NULL) {
-        log_write_of(LOG_WARNING, connection->peer.text, "not enough memory for a connection");
+        log_write_of(LOG_WARNING, talk->peer.text, "not enough memory for a connection");
         return NULL;
     }
-    if (export_attach(&t->top, connection->export, connection->worker->index,
-                      connection->worker->loop, &err) < 0) {
-        log_write_of(LOG_ERROR, connection->peer.text, "export '%s': %s", connection->export->name,
-                     err.text);
+    if (export_attach(&t->top, talk->export, talk->worker->index, talk->worker->loop, &err) < 0) {
+        log_write_of(LOG_ERROR, talk->peer.text, "export '%s': %s", talk->export->name, err.text);
         free(t);
         return NULL;
     }
-    t->connection = connection;
-    t->worker = connection->worker;
-    t->transport = connection->transport;
-    t->export = connection->export;
+    t->talk = talk;
+    t->ended = ended;
+    t->worker = talk->worker;
+    t->transport = talk->transport;
+    t->export = talk->export;
     t->terms = (struct command_terms){
-        .limits = &connection->export->limits,
-        .structured = connection->negotiated.structured_replies,
-        .base_allocation = connection->negotiated.base_allocation,
+        .limits = &talk->export->limits,
+        .structured = talk->negotiated.structured_replies,
+        .base_allocation = talk->negotiated.base_allocation,
     };
     t->recv_done.fn = recv_finished;
     t->transport->recv_done = &t->recv_done;

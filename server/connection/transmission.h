@@ -10,6 +10,7 @@
 #ifndef NBDCRYPT_TRANSMISSION_H
 #define NBDCRYPT_TRANSMISSION_H
 
+#include "server/connection/conversation.h"
 #include "server/connection/nbd-command-check.h"
 #include "server/block/flusher.h"
 #include "server/connection/worker.h"
@@ -37,7 +38,8 @@ enum receive_step {
 };
 
 struct transmission {
-    struct connection *connection;
+    const struct conversation *talk;
+    struct io_event *ended;
     struct worker *worker;
     struct transport *transport;
     struct layer *top;
@@ -94,9 +96,10 @@ struct transmission {
     struct iovec iov[TRANSMISSION_IOV_MAX];
 };
 
-/* Begins; connection->export and ->negotiated say what was agreed on.  NULL: no memory (or the
+/* Begins; talk->export and ->negotiated say what was agreed on.  `ended` fires when it has ended
+ * and nothing of it is in flight, with 0; the one who hears it frees it.  NULL: no memory (or the
  * pipeline could not be attached, which is logged). */
-struct transmission *transmission_start(struct connection *connection);
+struct transmission *transmission_start(struct conversation *talk, struct io_event *ended);
 /* Answers what is in flight, refuses the rest, tells the client. */
 void transmission_shutdown(struct transmission *transmission);
 /* Of what it has still to send, nothing is answered: a client that asks for ever does not hold the
@@ -104,7 +107,7 @@ void transmission_shutdown(struct transmission *transmission);
 void transmission_turn_deaf(struct transmission *transmission);
 /* The client owes us the rest of what it has begun. */
 bool transmission_is_within_request(const struct transmission *transmission);
-/* Ends it without further answers; connection_transmission_done() follows. */
+/* Ends it without further answers; `ended` follows. */
 void transmission_abort(struct transmission *transmission);
 void transmission_free(struct transmission *transmission);
 /* Lets those that wait for slots or buffers try again, at most so many, in order. */

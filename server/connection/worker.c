@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "server/base/log.h"
+#include "server/connection/connection.h"
 #include "server/connection/transmission.h"
 
 #define LOOP_ENTRIES 512u

@@ -39,15 +39,15 @@ struct export client_exports[3] = {
 
 /* ---- in place of connection.c ---- */
 
-void connection_handshake_done(struct connection *connection, enum handshake_result result)
+static void ended(struct io_event *ev, int result)
 {
-    struct client *client = container_of(connection, struct client, connection);
+    struct client *client = container_of(ev, struct client, ended);
 
     EXPECT(client->ends == 0);
     client->ends++;
-    client->result = result;
-    handshake_free(connection->handshake);
-    connection->handshake = NULL;
+    client->result = (enum handshake_result)result;
+    handshake_free(client->handshake);
+    client->handshake = NULL;
 }
 
 /* ---- payloads ---- */
@@ -100,12 +100,12 @@ static void accept_it(struct client *client)
     client->fd = fake_socket_create(client->loop);
     client->worker.loop = client->loop;
     client->worker.exports = &client->table;
-    client->connection.worker = &client->worker;
-    snprintf(client->connection.peer.text, sizeof client->connection.peer.text, "test client");
-    EXPECT(transport_plain_create(&client->connection.transport, client->loop, client->fd, &err) ==
-           0);
-    client->connection.handshake = handshake_start(&client->connection);
-    EXPECT(client->connection.handshake);
+    client->talk.worker = &client->worker;
+    snprintf(client->talk.peer.text, sizeof client->talk.peer.text, "test client");
+    EXPECT(transport_plain_create(&client->talk.transport, client->loop, client->fd, &err) == 0);
+    client->ended.fn = ended;
+    client->handshake = handshake_start(&client->talk, &client->ended);
+    EXPECT(client->handshake);
     EXPECT(client->ends == 0);
 }
 
@@ -131,8 +131,8 @@ static void free_all(struct client *client)
 {
     EXPECT(client->ends == 1);
     EXPECT(fake_loop_pending(client->loop) == 0);
-    client->connection.transport->ops->close(client->connection.transport);
-    negotiated_reset(&client->connection.negotiated);
+    client->talk.transport->ops->close(client->talk.transport);
+    negotiated_reset(&client->talk.negotiated);
     loop_destroy(client->loop);
 }
 

@@ -6,7 +6,9 @@
 #ifndef NBDCRYPT_HANDSHAKE_CLIENT_H
 #define NBDCRYPT_HANDSHAKE_CLIENT_H
 
-#include "server/connection/connection.h"
+#include "server/connection/conversation.h"
+#include "server/connection/handshake.h"
+#include "server/connection/handshake-options.h"
 #include "server/export/export.h"
 #include "server/connection/worker.h"
 #include "tests/support/check.h"
@@ -19,7 +21,9 @@ struct client {
     int fd;
     struct worker worker;
     struct export_table table;
-    struct connection connection;
+    struct conversation talk;
+    struct handshake *handshake; /* NULL once it has ended */
+    struct io_event ended;
     unsigned ends;                /* how often the handshake has ended: at most once */
     enum handshake_result result; /* of the end */
 };

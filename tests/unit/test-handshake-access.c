@@ -67,16 +67,16 @@ static void hold(struct outcome *out, const struct pair *pair, bool with_hidden,
         add(exports, &count, pair->hidden, nobody);
     add(exports, &count, pair->visible, with_hidden ? everybody : NULL);
     client_open_with(&client, exports, count);
-    client.connection.peer =
+    client.talk.peer =
         (struct peer){ .text = "test client", .address.ss_family = AF_UNIX, .uid = UID };
     client_greet(&client, CLIENT_FLAGS_ALL);
     talk(&client);
     out->bytes = fake_socket_take(client.loop, client.fd, out->data, sizeof out->data);
     out->ends = client.ends;
     out->result = client.ends ? client.result : HANDSHAKE_ABORT;
-    out->base_allocation = client.connection.negotiated.base_allocation;
-    if (client.connection.export)
-        out->attached = client.connection.export->name;
+    out->base_allocation = client.talk.negotiated.base_allocation;
+    if (client.talk.export)
+        out->attached = client.talk.export->name;
     client_close(&client);
 }
 
@@ -203,7 +203,7 @@ static void others_see_them(void)
     struct client client;
 
     client_open_with(&client, exports, 2);
-    client.connection.peer = (struct peer){ .address.ss_family = AF_UNIX, .uid = UID + 1 };
+    client.talk.peer = (struct peer){ .address.ss_family = AF_UNIX, .uid = UID + 1 };
     client_greet(&client, CLIENT_FLAGS_ALL);
     client_info(&client, NBD_OPT_GO, "db2", infos);
     client_expect_only(&client, NBD_OPT_GO, NBD_REP_ERR_UNKNOWN);
@@ -212,7 +212,7 @@ static void others_see_them(void)
     client_expect(&client, NBD_OPT_GO, NBD_REP_INFO);
     client_expect(&client, NBD_OPT_GO, NBD_REP_ACK);
     client_expect_end(&client, HANDSHAKE_TRANSMISSION);
-    EXPECT(client.connection.export == &exports[0]);
+    EXPECT(client.talk.export == &exports[0]);
     client_close(&client);
 }
 

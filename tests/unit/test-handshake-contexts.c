@@ -47,7 +47,7 @@ static bool selected_after_go(const char *name)
         client_take(&client, NBD_OPT_GO, &reply);
     while (reply.type == NBD_REP_INFO);
     client_expect_end(&client, HANDSHAKE_TRANSMISSION);
-    selected = client.connection.negotiated.base_allocation;
+    selected = client.talk.negotiated.base_allocation;
     client_close(&client);
     return selected;
 }
@@ -82,7 +82,7 @@ static void list_queries(void)
     client_contexts(&client, LIST, "db1",
                     QUERIES("x-other:", "base:", "base:allocation", "base:allocation"));
     expect_base_allocation(LIST, 0);
-    EXPECT(!client.connection.negotiated.base_allocation);
+    EXPECT(!client.talk.negotiated.base_allocation);
     client_close(&client);
 }
 
@@ -156,8 +156,8 @@ static void export_name_keeps_them(void)
     fake_loop_run(client.loop);
     EXPECT(fake_socket_take(client.loop, client.fd, bytes, sizeof bytes) == 10);
     client_expect_end(&client, HANDSHAKE_TRANSMISSION);
-    EXPECT(client.connection.negotiated.base_allocation);
-    EXPECT(!client.connection.negotiated.context_export);
+    EXPECT(client.talk.negotiated.base_allocation);
+    EXPECT(!client.talk.negotiated.context_export);
     client_close(&client);
 }
 
@@ -263,9 +263,9 @@ static void reset_forgets_all(void)
 {
     start();
     select_it("db1");
-    negotiated_reset(&client.connection.negotiated);
-    EXPECT(!client.connection.negotiated.structured_replies);
-    EXPECT(!client.connection.negotiated.context_export);
+    negotiated_reset(&client.talk.negotiated);
+    EXPECT(!client.talk.negotiated.structured_replies);
+    EXPECT(!client.talk.negotiated.context_export);
     EXPECT(!selected_after_go("db1"));
 }
 

@@ -78,7 +78,7 @@ static size_t answer(uint8_t *bytes, size_t room)
     count = fake_socket_take(client.loop, client.fd, bytes, room);
     EXPECT(count < room);
     client_expect_end(&client, HANDSHAKE_TRANSMISSION);
-    EXPECT(client.connection.negotiated.base_allocation);
+    EXPECT(client.talk.negotiated.base_allocation);
     client_close(&client);
     return count;
 }
@@ -194,7 +194,7 @@ static void aborted_at_every_byte(void)
         struct transport *transport;
 
         client_open(&client);
-        transport = client.connection.transport;
+        transport = client.talk.transport;
         fake_socket_feed(client.loop, client.fd, script.data, cut);
         fake_loop_run(client.loop);
         transport->ops->abort(transport);

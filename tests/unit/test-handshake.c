@@ -111,7 +111,7 @@ static void export_name(uint32_t flags, size_t expected_bytes)
     for (size_t i = 10; i < expected_bytes; i++)
         EXPECT(bytes[i] == 0);
     client_expect_end(&client, HANDSHAKE_TRANSMISSION);
-    EXPECT(client.connection.export == &client_exports[0]);
+    EXPECT(client.talk.export == &client_exports[0]);
     client_close(&client);
 }
 
@@ -144,7 +144,7 @@ static void export_name_refused(void)
         client_send(&client, NBD_OPT_EXPORT_NAME, rows[i].name, rows[i].bytes);
         fake_loop_run(client.loop);
         client_expect_end(&client, HANDSHAKE_ABORT);
-        EXPECT(!client.connection.export);
+        EXPECT(!client.talk.export);
         client_close(&client);
     }
 }
@@ -243,7 +243,7 @@ static void data_where_none_belongs(void)
         client_send(&client, options[i], "x", 1);
         fake_loop_run(client.loop);
         client_expect_only(&client, options[i], NBD_REP_ERR_INVALID);
-        EXPECT(!client.connection.negotiated.structured_replies);
+        EXPECT(!client.talk.negotiated.structured_replies);
         expect_goes_on();
         client_close(&client);
     }
@@ -280,12 +280,12 @@ static void unknown_options(void)
 static void structured_replies(void)
 {
     client_start(&client);
-    EXPECT(!client.connection.negotiated.structured_replies);
+    EXPECT(!client.talk.negotiated.structured_replies);
     want_structured_replies();
-    EXPECT(client.connection.negotiated.structured_replies);
+    EXPECT(client.talk.negotiated.structured_replies);
     want_structured_replies();
     go("db1");
-    EXPECT(client.connection.negotiated.structured_replies);
+    EXPECT(client.talk.negotiated.structured_replies);
     client_close(&client);
 }
 
@@ -334,7 +334,7 @@ static void info_always_names_the_export(void)
     client_info(&client, NBD_OPT_INFO, "db1", NO_INFOS);
     EXPECT(take_infos(NBD_OPT_INFO, &client_exports[0]) & INFO_BIT(NBD_INFO_EXPORT));
     client_expect_silence(&client);
-    EXPECT(!client.connection.export);
+    EXPECT(!client.talk.export);
     client_close(&client);
 }
 
@@ -393,7 +393,7 @@ static void go_enters_transmission(void)
     client_info(&client, NBD_OPT_GO, "db1", INFOS(NBD_INFO_NAME));
     EXPECT(take_infos(NBD_OPT_GO, &client_exports[0]) == told);
     client_expect_end(&client, HANDSHAKE_TRANSMISSION); /* no padding behind the ACK */
-    EXPECT(client.connection.export == &client_exports[0]);
+    EXPECT(client.talk.export == &client_exports[0]);
     client_close(&client);
 }
 
@@ -412,8 +412,7 @@ static void bytes_behind_go_stay(void)
     fake_loop_run(client.loop);
     take_infos(NBD_OPT_GO, &client_exports[0]);
     client_expect_end(&client, HANDSHAKE_TRANSMISSION);
-    EXPECT(client.connection.transport->ops->recv(client.connection.transport, received,
-                                                  sizeof received));
+    EXPECT(client.talk.transport->ops->recv(client.talk.transport, received, sizeof received));
     EXPECT_TEXT(received, request);
     client_close(&client);
 }
@@ -607,7 +606,7 @@ static void shutdown_refuses_options(void)
                                         99 };
 
     client_start(&client);
-    handshake_shutdown(client.connection.handshake);
+    handshake_shutdown(client.handshake);
     client_expect_silence(&client);
     for (size_t i = 0; i < sizeof options / sizeof options[0]; i++) {
         client_send(&client, options[i], "\0\0\0\3db1\0\0", 9);
@@ -625,7 +624,7 @@ static void shutdown_within_a_payload(void)
     client_start(&client);
     fake_socket_feed(client.loop, client.fd, "IHAVEOPT\0\0\0\7\0\0\0\x09\0\0\0\3d", 21);
     fake_loop_run(client.loop);
-    handshake_shutdown(client.connection.handshake);
+    handshake_shutdown(client.handshake);
     fake_socket_feed(client.loop, client.fd, "b1\0\0", 4);
     fake_loop_run(client.loop);
     client_expect_only(&client, NBD_OPT_GO, NBD_REP_ERR_SHUTDOWN);
@@ -634,7 +633,7 @@ static void shutdown_within_a_payload(void)
     client_start(&client);
     fake_socket_feed(client.loop, client.fd, "IHAVEOPT\0\0\0\1\0\0\0\3d", 17);
     fake_loop_run(client.loop);
-    handshake_shutdown(client.connection.handshake);
+    handshake_shutdown(client.handshake);
     fake_socket_feed(client.loop, client.fd, "b1", 2);
     fake_loop_run(client.loop);
     client_expect_end(&client, HANDSHAKE_ABORT);
