@@ -135,7 +135,6 @@ static void handshake_ended(struct io_event *ev, int result)
     }
     log_write_of(LOG_NOTICE, connection->talk.peer.text, "attached export '%s' (worker %u)",
                  connection->talk.export->name, connection->talk.worker->index);
-    stall_watch_begin(connection->talk.worker);
     if (connection->talk.worker->shutting_down)
         connection_shutdown(connection);
 }

@@ -14,7 +14,7 @@
 
 #include "server/connection/conversation.h"
 #include "server/connection/drain.h"
-#include "server/connection/stall-watch.h"
+#include "server/connection/stall.h"
 
 struct handshake;
 struct transmission;

@@ -5,15 +5,11 @@
 #include "server/base/log.h"
 #include "server/connection/connection.h"
 #include "server/connection/transmission.h"
+#include "server/connection/worker.h"
 
 #define TICK_MS 250u
 #define STALLED_TICKS 4u  /* without a reply taken: may be dropped */
 #define REFUSED_TICKS 40u /* without memory: those who wait get ENOMEM */
-
-static void start_timer(struct worker *worker)
-{
-    loop_timer_start(worker->loop, &worker->pressure.timer, TICK_MS);
-}
 
 /* Says whether it took no reply, or sent nothing of what it writes, for so long, while it holds
  * what others wait for. */
@@ -47,65 +43,80 @@ static unsigned drop_stalled(struct worker *worker)
     return dropped;
 }
 
-static void tell(struct worker *worker)
+static void tell(struct memory_pressure *pressure)
 {
-    if (!worker->pressure.told)
+    if (!pressure->told)
         log_write_of(
             LOG_WARNING, "memory",
             "there is none for data buffers; clients wait (see --memory-max, the limits of the "
             "cgroup and of the process)");
-    worker->pressure.told = true;
+    pressure->told = true;
 }
 
-static void relieve(struct worker *worker)
+static void relieve(struct memory_pressure *pressure)
 {
+    struct worker *worker = pressure->worker;
+
     if (buffer_pool_is_starved(worker->buffers)) {
-        worker->pressure.starved_ticks++;
-        tell(worker);
+        pressure->starved_ticks++;
+        tell(pressure);
         if (drop_stalled(worker) > 0)
-            worker->pressure.starved_ticks = 0; /* some comes back */
+            pressure->starved_ticks = 0; /* some comes back */
     } else {
-        worker->pressure.starved_ticks = 0;
+        pressure->starved_ticks = 0;
     }
     transmission_unpark(worker, UINT_MAX); /* whatever they wait for */
-    if (worker->pressure.starved_ticks >= REFUSED_TICKS && buffer_pool_is_starved(worker->buffers))
+    if (pressure->starved_ticks >= REFUSED_TICKS && buffer_pool_is_starved(worker->buffers))
         transmission_refuse_parked(worker);
 }
 
 static void tick(struct io_event *ev, int result)
 {
-    struct worker *worker = container_of(ev, struct worker, pressure.timer.event);
+    struct memory_pressure *pressure = container_of(ev, struct memory_pressure, timer.event);
+    struct worker *worker = pressure->worker;
 
     (void)result;
-    if (worker->pressure.ending) {
+    if (pressure->ending) {
         loop_stop(worker->loop);
         return;
     }
     if (worker->parked != NULL)
-        relieve(worker);
+        relieve(pressure);
     if (worker->parked != NULL) {
-        start_timer(worker);
+        loop_timer_start(worker->loop, &pressure->timer, TICK_MS);
         return;
     }
-    if (worker->pressure.told && !buffer_pool_is_starved(worker->buffers))
+    if (pressure->told && !buffer_pool_is_starved(worker->buffers))
         log_write_of(LOG_NOTICE, "memory", "there is enough for data buffers again");
-    worker->pressure = (struct memory_pressure){ 0 };
+    pressure->running = pressure->told = false;
+    pressure->starved_ticks = 0;
 }
 
-void memory_pressure_watch(struct worker *worker)
+/* Somebody waits. */
+static void begin(struct io_event *ev, int result)
 {
-    if (worker->pressure.running)
+    struct memory_pressure *pressure = container_of(ev, struct memory_pressure, room_wanted);
+
+    (void)result;
+    if (pressure->running)
         return;
-    worker->pressure.running = true;
-    worker->pressure.timer.event.fn = tick;
-    start_timer(worker);
+    pressure->running = true;
+    loop_timer_start(pressure->worker->loop, &pressure->timer, TICK_MS);
 }
 
-void memory_pressure_stop(struct worker *worker)
+void memory_pressure_init(struct memory_pressure *pressure, struct worker *worker)
 {
-    if (!worker->pressure.running)
+    *pressure = (struct memory_pressure){ .worker = worker };
+    pressure->timer.event.fn = tick;
+    pressure->room_wanted.fn = begin;
+    worker->room_wanted = &pressure->room_wanted;
+}
+
+void memory_pressure_stop(struct memory_pressure *pressure)
+{
+    if (!pressure->running)
         return;
-    worker->pressure.ending = true;
-    loop_cancel(worker->loop, &worker->pressure.timer.event);
-    loop_run(worker->loop);
+    pressure->ending = true;
+    loop_cancel(pressure->worker->loop, &pressure->timer.event);
+    loop_run(pressure->worker->loop);
 }

@@ -16,8 +16,9 @@
 
 struct worker;
 
-/* Zeroed at first. */
 struct memory_pressure {
+    struct worker *worker;
+    struct io_event room_wanted; /* of the worker: begins */
     struct loop_timer timer;
     bool running; /* the timer */
     bool ending;
@@ -25,9 +26,9 @@ struct memory_pressure {
     unsigned starved_ticks;
 };
 
-/* Somebody waits. Worker's thread. */
-void memory_pressure_watch(struct worker *worker);
-/* No connection is left. */
-void memory_pressure_stop(struct worker *worker);
+/* It begins when somebody waits.  `worker` must outlive it. */
+void memory_pressure_init(struct memory_pressure *pressure, struct worker *worker);
+/* No connection is left. Worker's thread. */
+void memory_pressure_stop(struct memory_pressure *pressure);
 
 #endif

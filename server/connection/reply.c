@@ -6,6 +6,7 @@
 
 #include "server/base/log.h"
 #include "server/connection/transmission.h"
+#include "server/connection/worker.h"
 
 #define ERRORS_LOGGED_MAX 10u /* per connection: a failing disk must not fill the log */
 

@@ -8,29 +8,22 @@
 #define NBDCRYPT_STALL_WATCH_H
 
 #include <stdbool.h>
-#include <stdint.h>
 
 #include "server/loop/loop.h"
 
 struct worker;
 
-/* Of a worker; zeroed but for the timeout. */
 struct stall_watch {
+    struct worker *worker;
     struct loop_timer timer;
     unsigned timeout_ms; /* 0: nobody is dropped */
     bool running, ending;
 };
 
-/* Of a connection: what the last look saw.  Zeroed at first. */
-struct stall_state {
-    uint64_t sends, receives;
-    uint32_t unsent_bytes;                   /* when sending last went on */
-    unsigned sending_ticks, receiving_ticks; /* without progress */
-};
-
-/* A connection has reached transmission. Worker's thread. */
-void stall_watch_begin(struct worker *worker);
+void stall_watch_init(struct stall_watch *watch, struct worker *worker, unsigned timeout_ms);
+/* There is a connection.  Worker's thread. */
+void stall_watch_begin(struct stall_watch *watch);
 /* No connection is left. */
-void stall_watch_stop(struct worker *worker);
+void stall_watch_stop(struct stall_watch *watch);
 
 #endif

@@ -7,6 +7,9 @@
 
 #include "server/base/log.h"
 #include "server/connection/piece.h"
+#include "server/connection/worker.h"
+
+#define UNPARK_BATCH 64u /* for something that came back: however many wait */
 
 /* In order of execution. */
 static void receive(struct transmission *t);
@@ -24,6 +27,7 @@ static bool answer_at_once(struct transmission *t, struct command *command);
 static void submit(struct transmission *t, struct fragment *fragment);
 static void zeroes_begin(struct transmission *t, struct command *command);
 static bool park(struct transmission *t);
+static void unpark_some(struct loop_task *task);
 static void abandon_current(struct transmission *t);
 
 static void receive(struct transmission *t)
@@ -414,7 +418,8 @@ static void wait_for_room(struct transmission *t)
     else
         worker->parked = t;
     worker->parked_last = t;
-    memory_pressure_watch(worker);
+    worker->unpark.fn = unpark_some;
+    worker->room_wanted->fn(worker->room_wanted, 0);
 }
 
 static bool park(struct transmission *t)
@@ -462,6 +467,11 @@ void transmission_unpark(struct worker *worker, unsigned most)
         unpark(t);
         try_again(t);
     }
+}
+
+static void unpark_some(struct loop_task *task)
+{
+    transmission_unpark(container_of(task, struct worker, unpark), UNPARK_BATCH);
 }
 
 static void unpark_for_good(struct transmission *t)

@@ -13,7 +13,6 @@
 #include "server/connection/conversation.h"
 #include "server/connection/nbd-command-check.h"
 #include "server/block/flusher.h"
-#include "server/connection/worker.h"
 
 /* Advertised as maximum block size. */
 #define TRANSMISSION_PAYLOAD_BYTES_MAX (32u * 1024u * 1024u)
@@ -111,7 +110,6 @@ bool transmission_is_within_request(const struct transmission *transmission);
 void transmission_abort(struct transmission *transmission);
 void transmission_free(struct transmission *transmission);
 /* Lets those that wait for slots or buffers try again, at most so many, in order. */
-#define TRANSMISSION_UNPARK_BATCH 64u /* for something that came back: however many wait */
 void transmission_unpark(struct worker *worker, unsigned most);
 /* Answers ENOMEM to what those ask for that wait and have nothing that could come back. */
 void transmission_refuse_parked(struct worker *worker);

@@ -1,19 +1,20 @@
-/* A worker: a thread with its loop, its buffers, its connections and its own pipeline of
- * every export.  The data path shares nothing between workers but the range lock. */
+/* What a worker has: its loop, its buffers, its connections and its own pipeline of every export.
+ * The data path shares nothing between workers but the range lock.  The thread on which it is used
+ * is server/serve/worker-thread.h. */
 #ifndef NBDCRYPT_WORKER_H
 #define NBDCRYPT_WORKER_H
 
-#include <pthread.h>
 #include <stdatomic.h>
 
-#include "server/loop/buffer.h"
-#include "server/connection/connection.h"
 #include "server/export/export-table.h"
-#include "server/connection/memory-pressure.h"
+#include "server/loop/buffer.h"
 #include "server/transport/tls-buffer.h"
 
+struct connection;
+struct places;
 struct request_pool;
 struct tls;
+struct transmission;
 
 struct worker_settings {
     struct export_table *exports; /* must outlive the worker */
@@ -21,14 +22,10 @@ struct worker_settings {
     struct places *places;        /* the same */
     unsigned index, worker_count;
     unsigned handshake_timeout_ms;
-    unsigned stall_timeout_ms;  /* 0: none */
     unsigned drain_max_ms;      /* for clients that are slow when the server goes; 0: no limit */
     uint64_t buffers_max_bytes; /* this worker's part of --memory-max */
     bool no_multi_conn;    /* a client can't count on several connections: it is not told of them */
     unsigned busy_wait_us; /* of the loop: busy-wait.h */
-    struct loop *main_loop; /* where `ended` is delivered */
-    struct io_event ended;  /* copied; fires on main_loop when a shut-down worker has let
-                             * its last connection go */
 };
 
 struct worker {
@@ -40,43 +37,34 @@ struct worker {
     struct tls *tls; /* NULL: no TLS */
     struct places *places;
     struct tls_buffers tls_buffers;
+    uint64_t buffers_max_bytes;
     unsigned handshake_timeout_ms, drain_max_ms, busy_wait_us;
     struct connection *connections;            /* list */
     struct transmission *parked, *parked_last; /* waiting for a slot or buffer, in order */
-    struct loop_task unpark;
-    struct memory_pressure pressure;
-    struct stall_watch stall;
+    struct loop_task unpark;                   /* transmission.c's */
     bool shutting_down, no_multi_conn;
     bool abandoned; /* it ended beside connections of which something is still calculated */
-    /* Raised by worker_connect() and worker_turn_away(), lowered by this worker. */
+    /* Raised by who hands clients over, lowered by this worker. */
     atomic_uint connection_count, surplus_count;
 
-    struct loop *main_loop;
-    struct loop_message ended;    /* to main_loop */
-    struct loop_message shutdown; /* from the main thread */
-    pthread_t thread;
+    /* What its owner hears of; both are set before the first connection. */
+    struct io_event *room_wanted; /* somebody begins to wait for slots or buffers */
+    struct io_event *empty;       /* shutting_down, and no connection is left */
 };
 
-/* Starts the thread; returns when its loop is ready, or with the reason why not. */
-NODISCARD int worker_create(struct worker **out, const struct worker_settings *settings,
-                            struct error *err);
-/* Main thread: hands a connected socket over; `peer` and `place` are copied. */
-void worker_connect(struct worker *worker, int fd, const struct peer *peer,
-                    const struct place *place);
-/* Main thread: hands over the socket of a client for whom there is no place, to be told why. */
-void worker_turn_away(struct worker *worker, int fd, const struct peer *peer,
-                      enum place_result why);
-/* Main thread, once: answers what is in flight, lets the clients go; `ended` follows. */
-void worker_shutdown(struct worker *worker);
-/* After `ended`: joins the thread.  False: something that was abandoned still uses the memory of
- * this worker, which must not be destroyed, and the process has to end by _exit(). */
-NODISCARD bool worker_join(struct worker *worker);
-/* After worker_join(): frees everything. */
-void worker_destroy(struct worker *worker);
+/* Takes the settings over; nothing is made yet. */
+void worker_init(struct worker *worker, const struct worker_settings *settings);
+/* On the worker's thread, to which the loop belongs: makes what it has. */
+NODISCARD int worker_set_up(struct worker *worker, struct error *err);
+/* On the worker's thread, when no connection is left, or after worker_set_up() failed: frees all
+ * but the loop. */
+void worker_tear_down(struct worker *worker);
 
 /* The worker's thread: one connection is gone (or could not be taken); whether it was surplus. */
 void worker_connection_ended(struct worker *worker, bool surplus);
 /* The same for one that is still there, and will be when the worker has ended. */
 void worker_connection_abandoned(struct worker *worker, bool surplus);
+/* `empty` fires if it is so: shutting_down has been set. */
+void worker_end_if_empty(struct worker *worker);
 
 #endif

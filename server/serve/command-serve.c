@@ -29,7 +29,7 @@
 #include "server/serve/serve-options.h"
 #include "server/base/signals.h"
 #include "server/base/tcp-keepalive.h"
-#include "server/connection/worker.h"
+#include "server/serve/worker-thread.h"
 
 #define EXIT_USAGE 2
 #define LISTENERS_MAX 64u
@@ -59,7 +59,7 @@ struct server {
     bool retry_is_left;         /* it is opening one while we end */
     struct tls tls;
     struct places *places;
-    struct worker **workers;
+    struct worker_thread **workers;
     unsigned worker_count, workers_ended;
     struct listener *listeners[LISTENERS_MAX];
     size_t listener_count;
@@ -220,24 +220,26 @@ static int start_workers(struct server *server, unsigned count, struct error *er
                 server->options.max_connections_per_client);
     server->worker_ended.fn = worker_has_ended;
     for (unsigned i = 0; i < count; i++) {
-        struct worker_settings settings = {
-            .exports = &server->exports,
-            .tls = &server->tls,
-            .places = server->places,
-            .index = i,
-            .worker_count = count,
-            .buffers_max_bytes = buffers_max_bytes(&server->options, count),
-            .handshake_timeout_ms = server->options.handshake_timeout_seconds * 1000,
+        struct worker_thread_settings settings = {
+            .worker = {
+                .exports = &server->exports,
+                .tls = &server->tls,
+                .places = server->places,
+                .index = i,
+                .worker_count = count,
+                .buffers_max_bytes = buffers_max_bytes(&server->options, count),
+                .handshake_timeout_ms = server->options.handshake_timeout_seconds * 1000,
+                .no_multi_conn = server->options.max_connections < CONNECTIONS_OF_A_COPY ||
+                                 server->places->share_max < CONNECTIONS_OF_A_COPY,
+                /* The other half is for storage. */
+                .drain_max_ms = server->options.shutdown_timeout_seconds * 1000 / 2,
+                .busy_wait_us = server->options.busy_wait_us,
+            },
             .stall_timeout_ms = server->options.stall_timeout_seconds * 1000,
-            .no_multi_conn = server->options.max_connections < CONNECTIONS_OF_A_COPY ||
-                             server->places->share_max < CONNECTIONS_OF_A_COPY,
-            /* The other half is for storage. */
-            .drain_max_ms = server->options.shutdown_timeout_seconds * 1000 / 2,
-            .busy_wait_us = server->options.busy_wait_us,
             .main_loop = server->loop,
             .ended = server->worker_ended,
         };
-        int code = worker_create(&server->workers[i], &settings, err);
+        int code = worker_thread_create(&server->workers[i], &settings, err);
         if (code < 0)
             return code;
         server->worker_count++;
@@ -448,11 +450,11 @@ static int announce(struct server *server, struct error *err)
 /* ---- clients ---- */
 
 /* There is no place for it.  So many at a time are told that; the others are just closed. */
-static void turn_away(struct worker *worker, int fd, const struct peer *peer, enum place_result why,
-                      unsigned surplus)
+static void turn_away(struct worker_thread *worker, int fd, const struct peer *peer,
+                      enum place_result why, unsigned surplus)
 {
     if (surplus < SURPLUS_MAX) {
-        worker_turn_away(worker, fd, peer, why);
+        worker_thread_turn_away(worker, fd, peer, why);
         return;
     }
     close(fd);
@@ -490,14 +492,14 @@ static void tell_turned_away(const struct server *server, const struct peer *pee
 static void client_accepted(void *context, int fd, const struct peer *peer)
 {
     struct server *server = context;
-    struct worker *least = NULL;
+    struct worker_thread *least = NULL;
     unsigned surplus = 0, fewest = UINT_MAX;
     struct place place;
 
     for (unsigned i = 0; i < server->worker_count; i++) {
-        unsigned count = atomic_load(&server->workers[i]->connection_count);
+        unsigned count = atomic_load(&server->workers[i]->worker.connection_count);
 
-        surplus += atomic_load(&server->workers[i]->surplus_count);
+        surplus += atomic_load(&server->workers[i]->worker.surplus_count);
         if (count < fewest) {
             fewest = count;
             least = server->workers[i];
@@ -506,7 +508,7 @@ static void client_accepted(void *context, int fd, const struct peer *peer)
     tcp_keepalive(fd, unacknowledged_ms(&server->options));
     enum place_result result = places_enter(server->places, &place, peer);
     if (result == PLACE_GRANTED) {
-        worker_connect(least, fd, peer, &place);
+        worker_thread_connect(least, fd, peer, &place);
         return;
     }
     tell_turned_away(server, peer, result);
@@ -564,15 +566,15 @@ static void stop(struct server *server)
         listen_stop(server->listeners[i]);
     remove_private_directory(server);
     for (unsigned i = 0; i < server->worker_count; i++)
-        worker_shutdown(server->workers[i]);
+        worker_thread_shutdown(server->workers[i]);
 }
 
 /* The event is a copy in a worker's message: it says which worker. */
 static void worker_has_ended(struct io_event *ev, int result)
 {
     struct loop_message *message = container_of(ev, struct loop_message, event);
-    struct worker *worker = container_of(message, struct worker, ended);
-    struct server *server = container_of(worker->exports, struct server, exports);
+    struct worker_thread *thread = container_of(message, struct worker_thread, ended);
+    struct server *server = container_of(thread->worker.exports, struct server, exports);
 
     (void)result;
     if (++server->workers_ended == server->worker_count)
@@ -595,7 +597,7 @@ static int tear_down(struct server *server)
     bool all_joined = true;
 
     for (unsigned i = 0; i < server->worker_count; i++)
-        all_joined &= worker_join(server->workers[i]);
+        all_joined &= worker_thread_join(server->workers[i]);
     for (size_t i = 0; i < server->exports.count; i++) {
         if (server->workers_ended > 0 && export_is_open(&server->exports.exports[i]) &&
             export_flush(&server->exports.exports[i], server->loop, &err) < 0) {
@@ -612,7 +614,7 @@ static int tear_down(struct server *server)
         leave_threads_behind(server);
     offload_destroy(server->handshakes);
     for (unsigned i = 0; i < server->worker_count; i++)
-        worker_destroy(server->workers[i]);
+        worker_thread_destroy(server->workers[i]);
     for (size_t i = 0; i < server->listener_count; i++)
         listen_free(server->listeners[i]);
     tls_close(&server->tls);

@@ -8,12 +8,7 @@
 
 struct fake_server server;
 
-static void unpark(struct loop_task *task)
-{
-    transmission_unpark(container_of(task, struct worker, unpark), TRANSMISSION_UNPARK_BATCH);
-}
-
-static void worker_ended(struct io_event *ev, int result)
+static void worker_is_empty(struct io_event *ev, int result)
 {
     (void)ev;
     (void)result;
@@ -62,9 +57,9 @@ void fake_server_open_blocks(uint32_t block_bytes)
     server.worker = (struct worker){ .loop = server.loop,
                                      .exports = &server.table,
                                      .handshake_timeout_ms = 10000 };
-    server.worker.unpark.fn = unpark;
-    server.worker.main_loop = server.loop;
-    server.worker.ended.event.fn = worker_ended;
+    server.empty.fn = worker_is_empty;
+    server.worker.empty = &server.empty;
+    memory_pressure_init(&server.pressure, &server.worker);
     EXPECT(buffer_pool_create(&server.worker.buffers, server.loop, FAKE_BUFFERS_BYTES, SIZE_MAX,
                               &err) == 0);
     EXPECT(request_pool_create(&server.worker.requests, 1024, &err) == 0);
@@ -78,7 +73,7 @@ void fake_server_close(void)
     EXPECT(server.worker.connections == NULL);
     EXPECT(atomic_load(&server.worker.connection_count) == 0);
     EXPECT(server.worker.parked == NULL);
-    memory_pressure_stop(&server.worker);
+    memory_pressure_stop(&server.pressure);
     request_pool_destroy(server.worker.requests);
     buffer_pool_destroy(server.worker.buffers);
     layer_detach(server.layer);

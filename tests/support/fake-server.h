@@ -3,7 +3,10 @@
 #ifndef NBDCRYPT_FAKE_SERVER_H
 #define NBDCRYPT_FAKE_SERVER_H
 
+#include "server/connection/connection.h"
+#include "server/connection/memory-pressure.h"
 #include "server/connection/transmission.h"
+#include "server/connection/worker.h"
 #include "tests/support/fake-backend.h"
 #include "tests/support/fake-loop.h"
 
@@ -13,6 +16,8 @@
 struct fake_server {
     struct loop *loop;
     struct worker worker;
+    struct memory_pressure pressure;
+    struct io_event empty;       /* of the worker */
     struct fake_backend backend; /* filled with a pattern */
     struct range_lock *ranges;   /* of the align layer, if there is one */
     struct export ex;            /* of the empty name */
