@@ -10,55 +10,63 @@ from harness.process import Failure
 from harness.server import FLAVOURS
 from harness.summary import TITLES, Figures
 
-COLOURS = {
-    "nbdkit-file": "#9aa0a6",
-    "qemu-raw": "#c4c8cc",
-    "nbd-server": "#6f757b",
-    "nbdkit-luks": "#e8710a",
-    "qemu-luks": "#f2b077",
-    "nbdcrypt-raw": "#a8c7fa",
-    "nbdcrypt-luks1": "#7b61c4",
-    "nbdcrypt-luks2-512": "#4285f4",
-    "nbdcrypt-luks2-4096": "#174ea6",
+OURS_COLOUR = "#174ea6"
+PEER_COLOURS = {
+    "nbdkit-file": "#8d9399",
+    "qemu-raw": "#b9bec3",
+    "nbd-server": "#63696f",
+    "nbdkit-luks": "#8d9399",
+    "qemu-luks": "#b9bec3",
+}
+# Lines of ours differ by their dashes, which a colour could not show on every screen and printer.
+DASHES = {"nbdcrypt-raw": 3, "nbdcrypt-luks2-512": 2}
+
+# Beside bars and lines.
+NAMES = {
+    "nbdkit-file": "nbdkit",
+    "qemu-raw": "qemu-nbd",
+    "nbd-server": "nbd-server",
+    "nbdkit-luks": "nbdkit + luks filter",
+    "qemu-luks": "qemu-nbd luks",
+    "nbdcrypt-raw": "nbdcrypt",
+    "nbdcrypt-luks1": "nbdcrypt LUKS1",
+    "nbdcrypt-luks2-512": "nbdcrypt LUKS2, 512",
+    "nbdcrypt-luks2-4096": "nbdcrypt LUKS2, 4096",
 }
 
-WIDTH_PX = 1200
+# Above the bars of a kind; what is in the clear is not to be compared with what is encrypted.
+KINDS = (("encrypted", True), ("plaintext", False))
 
-# title of the panel, column of the CSV, what its values are divided by, whether the axis is logarithmic, jobs
-BarPanel = namedtuple("BarPanel", "title column scale logarithmic jobs")
+WIDTH_PX = 1200
+BAR_PX = 21  # from one bar to the next
+
+# what of the measurements, column of the CSV, what its values are divided by, the unit, a panel for each job
+BarRow = namedtuple("BarRow", "statistic column scale unit jobs")
 BAR_CHARTS = {
     "compare-cpu": (
         "CPU time that the server takes (less is better)",
         (
-            BarPanel(
-                "requests of 256 KiB: ns per KiB, logarithmic",
+            BarRow(
+                "",
                 "server_cpu_ns_per_kib",
                 1,
-                True,
+                "ns per KiB",
                 ("read", "write", "copy-read"),
             ),
-            BarPanel(
-                "requests of 4 KiB: µs per request",
+            BarRow(
+                "",
                 "server_cpu_ns_per_request",
                 1e3,
-                False,
+                "µs per request",
                 ("randread-1", "randread-32", "randread-4x16"),
             ),
         ),
     ),
     "compare-latency": (
-        "Latency of 4 KiB requests (less is better)",
+        "Latency of requests of 4 KiB (less is better)",
         (
-            BarPanel(
-                "median, µs, logarithmic",
-                "p50_ns",
-                1e3,
-                True,
-                ("randread-1", "randread-32", "randwrite-32"),
-            ),
-            BarPanel(
-                "99 %, µs, logarithmic", "p99_ns", 1e3, True, ("randread-1", "randread-32", "randwrite-32")
-            ),
+            BarRow("median, ", "p50_ns", 1e3, "µs", ("randread-1", "randread-32", "randwrite-32")),
+            BarRow("99 %, ", "p99_ns", 1e3, "µs", ("randread-1", "randread-32", "randwrite-32")),
         ),
     ),
 }
@@ -111,6 +119,10 @@ def _quoted(text):
     return "'" + text.replace("'", "''") + "'"
 
 
+def _colour(server):
+    return PEER_COLOURS.get(server, OURS_COLOUR)
+
+
 def _head(path, title, machine, note, height_px):
     facts = dict(line.split(": ", 1) for line in machine if ": " in line)
     footer = "%s; %s\\n%s\\n%s" % (
@@ -123,116 +135,106 @@ def _head(path, title, machine, note, height_px):
         "set terminal pngcairo size %d,%d background '#ffffff' font 'Sans,11' noenhanced"
         % (WIDTH_PX, height_px),
         "set output " + _quoted(path),
-        "set label 1000 " + _quoted(title) + " at screen 0.5,0.97 center font 'Sans,14'",
-        "set label 1001 \"%s\" at screen 0.5,0.075 center font 'Sans,9' textcolor rgb '#444444'"
-        % (footer.replace('"', "")),
-        "set border 3 linecolor rgb '#666666'",
+        "set label 1000 %s at screen 0.5,%.4f center font 'Sans,14'" % (_quoted(title), 1 - 22 / height_px),
+        "set label 1001 \"%s\" at screen 0.5,%.4f center font 'Sans,9' textcolor rgb '#444444'"
+        % (footer.replace('"', ""), 52 / height_px),
         "set tics nomirror",
-        "set grid ytics linecolor rgb '#dddddd' linetype 1",
         "unset key",
-    ]
-
-
-def _legend(servers, y_screen):
-    """Two rows of colour and title; gnuplot's own key does not spread over two panels."""
-    lines = []
-    per_row = (len(servers) + 1) // 2
-    for index, server in enumerate(servers):
-        x_screen = 0.05 + 0.94 * (index % per_row) / per_row
-        y_row = y_screen - 0.04 * (index // per_row)
-        lines += [
-            "set object %d rectangle from screen %.4f,%.4f to screen %.4f,%.4f fillcolor rgb '%s' "
-            "fillstyle solid noborder"
-            % (index + 1, x_screen, y_row - 0.01, x_screen + 0.015, y_row + 0.012, COLOURS[server]),
-            "set label %d %s at screen %.4f,%.4f font 'Sans,10'"
-            % (index + 1, _quoted(FLAVOURS[server].title), x_screen + 0.02, y_row),
-        ]
-    return lines
-
-
-def _frame(column, columns, row=0, rows=1):
-    """Margins of a panel: between the title above and the legend and the machine below."""
-    left, width = column / columns, 1 / columns
-    top, height = 0.93 - row * (0.70 / rows), 0.70 / rows
-    return [
-        "set lmargin at screen %.3f" % (left + 0.06),
-        "set rmargin at screen %.3f" % (left + width - 0.02),
-        "set tmargin at screen %.3f" % (top - 0.045),
-        "set bmargin at screen %.3f" % (top - height + 0.055),
     ]
 
 
 # ---- bars ----
 
 
-def _bar_panel(number, panel, figures, place, servers):
-    """A cluster for each job, a bar for each server, with its value above."""
-    lines = ["$panel%d << EOD" % number]
-    values = []
-    for job in panel.jobs:
-        group = figures.group_of(*place, job)
-        medians = [
-            figures.median(group, job, server, panel.column) if group else None for server in servers
-        ]
-        values += [value / panel.scale for value in medians if value]
-        lines.append("\t".join(["%g" % (value / panel.scale) if value else "NaN" for value in medians]))
-    if not values:
-        return []
-    bar_width = 0.8 / len(servers)
-    middle = (len(servers) - 1) / 2
+def _bars(row, job, figures, place):
+    """[(y, title or heading, value or None, server)] from the top of a panel down: by kind, the cheapest first."""
+    group = figures.group_of(*place, job)
+    bars = []
+    y = 0
+    for kind, encrypted in KINDS:
+        values = []
+        for server in FLAVOURS:
+            value = figures.median(group, job, server, row.column) if group else None
+            if value and (FLAVOURS[server].image != "plain") == encrypted:
+                values.append((value / row.scale, server))
+        if values:
+            bars.append((y, kind, None, None))
+            bars += [
+                (y - 1 - index, NAMES[server], value, server)
+                for index, (value, server) in enumerate(sorted(values))
+            ]
+            y -= len(values) + 1.5
+    return bars
+
+
+def _bar_panel(name, bars):
+    """Bars from left to right, each with its name before it and its value behind it."""
+    values = [(y, text, value, server) for y, text, value, server in bars if value]
+    digits = 0 if max(value for _, _, value, _ in values) >= 100 else 1
+    lines = ["$%s << EOD" % name]
+    lines += [
+        "%g %g %d %.*f" % (y, value, int(_colour(server)[1:], 16), digits, value)
+        for y, _, value, server in values
+    ]
     lines += [
         "EOD",
-        "set title " + _quoted(panel.title),
-        "set xrange [-0.55:%.2f]" % (len(panel.jobs) - 0.45),
-        "set xtics (%s)"
-        % ", ".join(
-            '"%s" %d' % (JOBS[job].title.replace(", ", "\\n", 1), index)
-            for index, job in enumerate(panel.jobs)
-        ),
-        "set boxwidth %.4f absolute" % (bar_width * 0.92),
-        "set style fill solid noborder",
+        "set xrange [0:%g]" % (max(value for _, _, value, _ in values) * 1.2),
+        "set yrange [%g:0.9]" % (min(y for y, _, _, _ in values) - 0.7),
+        "set ytics (%s)" % ", ".join("%s %g" % (_quoted(text), y) for y, text, _, _ in values),
     ]
-    if panel.logarithmic:
-        lines += ["set logscale y", "set yrange [%g:%g]" % (min(values) / 2, max(values) * 2.2)]
-    else:
-        lines += ["unset logscale y", "set yrange [0:%g]" % (max(values) * 1.2)]
-    parts = []
-    for index, server in enumerate(servers):
-        shift = "($0+%.4f)" % ((index - middle) * bar_width)
-        colour = COLOURS[server]
-        parts.append(
-            "$panel%d using %s:%d with boxes linecolor rgb '%s'" % (number, shift, index + 1, colour)
-        )
-        parts.append(
-            "$panel%d using %s:%d:(sprintf(' %%.%df', $%d)) with labels rotate left font 'Sans,8'"
-            % (number, shift, index + 1, 0 if max(values) >= 100 else 1, index + 1)
-        )
-    lines.append("plot " + ", \\\n  ".join(parts))
-    return lines
+    lines += [
+        "set label %d %s at graph 0, first %g left offset 0.4,0 font 'Sans:Italic,10' textcolor rgb '#444444'"
+        % (2 + index, _quoted(text), y)
+        for index, (y, text, value, _) in enumerate(bars)
+        if not value
+    ]
+    return lines + [
+        "plot $%s using (0):1:(0):2:($1-0.4):($1+0.4):3 with boxxyerror linecolor rgb variable "
+        "fillstyle solid noborder, $%s using 2:1:4 with labels left offset 0.4,0 font 'Sans,9'" % (name, name)
+    ]
 
 
-def _bar_chart(path, title, panels, machine, figures, place):
-    servers = [
-        name
-        for name in FLAVOURS
-        if any(
-            name in figures.servers(figures.group_of(*place, job), job)
-            for panel in panels
-            for job in panel.jobs
-        )
-    ]
+def _panels(rows, figures, place):
+    """(row of the picture, column, name, title, bars) of the jobs that something was measured of."""
+    panels = []
+    for number, row in enumerate(rows):
+        for column, job in enumerate(row.jobs):
+            bars = _bars(row, job, figures, place)
+            if bars:
+                title = "%s: %s%s" % (JOBS[job].title, row.statistic, row.unit)
+                panels.append((number, column, "bars%d_%d" % (number, column), title, bars))
+    return panels
+
+
+def _bar_chart(path, title, rows, machine, figures, place):
+    panels = _panels(rows, figures, place)
+    if not panels:
+        return None
     clients = sorted({group.client for group, _, _ in figures.rows})
     note = "image in the %s, %s; clients: %s" % (TITLES[place[0]], TITLES[place[1]], ", ".join(clients))
-    lines = _head(path, title, machine, note, 600)
-    lines += _legend(servers, 0.185) + ["set multiplot", "set xtics scale 0"]
-    drawn = False
-    for number, panel in enumerate(panels):
-        body = _bar_panel(number, panel, figures, place, servers)
-        lines += _frame(number, len(panels)) + body
-        if body and not drawn:
-            lines += ["unset label", "unset object"]
-            drawn = True
-    return lines + ["unset multiplot"] if drawn else None
+    height_of_row = BAR_PX * (max(len(bars) for _, _, _, _, bars in panels) + 0.5) + 62
+    drawn_rows = sorted({number for number, _, _, _, _ in panels})
+    height_px = round(50 + height_of_row * len(drawn_rows) + 80)
+    lines = _head(path, title, machine, note, height_px)
+    lines += [
+        "set multiplot",
+        "set border 2 linecolor rgb '#999999'",
+        "set ytics scale 0 font 'Sans,9' textcolor rgb '#222222'",
+        "unset xtics",
+    ]
+    for number, column, name, heading, bars in panels:
+        columns = max(len(row.jobs) for row in rows)
+        top = 1 - (50 + drawn_rows.index(number) * height_of_row + 34) / height_px
+        lines += [
+            "set label 1 %s at screen %.4f,%.4f center"
+            % (_quoted(heading), (column + 0.5) / columns, top + 12 / height_px),
+            "set lmargin at screen %.4f" % (column / columns + 0.13),
+            "set rmargin at screen %.4f" % ((column + 1) / columns - 0.01),
+            "set tmargin at screen %.4f" % top,
+            "set bmargin at screen %.4f" % (top - (height_of_row - 62) / height_px),
+        ]
+        lines += _bar_panel(name, bars) + ["unset label"]
+    return lines + ["unset multiplot"]
 
 
 # ---- lines ----
@@ -247,6 +249,7 @@ def _medians(rows, panel, server):
 
 
 def _line_panel(number, panel, rows, servers):
+    """Lines with their names beside them: both axes are logarithmic, and say so."""
     lines = []
     parts = []
     for index, server in enumerate(servers):
@@ -256,20 +259,34 @@ def _line_panel(number, panel, rows, servers):
             continue
         lines += [name + " << EOD"] + ["%g %g" % point for point in points] + ["EOD"]
         parts.append(
-            "%s using 1:2 with linespoints linewidth 2 pointtype 7 pointsize 0.8 linecolor rgb '%s'"
-            % (name, COLOURS[server])
+            "%s using 1:2 with linespoints linewidth 2 pointtype 7 pointsize 0.7 dashtype %d "
+            "linecolor rgb '%s' title %s"
+            % (name, DASHES.get(server, 1), _colour(server), _quoted(NAMES[server]))
         )
     if not parts:
         return []
     lines += [
         "set title " + _quoted(panel.title),
-        "set xlabel " + _quoted(panel.x_label) + " offset 0,0.5",
+        "set xlabel " + _quoted(panel.x_label + ", logarithmic") + " offset 0,0.5",
+        "set ylabel 'logarithmic' font 'Sans,9' offset 1,0",
         "set logscale x 2" if panel.x.endswith("_bytes") else "set logscale x 10",
         "set logscale y",
         "set yrange [*:*]",
+        "set key top right font 'Sans,9' samplen 3",
         "set format x '%.0b%B'" if panel.x.endswith("_bytes") else "set format x '%.0f'",
     ]
     return lines + ["plot " + ", \\\n  ".join(parts)]
+
+
+def _frame(column, row):
+    """Margins of a panel: two by two, between the title above and the machine below."""
+    top = 0.93 - row * 0.42
+    return [
+        "set lmargin at screen %.3f" % (column / 2 + 0.075),
+        "set rmargin at screen %.3f" % (column / 2 + 0.48),
+        "set tmargin at screen %.3f" % (top - 0.045),
+        "set bmargin at screen %.3f" % (top - 0.35),
+    ]
 
 
 def _line_chart(path, title, panels, machine, rows):
@@ -285,13 +302,17 @@ def _line_chart(path, title, panels, machine, rows):
         "image in the page cache, disks of several sizes in tmpfs; Unix socket; client: nbdcrypt-bench",
         900,
     )
-    lines += _legend(servers, 0.20) + ["set multiplot"]
+    lines += [
+        "set multiplot",
+        "set border 3 linecolor rgb '#666666'",
+        "set grid ytics linecolor rgb '#dddddd' linetype 1",
+    ]
     drawn = False
     for number, panel in enumerate(panels):
         body = _line_panel(number, panel, rows, servers)
-        lines += _frame(number % 2, 2, number // 2, 2) + body
+        lines += _frame(number % 2, number // 2) + body
         if body and not drawn:
-            lines += ["unset label", "unset object"]
+            lines += ["unset label"]
             drawn = True
     return lines + ["unset multiplot"] if drawn else None
 
@@ -315,9 +336,10 @@ def draw(folder, machine, rows):
     figures = Figures(rows)
     scripts = []
     if figures.places():
-        for name, (title, panels) in BAR_CHARTS.items():
+        for name, (title, rows_of_panels) in BAR_CHARTS.items():
             path = os.path.join(folder, name + ".png")
-            scripts.append((path, _bar_chart(path, title, panels, machine, figures, figures.places()[0])))
+            place = figures.places()[0]
+            scripts.append((path, _bar_chart(path, title, rows_of_panels, machine, figures, place)))
     for name, (title, panels) in LINE_CHARTS.items():
         path = os.path.join(folder, name + ".png")
         # The idle connections of a comparison are a line of its table, no chart.

@@ -80,12 +80,12 @@ def _row(figures, group, job, server, peers):
         return figures.median(group, job, server, column)
 
     cost = cost_of(job)
-    costs = figures.values(group, job, server, cost).values()
+    costs = list(figures.values(group, job, server, cost).values())
     ratios = (figures.ratio(group, job, server, peer, cost) for peer in peers)
     return [
         server,
         number(median(cost)),
-        "%.0f-%.0f" % (min(costs), max(costs)),
+        "%.0f-%.0f" % (min(costs), max(costs)) if costs else "-",
         number(median("server_cpu_ns_per_request"), 1, 1e3),
         number(median("mb_per_s")),
         number(median("iops"), 1, 1e3),
