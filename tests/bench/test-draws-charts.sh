@@ -52,7 +52,7 @@ expect_png growth.png
 
 # Those of the documents are drawn from figures that are there, too.
 rm "$charts"/*
-expect_compare 0 summarize --charts "$charts" "$tests_dir/../docs/compare.csv"
+expect_compare 0 summarize --charts "$charts" "$source_dir/docs/compare.csv"
 expect_png compare-cpu.png
 expect_png compare-latency.png
 
