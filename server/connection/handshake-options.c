@@ -16,9 +16,8 @@
 #define ERROR_SENTENCE_BYTES 1024u
 #define NAME_SHOWN_BYTES 100u
 #define BLOCK_PREFERRED_BYTES 4096u
-#define PAYLOAD_BYTES_MAX (32u * 1024u * 1024u) /* proto.md, "Size constraints": at least 2^25 */
-#define NAME_PAYLOAD_BYTES_MAX 8192u            /* INFO, GO: a name and 2045 information requests */
-#define CONTEXT_PAYLOAD_BYTES_MAX 32768u        /* a name and 7 queries, all of the longest */
+#define NAME_PAYLOAD_BYTES_MAX 8192u     /* INFO, GO: a name and 2045 information requests */
+#define CONTEXT_PAYLOAD_BYTES_MAX 32768u /* a name and 7 queries, all of the longest */
 #define CONTEXT_NAMESPACE "base:"
 #define CONTEXT_NAME CONTEXT_NAMESPACE "allocation"
 
@@ -431,7 +430,7 @@ static void reply_info_block_size(struct option_exchange *ex, const struct limit
     reply_u16(ex, NBD_INFO_BLOCK_SIZE);
     reply_u32(ex, limits->block_min_bytes);
     reply_u32(ex, preferred);
-    reply_u32(ex, preferred > PAYLOAD_BYTES_MAX ? preferred : PAYLOAD_BYTES_MAX);
+    reply_u32(ex, preferred > NBD_PAYLOAD_BYTES_MAX ? preferred : NBD_PAYLOAD_BYTES_MAX);
 }
 
 /* Each kind once, however often it was asked for.  EXPORT and BLOCK_SIZE always. */

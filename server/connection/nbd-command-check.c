@@ -2,7 +2,7 @@
 
 #include <errno.h>
 
-#include "server/connection/transmission.h"
+#include "server/loop/buffer.h"
 
 struct rule {
     enum request_op op;
@@ -55,7 +55,7 @@ static bool check_particular(struct command *command, const struct command_terms
     const struct nbd_request *request = &command->request;
     bool is_data = command->op == REQUEST_READ || command->op == REQUEST_WRITE;
 
-    if (is_data && request->length_bytes > TRANSMISSION_PAYLOAD_BYTES_MAX) {
+    if (is_data && request->length_bytes > NBD_PAYLOAD_BYTES_MAX) {
         refuse(command, EINVAL, "more than 32 MiB in one request");
     } else if (command->op == REQUEST_READ && (request->flags & NBD_CMD_FLAG_DF)) {
         uint32_t phase = terms->limits->phase_bytes;

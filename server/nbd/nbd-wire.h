@@ -10,6 +10,8 @@
 #include <string.h>
 
 #define NBD_STRING_BYTES_MAX 4096u
+/* Of one READ or WRITE: proto.md, "Size constraints", 2^25 at least. */
+#define NBD_PAYLOAD_BYTES_MAX (32u * 1024u * 1024u)
 
 /* Handshake flags (server) and client flags. */
 #define NBD_FLAG_FIXED_NEWSTYLE (1u << 0)
