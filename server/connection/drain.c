@@ -10,26 +10,26 @@
 static bool goes_on(const struct drain_state *state, const struct transmission *t,
                     uint32_t unsent_bytes)
 {
-    if (t->sending || t->finished)
-        return t->sends != state->sends || unsent_bytes < state->unsent_bytes;
+    if (t->outbox.sending || t->finished)
+        return t->outbox.sends != state->sends || unsent_bytes < state->unsent_bytes;
     return !transmission_is_within_request(t) || t->receives != state->receives;
 }
 
 static enum drain_verdict too_long(const struct transmission *t, enum drain_verdict while_taking)
 {
-    return t->sending || t->finished ? while_taking : DRAIN_NOT_SENT;
+    return t->outbox.sending || t->finished ? while_taking : DRAIN_NOT_SENT;
 }
 
 enum drain_verdict drain_look(struct drain_state *state, const struct transmission *t,
                               unsigned max_ms)
 {
     uint32_t unsent_bytes = t->transport->ops->unsent_bytes(t->transport);
-    bool its_turn = t->sending || t->finished || transmission_is_within_request(t);
+    bool its_turn = t->outbox.sending || t->finished || transmission_is_within_request(t);
 
     if (t->aborted)
         return DRAIN_WAIT;
     state->still_ticks = goes_on(state, t, unsent_bytes) ? 0 : state->still_ticks + 1;
-    state->sends = t->sends;
+    state->sends = t->outbox.sends;
     state->receives = t->receives;
     state->unsent_bytes = unsent_bytes;
     state->ticks++;

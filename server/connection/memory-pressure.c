@@ -15,13 +15,13 @@
  * what others wait for. */
 static bool is_stalled(struct transmission *t)
 {
-    bool takes_nothing = t->sending && t->sends == t->sends_seen;
+    bool takes_nothing = t->outbox.sending && t->outbox.sends == t->sends_seen;
     bool sends_nothing = t->receiving != NULL && t->recv_pending && t->receives == t->receives_seen;
 
     t->stalled_ticks = takes_nothing || sends_nothing ? t->stalled_ticks + 1 : 0;
-    t->sends_seen = t->sends;
+    t->sends_seen = t->outbox.sends;
     t->receives_seen = t->receives;
-    return t->stalled_ticks >= STALLED_TICKS && t->held_bytes > 0;
+    return t->stalled_ticks >= STALLED_TICKS && t->holds.bytes > 0;
 }
 
 /* How many. */

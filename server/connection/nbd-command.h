@@ -79,4 +79,11 @@ void command_release(struct request_pool *pool, struct command *command);
 struct fragment *fragment_acquire(struct request_pool *pool, struct command *command);
 void fragment_release(struct request_pool *pool, struct fragment *fragment);
 
+/* Of a write, in a backend that keeps an account: `epoch` of one of its fragments. */
+static inline void command_note_epoch(struct command *command, uint32_t epoch)
+{
+    if (epoch != 0 && (command->epoch == 0 || epoch < command->epoch))
+        command->epoch = epoch;
+}
+
 #endif

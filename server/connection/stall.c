@@ -8,7 +8,7 @@
  * for. */
 static bool takes_nothing(const struct transmission *t, struct stall_state *state)
 {
-    if (!t->sending || t->sends != state->sends)
+    if (!t->outbox.sending || t->outbox.sends != state->sends)
         return false;
     uint32_t unsent_bytes = t->transport->ops->unsent_bytes(t->transport);
     if (state->sending_ticks > 0 && unsent_bytes + TAKEN_BYTES_MIN > state->unsent_bytes)
@@ -31,7 +31,7 @@ const char *stall_look(struct stall_state *state, const struct transmission *t)
 {
     state->sending_ticks = count(state->sending_ticks, takes_nothing(t, state));
     state->receiving_ticks = count(state->receiving_ticks, sends_nothing(t, state));
-    state->sends = t->sends;
+    state->sends = t->outbox.sends;
     state->receives = t->receives;
     if (state->sending_ticks > STALL_TICKS)
         return "took no replies";

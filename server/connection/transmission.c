@@ -9,7 +9,8 @@
 #include "server/connection/piece.h"
 #include "server/connection/worker.h"
 
-#define UNPARK_BATCH 64u /* for something that came back: however many wait */
+#define ERRORS_LOGGED_MAX 10u /* per connection: a failing disk must not fill the log */
+#define UNPARK_BATCH 64u      /* for something that came back: however many wait */
 
 /* In order of execution. */
 static void receive(struct transmission *t);
@@ -25,9 +26,15 @@ static struct fragment *issue_piece(struct transmission *t, struct command *comm
 static bool issue_answer(struct transmission *t, struct command *command);
 static bool answer_at_once(struct transmission *t, struct command *command);
 static void submit(struct transmission *t, struct fragment *fragment);
-static void zeroes_begin(struct transmission *t, struct command *command);
+static void wait_for_room(struct transmission *t);
 static bool park(struct transmission *t);
 static void unpark_some(struct loop_task *task);
+static void fragment_done(struct layer *owner, struct request *req);
+static void note_error(struct transmission *t, struct command *command, const struct request *req);
+static void command_give_back(struct command *command);
+static void send_failed(struct outbox *outbox, int code);
+static void flush(struct loop_task *task);
+static void end_if_idle(struct transmission *t);
 static void abandon_current(struct transmission *t);
 
 static void receive(struct transmission *t)
@@ -111,7 +118,7 @@ static void recv_finished(struct io_event *ev, int result)
     /* Between two commands the client may just go: what it asked for is still answered. */
     bool orderly =
         t->step == RECEIVE_FORGET || (result == TRANSPORT_END && t->step == RECEIVE_COMMAND);
-    t->left_in_order = orderly && t->commands == 0;
+    t->left_in_order = orderly && t->holds.commands == 0;
     t->step = RECEIVE_END;
     if (!orderly && !t->aborted) {
         log_write_of(LOG_NOTICE, t->talk->peer.text, "connection lost in the middle of a request");
@@ -139,24 +146,21 @@ static bool begin_command(struct transmission *t)
         return true;
     }
     if (request.command == NBD_CMD_DISC) {
-        t->left_in_order = t->commands == 0;
+        t->left_in_order = t->holds.commands == 0;
         t->step = RECEIVE_END;
         loop_defer(t->worker->loop, &t->flush_task);
         return false;
     }
     if (t->turn_commands-- == 0)
         return next_turn(t);
-    struct command *command = NULL;
-    if (t->commands < TRANSMISSION_COMMANDS_MAX)
-        command = command_acquire(t->worker->requests, t, t->commands);
+    struct command *command = holdings_take_command(&t->holds, t);
     if (command == NULL)
         return park(t);
-    t->commands++;
     command->request = request;
     command_check(command, &t->terms);
     if (command->op == REQUEST_ZERO && command->error == 0 &&
         command->request.length_bytes > BUFFER_BYTES_MAX && t->top->stage->limits.zero_needs_data) {
-        zeroes_begin(t, command);
+        long_zeroes_add(&t->zeroes, command);
         t->step = RECEIVE_HEADER;
         return true;
     }
@@ -196,36 +200,15 @@ static bool forget(struct transmission *t)
 
 /* ---- fragments ---- */
 
-/* A fragment with a buffer of that size (0: without one); NULL when there is none now. */
+/* A fragment with a buffer of that size (0: without one); NULL when there is none now.  The stream
+ * whose turn on the wire it is always gets on: what waits behind it gives nothing back before it is
+ * through. */
 static struct fragment *take_fragment(struct transmission *t, struct command *command,
                                       uint32_t buffer_bytes)
 {
-    struct buffer *buffer = NULL;
+    bool urgent = t->outbox.stream == command && command->fragments_held == 0;
 
-    if (command->fragments_held >= TRANSMISSION_FRAGMENTS_MAX)
-        return NULL;
-    if (buffer_bytes > 0) {
-        /* The read whose turn on the wire it is always gets on: what waits behind it
-         * gives nothing back before it is through. */
-        bool urgent = t->stream == command && command->fragments_held == 0;
-
-        if (t->held_bytes + buffer_bytes > TRANSMISSION_HELD_BYTES_MAX && !urgent)
-            return NULL;
-        buffer = buffer_acquire(t->worker->buffers, buffer_bytes, urgent ? 0 : t->held_bytes);
-        if (buffer == NULL)
-            return NULL;
-    }
-    struct fragment *fragment = fragment_acquire(t->worker->requests, command);
-    if (fragment == NULL) {
-        if (buffer != NULL)
-            buffer_release(t->worker->buffers, buffer);
-        return NULL;
-    }
-    fragment->request.buffer = buffer;
-    t->held_bytes += buffer != NULL ? buffer->capacity_bytes : 0;
-    command->fragments_held++;
-    command->fragments_in_flight++;
-    return fragment;
+    return holdings_take_fragment(&t->holds, command, buffer_bytes, urgent);
 }
 
 /* The next fragment of a command, ready for submit(); NULL: there is no room for it now. */
@@ -264,12 +247,8 @@ static bool issue_fragment(struct transmission *t)
         return park(t);
     struct view *view = &fragment->request.view;
     bool all_issued = command->issued_bytes == command->request.length_bytes;
-    if (command->op == REQUEST_READ && !t->terms.structured && !all_issued &&
-        !command->contiguous) {
-        command->contiguous = true; /* the first of several */
-        *t->streams_end = command;
-        t->streams_end = &command->next;
-    }
+    if (command->op == REQUEST_READ && !t->terms.structured && !all_issued && !command->contiguous)
+        outbox_add_stream(&t->outbox, command); /* the first of several */
     if (all_issued)
         t->current = NULL;
     if (command->op == REQUEST_WRITE) {
@@ -325,77 +304,28 @@ static void submit(struct transmission *t, struct fragment *fragment)
 
 /* ---- long zeroes ---- */
 
-static void wait_for_room(struct transmission *t);
-
-static void zeroes_begin(struct transmission *t, struct command *command)
+static bool issue_zeroes(struct long_zeroes *zeroes, struct command *command)
 {
-    command->long_zeroes = true;
-    command->next = NULL;
-    *t->zeroes_end = command;
-    t->zeroes_end = &command->next;
-    loop_defer(t->worker->loop, &t->zeroes_task);
-}
+    struct transmission *t = container_of(zeroes, struct transmission, zeroes);
+    struct fragment *fragment = issue_piece(t, command);
 
-void transmission_zeroes_end(struct command *command)
-{
-    struct transmission *t = command->transmission;
-    struct command **link = &t->zeroes;
-
-    while (*link != command)
-        link = &(*link)->next;
-    *link = command->next;
-    if (t->zeroes_end == &command->next)
-        t->zeroes_end = link;
-    command->long_zeroes = false;
-    command->issued_bytes = command->request.length_bytes;
-}
-
-/* One command after the other.  Where the backend completes inline there is always room for one
- * more fragment: then the loop looks at what else has come before it goes on. */
-static void zeroes_run(struct loop_task *task)
-{
-    struct transmission *t = container_of(task, struct transmission, zeroes_task);
-    unsigned begun = 0;
-
-    t->zeroing = true;
-    while (t->zeroes != NULL && begun < TRANSMISSION_ZEROES_MAX) {
-        struct command *command = t->zeroes;
-        struct fragment *fragment = issue_piece(t, command);
-
-        if (fragment == NULL) {
-            if (command->fragments_held == 0)
-                wait_for_room(t);
-            break;
-        }
-        begun++;
-        if (command->issued_bytes == command->request.length_bytes)
-            transmission_zeroes_end(command);
-        submit(t, fragment);
+    if (fragment == NULL) {
+        if (command->fragments_held == 0)
+            wait_for_room(t);
+        return false;
     }
-    t->zeroing = false;
-    if (t->zeroes == NULL)
-        loop_defer(t->worker->loop, &t->flush_task); /* the end may have waited for this */
-    if (t->zeroes != NULL && begun == TRANSMISSION_ZEROES_MAX && !t->zeroes_posted) {
-        t->zeroes_posted = true;
-        loop_post(t->worker->loop, &t->zeroes_message);
-    }
-}
-
-static void zeroes_continue(struct io_event *ev, int result)
-{
-    struct transmission *t = container_of(ev, struct transmission, zeroes_message.event);
-
-    (void)result;
-    t->zeroes_posted = false;
-    loop_defer(t->worker->loop, &t->zeroes_task);
+    if (command->issued_bytes == command->request.length_bytes)
+        long_zeroes_remove(zeroes, command);
+    submit(t, fragment);
+    return true;
 }
 
 static void zeroes_abandon(struct transmission *t)
 {
-    while (t->zeroes != NULL) {
-        struct command *command = t->zeroes;
+    while (t->zeroes.first != NULL) {
+        struct command *command = t->zeroes.first;
 
-        transmission_zeroes_end(command);
+        long_zeroes_remove(&t->zeroes, command);
         command->error = ESHUTDOWN;
         if (command->fragments_held == 0)
             command_give_back(command);
@@ -418,7 +348,6 @@ static void wait_for_room(struct transmission *t)
     else
         worker->parked = t;
     worker->parked_last = t;
-    worker->unpark.fn = unpark_some;
     worker->room_wanted->fn(worker->room_wanted, 0);
 }
 
@@ -431,8 +360,7 @@ static bool park(struct transmission *t)
 
 static void try_again(struct transmission *t)
 {
-    if (t->zeroes != NULL)
-        loop_defer(t->worker->loop, &t->zeroes_task);
+    long_zeroes_go_on(&t->zeroes);
     if (t->receive_waits) {
         t->receive_waits = false;
         receive(t);
@@ -500,11 +428,11 @@ static void refuse_current(struct transmission *t)
 
 static void refuse_zeroes(struct transmission *t)
 {
-    struct command *command = t->zeroes;
+    struct command *command = t->zeroes.first;
 
     if (command->fragments_held > 0)
         return;
-    transmission_zeroes_end(command);
+    long_zeroes_remove(&t->zeroes, command);
     command->error = ENOMEM;
     if (!answer_at_once(t, command))
         transmission_abort(t);
@@ -520,12 +448,129 @@ void transmission_refuse_parked(struct worker *worker)
 
         more = t != last;
         unpark(t);
-        if (t->zeroes != NULL)
+        if (t->zeroes.first != NULL)
             refuse_zeroes(t);
-        if (!t->aborted && t->receive_waits && t->held_bytes == 0)
+        if (!t->aborted && t->receive_waits && t->holds.bytes == 0)
             refuse_current(t);
         if (!t->aborted)
             try_again(t);
+    }
+}
+
+/* ---- what comes back ---- */
+
+static void command_give_back(struct command *command)
+{
+    holdings_give_command(&command->transmission->holds, command);
+}
+
+/* A fragment and its buffer, and its command when it is the last one. */
+static void fragment_give_back(struct fragment *fragment)
+{
+    struct command *command = fragment->command;
+    struct transmission *t = command->transmission;
+    bool last = fragment->last;
+
+    holdings_give_fragment(&t->holds, fragment);
+    if (t->aborted) /* no order any more: over when the last one that is left comes back */
+        last = command->fragments_held == 0 && !command->contiguous &&
+               command->issued_bytes == command->request.length_bytes;
+    if (last)
+        command_give_back(command);
+    else
+        holdings_tell(&t->holds);
+}
+
+/* A request came back from the pipeline (a request_done_fn). */
+static void fragment_done(struct layer *owner, struct request *req)
+{
+    struct fragment *fragment = container_of(req, struct fragment, request);
+    struct command *command = fragment->command;
+    struct transmission *t = command->transmission;
+
+    (void)owner;
+    assert(command->fragments_in_flight > 0);
+    command->fragments_in_flight--;
+    if (req->error != 0)
+        note_error(t, command, req);
+    bool finished =
+        command->fragments_in_flight == 0 && command->issued_bytes == command->request.length_bytes;
+    if (t->aborted) {
+        fragment_give_back(fragment);
+    } else if (!outbox_put(&t->outbox, fragment, finished)) {
+        transmission_abort(t);
+        fragment_give_back(fragment);
+    }
+    long_zeroes_go_on(&t->zeroes);
+    loop_defer(t->worker->loop, &t->flush_task);
+}
+
+/* The first failure ends the command: what is not issued yet is not begun, except that the
+ * payload of a write has to be read all the same. */
+RARELY static void note_error(struct transmission *t, struct command *command,
+                              const struct request *req)
+{
+    if (command->error == 0) {
+        command->error = req->error;
+        command->error_offset_bytes = req->view.offset_bytes;
+        if (t->errors_logged < ERRORS_LOGGED_MAX)
+            log_write_of(LOG_WARNING, t->talk->peer.text, "export '%s': %s at byte %llu failed: %s",
+                         t->export->name, nbd_command_name(command->request.command),
+                         (unsigned long long)req->view.offset_bytes, strerror(req->error));
+        if (++t->errors_logged == ERRORS_LOGGED_MAX)
+            log_write_of(LOG_WARNING, t->talk->peer.text,
+                         "further errors of this client are not logged");
+    }
+    if (command->long_zeroes)
+        long_zeroes_remove(&t->zeroes, command);
+    if (command->op == REQUEST_WRITE || t->current != command)
+        return;
+    command->issued_bytes = command->request.length_bytes;
+    t->current = NULL;
+    t->step = RECEIVE_HEADER;
+}
+
+static void send_failed(struct outbox *outbox, int code)
+{
+    struct transmission *t = container_of(outbox, struct transmission, outbox);
+
+    if (t->aborted)
+        return;
+    log_write_of(LOG_NOTICE, t->talk->peer.text, "connection lost: %s", strerror(-code));
+    transmission_abort(t);
+}
+
+/* Once per batch of completions, whatever became ready in it. */
+static void flush(struct loop_task *task)
+{
+    struct transmission *t = container_of(task, struct transmission, flush_task);
+
+    if (!t->aborted)
+        outbox_send(&t->outbox);
+    else if (!t->outbox.sending)
+        outbox_drop(&t->outbox);
+    end_if_idle(t);
+}
+
+/* What a client still sends that is not heard any more does not count: it might go on asking for
+ * ever. */
+static bool has_heard_all(const struct transmission *t)
+{
+    if (t->step == RECEIVE_FORGET)
+        return true;
+    return t->step == RECEIVE_COMMAND && (t->deaf || !t->transport->ops->has_unread(t->transport));
+}
+
+static void end_if_idle(struct transmission *t)
+{
+    if (t->holds.commands > 0 || t->outbox.sending || !long_zeroes_are_idle(&t->zeroes) ||
+        t->turn_posted)
+        return;
+    if (t->step == RECEIVE_END && !t->recv_pending) {
+        t->ended->fn(t->ended, 0);
+    } else if (t->terms.draining && !t->finished && has_heard_all(t)) {
+        t->finished = t->deaf = true;
+        t->transport->ops->finish(t->transport);
     }
 }
 
@@ -557,11 +602,17 @@ struct transmission *transmission_start(struct conversation *talk, struct io_eve
     };
     t->recv_done.fn = recv_finished;
     t->transport->recv_done = &t->recv_done;
-    t->zeroes_end = &t->zeroes;
-    t->zeroes_task.fn = zeroes_run;
-    t->zeroes_message.event.fn = zeroes_continue;
     t->turn_message.event.fn = turn_come;
-    reply_init(t);
+    t->flush_task.fn = flush;
+    t->holds.worker = t->worker;
+    t->worker->unpark.fn = unpark_some;
+    long_zeroes_init(&t->zeroes, t->worker->loop, issue_zeroes, &t->flush_task);
+    outbox_init(&t->outbox, talk,
+                &(struct outbox_owner){ .flusher = &t->flusher,
+                                        .after_send = &t->flush_task,
+                                        .send_failed = send_failed,
+                                        .give_fragment_back = fragment_give_back,
+                                        .give_command_back = command_give_back });
     flusher_begin(&t->flusher, t->top);
     t->step = RECEIVE_HEADER;
     receive(t);
@@ -586,7 +637,7 @@ static void abandon_current(struct transmission *t)
     if (fragment != NULL)
         fragment_done(NULL, &fragment->request);
     else if (command->fragments_held == 0 && !command->contiguous)
-        command_give_back(command); /* reply.c ends those that are in its lists */
+        command_give_back(command); /* the outbox ends the streams */
 }
 
 void transmission_shutdown(struct transmission *t)
@@ -626,8 +677,9 @@ void transmission_free(struct transmission *t)
 {
     if (t == NULL)
         return;
-    assert(t->commands == 0 && t->held_bytes == 0 && !t->sending && !t->recv_pending);
-    assert(!t->flush_task.queued && !t->zeroes_task.queued && !t->zeroes_posted && !t->turn_posted);
+    assert(t->holds.commands == 0 && t->holds.bytes == 0);
+    assert(!t->outbox.sending && !t->recv_pending);
+    assert(!t->flush_task.queued && long_zeroes_are_idle(&t->zeroes) && !t->turn_posted);
     unpark_for_good(t);
     flusher_end(&t->flusher, t->left_in_order && !t->aborted);
     free(t);

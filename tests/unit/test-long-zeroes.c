@@ -42,14 +42,14 @@ static void others_go_ahead(void)
     fake_client_send(fd, NBD_CMD_READ, 3, 0, 512);
     fake_client_write(fd, 4, 512, 512, 9);
     fake_loop_run(server.loop);
-    EXPECT(server.backend.held_count == TRANSMISSION_FRAGMENTS_MAX + 2);
+    EXPECT(server.backend.held_count == HOLDINGS_FRAGMENTS_MAX + 2);
     release(REQUEST_READ);
     fake_client_expect_simple(fd, 3, 0);
     fake_client_expect_data(fd, 0, 512);
     release(REQUEST_WRITE);
     fake_client_expect_simple(fd, 4, 0);
     while (server.backend.held_count > 0) {
-        EXPECT(server.backend.held_count <= 2 * TRANSMISSION_FRAGMENTS_MAX);
+        EXPECT(server.backend.held_count <= 2 * HOLDINGS_FRAGMENTS_MAX);
         fake_backend_release(&server.backend, 0);
         fake_loop_run(server.loop);
     }
@@ -99,7 +99,7 @@ static void one_answer_whatever_fails(void)
             fake_backend_release_all(&server.backend);
             bool fired = fail_at <= LONG_BYTES / BUFFER_BYTES_MAX;
             fake_client_expect_simple(fd, 1, fired ? NBD_ENOSPC : 0);
-            EXPECT(server.backend.seen < fail_at + TRANSMISSION_FRAGMENTS_MAX);
+            EXPECT(server.backend.seen < fail_at + HOLDINGS_FRAGMENTS_MAX);
             server.backend.fail_at = 0;
             fake_client_send(fd, NBD_CMD_READ, 2, 0, 512);
             fake_client_expect_simple(fd, 2, 0);

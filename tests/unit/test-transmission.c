@@ -51,7 +51,7 @@ static void large_reads_in_order(void)
         fake_loop_run(server.loop);
         if (server.backend.held_count == 0)
             break;
-        EXPECT(server.backend.held_count <= 2 * TRANSMISSION_FRAGMENTS_MAX + 1);
+        EXPECT(server.backend.held_count <= 2 * HOLDINGS_FRAGMENTS_MAX + 1);
         fake_backend_release(&server.backend, (unsigned)rand_r(&seed) % server.backend.held_count);
     }
     bool seen[4] = { false };
@@ -284,7 +284,7 @@ static void stalled_clients(void)
     }
     fake_loop_run(server.loop);
     for (struct connection *c = server.worker.connections; c != NULL; c = c->next)
-        EXPECT(c->transmission->held_bytes <= TRANSMISSION_HELD_BYTES_MAX);
+        EXPECT(c->transmission->holds.bytes <= HOLDINGS_BYTES_MAX);
 
     int fd = fake_client_attach(false); /* 40 clients ask for 1 GB and read nothing of it */
     for (unsigned i = 0; i < 100; i++) {
