@@ -19,7 +19,7 @@ struct holdings {
 /* Those who wait try again: something has come back. */
 static inline void holdings_tell(const struct holdings *holdings)
 {
-    if (holdings->worker->parked != NULL)
+    if (holdings->worker->parked.first != NULL)
         loop_defer(holdings->worker->loop, &holdings->worker->unpark);
 }
 

@@ -80,9 +80,9 @@ static void tick(struct io_event *ev, int result)
         loop_stop(worker->loop);
         return;
     }
-    if (worker->parked != NULL)
+    if (worker->parked.first != NULL)
         relieve(pressure);
-    if (worker->parked != NULL) {
+    if (worker->parked.first != NULL) {
         loop_timer_start(worker->loop, &pressure->timer, TICK_MS);
         return;
     }

@@ -338,16 +338,9 @@ static void wait_for_room(struct transmission *t)
 {
     struct worker *worker = t->worker;
 
-    if (t->parked)
+    if (t->waiter.waits)
         return;
-    t->parked = true;
-    t->next_parked = NULL;
-    t->previous_parked = worker->parked_last;
-    if (worker->parked_last != NULL)
-        worker->parked_last->next_parked = t;
-    else
-        worker->parked = t;
-    worker->parked_last = t;
+    waiting_line_join(&worker->parked, &t->waiter);
     worker->room_wanted->fn(worker->room_wanted, 0);
 }
 
@@ -367,34 +360,27 @@ static void try_again(struct transmission *t)
     }
 }
 
-static void unpark(struct transmission *t)
+/* The next one, which waits no more; NULL: `*last` has had its turn, or nobody waits. */
+static struct transmission *unpark_next(struct worker *worker, const struct waiter **last)
 {
-    struct worker *worker = t->worker;
+    struct waiter *waiter = worker->parked.first;
 
-    if (t->next_parked != NULL)
-        t->next_parked->previous_parked = t->previous_parked;
-    else
-        worker->parked_last = t->previous_parked;
-    if (t->previous_parked != NULL)
-        t->previous_parked->next_parked = t->next_parked;
-    else
-        worker->parked = t->next_parked;
-    t->parked = false;
+    if (*last == NULL || waiter == NULL)
+        return NULL;
+    if (waiter == *last)
+        *last = NULL;
+    waiting_line_leave(&worker->parked, waiter);
+    return container_of(waiter, struct transmission, waiter);
 }
 
 /* Who still finds nothing waits again, behind the others. */
 void transmission_unpark(struct worker *worker, unsigned most)
 {
-    struct transmission *last = worker->parked_last;
-    bool more = last != NULL;
+    const struct waiter *last = worker->parked.last;
+    struct transmission *t;
 
-    for (unsigned tried = 0; more && tried < most && worker->parked != NULL; tried++) {
-        struct transmission *t = worker->parked;
-
-        more = t != last;
-        unpark(t);
+    for (unsigned tried = 0; tried < most && (t = unpark_next(worker, &last)) != NULL; tried++)
         try_again(t);
-    }
 }
 
 static void unpark_some(struct loop_task *task)
@@ -404,8 +390,8 @@ static void unpark_some(struct loop_task *task)
 
 static void unpark_for_good(struct transmission *t)
 {
-    if (t->parked)
-        unpark(t);
+    if (t->waiter.waits)
+        waiting_line_leave(&t->worker->parked, &t->waiter);
     t->receive_waits = false;
 }
 
@@ -440,14 +426,10 @@ static void refuse_zeroes(struct transmission *t)
 
 void transmission_refuse_parked(struct worker *worker)
 {
-    struct transmission *last = worker->parked_last;
-    bool more = last != NULL;
+    const struct waiter *last = worker->parked.last;
+    struct transmission *t;
 
-    while (more && worker->parked != NULL) {
-        struct transmission *t = worker->parked;
-
-        more = t != last;
-        unpark(t);
+    while ((t = unpark_next(worker, &last)) != NULL) {
         if (t->zeroes.first != NULL)
             refuse_zeroes(t);
         if (!t->aborted && t->receive_waits && t->holds.bytes == 0)

@@ -50,9 +50,8 @@ struct transmission {
     unsigned turn_commands;           /* that may still begin in this turn */
     struct loop_message turn_message; /* the next turn */
     bool turn_posted;
-    bool parked;        /* in worker->parked */
-    bool receive_waits; /* it is receiving that waits there */
-    struct transmission *next_parked, *previous_parked;
+    struct waiter waiter; /* in worker->parked */
+    bool receive_waits;   /* it is receiving that waits there */
 
     /* What is under way. */
     struct flusher flusher;

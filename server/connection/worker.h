@@ -6,6 +6,7 @@
 
 #include <stdatomic.h>
 
+#include "server/connection/waiting-line.h"
 #include "server/export/export-table.h"
 #include "server/loop/buffer.h"
 #include "server/transport/tls-buffer.h"
@@ -14,7 +15,6 @@ struct connection;
 struct places;
 struct request_pool;
 struct tls;
-struct transmission;
 
 struct worker_settings {
     struct export_table *exports; /* must outlive the worker */
@@ -39,9 +39,9 @@ struct worker {
     struct tls_buffers tls_buffers;
     uint64_t buffers_max_bytes;
     unsigned handshake_timeout_ms, drain_max_ms, busy_wait_us;
-    struct connection *connections;            /* list */
-    struct transmission *parked, *parked_last; /* waiting for a slot or buffer, in order */
-    struct loop_task unpark;                   /* transmission.c's */
+    struct connection *connections; /* list */
+    struct waiting_line parked;     /* transmissions that wait for a slot or buffer */
+    struct loop_task unpark;        /* transmission.c's */
     bool shutting_down, no_multi_conn;
     bool abandoned; /* it ended beside connections of which something is still calculated */
     /* Raised by who hands clients over, lowered by this worker. */

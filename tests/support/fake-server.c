@@ -72,7 +72,7 @@ void fake_server_close(void)
     fake_loop_run(server.loop);
     EXPECT(server.worker.connections == NULL);
     EXPECT(atomic_load(&server.worker.connection_count) == 0);
-    EXPECT(server.worker.parked == NULL);
+    EXPECT(server.worker.parked.first == NULL);
     memory_pressure_stop(&server.pressure);
     request_pool_destroy(server.worker.requests);
     buffer_pool_destroy(server.worker.buffers);
