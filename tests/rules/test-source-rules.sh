@@ -129,6 +129,43 @@ awk -v order="$folder_order" '
     }' "${product[@]}" |
     report "a folder includes only those below it (see the order in this script)"
 
+# A file here is X.c and X.h together, named X.  No two need each other, nor round a corner: so each can be read, tested
+# and replaced without those above it.
+#
+# What is left of such circles: the first one of a line includes the others, which need it.  A line goes when its
+# circle is gone; none is to be added.
+circles_left='
+crypto/cipher/cipher: cipher-selftest sectors-gcrypt xts-gnutls xts-vaes-avx2 xts-vaes-avx512
+crypto/gcm/gcm: gcm-selftest gcm-vaes
+crypto/luks/luks: cryptsetup-library format-signature luks-header luks-keyslot luks-policy
+crypto/luks/luks: luks1-policy luks2-binary luks2-json luks2-policy
+crypto/luks/luks-own-keyslot: luks1-own-keyslot
+crypto/luks/luks-policy: luks-hash
+plugins/remote/remote-link: remote-link-internal
+plugins/remote/remote-replies: remote-stream
+server/block/image: image-window
+server/client/tls-client-credentials: tls-client
+server/export/export: zero-holes
+server/loop/loop: buffer
+server/tls/tls: ktls-keys
+server/tls/tls-credentials: tls tls-server-session
+server/tls/tls-limits: tls-session
+server/tls/tls-revocation: tls-certificates
+server/transport/tls-protection: tls-stream
+'
+known=$(awk 'NF { from = $1; sub(/:$/, "", from); folder = from; sub(/[^\/]*$/, "", folder)
+                  for (i = 2; i <= NF; i++) print from, folder $i }' <<<"$circles_left")
+needs=$(awk '/^[[:space:]]*#[[:space:]]*include[[:space:]]*"[^"]*\// {
+                 from = FILENAME; to = $0
+                 sub(/^[^"]*"/, "", to); sub(/".*/, "", to)
+                 sub(/\.[ch]$/, "", from); sub(/\.[ch]$/, "", to)
+                 if (from != to) print from, to
+             }' "${product[@]}" | sort -u)
+{ grep -vxF "$known" <<<"$needs" | tsort 2>&1 >/dev/null || true; } | sed 's/.*contains a loop:$/  these:/; s/^tsort: /    /' |
+    report "files need each other in a circle (tell by an event, or take out what both need)"
+{ grep -vxF "$needs" <<<"$known" || true; } | sed 's/^/  /' |
+    report "circles that are gone: take them out of circles_left in this script"
+
 grep -nE '#[[:space:]]*include[[:space:]]*"tests/' "${product[@]}" | sed 's/^/  /' |
     report "the product may include nothing of tests/" || true
 
