@@ -17,6 +17,16 @@ int stage_attach(struct layer **out, struct stage *top, struct loop *loop, struc
     return code;
 }
 
+void layer_leave(struct layer *top, struct io_event *ev)
+{
+    while (top->below != NULL)
+        top = top->below;
+    if (top->ops->leave != NULL)
+        top->ops->leave(top, ev);
+    else
+        ev->fn(ev, 0);
+}
+
 void layer_detach(struct layer *top)
 {
     while (top != NULL) {

@@ -122,7 +122,10 @@ struct layer_ops {
     /* Starts the request; it completes exactly once through request_complete(). */
     void (*submit)(struct layer *layer, struct request *req);
     const struct flush_account_ops *account; /* NULL: there is none */
-    /* No request is in flight. */
+    /* No request is in flight, and none will come: what takes time before `detach` is begun, and
+     * the event comes when it is done.  The loop goes on.  NULL: there is nothing. */
+    void (*leave)(struct layer *layer, struct io_event *ev);
+    /* No request is in flight.  It may run the loop, if it was not told to leave before. */
     void (*detach)(struct layer *layer);
     /* No layer is attached. */
     void (*close)(struct stage *stage);
@@ -150,6 +153,8 @@ struct layer {
  * fails. */
 NODISCARD int stage_attach(struct layer **out, struct stage *top, struct loop *loop,
                            struct error *err);
+/* Lets the backend of a layer leave: see layer_ops. */
+void layer_leave(struct layer *top, struct io_event *ev);
 /* Detaches a layer and all below it. */
 void layer_detach(struct layer *top);
 /* Closes a stage and all below it; NULL is fine. */

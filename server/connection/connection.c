@@ -135,7 +135,7 @@ static void handshake_ended(struct io_event *ev, int result)
     }
     log_write_of(LOG_NOTICE, connection->talk.peer.text, "attached export '%s' (worker %u)",
                  connection->talk.export->name, connection->talk.worker->index);
-    if (connection->talk.worker->shutting_down)
+    if (connection->talk.worker->shutting_down || connection->told_to_go)
         connection_shutdown(connection);
 }
 
@@ -154,6 +154,7 @@ static void transmission_ended(struct io_event *ev, int result)
 
 void connection_shutdown(struct connection *connection)
 {
+    connection->told_to_go = true;
     if (connection->handshake != NULL)
         handshake_shutdown(connection->handshake);
     if ((connection->state == CONNECTION_HANDSHAKE || connection->state == CONNECTION_GOODBYE) &&

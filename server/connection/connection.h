@@ -35,6 +35,7 @@ struct connection {
     bool timer_running;
     struct stall_state stall;
     bool cut;                  /* its handshake took too long: what is in flight is coming back */
+    bool told_to_go;           /* connection_shutdown() was called */
     bool abandoned;            /* the worker ends without it */
     struct io_event forgotten; /* GOODBYE */
     struct drain_state drain;

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "server/connection/conversation.h"
-#include "server/export/export-table.h"
+#include "server/export/export-set.h"
 #include "server/base/log.h"
 #include "server/tls/tls.h"
 #include "server/connection/worker.h"
@@ -145,7 +145,7 @@ static struct export *find_export(struct option_exchange *ex, const struct name 
 {
     const struct conversation *talk = ex->talk;
 
-    return export_table_find(talk->worker->exports, &talk->peer, name->text, name->bytes);
+    return export_set_find(talk->worker->exports, &talk->peer, name->text, name->bytes);
 }
 
 /* What the client is told: the same for what is not there and for what it may not attach.  Another
@@ -156,7 +156,7 @@ static void say_unknown(const struct option_exchange *ex, const struct name *nam
     const struct conversation *talk = ex->talk;
     size_t shown = valid_prefix_bytes(name->text, name->bytes, NAME_SHOWN_BYTES);
 
-    if (name->bytes == 0 && export_table_count(talk->worker->exports, &talk->peer) == 0)
+    if (name->bytes == 0 && export_set_count(talk->worker->exports, &talk->peer) == 0)
         snprintf(text, ERROR_SENTENCE_BYTES,
                  "there is no export that this client may attach: who runs "
                  "the server decides that");
@@ -171,7 +171,7 @@ static void say_unknown(const struct option_exchange *ex, const struct name *nam
 static void log_unknown(const struct option_exchange *ex, const struct name *name, const char *told)
 {
     const struct export *hidden =
-        export_table_named(ex->talk->worker->exports, name->text, name->bytes);
+        export_set_named(ex->talk->worker->exports, name->text, name->bytes);
     struct error truth;
 
     if (hidden)
@@ -340,16 +340,16 @@ static void reply_server(struct option_exchange *ex, const struct export *export
 
 static void log_hidden(const struct option_exchange *ex)
 {
-    const struct export_table *table = ex->talk->worker->exports;
+    const struct export_set *set = ex->talk->worker->exports;
     size_t shown;
 
     if (!log_enabled(LOG_NOTICE))
         return;
-    shown = export_table_count(table, &ex->talk->peer);
-    if (shown < table->count)
+    shown = export_set_count(set, &ex->talk->peer);
+    if (shown < set->count)
         log_write_of(LOG_NOTICE, ex->talk->peer.text,
                      "LIST leaves out %zu of %zu exports: no --allow rule matches",
-                     table->count - shown, table->count);
+                     set->count - shown, set->count);
 }
 
 /* One export at a time as long as the longest one fits, so that the list of ten thousand needs
@@ -357,17 +357,21 @@ static void log_hidden(const struct option_exchange *ex)
 static enum option_outcome option_list(struct option_exchange *ex)
 {
     const size_t longest = NBD_OPTION_REPLY_BYTES + 4 + 2 * NBD_STRING_BYTES_MAX;
-    const struct export_table *table = ex->talk->worker->exports;
+    const struct export_set *set = ex->talk->worker->exports;
     const struct peer *peer = &ex->talk->peer;
 
-    for (; ex->list_next < table->count; ex->list_next++) {
-        const struct export *export = &table->exports[ex->list_next];
+    if (ex->list_next > 0 && ex->list_version != set->version)
+        ex->list_next = export_set_behind(set, ex->list_last);
+    ex->list_version = set->version;
+    for (; ex->list_next < set->count; ex->list_next++) {
+        const struct export *export = set->exports[ex->list_next];
 
-        if (!export_table_shows(export, peer) || is_hidden(ex, export) || !export_is_open(export))
+        if (!export_set_shows(export, peer) || is_hidden(ex, export) || !export_is_open(export))
             continue;
         if (sizeof ex->reply - ex->reply_bytes < longest + NBD_OPTION_REPLY_BYTES)
             return OPTION_MORE;
         reply_server(ex, export);
+        ex->list_last = export->id;
     }
     log_hidden(ex);
     return reply_ack(ex);

@@ -34,6 +34,8 @@ struct option_exchange {
     uint32_t option;
     struct nbd_cursor payload; /* what is left of it */
     size_t list_next;          /* LIST: the next export; 0 at the first call */
+    uint64_t list_version;     /* ... of this set */
+    uint64_t list_last;        /* ... the id of the last one that was named */
 
     uint8_t reply[OPTION_REPLIES_BYTES_MAX];
     size_t reply_bytes;

@@ -26,7 +26,7 @@
 #include <stdlib.h>
 
 #include "server/connection/conversation.h"
-#include "server/export/export-table.h"
+#include "server/export/export-set.h"
 #include "server/connection/handshake-options.h"
 #include "server/base/log.h"
 #include "server/transport/transport-tls.h"
@@ -232,8 +232,8 @@ static void limit_options(struct handshake *hs)
         (hs->options_max > 0 && hs->options_max_is_of_tls == peer->encrypted))
         return;
     hs->options_max_is_of_tls = peer->encrypted;
-    hs->options_max = HANDSHAKE_OPTIONS_MAX + HANDSHAKE_OPTIONS_PER_EXPORT *
-                                                  export_table_count(talk->worker->exports, peer);
+    hs->options_max = HANDSHAKE_OPTIONS_MAX +
+                      HANDSHAKE_OPTIONS_PER_EXPORT * export_set_count(talk->worker->exports, peer);
 }
 
 static bool too_many_options(const struct handshake *hs)

@@ -567,7 +567,8 @@ struct transmission *transmission_start(struct conversation *talk, struct io_eve
         log_write_of(LOG_WARNING, talk->peer.text, "not enough memory for a connection");
         return NULL;
     }
-    if (export_attach(&t->top, talk->export, talk->worker->index, talk->worker->loop, &err) < 0) {
+    if (export_attach(&t->top, talk->export, talk->worker->index, talk->worker->loop,
+                      &talk->worker->parts, &err) < 0) {
         log_write_of(LOG_ERROR, talk->peer.text, "export '%s': %s", talk->export->name, err.text);
         free(t);
         return NULL;

@@ -45,14 +45,8 @@ int worker_set_up(struct worker *worker, struct error *err)
 
 void worker_tear_down(struct worker *worker)
 {
-    for (size_t i = 0; i < worker->exports->count; i++) {
-        if (!export_is_open(&worker->exports->exports[i]))
-            continue;
-        struct layer **layer = &worker->exports->exports[i].layers[worker->index];
-
-        layer_detach(*layer);
-        *layer = NULL;
-    }
+    while (worker->parts != NULL)
+        export_part_detach(worker->parts);
     tls_buffers_free(&worker->tls_buffers);
     request_pool_destroy(worker->requests);
     buffer_pool_destroy(worker->buffers);
@@ -68,6 +62,8 @@ void worker_end_if_empty(struct worker *worker)
 void worker_connection_ended(struct worker *worker, bool surplus)
 {
     atomic_fetch_sub(surplus ? &worker->surplus_count : &worker->connection_count, 1);
+    if (worker->leaving != NULL)
+        worker->connection_ended->fn(worker->connection_ended, 0);
     worker_end_if_empty(worker);
 }
 

@@ -7,7 +7,7 @@
 #include <stdatomic.h>
 
 #include "server/connection/waiting-line.h"
-#include "server/export/export-table.h"
+#include "server/export/export-set.h"
 #include "server/loop/buffer.h"
 #include "server/transport/tls-buffer.h"
 
@@ -15,11 +15,12 @@ struct connection;
 struct places;
 struct request_pool;
 struct tls;
+struct worker_leave;
 
 struct worker_settings {
-    struct export_table *exports; /* must outlive the worker */
-    struct tls *tls;              /* the same; NULL: no TLS */
-    struct places *places;        /* the same */
+    const struct export_set *exports; /* must outlive the worker, or until it has the next one */
+    struct tls *tls;                  /* must outlive the worker; NULL: no TLS */
+    struct places *places;            /* the same */
     unsigned index, worker_count;
     unsigned handshake_timeout_ms;
     unsigned drain_max_ms;      /* for clients that are slow when the server goes; 0: no limit */
@@ -33,8 +34,10 @@ struct worker {
     struct loop *loop;
     struct buffer_pool *buffers;
     struct request_pool *requests;
-    struct export_table *exports;
-    struct tls *tls; /* NULL: no TLS */
+    const struct export_set *exports;
+    struct export_part *parts;    /* the pipelines that are here */
+    struct worker_leave *leaving; /* those that go: worker-exports.h */
+    struct tls *tls;              /* NULL: no TLS */
     struct places *places;
     struct tls_buffers tls_buffers;
     uint64_t buffers_max_bytes;
@@ -48,8 +51,9 @@ struct worker {
     atomic_uint connection_count, surplus_count;
 
     /* What its owner hears of; both are set before the first connection. */
-    struct io_event *room_wanted; /* somebody begins to wait for slots or buffers */
-    struct io_event *empty;       /* shutting_down, and no connection is left */
+    struct io_event *connection_ended; /* one is gone, perhaps the last one of an export */
+    struct io_event *room_wanted;      /* somebody begins to wait for slots or buffers */
+    struct io_event *empty;            /* shutting_down, and no connection is left */
 };
 
 /* Takes the settings over; nothing is made yet. */

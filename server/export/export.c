@@ -221,9 +221,10 @@ static void warn_if_nothing_is_durable(const struct export *ex, const char *imag
             image);
 }
 
-void export_declare(struct export *out, const struct export_settings *settings)
+void export_declare(struct export *out, uint64_t id, const struct export_settings *settings)
 {
     *out = (struct export){
+        .id = id,
         .name = settings->name,
         .description = settings->description,
         .access = settings->access,
@@ -238,7 +239,7 @@ void export_publish(struct export *ex, const struct export *opened)
     ex->header = opened->header;
     ex->limits = opened->limits;
     ex->ranges = opened->ranges;
-    ex->layers = opened->layers;
+    ex->parts = opened->parts;
     atomic_store_explicit(&ex->missing, false, memory_order_release);
 }
 
@@ -254,13 +255,13 @@ int export_open(struct export *out, const struct export_settings *settings, stru
     };
     struct export ex;
 
-    export_declare(&ex, settings);
+    export_declare(&ex, 0, settings);
     int code = image_open(&ex.top, settings->image, &options, err);
     if (code == 0)
         code = build_pipeline(&ex, settings, err);
     if (code == 0) {
-        ex.layers = calloc(workers, sizeof *ex.layers);
-        if (ex.layers == NULL)
+        ex.parts = calloc(workers, sizeof *ex.parts);
+        if (ex.parts == NULL)
             code = error_set(err, -ENOMEM, "not enough memory for export '%s'", settings->name);
     }
     if (code < 0) {
@@ -279,7 +280,7 @@ void export_close(struct export *ex)
     stage_close(ex->top);
     stage_close(ex->header);
     range_lock_destroy(ex->ranges);
-    free(ex->layers);
+    free(ex->parts);
     *ex = (struct export){ 0 };
 }
 
@@ -312,15 +313,40 @@ int export_flush(struct export *ex, struct loop *loop, struct error *err)
 }
 
 int export_attach(struct layer **out, struct export *ex, unsigned worker, struct loop *loop,
-                  struct error *err)
+                  struct export_part **list, struct error *err)
 {
-    struct layer **layer = &ex->layers[worker];
+    struct export_part *part = &ex->parts[worker];
 
-    if (*layer == NULL) {
-        int code = stage_attach(layer, ex->top, loop, err);
+    if (part->layer == NULL) {
+        int code = stage_attach(&part->layer, ex->top, loop, err);
+
         if (code < 0)
             return code;
+        part->next = *list;
+        if (part->next != NULL)
+            part->next->link = &part->next;
+        part->link = list;
+        *list = part;
     }
-    *out = *layer;
+    *out = part->layer;
     return 0;
+}
+
+void export_part_leave(struct export_part *part, struct io_event *ev)
+{
+    if (part->layer != NULL)
+        layer_leave(part->layer, ev);
+    else
+        ev->fn(ev, 0);
+}
+
+void export_part_detach(struct export_part *part)
+{
+    if (part->layer == NULL)
+        return;
+    layer_detach(part->layer);
+    *part->link = part->next;
+    if (part->next != NULL)
+        part->next->link = part->link;
+    *part = (struct export_part){ 0 };
 }

@@ -15,6 +15,7 @@
 #include "server/base/params.h"
 
 struct access;
+struct loop;
 struct range_lock;
 
 /* What the user asked for; strings must outlive the export. */
@@ -40,20 +41,29 @@ struct export_settings {
 
 struct export
 {
+    uint64_t id; /* never another's, in the life of a server */
     const char *name;
-    const char *description;     /* NULL: none */
-    const struct access *access; /* who may attach it; NULL: everybody */
+    const char *description; /* NULL: none */
+    /* Who may attach it; NULL: everybody.  It may be exchanged while workers read it: whoever does
+     * that frees the one before when they have all said that they are past it. */
+    const struct access *_Atomic access;
     bool tls_only;
     atomic_bool missing; /* it is not open: what follows is all zeros, or not to be looked at */
     struct stage *top;
     struct stage *header; /* a detached one that stays open, because it is locked; NULL: none */
     struct limits limits; /* of the top, with read_only as the user asked; the size may grow */
     struct range_lock *ranges; /* used by the align stage */
-    struct layer **layers;     /* one per worker; NULL until the first client of that worker */
+    struct export_part *parts; /* one per worker */
+};
+
+/* The pipeline of an export on one worker, who alone uses it. */
+struct export_part {
+    struct layer *layer;              /* NULL: no client of that worker has attached it yet */
+    struct export_part **link, *next; /* of the worker's list of those that have a layer */
 };
 
 /* All that can be said of one that is not open. */
-void export_declare(struct export *out, const struct export_settings *settings);
+void export_declare(struct export *out, uint64_t id, const struct export_settings *settings);
 
 /* `out` is for this thread alone: export_publish() gives it to the others. */
 NODISCARD int export_open(struct export *out, const struct export_settings *settings,
@@ -74,8 +84,14 @@ void export_grow(struct export *ex);
  * start: another ring might not be had any more. */
 NODISCARD int export_flush(struct export *ex, struct loop *loop, struct error *err);
 
-/* The export's pipeline on worker number `worker`, whose loop this is; made at the first call. */
+/* The export's pipeline on worker number `worker`, whose loop this is; made at the first call, and
+ * in the list of that worker from then on. */
 NODISCARD int export_attach(struct layer **out, struct export *ex, unsigned worker,
-                            struct loop *loop, struct error *err);
+                            struct loop *loop, struct export_part **list, struct error *err);
+/* On the worker's thread, when nothing is in flight in it and its loop goes on: says goodbye to
+ * whom its backend talks to.  The event comes when that is done, perhaps at once; next is: */
+void export_part_leave(struct export_part *part, struct io_event *ev);
+/* On the worker's thread: gives a pipeline back, if there is one.  Nothing is in flight in it. */
+void export_part_detach(struct export_part *part);
 
 #endif

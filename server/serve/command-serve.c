@@ -19,7 +19,7 @@
 #include "server/keys/key-command.h"
 #include "server/serve/shutdown-timeout.h"
 #include "server/serve/startup-signals.h"
-#include "server/serve/export-retry.h"
+#include "server/serve/exports.h"
 #include "server/serve/listen.h"
 #include "server/base/log-service.h"
 #include "server/base/log.h"
@@ -53,7 +53,11 @@ struct server {
     struct loop *loop;
     struct offload *offload;
     struct offload *handshakes; /* NULL without TLS */
-    struct export_table exports;
+    struct export *exports;     /* options.export_count */
+    struct export_set *set;     /* what it begins with */
+    struct exports *live;       /* has that set, and the next ones */
+    struct exports_change rescan;
+    atomic_bool rescanning, rescan_again;
     struct export_opening opening;
     struct export_retry *retry; /* NULL: all are open, or they are not tried again */
     bool retry_is_left;         /* it is opening one while we end */
@@ -80,6 +84,7 @@ static int set_up(struct server *server, struct error *err);
 static int announce(struct server *server, struct error *err);
 static void client_accepted(void *context, int fd, const struct peer *peer);
 static void signal_ready(struct io_event *ev, int result);
+static void rescan(struct server *server);
 static void captive_has_ended(struct io_event *ev, int result);
 static void stop(struct server *server);
 static void worker_has_ended(struct io_event *ev, int result);
@@ -182,20 +187,34 @@ static int open_exports(struct server *server, unsigned workers, struct error *e
     const struct serve_options *options = &server->options;
 
     server->opening = (struct export_opening){
-        .table = &server->exports,
         .settings = options->exports,
         .count = options->export_count,
         .offload = server->offload,
         .workers = workers,
         .cpus = cpu_count(),
+        .exports = calloc(options->export_count, sizeof *server->opening.exports),
         .reasons = calloc(options->export_count, sizeof *server->opening.reasons),
         .strict = serve_options_are_strict(options),
         .none_will_do = options->retry_exports_given && options->retry_exports_seconds > 0,
     };
-    server->exports.exports = calloc(options->export_count, sizeof *server->exports.exports);
-    if (server->exports.exports == NULL || server->opening.reasons == NULL)
+    server->exports = calloc(options->export_count, sizeof *server->exports);
+    server->workers = calloc(workers, sizeof *server->workers);
+    if (server->exports == NULL || server->workers == NULL || server->opening.exports == NULL ||
+        server->opening.reasons == NULL)
         return error_set(err, -ENOMEM, "not enough memory for the exports");
-    return export_opening_run(&server->opening, err);
+    for (size_t i = 0; i < options->export_count; i++) {
+        export_declare(&server->exports[i], i + 1, &options->exports[i]);
+        server->opening.exports[i] = &server->exports[i];
+    }
+    int code = export_set_create(&server->set, server->opening.exports, options->export_count, err);
+    if (code == 0)
+        code = export_opening_run(&server->opening, err);
+    if (code < 0)
+        return code;
+    struct exports_settings settings = { .opening = &server->opening,
+                                         .set = server->set,
+                                         .workers = server->workers };
+    return exports_create(&server->live, &settings, err);
 }
 
 /* Each worker's part of the memory for data buffers. */
@@ -212,9 +231,8 @@ static uint64_t buffers_max_bytes(const struct serve_options *options, unsigned 
 
 static int start_workers(struct server *server, unsigned count, struct error *err)
 {
-    server->workers = calloc(count, sizeof *server->workers);
     server->places = malloc(sizeof *server->places);
-    if (server->workers == NULL || server->places == NULL)
+    if (server->places == NULL)
         return error_set(err, -ENOMEM, "not enough memory for workers");
     places_init(server->places, server->options.max_connections,
                 server->options.max_connections_per_client);
@@ -222,7 +240,7 @@ static int start_workers(struct server *server, unsigned count, struct error *er
     for (unsigned i = 0; i < count; i++) {
         struct worker_thread_settings settings = {
             .worker = {
-                .exports = &server->exports,
+                .exports = server->set,
                 .tls = &server->tls,
                 .places = server->places,
                 .index = i,
@@ -236,6 +254,7 @@ static int start_workers(struct server *server, unsigned count, struct error *er
                 .busy_wait_us = server->options.busy_wait_us,
             },
             .stall_timeout_ms = server->options.stall_timeout_seconds * 1000,
+            .owner = server,
             .main_loop = server->loop,
             .ended = server->worker_ended,
         };
@@ -385,7 +404,7 @@ static bool has_ready_line(const struct server *server)
 
 static int begin_to_listen(struct server *server, size_t index, char **uri, struct error *err)
 {
-    const char *name = server->exports.count == 1 ? server->exports.exports[0].name : "";
+    const char *name = server->set->count == 1 ? server->set->exports[0]->name : "";
 
     bool tls = tls_is_demanded(server->tls.mode, listen_is_unix(server->listeners[index]));
 
@@ -433,6 +452,7 @@ static int announce(struct server *server, struct error *err)
     if (code == 0)
         code = export_retry_start(&server->retry, &server->opening,
                                   server->options.retry_exports_seconds, err);
+    exports_set_retry(server->live, server->retry);
     if (code == 0)
         tell_ready(server);
     if (code == 0 && has_ready_line(server)) {
@@ -517,6 +537,27 @@ static void client_accepted(void *context, int fd, const struct peer *peer)
 
 /* ---- the end ---- */
 
+/* On the thread of the exports. */
+static void rescanned(struct exports_change *change)
+{
+    struct server *server = container_of(change, struct server, rescan);
+
+    atomic_store(&server->rescanning, false);
+    if (atomic_exchange(&server->rescan_again, false))
+        rescan(server);
+}
+
+/* Images may have grown.  One look that begins from now on is enough for all who ask. */
+static void rescan(struct server *server)
+{
+    if (atomic_exchange(&server->rescanning, true)) {
+        atomic_store(&server->rescan_again, true);
+        return;
+    }
+    server->rescan = (struct exports_change){ .rescan = true, .done = rescanned };
+    exports_submit(server->live, &server->rescan);
+}
+
 static void signal_ready(struct io_event *ev, int result)
 {
     struct server *server = container_of(ev, struct server, signal_event);
@@ -526,9 +567,7 @@ static void signal_ready(struct io_event *ev, int result)
     while ((number = signals_next()) != 0) {
         if (number == SIGHUP) {
             tls_reload(&server->tls);
-            for (size_t i = 0; i < server->exports.count; i++)
-                if (export_is_open(&server->exports.exports[i]))
-                    export_grow(&server->exports.exports[i]);
+            rescan(server);
             continue;
         }
         if (server->stopping && channel_clock_ms() < server->stopping_ms + SECOND_SIGNAL_MS)
@@ -561,6 +600,7 @@ static void stop(struct server *server)
     deadline_start(server->options.shutdown_timeout_seconds);
     notify_service_manager("STOPPING=1");
     server->retry_is_left = !export_retry_stop(server->retry);
+    exports_stop(server->live);
     captive_stop(&server->captive);
     for (size_t i = 0; i < server->listener_count; i++)
         listen_stop(server->listeners[i]);
@@ -574,7 +614,7 @@ static void worker_has_ended(struct io_event *ev, int result)
 {
     struct loop_message *message = container_of(ev, struct loop_message, event);
     struct worker_thread *thread = container_of(message, struct worker_thread, ended);
-    struct server *server = container_of(thread->worker.exports, struct server, exports);
+    struct server *server = thread->owner;
 
     (void)result;
     if (++server->workers_ended == server->worker_count)
@@ -591,25 +631,30 @@ static void leave_threads_behind(const struct server *server)
     _exit(server->exit_status);
 }
 
+static void close_exports(struct server *server)
+{
+    if (server->live != NULL) {
+        exports_close(server->live);
+        return;
+    }
+    for (size_t i = 0; server->set != NULL && i < server->set->count; i++)
+        if (export_is_open(server->set->exports[i]))
+            export_close(server->set->exports[i]);
+    export_set_free(server->set);
+}
+
 static int tear_down(struct server *server)
 {
-    struct error err;
     bool all_joined = true;
 
     for (unsigned i = 0; i < server->worker_count; i++)
         all_joined &= worker_thread_join(server->workers[i]);
-    for (size_t i = 0; i < server->exports.count; i++) {
-        if (server->workers_ended > 0 && export_is_open(&server->exports.exports[i]) &&
-            export_flush(&server->exports.exports[i], server->loop, &err) < 0) {
-            log_error("%s", err.text);
-            server->exit_status = EXIT_FAILURE;
-        }
-    }
+    server->retry_is_left |= !exports_join(server->live);
+    if (server->workers_ended > 0 && exports_flush(server->live, server->loop) < 0)
+        server->exit_status = EXIT_FAILURE;
     if (!server->retry_is_left) /* which may need it */
         offload_destroy(server->offload);
-    for (size_t i = 0; i < server->exports.count; i++)
-        if (export_is_open(&server->exports.exports[i]))
-            export_close(&server->exports.exports[i]);
+    close_exports(server);
     if (!all_joined || server->retry_is_left)
         leave_threads_behind(server);
     offload_destroy(server->handshakes);
@@ -625,7 +670,9 @@ static int tear_down(struct server *server)
     for (size_t i = 0; server->opening.reasons != NULL && i < server->opening.count; i++)
         free(server->opening.reasons[i]);
     free(server->opening.reasons);
-    free(server->exports.exports);
+    free(server->opening.exports);
+    exports_free(server->live);
+    free(server->exports);
     serve_options_free(&server->options);
     return server->exit_status;
 }

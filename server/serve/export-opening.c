@@ -98,7 +98,7 @@ static void open_one(struct run *run, size_t index)
     int code = open_for(opening, index, &opened, &err);
 
     if (code == 0)
-        export_publish(&opening->table->exports[index], &opened);
+        export_publish(opening->exports[index], &opened);
     else if (!opening->strict)
         tell_failure(opening, index, &err);
     (void)pthread_mutex_lock(&run->mutex);
@@ -162,14 +162,14 @@ static void open_side_by_side(struct run *run)
 
 /* A copied header, or one detached header for several images.  A copy that is only read, such as a
  * snapshot, gets no new data under the same key.  Fifty of one key make fifty lines. */
-static void warn_of_shared_key(const struct export_table *table, size_t index, size_t count)
+static void warn_of_shared_key(struct export *const *exports, size_t index, size_t count)
 {
-    const struct export *other = &table->exports[index];
+    const struct export *other = exports[index];
 
     for (size_t i = 0; i < count; i++) {
-        const struct export *one = &table->exports[i];
+        const struct export *one = exports[i];
 
-        if (i == index || !export_is_open(one) || one->limits.read_only ||
+        if (i == index || one == NULL || !export_is_open(one) || one->limits.read_only ||
             other->limits.read_only || !luks_stages_share_key(one->top, other->top))
             continue;
         log_warning("exports '%s' and '%s' have the same volume key: whoever reads their storage "
@@ -187,17 +187,14 @@ int export_opening_run(const struct export_opening *opening, struct error *err)
     };
 
     luks_turns_allow(opening->cpus, memory_available_bytes() / 2);
-    for (size_t i = 0; i < opening->count; i++)
-        export_declare(&opening->table->exports[i], &opening->settings[i]);
-    opening->table->count = opening->count;
     tell_progress(&run);
     open_those_in_order(&run);
     open_side_by_side(&run);
     if (run.failed_index != SIZE_MAX)
         return -EINVAL;
     for (size_t i = 0; i < opening->count; i++)
-        if (export_is_open(&opening->table->exports[i]))
-            warn_of_shared_key(opening->table, i, i);
+        if (export_is_open(opening->exports[i]))
+            warn_of_shared_key(opening->exports, i, i);
     if (export_opening_count(opening) == 0 && !opening->none_will_do)
         return error_set(err, -EINVAL, "none of the %zu exports can be served", opening->count);
     return 0;
@@ -205,7 +202,7 @@ int export_opening_run(const struct export_opening *opening, struct error *err)
 
 void export_opening_warn(const struct export_opening *opening, size_t index)
 {
-    warn_of_shared_key(opening->table, index, opening->count);
+    warn_of_shared_key(opening->exports, index, opening->count);
 }
 
 size_t export_opening_count(const struct export_opening *opening)
@@ -213,6 +210,6 @@ size_t export_opening_count(const struct export_opening *opening)
     size_t count = 0;
 
     for (size_t i = 0; i < opening->count; i++)
-        count += export_is_open(&opening->table->exports[i]);
+        count += opening->exports[i] != NULL && export_is_open(opening->exports[i]);
     return count;
 }

@@ -3,10 +3,10 @@
 #ifndef NBDCRYPT_EXPORT_OPENING_H
 #define NBDCRYPT_EXPORT_OPENING_H
 
-#include "server/export/export-table.h"
+#include "server/export/export-set.h"
 
 struct export_opening {
-    struct export_table *table;             /* with a place for each; filled here */
+    struct export **exports;                /* declared, with the settings below */
     const struct export_settings *settings; /* as many */
     size_t count;
     struct offload *offload;

@@ -24,7 +24,7 @@ struct export_retry {
 
 static bool is_due(const struct export_opening *opening, size_t index)
 {
-    return !export_is_open(&opening->table->exports[index]) &&
+    return opening->exports[index] != NULL && !export_is_open(opening->exports[index]) &&
            !export_opens_in_order(&opening->settings[index]);
 }
 
@@ -51,11 +51,11 @@ static void try_one(struct export_retry *retry, size_t index)
     retry->busy = false;
     if (code < 0)
         return;
-    if (retry->stopping) {
+    if (retry->stopping || opening->exports[index] == NULL) {
         export_close(&opened);
         return;
     }
-    export_publish(&opening->table->exports[index], &opened);
+    export_publish(opening->exports[index], &opened);
     export_opening_warn(opening, index);
     tell_served(opening, index);
 }
@@ -119,6 +119,16 @@ int export_retry_start(struct export_retry **out, const struct export_opening *o
     }
     *out = retry;
     return 0;
+}
+
+void export_retry_forget(struct export_retry *retry, const struct export_opening *opening,
+                         size_t index)
+{
+    if (retry != NULL)
+        (void)pthread_mutex_lock(&retry->mutex);
+    opening->exports[index] = NULL;
+    if (retry != NULL)
+        (void)pthread_mutex_unlock(&retry->mutex);
 }
 
 bool export_retry_stop(struct export_retry *retry)

@@ -12,6 +12,10 @@ struct export_retry;
 NODISCARD int export_retry_start(struct export_retry **out, const struct export_opening *opening,
                                  unsigned every_seconds, struct error *err);
 
+/* Export number `index` goes: it is not tried again.  Any thread; NULL: nobody tries any. */
+void export_retry_forget(struct export_retry *retry, const struct export_opening *opening,
+                         size_t index);
+
 /* Nothing is published from here on; does not block; NULL is fine.  False: one is being opened,
  * which can't be interrupted, so that the process has to leave its thread behind. */
 NODISCARD bool export_retry_stop(struct export_retry *retry);

@@ -9,6 +9,7 @@
 
 #include "server/base/log.h"
 #include "server/connection/connection.h"
+#include "server/connection/worker-exports.h"
 
 struct start {
     struct worker_thread *thread;
@@ -34,6 +35,14 @@ static void last_has_gone(struct io_event *ev, int result)
     (void)result;
     loop_stop(thread->worker.loop);
     loop_post(thread->main_loop, &thread->ended);
+}
+
+static void connection_ended(struct io_event *ev, int result)
+{
+    struct worker_thread *thread = container_of(ev, struct worker_thread, connection_ended);
+
+    (void)result;
+    worker_exports_connection_ended(&thread->worker);
 }
 
 static void *run(void *context)
@@ -68,6 +77,9 @@ int worker_thread_create(struct worker_thread **out, const struct worker_thread_
     stall_watch_init(&thread->stall, &thread->worker, settings->stall_timeout_ms);
     thread->empty.fn = last_has_gone;
     thread->worker.empty = &thread->empty;
+    thread->connection_ended.fn = connection_ended;
+    thread->worker.connection_ended = &thread->connection_ended;
+    thread->owner = settings->owner;
     thread->main_loop = settings->main_loop;
     thread->ended.event = settings->ended;
     sem_init(&start.done, 0, 0);

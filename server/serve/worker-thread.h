@@ -12,6 +12,7 @@
 struct worker_thread_settings {
     struct worker_settings worker;
     unsigned stall_timeout_ms; /* 0: none */
+    void *owner;               /* for whoever gets `ended` */
     struct loop *main_loop;    /* where `ended` is delivered */
     struct io_event ended; /* copied; fires on main_loop when a worker that was shut down has let
                             * its last connection go */
@@ -21,7 +22,8 @@ struct worker_thread {
     struct worker worker;
     struct memory_pressure pressure;
     struct stall_watch stall;
-    struct io_event empty; /* of the worker */
+    struct io_event empty, connection_ended; /* of the worker */
+    void *owner;
     struct loop *main_loop;
     struct loop_message ended;    /* to main_loop */
     struct loop_message shutdown; /* from the main thread */

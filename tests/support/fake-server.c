@@ -44,7 +44,7 @@ void fake_server_open_blocks(uint32_t block_bytes)
 
     EXPECT(loop_create(&server.loop, &config, &err) == 0);
     fake_backend_init(&server.backend, FAKE_DISK_BYTES, block_bytes, disk_image());
-    server.layer = NULL;
+    server.part = (struct export_part){ 0 };
     server.ranges = NULL;
     if (block_bytes > 1) {
         top->limits.halves_are_noise = true;
@@ -52,10 +52,10 @@ void fake_server_open_blocks(uint32_t block_bytes)
         EXPECT(align_stage_create(&top, top, server.ranges, &err) == 0);
     }
     server.ex =
-        (struct export){ .name = "", .top = top, .limits = top->limits, .layers = &server.layer };
-    server.table = (struct export_table){ .exports = &server.ex, .count = 1 };
+        (struct export){ .name = "", .top = top, .limits = top->limits, .parts = &server.part };
+    EXPECT(export_set_create(&server.set, &(struct export *){ &server.ex }, 1, &err) == 0);
     server.worker = (struct worker){ .loop = server.loop,
-                                     .exports = &server.table,
+                                     .exports = server.set,
                                      .handshake_timeout_ms = 10000 };
     server.empty.fn = worker_is_empty;
     server.worker.empty = &server.empty;
@@ -76,9 +76,10 @@ void fake_server_close(void)
     memory_pressure_stop(&server.pressure);
     request_pool_destroy(server.worker.requests);
     buffer_pool_destroy(server.worker.buffers);
-    layer_detach(server.layer);
+    export_part_detach(&server.part);
     stage_close(server.ex.top);
     range_lock_destroy(server.ranges);
+    export_set_free(server.set);
     loop_destroy(server.loop);
 }
 

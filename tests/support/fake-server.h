@@ -21,8 +21,8 @@ struct fake_server {
     struct fake_backend backend; /* filled with a pattern */
     struct range_lock *ranges;   /* of the align layer, if there is one */
     struct export ex;            /* of the empty name */
-    struct layer *layer;
-    struct export_table table;
+    struct export_part part;
+    struct export_set *set;
 };
 
 /* The only one; fake_server_open() makes it anew. */

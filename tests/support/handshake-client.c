@@ -1,6 +1,7 @@
 #include "tests/support/handshake-client.h"
 
 #include <assert.h>
+#include <stdlib.h>
 
 #define OPS_ALL ((1u << REQUEST_OP_COUNT) - 1)
 
@@ -89,7 +90,16 @@ static void prepare(struct client *client, struct export *exports, size_t count)
     const struct loop_config config = { .entries = 8 };
     struct error err;
 
-    *client = (struct client){ .table = { .exports = exports, .count = count } };
+    struct export **pointers = calloc(count + 1, sizeof *pointers);
+
+    assert(pointers != NULL);
+    for (size_t i = 0; i < count; i++) {
+        exports[i].id = i + 1;
+        pointers[i] = &exports[i];
+    }
+    *client = (struct client){ 0 };
+    EXPECT(export_set_create(&client->set, pointers, count, &err) == 0);
+    free(pointers);
     EXPECT(loop_create(&client->loop, &config, &err) == 0);
 }
 
@@ -99,7 +109,7 @@ static void accept_it(struct client *client)
 
     client->fd = fake_socket_create(client->loop);
     client->worker.loop = client->loop;
-    client->worker.exports = &client->table;
+    client->worker.exports = client->set;
     client->talk.worker = &client->worker;
     snprintf(client->talk.peer.text, sizeof client->talk.peer.text, "test client");
     EXPECT(transport_plain_create(&client->talk.transport, client->loop, client->fd, &err) == 0);
@@ -134,6 +144,7 @@ static void free_all(struct client *client)
     client->talk.transport->ops->close(client->talk.transport);
     negotiated_reset(&client->talk.negotiated);
     loop_destroy(client->loop);
+    export_set_free(client->set);
 }
 
 void client_close(struct client *client)

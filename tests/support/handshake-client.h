@@ -20,7 +20,7 @@ struct client {
     struct loop *loop;
     int fd;
     struct worker worker;
-    struct export_table table;
+    struct export_set *set;
     struct conversation talk;
     struct handshake *handshake; /* NULL once it has ended */
     struct io_event ended;

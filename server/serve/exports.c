@@ -1,0 +1,673 @@
+#include "server/serve/exports.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <semaphore.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "server/access/access.h"
+#include "server/base/log.h"
+#include "server/client/channel.h"
+#include "server/serve/worker-round.h"
+
+#define LOOP_ENTRIES 8u
+#define LOOK_AT_STOP_MS 50u
+
+/* One that came while the server ran. */
+struct added_export {
+    struct export export;
+    struct exports_addition addition;
+};
+
+/* One that is in no set any more. */
+struct removal {
+    struct removal *next;
+    struct exports *exports;
+    struct export *export;
+    struct exports_change *change; /* NULL: it has been told */
+    uint64_t hurry_at_ms;          /* by channel_clock_ms(); UINT64_MAX: it has been hurried */
+    atomic_uint pending;           /* answers of workers that are still to come */
+    struct goodbye {
+        struct worker_leave leave;
+        struct removal *removal;
+    } goodbyes[]; /* one per worker */
+};
+
+struct exports {
+    struct exports_settings settings;
+    unsigned worker_count;
+    uint64_t last_id;
+    struct loop *loop;          /* of its thread, to make data durable */
+    struct export_retry *retry; /* NULL: none */
+    struct removal *removals;
+    struct worker_round *unanswered;
+
+    pthread_t thread;
+    sem_t wake, started;
+    int start_code;
+    struct error *start_error;
+    pthread_mutex_t mutex; /* never held for long: of what follows */
+    struct export_set *set;
+    struct exports_change *queue, **queue_end;
+    bool stopping, opening, left_behind;
+};
+
+/* In order of execution. */
+static void run(struct exports *exports, struct exports_change *change);
+static int check_names(const struct exports *exports, struct exports_change *change);
+static int check_clients(struct exports *exports, struct exports_change *change);
+static int open_added(struct exports *exports, struct exports_change *change,
+                      struct export **opened);
+static int publish(struct exports *exports, struct exports_change *change, struct export **opened);
+static void let_go(struct exports *exports, struct exports_change *change, struct export *export);
+static void look_after_removals(struct exports *exports);
+
+/* ---- what others ask ---- */
+
+static bool is_stopping(struct exports *exports)
+{
+    pthread_mutex_lock(&exports->mutex);
+    bool stopping = exports->stopping;
+    pthread_mutex_unlock(&exports->mutex);
+    return stopping;
+}
+
+static int fail(struct exports_change *change, int code)
+{
+    change->code = code;
+    return code;
+}
+
+static int fail_for_the_end(struct exports_change *change)
+{
+    return fail(change, error_set(&change->error, -ESHUTDOWN, "the server is ending"));
+}
+
+void exports_submit(struct exports *exports, struct exports_change *change)
+{
+    change->next = NULL;
+    change->code = 0;
+    change->clients = 0;
+    change->leaving = 0;
+    change->error.text[0] = '\0';
+    pthread_mutex_lock(&exports->mutex);
+    bool stopping = exports->stopping;
+    if (!stopping) {
+        *exports->queue_end = change;
+        exports->queue_end = &change->next;
+    }
+    pthread_mutex_unlock(&exports->mutex);
+    if (stopping) {
+        (void)fail_for_the_end(change);
+        change->done(change);
+        return;
+    }
+    sem_post(&exports->wake);
+}
+
+/* NULL: there is none. */
+static struct exports_change *take(struct exports *exports)
+{
+    pthread_mutex_lock(&exports->mutex);
+    struct exports_change *change = exports->queue;
+    if (change != NULL) {
+        exports->queue = change->next;
+        if (exports->queue == NULL)
+            exports->queue_end = &exports->queue;
+    }
+    pthread_mutex_unlock(&exports->mutex);
+    return change;
+}
+
+/* ---- the thread ---- */
+
+static uint64_t next_hurry_ms(const struct exports *exports)
+{
+    uint64_t soonest = UINT64_MAX;
+
+    for (const struct removal *one = exports->removals; one != NULL; one = one->next)
+        if (one->hurry_at_ms < soonest)
+            soonest = one->hurry_at_ms;
+    return soonest;
+}
+
+static void wait_for_work(struct exports *exports)
+{
+    uint64_t until_ms = next_hurry_ms(exports), now_ms = channel_clock_ms();
+    struct timespec until;
+
+    if (until_ms == UINT64_MAX) {
+        while (sem_wait(&exports->wake) != 0)
+            continue;
+        return;
+    }
+    uint64_t left_ms = until_ms > now_ms ? until_ms - now_ms : 0;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += (time_t)(left_ms / 1000);
+    until.tv_nsec += (long)(left_ms % 1000) * 1000000;
+    if (until.tv_nsec >= 1000000000) {
+        until.tv_nsec -= 1000000000;
+        until.tv_sec++;
+    }
+    while (sem_clockwait(&exports->wake, CLOCK_MONOTONIC, &until) != 0 && errno == EINTR)
+        continue;
+}
+
+/* What has not been made yet fails; exports that were to go go with the others. */
+static void fail_what_is_left(struct exports *exports)
+{
+    struct exports_change *change;
+
+    while ((change = take(exports)) != NULL) {
+        (void)fail_for_the_end(change);
+        change->done(change);
+    }
+    for (struct removal *one = exports->removals; one != NULL; one = one->next) {
+        change = one->change;
+        one->change = NULL;
+        if (change == NULL || --change->leaving > 0)
+            continue;
+        (void)fail_for_the_end(change);
+        change->done(change);
+    }
+}
+
+static void *serve_changes(void *context)
+{
+    struct exports *exports = context;
+    struct loop_config config = { .entries = LOOP_ENTRIES };
+    struct exports_change *change;
+
+    (void)pthread_setname_np(pthread_self(), "nbdcrypt-export");
+    exports->start_code = loop_create(&exports->loop, &config, exports->start_error);
+    bool started = exports->start_code == 0;
+    sem_post(&exports->started);
+    while (started && !is_stopping(exports)) {
+        wait_for_work(exports);
+        look_after_removals(exports);
+        while (!is_stopping(exports) && (change = take(exports)) != NULL)
+            run(exports, change);
+    }
+    fail_what_is_left(exports);
+    loop_destroy(exports->loop);
+    return NULL;
+}
+
+/* ---- a change ---- */
+
+static bool is_removed(const struct exports_change *change, const struct export *export)
+{
+    for (size_t i = 0; i < change->removed_count; i++)
+        if (strcmp(change->removed[i], export->name) == 0)
+            return true;
+    return false;
+}
+
+static struct export *find(const struct exports *exports, const char *name)
+{
+    struct export *found = export_set_named(exports->set, name, strlen(name));
+
+    return found != NULL && strcmp(found->name, name) == 0 ? found : NULL;
+}
+
+static void rescan(const struct exports *exports)
+{
+    for (size_t i = 0; i < exports->set->count; i++)
+        if (export_is_open(exports->set->exports[i]))
+            export_grow(exports->set->exports[i]);
+}
+
+static void free_opened(struct exports_change *change, struct export **opened)
+{
+    for (size_t i = 0; i < change->added_count; i++) {
+        if (opened != NULL && opened[i] != NULL) {
+            export_close(opened[i]);
+            free(container_of(opened[i], struct added_export, export));
+        }
+        change->added[i].free_settings(change->added[i].settings);
+    }
+    for (size_t i = 0; i < change->altered_count; i++)
+        access_free(change->altered[i].access);
+}
+
+static void run(struct exports *exports, struct exports_change *change)
+{
+    struct export **opened = calloc(change->added_count + 1, sizeof *opened);
+    int code = opened == NULL
+                   ? fail(change, error_set(&change->error, -ENOMEM, "not enough memory"))
+                   : check_names(exports, change);
+
+    if (code == 0)
+        code = check_clients(exports, change);
+    if (code == 0)
+        code = open_added(exports, change, opened);
+    if (code == 0)
+        code = publish(exports, change, opened);
+    if (code < 0)
+        free_opened(change, opened);
+    else if (change->rescan)
+        rescan(exports);
+    free(opened);
+    if (change->leaving == 0)
+        change->done(change);
+    else
+        look_after_removals(exports);
+}
+
+static int check_names(const struct exports *exports, struct exports_change *change)
+{
+    for (size_t i = 0; i < change->removed_count; i++)
+        if (find(exports, change->removed[i]) == NULL)
+            return fail(change, error_set(&change->error, -ENOENT, "there is no export '%s'",
+                                          change->removed[i]));
+    for (size_t i = 0; i < change->altered_count; i++)
+        if (find(exports, change->altered[i].name) == NULL)
+            return fail(change, error_set(&change->error, -ENOENT, "there is no export '%s'",
+                                          change->altered[i].name));
+    for (size_t i = 0; i < change->added_count; i++) {
+        const char *name = change->added[i].settings->name;
+        const struct export *there = find(exports, name);
+
+        if (there != NULL && !is_removed(change, there))
+            return fail(change, error_set(&change->error, -EEXIST,
+                                          "there is an export '%s' already", name));
+        for (size_t k = 0; k < i; k++)
+            if (strcmp(change->added[k].settings->name, name) == 0)
+                return fail(change, error_set(&change->error, -EEXIST,
+                                              "two exports are to be named '%s'", name));
+    }
+    return 0;
+}
+
+/* ---- asking all workers ---- */
+
+/* Workers that have ended answer no more: the end of the server is not waited out. */
+static int wait_for_all(struct exports *exports, struct worker_round *round)
+{
+    while (!worker_round_wait(round, LOOK_AT_STOP_MS))
+        if (is_stopping(exports)) {
+            round->next = exports->unanswered;
+            exports->unanswered = round;
+            return -ESHUTDOWN;
+        }
+    return 0;
+}
+
+/* -ENOMEM, -ESHUTDOWN, or 0 and how many. */
+static int count_clients(struct exports *exports, const struct export *export, unsigned *clients)
+{
+    struct worker_round *round = worker_round_create(exports->worker_count);
+
+    if (round == NULL)
+        return -ENOMEM;
+    worker_round_count(round, exports->settings.workers, export);
+    int code = wait_for_all(exports, round);
+    if (code < 0)
+        return code;
+    *clients = worker_round_clients(round);
+    worker_round_free(round);
+    return 0;
+}
+
+static int check_clients(struct exports *exports, struct exports_change *change)
+{
+    for (size_t i = 0; change->farewell == EXPORTS_SAFE && i < change->removed_count; i++) {
+        const struct export *export = find(exports, change->removed[i]);
+        int code = count_clients(exports, export, &change->clients);
+
+        if (code == -ESHUTDOWN)
+            return fail_for_the_end(change);
+        if (code < 0)
+            return fail(change, error_set(&change->error, code, "not enough memory"));
+        if (change->clients > 0)
+            return fail(change,
+                        error_set(&change->error, -EBUSY, "export '%s' has %u client%s",
+                                  export->name, change->clients, change->clients == 1 ? "" : "s"));
+    }
+    return 0;
+}
+
+/* ---- what is new ---- */
+
+static int open_one(struct exports *exports, struct exports_change *change, size_t index,
+                    struct export **out)
+{
+    const struct export_opening *opening = exports->settings.opening;
+    const struct exports_addition *addition = &change->added[index];
+    struct added_export *added = calloc(1, sizeof *added);
+
+    if (added == NULL)
+        return fail(change, error_set(&change->error, -ENOMEM, "not enough memory"));
+    int code = export_open(&added->export, addition->settings, opening->offload, opening->workers,
+                           &change->error);
+    if (code < 0) {
+        free(added);
+        error_prefix(&change->error, "export '%s': ", addition->settings->name);
+        return fail(change, code);
+    }
+    added->export.id = ++exports->last_id;
+    atomic_store(&added->export.missing, false);
+    added->addition = *addition;
+    *out = &added->export;
+    return 0;
+}
+
+static int open_added(struct exports *exports, struct exports_change *change,
+                      struct export **opened)
+{
+    int code = 0;
+
+    if (change->added_count == 0)
+        return 0;
+    pthread_mutex_lock(&exports->mutex);
+    exports->opening = !exports->stopping;
+    bool begun = exports->opening;
+    pthread_mutex_unlock(&exports->mutex);
+    if (!begun)
+        return fail_for_the_end(change);
+    for (size_t i = 0; code == 0 && i < change->added_count; i++)
+        code = open_one(exports, change, i, &opened[i]);
+    pthread_mutex_lock(&exports->mutex);
+    exports->opening = false;
+    bool stopping = exports->stopping, left_behind = exports->left_behind;
+    pthread_mutex_unlock(&exports->mutex);
+    while (left_behind) /* nothing here is ours any more */
+        pause();
+    return code == 0 && stopping ? fail_for_the_end(change) : code;
+}
+
+/* ---- the next set ---- */
+
+static int next_set(const struct exports *exports, const struct exports_change *change,
+                    struct export **opened, struct export_set **out, struct error *err)
+{
+    const struct export_set *set = exports->set;
+    struct export **all = calloc(set->count + change->added_count + 1, sizeof *all);
+    size_t count = 0;
+
+    if (all == NULL)
+        return error_set(err, -ENOMEM, "not enough memory");
+    for (size_t i = 0; i < set->count; i++)
+        if (!is_removed(change, set->exports[i]))
+            all[count++] = set->exports[i];
+    for (size_t i = 0; i < change->added_count; i++)
+        all[count++] = opened[i];
+    int code = export_set_create(out, all, count, err);
+    free(all);
+    return code;
+}
+
+/* The rules are exchanged: altered[].access are those of before. */
+static void alter(const struct exports *exports, struct exports_change *change)
+{
+    for (size_t i = 0; i < change->altered_count; i++) {
+        struct exports_alteration *one = &change->altered[i];
+        const struct access *before =
+            atomic_exchange(&find(exports, one->name)->access, one->access);
+
+        one->access = (struct access *)before;
+    }
+}
+
+/* From here on nothing fails but by the end of the server, which closes all there is. */
+static int publish(struct exports *exports, struct exports_change *change, struct export **opened)
+{
+    struct worker_round *round = worker_round_create(exports->worker_count);
+    struct export_set *next, *before = exports->set;
+    int code = round == NULL ? error_set(&change->error, -ENOMEM, "not enough memory")
+                             : next_set(exports, change, opened, &next, &change->error);
+
+    if (code < 0) {
+        if (round != NULL)
+            worker_round_free(round);
+        return fail(change, code);
+    }
+    alter(exports, change);
+    pthread_mutex_lock(&exports->mutex);
+    exports->set = next;
+    pthread_mutex_unlock(&exports->mutex);
+    worker_round_use(round, exports->settings.workers, next);
+    code = wait_for_all(exports, round);
+    for (size_t i = 0; i < before->count; i++)
+        if (is_removed(change, before->exports[i]))
+            let_go(exports, change, before->exports[i]);
+    if (code == 0) { /* else a worker may still look at them: they stay until the process ends */
+        worker_round_free(round);
+        export_set_free(before);
+        for (size_t i = 0; i < change->altered_count; i++)
+            access_free(change->altered[i].access);
+    }
+    return 0;
+}
+
+/* ---- what goes ---- */
+
+static void said_goodbye(struct worker_leave *leave)
+{
+    struct removal *removal = container_of(leave, struct goodbye, leave)->removal;
+    sem_t *wake = &removal->exports->wake;
+
+    if (atomic_fetch_sub(&removal->pending, 1) == 1) /* it may be gone from here on */
+        sem_post(wake);
+}
+
+static void hurry(struct removal *removal)
+{
+    struct exports *exports = removal->exports;
+
+    removal->hurry_at_ms = UINT64_MAX;
+    atomic_fetch_add(&removal->pending, exports->worker_count);
+    for (unsigned i = 0; i < exports->worker_count; i++)
+        worker_hurry_export(&removal->goodbyes[i].leave);
+}
+
+static void let_go(struct exports *exports, struct exports_change *change, struct export *export)
+{
+    struct removal *removal =
+        calloc(1, sizeof *removal + exports->worker_count * sizeof *removal->goodbyes);
+
+    /* Without memory it stays open until the end, and nobody finds it. */
+    if (removal == NULL) {
+        log_error("export '%s': not enough memory to close it before the end", export->name);
+        return;
+    }
+    removal->exports = exports;
+    removal->export = export;
+    removal->change = change;
+    change->leaving++;
+    removal->next = exports->removals;
+    exports->removals = removal;
+    atomic_init(&removal->pending, exports->worker_count);
+    for (unsigned i = 0; i < exports->worker_count; i++) {
+        removal->goodbyes[i].removal = removal;
+        removal->goodbyes[i].leave =
+            (struct worker_leave){ .export = export, .done = said_goodbye };
+        worker_leave_export(&exports->settings.workers[i]->worker, &removal->goodbyes[i].leave);
+    }
+    if (change->farewell == EXPORTS_DRAIN)
+        removal->hurry_at_ms = channel_clock_ms() + change->drain_seconds * 1000ull;
+    else
+        hurry(removal);
+}
+
+/* One of the start belongs to whoever declared it. */
+static void free_export(struct exports *exports, struct export *export)
+{
+    struct export_opening *opening = exports->settings.opening;
+
+    if (export->id <= opening->count) {
+        size_t index = (size_t) export->id - 1;
+
+        export_retry_forget(exports->retry, opening, index);
+        export_close(export);
+        return;
+    }
+    struct added_export *added = container_of(export, struct added_export, export);
+    export_close(export);
+    added->addition.free_settings(added->addition.settings);
+    free(added);
+}
+
+static void finish(struct exports *exports, struct removal *removal)
+{
+    struct exports_change *change = removal->change;
+    struct error err;
+
+    log_notice("export '%s': it has been removed", removal->export->name);
+    if (export_is_open(removal->export) && export_flush(removal->export, exports->loop, &err) < 0) {
+        log_error("%s", err.text);
+        change->error = err;
+        change->code = -EIO;
+    }
+    free_export(exports, removal->export);
+    free(removal);
+    if (--change->leaving == 0)
+        change->done(change);
+}
+
+static void look_after_removals(struct exports *exports)
+{
+    struct removal **link = &exports->removals;
+
+    while (*link != NULL) {
+        struct removal *removal = *link;
+
+        if (atomic_load(&removal->pending) == 0) {
+            *link = removal->next;
+            finish(exports, removal);
+            continue;
+        }
+        if (removal->hurry_at_ms <= channel_clock_ms())
+            hurry(removal);
+        link = &removal->next;
+    }
+}
+
+/* ---- beginning and end ---- */
+
+int exports_create(struct exports **out, const struct exports_settings *settings, struct error *err)
+{
+    struct exports *exports = calloc(1, sizeof *exports);
+
+    if (exports == NULL)
+        return error_set(err, -ENOMEM, "not enough memory for the exports");
+    exports->settings = *settings;
+    exports->set = settings->set;
+    exports->worker_count = settings->opening->workers;
+    exports->last_id = settings->opening->count;
+    exports->queue_end = &exports->queue;
+    exports->start_error = err;
+    pthread_mutex_init(&exports->mutex, NULL);
+    sem_init(&exports->wake, 0, 0);
+    sem_init(&exports->started, 0, 0);
+    int code = -pthread_create(&exports->thread, NULL, serve_changes, exports);
+    if (code < 0) {
+        error_set(err, code, "the thread of the exports could not be started: %s", strerror(-code));
+    } else {
+        while (sem_wait(&exports->started) != 0)
+            continue;
+        code = exports->start_code;
+        if (code < 0)
+            (void)pthread_join(exports->thread, NULL);
+    }
+    if (code < 0) {
+        exports->set = NULL;
+        exports_free(exports);
+        return code;
+    }
+    *out = exports;
+    return 0;
+}
+
+void exports_set_retry(struct exports *exports, struct export_retry *retry)
+{
+    exports->retry = retry;
+}
+
+const struct export_set *exports_lock(struct exports *exports)
+{
+    pthread_mutex_lock(&exports->mutex);
+    return exports->set;
+}
+
+void exports_unlock(struct exports *exports)
+{
+    pthread_mutex_unlock(&exports->mutex);
+}
+
+void exports_stop(struct exports *exports)
+{
+    if (exports == NULL)
+        return;
+    pthread_mutex_lock(&exports->mutex);
+    exports->stopping = true;
+    pthread_mutex_unlock(&exports->mutex);
+    sem_post(&exports->wake);
+}
+
+bool exports_join(struct exports *exports)
+{
+    if (exports == NULL)
+        return true;
+    pthread_mutex_lock(&exports->mutex);
+    exports->left_behind = exports->opening;
+    pthread_mutex_unlock(&exports->mutex);
+    if (exports->left_behind)
+        return false;
+    (void)pthread_join(exports->thread, NULL);
+    return true;
+}
+
+static int flush(struct export *export, struct loop *loop)
+{
+    struct error err;
+    int code = export_is_open(export) ? export_flush(export, loop, &err) : 0;
+
+    if (code < 0)
+        log_error("%s", err.text);
+    return code;
+}
+
+int exports_flush(struct exports *exports, struct loop *loop)
+{
+    int result = 0;
+
+    for (size_t i = 0; i < exports->set->count; i++)
+        result |= flush(exports->set->exports[i], loop);
+    for (struct removal *one = exports->removals; one != NULL; one = one->next)
+        result |= flush(one->export, loop);
+    return result < 0 ? -EIO : 0;
+}
+
+void exports_close(struct exports *exports)
+{
+    for (size_t i = 0; i < exports->set->count; i++)
+        free_export(exports, exports->set->exports[i]);
+    while (exports->removals != NULL) {
+        struct removal *removal = exports->removals;
+
+        exports->removals = removal->next;
+        free_export(exports, removal->export);
+        free(removal);
+    }
+}
+
+void exports_free(struct exports *exports)
+{
+    if (exports == NULL)
+        return;
+    while (exports->unanswered != NULL) {
+        struct worker_round *round = exports->unanswered;
+
+        exports->unanswered = round->next;
+        worker_round_free(round);
+    }
+    export_set_free(exports->set);
+    sem_destroy(&exports->started);
+    sem_destroy(&exports->wake);
+    (void)pthread_mutex_destroy(&exports->mutex);
+    free(exports);
+}

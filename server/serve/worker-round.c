@@ -1,0 +1,88 @@
+#include "server/serve/worker-round.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <time.h>
+
+struct worker_round *worker_round_create(unsigned worker_count)
+{
+    struct worker_round *round = calloc(1, sizeof *round + worker_count * sizeof *round->parts);
+
+    if (round == NULL)
+        return NULL;
+    round->worker_count = worker_count;
+    atomic_init(&round->pending, worker_count);
+    sem_init(&round->answered, 0, 0);
+    for (unsigned i = 0; i < worker_count; i++)
+        round->parts[i].round = round;
+    return round;
+}
+
+void worker_round_free(struct worker_round *round)
+{
+    sem_destroy(&round->answered);
+    free(round);
+}
+
+/* A worker's thread. */
+static void answer(struct worker_round *round)
+{
+    if (atomic_fetch_sub(&round->pending, 1) == 1)
+        sem_post(&round->answered);
+}
+
+static void uses(struct worker_use *use)
+{
+    answer(container_of(use, struct worker_part, use)->round);
+}
+
+static void counted(struct worker_count *count)
+{
+    answer(container_of(count, struct worker_part, count)->round);
+}
+
+void worker_round_use(struct worker_round *round, struct worker_thread **workers,
+                      const struct export_set *set)
+{
+    for (unsigned i = 0; i < round->worker_count; i++) {
+        round->parts[i].use = (struct worker_use){ .set = set, .done = uses };
+        worker_use_exports(&workers[i]->worker, &round->parts[i].use);
+    }
+}
+
+void worker_round_count(struct worker_round *round, struct worker_thread **workers,
+                        const struct export *export)
+{
+    for (unsigned i = 0; i < round->worker_count; i++) {
+        round->parts[i].count = (struct worker_count){ .export = export, .done = counted };
+        worker_count_clients(&workers[i]->worker, &round->parts[i].count);
+    }
+}
+
+bool worker_round_wait(struct worker_round *round, unsigned timeout_ms)
+{
+    struct timespec until;
+    int code;
+
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += timeout_ms / 1000;
+    until.tv_nsec += (long)(timeout_ms % 1000) * 1000000;
+    if (until.tv_nsec >= 1000000000) {
+        until.tv_nsec -= 1000000000;
+        until.tv_sec++;
+    }
+    do
+        code = sem_clockwait(&round->answered, CLOCK_MONOTONIC, &until);
+    while (code != 0 && errno == EINTR);
+    return code == 0 &&
+           atomic_load(&round->pending) == 0; /* which orders their answers before us */
+}
+
+unsigned worker_round_clients(const struct worker_round *round)
+{
+    unsigned clients = 0;
+
+    for (unsigned i = 0; i < round->worker_count; i++)
+        clients += round->parts[i].count.clients;
+    return clients;
+}
