@@ -63,7 +63,7 @@ static int memory_open(struct stage **out, const struct stage_settings *settings
         .ops = OP_BIT(REQUEST_READ) | OP_BIT(REQUEST_WRITE) | OP_BIT(REQUEST_FLUSH) |
                OP_BIT(REQUEST_TRIM) | OP_BIT(REQUEST_ZERO) | OP_BIT(REQUEST_CACHE),
         .fua = true,
-        .read_only = settings->read_only,
+        .read_only = settings->options.read_only,
         .multi_conn = true,
     };
     *out = &memory->stage;

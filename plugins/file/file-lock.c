@@ -56,7 +56,7 @@ static bool is_taken(int code)
 /* Who has decided to go on in any case does not wait. */
 static bool worth_waiting(struct patience *patience, const struct stage_settings *settings)
 {
-    return !settings->terms.force_in_use && patience_lasts(patience);
+    return !settings->options.terms.force_in_use && patience_lasts(patience);
 }
 
 /* What `code` of set_lock() means where nobody else has the lock: ENOLCK, ENOSYS, EOPNOTSUPP,
@@ -112,7 +112,7 @@ static int lock_part(const struct file_lock *lock, bool read_only)
 static int lock_file(const struct file_lock *lock, const struct stage_settings *settings,
                      struct error *err)
 {
-    bool read_only = settings->read_only;
+    bool read_only = settings->options.read_only;
     struct patience patience = { 0 };
 
     do {
@@ -186,11 +186,11 @@ static int lock_header(struct file_lock *lock, const struct stat *status,
 static int as_agreed(int code, const struct stage_settings *settings, const struct error *why,
                      struct error *err)
 {
-    const struct lock_terms *terms = &settings->terms;
+    const struct lock_terms *terms = &settings->options.terms;
 
     if (code == -EBUSY && terms->force_in_use)
         log_warning("'%s': %s; going on (--force-in-use)", settings->path, why->text);
-    else if (code == -ENOLCK && (terms->no_lock || settings->read_only))
+    else if (code == -ENOLCK && (terms->no_lock || settings->options.read_only))
         log_warning(
             "'%s': its storage can't lock it: see to it that nothing else writes it meanwhile",
             settings->path);
@@ -205,7 +205,7 @@ static int lock_by_file_lock(struct file_lock *lock, const struct stat *status,
     struct error why = { "" };
     int code;
 
-    if (settings->header_only && !settings->read_only)
+    if (settings->options.header_only && !settings->options.read_only)
         code = lock_header(lock, status, settings, &why);
     else
         code = lock_file(lock, settings, &why);
@@ -232,10 +232,10 @@ static int claim_device(struct file_lock *lock, const struct stat *status,
     if (!S_ISBLK(status->st_mode) || lock->beside_server)
         return 0;
     do {
-        code = file_claim(&lock->claim_fd, &lasting, settings->path, !settings->read_only, status,
-                          &why);
+        code = file_claim(&lock->claim_fd, &lasting, settings->path, !settings->options.read_only,
+                          status, &why);
     } while (code == -EBUSY && !lasting && worth_waiting(&patience, settings));
-    if (settings->read_only)
+    if (settings->options.read_only)
         close_once(&lock->claim_fd);
     return as_agreed(code, settings, &why, err);
 }
@@ -250,7 +250,7 @@ static int refuse_loop_device(const struct stat *status, const struct stage_sett
     struct error why = { "" };
 
     do {
-        if (!file_loop_find(name, status, settings->read_only))
+        if (!file_loop_find(name, status, settings->options.read_only))
             return 0;
     } while (worth_waiting(&patience, settings));
     (void)error_set(&why, -EBUSY,
@@ -266,7 +266,7 @@ static int try_loop_file(const struct file_loop_part *part, const struct stage_s
     struct patience patience = { 0 };
 
     do {
-        int code = set_lock(part->fd, settings->read_only ? F_RDLCK : F_WRLCK,
+        int code = set_lock(part->fd, settings->options.read_only ? F_RDLCK : F_WRLCK,
                             (off_t)part->start_bytes, (off_t)part->length_bytes);
 
         if (!is_taken(code))
@@ -284,7 +284,7 @@ static int lock_loop_file(struct file_lock *lock, const struct stat *status,
 
     if (!S_ISBLK(status->st_mode) || lock->beside_server)
         return 0;
-    if (file_loop_open_file(&part, lock->fd, status, settings->read_only, &why) < 0)
+    if (file_loop_open_file(&part, lock->fd, status, settings->options.read_only, &why) < 0)
         log_warning("'%s': %s; it is not locked", settings->path, why.text);
     lock->loop_file_fd = part.fd;
     return part.fd < 0 ? 0 : as_agreed(try_loop_file(&part, settings, &why), settings, &why, err);
@@ -302,12 +302,12 @@ int file_lock_take(struct file_lock *out, int fd, const struct stage_settings *s
         .claim_fd = -1,
         .loop_file_fd = -1,
     };
-    if (!settings->lock)
+    if (!settings->options.lock)
         return 0;
     if (fstat(fd, &status) != 0)
         return error_set(err, -errno, "its state could not be read: %s", strerror(errno));
     int code = lock_by_file_lock(out, &status, settings, err);
-    if (code < 0 || (settings->header_only && settings->read_only))
+    if (code < 0 || (settings->options.header_only && settings->options.read_only))
         return code; /* a server with its header apart: whoever else reads it may do so */
     code = claim_device(out, &status, settings, err);
     if (code == 0)

@@ -16,8 +16,8 @@ struct file_lock {
 /* Locks settings->part of what `fd` is open of, and settings->path the name of, as `settings` ask
  * for
  * (`lock`, `header_only`, `read_only`).  Waits for what a killed process still holds.  -EBUSY:
- * another program has it; -ENOLCK: it can't be locked.  Where settings->terms allow it, either is a
- * warning. file_lock_release() in every case. */
+ * another program has it; -ENOLCK: it can't be locked.  Where settings->options.terms allow it,
+ * either is a warning. file_lock_release() in every case. */
 NODISCARD int file_lock_take(struct file_lock *out, int fd, const struct stage_settings *settings,
                              struct error *err);
 

@@ -95,7 +95,7 @@ static int measure(struct file_stage *file, const struct stage_settings *setting
         return error_set(err, -errno, "its state could not be read: %s", strerror(errno));
     int code = check_kind(file, &status, err);
     if (code == 0)
-        code = check_writable(file, settings->read_only, err);
+        code = check_writable(file, settings->options.read_only, err);
     if (code < 0)
         return code;
     off_t end = lseek(file->fd, 0, SEEK_END); /* st_size is 0 for a block device */
@@ -103,11 +103,11 @@ static int measure(struct file_stage *file, const struct stage_settings *setting
         return error_set(err, -errno, "its size could not be read: %s", strerror(errno));
 
     file->release_bytes = file->block_device ? logical_block(file->fd) : 1;
-    uint32_t block = settings->direct ? direct_alignment(file->fd) : 1;
+    uint32_t block = settings->options.direct ? direct_alignment(file->fd) : 1;
     uint32_t preferred = block > file->release_bytes ? block : file->release_bytes;
     uint32_t ops = OP_BIT(REQUEST_READ) | OP_BIT(REQUEST_WRITE) | OP_BIT(REQUEST_FLUSH) |
                    OP_BIT(REQUEST_TRIM) | OP_BIT(REQUEST_ZERO) | OP_BIT(REQUEST_CACHE);
-    if (settings->offload != NULL)
+    if (settings->options.offload != NULL)
         ops |= OP_BIT(REQUEST_EXTENTS);
     file->stage.limits = (struct limits){
         .size_bytes = (uint64_t)end / block * block,
@@ -116,7 +116,7 @@ static int measure(struct file_stage *file, const struct stage_settings *setting
         .phase_bytes = 1,
         .ops = ops,
         .fua = true,
-        .read_only = settings->read_only,
+        .read_only = settings->options.read_only,
         .multi_conn = true, /* one descriptor: an fdatasync covers every connection's writes */
     };
     return 0;
@@ -129,20 +129,20 @@ static void file_header_was_read(struct stage *stage)
 
 static int open_path(const struct stage_settings *settings, struct error *err)
 {
-    int flags = (settings->read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NOCTTY |
-                (settings->direct ? O_DIRECT : 0);
+    int flags = (settings->options.read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NOCTTY |
+                (settings->options.direct ? O_DIRECT : 0);
     int fd = open(settings->path, flags | O_NONBLOCK); /* NONBLOCK: a FIFO must not hang us */
 
     if (fd >= 0)
         return fd;
     int code = -errno;
-    if (code == -EROFS || (code == -EACCES && !settings->read_only))
+    if (code == -EROFS || (code == -EACCES && !settings->options.read_only))
         return error_set(err, code, cannot_write, strerror(-code));
     if (code == -EBUSY)
         return error_set(err, code,
                          "it is in use (mounted?), and the kernel lets nobody write it; end "
                          "that first");
-    if (code == -EINVAL && settings->direct)
+    if (code == -EINVAL && settings->options.direct)
         return error_set(err, code, "its file system has no O_DIRECT; leave out --direct");
     return error_set(err, code, "it can't be opened: %s", strerror(-code));
 }
@@ -150,7 +150,7 @@ static int open_path(const struct stage_settings *settings, struct error *err)
 /* A header and its data on one device, say. */
 static bool is_same_image(const struct file_stage *file, const struct stage_settings *settings)
 {
-    const struct stage *beside = settings->beside;
+    const struct stage *beside = settings->options.beside;
     struct stat a, b;
 
     if (beside == NULL || beside->ops != &file_ops)
@@ -207,7 +207,7 @@ static int file_open(struct stage **out, const struct stage_settings *settings, 
 
     if (file == NULL)
         return error_set(err, -ENOMEM, "not enough memory");
-    file->offload = settings->offload;
+    file->offload = settings->options.offload;
     file->stage.ops = &file_ops;
     file->lock = (struct file_lock){ .claim_fd = -1, .loop_file_fd = -1 };
     file->stage.sync = &file->sync;
@@ -219,8 +219,9 @@ static int file_open(struct stage **out, const struct stage_settings *settings, 
     if (code == 0 && !settings->lock_later)
         code = lock_stage(&file->stage, settings, err);
     if (code == 0)
-        code = group_sync_init(&file->sync, settings->offload != NULL ? settings->path : NULL,
-                               sync_start, err);
+        code =
+            group_sync_init(&file->sync, settings->options.offload != NULL ? settings->path : NULL,
+                            sync_start, err);
     if (code < 0) {
         file_close(&file->stage);
         return code;

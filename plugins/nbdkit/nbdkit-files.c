@@ -32,11 +32,11 @@ static bool names_a_disk(const char *plugin, const char *key)
 static int open_disk(struct stage_settings *settings)
 {
     int flags = O_NONBLOCK | O_NOCTTY | O_CLOEXEC;
-    int fd = settings->read_only ? -1 : open(settings->path, flags | O_RDWR);
+    int fd = settings->options.read_only ? -1 : open(settings->path, flags | O_RDWR);
     struct stat status;
 
     if (fd < 0) {
-        settings->read_only = true;
+        settings->options.read_only = true;
         fd = open(settings->path, flags | O_RDONLY);
     }
     if (fd < 0 || (fstat(fd, &status) == 0 && (S_ISREG(status.st_mode) || S_ISBLK(status.st_mode))))
@@ -51,7 +51,7 @@ int nbdkit_files_lock(struct nbdkit_files *files, const char *plugin, const char
     struct stage_settings settings = *files->settings;
 
     settings.path = value;
-    int fd = settings.lock && names_a_disk(plugin, key) ? open_disk(&settings) : -1;
+    int fd = settings.options.lock && names_a_disk(plugin, key) ? open_disk(&settings) : -1;
     if (fd < 0)
         return 0;
     struct nbdkit_file *file = calloc(1, sizeof *file);

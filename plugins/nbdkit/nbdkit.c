@@ -260,15 +260,15 @@ static int start_plugin(struct nbdkit_stage *nbdkit, const struct stage_settings
     }
     STEP(get_ready);
     STEP(after_fork);
-    STEP(preconnect, settings->read_only);
+    STEP(preconnect, settings->options.read_only);
     if (plugin->default_export != NULL) {
         nbdkit_host_enter(&nbdkit->caller, "default_export");
-        nbdkit->caller.export_name = plugin->default_export(settings->read_only, 0);
+        nbdkit->caller.export_name = plugin->default_export(settings->options.read_only, 0);
         if (nbdkit->caller.export_name == NULL)
             return nbdkit_host_failed(&nbdkit->caller, err);
     }
     nbdkit_host_enter(&nbdkit->caller, "open");
-    nbdkit->handle = plugin->open(settings->read_only);
+    nbdkit->handle = plugin->open(settings->options.read_only);
     return nbdkit->handle == NULL ? nbdkit_host_failed(&nbdkit->caller, err) : 0;
 }
 
@@ -366,9 +366,9 @@ static int nbdkit_open(struct stage **out, const struct stage_settings *settings
     if (code == 0)
         code = start_plugin(nbdkit, settings, err);
     if (code == 0)
-        code = measure(nbdkit, settings->read_only, err);
+        code = measure(nbdkit, settings->options.read_only, err);
     if (code == 0)
-        code = add_sync(nbdkit, settings->offload != NULL, err);
+        code = add_sync(nbdkit, settings->options.offload != NULL, err);
     /* Its threads call the plugin, and nobody else: signals pass them, too. */
     if (code == 0)
         code = offload_create(&nbdkit->offload,

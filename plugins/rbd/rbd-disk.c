@@ -424,11 +424,11 @@ static int lock_as_asked(struct rbd_disk *disk, const struct stage_settings *set
                          struct error *err)
 {
     bool shared = strcmp(disk->given.lock, "shared") == 0;
-    bool serves = settings->offload != NULL;
+    bool serves = settings->options.offload != NULL;
 
-    if (!settings->lock || disk->read_only || (shared && serves))
+    if (!settings->options.lock || disk->read_only || (shared && serves))
         return 0;
-    int code = shared && settings->header_only ? 0 : wait_for_others(disk, err);
+    int code = shared && settings->options.header_only ? 0 : wait_for_others(disk, err);
     return code < 0 ? code : take_lock(disk, err);
 }
 
@@ -455,14 +455,14 @@ int rbd_disk_open(struct rbd_disk *disk, const struct stage_settings *settings, 
         code = rbd_library_load(err);
     if (code < 0)
         return code;
-    disk->read_only = settings->read_only || disk->snapshot != NULL;
+    disk->read_only = settings->options.read_only || disk->snapshot != NULL;
     code = connect_cluster(disk, err);
     if (code == 0)
         code = open_image(disk, err);
     if (code == 0)
         code = lock_as_asked(disk, settings, err);
     if (code == 0)
-        code = set_request_timeout(disk, settings->offload != NULL, err);
+        code = set_request_timeout(disk, settings->options.offload != NULL, err);
     return code;
 }
 

@@ -110,7 +110,7 @@ static int rbd_stage_open(struct stage **out, const struct stage_settings *setti
                           struct error *err)
 {
     struct rbd_stage *rbd = calloc(1, sizeof *rbd);
-    bool serves = settings->offload != NULL;
+    bool serves = settings->options.offload != NULL;
 
     if (rbd == NULL)
         return error_set(err, -ENOMEM, "not enough memory");

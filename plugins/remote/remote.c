@@ -359,7 +359,7 @@ static int remote_open(struct stage **out, const struct stage_settings *settings
         return code;
     }
     remote->forward_all = !server->features.multi_conn;
-    remote->stage.limits = limits_of(&server->features, settings->read_only);
+    remote->stage.limits = limits_of(&server->features, settings->options.read_only);
     *out = &remote->stage;
     return 0;
 }

@@ -133,7 +133,7 @@ static int add_window(struct stage **stage, const struct image_window *window,
     struct byte_range again;
     int code = image_window_find(&settings->part, window, *stage, err);
 
-    if (code == 0 && settings->lock && ops->lock != NULL) {
+    if (code == 0 && settings->options.lock && ops->lock != NULL) {
         code = ops->lock(*stage, settings, err);
         if (code == 0)
             code = image_window_find(&again, window, *stage, err);
@@ -181,15 +181,11 @@ int image_open(struct stage **out, const char *spec, const struct image_options 
     struct stage_settings settings = {
         .params = &parsed.params,
         .path = parsed.path,
-        .read_only = options->read_only,
-        .direct = options->direct,
-        .lock = options->lock,
-        .header_only = options->header_only,
-        .terms = options->terms,
+        .options = *options,
         .lock_later = parsed.window.given,
-        .beside = options->beside != NULL ? stage_backend(options->beside) : NULL,
-        .offload = options->offload,
     };
+    if (options->beside != NULL)
+        settings.options.beside = stage_backend(options->beside);
     code = open_parsed(out, &parsed, &settings, err);
     if (code < 0)
         error_prefix(err, "image '%s': ", spec);

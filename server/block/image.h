@@ -11,19 +11,6 @@
 
 #include "server/block/layer.h"
 
-struct image_options {
-    bool read_only;
-    bool direct;
-    bool lock;        /* refuse an image that another program has open for writing */
-    bool header_only; /* with lock: only the LUKS header is touched, so that a server which has
-                       * read it (see image_header_was_read) may go on serving the data; with
-                       * read_only, for a server whose header is apart */
-    struct lock_terms terms; /* of the lock */
-    struct stage *beside; /* one that is open; if it is of the same image, its lock is enough; may
-                           * be NULL */
-    struct offload *offload; /* may be NULL */
-};
-
 /* Opens the backend that `spec` names; blocks.  The message names the image. */
 NODISCARD int image_open(struct stage **out, const char *spec, const struct image_options *options,
                          struct error *err);

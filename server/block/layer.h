@@ -71,21 +71,27 @@ struct byte_range {
     uint64_t size_bytes; /* 0: all of the image, from offset 0 */
 };
 
+/* How an image is to be opened. */
+struct image_options {
+    bool read_only;
+    bool direct;      /* go around the page cache */
+    bool lock;        /* keep others from writing it, and with !read_only from serving it */
+    bool header_only; /* with lock: only the LUKS header is touched, so that a server which has
+                       * read it (see image_header_was_read) may go on serving the data; with
+                       * read_only, for a server whose header is apart */
+    struct lock_terms terms; /* of the lock */
+    struct stage *beside;    /* one that is open; if it is of the same image, its lock is enough;
+                              * may be NULL */
+    struct offload *offload; /* may be NULL: nothing will be asked that blocks */
+};
+
 /* What a backend may be told besides its own parameters. */
 struct stage_settings {
-    const struct params *params; /* of IMAGE: what followed the scheme; may be NULL */
-    const char *path;            /* of IMAGE: the text behind "scheme:" up to '?' */
-    bool read_only;
-    bool direct;             /* go around the page cache */
-    bool lock;               /* keep others from writing it, and with !read_only from serving it */
-    bool header_only;        /* lock only against those who need the LUKS header, or with read_only
-                              * against those who replace it */
-    bool lock_later;         /* not by `open`, but by `lock`, if the backend has that */
-    struct byte_range part;  /* for `lock`: what of the image is used */
-    struct lock_terms terms; /* of these locks */
-    const struct stage
-        *beside; /* one that is open; where it is of the same image, its locks are enough */
-    struct offload *offload; /* may be NULL: nothing will be asked that blocks */
+    const struct params *params;  /* of IMAGE: what followed the scheme; may be NULL */
+    const char *path;             /* of IMAGE: the text behind "scheme:" up to '?' */
+    struct image_options options; /* `beside` is a backend */
+    bool lock_later;              /* not by `open`, but by `lock`, if the backend has that */
+    struct byte_range part;       /* for `lock`: what of the image is used */
 };
 
 /* Of a backend that may lose what it has answered; see flusher.h, which calls these on the layer's

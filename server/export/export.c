@@ -73,7 +73,8 @@ static void tell_of_trim(const struct export_settings *settings, const struct lu
 static bool passes_trim(const struct export_settings *settings, const struct luks_header *header,
                         const struct limits *image)
 {
-    if (!settings->read_only && !image->read_only && (image->ops & OP_BIT(REQUEST_TRIM)) != 0)
+    if (!settings->options.read_only && !image->read_only &&
+        (image->ops & OP_BIT(REQUEST_TRIM)) != 0)
         tell_of_trim(settings, header);
     return settings->discard || (luks_segment(header)->allow_discards && !settings->no_discard);
 }
@@ -85,7 +86,7 @@ static int check_image_beside(const struct luks_header *header, struct stage *im
     struct error why = { "" };
     int code = foreign_header_find(header, image, &why);
 
-    if (code > 0 && (settings->read_only || image->limits.read_only))
+    if (code > 0 && (settings->options.read_only || image->limits.read_only))
         log_warning("image '%s': %s", settings->image, why.text);
     else if (code != 0)
         return error_set(err, code > 0 ? -EEXIST : code, "image '%s': %s", settings->image,
@@ -102,7 +103,7 @@ static int load_detached(struct luks_header **out, struct export *ex,
         .read_only = true,
         .lock = true,
         .header_only = true,
-        .terms = settings->terms,
+        .terms = settings->options.terms,
         .beside = ex->top,
     };
     int code = image_open(&ex->header, settings->header, &options, err);
@@ -246,15 +247,11 @@ void export_publish(struct export *ex, const struct export *opened)
 int export_open(struct export *out, const struct export_settings *settings, struct offload *offload,
                 unsigned workers, struct error *err)
 {
-    struct image_options options = {
-        .read_only = settings->read_only,
-        .direct = settings->direct,
-        .lock = true,
-        .terms = settings->terms,
-        .offload = offload,
-    };
+    struct image_options options = settings->options;
     struct export ex;
 
+    options.lock = true;
+    options.offload = offload;
     export_declare(&ex, 0, settings);
     int code = image_open(&ex.top, settings->image, &options, err);
     if (code == 0)
@@ -269,7 +266,7 @@ int export_open(struct export *out, const struct export_settings *settings, stru
         return code;
     }
     ex.limits = ex.top->limits;
-    ex.limits.read_only |= settings->read_only;
+    ex.limits.read_only |= settings->options.read_only;
     warn_if_nothing_is_durable(&ex, settings->image);
     *out = ex;
     return 0;

@@ -29,14 +29,12 @@ struct export_settings {
     struct luks_demands demands;          /* all that is demanded of its LUKS header */
     struct param_list allow;              /* rules of this export alone, as text */
     struct access *access;                /* who may attach it (access.h); NULL: everybody */
-    bool raw;                             /* no LUKS layer */
-    bool read_only;
+    struct image_options options; /* read_only, direct and terms: the rest is for who opens it */
+    bool raw;                     /* no LUKS layer */
     bool discard;
     bool no_discard; /* the flag allow-discards of a LUKS2 header means nothing */
     bool zero_holes; /* a sector of zeros in the image reads as zeros (luks-layer.h) */
-    bool direct;
-    struct lock_terms terms;
-    bool tls_only; /* clients without TLS neither see nor attach it */
+    bool tls_only;   /* clients without TLS neither see nor attach it */
 };
 
 struct export

@@ -72,7 +72,7 @@ static int record_where_it_is(const struct luks_header *header,
     struct image_options options = {
         .lock = true,
         .header_only = true,
-        .terms = settings->terms,
+        .terms = settings->options.terms,
         .beside = image,
     };
     struct volume volume = {
@@ -98,7 +98,7 @@ int zero_holes_record(const struct luks_header *header, const struct export_sett
 {
     int result;
 
-    if (!settings->zero_holes || settings->read_only || image->limits.read_only ||
+    if (!settings->zero_holes || settings->options.read_only || image->limits.read_only ||
         luks_zero_holes_recorded(header))
         return 0;
     if (luks_segment(header)->type == LUKS_TYPE_1) {

@@ -128,12 +128,12 @@ static struct export_settings common_settings(const struct serve_options *option
         .name = "",
         .key = options->key,
         .raw = options->raw,
-        .read_only = options->read_only,
+        .options = { .read_only = options->read_only,
+                     .direct = options->direct,
+                     .terms = options->terms },
         .discard = options->discard,
         .no_discard = options->no_discard,
         .zero_holes = options->zero_holes,
-        .direct = options->direct,
-        .terms = options->terms,
     };
 }
 

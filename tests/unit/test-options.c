@@ -39,7 +39,8 @@ static void one_image(void)
     EXPECT_TEXT(settings->name, "");
     EXPECT_TEXT(settings->image, "disk.luks");
     EXPECT(!settings->description && !settings->key.file && !settings->header);
-    EXPECT(!settings->raw && !settings->read_only && !settings->discard && !settings->direct);
+    EXPECT(!settings->raw && !settings->options.read_only && !settings->discard &&
+           !settings->options.direct);
     EXPECT(options.threads == 0 && options.max_connections == 4096);
     EXPECT(options.handshake_timeout_seconds == 10 && !options.run && !options.verbose);
     EXPECT(options.busy_wait_us == 50);
@@ -58,7 +59,8 @@ static void one_image_with_all(void)
     EXPECT_TEXT(settings->description, "the database");
     EXPECT_TEXT(settings->key.file, "-");
     EXPECT_TEXT(settings->header, "h");
-    EXPECT(settings->read_only && settings->discard && settings->direct && !settings->raw);
+    EXPECT(settings->options.read_only && settings->discard && settings->options.direct &&
+           !settings->raw);
     EXPECT(settings->zero_holes);
     EXPECT(options.threads == 3 && options.max_connections == 5);
     EXPECT(options.handshake_timeout_seconds == 7 && options.busy_wait_us == 0);
@@ -92,13 +94,13 @@ static void several_exports(void)
     EXPECT_TEXT(settings[0].name, "a");
     EXPECT_TEXT(settings[0].image, "/x/a?k=v");
     EXPECT_TEXT(settings[0].key.file, "common");
-    EXPECT(!settings[0].read_only && !settings[0].raw);
+    EXPECT(!settings[0].options.read_only && !settings[0].raw);
     EXPECT_TEXT(settings[1].name, "");
     EXPECT_TEXT(settings[1].image, "b");
     EXPECT_TEXT(settings[1].key.file, "/k=1");
     EXPECT_TEXT(settings[1].header, "/h");
     EXPECT_TEXT(settings[1].description, "two words");
-    EXPECT(settings[1].read_only && settings[1].discard && settings[1].direct);
+    EXPECT(settings[1].options.read_only && settings[1].discard && settings[1].options.direct);
     EXPECT(settings[2].raw && !settings[2].key.file);
     EXPECT(!settings[0].zero_holes && settings[1].zero_holes);
 }
@@ -107,9 +109,9 @@ static void flags_for_all_exports(void)
 {
     EXPECT(parse(ARGS("--read-only", "--raw", "--export", "a=x", "--export", "b=y,read-only=no",
                       "--export", "c=z,raw=no,key-file=k")) == 0);
-    EXPECT(options.exports[0].read_only && options.exports[0].raw);
-    EXPECT(!options.exports[1].read_only && options.exports[1].raw);
-    EXPECT(options.exports[2].read_only && !options.exports[2].raw);
+    EXPECT(options.exports[0].options.read_only && options.exports[0].raw);
+    EXPECT(!options.exports[1].options.read_only && options.exports[1].raw);
+    EXPECT(options.exports[2].options.read_only && !options.exports[2].raw);
 }
 
 static void addresses(void)
@@ -313,7 +315,7 @@ static void rules_are_those_of_the_export_or_the_common_ones(void)
                       "a=b,,c,allow=cert:CN=vm7,,O=Example&net:10.0.0.0/8,read-only,allow=uid:9",
                       "--export", "b=c", "--export", "c=d,allow=any")) == 0);
     EXPECT_TEXT(options.exports[0].image, "b,c");
-    EXPECT(options.exports[0].read_only);
+    EXPECT(options.exports[0].options.read_only);
     EXPECT(access_rule_count(options.exports[0].access) == 2);
     EXPECT_TEXT(rule(0, 0), "cert:CN=vm7,O=Example&net:10.0.0.0/8");
     EXPECT_TEXT(rule(0, 1), "uid:9");
