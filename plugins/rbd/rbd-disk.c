@@ -18,25 +18,21 @@
 #define FIELD(name) offsetof(struct rbd_parameters, name)
 
 const struct param rbd_params[] = {
-    { "conf", 0, PARAM_STRING, "FILE", "Ceph's configuration; default: /etc/ceph/ceph.conf",
-      FIELD(conf), 0, 0 },
-    { "id", 0, PARAM_STRING, "USER", "the cluster's user, without \"client.\"; default: admin",
-      FIELD(id), 0, 0 },
-    { "keyring", 0, PARAM_STRING, "FILE", "where the user's key is; default: as conf says",
-      FIELD(keyring), 0, 0 },
-    { "lock", 0, PARAM_STRING, "MODE",
-      "exclusive (default): nobody else can write the image meanwhile; shared: the lock goes to "
-      "whoever writes",
-      FIELD(lock), 0, 0 },
-    { "lock-wait", 0, PARAM_UINT, "SECONDS",
-      "how long to wait for another client's lock; default: 40", FIELD(lock_wait_s), 0, 86400 },
-    { "connect-timeout", 0, PARAM_UINT, "SECONDS",
-      "how long the cluster may take to answer at the start; default: 10", FIELD(connect_timeout_s),
-      1, 86400 },
-    { "timeout", 0, PARAM_UINT, "SECONDS",
-      "how long it may take to answer a request later; default: 0, for ever", FIELD(timeout_s), 0,
-      86400 },
-    { "cache", 0, PARAM_FLAG, NULL, "librbd's cache in memory", FIELD(cache), 0, 0 },
+    PARAM("conf", STRING, "FILE", conf, "Ceph's configuration; default: /etc/ceph/ceph.conf"),
+    PARAM("id", STRING, "USER", id, "the cluster's user, without \"client.\"; default: admin"),
+    PARAM("keyring", STRING, "FILE", keyring, "where the user's key is; default: as conf says"),
+    PARAM(
+        "lock", STRING, "MODE", lock,
+        "exclusive (default): nobody else can write the image meanwhile; shared: the lock goes to "
+        "whoever writes"),
+    PARAM("lock-wait", UINT, "SECONDS", lock_wait_s,
+          "how long to wait for another client's lock; default: 40", .max = 86400),
+    PARAM("connect-timeout", UINT, "SECONDS", connect_timeout_s,
+          "how long the cluster may take to answer at the start; default: 10", .min = 1,
+          .max = 86400),
+    PARAM("timeout", UINT, "SECONDS", timeout_s,
+          "how long it may take to answer a request later; default: 0, for ever", .max = 86400),
+    PARAM("cache", FLAG, NULL, cache, "librbd's cache in memory"),
     { .name = NULL },
 };
 

@@ -37,18 +37,16 @@ struct remote_parameters {
 #define FIELD(name) offsetof(struct remote_parameters, name)
 
 static const struct param remote_params[] = {
-    { "socket", 0, PARAM_STRING, "PATH", "the server's Unix socket", FIELD(socket), 0, 0 },
-    { "tls-certificates", 0, PARAM_STRING, "DIR",
-      "ca-cert.pem to verify the server with; client-cert.pem and client-key.pem to be verified",
-      FIELD(tls_certificates), 0, 0 },
-    { "tls-psk-file", 0, PARAM_STRING, "FILE", "the shared secret of the user in the URI",
-      FIELD(tls_psk_file), 0, 0 },
-    { "retry-for", 0, PARAM_UINT, "SECONDS",
-      "how long requests wait for a server that went away; default: 30; 0: they fail at once",
-      FIELD(retry_s), 0, 86400 },
-    { "timeout", 0, PARAM_UINT, "SECONDS",
-      "how long the server may take to answer a request; default: 0, for ever", FIELD(timeout_s), 0,
-      86400 },
+    PARAM("socket", STRING, "PATH", socket, "the server's Unix socket"),
+    PARAM(
+        "tls-certificates", STRING, "DIR", tls_certificates,
+        "ca-cert.pem to verify the server with; client-cert.pem and client-key.pem to be verified"),
+    PARAM("tls-psk-file", STRING, "FILE", tls_psk_file, "the shared secret of the user in the URI"),
+    PARAM("retry-for", UINT, "SECONDS", retry_s,
+          "how long requests wait for a server that went away; default: 30; 0: they fail at once",
+          .max = 86400),
+    PARAM("timeout", UINT, "SECONDS", timeout_s,
+          "how long the server may take to answer a request; default: 0, for ever", .max = 86400),
     { .name = NULL },
 };
 

@@ -23,6 +23,14 @@ struct param_list {
     size_t count;
 };
 
+/* What a new value in a configuration file takes while the server runs. */
+enum param_change {
+    PARAM_CLI_ONLY, /* it is for the command line alone */
+    PARAM_LIVE,     /* nothing: clients stay */
+    PARAM_REPLACE,  /* the export is opened anew: its clients are disconnected */
+    PARAM_RESTART,
+};
+
 struct param {
     const char *name; /* as the user writes it, without dashes: "key-file" */
     char letter;      /* short option, or 0 */
@@ -31,7 +39,24 @@ struct param {
     const char *help;  /* one line */
     size_t offset;     /* of the field in the target struct */
     uint64_t min, max; /* PARAM_UINT and PARAM_SIZE; max 0: no bound */
+
+    const char *group;   /* the heading of --help that it stands under; NULL: none */
+    const char *section; /* of a configuration file; NULL: it is for the command line alone */
+    const char *key;     /* its name there; NULL: `name`, without "SECTION-" in front */
+    enum param_change change;
 };
+
+/* One row.  `...` are further members: PARAM("key-bits", UINT, "N", key_bits, "xts: 512 or 256",
+ * .min = 128, .max = 512).  The file says #define FIELD(name) offsetof(struct target, name). */
+#define PARAM(row_name, row_type, row_value, row_field, row_help, ...) \
+    PARAM_AT(FIELD(row_field), row_name, row_type, row_value, row_help, __VA_ARGS__)
+
+/* The same for macros that make rows of several structs. */
+#define PARAM_AT(row_offset, row_name, row_type, row_value, row_help, ...)                    \
+    {                                                                                         \
+        .name = row_name, .type = PARAM_##row_type, .value = row_value, .offset = row_offset, \
+        .help = row_help, __VA_ARGS__                                                         \
+    }
 
 /* `?key=value&key=value` of an IMAGE, still as text. */
 struct params {
@@ -66,7 +91,8 @@ NODISCARD int params_parse_pairs(void *target, const struct param *table, char *
 /* The name in the table that was probably meant by `typed`; NULL: none is near. */
 const char *params_nearest(const struct param *table, const char *typed);
 
-/* The rows as an aligned --help list, wrapped at 80 columns. */
+/* The rows as an aligned --help list, wrapped at 80 columns.  A heading stands before the first row
+ * of each group. */
 void params_print_help(FILE *out, const struct param *table);
 
 /* Frees the lists of `target`. */

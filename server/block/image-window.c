@@ -17,9 +17,9 @@
 #define FIELD(name) offsetof(struct image_window, name)
 
 static const struct param window_params[] = {
-    { "offset", 0, PARAM_SIZE, "BYTES", "where the part begins", FIELD(offset_bytes), 0, 0 },
-    { "size", 0, PARAM_SIZE, "BYTES", "how large it is", FIELD(size_bytes), SECTOR_BYTES, 0 },
-    { "partition", 0, PARAM_UINT, "N", "the part is this partition", FIELD(partition), 1, 0 },
+    PARAM("offset", SIZE, "BYTES", offset_bytes, "where the part begins"),
+    PARAM("size", SIZE, "BYTES", size_bytes, "how large it is", .min = SECTOR_BYTES),
+    PARAM("partition", UINT, "N", partition, "the part is this partition", .min = 1),
     { .name = NULL },
 };
 

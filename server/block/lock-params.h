@@ -5,15 +5,12 @@
 #include "server/block/layer.h"
 #include "server/base/params.h"
 
-/* The rows; `target` has a struct lock_terms as its member `field`. */
-#define LOCK_ROWS(target, field)                                                          \
-    { .name = "force-in-use",                                                             \
-      .type = PARAM_FLAG,                                                                 \
-      .offset = offsetof(target, field.force_in_use),                                     \
-      .help = "go on although the image is mounted, or another program has it" },         \
-    {                                                                                     \
-        .name = "no-lock", .type = PARAM_FLAG, .offset = offsetof(target, field.no_lock), \
-        .help = "go on where the storage can't lock the image"                            \
-    }
+/* The rows; `target` has a struct lock_terms as its member `field`, and `...` are further members
+ * of each row. */
+#define LOCK_ROWS(target, field, ...)                                                        \
+    PARAM_AT(offsetof(target, field.force_in_use), "force-in-use", FLAG, NULL,               \
+             "go on although the image is mounted, or another program has it", __VA_ARGS__), \
+        PARAM_AT(offsetof(target, field.no_lock), "no-lock", FLAG, NULL,                     \
+                 "go on where the storage can't lock the image", __VA_ARGS__)
 
 #endif

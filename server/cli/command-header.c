@@ -32,29 +32,23 @@ struct header_arguments {
 
 #define FIELD(name) offsetof(struct header_arguments, name)
 
-#define PARAM_HEADER                                                                       \
-    {                                                                                      \
-        "header", 0, PARAM_STRING, "FILE", "the header is in this file, not in the image", \
-            FIELD(header), 0, 0                                                            \
-    }
+#define PARAM_HEADER \
+    PARAM("header", STRING, "FILE", header, "the header is in this file, not in the image")
 #define PARAMS_LOCK LOCK_ROWS(struct header_arguments, terms)
-#define PARAM_HELP                                                         \
-    {                                                                      \
-        "help", 'h', PARAM_FLAG, NULL, "show this help", FIELD(help), 0, 0 \
-    }
+#define PARAM_HELP PARAM("help", FLAG, NULL, help, "show this help", .letter = 'h')
 
 static const struct param backup_params[] = {
-    { "force", 0, PARAM_FLAG, NULL, "replace FILE if it exists", FIELD(force), 0, 0 },
+    PARAM("force", FLAG, NULL, force, "replace FILE if it exists"),
     PARAM_HEADER,
     PARAM_HELP,
     { .name = NULL },
 };
 
 static const struct param restore_params[] = {
-    { "yes", 0, PARAM_FLAG, NULL, "do not ask", FIELD(yes), 0, 0 },
-    { "force", 0, PARAM_FLAG, NULL,
-      "do not ask, and overwrite the header of another volume, or what is there instead of one",
-      FIELD(force), 0, 0 },
+    PARAM("yes", FLAG, NULL, yes, "do not ask"),
+    PARAM(
+        "force", FLAG, NULL, force,
+        "do not ask, and overwrite the header of another volume, or what is there instead of one"),
     PARAMS_LOCK,
     PARAM_HEADER,
     PARAM_HELP,
@@ -69,7 +63,7 @@ static const struct param discard_params[] = {
 };
 
 static const struct param zero_holes_params[] = {
-    { "yes", 0, PARAM_FLAG, NULL, "do not ask", FIELD(yes), 0, 0 },
+    PARAM("yes", FLAG, NULL, yes, "do not ask"),
     PARAMS_LOCK,
     PARAM_HEADER,
     PARAM_HELP,
@@ -77,7 +71,7 @@ static const struct param zero_holes_params[] = {
 };
 
 static const struct param erase_params[] = {
-    { "yes", 0, PARAM_FLAG, NULL, "do not ask", FIELD(yes), 0, 0 },
+    PARAM("yes", FLAG, NULL, yes, "do not ask"),
     PARAMS_LOCK,
     PARAM_HEADER,
     PARAM_HELP,

@@ -32,12 +32,10 @@ struct info_arguments {
 #define FIELD(name) offsetof(struct info_arguments, name)
 
 const struct param command_info_params[] = {
-    { "header", 0, PARAM_STRING, "FILE", "the header is in this file, not in the image",
-      FIELD(header), 0, 0 },
+    PARAM("header", STRING, "FILE", header, "the header is in this file, not in the image"),
     DEMAND_ROWS(struct info_arguments, demands),
-    { "json", 0, PARAM_FLAG, NULL, "print JSON, in a form that scripts can rely on", FIELD(json), 0,
-      0 },
-    { "help", 'h', PARAM_FLAG, NULL, "show this help", FIELD(help), 0, 0 },
+    PARAM("json", FLAG, NULL, json, "print JSON, in a form that scripts can rely on"),
+    PARAM("help", FLAG, NULL, help, "show this help", .letter = 'h'),
     { .name = NULL },
 };
 

@@ -51,61 +51,28 @@ struct key_arguments {
 #define PARAMS_KEY \
     KEY_SOURCE_ROWS("", struct key_arguments, key, "a passphrase that opens the volume")
 #define PARAMS_NEW_KEY KEY_SOURCE_ROWS("new-", struct key_arguments, new_key, "the new passphrase")
-#define PARAM_SLOT(help)                                           \
-    {                                                              \
-        "slot", 0, PARAM_UINT, "N", help, FIELD(slot), 0, SLOT_MAX \
-    }
-#define PARAM_PRIORITY(help)                                                 \
-    {                                                                        \
-        "priority", 0, PARAM_STRING, "PRIORITY", help, FIELD(priority), 0, 0 \
-    }
-#define PARAMS_PBKDF                                                                          \
-    { "pbkdf",                                                                                \
-      0,                                                                                      \
-      PARAM_STRING,                                                                           \
-      "KDF",                                                                                  \
-      "argon2id (default of luks2), argon2i or pbkdf2",                                       \
-      FIELD(pbkdf.name),                                                                      \
-      0,                                                                                      \
-      0 },                                                                                    \
-        { "pbkdf-iterations",                                                                 \
-          0,                                                                                  \
-          PARAM_UINT,                                                                         \
-          "N",                                                                                \
-          "fixed cost; default: what takes 2 seconds here",                                   \
-          FIELD(pbkdf.iterations),                                                            \
-          1,                                                                                  \
-          UINT32_MAX },                                                                       \
-        { "pbkdf-memory-kib",                                                                 \
-          0,                                                                                  \
-          PARAM_UINT,                                                                         \
-          "KIB",                                                                              \
-          "memory of Argon2 at most; default: 1048576",                                       \
-          FIELD(pbkdf.memory_kib),                                                            \
-          1,                                                                                  \
-          UINT32_MAX },                                                                       \
-    {                                                                                         \
-        "pbkdf-parallel", 0, PARAM_UINT, "N",                                                 \
-            "threads of Argon2; default: 4, or the CPUs if less", FIELD(pbkdf.parallel), 1, 4 \
-    }
-#define PARAM_HEADER                                                                       \
-    {                                                                                      \
-        "header", 0, PARAM_STRING, "FILE", "the header is in this file, not in the image", \
-            FIELD(header), 0, 0                                                            \
-    }
+#define PARAM_SLOT(help) PARAM("slot", UINT, "N", slot, help, .max = SLOT_MAX)
+#define PARAM_PRIORITY(help) PARAM("priority", STRING, "PRIORITY", priority, help)
+#define PARAMS_PBKDF                                                                             \
+    PARAM("pbkdf", STRING, "KDF", pbkdf.name, "argon2id (default of luks2), argon2i or pbkdf2"), \
+        PARAM("pbkdf-iterations", UINT, "N", pbkdf.iterations,                                   \
+              "fixed cost; default: what takes 2 seconds here", .min = 1, .max = UINT32_MAX),    \
+        PARAM("pbkdf-memory-kib", UINT, "KIB", pbkdf.memory_kib,                                 \
+              "memory of Argon2 at most; default: 1048576", .min = 1, .max = UINT32_MAX),        \
+        PARAM("pbkdf-parallel", UINT, "N", pbkdf.parallel,                                       \
+              "threads of Argon2; default: 4, or the CPUs if less", .min = 1, .max = 4)
+#define PARAM_HEADER \
+    PARAM("header", STRING, "FILE", header, "the header is in this file, not in the image")
 #define PARAMS_LOCK LOCK_ROWS(struct key_arguments, terms)
-#define PARAM_HELP                                                         \
-    {                                                                      \
-        "help", 'h', PARAM_FLAG, NULL, "show this help", FIELD(help), 0, 0 \
-    }
+#define PARAM_HELP PARAM("help", FLAG, NULL, help, "show this help", .letter = 'h')
 
 static const struct param add_params[] = {
     PARAMS_KEY,
     KEY_SOURCE_VOLUME_KEY_ROWS(struct key_arguments, key),
     PARAMS_NEW_KEY,
     PARAM_SLOT("try only this keyslot with the passphrase that opens the volume"),
-    { "new-slot", 0, PARAM_UINT, "N", "put the new key there; default: the first that is free",
-      FIELD(new_slot), 0, SLOT_MAX },
+    PARAM("new-slot", UINT, "N", new_slot, "put the new key there; default: the first that is free",
+          .max = SLOT_MAX),
     PARAM_PRIORITY("prefer, normal (default) or ignore: whether this key is tried first, or only "
                    "when its keyslot is named (luks2)"),
     PARAMS_PBKDF,
@@ -133,8 +100,7 @@ static const struct param remove_params[] = {
     KEY_SOURCE_ROWS("", struct key_arguments, key,
                     "remove this passphrase (without it and --slot the terminal asks)"),
     PARAM_SLOT("remove the key in this keyslot, for which no passphrase is needed"),
-    { "force", 0, PARAM_FLAG, NULL, "remove the last key too, after which the data is lost",
-      FIELD(force), 0, 0 },
+    PARAM("force", FLAG, NULL, force, "remove the last key too, after which the data is lost"),
     PARAMS_LOCK,
     PARAM_HEADER,
     DEMAND_ROWS(struct key_arguments, demands),
@@ -158,8 +124,7 @@ static const struct param priority_params[] = {
 };
 
 static const struct param list_params[] = {
-    { "json", 0, PARAM_FLAG, NULL, "print JSON, in a form that scripts can rely on", FIELD(json), 0,
-      0 },
+    PARAM("json", FLAG, NULL, json, "print JSON, in a form that scripts can rely on"),
     PARAM_HEADER,
     PARAM_HELP,
     { .name = NULL },

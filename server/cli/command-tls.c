@@ -41,30 +41,17 @@ struct tls_command {
 };
 
 #define FIELD(name) offsetof(struct arguments, name)
-#define HELP_ROW                                                           \
-    {                                                                      \
-        "help", 'h', PARAM_FLAG, NULL, "show this help", FIELD(help), 0, 0 \
-    }
-#define DAYS_ROW(text)                                                 \
-    {                                                                  \
-        "days", 0, PARAM_UINT, "N", text, FIELD(days), 1, PKI_DAYS_MAX \
-    }
-#define HOST_ROW(text)                                          \
-    {                                                           \
-        "host", 0, PARAM_LIST, "NAME", text, FIELD(hosts), 0, 0 \
-    }
-#define FORCE_ROW(text)                                        \
-    {                                                          \
-        "force", 0, PARAM_FLAG, NULL, text, FIELD(force), 0, 0 \
-    }
+#define HELP_ROW PARAM("help", FLAG, NULL, help, "show this help", .letter = 'h')
+#define DAYS_ROW(text) PARAM("days", UINT, "N", days, text, .min = 1, .max = PKI_DAYS_MAX)
+#define HOST_ROW(text) PARAM("host", LIST, "NAME", hosts, text)
+#define FORCE_ROW(text) PARAM("force", FLAG, NULL, force, text)
 
 static const struct param init_params[] = {
     HOST_ROW("DNS name or IP address by which clients know the server (repeatable)"),
-    { "client", 0, PARAM_STRING, "NAME", "name of the first client; \"client\" by default",
-      FIELD(client), 0, 0 },
+    PARAM("client", STRING, "NAME", client, "name of the first client; \"client\" by default"),
     DAYS_ROW("how long the certificates are valid; 365 by default"),
-    { "ca-days", 0, PARAM_UINT, "N", "how long the authority is; 3650 by default", FIELD(ca_days),
-      1, PKI_DAYS_MAX },
+    PARAM("ca-days", UINT, "N", ca_days, "how long the authority is; 3650 by default", .min = 1,
+          .max = PKI_DAYS_MAX),
     FORCE_ROW("replace an authority, and with it all that it has made"),
     HELP_ROW,
     { .name = NULL },
@@ -72,10 +59,8 @@ static const struct param init_params[] = {
 
 static const struct param client_params[] = {
     DAYS_ROW("how long the certificate is valid; 365 by default"),
-    { "dns", 0, PARAM_LIST, "NAME", "DNS name to put into the certificate (repeatable)", FIELD(dns),
-      0, 0 },
-    { "uri", 0, PARAM_LIST, "URI", "URI to put into the certificate (repeatable)", FIELD(uris), 0,
-      0 },
+    PARAM("dns", LIST, "NAME", dns, "DNS name to put into the certificate (repeatable)"),
+    PARAM("uri", LIST, "URI", uris, "URI to put into the certificate (repeatable)"),
     FORCE_ROW("replace the files of a client that is there"),
     HELP_ROW,
     { .name = NULL },
@@ -95,14 +80,13 @@ static const struct param revoke_params[] = {
 
 static const struct param psk_params[] = {
     FORCE_ROW("replace the key of a user who has one"),
-    { "remove", 0, PARAM_FLAG, NULL, "remove the key of a user", FIELD(remove), 0, 0 },
+    PARAM("remove", FLAG, NULL, remove, "remove the key of a user"),
     HELP_ROW,
     { .name = NULL },
 };
 
 static const struct param show_params[] = {
-    { "json", 0, PARAM_FLAG, NULL, "print JSON, in a form that scripts can rely on", FIELD(json), 0,
-      0 },
+    PARAM("json", FLAG, NULL, json, "print JSON, in a form that scripts can rely on"),
     HELP_ROW,
     { .name = NULL },
 };

@@ -31,24 +31,14 @@ struct token_arguments {
 
 #define FIELD(name) offsetof(struct token_arguments, name)
 
-#define PARAM_TOKEN(help)                                                       \
-    {                                                                           \
-        "token", 0, PARAM_UINT, "N", help, FIELD(token), 0, LUKS_TOKENS_MAX - 1 \
-    }
-#define PARAM_HEADER                                                                       \
-    {                                                                                      \
-        "header", 0, PARAM_STRING, "FILE", "the header is in this file, not in the image", \
-            FIELD(header), 0, 0                                                            \
-    }
+#define PARAM_TOKEN(help) PARAM("token", UINT, "N", token, help, .max = LUKS_TOKENS_MAX - 1)
+#define PARAM_HEADER \
+    PARAM("header", STRING, "FILE", header, "the header is in this file, not in the image")
 #define PARAMS_LOCK LOCK_ROWS(struct token_arguments, terms)
-#define PARAM_HELP                                                         \
-    {                                                                      \
-        "help", 'h', PARAM_FLAG, NULL, "show this help", FIELD(help), 0, 0 \
-    }
+#define PARAM_HELP PARAM("help", FLAG, NULL, help, "show this help", .letter = 'h')
 
 static const struct param list_params[] = {
-    { "json", 0, PARAM_FLAG, NULL, "print JSON, in a form that scripts can rely on", FIELD(json), 0,
-      0 },
+    PARAM("json", FLAG, NULL, json, "print JSON, in a form that scripts can rely on"),
     PARAM_HEADER,
     PARAM_HELP,
     { .name = NULL },
@@ -56,7 +46,7 @@ static const struct param list_params[] = {
 
 static const struct param import_params[] = {
     PARAM_TOKEN("its number; default: the first that is free"),
-    { "force", 0, PARAM_FLAG, NULL, "replace the token of this number", FIELD(force), 0, 0 },
+    PARAM("force", FLAG, NULL, force, "replace the token of this number"),
     PARAMS_LOCK,
     PARAM_HEADER,
     DEMAND_ROWS(struct token_arguments, demands),
@@ -66,7 +56,7 @@ static const struct param import_params[] = {
 
 static const struct param export_params[] = {
     PARAM_TOKEN("its number; default: the only one there is"),
-    { "force", 0, PARAM_FLAG, NULL, "replace FILE if it exists", FIELD(force), 0, 0 },
+    PARAM("force", FLAG, NULL, force, "replace FILE if it exists"),
     PARAM_HEADER,
     PARAM_HELP,
     { .name = NULL },

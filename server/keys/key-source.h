@@ -30,72 +30,45 @@ struct key_source {
 };
 
 /* The rows; `target` has a struct key_source as its member `field`; `prefix` is "" or "new-";
- * `what` begins the help of --key-file. */
-#define KEY_SOURCE_ROWS(prefix, target, field, what)                                              \
-    { .name = prefix "key-file",                                                                  \
-      .type = PARAM_STRING,                                                                       \
-      .value = "FILE",                                                                            \
-      .offset = offsetof(target, field.file),                                                     \
-      .help = what ": the whole file, newlines included; - is standard input (default: ask on "   \
-                   "the terminal)" },                                                             \
-        { .name = prefix "key-command",                                                           \
-          .type = PARAM_STRING,                                                                   \
-          .value = "COMMAND",                                                                     \
-          .offset = offsetof(target, field.command),                                              \
-          .help =                                                                                 \
-              "... or what this program prints: words, with quotes as in a shell, but no shell "  \
-              "is started" },                                                                     \
-        { .name = prefix "key-command-input",                                                     \
-          .type = PARAM_STRING,                                                                   \
-          .value = "FILE",                                                                        \
-          .offset = offsetof(target, field.command_input),                                        \
-          .help = "what that program finds on its standard input, where it finds nothing else" }, \
-        { .name = prefix "key-credential",                                                        \
-          .type = PARAM_STRING,                                                                   \
-          .value = "NAME",                                                                        \
-          .offset = offsetof(target, field.credential),                                           \
-          .help = "... or this credential of a systemd service (LoadCredential=)" },              \
-        { .name = prefix "key-keyring",                                                           \
-          .type = PARAM_STRING,                                                                   \
-          .value = "DESCRIPTION",                                                                 \
-          .offset = offsetof(target, field.keyring),                                              \
-          .help = "... or this user key of the kernel's keyrings" },                              \
-        { .name = prefix "key-fd",                                                                \
-          .type = PARAM_UINT,                                                                     \
-          .value = "N",                                                                           \
-          .offset = offsetof(target, field.fd),                                                   \
-          .min = 3,                                                                               \
-          .max = 1048576,                                                                         \
-          .help = "... or what is read from this file descriptor" },                              \
-        { .name = prefix "key-offset",                                                            \
-          .type = PARAM_SIZE,                                                                     \
-          .value = "BYTES",                                                                       \
-          .offset = offsetof(target, field.offset_bytes),                                         \
-          .help = "leave out so much at the start of the key" },                                  \
-    {                                                                                             \
-        .name = prefix "key-size", .type = PARAM_SIZE, .value = "BYTES",                          \
-        .offset = offsetof(target, field.size_bytes), .min = 1,                                   \
-        .help = "take so much of the key (default: all)"                                          \
-    }
+ * `what` begins the help of --key-file; `...` are further members of each row. */
+#define KEY_SOURCE_ROWS(prefix, target, field, what, ...)                                       \
+    PARAM_AT(offsetof(target, field.file), prefix "key-file", STRING, "FILE",                   \
+             what ": the whole file, newlines included; - is standard input (default: ask on "  \
+                  "the terminal)",                                                              \
+             __VA_ARGS__),                                                                      \
+        PARAM_AT(                                                                               \
+            offsetof(target, field.command), prefix "key-command", STRING, "COMMAND",           \
+            "... or what this program prints: words, with quotes as in a shell, but no shell "  \
+            "is started",                                                                       \
+            __VA_ARGS__),                                                                       \
+        PARAM_AT(offsetof(target, field.command_input), prefix "key-command-input", STRING,     \
+                 "FILE",                                                                        \
+                 "what that program finds on its standard input, where it finds nothing else",  \
+                 __VA_ARGS__),                                                                  \
+        PARAM_AT(offsetof(target, field.credential), prefix "key-credential", STRING, "NAME",   \
+                 "... or this credential of a systemd service (LoadCredential=)", __VA_ARGS__), \
+        PARAM_AT(offsetof(target, field.keyring), prefix "key-keyring", STRING, "DESCRIPTION",  \
+                 "... or this user key of the kernel's keyrings", __VA_ARGS__),                 \
+        PARAM_AT(offsetof(target, field.fd), prefix "key-fd", UINT, "N",                        \
+                 "... or what is read from this file descriptor", .min = 3, .max = 1048576,     \
+                 __VA_ARGS__),                                                                  \
+        PARAM_AT(offsetof(target, field.offset_bytes), prefix "key-offset", SIZE, "BYTES",      \
+                 "leave out so much at the start of the key", __VA_ARGS__),                     \
+        PARAM_AT(offsetof(target, field.size_bytes), prefix "key-size", SIZE, "BYTES",          \
+                 "take so much of the key (default: all)", .min = 1, __VA_ARGS__)
 
 /* For the commands that can do without a passphrase. */
-#define KEY_SOURCE_VOLUME_KEY_ROWS(target, field)                                                 \
-    { .name = "volume-key-file",                                                                  \
-      .type = PARAM_STRING,                                                                       \
-      .value = "FILE",                                                                            \
-      .offset = offsetof(target, field.volume_key_file),                                          \
-      .help = "the volume key itself, instead of a passphrase: the bytes of this file" },         \
-        { .name = "token",                                                                        \
-          .type = PARAM_STRING,                                                                   \
-          .value = "ID",                                                                          \
-          .offset = offsetof(target, field.token),                                                \
-          .help = "the passphrase that this token of the header names (luks2-keyring); any: the " \
-                  "first that opens" },                                                           \
-    {                                                                                             \
-        .name = "token-plugins", .type = PARAM_STRING, .value = "FOLDER",                         \
-        .offset = offsetof(target, field.token_plugins),                                          \
-        .help = "open tokens of other types by libcryptsetup's plugins in this folder"            \
-    }
+#define KEY_SOURCE_VOLUME_KEY_ROWS(target, field, ...)                                           \
+    PARAM_AT(offsetof(target, field.volume_key_file), "volume-key-file", STRING, "FILE",         \
+             "the volume key itself, instead of a passphrase: the bytes of this file",           \
+             __VA_ARGS__),                                                                       \
+        PARAM_AT(offsetof(target, field.token), "token", STRING, "ID",                           \
+                 "the passphrase that this token of the header names (luks2-keyring); any: the " \
+                 "first that opens",                                                             \
+                 __VA_ARGS__),                                                                   \
+        PARAM_AT(offsetof(target, field.token_plugins), "token-plugins", STRING, "FOLDER",       \
+                 "open tokens of other types by libcryptsetup's plugins in this folder",         \
+                 __VA_ARGS__)
 
 /* The option that names a source, without dashes; NULL: the terminal. */
 const char *key_source_given(const struct key_source *source);

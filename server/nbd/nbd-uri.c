@@ -15,9 +15,10 @@ struct uri_query {
     const char *socket;
 };
 
+#define FIELD(name) offsetof(struct uri_query, name)
+
 static const struct param query_params[] = {
-    { "socket", 0, PARAM_STRING, "PATH", "the Unix socket", offsetof(struct uri_query, socket), 0,
-      0 },
+    PARAM("socket", STRING, "PATH", socket, "the Unix socket"),
     { 0 },
 };
 

@@ -15,48 +15,31 @@ struct demand_arguments {
     unsigned memory_kib_max;
 };
 
-/* The rows; `target` has a struct demand_arguments as its member `field`. */
-#define DEMAND_ROWS(target, field)                                                                 \
-    { .name = "expect-uuid",                                                                       \
-      .type = PARAM_STRING,                                                                        \
-      .value = "UUID",                                                                             \
-      .offset = offsetof(target, field.uuid),                                                      \
-      .help = "refuse a LUKS header with another UUID" },                                          \
-        { .name = "header-digest",                                                                 \
-          .type = PARAM_STRING,                                                                    \
-          .value = "DIGEST",                                                                       \
-          .offset = offsetof(target, field.digest),                                                \
-          .help =                                                                                  \
-              "refuse a header with another volume key or layout: the digest that nbdcrypt info "  \
-              "prints" },                                                                          \
-        { .name = "cipher",                                                                        \
-          .type = PARAM_LIST,                                                                      \
-          .value = "NAME",                                                                         \
-          .offset = offsetof(target, field.ciphers),                                               \
-          .help =                                                                                  \
-              "refuse a header with another cipher, such as aes-xts-plain64 (repeatable: any of "  \
-              "them)" },                                                                           \
-        { .name = "min-key-bits",                                                                  \
-          .type = PARAM_UINT,                                                                      \
-          .value = "N",                                                                            \
-          .offset = offsetof(target, field.key_bits_min),                                          \
-          .min = 1,                                                                                \
-          .max = 512,                                                                              \
-          .help = "refuse a header with a shorter volume key" },                                   \
-        { .name = "max-pbkdf-iterations",                                                          \
-          .type = PARAM_UINT,                                                                      \
-          .value = "N",                                                                            \
-          .offset = offsetof(target, field.iterations_max),                                        \
-          .min = 1,                                                                                \
-          .max = UINT32_MAX,                                                                       \
-          .help =                                                                                  \
-              "refuse a header with a keyslot of more iterations (PBKDF2) or passes (Argon2), or " \
-              "with a digest of the volume key of more iterations" },                              \
-    {                                                                                              \
-        .name = "max-pbkdf-memory-kib", .type = PARAM_UINT, .value = "KIB",                        \
-        .offset = offsetof(target, field.memory_kib_max), .min = 1, .max = UINT32_MAX,             \
-        .help = "refuse a header with a keyslot that takes more memory (Argon2)"                   \
-    }
+/* The rows; `target` has a struct demand_arguments as its member `field`, and `...` are further
+ * members of each row. */
+#define DEMAND_ROWS(target, field, ...)                                                           \
+    PARAM_AT(offsetof(target, field.uuid), "expect-uuid", STRING, "UUID",                         \
+             "refuse a LUKS header with another UUID", __VA_ARGS__),                              \
+        PARAM_AT(                                                                                 \
+            offsetof(target, field.digest), "header-digest", STRING, "DIGEST",                    \
+            "refuse a header with another volume key or layout: the digest that nbdcrypt info "   \
+            "prints",                                                                             \
+            __VA_ARGS__),                                                                         \
+        PARAM_AT(                                                                                 \
+            offsetof(target, field.ciphers), "cipher", LIST, "NAME",                              \
+            "refuse a header with another cipher, such as aes-xts-plain64 (repeatable: any of "   \
+            "them)",                                                                              \
+            __VA_ARGS__),                                                                         \
+        PARAM_AT(offsetof(target, field.key_bits_min), "min-key-bits", UINT, "N",                 \
+                 "refuse a header with a shorter volume key", .min = 1, .max = 512, __VA_ARGS__), \
+        PARAM_AT(                                                                                 \
+            offsetof(target, field.iterations_max), "max-pbkdf-iterations", UINT, "N",            \
+            "refuse a header with a keyslot of more iterations (PBKDF2) or passes (Argon2), or "  \
+            "with a digest of the volume key of more iterations",                                 \
+            .min = 1, .max = UINT32_MAX, __VA_ARGS__),                                            \
+        PARAM_AT(offsetof(target, field.memory_kib_max), "max-pbkdf-memory-kib", UINT, "KIB",     \
+                 "refuse a header with a keyslot that takes more memory (Argon2)", .min = 1,      \
+                 .max = UINT32_MAX, __VA_ARGS__)
 
 /* The first of them that was given, without dashes; NULL: none was. */
 const char *demand_arguments_given(const struct demand_arguments *arguments);
