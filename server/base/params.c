@@ -503,6 +503,7 @@ static void put_wrapped(FILE *out, const char *text, unsigned indent)
 
 void params_print_help(FILE *out, const struct param *table)
 {
+    const char *group = NULL;
     unsigned indent = 0;
 
     for (const struct param *param = table; param->name; param++) {
@@ -513,8 +514,12 @@ void params_print_help(FILE *out, const struct param *table)
     }
     indent += 2;
     for (; table->name; table++) {
-        unsigned columns = put_label(out, table);
+        unsigned columns;
 
+        if (table->group != NULL && (group == NULL || strcmp(table->group, group) != 0))
+            fprintf(out, "\n%s:\n", table->group);
+        group = table->group;
+        columns = put_label(out, table);
         if (columns + 2 > indent)
             fprintf(out, "\n%*s", (int)indent, "");
         else

@@ -24,6 +24,7 @@ struct export_settings {
     const char *description; /* may be NULL */
     const char *image;
     struct key_source key;                /* the passphrase */
+    bool key_is_common;                   /* it was given once for all exports */
     const char *header;                   /* detached LUKS header: a path; NULL: in the image */
     struct demand_arguments demand_texts; /* of this export alone */
     struct luks_demands demands;          /* all that is demanded of its LUKS header */

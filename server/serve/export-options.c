@@ -3,43 +3,12 @@
 #include <errno.h>
 #include <string.h>
 
-#include "server/block/lock-params.h"
 #include "server/nbd/nbd-wire.h"
 
 const struct param export_params[] = {
-    KEY_SOURCE_ROWS("", struct export_settings, key, "the passphrase"),
-    KEY_SOURCE_VOLUME_KEY_ROWS(struct export_settings, key),
-    { .name = "header",
-      .type = PARAM_STRING,
-      .value = "FILE",
-      .offset = offsetof(struct export_settings, header) },
-    { .name = "description",
-      .type = PARAM_STRING,
-      .value = "TEXT",
-      .offset = offsetof(struct export_settings, description) },
-    { .name = "allow",
-      .type = PARAM_LIST,
-      .value = "RULE",
-      .offset = offsetof(struct export_settings, allow) },
-    { .name = "read-only",
-      .type = PARAM_FLAG,
-      .offset = offsetof(struct export_settings, options.read_only) },
-    { .name = "raw", .type = PARAM_FLAG, .offset = offsetof(struct export_settings, raw) },
-    { .name = "discard", .type = PARAM_FLAG, .offset = offsetof(struct export_settings, discard) },
-    { .name = "no-discard",
-      .type = PARAM_FLAG,
-      .offset = offsetof(struct export_settings, no_discard) },
-    { .name = "zero-holes",
-      .type = PARAM_FLAG,
-      .offset = offsetof(struct export_settings, zero_holes) },
-    { .name = "direct",
-      .type = PARAM_FLAG,
-      .offset = offsetof(struct export_settings, options.direct) },
-    { .name = "tls-only",
-      .type = PARAM_FLAG,
-      .offset = offsetof(struct export_settings, tls_only) },
-    LOCK_ROWS(struct export_settings, options.terms),
-    DEMAND_ROWS(struct export_settings, demand_texts),
+    EXPORT_ROWS_WHAT(struct export_settings, ),
+    EXPORT_ROWS_KEYS(struct export_settings, ),
+    EXPORT_ROWS_WHO(struct export_settings, ),
     { 0 },
 };
 
@@ -69,58 +38,79 @@ static int check_not_empty(const char *what, const char *text, struct error *err
     return 0;
 }
 
-int export_options_check(const struct export_settings *settings, struct error *err)
+/* The first option that makes no sense without LUKS; NULL: none was given. */
+static const char *needs_luks(const struct export_settings *settings)
+{
+    const char *given = key_source_given(&settings->key);
+
+    if (given == NULL && settings->header)
+        given = "header";
+    if (given == NULL)
+        given = demand_arguments_given(&settings->demand_texts);
+    if (given == NULL && settings->no_discard)
+        given = "no-discard";
+    return given == NULL && settings->zero_holes ? "zero-holes" : given;
+}
+
+int export_options_check_flags(const struct export_settings *settings, const char *dashes,
+                               struct error *err)
+{
+    if (settings->raw && needs_luks(settings) != NULL)
+        return error_set(err, -EINVAL,
+                         "%sraw serves without LUKS, so %s%s can't be used: leave out one of the "
+                         "two",
+                         dashes, dashes, needs_luks(settings));
+    if (settings->discard && settings->no_discard)
+        return error_set(err, -EINVAL,
+                         "%sdiscard and %sno-discard can't both be used: leave out one of the two",
+                         dashes, dashes);
+    return 0;
+}
+
+int export_options_check(const struct export_settings *settings, const char *dashes,
+                         struct error *err)
 {
     int ret = check_string("the name", settings->name, err);
 
     if (ret == 0 && settings->description)
         ret = check_string("the description", settings->description, err);
     if (ret == 0)
-        ret = key_source_check(&settings->key, "", err);
+        ret = key_source_check(&settings->key, dashes, err);
     if (ret == 0)
         ret = check_not_empty("header", settings->header, err);
     if (ret == 0)
         ret = demand_arguments_check(&settings->demand_texts, err);
-    if (ret != 0)
-        return ret;
-    if (!*settings->image)
-        return error_set(err, -EINVAL, "there is no IMAGE: name the file to serve");
-    if (settings->raw && (key_source_given(&settings->key) || settings->header))
-        return error_set(
-            err, -EINVAL, "raw means without LUKS, so %s can't be used: leave out one of the two",
-            key_source_given(&settings->key) ? key_source_given(&settings->key) : "header");
-    if (settings->raw && demand_arguments_given(&settings->demand_texts))
-        return error_set(err, -EINVAL,
-                         "raw means without LUKS, so %s can't be used: leave out one of the two",
-                         demand_arguments_given(&settings->demand_texts));
-    if (settings->raw && settings->no_discard)
-        return error_set(err, -EINVAL,
-                         "raw means without LUKS, so no-discard can't be used: leave "
-                         "out one of the two");
-    if (settings->discard && settings->no_discard)
-        return error_set(err, -EINVAL,
-                         "discard and no-discard can't both be used: leave out one of "
-                         "the two");
-    if (settings->raw && settings->zero_holes)
-        return error_set(err, -EINVAL,
-                         "raw means without LUKS, so zero-holes can't be used: leave "
-                         "out one of the two");
-    return 0;
+    if (ret == 0 && !*settings->image)
+        ret = error_set(err, -EINVAL, "there is no IMAGE: name the file to serve");
+    return ret == 0 ? export_options_check_flags(settings, dashes, err) : ret;
+}
+
+struct export_settings export_options_inherit(const struct export_settings *common)
+{
+    struct export_settings settings = *common;
+
+    settings.key = (struct key_source){ 0 };
+    settings.allow = (struct param_list){ 0 };
+    settings.demand_texts = (struct demand_arguments){ 0 };
+    return settings;
 }
 
 /* What is given once for all is for those that are not raw and have no key of their own. */
-static void own_or_common(struct export_settings *settings, const struct export_settings *defaults)
+static void own_or_common(struct export_settings *settings, const struct export_settings *common)
 {
-    bool raw = settings->raw && !defaults->raw;
+    bool raw = settings->raw && !common->raw;
 
-    if (!raw && !key_source_given(&settings->key))
-        settings->key = defaults->key;
-    if (raw && defaults->zero_holes)
+    if (!raw && !key_source_given(&settings->key)) {
+        settings->key = common->key;
+        settings->key_is_common = true;
+    }
+    if (raw && common->zero_holes)
         settings->zero_holes = false;
-    if ((raw || settings->discard) && defaults->no_discard)
+    if ((raw || settings->discard) && common->no_discard)
         settings->no_discard = false;
-    if (settings->no_discard && defaults->discard)
+    if (settings->no_discard && common->discard)
         settings->discard = false;
+    settings->demands = demand_arguments_merged(&settings->demand_texts, &common->demand_texts);
 }
 
 /* A doubled = or comma is one of the name.  What stands behind the name and its =, or NULL;
@@ -148,28 +138,28 @@ static void cut_name(char *name, size_t name_bytes)
 }
 
 /* One --export: NAME=IMAGE[,key=value...].  `text` is ours to cut. */
-int export_options_parse(struct export_settings *settings, char *text, struct error *err)
+int export_options_parse(struct export_settings *out, char *text,
+                         const struct export_settings *common, struct error *err)
 {
-    const struct export_settings defaults = *settings;
     size_t name_bytes;
     char *image = find_image(text, &name_bytes), *pairs;
     int ret;
 
+    *out = export_options_inherit(common);
     if (image == NULL)
         return error_set(err, -EINVAL,
                          "--export %.*s: write NAME=IMAGE, such as disk1=/path/to/disk",
                          export_options_shown(name_bytes), text);
     cut_name(text, name_bytes);
     pairs = params_cut_at_comma(image);
-    settings->key = (struct key_source){ 0 };
-    settings->name = text;
-    settings->image = image;
-    ret = pairs ? params_parse_pairs(settings, export_params, pairs, ',', err) : 0;
-    if (ret == -EINVAL && settings->allow.count > 0 && strstr(err->text, "unknown option"))
+    out->name = text;
+    out->image = image;
+    ret = pairs ? params_parse_pairs(out, export_params, pairs, ',', err) : 0;
+    if (ret == -EINVAL && out->allow.count > 0 && strstr(err->text, "unknown option"))
         error_set(err, ret, "%s; a comma that belongs to a rule is doubled (,,)", err->text);
-    own_or_common(settings, &defaults);
+    own_or_common(out, common);
     if (ret == 0)
-        ret = export_options_check(settings, err);
+        ret = export_options_check(out, "", err);
     if (ret != 0)
         error_prefix(err, "export '%.*s': ", export_options_shown(strlen(text)), text);
     return ret;

@@ -1,20 +1,87 @@
-/* One export as the command line describes it: --export NAME=IMAGE[,key=value...]. */
+/* One export as the command line describes it: --export NAME=IMAGE[,key=value...].  What can be
+ * said of an export can be given once for all as well: both are fields of struct export_settings,
+ * and rows of one text. */
 #ifndef NBDCRYPT_EXPORT_OPTIONS_H
 #define NBDCRYPT_EXPORT_OPTIONS_H
 
+#include "server/block/lock-params.h"
 #include "server/export/export.h"
 #include "server/base/params.h"
+
+/* Headings of `serve --help`. */
+#define GROUP_WHAT "What is served"
+#define GROUP_KEYS "Keys and LUKS headers"
+#define GROUP_WHERE "Where it listens"
+#define GROUP_WHO "Who may attach"
+#define GROUP_TLS "TLS"
+#define GROUP_LIMITS "Limits"
+#define GROUP_OTHER "Other options"
+
+#define OF_EXPORT(row_group, row_change) \
+    .group = row_group, .section = "export", .change = PARAM_##row_change
+
+/* The rows of each group, of a struct export_settings that stands at `at` of `target`: nothing, or
+ * a member with a dot behind it. */
+#define EXPORT_ROWS_WHAT(target, at)                                                           \
+    PARAM_AT(offsetof(target, at description), "description", STRING, "TEXT",                  \
+             "what clients are told about IMAGE", OF_EXPORT(GROUP_WHAT, LIVE)),                \
+        PARAM_AT(offsetof(target, at raw), "raw", FLAG, NULL,                                  \
+                 "serve the image as it is: no LUKS, no encryption",                           \
+                 OF_EXPORT(GROUP_WHAT, REPLACE)),                                              \
+        PARAM_AT(offsetof(target, at options.read_only), "read-only", FLAG, NULL,              \
+                 "refuse all writes", OF_EXPORT(GROUP_WHAT, REPLACE)),                         \
+        PARAM_AT(offsetof(target, at discard), "discard", FLAG, NULL,                          \
+                 "pass TRIM through to the image; it shows which blocks are in use",           \
+                 OF_EXPORT(GROUP_WHAT, REPLACE)),                                              \
+        PARAM_AT(offsetof(target, at no_discard), "no-discard", FLAG, NULL,                    \
+                 "the flag allow-discards of the LUKS2 header does not turn TRIM on",          \
+                 OF_EXPORT(GROUP_WHAT, REPLACE)),                                              \
+        PARAM_AT(                                                                              \
+            offsetof(target, at zero_holes), "zero-holes", FLAG, NULL,                         \
+            "holes of the image read as zeros, and zeroes and TRIM make holes; who writes to " \
+            "the storage can then make zeros of any sector",                                   \
+            OF_EXPORT(GROUP_WHAT, REPLACE)),                                                   \
+        PARAM_AT(offsetof(target, at options.direct), "direct", FLAG, NULL,                    \
+                 "go around the page cache (O_DIRECT)", OF_EXPORT(GROUP_WHAT, REPLACE)),       \
+        LOCK_ROWS(target, at options.terms, OF_EXPORT(GROUP_WHAT, REPLACE))
+
+#define EXPORT_ROWS_KEYS(target, at)                                                              \
+    KEY_SOURCE_ROWS("", target, at key, "the passphrase", OF_EXPORT(GROUP_KEYS, LIVE)),           \
+        KEY_SOURCE_VOLUME_KEY_ROWS(target, at key, OF_EXPORT(GROUP_KEYS, LIVE)),                  \
+        PARAM_AT(offsetof(target, at header), "header", STRING, "FILE",                           \
+                 "the LUKS header of IMAGE, kept apart from it", OF_EXPORT(GROUP_KEYS, REPLACE)), \
+        DEMAND_ROWS(target, at demand_texts, OF_EXPORT(GROUP_KEYS, REPLACE))
+
+#define EXPORT_ROWS_WHO(target, at)                                                                \
+    PARAM_AT(offsetof(target, at allow), "allow", LIST, "RULE",                                    \
+             "who may attach (repeatable, one that matches is enough; default: everybody who can " \
+             "connect): any, cert:SUBJECT-DN, dns:NAME, uri:URI, psk:IDENTITY, uid:USER, "         \
+             "gid:GROUP, net:NETWORK, or several of these joined by &; an export with allow=RULE " \
+             "has its own",                                                                        \
+             OF_EXPORT(GROUP_WHO, LIVE)),                                                          \
+        PARAM_AT(offsetof(target, at tls_only), "tls-only", FLAG, NULL,                            \
+                 "clients without TLS neither see nor attach it", OF_EXPORT(GROUP_WHO, LIVE))
 
 /* What may stand behind the commas; fields of struct export_settings.  Lists are freed by
  * params_free(). */
 extern const struct param export_params[];
 
-/* Reads `text`, which is cut into pieces and must stay, over what `settings` says already.  -EINVAL
- * with a sentence that names the export. */
-NODISCARD int export_options_parse(struct export_settings *settings, char *text, struct error *err);
+/* What is given once for all, for one export to go on from: lists and key are not its own yet. */
+struct export_settings export_options_inherit(const struct export_settings *common);
+
+/* Reads `text`, which is cut into pieces and must stay.  -EINVAL with a sentence that names the
+ * export.  params_free(out, export_params) in every case. */
+NODISCARD int export_options_parse(struct export_settings *out, char *text,
+                                   const struct export_settings *common, struct error *err);
+
+/* Of what is given, what contradicts itself; -EINVAL.  `dashes` stands before the names of
+ * options. */
+NODISCARD int export_options_check_flags(const struct export_settings *settings, const char *dashes,
+                                         struct error *err);
 
 /* What can be said about one export without looking at its image; -EINVAL. */
-NODISCARD int export_options_check(const struct export_settings *settings, struct error *err);
+NODISCARD int export_options_check(const struct export_settings *settings, const char *dashes,
+                                   struct error *err);
 
 /* What can be said about all of them; -EINVAL. */
 NODISCARD int export_options_check_together(const struct export_settings *exports, size_t count,

@@ -7,7 +7,6 @@
 
 #include "server/access/access.h"
 #include "server/serve/export-options.h"
-#include "server/block/lock-params.h"
 
 #define MAX_CONNECTIONS_DEFAULT 4096u
 #define HANDSHAKE_TIMEOUT_SECONDS_DEFAULT 10u
@@ -19,98 +18,98 @@
 #define MEMORY_MAX_LEAST_BYTES (4u << 20)
 #define ADDRESS_DEFAULT "127.0.0.1:10809"
 
-#define ROW(row_name, row_letter, row_type, row_value, row_field, row_help)           \
-    {                                                                                 \
-        .name = row_name, .letter = row_letter, .type = row_type, .value = row_value, \
-        .offset = offsetof(struct serve_options, row_field), .help = row_help         \
-    }
-#define ROW_UINT(row_name, row_value, row_field, row_min, row_max, row_help)                      \
-    {                                                                                             \
-        .name = row_name, .type = PARAM_UINT, .value = row_value, .min = row_min, .max = row_max, \
-        .offset = offsetof(struct serve_options, row_field), .help = row_help                     \
-    }
+#define FIELD(name) offsetof(struct serve_options, name)
+#define OF(row_group, row_section, row_change) \
+    .group = GROUP_##row_group, .section = row_section, .change = PARAM_##row_change
+#define CLI_ONLY(row_group) .group = GROUP_##row_group
 
 const struct param serve_params[] = {
-    ROW("unix", 0, PARAM_LIST, "PATH", unix_paths, "listen on a Unix socket (repeatable)"),
-    ROW("unix-mode", 0, PARAM_STRING, "MODE", unix_mode,
-        "who may connect to the Unix sockets, as a mode of files such as 0660"),
-    ROW("unix-group", 0, PARAM_STRING, "GROUP", unix_group, "the group of the Unix sockets"),
-    ROW("listen", 0, PARAM_LIST, "ADDR:PORT", listen_texts,
-        "listen on a TCP address, such as 0.0.0.0:10809 or [::1]:10809; port 0 takes a free one "
-        "(repeatable; default " ADDRESS_DEFAULT " when there is no --unix)"),
-    ROW("name", 0, PARAM_STRING, "NAME", name, "export name of IMAGE (default: the empty name)"),
-    ROW("description", 0, PARAM_STRING, "TEXT", description, "what clients are told about IMAGE"),
-    ROW("export", 0, PARAM_LIST, "NAME=IMAGE[,...]", export_texts,
-        "one of several exports (repeatable); behind commas: key-file=FILE, header=FILE, "
-        "description=TEXT, allow=RULE, read-only, raw, discard, zero-holes, direct, tls-only, "
-        "force-in-use, no-lock, and what is demanded of its header, such as expect-uuid=UUID; a "
-        "comma that "
-        "belongs to a value is doubled"),
-    ROW("strict", 0, PARAM_FLAG, NULL, strict,
-        "do not start when an export can't be opened (default: the others are served)"),
-    ROW_UINT("retry-exports", "SECONDS", retry_exports_seconds, 0, 86400,
-             "try exports again that can't be opened (default 60); 0: never"),
-    ROW("allow", 0, PARAM_LIST, "RULE", allow_texts,
-        "who may attach (repeatable, one that matches is enough; default: everybody who can "
-        "connect): any, cert:SUBJECT-DN, dns:NAME, uri:URI, psk:IDENTITY, uid:USER, gid:GROUP, "
-        "net:NETWORK, or several of these joined by &; an export with allow=RULE has its own"),
-    KEY_SOURCE_ROWS("", struct serve_options, key, "the passphrase"),
-    KEY_SOURCE_VOLUME_KEY_ROWS(struct serve_options, key),
-    ROW("raw", 0, PARAM_FLAG, NULL, raw, "serve the image as it is: no LUKS, no encryption"),
-    ROW("header", 0, PARAM_STRING, "FILE", header, "the LUKS header of IMAGE, kept apart from it"),
-    DEMAND_ROWS(struct serve_options, demands),
-    ROW("read-only", 0, PARAM_FLAG, NULL, read_only, "refuse all writes"),
-    ROW("discard", 0, PARAM_FLAG, NULL, discard,
-        "pass TRIM through to the image; it shows which blocks are in use"),
-    ROW("no-discard", 0, PARAM_FLAG, NULL, no_discard,
-        "the flag allow-discards of the LUKS2 header does not turn TRIM on"),
-    ROW("zero-holes", 0, PARAM_FLAG, NULL, zero_holes,
-        "holes of the image read as zeros, and zeroes and TRIM make holes; who writes to the "
-        "storage can then make zeros of any sector"),
-    ROW("direct", 0, PARAM_FLAG, NULL, direct, "go around the page cache (O_DIRECT)"),
-    LOCK_ROWS(struct serve_options, terms),
-    ROW_UINT("threads", "N", threads, 1, 1024, "worker threads (default: one per online CPU)"),
-    ROW_UINT("max-connections", "N", max_connections, 1, 1000000,
-             "clients at a time, more are turned away (default 4096)"),
-    ROW_UINT("max-connections-per-client", "N", max_connections_per_client, 1, 1000000,
-             "of these, from one address, of one user or of one identity (default: a quarter)"),
-    { .name = "memory-max",
-      .type = PARAM_SIZE,
-      .value = "SIZE",
-      .min = MEMORY_MAX_LEAST_BYTES,
-      .offset = offsetof(struct serve_options, memory_max_bytes),
-      .help = "memory for data buffers (default: half of what this machine or its "
-              "cgroup has)" },
-    ROW_UINT("shutdown-timeout", "SECONDS", shutdown_timeout_seconds, 0, 86400,
-             "after SIGTERM, how long what is in flight may take; default: 60; 0: for ever"),
-    ROW_UINT("handshake-timeout", "SECONDS", handshake_timeout_seconds, 1, 3600,
-             "time that a client has to choose an export (default 10)"),
-    ROW_UINT("stall-timeout", "SECONDS", stall_timeout_seconds, 0, 86400,
-             "a client that stops within a request, or takes no reply, for so long is dropped "
-             "(default 60); 0: never"),
-    ROW_UINT("busy-wait", "MICROSECONDS", busy_wait_us, 0, 1000,
-             "how long a thread whose client answers at once looks for its next request before it "
-             "sleeps; 0: not at all (default 50)"),
-    ROW("tls", 0, PARAM_STRING, "MODE", tls.mode,
-        "off, on (clients may use TLS), require-tcp (they must on TCP) or require (they must: the "
-        "default once certificates or keys are given)"),
-    ROW("tls-certificates", 0, PARAM_STRING, "DIR", tls.certificates,
-        "a folder with server-cert.pem, server-key.pem, ca-cert.pem and perhaps ca-crl.pem"),
-    ROW("tls-psk", 0, PARAM_STRING, "FILE", tls.psk,
-        "pre-shared keys: lines of IDENTITY:KEY, as psktool makes them"),
-    ROW("tls-verify-peer", 0, PARAM_FLAG, NULL, tls.verify_peer,
-        "clients need a certificate of the CA in ca-cert.pem (the default)"),
-    ROW("tls-no-verify-peer", 0, PARAM_FLAG, NULL, tls.no_verify_peer,
-        "clients need no certificate: everybody who can connect is served"),
-    ROW("tls-priority", 0, PARAM_STRING, "STRING", tls.priority,
-        "versions and ciphers, in the notation of GnuTLS, instead of the built-in choice"),
-    ROW("ktls", 0, PARAM_STRING, "MODE", tls.ktls,
-        "who encrypts under TLS: on (the kernel, where it can), off or auto (user space)"),
-    ROW("run", 0, PARAM_STRING, "COMMAND", run,
-        "run a shell command with $uri and $unixsocket set, serve while it runs, and leave with "
-        "its status"),
-    ROW("verbose", 'v', PARAM_FLAG, NULL, verbose, "tell more of what clients do"),
-    ROW("help", 'h', PARAM_FLAG, NULL, help, "print this text"),
+    PARAM("name", STRING, "NAME", common.name, "export name of IMAGE (default: the empty name)",
+          CLI_ONLY(WHAT)),
+    EXPORT_ROWS_WHAT(struct serve_options, common.),
+    PARAM("export", LIST, "NAME=IMAGE[,...]", export_texts,
+          "one of several exports (repeatable); behind commas: key-file=FILE, header=FILE, "
+          "description=TEXT, allow=RULE, read-only, raw, discard, zero-holes, direct, tls-only, "
+          "force-in-use, no-lock, and what is demanded of its header, such as expect-uuid=UUID; a "
+          "comma that belongs to a value is doubled",
+          CLI_ONLY(WHAT)),
+    PARAM("strict", FLAG, NULL, strict,
+          "do not start when an export can't be opened (default: the others are served)",
+          OF(WHAT, "server", RESTART)),
+    PARAM("retry-exports", UINT, "SECONDS", retry_exports_seconds,
+          "try exports again that can't be opened (default 60); 0: never", .max = 86400,
+          OF(WHAT, "server", RESTART)),
+
+    EXPORT_ROWS_KEYS(struct serve_options, common.),
+
+    PARAM("unix", LIST, "PATH", unix_paths, "listen on a Unix socket (repeatable)",
+          OF(WHERE, "server", LIVE)),
+    PARAM("unix-mode", STRING, "MODE", unix_mode,
+          "who may connect to the Unix sockets, as a mode of files such as 0660",
+          OF(WHERE, "server", LIVE)),
+    PARAM("unix-group", STRING, "GROUP", unix_group, "the group of the Unix sockets",
+          OF(WHERE, "server", LIVE)),
+    PARAM("listen", LIST, "ADDR:PORT", listen_texts,
+          "listen on a TCP address, such as 0.0.0.0:10809 or [::1]:10809; port 0 takes a free one "
+          "(repeatable; default " ADDRESS_DEFAULT " when there is no --unix)",
+          OF(WHERE, "server", LIVE)),
+    PARAM("run", STRING, "COMMAND", run,
+          "run a shell command with $uri and $unixsocket set, serve while it runs, and leave with "
+          "its status",
+          CLI_ONLY(WHERE)),
+
+    EXPORT_ROWS_WHO(struct serve_options, common.),
+
+    PARAM("tls", STRING, "MODE", tls.mode,
+          "off, on (clients may use TLS), require-tcp (they must on TCP) or require (they must: "
+          "the default once certificates or keys are given)",
+          OF(TLS, "tls", LIVE), .key = "mode"),
+    PARAM("tls-certificates", STRING, "DIR", tls.certificates,
+          "a folder with server-cert.pem, server-key.pem, ca-cert.pem and perhaps ca-crl.pem",
+          OF(TLS, "tls", LIVE)),
+    PARAM("tls-psk", STRING, "FILE", tls.psk,
+          "pre-shared keys: lines of IDENTITY:KEY, as psktool makes them", OF(TLS, "tls", LIVE)),
+    PARAM("tls-verify-peer", FLAG, NULL, tls.verify_peer,
+          "clients need a certificate of the CA in ca-cert.pem (the default)",
+          OF(TLS, "tls", LIVE)),
+    PARAM("tls-no-verify-peer", FLAG, NULL, tls.no_verify_peer,
+          "clients need no certificate: everybody who can connect is served", OF(TLS, "tls", LIVE)),
+    PARAM("tls-priority", STRING, "STRING", tls.priority,
+          "versions and ciphers, in the notation of GnuTLS, instead of the built-in choice",
+          OF(TLS, "tls", LIVE)),
+    PARAM("ktls", STRING, "MODE", tls.ktls,
+          "who encrypts under TLS: on (the kernel, where it can), off or auto (user space)",
+          OF(TLS, "tls", RESTART)),
+
+    PARAM("threads", UINT, "N", threads, "worker threads (default: one per online CPU)", .min = 1,
+          .max = 1024, OF(LIMITS, "server", RESTART)),
+    PARAM("max-connections", UINT, "N", max_connections,
+          "clients at a time, more are turned away (default 4096)", .min = 1, .max = 1000000,
+          OF(LIMITS, "server", LIVE)),
+    PARAM("max-connections-per-client", UINT, "N", max_connections_per_client,
+          "of these, from one address, of one user or of one identity (default: a quarter)",
+          .min = 1, .max = 1000000, OF(LIMITS, "server", LIVE)),
+    PARAM("memory-max", SIZE, "SIZE", memory_max_bytes,
+          "memory for data buffers (default: half of what this machine or its cgroup has)",
+          .min = MEMORY_MAX_LEAST_BYTES, OF(LIMITS, "server", RESTART)),
+    PARAM("shutdown-timeout", UINT, "SECONDS", shutdown_timeout_seconds,
+          "after SIGTERM, how long what is in flight may take; default: 60; 0: for ever",
+          .max = 86400, OF(LIMITS, "server", LIVE)),
+    PARAM("handshake-timeout", UINT, "SECONDS", handshake_timeout_seconds,
+          "time that a client has to choose an export (default 10)", .min = 1, .max = 3600,
+          OF(LIMITS, "server", LIVE)),
+    PARAM("stall-timeout", UINT, "SECONDS", stall_timeout_seconds,
+          "a client that stops within a request, or takes no reply, for so long is dropped "
+          "(default 60); 0: never",
+          .max = 86400, OF(LIMITS, "server", LIVE)),
+    PARAM("busy-wait", UINT, "MICROSECONDS", busy_wait_us,
+          "how long a thread whose client answers at once looks for its next request before it "
+          "sleeps; 0: not at all (default 50)",
+          .max = 1000, OF(LIMITS, "server", RESTART)),
+
+    PARAM("verbose", FLAG, NULL, verbose, "tell more of what clients do", .letter = 'v',
+          CLI_ONLY(OTHER)),
+    PARAM("help", FLAG, NULL, help, "print this text", .letter = 'h', CLI_ONLY(OTHER)),
     { 0 },
 };
 
@@ -121,36 +120,17 @@ static int no_memory(struct error *err)
 
 /* ---- exports ---- */
 
-/* What is given once for all. */
-static struct export_settings common_settings(const struct serve_options *options)
-{
-    return (struct export_settings){
-        .name = "",
-        .key = options->key,
-        .raw = options->raw,
-        .options = { .read_only = options->read_only,
-                     .direct = options->direct,
-                     .terms = options->terms },
-        .discard = options->discard,
-        .no_discard = options->no_discard,
-        .zero_holes = options->zero_holes,
-    };
-}
-
 static int parse_exports(struct serve_options *options, struct error *err)
 {
     for (size_t i = 0; i < options->export_texts.count; i++) {
-        struct export_settings *settings = &options->exports[i];
         int ret;
 
         options->texts[i] = strdup(options->export_texts.items[i]);
         if (!options->texts[i])
             return no_memory(err);
-        *settings = common_settings(options);
-        ret = export_options_parse(settings, options->texts[i], err);
+        ret = export_options_parse(&options->exports[i], options->texts[i], &options->common, err);
         if (ret != 0)
             return ret;
-        settings->demands = demand_arguments_merged(&settings->demand_texts, &options->demands);
     }
     return 0;
 }
@@ -159,14 +139,12 @@ static int parse_single_export(struct serve_options *options, const char *image,
 {
     struct export_settings *settings = &options->exports[0];
 
-    *settings = common_settings(options);
+    *settings = export_options_inherit(&options->common);
+    settings->name = options->common.name ? options->common.name : "";
     settings->image = image;
-    settings->header = options->header;
-    settings->description = options->description;
-    settings->demands = demand_arguments_meaning(&options->demands);
-    if (options->name)
-        settings->name = options->name;
-    return export_options_check(settings, err);
+    settings->key = options->common.key;
+    settings->demands = demand_arguments_meaning(&options->common.demand_texts);
+    return export_options_check(settings, "--", err);
 }
 
 static int check_tls_only(const struct serve_options *options, struct error *err)
@@ -185,10 +163,31 @@ static int check_tls_only(const struct serve_options *options, struct error *err
 static bool key_is_used(const struct serve_options *options)
 {
     for (size_t i = 0; i < options->export_count; i++) {
-        if (key_source_equal(&options->exports[i].key, &options->key))
+        if (options->exports[i].key_is_common)
             return true;
     }
     return false;
+}
+
+/* What several exports can't share; NULL: none of it was given. */
+static const char *given_for_one(const struct export_settings *common, const char **instead)
+{
+    const struct {
+        const char *given, *name, *instead;
+    } rows[] = {
+        { common->name, "name", "NAME=IMAGE" },
+        { common->description, "description", "NAME=IMAGE,description=TEXT" },
+        { common->header, "header", "NAME=IMAGE,header=FILE" },
+        { common->demand_texts.uuid, "expect-uuid", "NAME=IMAGE,expect-uuid=..." },
+        { common->demand_texts.digest, "header-digest", "NAME=IMAGE,header-digest=..." },
+    };
+
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        *instead = rows[i].instead;
+        if (rows[i].given != NULL)
+            return rows[i].name;
+    }
+    return NULL;
 }
 
 /* IMAGE or --export, and what belongs to only one of them. */
@@ -196,6 +195,7 @@ static int check_operands(const struct serve_options *options, int count, char *
                           struct error *err)
 {
     bool several = options->export_texts.count > 0;
+    const char *one, *instead;
 
     if (options->retry_exports_given && (!several || options->strict))
         return error_set(
@@ -216,42 +216,14 @@ static int check_operands(const struct serve_options *options, int count, char *
                          "there are %d images ('%s', '%s'): write --export "
                          "NAME=IMAGE for each",
                          count, operands[0], operands[1]);
-    if (several && (options->name || options->description || options->header))
-        return error_set(err, -EINVAL, "--%s is for a single IMAGE: with --export, write %s",
-                         options->name          ? "name"
-                         : options->description ? "description"
-                                                : "header",
-                         options->name          ? "NAME=IMAGE"
-                         : options->description ? "NAME=IMAGE,description=TEXT"
-                                                : "NAME=IMAGE,header=FILE");
-    if (several && (options->demands.uuid || options->demands.digest))
-        return error_set(err, -EINVAL,
-                         "--%s is for a single IMAGE: with --export, write "
-                         "NAME=IMAGE,%s=...",
-                         demand_arguments_given(&options->demands),
-                         demand_arguments_given(&options->demands));
-    if (options->raw &&
-        (key_source_given(&options->key) || demand_arguments_given(&options->demands)))
-        return error_set(err, -EINVAL,
-                         "--raw serves without LUKS, so --%s can't be used: leave out "
-                         "one of the two",
-                         key_source_given(&options->key)
-                             ? key_source_given(&options->key)
-                             : demand_arguments_given(&options->demands));
-    if (options->discard && options->no_discard)
-        return error_set(err, -EINVAL,
-                         "--discard and --no-discard can't both be used: leave out one "
-                         "of the two");
-    if (options->raw && options->no_discard)
-        return error_set(err, -EINVAL,
-                         "--raw serves without LUKS, so --no-discard can't be used: "
-                         "leave out one of the two");
-    if (options->raw && options->zero_holes)
-        return error_set(err, -EINVAL,
-                         "--raw serves without LUKS, so --zero-holes can't be used: "
-                         "leave out one of the two");
-    int ret = key_source_check(&options->key, "--", err);
-    return ret != 0 ? ret : demand_arguments_check(&options->demands, err);
+    one = given_for_one(&options->common, &instead);
+    if (several && one != NULL)
+        return error_set(err, -EINVAL, "--%s is for a single IMAGE: with --export, write %s", one,
+                         instead);
+    int ret = export_options_check_flags(&options->common, "--", err);
+    if (ret == 0)
+        ret = key_source_check(&options->common.key, "--", err);
+    return ret != 0 ? ret : demand_arguments_check(&options->common.demand_texts, err);
 }
 
 static int fill_exports(struct serve_options *options, int count, char **operands,
@@ -268,15 +240,16 @@ static int fill_exports(struct serve_options *options, int count, char **operand
     if (!options->exports || !options->texts)
         return no_memory(err);
     if (several == 0)
-        return parse_single_export(options, operands[0], err);
-    ret = parse_exports(options, err);
+        ret = parse_single_export(options, operands[0], err);
+    else
+        ret = parse_exports(options, err);
     if (ret == 0)
         ret = export_options_check_together(options->exports, options->export_count, err);
     if (ret == 0)
         ret = check_tls_only(options, err);
-    if (ret == 0 && key_source_given(&options->key) && !key_is_used(options))
+    if (ret == 0 && several && key_source_given(&options->common.key) && !key_is_used(options))
         return error_set(err, -EINVAL, "--%s is used by no export: leave it out",
-                         key_source_given(&options->key));
+                         key_source_given(&options->common.key));
     return ret;
 }
 
@@ -304,13 +277,13 @@ static int fill_accesses(struct serve_options *options, struct error *err)
     size_t own = 0;
 
     for (size_t i = 0; i < options->export_count; i++) {
-        int ret = fill_access(&options->exports[i], &options->allow_texts, err);
+        int ret = fill_access(&options->exports[i], &options->common.allow, err);
 
         if (ret != 0)
             return ret;
         own += options->exports[i].allow.count > 0;
     }
-    if (options->allow_texts.count > 0 && own == options->export_count)
+    if (options->common.allow.count > 0 && own == options->export_count)
         return error_set(err, -EINVAL,
                          "--allow is used by no export, for each has an allow= of its "
                          "own: leave it out, or add the rule there");
@@ -440,14 +413,12 @@ void serve_options_print_help(FILE *out)
                  "       nbdcrypt serve [OPTIONS] --export NAME=IMAGE[,...] ...\n"
                  "\n"
                  "IMAGE is a path, memory:SIZE, nbd://HOST/NAME, rbd:POOL/IMAGE, nbdkit:PLUGIN\n"
-                 "and others; nbdcrypt(1) describes them.\n"
-                 "\n"
-                 "Options:\n");
+                 "and others; nbdcrypt(1) describes them.\n");
     params_print_help(out, serve_params);
     fprintf(out, "\n"
                  "With --export, the options --key-file, --raw, --read-only, --discard,\n"
-                 "--no-discard, --zero-holes, --direct, --force-in-use and --no-lock apply to\n"
-                 "every export, and --allow to those without an allow=.\n"
+                 "--no-discard, --zero-holes, --direct, --force-in-use, --no-lock and --tls-only\n"
+                 "apply to every export, and --allow to those without an allow=.\n"
                  "\n"
                  "Examples:\n"
                  "  nbdcrypt serve --key-file key --unix nbd.sock disk.luks\n"

@@ -10,13 +10,10 @@
 struct serve_options {
     /* What the command line says, one field for each row of serve_params.  The strings are
      * those of argv. */
-    struct param_list unix_paths, listen_texts, export_texts, allow_texts;
-    const char *name, *description, *header, *run;
-    const char *unix_mode, *unix_group;
-    struct key_source key;
-    struct demand_arguments demands;
-    struct lock_terms terms;
-    bool raw, read_only, discard, no_discard, zero_holes, direct, strict, verbose, help;
+    struct param_list unix_paths, listen_texts, export_texts;
+    const char *run, *unix_mode, *unix_group;
+    struct export_settings common; /* given once for all exports, or for the single IMAGE */
+    bool strict, verbose, help;
     unsigned threads; /* 0: one per online CPU */
     unsigned max_connections;
     unsigned max_connections_per_client; /* 0: a quarter of them */

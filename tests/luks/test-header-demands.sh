@@ -147,7 +147,7 @@ expect_failure 2 "header-digest: 'md5:0' is not the digest of a header: write v2
 digits, as nbdcrypt info prints them" key test --header-digest md5:0 "$image"
 expect_failure 2 "--raw serves without LUKS, so --min-key-bits can't be used: leave out one of the two" \
     serve --raw --min-key-bits 256 "$image"
-expect_failure 2 "export 'a': raw means without LUKS, so cipher can't be used: leave out one of the two" \
+expect_failure 2 "export 'a': raw serves without LUKS, so cipher can't be used: leave out one of the two" \
     serve --export "a=$image,raw,cipher=aes-xts-plain64"
 expect_failure 2 "--expect-uuid is for a single IMAGE: with --export, write NAME=IMAGE,expect-uuid=..." \
     serve --expect-uuid $uuid --export "a=$image"

@@ -21,11 +21,11 @@ usage "--raw serves without LUKS, so --key-file can't be used: leave out one of 
     serve --raw --key-file "$passphrase" x
 usage "--raw serves without LUKS, so --zero-holes can't be used: leave out one of the two" \
     serve --raw --zero-holes x
-usage "export 'a': raw means without LUKS, so zero-holes can't be used: leave out one of the two" \
+usage "export 'a': raw serves without LUKS, so zero-holes can't be used: leave out one of the two" \
     serve --export a=x,raw,zero-holes
 usage "--raw serves without LUKS, so --no-discard can't be used: leave out one of the two" \
     serve --raw --no-discard x
-usage "export 'a': raw means without LUKS, so no-discard can't be used: leave out one of the two" \
+usage "export 'a': raw serves without LUKS, so no-discard can't be used: leave out one of the two" \
     serve --export a=x,raw,no-discard
 usage "--discard and --no-discard can't both be used: leave out one of the two" serve --discard --no-discard x
 usage "export 'a': discard and no-discard can't both be used: leave out one of the two" \

@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include "server/access/access.h"
+#include "server/serve/export-options.h"
 #include "server/serve/serve-options.h"
 #include "tests/support/check.h"
 
@@ -114,6 +115,48 @@ static void flags_for_all_exports(void)
     EXPECT(options.exports[2].options.read_only && !options.exports[2].raw);
 }
 
+/* What is given once for all does not take the lists of an export away from their owner. */
+static void common_ones_are_inherited(void)
+{
+    EXPECT(parse(ARGS("--tls", "on", "--tls-psk", "p", "--tls-only", "--force-in-use", "--cipher",
+                      "c", "--export", "a=x", "--export", "b=y,tls-only=no,cipher=d")) == 0);
+    EXPECT(options.exports[0].tls_only && !options.exports[1].tls_only);
+    EXPECT(options.exports[0].options.terms.force_in_use);
+    EXPECT(options.exports[0].demands.cipher_count == 1);
+    EXPECT_TEXT(options.exports[0].demands.ciphers[0], "c");
+    EXPECT_TEXT(options.exports[1].demands.ciphers[0], "d");
+    EXPECT(parse(ARGS("--cipher", "c", "--allow", "uid:7", "x")) == 0);
+    EXPECT_TEXT(options.exports[0].demands.ciphers[0], "c");
+    expect_refused("export '' is tls-only, and there is no TLS: give --tls-certificates DIR or "
+                   "--tls-psk FILE",
+                   ARGS("--tls-only", "x"));
+}
+
+static const struct param *row(const struct param *table, const char *name)
+{
+    while (table->name && strcmp(table->name, name) != 0)
+        table++;
+    return table;
+}
+
+/* A configuration file has a place for each option that has a meaning beyond one start, and both
+ * tables say the same of it. */
+static void options_have_a_place_in_configuration_files(void)
+{
+    for (const struct param *param = serve_params; param->name; param++) {
+        EXPECT(param->group != NULL);
+        EXPECT((param->section == NULL) == (param->change == PARAM_CLI_ONLY));
+    }
+    for (const struct param *param = export_params; param->name; param++) {
+        const struct param *common = row(serve_params, param->name);
+
+        EXPECT_TEXT(param->section, "export");
+        EXPECT(common->name != NULL && common->change == param->change);
+        EXPECT(common->type == param->type && common->help == param->help);
+        EXPECT(common->offset == param->offset + offsetof(struct serve_options, common));
+    }
+}
+
 static void addresses(void)
 {
     const struct listen_address *at;
@@ -169,12 +212,12 @@ static void raw_with_keys(void)
     expect_refused("--raw serves without LUKS, so --key-file can't be used: leave out one of the "
                    "two",
                    ARGS("--raw", "--key-file", "k", "a"));
-    expect_refused("raw means without LUKS, so header can't be used: leave out one of the two",
+    expect_refused("--raw serves without LUKS, so --header can't be used: leave out one of the two",
                    ARGS("--raw", "--header", "h", "a"));
-    expect_refused("export 'x': raw means without LUKS, so key-file can't be used: leave out one "
+    expect_refused("export 'x': raw serves without LUKS, so key-file can't be used: leave out one "
                    "of the two",
                    ARGS("--export", "x=y,raw,key-file=k"));
-    expect_refused("export 'x': raw means without LUKS, so key-file can't be used: leave out one "
+    expect_refused("export 'x': raw serves without LUKS, so key-file can't be used: leave out one "
                    "of the two",
                    ARGS("--raw", "--export", "x=y,key-file=k"));
     expect_refused("--key-file is used by no export: leave it out",
@@ -330,6 +373,9 @@ static const struct check checks[] = {
     { "one IMAGE is the default export", one_image },
     { "every option of one IMAGE arrives", one_image_with_all },
     { "several exports have settings of their own", several_exports },
+    { "exports inherit what is given once for all", common_ones_are_inherited },
+    { "each option has its place in configuration files",
+      options_have_a_place_in_configuration_files },
     { "what one export says of discard holds for it", discard_of_one_export },
     { "common flags apply to every export, which may take them back", flags_for_all_exports },
     { "Unix and TCP addresses become socket addresses", addresses },
