@@ -100,8 +100,9 @@ static int read_file(struct secret **out, const char *path, struct error *err)
 }
 
 /* A file of the folder that systemd made for this service (systemd.exec(5), "CREDENTIALS"). */
-static int read_credential(struct secret **out, const char *name, struct error *err)
+static int read_credential(struct secret **out, const struct key_source *source, struct error *err)
 {
+    const char *name = source->credential;
     const char *folder = getenv("CREDENTIALS_DIRECTORY");
     char path[4096];
 
@@ -162,8 +163,9 @@ static bool is_handed_down(unsigned fd)
 
 /* It was there at the start, but a second reader finds it closed, and maybe in use by something
  * else. */
-static int read_descriptor(struct secret **out, unsigned fd, struct error *err)
+static int read_descriptor(struct secret **out, const struct key_source *source, struct error *err)
 {
+    unsigned fd = source->fd;
     int result;
 
     if (!is_handed_down(fd))
@@ -187,41 +189,70 @@ static int read_stdin(struct secret **out, struct error *err)
     return result;
 }
 
+static const char *path_of(const struct key_source *source)
+{
+    return source->file ? source->file : source->volume_key_file;
+}
+
+static int read_path(struct secret **out, const struct key_source *source, struct error *err)
+{
+    return strcmp(path_of(source), "-") == 0 ? read_stdin(out, err)
+                                             : read_file(out, path_of(source), err);
+}
+
+static int read_keyring(struct secret **out, const struct key_source *source, struct error *err)
+{
+    return key_keyring_read(out, source->keyring, err);
+}
+
+/* volume-key.h looks at the header. */
+static int read_nothing_yet(struct secret **out, const struct key_source *source, struct error *err)
+{
+    (void)source;
+    return secret_create(out, 0, err);
+}
+
 /* ---- which of them ---- */
 
-/* Those that were given, by name. */
-static unsigned list_given(const char *names[KEY_SOURCE_KINDS], const struct key_source *source)
-{
-    const struct {
-        const char *name;
-        bool given;
-    } kinds[KEY_SOURCE_KINDS] = {
-        { "key-file", source->file != NULL },
-        { "key-fd", source->fd != 0 },
-        { "key-command", source->command != NULL },
-        { "key-credential", source->credential != NULL },
-        { "key-keyring", source->keyring != NULL },
-        { "volume-key-file", source->volume_key_file != NULL },
-        { "token", source->token != NULL },
-    };
-    unsigned count = 0;
+/* Where one of the options of KEY_SOURCE_ROWS is a source of its own. */
+struct key_kind {
+    const char *name;
+    size_t offset; /* in struct key_source: a text, but for key-fd */
+    int (*read)(struct secret **out, const struct key_source *source, struct error *err);
+};
 
-    for (unsigned i = 0; i < KEY_SOURCE_KINDS; i++)
-        if (kinds[i].given)
-            names[count++] = kinds[i].name;
-    return count;
+static const struct key_kind key_kinds[] = {
+    { "key-file", offsetof(struct key_source, file), read_path },
+    { "key-fd", offsetof(struct key_source, fd), read_descriptor },
+    { "key-command", offsetof(struct key_source, command), read_command },
+    { "key-credential", offsetof(struct key_source, credential), read_credential },
+    { "key-keyring", offsetof(struct key_source, keyring), read_keyring },
+    { "volume-key-file", offsetof(struct key_source, volume_key_file), read_path },
+    { "token", offsetof(struct key_source, token), read_nothing_yet },
+    { 0 },
+};
+
+static bool is_given(const struct key_source *source, const struct key_kind *kind)
+{
+    const char *field = (const char *)source + kind->offset;
+
+    if (kind->offset == offsetof(struct key_source, fd))
+        return *(const unsigned *)field != 0;
+    return *(const char *const *)field != NULL;
+}
+
+/* From `kind` on; its name is NULL at the end. */
+static const struct key_kind *find_given(const struct key_source *source,
+                                         const struct key_kind *kind)
+{
+    while (kind->name != NULL && !is_given(source, kind))
+        kind++;
+    return kind;
 }
 
 const char *key_source_given(const struct key_source *source)
 {
-    const char *names[KEY_SOURCE_KINDS];
-
-    return list_given(names, source) > 0 ? names[0] : NULL;
-}
-
-static const char *path_of(const struct key_source *source)
-{
-    return source->file ? source->file : source->volume_key_file;
+    return find_given(source, key_kinds)->name;
 }
 
 bool key_source_is_stdin(const struct key_source *source)
@@ -229,15 +260,6 @@ bool key_source_is_stdin(const struct key_source *source)
     const char *path = source->command ? source->command_input : path_of(source);
 
     return path && strcmp(path, "-") == 0;
-}
-
-bool key_source_equal(const struct key_source *a, const struct key_source *b)
-{
-    return a->file == b->file && a->command == b->command && a->command_input == b->command_input &&
-           a->credential == b->credential && a->keyring == b->keyring &&
-           a->volume_key_file == b->volume_key_file && a->token == b->token &&
-           a->token_plugins == b->token_plugins && a->fd == b->fd &&
-           a->offset_bytes == b->offset_bytes && a->size_bytes == b->size_bytes;
 }
 
 int key_source_token(int *token, const struct key_source *source, struct error *err)
@@ -285,20 +307,20 @@ static int check_descriptor(unsigned fd, const char *prefix, struct error *err)
 
 int key_source_check(const struct key_source *source, const char *prefix, struct error *err)
 {
-    const char *names[KEY_SOURCE_KINDS];
-    unsigned count = list_given(names, source);
+    const struct key_kind *kind = find_given(source, key_kinds);
+    const struct key_kind *second = kind->name != NULL ? find_given(source, kind + 1) : kind;
     char **words = NULL;
     int result = 0;
 
-    if (count > 1)
+    if (second->name != NULL)
         return error_set(err, -EINVAL, "%s%s and %s%s can't both be used: leave out one of the two",
-                         prefix, names[0], prefix, names[1]);
-    if (count == 0 && (source->offset_bytes > 0 || source->size_bytes > 0))
+                         prefix, kind->name, prefix, second->name);
+    if (kind->name == NULL && (source->offset_bytes > 0 || source->size_bytes > 0))
         return error_set(err, -EINVAL, "%s%s is for a key that is not typed: give %skey-file, too",
                          prefix, source->offset_bytes > 0 ? "key-offset" : "key-size", prefix);
     if (path_of(source) && !*path_of(source))
         return error_set(err, -EINVAL, "%s%s is empty: give the name of a file, or leave it out",
-                         prefix, names[0]);
+                         prefix, kind->name);
     if (source->command_input && !source->command)
         return error_set(err, -EINVAL,
                          "%skey-command-input is for a program: give %skey-command, too", prefix,
@@ -326,20 +348,6 @@ int key_source_check(const struct key_source *source, const char *prefix, struct
     return result;
 }
 
-static int read_whole(struct secret **out, const struct key_source *source, struct error *err)
-{
-    if (source->fd != 0)
-        return read_descriptor(out, source->fd, err);
-    if (source->command)
-        return read_command(out, source, err);
-    if (source->credential)
-        return read_credential(out, source->credential, err);
-    if (source->keyring)
-        return key_keyring_read(out, source->keyring, err);
-    return key_source_is_stdin(source) ? read_stdin(out, err)
-                                       : read_file(out, path_of(source), err);
-}
-
 /* --key-offset and --key-size. */
 static int cut(struct secret *secret, const struct key_source *source, struct error *err)
 {
@@ -365,10 +373,11 @@ static int cut(struct secret *secret, const struct key_source *source, struct er
 int key_source_read(struct secret **out, const struct key_source *source, const char *image,
                     bool confirm, struct error *err)
 {
+    const struct key_kind *kind = find_given(source, key_kinds);
     struct secret *secret = NULL;
     int result;
 
-    if (!key_source_given(source)) {
+    if (kind->name == NULL) {
         if (isatty(STDIN_FILENO))
             return key_terminal_ask(out, image, confirm, err);
         return error_set(err, -ENOTTY,
@@ -376,10 +385,8 @@ int key_source_read(struct secret **out, const struct key_source *source, const 
                          "--key-file FILE, or --key-file - to read it from there",
                          image);
     }
-    if (source->token)
-        return secret_create(out, 0, err);
-    result = read_whole(&secret, source, err);
-    if (result == 0)
+    result = kind->read(&secret, source, err);
+    if (result == 0 && !source->token)
         result = cut(secret, source, err);
     if (result < 0) {
         secret_free(secret);

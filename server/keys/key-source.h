@@ -11,7 +11,6 @@
 
 /* What cryptsetup reads at most from a key file. */
 #define KEY_SOURCE_BYTES_MAX (8u * 1024u * 1024u)
-#define KEY_SOURCE_KINDS 7u
 
 /* All 0: the terminal is asked.  The strings are those of the command line. */
 struct key_source {
@@ -75,8 +74,6 @@ const char *key_source_given(const struct key_source *source);
 bool key_source_is_stdin(const struct key_source *source);
 /* LUKS_TOKEN_ANY or the number; -EINVAL with a sentence.  It needs source->token. */
 NODISCARD int key_source_token(int *token, const struct key_source *source, struct error *err);
-/* Came from the same options: texts are compared as pointers. */
-bool key_source_equal(const struct key_source *a, const struct key_source *b);
 
 /* -EINVAL: two sources at once, or one that can't be.  -EBADF: a descriptor that nobody handed
  * down, so that its number may be that of a file of ours later.  `prefix` stands before the names
