@@ -214,11 +214,10 @@ static void add_segment(struct json_object *to, const struct luks_segment *segme
     add_number(to, "iv-offset", segment->iv_offset_sectors);
 }
 
-static struct json_object *describe(const struct luks_header *header)
+static void describe(struct json_object *out, const struct luks_header *header)
 {
     bool luks2 = header->segment.type == LUKS_TYPE_2;
     struct crypt_device *device = header->library->device;
-    struct json_object *out = json_object_new_object();
     struct luks_header_digest digest;
     bool has_digest = luks_header_digest(&digest, header, LUKS_DIGEST, NULL) == 0;
 
@@ -235,19 +234,16 @@ static struct json_object *describe(const struct luks_header *header)
     json_object_object_add(out, "keyslots",
                            luks2 ? luks2_keyslots(header) : luks1_keyslots(header));
     json_object_object_add(out, "tokens", luks2 ? luks2_tokens(header) : json_object_new_array());
-    return out;
 }
 
-int luks_describe_json(char **out, const struct luks_header *header, struct error *err)
+int luks_describe_json(struct json_object **out, const struct luks_header *header,
+                       struct error *err)
 {
-    struct json_object *object = describe(header);
-    const char *text = json_object_to_json_string_ext(object, JSON_C_TO_STRING_PRETTY |
-                                                                  JSON_C_TO_STRING_NOSLASHESCAPE);
-    char *copy = text ? strdup(text) : NULL;
+    struct json_object *object = json_object_new_object();
 
-    json_object_put(object);
-    if (!copy)
+    if (object == NULL)
         return error_set(err, -ENOMEM, "no memory to describe a LUKS header");
-    *out = copy;
+    describe(object, header);
+    *out = object;
     return 0;
 }

@@ -4,7 +4,9 @@
 
 #include "crypto/luks/luks.h"
 
-/* JSON text of one object; the caller frees it.  Members are never removed or renamed, new ones
+struct json_object;
+
+/* One object of json-c; the caller puts it.  Members are never removed or renamed, new ones
  * may be added:
  *
  *   type                  "luks1", "luks2"
@@ -23,13 +25,18 @@
  *   damaged-header-copy   "primary", "secondary" or null (LUKS2 keeps two copies)
  *   flags                 array of text: persistent flags of LUKS2 ("allow-discards")
  *   zero-holes            boolean: holes are zeros (crypto/luks/luks-zero-holes.h); LUKS1: always
- * false keyslots              array of the keyslots in use: slot                  number priority
- * "ignore", "normal", "prefer" key-bits              number: of the key it holds volume-key
- * boolean: what it holds is the key of the data cipher                text: the encryption of the
- * keyslot itself pbkdf                 object: type "pbkdf2" with hash, iterations; type "argon2i"
- * or "argon2id" with time (passes), memory-kib, cpus tokens                array: token (number),
- * type (text), keyslots (array of numbers)
+ *                         false
+ *   keyslots              array of the keyslots in use:
+ *     slot                  number
+ *     priority              "ignore", "normal", "prefer"
+ *     key-bits              number: of the key it holds
+ *     volume-key            boolean: what it holds is the key of the data
+ *     cipher                text: the encryption of the keyslot itself
+ *     pbkdf                 object: type "pbkdf2" with hash, iterations; type "argon2i" or
+ *                           "argon2id" with time (passes), memory-kib, cpus
+ *   tokens                array: token (number), type (text), keyslots (array of numbers)
  */
-NODISCARD int luks_describe_json(char **out, const struct luks_header *header, struct error *err);
+NODISCARD int luks_describe_json(struct json_object **out, const struct luks_header *header,
+                                 struct error *err);
 
 #endif

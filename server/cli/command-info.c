@@ -107,22 +107,6 @@ static void print_text(struct json_object *info)
         header_text_print_token(json_object_array_get_idx(tokens, i));
 }
 
-static int print_info(const char *json, bool as_json, struct error *err)
-{
-    struct json_object *info;
-
-    if (as_json) {
-        printf("%s\n", json);
-        return 0;
-    }
-    info = json_tokener_parse(json);
-    if (!info)
-        return error_set(err, -ENOMEM, "no memory to show the header");
-    print_text(info);
-    json_object_put(info);
-    return 0;
-}
-
 /* ---- reading ---- */
 
 static void warn_of_foreign_header(const struct luks_header *luks, struct stage *image,
@@ -134,7 +118,7 @@ static void warn_of_foreign_header(const struct luks_header *luks, struct stage 
         log_warning("image '%s': %s", spec, why.text);
 }
 
-static int describe(char **json, struct stage *image, const char *spec,
+static int describe(struct json_object **info, struct stage *image, const char *spec,
                     const struct info_arguments *arguments, struct error *err)
 {
     struct luks_demands demands = demand_arguments_meaning(&arguments->demands);
@@ -149,7 +133,7 @@ static int describe(char **json, struct stage *image, const char *spec,
     if (result == 0) {
         result = luks_demands_check(&demands, luks, err);
         if (result == 0)
-            result = luks_describe_json(json, luks, err);
+            result = luks_describe_json(info, luks, err);
         if (result < 0 && header_spec)
             error_prefix(err, "header '%s': ", header_spec);
     }
@@ -163,18 +147,20 @@ static int run(const struct info_arguments *arguments, const char *spec, struct 
 {
     struct image_options options = { .read_only = true };
     struct stage *image = NULL;
-    char *json = NULL;
+    struct json_object *info = NULL;
     int result = image_open(&image, spec, &options, err);
 
     if (result < 0)
         return result;
-    result = describe(&json, image, spec, arguments, err);
+    result = describe(&info, image, spec, arguments, err);
     if (result < 0 && !arguments->header)
         error_prefix(err, "image '%s': ", spec);
     stage_close(image);
-    if (result == 0)
-        result = print_info(json, arguments->json, err);
-    free(json);
+    if (result == 0 && arguments->json)
+        header_text_print_json(info);
+    else if (result == 0)
+        print_text(info);
+    json_object_put(info);
     return result;
 }
 

@@ -472,38 +472,34 @@ static void print_keyslots(struct json_object *info)
         header_text_print_keyslot(json_object_array_get_idx(keyslots, i));
 }
 
-static int print_list(const char *json, bool as_json, struct error *err)
+static void print_list(struct json_object *info, bool as_json)
 {
-    struct json_object *info = json_tokener_parse(json);
-    struct json_object *list = json_object_new_object();
+    struct json_object *list;
 
-    if (info && list && as_json) {
-        json_object_object_add(list, "keyslots",
-                               json_object_get(header_text_member(info, "keyslots")));
-        printf("%s\n", json_object_to_json_string_ext(list, JSON_C_TO_STRING_PRETTY |
-                                                                JSON_C_TO_STRING_NOSLASHESCAPE));
-    } else if (info) {
+    if (!as_json) {
         print_keyslots(info);
+        return;
     }
+    list = json_object_new_object();
+    json_object_object_add(list, "keyslots", json_object_get(header_text_member(info, "keyslots")));
+    header_text_print_json(list);
     json_object_put(list);
-    json_object_put(info);
-    return info && list ? 0 : error_set(err, -ENOMEM, "no memory to show the header");
 }
 
 static int run_list(void *context, char **operands, struct error *err)
 {
     const struct key_arguments *arguments = context;
+    struct json_object *info = NULL;
     struct volume volume;
-    char *json = NULL;
     int result =
         volume_open_header(&volume, operands[0], arguments->header, VOLUME_READ, NULL, err);
 
     if (result == 0)
-        result = luks_describe_json(&json, volume.header, err);
+        result = luks_describe_json(&info, volume.header, err);
     volume_close(&volume);
     if (result == 0)
-        result = print_list(json, arguments->json, err);
-    free(json);
+        print_list(info, arguments->json);
+    json_object_put(info);
     return result;
 }
 

@@ -71,18 +71,6 @@ static const struct param remove_params[] = {
     { .name = NULL },
 };
 
-static int describe(struct json_object **out, struct volume *volume, struct error *err)
-{
-    char *json = NULL;
-    int result = luks_describe_json(&json, volume->header, err);
-
-    if (result < 0)
-        return result;
-    *out = json_tokener_parse(json);
-    free(json);
-    return *out ? 0 : error_set(err, -ENOMEM, "no memory to show the header");
-}
-
 /* ---- list ---- */
 
 static void print_tokens(struct json_object *info, bool as_json)
@@ -97,8 +85,7 @@ static void print_tokens(struct json_object *info, bool as_json)
     }
     list = json_object_new_object();
     json_object_object_add(list, "tokens", json_object_get(tokens));
-    printf("%s\n", json_object_to_json_string_ext(list, JSON_C_TO_STRING_PRETTY |
-                                                            JSON_C_TO_STRING_NOSLASHESCAPE));
+    header_text_print_json(list);
     json_object_put(list);
 }
 
@@ -111,7 +98,7 @@ static int run_list(void *context, char **operands, struct error *err)
         volume_open_header(&volume, operands[0], arguments->header, VOLUME_READ, NULL, err);
 
     if (result == 0)
-        result = describe(&info, &volume, err);
+        result = luks_describe_json(&info, volume.header, err);
     volume_close(&volume);
     if (result == 0)
         print_tokens(info, arguments->json);
@@ -248,7 +235,7 @@ static int choose_token(int *token, struct volume *volume, unsigned named, struc
     *token = (int)named;
     if (named != TOKEN_NOT_GIVEN)
         return 0;
-    result = describe(&info, volume, err);
+    result = luks_describe_json(&info, volume->header, err);
     if (result < 0)
         return result;
     tokens = header_text_member(info, "tokens");

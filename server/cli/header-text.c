@@ -35,6 +35,12 @@ void header_text_print_untrusted(const char *from)
     }
 }
 
+void header_text_print_json(struct json_object *object)
+{
+    printf("%s\n", json_object_to_json_string_ext(object, JSON_C_TO_STRING_PRETTY |
+                                                              JSON_C_TO_STRING_NOSLASHESCAPE));
+}
+
 static void print_pbkdf(struct json_object *pbkdf)
 {
     header_text_print_untrusted(header_text_string(pbkdf, "type"));

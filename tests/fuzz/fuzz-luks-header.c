@@ -9,6 +9,8 @@
 #include <errno.h>
 #include <stdint.h>
 
+#include <json-c/json.h>
+
 #include "crypto/luks/luks-demands.h"
 #include "crypto/luks/luks-describe.h"
 #include "crypto/luks/luks-header.h"
@@ -187,7 +189,7 @@ static void load(bool detached)
 {
     struct luks_header *header = NULL;
     struct error err = { { 0 } };
-    char *text = NULL;
+    struct json_object *info = NULL;
 
     if (luks_load(&header, read_image, NULL, IMAGE_BYTES, IMAGE_BYTES, detached, &err) < 0) {
         EXPECT(err.text[0] != '\0');
@@ -200,8 +202,8 @@ static void load(bool detached)
     check_areas(header, detached);
     check_costs(header);
     check_demands(header);
-    EXPECT(luks_describe_json(&text, header, &err) == 0);
-    free(text);
+    EXPECT(luks_describe_json(&info, header, &err) == 0);
+    json_object_put(info);
     luks_free(header);
 }
 

@@ -3,6 +3,8 @@
 #include <inttypes.h>
 #include <unistd.h>
 
+#include <json-c/json.h>
+
 #include "crypto/luks/luks-describe.h"
 #include "crypto/luks/luks-format.h"
 #include "crypto/luks/luks.h"
@@ -193,19 +195,21 @@ static void names_are_kept(void)
     struct luks_format_result result;
     struct luks_header *header = NULL;
     struct image image;
-    char *json = NULL;
+    struct json_object *info = NULL;
+    const char *json;
 
     options.label = "backup \"1\"";
     options.uuid = "01234567-89ab-4def-8123-456789abcdef";
     image = make_image(&options, &result);
     EXPECT(load(&header, &image) == 0);
     EXPECT_TEXT(luks_segment(header)->uuid, options.uuid);
-    EXPECT(luks_describe_json(&json, header, &err) == 0);
+    EXPECT(luks_describe_json(&info, header, &err) == 0);
+    json = json_object_to_json_string_ext(info, JSON_C_TO_STRING_PLAIN);
     EXPECT(strstr(json, "\"label\":\"backup \\\"1\\\"\"") != NULL);
     EXPECT(strstr(json, "\"uuid\":\"01234567-89ab-4def-8123-456789abcdef\"") != NULL);
     EXPECT(strstr(json, "\"iterations\":1000") != NULL);
     EXPECT(strstr(json, "salt") == NULL && strstr(json, "\"digest\"") == NULL);
-    free(json);
+    json_object_put(info);
     luks_free(header);
     free(image.area);
 }
