@@ -27,17 +27,12 @@
 #define PACKAGE_VERSION "unknown (built without configure)"
 #endif
 
-static const struct subcommand commands[] = {
-    { "serve", "serve encrypted disks over NBD", command_serve },
-    { "format", "make an encrypted disk", command_format },
-    { "info", "show what an image holds", command_info },
-    { "tls", "make and show certificates and keys for TLS", command_tls },
-    { "key", "add, remove, change, test and list the keys of an image", command_key },
-    { "header", "back up and restore the header of an image", command_header },
-    { "token", "list, import, export and remove the tokens of a LUKS2 image", command_token },
-    { "erase", "wipe all keys of an image", command_erase },
-    { 0 },
+static const struct command *const commands[] = {
+    &command_serve,  &command_format, &command_info,  &command_tls, &command_key,
+    &command_header, &command_token,  &command_erase, NULL,
 };
+
+static const struct command program = { .name = "", .commands = commands };
 
 /* Keys are in locked memory that is left out of core dumps, but sectors in plain text are
  * all over the heap: no core at all, unless a developer asks for one. */
@@ -71,8 +66,8 @@ static int print_help(void)
            "Usage: nbdcrypt COMMAND [OPTIONS] ...\n"
            "\n"
            "Commands:\n");
-    for (const struct subcommand *one = commands; one->name; one++)
-        printf("  %-10s%s\n", one->name, one->help);
+    for (size_t i = 0; commands[i] != NULL; i++)
+        printf("  %-10s%s\n", commands[i]->name, commands[i]->help);
     printf("\n"
            "  nbdcrypt COMMAND --help    tells what a command takes\n"
            "  nbdcrypt --version         prints the version\n"
@@ -94,7 +89,7 @@ static int run(int argc, char **argv)
         return print_help();
     if (argc > 1 && (!strcmp(argv[1], "--version") || !strcmp(argv[1], "-V")))
         return print_version();
-    return subcommand_run("", commands, argc, argv);
+    return command_line_run(&program, argc, argv);
 }
 
 int main(int argc, char **argv)

@@ -28,7 +28,6 @@
 #include "server/keys/wait-notice.h"
 #include "server/base/zeros.h"
 
-#define EXIT_USAGE 2
 #define CHUNK_BYTES (256u * 1024u)
 
 struct format_arguments {
@@ -53,10 +52,31 @@ struct format_arguments {
     bool help;
 };
 
-#define FIELD(name) offsetof(struct format_arguments, name)
+/* An image or a header file, before and while it is written. */
+struct target {
+    const char *spec;
+    const char *path; /* of a local file; NULL: another backend */
+    bool exists;
+    bool made;            /* by this run */
+    bool grown;           /* by this run, from nothing if it was made */
+    uint64_t size_bytes;  /* 0 when it does not exist */
+    int grown_fd;         /* what was made or enlarged, to undo that; of no meaning otherwise */
+    uint64_t ended_bytes; /* where it ended before */
+    uint64_t ends_bytes;  /* where it ends now */
+    struct stage *stage;  /* open since it was looked at, and locked; NULL when it did not exist */
+};
 
-const struct param command_format_params[] = {
-    KEY_SOURCE_ROWS("", struct format_arguments, key, "the passphrase"),
+struct format {
+    struct format_arguments arguments;
+    struct luks_format_options options;
+    struct target image;
+    struct target header; /* spec is NULL without --header */
+};
+
+#define FIELD(name) offsetof(struct format, arguments.name)
+
+static const struct param format_params[] = {
+    KEY_SOURCE_ROWS("", struct format, arguments.key, "the passphrase"),
     PARAM("volume-key-file", STRING, "FILE", volume_key.volume_key_file,
           "take the volume key from this file, which has as many bits as --key-bits; default: "
           "random"),
@@ -93,30 +113,9 @@ const struct param command_format_params[] = {
           "set the flag by which all who open the volume pass TRIM on, which shows what is in use "
           "(luks2)"),
     PARAM("force", FLAG, NULL, force, "overwrite what is there"),
-    LOCK_ROWS(struct format_arguments, terms),
+    LOCK_ROWS(struct format, arguments.terms),
     PARAM("help", FLAG, NULL, help, "show this help", .letter = 'h'),
     { .name = NULL },
-};
-
-/* An image or a header file, before and while it is written. */
-struct target {
-    const char *spec;
-    const char *path; /* of a local file; NULL: another backend */
-    bool exists;
-    bool made;            /* by this run */
-    bool grown;           /* by this run, from nothing if it was made */
-    uint64_t size_bytes;  /* 0 when it does not exist */
-    int grown_fd;         /* what was made or enlarged, to undo that; of no meaning otherwise */
-    uint64_t ended_bytes; /* where it ended before */
-    uint64_t ends_bytes;  /* where it ends now */
-    struct stage *stage;  /* open since it was looked at, and locked; NULL when it did not exist */
-};
-
-struct format {
-    struct format_arguments arguments;
-    struct luks_format_options options;
-    struct target image;
-    struct target header; /* spec is NULL without --header */
 };
 
 /* ---- what is there ---- */
@@ -501,13 +500,15 @@ static int check_keys(const struct format_arguments *arguments, struct error *er
 }
 
 /* What can be said about the options without looking at anything. */
-static int set_options(struct format *format, struct error *err)
+static int set_options(void *context, char **operands, struct error *err)
 {
+    struct format *format = context;
     const struct format_arguments *arguments = &format->arguments;
     struct luks_format_options *options = &format->options;
     struct luks_format_options check;
     int result = set_type(options, arguments->type, err);
 
+    (void)operands;
     if (result == 0)
         result = check_keys(arguments, err);
     if (result < 0)
@@ -596,7 +597,7 @@ static int make_header(struct luks_format_result *header, struct format *format,
     return result;
 }
 
-static int run(struct format *format, struct error *err)
+static int make_volume(struct format *format, struct error *err)
 {
     struct luks_format_result header;
     int result = make_header(&header, format, err);
@@ -612,54 +613,32 @@ static int run(struct format *format, struct error *err)
     return result;
 }
 
-static int print_help(void)
+static int run(void *context, char **operands, struct error *err)
 {
-    printf("Usage: nbdcrypt format [OPTIONS] IMAGE\n"
-           "\n"
-           "Makes an encrypted disk: writes a LUKS header with a new random key.\n"
-           "\n");
-    params_print_help(stdout, command_format_params);
-    return fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
-}
+    struct format *format = context;
+    int result = inspect_all(format, operands[0], err);
 
-static int parse(struct format *format, int *operand, int argc, char **argv, struct error *err)
-{
-    int result =
-        params_parse_argv(&format->arguments, command_format_params, argc, argv, operand, err);
-
-    if (result < 0 || format->arguments.help)
-        return result;
-    if (*operand == argc)
-        return error_set(err, -EINVAL, "no IMAGE was given: nbdcrypt format --help tells more");
-    if (*operand + 1 < argc)
-        return error_set(err, -EINVAL, "'%s' is one IMAGE too many", argv[*operand + 1]);
-    return set_options(format, err);
-}
-
-int command_format(int argc, char **argv)
-{
-    struct format format = {
-        .arguments = { .type = "luks2", .cipher = "aes-xts-plain64" },
-    };
-    struct error err = { "" };
-    int operand = argc, result;
-
-    if (parse(&format, &operand, argc, argv, &err) < 0) {
-        log_error("%s", err.text);
-        return EXIT_USAGE;
-    }
-    if (format.arguments.help)
-        return print_help();
-    result = inspect_all(&format, argv[operand], &err);
     if (result == 0)
-        result = choose_sizes(&format, &err);
+        result = choose_sizes(format, err);
     if (result == 0)
-        result = run(&format, &err);
-    close_target(&format.image);
-    close_target(&format.header);
-    if (result < 0) {
-        log_error("%s", err.text);
-        return EXIT_FAILURE;
-    }
-    return fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+        result = make_volume(format, err);
+    close_target(&format->image);
+    close_target(&format->header);
+    return result;
 }
+
+static const struct format defaults = {
+    .arguments = { .type = "luks2", .cipher = "aes-xts-plain64" },
+};
+
+const struct command command_format = {
+    .name = "format",
+    .help = "make an encrypted disk",
+    .about = "Makes an encrypted disk: writes a LUKS header with a new random key.",
+    .operands = "IMAGE",
+    .params = format_params,
+    .arguments_bytes = sizeof(struct format),
+    .defaults = &defaults,
+    .check = set_options,
+    .run = run,
+};

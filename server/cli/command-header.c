@@ -405,8 +405,9 @@ static int set_discard(void *context, struct luks_header *header, struct luks_ch
     return luks_flags_allow_discards(header, *allow, err);
 }
 
-static int check_on_off(char **operands, struct error *err)
+static int check_on_off(void *context, char **operands, struct error *err)
 {
+    (void)context;
     if (strcmp(operands[1], "on") == 0 || strcmp(operands[1], "off") == 0)
         return 0;
     return error_set(err, -EINVAL, "'%s' is neither on nor off", operands[1]);
@@ -475,104 +476,67 @@ static int run_zero_holes(void *context, char **operands, struct error *err)
 
 /* ---- the commands ---- */
 
-static int run_line(const struct command_line *line, int argc, char **argv)
-{
-    struct header_arguments arguments = { 0 };
+static const struct command header_backup = {
+    .name = "header backup",
+    .help = "copy the header to a file",
+    .about = "Copies the LUKS header with its keyslots to FILE, in the format of cryptsetup.",
+    .operands = "IMAGE FILE",
+    .params = backup_params,
+    .arguments_bytes = sizeof(struct header_arguments),
+    .run = run_backup,
+};
 
-    return command_line_run(line, &arguments, &arguments.help, argc, argv);
-}
+static const struct command header_restore = {
+    .name = "header restore",
+    .help = "write it back",
+    .about = "Overwrites the LUKS header with its keyslots by a backup: afterwards the keys "
+             "of then open\nthe volume, and no others.",
+    .operands = "IMAGE FILE",
+    .params = restore_params,
+    .arguments_bytes = sizeof(struct header_arguments),
+    .run = run_restore,
+};
 
-static int header_backup(int argc, char **argv)
-{
-    static const struct command_line line = {
-        .name = "header backup",
-        .about = "Copies the LUKS header with its keyslots to FILE, in the format of cryptsetup.",
-        .operands = "IMAGE FILE",
-        .operands_min = 2,
-        .operands_max = 2,
-        .params = backup_params,
-        .run = run_backup,
-    };
+static const struct command header_discard = {
+    .name = "header discard",
+    .help = "set or clear the flag that lets TRIM through",
+    .about = "Sets or clears the persistent flag allow-discards of a LUKS2 volume: whoever opens "
+             "it, this\nprogram or cryptsetup, passes TRIM on to the storage.",
+    .operands = "IMAGE on|off",
+    .params = discard_params,
+    .arguments_bytes = sizeof(struct header_arguments),
+    .check = check_on_off,
+    .run = run_discard,
+};
 
-    return run_line(&line, argc, argv);
-}
+static const struct command header_zero_holes = {
+    .name = "header zero-holes",
+    .help = "record that holes are zeros, or no longer",
+    .about = "Lets a LUKS2 header say, or no longer say, that holes in the volume are zeros, as\n"
+             "serve --zero-holes does. Without that option such a volume is not served.",
+    .operands = "IMAGE on|off",
+    .params = zero_holes_params,
+    .arguments_bytes = sizeof(struct header_arguments),
+    .check = check_on_off,
+    .run = run_zero_holes,
+};
 
-static int header_restore(int argc, char **argv)
-{
-    static const struct command_line line = {
-        .name = "header restore",
-        .about = "Overwrites the LUKS header with its keyslots by a backup: afterwards the keys "
-                 "of then open\nthe volume, and no others.",
-        .operands = "IMAGE FILE",
-        .operands_min = 2,
-        .operands_max = 2,
-        .params = restore_params,
-        .run = run_restore,
-    };
+const struct command command_erase = {
+    .name = "erase",
+    .help = "wipe all keys of an image",
+    .about = "Wipes all keys: nobody can read the data again without a backup of the header.",
+    .operands = "IMAGE",
+    .params = erase_params,
+    .arguments_bytes = sizeof(struct header_arguments),
+    .run = run_erase,
+};
 
-    return run_line(&line, argc, argv);
-}
+static const struct command *const header_commands[] = { &header_backup, &header_restore,
+                                                         &header_discard, &header_zero_holes,
+                                                         NULL };
 
-static int header_discard(int argc, char **argv)
-{
-    static const struct command_line line = {
-        .name = "header discard",
-        .about =
-            "Sets or clears the persistent flag allow-discards of a LUKS2 volume: whoever opens "
-            "it, this\nprogram or cryptsetup, passes TRIM on to the storage.",
-        .operands = "IMAGE on|off",
-        .operands_min = 2,
-        .operands_max = 2,
-        .params = discard_params,
-        .check_operands = check_on_off,
-        .run = run_discard,
-    };
-
-    return run_line(&line, argc, argv);
-}
-
-static int header_zero_holes(int argc, char **argv)
-{
-    static const struct command_line line = {
-        .name = "header zero-holes",
-        .about =
-            "Lets a LUKS2 header say, or no longer say, that holes in the volume are zeros, as\n"
-            "serve --zero-holes does. Without that option such a volume is not served.",
-        .operands = "IMAGE on|off",
-        .operands_min = 2,
-        .operands_max = 2,
-        .params = zero_holes_params,
-        .check_operands = check_on_off,
-        .run = run_zero_holes,
-    };
-
-    return run_line(&line, argc, argv);
-}
-
-int command_header(int argc, char **argv)
-{
-    static const struct subcommand subcommands[] = {
-        { "backup", "copy the header to a file", header_backup },
-        { "restore", "write it back", header_restore },
-        { "discard", "set or clear the flag that lets TRIM through", header_discard },
-        { "zero-holes", "record that holes are zeros, or no longer", header_zero_holes },
-        { .name = NULL },
-    };
-
-    return subcommand_run("header", subcommands, argc, argv);
-}
-
-int command_erase(int argc, char **argv)
-{
-    static const struct command_line line = {
-        .name = "erase",
-        .about = "Wipes all keys: nobody can read the data again without a backup of the header.",
-        .operands = "IMAGE",
-        .operands_min = 1,
-        .operands_max = 1,
-        .params = erase_params,
-        .run = run_erase,
-    };
-
-    return run_line(&line, argc, argv);
-}
+const struct command command_header = {
+    .name = "header",
+    .help = "back up and restore the header of an image",
+    .commands = header_commands,
+};

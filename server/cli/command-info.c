@@ -20,8 +20,6 @@
 #include "server/volume/volume-header.h"
 #include "server/base/size-text.h"
 
-#define EXIT_USAGE 2
-
 struct info_arguments {
     const char *header;
     struct demand_arguments demands;
@@ -31,7 +29,7 @@ struct info_arguments {
 
 #define FIELD(name) offsetof(struct info_arguments, name)
 
-const struct param command_info_params[] = {
+static const struct param info_params[] = {
     PARAM("header", STRING, "FILE", header, "the header is in this file, not in the image"),
     DEMAND_ROWS(struct info_arguments, demands),
     PARAM("json", FLAG, NULL, json, "print JSON, in a form that scripts can rely on"),
@@ -143,18 +141,27 @@ static int describe(struct json_object **info, struct stage *image, const char *
     return result;
 }
 
-static int run(const struct info_arguments *arguments, const char *spec, struct error *err)
+static int check(void *context, char **operands, struct error *err)
 {
+    const struct info_arguments *arguments = context;
+
+    (void)operands;
+    return demand_arguments_check(&arguments->demands, err);
+}
+
+static int run(void *context, char **operands, struct error *err)
+{
+    const struct info_arguments *arguments = context;
     struct image_options options = { .read_only = true };
     struct stage *image = NULL;
     struct json_object *info = NULL;
-    int result = image_open(&image, spec, &options, err);
+    int result = image_open(&image, operands[0], &options, err);
 
     if (result < 0)
         return result;
-    result = describe(&info, image, spec, arguments, err);
+    result = describe(&info, image, operands[0], arguments, err);
     if (result < 0 && !arguments->header)
-        error_prefix(err, "image '%s': ", spec);
+        error_prefix(err, "image '%s': ", operands[0]);
     stage_close(image);
     if (result == 0 && arguments->json)
         header_text_print_json(info);
@@ -164,55 +171,13 @@ static int run(const struct info_arguments *arguments, const char *spec, struct 
     return result;
 }
 
-/* ---- the command ---- */
-
-static int print_help(void)
-{
-    printf("Usage: nbdcrypt info [OPTIONS] IMAGE\n"
-           "\n"
-           "Shows what a LUKS header says.  No key is needed, and none is shown.\n"
-           "\n");
-    params_print_help(stdout, command_info_params);
-    return fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
-}
-
-static int parse(struct info_arguments *arguments, int *operand, int argc, char **argv,
-                 struct error *err)
-{
-    int result = params_parse_argv(arguments, command_info_params, argc, argv, operand, err);
-
-    if (result < 0 || arguments->help)
-        return result;
-    if (*operand == argc)
-        return error_set(err, -EINVAL, "no IMAGE was given: nbdcrypt info --help tells more");
-    if (*operand + 1 < argc)
-        return error_set(err, -EINVAL, "'%s' is one IMAGE too many", argv[*operand + 1]);
-    return demand_arguments_check(&arguments->demands, err);
-}
-
-static int info(struct info_arguments *arguments, int argc, char **argv)
-{
-    struct error err = { "" };
-    int operand = argc;
-
-    if (parse(arguments, &operand, argc, argv, &err) < 0) {
-        log_error("%s", err.text);
-        return EXIT_USAGE;
-    }
-    if (arguments->help)
-        return print_help();
-    if (run(arguments, argv[operand], &err) < 0) {
-        log_error("%s", err.text);
-        return EXIT_FAILURE;
-    }
-    return fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
-}
-
-int command_info(int argc, char **argv)
-{
-    struct info_arguments arguments = { 0 };
-    int status = info(&arguments, argc, argv);
-
-    params_free(&arguments, command_info_params);
-    return status;
-}
+const struct command command_info = {
+    .name = "info",
+    .help = "show what an image holds",
+    .about = "Shows what a LUKS header says.  No key is needed, and none is shown.",
+    .operands = "IMAGE",
+    .params = info_params,
+    .arguments_bytes = sizeof(struct info_arguments),
+    .check = check,
+    .run = run,
+};

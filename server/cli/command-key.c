@@ -137,21 +137,22 @@ static int slot_of(unsigned slot)
     return slot == SLOT_NOT_GIVEN ? LUKS_KEYSLOT_ANY : (int)slot;
 }
 
-static int check_old_key(void *context, struct error *err)
+static int check_old_key(void *context, char **operands, struct error *err)
 {
     const struct key_arguments *arguments = context;
     int result = key_source_check(&arguments->key, "--", err);
 
+    (void)operands;
     if (result == 0)
         result = volume_key_check_slot(&arguments->key, slot_of(arguments->slot), err);
     return result < 0 ? result : demand_arguments_check(&arguments->demands, err);
 }
 
 /* Of add and change. */
-static int check_new_key(void *context, struct error *err)
+static int check_new_key(void *context, char **operands, struct error *err)
 {
     struct key_arguments *arguments = context;
-    int result = check_old_key(context, err);
+    int result = check_old_key(context, operands, err);
 
     if (result < 0)
         return result;
@@ -393,18 +394,14 @@ static int run_remove(void *context, char **operands, struct error *err)
 
 /* ---- priority ---- */
 
-static int check_priority(void *context, struct error *err)
+static int check_priority(void *context, char **operands, struct error *err)
 {
-    const struct key_arguments *arguments = context;
+    struct key_arguments *arguments = context;
+    int result = luks_priority_parse(&arguments->priority_meant, operands[1], err);
 
-    if (arguments->slot == SLOT_NOT_GIVEN)
-        return error_set(err, -EINVAL, "which one? --slot N tells; key list shows the keyslots");
-    return demand_arguments_check(&arguments->demands, err);
-}
-
-static int check_priority_name(char **operands, struct error *err)
-{
-    return luks_priority_parse(&(enum luks_priority){ LUKS_PRIORITY_DEFAULT }, operands[1], err);
+    if (result == 0 && arguments->slot == SLOT_NOT_GIVEN)
+        result = error_set(err, -EINVAL, "which one? --slot N tells; key list shows the keyslots");
+    return result == 0 ? demand_arguments_check(&arguments->demands, err) : result;
 }
 
 static int set_priority(struct key_work *work, struct luks_header *header, struct error *err)
@@ -414,14 +411,12 @@ static int set_priority(struct key_work *work, struct luks_header *header, struc
 
 static int run_priority(void *context, char **operands, struct error *err)
 {
-    struct key_arguments *arguments = context;
+    const struct key_arguments *arguments = context;
     struct key_work work = { .arguments = arguments,
                              .slot = (int)arguments->slot,
                              .change = set_priority };
-    int result = luks_priority_parse(&arguments->priority_meant, operands[1], err);
+    int result = change_header(&work, operands[0], err);
 
-    if (result == 0)
-        result = change_header(&work, operands[0], err);
     if (result == 0)
         printf("Keyslot %d of %s has the priority %s.\n", work.slot, operands[0], operands[1]);
     return result;
@@ -505,124 +500,90 @@ static int run_list(void *context, char **operands, struct error *err)
 
 /* ---- the commands ---- */
 
-static int run_line(const struct command_line *line, int argc, char **argv)
-{
-    struct key_arguments arguments = { .slot = SLOT_NOT_GIVEN, .new_slot = SLOT_NOT_GIVEN };
-    int status = command_line_run(line, &arguments, &arguments.help, argc, argv);
+static const struct key_arguments defaults = {
+    .slot = SLOT_NOT_GIVEN,
+    .new_slot = SLOT_NOT_GIVEN,
+};
 
-    params_free(&arguments, line->params);
-    return status;
-}
+static const struct command key_add = {
+    .name = "key add",
+    .help = "add a key",
+    .about = "Adds a key: afterwards the old and the new passphrase open the volume.",
+    .operands = "IMAGE",
+    .params = add_params,
+    .arguments_bytes = sizeof(struct key_arguments),
+    .defaults = &defaults,
+    .check = check_new_key,
+    .run = run_add,
+};
 
-static int key_add(int argc, char **argv)
-{
-    static const struct command_line line = {
-        .name = "key add",
-        .about = "Adds a key: afterwards the old and the new passphrase open the volume.",
-        .operands = "IMAGE",
-        .operands_min = 1,
-        .operands_max = 1,
-        .params = add_params,
-        .check = check_new_key,
-        .run = run_add,
-    };
+static const struct command key_change = {
+    .name = "key change",
+    .help = "replace a key by another one",
+    .about = "Replaces a key by another one, which is there before the old one goes.",
+    .operands = "IMAGE",
+    .params = change_params,
+    .arguments_bytes = sizeof(struct key_arguments),
+    .defaults = &defaults,
+    .check = check_new_key,
+    .run = run_change,
+};
 
-    return run_line(&line, argc, argv);
-}
+static const struct command key_remove = {
+    .name = "key remove",
+    .help = "remove a key",
+    .about = "Removes a key and wipes what the header kept of it.",
+    .operands = "IMAGE",
+    .params = remove_params,
+    .arguments_bytes = sizeof(struct key_arguments),
+    .defaults = &defaults,
+    .check = check_old_key,
+    .run = run_remove,
+};
 
-static int key_change(int argc, char **argv)
-{
-    static const struct command_line line = {
-        .name = "key change",
-        .about = "Replaces a key by another one, which is there before the old one goes.",
-        .operands = "IMAGE",
-        .operands_min = 1,
-        .operands_max = 1,
-        .params = change_params,
-        .check = check_new_key,
-        .run = run_change,
-    };
+static const struct command key_priority = {
+    .name = "key priority",
+    .help = "say when a keyslot is tried",
+    .about = "Says when a keyslot of LUKS2 is tried: prefer (first), normal, or ignore (only "
+             "when it\n"
+             "is named).  No key is needed.",
+    .operands = "IMAGE PRIORITY",
+    .params = priority_params,
+    .arguments_bytes = sizeof(struct key_arguments),
+    .defaults = &defaults,
+    .check = check_priority,
+    .run = run_priority,
+};
 
-    return run_line(&line, argc, argv);
-}
+static const struct command key_test = {
+    .name = "key test",
+    .help = "does a key open the volume?",
+    .about = "Tells whether a key opens the volume, and which keyslot it opens.",
+    .operands = "IMAGE",
+    .params = test_params,
+    .arguments_bytes = sizeof(struct key_arguments),
+    .defaults = &defaults,
+    .check = check_old_key,
+    .run = run_test,
+};
 
-static int key_remove(int argc, char **argv)
-{
-    static const struct command_line line = {
-        .name = "key remove",
-        .about = "Removes a key and wipes what the header kept of it.",
-        .operands = "IMAGE",
-        .operands_min = 1,
-        .operands_max = 1,
-        .params = remove_params,
-        .check = check_old_key,
-        .run = run_remove,
-    };
+static const struct command key_list = {
+    .name = "key list",
+    .help = "show the keyslots",
+    .about = "Shows which keyslots are in use.  No key is needed, and none is shown.",
+    .operands = "IMAGE",
+    .params = list_params,
+    .arguments_bytes = sizeof(struct key_arguments),
+    .defaults = &defaults,
+    .run = run_list,
+};
 
-    return run_line(&line, argc, argv);
-}
+static const struct command *const key_commands[] = { &key_add,      &key_change, &key_remove,
+                                                      &key_priority, &key_test,   &key_list,
+                                                      NULL };
 
-static int key_priority(int argc, char **argv)
-{
-    static const struct command_line line = {
-        .name = "key priority",
-        .about = "Says when a keyslot of LUKS2 is tried: prefer (first), normal, or ignore (only "
-                 "when it\n"
-                 "is named).  No key is needed.",
-        .operands = "IMAGE PRIORITY",
-        .operands_min = 2,
-        .operands_max = 2,
-        .params = priority_params,
-        .check = check_priority,
-        .check_operands = check_priority_name,
-        .run = run_priority,
-    };
-
-    return run_line(&line, argc, argv);
-}
-
-static int key_test(int argc, char **argv)
-{
-    static const struct command_line line = {
-        .name = "key test",
-        .about = "Tells whether a key opens the volume, and which keyslot it opens.",
-        .operands = "IMAGE",
-        .operands_min = 1,
-        .operands_max = 1,
-        .params = test_params,
-        .check = check_old_key,
-        .run = run_test,
-    };
-
-    return run_line(&line, argc, argv);
-}
-
-static int key_list(int argc, char **argv)
-{
-    static const struct command_line line = {
-        .name = "key list",
-        .about = "Shows which keyslots are in use.  No key is needed, and none is shown.",
-        .operands = "IMAGE",
-        .operands_min = 1,
-        .operands_max = 1,
-        .params = list_params,
-        .run = run_list,
-    };
-
-    return run_line(&line, argc, argv);
-}
-
-int command_key(int argc, char **argv)
-{
-    static const struct subcommand subcommands[] = {
-        { "add", "add a key", key_add },
-        { "change", "replace a key by another one", key_change },
-        { "remove", "remove a key", key_remove },
-        { "priority", "say when a keyslot is tried", key_priority },
-        { "test", "does a key open the volume?", key_test },
-        { "list", "show the keyslots", key_list },
-        { .name = NULL },
-    };
-
-    return subcommand_run("key", subcommands, argc, argv);
-}
+const struct command command_key = {
+    .name = "key",
+    .help = "add, remove, change, test and list the keys of an image",
+    .commands = key_commands,
+};

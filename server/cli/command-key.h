@@ -1,10 +1,9 @@
-/* nbdcrypt key add | change | remove | test | list: the keys that open a volume. */
+/* nbdcrypt key add | change | remove | priority | test | list: the keys that open a volume. */
 #ifndef NBDCRYPT_COMMAND_KEY_H
 #define NBDCRYPT_COMMAND_KEY_H
 
-#include "server/base/params.h"
+#include "server/cli/command-line.h"
 
-/* argv[0] is "key", argv[1] the subcommand.  Returns the exit status: 0, 1 failure, 2 usage. */
-int command_key(int argc, char **argv);
+extern const struct command command_key;
 
 #endif

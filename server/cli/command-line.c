@@ -1,4 +1,4 @@
-/* What commands on one image have in common: see command-line.h. */
+/* What all commands have in common: see command-line.h. */
 #include "server/cli/command-line.h"
 
 #include <errno.h>
@@ -7,9 +7,8 @@
 
 #include "server/base/log.h"
 
-#define EXIT_USAGE 2
 #define OPERANDS_MAX 4
-#define SUBCOMMANDS_MAX 16
+#define COMMANDS_MAX 16
 
 int command_line_finish(void)
 {
@@ -19,89 +18,166 @@ int command_line_finish(void)
     return EXIT_FAILURE;
 }
 
-static int print_help(const struct command_line *line)
+/* ---- one command ---- */
+
+static int print_help(const struct command *command)
 {
-    printf("Usage: nbdcrypt %s [OPTIONS] %s\n\n%s\n\n", line->name, line->operands, line->about);
-    params_print_help(stdout, line->params);
+    printf("Usage: nbdcrypt %s [OPTIONS] %s\n\n%s\n\n", command->name, command->operands,
+           command->about);
+    params_print_help(stdout, command->params);
     return command_line_finish();
 }
 
 /* The operand number `index` of "IMAGE FILE". */
-static int refuse_missing(const struct command_line *line, int index, struct error *err)
+static int refuse_missing(const struct command *command, int index, struct error *err)
 {
-    const char *name = line->operands;
+    const char *name = command->operands;
 
     for (; index > 0 && strchr(name, ' '); index--)
         name = strchr(name, ' ') + 1;
     return error_set(err, -EINVAL, "no %.*s was given: nbdcrypt %s --help tells more",
-                     (int)strcspn(name, " "), name, line->name);
+                     (int)strcspn(name, " "), name, command->name);
 }
 
-static int take_operands(char **out, const struct command_line *line, int count, char **operands,
+/* Of "IMAGE [FILE]": all words, and those that must be there. */
+static int operands_max(const struct command *command)
+{
+    int count = 1;
+
+    for (const char *c = command->operands; *c; c++)
+        count += *c == ' ';
+    return count;
+}
+
+static int operands_min(const struct command *command)
+{
+    const char *optional = strchr(command->operands, '[');
+    int count = operands_max(command);
+
+    for (const char *c = optional; c != NULL && *c; c++)
+        count -= *c == '[';
+    return count;
+}
+
+static int take_operands(char **out, const struct command *command, int count, char **operands,
                          struct error *err)
 {
-    if (count < line->operands_min)
-        return refuse_missing(line, count, err);
-    if (count > line->operands_max)
-        return error_set(err, -EINVAL, "'%s' is one operand too many: nbdcrypt %s takes %s",
-                         operands[line->operands_max], line->name, line->operands);
+    if (count < operands_min(command))
+        return refuse_missing(command, count, err);
+    if (count > operands_max(command))
+        return error_set(err, -EINVAL, "'%.80s' is one operand too many: nbdcrypt %s takes %s",
+                         operands[operands_max(command)], command->name, command->operands);
     for (int i = 0; i < count; i++)
         out[i] = operands[i];
     return 0;
 }
 
-int command_line_run(const struct command_line *line, void *arguments, const bool *help, int argc,
-                     char **argv)
+static bool wants_help(const struct command *command, const void *arguments)
+{
+    for (const struct param *param = command->params; param->name; param++)
+        if (strcmp(param->name, "help") == 0)
+            return *(const bool *)((const char *)arguments + param->offset);
+    return false;
+}
+
+static int run_with(const struct command *command, void *arguments, int argc, char **argv)
 {
     char *operands[OPERANDS_MAX] = { NULL };
     struct error err = { "" };
     int first = argc;
-    int result = params_parse_argv(arguments, line->params, argc, argv, &first, &err);
+    int result = params_parse_argv(arguments, command->params, argc, argv, &first, &err);
 
-    if (result == 0 && *help)
-        return print_help(line);
+    if (result == 0 && wants_help(command, arguments))
+        return print_help(command);
     if (result == 0)
-        result = take_operands(operands, line, argc - first, argv + first, &err);
-    if (result == 0 && line->check)
-        result = line->check(arguments, &err);
-    if (result == 0 && line->check_operands)
-        result = line->check_operands(operands, &err);
+        result = take_operands(operands, command, argc - first, argv + first, &err);
+    if (result == 0 && command->check)
+        result = command->check(arguments, operands, &err);
     if (result < 0) {
         log_error("%s", err.text);
         return EXIT_USAGE;
     }
-    result = line->run(arguments, operands, &err);
-    if (result < 0) {
+    result = command->run(arguments, operands, &err);
+    if (result < 0)
         log_error("%s", err.text);
+    if (result >= 0 && command_line_finish() != EXIT_SUCCESS)
+        return EXIT_FAILURE;
+    return result == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+static int run_one(const struct command *command, int argc, char **argv)
+{
+    void *arguments = calloc(1, command->arguments_bytes);
+    int status;
+
+    if (arguments == NULL) {
+        log_error("not enough memory for a command");
         return EXIT_FAILURE;
     }
-    return command_line_finish();
+    if (command->defaults != NULL)
+        memcpy(arguments, command->defaults, command->arguments_bytes);
+    status = run_with(command, arguments, argc, argv);
+    params_free(arguments, command->params);
+    free(arguments);
+    return status;
 }
 
 /* ---- one of several ---- */
 
-static int print_subcommands(const char *name, const struct subcommand *table)
+/* "add" of "key add". */
+static const char *last_word(const struct command *command)
 {
-    printf("Usage: nbdcrypt %s COMMAND [OPTIONS] ...\n\nCommands:\n", name);
-    for (; table->name; table++)
-        printf("  %-10s%s\n", table->name, table->help);
-    printf("\n  nbdcrypt %s COMMAND --help    tells what a command takes\n", name);
+    const char *space = strrchr(command->name, ' ');
+
+    return space != NULL ? space + 1 : command->name;
+}
+
+static const struct command *find_word(const struct command *command, const char *word)
+{
+    for (size_t i = 0; command->commands[i] != NULL; i++)
+        if (strcmp(last_word(command->commands[i]), word) == 0)
+            return command->commands[i];
+    return NULL;
+}
+
+const struct command *command_line_find(const struct command *program, int count, char **words,
+                                        int *used)
+{
+    const struct command *found = program;
+
+    for (*used = 0; *used < count && found->commands != NULL; ++*used) {
+        const struct command *next = find_word(found, words[*used]);
+
+        if (next == NULL)
+            break;
+        found = next;
+    }
+    return found;
+}
+
+static int print_commands(const struct command *command)
+{
+    printf("Usage: nbdcrypt %s COMMAND [OPTIONS] ...\n\nCommands:\n", command->name);
+    for (size_t i = 0; command->commands[i] != NULL; i++)
+        printf("  %-10s%s\n", last_word(command->commands[i]), command->commands[i]->help);
+    printf("\n  nbdcrypt %s COMMAND --help    tells what a command takes\n", command->name);
     return command_line_finish();
 }
 
 /* What was probably meant; NULL: nothing is near. */
-static const char *nearest_subcommand(const struct subcommand *table, const char *typed)
+static const char *nearest_word(const struct command *command, const char *typed)
 {
-    struct param names[SUBCOMMANDS_MAX + 1] = { 0 };
+    struct param names[COMMANDS_MAX + 1] = { 0 };
 
-    for (size_t i = 0; i < SUBCOMMANDS_MAX && table[i].name; i++)
-        names[i].name = table[i].name;
+    for (size_t i = 0; i < COMMANDS_MAX && command->commands[i] != NULL; i++)
+        names[i].name = last_word(command->commands[i]);
     return params_nearest(names, typed);
 }
 
-static int unknown_subcommand(const char *name, const struct subcommand *table, const char *typed)
+static int unknown_command(const struct command *command, const char *typed)
 {
-    const char *space = *name ? " " : "", *meant = nearest_subcommand(table, typed);
+    const char *name = command->name, *space = *name ? " " : "";
+    const char *meant = nearest_word(command, typed);
 
     if (meant)
         log_error("there is no command '%s%s%.80s': did you mean %s%s%s?", name, space, typed, name,
@@ -112,16 +188,27 @@ static int unknown_subcommand(const char *name, const struct subcommand *table, 
     return EXIT_USAGE;
 }
 
-int subcommand_run(const char *name, const struct subcommand *table, int argc, char **argv)
+static int run_one_of(const struct command *command, int argc, char **argv)
 {
+    const char *name = command->name;
+
     if (argc < 2) {
         log_error("no command was given: nbdcrypt%s%s --help lists them", *name ? " " : "", name);
         return EXIT_USAGE;
     }
     if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)
-        return print_subcommands(name, table);
-    for (const struct subcommand *one = table; one->name; one++)
-        if (strcmp(argv[1], one->name) == 0)
-            return one->run(argc - 1, argv + 1);
-    return unknown_subcommand(name, table, argv[1]);
+        return print_commands(command);
+    const struct command *found = find_word(command, argv[1]);
+    if (found == NULL)
+        return unknown_command(command, argv[1]);
+    return command_line_run(found, argc - 1, argv + 1);
+}
+
+int command_line_run(const struct command *command, int argc, char **argv)
+{
+    if (command->commands != NULL)
+        return run_one_of(command, argc, argv);
+    if (command->run_itself != NULL)
+        return command->run_itself(argc, argv);
+    return run_one(command, argc, argv);
 }

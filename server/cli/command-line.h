@@ -1,42 +1,45 @@
-/* What commands on one image have in common: options, then operands; --help; the exit status. */
+/* What all commands have in common: options, then operands; --help; the exit status.  A command is
+ * a row that says what it takes, and a function that does it. */
 #ifndef NBDCRYPT_COMMAND_LINE_H
 #define NBDCRYPT_COMMAND_LINE_H
 
 #include "server/base/params.h"
 
-/* One command, such as "key add". */
-struct command_line {
-    const char *name;
+/* Wrong use, beside EXIT_SUCCESS and EXIT_FAILURE. */
+#define EXIT_USAGE 2
+
+struct command {
+    const char *name; /* with all of its words, "key add"; "": the program itself */
+    const char *help; /* a line in the list of the commands that it belongs to */
+    /* Those behind it, up to NULL: then all that follows is NULL.  NULL: it is none of several. */
+    const struct command *const *commands;
+
     const char *about;    /* a paragraph of --help */
-    const char *operands; /* "IMAGE FILE" */
-    int operands_min, operands_max;
-    const struct param *params;
-    /* What can be said about the options alone; -EINVAL is wrong use (status 2).  May be NULL. */
-    int (*check)(void *arguments, struct error *err);
-    /* The same for operands that are no names of files.  May be NULL. */
-    int (*check_operands)(char **operands, struct error *err);
-    /* operands[0 .. operands_max - 1]; NULL for those that were not given. */
+    const char *operands; /* "IMAGE FILE", "IMAGE [FILE]": words; one in brackets may be left out */
+    const struct param *params; /* of its arguments; the row "help" is --help */
+    size_t arguments_bytes;
+    const void *defaults; /* the arguments when nothing is given; NULL: zeros */
+    /* What can be said without looking at anything; -EINVAL is wrong use (status 2).  May be NULL.
+     * An operand that was not given is NULL. */
+    int (*check)(void *arguments, char **operands, struct error *err);
+    /* More than 0: it has failed, and said so. */
     int (*run)(void *arguments, char **operands, struct error *err);
+
+    /* Instead of these: it reads its command line itself.  Returns the exit status. */
+    int (*run_itself)(int argc, char **argv);
 };
 
-/* argv[0] is the last word of the name.  `arguments` is what params describe; `help` points to the
- * flag of --help in it.  Says on standard error what is wrong; returns the exit status. */
-int command_line_run(const struct command_line *line, void *arguments, const bool *help, int argc,
-                     char **argv);
+/* argv[0] is the last word of its name.  Says on standard error what is wrong; returns the exit
+ * status. */
+int command_line_run(const struct command *command, int argc, char **argv);
+
+/* The command that these words name, as far as they name one: `program` is what they begin at.
+ * *used: how many of them. */
+const struct command *command_line_find(const struct command *program, int count, char **words,
+                                        int *used);
 
 /* The last step of a command that printed something: its exit status, EXIT_SUCCESS when all of it
  * has reached the one who reads it. */
 int command_line_finish(void);
-
-/* "key": one of several commands behind it. */
-struct subcommand {
-    const char *name;
-    const char *help;
-    int (*run)(int argc, char **argv);
-};
-
-/* argv[1] chooses; the table ends with a name of NULL.  `name` is "" for the program itself.
- * Returns the exit status. */
-int subcommand_run(const char *name, const struct subcommand *table, int argc, char **argv);
 
 #endif

@@ -1,5 +1,4 @@
-/* nbdcrypt tls: see command-tls.h.  A row of `commands` for each of its commands; what they say
- * when they are done is in tls-advice.c. */
+/* nbdcrypt tls: see command-tls.h.  What they say when they are done is in tls-advice.c. */
 #include "server/cli/command-tls.h"
 
 #include <errno.h>
@@ -19,25 +18,11 @@
 #include "server/pki/psk-users.h"
 #include "server/pki/tls-advice.h"
 
-#define EXIT_USAGE 2
-#define OPERANDS_MAX 2
-
 struct arguments {
     struct param_list hosts, dns, uris;
     const char *client;
     unsigned days, ca_days;
     bool force, remove, json, help;
-    const char *operands[OPERANDS_MAX];
-};
-
-struct tls_command {
-    const char *name;
-    const char *help;
-    const char *about; /* what its own help says */
-    const struct param *params;
-    const char *operands[OPERANDS_MAX]; /* what they are called; NULL: there are no more */
-    int (*check)(struct arguments *arguments, struct error *err);     /* of its usage; or NULL */
-    int (*run)(const struct arguments *arguments, struct error *err); /* 1: see the output */
 };
 
 #define FIELD(name) offsetof(struct arguments, name)
@@ -111,10 +96,12 @@ static int check_list(const struct param_list *list, const char *option,
     return 0;
 }
 
-static int check_init(struct arguments *arguments, struct error *err)
+static int check_init(void *context, char **operands, struct error *err)
 {
+    struct arguments *arguments = context;
     int result = check_list(&arguments->hosts, "--host", pki_host_check, err);
 
+    (void)operands;
     if (!arguments->client)
         arguments->client = "client";
     if (!arguments->ca_days)
@@ -135,33 +122,39 @@ static int check_init(struct arguments *arguments, struct error *err)
     return result;
 }
 
-static int check_client(struct arguments *arguments, struct error *err)
+static int check_client(void *context, char **operands, struct error *err)
 {
-    int result = pki_name_check(arguments->operands[1], err);
+    struct arguments *arguments = context;
+    int result = pki_name_check(operands[1], err);
 
     if (result == 0)
         result = check_list(&arguments->dns, "--dns", pki_dns_check, err);
     return result == 0 ? check_list(&arguments->uris, "--uri", pki_uri_check, err) : result;
 }
 
-static int check_server(struct arguments *arguments, struct error *err)
+static int check_server(void *context, char **operands, struct error *err)
 {
+    struct arguments *arguments = context;
+
+    (void)operands;
     return check_list(&arguments->hosts, "--host", pki_host_check, err);
 }
 
-static int check_psk(struct arguments *arguments, struct error *err)
+static int check_psk(void *context, char **operands, struct error *err)
 {
+    struct arguments *arguments = context;
     if (arguments->remove && arguments->force)
         return error_set(err, -EINVAL, "--force and --remove contradict each other");
     /* A name that others have put there can be removed, whatever it is. */
-    return arguments->remove ? 0 : psk_users_check_user(arguments->operands[1], err);
+    return arguments->remove ? 0 : psk_users_check_user(operands[1], err);
 }
 
 /* ---- commands ---- */
 
-static int run_init(const struct arguments *arguments, struct error *err)
+static int run_init(void *context, char **operands, struct error *err)
 {
-    const char *path = arguments->operands[0];
+    const struct arguments *arguments = context;
+    const char *path = operands[0];
     struct pki_store_request client = { .name = arguments->client, .days = arguments->days };
     struct pki_store_request server = {
         .hosts = arguments->hosts.items,
@@ -176,10 +169,11 @@ static int run_init(const struct arguments *arguments, struct error *err)
     return result;
 }
 
-static int run_client(const struct arguments *arguments, struct error *err)
+static int run_client(void *context, char **operands, struct error *err)
 {
+    const struct arguments *arguments = context;
     struct pki_store_request client = {
-        .name = arguments->operands[1],
+        .name = operands[1],
         .hosts = arguments->dns.items,
         .host_count = arguments->dns.count,
         .uris = arguments->uris.items,
@@ -187,58 +181,61 @@ static int run_client(const struct arguments *arguments, struct error *err)
         .days = arguments->days,
         .force = arguments->force,
     };
-    int result = pki_store_add_client(arguments->operands[0], &client, err);
+    int result = pki_store_add_client(operands[0], &client, err);
 
     if (result == 0)
-        tls_advice_client(arguments->operands[0], client.name);
+        tls_advice_client(operands[0], client.name);
     return result;
 }
 
-static int run_server(const struct arguments *arguments, struct error *err)
+static int run_server(void *context, char **operands, struct error *err)
 {
+    const struct arguments *arguments = context;
     struct pki_store_request server = {
         .hosts = arguments->hosts.items,
         .host_count = arguments->hosts.count,
         .days = arguments->days,
     };
-    int result = pki_store_renew_server(arguments->operands[0], &server, err);
+    int result = pki_store_renew_server(operands[0], &server, err);
 
     if (result == 0)
-        tls_advice_server(arguments->operands[0]);
+        tls_advice_server(operands[0]);
     return result;
 }
 
-static int run_revoke(const struct arguments *arguments, struct error *err)
+static int run_revoke(void *context, char **operands, struct error *err)
 {
+    (void)context;
     size_t revoked = 0;
     bool in_server = false;
-    int result =
-        pki_store_revoke(arguments->operands[0], arguments->operands[1], &revoked, &in_server, err);
+    int result = pki_store_revoke(operands[0], operands[1], &revoked, &in_server, err);
 
     if (result == 0)
-        tls_advice_revoke(arguments->operands[0], arguments->operands[1], revoked, in_server);
+        tls_advice_revoke(operands[0], operands[1], revoked, in_server);
     return result;
 }
 
-static int run_psk(const struct arguments *arguments, struct error *err)
+static int run_psk(void *context, char **operands, struct error *err)
 {
+    const struct arguments *arguments = context;
     enum psk_users_way way = arguments->remove  ? PSK_USERS_REMOVE
                              : arguments->force ? PSK_USERS_REPLACE
                                                 : PSK_USERS_ADD;
-    int result = psk_users_change(arguments->operands[0], arguments->operands[1], way, err);
+    int result = psk_users_change(operands[0], operands[1], way, err);
 
     if (result == 0 && arguments->remove)
-        tls_advice_psk_removed(arguments->operands[0], arguments->operands[1]);
+        tls_advice_psk_removed(operands[0], operands[1]);
     else if (result == 0)
-        tls_advice_psk(arguments->operands[0], arguments->operands[1]);
+        tls_advice_psk(operands[0], operands[1]);
     return result;
 }
 
-static int run_show(const struct arguments *arguments, struct error *err)
+static int run_show(void *context, char **operands, struct error *err)
 {
+    const struct arguments *arguments = context;
     const int flags = JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_NOSLASHESCAPE;
     struct json_object *report = NULL, *usable = NULL;
-    int result = pki_report_make(&report, arguments->operands[0], time(NULL), err);
+    int result = pki_report_make(&report, operands[0], time(NULL), err);
 
     if (result < 0)
         return result;
@@ -252,140 +249,83 @@ static int run_show(const struct arguments *arguments, struct error *err)
     return result;
 }
 
-static const struct tls_command commands[] = {
-    { "init",
-      "make an authority, and certificates for a server and a client",
-      "Makes the folder DIR with an authority of your own, a certificate for the server and one\n"
-      "for a client, and tells where they go.\n",
-      init_params,
-      { "DIR" },
-      check_init,
-      run_init },
-    { "client",
-      "make a certificate for one more client",
-      "Makes a certificate for the client NAME, in DIR/clients/NAME.\n",
-      client_params,
-      { "DIR", "NAME" },
-      check_client,
-      run_client },
-    { "server",
-      "renew the certificate of the server",
-      "Makes a new key and certificate for the server, in DIR/server.\n",
-      server_params,
-      { "DIR" },
-      check_server,
-      run_server },
-    { "revoke",
-      "revoke the certificates of a client",
-      "Revokes all certificates of the client NAME, in DIR/server/ca-crl.pem.\n",
-      revoke_params,
-      { "DIR", "NAME" },
-      NULL,
-      run_revoke },
-    { "psk",
-      "give a user a pre-shared key, or take it away",
-      "Adds USER with a new random key to FILE, which is made if there is none, or removes USER.\n",
-      psk_params,
-      { "FILE", "USER" },
-      check_psk,
-      run_psk },
-    { "show",
-      "show certificates and keys, and what is wrong with them",
-      "Shows the certificates, lists of revoked ones and pre-shared keys in a file or folder.\n"
-      "No key is shown.  The exit status is 1 when something can't be used.\n",
-      show_params,
-      { "PATH" },
-      NULL,
-      run_show },
+/* ---- the commands ---- */
+
+static const struct command tls_init = {
+    .name = "tls init",
+    .help = "make an authority, and certificates for a server and a client",
+    .about =
+        "Makes the folder DIR with an authority of your own, a certificate for the server and one\n"
+        "for a client, and tells where they go.",
+    .operands = "DIR",
+    .params = init_params,
+    .arguments_bytes = sizeof(struct arguments),
+    .check = check_init,
+    .run = run_init,
 };
 
-#define COMMAND_COUNT (sizeof commands / sizeof commands[0])
+static const struct command tls_client = {
+    .name = "tls client",
+    .help = "make a certificate for one more client",
+    .about = "Makes a certificate for the client NAME, in DIR/clients/NAME.",
+    .operands = "DIR NAME",
+    .params = client_params,
+    .arguments_bytes = sizeof(struct arguments),
+    .check = check_client,
+    .run = run_client,
+};
 
-/* ---- the command ---- */
+static const struct command tls_server = {
+    .name = "tls server",
+    .help = "renew the certificate of the server",
+    .about = "Makes a new key and certificate for the server, in DIR/server.",
+    .operands = "DIR",
+    .params = server_params,
+    .arguments_bytes = sizeof(struct arguments),
+    .check = check_server,
+    .run = run_server,
+};
 
-static void print_usage(const struct tls_command *command)
-{
-    printf("nbdcrypt tls %s [OPTIONS]", command->name);
-    for (unsigned i = 0; i < OPERANDS_MAX && command->operands[i]; i++)
-        printf(" %s", command->operands[i]);
-    printf("\n");
-}
+static const struct command tls_revoke = {
+    .name = "tls revoke",
+    .help = "revoke the certificates of a client",
+    .about = "Revokes all certificates of the client NAME, in DIR/server/ca-crl.pem.",
+    .operands = "DIR NAME",
+    .params = revoke_params,
+    .arguments_bytes = sizeof(struct arguments),
+    .run = run_revoke,
+};
 
-static int print_command_help(const struct tls_command *command)
-{
-    printf("Usage: ");
-    print_usage(command);
-    printf("\n%s\n", command->about);
-    params_print_help(stdout, command->params);
-    return command_line_finish();
-}
+static const struct command tls_psk = {
+    .name = "tls psk",
+    .help = "give a user a pre-shared key, or take it away",
+    .about =
+        "Adds USER with a new random key to FILE, which is made if there is none, or removes USER.",
+    .operands = "FILE USER",
+    .params = psk_params,
+    .arguments_bytes = sizeof(struct arguments),
+    .check = check_psk,
+    .run = run_psk,
+};
 
-static int take_operands(struct arguments *arguments, const struct tls_command *command, int first,
-                         int argc, char **argv, struct error *err)
-{
-    for (unsigned i = 0; i < OPERANDS_MAX && command->operands[i]; i++) {
-        if (first == argc)
-            return error_set(err, -EINVAL, "no %s was given: nbdcrypt tls %s --help tells more",
-                             command->operands[i], command->name);
-        arguments->operands[i] = argv[first++];
-    }
-    if (first < argc)
-        return error_set(err, -EINVAL, "'%.80s' is one argument too many", argv[first]);
-    return 0;
-}
+static const struct command tls_show = {
+    .name = "tls show",
+    .help = "show certificates and keys, and what is wrong with them",
+    .about =
+        "Shows the certificates, lists of revoked ones and pre-shared keys in a file or folder.\n"
+        "No key is shown.  The exit status is 1 when something can't be used.",
+    .operands = "PATH",
+    .params = show_params,
+    .arguments_bytes = sizeof(struct arguments),
+    .run = run_show,
+};
 
-static int parse(struct arguments *arguments, const struct tls_command *command, int argc,
-                 char **argv, struct error *err)
-{
-    int first = argc;
-    int result = params_parse_argv(arguments, command->params, argc, argv, &first, err);
+static const struct command *const tls_commands[] = { &tls_init,   &tls_client, &tls_server,
+                                                      &tls_revoke, &tls_psk,    &tls_show,
+                                                      NULL };
 
-    if (result < 0 || arguments->help)
-        return result;
-    result = take_operands(arguments, command, first, argc, argv, err);
-    if (result == 0 && command->check)
-        result = command->check(arguments, err);
-    return result;
-}
-
-static int run_with(const struct tls_command *command, struct arguments *arguments, int argc,
-                    char **argv)
-{
-    struct error err = { "" };
-    int result;
-
-    if (parse(arguments, command, argc, argv, &err) < 0) {
-        log_error("%s", err.text);
-        return EXIT_USAGE;
-    }
-    if (arguments->help)
-        return print_command_help(command);
-    result = command->run(arguments, &err);
-    if (result < 0)
-        log_error("%s", err.text);
-    if (command_line_finish() != EXIT_SUCCESS || result != 0)
-        return EXIT_FAILURE;
-    return EXIT_SUCCESS;
-}
-
-/* argv[0] is the name of one of `commands`. */
-static int run_named(int argc, char **argv)
-{
-    const struct tls_command *command = commands;
-    struct arguments arguments = { 0 };
-
-    while (strcmp(command->name, argv[0]) != 0)
-        command++;
-    int status = run_with(command, &arguments, argc, argv);
-    params_free(&arguments, command->params);
-    return status;
-}
-
-int command_tls(int argc, char **argv)
-{
-    struct subcommand table[COMMAND_COUNT + 1] = { 0 };
-
-    for (size_t i = 0; i < COMMAND_COUNT; i++)
-        table[i] = (struct subcommand){ commands[i].name, commands[i].help, run_named };
-    return subcommand_run("tls", table, argc, argv);
-}
+const struct command command_tls = {
+    .name = "tls",
+    .help = "make and show certificates and keys for TLS",
+    .commands = tls_commands,
+};

@@ -2,8 +2,8 @@
 #ifndef NBDCRYPT_COMMAND_TLS_H
 #define NBDCRYPT_COMMAND_TLS_H
 
-/* argv[0] is "tls".  The exit status: 0, 1 failure (or `show` found something that can't be used),
- * 2 usage. */
-int command_tls(int argc, char **argv);
+#include "server/cli/command-line.h"
+
+extern const struct command command_tls;
 
 #endif

@@ -138,10 +138,11 @@ static int change_header(struct token_work *work, const char *image, struct erro
     return result;
 }
 
-static int check_demands(void *context, struct error *err)
+static int check_demands(void *context, char **operands, struct error *err)
 {
     const struct token_arguments *arguments = context;
 
+    (void)operands;
     return demand_arguments_check(&arguments->demands, err);
 }
 
@@ -204,13 +205,13 @@ static int run_import(void *context, char **operands, struct error *err)
 
 /* ---- remove ---- */
 
-static int check_remove(void *context, struct error *err)
+static int check_remove(void *context, char **operands, struct error *err)
 {
     const struct token_arguments *arguments = context;
 
     if (arguments->token == TOKEN_NOT_GIVEN)
         return error_set(err, -EINVAL, "which one? --token N tells; token list shows them");
-    return check_demands(context, err);
+    return check_demands(context, operands, err);
 }
 
 static int run_remove(void *context, char **operands, struct error *err)
@@ -282,87 +283,60 @@ static int run_export(void *context, char **operands, struct error *err)
 
 /* ---- the commands ---- */
 
-static int run_line(const struct command_line *line, int argc, char **argv)
-{
-    struct token_arguments arguments = { .token = TOKEN_NOT_GIVEN };
-    int status = command_line_run(line, &arguments, &arguments.help, argc, argv);
+static const struct token_arguments defaults = { .token = TOKEN_NOT_GIVEN };
 
-    params_free(&arguments, line->params);
-    return status;
-}
+static const struct command token_list = {
+    .name = "token list",
+    .help = "show the tokens",
+    .about = "Shows the tokens of a LUKS2 header: what they are for, not what is in them.",
+    .operands = "IMAGE",
+    .params = list_params,
+    .arguments_bytes = sizeof(struct token_arguments),
+    .defaults = &defaults,
+    .run = run_list,
+};
 
-static int token_list(int argc, char **argv)
-{
-    static const struct command_line line = {
-        .name = "token list",
-        .about = "Shows the tokens of a LUKS2 header: what they are for, not what is in them.",
-        .operands = "IMAGE",
-        .operands_min = 1,
-        .operands_max = 1,
-        .params = list_params,
-        .run = run_list,
-    };
+static const struct command token_import = {
+    .name = "token import",
+    .help = "store a token",
+    .about = "Stores a token, JSON with the members type and keyslots, in a LUKS2 header.\n"
+             "FILE may be -, standard input.",
+    .operands = "IMAGE FILE",
+    .params = import_params,
+    .arguments_bytes = sizeof(struct token_arguments),
+    .defaults = &defaults,
+    .check = check_demands,
+    .run = run_import,
+};
 
-    return run_line(&line, argc, argv);
-}
+static const struct command token_export = {
+    .name = "token export",
+    .help = "write a token to a file",
+    .about = "Writes the JSON of a token to FILE, or to standard output.",
+    .operands = "IMAGE [FILE]",
+    .params = export_params,
+    .arguments_bytes = sizeof(struct token_arguments),
+    .defaults = &defaults,
+    .run = run_export,
+};
 
-static int token_import(int argc, char **argv)
-{
-    static const struct command_line line = {
-        .name = "token import",
-        .about = "Stores a token, JSON with the members type and keyslots, in a LUKS2 header.\n"
-                 "FILE may be -, standard input.",
-        .operands = "IMAGE FILE",
-        .operands_min = 2,
-        .operands_max = 2,
-        .params = import_params,
-        .check = check_demands,
-        .run = run_import,
-    };
+static const struct command token_remove = {
+    .name = "token remove",
+    .help = "remove a token",
+    .about = "Removes a token; the keyslots it is for stay.",
+    .operands = "IMAGE",
+    .params = remove_params,
+    .arguments_bytes = sizeof(struct token_arguments),
+    .defaults = &defaults,
+    .check = check_remove,
+    .run = run_remove,
+};
 
-    return run_line(&line, argc, argv);
-}
+static const struct command *const token_commands[] = { &token_list, &token_import, &token_export,
+                                                        &token_remove, NULL };
 
-static int token_export(int argc, char **argv)
-{
-    static const struct command_line line = {
-        .name = "token export",
-        .about = "Writes the JSON of a token to FILE, or to standard output.",
-        .operands = "IMAGE [FILE]",
-        .operands_min = 1,
-        .operands_max = 2,
-        .params = export_params,
-        .run = run_export,
-    };
-
-    return run_line(&line, argc, argv);
-}
-
-static int token_remove(int argc, char **argv)
-{
-    static const struct command_line line = {
-        .name = "token remove",
-        .about = "Removes a token; the keyslots it is for stay.",
-        .operands = "IMAGE",
-        .operands_min = 1,
-        .operands_max = 1,
-        .params = remove_params,
-        .check = check_remove,
-        .run = run_remove,
-    };
-
-    return run_line(&line, argc, argv);
-}
-
-int command_token(int argc, char **argv)
-{
-    static const struct subcommand subcommands[] = {
-        { "list", "show the tokens", token_list },
-        { "import", "store a token", token_import },
-        { "export", "write a token to a file", token_export },
-        { "remove", "remove a token", token_remove },
-        { .name = NULL },
-    };
-
-    return subcommand_run("token", subcommands, argc, argv);
-}
+const struct command command_token = {
+    .name = "token",
+    .help = "list, import, export and remove the tokens of a LUKS2 image",
+    .commands = token_commands,
+};

@@ -3,7 +3,8 @@
 #ifndef NBDCRYPT_COMMAND_TOKEN_H
 #define NBDCRYPT_COMMAND_TOKEN_H
 
-/* argv[0] is "token", argv[1] the subcommand.  Returns the exit status: 0, 1 failure, 2 usage. */
-int command_token(int argc, char **argv);
+#include "server/cli/command-line.h"
+
+extern const struct command command_token;
 
 #endif

@@ -31,7 +31,6 @@
 #include "server/base/tcp-keepalive.h"
 #include "server/serve/worker-thread.h"
 
-#define EXIT_USAGE 2
 #define LISTENERS_MAX 64u
 #define OFFLOAD_THREADS 4u
 #define HANDSHAKES_NICE 10
@@ -90,7 +89,7 @@ static void stop(struct server *server);
 static void worker_has_ended(struct io_event *ev, int result);
 static int tear_down(struct server *server);
 
-int command_serve(int argc, char **argv)
+static int serve(int argc, char **argv)
 {
     struct server server = { .signal_fd = -1 };
     struct error err = { .text = "" };
@@ -121,6 +120,14 @@ int command_serve(int argc, char **argv)
     log_service_stop(LOG_LAST_MS);
     return status;
 }
+
+const struct command command_serve = {
+    .name = "serve",
+    .help = "serve encrypted disks over NBD",
+    .operands = "IMAGE",
+    .params = serve_params,
+    .run_itself = serve,
+};
 
 /* ---- start ---- */
 

@@ -2,7 +2,9 @@
 #ifndef NBDCRYPT_COMMAND_SERVE_H
 #define NBDCRYPT_COMMAND_SERVE_H
 
-/* argv[0] is "serve".  The exit status: 0, 1 failure, 2 usage; with --run that of the command. */
-int command_serve(int argc, char **argv);
+#include "server/cli/command-line.h"
+
+/* The exit status with --run is that of its command. */
+extern const struct command command_serve;
 
 #endif

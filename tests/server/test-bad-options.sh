@@ -63,7 +63,7 @@ usage "cipher 'aes-xts-plain64' with a key of 384 bits can be served, but not ma
 usage "cipher 'rot13' is not supported (supported: aes, serpent, twofish and camellia, in the modes xts and cbc, with the IVs plain64, plain, plain64be and essiv:sha256)" \
     format --cipher rot13 --size 1M x
 usage "no IMAGE was given: nbdcrypt info --help tells more" info
-usage "'b' is one IMAGE too many" info a b
+usage "'b' is one operand too many: nbdcrypt info takes IMAGE" info a b
 [ ! -e x ] || fail "an image was made in spite of it"
 
 expect_success --help

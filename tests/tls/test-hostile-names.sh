@@ -77,7 +77,7 @@ usage "there is no command 'tls frobnicate': nbdcrypt tls --help lists them" tls
 usage "unknown option '--hots': did you mean --host?" tls init new --hots a
 usage "no DIR was given: nbdcrypt tls init --help tells more" tls init --host a
 usage "no NAME was given: nbdcrypt tls revoke --help tells more" tls revoke pki
-usage "'b' is one argument too many" tls show a b
+usage "'b' is one operand too many: nbdcrypt tls show takes PATH" tls show a b
 usage "--days: 0 is too small: the least is 1" tls init new --host a --days 0
 usage "--days 40: the authority is valid for 30 days only, see --ca-days" \
     tls init new --host a --days 40 --ca-days 30
