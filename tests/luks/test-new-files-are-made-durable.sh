@@ -3,7 +3,7 @@
 # the reason, and does not say that it is done.
 . "$(dirname "$0")/../support/functions.sh"
 
-preload=$(realpath "${top_builddir:-.}/tests/no-folder-sync.so")
+preload=$(realpath "${top_builddir:-.}/tests/support/no-folder-sync.so")
 [ -e "$preload" ] || fail "tests/support/no-folder-sync.so was not built"
 # A sanitizer's library wants to be the first; after this one it works as well.
 export ASAN_OPTIONS=verify_asan_link_order=0:${ASAN_OPTIONS-}

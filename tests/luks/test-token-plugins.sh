@@ -3,7 +3,7 @@
 # and only plugins that others can't write.
 . "$(dirname "$0")/../support/functions.sh"
 
-plugin=${top_builddir:-.}/tests/luks-token-plugin.so
+plugin=${top_builddir:-.}/tests/support/luks-token-plugin.so
 [ -r "$plugin" ] || fail "no $plugin: build it"
 
 image=$(temp_file)

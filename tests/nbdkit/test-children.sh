@@ -5,7 +5,7 @@
 
 export ASAN_OPTIONS="${ASAN_OPTIONS:+$ASAN_OPTIONS:}detect_leaks=0"
 
-plugin=$(realpath "${top_builddir:-.}/tests/nbdkit-children-plugin.so")
+plugin=$(realpath "${top_builddir:-.}/tests/support/nbdkit-children-plugin.so")
 [ -e "$plugin" ] || fail "tests/support/nbdkit-children-plugin.so was not built"
 requires setsid true
 

@@ -3,7 +3,7 @@
 # is not offered, with a warning, and what it claims truly is offered: FUA without FLUSH, CACHE by reading, large preferred blocks.
 . "$(dirname "$0")/../support/functions.sh"
 
-plugin=$(realpath "${top_builddir:-.}/tests/nbdkit-claims-plugin.so")
+plugin=$(realpath "${top_builddir:-.}/tests/support/nbdkit-claims-plugin.so")
 [ -e "$plugin" ] || fail "tests/support/nbdkit-claims-plugin.so was not built"
 
 # refused PARAMETERS SENTENCE

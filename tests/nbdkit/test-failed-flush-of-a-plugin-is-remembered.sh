@@ -5,8 +5,8 @@
 
 export ASAN_OPTIONS="${ASAN_OPTIONS:+$ASAN_OPTIONS:}detect_leaks=0"
 
-plugin=${top_builddir:-.}/tests/nbdkit-order-plugin.so
-[ -e "$plugin" ] || skip "$plugin was not built; make check does that"
+plugin=${top_builddir:-.}/tests/support/nbdkit-order-plugin.so
+[ -e "$plugin" ] || fail "$plugin was not built; make check does that"
 plugin=$(realpath "$plugin")
 lose=$test_dir/lose
 

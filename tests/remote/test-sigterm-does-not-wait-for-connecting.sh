@@ -7,7 +7,7 @@
 disk=$(temp_file)
 make_pattern "$disk" 1M
 export SLOW_RESOLVER=$test_dir/slow
-preload=$(realpath "${top_builddir:-.}/tests/slow-resolver.so")
+preload=$(realpath "${top_builddir:-.}/tests/support/slow-resolver.so")
 [ -e "$preload" ] || fail "tests/support/slow-resolver.so was not built"
 # A sanitizer's library wants to be the first; after this one it works as well.
 export ASAN_OPTIONS=verify_asan_link_order=0:${ASAN_OPTIONS-}

@@ -6,7 +6,7 @@
 ! is_sanitized || skip "a sanitizer's library has to come first, and here another one is preloaded"
 image=$(temp_file)
 truncate --size=1M "$image"
-seek=$(realpath "${top_builddir:-.}/tests/odd-lseek.so")
+seek=$(realpath "${top_builddir:-.}/tests/support/odd-lseek.so")
 
 for how in back stay data-back far; do
     ODD_LSEEK=$how LD_PRELOAD=$seek start_nbdcrypt --raw "$image"

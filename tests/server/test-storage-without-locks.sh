@@ -4,7 +4,7 @@
 . "$(dirname "$0")/../support/functions.sh"
 
 requires nbdinfo --version
-preload=$(realpath "${top_builddir:-.}/tests/no-locks.so")
+preload=$(realpath "${top_builddir:-.}/tests/support/no-locks.so")
 [ -e "$preload" ] || fail "tests/support/no-locks.so was not built"
 
 image=$test_dir/image second=$(temp_file) backup=$test_dir/backup json=$(temp_file)
