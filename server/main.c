@@ -27,9 +27,17 @@
 #define PACKAGE_VERSION "unknown (built without configure)"
 #endif
 
+static int help(int argc, char **argv);
+
+static const struct command command_help = {
+    .name = "help",
+    .help = "tell what a command takes",
+    .run_itself = help,
+};
+
 static const struct command *const commands[] = {
-    &command_serve,  &command_format, &command_info,  &command_tls, &command_key,
-    &command_header, &command_token,  &command_erase, NULL,
+    &command_serve,  &command_format, &command_info,  &command_tls,  &command_key,
+    &command_header, &command_token,  &command_erase, &command_help, NULL,
 };
 
 static const struct command program = { .name = "", .commands = commands };
@@ -67,14 +75,29 @@ static int print_help(void)
            "\n"
            "Commands:\n");
     for (size_t i = 0; commands[i] != NULL; i++)
-        printf("  %-10s%s\n", commands[i]->name, commands[i]->help);
+        printf("  %-12s%s\n", commands[i]->name, commands[i]->help);
     printf("\n"
-           "  nbdcrypt COMMAND --help    tells what a command takes\n"
+           "  nbdcrypt help COMMAND      tells what a command takes\n"
            "  nbdcrypt --version         prints the version\n"
            "\n"
            "Example:\n"
            "  nbdcrypt serve --key-file key --unix nbd.sock disk.luks\n");
     return command_line_finish();
+}
+
+/* help key add */
+static int help(int argc, char **argv)
+{
+    char option[] = "--help";
+    int used;
+    const struct command *found = command_line_find(&program, argc - 1, argv + 1, &used);
+    char *asked[] = { argv[used], option, NULL };
+
+    if (argc < 2 || argv[1][0] == '-' || found == &command_help)
+        return print_help();
+    if (used < argc - 1 && found->commands != NULL)
+        return command_line_run(found, argc - used, argv + used); /* there is no such command */
+    return command_line_run(found, 2, asked);
 }
 
 static int print_version(void)

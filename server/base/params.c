@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define NAME_BYTES_MAX 64u
 #define HELP_COLUMNS 80u
 #define HELP_LABEL_MAX 30u /* a longer label has a line of its own */
 
@@ -77,6 +78,16 @@ static int set_flag(bool *out, const char *value, struct error *err)
     return 0;
 }
 
+static int add_to_count(unsigned *out, const char *value, struct error *err)
+{
+    bool more = false;
+    int ret = set_flag(&more, value, err);
+
+    if (ret == 0)
+        *out = more ? *out + 1 : 0;
+    return ret;
+}
+
 static int set_size(uint64_t *out, const struct param *param, const char *value, struct error *err)
 {
     uint64_t bytes;
@@ -121,11 +132,14 @@ static int set_value(void *target, const struct param *param, const char *value,
 {
     if (param->type == PARAM_FLAG)
         return set_flag(field(target, param), value, err);
+    if (param->type == PARAM_COUNT)
+        return add_to_count(field(target, param), value, err);
     if (!value)
         return error_set(err, -EINVAL, "a value is missing (%s)",
                          param->value ? param->value : "VALUE");
     switch (param->type) {
     case PARAM_FLAG:
+    case PARAM_COUNT:
         break;
     case PARAM_STRING:
         *(const char **)field(target, param) = value;
@@ -186,46 +200,56 @@ static unsigned least(unsigned a, unsigned b)
     return a < b ? a : b;
 }
 
-/* Levenshtein distance, row by row.  No name in a table is as long as a row. */
+/* How many characters were left out, added, replaced or exchanged with their neighbour (optimal
+ * string alignment), row by row.  No name in a table is as long as a row. */
 static unsigned distance(const char *name, const char *typed, size_t typed_length)
 {
-    unsigned row[64];
+    unsigned rows[3][NAME_BYTES_MAX];
 
-    if (typed_length >= sizeof row / sizeof row[0])
+    if (typed_length >= NAME_BYTES_MAX)
         return UINT32_MAX;
     for (unsigned k = 0; k <= typed_length; k++)
-        row[k] = k;
+        rows[0][k] = k;
     for (unsigned i = 1; name[i - 1]; i++) {
-        unsigned diagonal = row[0];
+        unsigned *row = rows[i % 3], *above = rows[(i + 2) % 3], *second_above = rows[(i + 1) % 3];
 
         row[0] = i;
         for (size_t k = 1; k <= typed_length; k++) {
-            unsigned replaced = diagonal + (name[i - 1] != typed[k - 1]);
+            unsigned replaced = above[k - 1] + (name[i - 1] != typed[k - 1]);
 
-            diagonal = row[k];
-            row[k] = least(replaced, least(row[k], row[k - 1]) + 1);
+            row[k] = least(replaced, least(above[k], row[k - 1]) + 1);
+            if (i > 1 && k > 1 && name[i - 1] == typed[k - 2] && name[i - 2] == typed[k - 1])
+                row[k] = least(row[k], second_above[k - 2] + 1);
         }
     }
-    return row[typed_length];
+    return rows[strlen(name) % 3][typed_length];
 }
 
-/* The name that was probably meant: at most a third of it differs, or it goes on where the
- * typed one ends. */
+/* How much may differ: none is better than a far one. */
+static unsigned distance_max(const char *name, size_t typed_length)
+{
+    size_t longer = strlen(name) > typed_length ? strlen(name) : typed_length;
+
+    return longer < 4 ? (longer == 3) : (unsigned)(longer / 4);
+}
+
+/* The name that was probably meant: hardly anything of it differs, or it goes on where the typed
+ * one ends. */
 static const char *nearest_name(const struct param *table, const char *typed, size_t length)
 {
     unsigned best_distance = UINT32_MAX;
-    const char *best = NULL;
+    const struct param *best = NULL;
 
     for (; table->name; table++) {
         bool begins = length >= 3 && !strncmp(table->name, typed, length);
         unsigned steps = begins ? 1 : distance(table->name, typed, length);
 
-        if (steps <= strlen(table->name) / 3 + 1 && steps < best_distance) {
+        if (steps < best_distance && (begins || steps <= distance_max(table->name, length))) {
             best_distance = steps;
-            best = table->name;
+            best = table;
         }
     }
-    return best;
+    return best != NULL && !best->never_proposed ? best->name : NULL;
 }
 
 const char *params_nearest(const struct param *table, const char *typed)
@@ -255,12 +279,17 @@ struct argv_walk {
     int at; /* the next one to look at */
 };
 
+static bool takes_value(const struct param *param)
+{
+    return param->type != PARAM_FLAG && param->type != PARAM_COUNT;
+}
+
 static int set_option(struct argv_walk *walk, const struct param *param, const char *value,
                       struct error *err)
 {
     int ret;
 
-    if (!value && param->type != PARAM_FLAG && walk->at < walk->argc)
+    if (!value && takes_value(param) && walk->at < walk->argc)
         value = walk->argv[walk->at++];
     ret = params_set(walk->target, param, value, err);
     if (ret != 0)
@@ -286,8 +315,8 @@ static int parse_letters(struct argv_walk *walk, const char *text, struct error 
         int ret;
 
         if (!param)
-            return unknown_name(walk->table, "-", text, 1, err);
-        if (param->type != PARAM_FLAG)
+            return error_set(err, -EINVAL, "unknown option '-%.1s'", text);
+        if (takes_value(param))
             return set_option(walk, param, text[1] ? text + 1 : NULL, err);
         ret = set_option(walk, param, NULL, err);
         if (ret != 0)
@@ -298,8 +327,15 @@ static int parse_letters(struct argv_walk *walk, const char *text, struct error 
 
 static int parse_option(struct argv_walk *walk, const char *text, struct error *err)
 {
+    const struct param *param = find_name(walk->table, text + 1, strcspn(text + 1, "="));
+
     if (text[1] == '-')
         return parse_long(walk, text + 2, err);
+    if (param != NULL && text[2])
+        return error_set(err, -EINVAL,
+                         "unknown option '%.200s': options of several letters begin with two "
+                         "dashes",
+                         text);
     return parse_letters(walk, text + 1, err);
 }
 

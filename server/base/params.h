@@ -12,6 +12,7 @@
 
 enum param_type {
     PARAM_FLAG,   /* bool; takes no value on the command line, "", "yes"/"no", "1"/"0" behind '=' */
+    PARAM_COUNT,  /* unsigned: how often it is there; otherwise like a flag */
     PARAM_STRING, /* const char *, points into the argument */
     PARAM_SIZE,   /* uint64_t bytes, with an optional suffix K M G T (powers of 1024) */
     PARAM_UINT,   /* unsigned, within [min, max] */
@@ -39,6 +40,8 @@ struct param {
     const char *help;  /* one line */
     size_t offset;     /* of the field in the target struct */
     uint64_t min, max; /* PARAM_UINT and PARAM_SIZE; max 0: no bound */
+    /* It takes a protection away: no message proposes it for something else that was typed. */
+    bool never_proposed;
 
     const char *group;   /* the heading of --help that it stands under; NULL: none */
     const char *section; /* of a configuration file; NULL: it is for the command line alone */

@@ -7,10 +7,12 @@
 
 /* The rows; `target` has a struct lock_terms as its member `field`, and `...` are further members
  * of each row. */
-#define LOCK_ROWS(target, field, ...)                                                        \
-    PARAM_AT(offsetof(target, field.force_in_use), "force-in-use", FLAG, NULL,               \
-             "go on although the image is mounted, or another program has it", __VA_ARGS__), \
-        PARAM_AT(offsetof(target, field.no_lock), "no-lock", FLAG, NULL,                     \
-                 "go on where the storage can't lock the image", __VA_ARGS__)
+#define LOCK_ROWS(target, field, ...)                                                    \
+    PARAM_AT(offsetof(target, field.force_in_use), "force-in-use", FLAG, NULL,           \
+             "go on although the image is mounted, or another program has it",           \
+             .never_proposed = true, __VA_ARGS__),                                       \
+        PARAM_AT(offsetof(target, field.no_lock), "no-lock", FLAG, NULL,                 \
+                 "go on where the storage can't lock the image", .never_proposed = true, \
+                 __VA_ARGS__)
 
 #endif

@@ -112,7 +112,7 @@ static const struct param format_params[] = {
     PARAM("discard", FLAG, NULL, discard,
           "set the flag by which all who open the volume pass TRIM on, which shows what is in use "
           "(luks2)"),
-    PARAM("force", FLAG, NULL, force, "overwrite what is there"),
+    PARAM("force", FLAG, NULL, force, "overwrite what is there", .never_proposed = true),
     LOCK_ROWS(struct format, arguments.terms),
     PARAM("help", FLAG, NULL, help, "show this help", .letter = 'h'),
     { .name = NULL },
@@ -634,6 +634,7 @@ static const struct format defaults = {
 const struct command command_format = {
     .name = "format",
     .help = "make an encrypted disk",
+    .cryptsetup = "luksFormat",
     .about = "Makes an encrypted disk: writes a LUKS header with a new random key.",
     .operands = "IMAGE",
     .params = format_params,

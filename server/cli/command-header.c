@@ -38,14 +38,14 @@ struct header_arguments {
 #define PARAM_HELP PARAM("help", FLAG, NULL, help, "show this help", .letter = 'h')
 
 static const struct param backup_params[] = {
-    PARAM("force", FLAG, NULL, force, "replace FILE if it exists"),
+    PARAM("force", FLAG, NULL, force, "replace FILE if it exists", .never_proposed = true),
     PARAM_HEADER,
     PARAM_HELP,
     { .name = NULL },
 };
 
 static const struct param restore_params[] = {
-    PARAM("yes", FLAG, NULL, yes, "do not ask"),
+    PARAM("yes", FLAG, NULL, yes, "do not ask", .never_proposed = true),
     PARAM(
         "force", FLAG, NULL, force,
         "do not ask, and overwrite the header of another volume, or what is there instead of one"),
@@ -63,7 +63,7 @@ static const struct param discard_params[] = {
 };
 
 static const struct param zero_holes_params[] = {
-    PARAM("yes", FLAG, NULL, yes, "do not ask"),
+    PARAM("yes", FLAG, NULL, yes, "do not ask", .never_proposed = true),
     PARAMS_LOCK,
     PARAM_HEADER,
     PARAM_HELP,
@@ -71,7 +71,7 @@ static const struct param zero_holes_params[] = {
 };
 
 static const struct param erase_params[] = {
-    PARAM("yes", FLAG, NULL, yes, "do not ask"),
+    PARAM("yes", FLAG, NULL, yes, "do not ask", .never_proposed = true),
     PARAMS_LOCK,
     PARAM_HEADER,
     PARAM_HELP,
@@ -479,6 +479,7 @@ static int run_zero_holes(void *context, char **operands, struct error *err)
 static const struct command header_backup = {
     .name = "header backup",
     .help = "copy the header to a file",
+    .cryptsetup = "luksHeaderBackup",
     .about = "Copies the LUKS header with its keyslots to FILE, in the format of cryptsetup.",
     .operands = "IMAGE FILE",
     .params = backup_params,
@@ -489,6 +490,7 @@ static const struct command header_backup = {
 static const struct command header_restore = {
     .name = "header restore",
     .help = "write it back",
+    .cryptsetup = "luksHeaderRestore",
     .about = "Overwrites the LUKS header with its keyslots by a backup: afterwards the keys "
              "of then open\nthe volume, and no others.",
     .operands = "IMAGE FILE",
@@ -524,6 +526,7 @@ static const struct command header_zero_holes = {
 const struct command command_erase = {
     .name = "erase",
     .help = "wipe all keys of an image",
+    .cryptsetup = "luksErase",
     .about = "Wipes all keys: nobody can read the data again without a backup of the header.",
     .operands = "IMAGE",
     .params = erase_params,

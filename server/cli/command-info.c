@@ -174,6 +174,7 @@ static int run(void *context, char **operands, struct error *err)
 const struct command command_info = {
     .name = "info",
     .help = "show what an image holds",
+    .cryptsetup = "luksDump luksUUID isLuks",
     .about = "Shows what a LUKS header says.  No key is needed, and none is shown.",
     .operands = "IMAGE",
     .params = info_params,

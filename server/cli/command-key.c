@@ -100,7 +100,8 @@ static const struct param remove_params[] = {
     KEY_SOURCE_ROWS("", struct key_arguments, key,
                     "remove this passphrase (without it and --slot the terminal asks)"),
     PARAM_SLOT("remove the key in this keyslot, for which no passphrase is needed"),
-    PARAM("force", FLAG, NULL, force, "remove the last key too, after which the data is lost"),
+    PARAM("force", FLAG, NULL, force, "remove the last key too, after which the data is lost",
+          .never_proposed = true),
     PARAMS_LOCK,
     PARAM_HEADER,
     DEMAND_ROWS(struct key_arguments, demands),
@@ -508,6 +509,7 @@ static const struct key_arguments defaults = {
 static const struct command key_add = {
     .name = "key add",
     .help = "add a key",
+    .cryptsetup = "luksAddKey",
     .about = "Adds a key: afterwards the old and the new passphrase open the volume.",
     .operands = "IMAGE",
     .params = add_params,
@@ -520,6 +522,7 @@ static const struct command key_add = {
 static const struct command key_change = {
     .name = "key change",
     .help = "replace a key by another one",
+    .cryptsetup = "luksChangeKey luksConvertKey",
     .about = "Replaces a key by another one, which is there before the old one goes.",
     .operands = "IMAGE",
     .params = change_params,
@@ -532,6 +535,7 @@ static const struct command key_change = {
 static const struct command key_remove = {
     .name = "key remove",
     .help = "remove a key",
+    .cryptsetup = "luksRemoveKey luksKillSlot",
     .about = "Removes a key and wipes what the header kept of it.",
     .operands = "IMAGE",
     .params = remove_params,
@@ -544,6 +548,7 @@ static const struct command key_remove = {
 static const struct command key_priority = {
     .name = "key priority",
     .help = "say when a keyslot is tried",
+    .cryptsetup = "config",
     .about = "Says when a keyslot of LUKS2 is tried: prefer (first), normal, or ignore (only "
              "when it\n"
              "is named).  No key is needed.",

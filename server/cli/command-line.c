@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "server/base/log.h"
 
@@ -159,7 +160,7 @@ static int print_commands(const struct command *command)
 {
     printf("Usage: nbdcrypt %s COMMAND [OPTIONS] ...\n\nCommands:\n", command->name);
     for (size_t i = 0; command->commands[i] != NULL; i++)
-        printf("  %-10s%s\n", last_word(command->commands[i]), command->commands[i]->help);
+        printf("  %-12s%s\n", last_word(command->commands[i]), command->commands[i]->help);
     printf("\n  nbdcrypt %s COMMAND --help    tells what a command takes\n", command->name);
     return command_line_finish();
 }
@@ -174,12 +175,36 @@ static const char *nearest_word(const struct command *command, const char *typed
     return params_nearest(names, typed);
 }
 
+static bool is_one_of(const char *words, const char *typed)
+{
+    size_t length = strlen(typed);
+
+    for (; words != NULL && *words != '\0'; words += strcspn(words, " "), words += *words == ' ')
+        if (strcspn(words, " ") == length && strncasecmp(words, typed, length) == 0)
+            return true;
+    return false;
+}
+
+/* The command that does here what is called `typed` there; NULL: none. */
+static const struct command *find_for_cryptsetup(const struct command *command, const char *typed)
+{
+    const struct command *found = is_one_of(command->cryptsetup, typed) ? command : NULL;
+
+    for (size_t i = 0; command->commands != NULL && command->commands[i] != NULL && !found; i++)
+        found = find_for_cryptsetup(command->commands[i], typed);
+    return found;
+}
+
 static int unknown_command(const struct command *command, const char *typed)
 {
     const char *name = command->name, *space = *name ? " " : "";
     const char *meant = nearest_word(command, typed);
+    const struct command *known = find_for_cryptsetup(command, typed);
 
-    if (meant)
+    if (known)
+        log_error("there is no command '%s%s%.80s': nbdcrypt %s does that here", name, space, typed,
+                  known->name);
+    else if (meant)
         log_error("there is no command '%s%s%.80s': did you mean %s%s%s?", name, space, typed, name,
                   space, meant);
     else

@@ -9,8 +9,9 @@
 #define EXIT_USAGE 2
 
 struct command {
-    const char *name; /* with all of its words, "key add"; "": the program itself */
-    const char *help; /* a line in the list of the commands that it belongs to */
+    const char *name;       /* with all of its words, "key add"; "": the program itself */
+    const char *help;       /* a line in the list of the commands that it belongs to */
+    const char *cryptsetup; /* what cryptsetup calls it: words; NULL: nothing of the kind */
     /* Those behind it, up to NULL: then all that follows is NULL.  NULL: it is none of several. */
     const struct command *const *commands;
 

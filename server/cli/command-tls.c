@@ -29,7 +29,7 @@ struct arguments {
 #define HELP_ROW PARAM("help", FLAG, NULL, help, "show this help", .letter = 'h')
 #define DAYS_ROW(text) PARAM("days", UINT, "N", days, text, .min = 1, .max = PKI_DAYS_MAX)
 #define HOST_ROW(text) PARAM("host", LIST, "NAME", hosts, text)
-#define FORCE_ROW(text) PARAM("force", FLAG, NULL, force, text)
+#define FORCE_ROW(text) PARAM("force", FLAG, NULL, force, text, .never_proposed = true)
 
 static const struct param init_params[] = {
     HOST_ROW("DNS name or IP address by which clients know the server (repeatable)"),

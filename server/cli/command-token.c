@@ -46,7 +46,7 @@ static const struct param list_params[] = {
 
 static const struct param import_params[] = {
     PARAM_TOKEN("its number; default: the first that is free"),
-    PARAM("force", FLAG, NULL, force, "replace the token of this number"),
+    PARAM("force", FLAG, NULL, force, "replace the token of this number", .never_proposed = true),
     PARAMS_LOCK,
     PARAM_HEADER,
     DEMAND_ROWS(struct token_arguments, demands),
@@ -56,7 +56,7 @@ static const struct param import_params[] = {
 
 static const struct param export_params[] = {
     PARAM_TOKEN("its number; default: the only one there is"),
-    PARAM("force", FLAG, NULL, force, "replace FILE if it exists"),
+    PARAM("force", FLAG, NULL, force, "replace FILE if it exists", .never_proposed = true),
     PARAM_HEADER,
     PARAM_HELP,
     { .name = NULL },

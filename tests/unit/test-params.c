@@ -216,6 +216,49 @@ static void unknown_options(void)
     expect_refused("unknown option '--encryption'", ARGS("--encryption"));
     expect_refused("unknown option '--'", ARGS("--=x"));
     expect_refused("unknown option '-x'", ARGS("-vx"));
+    expect_refused("unknown option '-size': options of several letters begin with two dashes",
+                   ARGS("-size", "3"));
+    expect_refused("unknown option '-size=3': options of several letters begin with two dashes",
+                   ARGS("-size=3"));
+}
+
+/* None is better than a far one, or than one that takes a protection away. */
+static void proposals_are_near(void)
+{
+    static const struct param rows[] = {
+        { .name = "export" },
+        { .name = "raw", .never_proposed = true },
+        { .name = "run" },
+        { .name = "threads" },
+        { .name = "timeout" },
+        { .name = "time" },
+        { 0 },
+    };
+    static const struct {
+        const char *typed, *meant;
+    } near[] = {
+        { "exprot", "export" }, { "Export", "export" },   { "rum", "run" },
+        { "ru", "run" },        { "thredas", "threads" }, { "timeuot", "timeout" },
+        { "tim", "timeout" },   { "tiem", "time" },
+    };
+    static const char *const far[] = { "port", "rax",  "raw-", "rate", "r",  "n",
+                                       "open", "read", "",     "t",    "xe", "exptor-x" };
+
+    for (size_t i = 0; i < sizeof near / sizeof near[0]; i++)
+        EXPECT_TEXT(params_nearest(rows, near[i].typed), near[i].meant);
+    for (size_t i = 0; i < sizeof far / sizeof far[0]; i++)
+        EXPECT(params_nearest(rows, far[i]) == NULL);
+}
+
+static void flags_are_counted(void)
+{
+    unsigned count = 0;
+    const struct param row = { .name = "verbose", .letter = 'v', .type = PARAM_COUNT };
+
+    EXPECT(params_set(&count, &row, NULL, &err) == 0 && count == 1);
+    EXPECT(params_set(&count, &row, "yes", &err) == 0 && count == 2);
+    EXPECT(params_set(&count, &row, "no", &err) == 0 && count == 0);
+    EXPECT(params_set(&count, &row, "maybe", &err) == -EINVAL && count == 0);
 }
 
 static void bad_values(void)
@@ -358,6 +401,8 @@ static const struct check checks[] = {
     { "a list keeps the order of its values", lists_keep_order },
     { "a flag takes yes and no behind '='", flags_with_values },
     { "an unknown option is refused, and the nearest one proposed", unknown_options },
+    { "what is proposed is near", proposals_are_near },
+    { "flags can be counted", flags_are_counted },
     { "a missing or bad value is refused in a sentence", bad_values },
     { "pairs behind '?' decode %XX", pairs_decode_percent },
     { "pairs behind commas do not", pairs_behind_commas_do_not },
