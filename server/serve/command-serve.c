@@ -103,7 +103,9 @@ static int serve(int argc, char **argv)
         serve_options_free(&server.options);
         return code < 0 ? EXIT_USAGE : EXIT_SUCCESS;
     }
-    log_set_level(server.options.verbose ? LOG_INFO : usual_level(&server.options));
+    log_set_level(server.options.verbose > 1   ? LOG_DEBUG
+                  : server.options.verbose > 0 ? LOG_INFO
+                                               : usual_level(&server.options));
     code = set_up(&server, &err);
     if (code == 0)
         code = announce(&server, &err);
@@ -124,6 +126,7 @@ static int serve(int argc, char **argv)
 const struct command command_serve = {
     .name = "serve",
     .help = "serve encrypted disks over NBD",
+    .cryptsetup = "open luksOpen",
     .operands = "IMAGE",
     .params = serve_params,
     .run_itself = serve,
@@ -409,10 +412,28 @@ static bool has_ready_line(const struct server *server)
     return server->options.run == NULL && !server->activated;
 }
 
+/* A name that can be attached: the default one if there is one, else the first that is open. */
+static const char *name_for_uri(const struct export_set *set)
+{
+    const char *name = set->exports[0]->name;
+    bool found = false;
+
+    for (size_t i = 0; i < set->count; i++) {
+        const struct export *one = set->exports[i];
+
+        if (one->name[0] == '\0')
+            return one->name;
+        if (!found && export_is_open(one)) {
+            name = one->name;
+            found = true;
+        }
+    }
+    return name;
+}
+
 static int begin_to_listen(struct server *server, size_t index, char **uri, struct error *err)
 {
-    const char *name = server->set->count == 1 ? server->set->exports[0]->name : "";
-
+    const char *name = name_for_uri(server->set);
     bool tls = tls_is_demanded(server->tls.mode, listen_is_unix(server->listeners[index]));
 
     *uri = listen_uri(server->listeners[index], name, tls);

@@ -26,10 +26,10 @@
     PARAM_AT(offsetof(target, at description), "description", STRING, "TEXT",                  \
              "what clients are told about IMAGE", OF_EXPORT(GROUP_WHAT, LIVE)),                \
         PARAM_AT(offsetof(target, at raw), "raw", FLAG, NULL,                                  \
-                 "serve the image as it is: no LUKS, no encryption",                           \
+                 "serve the image as it is: no LUKS, no encryption", .never_proposed = true,   \
                  OF_EXPORT(GROUP_WHAT, REPLACE)),                                              \
         PARAM_AT(offsetof(target, at options.read_only), "read-only", FLAG, NULL,              \
-                 "refuse all writes", OF_EXPORT(GROUP_WHAT, REPLACE)),                         \
+                 "refuse all writes", .letter = 'r', OF_EXPORT(GROUP_WHAT, REPLACE)),          \
         PARAM_AT(offsetof(target, at discard), "discard", FLAG, NULL,                          \
                  "pass TRIM through to the image; it shows which blocks are in use",           \
                  OF_EXPORT(GROUP_WHAT, REPLACE)),                                              \

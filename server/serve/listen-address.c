@@ -96,6 +96,8 @@ int listen_address_parse_tcp(struct listen_address *out, const char *text, struc
         return bad_address(text, "this is not a numeric address", err);
     memcpy(host, text + brackets, length);
     host[length] = '\0';
+    if (!brackets && strcmp(host, "localhost") == 0)
+        memcpy(host, "127.0.0.1", sizeof "127.0.0.1");
     ok = brackets ? parse_v6(out, host, port) : parse_v4(out, host, port);
     if (!ok)
         return bad_address(text, "this is not a numeric address", err);

@@ -16,7 +16,9 @@
 #define RETRY_EXPORTS_SECONDS_DEFAULT 60u
 #define RETRY_EXPORTS_NOT_GIVEN UINT_MAX
 #define MEMORY_MAX_LEAST_BYTES (4u << 20)
-#define ADDRESS_DEFAULT "127.0.0.1:10809"
+#define LOOPBACK "127.0.0.1"
+#define ADDRESS_DEFAULT LOOPBACK ":10809"
+#define PORT_NOT_GIVEN UINT_MAX
 
 #define FIELD(name) offsetof(struct serve_options, name)
 #define OF(row_group, row_section, row_change) \
@@ -25,7 +27,7 @@
 
 const struct param serve_params[] = {
     PARAM("name", STRING, "NAME", common.name, "export name of IMAGE (default: the empty name)",
-          CLI_ONLY(WHAT)),
+          .letter = 'e', CLI_ONLY(WHAT)),
     EXPORT_ROWS_WHAT(struct serve_options, common.),
     PARAM("export", LIST, "NAME=IMAGE[,...]", export_texts,
           "one of several exports (repeatable); behind commas: key-file=FILE, header=FILE, "
@@ -42,7 +44,7 @@ const struct param serve_params[] = {
 
     EXPORT_ROWS_KEYS(struct serve_options, common.),
 
-    PARAM("unix", LIST, "PATH", unix_paths, "listen on a Unix socket (repeatable)",
+    PARAM("unix", LIST, "PATH", unix_paths, "listen on a Unix socket (repeatable)", .letter = 'U',
           OF(WHERE, "server", LIVE)),
     PARAM("unix-mode", STRING, "MODE", unix_mode,
           "who may connect to the Unix sockets, as a mode of files such as 0660",
@@ -53,6 +55,8 @@ const struct param serve_params[] = {
           "listen on a TCP address, such as 0.0.0.0:10809 or [::1]:10809; port 0 takes a free one "
           "(repeatable; default " ADDRESS_DEFAULT " when there is no --unix)",
           OF(WHERE, "server", LIVE)),
+    PARAM("port", UINT, "PORT", port, "the same as --listen " LOOPBACK ":PORT", .letter = 'p',
+          .max = UINT16_MAX, OF(WHERE, "server", LIVE)),
     PARAM("run", STRING, "COMMAND", run,
           "run a shell command with $uri and $unixsocket set, serve while it runs, and leave with "
           "its status",
@@ -73,7 +77,8 @@ const struct param serve_params[] = {
           "clients need a certificate of the CA in ca-cert.pem (the default)",
           OF(TLS, "tls", LIVE)),
     PARAM("tls-no-verify-peer", FLAG, NULL, tls.no_verify_peer,
-          "clients need no certificate: everybody who can connect is served", OF(TLS, "tls", LIVE)),
+          "clients need no certificate: everybody who can connect is served",
+          .never_proposed = true, OF(TLS, "tls", LIVE)),
     PARAM("tls-priority", STRING, "STRING", tls.priority,
           "versions and ciphers, in the notation of GnuTLS, instead of the built-in choice",
           OF(TLS, "tls", LIVE)),
@@ -107,8 +112,10 @@ const struct param serve_params[] = {
           "sleeps; 0: not at all (default 50)",
           .max = 1000, OF(LIMITS, "server", RESTART)),
 
-    PARAM("verbose", FLAG, NULL, verbose, "tell more of what clients do", .letter = 'v',
-          CLI_ONLY(OTHER)),
+    PARAM("verbose", COUNT, NULL, verbose,
+          "tell more of what clients do; -vv: also why their requests fail, and what plugins of "
+          "nbdkit say for debugging",
+          .letter = 'v', CLI_ONLY(OTHER)),
     PARAM("help", FLAG, NULL, help, "print this text", .letter = 'h', CLI_ONLY(OTHER)),
     { 0 },
 };
@@ -329,7 +336,7 @@ static int fill_addresses(struct serve_options *options, struct error *err)
     if (ret != 0)
         return ret;
 
-    options->addresses = calloc(local + tcp + 1, sizeof *options->addresses);
+    options->addresses = calloc(local + tcp + 2, sizeof *options->addresses);
     if (!options->addresses)
         return no_memory(err);
     for (size_t i = 0; i < local && ret == 0; i++) {
@@ -341,6 +348,12 @@ static int fill_addresses(struct serve_options *options, struct error *err)
     for (size_t i = 0; i < tcp && ret == 0; i++)
         ret = listen_address_parse_tcp(&options->addresses[options->address_count++],
                                        options->listen_texts.items[i], err);
+    if (ret == 0 && options->port != PORT_NOT_GIVEN) {
+        (void)snprintf(options->port_text, sizeof options->port_text, LOOPBACK ":%u",
+                       options->port);
+        ret = listen_address_parse_tcp(&options->addresses[options->address_count++],
+                                       options->port_text, err);
+    }
     if (ret == 0 && options->address_count == 0) {
         options->address_is_default = true;
         ret = listen_address_parse_tcp(&options->addresses[options->address_count++],
@@ -362,6 +375,7 @@ int serve_options_parse(struct serve_options *out, int argc, char **argv, struct
         .shutdown_timeout_seconds = SHUTDOWN_TIMEOUT_SECONDS_DEFAULT,
         .busy_wait_us = BUSY_WAIT_US_DEFAULT,
         .retry_exports_seconds = RETRY_EXPORTS_NOT_GIVEN,
+        .port = PORT_NOT_GIVEN,
     };
     ret = params_parse_argv(out, serve_params, argc, argv, &first_operand, err);
     if (ret != 0 || out->help)

@@ -13,7 +13,9 @@ struct serve_options {
     struct param_list unix_paths, listen_texts, export_texts;
     const char *run, *unix_mode, *unix_group;
     struct export_settings common; /* given once for all exports, or for the single IMAGE */
-    bool strict, verbose, help;
+    unsigned port;                 /* UINT_MAX: none was given */
+    bool strict, help;
+    unsigned verbose;
     unsigned threads; /* 0: one per online CPU */
     unsigned max_connections;
     unsigned max_connections_per_client; /* 0: a quarter of them */
@@ -31,9 +33,11 @@ struct serve_options {
     size_t export_count;
     bool retry_exports_given;
     enum tls_mode tls_mode;
-    struct listen_address *addresses; /* at least one; --unix first, then --listen */
+    struct listen_address *addresses; /* at least one; --unix first, then --listen and
+                                          --port */
     size_t address_count;
     bool address_is_default; /* the user named none: addresses[0] is 127.0.0.1:10809 */
+    char port_text[24];      /* of the address that --port means */
     char **texts;            /* a copy of each --export, cut into pieces */
 };
 

@@ -10,7 +10,6 @@ usage "no command was given: nbdcrypt --help lists them"
 usage "there is no command 'frobnicate': nbdcrypt --help lists them" frobnicate
 usage "there is no command 'fromat': did you mean format?" fromat
 usage "unknown option '--nosuch'" serve --nosuch x
-usage "unknown option '--rax': did you mean --raw?" serve --rax x
 usage "there is no IMAGE: name the file to serve, or use --export NAME=IMAGE" serve
 usage "there are 2 images ('a', 'b'): write --export NAME=IMAGE for each" serve a b
 usage "--threads: 0 is too small: the least is 1" serve --threads 0 x

@@ -359,7 +359,7 @@ start_nbdcrypt() {
     local ready own_socket
 
     case " $* " in
-    *" --unix "* | *" --listen "* | *" --unix="* | *" --listen="*) ;;
+    *" --unix "* | *" --listen "* | *" --unix="* | *" --listen="* | *" -U "* | *" -p "*) ;;
     *)
         own_socket=$(temp_socket)
         set -- --unix "$own_socket" "$@"

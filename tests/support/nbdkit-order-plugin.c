@@ -20,6 +20,7 @@
 
 struct nbdkit_plugin *plugin_init(void);
 void nbdkit_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void nbdkit_debug(const char *format, ...) __attribute__((format(printf, 1, 2)));
 int nbdkit_add_extent(struct nbdkit_extents *extents, uint64_t offset, uint64_t length,
                       uint32_t type);
 
@@ -114,6 +115,7 @@ static int preconnect(int readonly)
 static void *open_disk(int readonly)
 {
     note("open %d", readonly);
+    nbdkit_debug("opened for %s", readonly ? "reading" : "writing");
     return &size_bytes;
 }
 

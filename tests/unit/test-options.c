@@ -175,6 +175,34 @@ static void addresses(void)
     EXPECT_TEXT(at[3].text, "[::1]:10810");
 }
 
+static bool is_loopback(size_t index, uint16_t port)
+{
+    const struct listen_address *at = &options.addresses[index];
+
+    return at->address.any.sa_family == AF_INET && at->address.v4.sin_port == htons(port) &&
+           at->address.v4.sin_addr.s_addr == htonl(INADDR_LOOPBACK);
+}
+
+/* Nobody is let in from elsewhere who was not named. */
+static void localhost_and_ports_are_the_loopback(void)
+{
+    EXPECT(parse(ARGS("--listen", "localhost:1234", "-p", "7", "x")) == 0);
+    EXPECT(options.address_count == 2 && is_loopback(0, 1234) && is_loopback(1, 7));
+    EXPECT(parse(ARGS("--port", "0", "-U", "s", "x")) == 0);
+    EXPECT(options.address_count == 2 && is_loopback(1, 0));
+    expect_refused("the address '127.0.0.1:7' is given twice",
+                   ARGS("--listen", "localhost:7", "-p", "7", "x"));
+    expect_refused("--port: 65536 is too large: the most is 65535", ARGS("-p", "65536", "x"));
+}
+
+static void letters_of_others(void)
+{
+    EXPECT(parse(ARGS("-rvve", "db", "-U", "s", "x")) == 0);
+    EXPECT(options.exports[0].options.read_only && options.verbose == 2);
+    EXPECT_TEXT(options.exports[0].name, "db");
+    EXPECT_TEXT(options.unix_paths.items[0], "s");
+}
+
 static void default_address(void)
 {
     EXPECT(parse(ARGS("x")) == 0);
@@ -292,7 +320,8 @@ static void bad_tcp_addresses(void)
         { "127.0.0.1:000080", "the port is not a number from 0 to 65535" },
         { "1:10809", "this is not a numeric address" },
         { ":10809", "this is not a numeric address" },
-        { "localhost:10809", "this is not a numeric address" },
+        { "localhosts:10809", "this is not a numeric address" },
+        { "[localhost]:10809", "this is not a numeric address" },
         { "[127.0.0.1]:10809", "this is not a numeric address" },
         { "[]:10809", "this is not a numeric address" },
         { "[::g]:10809", "this is not a numeric address" },
@@ -373,6 +402,8 @@ static const struct check checks[] = {
     { "one IMAGE is the default export", one_image },
     { "every option of one IMAGE arrives", one_image_with_all },
     { "several exports have settings of their own", several_exports },
+    { "localhost and a port are the loopback", localhost_and_ports_are_the_loopback },
+    { "letters are those of nbdkit and qemu-nbd", letters_of_others },
     { "exports inherit what is given once for all", common_ones_are_inherited },
     { "each option has its place in configuration files",
       options_have_a_place_in_configuration_files },
