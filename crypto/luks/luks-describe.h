@@ -18,7 +18,7 @@ struct json_object;
  *   key-bits              number: of the volume key, 256 or 512
  *   sector-size           number, bytes
  *   payload-offset        number, bytes: where the data begins in the image
- *   size                  number, bytes: usable size
+ *   size                  number, bytes: usable size; `info` makes it null for a header alone
  *   iv-offset             number, units of 512 bytes, added to the sector number of the IV
  *   header-digest         text: what --header-digest takes, see luks_header_digest()
  *   detached              boolean: the header is not in the image

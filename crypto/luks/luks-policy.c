@@ -104,7 +104,7 @@ int luks_policy_payload(struct luks_segment *segment, uint64_t fixed_bytes,
     uint64_t rest_bytes;
 
     if (sizes->data_bytes <= offset_bytes)
-        return error_set(err, -EINVAL,
+        return error_set(err, -ENODATA,
                          "the image is %" PRIu64 " bytes, its payload begins at %" PRIu64
                          ": it is truncated, or it is a detached header (then give it with "
                          "--header, and the data as the image)",

@@ -32,8 +32,8 @@ struct luks_segment {
 /* Loads the header that `read` gives.  `header_bytes` is the size of what it reads from;
  * `data_bytes` the size of the data image; `detached` says that they differ.
  * Errors, each a sentence with cause and way out: not a LUKS header (-EMEDIUMTYPE), truncated,
- * damaged, refused by policy (-EPERM), unsupported (-ENOTSUP), image shorter than its payload
- * offset. */
+ * damaged, refused by policy (-EPERM), unsupported (-ENOTSUP), image that ends before its payload
+ * (-ENODATA: a backup, or a detached header). */
 NODISCARD int luks_load(struct luks_header **out, luks_read_fn *read, void *context,
                         uint64_t header_bytes, uint64_t data_bytes, bool detached,
                         struct error *err);

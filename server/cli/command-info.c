@@ -10,6 +10,7 @@
 
 #include <json-c/json.h>
 
+#include "crypto/luks/luks-backup.h"
 #include "crypto/luks/luks-describe.h"
 #include "crypto/luks/luks.h"
 #include "server/volume/header-demands.h"
@@ -90,7 +91,9 @@ static void print_text(struct json_object *info)
     print_line("Implementation:", header_text_string(info, "cipher-implementation"));
     printf("%-17s%" PRIu64 " bytes\n", "Sector size:", header_text_number(info, "sector-size"));
     print_line("Payload offset:", size_text(header_text_number(info, "payload-offset")).text);
-    print_line("Usable size:", size_text(header_text_number(info, "size")).text);
+    print_line("Usable size:", header_text_member(info, "size")
+                                   ? size_text(header_text_number(info, "size")).text
+                                   : "not known: the data is elsewhere, or was cut off");
     if (header_text_number(info, "iv-offset") != 0)
         printf("%-17s%" PRIu64 " units of 512 bytes\n",
                "IV offset:", header_text_number(info, "iv-offset"));
@@ -116,18 +119,49 @@ static void warn_of_foreign_header(const struct luks_header *luks, struct stage 
         log_warning("image '%s': %s", spec, why.text);
 }
 
+/* The data of a backup may have any size. */
+#define DATA_BYTES_OF_BACKUP ((uint64_t)INT64_MAX)
+#define BACKUP_BLOCK_BYTES 4096u
+
+/* What an image holds that ends where the data would begin.  One that ends elsewhere was cut off:
+ * -ENODATA. */
+static int load_backup(struct luks_header **luks, struct stage *image, struct error *err)
+{
+    uint64_t image_bytes = image->limits.size_bytes, header_bytes = 0;
+    int result = luks_image_load_alone(luks, image, DATA_BYTES_OF_BACKUP, err);
+
+    if (result == 0)
+        result = luks_backup_area_bytes(&header_bytes, *luks, err);
+    if (result == 0 && image_bytes - header_bytes >= BACKUP_BLOCK_BYTES)
+        result = -ENODATA;
+    return result;
+}
+
+/* *alone: it is a backup, without data behind it. */
+static int load(struct luks_header **luks, bool *alone, struct stage *image,
+                const char *header_spec, struct error *err)
+{
+    struct signature content;
+    int result = luks_image_load(luks, image, header_spec, &content, err);
+
+    *alone = result == -ENODATA && header_spec == NULL && load_backup(luks, image, NULL) == 0;
+    if (*alone)
+        return 0;
+    if (result == -EMEDIUMTYPE)
+        luks_image_tell_content(&content, header_spec ? LUKS_IMAGE_OF_HEADER : LUKS_IMAGE_LOOKED_AT,
+                                err);
+    return result;
+}
+
 static int describe(struct json_object **info, struct stage *image, const char *spec,
                     const struct info_arguments *arguments, struct error *err)
 {
     struct luks_demands demands = demand_arguments_meaning(&arguments->demands);
     const char *header_spec = arguments->header;
     struct luks_header *luks = NULL;
-    struct signature content;
-    int result = luks_image_load(&luks, image, header_spec, &content, err);
+    bool alone = false;
+    int result = load(&luks, &alone, image, header_spec, err);
 
-    if (result == -EMEDIUMTYPE)
-        luks_image_tell_content(&content, header_spec ? LUKS_IMAGE_OF_HEADER : LUKS_IMAGE_LOOKED_AT,
-                                err);
     if (result == 0) {
         result = luks_demands_check(&demands, luks, err);
         if (result == 0)
@@ -137,6 +171,8 @@ static int describe(struct json_object **info, struct stage *image, const char *
     }
     if (result == 0 && header_spec)
         warn_of_foreign_header(luks, image, spec);
+    if (result == 0 && alone && !luks_segment(luks)->fixed_size)
+        json_object_object_add(*info, "size", NULL);
     luks_free(luks);
     return result;
 }

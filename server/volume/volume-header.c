@@ -105,6 +105,12 @@ int luks_image_load_detached(struct luks_header **out, struct stage *header,
     return code;
 }
 
+int luks_image_load_alone(struct luks_header **out, struct stage *header, uint64_t data_bytes,
+                          struct error *err)
+{
+    return load(out, header, data_bytes, true, NULL, err);
+}
+
 int luks_image_load(struct luks_header **out, struct stage *image, const char *header_spec,
                     struct signature *content, struct error *err)
 {

@@ -22,6 +22,10 @@ NODISCARD int luks_image_load_detached(struct luks_header **out, struct stage *h
                                        const char *header_spec, uint64_t data_bytes,
                                        struct signature *content, struct error *err);
 
+/* Loads a header that is all there is of its volume, as for an image of `data_bytes`. */
+NODISCARD int luks_image_load_alone(struct luks_header **out, struct stage *header,
+                                    uint64_t data_bytes, struct error *err);
+
 /* The same from what has been opened already: `io` is of the place of the header, which has
  * `size_bytes`; `data_bytes` of the image that holds the data. */
 NODISCARD int luks_image_load_from(struct luks_header **out, struct image_io *io,

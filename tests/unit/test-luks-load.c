@@ -500,7 +500,7 @@ static void truncation_has_its_message(void)
                    "byte 16384, but there are only 5000 bytes: truncated; second: none was "
                    "found): restore it from a backup");
     image.size_bytes = MIB;
-    expect_refused(&image, -EINVAL,
+    expect_refused(&image, -ENODATA,
                    "LUKS header: the image is 1048576 bytes, its payload begins at 16777216: it "
                    "is truncated, or it is a detached header (then give it with --header, and the "
                    "data as the image)");

@@ -99,10 +99,10 @@ static const struct {
       "cipher 'aes-xts-plain64' does not take a key of 320 bits " KEYS_SUPPORTED },
     /* 8 times this is 512 in 32 bits */
     { 108, TEXT, 0x20000040, -ENOTSUP, "a volume key of 536870976 bytes is not supported" },
-    { 104, TEXT, 131072, -EINVAL,
+    { 104, TEXT, 131072, -ENODATA,
       "the image is 67108864 bytes, its payload begins at 67108864: it is truncated, or it is a "
       "detached header (then give it with --header, and the data as the image)" },
-    { 104, TEXT, 0xffffffff, -EINVAL,
+    { 104, TEXT, 0xffffffff, -ENODATA,
       "the image is 67108864 bytes, its payload begins at 2199023255040: it is truncated, or it "
       "is a detached header (then give it with --header, and the data as the image)" },
     { 104, TEXT, 8, -EPERM,
@@ -236,7 +236,7 @@ static const struct {
       "segment 0: the field 'sector_size' is out of range" },
     { "/segments/0/offset", "\"100000000\"", -EPERM,
       "segment 0: offset 100000000 is not a multiple of 512" },
-    { "/segments/0/offset", "\"67108864\"", -EINVAL,
+    { "/segments/0/offset", "\"67108864\"", -ENODATA,
       "the image is 67108864 bytes, its payload begins at 67108864: it is truncated, or it is a "
       "detached header (then give it with --header, and the data as the image)" },
     { "/segments/0/offset", "\"67108352\"", -EINVAL,
