@@ -1,4 +1,4 @@
-#include "plugins/remote/remote-stream.h"
+#include "plugins/remote/remote-replies.h"
 
 #include <errno.h>
 #include <string.h>
@@ -11,7 +11,7 @@
 #define ERROR_TYPE_BIT 0x8000u
 
 /* Each deals with a part, and returns NULL or which rule of the protocol is broken. */
-typedef const char *part_fn(struct remote_replies *replies, struct remote_stream *stream);
+typedef const char *part_fn(struct remote_replies *replies);
 
 static const char *want(struct remote_replies *replies, enum remote_part_kind kind, uint8_t *data,
                         uint32_t length_bytes)
@@ -68,7 +68,7 @@ static struct extent_list *extents_of(const struct remote_replies *replies)
 
 /* ---- the end of a reply ---- */
 
-static const char *reply_ends(struct remote_replies *replies, struct remote_stream *stream)
+static const char *reply_ends(struct remote_replies *replies)
 {
     struct remote_slot *slot = replies->slot;
 
@@ -79,14 +79,14 @@ static const char *reply_ends(struct remote_replies *replies, struct remote_stre
     if (slot->error == 0 && op_of(replies) == REQUEST_EXTENTS && extents_of(replies)->count == 0)
         extent_list_add(extents_of(replies), slot->req->view.length_bytes, 0);
     want_header(replies);
-    remote_stream_answered(stream, slot);
+    replies->owner->answered(replies, slot);
     return NULL;
 }
 
-static const char *chunk_ends(struct remote_replies *replies, struct remote_stream *stream)
+static const char *chunk_ends(struct remote_replies *replies)
 {
     if (replies->chunk.flags & NBD_REPLY_FLAG_DONE)
-        return reply_ends(replies, stream);
+        return reply_ends(replies);
     return want_header(replies);
 }
 
@@ -116,7 +116,7 @@ static const char *find_slot(struct remote_replies *replies, uint64_t cookie)
     return NULL;
 }
 
-static const char *take_simple(struct remote_replies *replies, struct remote_stream *stream)
+static const char *take_simple(struct remote_replies *replies)
 {
     uint32_t error;
     uint64_t cookie;
@@ -129,11 +129,11 @@ static const char *take_simple(struct remote_replies *replies, struct remote_str
     if (error != 0 && slot->error == 0)
         slot->error = errno_of(error);
     if (op_of(replies) != REQUEST_READ)
-        return reply_ends(replies, stream);
+        return reply_ends(replies);
     if (replies->structured)
         return "its reply to a READ is not structured";
     if (error != 0)
-        return reply_ends(replies, stream);
+        return reply_ends(replies);
     uint32_t at;
     reason = expect_data(replies, remote_command_offset_bytes(slot), slot->piece_bytes, &at);
     return reason != NULL
@@ -141,10 +141,10 @@ static const char *take_simple(struct remote_replies *replies, struct remote_str
                : want(replies, REMOTE_SIMPLE_DATA, remote_command_data(slot), slot->piece_bytes);
 }
 
-static const char *take_header(struct remote_replies *replies, struct remote_stream *stream)
+static const char *take_header(struct remote_replies *replies)
 {
     if (nbd_is_simple_reply(replies->small))
-        return take_simple(replies, stream);
+        return take_simple(replies);
     if (!replies->structured || !nbd_is_chunk(replies->small))
         return "what it sends is no reply of NBD";
     return want(replies, REMOTE_CHUNK_HEADER, replies->small + COMMON_HEADER_BYTES,
@@ -174,7 +174,7 @@ static const char *begin_status(struct remote_replies *replies)
     return want_payload(replies, REMOTE_CONTEXT, replies->small, 4);
 }
 
-static const char *take_chunk_header(struct remote_replies *replies, struct remote_stream *stream)
+static const char *take_chunk_header(struct remote_replies *replies)
 {
     struct nbd_chunk *chunk = &replies->chunk;
 
@@ -189,7 +189,7 @@ static const char *take_chunk_header(struct remote_replies *replies, struct remo
     case NBD_REPLY_TYPE_NONE:
         if (chunk->length_bytes != 0 || !(chunk->flags & NBD_REPLY_FLAG_DONE))
             return "an empty chunk of its reply has data, or is not the last one";
-        return reply_ends(replies, stream);
+        return reply_ends(replies);
     case NBD_REPLY_TYPE_OFFSET_DATA:
         if (op_of(replies) != REQUEST_READ)
             return "it sends data that nobody asked for";
@@ -210,19 +210,18 @@ static const char *take_chunk_header(struct remote_replies *replies, struct remo
 /* ---- payloads ---- */
 
 /* Straight into the request. */
-static const char *take_data_offset(struct remote_replies *replies, struct remote_stream *stream)
+static const char *take_data_offset(struct remote_replies *replies)
 {
     uint32_t at, length_bytes = replies->left_bytes;
     const char *reason = expect_data(replies, nbd_get_u64(replies->small), length_bytes, &at);
 
-    (void)stream;
     if (reason != NULL)
         return reason;
     return want_payload(replies, REMOTE_DATA, remote_command_data(replies->slot) + at,
                         length_bytes);
 }
 
-static const char *take_hole(struct remote_replies *replies, struct remote_stream *stream)
+static const char *take_hole(struct remote_replies *replies)
 {
     uint32_t at, length_bytes = nbd_get_u32(replies->small + 8);
     const char *reason = expect_data(replies, nbd_get_u64(replies->small), length_bytes, &at);
@@ -230,7 +229,7 @@ static const char *take_hole(struct remote_replies *replies, struct remote_strea
     if (reason != NULL)
         return reason;
     memset(remote_command_data(replies->slot) + at, 0, length_bytes);
-    return chunk_ends(replies, stream);
+    return chunk_ends(replies);
 }
 
 static const char *want_extents(struct remote_replies *replies)
@@ -242,11 +241,10 @@ static const char *want_extents(struct remote_replies *replies)
 }
 
 /* What is said of other contexts is skipped. */
-static const char *take_context(struct remote_replies *replies, struct remote_stream *stream)
+static const char *take_context(struct remote_replies *replies)
 {
     bool wanted = nbd_get_u32(replies->small) == replies->base_allocation_id;
 
-    (void)stream;
     replies->unlisted_bytes = wanted ? replies->slot->req->view.length_bytes : 0;
     if (wanted)
         extents_of(replies)->count = 0;
@@ -254,7 +252,7 @@ static const char *take_context(struct remote_replies *replies, struct remote_st
 }
 
 /* Whatever the server says, the list stays inside the range that was asked for. */
-static const char *take_extents(struct remote_replies *replies, struct remote_stream *stream)
+static const char *take_extents(struct remote_replies *replies)
 {
     const uint8_t *at = replies->small, *end = at + replies->part.length_bytes;
 
@@ -271,16 +269,15 @@ static const char *take_extents(struct remote_replies *replies, struct remote_st
         else
             replies->unlisted_bytes = 0; /* it is full */
     }
-    return replies->left_bytes > 0 ? want_extents(replies) : chunk_ends(replies, stream);
+    return replies->left_bytes > 0 ? want_extents(replies) : chunk_ends(replies);
 }
 
-static const char *take_error(struct remote_replies *replies, struct remote_stream *stream)
+static const char *take_error(struct remote_replies *replies)
 {
     uint32_t text_bytes = nbd_get_u16(replies->small + 4);
     uint32_t tail_bytes = replies->chunk.type == NBD_REPLY_TYPE_ERROR_OFFSET ? 8 : 0;
     bool known = tail_bytes > 0 || replies->chunk.type == NBD_REPLY_TYPE_ERROR;
 
-    (void)stream;
     if (text_bytes > NBD_STRING_BYTES_MAX || text_bytes + tail_bytes > replies->left_bytes ||
         (known && text_bytes + tail_bytes != replies->left_bytes))
         return "the text of an error chunk of its reply has a wrong length";
@@ -291,7 +288,7 @@ static const char *take_error(struct remote_replies *replies, struct remote_stre
 }
 
 /* Also what types of errors that are unknown here have behind the text, which tells nothing. */
-static const char *take_error_text(struct remote_replies *replies, struct remote_stream *stream)
+static const char *take_error_text(struct remote_replies *replies)
 {
     const struct remote_slot *slot = replies->slot;
 
@@ -302,10 +299,10 @@ static const char *take_error_text(struct remote_replies *replies, struct remote
         if (at >= slot->req->view.length_bytes)
             return "it tells of an error beyond what was asked for";
     }
-    remote_stream_complaint(stream, slot, replies->small, replies->text_bytes);
+    replies->owner->complaint(replies, slot, replies->small, replies->text_bytes);
     replies->text_bytes = 0;
     if (replies->left_bytes == 0)
-        return chunk_ends(replies, stream);
+        return chunk_ends(replies);
     return want_payload(replies, REMOTE_ERROR_TEXT, replies->small,
                         replies->left_bytes < REMOTE_SMALL_BYTES ? replies->left_bytes
                                                                  : REMOTE_SMALL_BYTES);
@@ -321,17 +318,15 @@ static part_fn *const takers[] = {
     [REMOTE_ERROR] = take_error,       [REMOTE_ERROR_TEXT] = take_error_text,
 };
 
-void remote_replies_take(struct remote_replies *replies, struct remote_stream *stream)
+const char *remote_replies_take(struct remote_replies *replies)
 {
-    const char *reason = takers[replies->part.kind](replies, stream);
-
-    if (reason != NULL)
-        remote_stream_fail(stream, reason);
+    return takers[replies->part.kind](replies);
 }
 
-void remote_replies_init(struct remote_replies *replies, struct remote_slot *slots,
-                         unsigned slot_count)
+void remote_replies_init(struct remote_replies *replies, const struct remote_replies_owner *owner,
+                         struct remote_slot *slots, unsigned slot_count)
 {
+    replies->owner = owner;
     replies->slots = slots;
     replies->slot_count = slot_count;
 }

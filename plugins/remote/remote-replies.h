@@ -8,8 +8,6 @@
 
 #include "plugins/remote/remote-command.h"
 
-struct remote_stream;
-
 #define REMOTE_ERROR_CHUNKS_MAX 16u                    /* in the reply to one command */
 #define REMOTE_SMALL_BYTES (NBD_STRING_BYTES_MAX + 8u) /* the text of an error, and an offset */
 
@@ -33,7 +31,18 @@ struct remote_part {
     uint32_t length_bytes; /* 0: nothing has to be received for it */
 };
 
+struct remote_replies;
+
+struct remote_replies_owner {
+    /* All of the reply to a command has come. */
+    void (*answered)(struct remote_replies *replies, struct remote_slot *slot);
+    /* What the server says about an error: `text_bytes` that may be anything. */
+    void (*complaint)(struct remote_replies *replies, const struct remote_slot *slot,
+                      const uint8_t *text, uint32_t text_bytes);
+};
+
 struct remote_replies {
+    const struct remote_replies_owner *owner;
     struct remote_slot *slots;
     unsigned slot_count;
     bool structured;
@@ -48,19 +57,13 @@ struct remote_replies {
     uint8_t small[REMOTE_SMALL_BYTES]; /* parts that go nowhere else */
 };
 
-void remote_replies_init(struct remote_replies *replies, struct remote_slot *slots,
-                         unsigned slot_count);
+void remote_replies_init(struct remote_replies *replies, const struct remote_replies_owner *owner,
+                         struct remote_slot *slots, unsigned slot_count);
 /* A new connection: the first part is wanted. */
 void remote_replies_begin(struct remote_replies *replies,
                           const struct remote_connection *connection);
-/* The part has been filled: deals with it, and says what the next one is.  Calls
- * remote_stream_answered() or remote_stream_fail(). */
-void remote_replies_take(struct remote_replies *replies, struct remote_stream *stream);
-
-/* In remote-stream.c: all of the reply to a command has come; and what the server says about an
- * error, `text_bytes` that may be anything. */
-void remote_stream_answered(struct remote_stream *stream, struct remote_slot *slot);
-void remote_stream_complaint(struct remote_stream *stream, const struct remote_slot *slot,
-                             const uint8_t *text, uint32_t text_bytes);
+/* The part has been filled: deals with it, tells the owner, and says what the next one is.  NULL,
+ * or which rule of the protocol the server has broken. */
+NODISCARD const char *remote_replies_take(struct remote_replies *replies);
 
 #endif

@@ -23,6 +23,14 @@ static void operation_ended(struct remote_stream *stream)
 
 /* ---- receiving ---- */
 
+static void take(struct remote_stream *stream)
+{
+    const char *reason = remote_replies_take(&stream->replies);
+
+    if (reason != NULL)
+        remote_stream_fail(stream, reason);
+}
+
 /* Takes what is there, and asks for more. */
 static void receive(struct remote_stream *stream)
 {
@@ -34,7 +42,7 @@ static void receive(struct remote_stream *stream)
             stream->receiving = true;
             return;
         }
-        remote_replies_take(&stream->replies, stream);
+        take(stream);
     }
 }
 
@@ -45,7 +53,7 @@ static void received(struct io_event *ev, int result)
 
     stream->receiving = false;
     if (result == TRANSPORT_FILLED && !stream->failed) {
-        remote_replies_take(&stream->replies, stream);
+        take(stream);
         receive(stream);
     } else if (result == TRANSPORT_END) {
         remote_stream_fail(stream, "");
@@ -56,17 +64,25 @@ static void received(struct io_event *ev, int result)
     operation_ended(stream);
 }
 
-void remote_stream_answered(struct remote_stream *stream, struct remote_slot *slot)
+static struct remote_stream *stream_of(struct remote_replies *replies)
 {
+    return container_of(replies, struct remote_stream, replies);
+}
+
+static void answered(struct remote_replies *replies, struct remote_slot *slot)
+{
+    struct remote_stream *stream = stream_of(replies);
+
     slot->answered = true;
     if (slot->unsent_bytes == 0)
         stream->owner->finished(stream, slot);
 }
 
 /* What is not printable is shown as '?', for it goes to a log. */
-void remote_stream_complaint(struct remote_stream *stream, const struct remote_slot *slot,
-                             const uint8_t *text, uint32_t text_bytes)
+static void complaint(struct remote_replies *replies, const struct remote_slot *slot,
+                      const uint8_t *text, uint32_t text_bytes)
 {
+    struct remote_stream *stream = stream_of(replies);
     char words[TEXT_SHOWN_BYTES + 1];
     uint32_t count = text_bytes < TEXT_SHOWN_BYTES ? text_bytes : TEXT_SHOWN_BYTES;
 
@@ -76,6 +92,8 @@ void remote_stream_complaint(struct remote_stream *stream, const struct remote_s
     if (count > 0)
         stream->owner->complaint(stream, slot, words);
 }
+
+static const struct remote_replies_owner replies_owner = { answered, complaint };
 
 /* ---- sending ---- */
 
@@ -169,7 +187,7 @@ void remote_stream_init(struct remote_stream *stream, const struct remote_stream
     stream->unsent_end = &stream->unsent;
     stream->recv_done.fn = received;
     stream->send_done.fn = sent;
-    remote_replies_init(&stream->replies, slots, slot_count);
+    remote_replies_init(&stream->replies, &replies_owner, slots, slot_count);
 }
 
 void remote_stream_start(struct remote_stream *stream, struct transport *transport,

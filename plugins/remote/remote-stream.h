@@ -14,6 +14,8 @@
 
 #define REMOTE_IOV_MAX 64u
 
+struct remote_stream;
+
 struct remote_stream_owner {
     /* A reply has come: slot->error is set, and the slot is out of the stream. */
     void (*finished)(struct remote_stream *stream, struct remote_slot *slot);
