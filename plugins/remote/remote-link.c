@@ -1,54 +1,64 @@
-#include "plugins/remote/remote-link-internal.h"
+#include "plugins/remote/remote-link.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "plugins/remote/remote-dial-thread.h"
+#include "plugins/remote/remote-outage.h"
+#include "plugins/remote/remote-requests.h"
 #include "server/base/log.h"
 #include "server/client/transport-tls-adopt.h"
+#include "server/transport/tls-buffer.h"
 
 #define TICK_MS 100u
 #define TICK_MAX_MS 1000u
 #define FAREWELL_MS 300u
+#define DIAL_MS 10000u        /* for connecting and the handshake */
+#define DIAL_FURTHER_MS 3000u /* for a connection besides the primary: it can be done without */
 
-static void arm(struct remote_link *link);
-static void farewell_ended(struct io_event *ev, int result);
+/* All of it on the thread of the loop. */
+struct remote_link {
+    struct remote_server *server;
+    struct loop *loop;
+    void (*give_over)(struct request *req);
 
-bool remote_link_is_primary(const struct remote_link *link)
+    /* The connection. */
+    struct remote_stream stream;
+    struct tls_buffers tls_buffers;
+    struct error reason; /* why the stream has failed; "": the server closed it */
+    bool was_connected;  /* once at least */
+    bool abandoned;      /* the server does not accept it: give_over() gets all */
+
+    struct remote_requests requests;
+    struct remote_outage outage;
+
+    struct remote_attempt *attempt; /* to connect; NULL: none is made */
+    struct error dial_error;
+
+    /* On the loop. */
+    struct loop_task work;
+    struct loop_timer tick, farewell;
+    bool tick_armed, farewell_armed;
+    bool stopping;
+};
+
+static void dial_done(struct io_event *ev, int result);
+
+static bool is_primary(const struct remote_link *link)
 {
     return link->give_over == NULL;
 }
 
-bool remote_link_is_connected(const struct remote_link *link)
+static bool is_connected(const struct remote_link *link)
 {
-    return link->stream.transport != NULL;
+    return remote_stream_is_open(&link->stream);
 }
 
-void remote_link_distrusts(struct remote_link *link, const char *reason)
+static bool is_out_of_patience(const struct remote_link *link)
 {
-    remote_stream_fail(&link->stream, reason);
-}
-
-/* All of a batch, in one place: what was submitted is sent, and what was answered is passed on. */
-static void work(struct loop_task *task)
-{
-    struct remote_link *link = container_of(task, struct remote_link, work);
-
-    if (link->stopping) {
-        remote_link_stop_loop_if_idle(link);
-        return;
-    }
-    if (remote_link_is_connected(link)) {
-        if (!link->stream.failed && !remote_link_drop_if_stale(link))
-            remote_link_send_waiting(link);
-        remote_link_reap(link);
-        if (link->stream.failed)
-            remote_link_lose(link);
-    } else if (link->down || (!remote_link_is_primary(link) && atomic_load(&link->server->away))) {
-        remote_link_give_up(link);
-    }
-    arm(link);
+    return remote_outage_is_too_long(&link->outage, link->server->retry_ms, channel_clock_ms());
 }
 
 static bool is_quiet(const struct remote_link *link)
@@ -57,10 +67,219 @@ static bool is_quiet(const struct remote_link *link)
            !link->farewell_armed && !link->work.queued;
 }
 
-void remote_link_stop_loop_if_idle(struct remote_link *link)
+/* Ends the loop_run() of remote_link_destroy() once nothing of the link is in flight. */
+static void stop_loop_if_idle(struct remote_link *link)
 {
     if (link->stopping && is_quiet(link))
         loop_stop(link->loop);
+}
+
+/* ---- without a connection ---- */
+
+/* Requests fail, now and until the server is back. */
+static void give_up(struct remote_link *link)
+{
+    struct remote_queue all = remote_requests_give_back(&link->requests);
+    struct request *req;
+
+    if (remote_outage_give_up(&link->outage) && !atomic_load(&link->server->away))
+        log_write_of(LOG_ERROR, link->server->name, "requests fail until the server is back");
+    if (is_primary(link))
+        atomic_store(&link->server->away, true);
+    while ((req = remote_queue_take(&all)) != NULL)
+        link->requests.answer(req, EIO);
+}
+
+/* The connection is gone or not wanted any more: what it has not answered waits.  To be called
+ * again when nothing of it is in flight any more, if it is not then. */
+static void lose(struct remote_link *link)
+{
+    if (!link->stream.aborted) {
+        log_write_of(LOG_WARNING, link->server->name, "the connection was lost (%s)",
+                     link->reason.text[0] != '\0' ? link->reason.text : "the server closed it");
+        remote_stream_abort(&link->stream);
+    }
+    if (!remote_stream_is_idle(&link->stream))
+        return; /* the kernel may still read or write what the requests lend it */
+    remote_stream_close(&link->stream);
+    remote_requests_lost(&link->requests);
+    remote_outage_begin(&link->outage, channel_clock_ms());
+    remote_outage_plan_dial(&link->outage, channel_clock_ms());
+    if (is_out_of_patience(link))
+        give_up(link);
+}
+
+/* ---- connecting ---- */
+
+/* The server takes one connection only, whatever it said: the primary does without this one. */
+static void abandon(struct remote_link *link)
+{
+    struct remote_queue all = remote_requests_give_back(&link->requests);
+    struct request *req;
+
+    log_write_of(LOG_WARNING, link->server->name,
+                 "a further connection was not accepted, one is shared instead: %s",
+                 link->dial_error.text);
+    link->abandoned = true;
+    while ((req = remote_queue_take(&all)) != NULL)
+        link->give_over(req);
+}
+
+static void dial_failed(struct remote_link *link, int code)
+{
+    if (!link->was_connected) {
+        abandon(link);
+        return;
+    }
+    remote_outage_begin(&link->outage, channel_clock_ms());
+    if (remote_outage_tell_failure(&link->outage))
+        log_write_of(LOG_WARNING, link->server->name, "%s; trying again", link->dial_error.text);
+    remote_outage_plan_dial(&link->outage, channel_clock_ms());
+    if (code == -EMEDIUMTYPE && !link->outage.down)
+        log_write_of(LOG_ERROR, link->server->name, "%s", link->dial_error.text);
+    if (code == -EMEDIUMTYPE || is_out_of_patience(link))
+        give_up(link);
+}
+
+static bool may_dial(const struct remote_link *link)
+{
+    return !is_connected(link) && link->attempt == NULL && !link->abandoned &&
+           (link->was_connected || remote_requests_are_waiting(&link->requests)) &&
+           (is_primary(link) || remote_ledger_has_primary(&link->server->ledger));
+}
+
+static void dial(struct remote_link *link)
+{
+    link->requests.generation = remote_ledger_generation(&link->server->ledger);
+    int code = remote_attempt_start(&link->attempt, &link->server->address,
+                                    is_primary(link) ? DIAL_MS : DIAL_FURTHER_MS, link->loop,
+                                    dial_done, link, &link->dial_error);
+    if (code < 0)
+        dial_failed(link, code);
+}
+
+/* Begins to use a connection, which is taken over.  -ENOMEM: it stays the caller's. */
+static int use(struct remote_link *link, struct remote_connection *connection, struct error *err)
+{
+    struct transport *transport;
+    struct remote_connection used = *connection;
+    const struct transport_tls_adopt_settings settings = { .loop = link->loop,
+                                                           .buffers = &link->tls_buffers,
+                                                           .name = link->server->name };
+    int code = used.tls != NULL ? transport_tls_adopt(&transport, used.tls, used.fd, &settings, err)
+                                : transport_plain_create(&transport, link->loop, used.fd, err);
+
+    if (code < 0)
+        return code;
+    *connection = (struct remote_connection){ .fd = -1 };
+    link->was_connected = true;
+    remote_stream_start(&link->stream, transport, &used);
+    return 0;
+}
+
+static void dial_succeeded(struct remote_link *link, bool again)
+{
+    if (again)
+        log_write_of(LOG_WARNING, link->server->name, "connected again");
+    remote_outage_connected(&link->outage, remote_requests_are_waiting(&link->requests));
+    if (is_primary(link)) {
+        atomic_store(&link->server->away, false);
+        remote_ledger_primary_connected(&link->server->ledger);
+    }
+}
+
+static void dial_done(struct io_event *ev, int result)
+{
+    struct remote_attempt *attempt = container_of(ev, struct remote_attempt, done.event);
+    struct remote_link *link = attempt->context;
+
+    link->attempt = NULL;
+    if (!link->stopping) {
+        bool again = link->was_connected;
+
+        if (result == 0)
+            result =
+                remote_features_check(&link->server->features, &attempt->features, &attempt->error);
+        if (result == 0)
+            result = use(link, &attempt->connection, &attempt->error);
+        link->dial_error = attempt->error;
+        if (result < 0)
+            dial_failed(link, result);
+        else
+            dial_succeeded(link, again);
+        loop_defer(link->loop, &link->work);
+    }
+    remote_attempt_free(attempt);
+    stop_loop_if_idle(link);
+}
+
+/* ---- the clock ---- */
+
+static unsigned tick_ms(const struct remote_link *link)
+{
+    unsigned quarter_ms = link->server->timeout_ms / 4;
+
+    if (!is_connected(link))
+        return link->was_connected || remote_requests_are_waiting(&link->requests) ? TICK_MS : 0;
+    if (quarter_ms == 0 || link->requests.slots.in_flight == 0)
+        return 0;
+    return quarter_ms < TICK_MS ? TICK_MS : quarter_ms < TICK_MAX_MS ? quarter_ms : TICK_MAX_MS;
+}
+
+/* What is to be done next, and when. */
+static void arm(struct remote_link *link)
+{
+    if (!is_connected(link)) {
+        if (may_dial(link) && remote_outage_dial_is_due(&link->outage, channel_clock_ms()))
+            dial(link);
+        else if (remote_requests_are_waiting(&link->requests) && link->attempt == NULL)
+            /* Even if it was never connected: the primary is away. */
+            remote_outage_begin(&link->outage, channel_clock_ms());
+    }
+    if (!link->tick_armed && tick_ms(link) > 0) {
+        link->tick_armed = true;
+        loop_timer_start(link->loop, &link->tick, tick_ms(link));
+    }
+}
+
+/* All of a batch, in one place: what was submitted is sent, and what was answered is passed on. */
+static void work(struct loop_task *task)
+{
+    struct remote_link *link = container_of(task, struct remote_link, work);
+
+    if (link->stopping) {
+        stop_loop_if_idle(link);
+        return;
+    }
+    if (is_connected(link)) {
+        if (!link->stream.failed && !remote_requests_drop_if_stale(&link->requests))
+            remote_requests_send(&link->requests);
+        if (remote_requests_reap(&link->requests))
+            remote_outage_answered(&link->outage);
+        if (remote_requests_can_send(&link->requests))
+            loop_defer(link->loop, &link->work);
+        if (link->stream.failed)
+            lose(link);
+    } else if (link->outage.down || (!is_primary(link) && atomic_load(&link->server->away))) {
+        give_up(link);
+    }
+    arm(link);
+}
+
+static void tick(struct io_event *ev, int result)
+{
+    struct remote_link *link = container_of(ev, struct remote_link, tick.event);
+
+    (void)result;
+    link->tick_armed = false;
+    stop_loop_if_idle(link);
+    if (is_connected(link) && link->server->timeout_ms > 0 &&
+        remote_slots_any_overdue(&link->requests.slots, link->server->timeout_ms,
+                                 channel_clock_ms()))
+        remote_stream_fail(&link->stream, "a request was not answered in time");
+    if (!is_connected(link) && !link->outage.down && is_out_of_patience(link))
+        give_up(link);
+    loop_defer(link->loop, &link->work);
 }
 
 /* ---- what the stream tells ---- */
@@ -74,14 +293,14 @@ static void stream_finished(struct remote_stream *stream, struct remote_slot *sl
 {
     struct remote_link *link = link_of(stream);
 
-    remote_link_finished(link, slot);
+    remote_slots_finish(&link->requests.slots, slot);
     loop_defer(link->loop, &link->work);
 }
 
 static void stream_complaint(struct remote_stream *stream, const struct remote_slot *slot,
                              const char *text)
 {
-    if (slot->error != ESHUTDOWN) /* which is no answer: see is_unanswered() */
+    if (slot->error != ESHUTDOWN) /* which is no answer: see remote-requests.c */
         log_write_of(LOG_WARNING, link_of(stream)->server->name,
                      "the server answers a request with %s: %s", strerror(slot->error), text);
 }
@@ -110,82 +329,18 @@ static const struct remote_stream_owner stream_owner = {
     .idle = stream_idle,
 };
 
-/* ---- the clock ---- */
-
-static void check_timeout(struct remote_link *link)
-{
-    uint64_t now_ms = channel_clock_ms();
-
-    for (unsigned i = 0; i < REMOTE_SLOTS; i++) {
-        const struct remote_slot *slot = &link->slots[i];
-
-        if (slot->req != NULL && now_ms - slot->sent_ms >= link->server->timeout_ms) {
-            remote_link_distrusts(link, "a request was not answered in time");
-            return;
-        }
-    }
-}
-
-static void tick(struct io_event *ev, int result)
-{
-    struct remote_link *link = container_of(ev, struct remote_link, tick.event);
-
-    (void)result;
-    link->tick_armed = false;
-    remote_link_stop_loop_if_idle(link);
-    if (remote_link_is_connected(link) && link->server->timeout_ms > 0)
-        check_timeout(link);
-    if (!remote_link_is_connected(link) && !link->down && remote_link_out_of_patience(link))
-        remote_link_give_up(link);
-    loop_defer(link->loop, &link->work);
-}
-
-static unsigned tick_ms(const struct remote_link *link)
-{
-    unsigned quarter_ms = link->server->timeout_ms / 4;
-
-    if (!remote_link_is_connected(link))
-        return link->was_connected || link->waiting.first != NULL ? TICK_MS : 0;
-    if (quarter_ms == 0 || link->in_flight == 0)
-        return 0;
-    return quarter_ms < TICK_MS ? TICK_MS : quarter_ms < TICK_MAX_MS ? quarter_ms : TICK_MAX_MS;
-}
-
-/* What is to be done next, and when. */
-static void arm(struct remote_link *link)
-{
-    if (!remote_link_is_connected(link)) {
-        if (remote_link_may_dial(link) && channel_clock_ms() >= link->dial_at_ms)
-            remote_link_dial(link);
-        else if (link->waiting.first != NULL && link->attempt == NULL)
-            remote_link_trouble_begins(
-                link); /* even if it was never connected: the primary is away */
-    }
-    if (!link->tick_armed && tick_ms(link) > 0) {
-        link->tick_armed = true;
-        loop_timer_start(link->loop, &link->tick, tick_ms(link));
-    }
-}
-
 /* ---- life ---- */
 
-int remote_link_use(struct remote_link *link, struct remote_connection *connection,
-                    struct error *err)
+/* In time the server has taken our last word, or is left without. */
+static void farewell_ended(struct io_event *ev, int result)
 {
-    struct transport *transport;
-    struct remote_connection used = *connection;
-    const struct transport_tls_adopt_settings settings = { .loop = link->loop,
-                                                           .buffers = &link->tls_buffers,
-                                                           .name = link->server->name };
-    int code = used.tls != NULL ? transport_tls_adopt(&transport, used.tls, used.fd, &settings, err)
-                                : transport_plain_create(&transport, link->loop, used.fd, err);
+    struct remote_link *link = container_of(ev, struct remote_link, farewell.event);
 
-    if (code < 0)
-        return code;
-    *connection = (struct remote_connection){ .fd = -1 };
-    link->was_connected = true;
-    remote_stream_start(&link->stream, transport, &used);
-    return 0;
+    (void)result;
+    link->farewell_armed = false;
+    if (is_connected(link))
+        remote_stream_abort(&link->stream);
+    stop_loop_if_idle(link);
 }
 
 int remote_link_create(struct remote_link **out, const struct remote_link_settings *settings,
@@ -197,38 +352,20 @@ int remote_link_create(struct remote_link **out, const struct remote_link_settin
         return error_set(err, -ENOMEM, "not enough memory for a connection");
     link->server = settings->server;
     link->loop = settings->loop;
-    link->answer = settings->answer;
     link->give_over = settings->give_over;
-    remote_stream_init(&link->stream, &stream_owner, link->slots, REMOTE_SLOTS);
-    remote_queue_init(&link->waiting);
-    remote_queue_init(&link->held);
-    link->finished_end = &link->finished;
-    for (unsigned i = 0; i < REMOTE_SLOTS; i++) {
-        link->slots[i] = (struct remote_slot){ .next = link->free };
-        link->free = &link->slots[i];
-    }
+    remote_stream_init(&link->stream, &stream_owner, link->requests.slots.all, REMOTE_SLOTS);
+    remote_requests_init(&link->requests, link->server, &link->stream, is_primary(link),
+                         settings->answer);
     link->work.fn = work;
     link->tick.event.fn = tick;
     link->farewell.event.fn = farewell_ended;
-    int code = settings->connection != NULL ? remote_link_use(link, settings->connection, err) : 0;
+    int code = settings->connection != NULL ? use(link, settings->connection, err) : 0;
     if (code < 0) {
         free(link);
         return code;
     }
     *out = link;
     return 0;
-}
-
-/* In time the server has taken our last word, or is left without. */
-static void farewell_ended(struct io_event *ev, int result)
-{
-    struct remote_link *link = container_of(ev, struct remote_link, farewell.event);
-
-    (void)result;
-    link->farewell_armed = false;
-    if (remote_link_is_connected(link))
-        remote_stream_abort(&link->stream);
-    remote_link_stop_loop_if_idle(link);
 }
 
 static void leave(struct remote_link *link)
@@ -244,18 +381,26 @@ void remote_link_destroy(struct remote_link *link)
 {
     if (link == NULL)
         return;
-    assert(link->waiting.first == NULL && link->in_flight == 0);
+    assert(remote_requests_are_none(&link->requests));
     link->stopping = true;
     if (link->tick_armed)
         loop_cancel(link->loop, &link->tick.event);
     if (link->attempt != NULL && !remote_attempt_leave(link->attempt))
         link->attempt = NULL;
-    if (remote_link_is_connected(link))
+    if (is_connected(link))
         leave(link);
     while (!is_quiet(link))
         loop_run(link->loop);
-    if (remote_link_is_connected(link))
+    if (is_connected(link))
         remote_stream_close(&link->stream);
     tls_buffers_free(&link->tls_buffers);
     free(link);
+}
+
+void remote_link_submit(struct remote_link *link, struct request *req)
+{
+    if (link->abandoned)
+        link->give_over(req);
+    else if (remote_requests_take(&link->requests, req))
+        loop_defer(link->loop, &link->work);
 }

@@ -13,22 +13,8 @@
 #ifndef NBDCRYPT_REMOTE_LINK_H
 #define NBDCRYPT_REMOTE_LINK_H
 
-#include "plugins/remote/remote-dial.h"
-#include "plugins/remote/remote-ledger.h"
+#include "plugins/remote/remote-server.h"
 #include "server/block/layer.h"
-
-#define REMOTE_SLOTS 128u
-
-/* What all connections to a server share; constant but for the ledger. */
-struct remote_server {
-    struct remote_address address;
-    struct remote_features features; /* what it said first */
-    unsigned retry_ms;               /* 0: nothing waits for a lost server */
-    unsigned timeout_ms;             /* 0: none */
-    struct remote_ledger ledger;
-    atomic_bool away; /* the primary has given up for now: so do the others */
-    char *name;       /* for messages */
-};
 
 struct remote_link;
 

@@ -202,6 +202,11 @@ void remote_stream_start(struct remote_stream *stream, struct transport *transpo
     receive(stream);
 }
 
+bool remote_stream_is_open(const struct remote_stream *stream)
+{
+    return stream->transport != NULL;
+}
+
 bool remote_stream_is_idle(const struct remote_stream *stream)
 {
     return !stream->receiving && !stream->sending;

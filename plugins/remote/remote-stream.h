@@ -48,6 +48,9 @@ struct remote_stream {
     bool receiving;
 };
 
+/* Whether it has a transport. */
+bool remote_stream_is_open(const struct remote_stream *stream);
+
 /* `slots` must outlive it: a command in slot number i has a cookie that is i modulo slot_count. */
 void remote_stream_init(struct remote_stream *stream, const struct remote_stream_owner *owner,
                         struct remote_slot *slots, unsigned slot_count);

@@ -1,0 +1,275 @@
+#include "plugins/remote/remote-requests.h"
+
+#include <errno.h>
+
+void remote_requests_init(struct remote_requests *requests, struct remote_server *server,
+                          struct remote_stream *stream, bool primary,
+                          void (*answer)(struct request *req, int error))
+{
+    requests->server = server;
+    requests->stream = stream;
+    requests->primary = primary;
+    requests->generation = 0;
+    requests->answer = answer;
+    remote_queue_init(&requests->waiting);
+    remote_queue_init(&requests->held);
+    requests->flushing = false;
+    remote_slots_init(&requests->slots);
+}
+
+/* Who nobody knows was told of nothing. */
+static uint64_t told_of(const struct request *flush)
+{
+    return flush->flusher != NULL ? atomic_load(&flush->flusher->told) : 0;
+}
+
+/* A FLUSH that has to fail, does. */
+static bool refuse_flush(struct remote_requests *requests, struct request *req)
+{
+    if (req->view.op != REQUEST_FLUSH ||
+        !remote_ledger_flush_refused(&requests->server->ledger, told_of(req)))
+        return false;
+    requests->answer(req, EIO);
+    return true;
+}
+
+static bool answer_flush(struct remote_requests *requests, struct request *req)
+{
+    if (refuse_flush(requests, req))
+        return true;
+    if (req->view.op != REQUEST_FLUSH ||
+        !remote_ledger_flush_is_void(&requests->server->ledger, req->view.offset_bytes))
+        return false;
+    requests->answer(req, 0);
+    return true;
+}
+
+/* One FLUSH is under way at a time.  A server may tell of lost data once, and of two the one that
+ * succeeds may be answered first: it would be believed before the other one is known to have
+ * failed. */
+static bool hold_flush(struct remote_requests *requests, struct request *req)
+{
+    if (remote_command_op(req) != REQUEST_FLUSH)
+        return false;
+    if (!requests->flushing) {
+        requests->flushing = true;
+        return false;
+    }
+    remote_queue_append(&requests->held, req);
+    return true;
+}
+
+/* The last one of a client goes first: what it covers makes most of the others void. */
+static void flush_ended(struct remote_requests *requests)
+{
+    struct request *req;
+
+    requests->flushing = false;
+    while ((req = remote_queue_take(&requests->held)) != NULL)
+        if (!answer_flush(requests, req))
+            remote_queue_prepend(&requests->waiting, req);
+}
+
+void remote_requests_send(struct remote_requests *requests)
+{
+    struct request *req;
+    uint64_t now_ms = requests->server->timeout_ms > 0 ? channel_clock_ms() : 0;
+
+    while (remote_slots_any_free(&requests->slots) &&
+           (req = remote_queue_take(&requests->waiting)) != NULL) {
+        if (refuse_flush(requests, req) || hold_flush(requests, req))
+            continue;
+        struct remote_slot *slot = remote_slots_take(&requests->slots, req, now_ms);
+        int error = remote_command_prepare(slot, &requests->server->features);
+        if (error == 0) {
+            remote_stream_add(requests->stream, slot);
+            continue;
+        }
+        if (remote_command_op(req) == REQUEST_FLUSH)
+            flush_ended(requests);
+        remote_slots_release(&requests->slots, slot);
+        requests->answer(req, error);
+    }
+    remote_stream_flush(requests->stream);
+}
+
+bool remote_requests_drop_if_stale(struct remote_requests *requests)
+{
+    if (requests->primary ||
+        remote_ledger_is_current(&requests->server->ledger, requests->generation))
+        return false;
+    remote_stream_fail(requests->stream, "another connection was lost");
+    return true;
+}
+
+/* Whether it is as if the command had never been sent. */
+static bool is_unanswered(struct remote_requests *requests, int error)
+{
+    if (error == ESHUTDOWN) {
+        remote_stream_fail(requests->stream, "the server is shutting down");
+        return true;
+    }
+    return remote_requests_drop_if_stale(requests);
+}
+
+/* A part of a write is done, or all of it: for the account, unless it is durable. */
+static void note_epoch(const struct remote_requests *requests, struct request *req, uint32_t epoch)
+{
+    bool writes = req->view.op == REQUEST_WRITE || req->view.op == REQUEST_ZERO ||
+                  remote_needs_flush(req, &requests->server->features);
+
+    if (writes && req->epoch == 0 && !(req->flags & REQUEST_FUA && requests->server->features.fua))
+        req->epoch = epoch;
+}
+
+/* The server could not make something durable, and what else it dropped it may never tell. */
+static void note_failure(struct remote_requests *requests, const struct request *req, int error)
+{
+    bool was_to_be_durable = req->flags & REQUEST_FUA && requests->server->features.fua;
+
+    if (remote_command_op(req) == REQUEST_FLUSH ||
+        (was_to_be_durable && (error == EIO || error == ENOSPC)))
+        remote_ledger_sync_failed(&requests->server->ledger);
+}
+
+/* All commands of a request are done but, perhaps, the FLUSH that makes it durable.  Where
+ * something was lost between a write and its FLUSH, it may have been this write: it is done
+ * again. */
+static void finish(struct remote_requests *requests, struct request *req, uint32_t epoch)
+{
+    bool flushed = req->backend_step == REMOTE_THEN_FLUSH;
+    int error = 0;
+
+    if (!flushed && remote_needs_flush(req, &requests->server->features)) {
+        req->backend_step = REMOTE_THEN_FLUSH;
+        remote_queue_append(&requests->waiting, req);
+        return;
+    }
+    if (flushed && req->epoch != 0 && req->epoch != epoch) {
+        remote_command_restart(req);
+        remote_queue_append(&requests->waiting, req);
+        return;
+    }
+    if (flushed)
+        req->epoch = 0; /* it is durable */
+    else if (req->view.op == REQUEST_FLUSH)
+        error = remote_ledger_flush_done(&requests->server->ledger, req->view.offset_bytes,
+                                         told_of(req));
+    requests->answer(req, error);
+}
+
+/* A command has ended; so may its request have.  Whether the server has answered. */
+static bool settle(struct remote_requests *requests, struct request *req, uint32_t piece_bytes,
+                   int error)
+{
+    enum request_op op = remote_command_op(req);
+    uint32_t epoch = remote_ledger_epoch(&requests->server->ledger); /* before is_unanswered() */
+
+    if (is_unanswered(requests, error)) {
+        remote_queue_append(&requests->waiting, req);
+        return false;
+    }
+    if (error != 0) {
+        note_failure(requests, req, error);
+        if (op == REQUEST_FLUSH)
+            flush_ended(requests);
+        requests->answer(req, error);
+        return true;
+    }
+    note_epoch(requests, req, epoch);
+    if (op == REQUEST_READ || op == REQUEST_WRITE) {
+        req->progress_bytes += piece_bytes;
+        if (req->progress_bytes < req->view.length_bytes) {
+            remote_queue_prepend(&requests->waiting, req);
+            return true;
+        }
+    }
+    finish(requests, req, epoch);
+    if (op == REQUEST_FLUSH)
+        flush_ended(requests);
+    return true;
+}
+
+bool remote_requests_reap(struct remote_requests *requests)
+{
+    struct remote_slot *slot;
+    bool answered = false;
+
+    while ((slot = remote_slots_next_finished(&requests->slots)) != NULL) {
+        struct request *req = slot->req;
+        uint32_t piece_bytes = slot->piece_bytes;
+        int error = slot->error;
+
+        remote_slots_release(&requests->slots, slot);
+        if (settle(requests, req, piece_bytes, error))
+            answered = true;
+    }
+    return answered;
+}
+
+/* The primary is gone: FLUSHes that need not wait for it are answered, and what was to be made
+ * durable by one begins anew. */
+static void review_waiting(struct remote_requests *requests)
+{
+    struct remote_queue all = remote_queue_take_all(&requests->waiting);
+    struct request *req;
+
+    while ((req = remote_queue_take(&all)) != NULL) {
+        if (answer_flush(requests, req))
+            continue;
+        if (remote_needs_flush(req, &requests->server->features))
+            remote_command_restart(req);
+        remote_queue_append(&requests->waiting, req);
+    }
+}
+
+void remote_requests_lost(struct remote_requests *requests)
+{
+    remote_slots_forget_finished(&requests->slots);
+    for (unsigned i = 0; i < REMOTE_SLOTS; i++) {
+        struct remote_slot *slot = &requests->slots.all[i];
+        struct request *req = slot->req;
+
+        if (req == NULL)
+            continue;
+        remote_slots_release(&requests->slots, slot);
+        remote_queue_prepend(&requests->waiting, req);
+    }
+    flush_ended(requests);
+    if (requests->primary) {
+        remote_ledger_primary_lost(&requests->server->ledger);
+        review_waiting(requests);
+    } else {
+        remote_ledger_connection_lost(&requests->server->ledger, requests->generation);
+    }
+}
+
+bool remote_requests_take(struct remote_requests *requests, struct request *req)
+{
+    remote_command_restart(req);
+    if (!remote_stream_is_open(requests->stream) && answer_flush(requests, req))
+        return false;
+    remote_queue_append(&requests->waiting, req);
+    return true;
+}
+
+bool remote_requests_are_waiting(const struct remote_requests *requests)
+{
+    return requests->waiting.first != NULL;
+}
+
+bool remote_requests_are_none(const struct remote_requests *requests)
+{
+    return requests->waiting.first == NULL && requests->slots.in_flight == 0;
+}
+
+bool remote_requests_can_send(const struct remote_requests *requests)
+{
+    return remote_slots_any_free(&requests->slots) && requests->waiting.first != NULL &&
+           !requests->stream->failed;
+}
+
+struct remote_queue remote_requests_give_back(struct remote_requests *requests)
+{
+    return remote_queue_take_all(&requests->waiting);
+}
