@@ -7,7 +7,7 @@
 . "$(dirname "$0")/../support/guest.sh"
 . "$(dirname "$0")/../support/tls.sh"
 
-client=$(dirname "$NBDCRYPT")/tests/ktls-client
+client=$(dirname "$NBDCRYPT")/tests/support/ktls-client
 requires test -x "$client"
 make_pki
 guest_add "$NBDCRYPT" /usr/bin/nbdcrypt

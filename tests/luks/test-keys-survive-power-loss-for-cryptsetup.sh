@@ -14,7 +14,7 @@ done
 expect_keys() {
     local state key opened witnesses count=0
 
-    LUKS_CHANGE_STATES=$states "${top_builddir:-$(dirname "$NBDCRYPT")}/tests/$1" "$2" >"$log_dir/claims" 2>&1
+    LUKS_CHANGE_STATES=$states "${top_builddir:-$(dirname "$NBDCRYPT")}/tests/unit/$1" "$2" >"$log_dir/claims" 2>&1
     for state in "$states"/*; do
         IFS='|' read -ra witnesses <<<"${state##*.}"
         opened=no

@@ -23,7 +23,7 @@ esac
 ceph_cache=${CEPH_CACHE:-$(dirname "$NBDCRYPT")/tests/ceph-cache}
 ceph_dir=$test_dir/ceph
 ceph_conf=$ceph_dir/ceph.conf
-ceph_programs=$(dirname "$NBDCRYPT")/tests
+ceph_programs=$(dirname "$NBDCRYPT")/tests/support
 
 if ! command -v dpkg >/dev/null || ! command -v apt-get >/dev/null; then
     skip "Ceph's programs come from Debian's packages, and this is not Debian"

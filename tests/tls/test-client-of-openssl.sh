@@ -4,7 +4,7 @@
 . "$(dirname "$0")/../support/functions.sh"
 
 requires openssl version
-client=$(dirname "$NBDCRYPT")/tests/tls-line-client
+client=$(dirname "$NBDCRYPT")/tests/support/tls-line-client
 work=$(temp_dir)
 cd "$work"
 "$NBDCRYPT" tls init pki --host localhost >/dev/null

@@ -30,7 +30,7 @@ for name in vaes-avx512 vaes-avx2 gnutls; do
     fi
     stop_nbdcrypt
     for program in test-transport-tls test-fuzz-tls-records; do
-        "${top_builddir:-$(dirname "$NBDCRYPT")}/tests/$program" >"$log_dir/$program" 2>&1 ||
+        "${top_builddir:-$(dirname "$NBDCRYPT")}/tests/unit/$program" >"$log_dir/$program" 2>&1 ||
             fail "$program with NBDCRYPT_GCM=$name: $(tail -5 "$log_dir/$program")"
     done
 done

@@ -6,7 +6,7 @@
 requires_python_module ssl
 
 [ -z "${SANITIZERS-}" ] || skip "a library can't be preloaded before the sanitizers' one"
-preload=$(dirname "$NBDCRYPT")/tests/slow-handshakes.so
+preload=$(dirname "$NBDCRYPT")/tests/support/slow-handshakes.so
 requires test -e "$preload"
 bound=$(($(nproc) > 4 ? $(nproc) / 2 : 2))
 clients=$((8 * bound))
