@@ -11,7 +11,7 @@
 #include <gnutls/crypto.h>
 
 #include "bench/bench-timing.h"
-#include "crypto/gcm/gcm.h"
+#include "crypto/gcm/gcm-choose.h"
 
 #define CONTESTANTS_MAX 4u
 #define ROUNDS_MAX 1000u

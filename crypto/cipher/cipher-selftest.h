@@ -2,7 +2,7 @@
 #ifndef NBDCRYPT_CIPHER_SELFTEST_H
 #define NBDCRYPT_CIPHER_SELFTEST_H
 
-#include "crypto/cipher/cipher.h"
+#include "crypto/cipher/cipher-ops.h"
 
 /* Runs known vectors of what `ops` supports with this block cipher, both ways; a few milliseconds.
  * -EIO says which one came out wrong, -ENOMEM. */

@@ -2,7 +2,7 @@
 #ifndef NBDCRYPT_SECTORS_GCRYPT_H
 #define NBDCRYPT_SECTORS_GCRYPT_H
 
-#include "crypto/cipher/cipher.h"
+#include "crypto/cipher/cipher-ops.h"
 
 extern const struct cipher_ops sectors_gcrypt_ops;
 

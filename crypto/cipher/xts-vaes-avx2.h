@@ -2,7 +2,7 @@
 #ifndef NBDCRYPT_XTS_VAES_AVX2_H
 #define NBDCRYPT_XTS_VAES_AVX2_H
 
-#include "crypto/cipher/cipher.h"
+#include "crypto/cipher/cipher-ops.h"
 
 extern const struct cipher_ops xts_vaes_avx2_ops;
 

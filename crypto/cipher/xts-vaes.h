@@ -4,7 +4,7 @@
 #define NBDCRYPT_XTS_VAES_H
 
 #include "crypto/aes-schedule.h"
-#include "crypto/cipher/cipher.h"
+#include "crypto/cipher/cipher-ops.h"
 
 /* A unit is 512 bytes: the smallest sector, and what one IV counts. */
 #define XTS_UNIT_BYTES 512u

@@ -1,9 +1,6 @@
 /* AES-GCM for records of TLS: NIST SP 800-38D with nonces of 96 bits and tags of 128.
  *
- * Only where this machine has an implementation that is faster than that of GnuTLS, and that has
- * passed its self-test (crypto/gcm/gcm-selftest.h): elsewhere GnuTLS does it.  The environment
- * variable NBDCRYPT_GCM names another one, for tests and bug reports; "gnutls" is none of these. To
- * add one, add a file with a `struct gcm_ops` and its row in gcm.c.
+ * By what gcm-choose.h has chosen.
  *
  * The time and the addresses that are touched depend on lengths only.  One thread at a time for
  * each key. */
@@ -53,15 +50,6 @@ struct gcm_ops {
     void (*seal)(const struct gcm *gcm, const struct gcm_text *text, uint8_t *tag);
     void (*open)(const struct gcm *gcm, const struct gcm_text *text, uint8_t *tag);
 };
-
-/* The implementation to take; NULL: none, or NBDCRYPT_GCM wants none of them. */
-const struct gcm_ops *gcm_choose(void);
-/* A sentence for the log when implementations have failed their self-test, or NBDCRYPT_GCM names
- * one that is not there; NULL: all is well. */
-const char *gcm_left_out(void);
-/* What was built into this program, fastest first; NULL behind the last.  For tests and
- * benchmarks. */
-const struct gcm_ops *gcm_implementation_at(size_t i);
 
 /* key_bytes is 16 or 32. */
 void gcm_init(struct gcm *gcm, const struct gcm_ops *ops, const uint8_t *key, size_t key_bytes);

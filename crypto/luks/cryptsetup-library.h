@@ -4,7 +4,7 @@
 
 #include <libcryptsetup.h>
 
-#include "crypto/luks/luks.h"
+#include "crypto/luks/luks-types.h"
 
 /* An anonymous file, sparse.  When a file of `size_bytes` is not possible here, one of
  * `least_bytes` is made. */

@@ -6,7 +6,7 @@
 #ifndef NBDCRYPT_FORMAT_SIGNATURE_H
 #define NBDCRYPT_FORMAT_SIGNATURE_H
 
-#include "crypto/luks/luks.h"
+#include "crypto/luks/luks-types.h"
 
 /* So much is read from the start, and for SIGNATURE_ANY from the end, too. */
 #define SIGNATURE_BYTES (256u * 1024u)

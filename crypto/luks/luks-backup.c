@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "crypto/luks/luks-header.h"
+#include "crypto/luks/luks-quote.h"
 
 #define PAGE_BYTES 4096u
 #define SECTOR_BYTES 512u

@@ -7,7 +7,7 @@
 
 #include <gcrypt.h>
 
-#include "crypto/luks/luks-policy.h"
+#include "crypto/luks/luks-quote.h"
 
 /* As libcryptsetup names them, whatever library it is built on. */
 static const struct {

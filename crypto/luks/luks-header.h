@@ -5,7 +5,7 @@
 #include <json-c/json.h>
 
 #include "crypto/luks/cryptsetup-library.h"
-#include "crypto/luks/luks.h"
+#include "crypto/luks/luks-types.h"
 #include "crypto/luks/luks1-policy.h"
 
 struct luks_header {

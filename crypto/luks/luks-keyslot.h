@@ -6,7 +6,7 @@
 #define NBDCRYPT_LUKS_KEYSLOT_H
 
 #include "crypto/luks/luks-pbkdf.h"
-#include "crypto/luks/luks.h"
+#include "crypto/luks/luks-types.h"
 
 #define LUKS_KEYSLOT_ANY (-1)
 

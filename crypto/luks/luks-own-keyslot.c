@@ -7,15 +7,12 @@
 
 #include <gnutls/gnutls.h>
 
-#include "crypto/cipher/cipher.h"
 #include "crypto/luks/luks-af.h"
 #include "crypto/luks/luks-hash.h"
 #include "crypto/luks/luks-header.h"
-#include "crypto/luks/luks-store.h"
+#include "crypto/luks/luks-material.h"
 #include "crypto/luks/luks1-own-keyslot.h"
 #include "crypto/luks/luks2-json.h"
-
-#define SECTOR_BYTES 512u
 
 bool luks_slot_is_ours(const struct cipher_spec *spec)
 {
@@ -210,41 +207,6 @@ uint64_t luks_slot_memory_bytes(const struct luks_header *header)
     return most_kib * 1024;
 }
 
-size_t luks_slot_material_bytes(size_t key_bytes)
-{
-    return (key_bytes * LUKS_AF_STRIPES + SECTOR_BYTES - 1) / SECTOR_BYTES * SECTOR_BYTES;
-}
-
-int luks_slot_write_material(int image_fd, const struct luks_slot *slot, const struct secret *key,
-                             struct secret *stripes, struct error *err)
-{
-    struct cipher *cipher;
-    int result = cipher_create(&cipher, &slot->cipher, key, SECTOR_BYTES, err);
-
-    if (result < 0)
-        return result;
-    cipher_encrypt(cipher, 0, stripes->data, stripes->length_bytes);
-    cipher_destroy(cipher);
-    return luks_image_write(image_fd, slot->offset_bytes, stripes->data, stripes->length_bytes,
-                            err);
-}
-
-static int read_material(struct secret *stripes, int image_fd, const struct luks_slot *slot,
-                         const struct secret *key, struct error *err)
-{
-    struct cipher *cipher;
-    int result = luks_store_read_memory(&image_fd, slot->offset_bytes, stripes->data,
-                                        stripes->length_bytes, err);
-
-    if (result == 0)
-        result = cipher_create(&cipher, &slot->cipher, key, SECTOR_BYTES, err);
-    if (result < 0)
-        return result;
-    cipher_decrypt(cipher, 0, stripes->data, stripes->length_bytes);
-    cipher_destroy(cipher);
-    return 0;
-}
-
 /* What the passphrase makes of the key material: the volume key, or noise. */
 static int unwrap(struct secret *candidate, int image_fd, const struct luks_slot *slot,
                   const struct secret *passphrase, struct error *err)
@@ -253,9 +215,9 @@ static int unwrap(struct secret *candidate, int image_fd, const struct luks_slot
     int result = luks_kdf_derive(&key, slot->cipher.key_bits / 8, &slot->kdf, passphrase, err);
 
     if (result == 0)
-        result = secret_create(&stripes, luks_slot_material_bytes(slot->key_bytes), err);
+        result = secret_create(&stripes, luks_material_bytes(slot->key_bytes), err);
     if (result == 0)
-        result = read_material(stripes, image_fd, slot, key, err);
+        result = luks_material_read(stripes, image_fd, slot, key, err);
     if (result == 0)
         result = luks_af_merge(candidate, stripes->data, LUKS_AF_STRIPES, slot->af_hash, err);
     secret_free(stripes);

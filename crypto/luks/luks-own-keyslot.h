@@ -6,26 +6,7 @@
 #ifndef NBDCRYPT_LUKS_OWN_KEYSLOT_H
 #define NBDCRYPT_LUKS_OWN_KEYSLOT_H
 
-#include "crypto/luks/luks-kdf.h"
-#include "crypto/luks/luks-policy.h"
-
-#define LUKS_DIGEST_BYTES_MAX 64u
-
-/* All that it takes to open a keyslot. */
-struct luks_slot {
-    size_t key_bytes; /* of the volume key */
-    struct luks_kdf kdf;
-    int af_hash;
-    struct cipher_spec cipher; /* of the key material */
-    uint64_t offset_bytes;     /* of the key material */
-};
-
-/* By which a volume key is known. */
-struct luks_digest {
-    struct luks_kdf kdf;
-    uint8_t digest[LUKS_DIGEST_BYTES_MAX];
-    size_t digest_bytes;
-};
+#include "crypto/luks/luks-types.h"
 
 /* Must key material with this cipher be opened here? */
 bool luks_slot_is_ours(const struct cipher_spec *spec);
@@ -40,12 +21,5 @@ uint64_t luks_slot_memory_bytes(const struct luks_header *header);
  * passphrase does not fit; no message then.  Others with a message. */
 NODISCARD int luks_slot_open(struct secret **volume_key, int slot, struct luks_header *header,
                              const struct secret *passphrase, struct error *err);
-
-/* Key material to the image of a header and back.  `stripes` is LUKS_AF_STRIPES times key_bytes, in
- * whole sectors (see luks_slot_material_bytes()); written: encrypted in place. */
-size_t luks_slot_material_bytes(size_t key_bytes);
-NODISCARD int luks_slot_write_material(int image_fd, const struct luks_slot *slot,
-                                       const struct secret *key, struct secret *stripes,
-                                       struct error *err);
 
 #endif

@@ -4,7 +4,7 @@
 #define NBDCRYPT_LUKS_PBKDF_H
 
 #include "crypto/luks/cryptsetup-library.h"
-#include "crypto/luks/luks.h"
+#include "crypto/luks/luks-types.h"
 
 /* All zeros: the defaults of the header's type. */
 struct luks_pbkdf {

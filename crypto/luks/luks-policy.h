@@ -14,7 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "crypto/luks/luks.h"
+#include "crypto/luks/luks-types.h"
 
 #define LUKS_AF_STRIPES 4000u /* the only value that either format allows */
 
@@ -50,12 +50,6 @@ struct luks_areas {
     struct luks_area items[LUKS2_KEYSLOTS_MAX];
     unsigned count;
 };
-
-/* A copy of a header's text with what can't be shown replaced by '?', for messages. */
-struct luks_quoted {
-    char text[64];
-};
-struct luks_quoted luks_quote(const char *text, size_t length_bytes);
 
 /* `name` is of a segment or of a keyslot; `key_bits` its key. */
 NODISCARD int luks_policy_cipher(struct cipher_spec *out, const char *name, unsigned key_bits,

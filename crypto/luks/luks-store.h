@@ -4,7 +4,7 @@
 #define NBDCRYPT_LUKS_STORE_H
 
 #include "crypto/luks/luks-policy.h"
-#include "crypto/luks/luks.h"
+#include "crypto/luks/luks-types.h"
 
 /* The caller's I/O on what the header was loaded from; 0 or -errno. */
 typedef int luks_write_fn(void *context, uint64_t offset_bytes, const void *data,

@@ -12,6 +12,7 @@
 
 #include "crypto/luks/luks-header.h"
 #include "crypto/luks/luks-policy.h"
+#include "crypto/luks/luks-quote.h"
 #include "crypto/luks/luks-token.h"
 
 /* The binary interface, CRYPTSETUP_TOKEN_1.0. */

@@ -7,6 +7,7 @@
 
 #include "crypto/luks/luks-header.h"
 #include "crypto/luks/luks-policy.h"
+#include "crypto/luks/luks-quote.h"
 #include "crypto/luks/luks2-json.h"
 
 static int check_number(int token, const struct luks_header *header, struct error *err)

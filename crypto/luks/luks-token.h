@@ -7,7 +7,7 @@
 #ifndef NBDCRYPT_LUKS_TOKEN_H
 #define NBDCRYPT_LUKS_TOKEN_H
 
-#include "crypto/luks/luks.h"
+#include "crypto/luks/luks-types.h"
 
 #define LUKS_TOKENS_MAX 32
 #define LUKS_TOKEN_ANY (-1)

@@ -9,9 +9,9 @@
 #include <unistd.h>
 
 #include "crypto/luks/luks-header.h"
-#include "crypto/luks/luks-keyslot.h"
 #include "crypto/luks/cryptsetup-library.h"
 #include "crypto/luks/luks-policy.h"
+#include "crypto/luks/luks-quote.h"
 #include "crypto/luks/luks1-policy.h"
 #include "crypto/luks/luks2-binary.h"
 #include "crypto/luks/luks2-json.h"
@@ -284,12 +284,4 @@ const struct luks_segment *luks_segment(const struct luks_header *header)
 const char *luks_damaged_copy(const struct luks_header *header)
 {
     return header->damaged_copy;
-}
-
-int luks_unlock(struct secret **volume_key, struct luks_header *header,
-                const struct secret *passphrase, struct error *err)
-{
-    int slot = LUKS_KEYSLOT_ANY;
-
-    return luks_keyslot_open(volume_key, &slot, header, passphrase, err);
 }

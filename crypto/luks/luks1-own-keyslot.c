@@ -92,11 +92,11 @@ static int store_material(int image_fd, const struct luks_slot *slot,
     int result = luks_kdf_derive(&key, slot->key_bytes, &slot->kdf, passphrase, err);
 
     if (result == 0)
-        result = secret_create(&stripes, luks_slot_material_bytes(slot->key_bytes), err);
+        result = secret_create(&stripes, luks_material_bytes(slot->key_bytes), err);
     if (result == 0)
         result = luks_af_split(stripes->data, volume_key, LUKS_AF_STRIPES, slot->af_hash, err);
     if (result == 0)
-        result = luks_slot_write_material(image_fd, slot, key, stripes, err);
+        result = luks_material_write(image_fd, slot, key, stripes, err);
     secret_free(stripes);
     secret_free(key);
     return result;

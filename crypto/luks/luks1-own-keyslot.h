@@ -3,7 +3,7 @@
 #ifndef NBDCRYPT_LUKS1_OWN_KEYSLOT_H
 #define NBDCRYPT_LUKS1_OWN_KEYSLOT_H
 
-#include "crypto/luks/luks-own-keyslot.h"
+#include "crypto/luks/luks-material.h"
 
 /* Keyslot `number`, in use or not, and the digest of the volume key, of a header that passed the
  * policy. */

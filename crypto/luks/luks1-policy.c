@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "crypto/luks/luks-quote.h"
+
 #define SECTOR_BYTES 512u
 #define SLOT_IN_USE 0x00ac71f3u
 #define SLOT_FREE 0x0000deadu

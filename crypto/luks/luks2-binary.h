@@ -3,7 +3,7 @@
 #ifndef NBDCRYPT_LUKS2_BINARY_H
 #define NBDCRYPT_LUKS2_BINARY_H
 
-#include "crypto/luks/luks.h"
+#include "crypto/luks/luks-types.h"
 
 #define LUKS2_BINARY_BYTES 4096u           /* in front of the JSON area */
 #define LUKS2_COPY_BYTES_MIN (16u * 1024u) /* 16 KiB to 4 MiB, powers of two */

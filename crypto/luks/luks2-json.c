@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "crypto/luks/luks-policy.h"
+#include "crypto/luks/luks-quote.h"
 
 /* Keyslots are 4 levels deep; a hostile text must not use up the stack. */
 #define DEPTH_MAX 16

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "crypto/luks/luks2-json.h"
+#include "crypto/luks/luks-quote.h"
 
 #define AREA_ALIGN_BYTES 4096u
 /* All software writes 32. */

@@ -4,7 +4,7 @@
 #ifndef NBDCRYPT_PARTITION_TABLE_H
 #define NBDCRYPT_PARTITION_TABLE_H
 
-#include "crypto/luks/luks.h"
+#include "crypto/luks/luks-types.h"
 
 #define PARTITIONS_MAX 256u /* further ones are left out */
 

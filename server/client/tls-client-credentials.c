@@ -8,7 +8,6 @@
 
 #include "server/tls/psk-file.h"
 #include "server/tls/tls-certificates.h"
-#include "server/client/tls-client.h"
 #include "server/tls/tls-priority.h"
 #include "server/tls/tls-session.h"
 

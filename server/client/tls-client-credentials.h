@@ -7,9 +7,8 @@
 #include <gnutls/gnutls.h>
 
 #include "server/base/error.h"
+#include "server/client/tls-client-settings.h"
 #include "server/tls/tls-revocation.h"
-
-struct tls_client_settings;
 
 /* Zeroed: none. */
 struct tls_client_credentials {

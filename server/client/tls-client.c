@@ -7,7 +7,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#include "crypto/gcm/gcm.h"
+#include "crypto/gcm/gcm-choose.h"
 #include "server/loop/loop.h"
 #include "server/client/tls-client-credentials.h"
 #include "server/tls/tls-limits.h"

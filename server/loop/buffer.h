@@ -21,20 +21,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "server/loop/data-buffer.h"
 #include "server/loop/loop.h"
 
 #define BUFFER_BYTES_MAX (256u * 1024u)
 #define BUFFER_CLASSES 4u /* 4, 16, 64 and 256 KiB */
 #define BUFFER_PIECE_BYTES (2u * 1024u * 1024u)
-
-struct buffer {
-    uint8_t *base;           /* page aligned */
-    uint32_t capacity_bytes; /* 4, 16, 64 or 256 KiB */
-    int16_t fixed_index;     /* of the registered memory; -1: not registered */
-    uint8_t size_class;
-    struct piece *piece; /* from which it was cut */
-    struct buffer *next_free;
-};
 
 struct buffer_pool;
 

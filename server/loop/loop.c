@@ -17,7 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "server/loop/buffer.h"
+#include "server/loop/data-buffer.h"
 #include "server/loop/busy-wait.h"
 
 #define ENTRIES_MIN 16u

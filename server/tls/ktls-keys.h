@@ -2,8 +2,8 @@
 #ifndef NBDCRYPT_KTLS_KEYS_H
 #define NBDCRYPT_KTLS_KEYS_H
 
+#include "server/tls/ktls-ability.h"
 #include "server/tls/tls-record-keys.h"
-#include "server/tls/tls.h"
 
 /* By trying it with a connection to this process itself; without a loopback interface:
  * KTLS_ABSENT. */

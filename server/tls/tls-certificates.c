@@ -9,6 +9,7 @@
 #include <gnutls/x509.h>
 
 #include "crypto/secret.h"
+#include "server/base/day-text.h"
 #include "server/base/log.h"
 #include "server/keys/private-file.h"
 #include "server/tls/tls-limits.h"
@@ -32,15 +33,6 @@ const struct tls_certificates_owner tls_certificates_of_client = {
     .owners = "clients",
     .others = "servers",
 };
-
-void tls_day(time_t when, char day[TLS_DAY_BYTES])
-{
-    struct tm utc;
-
-    if (when == (time_t)-1 || gmtime_r(&when, &utc) == NULL ||
-        strftime(day, TLS_DAY_BYTES, "%Y-%m-%d", &utc) == 0)
-        snprintf(day, TLS_DAY_BYTES, "?");
-}
 
 /* ---- files ---- */
 
@@ -107,9 +99,9 @@ static int check_days(gnutls_x509_crt_t certificate, const char *path, struct er
 {
     time_t now = time(NULL), begin = gnutls_x509_crt_get_activation_time(certificate);
     time_t end = gnutls_x509_crt_get_expiration_time(certificate);
-    char day[TLS_DAY_BYTES];
+    char day[DAY_TEXT_BYTES];
 
-    tls_day(now > end ? end : begin, day);
+    day_text(now > end ? end : begin, day);
     if (now > end)
         return error_set(err, -EINVAL, "%s: the certificate expired on %s: issue a new one", path,
                          day);
@@ -119,7 +111,7 @@ static int check_days(gnutls_x509_crt_t certificate, const char *path, struct er
                          "clock of this machine, or issue a new one",
                          path, day);
     if (end - now < EXPIRY_WARNING_S) {
-        tls_day(end, day);
+        day_text(end, day);
         log_warning("%s: the certificate expires on %s: issue a new one", path, day);
     }
     return 0;

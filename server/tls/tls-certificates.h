@@ -39,8 +39,4 @@ NODISCARD int tls_certificates_load_crl(gnutls_certificate_credentials_t target,
                                         const struct tls_certificates_owner *owner,
                                         struct tls_revocation **lists, struct error *err);
 
-/* Day of a time, in UTC: "2026-01-03". */
-#define TLS_DAY_BYTES 16u
-void tls_day(time_t when, char day[TLS_DAY_BYTES]);
-
 #endif

@@ -7,7 +7,6 @@
 #include "server/base/log.h"
 #include "server/tls/tls-certificates.h"
 #include "server/tls/tls-priority.h"
-#include "server/tls/tls-server-session.h"
 
 /* Whoever replaces a file by removing it first must not let in for a moment those who are
  * revoked. */
@@ -51,11 +50,12 @@ static int load_certificates(struct tls_credentials *credentials,
 
 /* ---- all of it ---- */
 
-static int load_psk(struct tls_credentials *credentials, const char *path, struct error *err)
+static int load_psk(struct tls_credentials *credentials, const char *path,
+                    tls_find_psk_fn *find_psk, struct error *err)
 {
     if (gnutls_psk_allocate_server_credentials(&credentials->psk) < 0)
         return error_set(err, -ENOMEM, "not enough memory for pre-shared keys");
-    gnutls_psk_set_server_credentials_function2(credentials->psk, tls_admission_find_psk);
+    gnutls_psk_set_server_credentials_function2(credentials->psk, find_psk);
     int code = psk_file_read(&credentials->keys, path, err);
     if (code == 0 && psk_file_is_empty(credentials->keys))
         log_warning(
@@ -107,7 +107,8 @@ static int load_priority(struct tls_credentials *credentials, const char *priori
 }
 
 int tls_credentials_create(struct tls_credentials **out, const struct tls_settings *settings,
-                           const struct tls_credentials *before, struct error *err)
+                           tls_find_psk_fn *find_psk, const struct tls_credentials *before,
+                           struct error *err)
 {
     struct tls_credentials *credentials = calloc(1, sizeof *credentials);
 
@@ -118,7 +119,7 @@ int tls_credentials_create(struct tls_credentials **out, const struct tls_settin
     if (code == 0 && settings->certificates != NULL)
         code = load_certificates(credentials, settings, before, err);
     if (code == 0 && settings->psk != NULL)
-        code = load_psk(credentials, settings->psk, err);
+        code = load_psk(credentials, settings->psk, find_psk, err);
     if (code < 0) {
         tls_credentials_unref(credentials);
         return code;

@@ -13,7 +13,7 @@
 #include "server/base/error.h"
 #include "server/tls/psk-file.h"
 #include "server/tls/tls-revocation.h"
-#include "server/tls/tls.h"
+#include "server/tls/tls-settings.h"
 
 struct tls_credentials {
     atomic_uint references;
@@ -25,12 +25,16 @@ struct tls_credentials {
     bool verify_peer;
 };
 
+/* A gnutls_psk_server_credentials_function2: finds the key of an identity, when a session asks. */
+typedef int tls_find_psk_fn(gnutls_session_t gnutls, const gnutls_datum_t *identity,
+                            gnutls_datum_t *key);
+
 /* Reads and checks everything.  -EINVAL and the like with a sentence that names the file, what is
  * wrong with it and what to do; what is merely doubtful is logged as a warning.  `before` is what
  * these are to replace, or NULL: a list of revoked certificates that it has may not just be
  * gone. */
 NODISCARD int tls_credentials_create(struct tls_credentials **out,
-                                     const struct tls_settings *settings,
+                                     const struct tls_settings *settings, tls_find_psk_fn *find_psk,
                                      const struct tls_credentials *before, struct error *err);
 /* Any thread; frees with the last one.  NULL is fine. */
 void tls_credentials_unref(struct tls_credentials *credentials);

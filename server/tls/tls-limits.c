@@ -1,12 +1,11 @@
 #include "server/tls/tls-limits.h"
 
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 
 #include <gnutls/x509.h>
-
-#include "server/tls/tls-session.h"
 
 #define CERTIFICATES_MAX 16u /* the depth of GnuTLS's verification */
 
@@ -84,14 +83,28 @@ static bool take(struct reader *reader, unsigned length_bytes, struct reader *ou
     return true;
 }
 
-static int refuse(struct tls_session *session, int alert)
+/* Why a message is refused. */
+struct refusal {
+    int *alert;
+    char *text; /* TLS_LIMITS_TEXT_BYTES */
+};
+
+static int refuse(const struct refusal *out, int alert, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+static int refuse(const struct refusal *out, int alert, const char *format, ...)
 {
-    session->alert = alert;
+    va_list arguments;
+
+    va_start(arguments, format);
+    (void)vsnprintf(out->text, TLS_LIMITS_TEXT_BYTES, format, arguments);
+    va_end(arguments);
+    *out->alert = alert;
     return GNUTLS_E_CERTIFICATE_ERROR;
 }
 
 /* What can't be read has no key that GnuTLS could use. */
-static int check_certificate(struct tls_session *session, const struct reader *der)
+static int check_certificate(const struct refusal *out, const struct reader *der)
 {
     const gnutls_datum_t datum = { (unsigned char *)(uintptr_t)der->at, (unsigned)der->left_bytes };
     gnutls_x509_crt_t certificate = NULL;
@@ -99,11 +112,10 @@ static int check_certificate(struct tls_session *session, const struct reader *d
     const char *fault = NULL;
     char text[TLS_LIMITS_TEXT_BYTES];
 
-    if (der->left_bytes > TLS_LIMITS_CERTIFICATE_BYTES) {
-        tls_session_say(session, "its certificate has %zu bytes: %u is the most", der->left_bytes,
-                        TLS_LIMITS_CERTIFICATE_BYTES);
-        return refuse(session, GNUTLS_A_UNSUPPORTED_CERTIFICATE);
-    }
+    if (der->left_bytes > TLS_LIMITS_CERTIFICATE_BYTES)
+        return refuse(out, GNUTLS_A_UNSUPPORTED_CERTIFICATE,
+                      "its certificate has %zu bytes: %u is the most", der->left_bytes,
+                      TLS_LIMITS_CERTIFICATE_BYTES);
     if (gnutls_x509_crt_init(&certificate) >= 0 && gnutls_pubkey_init(&key) >= 0 &&
         gnutls_x509_crt_import(certificate, &datum, GNUTLS_X509_FMT_DER) >= 0 &&
         gnutls_pubkey_import_x509(key, certificate, 0) >= 0)
@@ -112,14 +124,14 @@ static int check_certificate(struct tls_session *session, const struct reader *d
     gnutls_x509_crt_deinit(certificate);
     if (fault == NULL)
         return 0;
-    tls_session_say(session, "the key of its certificate %s", fault);
-    return refuse(session, GNUTLS_A_UNSUPPORTED_CERTIFICATE);
+    return refuse(out, GNUTLS_A_UNSUPPORTED_CERTIFICATE, "the key of its certificate %s", fault);
 }
 
 /* RFC 8446, 4.4.2; RFC 5246, 7.4.2. */
-static int check_certificates(struct tls_session *session, struct reader message)
+static int check_certificates(const struct refusal *out, gnutls_session_t gnutls,
+                              struct reader message)
 {
-    bool tls13 = gnutls_protocol_get_version(session->gnutls) >= GNUTLS_TLS1_3;
+    bool tls13 = gnutls_protocol_get_version(gnutls) >= GNUTLS_TLS1_3;
     struct reader list, certificate, ignored;
     unsigned count = 0;
     int code = 0;
@@ -129,21 +141,20 @@ static int check_certificates(struct tls_session *session, struct reader message
     while (code == 0 && list.left_bytes > 0) {
         if (!take(&list, 3, &certificate) || (tls13 && !take(&list, 2, &ignored)))
             return GNUTLS_E_UNEXPECTED_PACKET_LENGTH;
-        if (++count > CERTIFICATES_MAX) {
-            tls_session_say(session, "it sent more than %u certificates", CERTIFICATES_MAX);
-            return refuse(session, GNUTLS_A_BAD_CERTIFICATE);
-        }
-        code = check_certificate(session, &certificate);
+        if (++count > CERTIFICATES_MAX)
+            return refuse(out, GNUTLS_A_BAD_CERTIFICATE, "it sent more than %u certificates",
+                          CERTIFICATES_MAX);
+        code = check_certificate(out, &certificate);
     }
     return code;
 }
 
 /* TLS 1.2, where the server chooses the group: RFC 4279, 3; RFC 5246, 7.4.3. */
-static int check_group(struct tls_session *session, struct reader message)
+static int check_group(const struct refusal *out, gnutls_session_t gnutls, struct reader message)
 {
     struct reader hint, prime;
 
-    if (gnutls_kx_get(session->gnutls) != GNUTLS_KX_DHE_PSK)
+    if (gnutls_kx_get(gnutls) != GNUTLS_KX_DHE_PSK)
         return 0;
     if (!take(&message, 2, &hint) || !take(&message, 2, &prime))
         return GNUTLS_E_UNEXPECTED_PACKET_LENGTH;
@@ -151,30 +162,19 @@ static int check_group(struct tls_session *session, struct reader message)
                                     (unsigned)prime.left_bytes };
     if (bits_of(&number) <= TLS_LIMITS_KEY_BITS)
         return 0;
-    tls_session_say(session, "its group for Diffie-Hellman is too large (%u bits): %u is the most",
-                    bits_of(&number), TLS_LIMITS_KEY_BITS);
-    return refuse(session, GNUTLS_A_INSUFFICIENT_SECURITY);
+    return refuse(out, GNUTLS_A_INSUFFICIENT_SECURITY,
+                  "its group for Diffie-Hellman is too large (%u bits): %u is the most",
+                  bits_of(&number), TLS_LIMITS_KEY_BITS);
 }
 
-/* A gnutls_handshake_hook_func: 0 goes on. */
-static int look(gnutls_session_t gnutls, unsigned type, unsigned when, unsigned incoming,
-                const gnutls_datum_t *message)
+int tls_limits_check_message(gnutls_session_t gnutls, unsigned type, const gnutls_datum_t *message,
+                             int *alert, char text[TLS_LIMITS_TEXT_BYTES])
 {
-    struct tls_session *session = gnutls_session_get_ptr(gnutls);
     const struct reader reader = { message->data, message->size };
+    const struct refusal out = { alert, text };
 
-    (void)when;
-    if (!incoming)
-        return 0;
+    text[0] = '\0';
     if (type == GNUTLS_HANDSHAKE_CERTIFICATE_PKT)
-        return check_certificates(session, reader);
-    return type == GNUTLS_HANDSHAKE_SERVER_KEY_EXCHANGE ? check_group(session, reader) : 0;
-}
-
-void tls_limits_set(struct tls_session *session)
-{
-    /* Under TLS 1.2; it means nothing under 1.3. */
-    gnutls_handshake_set_max_packet_length(session->gnutls, TLS_LIMITS_HANDSHAKE_BYTES);
-    gnutls_handshake_set_hook_function(session->gnutls, GNUTLS_HANDSHAKE_ANY, GNUTLS_HOOK_PRE,
-                                       look);
+        return check_certificates(&out, gnutls, reader);
+    return type == GNUTLS_HANDSHAKE_SERVER_KEY_EXCHANGE ? check_group(&out, gnutls, reader) : 0;
 }

@@ -9,6 +9,8 @@
 
 #include <gnutls/abstract.h>
 
+#include "server/base/error.h"
+
 #define TLS_LIMITS_KEY_BITS 8192u    /* of RSA, DSA and Diffie-Hellman */
 #define TLS_LIMITS_EXPONENT_BITS 64u /* the public one of RSA; 65537 has 17 */
 /* That it may send: GnuTLS gathers messages of up to 16 MiB. */
@@ -16,16 +18,18 @@
 /* Of names: reading them costs more than in proportion. */
 #define TLS_LIMITS_CERTIFICATE_BYTES 16384u
 
-struct tls_session;
-
-/* For a session that has not begun: its handshake ends with GNUTLS_E_CERTIFICATE_ERROR, and the
- * session's reason says why, when the other end brings more than is allowed.  How much it sends is
- * counted by those who receive it. */
-void tls_limits_set(struct tls_session *session);
+#define TLS_LIMITS_TEXT_BYTES 160u
 
 /* What is wrong with a key's size, to be put behind "its key": NULL: nothing.  `text` is room for
  * it. */
-#define TLS_LIMITS_TEXT_BYTES 120u
 const char *tls_limits_check_key(gnutls_pubkey_t key, char text[TLS_LIMITS_TEXT_BYTES]);
+
+/* A message of a handshake, before GnuTLS sees it.  0: it may; else an error of GnuTLS, with which
+ * the handshake ends: GNUTLS_E_CERTIFICATE_ERROR when the other end brings more than is allowed,
+ * with the alert for it and the reason, and other errors with neither.  How much it sends is
+ * counted by those who receive it. */
+NODISCARD int tls_limits_check_message(gnutls_session_t gnutls, unsigned type,
+                                       const gnutls_datum_t *message, int *alert,
+                                       char text[TLS_LIMITS_TEXT_BYTES]);
 
 #endif

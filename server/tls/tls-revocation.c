@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "server/base/day-text.h"
 #include "server/base/log.h"
-#include "server/tls/tls-certificates.h"
 
 struct list {
     gnutls_datum_t issuer; /* its distinguished name, as it is encoded */
@@ -39,9 +39,9 @@ static unsigned status_of(const struct list *list, time_t now)
 static void warn(const struct list *list, const char *path, const char *others)
 {
     unsigned status = status_of(list, time(NULL));
-    char day[TLS_DAY_BYTES];
+    char day[DAY_TEXT_BYTES];
 
-    tls_day(status == GNUTLS_CERT_REVOCATION_DATA_SUPERSEDED ? list->end : list->begin, day);
+    day_text(status == GNUTLS_CERT_REVOCATION_DATA_SUPERSEDED ? list->end : list->begin, day);
     if (status == GNUTLS_CERT_REVOCATION_DATA_SUPERSEDED)
         log_warning(
             "%s: the list of revoked certificates was good until %s, so all %s of its authority "

@@ -6,6 +6,25 @@
 
 #include "server/tls/tls-limits.h"
 
+/* A gnutls_handshake_hook_func: 0 goes on. */
+static int look(gnutls_session_t gnutls, unsigned type, unsigned when, unsigned incoming,
+                const gnutls_datum_t *message)
+{
+    struct tls_session *session = gnutls_session_get_ptr(gnutls);
+    char text[TLS_LIMITS_TEXT_BYTES];
+    int alert = -1;
+
+    (void)when;
+    if (!incoming)
+        return 0;
+    int code = tls_limits_check_message(gnutls, type, message, &alert, text);
+    if (text[0] != '\0') {
+        tls_session_say(session, "%s", text);
+        session->alert = alert;
+    }
+    return code;
+}
+
 int tls_session_init(struct tls_session *session, const struct tls_end *end, unsigned flags,
                      struct error *err)
 {
@@ -16,7 +35,10 @@ int tls_session_init(struct tls_session *session, const struct tls_end *end, uns
     if (result < 0)
         return tls_session_no_start(result, err);
     gnutls_session_set_ptr(session->gnutls, session);
-    tls_limits_set(session);
+    /* Under TLS 1.2; it means nothing under 1.3. */
+    gnutls_handshake_set_max_packet_length(session->gnutls, TLS_LIMITS_HANDSHAKE_BYTES);
+    gnutls_handshake_set_hook_function(session->gnutls, GNUTLS_HANDSHAKE_ANY, GNUTLS_HOOK_PRE,
+                                       look);
     return 0;
 }
 

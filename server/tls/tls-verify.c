@@ -10,7 +10,7 @@
 #include <gnutls/x509.h>
 
 #include "server/nbd/nbd-wire.h"
-#include "server/tls/tls-certificates.h"
+#include "server/base/day-text.h"
 
 #define NAMES_MAX 256u /* of one certificate */
 #define SUBJECT_SHOWN 200
@@ -175,15 +175,15 @@ static int explain_days(struct error *why, const char *subject, gnutls_x509_crt_
 {
     time_t now = time(NULL), begin = gnutls_x509_crt_get_activation_time(certificate);
     time_t end = gnutls_x509_crt_get_expiration_time(certificate);
-    char day[TLS_DAY_BYTES];
+    char day[DAY_TEXT_BYTES];
 
     if (now > end) {
-        tls_day(end, day);
+        day_text(end, day);
         return error_set(why, -1, "its certificate %.*s expired on %s: issue a new one",
                          SUBJECT_SHOWN, subject, day);
     }
     if (now < begin) {
-        tls_day(begin, day);
+        day_text(begin, day);
         return error_set(why, -1,
                          "its certificate %.*s is valid from %s on only: look at the clock "
                          "of this machine, or issue a new one",

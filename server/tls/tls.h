@@ -6,6 +6,8 @@
 #include <pthread.h>
 
 #include "server/loop/offload.h"
+#include "server/tls/ktls-ability.h"
+#include "server/tls/tls-settings.h"
 
 struct tls_credentials;
 
@@ -16,26 +18,6 @@ enum tls_mode { TLS_OFF, TLS_ON, TLS_REQUIRE_TCP, TLS_REQUIRE };
 /* Who makes and opens the records: KTLS_ON is the kernel wherever it can, KTLS_OFF never, and
  * KTLS_AUTO where that is expected to be faster and loses nothing: see tls_prefers_kernel(). */
 enum ktls_mode { KTLS_AUTO, KTLS_ON, KTLS_OFF };
-
-/* What the kernel of this machine does for a TCP socket. */
-enum ktls_ability {
-    KTLS_ABSENT,      /* nothing: its module "tls" is not loaded, and we can't load it */
-    KTLS_KEYS_FIXED,  /* AES-GCM, with the keys it was given at first */
-    KTLS_KEYS_CHANGE, /* it takes new ones under TLS 1.3: Linux 6.14 and later */
-};
-
-/* What the user asked for; strings must outlive what is made of it. */
-struct tls_settings {
-    const char *mode; /* "off", "on", "require-tcp", "require"; NULL: require as soon as there
-                       * are credentials */
-    const char *certificates; /* folder of ca-cert.pem, server-cert.pem, server-key.pem and, if it
-                               * is there, ca-crl.pem; NULL: none */
-    const char *psk;          /* file of user:hex lines; NULL: none */
-    const char *priority;     /* of GnuTLS; NULL: ours */
-    const char *ktls;         /* "auto", "on", "off"; NULL: auto */
-    bool verify_peer;         /* clients need a certificate: the default, here to be said aloud */
-    bool no_verify_peer;      /* they need none */
-};
 
 struct tls {
     enum tls_mode mode;

@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <string.h>
 
+#include "crypto/gcm/gcm-choose.h"
 #include "server/transport/tls-stream.h"
 
 /* RFC 8446, 5.1, B.2 and B.3. */

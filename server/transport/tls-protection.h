@@ -11,30 +11,7 @@
 
 #include <sys/types.h>
 
-#include "server/tls/tls-record-keys.h"
-
-struct tls_transport;
-
-/* Zeroed: GnuTLS. */
-struct tls_protection {
-    const struct gcm_ops *gcm;        /* NULL: GnuTLS protects the records */
-    struct tls_record_key_pair *keys; /* of the session */
-
-    /* Receiving.  Of an opened record what nobody has taken yet lies where the record was, in what
-     * has been received, which begins with it until it is all taken. */
-    uint32_t plain_at, plain_bytes, record_bytes;
-    bool tickets;                          /* may come: the other end is a server */
-    uint8_t message[TLS_KEY_UPDATE_BYTES]; /* of a handshake; of a ticket, its first four bytes */
-    uint8_t message_bytes;
-    uint32_t ticket_left_bytes; /* to be passed over */
-    uint8_t alert;              /* received */
-    unsigned idle_records;      /* without data, one after the other */
-    struct tls_update_rate updates;
-
-    /* Sending. */
-    bool update_due;
-    uint32_t records_left, records_per_key; /* until we change our keys */
-};
+#include "server/transport/tls-transport.h"
 
 /* After the handshake, before the first record.  We change our keys after so many records
  * (TLS 1.3). `between_records`: GnuTLS has not received a part of one, for then it goes on. */

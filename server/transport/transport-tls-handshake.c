@@ -3,6 +3,7 @@
  *     receive -> whole records? -> calculate (offload) -> send -> receive ...
  *
  * and then the session is open, or the kernel goes on with it. */
+#include "crypto/gcm/gcm-choose.h"
 #include "server/transport/transport-tls.h"
 
 #include <errno.h>

@@ -1,8 +1,10 @@
-/* What the files of the TLS transport share.  Its state is in tls-stream.h. */
+/* What the files of the TLS transport share.  Its state is in tls-transport.h. */
 #ifndef NBDCRYPT_TRANSPORT_TLS_INTERNAL_H
 #define NBDCRYPT_TRANSPORT_TLS_INTERNAL_H
 
+#include "server/transport/tls-protection.h"
 #include "server/transport/tls-stream.h"
+#include "server/transport/tls-transport.h"
 
 /* One without session and socket.  `buffers` and `name`, which it has in messages, must outlive
  * it. */

@@ -3,6 +3,7 @@
 
 #include <gnutls/crypto.h>
 
+#include "crypto/gcm/gcm-choose.h"
 #include "crypto/gcm/gcm-selftest.h"
 #include "tests/support/check.h"
 

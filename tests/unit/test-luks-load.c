@@ -7,6 +7,7 @@
 
 #include "crypto/luks/luks-describe.h"
 #include "crypto/luks/luks-format.h"
+#include "crypto/luks/luks-keyslot.h"
 #include "crypto/luks/luks.h"
 #include "crypto/luks/luks2-binary.h"
 #include "tests/support/check.h"
@@ -106,7 +107,8 @@ static int load(struct luks_header **out, struct image *image)
 static int unlock(struct secret **key, struct luks_header *header, const char *text)
 {
     struct secret *passphrase = make_secret(text);
-    int result = luks_unlock(key, header, passphrase, &err);
+    int slot = LUKS_KEYSLOT_ANY;
+    int result = luks_keyslot_open(key, &slot, header, passphrase, &err);
 
     secret_free(passphrase);
     return result;

@@ -2,6 +2,7 @@
  * refused, with which alert, and what is not.  Only where the server protects records itself. */
 #include <errno.h>
 
+#include "crypto/gcm/gcm-choose.h"
 #include "server/transport/tls-stream.h"
 #include "tests/support/check.h"
 #include "tests/support/tls-peer.h"

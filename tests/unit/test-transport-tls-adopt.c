@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <sys/socket.h>
 
+#include "crypto/gcm/gcm-choose.h"
 #include "server/client/transport-tls-adopt.h"
 #include "tests/support/check.h"
 #include "tests/support/tls-remote.h"

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "crypto/cipher/cipher-selftest.h"
+#include "crypto/cipher/cipher.h"
 #include "crypto/cipher/xts-gnutls.h"
 #include "tests/support/check.h"
 
