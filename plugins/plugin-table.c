@@ -1,14 +1,15 @@
+#include "plugins/plugin-table.h"
+
 #include "plugins/file/file.h"
 #include "plugins/memory.h"
 #include "plugins/nbdkit/nbdkit.h"
 #include "plugins/remote/remote.h"
-#include "server/block/layer.h"
 
 #ifdef HAVE_RBD
 #include "plugins/rbd/rbd.h"
 #endif
 
-const struct layer_ops *const layer_backends[] = {
+const struct layer_ops *const plugin_table[] = {
     &file_ops,
     &memory_ops,
     &nbdkit_ops,

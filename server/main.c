@@ -11,6 +11,8 @@
 #include <sys/resource.h>
 
 #include "crypto/secret.h"
+#include "plugins/plugin-table.h"
+#include "server/block/image.h"
 #include "server/cli/command-format.h"
 #include "server/cli/command-header.h"
 #include "server/cli/command-info.h"
@@ -123,6 +125,7 @@ int main(int argc, char **argv)
         return status;
     signals_of_writing_are_errors();
     forbid_core_dumps();
+    image_set_backends(plugin_table);
     secret_tell_unlocked(warn_of_unlocked);
     return run(argc, argv);
 }

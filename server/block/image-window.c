@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "crypto/luks/partition-table.h"
-#include "server/block/image.h"
+#include "server/block/image-io.h"
 #include "server/base/size-text.h"
 
 #define SECTOR_BYTES 512u /* the least that LUKS and locks count with */
@@ -87,7 +87,7 @@ int image_window_parse(struct image_window *out, char *query, struct error *err)
 static int read_image(void *io, uint64_t offset_bytes, void *out, size_t length_bytes,
                       struct error *err)
 {
-    return image_read(io, offset_bytes, out, length_bytes, err);
+    return image_io_read(io, offset_bytes, out, length_bytes, err);
 }
 
 static int read_table(struct partition_table *out, struct stage *stage, struct error *err)

@@ -1,15 +1,17 @@
-/* IMAGE as the user wrote it, and blocking access to what it names.
+/* IMAGE as the user wrote it, and opening what it names.
  *
  *     PATH    file:PATH    memory:SIZE    (and what other plugins add)    [?key=value&...]
  *
  * With ?partition=N or ?offset=BYTES&size=BYTES it is that part of it (see image-window.h).
- *
- * Header work (unlock, format, info) reads and writes the backend through these functions,
- * which run the same layers as the server on a private loop: one way to the data. */
+ * What is behind it is read and written by image-io.h. */
 #ifndef NBDCRYPT_IMAGE_H
 #define NBDCRYPT_IMAGE_H
 
 #include "server/block/layer.h"
+
+/* The backends that there are; ends with NULL.  Once, at the start: main.c hands over those that
+ * are built in. */
+void image_set_backends(const struct layer_ops *const *table);
 
 /* Opens the backend that `spec` names; blocks.  The message names the image. */
 NODISCARD int image_open(struct stage **out, const char *spec, const struct image_options *options,
@@ -28,22 +30,5 @@ void image_header_was_read(struct stage *stage);
 /* Before something that has to last is written: a warning where nothing can be made durable,
  * neither by FLUSH nor by FUA. */
 void image_warn_if_volatile(const struct stage *stage, const char *spec);
-
-/* Blocking access to the stage that image_open() gave (or to any other), from one thread. */
-struct image_io;
-NODISCARD int image_io_create(struct image_io **out, struct stage *stage, struct error *err);
-void image_io_destroy(struct image_io *io);
-
-/* 0, or -errno with a message that names offset and cause.  Any offset and length inside the
- * stage's size. */
-NODISCARD int image_read(struct image_io *io, uint64_t offset_bytes, void *data,
-                         size_t length_bytes, struct error *err);
-NODISCARD int image_write(struct image_io *io, uint64_t offset_bytes, const void *data,
-                          size_t length_bytes, struct error *err);
-/* Where there is no FLUSH, writes were durable if they could be (FUA), and nothing is done. */
-NODISCARD int image_flush(struct image_io *io, struct error *err);
-/* The same on a loop of the caller, which is not running: there is nothing left that could be
- * lacking. */
-NODISCARD int image_flush_on(struct stage *stage, struct loop *loop, struct error *err);
 
 #endif

@@ -137,9 +137,6 @@ struct layer_ops {
     void (*close)(struct stage *stage);
 };
 
-/* The backends that are built in; ends with NULL.  In plugins/plugin-table.c. */
-extern const struct layer_ops *const layer_backends[];
-
 struct stage {
     const struct layer_ops *ops;
     struct stage *below; /* owned; NULL: this is a backend */

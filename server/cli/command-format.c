@@ -17,6 +17,7 @@
 
 #include "crypto/luks/luks-format.h"
 #include "crypto/luks/luks-steps.h"
+#include "server/block/image-io.h"
 #include "server/block/image.h"
 #include "server/keys/key-source.h"
 #include "server/block/lock-params.h"
@@ -159,7 +160,7 @@ static int check_is_empty(const struct target *target, struct image_io *io, uint
     for (uint64_t at = 0; at < end_bytes && empty && result == 0; at += CHUNK_BYTES) {
         size_t now = end_bytes - at < CHUNK_BYTES ? (size_t)(end_bytes - at) : CHUNK_BYTES;
 
-        result = image_read(io, at, chunk, now, err);
+        result = image_io_read(io, at, chunk, now, err);
         empty = result != 0 || zeros_only(chunk, now);
     }
     free(chunk);

@@ -8,6 +8,7 @@
 #include "crypto/luks/luks.h"
 #include "server/block/align-layer.h"
 #include "server/volume/foreign-header.h"
+#include "server/block/image-io.h"
 #include "server/block/image.h"
 #include "server/base/log.h"
 #include "server/volume/volume-header.h"
@@ -303,7 +304,7 @@ int export_flush(struct export *ex, struct loop *loop, struct error *err)
 {
     if (ex->limits.read_only)
         return 0;
-    int code = image_flush_on(ex->top, loop, err);
+    int code = image_io_flush_on(ex->top, loop, err);
     if (code < 0)
         error_prefix(err, "export '%s': ", ex->name);
     return code;

@@ -5,6 +5,7 @@
 
 #include "crypto/luks/luks-demands.h"
 #include "crypto/luks/luks-zero-holes.h"
+#include "server/block/image.h"
 #include "server/base/log.h"
 #include "server/volume/volume.h"
 

@@ -1,21 +1,24 @@
 #include "server/volume/volume-header.h"
 
 #include <errno.h>
+
+#include "server/block/image.h"
+
 static int read_image(void *io, uint64_t offset_bytes, void *out, size_t length_bytes,
                       struct error *err)
 {
-    return image_read(io, offset_bytes, out, length_bytes, err);
+    return image_io_read(io, offset_bytes, out, length_bytes, err);
 }
 
 static int write_image(void *io, uint64_t offset_bytes, const void *data, size_t length_bytes,
                        struct error *err)
 {
-    return image_write(io, offset_bytes, data, length_bytes, err);
+    return image_io_write(io, offset_bytes, data, length_bytes, err);
 }
 
 static int flush_image(void *io, struct error *err)
 {
-    return image_flush(io, err);
+    return image_io_flush(io, err);
 }
 
 struct luks_store luks_image_store(struct image_io *io)

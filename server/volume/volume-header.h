@@ -5,7 +5,7 @@
 #include "crypto/luks/luks-store.h"
 #include "crypto/luks/luks.h"
 #include "crypto/luks/format-signature.h"
-#include "server/block/image.h"
+#include "server/block/image-io.h"
 
 /* Loads the header of `image`, which holds the data: from it, or from what `header_spec` names (a
  * detached header; NULL: none), which is opened for reading and closed again.  Blocks.

@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "crypto/luks/luks-keyslot.h"
+#include "server/block/image.h"
 #include "server/base/log.h"
 #include "server/volume/volume-header.h"
 

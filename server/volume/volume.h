@@ -7,7 +7,7 @@
 #include "crypto/luks/luks-demands.h"
 #include "crypto/luks/luks.h"
 #include "crypto/luks/format-signature.h"
-#include "server/block/image.h"
+#include "server/block/image-io.h"
 
 enum volume_use {
     VOLUME_READ,        /* no lock: looking is free */
