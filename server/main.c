@@ -79,6 +79,10 @@ static int print_help(void)
     for (size_t i = 0; commands[i] != NULL; i++)
         printf("  %-12s%s\n", commands[i]->name, commands[i]->help);
     printf("\n"
+           "An IMAGE is one of:\n");
+    for (size_t i = 0; plugin_table[i] != NULL; i++)
+        printf("  %s\n", plugin_table[i]->description);
+    printf("\n"
            "  nbdcrypt help COMMAND      tells what a command takes\n"
            "  nbdcrypt --version         prints the version\n"
            "\n"

@@ -468,12 +468,11 @@ static int open_unix_tls(struct stage **out, const struct stage_settings *settin
     return remote_open(out, settings, &remote_unix_tls_ops, err);
 }
 
-#define REMOTE_OPS(scheme, form, open_function)                                  \
-    {                                                                            \
-        .name = scheme, .description = form ", a disk of another NBD server",    \
-        .params = remote_params, .open = open_function, .attach = remote_attach, \
-        .submit = remote_submit, .detach = remote_detach, .close = remote_close, \
-        .account = &account,                                                     \
+#define REMOTE_OPS(scheme, form, open_function)                                         \
+    {                                                                                   \
+        .name = scheme, .description = form ", a remote disk", .params = remote_params, \
+        .open = open_function, .attach = remote_attach, .submit = remote_submit,        \
+        .detach = remote_detach, .close = remote_close, .account = &account,            \
     }
 
 const struct layer_ops remote_tcp_ops = REMOTE_OPS("nbd", "nbd://HOST[:PORT]/[EXPORT]", open_tcp);

@@ -105,7 +105,8 @@ struct flush_account_ops {
 
 struct layer_ops {
     const char *name;        /* the scheme of IMAGE, or the transform's name */
-    const char *description; /* one line for --help */
+    const char *description; /* "memory:SIZE, a disk in memory": a line of --help, which begins with
+                                the name */
     const struct param
         *params; /* what IMAGE may carry behind '?', ends with name NULL; may be NULL */
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-# The man pages name each option that --help knows, know no others, and are clean mdoc.  What the other pages name,
+# The man pages name each option and each kind of IMAGE that --help knows, know no others, and are clean mdoc.  What the other pages name,
 # nbdcrypt-security(7), is an option of some command.
 set -euo pipefail
 export LC_ALL=C
@@ -79,6 +79,20 @@ check_named() {
     done < <(comm -13 <(echo "$known") <(echo "$named"))
     check_mdoc
 }
+
+# What IMAGE may be: "  memory:SIZE, a disk ..." and ".It Cm memory : Ns Ar SIZE", up to the colon.
+schemes_of_help() {
+    "$program" --help | sed -nE '/^An IMAGE is one of:$/,/^$/s/^  ([a-z+]+):.*/\1/p' | sort
+}
+
+schemes_of_page() {
+    awk '/^\.Ar IMAGE$/ { inside = 1 } /^\.El/ { inside = 0 } inside' "$docs/nbdcrypt.1" |
+        sed -nE 's/^\.It Cm ([a-z+]+) ?:.*/\1/p' | sort
+}
+
+[ "$(schemes_of_help | wc -l)" -ge 3 ] || fail "'nbdcrypt --help' does not say what IMAGE may be"
+# Ceph is optional.
+diff <(schemes_of_help | grep -vx rbd) <(schemes_of_page | grep -vx rbd) || fail "--help (<) and nbdcrypt(1) (>) know different kinds of IMAGE"
 
 check_page "$docs/nbdcrypt.1" serve format info
 check_page "$docs/nbdcrypt-luks.1" 'key add' 'key change' 'key remove' 'key priority' 'key test' 'key list' \
