@@ -3,6 +3,7 @@
 #include <inttypes.h>
 
 #include "server/base/size-text.h"
+#include "server/base/utf8.h"
 
 static double seconds_of(uint64_t ns)
 {
@@ -129,7 +130,7 @@ static void print_string(FILE *out, const char *text)
 
         if (byte == '"' || byte == '\\')
             fprintf(out, "\\%c", byte);
-        else if (byte < 0x20 || byte == 0x7f)
+        else if (utf8_is_control((char)byte))
             fprintf(out, "\\u%04x", byte);
         else
             fputc(byte, out);

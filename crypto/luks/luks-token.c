@@ -9,6 +9,7 @@
 #include "crypto/luks/luks-policy.h"
 #include "crypto/luks/luks-quote.h"
 #include "crypto/luks/luks2-json.h"
+#include "server/base/utf8.h"
 
 static int check_number(int token, const struct luks_header *header, struct error *err)
 {
@@ -100,10 +101,9 @@ int luks_token_keyring(char **description, int token, struct luks_header *header
     result = crypt_token_luks2_keyring_get(header->library->device, token, &params);
     if (result < 0)
         return luks_library_error(header->library, result, "the token can't be read", err);
-    for (const char *c = params.key_description; *c; c++)
-        if ((unsigned char)*c < 0x20 || *c == 0x7f)
-            return error_set(err, -EPERM, "token %d: the description of its key can't be printed",
-                             token);
+    if (utf8_has_control(params.key_description, strlen(params.key_description)))
+        return error_set(err, -EPERM, "token %d: the description of its key can't be printed",
+                         token);
     *description = strdup(params.key_description);
     return *description ? 0 : error_set(err, -ENOMEM, "no memory for a token");
 }

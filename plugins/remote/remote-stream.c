@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "server/base/utf8.h"
+
 #define TEXT_SHOWN_BYTES 200u
 
 void remote_stream_fail(struct remote_stream *stream, const char *reason)
@@ -78,18 +80,15 @@ static void answered(struct remote_replies *replies, struct remote_slot *slot)
         stream->owner->finished(stream, slot);
 }
 
-/* What is not printable is shown as '?', for it goes to a log. */
+/* It goes to a log. */
 static void complaint(struct remote_replies *replies, const struct remote_slot *slot,
                       const uint8_t *text, uint32_t text_bytes)
 {
     struct remote_stream *stream = stream_of(replies);
     char words[TEXT_SHOWN_BYTES + 1];
-    uint32_t count = text_bytes < TEXT_SHOWN_BYTES ? text_bytes : TEXT_SHOWN_BYTES;
 
-    for (uint32_t i = 0; i < count; i++)
-        words[i] = text[i] >= ' ' && text[i] <= '~' ? (char)text[i] : '?';
-    words[count] = '\0';
-    if (count > 0)
+    utf8_show_ascii(words, sizeof words, text, text_bytes);
+    if (text_bytes > 0)
         stream->owner->complaint(stream, slot, words);
 }
 

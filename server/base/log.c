@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "server/base/error.h"
+#include "server/base/file-io.h"
 #include "server/base/log-text.h"
 
 #define TEXT_BYTES (ERROR_TEXT_BYTES + 512u) /* any error, and on whom it came */
@@ -102,21 +103,6 @@ uint64_t log_source_of(const char *who)
     return hash != 0 ? hash : 1;
 }
 
-/* One write per line, so that lines of several threads do not mix. */
-static void write_all(const char *line, size_t length_bytes)
-{
-    while (length_bytes > 0) {
-        ssize_t written = write(STDERR_FILENO, line, length_bytes);
-
-        if (written < 0 && errno == EINTR)
-            continue;
-        if (written <= 0)
-            return; /* nowhere to complain to */
-        line += written;
-        length_bytes -= (size_t)written;
-    }
-}
-
 /* As log-service.c puts it for the journal; elsewhere the level is not told. */
 static size_t put_prefix(char *line, size_t line_bytes, enum log_level level)
 {
@@ -141,7 +127,10 @@ static void write_at_once(enum log_level level, const char *who, const char *for
     length = put_prefix(line, LOG_LINE_START_BYTES_MAX + LOG_PROGRAM_BYTES_MAX + 3, level);
     length += log_text_escape(line + length, text);
     line[length++] = '\n';
-    write_all(line, length);
+    /* One write per line, so that lines of several threads do not mix.  Who should be told that it
+     * failed? */
+    int ignored = file_io_write(STDERR_FILENO, line, length);
+    (void)ignored;
 }
 
 static void put(enum log_level level, uint64_t source, const char *who, const char *format,

@@ -4,7 +4,30 @@
 #include <stdlib.h>
 #include <string.h>
 
-size_t utf8_character_bytes(const char *characters, size_t left)
+bool utf8_is_control(char byte)
+{
+    return (unsigned char)byte < ' ' || byte == 0x7f;
+}
+
+bool utf8_has_control(const char *text, size_t length_bytes)
+{
+    for (size_t i = 0; i < length_bytes; i++)
+        if (utf8_is_control(text[i]))
+            return true;
+    return false;
+}
+
+void utf8_show_ascii(char *out, size_t out_bytes, const void *text, size_t length_bytes)
+{
+    const char *from = text;
+    size_t used = 0;
+
+    for (; used < length_bytes && used < out_bytes - 1; used++)
+        out[used] = from[used] >= ' ' && from[used] <= '~' ? from[used] : '?';
+    out[used] = '\0';
+}
+
+size_t utf8_sequence_bytes(const char *characters, size_t left)
 {
     const unsigned char *text = (const unsigned char *)characters;
     static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
@@ -12,7 +35,7 @@ size_t utf8_character_bytes(const char *characters, size_t left)
     uint32_t code = text[0];
 
     if (length == 1)
-        return code >= ' ' && code != 0x7f ? 1 : 0;
+        return code != 0 ? 1 : 0;
     if (code < 0xc2 || code > 0xf4 || length > left)
         return 0;
     code &= 0xffu >> (length + 1);
@@ -23,7 +46,21 @@ size_t utf8_character_bytes(const char *characters, size_t left)
     }
     if (code < least[length] || code > 0x10ffff || (code >= 0xd800 && code < 0xe000))
         return 0;
-    return code < 0xa0 ? 0 : length;
+    return length;
+}
+
+static bool is_c1_control(const char *text)
+{
+    return (unsigned char)text[0] == 0xc2 && (unsigned char)text[1] < 0xa0;
+}
+
+size_t utf8_character_bytes(const char *text, size_t left)
+{
+    size_t length = utf8_sequence_bytes(text, left);
+
+    if (utf8_is_control(text[0]) || (length == 2 && is_c1_control(text)))
+        return 0;
+    return length;
 }
 
 bool utf8_is_clean(const char *text)

@@ -5,6 +5,16 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+/* A control character of ASCII: C0 or DEL, which a terminal would obey. */
+bool utf8_is_control(char byte);
+bool utf8_has_control(const char *text, size_t length_bytes);
+/* Printable ASCII of `text`, and '?' for all else; as much as fits, with a NUL. */
+void utf8_show_ascii(char *out, size_t out_bytes, const void *text, size_t length_bytes);
+
+/* The bytes of the character that begins `text`, of which `left` (at least one) are there; 0: it is
+ * not valid, or NUL.  Table 3-7 of the Unicode standard: no overlong forms, no surrogates, nothing
+ * above U+10FFFF. */
+size_t utf8_sequence_bytes(const char *text, size_t left);
 /* The bytes of the character that begins `text`, of which `left` (at least one) are there; 0: it is
  * not valid, or a control character. */
 size_t utf8_character_bytes(const char *text, size_t left);

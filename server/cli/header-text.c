@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "server/base/utf8.h"
+
 struct json_object *header_text_member(struct json_object *object, const char *key)
 {
     struct json_object *found = NULL;
@@ -28,10 +30,13 @@ const char *header_text_string(struct json_object *object, const char *key)
 /* Whoever can write to the storage chose this text: no control characters for the terminal. */
 void header_text_print_untrusted(const char *from)
 {
-    for (const unsigned char *c = (const unsigned char *)from; *c != '\0'; c++) {
-        bool c1_control = c[0] == 0xc2 && c[1] >= 0x80 && c[1] < 0xa0;
+    for (size_t left = strlen(from); left > 0;) {
+        size_t length = utf8_character_bytes(from, left);
+        size_t bytes = length > 0 ? length : 1;
 
-        (void)putchar(*c < ' ' || *c == 0x7f || c1_control ? '?' : *c);
+        (void)printf("%.*s", (int)bytes, length > 0 ? from : "?");
+        from += bytes;
+        left -= bytes;
     }
 }
 

@@ -8,21 +8,15 @@
 #include <string.h>
 #include <unistd.h>
 
-static int write_all(int fd, const void *data, size_t length_bytes)
+#include "server/base/file-io.h"
+
+static int write_durably(int fd, const void *data, size_t length_bytes)
 {
-    const char *from = data;
+    int code = file_io_write(fd, data, length_bytes);
 
-    while (length_bytes > 0) {
-        ssize_t written = write(fd, from, length_bytes);
-
-        if (written < 0 && errno == EINTR)
-            continue;
-        if (written < 0)
-            return -errno;
-        from += written;
-        length_bytes -= (size_t)written;
-    }
-    return fsync(fd) == 0 ? 0 : -errno;
+    if (code == 0 && fsync(fd) != 0)
+        code = -errno;
+    return code;
 }
 
 /* The name appears in one step; link() where the file system can't refuse to replace. */
@@ -64,7 +58,7 @@ int new_file_write(const char *path, const void *data, size_t length_bytes, bool
         return error_set(err, -ENOMEM, "no memory to make '%s'", path);
     (void)snprintf(temporary, name_bytes, "%s.XXXXXX", path);
     fd = mkostemp(temporary, O_CLOEXEC); /* mode 0600 */
-    result = fd < 0 ? -errno : write_all(fd, data, length_bytes);
+    result = fd < 0 ? -errno : write_durably(fd, data, length_bytes);
     if (fd >= 0)
         (void)close(fd);
     if (result == 0)

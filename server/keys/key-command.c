@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "server/base/spawn.h"
+#include "server/base/utf8.h"
 
 #define FIRST_BYTES 4096u
 #define SAID_BYTES 512u
@@ -152,7 +153,7 @@ static const char *first_line(struct reader *reader)
     reader->text[reader->text_bytes] = '\0';
     reader->text[strcspn(reader->text, "\n")] = '\0';
     for (char *at = reader->text; *at; at++)
-        if ((unsigned char)*at < ' ' || *at == 127)
+        if (utf8_is_control(*at))
             *at = '?';
     return reader->text;
 }

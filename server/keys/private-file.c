@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "server/base/file-io.h"
 #include "server/base/log.h"
 
 static int explain(int code, const char *path, struct error *err)
@@ -17,19 +18,6 @@ static int explain(int code, const char *path, struct error *err)
     if (code == -EACCES)
         return error_set(err, code, "%s: this user may not read it", path);
     return error_set(err, code, "%s: it can't be read: %s", path, strerror(-code));
-}
-
-static int read_all(int fd, struct secret *secret, size_t *length_bytes)
-{
-    ssize_t got;
-
-    *length_bytes = 0;
-    do {
-        got = read(fd, secret->data + *length_bytes, secret->length_bytes - *length_bytes);
-        if (got > 0)
-            *length_bytes += (size_t)got;
-    } while ((got < 0 && errno == EINTR) || (got > 0 && *length_bytes < secret->length_bytes));
-    return got < 0 ? -errno : 0;
 }
 
 /* Through each of the folders that the file is in? */
@@ -80,7 +68,7 @@ static int read_open(struct secret **out, int fd, const char *path, size_t max_b
     int code = secret_create(out, max_bytes + 1, err);
     if (code < 0)
         return code;
-    code = read_all(fd, *out, &length_bytes);
+    code = file_io_read(fd, (*out)->data, (*out)->length_bytes, &length_bytes);
     if (code == 0 && length_bytes > max_bytes)
         code = -EFBIG;
     if (code < 0) {

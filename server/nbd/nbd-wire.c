@@ -3,6 +3,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "server/base/utf8.h"
+
 #define MAGIC_SERVER 0x4e42444d41474943u /* "NBDMAGIC" */
 #define MAGIC_OPTION 0x49484156454f5054u /* "IHAVEOPT" */
 #define MAGIC_OPTION_REPLY 0x0003e889045565a9u
@@ -129,40 +131,12 @@ bool nbd_take_u32(struct nbd_cursor *cursor, uint32_t *out)
     return true;
 }
 
-/* The length of the UTF-8 sequence at `at`, 0 when it is none: table 3-7 of the Unicode
- * standard (no overlong forms, no surrogates, nothing above U+10FFFF). */
-static size_t utf8_sequence_bytes(const uint8_t *at, size_t left_bytes)
-{
-    static const struct {
-        uint8_t first_low, first_high, second_low, second_high, bytes;
-    } rows[] = {
-        { 0x01, 0x7f, 0x00, 0x00, 1 }, { 0xc2, 0xdf, 0x80, 0xbf, 2 }, { 0xe0, 0xe0, 0xa0, 0xbf, 3 },
-        { 0xe1, 0xec, 0x80, 0xbf, 3 }, { 0xed, 0xed, 0x80, 0x9f, 3 }, { 0xee, 0xef, 0x80, 0xbf, 3 },
-        { 0xf0, 0xf0, 0x90, 0xbf, 4 }, { 0xf1, 0xf3, 0x80, 0xbf, 4 }, { 0xf4, 0xf4, 0x80, 0x8f, 4 },
-    };
-
-    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        if (at[0] < rows[i].first_low || at[0] > rows[i].first_high)
-            continue;
-        if (rows[i].bytes > left_bytes)
-            return 0;
-        if (rows[i].bytes > 1 && (at[1] < rows[i].second_low || at[1] > rows[i].second_high))
-            return 0;
-        for (size_t k = 2; k < rows[i].bytes; k++) {
-            if ((at[k] & 0xc0) != 0x80)
-                return 0;
-        }
-        return rows[i].bytes;
-    }
-    return 0;
-}
-
 bool nbd_string_is_valid(const uint8_t *text, size_t length_bytes)
 {
     if (length_bytes > NBD_STRING_BYTES_MAX)
         return false;
     while (length_bytes > 0) {
-        size_t bytes = utf8_sequence_bytes(text, length_bytes);
+        size_t bytes = utf8_sequence_bytes((const char *)text, length_bytes);
 
         if (bytes == 0)
             return false;

@@ -12,6 +12,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "server/base/file-io.h"
+
 #define TEMPORARY_PREFIX ".nbdcrypt-"
 #define TEMPORARY_NAME_BYTES 32u
 #define TEMPORARY_ATTEMPTS 100u
@@ -266,31 +268,12 @@ int folder_each(const struct folder *folder,
 
 /* ---- reading ---- */
 
-/* Until the end of the file or of the secret; the number of bytes, or -1. */
-static ssize_t read_all(int fd, struct secret *into)
-{
-    size_t done = 0;
-
-    while (done < into->length_bytes) {
-        ssize_t got = read(fd, into->data + done, into->length_bytes - done);
-
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got < 0)
-            return -1;
-        if (got == 0)
-            break;
-        done += (size_t)got;
-    }
-    return (ssize_t)done;
-}
-
 static int read_fd(struct secret **out, int fd, const struct folder *folder, const char *name,
                    size_t bytes_max, struct error *err)
 {
     struct secret *data = NULL;
     struct stat status;
-    ssize_t got;
+    size_t length_bytes;
     int result;
 
     if (fstat(fd, &status) < 0)
@@ -303,13 +286,14 @@ static int read_fd(struct secret **out, int fd, const struct folder *folder, con
     result = secret_create(&data, (size_t)status.st_size, err);
     if (result < 0)
         return result;
-    got = read_all(fd, data);
-    if (got < 0) {
+    result = file_io_read(fd, data->data, data->length_bytes, &length_bytes);
+    if (result < 0) {
+        errno = -result;
         result = failed(err, folder, name, "read");
         secret_free(data);
         return result;
     }
-    secret_truncate(data, (size_t)got);
+    secret_truncate(data, length_bytes);
     *out = data;
     return 0;
 }
@@ -329,17 +313,15 @@ int folder_read(struct secret **out, const struct folder *folder, const char *na
 
 /* ---- writing ---- */
 
-static int write_all(int fd, const struct secret *data)
+/* 0, or -1 with errno. */
+static int write_durably(int fd, const struct secret *data)
 {
-    for (size_t done = 0; done < data->length_bytes;) {
-        ssize_t put = write(fd, data->data + done, data->length_bytes - done);
+    int code = file_io_write(fd, data->data, data->length_bytes);
 
-        if (put < 0 && errno != EINTR)
-            return -1;
-        if (put > 0)
-            done += (size_t)put;
-    }
-    return fsync(fd);
+    if (code == 0)
+        return fsync(fd);
+    errno = -code;
+    return -1;
 }
 
 /* `like` is a file whose owner the new one gets, when there is one. */
@@ -355,7 +337,7 @@ static int write_like(const struct folder *folder, const char *name, const struc
     if (like && (like->st_uid != geteuid() || like->st_gid != getegid()) &&
         fchown(fd, like->st_uid, like->st_gid) < 0)
         result = failed(err, folder, name, "given to the owner of the old one");
-    else if (fchmod(fd, mode) < 0 || write_all(fd, data) < 0)
+    else if (fchmod(fd, mode) < 0 || write_durably(fd, data) < 0)
         result = failed(err, folder, name, "written");
     if (close(fd) < 0 && result == 0)
         result = failed(err, folder, name, "written");

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "server/base/utf8.h"
 #include "server/nbd/nbd-wire.h"
 #include "server/keys/private-file.h"
 #include "server/tls/psk-line.h"
@@ -43,10 +44,8 @@ static const char *identity_fault(const uint8_t *text, size_t length_bytes)
         return "the identity is longer than 255 bytes";
     if (text[0] == '#')
         return "identities in hexadecimal (\"#...\") are not supported: write the name itself";
-    for (size_t i = 0; i < length_bytes; i++) {
-        if (text[i] < 0x20 || text[i] == 0x7f)
-            return "the identity holds a control character";
-    }
+    if (utf8_has_control((const char *)text, length_bytes))
+        return "the identity holds a control character";
     return nbd_string_is_valid(text, length_bytes) ? NULL : "the identity is not valid UTF-8";
 }
 

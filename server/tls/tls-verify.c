@@ -11,6 +11,7 @@
 
 #include "server/nbd/nbd-wire.h"
 #include "server/base/day-text.h"
+#include "server/base/utf8.h"
 
 #define NAMES_MAX 256u /* of one certificate */
 #define SUBJECT_SHOWN 200
@@ -37,11 +38,8 @@ static gnutls_x509_crt_t first_certificate(gnutls_session_t gnutls)
 /* What can't drive a terminal, nor pass for something shorter than it is. */
 static bool is_clean(const unsigned char *text, size_t length_bytes)
 {
-    for (size_t i = 0; i < length_bytes; i++) {
-        if (text[i] < 0x20 || text[i] == 0x7f)
-            return false;
-    }
-    return nbd_string_is_valid(text, length_bytes);
+    return !utf8_has_control((const char *)text, length_bytes) &&
+           nbd_string_is_valid(text, length_bytes);
 }
 
 /* The subject as RFC 4514 writes it, with control characters escaped as it allows: two subjects
@@ -57,7 +55,7 @@ static char *subject_of(gnutls_x509_crt_t certificate)
     for (unsigned i = 0; text != NULL && i < name.size; i++) {
         unsigned char c = name.data[i];
 
-        if (c >= 0x20 && c != 0x7f) {
+        if (!utf8_is_control((char)c)) {
             *to++ = (char)c;
             continue;
         }

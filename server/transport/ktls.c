@@ -7,15 +7,12 @@
 #include <string.h>
 
 #include "server/base/log.h"
+#include "server/tls/tls-record-types.h"
 #include "server/tls/tls-session.h"
 
 #ifndef SOL_TLS
 #define SOL_TLS 282
 #endif
-
-/* RFC 8446, 5.1, 6 and 4. */
-enum { RECORD_ALERT = 21, RECORD_HANDSHAKE = 22, RECORD_DATA = 23 };
-enum { ALERT_WARNING = 1, ALERT_FATAL = 2 };
 
 #define RECORD_BYTES_MAX 16384u
 
@@ -76,7 +73,7 @@ static void send_alert(struct ktls *ktls, uint8_t level, uint8_t description)
 {
     struct ktls_record record;
 
-    prepare_record(&record, RECORD_ALERT, (uint8_t[]){ level, description }, 2);
+    prepare_record(&record, TLS_RECORD_ALERT, (uint8_t[]){ level, description }, 2);
     /* A last word: when the socket is full, nobody waits for a client that does not read. */
     ssize_t ignored = sendmsg(ktls->fd, &record.message, MSG_DONTWAIT | MSG_NOSIGNAL);
     (void)ignored;
@@ -88,7 +85,7 @@ static int break_off(struct ktls *ktls, const char *why, int alert)
     ktls->broken = true;
     log_write_of(LOG_NOTICE, ktls->peer->text, "TLS: %s; dropped", why);
     if (alert >= 0)
-        send_alert(ktls, ALERT_FATAL, (uint8_t)alert);
+        send_alert(ktls, TLS_ALERT_FATAL, (uint8_t)alert);
     return -ECONNRESET;
 }
 
@@ -149,11 +146,11 @@ static int control_received(struct ktls *ktls, const struct msghdr *message, int
     int alert = may_answer ? GNUTLS_A_UNEXPECTED_MESSAGE : -1;
 
     take_start(message, count, start);
-    if (type == RECORD_ALERT && count >= 2)
+    if (type == TLS_RECORD_ALERT && count >= 2)
         return alert_received(ktls, start);
-    if (type == RECORD_HANDSHAKE && count > 0 && start[0] == TLS_KEY_UPDATE)
+    if (type == TLS_RECORD_HANDSHAKE && count > 0 && start[0] == TLS_KEY_UPDATE)
         return key_update_received(ktls, start, count, alert);
-    if (type == RECORD_HANDSHAKE)
+    if (type == TLS_RECORD_HANDSHAKE)
         return break_off(ktls, "it wants to renegotiate, which this server does not do", alert);
     return break_off(ktls, "it sent something that is not TLS, or not what was due", alert);
 }
@@ -205,7 +202,7 @@ int ktls_received(struct ktls *ktls, const struct msghdr *message, int result, b
     if (result < 0)
         return receive_failed(ktls, result, may_answer);
     /* A record without data has a type; the end of the stream has none. */
-    if (type == RECORD_DATA || (type < 0 && result > 0))
+    if (type == TLS_RECORD_DATA || (type < 0 && result > 0))
         return result > 0 ? result : -EAGAIN;
     if (type >= 0)
         return control_received(ktls, message, type, (size_t)result, may_answer);
@@ -223,7 +220,7 @@ void ktls_say_goodbye(struct ktls *ktls)
     if (ktls->broken || ktls->aborted || ktls->said_goodbye)
         return;
     ktls->said_goodbye = true;
-    send_alert(ktls, ALERT_WARNING, GNUTLS_A_CLOSE_NOTIFY);
+    send_alert(ktls, TLS_ALERT_WARNING, GNUTLS_A_CLOSE_NOTIFY);
 }
 
 /* ---- sending ---- */
@@ -243,7 +240,7 @@ struct msghdr *ktls_before_send(struct ktls *ktls)
                   -1);
         return NULL;
     }
-    prepare_record(&ktls->update, RECORD_HANDSHAKE, update, sizeof update);
+    prepare_record(&ktls->update, TLS_RECORD_HANDSHAKE, update, sizeof update);
     return &ktls->update.message;
 }
 

@@ -4,11 +4,8 @@
 #include <string.h>
 
 #include "crypto/gcm/gcm-choose.h"
+#include "server/tls/tls-record-types.h"
 #include "server/transport/tls-stream.h"
-
-/* RFC 8446, 5.1, B.2 and B.3. */
-enum { RECORD_ALERT = 21, RECORD_HANDSHAKE = 22, RECORD_DATA = 23 };
-enum { ALERT_WARNING = 1, ALERT_FATAL = 2 };
 
 #define HEADER_BYTES 5u
 /* RFC 8446, 5.2: of the ciphertext, and of what is in it, with its type and padding. */
@@ -49,7 +46,7 @@ static int put_record(struct tls_transport *tls, uint8_t type, const uint8_t *da
     if (out->capacity_bytes - out->end < HEADER_BYTES + body_bytes)
         return GNUTLS_E_INTERNAL_ERROR;
     uint8_t *header = out->bytes + out->end;
-    header[0] = RECORD_DATA;
+    header[0] = TLS_RECORD_DATA;
     header[1] = header[2] = 3;
     header[3] = (uint8_t)(body_bytes >> 8);
     header[4] = (uint8_t)body_bytes;
@@ -65,7 +62,7 @@ static int put_key_update(struct tls_transport *tls)
 {
     static const uint8_t message[] = { TLS_KEY_UPDATE, 0, 0, 1, TLS_UPDATE_NOT_REQUESTED };
     struct tls_protection *own = &tls->protection;
-    int error = put_record(tls, RECORD_HANDSHAKE, message, sizeof message);
+    int error = put_record(tls, TLS_RECORD_HANDSHAKE, message, sizeof message);
 
     own->update_due = false;
     own->records_left = own->records_per_key;
@@ -84,7 +81,7 @@ ssize_t tls_protection_send(struct tls_transport *tls, const uint8_t *data, size
     if (own->update_due || own->records_left == 0)
         error = put_key_update(tls);
     if (error == 0)
-        error = put_record(tls, RECORD_DATA, data, length_bytes);
+        error = put_record(tls, TLS_RECORD_DATA, data, length_bytes);
     own->records_left--;
     return error < 0 ? error : (ssize_t)length_bytes;
 }
@@ -93,7 +90,7 @@ static void put_alert(struct tls_transport *tls, uint8_t level, int description)
 {
     const uint8_t alert[2] = { level, (uint8_t)description };
 
-    (void)put_record(tls, RECORD_ALERT, alert, sizeof alert);
+    (void)put_record(tls, TLS_RECORD_ALERT, alert, sizeof alert);
 }
 
 void tls_protection_alert(struct tls_transport *tls, int error)
@@ -103,7 +100,7 @@ void tls_protection_alert(struct tls_transport *tls, int error)
     if (tls->protection.gcm == NULL)
         gnutls_alert_send_appropriate(tls->session->gnutls, error);
     else
-        put_alert(tls, ALERT_FATAL, gnutls_error_to_alert(error, &level));
+        put_alert(tls, TLS_ALERT_FATAL, gnutls_error_to_alert(error, &level));
 }
 
 void tls_protection_bye(struct tls_transport *tls)
@@ -111,7 +108,7 @@ void tls_protection_bye(struct tls_transport *tls)
     if (tls->protection.gcm == NULL)
         gnutls_bye(tls->session->gnutls, GNUTLS_SHUT_WR);
     else
-        put_alert(tls, ALERT_WARNING, GNUTLS_A_CLOSE_NOTIFY);
+        put_alert(tls, TLS_ALERT_WARNING, GNUTLS_A_CLOSE_NOTIFY);
 }
 
 /* ---- receiving: what is no data ---- */
@@ -215,7 +212,7 @@ static int handshake_received(struct tls_protection *own, const uint8_t *data, u
  * wrong. */
 static int record_length(const uint8_t *header, uint32_t count)
 {
-    if (count > 0 && header[0] != RECORD_DATA)
+    if (count > 0 && header[0] != TLS_RECORD_DATA)
         return GNUTLS_E_UNEXPECTED_PACKET;
     if (count < HEADER_BYTES)
         return GNUTLS_E_AGAIN;
@@ -251,13 +248,13 @@ static int open_record(struct tls_protection *own, const uint8_t *record, uint32
 static int not_data(struct tls_protection *own, uint8_t type, const uint8_t *content,
                     uint32_t count)
 {
-    if (type == RECORD_HANDSHAKE)
+    if (type == TLS_RECORD_HANDSHAKE)
         return handshake_received(own, content, count);
     if (own->message_bytes > 0) /* RFC 8446, 5.1: nothing comes between the pieces of a message */
         return GNUTLS_E_UNEXPECTED_PACKET;
-    if (type == RECORD_ALERT)
+    if (type == TLS_RECORD_ALERT)
         return alert_received(own, content, count);
-    return type == RECORD_DATA ? idle(own) : GNUTLS_E_UNEXPECTED_PACKET;
+    return type == TLS_RECORD_DATA ? idle(own) : GNUTLS_E_UNEXPECTED_PACKET;
 }
 
 /* The next record: its data goes to `data` if all of it, type and padding included, has room there;
@@ -279,7 +276,7 @@ static ssize_t next_record(struct tls_transport *tls, uint8_t *data, size_t room
     if (inner_bytes < 0)
         return inner_bytes;
     uint32_t count = (uint32_t)inner_bytes - 1;
-    if (content[count] != RECORD_DATA || count == 0 || own->message_bytes > 0) {
+    if (content[count] != TLS_RECORD_DATA || count == 0 || own->message_bytes > 0) {
         *in.start += (uint32_t)record_bytes;
         return not_data(own, content[count], content, count);
     }

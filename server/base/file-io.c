@@ -1,0 +1,40 @@
+#include "server/base/file-io.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+int file_io_read(int fd, void *out, size_t room_bytes, size_t *length_bytes)
+{
+    char *to = out;
+
+    *length_bytes = 0;
+    while (*length_bytes < room_bytes) {
+        ssize_t got = read(fd, to + *length_bytes, room_bytes - *length_bytes);
+
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            return -errno;
+        if (got == 0)
+            break;
+        *length_bytes += (size_t)got;
+    }
+    return 0;
+}
+
+int file_io_write(int fd, const void *data, size_t length_bytes)
+{
+    const char *from = data;
+
+    while (length_bytes > 0) {
+        ssize_t written = write(fd, from, length_bytes);
+
+        if (written < 0 && errno == EINTR)
+            continue;
+        if (written < 0)
+            return -errno;
+        from += written;
+        length_bytes -= (size_t)written;
+    }
+    return 0;
+}
