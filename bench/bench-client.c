@@ -149,7 +149,7 @@ int bench_client_create(struct bench_client **out, const struct bench_client_con
     assert(config->depth > 0 && config->depth <= BENCH_CLIENT_DEPTH_MAX);
     if (client == NULL) {
         close(config->fd);
-        return error_set(err, -ENOMEM, "not enough memory for a connection");
+        return error_no_memory(err, "for a connection");
     }
     client->config = *config;
     if (!allocate(client) || reply_stream_create(&client->replies, typical_reply_bytes(config),

@@ -267,7 +267,7 @@ int bench_session_open(struct bench_session *session, const struct bench_options
     raise_descriptor_limit();
     session->clients = calloc(options->connections, sizeof(struct bench_client *));
     if (session->clients == NULL)
-        return error_set(err, -ENOMEM, "out of memory");
+        return error_no_memory(err, NULL);
     int code = open_clients(session, err);
     if (code != 0)
         error_prefix(err, "%s: ", options->uri);

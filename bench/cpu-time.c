@@ -96,7 +96,7 @@ static int list_all(struct process_list *list, struct error *err)
         if (!isdigit((unsigned char)entry->d_name[0]) || !read_stat(&process.stat, process.pid))
             continue; /* no process, or one that has just ended */
         if (!list_add(list, &process))
-            code = error_set(err, -ENOMEM, "out of memory");
+            code = error_no_memory(err, NULL);
     }
     closedir(directory);
     return code;

@@ -49,7 +49,7 @@ static int read_back(struct bench_session *session, struct error *err)
     struct load_result *result = calloc(1, sizeof *result);
 
     if (result == NULL)
-        return error_set(err, -ENOMEM, "out of memory");
+        return error_no_memory(err, NULL);
     config.read_back = true;
     config.progress_title = "reading back";
     config.warm_up_ns = config.time_ns = config.count = 0;
@@ -98,7 +98,7 @@ static int measure(struct bench_session *session, struct error *err)
     struct load_config config = load_config_of(session);
 
     if (result == NULL)
-        return error_set(err, -ENOMEM, "out of memory");
+        return error_no_memory(err, NULL);
     config.show_progress = true;
     int code = load_run(&config, result, err);
     if (code == 0 && session->options->verify)

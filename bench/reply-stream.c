@@ -28,7 +28,7 @@ int reply_stream_create(struct reply_stream *stream, uint64_t typical_bytes,
         .staging_bytes = bytes,
     };
     if (stream->staging == NULL)
-        return error_set(err, -ENOMEM, "not enough memory for a connection");
+        return error_no_memory(err, "for a connection");
     return 0;
 }
 

@@ -16,7 +16,7 @@ int scratch_create(struct scratch *scratch, struct error *err)
     scratch->source = aligned_alloc(CACHE_PAGE_BYTES, SCRATCH_SOURCE_BYTES);
     if (scratch->sink == NULL || scratch->source == NULL) {
         scratch_destroy(scratch);
-        return error_set(err, -ENOMEM, "not enough memory for a thread's buffers");
+        return error_no_memory(err, "for a thread's buffers");
     }
     for (uint32_t at = 0; at < SCRATCH_SOURCE_BYTES; at += 8) {
         uint64_t word = random_next(&random);

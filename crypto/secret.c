@@ -91,7 +91,7 @@ int secret_create(struct secret **out, size_t length_bytes, struct error *err)
     }
     if (pages == NULL) {
         free(secret);
-        return error_set(err, -ENOMEM, "no memory for a secret of %zu bytes", length_bytes);
+        return error_set(err, -ENOMEM, "not enough memory for a secret of %zu bytes", length_bytes);
     }
     secret->data = pages;
     *out = secret;

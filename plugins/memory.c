@@ -41,7 +41,7 @@ static int memory_open(struct stage **out, const struct stage_settings *settings
 
     struct memory_stage *memory = calloc(1, sizeof *memory);
     if (memory == NULL)
-        return error_set(err, -ENOMEM, "not enough memory");
+        return error_no_memory(err, NULL);
     memory->disk = mmap(NULL, size_bytes, PROT_READ | PROT_WRITE,
                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (memory->disk == MAP_FAILED) {
@@ -86,7 +86,7 @@ static int memory_attach(struct layer **out, struct stage *stage, struct layer *
     struct memory_layer *memory = calloc(1, sizeof *memory);
 
     if (memory == NULL)
-        return error_set(err, -ENOMEM, "not enough memory");
+        return error_no_memory(err, NULL);
     memory->layer =
         (struct layer){ .ops = &memory_ops, .stage = stage, .below = below, .loop = loop };
     memory->disk = container_of(stage, struct memory_stage, stage)->disk;

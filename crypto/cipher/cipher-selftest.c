@@ -197,7 +197,7 @@ int cipher_selftest(const struct cipher_ops *ops, enum cipher_algorithm algorith
     int result = 0;
 
     if (!data)
-        return error_set(err, -ENOMEM, "no memory to test ciphers");
+        return error_no_memory(err, "to test ciphers");
     for (size_t i = 0; i < VECTOR_COUNT && result == 0; i++) {
         struct cipher_spec spec = spec_of(&vectors[i]);
 

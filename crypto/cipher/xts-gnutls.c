@@ -38,7 +38,7 @@ static int create(struct cipher **out, const struct cipher_spec *spec, const str
     int result;
 
     if (!xts)
-        return error_set(err, -ENOMEM, "no memory for a cipher");
+        return error_no_memory(err, "for a cipher");
     result = gnutls_cipher_init(&xts->handle, algorithm, &datum, NULL);
     if (result < 0) {
         free(xts);

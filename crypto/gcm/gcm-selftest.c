@@ -150,7 +150,7 @@ int gcm_selftest(const struct gcm_ops *ops, struct error *err)
     const char *wrong = NULL;
 
     if (work == NULL)
-        return error_set(err, -ENOMEM, "no memory to test ciphers");
+        return error_no_memory(err, "to test ciphers");
     for (size_t i = 0; i < sizeof knowns / sizeof knowns[0] && wrong == NULL; i++)
         wrong = check_known(work, ops, &knowns[i]);
     for (size_t key_bytes = 16; key_bytes <= 32 && wrong == NULL; key_bytes += 16)

@@ -44,7 +44,7 @@ int luks_image_create(int *fd, uint64_t size_bytes, uint64_t least_bytes, struct
 
     if (image_fd < 0) {
         code = -errno;
-        return error_set(err, code, "no memory for a LUKS header: memfd_create: %s",
+        return error_set(err, code, "not enough memory for a LUKS header: memfd_create: %s",
                          strerror(-code));
     }
     /* The library compares sizes with the device, so the image is as large as that if it can
@@ -62,8 +62,8 @@ int luks_image_create(int *fd, uint64_t size_bytes, uint64_t least_bytes, struct
                          " bytes is more than files may have here; raise "
                          "`ulimit -f` (RLIMIT_FSIZE)",
                          least_bytes);
-    return error_set(err, code, "no memory for a LUKS header of %" PRIu64 " bytes: %s", least_bytes,
-                     strerror(-code));
+    return error_set(err, code, "not enough memory for a LUKS header of %" PRIu64 " bytes: %s",
+                     least_bytes, strerror(-code));
 }
 
 int luks_image_write(int fd, uint64_t offset_bytes, const void *data, size_t length_bytes,
@@ -79,7 +79,7 @@ int luks_image_write(int fd, uint64_t offset_bytes, const void *data, size_t len
         if (written <= 0) {
             int code = written < 0 ? -errno : -EIO;
 
-            return error_set(err, code, "no memory for a LUKS header: %s", strerror(-code));
+            return error_set(err, code, "not enough memory for a LUKS header: %s", strerror(-code));
         }
         from += written;
         offset_bytes += (uint64_t)written;
@@ -95,7 +95,7 @@ int luks_image_copy(int fd, uint64_t offset_bytes, uint64_t length_bytes, luks_r
     int result = 0;
 
     if (!chunk)
-        return error_set(err, -ENOMEM, "no memory for a LUKS header");
+        return error_no_memory(err, "for a LUKS header");
     while (length_bytes > 0 && result == 0) {
         size_t now = length_bytes < COPY_CHUNK_BYTES ? (size_t)length_bytes : COPY_CHUNK_BYTES;
 
@@ -189,7 +189,7 @@ int luks_library_open_detached(struct luks_library **out, int image_fd, int data
         return result;
     library = calloc(1, sizeof *library);
     if (!library)
-        return error_set(err, -ENOMEM, "no memory for a LUKS header");
+        return error_no_memory(err, "for a LUKS header");
     result = open_device(library, image_fd, data_fd);
     if (result < 0) {
         free(library);

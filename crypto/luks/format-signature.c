@@ -118,7 +118,7 @@ static int probe_image(struct signature *out, int image_fd, struct error *err)
     int found = -1;
 
     if (!probe)
-        return error_set(err, -ENOMEM, "no memory to look for other formats");
+        return error_no_memory(err, "to look for other formats");
     if (set_up(probe, image_fd) == 0)
         found = blkid_do_safeprobe(probe);
     if (found == 0)
@@ -174,7 +174,7 @@ static int look_for_zeros(bool *blank, int image_fd, uint64_t size_bytes, struct
     uint8_t *bytes = malloc(SIGNATURE_BYTES);
 
     if (!bytes)
-        return error_set(err, -ENOMEM, "no memory to look for other formats");
+        return error_no_memory(err, "to look for other formats");
     *blank = size_bytes > 0;
     for (unsigned i = 0; i < 2; i++) {
         ssize_t length = pread(image_fd, bytes, SIGNATURE_BYTES, (off_t)start_bytes[i]);

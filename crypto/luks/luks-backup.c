@@ -157,7 +157,7 @@ int luks_backup_compare(uint64_t *differs_bytes, struct luks_header *backup,
 
     *differs_bytes = UINT64_MAX;
     if (!chunks)
-        return error_set(err, -ENOMEM, "no memory to look at what the backup overwrites");
+        return error_no_memory(err, "to look at what the backup overwrites");
     result = luks_backup_area_bytes(&area_bytes, backup, err);
     for (uint64_t at = 0; at < area_bytes && result == 0 && *differs_bytes == UINT64_MAX;) {
         size_t now =

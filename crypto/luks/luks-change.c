@@ -232,7 +232,7 @@ int luks_change_begin(struct luks_change **out, struct luks_header *header, stru
     int result;
 
     if (!change)
-        return error_set(err, -ENOMEM, "no memory for a LUKS header");
+        return error_no_memory(err, "for a LUKS header");
     change->header = header;
     change->before_fd = change->both_fd = -1;
     change->before = header->areas;
@@ -310,7 +310,7 @@ int luks_change_commit(struct luks_change *change, const struct luks_store *stor
     int result;
 
     if (!chunks)
-        return error_set(err, -ENOMEM, "no memory to write the header");
+        return error_no_memory(err, "to write the header");
     result = commit(change, store, chunks, err);
     free(chunks);
     return result;

@@ -55,7 +55,7 @@ static int put_base64(char *out, size_t out_bytes, const uint8_t *bytes, unsigne
     gnutls_datum_t raw = { (uint8_t *)(uintptr_t)bytes, length_bytes }, encoded = { NULL, 0 };
 
     if (gnutls_base64_encode2(&raw, &encoded) < 0)
-        return error_set(err, -ENOMEM, "no memory for the digest of a header");
+        return error_no_memory(err, "for the digest of a header");
     (void)snprintf(out, out_bytes, "%.*s", (int)encoded.size, (const char *)encoded.data);
     gnutls_free(encoded.data);
     return 0;

@@ -242,7 +242,7 @@ int luks_describe_json(struct json_object **out, const struct luks_header *heade
     struct json_object *object = json_object_new_object();
 
     if (object == NULL)
-        return error_set(err, -ENOMEM, "no memory to describe a LUKS header");
+        return error_no_memory(err, "to describe a LUKS header");
     describe(object, header);
     *out = object;
     return 0;

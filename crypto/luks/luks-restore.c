@@ -334,7 +334,7 @@ int luks_restore_plan(struct luks_restore **out, struct luks_header *backup, luk
     int result;
 
     if (!restore)
-        return error_set(err, -ENOMEM, "no memory to restore a header");
+        return error_no_memory(err, "to restore a header");
     restore->backup = backup;
     restore->old = old && old->areas.count > 0 ? old : NULL;
     restore->backup_fd = restore->detour_fd = -1;

@@ -171,7 +171,7 @@ int luks_steps_run(const struct luks_steps *steps, const struct luks_store *to,
 
     *end = (struct luks_end){ .outcome = LUKS_OUTCOME_UNTOUCHED, .flushed = true };
     if (!run)
-        return error_set(err, -ENOMEM, "no memory to write the header");
+        return error_no_memory(err, "to write the header");
     *run = (struct run){ .steps = steps, .store = to, .old_fd = -1, .end = end };
     result = read_old(run, err);
     if (result == 0)

@@ -49,7 +49,7 @@ int luks_token_get(char **json, int token, struct luks_header *header, struct er
     if (result < 0)
         return luks_library_error(header->library, result, "the token can't be read", err);
     *json = strdup(text);
-    return *json ? 0 : error_set(err, -ENOMEM, "no memory for a token");
+    return *json ? 0 : error_no_memory(err, "for a token");
 }
 
 bool luks_token_is_keyring(int token, const struct luks_header *header)
@@ -70,7 +70,7 @@ int luks_token_type(char **type, int token, struct luks_header *header, struct e
         return result;
     (void)crypt_token_status(header->library->device, token, &text);
     *type = text ? strdup(text) : NULL;
-    return *type ? 0 : error_set(err, -ENOMEM, "no memory for a token");
+    return *type ? 0 : error_no_memory(err, "for a token");
 }
 
 bool luks_token_opens(int token, int slot, const struct luks_header *header)
@@ -105,7 +105,7 @@ int luks_token_keyring(char **description, int token, struct luks_header *header
         return error_set(err, -EPERM, "token %d: the description of its key can't be printed",
                          token);
     *description = strdup(params.key_description);
-    return *description ? 0 : error_set(err, -ENOMEM, "no memory for a token");
+    return *description ? 0 : error_no_memory(err, "for a token");
 }
 
 /* The library says no more than that it is wrong. */

@@ -251,7 +251,7 @@ int luks_load(struct luks_header **out, luks_read_fn *read, void *context, uint6
     int result;
 
     if (!header)
-        return error_set(err, -ENOMEM, "no memory for a LUKS header");
+        return error_no_memory(err, "for a LUKS header");
     header->image_fd = -1;
     header->sizes = source.sizes;
     result = load(header, &source, err);

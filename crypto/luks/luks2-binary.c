@@ -157,7 +157,8 @@ static int read_copy(struct luks2_copy *copy, uint64_t offset_bytes, uint64_t le
     }
     copy->bytes = malloc((size_t)length_bytes);
     if (!copy->bytes)
-        return error_set(err, -ENOMEM, "no memory for a header of %" PRIu64 " bytes", length_bytes);
+        return error_set(err, -ENOMEM, "not enough memory for a header of %" PRIu64 " bytes",
+                         length_bytes);
     result = read(context, offset_bytes, copy->bytes, (size_t)length_bytes, err);
     if (result == 0 && check_copy(copy, &copy->damage) == 0) {
         copy->sequence = load_be64(copy->bytes + AT_SEQUENCE);

@@ -83,7 +83,7 @@ int luks2_json_parse(struct json_object **out, const char *text, size_t length_b
     int result = 0;
 
     if (!tokener)
-        return error_set(err, -ENOMEM, "no memory for a LUKS2 header");
+        return error_no_memory(err, "for a LUKS2 header");
     if (text_bytes == length_bytes || text_bytes > LUKS2_AREA_BYTES_MAX)
         result = error_set(err, -EINVAL, "the JSON text has no end");
     if (result == 0)

@@ -94,7 +94,7 @@ static int rewrite(int image_fd, uint64_t copy_bytes, edit_fn *edit, const void 
     int result = 0;
 
     if (!copy)
-        return error_set(err, -ENOMEM, "no memory for a LUKS header");
+        return error_no_memory(err, "for a LUKS header");
     for (unsigned i = 0; i < 2 && result == 0; i++) {
         result = luks_store_read_memory(&image_fd, i * copy_bytes, copy, (size_t)copy_bytes, err);
         if (result == 0)

@@ -66,7 +66,7 @@ static int probe(struct partition_table *out, int image_fd, unsigned sector_byte
     luks_library_lock(); /* libcryptsetup may use libblkid, too */
     probe = blkid_new_probe();
     if (!probe) {
-        result = error_set(err, -ENOMEM, "no memory to look for partitions");
+        result = error_no_memory(err, "to look for partitions");
     } else if (blkid_probe_set_device(probe, image_fd, 0, 0) != 0 ||
                blkid_probe_set_sectorsize(probe, sector_bytes) != 0 ||
                blkid_probe_enable_superblocks(probe, 0) != 0 ||

@@ -206,7 +206,7 @@ static int file_open(struct stage **out, const struct stage_settings *settings, 
     struct file_stage *file = calloc(1, sizeof *file);
 
     if (file == NULL)
-        return error_set(err, -ENOMEM, "not enough memory");
+        return error_no_memory(err, NULL);
     file->offload = settings->options.offload;
     file->stage.ops = &file_ops;
     file->lock = (struct file_lock){ .claim_fd = -1, .loop_file_fd = -1 };
@@ -247,7 +247,7 @@ static int file_attach(struct layer **out, struct stage *stage, struct layer *be
     struct file_layer *file = calloc(1, sizeof *file);
 
     if (file == NULL)
-        return error_set(err, -ENOMEM, "not enough memory");
+        return error_no_memory(err, NULL);
     file->layer = (struct layer){ .ops = &file_ops, .stage = stage, .below = below, .loop = loop };
     loop_file_init(loop, &file->file, owner->fd);
     file->sync_file = file->file;

@@ -57,7 +57,7 @@ int nbdkit_files_lock(struct nbdkit_files *files, const char *plugin, const char
     struct nbdkit_file *file = calloc(1, sizeof *file);
     if (file == NULL) {
         close(fd);
-        return error_set(err, -ENOMEM, "not enough memory");
+        return error_no_memory(err, NULL);
     }
     file->next = files->first;
     files->first = file;

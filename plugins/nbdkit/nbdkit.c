@@ -217,7 +217,7 @@ static int give_parameters(struct nbdkit_stage *nbdkit, const char *pairs, struc
     bool first = true;
 
     nbdkit->parameters = text;
-    int code = text == NULL ? error_set(err, -ENOMEM, "not enough memory") : 0;
+    int code = text == NULL ? error_no_memory(err, NULL) : 0;
 
     for (char *pair = code == 0 ? strtok_r(text, "&", &rest) : NULL; pair != NULL && code == 0;
          pair = strtok_r(NULL, "&", &rest)) {
@@ -350,14 +350,14 @@ static int nbdkit_open(struct stage **out, const struct stage_settings *settings
     sigset_t signals;
 
     if (nbdkit == NULL)
-        return error_set(err, -ENOMEM, "not enough memory");
+        return error_no_memory(err, NULL);
     open_count++;
     nbdkit->stage.ops = &nbdkit_ops;
     nbdkit->copy_fd = -1;
     nbdkit->caller.held = nbdkit->said;
     nbdkit->files.settings = settings;
     nbdkit->caller.name = nbdkit->name = strdup(settings->path);
-    int code = nbdkit->name == NULL ? error_set(err, -ENOMEM, "not enough memory") : 0;
+    int code = nbdkit->name == NULL ? error_no_memory(err, NULL) : 0;
     if (code == 0)
         code = descendants_watch(err);
     signals_let_through(&signals);
@@ -601,7 +601,7 @@ static int nbdkit_attach(struct layer **out, struct stage *stage, struct layer *
     struct layer *layer = calloc(1, sizeof *layer);
 
     if (layer == NULL)
-        return error_set(err, -ENOMEM, "not enough memory");
+        return error_no_memory(err, NULL);
     *layer = (struct layer){ .ops = &nbdkit_ops, .stage = stage, .below = below, .loop = loop };
     *out = layer;
     return 0;

@@ -51,7 +51,7 @@ static int parse_name(struct rbd_disk *disk, const char *path, struct error *err
     disk->pool_name = strdup(path);
     if (disk->pool_name == NULL || asprintf(&disk->name, "image 'rbd:%s'", path) < 0) {
         disk->name = NULL;
-        return error_set(err, -ENOMEM, "not enough memory");
+        return error_no_memory(err, NULL);
     }
     char *image = strchr(disk->pool_name, '/');
     if (image == NULL)
@@ -88,7 +88,7 @@ static int parse(struct rbd_disk *disk, const struct stage_settings *settings, s
     };
     disk->parameter_text = strdup(text);
     if (disk->parameter_text == NULL)
-        return error_set(err, -ENOMEM, "not enough memory");
+        return error_no_memory(err, NULL);
     int code = parse_name(disk, settings->path, err);
     if (code == 0)
         code = params_parse_pairs(given, rbd_params, disk->parameter_text, '&', err);

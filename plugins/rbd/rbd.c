@@ -113,7 +113,7 @@ static int rbd_stage_open(struct stage **out, const struct stage_settings *setti
     bool serves = settings->options.offload != NULL;
 
     if (rbd == NULL)
-        return error_set(err, -ENOMEM, "not enough memory");
+        return error_no_memory(err, NULL);
     rbd->stage.ops = &rbd_ops;
     int code = rbd_disk_open(&rbd->disk, settings, err);
     if (code == 0) {
@@ -498,7 +498,7 @@ static int rbd_attach(struct layer **out, struct stage *stage, struct layer *bel
     struct rbd_layer *rbd = calloc(1, sizeof *rbd);
 
     if (rbd == NULL)
-        return error_set(err, -ENOMEM, "not enough memory");
+        return error_no_memory(err, NULL);
     rbd->layer = (struct layer){ .ops = &rbd_ops, .stage = stage, .below = below, .loop = loop };
     rbd->rbd = container_of(stage, struct rbd_stage, stage);
     rbd->retry.event.fn = retry;

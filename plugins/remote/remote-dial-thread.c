@@ -86,7 +86,7 @@ int remote_attempt_start(struct remote_attempt **out, const struct remote_addres
     struct attempt *attempt = create(address);
 
     if (attempt == NULL)
-        return error_set(err, -ENOMEM, "not enough memory for connecting");
+        return error_no_memory(err, "for connecting");
     attempt->deadline_ms = deadline_ms;
     attempt->loop = loop;
     attempt->shared.done.event.fn = done;

@@ -349,7 +349,7 @@ int remote_link_create(struct remote_link **out, const struct remote_link_settin
     struct remote_link *link = calloc(1, sizeof *link);
 
     if (link == NULL)
-        return error_set(err, -ENOMEM, "not enough memory for a connection");
+        return error_no_memory(err, "for a connection");
     link->server = settings->server;
     link->loop = settings->loop;
     link->give_over = settings->give_over;

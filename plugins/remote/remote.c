@@ -146,7 +146,7 @@ static int parse(struct remote_stage *remote, const struct stage_settings *setti
         asprintf(&server->name, "image '%s'", uri) < 0) {
         free(uri);
         server->name = NULL;
-        return error_set(err, -ENOMEM, "not enough memory");
+        return error_no_memory(err, NULL);
     }
     int code = params_parse_pairs(given, remote_params, remote->parameter_text, '&', err);
     if (code == 0)
@@ -157,7 +157,7 @@ static int parse(struct remote_stage *remote, const struct stage_settings *setti
         .tls_psk_file = given->tls_psk_file,
     };
     if (remote_address_copy(&server->address, &address) < 0 && code == 0)
-        code = error_set(err, -ENOMEM, "not enough memory");
+        code = error_no_memory(err, NULL);
     free(uri);
     server->retry_ms = given->retry_s * 1000;
     server->timeout_ms = given->timeout_s * 1000;
@@ -342,7 +342,7 @@ static int remote_open(struct stage **out, const struct stage_settings *settings
     struct remote_stage *remote = calloc(1, sizeof *remote);
 
     if (remote == NULL)
-        return error_set(err, -ENOMEM, "not enough memory");
+        return error_no_memory(err, NULL);
     struct remote_server *server = &remote->server;
     remote->first.fd = -1;
     remote->stage.ops = ops;
@@ -371,7 +371,7 @@ static int remote_attach(struct layer **out, struct stage *stage, struct layer *
     struct remote_layer *layer = calloc(1, sizeof *layer);
 
     if (layer == NULL)
-        return error_set(err, -ENOMEM, "not enough memory");
+        return error_no_memory(err, NULL);
     layer->layer =
         (struct layer){ .ops = stage->ops, .stage = stage, .below = below, .loop = loop };
     if (!remote->forward_all) {

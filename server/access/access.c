@@ -435,7 +435,7 @@ static int parse_rule(struct rule *rule, const char *text, struct error *err)
     rule->text = strdup(text);
     rule->pieces = strdup(text);
     if (!rule->text || !rule->pieces)
-        return error_set(err, -ENOMEM, "out of memory");
+        return error_no_memory(err, NULL);
     ret = parse_conditions(rule, err);
     if (ret != 0)
         error_prefix(err, "%.200s: ", text);
@@ -463,7 +463,7 @@ int access_create(struct access **out, const char *const *rules, size_t count, s
         return 0;
     access = calloc(1, sizeof *access + count * sizeof access->rules[0]);
     if (!access)
-        return error_set(err, -ENOMEM, "out of memory");
+        return error_no_memory(err, NULL);
     while (ret == 0 && access->rule_count < count) {
         ret = parse_rule(&access->rules[access->rule_count], rules[access->rule_count], err);
         access->rule_count++;

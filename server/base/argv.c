@@ -43,7 +43,7 @@ int words_split(char ***out, const char *text, struct error *err)
     if (!words || !to) {
         free(words);
         free(to);
-        return error_set(err, -ENOMEM, "not enough memory for a command");
+        return error_no_memory(err, "for a command");
     }
     words[0] = to;
     for (text += strspn(text, BLANKS); *text; text += strspn(text, BLANKS)) {

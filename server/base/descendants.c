@@ -160,7 +160,7 @@ int descendants_watch(struct error *err)
     if (code == 0)
         code = start_watcher(err); /* before the mark is in its environment, too */
     if (code == 0 && setenv(DESCENDANTS_VARIABLE, strchr(mark, '=') + 1, 1) < 0)
-        code = error_set(err, -ENOMEM, "not enough memory for the environment");
+        code = error_no_memory(err, "for the environment");
     if (code < 0)
         mark[0] = '\0';
     return code;

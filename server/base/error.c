@@ -108,3 +108,9 @@ void error_prefix(struct error *err, const char *format, ...)
     set(err, err->text, format, args);
     va_end(args);
 }
+
+int error_no_memory(struct error *err, const char *what_for)
+{
+    return error_set(err, -ENOMEM, "not enough memory%s%s", what_for != NULL ? " " : "",
+                     what_for != NULL ? what_for : "");
+}

@@ -32,6 +32,10 @@ struct error {
 int error_set(struct error *err, int code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* The sentence for that, and -ENOMEM.  `what_for` is "for a pipeline" or "to read an image"; may be
+ * NULL. */
+int error_no_memory(struct error *err, const char *what_for);
+
 /* Puts text in front of the message ("export 'db1': "), cutting the middle if it must. */
 void error_prefix(struct error *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
 

@@ -122,7 +122,7 @@ static int list_add(struct param_list *list, const char *value, struct error *er
     const char **items = reallocarray(list->items, list->count + 1, sizeof *items);
 
     if (!items)
-        return error_set(err, -ENOMEM, "out of memory");
+        return error_no_memory(err, NULL);
     items[list->count++] = value;
     list->items = items;
     return 0;
@@ -380,7 +380,7 @@ int params_parse_argv(void *target, const struct param *table, int argc, char **
     int count = 0, front = 1, ret;
 
     if (!operands)
-        return error_set(err, -ENOMEM, "out of memory");
+        return error_no_memory(err, NULL);
     ret = parse_walk(&walk, operands, &count, &front, err);
     if (ret == 0) {
         for (int i = 0; i < count; i++)

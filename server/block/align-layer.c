@@ -347,7 +347,7 @@ static int align_attach(struct layer **out, struct stage *stage, struct layer *b
     struct layer *layer = calloc(1, sizeof *layer);
 
     if (layer == NULL)
-        return error_set(err, -ENOMEM, "not enough memory for a pipeline");
+        return error_no_memory(err, "for a pipeline");
     *layer = (struct layer){ .ops = stage->ops, .stage = stage, .below = below, .loop = loop };
     *out = layer;
     return 0;
@@ -383,7 +383,7 @@ int align_stage_create(struct stage **out, struct stage *below, struct range_loc
     struct align_stage *align = calloc(1, sizeof *align);
 
     if (align == NULL)
-        return error_set(err, -ENOMEM, "not enough memory for a pipeline");
+        return error_no_memory(err, "for a pipeline");
     align->stage = (struct stage){ .ops = &align_ops, .below = below, .limits = below->limits };
     align->stage.limits.block_min_bytes = 1;
     align->stage.limits.phase_bytes = below->limits.block_min_bytes;

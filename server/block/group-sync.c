@@ -18,7 +18,7 @@ int group_sync_init(struct group_sync *sync, const char *image, group_sync_start
 {
     *sync = (struct group_sync){ .image = image != NULL ? strdup(image) : NULL };
     if (image != NULL && sync->image == NULL)
-        return error_set(err, -ENOMEM, "not enough memory");
+        return error_no_memory(err, NULL);
     sync->start = start;
     sync->waiting_end = &sync->waiting;
     pthread_mutex_init(&sync->mutex, NULL);

@@ -30,7 +30,7 @@ int image_io_create(struct image_io **out, struct stage *stage, struct error *er
 
     if (io == NULL || posix_memalign(&bounce, 4096, BOUNCE_BYTES) != 0) {
         free(io);
-        return error_set(err, -ENOMEM, "not enough memory to read an image");
+        return error_no_memory(err, "to read an image");
     }
     io->bounce = bounce;
     int code = loop_create(&io->loop, &config, err);

@@ -159,7 +159,7 @@ static int find_partition(struct byte_range *out, unsigned number, struct stage 
     char what[32];
 
     if (table == NULL)
-        return error_set(err, -ENOMEM, "not enough memory for a partition table");
+        return error_no_memory(err, "for a partition table");
     int code = read_table(table, stage, err);
     for (unsigned i = 0; code == 0 && found == NULL && i < table->count; i++)
         if (table->partitions[i].number == number)

@@ -130,7 +130,7 @@ static int luks_attach(struct layer **out, struct stage *stage, struct layer *be
     struct luks_layer *luks = calloc(1, sizeof *luks);
 
     if (luks == NULL)
-        return error_set(err, -ENOMEM, "not enough memory for a pipeline");
+        return error_no_memory(err, "for a pipeline");
     int code = cipher_create(&luks->cipher, &owner->segment.cipher, owner->volume_key,
                              owner->segment.sector_bytes, err);
     if (code < 0) {
@@ -227,7 +227,7 @@ int luks_stage_create(struct stage **out, struct stage *below, const struct luks
                          below->limits.block_min_bytes);
     struct luks_stage *luks = calloc(1, sizeof *luks);
     if (luks == NULL)
-        return error_set(err, -ENOMEM, "not enough memory for a pipeline");
+        return error_no_memory(err, "for a pipeline");
     luks->stage = (struct stage){
         .ops = &luks_ops,
         .below = below,

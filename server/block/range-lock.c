@@ -27,7 +27,7 @@ int range_lock_create(struct range_lock **out, struct error *err)
     uint64_t seed = 0;
 
     if (lock == NULL)
-        return error_set(err, -ENOMEM, "not enough memory for a range lock");
+        return error_no_memory(err, "for a range lock");
     if (getrandom(&seed, sizeof seed, GRND_NONBLOCK) != (ssize_t)sizeof seed)
         seed = (uint64_t)time(NULL); /* early at boot: good enough to begin with */
     pthread_mutex_init(&lock->mutex, NULL);

@@ -28,7 +28,7 @@ static int window_attach(struct layer **out, struct stage *stage, struct layer *
     struct window_layer *window = calloc(1, sizeof *window);
 
     if (window == NULL)
-        return error_set(err, -ENOMEM, "not enough memory for a pipeline");
+        return error_no_memory(err, "for a pipeline");
     window->layer =
         (struct layer){ .ops = stage->ops, .stage = stage, .below = below, .loop = loop };
     window->offset_bytes = container_of(stage, struct window_stage, stage)->offset_bytes;
@@ -69,7 +69,7 @@ int window_stage_create(struct stage **out, struct stage *below, const struct by
             (unsigned long long)range->offset_bytes, block);
     struct window_stage *window = calloc(1, sizeof *window);
     if (window == NULL)
-        return error_set(err, -ENOMEM, "not enough memory for a pipeline");
+        return error_no_memory(err, "for a pipeline");
     window->stage = (struct stage){ .ops = &window_ops, .below = below, .limits = below->limits };
     window->stage.limits.size_bytes = range->size_bytes / block * block;
     window->offset_bytes = range->offset_bytes;

@@ -55,7 +55,7 @@ int new_file_write(const char *path, const void *data, size_t length_bytes, bool
     int fd, result;
 
     if (!temporary)
-        return error_set(err, -ENOMEM, "no memory to make '%s'", path);
+        return error_set(err, -ENOMEM, "not enough memory to make '%s'", path);
     (void)snprintf(temporary, name_bytes, "%s.XXXXXX", path);
     fd = mkostemp(temporary, O_CLOEXEC); /* mode 0600 */
     result = fd < 0 ? -errno : write_durably(fd, data, length_bytes);

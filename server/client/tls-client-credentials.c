@@ -42,7 +42,7 @@ static int load_certificates(struct tls_client_credentials *credentials,
                          "there is no host name that the server's certificate could be "
                          "compared with: use a pre-shared key");
     if (gnutls_certificate_allocate_credentials(&credentials->certificates) < 0)
-        return error_set(err, -ENOMEM, "not enough memory for certificates");
+        return error_no_memory(err, "for certificates");
     int code = tls_certificates_load_trust(credentials->certificates, directory, err);
     if (code == 0)
         code =
@@ -68,7 +68,7 @@ static int find_user(struct tls_client_credentials *credentials, const char *giv
                          "whose pre-shared key it is is not known: there is neither a user "
                          "in the URI nor LOGNAME nor a login");
     credentials->user = strdup(name);
-    return credentials->user != NULL ? 0 : error_set(err, -ENOMEM, "not enough memory for TLS");
+    return credentials->user != NULL ? 0 : error_no_memory(err, "for TLS");
 }
 
 static int set_key(struct tls_client_credentials *credentials, const struct psk_file *file,

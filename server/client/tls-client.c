@@ -377,7 +377,7 @@ int tls_client_handshake(struct tls_client **out, struct channel *channel,
     struct tls_client *client = calloc(1, sizeof *client);
 
     if (client == NULL)
-        return error_set(err, -ENOMEM, "not enough memory for TLS");
+        return error_no_memory(err, "for TLS");
     client->fd = channel->fd;
     client->host = settings->host;
     int code = start(client, settings, err);

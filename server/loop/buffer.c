@@ -60,7 +60,7 @@ int buffer_pool_create(struct buffer_pool **out, struct loop *loop, size_t limit
     struct buffer_pool *pool = calloc(1, sizeof *pool);
 
     if (pool == NULL)
-        return error_set(err, -ENOMEM, "not enough memory for data buffers");
+        return error_no_memory(err, "for data buffers");
     pool->loop = loop;
     pool->piece_max = (unsigned)(max_bytes / BUFFER_PIECE_BYTES);
     pool->piece_limit = (unsigned)(limit_bytes / BUFFER_PIECE_BYTES);

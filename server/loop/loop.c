@@ -168,7 +168,7 @@ int loop_create(struct loop **out, const struct loop_config *config, struct erro
     struct loop *loop = calloc(1, sizeof *loop);
 
     if (loop == NULL)
-        return error_set(err, -ENOMEM, "not enough memory for an event loop");
+        return error_no_memory(err, "for an event loop");
     loop->wake_fd = eventfd(0, EFD_CLOEXEC);
     if (loop->wake_fd < 0) {
         int code = -errno;

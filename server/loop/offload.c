@@ -73,7 +73,7 @@ int offload_create(struct offload **out, unsigned threads, int nice, struct erro
     struct offload *offload = calloc(1, sizeof *offload + threads * sizeof offload->threads[0]);
 
     if (offload == NULL)
-        return error_set(err, -ENOMEM, "not enough memory for a thread pool");
+        return error_no_memory(err, "for a thread pool");
     pthread_mutex_init(&offload->mutex, NULL);
     pthread_cond_init(&offload->wake, NULL);
     offload->jobs_end = &offload->jobs;

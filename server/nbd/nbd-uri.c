@@ -77,7 +77,7 @@ static int decode_scope(struct nbd_uri *uri, char *address, struct error *err)
         return 0;
     uri->host_alone = strndup(address, (size_t)(scope - address));
     if (uri->host_alone == NULL)
-        return error_set(err, -ENOMEM, "not enough memory");
+        return error_no_memory(err, NULL);
     if (strncmp(scope, "%25", 3) != 0 || scope[3] == '\0')
         return 0;
     memmove(scope + 1, scope + 3, strlen(scope + 3) + 1);
@@ -200,7 +200,7 @@ int nbd_uri_parse(struct nbd_uri *out, const char *text, struct error *err)
 {
     *out = (struct nbd_uri){ .text = strdup(text) };
     if (out->text == NULL)
-        return error_set(err, -ENOMEM, "not enough memory");
+        return error_no_memory(err, NULL);
     int code = parse(out, err);
     if (code != 0)
         nbd_uri_free(out);

@@ -15,7 +15,7 @@
 
 static int no_memory(struct error *err)
 {
-    return error_set(err, -ENOMEM, "out of memory");
+    return error_no_memory(err, NULL);
 }
 
 /* ---- what is in a file ---- */

@@ -31,7 +31,7 @@ static int failed(struct error *err, const struct folder *folder, const char *na
 
 static int no_memory(struct error *err)
 {
-    return error_set(err, -ENOMEM, "out of memory");
+    return error_no_memory(err, NULL);
 }
 
 static int open_at(struct folder *out, int at_fd, const char *name, int flags, char *path,

@@ -582,7 +582,7 @@ int pki_report_make(struct json_object **out, const char *path, time_t now, stru
     if (result == 0) {
         *out = report_on(&files, now);
         if (!*out)
-            result = error_set(err, -ENOMEM, "out of memory");
+            result = error_no_memory(err, NULL);
     }
     pki_files_free(&files);
     return result;

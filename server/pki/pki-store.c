@@ -408,7 +408,7 @@ static int add_host(void *context, const char *host, struct error *err)
     if (items)
         hosts->items = items;
     if (!items || !(items[hosts->count] = strdup(host)))
-        return error_set(err, -ENOMEM, "out of memory");
+        return error_no_memory(err, NULL);
     hosts->count++;
     return 0;
 }
@@ -512,7 +512,7 @@ static int collect(void *context, const struct folder *folder, const char *file,
     items = reallocarray(victims->items, victims->count + 1, sizeof(struct secret *));
     if (!items) {
         secret_free(certificate);
-        return error_set(err, -ENOMEM, "out of memory");
+        return error_no_memory(err, NULL);
     }
     items[victims->count++] = certificate;
     victims->items = items;

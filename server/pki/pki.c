@@ -167,7 +167,7 @@ int pki_authority_create(struct pki_authority **out, unsigned days, struct error
     int code;
 
     if (!authority)
-        return error_set(err, -ENOMEM, "out of memory");
+        return error_no_memory(err, NULL);
     code = generate_key(&authority->key);
     if (code >= 0)
         code = sign_authority(authority, time(NULL) + (time_t)days * DAY_SECONDS);
@@ -219,7 +219,7 @@ int pki_authority_load(struct pki_authority **out, const struct secret *certific
     int result;
 
     if (!authority)
-        return error_set(err, -ENOMEM, "out of memory");
+        return error_no_memory(err, NULL);
     result = import_authority(authority, certificate, key, err);
     if (result < 0)
         pki_authority_free(authority);
@@ -361,7 +361,7 @@ static int import_certificate(gnutls_x509_crt_t *out, const struct secret *certi
     int code = gnutls_x509_crt_init(out);
 
     if (code < 0)
-        return failed(err, "no memory for a certificate", code);
+        return failed(err, "not enough memory for a certificate", code);
     code = gnutls_x509_crt_import(*out, &datum, GNUTLS_X509_FMT_PEM);
     if (code < 0) {
         gnutls_x509_crt_deinit(*out);
@@ -535,7 +535,7 @@ int pki_revoke(struct secret **out, const struct pki_authority *authority, const
 
     *added = 0;
     if (code < 0)
-        return failed(err, "no memory for the list of revoked certificates", code);
+        return failed(err, "not enough memory for the list of revoked certificates", code);
     if (old)
         result = import_list(crl, authority, old, err);
     for (size_t i = 0; i < count && result == 0; i++)

@@ -50,7 +50,7 @@ static int start_shell(pid_t *pid, const char *command, const char *uri, const c
         count++;
     char **environment = calloc(count + 3, sizeof *environment);
     if (environment == NULL || own[0] == NULL || (unix_path != NULL && own[1] == NULL)) {
-        code = error_set(err, -ENOMEM, "not enough memory for a command");
+        code = error_no_memory(err, "for a command");
     } else {
         count = copy_environment(environment);
         environment[count++] = own[0];

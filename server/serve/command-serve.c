@@ -211,7 +211,7 @@ static int open_exports(struct server *server, unsigned workers, struct error *e
     server->workers = calloc(workers, sizeof *server->workers);
     if (server->exports == NULL || server->workers == NULL || server->opening.exports == NULL ||
         server->opening.reasons == NULL)
-        return error_set(err, -ENOMEM, "not enough memory for the exports");
+        return error_no_memory(err, "for the exports");
     for (size_t i = 0; i < options->export_count; i++) {
         export_declare(&server->exports[i], i + 1, &options->exports[i]);
         server->opening.exports[i] = &server->exports[i];
@@ -243,7 +243,7 @@ static int start_workers(struct server *server, unsigned count, struct error *er
 {
     server->places = malloc(sizeof *server->places);
     if (server->places == NULL)
-        return error_set(err, -ENOMEM, "not enough memory for workers");
+        return error_no_memory(err, "for workers");
     places_init(server->places, server->options.max_connections,
                 server->options.max_connections_per_client);
     server->worker_ended.fn = worker_has_ended;
@@ -438,7 +438,7 @@ static int begin_to_listen(struct server *server, size_t index, char **uri, stru
 
     *uri = listen_uri(server->listeners[index], name, tls);
     if (*uri == NULL)
-        return error_set(err, -ENOMEM, "not enough memory for a URI");
+        return error_no_memory(err, "for a URI");
     listen_start(server->listeners[index], server->loop, client_accepted, server);
     log_info("listening: %s", *uri);
     if (has_ready_line(server))

@@ -106,7 +106,7 @@ int export_retry_start(struct export_retry **out, const struct export_opening *o
         return 0;
     struct export_retry *retry = calloc(1, sizeof *retry);
     if (retry == NULL)
-        return error_set(err, -ENOMEM, "not enough memory to try exports again");
+        return error_no_memory(err, "to try exports again");
     retry->opening = opening;
     retry->every_seconds = every_seconds;
     pthread_mutex_init(&retry->mutex, NULL);

@@ -553,7 +553,7 @@ int exports_create(struct exports **out, const struct exports_settings *settings
     struct exports *exports = calloc(1, sizeof *exports);
 
     if (exports == NULL)
-        return error_set(err, -ENOMEM, "not enough memory for the exports");
+        return error_no_memory(err, "for the exports");
     exports->settings = *settings;
     exports->set = settings->set;
     exports->worker_count = settings->opening->workers;

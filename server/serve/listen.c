@@ -52,7 +52,7 @@ static struct listener *listener_new(int fd, struct error *err)
     struct listener *listener = calloc(1, sizeof *listener);
 
     if (listener == NULL) {
-        error_set(err, -ENOMEM, "not enough memory for a listening socket");
+        error_no_memory(err, "for a listening socket");
         return NULL;
     }
     listener->fd = fd;

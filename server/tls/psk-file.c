@@ -128,13 +128,12 @@ int psk_file_read(struct psk_file **out, const char *path, struct error *err)
     struct psk_file *file = calloc(1, sizeof *file);
 
     if (file == NULL)
-        return error_set(err, -ENOMEM, "not enough memory for pre-shared keys");
+        return error_no_memory(err, "for pre-shared keys");
     int code = private_file_read(&file->text, path, FILE_BYTES_MAX, true, err);
     if (code == 0) {
         file->keys = calloc(count_lines(file->text), sizeof *file->keys);
-        code = file->keys != NULL
-                   ? parse_lines(file, path, err)
-                   : error_set(err, -ENOMEM, "not enough memory for pre-shared keys");
+        code = file->keys != NULL ? parse_lines(file, path, err)
+                                  : error_no_memory(err, "for pre-shared keys");
     }
     if (code == 0)
         code = check_all(file, path, err);

@@ -125,7 +125,7 @@ static int check_size(gnutls_x509_crt_t certificate, const char *path, struct er
     gnutls_pubkey_t key;
 
     if (gnutls_pubkey_init(&key) < 0)
-        return error_set(err, -ENOMEM, "not enough memory for certificates");
+        return error_no_memory(err, "for certificates");
     if (gnutls_pubkey_import_x509(key, certificate, 0) >= 0)
         fault = tls_limits_check_key(key, text);
     gnutls_pubkey_deinit(key);

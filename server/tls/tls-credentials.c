@@ -25,7 +25,7 @@ static int load_certificates(struct tls_credentials *credentials,
     const char *directory = settings->certificates;
 
     if (gnutls_certificate_allocate_credentials(&credentials->certificates) < 0)
-        return error_set(err, -ENOMEM, "not enough memory for certificates");
+        return error_no_memory(err, "for certificates");
     int code = tls_certificates_load_pair(credentials->certificates, directory,
                                           &tls_certificates_of_server, err);
     if (code < 0 || settings->no_verify_peer)
@@ -54,7 +54,7 @@ static int load_psk(struct tls_credentials *credentials, const char *path,
                     tls_find_psk_fn *find_psk, struct error *err)
 {
     if (gnutls_psk_allocate_server_credentials(&credentials->psk) < 0)
-        return error_set(err, -ENOMEM, "not enough memory for pre-shared keys");
+        return error_no_memory(err, "for pre-shared keys");
     gnutls_psk_set_server_credentials_function2(credentials->psk, find_psk);
     int code = psk_file_read(&credentials->keys, path, err);
     if (code == 0 && psk_file_is_empty(credentials->keys))
@@ -113,7 +113,7 @@ int tls_credentials_create(struct tls_credentials **out, const struct tls_settin
     struct tls_credentials *credentials = calloc(1, sizeof *credentials);
 
     if (credentials == NULL)
-        return error_set(err, -ENOMEM, "not enough memory for TLS");
+        return error_no_memory(err, "for TLS");
     atomic_init(&credentials->references, 1);
     int code = load_priority(credentials, settings->priority, err);
     if (code == 0 && settings->certificates != NULL)

@@ -90,7 +90,7 @@ int tls_admission_create(struct tls_admission **out, struct tls_credentials *cre
 
     if (admission == NULL) {
         tls_credentials_unref(credentials);
-        return error_set(err, -ENOMEM, "not enough memory for a connection");
+        return error_no_memory(err, "for a connection");
     }
     admission->credentials = credentials;
     int code = tls_session_init(&admission->session, &server_end, GNUTLS_SERVER, err);

@@ -231,7 +231,7 @@ int transport_plain_create(struct transport **out, struct loop *loop, int fd, st
     struct plain *plain = create(loop);
 
     if (plain == NULL)
-        return error_set(err, -ENOMEM, "not enough memory for a connection");
+        return error_no_memory(err, "for a connection");
     loop_file_init(loop, &plain->file, fd);
     *out = &plain->transport;
     return 0;
@@ -245,7 +245,7 @@ int transport_plain_create_on_ktls(struct transport **out, struct loop *loop,
     struct plain *plain = create(loop);
 
     if (plain == NULL)
-        return error_set(err, -ENOMEM, "not enough memory for a connection");
+        return error_no_memory(err, "for a connection");
     assert(received_bytes <= TRANSPORT_STAGING_BYTES);
     plain->file = *file;
     plain->ktls = ktls;

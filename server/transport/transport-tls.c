@@ -324,7 +324,7 @@ int transport_tls_make(struct tls_transport **out, struct loop *loop, struct tls
     struct tls_transport *tls = malloc(sizeof *tls);
 
     if (tls == NULL)
-        return error_set(err, -ENOMEM, "not enough memory for a connection");
+        return error_no_memory(err, "for a connection");
     memset(tls, 0, offsetof(struct tls_transport, staging));
     tls->transport = (struct transport){ .ops = &stream_ops, .loop = loop };
     tls->buffers = buffers;

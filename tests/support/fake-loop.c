@@ -463,7 +463,7 @@ int loop_create(struct loop **out, const struct loop_config *config UNUSED, stru
     struct loop *loop = calloc(1, sizeof *loop);
 
     if (!loop)
-        return error_set(err, -ENOMEM, "out of memory");
+        return error_no_memory(err, NULL);
     loop->operations_end = &loop->operations;
     loop->tasks_end = &loop->tasks;
     loop->messages_end = &loop->messages;

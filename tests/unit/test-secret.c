@@ -77,7 +77,7 @@ static void too_large_is_an_error(void)
     struct secret *secret = NULL;
 
     EXPECT(secret_create(&secret, SIZE_MAX, &err) < 0);
-    EXPECT(strstr(err.text, "no memory for a secret") == err.text);
+    EXPECT(strstr(err.text, "not enough memory for a secret") == err.text);
     EXPECT(secret == NULL);
 }
 
