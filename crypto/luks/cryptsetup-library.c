@@ -21,14 +21,14 @@
 
 static pthread_mutex_t library_mutex = PTHREAD_MUTEX_INITIALIZER;
 
-void luks_library_lock(void)
+void cryptsetup_library_lock(void)
 {
     int result = pthread_mutex_lock(&library_mutex);
 
     assert(result == 0);
 }
 
-void luks_library_unlock(void)
+void cryptsetup_library_unlock(void)
 {
     int result = pthread_mutex_unlock(&library_mutex);
 
@@ -37,7 +37,7 @@ void luks_library_unlock(void)
 
 /* ---- the image ---- */
 
-int luks_image_create(int *fd, uint64_t size_bytes, uint64_t least_bytes, struct error *err)
+int cryptsetup_image_create(int *fd, uint64_t size_bytes, uint64_t least_bytes, struct error *err)
 {
     int image_fd = memfd_create("luks-header", MFD_CLOEXEC);
     int code;
@@ -66,8 +66,8 @@ int luks_image_create(int *fd, uint64_t size_bytes, uint64_t least_bytes, struct
                      least_bytes, strerror(-code));
 }
 
-int luks_image_write(int fd, uint64_t offset_bytes, const void *data, size_t length_bytes,
-                     struct error *err)
+int cryptsetup_image_write(int fd, uint64_t offset_bytes, const void *data, size_t length_bytes,
+                           struct error *err)
 {
     const uint8_t *from = data;
 
@@ -88,8 +88,8 @@ int luks_image_write(int fd, uint64_t offset_bytes, const void *data, size_t len
     return 0;
 }
 
-int luks_image_copy(int fd, uint64_t offset_bytes, uint64_t length_bytes, luks_read_fn *read,
-                    void *context, struct error *err)
+int cryptsetup_image_copy(int fd, uint64_t offset_bytes, uint64_t length_bytes, luks_read_fn *read,
+                          void *context, struct error *err)
 {
     uint8_t *chunk = malloc(COPY_CHUNK_BYTES);
     int result = 0;
@@ -101,7 +101,7 @@ int luks_image_copy(int fd, uint64_t offset_bytes, uint64_t length_bytes, luks_r
 
         result = read(context, offset_bytes, chunk, now, err);
         if (result == 0)
-            result = luks_image_write(fd, offset_bytes, chunk, now, err);
+            result = cryptsetup_image_write(fd, offset_bytes, chunk, now, err);
         offset_bytes += now;
         length_bytes -= now;
     }
@@ -131,7 +131,7 @@ static void append_without_path(char *log, size_t log_bytes, const char *message
 
 static void keep_message(int level, const char *message, void *context)
 {
-    struct luks_library *library = context;
+    struct cryptsetup_library *library = context;
     size_t length;
 
     if (level != CRYPT_LOG_ERROR)
@@ -149,7 +149,8 @@ static void keep_message(int level, const char *message, void *context)
             library->log[i] = ' ';
 }
 
-int luks_library_error(struct luks_library *library, int code, const char *what, struct error *err)
+int cryptsetup_library_error(struct cryptsetup_library *library, int code, const char *what,
+                             struct error *err)
 {
     const char *reason = library->log[0] != '\0' ? library->log : strerror(-code);
 
@@ -166,7 +167,7 @@ static void disable_what_is_outside(void)
     crypt_token_external_disable();
 }
 
-static int open_device(struct luks_library *library, int image_fd, int data_fd)
+static int open_device(struct cryptsetup_library *library, int image_fd, int data_fd)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     char image_path[32], data_path[32];
@@ -179,10 +180,10 @@ static int open_device(struct luks_library *library, int image_fd, int data_fd)
     return crypt_init_data_device(&library->device, image_path, data_path);
 }
 
-int luks_library_open_detached(struct luks_library **out, int image_fd, int data_fd,
-                               struct error *err)
+int cryptsetup_library_open_detached(struct cryptsetup_library **out, int image_fd, int data_fd,
+                                     struct error *err)
 {
-    struct luks_library *library;
+    struct cryptsetup_library *library;
     int result = descriptors_require(LIBRARY_DESCRIPTORS, err);
 
     if (result < 0)
@@ -202,12 +203,12 @@ int luks_library_open_detached(struct luks_library **out, int image_fd, int data
     return 0;
 }
 
-int luks_library_open(struct luks_library **out, int image_fd, struct error *err)
+int cryptsetup_library_open(struct cryptsetup_library **out, int image_fd, struct error *err)
 {
-    return luks_library_open_detached(out, image_fd, -1, err);
+    return cryptsetup_library_open_detached(out, image_fd, -1, err);
 }
 
-void luks_library_close(struct luks_library *library)
+void cryptsetup_library_close(struct cryptsetup_library *library)
 {
     if (!library)
         return;
@@ -215,11 +216,11 @@ void luks_library_close(struct luks_library *library)
     free(library);
 }
 
-int luks_library_set_keyslot_cipher(struct luks_library *library, struct error *err)
+int cryptsetup_library_set_keyslot_cipher(struct cryptsetup_library *library, struct error *err)
 {
     int result = crypt_keyslot_set_encryption(library->device, "aes-xts-plain64", 64);
 
     if (result < 0)
-        return luks_library_error(library, result, "the keyslots' cipher can't be set", err);
+        return cryptsetup_library_error(library, result, "the keyslots' cipher can't be set", err);
     return 0;
 }

@@ -63,7 +63,7 @@ static const struct mark *find_mark(int image_fd, bool luks)
 
 static bool has_second_luks2(int image_fd)
 {
-    for (uint64_t at = LUKS2_COPY_BYTES_MIN; at < SIGNATURE_BYTES; at *= 2)
+    for (uint64_t at = LUKS2_COPY_BYTES_MIN; at < FORMAT_SIGNATURE_BYTES; at *= 2)
         if (has_bytes(image_fd, at, "SKUL\xba\xbe", LUKS_MARK_BYTES))
             return true;
     return false;
@@ -78,7 +78,7 @@ static const char *value_of(blkid_probe probe, const char *name)
     return blkid_probe_lookup_value(probe, name, &value, NULL) == 0 ? value : NULL;
 }
 
-static void name_format(struct signature *out, blkid_probe probe)
+static void name_format(struct format_signature *out, blkid_probe probe)
 {
     static const char *const usages[][2] = {
         { "filesystem", "a file system" },
@@ -112,7 +112,7 @@ static int set_up(blkid_probe probe, int image_fd)
     return blkid_probe_filter_superblocks_type(probe, BLKID_FLTR_NOTIN, (char **)left_out);
 }
 
-static int probe_image(struct signature *out, int image_fd, struct error *err)
+static int probe_image(struct format_signature *out, int image_fd, struct error *err)
 {
     blkid_probe probe = blkid_new_probe();
     int found = -1;
@@ -133,31 +133,33 @@ static int probe_image(struct signature *out, int image_fd, struct error *err)
 
 /* ---- both ---- */
 
-static int copy_places(int image_fd, enum signature_scope scope, luks_read_fn *read, void *context,
-                       uint64_t size_bytes, struct error *err)
+static int copy_places(int image_fd, enum format_signature_scope scope, luks_read_fn *read,
+                       void *context, uint64_t size_bytes, struct error *err)
 {
-    uint64_t head_bytes = size_bytes < SIGNATURE_BYTES ? size_bytes : SIGNATURE_BYTES;
+    uint64_t head_bytes = size_bytes < FORMAT_SIGNATURE_BYTES ? size_bytes : FORMAT_SIGNATURE_BYTES;
     uint64_t rest_bytes = size_bytes - head_bytes;
-    uint64_t tail_bytes = rest_bytes < SIGNATURE_BYTES ? rest_bytes : SIGNATURE_BYTES;
-    int result = luks_image_copy(image_fd, 0, head_bytes, read, context, err);
+    uint64_t tail_bytes = rest_bytes < FORMAT_SIGNATURE_BYTES ? rest_bytes : FORMAT_SIGNATURE_BYTES;
+    int result = cryptsetup_image_copy(image_fd, 0, head_bytes, read, context, err);
 
-    if (result == 0 && scope == SIGNATURE_ANY)
-        result = luks_image_copy(image_fd, size_bytes - tail_bytes, tail_bytes, read, context, err);
+    if (result == 0 && scope == FORMAT_SIGNATURE_ANY)
+        result = cryptsetup_image_copy(image_fd, size_bytes - tail_bytes, tail_bytes, read, context,
+                                       err);
     return result;
 }
 
-static int look(struct signature *out, enum signature_scope scope, int image_fd, struct error *err)
+static int look(struct format_signature *out, enum format_signature_scope scope, int image_fd,
+                struct error *err)
 {
-    bool luks = scope == SIGNATURE_ANY;
+    bool luks = scope == FORMAT_SIGNATURE_ANY;
     const struct mark *mark = find_mark(image_fd, luks);
     const char *name = mark ? mark->name : NULL;
     int result = 0;
 
     out->disk_image = mark && mark->kind == MARK_DISK_IMAGE;
     if (!name) {
-        luks_library_lock(); /* libcryptsetup may use libblkid, too */
+        cryptsetup_library_lock(); /* libcryptsetup may use libblkid, too */
         result = probe_image(out, image_fd, err);
-        luks_library_unlock();
+        cryptsetup_library_unlock();
     }
     if (!name && out->text[0] == '\0' && luks && has_second_luks2(image_fd))
         name = "a LUKS2 volume with a damaged first header";
@@ -169,15 +171,16 @@ static int look(struct signature *out, enum signature_scope scope, int image_fd,
 /* What the copy has of the image; nothing is not blank. */
 static int look_for_zeros(bool *blank, int image_fd, uint64_t size_bytes, struct error *err)
 {
-    uint64_t start_bytes[2] = { 0,
-                                size_bytes > SIGNATURE_BYTES ? size_bytes - SIGNATURE_BYTES : 0 };
-    uint8_t *bytes = malloc(SIGNATURE_BYTES);
+    uint64_t start_bytes[2] = { 0, size_bytes > FORMAT_SIGNATURE_BYTES
+                                       ? size_bytes - FORMAT_SIGNATURE_BYTES
+                                       : 0 };
+    uint8_t *bytes = malloc(FORMAT_SIGNATURE_BYTES);
 
     if (!bytes)
         return error_no_memory(err, "to look for other formats");
     *blank = size_bytes > 0;
     for (unsigned i = 0; i < 2; i++) {
-        ssize_t length = pread(image_fd, bytes, SIGNATURE_BYTES, (off_t)start_bytes[i]);
+        ssize_t length = pread(image_fd, bytes, FORMAT_SIGNATURE_BYTES, (off_t)start_bytes[i]);
 
         for (ssize_t at = 0; at < length && *blank; at++)
             *blank = bytes[at] == 0;
@@ -187,19 +190,19 @@ static int look_for_zeros(bool *blank, int image_fd, uint64_t size_bytes, struct
     return 0;
 }
 
-int signature_find(struct signature *out, enum signature_scope scope, luks_read_fn *read,
-                   void *context, uint64_t size_bytes, struct error *err)
+int format_signature_find(struct format_signature *out, enum format_signature_scope scope,
+                          luks_read_fn *read, void *context, uint64_t size_bytes, struct error *err)
 {
     int image_fd = -1;
     int result;
 
-    *out = (struct signature){ .text = "" };
-    result = luks_image_create(&image_fd, size_bytes, size_bytes, err);
+    *out = (struct format_signature){ .text = "" };
+    result = cryptsetup_image_create(&image_fd, size_bytes, size_bytes, err);
     if (result == 0)
         result = copy_places(image_fd, scope, read, context, size_bytes, err);
     if (result == 0)
         result = look(out, scope, image_fd, err);
-    if (result == 0 && scope == SIGNATURE_ANY && out->text[0] == '\0')
+    if (result == 0 && scope == FORMAT_SIGNATURE_ANY && out->text[0] == '\0')
         result = look_for_zeros(&out->blank, image_fd, size_bytes, err);
     if (image_fd >= 0)
         (void)close(image_fd);

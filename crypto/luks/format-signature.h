@@ -8,15 +8,15 @@
 
 #include "crypto/luks/luks-types.h"
 
-/* So much is read from the start, and for SIGNATURE_ANY from the end, too. */
-#define SIGNATURE_BYTES (256u * 1024u)
+/* So much is read from the start, and for FORMAT_SIGNATURE_ANY from the end, too. */
+#define FORMAT_SIGNATURE_BYTES (256u * 1024u)
 
-enum signature_scope {
-    SIGNATURE_ANY,
-    SIGNATURE_BESIDE_LUKS, /* leaves out LUKS, and the end, which is data of the volume */
+enum format_signature_scope {
+    FORMAT_SIGNATURE_ANY,
+    FORMAT_SIGNATURE_BESIDE_LUKS, /* leaves out LUKS, and the end, which is data of the volume */
 };
 
-struct signature {
+struct format_signature {
     char
         text[96]; /* "a file system (ext4)", the end of a sentence; "" when nothing is recognised */
     bool disk_image; /* it is a disk of virtual machines in a format of its own */
@@ -25,7 +25,8 @@ struct signature {
 };
 
 /* Errors: those of `read`; -ENOMEM.  Not on a serving thread: it reads, and the library parses. */
-NODISCARD int signature_find(struct signature *out, enum signature_scope scope, luks_read_fn *read,
-                             void *context, uint64_t size_bytes, struct error *err);
+NODISCARD int format_signature_find(struct format_signature *out, enum format_signature_scope scope,
+                                    luks_read_fn *read, void *context, uint64_t size_bytes,
+                                    struct error *err);
 
 #endif

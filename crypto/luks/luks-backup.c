@@ -44,7 +44,7 @@ int luks_backup_area_bytes(uint64_t *bytes, struct luks_header *header, struct e
     } else {
         result = crypt_get_metadata_size(header->library->device, &metadata_bytes, &keyslots_bytes);
         if (result < 0)
-            return luks_library_error(header->library, result, "the header has no size", err);
+            return cryptsetup_library_error(header->library, result, "the header has no size", err);
         *bytes = 2 * metadata_bytes + keyslots_bytes;
     }
     if (*bytes <= header->sizes.header_bytes && *bytes <= LUKS_BACKUP_BYTES_MAX)
@@ -63,7 +63,7 @@ static int zero_gap(int fd, const struct luks1_header *header, struct error *err
 
     if (header->keyslots[0].offset_sectors != LUKS1_FIRST_KEYSLOT_BYTES / 512)
         return 0;
-    return luks_image_write(fd, LUKS1_PADDED_BYTES, zeros, sizeof zeros, err);
+    return cryptsetup_image_write(fd, LUKS1_PADDED_BYTES, zeros, sizeof zeros, err);
 }
 
 /* In the image in memory, where both copies must be good for the backup. */
@@ -73,11 +73,12 @@ static int mend_copies(struct luks_header *header, struct error *err)
 
     if (!header->damaged_copy)
         return 0;
-    luks_library_lock();
+    cryptsetup_library_lock();
     result = crypt_repair(header->library->device, CRYPT_LUKS2, NULL);
-    luks_library_unlock();
+    cryptsetup_library_unlock();
     if (result < 0)
-        return luks_library_error(header->library, result, "the damaged copy can't be mended", err);
+        return cryptsetup_library_error(header->library, result, "the damaged copy can't be mended",
+                                        err);
     return 0;
 }
 
@@ -93,15 +94,15 @@ int luks_backup_make(int *fd, uint64_t *bytes, struct luks_header *header, luks_
     if (result < 0)
         return result;
     *bytes = (area_bytes + PAGE_BYTES - 1) / PAGE_BYTES * PAGE_BYTES;
-    result = luks_image_create(&backup_fd, *bytes, *bytes, err);
+    result = cryptsetup_image_create(&backup_fd, *bytes, *bytes, err);
     if (result < 0)
         return result;
-    result = luks_image_copy(backup_fd, 0, area_bytes, read, context, err);
+    result = cryptsetup_image_copy(backup_fd, 0, area_bytes, read, context, err);
     if (result == 0 && header->segment.type == LUKS_TYPE_1)
         result = zero_gap(backup_fd, &header->luks1, err);
     else if (result == 0) /* with both copies whole, if one is damaged in the image */
-        result = luks_image_copy(backup_fd, 0, 2 * header->copy_bytes, luks_store_read_memory,
-                                 &header->image_fd, err);
+        result = cryptsetup_image_copy(backup_fd, 0, 2 * header->copy_bytes, luks_store_read_memory,
+                                       &header->image_fd, err);
     if (result < 0) {
         (void)close(backup_fd);
         return result;

@@ -116,10 +116,10 @@ static int make_both(uint8_t both[LUKS1_HEADER_BYTES], const uint8_t old[LUKS1_H
                      const uint8_t new[LUKS1_HEADER_BYTES], struct error *err)
 {
     struct luks1_header old_header, new_header;
-    int result = luks1_parse(&old_header, old, err);
+    int result = luks1_policy_parse(&old_header, old, err);
 
     if (result == 0)
-        result = luks1_parse(&new_header, new, err);
+        result = luks1_policy_parse(&new_header, new, err);
     if (result < 0)
         return result;
     memcpy(both, new, LUKS1_HEADER_BYTES);
@@ -145,9 +145,9 @@ static int add_luks1(struct luks_steps *steps, struct luks_change *change, struc
     if (result == 0)
         result = make_both(both, old, new, err);
     if (result == 0)
-        result = luks_image_create(&change->both_fd, sizeof both, sizeof both, err);
+        result = cryptsetup_image_create(&change->both_fd, sizeof both, sizeof both, err);
     if (result == 0)
-        result = luks_image_write(change->both_fd, 0, both, sizeof both, err);
+        result = cryptsetup_image_write(change->both_fd, 0, both, sizeof both, err);
     if (result < 0)
         return result;
     if (memcmp(old, both, sizeof old) != 0)
@@ -211,18 +211,18 @@ static enum luks_outcome find_out(const struct luks_change *change, const struct
 static int copy_before(struct luks_change *change, struct error *err)
 {
     struct luks_header *header = change->header;
-    int result = luks_image_create(&change->before_fd, header->sizes.header_bytes,
-                                   header->sizes.header_bytes, err);
+    int result = cryptsetup_image_create(&change->before_fd, header->sizes.header_bytes,
+                                         header->sizes.header_bytes, err);
 
     if (result == 0)
-        result = luks_image_copy(change->before_fd, 0,
-                                 header->segment.type == LUKS_TYPE_1 ? LUKS1_HEADER_BYTES
-                                                                     : 2 * header->copy_bytes,
-                                 luks_store_read_memory, &header->image_fd, err);
+        result = cryptsetup_image_copy(change->before_fd, 0,
+                                       header->segment.type == LUKS_TYPE_1 ? LUKS1_HEADER_BYTES
+                                                                           : 2 * header->copy_bytes,
+                                       luks_store_read_memory, &header->image_fd, err);
     for (unsigned i = 0; i < header->areas.count && result == 0; i++)
-        result = luks_image_copy(change->before_fd, header->areas.items[i].offset_bytes,
-                                 header->areas.items[i].length_bytes, luks_store_read_memory,
-                                 &header->image_fd, err);
+        result = cryptsetup_image_copy(change->before_fd, header->areas.items[i].offset_bytes,
+                                       header->areas.items[i].length_bytes, luks_store_read_memory,
+                                       &header->image_fd, err);
     return result;
 }
 

@@ -6,13 +6,13 @@
 
 int luks_flags_allow_discards(struct luks_header *header, bool allow, struct error *err)
 {
-    struct luks_library *library = header->library;
+    struct cryptsetup_library *library = header->library;
     uint32_t flags = 0;
     int result;
 
     if (header->segment.type == LUKS_TYPE_1)
         return error_set(err, -ENOTSUP, "LUKS1 has no persistent flags: serve it with --discard");
-    luks_library_lock();
+    cryptsetup_library_lock();
     result = crypt_persistent_flags_get(library->device, CRYPT_FLAGS_ACTIVATION, &flags);
     if (allow)
         flags |= CRYPT_ACTIVATE_ALLOW_DISCARDS;
@@ -20,8 +20,8 @@ int luks_flags_allow_discards(struct luks_header *header, bool allow, struct err
         flags &= ~(uint32_t)CRYPT_ACTIVATE_ALLOW_DISCARDS;
     if (result == 0)
         result = crypt_persistent_flags_set(library->device, CRYPT_FLAGS_ACTIVATION, flags);
-    luks_library_unlock();
+    cryptsetup_library_unlock();
     if (result < 0)
-        return luks_library_error(library, result, "the flags can't be changed", err);
+        return cryptsetup_library_error(library, result, "the flags can't be changed", err);
     return 0;
 }

@@ -145,7 +145,7 @@ static int check_options(const struct luks_format_options *options, const struct
 
 /* What a header is made with. */
 struct maker {
-    struct luks_library *library;
+    struct cryptsetup_library *library;
     int image_fd;
     const struct luks_format_options *options;
     const struct secret *passphrase;
@@ -166,7 +166,7 @@ static int prepare(struct maker *maker, struct error *err)
     maker->mode = strchr(options->cipher, '-') + 1;
     (void)snprintf(maker->algorithm, sizeof maker->algorithm, "%.*s",
                    (int)(maker->mode - 1 - options->cipher), options->cipher);
-    maker->is_ours = luks_slot_is_ours(&spec);
+    maker->is_ours = luks_own_keyslot_is_ours(&spec);
     if (options->volume_key)
         return secret_copy(&maker->volume_key, options->volume_key->data,
                            options->volume_key->length_bytes, err);
@@ -203,13 +203,13 @@ static int make_header(struct maker *maker, struct error *err)
                               is_luks1 ? (void *)&luks1 : (void *)&luks2);
 
     if (result < 0)
-        return luks_library_error(maker->library, result, "libcryptsetup can't make the header",
-                                  err);
+        return cryptsetup_library_error(maker->library, result,
+                                        "libcryptsetup can't make the header", err);
     if (options->allow_discards)
         result = crypt_persistent_flags_set(maker->library->device, CRYPT_FLAGS_ACTIVATION,
                                             CRYPT_ACTIVATE_ALLOW_DISCARDS);
     if (result < 0)
-        return luks_library_error(maker->library, result, "the flags can't be set", err);
+        return cryptsetup_library_error(maker->library, result, "the flags can't be set", err);
     return 0;
 }
 
@@ -221,8 +221,8 @@ static int add_keyslot(const struct maker *maker, struct error *err)
         maker->passphrase->length_bytes);
 
     if (slot < 0)
-        return luks_library_error(maker->library, slot, "libcryptsetup can't make the keyslot",
-                                  err);
+        return cryptsetup_library_error(maker->library, slot,
+                                        "libcryptsetup can't make the keyslot", err);
     return 0;
 }
 
@@ -235,10 +235,10 @@ static int finish_luks1(const struct maker *maker, struct error *err)
         return add_keyslot(maker, err);
     result = luks_pbkdf_measure(&iterations, maker->library, maker->volume_key->length_bytes, err);
     if (result == 0)
-        result = luks1_slot_rename_cipher(maker->image_fd, maker->algorithm, err);
+        result = luks1_own_keyslot_rename_cipher(maker->image_fd, maker->algorithm, err);
     if (result == 0)
-        result = luks1_slot_add(maker->image_fd, 0, maker->volume_key, maker->passphrase,
-                                iterations, err);
+        result = luks1_own_keyslot_add(maker->image_fd, 0, maker->volume_key, maker->passphrase,
+                                       iterations, err);
     return result;
 }
 
@@ -248,7 +248,7 @@ static int finish_luks2(const struct maker *maker, const struct luks_format_resu
     int result = 0;
 
     if (maker->is_ours)
-        result = luks_library_set_keyslot_cipher(maker->library, err);
+        result = cryptsetup_library_set_keyslot_cipher(maker->library, err);
     if (result == 0)
         result = add_keyslot(maker, err);
     if (result == 0 && maker->is_ours)
@@ -258,7 +258,7 @@ static int finish_luks2(const struct maker *maker, const struct luks_format_resu
 }
 
 /* Where things lie in the image. */
-static int measure(struct luks_format_result *out, struct luks_library *library,
+static int measure(struct luks_format_result *out, struct cryptsetup_library *library,
                    const struct luks_format_options *options, struct error *err)
 {
     uint64_t metadata_bytes = 0, keyslots_bytes = 0;
@@ -272,14 +272,14 @@ static int measure(struct luks_format_result *out, struct luks_library *library,
     }
     result = crypt_get_metadata_size(library->device, &metadata_bytes, &keyslots_bytes);
     if (result < 0)
-        return luks_library_error(library, result, "the header has no size", err);
+        return cryptsetup_library_error(library, result, "the header has no size", err);
     out->copies = 2;
     out->copy_bytes = metadata_bytes;
     out->header_bytes = 2 * metadata_bytes + keyslots_bytes;
     return 0;
 }
 
-static int build(struct luks_format_result *out, struct luks_library *library,
+static int build(struct luks_format_result *out, struct cryptsetup_library *library,
                  const struct luks_format_options *options, const struct secret *passphrase,
                  struct error *err)
 {
@@ -312,20 +312,20 @@ static int format_image(struct luks_format_result *out, const struct luks_format
         options->type == LUKS_TYPE_1 ? LUKS_FORMAT_AREA_BYTES_LUKS1 : LUKS_FORMAT_AREA_BYTES_LUKS2;
     uint64_t least_bytes = area_bytes + options->sector_bytes;
     uint64_t image_bytes = options->detached ? area_bytes : options->data_bytes;
-    struct luks_library *library = NULL;
+    struct cryptsetup_library *library = NULL;
     int data_fd = -1;
-    int result = luks_image_create(&out->image_fd, image_bytes, least_bytes, err);
+    int result = cryptsetup_image_create(&out->image_fd, image_bytes, least_bytes, err);
 
     if (result == 0 && options->detached)
-        result = luks_image_create(&data_fd, options->data_bytes, least_bytes, err);
+        result = cryptsetup_image_create(&data_fd, options->data_bytes, least_bytes, err);
     if (result == 0)
-        result = luks_library_open_detached(&library, out->image_fd, data_fd, err);
+        result = cryptsetup_library_open_detached(&library, out->image_fd, data_fd, err);
     if (result == 0) {
-        luks_library_lock();
+        cryptsetup_library_lock();
         result = build(out, library, options, passphrase, err);
-        luks_library_unlock();
+        cryptsetup_library_unlock();
     }
-    luks_library_close(library);
+    cryptsetup_library_close(library);
     if (data_fd >= 0)
         (void)close(data_fd);
     return result;

@@ -14,7 +14,7 @@ struct luks_header {
     struct luks_areas areas; /* of the keyslots in use */
     uint64_t copy_bytes;     /* LUKS2: of one copy of the metadata */
     int image_fd;            /* memfd with the header area, as libcryptsetup sees it */
-    struct luks_library *library;
+    struct cryptsetup_library *library;
     const char *damaged_copy;  /* "primary", "secondary" or NULL (LUKS2) */
     bool primary_is_worse;     /* LUKS2: damaged, or older than the secondary copy */
     struct luks1_header luks1; /* LUKS1 */

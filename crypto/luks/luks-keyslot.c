@@ -124,7 +124,7 @@ static int explain(int result, int slot, const struct luks_header *header,
         return refuse_passphrase(slot, passphrase, err);
     if (result == -ENOENT)
         return explain_none(header, passphrase, err);
-    return luks_library_error(header->library, result, "the keyslots can't be opened", err);
+    return cryptsetup_library_error(header->library, result, "the keyslots can't be opened", err);
 }
 
 int luks_priority_parse(enum luks_priority *out, const char *text, struct error *err)
@@ -182,8 +182,8 @@ static int open_one(struct secret **volume_key, int slot, struct luks_header *he
     struct secret *key = NULL;
     int result;
 
-    if (luks_slot_is_ours_at(header, slot))
-        return luks_slot_open(volume_key, slot, header, passphrase, err);
+    if (luks_own_keyslot_is_ours_at(header, slot))
+        return luks_own_keyslot_open(volume_key, slot, header, passphrase, err);
     result = secret_create(&key, header->segment.cipher.key_bits / 8, err);
     if (result < 0)
         return result;
@@ -244,7 +244,7 @@ static int open_keyslots(struct secret **volume_key, int *slot, struct luks_head
     struct secret *key = NULL;
     int result;
 
-    if (luks_slot_any_is_ours(header))
+    if (luks_own_keyslot_any_is_ours(header))
         return open_one_by_one(volume_key, slot, header, passphrase, err);
     result = secret_create(&key, header->segment.cipher.key_bits / 8, err);
     if (result < 0)
@@ -264,23 +264,23 @@ static int open_keyslots(struct secret **volume_key, int *slot, struct luks_head
 int luks_keyslot_open(struct secret **volume_key, int *slot, struct luks_header *header,
                       const struct secret *passphrase, struct error *err)
 {
-    uint64_t memory_bytes = luks_slot_memory_bytes(header);
+    uint64_t memory_bytes = luks_own_keyslot_memory_bytes(header);
     int result = *slot == LUKS_KEYSLOT_ANY ? 0 : check_bound(*slot, header, err);
     int only = *slot;
     struct luks_turn turn;
 
     if (result < 0)
         return result;
-    luks_turn_begin(&turn, memory_bytes);
+    luks_turns_begin(&turn, memory_bytes);
     result = open_keyslots(volume_key, slot, header, passphrase, err);
-    luks_turn_end(&turn);
+    luks_turns_end(&turn);
     if (result >= 0 || result == -EACCES || !turn.shared || memory_bytes == 0)
         return result;
     /* Memory, or the library's threads, may not have been enough for several. */
     *slot = only;
-    luks_turn_begin_alone(&turn, memory_bytes);
+    luks_turns_begin_alone(&turn, memory_bytes);
     result = open_keyslots(volume_key, slot, header, passphrase, err);
-    luks_turn_end(&turn);
+    luks_turns_end(&turn);
     return result;
 }
 
@@ -294,16 +294,16 @@ int luks_keyslot_check_volume_key(struct luks_header *header, const struct secre
     if (volume_key->length_bytes != expected_bytes)
         return error_set(err, -EINVAL, "it has %zu bytes, but this volume has a key of %zu",
                          volume_key->length_bytes, expected_bytes);
-    luks_turn_begin(&turn, 0); /* digests are made by PBKDF2 */
+    luks_turns_begin(&turn, 0); /* digests are made by PBKDF2 */
     result = crypt_volume_key_verify(header->library->device, (const char *)volume_key->data,
                                      volume_key->length_bytes);
-    luks_turn_end(&turn);
+    luks_turns_end(&turn);
     if (result == -EPERM) {
         header->library->log[0] = '\0';
         return error_set(err, -EACCES, "it is not the one of this volume");
     }
     if (result < 0)
-        return luks_library_error(header->library, result, "it can't be checked", err);
+        return cryptsetup_library_error(header->library, result, "it can't be checked", err);
     return 0;
 }
 
@@ -315,7 +315,7 @@ static int set_priority(int slot, struct luks_header *header, crypt_keyslot_prio
     int result = crypt_keyslot_set_priority(header->library->device, slot, priority);
 
     if (result < 0)
-        return luks_library_error(header->library, result, "the priority can't be set", err);
+        return cryptsetup_library_error(header->library, result, "the priority can't be set", err);
     return 0;
 }
 
@@ -347,11 +347,11 @@ int luks_keyslot_set_priority(int slot, struct luks_header *header, enum luks_pr
         result = refuse_priority(err);
     if (result < 0)
         return result;
-    luks_library_lock();
+    cryptsetup_library_lock();
     result = apply_priority(slot, header,
                             priority == LUKS_PRIORITY_DEFAULT ? LUKS_PRIORITY_NORMAL : priority,
                             CRYPT_SLOT_PRIORITY_NORMAL, err);
-    luks_library_unlock();
+    cryptsetup_library_unlock();
     return result;
 }
 
@@ -387,20 +387,20 @@ static int first_free(const struct luks_header *header)
 static int add_luks1_keyslot(int *slot, struct luks_header *header, const struct secret *volume_key,
                              const struct secret *passphrase, struct error *err)
 {
-    struct luks_library *library = header->library;
+    struct cryptsetup_library *library = header->library;
     uint32_t iterations = 0;
     int result = luks_pbkdf_measure(&iterations, library, volume_key->length_bytes, err);
 
     if (*slot == LUKS_KEYSLOT_ANY)
         *slot = first_free(header);
     if (result == 0)
-        result = luks1_slot_add(header->image_fd, (unsigned)*slot, volume_key, passphrase,
-                                iterations, err);
+        result = luks1_own_keyslot_add(header->image_fd, (unsigned)*slot, volume_key, passphrase,
+                                       iterations, err);
     if (result < 0)
         return result;
     result = crypt_load(library->device, CRYPT_LUKS1, NULL);
     if (result < 0)
-        return luks_library_error(library, result, "libcryptsetup refuses the header", err);
+        return cryptsetup_library_error(library, result, "libcryptsetup refuses the header", err);
     return 0;
 }
 
@@ -408,13 +408,13 @@ static int add_luks1_keyslot(int *slot, struct luks_header *header, const struct
 static int add_keyslot(int *slot, struct luks_header *header, const struct secret *volume_key,
                        const struct secret *passphrase, struct error *err)
 {
-    struct luks_library *library = header->library;
+    struct cryptsetup_library *library = header->library;
     int result;
 
-    if (luks_slot_is_ours(&header->segment.cipher)) {
+    if (luks_own_keyslot_is_ours(&header->segment.cipher)) {
         if (header->segment.type == LUKS_TYPE_1)
             return add_luks1_keyslot(slot, header, volume_key, passphrase, err);
-        result = luks_library_set_keyslot_cipher(library, err);
+        result = cryptsetup_library_set_keyslot_cipher(library, err);
         if (result < 0)
             return result;
     }
@@ -422,7 +422,8 @@ static int add_keyslot(int *slot, struct luks_header *header, const struct secre
         library->device, *slot, (const char *)volume_key->data, volume_key->length_bytes,
         (const char *)passphrase->data, passphrase->length_bytes);
     if (result < 0)
-        return luks_library_error(library, result, "libcryptsetup can't make the keyslot", err);
+        return cryptsetup_library_error(library, result, "libcryptsetup can't make the keyslot",
+                                        err);
     *slot = result;
     return 0;
 }
@@ -437,13 +438,13 @@ int luks_keyslot_add(int *slot, struct luks_header *header, const struct secret 
         result = luks_new_key_check(new_key, header, err);
     if (result < 0)
         return result;
-    luks_library_lock();
+    cryptsetup_library_lock();
     result = luks_pbkdf_set(header->library, &new_key->pbkdf, header->segment.type, err);
     if (result == 0)
         result = add_keyslot(slot, header, volume_key, new_key->passphrase, err);
     if (result == 0)
         result = apply_priority(*slot, header, new_key->priority, CRYPT_SLOT_PRIORITY_NORMAL, err);
-    luks_library_unlock();
+    cryptsetup_library_unlock();
     return result;
 }
 
@@ -459,7 +460,7 @@ static int move_tokens(int from, int to, struct luks_header *header, struct erro
         if (crypt_token_is_assigned(device, token, from) == 0)
             result = crypt_token_assign_keyslot(device, token, to);
     if (result < 0)
-        return luks_library_error(header->library, result, "the tokens can't be moved", err);
+        return cryptsetup_library_error(header->library, result, "the tokens can't be moved", err);
     return 0;
 }
 
@@ -487,7 +488,8 @@ static int replace_keyslot(int *slot, struct luks_header *header, const struct s
         return result;
     result = crypt_keyslot_destroy(device, old_slot);
     if (result < 0)
-        return luks_library_error(header->library, result, "the old keyslot can't be removed", err);
+        return cryptsetup_library_error(header->library, result, "the old keyslot can't be removed",
+                                        err);
     *slot = new_slot;
     return 0;
 }
@@ -499,13 +501,13 @@ static int change_keyslot(int *slot, struct luks_header *header, const struct se
     crypt_keyslot_priority kept[LUKS2_KEYSLOTS_MAX];
     int result = luks_pbkdf_set(header->library, &new_key->pbkdf, header->segment.type, err);
 
-    if (result == 0 && luks_slot_is_ours(&header->segment.cipher) &&
+    if (result == 0 && luks_own_keyslot_is_ours(&header->segment.cipher) &&
         header->segment.type == LUKS_TYPE_2)
-        result = luks_library_set_keyslot_cipher(header->library, err);
+        result = cryptsetup_library_set_keyslot_cipher(header->library, err);
     if (result < 0)
         return result;
-    if (*slot == LUKS_KEYSLOT_ANY ? luks_slot_any_is_ours(header)
-                                  : luks_slot_is_ours_at(header, *slot))
+    if (*slot == LUKS_KEYSLOT_ANY ? luks_own_keyslot_any_is_ours(header)
+                                  : luks_own_keyslot_is_ours_at(header, *slot))
         return replace_keyslot(slot, header, passphrase, new_key, err);
     for (int i = 0; i < keyslot_count(header); i++)
         kept[i] = crypt_keyslot_get_priority(device, i);
@@ -529,9 +531,9 @@ int luks_keyslot_change(int *slot, struct luks_header *header, const struct secr
         result = check_any_free(header, err);
     if (result < 0)
         return result;
-    luks_library_lock();
+    cryptsetup_library_lock();
     result = change_keyslot(slot, header, passphrase, new_key, err);
-    luks_library_unlock();
+    cryptsetup_library_unlock();
     return result;
 }
 
@@ -541,11 +543,12 @@ static int destroy(int slot, struct luks_header *header, struct error *err)
 {
     int result;
 
-    luks_library_lock();
+    cryptsetup_library_lock();
     result = crypt_keyslot_destroy(header->library->device, slot);
-    luks_library_unlock();
+    cryptsetup_library_unlock();
     if (result < 0)
-        return luks_library_error(header->library, result, "the keyslot can't be removed", err);
+        return cryptsetup_library_error(header->library, result, "the keyslot can't be removed",
+                                        err);
     return 0;
 }
 

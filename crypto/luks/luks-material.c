@@ -11,7 +11,7 @@ size_t luks_material_bytes(size_t key_bytes)
     return (key_bytes * LUKS_AF_STRIPES + SECTOR_BYTES - 1) / SECTOR_BYTES * SECTOR_BYTES;
 }
 
-int luks_material_write(int image_fd, const struct luks_slot *slot, const struct secret *key,
+int luks_material_write(int image_fd, const struct luks_own_keyslot *slot, const struct secret *key,
                         struct secret *stripes, struct error *err)
 {
     struct cipher *cipher;
@@ -21,11 +21,11 @@ int luks_material_write(int image_fd, const struct luks_slot *slot, const struct
         return result;
     cipher_encrypt(cipher, 0, stripes->data, stripes->length_bytes);
     cipher_destroy(cipher);
-    return luks_image_write(image_fd, slot->offset_bytes, stripes->data, stripes->length_bytes,
-                            err);
+    return cryptsetup_image_write(image_fd, slot->offset_bytes, stripes->data,
+                                  stripes->length_bytes, err);
 }
 
-int luks_material_read(struct secret *stripes, int image_fd, const struct luks_slot *slot,
+int luks_material_read(struct secret *stripes, int image_fd, const struct luks_own_keyslot *slot,
                        const struct secret *key, struct error *err)
 {
     struct cipher *cipher;

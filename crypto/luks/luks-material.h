@@ -9,7 +9,7 @@
 #define LUKS_DIGEST_BYTES_MAX 64u
 
 /* All that it takes to open a keyslot. */
-struct luks_slot {
+struct luks_own_keyslot {
     size_t key_bytes; /* of the volume key */
     struct luks_kdf kdf;
     int af_hash;
@@ -27,11 +27,12 @@ struct luks_digest {
 /* Key material to the image of a header and back.  `stripes` is LUKS_AF_STRIPES times key_bytes, in
  * whole sectors (see luks_material_bytes()); written: encrypted in place. */
 size_t luks_material_bytes(size_t key_bytes);
-NODISCARD int luks_material_write(int image_fd, const struct luks_slot *slot,
+NODISCARD int luks_material_write(int image_fd, const struct luks_own_keyslot *slot,
                                   const struct secret *key, struct secret *stripes,
                                   struct error *err);
 /* The same way back: decrypted in place of what `stripes` held. */
-NODISCARD int luks_material_read(struct secret *stripes, int image_fd, const struct luks_slot *slot,
-                                 const struct secret *key, struct error *err);
+NODISCARD int luks_material_read(struct secret *stripes, int image_fd,
+                                 const struct luks_own_keyslot *slot, const struct secret *key,
+                                 struct error *err);
 
 #endif

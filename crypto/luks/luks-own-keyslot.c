@@ -14,7 +14,7 @@
 #include "crypto/luks/luks1-own-keyslot.h"
 #include "crypto/luks/luks2-json.h"
 
-bool luks_slot_is_ours(const struct cipher_spec *spec)
+bool luks_own_keyslot_is_ours(const struct cipher_spec *spec)
 {
     return spec->algorithm != CIPHER_AES || cipher_spec_block_key_bits(spec) == 192;
 }
@@ -90,7 +90,7 @@ static int load_kdf(struct luks_kdf *kdf, struct json_object *keyslot, struct er
     return result;
 }
 
-static int load_area(struct luks_slot *out, struct json_object *keyslot, struct error *err)
+static int load_area(struct luks_own_keyslot *out, struct json_object *keyslot, struct error *err)
 {
     struct json_object *area = NULL;
     const char *encryption = NULL;
@@ -119,7 +119,7 @@ static struct json_object *luks2_keyslot(const struct luks_header *header, int s
     return keyslot;
 }
 
-static int load_luks2_slot(struct luks_slot *out, const struct luks_header *header, int slot,
+static int load_luks2_slot(struct luks_own_keyslot *out, const struct luks_header *header, int slot,
                            struct error *err)
 {
     struct json_object *keyslot = luks2_keyslot(header, slot);
@@ -173,33 +173,34 @@ static int load_luks2_digest(struct luks_digest *out, const struct luks_header *
 
 /* ---- both formats ---- */
 
-bool luks_slot_is_ours_at(const struct luks_header *header, int slot)
+bool luks_own_keyslot_is_ours_at(const struct luks_header *header, int slot)
 {
-    struct luks_slot loaded = { 0 };
+    struct luks_own_keyslot loaded = { 0 };
 
     if (header->segment.type == LUKS_TYPE_1)
-        return luks_slot_is_ours(&header->segment.cipher);
-    return load_luks2_slot(&loaded, header, slot, NULL) == 0 && luks_slot_is_ours(&loaded.cipher);
+        return luks_own_keyslot_is_ours(&header->segment.cipher);
+    return load_luks2_slot(&loaded, header, slot, NULL) == 0 &&
+           luks_own_keyslot_is_ours(&loaded.cipher);
 }
 
-bool luks_slot_any_is_ours(const struct luks_header *header)
+bool luks_own_keyslot_any_is_ours(const struct luks_header *header)
 {
     if (header->segment.type == LUKS_TYPE_1)
-        return luks_slot_is_ours(&header->segment.cipher);
+        return luks_own_keyslot_is_ours(&header->segment.cipher);
     for (int slot = 0; slot < (int)LUKS2_KEYSLOTS_MAX; slot++)
-        if (luks_slot_is_ours_at(header, slot))
+        if (luks_own_keyslot_is_ours_at(header, slot))
             return true;
     return false;
 }
 
-uint64_t luks_slot_memory_bytes(const struct luks_header *header)
+uint64_t luks_own_keyslot_memory_bytes(const struct luks_header *header)
 {
     uint64_t most_kib = 0;
 
     if (header->segment.type == LUKS_TYPE_1)
         return 0;
     for (int i = 0; i < (int)LUKS2_KEYSLOTS_MAX; i++) {
-        struct luks_slot slot = { 0 };
+        struct luks_own_keyslot slot = { 0 };
 
         if (load_luks2_slot(&slot, header, i, NULL) == 0 && slot.kdf.memory_kib > most_kib)
             most_kib = slot.kdf.memory_kib;
@@ -208,7 +209,7 @@ uint64_t luks_slot_memory_bytes(const struct luks_header *header)
 }
 
 /* What the passphrase makes of the key material: the volume key, or noise. */
-static int unwrap(struct secret *candidate, int image_fd, const struct luks_slot *slot,
+static int unwrap(struct secret *candidate, int image_fd, const struct luks_own_keyslot *slot,
                   const struct secret *passphrase, struct error *err)
 {
     struct secret *key = NULL, *stripes = NULL;
@@ -240,21 +241,21 @@ static int verify(const struct luks_digest *digest, const struct secret *candida
     return result;
 }
 
-static int load(struct luks_slot *slot, struct luks_digest *digest,
+static int load(struct luks_own_keyslot *slot, struct luks_digest *digest,
                 const struct luks_header *header, int number, struct error *err)
 {
     int result;
 
     if (header->segment.type == LUKS_TYPE_1)
-        return luks1_slot_load(slot, digest, header->image_fd, (unsigned)number, err);
+        return luks1_own_keyslot_load(slot, digest, header->image_fd, (unsigned)number, err);
     result = load_luks2_slot(slot, header, number, err);
     return result < 0 ? result : load_luks2_digest(digest, header, err);
 }
 
-int luks_slot_open(struct secret **volume_key, int number, struct luks_header *header,
-                   const struct secret *passphrase, struct error *err)
+int luks_own_keyslot_open(struct secret **volume_key, int number, struct luks_header *header,
+                          const struct secret *passphrase, struct error *err)
 {
-    struct luks_slot slot = { 0 };
+    struct luks_own_keyslot slot = { 0 };
     struct luks_digest digest = { 0 };
     struct secret *candidate = NULL;
     int result = load(&slot, &digest, header, number, err);

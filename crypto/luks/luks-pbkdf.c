@@ -68,7 +68,7 @@ int luks_pbkdf_check(const struct luks_pbkdf *pbkdf, enum luks_type type, struct
 }
 
 /* Without iterations, they are measured (and memory is what is allowed at most). */
-int luks_pbkdf_set(struct luks_library *library, const struct luks_pbkdf *pbkdf,
+int luks_pbkdf_set(struct cryptsetup_library *library, const struct luks_pbkdf *pbkdf,
                    enum luks_type type, struct error *err)
 {
     const char *name = name_of(pbkdf, type);
@@ -88,11 +88,11 @@ int luks_pbkdf_set(struct luks_library *library, const struct luks_pbkdf *pbkdf,
     }
     result = crypt_set_pbkdf_type(library->device, &told);
     if (result < 0)
-        return luks_library_error(library, result, "the key derivation can't be set", err);
+        return cryptsetup_library_error(library, result, "the key derivation can't be set", err);
     return 0;
 }
 
-int luks_pbkdf_measure(uint32_t *iterations, struct luks_library *library, size_t key_bytes,
+int luks_pbkdf_measure(uint32_t *iterations, struct cryptsetup_library *library, size_t key_bytes,
                        struct error *err)
 {
     const struct crypt_pbkdf_type *set = crypt_get_pbkdf_type(library->device);
@@ -105,7 +105,8 @@ int luks_pbkdf_measure(uint32_t *iterations, struct luks_library *library, size_
         result = crypt_benchmark_pbkdf(library->device, &pbkdf, "foo", 3, "bar", 3, key_bytes, NULL,
                                        NULL);
         if (result < 0)
-            return luks_library_error(library, result, "the key derivation can't be measured", err);
+            return cryptsetup_library_error(library, result, "the key derivation can't be measured",
+                                            err);
     }
     *iterations = pbkdf.iterations;
     return 0;

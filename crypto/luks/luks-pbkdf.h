@@ -22,12 +22,12 @@ NODISCARD int luks_pbkdf_check(const struct luks_pbkdf *pbkdf, enum luks_type ty
                                struct error *err);
 
 /* For the keyslots that this context makes from now on; it has been checked. */
-NODISCARD int luks_pbkdf_set(struct luks_library *library, const struct luks_pbkdf *pbkdf,
+NODISCARD int luks_pbkdf_set(struct cryptsetup_library *library, const struct luks_pbkdf *pbkdf,
                              enum luks_type type, struct error *err);
 
 /* How many iterations of PBKDF2 that means for a keyslot that is not made by the library.
  * Blocks. */
-NODISCARD int luks_pbkdf_measure(uint32_t *iterations, struct luks_library *library,
+NODISCARD int luks_pbkdf_measure(uint32_t *iterations, struct cryptsetup_library *library,
                                  size_t key_bytes, struct error *err);
 
 #endif

@@ -184,8 +184,8 @@ static int copy_material(struct luks_restore *restore, const struct detour *deto
             result = luks_store_read_memory(&restore->backup_fd, from->items[i].offset_bytes + done,
                                             piece, now, err);
             if (result == 0)
-                result = luks_image_write(restore->detour_fd, to->items[i].offset_bytes + done,
-                                          piece, now, err);
+                result = cryptsetup_image_write(restore->detour_fd,
+                                                to->items[i].offset_bytes + done, piece, now, err);
             done += now;
         }
     }
@@ -203,7 +203,7 @@ static int write_luks1(int fd, const struct detour *detour, struct error *err)
 
         for (unsigned i = 0; i < 4; i++)
             bytes[i] = (uint8_t)(offset_sectors >> (24 - 8 * i));
-        result = luks_image_write(fd, at, bytes, sizeof bytes, err);
+        result = cryptsetup_image_write(fd, at, bytes, sizeof bytes, err);
     }
     return result;
 }
@@ -218,11 +218,11 @@ static int make_detour(struct luks_restore *restore, const struct detour *detour
     const struct luks_header *backup = restore->backup;
     const struct luks_sizes *sizes = &backup->sizes;
     int result =
-        luks_image_create(&restore->detour_fd, sizes->header_bytes, restore->area_bytes, err);
+        cryptsetup_image_create(&restore->detour_fd, sizes->header_bytes, restore->area_bytes, err);
 
     if (result == 0)
-        result = luks_image_copy(restore->detour_fd, 0, metadata_bytes(backup),
-                                 luks_store_read_memory, &restore->backup_fd, err);
+        result = cryptsetup_image_copy(restore->detour_fd, 0, metadata_bytes(backup),
+                                       luks_store_read_memory, &restore->backup_fd, err);
     if (result == 0)
         result = copy_material(restore, detour, err);
     if (result == 0 && backup->segment.type == LUKS_TYPE_1)
@@ -256,7 +256,7 @@ static bool works_mixed(const uint8_t *first, const uint8_t *second, const struc
 
     memcpy(mixed, first, SECTOR_BYTES);
     memcpy(mixed + SECTOR_BYTES, second + SECTOR_BYTES, sizeof mixed - SECTOR_BYTES);
-    return luks1_parse(&header, mixed, NULL) == 0 &&
+    return luks1_policy_parse(&header, mixed, NULL) == 0 &&
            luks1_policy_check(&segment, &areas, &header, sizes, NULL) == 0 &&
            has_whole_key(&header);
 }

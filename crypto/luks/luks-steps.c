@@ -67,12 +67,12 @@ static int read_old(struct run *run, struct error *err)
         if (range->offset_bytes + range->length_bytes > end_bytes)
             end_bytes = range->offset_bytes + range->length_bytes;
     }
-    result = luks_image_create(&run->old_fd, end_bytes, end_bytes, err);
+    result = cryptsetup_image_create(&run->old_fd, end_bytes, end_bytes, err);
     for (unsigned i = 0; i < run->steps->count && result == 0; i++) {
         const struct luks_area *range = &run->steps->items[i].range;
 
-        result = luks_image_copy(run->old_fd, range->offset_bytes, range->length_bytes,
-                                 run->store->read, run->store->context, err);
+        result = cryptsetup_image_copy(run->old_fd, range->offset_bytes, range->length_bytes,
+                                       run->store->read, run->store->context, err);
     }
     return result;
 }

@@ -66,20 +66,20 @@ static int load(struct token_plugin *plugin, const char *path, struct error *err
 }
 
 static int call(struct secret **passphrase, const struct token_plugin *plugin, int token,
-                struct luks_library *library, struct error *err)
+                struct cryptsetup_library *library, struct error *err)
 {
     char *buffer = NULL;
     size_t buffer_bytes = 0;
 
-    luks_library_lock();
+    cryptsetup_library_lock();
     int result = plugin->open(library->device, token, &buffer, &buffer_bytes, NULL);
-    luks_library_unlock();
+    cryptsetup_library_unlock();
     if (result == -ENOANO)
         return error_set(err, result,
                          "it wants a PIN, which is not asked for here: give the "
                          "passphrase by --key-command");
     if (result < 0)
-        return luks_library_error(library, result, "its plugin gives no passphrase", err);
+        return cryptsetup_library_error(library, result, "its plugin gives no passphrase", err);
     result = buffer != NULL && buffer_bytes > 0
                  ? secret_copy(passphrase, buffer, buffer_bytes, err)
                  : error_set(err, -EINVAL, "its plugin gives an empty passphrase");

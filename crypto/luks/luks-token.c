@@ -47,7 +47,7 @@ int luks_token_get(char **json, int token, struct luks_header *header, struct er
         return result;
     result = crypt_token_json_get(header->library->device, token, &text);
     if (result < 0)
-        return luks_library_error(header->library, result, "the token can't be read", err);
+        return cryptsetup_library_error(header->library, result, "the token can't be read", err);
     *json = strdup(text);
     return *json ? 0 : error_no_memory(err, "for a token");
 }
@@ -100,7 +100,7 @@ int luks_token_keyring(char **description, int token, struct luks_header *header
         return refuse_type(token, header, err);
     result = crypt_token_luks2_keyring_get(header->library->device, token, &params);
     if (result < 0)
-        return luks_library_error(header->library, result, "the token can't be read", err);
+        return cryptsetup_library_error(header->library, result, "the token can't be read", err);
     if (utf8_has_control(params.key_description, strlen(params.key_description)))
         return error_set(err, -EPERM, "token %d: the description of its key can't be printed",
                          token);
@@ -126,7 +126,7 @@ static int check_json(const char *json, struct error *err)
 }
 
 /* Every token must name keyslots that are in use, or none. */
-static int explain(struct luks_library *library, int result, struct error *err)
+static int explain(struct cryptsetup_library *library, int result, struct error *err)
 {
     if (result == -ENOSPC || result == -E2BIG)
         return error_set(err, -ENOSPC, "the token does not fit the header");
@@ -135,13 +135,13 @@ static int explain(struct luks_library *library, int result, struct error *err)
             err, -EINVAL,
             "the header refuses the token: it must be an object with a type and with "
             "the keyslots it is for, which must be in use, and it must fit the header");
-    return luks_library_error(library, result, "the token can't be stored", err);
+    return cryptsetup_library_error(library, result, "the token can't be stored", err);
 }
 
 int luks_token_set(int *token, struct luks_header *header, const char *json, bool replace,
                    struct error *err)
 {
-    struct luks_library *library = header->library;
+    struct cryptsetup_library *library = header->library;
     int result = check_number(*token, header, err);
 
     if (result == 0 && *token != LUKS_TOKEN_ANY && !replace && luks_token_is_there(*token, header))
@@ -150,9 +150,9 @@ int luks_token_set(int *token, struct luks_header *header, const char *json, boo
         result = check_json(json, err);
     if (result < 0)
         return result;
-    luks_library_lock();
+    cryptsetup_library_lock();
     result = crypt_token_json_set(library->device, *token, json);
-    luks_library_unlock();
+    cryptsetup_library_unlock();
     if (result < 0)
         return explain(library, result, err);
     *token = result;
@@ -165,10 +165,10 @@ int luks_token_remove(int token, struct luks_header *header, struct error *err)
 
     if (result < 0)
         return result;
-    luks_library_lock();
+    cryptsetup_library_lock();
     result = crypt_token_json_set(header->library->device, token, NULL);
-    luks_library_unlock();
+    cryptsetup_library_unlock();
     if (result < 0)
-        return luks_library_error(header->library, result, "the token can't be removed", err);
+        return cryptsetup_library_error(header->library, result, "the token can't be removed", err);
     return 0;
 }

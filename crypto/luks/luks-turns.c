@@ -42,17 +42,17 @@ static void begin(struct luks_turn *turn, uint64_t memory_bytes, bool alone)
     (void)pthread_mutex_unlock(&mutex);
 }
 
-void luks_turn_begin(struct luks_turn *turn, uint64_t memory_bytes)
+void luks_turns_begin(struct luks_turn *turn, uint64_t memory_bytes)
 {
     begin(turn, memory_bytes, running_max == 1);
 }
 
-void luks_turn_begin_alone(struct luks_turn *turn, uint64_t memory_bytes)
+void luks_turns_begin_alone(struct luks_turn *turn, uint64_t memory_bytes)
 {
     begin(turn, memory_bytes, true);
 }
 
-void luks_turn_end(struct luks_turn *turn)
+void luks_turns_end(struct luks_turn *turn)
 {
     (void)pthread_mutex_lock(&mutex);
     running--;

@@ -17,9 +17,9 @@ struct luks_turn {
 };
 
 /* Blocks until there is room. */
-void luks_turn_begin(struct luks_turn *turn, uint64_t memory_bytes);
+void luks_turns_begin(struct luks_turn *turn, uint64_t memory_bytes);
 /* The same, until there is nobody else; nobody else begins before it ends. */
-void luks_turn_begin_alone(struct luks_turn *turn, uint64_t memory_bytes);
-void luks_turn_end(struct luks_turn *turn);
+void luks_turns_begin_alone(struct luks_turn *turn, uint64_t memory_bytes);
+void luks_turns_end(struct luks_turn *turn);
 
 #endif

@@ -35,22 +35,24 @@ static int copy_areas(int image_fd, const struct luks_areas *areas, const struct
     int result = 0;
 
     for (unsigned i = 0; i < areas->count && result == 0; i++)
-        result = luks_image_copy(image_fd, areas->items[i].offset_bytes,
-                                 areas->items[i].length_bytes, source->read, source->context, err);
+        result =
+            cryptsetup_image_copy(image_fd, areas->items[i].offset_bytes,
+                                  areas->items[i].length_bytes, source->read, source->context, err);
     return result;
 }
 
 static int load_library(struct luks_header *header, const char *type, struct error *err)
 {
-    int result = luks_library_open(&header->library, header->image_fd, err);
+    int result = cryptsetup_library_open(&header->library, header->image_fd, err);
 
     if (result < 0)
         return result;
-    luks_library_lock();
+    cryptsetup_library_lock();
     result = crypt_load(header->library->device, type, NULL);
-    luks_library_unlock();
+    cryptsetup_library_unlock();
     if (result < 0)
-        return luks_library_error(header->library, result, "libcryptsetup refuses the header", err);
+        return cryptsetup_library_error(header->library, result, "libcryptsetup refuses the header",
+                                        err);
     return 0;
 }
 
@@ -60,15 +62,15 @@ static int load_luks1(struct luks_header *header, const uint8_t bytes[LUKS1_HEAD
                       const struct source *source, struct error *err)
 {
     struct luks_areas *areas = &header->areas;
-    int result = luks1_parse(&header->luks1, bytes, err);
+    int result = luks1_policy_parse(&header->luks1, bytes, err);
 
     if (result == 0)
         result = luks1_policy_check(&header->segment, areas, &header->luks1, &source->sizes, err);
     if (result == 0)
-        result = luks_image_create(&header->image_fd, source->sizes.header_bytes,
-                                   source->sizes.header_bytes, err);
+        result = cryptsetup_image_create(&header->image_fd, source->sizes.header_bytes,
+                                         source->sizes.header_bytes, err);
     if (result == 0)
-        result = luks_image_write(header->image_fd, 0, bytes, LUKS1_HEADER_BYTES, err);
+        result = cryptsetup_image_write(header->image_fd, 0, bytes, LUKS1_HEADER_BYTES, err);
     if (result == 0)
         result = copy_areas(header->image_fd, areas, source, err);
     if (result == 0)
@@ -117,8 +119,8 @@ static int write_copies(int image_fd, const struct luks2_copies *copies, struct 
 
     for (unsigned i = 0; i < 2 && result == 0; i++)
         if (both[i]->bytes)
-            result = luks_image_write(image_fd, both[i]->offset_bytes, both[i]->bytes,
-                                      (size_t)both[i]->length_bytes, err);
+            result = cryptsetup_image_write(image_fd, both[i]->offset_bytes, both[i]->bytes,
+                                            (size_t)both[i]->length_bytes, err);
     return result;
 }
 
@@ -132,8 +134,8 @@ static int check_understood(struct luks_header *header, uint64_t copy_bytes,
     int result = crypt_dump_json(header->library->device, &text, 0);
 
     if (result < 0)
-        return luks_library_error(header->library, result, "libcryptsetup can't show the header",
-                                  err);
+        return cryptsetup_library_error(header->library, result,
+                                        "libcryptsetup can't show the header", err);
     result = luks2_json_parse(&header->json, text, strlen(text) + 1, err);
     if (result == 0)
         result = luks2_policy_check(&segment, &areas, header->json, copy_bytes, sizes, err);
@@ -158,8 +160,8 @@ static int load_copies(struct luks_header *header, const struct luks2_copies *co
     luks2_copy_uuid(uuid, copies->chosen);
     (void)snprintf(header->segment.uuid, sizeof header->segment.uuid, "%.39s",
                    luks_quote(uuid, sizeof uuid).text);
-    result = luks_image_create(&header->image_fd, source->sizes.header_bytes,
-                               source->sizes.header_bytes, err);
+    result = cryptsetup_image_create(&header->image_fd, source->sizes.header_bytes,
+                                     source->sizes.header_bytes, err);
     if (result == 0)
         result = write_copies(header->image_fd, copies, err);
     if (result == 0)
@@ -176,9 +178,9 @@ static int load_copies(struct luks_header *header, const struct luks2_copies *co
 static int check_signatures(const struct luks_header *header, const struct source *source,
                             struct error *err)
 {
-    struct signature signature;
-    int result = signature_find(&signature, SIGNATURE_BESIDE_LUKS, source->read, source->context,
-                                source->sizes.header_bytes, err);
+    struct format_signature signature;
+    int result = format_signature_find(&signature, FORMAT_SIGNATURE_BESIDE_LUKS, source->read,
+                                       source->context, source->sizes.header_bytes, err);
 
     if (result < 0 || signature.text[0] == '\0')
         return result;
@@ -269,7 +271,7 @@ void luks_free(struct luks_header *header)
 {
     if (!header)
         return;
-    luks_library_close(header->library);
+    cryptsetup_library_close(header->library);
     json_object_put(header->json);
     if (header->image_fd >= 0)
         (void)close(header->image_fd);

@@ -40,8 +40,8 @@ static void store_be32(uint8_t *out, uint32_t number)
         out[i] = (uint8_t)(number >> (24 - 8 * i));
 }
 
-static int load_slot(struct luks_slot *slot, const struct luks1_header *header, unsigned number,
-                     struct error *err)
+static int load_slot(struct luks_own_keyslot *slot, const struct luks1_header *header,
+                     unsigned number, struct error *err)
 {
     const struct luks1_keyslot *keyslot = &header->keyslots[number];
     char name[sizeof header->cipher + sizeof header->mode];
@@ -57,15 +57,15 @@ static int load_slot(struct luks_slot *slot, const struct luks1_header *header, 
     return result;
 }
 
-int luks1_slot_load(struct luks_slot *slot, struct luks_digest *digest, int image_fd,
-                    unsigned number, struct error *err)
+int luks1_own_keyslot_load(struct luks_own_keyslot *slot, struct luks_digest *digest, int image_fd,
+                           unsigned number, struct error *err)
 {
     uint8_t bytes[LUKS1_HEADER_BYTES];
     struct luks1_header header;
     int result = luks_store_read_memory(&image_fd, 0, bytes, sizeof bytes, err);
 
     if (result == 0)
-        result = luks1_parse(&header, bytes, err);
+        result = luks1_policy_parse(&header, bytes, err);
     if (result == 0)
         result = load_slot(slot, &header, number, err);
     if (result < 0)
@@ -84,7 +84,7 @@ int luks1_slot_load(struct luks_slot *slot, struct luks_digest *digest, int imag
 }
 
 /* Encrypts the volume key with what the passphrase gives, into the keyslot's area. */
-static int store_material(int image_fd, const struct luks_slot *slot,
+static int store_material(int image_fd, const struct luks_own_keyslot *slot,
                           const struct secret *volume_key, const struct secret *passphrase,
                           struct error *err)
 {
@@ -102,13 +102,13 @@ static int store_material(int image_fd, const struct luks_slot *slot,
     return result;
 }
 
-int luks1_slot_add(int image_fd, unsigned number, const struct secret *volume_key,
-                   const struct secret *passphrase, uint32_t iterations, struct error *err)
+int luks1_own_keyslot_add(int image_fd, unsigned number, const struct secret *volume_key,
+                          const struct secret *passphrase, uint32_t iterations, struct error *err)
 {
     uint8_t fields[KEYSLOT_SALT_END];
-    struct luks_slot slot = { 0 };
+    struct luks_own_keyslot slot = { 0 };
     struct luks_digest digest = { 0 };
-    int result = luks1_slot_load(&slot, &digest, image_fd, number, err);
+    int result = luks1_own_keyslot_load(&slot, &digest, image_fd, number, err);
 
     if (result < 0)
         return result;
@@ -121,13 +121,13 @@ int luks1_slot_add(int image_fd, unsigned number, const struct secret *volume_ke
     store_be32(fields + KEYSLOT_AT_ACTIVE, SLOT_IN_USE);
     store_be32(fields + KEYSLOT_AT_ITERATIONS, iterations);
     memcpy(fields + KEYSLOT_AT_SALT, slot.kdf.salt, SALT_BYTES);
-    return luks_image_write(image_fd, keyslot_at(number), fields, sizeof fields, err);
+    return cryptsetup_image_write(image_fd, keyslot_at(number), fields, sizeof fields, err);
 }
 
-int luks1_slot_rename_cipher(int image_fd, const char *cipher, struct error *err)
+int luks1_own_keyslot_rename_cipher(int image_fd, const char *cipher, struct error *err)
 {
     char field[CIPHER_BYTES] = "";
 
     (void)snprintf(field, sizeof field, "%s", cipher);
-    return luks_image_write(image_fd, AT_CIPHER, field, sizeof field, err);
+    return cryptsetup_image_write(image_fd, AT_CIPHER, field, sizeof field, err);
 }

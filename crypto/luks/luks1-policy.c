@@ -60,8 +60,8 @@ static int parse_keyslot(struct luks1_keyslot *out, const uint8_t *bytes, unsign
     return 0;
 }
 
-int luks1_parse(struct luks1_header *out, const uint8_t bytes[LUKS1_HEADER_BYTES],
-                struct error *err)
+int luks1_policy_parse(struct luks1_header *out, const uint8_t bytes[LUKS1_HEADER_BYTES],
+                       struct error *err)
 {
     int result = load_text(out->cipher, bytes + AT_CIPHER, 32, "cipher-name", err);
 

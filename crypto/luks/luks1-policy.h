@@ -30,8 +30,8 @@ struct luks1_header {
 
 /* Magic and version have been seen already.  -EINVAL: a text field without end, a keyslot
  * that is neither in use nor free. */
-NODISCARD int luks1_parse(struct luks1_header *out, const uint8_t bytes[LUKS1_HEADER_BYTES],
-                          struct error *err);
+NODISCARD int luks1_policy_parse(struct luks1_header *out, const uint8_t bytes[LUKS1_HEADER_BYTES],
+                                 struct error *err);
 
 /* Fills the segment and the areas of the keyslots in use. */
 NODISCARD int luks1_policy_check(struct luks_segment *segment, struct luks_areas *areas,

@@ -103,7 +103,8 @@ static int rewrite(int image_fd, uint64_t copy_bytes, edit_fn *edit, const void 
         if (result == 0)
             result = luks2_copy_seal(copy, copy_bytes, err);
         if (result == 0)
-            result = luks_image_write(image_fd, i * copy_bytes, copy, (size_t)copy_bytes, err);
+            result =
+                cryptsetup_image_write(image_fd, i * copy_bytes, copy, (size_t)copy_bytes, err);
     }
     free(copy);
     return result;

@@ -63,7 +63,7 @@ static int probe(struct partition_table *out, int image_fd, unsigned sector_byte
     int result = 0;
 
     *out = (struct partition_table){ .type = "" };
-    luks_library_lock(); /* libcryptsetup may use libblkid, too */
+    cryptsetup_library_lock(); /* libcryptsetup may use libblkid, too */
     probe = blkid_new_probe();
     if (!probe) {
         result = error_no_memory(err, "to look for partitions");
@@ -80,7 +80,7 @@ static int probe(struct partition_table *out, int image_fd, unsigned sector_byte
     }
     if (probe)
         blkid_free_probe(probe);
-    luks_library_unlock();
+    cryptsetup_library_unlock();
     return result;
 }
 
@@ -94,8 +94,8 @@ static int copy(const struct source *source, uint64_t offset_bytes, uint64_t len
         return 0;
     if (length_bytes > source->size_bytes - offset_bytes)
         length_bytes = source->size_bytes - offset_bytes;
-    return luks_image_copy(source->image_fd, offset_bytes, length_bytes, source->read,
-                           source->context, err);
+    return cryptsetup_image_copy(source->image_fd, offset_bytes, length_bytes, source->read,
+                                 source->context, err);
 }
 
 static const struct partition *find_extended(const struct partition_table *table)
@@ -125,9 +125,9 @@ static int copy_records(const struct source *source, uint64_t first_bytes, int s
             return 0;
         result = source->read(source->context, at, record, sizeof record, err);
         if (result == 0)
-            result = luks_image_write(source->image_fd, at, record, sizeof record, err);
+            result = cryptsetup_image_write(source->image_fd, at, record, sizeof record, err);
         if (result == 0)
-            result = luks_image_write(scratch_fd, 0, record, sizeof record, err);
+            result = cryptsetup_image_write(scratch_fd, 0, record, sizeof record, err);
         if (result == 0)
             result = probe(&table, scratch_fd, UNIT_BYTES, err);
         next = result == 0 ? find_extended(&table) : NULL;
@@ -145,7 +145,7 @@ static int copy_logical(const struct source *source, const struct partition_tabl
 
     if (!extended)
         return 0;
-    result = luks_image_create(&scratch_fd, source->size_bytes, UNIT_BYTES, err);
+    result = cryptsetup_image_create(&scratch_fd, source->size_bytes, UNIT_BYTES, err);
     if (result == 0)
         result = copy_records(source, extended->start_bytes, scratch_fd, err);
     if (scratch_fd >= 0)
@@ -177,7 +177,7 @@ int partition_table_read(struct partition_table *out, luks_read_fn *read, void *
     struct source source = {
         .read = read, .context = context, .size_bytes = size_bytes, .image_fd = -1
     };
-    int result = luks_image_create(&source.image_fd, size_bytes, size_bytes, err);
+    int result = cryptsetup_image_create(&source.image_fd, size_bytes, size_bytes, err);
 
     *out = (struct partition_table){ .type = "" };
     if (result == 0)

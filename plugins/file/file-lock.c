@@ -54,9 +54,9 @@ static bool is_taken(int code)
 }
 
 /* Who has decided to go on in any case does not wait. */
-static bool worth_waiting(struct patience *patience, const struct stage_settings *settings)
+static bool worth_waiting(struct retry *retry, const struct stage_settings *settings)
 {
-    return !settings->options.terms.force_in_use && patience_lasts(patience);
+    return !settings->options.terms.force_in_use && retry_wait(retry);
 }
 
 /* What `code` of set_lock() means where nobody else has the lock: ENOLCK, ENOSYS, EOPNOTSUPP,
@@ -113,14 +113,14 @@ static int lock_file(const struct file_lock *lock, const struct stage_settings *
                      struct error *err)
 {
     bool read_only = settings->options.read_only;
-    struct patience patience = { 0 };
+    struct retry retry = { 0 };
 
     do {
         int code = lock_part(lock, read_only);
 
         if (!is_taken(code))
             return explain(code, err);
-    } while (worth_waiting(&patience, settings));
+    } while (worth_waiting(&retry, settings));
     return error_set(err, -EBUSY, "another program has it open for %s; end that first",
                      read_only ? "writing" : "use (is it being served already?)");
 }
@@ -162,11 +162,11 @@ static bool try_flock(int fd, const struct stat *status)
 static int lock_header(struct file_lock *lock, const struct stat *status,
                        const struct stage_settings *settings, struct error *err)
 {
-    struct patience patience = { 0 };
+    struct retry retry = { 0 };
     int code;
 
     while (is_taken(code = try_header(lock)))
-        if (!worth_waiting(&patience, settings))
+        if (!worth_waiting(&retry, settings))
             return error_set(err, -EBUSY,
                              "another program has it open and may need its header (it is being "
                              "served with --raw or by another server, or its header is being "
@@ -174,7 +174,7 @@ static int lock_header(struct file_lock *lock, const struct stat *status,
     if (code < 0)
         return explain(code, err);
     while (!try_flock(lock->fd, status))
-        if (!worth_waiting(&patience, settings))
+        if (!worth_waiting(&retry, settings))
             return error_set(err, -EBUSY, "cryptsetup is working on its header; try again later");
     return 0;
 }
@@ -224,7 +224,7 @@ static void close_once(int *fd)
 static int claim_device(struct file_lock *lock, const struct stat *status,
                         const struct stage_settings *settings, struct error *err)
 {
-    struct patience patience = { 0 };
+    struct retry retry = { 0 };
     struct error why = { "" };
     bool lasting;
     int code;
@@ -234,7 +234,7 @@ static int claim_device(struct file_lock *lock, const struct stat *status,
     do {
         code = file_claim(&lock->claim_fd, &lasting, settings->path, !settings->options.read_only,
                           status, &why);
-    } while (code == -EBUSY && !lasting && worth_waiting(&patience, settings));
+    } while (code == -EBUSY && !lasting && worth_waiting(&retry, settings));
     if (settings->options.read_only)
         close_once(&lock->claim_fd);
     return as_agreed(code, settings, &why, err);
@@ -245,14 +245,14 @@ static int claim_device(struct file_lock *lock, const struct stat *status,
 static int refuse_loop_device(const struct stat *status, const struct stage_settings *settings,
                               struct error *err)
 {
-    struct patience patience = { 0 };
+    struct retry retry = { 0 };
     char name[FILE_LOOP_NAME_BYTES];
     struct error why = { "" };
 
     do {
         if (!file_loop_find(name, status, settings->options.read_only))
             return 0;
-    } while (worth_waiting(&patience, settings));
+    } while (worth_waiting(&retry, settings));
     (void)error_set(&why, -EBUSY,
                     "it is the file behind /dev/%s; name that instead, detach it first (losetup "
                     "--detach /dev/%s), or give --force-in-use",
@@ -263,7 +263,7 @@ static int refuse_loop_device(const struct stat *status, const struct stage_sett
 static int try_loop_file(const struct file_loop_part *part, const struct stage_settings *settings,
                          struct error *err)
 {
-    struct patience patience = { 0 };
+    struct retry retry = { 0 };
 
     do {
         int code = set_lock(part->fd, settings->options.read_only ? F_RDLCK : F_WRLCK,
@@ -271,7 +271,7 @@ static int try_loop_file(const struct file_loop_part *part, const struct stage_s
 
         if (!is_taken(code))
             return explain(code, err);
-    } while (worth_waiting(&patience, settings));
+    } while (worth_waiting(&retry, settings));
     return error_set(err, -EBUSY, "another program has the file behind it open; end that first");
 }
 

@@ -42,7 +42,7 @@ static int can_fua_by_flush(void *handle)
     return fua > NBDKIT_EMULATE ? NBDKIT_EMULATE : fua;
 }
 
-void nbdkit_adapt_version_1(struct nbdkit_plugin *plugin)
+void nbdkit_version_1_adapt(struct nbdkit_plugin *plugin)
 {
     plugin->pread = plugin->pread_1 != NULL ? pread_without_flags : NULL;
     plugin->pwrite = plugin->pwrite_1 != NULL ? pwrite_without_flags : NULL;

@@ -8,6 +8,6 @@
 /* Gives a plugin of version 1 the calls of version 2, which pass on what it has.  It is never told
  * of FUA, which the caller emulates by a flush, nor asked for fast zeroing.  They are for a thread
  * that is in the plugin: see nbdkit_host_enter(). */
-void nbdkit_adapt_version_1(struct nbdkit_plugin *plugin);
+void nbdkit_version_1_adapt(struct nbdkit_plugin *plugin);
 
 #endif

@@ -140,7 +140,7 @@ static int load_plugin(struct nbdkit_stage *nbdkit, const char *name, struct err
     memcpy(&nbdkit->plugin, plugin,
            plugin->struct_bytes < PLUGIN_BYTES ? plugin->struct_bytes : PLUGIN_BYTES);
     if (plugin->api_version == 1)
-        nbdkit_adapt_version_1(&nbdkit->plugin);
+        nbdkit_version_1_adapt(&nbdkit->plugin);
     if (nbdkit->plugin.name == NULL || nbdkit->plugin.open == NULL ||
         nbdkit->plugin.get_size == NULL || nbdkit->plugin.pread == NULL)
         return error_set(err, -ELIBBAD,

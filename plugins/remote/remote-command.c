@@ -37,7 +37,7 @@ static uint16_t flags_of(const struct request *req, const struct remote_features
     return flags;
 }
 
-bool remote_needs_flush(const struct request *req, const struct remote_features *features)
+bool remote_command_needs_flush(const struct request *req, const struct remote_features *features)
 {
     const uint32_t changes = OP_BIT(REQUEST_WRITE) | OP_BIT(REQUEST_ZERO) | OP_BIT(REQUEST_TRIM);
 

@@ -31,7 +31,7 @@ struct remote_slot {
 /* A request with FUA where the server has none goes through the primary, as what it is and then as
  * a FLUSH; the second when req->backend_step says so. */
 enum remote_step { REMOTE_ITSELF, REMOTE_THEN_FLUSH };
-bool remote_needs_flush(const struct request *req, const struct remote_features *features);
+bool remote_command_needs_flush(const struct request *req, const struct remote_features *features);
 /* What it is at present. */
 enum request_op remote_command_op(const struct request *req);
 /* It is to be begun (again). */

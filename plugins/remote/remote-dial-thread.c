@@ -9,7 +9,7 @@
 #define LEAVE_MS 300u /* remote_dial() looks for its end more often than that */
 
 struct attempt {
-    struct remote_attempt shared;
+    struct remote_dial_thread shared;
     struct remote_address address; /* copies */
     unsigned deadline_ms;
     struct loop *loop;
@@ -21,7 +21,7 @@ struct attempt {
     bool over, left;
 };
 
-static struct attempt *of(struct remote_attempt *shared)
+static struct attempt *of(struct remote_dial_thread *shared)
 {
     return container_of(shared, struct attempt, shared);
 }
@@ -62,7 +62,7 @@ static struct attempt *create(const struct remote_address *address)
 static void *attempt_thread(void *context)
 {
     struct attempt *attempt = context;
-    struct remote_attempt *shared = &attempt->shared;
+    struct remote_dial_thread *shared = &attempt->shared;
 
     shared->done.result = remote_dial(&shared->connection, &shared->features, &attempt->address,
                                       attempt->deadline_ms, &attempt->stop, &shared->error);
@@ -78,10 +78,10 @@ static void *attempt_thread(void *context)
     return NULL;
 }
 
-int remote_attempt_start(struct remote_attempt **out, const struct remote_address *address,
-                         unsigned deadline_ms, struct loop *loop,
-                         void (*done)(struct io_event *ev, int result), void *context,
-                         struct error *err)
+int remote_dial_thread_start(struct remote_dial_thread **out, const struct remote_address *address,
+                             unsigned deadline_ms, struct loop *loop,
+                             void (*done)(struct io_event *ev, int result), void *context,
+                             struct error *err)
 {
     struct attempt *attempt = create(address);
 
@@ -121,7 +121,7 @@ static bool wait_for_end(struct attempt *attempt, unsigned timeout_ms)
     return attempt->over;
 }
 
-bool remote_attempt_wait(struct remote_attempt *shared, unsigned timeout_ms)
+bool remote_dial_thread_wait(struct remote_dial_thread *shared, unsigned timeout_ms)
 {
     struct attempt *attempt = of(shared);
 
@@ -131,7 +131,7 @@ bool remote_attempt_wait(struct remote_attempt *shared, unsigned timeout_ms)
     return over;
 }
 
-void remote_attempt_free(struct remote_attempt *shared)
+void remote_dial_thread_free(struct remote_dial_thread *shared)
 {
     struct attempt *attempt = of(shared);
 
@@ -139,7 +139,7 @@ void remote_attempt_free(struct remote_attempt *shared)
     destroy(attempt);
 }
 
-bool remote_attempt_leave(struct remote_attempt *shared)
+bool remote_dial_thread_leave(struct remote_dial_thread *shared)
 {
     struct attempt *attempt = of(shared);
     bool has_loop = attempt->loop != NULL;
@@ -153,6 +153,6 @@ bool remote_attempt_leave(struct remote_attempt *shared)
     }
     pthread_mutex_unlock(&attempt->mutex); /* from here on it may be gone */
     if (over && !has_loop)
-        remote_attempt_free(shared);
+        remote_dial_thread_free(shared);
     return over && has_loop;
 }

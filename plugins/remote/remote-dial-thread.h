@@ -9,7 +9,7 @@
 #include "plugins/remote/remote-dial.h"
 #include "server/loop/loop.h"
 
-struct remote_attempt {
+struct remote_dial_thread {
     struct loop_message done; /* result: 0 or -errno */
     void *context;            /* of who asked */
 
@@ -20,20 +20,21 @@ struct remote_attempt {
 };
 
 /* As remote_dial(), and then `done` is called on the thread of `loop`; NULL: nothing is called, see
- * remote_attempt_wait().  The message is set when it could not be begun. */
-NODISCARD int remote_attempt_start(struct remote_attempt **out,
-                                   const struct remote_address *address, unsigned deadline_ms,
-                                   struct loop *loop, void (*done)(struct io_event *ev, int result),
-                                   void *context, struct error *err);
+ * remote_dial_thread_wait().  The message is set when it could not be begun. */
+NODISCARD int remote_dial_thread_start(struct remote_dial_thread **out,
+                                       const struct remote_address *address, unsigned deadline_ms,
+                                       struct loop *loop,
+                                       void (*done)(struct io_event *ev, int result), void *context,
+                                       struct error *err);
 
 /* Of one without a loop: whether it was over within `timeout_ms`. */
-bool remote_attempt_wait(struct remote_attempt *attempt, unsigned timeout_ms);
+bool remote_dial_thread_wait(struct remote_dial_thread *attempt, unsigned timeout_ms);
 
 /* It is over. */
-void remote_attempt_free(struct remote_attempt *attempt);
+void remote_dial_thread_free(struct remote_dial_thread *attempt);
 
 /* It is not wanted any more, whether it is over or not; takes a fraction of a second at most. True:
  * `done` is yet to be called, and frees it; false: it will not be, and the attempt is gone. */
-bool remote_attempt_leave(struct remote_attempt *attempt);
+bool remote_dial_thread_leave(struct remote_dial_thread *attempt);
 
 #endif

@@ -34,7 +34,7 @@ struct remote_link {
     struct remote_requests requests;
     struct remote_outage outage;
 
-    struct remote_attempt *attempt; /* to connect; NULL: none is made */
+    struct remote_dial_thread *attempt; /* to connect; NULL: none is made */
     struct error dial_error;
 
     /* On the loop. */
@@ -151,9 +151,9 @@ static bool may_dial(const struct remote_link *link)
 static void dial(struct remote_link *link)
 {
     link->requests.generation = remote_ledger_generation(&link->server->ledger);
-    int code = remote_attempt_start(&link->attempt, &link->server->address,
-                                    is_primary(link) ? DIAL_MS : DIAL_FURTHER_MS, link->loop,
-                                    dial_done, link, &link->dial_error);
+    int code = remote_dial_thread_start(&link->attempt, &link->server->address,
+                                        is_primary(link) ? DIAL_MS : DIAL_FURTHER_MS, link->loop,
+                                        dial_done, link, &link->dial_error);
     if (code < 0)
         dial_failed(link, code);
 }
@@ -190,7 +190,7 @@ static void dial_succeeded(struct remote_link *link, bool again)
 
 static void dial_done(struct io_event *ev, int result)
 {
-    struct remote_attempt *attempt = container_of(ev, struct remote_attempt, done.event);
+    struct remote_dial_thread *attempt = container_of(ev, struct remote_dial_thread, done.event);
     struct remote_link *link = attempt->context;
 
     link->attempt = NULL;
@@ -209,7 +209,7 @@ static void dial_done(struct io_event *ev, int result)
             dial_succeeded(link, again);
         loop_defer(link->loop, &link->work);
     }
-    remote_attempt_free(attempt);
+    remote_dial_thread_free(attempt);
     stop_loop_if_idle(link);
 }
 
@@ -385,7 +385,7 @@ void remote_link_destroy(struct remote_link *link)
     link->stopping = true;
     if (link->tick_armed)
         loop_cancel(link->loop, &link->tick.event);
-    if (link->attempt != NULL && !remote_attempt_leave(link->attempt))
+    if (link->attempt != NULL && !remote_dial_thread_leave(link->attempt))
         link->attempt = NULL;
     if (is_connected(link))
         leave(link);

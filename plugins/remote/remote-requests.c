@@ -116,7 +116,7 @@ static bool is_unanswered(struct remote_requests *requests, int error)
 static void note_epoch(const struct remote_requests *requests, struct request *req, uint32_t epoch)
 {
     bool writes = req->view.op == REQUEST_WRITE || req->view.op == REQUEST_ZERO ||
-                  remote_needs_flush(req, &requests->server->features);
+                  remote_command_needs_flush(req, &requests->server->features);
 
     if (writes && req->epoch == 0 && !(req->flags & REQUEST_FUA && requests->server->features.fua))
         req->epoch = epoch;
@@ -140,7 +140,7 @@ static void finish(struct remote_requests *requests, struct request *req, uint32
     bool flushed = req->backend_step == REMOTE_THEN_FLUSH;
     int error = 0;
 
-    if (!flushed && remote_needs_flush(req, &requests->server->features)) {
+    if (!flushed && remote_command_needs_flush(req, &requests->server->features)) {
         req->backend_step = REMOTE_THEN_FLUSH;
         remote_queue_append(&requests->waiting, req);
         return;
@@ -217,7 +217,7 @@ static void review_waiting(struct remote_requests *requests)
     while ((req = remote_queue_take(&all)) != NULL) {
         if (answer_flush(requests, req))
             continue;
-        if (remote_needs_flush(req, &requests->server->features))
+        if (remote_command_needs_flush(req, &requests->server->features))
             remote_command_restart(req);
         remote_queue_append(&requests->waiting, req);
     }

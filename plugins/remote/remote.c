@@ -283,7 +283,7 @@ static struct limits limits_of(const struct remote_features *features, bool read
         .block_preferred_bytes = features->block_preferred_bytes,
         .phase_bytes = 1,
         .ops = OP_BIT(REQUEST_READ) | OP_BIT(REQUEST_WRITE),
-        .fua = features->fua || features->flush, /* remote_needs_flush() */
+        .fua = features->fua || features->flush, /* remote_command_needs_flush() */
         .read_only = features->read_only || read_only,
         .rotational = features->rotational,
         .multi_conn = true,
@@ -314,14 +314,14 @@ static void remote_close(struct stage *stage)
 static int dial_first(struct remote_stage *remote, struct error *err)
 {
     struct remote_server *server = &remote->server;
-    struct remote_attempt *attempt;
-    int code =
-        remote_attempt_start(&attempt, &server->address, OPEN_DEADLINE_MS, NULL, NULL, NULL, err);
+    struct remote_dial_thread *attempt;
+    int code = remote_dial_thread_start(&attempt, &server->address, OPEN_DEADLINE_MS, NULL, NULL,
+                                        NULL, err);
 
     if (code < 0)
         return code;
-    if (!remote_attempt_wait(attempt, OPEN_DEADLINE_MS + OPEN_GRACE_MS)) {
-        (void)remote_attempt_leave(attempt);
+    if (!remote_dial_thread_wait(attempt, OPEN_DEADLINE_MS + OPEN_GRACE_MS)) {
+        (void)remote_dial_thread_leave(attempt);
         return error_set(err, -ETIMEDOUT,
                          "the server can't be reached: its name was not found within %u seconds",
                          OPEN_DEADLINE_MS / 1000);
@@ -332,7 +332,7 @@ static int dial_first(struct remote_stage *remote, struct error *err)
     attempt->connection = (struct remote_connection){ .fd = -1 };
     if (code < 0)
         error_set(err, code, "%s", attempt->error.text);
-    remote_attempt_free(attempt);
+    remote_dial_thread_free(attempt);
     return code;
 }
 
@@ -410,7 +410,7 @@ static void remote_submit(struct layer *layer, struct request *req)
     if (req->view.op == REQUEST_FLUSH)
         req->view.offset_bytes = remote_ledger_flush_mark(&server->ledger, req->flusher);
     if (remote->link == NULL || req->view.op == REQUEST_FLUSH ||
-        remote_needs_flush(req, &server->features))
+        remote_command_needs_flush(req, &server->features))
         forward(req);
     else
         remote_link_submit(remote->link, req);

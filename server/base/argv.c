@@ -7,7 +7,7 @@
 
 #define BLANKS " \t\n"
 
-void words_free(char **words)
+void argv_free(char **words)
 {
     if (words)
         free(words[0]); /* all of them lie there */
@@ -34,7 +34,7 @@ static bool take_word(const char **from, char **to)
     return !quote;
 }
 
-int words_split(char ***out, const char *text, struct error *err)
+int argv_split(char ***out, const char *text, struct error *err)
 {
     size_t length = strlen(text), count = 0;
     char **words = calloc(length / 2 + 2, sizeof *words);
@@ -50,11 +50,11 @@ int words_split(char ***out, const char *text, struct error *err)
         words[count++] = to;
         if (take_word(&text, &to))
             continue;
-        words_free(words);
+        argv_free(words);
         return error_set(err, -EINVAL, "a quotation mark in it has no partner");
     }
     if (count == 0 || !*words[0]) {
-        words_free(words);
+        argv_free(words);
         return error_set(err, -EINVAL, "it names no program");
     }
     *out = words;

@@ -120,7 +120,7 @@ static uint64_t available_on_machine(void)
     return available;
 }
 
-uint64_t memory_available_bytes(void)
+uint64_t memory_limit_available_bytes(void)
 {
     uint64_t available = least(available_on_machine(), limit_of_cgroups(true));
 

@@ -12,6 +12,6 @@ uint64_t memory_limit_bytes(void);
 /* What is left of it now: of the machine by MemAvailable (proc_meminfo(5)), of each cgroup by what
  * it uses, page cache included, which is more than it needs.  0: it is not known, or nothing.
  * Blocks; at the start. */
-uint64_t memory_available_bytes(void);
+uint64_t memory_limit_available_bytes(void);
 
 #endif

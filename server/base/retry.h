@@ -8,11 +8,11 @@
 
 #include <stdbool.h>
 
-struct patience {
+struct retry {
     unsigned tries;
 };
 
 /* Sleeps a little and says true: try again; false when two seconds have passed. */
-bool patience_lasts(struct patience *patience);
+bool retry_wait(struct retry *retry);
 
 #endif

@@ -150,13 +150,13 @@ static int check_is_empty(const struct target *target, struct image_io *io, uint
 {
     uint64_t end_bytes = area_bytes < target->size_bytes ? area_bytes : target->size_bytes;
     uint8_t *chunk = malloc(CHUNK_BYTES);
-    struct signature content;
+    struct format_signature content;
     bool empty = true;
     int result;
 
     if (!chunk)
         return error_set(err, -ENOMEM, "no memory to look at the image");
-    result = luks_image_signature(&content, SIGNATURE_ANY, io, target->size_bytes, err);
+    result = volume_header_signature(&content, FORMAT_SIGNATURE_ANY, io, target->size_bytes, err);
     for (uint64_t at = 0; at < end_bytes && empty && result == 0; at += CHUNK_BYTES) {
         size_t now = end_bytes - at < CHUNK_BYTES ? (size_t)(end_bytes - at) : CHUNK_BYTES;
 
@@ -289,7 +289,7 @@ static int keep_room(const struct target *target, struct error *err)
     int result = fsync(target->grown_fd) == 0 ? 0 : -errno;
 
     if (result == 0 && target->made)
-        result = new_file_sync_name(target->path);
+        result = output_file_sync_name(target->path);
     if (result < 0)
         (void)error_set(err, result, "'%s' can't be made durable: %s", target->path,
                         strerror(-result));
@@ -390,7 +390,7 @@ static int write_header(enum luks_outcome *outcome, struct image_io *io,
 {
     uint64_t copies_bytes = header->copies * header->copy_bytes;
     struct luks_area keyslots = { copies_bytes, header->header_bytes - copies_bytes };
-    struct luks_store store = luks_image_store(io);
+    struct luks_store store = volume_header_store(io);
     struct luks_steps steps = { .count = 0 };
     struct luks_end end;
     int result;

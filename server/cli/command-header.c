@@ -87,7 +87,7 @@ static int write_backup(int fd, uint64_t bytes, const char *path, bool replace, 
 
     if (data == MAP_FAILED)
         return error_set(err, -ENOMEM, "no memory for the backup");
-    result = new_file_write(path, data, (size_t)bytes, replace, err);
+    result = output_file_write(path, data, (size_t)bytes, replace, err);
     (void)munmap(data, (size_t)bytes);
     return result;
 }
@@ -128,7 +128,7 @@ static int run_backup(void *context, char **operands, struct error *err)
 /* Another format's mark: more than a header is lost. */
 static int check_content(const struct volume *volume, struct error *err)
 {
-    struct signature content;
+    struct format_signature content;
     int result = volume_signature(&content, volume, err);
 
     if (result < 0 || content.text[0] == '\0')

@@ -141,14 +141,14 @@ static int load_backup(struct luks_header **luks, struct stage *image, struct er
 static int load(struct luks_header **luks, bool *alone, struct stage *image,
                 const char *header_spec, struct error *err)
 {
-    struct signature content;
-    int result = luks_image_load(luks, image, header_spec, &content, err);
+    struct format_signature content;
+    int result = volume_header_load(luks, image, header_spec, &content, err);
 
     *alone = result == -ENODATA && header_spec == NULL && load_backup(luks, image, NULL) == 0;
     if (*alone)
         return 0;
     if (result == -EMEDIUMTYPE)
-        luks_image_tell_content(&content, header_spec ? LUKS_IMAGE_OF_HEADER : LUKS_IMAGE_LOOKED_AT,
+        volume_header_tell_content(&content, header_spec ? LUKS_IMAGE_OF_HEADER : LUKS_IMAGE_LOOKED_AT,
                                 err);
     return result;
 }

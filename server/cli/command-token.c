@@ -261,7 +261,7 @@ static int export_token(struct volume *volume, const struct token_arguments *arg
     if (result < 0)
         volume_prefix(volume, err);
     else if (path)
-        result = new_file_write(path, json, strlen(json), arguments->force, err);
+        result = output_file_write(path, json, strlen(json), arguments->force, err);
     else
         printf("%s\n", json);
     free(json);

@@ -34,7 +34,7 @@ static int give_name(const char *temporary, const char *path, bool replace)
     return 0;
 }
 
-int new_file_sync_name(const char *path)
+int output_file_sync_name(const char *path)
 {
     const char *slash = strrchr(path, '/');
     char *directory = slash ? strndup(path, (size_t)(slash - path) + 1) : strdup(".");
@@ -47,8 +47,8 @@ int new_file_sync_name(const char *path)
     return result == -EINVAL ? 0 : result; /* file systems that have no such thing */
 }
 
-int new_file_write(const char *path, const void *data, size_t length_bytes, bool replace,
-                   struct error *err)
+int output_file_write(const char *path, const void *data, size_t length_bytes, bool replace,
+                      struct error *err)
 {
     size_t name_bytes = strlen(path) + sizeof ".XXXXXX";
     char *temporary = malloc(name_bytes);
@@ -67,7 +67,7 @@ int new_file_write(const char *path, const void *data, size_t length_bytes, bool
         (void)unlink(temporary);
     free(temporary);
     if (result == 0)
-        result = new_file_sync_name(path);
+        result = output_file_sync_name(path);
     if (result == -EEXIST)
         return error_set(err, result, "'%s' is there already; --force replaces it", path);
     if (result < 0)

@@ -9,11 +9,11 @@
 
 /* Makes the file `path`, mode 0600, on the disk when this returns.  `replace`: a file that is there
  * is replaced, at once; otherwise it is an error, -EEXIST.  The message names the file. */
-NODISCARD int new_file_write(const char *path, const void *data, size_t length_bytes, bool replace,
-                             struct error *err);
+NODISCARD int output_file_write(const char *path, const void *data, size_t length_bytes,
+                                bool replace, struct error *err);
 
 /* The name of a file that was made survives a loss of power, too, when this returns 0; -errno.
  * Blocks. */
-NODISCARD int new_file_sync_name(const char *path);
+NODISCARD int output_file_sync_name(const char *path);
 
 #endif

@@ -111,8 +111,8 @@ static int load_detached(struct luks_header **out, struct export *ex,
 
     if (code < 0)
         return code;
-    code = luks_image_load_detached(out, ex->header, settings->header, ex->top->limits.size_bytes,
-                                    NULL, err);
+    code = volume_header_load_detached(out, ex->header, settings->header,
+                                       ex->top->limits.size_bytes, NULL, err);
     if (code < 0)
         return code;
     code = check_image_beside(*out, ex->top, settings, err);
@@ -139,12 +139,12 @@ static int add_luks(struct export *ex, const struct export_settings *settings, s
     struct stage **top = &ex->top;
     struct luks_header *header;
     struct secret *volume_key;
-    struct signature content;
+    struct format_signature content;
     int code = settings->header ? load_detached(&header, ex, settings, err)
-                                : luks_image_load(&header, *top, NULL, &content, err);
+                                : volume_header_load(&header, *top, NULL, &content, err);
 
     if (code == -EMEDIUMTYPE && settings->header == NULL)
-        luks_image_tell_content(&content, LUKS_IMAGE_SERVED, err);
+        volume_header_tell_content(&content, LUKS_IMAGE_SERVED, err);
     if (code < 0 && settings->header == NULL)
         error_prefix(err, "image '%s': ", settings->image);
     if (code < 0)

@@ -138,7 +138,7 @@ static int read_command(struct secret **out, const struct key_source *source, st
                                          .output_bytes_max = KEY_SOURCE_BYTES_MAX,
                                          .input = -1 };
     char **words = NULL;
-    int result = words_split(&words, source->command, err);
+    int result = argv_split(&words, source->command, err);
 
     if (result == 0)
         result = open_input(&limits.input, source->command_input, err);
@@ -146,7 +146,7 @@ static int read_command(struct secret **out, const struct key_source *source, st
         result = key_command_read(out, words, &limits, err);
     if (limits.input >= 0)
         (void)close(limits.input);
-    words_free(words);
+    argv_free(words);
     if (result < 0)
         error_prefix(err, "key command: ");
     return result;
@@ -341,8 +341,8 @@ int key_source_check(const struct key_source *source, const char *prefix, struct
     if (source->token)
         return check_token(source, prefix, err);
     if (source->command)
-        result = words_split(&words, source->command, err);
-    words_free(words);
+        result = argv_split(&words, source->command, err);
+    argv_free(words);
     if (result < 0)
         error_prefix(err, "%skey-command: ", prefix);
     return result;

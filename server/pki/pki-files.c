@@ -185,8 +185,8 @@ static bool may_hold_something(const char *name)
     return false;
 }
 
-static int read_file(struct walk *walk, const struct folder *folder, const char *name, mode_t mode,
-                     struct error *err)
+static int read_file(struct walk *walk, const struct pki_folder *folder, const char *name,
+                     mode_t mode, struct error *err)
 {
     bool asked_for = walk->shown && strcmp(walk->shown, name) == 0;
     struct pki_file file = { .mode = mode, .shown = !walk->shown || asked_for };
@@ -199,7 +199,7 @@ static int read_file(struct walk *walk, const struct folder *folder, const char 
     file.name = strdup(name);
     if (!file.folder || !file.name)
         result = no_memory(err);
-    else if (folder_read(&data, folder, name, PKI_STORE_FILE_BYTES_MAX, &why) < 0)
+    else if (pki_folder_read(&data, folder, name, PKI_STORE_FILE_BYTES_MAX, &why) < 0)
         result = (file.problem = strdup(why.text)) ? 0 : no_memory(err);
     else
         result = parse(&file, data, err);
@@ -215,12 +215,13 @@ static int read_file(struct walk *walk, const struct folder *folder, const char 
     return result;
 }
 
-static int visit(void *context, const struct folder *folder, const char *name, struct error *err);
+static int visit(void *context, const struct pki_folder *folder, const char *name,
+                 struct error *err);
 
-static int read_below(const struct walk *walk, const struct folder *folder, const char *name,
+static int read_below(const struct walk *walk, const struct pki_folder *folder, const char *name,
                       struct error *err)
 {
-    struct folder child = FOLDER_CLOSED;
+    struct pki_folder child = FOLDER_CLOSED;
     struct walk below = *walk;
     char *prefix;
     int result;
@@ -229,16 +230,17 @@ static int read_below(const struct walk *walk, const struct folder *folder, cons
         return no_memory(err);
     below.prefix = prefix;
     below.depth = walk->depth + 1;
-    result = folder_open_child(&child, folder, name, err);
+    result = pki_folder_open_child(&child, folder, name, err);
     if (result == 0)
-        result = folder_each(&child, visit, &below, err);
-    folder_close(&child);
+        result = pki_folder_each(&child, visit, &below, err);
+    pki_folder_close(&child);
     free(prefix);
     return result;
 }
 
 /* issued/ holds a second copy of each certificate. */
-static int visit(void *context, const struct folder *folder, const char *name, struct error *err)
+static int visit(void *context, const struct pki_folder *folder, const char *name,
+                 struct error *err)
 {
     struct walk *walk = context;
     bool asked_for = walk->shown && strcmp(walk->shown, name) == 0;
@@ -257,7 +259,7 @@ static int visit(void *context, const struct folder *folder, const char *name, s
 static int read_folder(struct pki_files *out, const char *path, struct error *err)
 {
     size_t length = strlen(path);
-    struct folder folder = FOLDER_CLOSED;
+    struct pki_folder folder = FOLDER_CLOSED;
     struct walk walk = { .files = out };
     char *prefix;
     int result;
@@ -265,15 +267,15 @@ static int read_folder(struct pki_files *out, const char *path, struct error *er
     if (asprintf(&prefix, "%s%s", path, length > 0 && path[length - 1] == '/' ? "" : "/") < 0)
         return no_memory(err);
     walk.prefix = prefix;
-    result = folder_open(&folder, path, err);
+    result = pki_folder_open(&folder, path, err);
     if (result == 0)
-        result = folder_each(&folder, visit, &walk, err);
+        result = pki_folder_each(&folder, visit, &walk, err);
     if (result == 0 && out->count == 0)
         result = error_set(err, -ENOENT,
                            "'%s' holds no certificates and no keys (*.pem, *.crt, "
                            "*.key, *.crl, *.psk)",
                            path);
-    folder_close(&folder);
+    pki_folder_close(&folder);
     free(prefix);
     return result;
 }
@@ -281,15 +283,15 @@ static int read_folder(struct pki_files *out, const char *path, struct error *er
 static int read_around(struct pki_files *out, const char *path, struct error *err)
 {
     const char *slash = strrchr(path, '/');
-    struct folder folder = FOLDER_CLOSED;
+    struct pki_folder folder = FOLDER_CLOSED;
     char *name = NULL, *prefix = strndup(path, slash ? (size_t)(slash - path) + 1 : 0);
     struct walk walk = { .files = out, .prefix = prefix };
-    int result = prefix ? folder_open_parent(&folder, &name, path, err) : no_memory(err);
+    int result = prefix ? pki_folder_open_parent(&folder, &name, path, err) : no_memory(err);
 
     walk.shown = name;
     if (result == 0)
-        result = folder_each(&folder, visit, &walk, err);
-    folder_close(&folder);
+        result = pki_folder_each(&folder, visit, &walk, err);
+    pki_folder_close(&folder);
     free(prefix);
     free(name);
     return result;

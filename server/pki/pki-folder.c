@@ -20,7 +20,7 @@
 
 /* ---- opening ---- */
 
-static int failed(struct error *err, const struct folder *folder, const char *name,
+static int failed(struct error *err, const struct pki_folder *folder, const char *name,
                   const char *what)
 {
     int code = errno != 0 ? -errno : -EIO;
@@ -34,10 +34,10 @@ static int no_memory(struct error *err)
     return error_no_memory(err, NULL);
 }
 
-static int open_at(struct folder *out, int at_fd, const char *name, int flags, char *path,
+static int open_at(struct pki_folder *out, int at_fd, const char *name, int flags, char *path,
                    struct error *err)
 {
-    *out = (struct folder)FOLDER_CLOSED;
+    *out = (struct pki_folder)FOLDER_CLOSED;
     if (!path)
         return no_memory(err);
     out->path = path;
@@ -45,36 +45,36 @@ static int open_at(struct folder *out, int at_fd, const char *name, int flags, c
     if (out->fd < 0) {
         int result = failed(err, out, "", "opened");
 
-        folder_close(out);
+        pki_folder_close(out);
         return result;
     }
     return 0;
 }
 
-static char *join(const struct folder *parent, const char *name)
+static char *join(const struct pki_folder *parent, const char *name)
 {
     char *path;
 
     return asprintf(&path, "%s/%s", parent->path, name) < 0 ? NULL : path;
 }
 
-int folder_open(struct folder *out, const char *path, struct error *err)
+int pki_folder_open(struct pki_folder *out, const char *path, struct error *err)
 {
     return open_at(out, AT_FDCWD, path, 0, strdup(path), err);
 }
 
-int folder_open_child(struct folder *out, const struct folder *parent, const char *name,
-                      struct error *err)
+int pki_folder_open_child(struct pki_folder *out, const struct pki_folder *parent, const char *name,
+                          struct error *err)
 {
     return open_at(out, parent->fd, name, 0, join(parent, name), err);
 }
 
-int folder_open_parent(struct folder *out, char **name, const char *path, struct error *err)
+int pki_folder_open_parent(struct pki_folder *out, char **name, const char *path, struct error *err)
 {
     char *copy = strdup(path), *slash;
     int result;
 
-    *out = (struct folder)FOLDER_CLOSED;
+    *out = (struct pki_folder)FOLDER_CLOSED;
     *name = NULL;
     if (!copy)
         return no_memory(err);
@@ -87,10 +87,10 @@ int folder_open_parent(struct folder *out, char **name, const char *path, struct
     else if (!**name || !strcmp(*name, ".") || !strcmp(*name, ".."))
         result = error_set(err, -EINVAL, "'%s' does not end with a name", path);
     else if (!slash)
-        result = folder_open(out, ".", err);
+        result = pki_folder_open(out, ".", err);
     else {
         slash[slash == copy] = '\0';
-        result = folder_open(out, copy, err);
+        result = pki_folder_open(out, copy, err);
     }
     free(copy);
     if (result < 0) {
@@ -100,12 +100,12 @@ int folder_open_parent(struct folder *out, char **name, const char *path, struct
     return result;
 }
 
-int folder_make_child(struct folder *out, const struct folder *parent, const char *name,
-                      struct error *err)
+int pki_folder_make_child(struct pki_folder *out, const struct pki_folder *parent, const char *name,
+                          struct error *err)
 {
     int result;
 
-    *out = (struct folder)FOLDER_CLOSED;
+    *out = (struct pki_folder)FOLDER_CLOSED;
     if (mkdirat(parent->fd, name, 0700) < 0)
         return failed(err, parent, name, "made");
     /* Whatever the umask: without this it might not even open. */
@@ -129,8 +129,8 @@ static int temporary_name(char *name, struct error *err)
     return 0;
 }
 
-int folder_make_temporary(struct folder *out, char **name, const struct folder *parent,
-                          struct error *err)
+int pki_folder_make_temporary(struct pki_folder *out, char **name, const struct pki_folder *parent,
+                              struct error *err)
 {
     int result = -EEXIST;
 
@@ -140,7 +140,7 @@ int folder_make_temporary(struct folder *out, char **name, const struct folder *
     for (unsigned i = 0; i < TEMPORARY_ATTEMPTS && result == -EEXIST; i++) {
         result = temporary_name(*name, err);
         if (result == 0)
-            result = folder_make_child(out, parent, *name, err);
+            result = pki_folder_make_child(out, parent, *name, err);
     }
     if (result < 0) {
         free(*name);
@@ -149,12 +149,12 @@ int folder_make_temporary(struct folder *out, char **name, const struct folder *
     return result;
 }
 
-bool folder_is_temporary(const char *name)
+bool pki_folder_is_temporary(const char *name)
 {
     return strncmp(name, TEMPORARY_PREFIX, strlen(TEMPORARY_PREFIX)) == 0;
 }
 
-int folder_show_as(struct folder *folder, const char *path, struct error *err)
+int pki_folder_show_as(struct pki_folder *folder, const char *path, struct error *err)
 {
     char *copy = strdup(path);
 
@@ -165,22 +165,22 @@ int folder_show_as(struct folder *folder, const char *path, struct error *err)
     return 0;
 }
 
-const char *folder_name(const struct folder *folder)
+const char *pki_folder_name(const struct pki_folder *folder)
 {
     const char *slash = strrchr(folder->path, '/');
 
     return slash ? slash + 1 : folder->path;
 }
 
-void folder_close(struct folder *folder)
+void pki_folder_close(struct pki_folder *folder)
 {
     if (folder->fd >= 0)
         (void)close(folder->fd);
     free(folder->path);
-    *folder = (struct folder)FOLDER_CLOSED;
+    *folder = (struct pki_folder)FOLDER_CLOSED;
 }
 
-int folder_lock(const struct folder *folder, struct error *err)
+int pki_folder_lock(const struct pki_folder *folder, struct error *err)
 {
     while (flock(folder->fd, LOCK_EX) < 0) {
         if (errno != EINTR)
@@ -189,7 +189,7 @@ int folder_lock(const struct folder *folder, struct error *err)
     return 0;
 }
 
-bool folder_has(const struct folder *folder, const char *name)
+bool pki_folder_has(const struct pki_folder *folder, const char *name)
 {
     struct stat status;
 
@@ -226,7 +226,7 @@ static int names_add(struct names *names, const char *name)
     return items[names->count++] ? 0 : -ENOMEM;
 }
 
-static int names_read(struct names *names, const struct folder *folder, struct error *err)
+static int names_read(struct names *names, const struct pki_folder *folder, struct error *err)
 {
     int fd = openat(folder->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *stream = fd < 0 ? NULL : fdopendir(fd);
@@ -252,10 +252,10 @@ static int names_read(struct names *names, const struct folder *folder, struct e
     return result;
 }
 
-int folder_each(const struct folder *folder,
-                int (*visit)(void *context, const struct folder *folder, const char *name,
-                             struct error *err),
-                void *context, struct error *err)
+int pki_folder_each(const struct pki_folder *folder,
+                    int (*visit)(void *context, const struct pki_folder *folder, const char *name,
+                                 struct error *err),
+                    void *context, struct error *err)
 {
     struct names names = { 0 };
     int result = names_read(&names, folder, err);
@@ -268,7 +268,7 @@ int folder_each(const struct folder *folder,
 
 /* ---- reading ---- */
 
-static int read_fd(struct secret **out, int fd, const struct folder *folder, const char *name,
+static int read_fd(struct secret **out, int fd, const struct pki_folder *folder, const char *name,
                    size_t bytes_max, struct error *err)
 {
     struct secret *data = NULL;
@@ -298,8 +298,8 @@ static int read_fd(struct secret **out, int fd, const struct folder *folder, con
     return 0;
 }
 
-int folder_read(struct secret **out, const struct folder *folder, const char *name,
-                size_t bytes_max, struct error *err)
+int pki_folder_read(struct secret **out, const struct pki_folder *folder, const char *name,
+                    size_t bytes_max, struct error *err)
 {
     int fd = openat(folder->fd, name, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
     int result;
@@ -325,7 +325,7 @@ static int write_durably(int fd, const struct secret *data)
 }
 
 /* `like` is a file whose owner the new one gets, when there is one. */
-static int write_like(const struct folder *folder, const char *name, const struct secret *data,
+static int write_like(const struct pki_folder *folder, const char *name, const struct secret *data,
                       mode_t mode, const struct stat *like, struct error *err)
 {
     int fd = openat(folder->fd, name,
@@ -346,13 +346,13 @@ static int write_like(const struct folder *folder, const char *name, const struc
     return result;
 }
 
-static int sync_folder(const struct folder *folder, struct error *err)
+static int sync_folder(const struct pki_folder *folder, struct error *err)
 {
     return fsync(folder->fd) < 0 ? failed(err, folder, "", "written to the disk") : 0;
 }
 
-int folder_write(const struct folder *folder, const char *name, const struct secret *data,
-                 mode_t mode, struct error *err)
+int pki_folder_write(const struct pki_folder *folder, const char *name, const struct secret *data,
+                     mode_t mode, struct error *err)
 {
     int result = write_like(folder, name, data, mode, NULL, err);
 
@@ -360,7 +360,7 @@ int folder_write(const struct folder *folder, const char *name, const struct sec
 }
 
 /* Under a temporary name, which is given back. */
-static int stage(const struct folder *folder, const struct folder_change *change,
+static int stage(const struct pki_folder *folder, const struct folder_change *change,
                  char temporary[TEMPORARY_NAME_BYTES], struct error *err)
 {
     mode_t mode = change->mode;
@@ -380,8 +380,8 @@ static int stage(const struct folder *folder, const struct folder_change *change
     return result;
 }
 
-int folder_replace(const struct folder *folder, const struct folder_change *changes, size_t count,
-                   struct error *err)
+int pki_folder_replace(const struct pki_folder *folder, const struct folder_change *changes,
+                       size_t count, struct error *err)
 {
     char(*temporary)[TEMPORARY_NAME_BYTES] = calloc(count, sizeof *temporary);
     size_t staged = 0, renamed = 0;
@@ -406,7 +406,8 @@ int folder_replace(const struct folder *folder, const struct folder_change *chan
 
 /* ---- names ---- */
 
-int folder_rename(const struct folder *parent, const char *from, const char *to, struct error *err)
+int pki_folder_rename(const struct pki_folder *parent, const char *from, const char *to,
+                      struct error *err)
 {
     if (renameat(parent->fd, from, parent->fd, to) < 0) {
         if (errno == ENOTEMPTY)
@@ -416,32 +417,32 @@ int folder_rename(const struct folder *parent, const char *from, const char *to,
     return sync_folder(parent, err);
 }
 
-int folder_exchange(const struct folder *parent, const char *one, const char *other,
-                    struct error *err)
+int pki_folder_exchange(const struct pki_folder *parent, const char *one, const char *other,
+                        struct error *err)
 {
     if (renameat2(parent->fd, one, parent->fd, other, RENAME_EXCHANGE) < 0)
         return failed(err, parent, other, "replaced");
     return sync_folder(parent, err);
 }
 
-static int remove_entry(void *context, const struct folder *folder, const char *name,
+static int remove_entry(void *context, const struct pki_folder *folder, const char *name,
                         struct error *err)
 {
     (void)context;
     (void)err;
-    folder_remove(folder, name);
+    pki_folder_remove(folder, name);
     return 0;
 }
 
-void folder_remove(const struct folder *parent, const char *name)
+void pki_folder_remove(const struct pki_folder *parent, const char *name)
 {
-    struct folder folder = FOLDER_CLOSED;
+    struct pki_folder folder = FOLDER_CLOSED;
 
     if (unlinkat(parent->fd, name, 0) == 0)
         return;
     if (open_at(&folder, parent->fd, name, O_NOFOLLOW, strdup(name), NULL) == 0) {
-        (void)!folder_each(&folder, remove_entry, NULL, NULL);
-        folder_close(&folder);
+        (void)!pki_folder_each(&folder, remove_entry, NULL, NULL);
+        pki_folder_close(&folder);
     }
     (void)unlinkat(parent->fd, name, AT_REMOVEDIR);
 }

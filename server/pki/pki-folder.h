@@ -10,7 +10,7 @@
 
 #include "crypto/secret.h"
 
-struct folder {
+struct pki_folder {
     int fd;     /* -1: not open */
     char *path; /* for messages; owned */
 };
@@ -21,48 +21,48 @@ struct folder {
     }
 
 /* Opens a folder.  -errno. */
-NODISCARD int folder_open(struct folder *out, const char *path, struct error *err);
-NODISCARD int folder_open_child(struct folder *out, const struct folder *parent, const char *name,
-                                struct error *err);
+NODISCARD int pki_folder_open(struct pki_folder *out, const char *path, struct error *err);
+NODISCARD int pki_folder_open_child(struct pki_folder *out, const struct pki_folder *parent,
+                                    const char *name, struct error *err);
 /* The folder in which `path` is or would be; *name is its last component, owned by the caller.
  * -EINVAL when the last component is "." or "..", or there is none. */
-NODISCARD int folder_open_parent(struct folder *out, char **name, const char *path,
-                                 struct error *err);
+NODISCARD int pki_folder_open_parent(struct pki_folder *out, char **name, const char *path,
+                                     struct error *err);
 /* Makes an empty folder for its owner only.  -EEXIST when anything has that name. */
-NODISCARD int folder_make_child(struct folder *out, const struct folder *parent, const char *name,
-                                struct error *err);
+NODISCARD int pki_folder_make_child(struct pki_folder *out, const struct pki_folder *parent,
+                                    const char *name, struct error *err);
 /* The same, under a name that nobody has; the caller frees *name. */
-NODISCARD int folder_make_temporary(struct folder *out, char **name, const struct folder *parent,
-                                    struct error *err);
+NODISCARD int pki_folder_make_temporary(struct pki_folder *out, char **name,
+                                        const struct pki_folder *parent, struct error *err);
 /* Whether it is of the kind that this file makes: something was killed before it was renamed. */
-bool folder_is_temporary(const char *name);
+bool pki_folder_is_temporary(const char *name);
 /* What messages call it from now on. */
-NODISCARD int folder_show_as(struct folder *folder, const char *path, struct error *err);
+NODISCARD int pki_folder_show_as(struct pki_folder *folder, const char *path, struct error *err);
 /* The last component of its path. */
-const char *folder_name(const struct folder *folder);
+const char *pki_folder_name(const struct pki_folder *folder);
 /* What was not opened is fine. */
-void folder_close(struct folder *folder);
+void pki_folder_close(struct pki_folder *folder);
 
 /* Waits until no other process has it locked; it is unlocked when it is closed. */
-NODISCARD int folder_lock(const struct folder *folder, struct error *err);
+NODISCARD int pki_folder_lock(const struct pki_folder *folder, struct error *err);
 /* Whether anything has this name. */
-bool folder_has(const struct folder *folder, const char *name);
+bool pki_folder_has(const struct pki_folder *folder, const char *name);
 
 /* Calls `visit` for each entry but "." and "..", sorted by name, until it returns something else
  * than 0, which is then returned. */
-NODISCARD int folder_each(const struct folder *folder,
-                          int (*visit)(void *context, const struct folder *folder, const char *name,
-                                       struct error *err),
-                          void *context, struct error *err);
+NODISCARD int pki_folder_each(const struct pki_folder *folder,
+                              int (*visit)(void *context, const struct pki_folder *folder,
+                                           const char *name, struct error *err),
+                              void *context, struct error *err);
 
 /* Reads a whole file.  -EFBIG when it has more than `bytes_max`, -errno.  The caller frees *out. */
-NODISCARD int folder_read(struct secret **out, const struct folder *folder, const char *name,
-                          size_t bytes_max, struct error *err);
+NODISCARD int pki_folder_read(struct secret **out, const struct pki_folder *folder,
+                              const char *name, size_t bytes_max, struct error *err);
 
 /* Makes a file with these permissions (whatever the umask) that is on the disk when 0 is returned,
  * and is gone after a failure. -EEXIST when anything has that name. */
-NODISCARD int folder_write(const struct folder *folder, const char *name, const struct secret *data,
-                           mode_t mode, struct error *err);
+NODISCARD int pki_folder_write(const struct pki_folder *folder, const char *name,
+                               const struct secret *data, mode_t mode, struct error *err);
 
 /* A file that will take the place of another (or of none). */
 struct folder_change {
@@ -74,17 +74,18 @@ struct folder_change {
 
 /* Writes all of them beside those they replace, then renames one after the other in this order:
  * a full disk changes nothing.  An owner other than this process's is kept. */
-NODISCARD int folder_replace(const struct folder *folder, const struct folder_change *changes,
-                             size_t count, struct error *err);
+NODISCARD int pki_folder_replace(const struct pki_folder *folder,
+                                 const struct folder_change *changes, size_t count,
+                                 struct error *err);
 
 /* Renames what is in `parent`: an empty folder of the new name gives way, another one does not
  * (-EEXIST). */
-NODISCARD int folder_rename(const struct folder *parent, const char *from, const char *to,
-                            struct error *err);
+NODISCARD int pki_folder_rename(const struct pki_folder *parent, const char *from, const char *to,
+                                struct error *err);
 /* Exchanges the two names. */
-NODISCARD int folder_exchange(const struct folder *parent, const char *one, const char *other,
-                              struct error *err);
+NODISCARD int pki_folder_exchange(const struct pki_folder *parent, const char *one,
+                                  const char *other, struct error *err);
 /* Removes a file, or a folder with all that is in it, as far as possible; does not follow links. */
-void folder_remove(const struct folder *parent, const char *name);
+void pki_folder_remove(const struct pki_folder *parent, const char *name);
 
 #endif

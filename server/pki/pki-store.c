@@ -20,7 +20,7 @@
 #define REVOKED "ca-crl.pem"
 
 struct store {
-    struct folder folder;
+    struct pki_folder folder;
     struct pki_authority *authority;
     struct pki_pair ca; /* without its key when it was loaded */
 };
@@ -34,17 +34,17 @@ static void store_close(struct store *store)
 {
     pki_authority_free(store->authority);
     pki_pair_free(&store->ca);
-    folder_close(&store->folder);
+    pki_folder_close(&store->folder);
 }
 
 static int load_authority(struct store *store, struct error *err)
 {
     struct secret *key = NULL;
-    int result = folder_read(&store->ca.certificate, &store->folder, CA_CERTIFICATE,
-                             PKI_STORE_FILE_BYTES_MAX, err);
+    int result = pki_folder_read(&store->ca.certificate, &store->folder, CA_CERTIFICATE,
+                                 PKI_STORE_FILE_BYTES_MAX, err);
 
     if (result == 0)
-        result = folder_read(&key, &store->folder, CA_KEY, PKI_STORE_FILE_BYTES_MAX, err);
+        result = pki_folder_read(&key, &store->folder, CA_KEY, PKI_STORE_FILE_BYTES_MAX, err);
     if (result < 0)
         return result;
     result = pki_authority_load(&store->authority, store->ca.certificate, key, err);
@@ -57,15 +57,15 @@ static int load_authority(struct store *store, struct error *err)
 /* Locked until it is closed, which the caller does in every case. */
 static int store_open(struct store *store, const char *path, struct error *err)
 {
-    int result = folder_open(&store->folder, path, err);
+    int result = pki_folder_open(&store->folder, path, err);
 
-    if (result == 0 && !folder_has(&store->folder, CA_KEY))
+    if (result == 0 && !pki_folder_has(&store->folder, CA_KEY))
         result = error_set(err, -ENOENT,
                            "'%s' is not the folder of an authority: it has no " CA_KEY
                            "; nbdcrypt tls init makes one",
                            path);
     if (result == 0)
-        result = folder_lock(&store->folder, err);
+        result = pki_folder_lock(&store->folder, err);
     return result == 0 ? load_authority(store, err) : result;
 }
 
@@ -113,36 +113,36 @@ static int certify(struct pki_pair *out, const struct store *store,
 /* So that it can be revoked even when it has been replaced. */
 static int remember(const struct store *store, const struct pki_pair *pair, struct error *err)
 {
-    struct folder issued = FOLDER_CLOSED;
+    struct pki_folder issued = FOLDER_CLOSED;
     char name[sizeof pair->serial + 4];
     struct folder_change change = { name, pair->certificate, PUBLIC_MODE, false };
     int result;
 
     (void)snprintf(name, sizeof name, "%s.pem", pair->serial);
-    if (folder_has(&store->folder, "issued"))
-        result = folder_open_child(&issued, &store->folder, "issued", err);
+    if (pki_folder_has(&store->folder, "issued"))
+        result = pki_folder_open_child(&issued, &store->folder, "issued", err);
     else
-        result = folder_make_child(&issued, &store->folder, "issued", err);
+        result = pki_folder_make_child(&issued, &store->folder, "issued", err);
     if (result == 0)
-        result = folder_replace(&issued, &change, 1, err);
-    folder_close(&issued);
+        result = pki_folder_replace(&issued, &change, 1, err);
+    pki_folder_close(&issued);
     return result;
 }
 
 static void forget(const struct store *store, const struct pki_pair *pair)
 {
-    struct folder issued = FOLDER_CLOSED;
+    struct pki_folder issued = FOLDER_CLOSED;
     char name[sizeof pair->serial + 4];
 
     (void)snprintf(name, sizeof name, "%s.pem", pair->serial);
-    if (*pair->serial && folder_open_child(&issued, &store->folder, "issued", NULL) == 0)
-        folder_remove(&issued, name);
-    folder_close(&issued);
+    if (*pair->serial && pki_folder_open_child(&issued, &store->folder, "issued", NULL) == 0)
+        pki_folder_remove(&issued, name);
+    pki_folder_close(&issued);
 }
 
 /* A key before its certificate: what is between the two says "key does not match", and making it
  * again heals it. */
-static int write_pair(const struct folder *folder, const struct store *store,
+static int write_pair(const struct pki_folder *folder, const struct store *store,
                       const struct pki_pair *pair, bool server, const struct secret *revoked,
                       struct error *err)
 {
@@ -153,9 +153,9 @@ static int write_pair(const struct folder *folder, const struct store *store,
         { REVOKED, revoked, PUBLIC_MODE, false },
     };
 
-    if (!folder_has(folder, changes[1].name))
+    if (!pki_folder_has(folder, changes[1].name))
         changes[1].mode = KEY_MODE;
-    return folder_replace(folder, changes, revoked ? 4 : 3, err);
+    return pki_folder_replace(folder, changes, revoked ? 4 : 3, err);
 }
 
 /* ---- init ---- */
@@ -167,84 +167,84 @@ static int make_authority(struct store *store, unsigned ca_days, struct error *e
     if (result == 0)
         result = pki_authority_export(&store->ca, store->authority, err);
     if (result == 0)
-        result = folder_write(&store->folder, CA_KEY, store->ca.key, KEY_MODE, err);
+        result = pki_folder_write(&store->folder, CA_KEY, store->ca.key, KEY_MODE, err);
     if (result == 0)
-        result =
-            folder_write(&store->folder, CA_CERTIFICATE, store->ca.certificate, PUBLIC_MODE, err);
+        result = pki_folder_write(&store->folder, CA_CERTIFICATE, store->ca.certificate,
+                                  PUBLIC_MODE, err);
     return result;
 }
 
 static int make_server(struct store *store, const struct pki_store_request *request,
                        struct error *err)
 {
-    struct folder folder = FOLDER_CLOSED;
+    struct pki_folder folder = FOLDER_CLOSED;
     struct secret *revoked = NULL;
     struct pki_pair pair = { 0 };
     size_t added;
     int result = pki_revoke(&revoked, store->authority, NULL, NULL, 0, &added, err);
 
     if (result == 0)
-        result = folder_write(&store->folder, REVOKED, revoked, PUBLIC_MODE, err);
+        result = pki_folder_write(&store->folder, REVOKED, revoked, PUBLIC_MODE, err);
     if (result == 0)
         result = certify(&pair, store, request, true, err);
     if (result == 0)
         result = remember(store, &pair, err);
     if (result == 0)
-        result = folder_make_child(&folder, &store->folder, "server", err);
+        result = pki_folder_make_child(&folder, &store->folder, "server", err);
     if (result == 0)
         result = write_pair(&folder, store, &pair, true, revoked, err);
-    folder_close(&folder);
+    pki_folder_close(&folder);
     pki_pair_free(&pair);
     secret_free(revoked);
     return result;
 }
 
 /* Under a temporary name first: NAME is there with all that it has, or not at all. */
-static int make_client_folder(const struct folder *clients, const struct store *store,
+static int make_client_folder(const struct pki_folder *clients, const struct store *store,
                               const char *name, const struct pki_pair *pair, struct error *err)
 {
-    struct folder folder = FOLDER_CLOSED;
+    struct pki_folder folder = FOLDER_CLOSED;
     char *temporary = NULL;
-    int result = folder_make_temporary(&folder, &temporary, clients, err);
+    int result = pki_folder_make_temporary(&folder, &temporary, clients, err);
 
     if (result < 0)
         return result;
     result = write_pair(&folder, store, pair, false, NULL, err);
     if (result == 0)
-        result = folder_rename(clients, temporary, name, err);
+        result = pki_folder_rename(clients, temporary, name, err);
     if (result < 0)
-        folder_remove(clients, temporary);
-    folder_close(&folder);
+        pki_folder_remove(clients, temporary);
+    pki_folder_close(&folder);
     free(temporary);
     return result;
 }
 
-static int renew_client_folder(const struct folder *clients, const struct store *store,
+static int renew_client_folder(const struct pki_folder *clients, const struct store *store,
                                const char *name, const struct pki_pair *pair, struct error *err)
 {
-    struct folder folder = FOLDER_CLOSED;
-    int result = folder_open_child(&folder, clients, name, err);
+    struct pki_folder folder = FOLDER_CLOSED;
+    int result = pki_folder_open_child(&folder, clients, name, err);
 
     if (result == 0)
         result = write_pair(&folder, store, pair, false, NULL, err);
-    folder_close(&folder);
+    pki_folder_close(&folder);
     return result;
 }
 
-static int open_clients(struct folder *out, const struct store *store, struct error *err)
+static int open_clients(struct pki_folder *out, const struct store *store, struct error *err)
 {
-    if (folder_has(&store->folder, "clients"))
-        return folder_open_child(out, &store->folder, "clients", err);
-    return folder_make_child(out, &store->folder, "clients", err);
+    if (pki_folder_has(&store->folder, "clients"))
+        return pki_folder_open_child(out, &store->folder, "clients", err);
+    return pki_folder_make_child(out, &store->folder, "clients", err);
 }
 
 static int make_client(struct store *store, const struct pki_store_request *request,
                        struct error *err)
 {
-    struct folder clients = FOLDER_CLOSED;
+    struct pki_folder clients = FOLDER_CLOSED;
     struct pki_pair pair = { 0 };
     int result = open_clients(&clients, store, err);
-    bool there = result == 0 && folder_has(&clients, request->name);
+    bool there = result == 0 && pki_folder_has(&clients, request->name);
 
     if (there && !request->force)
         result = error_set(err, -EEXIST,
@@ -261,7 +261,7 @@ static int make_client(struct store *store, const struct pki_store_request *requ
     }
     if (result < 0)
         forget(store, &pair);
-    folder_close(&clients);
+    pki_folder_close(&clients);
     pki_pair_free(&pair);
     return result;
 }
@@ -276,7 +276,7 @@ static bool is_own_name(const char *name, const char *folder, unsigned depth)
     };
     size_t length = strlen(name);
 
-    if ((depth == 1 && strcmp(folder, "clients") == 0) || folder_is_temporary(name))
+    if ((depth == 1 && strcmp(folder, "clients") == 0) || pki_folder_is_temporary(name))
         return true;
     if (depth == 1 && strcmp(folder, "issued") == 0)
         return length > 4 && strcmp(name + length - 4, ".pem") == 0;
@@ -287,25 +287,25 @@ static bool is_own_name(const char *name, const char *folder, unsigned depth)
     return false;
 }
 
-static int check_own(void *context, const struct folder *folder, const char *name,
+static int check_own(void *context, const struct pki_folder *folder, const char *name,
                      struct error *err)
 {
     unsigned depth = *(unsigned *)context, below = depth + 1;
-    struct folder child = FOLDER_CLOSED;
+    struct pki_folder child = FOLDER_CLOSED;
     int result = 0;
 
-    if (!is_own_name(name, folder_name(folder), depth))
+    if (!is_own_name(name, pki_folder_name(folder), depth))
         return error_set(err, -EEXIST,
                          "'%s/%s' is not one of the files that nbdcrypt tls makes, so nothing was "
                          "replaced: move it away first",
                          folder->path, name);
-    if (folder_open_child(&child, folder, name, NULL) == 0)
-        result = folder_each(&child, check_own, &below, err);
-    folder_close(&child);
+    if (pki_folder_open_child(&child, folder, name, NULL) == 0)
+        result = pki_folder_each(&child, check_own, &below, err);
+    pki_folder_close(&child);
     return result;
 }
 
-static int count_entry(void *context, const struct folder *folder, const char *name,
+static int count_entry(void *context, const struct pki_folder *folder, const char *name,
                        struct error *err)
 {
     (void)folder;
@@ -316,31 +316,31 @@ static int count_entry(void *context, const struct folder *folder, const char *n
 }
 
 /* *replace: it holds an older set, which may go. */
-static int check_place(bool *replace, const struct folder *parent, const char *name,
+static int check_place(bool *replace, const struct pki_folder *parent, const char *name,
                        const char *path, bool force, struct error *err)
 {
-    struct folder old = FOLDER_CLOSED;
+    struct pki_folder old = FOLDER_CLOSED;
     size_t entries = 0;
     unsigned depth = 0;
     int result;
 
     *replace = false;
-    if (!folder_has(parent, name))
+    if (!pki_folder_has(parent, name))
         return 0;
-    result = folder_open_child(&old, parent, name, err);
+    result = pki_folder_open_child(&old, parent, name, err);
     if (result == 0)
-        result = folder_show_as(&old, path, err);
+        result = pki_folder_show_as(&old, path, err);
     if (result == 0)
-        result = folder_each(&old, count_entry, &entries, err);
+        result = pki_folder_each(&old, count_entry, &entries, err);
     if (result == 0 && entries > 0 && !force)
         result = error_set(err, -EEXIST,
                            "'%s' is there already, and not empty; give --force to replace an "
                            "authority, and with it all certificates that it has made",
                            path);
     if (result == 0)
-        result = folder_each(&old, check_own, &depth, err);
+        result = pki_folder_each(&old, check_own, &depth, err);
     *replace = entries > 0;
-    folder_close(&old);
+    pki_folder_close(&old);
     return result;
 }
 
@@ -358,29 +358,29 @@ static int create(struct store *store, unsigned ca_days, const struct pki_store_
 int pki_store_create(const char *path, unsigned ca_days, const struct pki_store_request *server,
                      const struct pki_store_request *client, struct error *err)
 {
-    struct folder parent = FOLDER_CLOSED;
+    struct pki_folder parent = FOLDER_CLOSED;
     struct store store = STORE_CLOSED;
     char *name = NULL, *temporary = NULL;
     bool replace = false;
-    int result = folder_open_parent(&parent, &name, path, err);
+    int result = pki_folder_open_parent(&parent, &name, path, err);
 
     if (result == 0)
         result = check_place(&replace, &parent, name, path, server->force, err);
     if (result == 0)
-        result = folder_make_temporary(&store.folder, &temporary, &parent, err);
+        result = pki_folder_make_temporary(&store.folder, &temporary, &parent, err);
     if (result == 0) {
-        result = folder_show_as(&store.folder, path, err);
+        result = pki_folder_show_as(&store.folder, path, err);
         if (result == 0)
             result = create(&store, ca_days, server, client, err);
         if (result == 0 && replace)
-            result = folder_exchange(&parent, temporary, name, err);
+            result = pki_folder_exchange(&parent, temporary, name, err);
         else if (result == 0)
-            result = folder_rename(&parent, temporary, name, err);
+            result = pki_folder_rename(&parent, temporary, name, err);
         if (result < 0 || replace)
-            folder_remove(&parent, temporary);
+            pki_folder_remove(&parent, temporary);
     }
     store_close(&store);
-    folder_close(&parent);
+    pki_folder_close(&parent);
     free(temporary);
     free(name);
     return result;
@@ -420,11 +420,12 @@ static void free_hosts(struct param_list *hosts)
     free(hosts->items);
 }
 
-static int present_hosts(struct param_list *hosts, const struct folder *folder, struct error *err)
+static int present_hosts(struct param_list *hosts, const struct pki_folder *folder,
+                         struct error *err)
 {
     struct secret *certificate = NULL;
     int result =
-        folder_read(&certificate, folder, "server-cert.pem", PKI_STORE_FILE_BYTES_MAX, err);
+        pki_folder_read(&certificate, folder, "server-cert.pem", PKI_STORE_FILE_BYTES_MAX, err);
 
     if (result == 0)
         result = pki_each_host(certificate, add_host, hosts, err);
@@ -436,12 +437,12 @@ static int present_hosts(struct param_list *hosts, const struct folder *folder, 
     return result;
 }
 
-static int renew_server(struct store *store, const struct folder *folder,
+static int renew_server(struct store *store, const struct pki_folder *folder,
                         const struct pki_store_request *request, struct error *err)
 {
     struct secret *revoked = NULL;
     struct pki_pair pair = { 0 };
-    int result = folder_read(&revoked, &store->folder, REVOKED, PKI_STORE_FILE_BYTES_MAX, err);
+    int result = pki_folder_read(&revoked, &store->folder, REVOKED, PKI_STORE_FILE_BYTES_MAX, err);
 
     if (result == 0)
         result = certify(&pair, store, request, true, err);
@@ -461,14 +462,14 @@ int pki_store_renew_server(const char *path, const struct pki_store_request *req
 {
     struct pki_store_request wanted = *request;
     struct param_list hosts = { NULL, 0 };
-    struct folder folder = FOLDER_CLOSED;
+    struct pki_folder folder = FOLDER_CLOSED;
     struct store store = STORE_CLOSED;
     int result = store_open(&store, path, err);
 
-    if (result == 0 && folder_has(&store.folder, "server"))
-        result = folder_open_child(&folder, &store.folder, "server", err);
+    if (result == 0 && pki_folder_has(&store.folder, "server"))
+        result = pki_folder_open_child(&folder, &store.folder, "server", err);
     else if (result == 0)
-        result = folder_make_child(&folder, &store.folder, "server", err);
+        result = pki_folder_make_child(&folder, &store.folder, "server", err);
     if (result == 0 && request->host_count == 0) {
         result = present_hosts(&hosts, &folder, err);
         wanted.hosts = hosts.items;
@@ -477,7 +478,7 @@ int pki_store_renew_server(const char *path, const struct pki_store_request *req
     if (result == 0)
         result = renew_server(&store, &folder, &wanted, err);
     free_hosts(&hosts);
-    folder_close(&folder);
+    pki_folder_close(&folder);
     store_close(&store);
     return result;
 }
@@ -490,16 +491,17 @@ struct victims {
     size_t count;
 };
 
-static int collect(void *context, const struct folder *folder, const char *file, struct error *err)
+static int collect(void *context, const struct pki_folder *folder, const char *file,
+                   struct error *err)
 {
     struct victims *victims = context;
     char name[256];
     struct secret *certificate = NULL, **items;
     int result;
 
-    if (folder_is_temporary(file))
+    if (pki_folder_is_temporary(file))
         return 0;
-    result = folder_read(&certificate, folder, file, PKI_STORE_FILE_BYTES_MAX, err);
+    result = pki_folder_read(&certificate, folder, file, PKI_STORE_FILE_BYTES_MAX, err);
     if (result < 0)
         return result;
     result = pki_client_name(name, sizeof name, certificate, err);
@@ -521,15 +523,15 @@ static int collect(void *context, const struct folder *folder, const char *file,
 
 static int find_victims(struct victims *victims, const struct store *store, struct error *err)
 {
-    struct folder issued = FOLDER_CLOSED;
-    int result = folder_open_child(&issued, &store->folder, "issued", err);
+    struct pki_folder issued = FOLDER_CLOSED;
+    int result = pki_folder_open_child(&issued, &store->folder, "issued", err);
 
     if (result == 0)
-        result = folder_each(&issued, collect, victims, err);
+        result = pki_folder_each(&issued, collect, victims, err);
     if (result == 0 && victims->count == 0)
         result = error_set(err, -ENOENT, "'%s' has made no certificate for a client '%s'",
                            store->folder.path, victims->name);
-    folder_close(&issued);
+    pki_folder_close(&issued);
     return result;
 }
 
@@ -537,16 +539,16 @@ static int publish_revoked(const struct store *store, const struct secret *list,
                            struct error *err)
 {
     struct folder_change change = { REVOKED, list, PUBLIC_MODE, false };
-    struct folder server = FOLDER_CLOSED;
-    int result = folder_replace(&store->folder, &change, 1, err);
+    struct pki_folder server = FOLDER_CLOSED;
+    int result = pki_folder_replace(&store->folder, &change, 1, err);
 
     *in_server = false;
-    if (result < 0 || !folder_has(&store->folder, "server"))
+    if (result < 0 || !pki_folder_has(&store->folder, "server"))
         return result;
-    result = folder_open_child(&server, &store->folder, "server", err);
+    result = pki_folder_open_child(&server, &store->folder, "server", err);
     if (result == 0)
-        result = folder_replace(&server, &change, 1, err);
-    folder_close(&server);
+        result = pki_folder_replace(&server, &change, 1, err);
+    pki_folder_close(&server);
     *in_server = result == 0;
     return result;
 }
@@ -562,7 +564,7 @@ int pki_store_revoke(const char *path, const char *name, size_t *revoked, bool *
     if (result == 0)
         result = find_victims(&victims, &store, err);
     if (result == 0)
-        result = folder_read(&old, &store.folder, REVOKED, PKI_STORE_FILE_BYTES_MAX, err);
+        result = pki_folder_read(&old, &store.folder, REVOKED, PKI_STORE_FILE_BYTES_MAX, err);
     if (result == 0)
         result =
             pki_revoke(&list, store.authority, old, (const struct secret *const *)victims.items,

@@ -122,7 +122,7 @@ static int append_key(struct edit *edit, struct error *err)
 }
 
 /* edit->data becomes the file with the new key, or without the old one. */
-static int edit_file(struct edit *edit, const struct folder *folder, const char *name,
+static int edit_file(struct edit *edit, const struct pki_folder *folder, const char *name,
                      enum psk_users_way way, struct error *err)
 {
     size_t most = edit->old->length_bytes + strlen(edit->user) + 2 * PSK_USERS_KEY_BYTES + 3;
@@ -147,20 +147,20 @@ static int edit_file(struct edit *edit, const struct folder *folder, const char 
     return result;
 }
 
-static int change_file(const struct folder *folder, const char *name, const char *user,
+static int change_file(const struct pki_folder *folder, const char *name, const char *user,
                        enum psk_users_way way, struct error *err)
 {
     struct folder_change change = { .name = name };
     struct secret *old = NULL;
     struct edit edit = { .user = user };
-    int result = folder_lock(folder, err);
-    bool there = folder_has(folder, name);
+    int result = pki_folder_lock(folder, err);
+    bool there = pki_folder_has(folder, name);
 
     /* A server of another user may read it by its group; nobody else. */
     change.mode = there ? 0660 : 0600;
     change.keep_mode = there;
     if (result == 0)
-        result = there ? folder_read(&old, folder, name, PSK_USERS_BYTES_MAX, err)
+        result = there ? pki_folder_read(&old, folder, name, PSK_USERS_BYTES_MAX, err)
                        : secret_create(&old, 0, err);
     if (result == 0) {
         edit.old = old;
@@ -168,7 +168,7 @@ static int change_file(const struct folder *folder, const char *name, const char
     }
     if (result == 0) {
         change.data = edit.data;
-        result = folder_replace(folder, &change, 1, err);
+        result = pki_folder_replace(folder, &change, 1, err);
     }
     secret_free(edit.data);
     secret_free(old);
@@ -177,17 +177,17 @@ static int change_file(const struct folder *folder, const char *name, const char
 
 int psk_users_change(const char *path, const char *user, enum psk_users_way way, struct error *err)
 {
-    struct folder folder = FOLDER_CLOSED;
+    struct pki_folder folder = FOLDER_CLOSED;
     char *name = NULL;
     struct stat status;
     /* What a link points to is replaced, not the link. */
     bool is_link = lstat(path, &status) == 0 && S_ISLNK(status.st_mode);
     char *target = is_link ? realpath(path, NULL) : NULL;
-    int result = folder_open_parent(&folder, &name, target ? target : path, err);
+    int result = pki_folder_open_parent(&folder, &name, target ? target : path, err);
 
     if (result == 0)
         result = change_file(&folder, name, user, way, err);
-    folder_close(&folder);
+    pki_folder_close(&folder);
     free(target);
     free(name);
     return result;

@@ -382,7 +382,7 @@ static int set_up(struct server *server, struct error *err)
     if (code == 0)
         code = open_listeners(server, err);
     if (code == 0)
-        code = early_end_watch(&server->early_end, remove_names, server, err);
+        code = startup_signals_watch(&server->early_end, remove_names, server, err);
     if (code == 0)
         code = tls_open(&server->tls, &server->options.tls, err);
     if (code == 0)
@@ -399,7 +399,7 @@ static int set_up(struct server *server, struct error *err)
         code = open_exports(server, workers, err);
     if (code == 0)
         code = start_workers(server, workers, err);
-    early_end_stop(&server->early_end);
+    startup_signals_stop(&server->early_end);
     if (code == 0)
         code = require_room_for_a_client(server, err);
     return code;
@@ -625,7 +625,7 @@ static void stop(struct server *server)
         return;
     server->stopping = true;
     server->stopping_ms = channel_clock_ms();
-    deadline_start(server->options.shutdown_timeout_seconds);
+    shutdown_timeout_start(server->options.shutdown_timeout_seconds);
     notify_service_manager("STOPPING=1");
     server->retry_is_left = !export_retry_stop(server->retry);
     exports_stop(server->live);

@@ -186,7 +186,7 @@ int export_opening_run(const struct export_opening *opening, struct error *err)
         .opening = opening, .mutex = PTHREAD_MUTEX_INITIALIZER, .failed_index = SIZE_MAX, .err = err
     };
 
-    luks_turns_allow(opening->cpus, memory_available_bytes() / 2);
+    luks_turns_allow(opening->cpus, memory_limit_available_bytes() / 2);
     tell_progress(&run);
     open_those_in_order(&run);
     open_side_by_side(&run);

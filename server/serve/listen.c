@@ -160,18 +160,18 @@ static int bind_and_listen(int fd, const struct listen_address *address)
 static int listen_patiently(int fd, const struct listen_address *address, struct error *err)
 {
     bool local = address->address.any.sa_family == AF_UNIX;
-    struct patience patience = { 0 };
+    struct retry retry = { 0 };
     int code;
 
     while ((code = bind_and_listen(fd, address)) == -EADDRINUSE) {
         int stale = -EADDRINUSE;
 
-        if (local && patience.tries % TRIES_FOR_A_LOOK == 0)
+        if (local && retry.tries % TRIES_FOR_A_LOOK == 0)
             stale = remove_stale_socket(address, err);
 
         if (stale < 0 && stale != -EADDRINUSE)
             return stale;
-        if (stale < 0 && !patience_lasts(&patience))
+        if (stale < 0 && !retry_wait(&retry))
             return local ? stale : explain_bind(address, code, err);
     }
     return code < 0 ? explain_bind(address, code, err) : 0;

@@ -23,7 +23,7 @@ static void time_is_over(int number)
     _exit(EXIT_FAILURE);
 }
 
-void deadline_start(unsigned seconds)
+void shutdown_timeout_start(unsigned seconds)
 {
     struct sigaction action = { .sa_handler = time_is_over };
 

@@ -8,6 +8,6 @@
 
 /* Once: ends the process with status 1 and a message when it is still there after `seconds`; 0:
  * never. */
-void deadline_start(unsigned seconds);
+void shutdown_timeout_start(unsigned seconds);
 
 #endif

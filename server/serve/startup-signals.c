@@ -54,8 +54,8 @@ static void *watch(void *context)
     return NULL;
 }
 
-int early_end_watch(struct early_end *end, void (*clean_up)(void *context), void *context,
-                    struct error *err)
+int startup_signals_watch(struct early_end *end, void (*clean_up)(void *context), void *context,
+                          struct error *err)
 {
     *end = (struct early_end){ .clean_up = clean_up, .context = context };
     end->started_fd = eventfd(0, EFD_CLOEXEC);
@@ -71,7 +71,7 @@ int early_end_watch(struct early_end *end, void (*clean_up)(void *context), void
     return 0;
 }
 
-void early_end_stop(struct early_end *end)
+void startup_signals_stop(struct early_end *end)
 {
     if (!end->watching)
         return;

@@ -20,10 +20,10 @@ struct early_end {
 };
 
 /* SIGTERM and SIGINT must be blocked.  `clean_up` removes what must not stay, on another thread. */
-NODISCARD int early_end_watch(struct early_end *end, void (*clean_up)(void *context), void *context,
-                              struct error *err);
+NODISCARD int startup_signals_watch(struct early_end *end, void (*clean_up)(void *context),
+                                    void *context, struct error *err);
 
 /* The start is over: signals wait from now on.  Nothing happens when none are watched. */
-void early_end_stop(struct early_end *end);
+void startup_signals_stop(struct early_end *end);
 
 #endif

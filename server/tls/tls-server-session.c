@@ -14,16 +14,16 @@
 
 static int verify_client(gnutls_session_t gnutls);
 
-static struct tls_admission *admission_of(gnutls_session_t gnutls)
+static struct tls_server_session *admission_of(gnutls_session_t gnutls)
 {
     struct tls_session *session = gnutls_session_get_ptr(gnutls);
 
-    return container_of(session, struct tls_admission, session);
+    return container_of(session, struct tls_server_session, session);
 }
 
 /* ---- set-up ---- */
 
-static int set_credentials(struct tls_admission *admission)
+static int set_credentials(struct tls_server_session *admission)
 {
     struct tls_credentials *credentials = admission->credentials;
     gnutls_session_t gnutls = admission->session.gnutls;
@@ -45,7 +45,8 @@ static int set_credentials(struct tls_admission *admission)
 
 static void admission_free(struct tls_session *session)
 {
-    struct tls_admission *admission = container_of(session, struct tls_admission, session);
+    struct tls_server_session *admission =
+        container_of(session, struct tls_server_session, session);
     struct peer proven = { .identity = admission->identity,
                            .dns_names = admission->dns_names,
                            .uris = admission->uris };
@@ -83,10 +84,10 @@ static const struct tls_end server_end = {
     .free = admission_free,
 };
 
-int tls_admission_create(struct tls_admission **out, struct tls_credentials *credentials,
-                         struct error *err)
+int tls_server_session_create(struct tls_server_session **out, struct tls_credentials *credentials,
+                              struct error *err)
 {
-    struct tls_admission *admission = calloc(1, sizeof *admission);
+    struct tls_server_session *admission = calloc(1, sizeof *admission);
 
     if (admission == NULL) {
         tls_credentials_unref(credentials);
@@ -110,7 +111,7 @@ int tls_admission_create(struct tls_admission **out, struct tls_credentials *cre
 /* ---- why it failed ---- */
 
 /* What only the handshake can fail with. */
-static void explain_handshake(struct tls_admission *admission, int error)
+static void explain_handshake(struct tls_server_session *admission, int error)
 {
     struct tls_session *session = &admission->session;
 
@@ -155,10 +156,10 @@ static void explain_handshake(struct tls_admission *admission, int error)
 
 /* For an identity that nobody knows GnuTLS goes on with a random key, so that a client can't find
  * out which ones there are. */
-int tls_admission_find_psk(gnutls_session_t gnutls, const gnutls_datum_t *identity,
-                           gnutls_datum_t *key)
+int tls_server_session_find_psk(gnutls_session_t gnutls, const gnutls_datum_t *identity,
+                                gnutls_datum_t *key)
 {
-    struct tls_admission *admission = admission_of(gnutls);
+    struct tls_server_session *admission = admission_of(gnutls);
     size_t key_bytes;
     const uint8_t *found =
         psk_file_find(admission->credentials->keys, identity->data, identity->size, &key_bytes);
@@ -187,7 +188,7 @@ int tls_admission_find_psk(gnutls_session_t gnutls, const gnutls_datum_t *identi
 /* A gnutls_certificate_verify_function: 0 accepts. */
 static int verify_client(gnutls_session_t gnutls)
 {
-    struct tls_admission *admission = admission_of(gnutls);
+    struct tls_server_session *admission = admission_of(gnutls);
     struct error why = { .text = "" };
 
     if (gnutls_auth_client_get_type(gnutls) != GNUTLS_CRD_CERTIFICATE)
@@ -203,7 +204,7 @@ static int verify_client(gnutls_session_t gnutls)
 
 /* ---- the handshake ---- */
 
-static int fail(struct tls_admission *admission, int error)
+static int fail(struct tls_server_session *admission, int error)
 {
     explain_handshake(admission, error);
     tls_session_send_alert(&admission->session, error);
@@ -211,7 +212,7 @@ static int fail(struct tls_admission *admission, int error)
 }
 
 /* Whom the handshake has proven. */
-static int collect(struct tls_admission *admission)
+static int collect(struct tls_server_session *admission)
 {
     struct peer proven = { 0 };
     const char *psk = NULL;
@@ -239,7 +240,7 @@ static int collect(struct tls_admission *admission)
     return code;
 }
 
-int tls_admission_handshake(struct tls_admission *admission)
+int tls_server_session_handshake(struct tls_server_session *admission)
 {
     int result;
 
@@ -256,7 +257,7 @@ int tls_admission_handshake(struct tls_admission *admission)
     return result < 0 ? fail(admission, result) : 0;
 }
 
-void tls_admission_prove(struct tls_admission *admission, struct peer *peer)
+void tls_server_session_prove(struct tls_server_session *admission, struct peer *peer)
 {
     peer_forget_tls(peer);
     peer->encrypted = true;
@@ -269,8 +270,8 @@ void tls_admission_prove(struct tls_admission *admission, struct peer *peer)
     peer_describe(peer);
 }
 
-void tls_admission_describe(struct tls_admission *admission, const struct peer *peer,
-                            const char *by, char *text, size_t text_bytes)
+void tls_server_session_describe(struct tls_server_session *admission, const struct peer *peer,
+                                 const char *by, char *text, size_t text_bytes)
 {
     static const char *const proofs[] = {
         [PEER_UNPROVEN] = "client not verified",

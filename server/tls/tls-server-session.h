@@ -7,7 +7,7 @@
 #include "server/tls/tls-credentials.h"
 #include "server/tls/tls-session.h"
 
-struct tls_admission {
+struct tls_server_session {
     struct tls_session session;
     struct tls_credentials *credentials; /* one reference */
 
@@ -21,24 +21,24 @@ struct tls_admission {
 
 /* Takes over the reference to `credentials` in every case.  -ENOMEM or -EINVAL.  tls_session_free()
  * frees it. */
-NODISCARD int tls_admission_create(struct tls_admission **out, struct tls_credentials *credentials,
-                                   struct error *err);
+NODISCARD int tls_server_session_create(struct tls_server_session **out,
+                                        struct tls_credentials *credentials, struct error *err);
 
 /* Goes on with the handshake as far as the bytes go that have arrived; may take milliseconds.
  * 0: done; -EAGAIN: the client has to send more; -EPROTO: it failed, the session's reason says why,
  * and an alert has been pushed. */
-int tls_admission_handshake(struct tls_admission *admission);
+int tls_server_session_handshake(struct tls_server_session *admission);
 
 /* Moves what was proven to the peer, which is under TLS from now on. */
-void tls_admission_prove(struct tls_admission *admission, struct peer *peer);
+void tls_server_session_prove(struct tls_server_session *admission, struct peer *peer);
 
 /* A gnutls_psk_server_credentials_function2, for the credentials of sessions that are made here. */
-int tls_admission_find_psk(gnutls_session_t gnutls, const gnutls_datum_t *identity,
-                           gnutls_datum_t *key);
+int tls_server_session_find_psk(gnutls_session_t gnutls, const gnutls_datum_t *identity,
+                                gnutls_datum_t *key);
 
 /* "TLS1.3, AES-128-GCM (vaes-avx2), SECP256R1, certificate CN=vm7" for the log, at most
  * `text_bytes`. `by` is as in tls_session_describe(). */
-void tls_admission_describe(struct tls_admission *admission, const struct peer *peer,
-                            const char *by, char *text, size_t text_bytes);
+void tls_server_session_describe(struct tls_server_session *admission, const struct peer *peer,
+                                 const char *by, char *text, size_t text_bytes);
 
 #endif

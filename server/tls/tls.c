@@ -137,8 +137,8 @@ int tls_open(struct tls *tls, const struct tls_settings *settings, struct error 
     if (code == 0 && tls->mode != TLS_OFF)
         prepare_records(tls);
     if (code == 0 && tls->mode != TLS_OFF)
-        code =
-            tls_credentials_create(&tls->credentials, settings, tls_admission_find_psk, NULL, err);
+        code = tls_credentials_create(&tls->credentials, settings, tls_server_session_find_psk,
+                                      NULL, err);
     return code;
 }
 
@@ -156,8 +156,8 @@ void tls_reload(struct tls *tls)
 
     if (tls->mode == TLS_OFF)
         return;
-    if (tls_credentials_create(&fresh, &tls->settings, tls_admission_find_psk, tls->credentials,
-                               &err) < 0) {
+    if (tls_credentials_create(&fresh, &tls->settings, tls_server_session_find_psk,
+                               tls->credentials, &err) < 0) {
         log_error(
             "the TLS files were read again, and those that were read before stay in force: %s",
             err.text);

@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-const uint8_t *gather_peek(const struct gather *gather, size_t *length_bytes)
+const uint8_t *iov_gather_peek(const struct iov_gather *gather, size_t *length_bytes)
 {
     static _Thread_local uint8_t together[GATHER_BYTES];
     const uint8_t *first = (const uint8_t *)gather->iov->iov_base + gather->skip_bytes;
@@ -25,7 +25,7 @@ const uint8_t *gather_peek(const struct gather *gather, size_t *length_bytes)
     return together;
 }
 
-void gather_advance(struct gather *gather, size_t length_bytes)
+void iov_gather_advance(struct iov_gather *gather, size_t length_bytes)
 {
     gather->skip_bytes += length_bytes;
     while (gather->count > 0 && gather->skip_bytes >= gather->iov->iov_len) {

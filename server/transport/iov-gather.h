@@ -8,7 +8,7 @@
 
 #define GATHER_BYTES 16384u /* of a portion: the plaintext of a TLS record */
 
-struct gather {
+struct iov_gather {
     const struct iovec *iov; /* what is left; `skip_bytes` of the first have been taken */
     unsigned count;
     size_t skip_bytes;
@@ -17,8 +17,8 @@ struct gather {
 /* The next portion, of GATHER_BYTES if there are so many: where it lies, or copied together where
  * pieces meet, into memory of this thread that the next call uses again.  Something must be
  * left. */
-const uint8_t *gather_peek(const struct gather *gather, size_t *length_bytes);
+const uint8_t *iov_gather_peek(const struct iov_gather *gather, size_t *length_bytes);
 /* So many bytes are done with. */
-void gather_advance(struct gather *gather, size_t length_bytes);
+void iov_gather_advance(struct iov_gather *gather, size_t length_bytes);
 
 #endif

@@ -30,9 +30,9 @@ static int open_read_ahead(struct ktls *ktls, gnutls_session_t gnutls, uint8_t *
     return (int)filled;
 }
 
-int ktls_hand_over(struct transport **out, struct tls_session *session, const struct tls *tls,
-                   struct loop *loop, const struct loop_file *file, const struct peer *peer,
-                   struct error *err)
+int ktls_handover(struct transport **out, struct tls_session *session, const struct tls *tls,
+                  struct loop *loop, const struct loop_file *file, const struct peer *peer,
+                  struct error *err)
 {
     uint8_t read_ahead[TRANSPORT_STAGING_BYTES];
     gnutls_session_t gnutls = session->gnutls;

@@ -12,8 +12,8 @@ struct tls_session;
  * still pull is whole records, at most TRANSPORT_STAGING_BYTES, which are opened here.  `file` is
  * the transport's when there is one.  0 without one: the kernel can't, and GnuTLS goes on.
  * -ECONNRESET: the connection is lost. */
-NODISCARD int ktls_hand_over(struct transport **out, struct tls_session *session,
-                             const struct tls *tls, struct loop *loop, const struct loop_file *file,
-                             const struct peer *peer, struct error *err);
+NODISCARD int ktls_handover(struct transport **out, struct tls_session *session,
+                            const struct tls *tls, struct loop *loop, const struct loop_file *file,
+                            const struct peer *peer, struct error *err);
 
 #endif

@@ -8,8 +8,8 @@ static uint32_t smaller(uint32_t a, uint32_t b)
 }
 
 /* RFC 8446, 5.1: a type, two bytes of version, two of length. */
-uint32_t tls_records_whole(const uint8_t *bytes, uint32_t count, uint32_t capacity_bytes,
-                           uint32_t *left_bytes)
+uint32_t tls_record_scan_whole(const uint8_t *bytes, uint32_t count, uint32_t capacity_bytes,
+                               uint32_t *left_bytes)
 {
     uint32_t used = smaller(count, *left_bytes);
 

@@ -7,7 +7,7 @@
 /* How many of these bytes are whole records.  A record that is longer than `capacity_bytes` comes
  * in parts: *left_bytes is what is missing of one, 0 at the beginning, and the parts count as
  * whole.  What can't be a record at all is usable too, because it has to be refused at once. */
-uint32_t tls_records_whole(const uint8_t *bytes, uint32_t count, uint32_t capacity_bytes,
-                           uint32_t *left_bytes);
+uint32_t tls_record_scan_whole(const uint8_t *bytes, uint32_t count, uint32_t capacity_bytes,
+                               uint32_t *left_bytes);
 
 #endif

@@ -69,7 +69,7 @@ struct tls_transport {
 
     /* The handshake of a server. */
     struct tls *tls;
-    struct tls_admission *admission; /* `session` is part of it */
+    struct tls_server_session *admission; /* `session` is part of it */
     struct peer *peer;
     bool answered;            /* something of ours has been sent */
     atomic_bool given_up;     /* nobody waits for the job any more */

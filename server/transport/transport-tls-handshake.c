@@ -24,7 +24,7 @@ int transport_tls_create(struct transport **out, const struct transport_tls_sett
 
     if (code < 0)
         return code;
-    code = tls_admission_create(&tls->admission, tls_credentials_now(settings->tls), err);
+    code = tls_server_session_create(&tls->admission, tls_credentials_now(settings->tls), err);
     if (code < 0) {
         transport_tls_release(tls);
         return code;
@@ -75,8 +75,8 @@ static void find_records(struct tls_transport *tls)
 {
     struct tls_input in = tls_stream_input(tls);
 
-    tls->usable_bytes = tls_records_whole(in.bytes + *in.start, *in.end - *in.start, in.capacity,
-                                          &tls->record_left_bytes);
+    tls->usable_bytes = tls_record_scan_whole(in.bytes + *in.start, *in.end - *in.start,
+                                              in.capacity, &tls->record_left_bytes);
 }
 
 static void handshake_received(struct io_event *ev, int result)
@@ -129,7 +129,7 @@ static int go_on(struct tls_transport *tls)
 
     do {
         before = tls->usable_bytes;
-        code = tls_admission_handshake(tls->admission);
+        code = tls_server_session_handshake(tls->admission);
     } while (code == -EAGAIN && tls->usable_bytes > 0 && tls->usable_bytes < before);
     return code;
 }
@@ -187,8 +187,8 @@ static int hand_over(struct tls_transport *tls)
     find_records(tls);
     if (tls->usable_bytes < tls_stream_input_bytes(tls) || tls->record_left_bytes > 0)
         return 0;
-    int code = ktls_hand_over(&tls->successor, tls->session, tls->tls, tls->transport.loop,
-                              &tls->file, tls->peer, &err);
+    int code = ktls_handover(&tls->successor, tls->session, tls->tls, tls->transport.loop,
+                             &tls->file, tls->peer, &err);
     if (code < 0)
         log_write_of(LOG_NOTICE, tls->name, "TLS: %s; dropped", err.text);
     return code;
@@ -199,13 +199,14 @@ static int open_session(struct tls_transport *tls)
     char text[400];
 
     transport_tls_open(tls);
-    tls_admission_prove(tls->admission, tls->peer);
+    tls_server_session_prove(tls->admission, tls->peer);
     int code = hand_over(tls);
     if (code < 0)
         return code;
     if (tls->successor == NULL)
         tls_protection_start(tls, tls->tls->records_per_key, tls->record_left_bytes == 0);
-    tls_admission_describe(tls->admission, tls->peer, tls_protection_name(tls), text, sizeof text);
+    tls_server_session_describe(tls->admission, tls->peer, tls_protection_name(tls), text,
+                                sizeof text);
     log_write_of(LOG_INFO, tls->name, "%s%s", text,
                  tls->successor != NULL      ? ", kernel TLS"
                  : tls->tls->ktls == KTLS_ON ? ", user space"

@@ -178,18 +178,18 @@ static void received(struct io_event *ev, int result)
 /* ---- send ---- */
 
 /* Fills `out` with records: 0, or an error of GnuTLS. */
-static int fill_records(struct tls_transport *tls, struct gather *gather)
+static int fill_records(struct tls_transport *tls, struct iov_gather *gather)
 {
     struct tls_buffer *out = tls->out;
 
     do {
         size_t length_bytes;
-        const uint8_t *data = gather_peek(gather, &length_bytes);
+        const uint8_t *data = iov_gather_peek(gather, &length_bytes);
         ssize_t count = tls_protection_send(tls, data, length_bytes);
 
         if (count <= 0)
             return count == 0 ? GNUTLS_E_INTERNAL_ERROR : (int)count;
-        gather_advance(gather, (size_t)count);
+        iov_gather_advance(gather, (size_t)count);
         tls->taken_bytes += (int)count;
     } while (gather->count > 0 && out->capacity_bytes - out->end >= TLS_BUFFER_SMALL_BYTES);
     return 0;
@@ -205,7 +205,7 @@ static void report_send(struct loop_task *task)
 static void stream_send(struct transport *transport, struct iovec *iov, unsigned iov_count)
 {
     struct tls_transport *tls = tls_of(transport);
-    struct gather gather = { .iov = iov, .count = iov_count };
+    struct iov_gather gather = { .iov = iov, .count = iov_count };
     size_t total_bytes = 0;
 
     assert(tls->open && !tls->sending && !tls->send_report.queued);

@@ -20,12 +20,12 @@ static int read_own(char uuid[40], uint64_t *area_bytes, struct stage *image, st
     if (result < 0)
         return result;
     *area_bytes = 1; /* as long as it is not known, at least its mark */
-    result = luks_image_load_from(&own, io, size_bytes, size_bytes, false, NULL, err);
+    result = volume_header_load_from(&own, io, size_bytes, size_bytes, false, NULL, err);
     if (result == 0) {
         (void)snprintf(uuid, 40, "%s", luks_segment(own)->uuid);
         result = luks_backup_area_bytes(area_bytes, own, err);
     } else if (result != -EMEDIUMTYPE) {
-        struct luks_store store = luks_image_store(io);
+        struct luks_store store = volume_header_store(io);
 
         result = luks_backup_uuid(uuid, store.read, store.context, size_bytes, err);
     }

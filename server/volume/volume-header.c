@@ -21,35 +21,35 @@ static int flush_image(void *io, struct error *err)
     return image_io_flush(io, err);
 }
 
-struct luks_store luks_image_store(struct image_io *io)
+struct luks_store volume_header_store(struct image_io *io)
 {
     return (struct luks_store){
         .read = read_image, .write = write_image, .flush = flush_image, .context = io
     };
 }
 
-int luks_image_signature(struct signature *out, enum signature_scope scope, struct image_io *io,
-                         uint64_t size_bytes, struct error *err)
+int volume_header_signature(struct format_signature *out, enum format_signature_scope scope,
+                            struct image_io *io, uint64_t size_bytes, struct error *err)
 {
-    return signature_find(out, scope, read_image, io, size_bytes, err);
+    return format_signature_find(out, scope, read_image, io, size_bytes, err);
 }
 
-int luks_image_load_from(struct luks_header **out, struct image_io *io, uint64_t size_bytes,
-                         uint64_t data_bytes, bool detached, struct signature *content,
-                         struct error *err)
+int volume_header_load_from(struct luks_header **out, struct image_io *io, uint64_t size_bytes,
+                            uint64_t data_bytes, bool detached, struct format_signature *content,
+                            struct error *err)
 {
     int code = luks_load(out, read_image, io, size_bytes, data_bytes, detached, err);
 
     if (content) {
-        *content = (struct signature){ .text = "" };
+        *content = (struct format_signature){ .text = "" };
         if (code == -EMEDIUMTYPE &&
-            luks_image_signature(content, SIGNATURE_ANY, io, size_bytes, NULL) < 0)
-            *content = (struct signature){ .text = "" };
+            volume_header_signature(content, FORMAT_SIGNATURE_ANY, io, size_bytes, NULL) < 0)
+            *content = (struct format_signature){ .text = "" };
     }
     return code;
 }
 
-static const char *advise(const struct signature *content, enum luks_image_use use)
+static const char *advise(const struct format_signature *content, enum luks_image_use use)
 {
     if (content->partitions)
         return "; a partition of it is named by ?partition=N behind the image";
@@ -66,8 +66,8 @@ static const char *advise(const struct signature *content, enum luks_image_use u
     return "";
 }
 
-void luks_image_tell_content(const struct signature *content, enum luks_image_use use,
-                             struct error *err)
+void volume_header_tell_content(const struct format_signature *content, enum luks_image_use use,
+                                struct error *err)
 {
     const char *advice = advise(content, use);
 
@@ -84,22 +84,22 @@ void luks_image_tell_content(const struct signature *content, enum luks_image_us
 
 /* `source` is where the header is; `data_bytes` of the image that holds the data. */
 static int load(struct luks_header **out, struct stage *source, uint64_t data_bytes, bool detached,
-                struct signature *content, struct error *err)
+                struct format_signature *content, struct error *err)
 {
     struct image_io *io;
     int code = image_io_create(&io, source, err);
 
     if (code < 0)
         return code;
-    code = luks_image_load_from(out, io, source->limits.size_bytes, data_bytes, detached, content,
-                                err);
+    code = volume_header_load_from(out, io, source->limits.size_bytes, data_bytes, detached,
+                                   content, err);
     image_io_destroy(io);
     return code;
 }
 
-int luks_image_load_detached(struct luks_header **out, struct stage *header,
-                             const char *header_spec, uint64_t data_bytes,
-                             struct signature *content, struct error *err)
+int volume_header_load_detached(struct luks_header **out, struct stage *header,
+                                const char *header_spec, uint64_t data_bytes,
+                                struct format_signature *content, struct error *err)
 {
     int code = load(out, header, data_bytes, true, content, err);
 
@@ -114,8 +114,8 @@ int luks_image_load_alone(struct luks_header **out, struct stage *header, uint64
     return load(out, header, data_bytes, true, NULL, err);
 }
 
-int luks_image_load(struct luks_header **out, struct stage *image, const char *header_spec,
-                    struct signature *content, struct error *err)
+int volume_header_load(struct luks_header **out, struct stage *image, const char *header_spec,
+                    struct format_signature *content, struct error *err)
 {
     uint64_t data_bytes = image->limits.size_bytes;
     struct image_options options = { .read_only = true };
@@ -123,13 +123,13 @@ int luks_image_load(struct luks_header **out, struct stage *image, const char *h
     int code;
 
     if (content)
-        *content = (struct signature){ .text = "" };
+        *content = (struct format_signature){ .text = "" };
     if (!header_spec)
         return load(out, image, data_bytes, false, content, err);
     code = image_open(&header, header_spec, &options, err);
     if (code < 0)
         return code;
-    code = luks_image_load_detached(out, header, header_spec, data_bytes, content, err);
+    code = volume_header_load_detached(out, header, header_spec, data_bytes, content, err);
     stage_close(header);
     return code;
 }

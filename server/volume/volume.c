@@ -11,7 +11,7 @@
 
 struct luks_store volume_store(struct volume *volume)
 {
-    return luks_image_store(volume->io);
+    return volume_header_store(volume->io);
 }
 
 void volume_prefix(const struct volume *volume, struct error *err)
@@ -61,36 +61,36 @@ int volume_open(struct volume *out, const char *image_spec, const char *header_s
     return result;
 }
 
-static int load(struct volume *volume, struct signature *content, struct error *err)
+static int load(struct volume *volume, struct format_signature *content, struct error *err)
 {
-    return luks_image_load_from(&volume->header, volume->io, volume->stage->limits.size_bytes,
-                                volume->data_bytes, volume->detached, content, err);
+    return volume_header_load_from(&volume->header, volume->io, volume->stage->limits.size_bytes,
+                                   volume->data_bytes, volume->detached, content, err);
 }
 
 int volume_load(struct volume *volume, struct error *err)
 {
-    struct signature content;
+    struct format_signature content;
     int result = load(volume, &content, err);
 
     if (result == -EMEDIUMTYPE)
-        luks_image_tell_content(
+        volume_header_tell_content(
             &content, volume->detached ? LUKS_IMAGE_OF_HEADER : LUKS_IMAGE_LOOKED_AT, err);
     if (result < 0)
         volume_prefix(volume, err);
     return result;
 }
 
-int volume_signature(struct signature *out, const struct volume *volume, struct error *err)
+int volume_signature(struct format_signature *out, const struct volume *volume, struct error *err)
 {
-    return luks_image_signature(out, SIGNATURE_BESIDE_LUKS, volume->io,
-                                volume->stage->limits.size_bytes, err);
+    return volume_header_signature(out, FORMAT_SIGNATURE_BESIDE_LUKS, volume->io,
+                                   volume->stage->limits.size_bytes, err);
 }
 
 /* The header may be read, but is somebody else's place by now, or was before: nothing is
  * written. */
 static int check_signatures(const struct volume *volume, struct error *err)
 {
-    struct signature signature;
+    struct format_signature signature;
     int result = volume_signature(&signature, volume, err);
 
     if (result == 0 && signature.text[0] != '\0')

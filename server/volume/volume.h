@@ -31,7 +31,7 @@ NODISCARD int volume_open(struct volume *out, const char *image_spec, const char
 /* Reads the header.  The message names the image, and what it holds if it is no LUKS header. */
 NODISCARD int volume_load(struct volume *volume, struct error *err);
 /* What else is there, beside a LUKS header.  The message names nothing. */
-NODISCARD int volume_signature(struct signature *out, const struct volume *volume,
+NODISCARD int volume_signature(struct format_signature *out, const struct volume *volume,
                                struct error *err);
 /* Opens and loads.  A header that will be changed must be alone: -EEXIST. */
 NODISCARD int volume_open_header(struct volume *out, const char *image_spec,

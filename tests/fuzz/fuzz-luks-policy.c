@@ -43,7 +43,7 @@ static void fuzz_luks1(const struct input *input, const struct luks_sizes *sizes
     struct luks_areas areas;
 
     memcpy(bytes, input->data, input->size < sizeof bytes ? input->size : sizeof bytes);
-    if (luks1_parse(&header, bytes, NULL) == 0 &&
+    if (luks1_policy_parse(&header, bytes, NULL) == 0 &&
         luks1_policy_check(&segment, &areas, &header, sizes, NULL) == 0)
         check_promises(&segment, &areas, sizes);
 }

@@ -60,7 +60,7 @@ static int check_luks1(struct luks_segment *segment, const uint8_t bytes[LUKS1_H
 {
     struct luks_areas areas;
     struct luks1_header header;
-    int result = luks1_parse(&header, bytes, err);
+    int result = luks1_policy_parse(&header, bytes, err);
 
     return result < 0 ? result : luks1_policy_check(segment, &areas, &header, sizes, err);
 }

@@ -65,12 +65,12 @@ static bool opens_the_same(const struct luks_format_options *options)
         secret_free(wrong);
         return false;
     }
-    EXPECT(!luks_slot_any_is_ours(header));
+    EXPECT(!luks_own_keyslot_any_is_ours(header));
     EXPECT(unlock_any(&theirs, header, passphrase, &err) == 0);
-    EXPECT(luks_slot_open(&ours, 0, header, passphrase, &err) == 0);
+    EXPECT(luks_own_keyslot_open(&ours, 0, header, passphrase, &err) == 0);
     EXPECT(secret_equal(ours, theirs));
     secret_free(ours);
-    EXPECT(luks_slot_open(&ours, 0, header, wrong, &err) == -EACCES);
+    EXPECT(luks_own_keyslot_open(&ours, 0, header, wrong, &err) == -EACCES);
     secret_free(theirs);
     secret_free(wrong);
     secret_free(passphrase);
@@ -148,7 +148,7 @@ static void other_ciphers(void)
 
             EXPECT(header);
             EXPECT_TEXT(luks_segment(header)->cipher.name, rows[i].cipher);
-            EXPECT(luks_slot_any_is_ours(header) == (type == LUKS_TYPE_1));
+            EXPECT(luks_own_keyslot_any_is_ours(header) == (type == LUKS_TYPE_1));
             EXPECT(unlock_any(&key, header, passphrase, &err) == 0);
             EXPECT(key->length_bytes == rows[i].key_bits / 8);
             secret_free(key);

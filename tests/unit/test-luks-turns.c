@@ -54,16 +54,16 @@ static void *derive(void *context)
         struct luks_turn turn;
 
         if ((seed + i) % 50 == 0) {
-            luks_turn_begin_alone(&turn, 1000 * MIB);
+            luks_turns_begin_alone(&turn, 1000 * MIB);
             EXPECT(!turn.shared && atomic_load(&at_work) == 0);
             atomic_store(&lonely, 1);
             work(1000);
             atomic_store(&lonely, 0);
         } else {
-            luks_turn_begin(&turn, mib * MIB);
+            luks_turns_begin(&turn, mib * MIB);
             work(mib);
         }
-        luks_turn_end(&turn);
+        luks_turns_end(&turn);
     }
     return NULL;
 }
@@ -103,13 +103,13 @@ static void side_by_side(void)
     struct luks_turn first, second, large;
 
     luks_turns_allow(2, 64ul * MIB);
-    luks_turn_begin(&first, 32ul * MIB);
-    luks_turn_begin(&second, 32ul * MIB);
+    luks_turns_begin(&first, 32ul * MIB);
+    luks_turns_begin(&second, 32ul * MIB);
     EXPECT(first.shared && second.shared);
-    luks_turn_end(&second);
-    luks_turn_end(&first);
-    luks_turn_begin(&large, 2000ul * MIB);
-    luks_turn_end(&large);
+    luks_turns_end(&second);
+    luks_turns_end(&first);
+    luks_turns_begin(&large, 2000ul * MIB);
+    luks_turns_end(&large);
 }
 
 static const struct check checks[] = {

@@ -11,13 +11,13 @@ static void expect(const char *text, const char *const words[])
     char **got = NULL;
     size_t i = 0;
 
-    EXPECT(words_split(&got, text, &err) == 0);
+    EXPECT(argv_split(&got, text, &err) == 0);
     for (; words[i]; i++) {
         EXPECT(got[i] != NULL);
         EXPECT_TEXT(got[i], words[i]);
     }
     EXPECT(got[i] == NULL);
-    words_free(got);
+    argv_free(got);
 }
 
 #define WORDS(...) ((const char *const[]){ __VA_ARGS__, NULL })
@@ -39,7 +39,7 @@ static void refused(const char *text, const char *message)
     struct error err = { "" };
     char **got = NULL;
 
-    EXPECT(words_split(&got, text, &err) == -EINVAL);
+    EXPECT(argv_split(&got, text, &err) == -EINVAL);
     EXPECT_TEXT(err.text, message);
     EXPECT(got == NULL);
 }
