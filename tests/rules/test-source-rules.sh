@@ -211,9 +211,9 @@ grep -nP '\t' "${sources[@]}" | sed 's/^/  /' | report "tabs (4 spaces)" || true
 
 # ---- the build ----
 
-# What no Makemodule.am names is neither built nor run nor part of a release.
+# What no Makemodule.am names is neither built nor run nor part of a release.  NAME.so is made of NAME.c.
 awk '
-    FILENAME ~ /Makemodule/ { for (i = 1; i <= NF; i++) named[$i]; next }
+    FILENAME ~ /Makemodule/ { for (i = 1; i <= NF; i++) { named[$i]; if (sub(/\.so$/, ".c", $i)) named[$i] } next }
     { program = $0; sub(/\.c$/, "", program) }
     !($0 in named) && !(program in named) { print "  " $0 }' ./*/Makemodule.am \
     <(printf '%s\n' {server,crypto,plugins,tests,bench}/{,*/}*.{c,h,sh,py,txt} tests/*/*-suppressions) | report "files that no Makemodule.am names"
