@@ -148,8 +148,8 @@ static int load(struct luks_header **luks, bool *alone, struct stage *image,
     if (*alone)
         return 0;
     if (result == -EMEDIUMTYPE)
-        volume_header_tell_content(&content, header_spec ? LUKS_IMAGE_OF_HEADER : LUKS_IMAGE_LOOKED_AT,
-                                err);
+        volume_header_tell_content(&content,
+                                   header_spec ? LUKS_IMAGE_OF_HEADER : LUKS_IMAGE_LOOKED_AT, err);
     return result;
 }
 

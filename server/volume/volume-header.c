@@ -115,7 +115,7 @@ int luks_image_load_alone(struct luks_header **out, struct stage *header, uint64
 }
 
 int volume_header_load(struct luks_header **out, struct stage *image, const char *header_spec,
-                    struct format_signature *content, struct error *err)
+                       struct format_signature *content, struct error *err)
 {
     uint64_t data_bytes = image->limits.size_bytes;
     struct image_options options = { .read_only = true };
