@@ -94,6 +94,7 @@ grep -nE '#[[:space:]]*include[[:space:]]*<liburing' "${sources[@]}" |
 # From the ground up: a file includes only what stands in its own folder or on a line above it.
 folder_order='
 server/base
+server/config
 crypto
 crypto/cipher
 crypto/gcm

@@ -1,0 +1,52 @@
+#include "server/config/config-problems.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+
+#include "server/base/log.h"
+
+void config_problem(struct config_problems *problems, const struct config_place *place,
+                    const char *format, ...)
+{
+    struct config_problem *items = NULL;
+    va_list args;
+    char *text;
+
+    va_start(args, format);
+    if (problems->count < CONFIG_PROBLEMS_MAX && vasprintf(&text, format, args) >= 0) {
+        items = reallocarray(problems->items, problems->count + 1, sizeof *items);
+        if (items == NULL)
+            free(text);
+    }
+    va_end(args);
+    if (items == NULL) {
+        problems->more++;
+        return;
+    }
+    items[problems->count++] = (struct config_problem){ .place = *place, .text = text };
+    problems->items = items;
+}
+
+void config_problems_log(const struct config_problems *problems)
+{
+    for (size_t i = 0; i < problems->count; i++) {
+        const struct config_problem *one = &problems->items[i];
+
+        if (one->place.file == NULL)
+            log_error("%s", one->text);
+        else if (one->place.line == 0)
+            log_error("%s: %s", one->place.file, one->text);
+        else
+            log_error("%s:%u: %s", one->place.file, one->place.line, one->text);
+    }
+    if (problems->more > 0)
+        log_error("and %zu more", problems->more);
+}
+
+void config_problems_free(struct config_problems *problems)
+{
+    for (size_t i = 0; i < problems->count; i++)
+        free(problems->items[i].text);
+    free(problems->items);
+    *problems = (struct config_problems){ 0 };
+}

@@ -1,0 +1,118 @@
+/* Any bytes as a configuration file: what is wrong with it is told with its line, and what was
+ * taken stands in the file as it is, in its order, none of it cut.
+ *
+ * With libFuzzer: see docs/hacking.md.  Without (FUZZ_STANDALONE) it is a unit test of random
+ * input made of the pieces that mean something. */
+#include <assert.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "server/base/utf8.h"
+#include "server/config/config-file.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static bool is_whole(const char *text)
+{
+    for (; *text != '\0'; text++)
+        if (*text == '\n' || *text == '\r')
+            return false;
+    return true;
+}
+
+static bool is_trimmed(const char *text)
+{
+    return *text == '\0' ||
+           (strchr(" \t", text[0]) == NULL && strchr(" \t", text[strlen(text) - 1]) == NULL);
+}
+
+static unsigned count_lines(const uint8_t *data, size_t size)
+{
+    unsigned lines = 1;
+
+    for (size_t i = 0; i < size; i++)
+        lines += data[i] == '\n';
+    return lines;
+}
+
+static void check_entries(const struct config_file *config, unsigned lines)
+{
+    unsigned last = 0;
+
+    for (size_t i = 0; i < config->entry_count; i++) {
+        const struct config_entry *entry = &config->entries[i];
+
+        assert(entry->section < config->section_count);
+        assert(config->sections[entry->section].place.line < entry->place.line);
+        assert(entry->place.line > last && entry->place.line <= lines);
+        assert(*entry->key != '\0' && strpbrk(entry->key, " \t=") == NULL);
+        assert(strchr(entry->argument, '=') == NULL);
+        assert(is_whole(entry->value) && is_whole(entry->argument) && is_whole(entry->key));
+        assert(is_trimmed(entry->value) && is_trimmed(entry->argument));
+        last = entry->place.line;
+    }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct config_file config = { 0 };
+    char *exact = malloc(size > 0 ? size : 1); /* a sanitizer sees what reads beyond it */
+    unsigned lines = count_lines(data, size);
+
+    assert(exact != NULL);
+    if (size > 0)
+        memcpy(exact, data, size);
+    assert(config_file_parse(&config, "fuzz.conf", exact, size, NULL) == 0);
+    check_entries(&config, lines);
+    for (size_t i = 0; i < config.problems.count; i++) {
+        const struct config_problem *problem = &config.problems.items[i];
+
+        assert(problem->place.line >= 1 && problem->place.line <= lines);
+        assert(utf8_is_clean(problem->text));
+    }
+    if (memchr(exact, '\0', size) != NULL)
+        assert(config.problems.count > 0);
+    config_file_free(&config);
+    free(exact);
+    return 0;
+}
+
+#ifdef FUZZ_STANDALONE
+
+#define INPUTS 20000u
+
+static const char *const pieces[] = {
+    "[",    "]",    "[server]\n", "[export vm7]\n",
+    "=",    " = ",  "key",        "allow",
+    "\n",   "\\\n", "\\",         "\\\\",
+    "#",    "; ",   " ",          "\t",
+    "\r\n", "\xff", "é",          "\x01",
+    "a",    "\"",   "metadata a", "\xef\xbb\xbf",
+    "\x7f", "]]",   "\xc2\x85",   "==",
+};
+
+int main(void)
+{
+    unsigned seed = 1;
+
+    for (unsigned i = 0; i < INPUTS; i++) {
+        char text[1024] = "";
+        size_t bytes = 0;
+
+        for (int count = rand_r(&seed) % 60; count > 0 && bytes < sizeof text - 16; count--) {
+            unsigned which = (unsigned)rand_r(&seed) % (sizeof pieces / sizeof pieces[0] + 1);
+
+            if (which == sizeof pieces / sizeof pieces[0]) {
+                text[bytes++] = '\0';
+                continue;
+            }
+            memcpy(text + bytes, pieces[which], strlen(pieces[which]));
+            bytes += strlen(pieces[which]);
+        }
+        LLVMFuzzerTestOneInput((const uint8_t *)text, bytes);
+    }
+    return 0;
+}
+
+#endif
