@@ -59,6 +59,7 @@ tests     command:nbd-client                nbd-client           nbd
 tests     command:clevis                    clevis               clevis
 tests     command:jose                      jose                 jose
 tests     file:/usr/libexec/tangd           tang                 tang
+tests     command:systemd-analyze           systemd              systemd
 tests     command:gnuplot                   gnuplot-nox          gnuplot
 bench     command:fio                       fio                  fio
 bench     command:nbdkit                    nbdkit               nbdkit
