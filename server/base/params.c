@@ -163,6 +163,22 @@ int params_set(void *target, const struct param *param, const char *value, struc
     return ret;
 }
 
+void params_reset(void *target, const struct param *param, const void *defaults)
+{
+    static const size_t bytes[] = {
+        [PARAM_FLAG] = sizeof(bool),
+        [PARAM_COUNT] = sizeof(unsigned),
+        [PARAM_STRING] = sizeof(const char *),
+        [PARAM_SIZE] = sizeof(uint64_t),
+        [PARAM_UINT] = sizeof(unsigned),
+    };
+
+    if (param->type == PARAM_LIST)
+        ((struct param_list *)field(target, param))->count = 0;
+    else
+        memcpy(field(target, param), (const char *)defaults + param->offset, bytes[param->type]);
+}
+
 void params_free(void *target, const struct param *table)
 {
     for (; table->name; table++) {
@@ -184,6 +200,11 @@ static const struct param *find_name(const struct param *table, const char *name
             return table;
     }
     return NULL;
+}
+
+const struct param *params_find(const struct param *table, const char *name)
+{
+    return find_name(table, name, strlen(name));
 }
 
 static const struct param *find_letter(const struct param *table, char letter)

@@ -74,6 +74,13 @@ NODISCARD int params_parse_size(uint64_t *out, const char *text, struct error *e
 NODISCARD int params_set(void *target, const struct param *param, const char *value,
                          struct error *err);
 
+/* Sets the field back to what it is in `defaults`, a struct of the same type; a list becomes empty.
+ */
+void params_reset(void *target, const struct param *param, const void *defaults);
+
+/* NULL: no row has this name. */
+const struct param *params_find(const struct param *table, const char *name);
+
 /* Parses `argv[1..]` by the table (long options --name VALUE, --name=VALUE, short ones,
  * "--" ends them) into `target`; what is not an option is moved to the end of argv in order
  * and *first_operand tells where it begins.  -EINVAL: unknown option (the message proposes

@@ -15,8 +15,7 @@ struct cursor {
     char *at, *end;            /* what is still to be read */
     unsigned line;             /* that was read last */
     struct config_place place; /* of the one that is put together from such lines */
-    bool in_section;           /* false: what follows belongs to no section that we know */
-    bool told;                 /* ... and that was said */
+    enum { NO_SECTION_YET, IN_SECTION, SKIPPING } state; /* the last: up to the next section */
 };
 
 static int no_memory(struct error *err)
@@ -67,7 +66,7 @@ static const char *find_bad_byte(const char *line, const char *end)
 
 static void tell_bad_byte(struct cursor *cursor, unsigned char byte)
 {
-    struct config_place place = { cursor->place.file, cursor->line };
+    struct config_place place = { cursor->place.file, cursor->line, cursor->place.order };
 
     config_problem(&cursor->config->problems, &place, "byte 0x%02x %s", byte,
                    byte == '\r'  ? "is a carriage return: write the file with the line ends of Unix"
@@ -95,10 +94,8 @@ static char *next_line(struct cursor *cursor, bool *bad)
     cursor->at = newline != NULL ? newline + 1 : cursor->end;
     if (byte != NULL && !*bad)
         tell_bad_byte(cursor, (unsigned char)*byte);
-    if (byte != NULL && line[strspn(line, BLANKS)] == '[') {
-        cursor->in_section = false; /* it is not known which one begins here */
-        cursor->told = true;
-    }
+    if (byte != NULL && line[strspn(line, BLANKS)] == '[')
+        cursor->state = SKIPPING; /* it is not known which one begins here */
     *bad |= byte != NULL;
     return end;
 }
@@ -162,12 +159,11 @@ static char *cut_word(char *text)
 static int parse_section(struct cursor *cursor, char *line, struct error *err)
 {
     struct config_file *config = cursor->config;
-    struct config_section section = { .place = cursor->place };
+    struct config_section section = { .place = cursor->place, .first_entry = config->entry_count };
     char *end = strrchr(line, ']');
     int code;
 
-    cursor->in_section = false;
-    cursor->told = true; /* what follows is not looked at until the next one */
+    cursor->state = SKIPPING;
     if (end == NULL || end[1] != '\0') {
         config_problem(&config->problems, &cursor->place,
                        "a section is written [NAME], with nothing behind it");
@@ -180,7 +176,7 @@ static int parse_section(struct cursor *cursor, char *line, struct error *err)
         make_room((void **)&config->sections, config->section_count, sizeof *config->sections, err);
     if (code == 0)
         config->sections[config->section_count++] = section;
-    cursor->in_section = code == 0;
+    cursor->state = IN_SECTION;
     return code;
 }
 
@@ -193,12 +189,12 @@ static int parse_line(struct cursor *cursor, char *line, struct error *err)
 
     if (*line == '\0' || *line == '[')
         return *line == '[' ? parse_section(cursor, line, err) : 0;
-    if (equals == NULL || equals == line || !cursor->in_section) {
-        if (cursor->in_section || !cursor->told)
+    if (equals == NULL || equals == line || cursor->state != IN_SECTION) {
+        if (cursor->state != SKIPPING)
             config_problem(&config->problems, &cursor->place, "%s",
-                           cursor->in_section ? "it is neither [SECTION] nor KEY = VALUE"
-                                              : "a [SECTION] has to come first");
-        cursor->told = true;
+                           cursor->state == IN_SECTION ? "it is neither [SECTION] nor KEY = VALUE"
+                                                       : "a [SECTION] has to come first");
+        cursor->state = cursor->state == IN_SECTION ? IN_SECTION : SKIPPING;
         return 0;
     }
     *equals = '\0';
@@ -207,9 +203,11 @@ static int parse_line(struct cursor *cursor, char *line, struct error *err)
     entry.value = trim(equals + 1);
     int code =
         make_room((void **)&config->entries, config->entry_count, sizeof *config->entries, err);
-    if (code == 0)
-        config->entries[config->entry_count++] = entry;
-    return code;
+    if (code != 0)
+        return code;
+    config->entries[config->entry_count++] = entry;
+    config->sections[entry.section].entry_count++;
+    return 0;
 }
 
 int config_file_parse(struct config_file *out, const char *path, const char *bytes,
@@ -223,6 +221,7 @@ int config_file_parse(struct config_file *out, const char *path, const char *byt
         code = config_file_keep(out, malloc(length_bytes + 1), err);
     if (code != 0)
         return code;
+    cursor.place.order = out->text_count;
     cursor.at = out->texts[out->text_count - 1];
     memcpy(cursor.at, bytes, length_bytes);
     cursor.end = cursor.at + length_bytes;

@@ -22,11 +22,12 @@ struct config_section {
     struct config_place place;
     const char *kind;  /* "export" */
     const char *label; /* "vm7"; "": none */
+    size_t first_entry, entry_count;
 };
 
 struct config_entry {
     struct config_place place;
-    size_t section;       /* its index */
+    size_t section;       /* its index; those of one section stand together */
     const char *key;      /* "metadata" */
     const char *argument; /* "org.example"; "": none */
     const char *value;    /* may be "" */
@@ -36,7 +37,7 @@ struct config_entry {
 struct config_file {
     struct config_section *sections;
     size_t section_count;
-    struct config_entry *entries; /* those of one section stand together */
+    struct config_entry *entries;
     size_t entry_count;
     char **texts; /* what entries point into, and the names of the files */
     size_t text_count;

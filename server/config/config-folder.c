@@ -35,7 +35,8 @@ static int tell(struct reading *reading, const char *path, const char *what)
     int code = config_file_keep(config, copy, reading->err);
 
     if (code == 0)
-        config_problem(&config->problems, &(struct config_place){ copy, 0 }, "%s", what);
+        config_problem(&config->problems, &(struct config_place){ copy, 0, config->text_count },
+                       "%s", what);
     return code;
 }
 

@@ -27,6 +27,22 @@ void config_problem(struct config_problems *problems, const struct config_place 
     problems->items = items;
 }
 
+static int by_place(const void *a, const void *b)
+{
+    const struct config_place *one = &((const struct config_problem *)a)->place;
+    const struct config_place *other = &((const struct config_problem *)b)->place;
+
+    if (one->order != other->order)
+        return one->order < other->order ? -1 : 1;
+    return one->line < other->line ? -1 : one->line > other->line;
+}
+
+void config_problems_sort(struct config_problems *problems)
+{
+    if (problems->count > 1)
+        qsort(problems->items, problems->count, sizeof *problems->items, by_place);
+}
+
 void config_problems_log(const struct config_problems *problems)
 {
     for (size_t i = 0; i < problems->count; i++) {

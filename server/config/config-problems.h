@@ -13,6 +13,7 @@
 struct config_place {
     const char *file; /* as it was found; not owned; NULL: the command line */
     unsigned line;    /* from 1; 0: the file as a whole */
+    size_t order;     /* of the file among the others, as they were read; 0: the command line */
 };
 
 struct config_problem {
@@ -34,6 +35,9 @@ static inline size_t config_problems_count(const struct config_problems *problem
 {
     return problems->count + problems->more;
 }
+
+/* By file and line. */
+void config_problems_sort(struct config_problems *problems);
 
 /* One line of the log for each: FILE:LINE: TEXT. */
 void config_problems_log(const struct config_problems *problems);

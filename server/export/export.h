@@ -9,6 +9,7 @@
 
 #include <stdatomic.h>
 
+#include "server/export/export-metadata.h"
 #include "server/volume/header-demands.h"
 #include "server/keys/key-source.h"
 #include "server/block/layer.h"
@@ -36,6 +37,7 @@ struct export_settings {
     bool no_discard; /* the flag allow-discards of a LUKS2 header means nothing */
     bool zero_holes; /* a sector of zeros in the image reads as zeros (luks-layer.h) */
     bool tls_only;   /* clients without TLS neither see nor attach it */
+    struct export_metadata metadata; /* owned */
 };
 
 struct export

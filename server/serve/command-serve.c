@@ -96,6 +96,7 @@ static int serve(int argc, char **argv)
 
     int code = serve_options_parse(&server.options, argc, argv, &err);
     if (code < 0 || server.options.help) {
+        config_problems_log(&server.options.files.problems);
         if (code < 0)
             log_error("%s", err.text);
         else

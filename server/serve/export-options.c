@@ -1,6 +1,7 @@
 #include "server/serve/export-options.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "server/nbd/nbd-wire.h"
@@ -113,6 +114,13 @@ static void own_or_common(struct export_settings *settings, const struct export_
     settings->demands = demand_arguments_merged(&settings->demand_texts, &common->demand_texts);
 }
 
+int export_options_finish(struct export_settings *settings, const struct export_settings *common,
+                          struct error *err)
+{
+    own_or_common(settings, common);
+    return export_options_check(settings, "", err);
+}
+
 /* A doubled = or comma is one of the name.  What stands behind the name and its =, or NULL;
  * *name_bytes: how long the name is as it is written. */
 static char *find_image(char *text, size_t *name_bytes)
@@ -157,34 +165,63 @@ int export_options_parse(struct export_settings *out, char *text,
     ret = pairs ? params_parse_pairs(out, export_params, pairs, ',', err) : 0;
     if (ret == -EINVAL && out->allow.count > 0 && strstr(err->text, "unknown option"))
         error_set(err, ret, "%s; a comma that belongs to a rule is doubled (,,)", err->text);
-    own_or_common(out, common);
     if (ret == 0)
-        ret = export_options_check(out, "", err);
+        ret = export_options_finish(out, common, err);
     if (ret != 0)
         error_prefix(err, "export '%.*s': ", export_options_shown(strlen(text)), text);
     return ret;
 }
 
+static int by_name(const void *a, const void *b)
+{
+    const struct export_settings *one = *(const struct export_settings *const *)a;
+    const struct export_settings *other = *(const struct export_settings *const *)b;
+    int order = strcmp(one->name, other->name);
+
+    return order != 0 ? order : one < other ? -1 : one > other;
+}
+
+/* The first one whose name is there before; `count`: none is.  -ENOMEM. */
+static int find_taken_name(const struct export_settings *exports, size_t count, size_t *taken,
+                           struct error *err)
+{
+    const struct export_settings **sorted = calloc(count + 1, sizeof *sorted);
+
+    if (sorted == NULL)
+        return error_set(err, -ENOMEM, "out of memory");
+    for (size_t i = 0; i < count; i++)
+        sorted[i] = &exports[i];
+    if (count > 0)
+        qsort(sorted, count, sizeof *sorted, by_name);
+    *taken = count;
+    for (size_t i = 1; i < count; i++) {
+        size_t index = (size_t)(sorted[i] - exports);
+
+        if (strcmp(sorted[i - 1]->name, sorted[i]->name) == 0 && index < *taken)
+            *taken = index;
+    }
+    free(sorted);
+    return 0;
+}
+
 /* Standard input holds one key, and names must differ. */
 int export_options_check_together(const struct export_settings *exports, size_t count,
-                                  struct error *err)
+                                  size_t *culprit, struct error *err)
 {
     size_t from_stdin = 0;
 
     for (size_t i = 0; i < count; i++) {
-        const struct export_settings *settings = &exports[i];
-
-        from_stdin += key_source_is_stdin(&settings->key);
+        from_stdin += key_source_is_stdin(&exports[i].key);
+        *culprit = i;
         if (from_stdin > 1)
             return error_set(err, -EINVAL,
                              "standard input can hold only one key, and two exports want it: "
                              "give each export a key-file of its own");
-        for (size_t k = 0; k < i; k++) {
-            if (!strcmp(exports[k].name, settings->name))
-                return error_set(err, -EINVAL,
-                                 "export '%.*s' is there twice: each needs a name of its own",
-                                 export_options_shown(strlen(settings->name)), settings->name);
-        }
     }
-    return 0;
+    int code = find_taken_name(exports, count, culprit, err);
+    if (code < 0 || *culprit == count)
+        return code;
+    const char *name = exports[*culprit].name;
+    return error_set(err, -EINVAL, "export '%.*s' is there twice: each needs a name of its own",
+                     export_options_shown(strlen(name)), name);
 }

@@ -74,6 +74,11 @@ struct export_settings export_options_inherit(const struct export_settings *comm
 NODISCARD int export_options_parse(struct export_settings *out, char *text,
                                    const struct export_settings *common, struct error *err);
 
+/* The last step for one that export_options_inherit() began: what it leaves open is that of
+ * `common`. -EINVAL as export_options_check(). */
+NODISCARD int export_options_finish(struct export_settings *settings,
+                                    const struct export_settings *common, struct error *err);
+
 /* Of what is given, what contradicts itself; -EINVAL.  `dashes` stands before the names of
  * options. */
 NODISCARD int export_options_check_flags(const struct export_settings *settings, const char *dashes,
@@ -83,9 +88,10 @@ NODISCARD int export_options_check_flags(const struct export_settings *settings,
 NODISCARD int export_options_check(const struct export_settings *settings, const char *dashes,
                                    struct error *err);
 
-/* What can be said about all of them; -EINVAL. */
+/* What can be said about all of them; -EINVAL, and *culprit is the one that is in the way of those
+ * before. */
 NODISCARD int export_options_check_together(const struct export_settings *exports, size_t count,
-                                            struct error *err);
+                                            size_t *culprit, struct error *err);
 
 /* How much of a name of this length is repeated in messages, for "%.*s". */
 int export_options_shown(size_t length);

@@ -7,6 +7,7 @@
 
 #include "server/access/access.h"
 #include "server/serve/export-options.h"
+#include "server/serve/serve-config.h"
 
 #define MAX_CONNECTIONS_DEFAULT 4096u
 #define HANDSHAKE_TIMEOUT_SECONDS_DEFAULT 10u
@@ -112,6 +113,13 @@ const struct param serve_params[] = {
           "sleeps; 0: not at all (default 50)",
           .max = 1000, OF(LIMITS, "server", RESTART)),
 
+    PARAM("config", STRING, "FILE", config,
+          "read options and exports from this file, and from *.conf in conf.d beside it; "
+          "nbdcrypt.conf(5)",
+          CLI_ONLY(OTHER)),
+    PARAM("config-dir", LIST, "DIR", config_dirs,
+          "read *.conf from this folder instead of conf.d (repeatable, in this order)",
+          CLI_ONLY(OTHER)),
     PARAM("verbose", COUNT, NULL, verbose,
           "tell more of what clients do; -vv: also why their requests fail, and what plugins of "
           "nbdkit say for debugging",
@@ -154,17 +162,21 @@ static int parse_single_export(struct serve_options *options, const char *image,
     return export_options_check(settings, "--", err);
 }
 
-static int check_tls_only(const struct serve_options *options, struct error *err)
+static int check_tls_only(struct serve_options *options, struct error *err)
 {
-    for (size_t i = 0; i < options->export_count; i++) {
-        if (options->exports[i].tls_only && options->tls_mode == TLS_OFF)
-            return error_set(err, -EINVAL,
-                             "export '%.*s' is tls-only, and there is no TLS: give "
-                             "--tls-certificates DIR or --tls-psk FILE",
-                             export_options_shown(strlen(options->exports[i].name)),
-                             options->exports[i].name);
+    int ret = 0;
+
+    for (size_t i = 0; i < options->export_count && ret == 0; i++) {
+        if (!options->exports[i].tls_only || options->tls_mode != TLS_OFF)
+            continue;
+        ret = error_set(err, -EINVAL,
+                        "export '%.*s' is tls-only, and there is no TLS: give "
+                        "--tls-certificates DIR or --tls-psk FILE",
+                        export_options_shown(strlen(options->exports[i].name)),
+                        options->exports[i].name);
+        ret = serve_config_note_export(options, ret, i, err);
     }
-    return 0;
+    return ret;
 }
 
 static bool key_is_used(const struct serve_options *options)
@@ -201,7 +213,7 @@ static const char *given_for_one(const struct export_settings *common, const cha
 static int check_operands(const struct serve_options *options, int count, char **operands,
                           struct error *err)
 {
-    bool several = options->export_texts.count > 0;
+    bool several = options->export_texts.count > 0 || options->config != NULL;
     const char *one, *instead;
 
     if (options->retry_exports_given && (!several || options->strict))
@@ -215,9 +227,9 @@ static int check_operands(const struct serve_options *options, int count, char *
                          "--export NAME=IMAGE");
     if (count > 0 && several)
         return error_set(err, -EINVAL,
-                         "'%s' and --export can't be used together: write --export "
+                         "'%s' and --%s can't be used together: write --export "
                          "NAME=%s",
-                         operands[0], operands[0]);
+                         operands[0], options->config != NULL ? "config" : "export", operands[0]);
     if (count > 1)
         return error_set(err, -EINVAL,
                          "there are %d images ('%s', '%s'): write --export "
@@ -233,28 +245,50 @@ static int check_operands(const struct serve_options *options, int count, char *
     return ret != 0 ? ret : demand_arguments_check(&options->common.demand_texts, err);
 }
 
+static int check_exports(struct serve_options *options, struct error *err)
+{
+    size_t culprit;
+    int ret = export_options_check_together(options->exports, options->export_count, &culprit, err);
+
+    if (ret < 0 && ret != -ENOMEM)
+        ret = serve_config_note_export(options, ret, culprit, err);
+    if (ret == 0)
+        ret = check_tls_only(options, err);
+    if (ret == 0 && options->export_count == 0)
+        ret = serve_config_note(options,
+                                error_set(err, -EINVAL,
+                                          "there is no export: write [export NAME] with image = "
+                                          "IMAGE"),
+                                NULL, err);
+    return ret;
+}
+
 static int fill_exports(struct serve_options *options, int count, char **operands,
                         struct error *err)
 {
     size_t several = options->export_texts.count;
+    bool single = several == 0 && options->config == NULL;
     int ret = check_operands(options, count, operands, err);
 
     if (ret != 0)
         return ret;
-    options->export_count = several > 0 ? several : 1;
-    options->exports = calloc(options->export_count, sizeof *options->exports);
-    options->texts = calloc(options->export_count, sizeof *options->texts);
-    if (!options->exports || !options->texts)
+    options->export_count = single ? 1 : several;
+    size_t room = options->export_count + serve_config_export_count(options) + 1;
+    options->exports = calloc(room, sizeof *options->exports);
+    options->texts = calloc(room, sizeof *options->texts);
+    options->export_places = calloc(room, sizeof *options->export_places);
+    if (!options->exports || !options->texts || !options->export_places)
         return no_memory(err);
-    if (several == 0)
+    if (single)
         ret = parse_single_export(options, operands[0], err);
     else
         ret = parse_exports(options, err);
     if (ret == 0)
-        ret = export_options_check_together(options->exports, options->export_count, err);
+        ret = serve_config_exports(options, several, err);
     if (ret == 0)
-        ret = check_tls_only(options, err);
-    if (ret == 0 && several && key_source_given(&options->common.key) && !key_is_used(options))
+        ret = check_exports(options, err);
+    if (ret == 0 && several && options->config == NULL && key_source_given(&options->common.key) &&
+        !key_is_used(options))
         return error_set(err, -EINVAL, "--%s is used by no export: leave it out",
                          key_source_given(&options->common.key));
     return ret;
@@ -287,10 +321,12 @@ static int fill_accesses(struct serve_options *options, struct error *err)
         int ret = fill_access(&options->exports[i], &options->common.allow, err);
 
         if (ret != 0)
+            ret = serve_config_note_export(options, ret, i, err);
+        if (ret != 0)
             return ret;
         own += options->exports[i].allow.count > 0;
     }
-    if (options->common.allow.count > 0 && own == options->export_count)
+    if (options->common.allow.count > 0 && own == options->export_count && options->config == NULL)
         return error_set(err, -EINVAL,
                          "--allow is used by no export, for each has an allow= of its "
                          "own: leave it out, or add the rule there");
@@ -362,13 +398,12 @@ static int fill_addresses(struct serve_options *options, struct error *err)
     return ret == 0 ? check_addresses_differ(options, err) : ret;
 }
 
-/* ---- all of it ---- */
+/* ---- configuration files ---- */
 
-int serve_options_parse(struct serve_options *out, int argc, char **argv, struct error *err)
+/* What is there when nobody has said anything. */
+static struct serve_options usual_options(void)
 {
-    int first_operand, ret;
-
-    *out = (struct serve_options){
+    return (struct serve_options){
         .max_connections = MAX_CONNECTIONS_DEFAULT,
         .handshake_timeout_seconds = HANDSHAKE_TIMEOUT_SECONDS_DEFAULT,
         .stall_timeout_seconds = STALL_TIMEOUT_SECONDS_DEFAULT,
@@ -377,9 +412,54 @@ int serve_options_parse(struct serve_options *out, int argc, char **argv, struct
         .retry_exports_seconds = RETRY_EXPORTS_NOT_GIVEN,
         .port = PORT_NOT_GIVEN,
     };
-    ret = params_parse_argv(out, serve_params, argc, argv, &first_operand, err);
-    if (ret != 0 || out->help)
-        return ret;
+}
+
+/* What the command line says in `line` is not to be added to, or to contradict, what files say. */
+static void make_room_for_line(struct serve_options *out, const struct serve_options *line)
+{
+    for (const struct param *row = serve_params; row->name; row++) {
+        const struct param_list *given = (const void *)((const char *)line + row->offset);
+
+        if (row->type == PARAM_LIST && given->count > 0)
+            params_reset(out, row, line);
+    }
+    if (line->port != PORT_NOT_GIVEN)
+        out->listen_texts.count = 0;
+    if (key_source_given(&line->common.key))
+        out->common.key = (struct key_source){ 0 };
+    if (line->common.discard || line->common.no_discard)
+        out->common.discard = out->common.no_discard = false;
+    if (line->tls.verify_peer || line->tls.no_verify_peer)
+        out->tls.verify_peer = out->tls.no_verify_peer = false;
+}
+
+/* Reads the files, and over them the command line once more. */
+static int parse_over_files(struct serve_options *out, int argc, char **argv, bool any_owner,
+                            struct error *err)
+{
+    struct serve_options line = *out;
+    int first_operand, ret;
+
+    *out = usual_options();
+    out->config = line.config;
+    out->config_dirs = line.config_dirs;
+    line.config_dirs = (struct param_list){ 0 };
+    ret = serve_config_read(out, any_owner, err);
+    if (ret == 0) {
+        make_room_for_line(out, &line);
+        out->config_dirs.count = 0;
+        ret = params_parse_argv(out, serve_params, argc, argv, &first_operand, err);
+    }
+    params_free(&line, serve_params);
+    return ret;
+}
+
+/* ---- all of it ---- */
+
+static int check_texts(struct serve_options *out, struct error *err)
+{
+    int ret;
+
     out->retry_exports_given = out->retry_exports_seconds != RETRY_EXPORTS_NOT_GIVEN;
     if (!out->retry_exports_given)
         out->retry_exports_seconds = RETRY_EXPORTS_SECONDS_DEFAULT;
@@ -388,19 +468,55 @@ int serve_options_parse(struct serve_options *out, int argc, char **argv, struct
     ret = tls_mode_of(&out->tls_mode, &out->tls, err);
     if (ret == 0)
         ret = tls_ktls_mode_of(&(enum ktls_mode){ KTLS_AUTO }, &out->tls, err);
-    if (ret != 0)
+    return serve_config_note(out, ret, "tls", err);
+}
+
+static int parse(struct serve_options *out, int argc, char **argv, bool any_owner,
+                 struct error *err)
+{
+    int first_operand, ret;
+
+    *out = usual_options();
+    ret = params_parse_argv(out, serve_params, argc, argv, &first_operand, err);
+    if (ret != 0 || out->help)
         return ret;
-    ret = fill_exports(out, argc - first_operand, argv + first_operand, err);
+    if (out->config_dirs.count > 0 && out->config == NULL)
+        return error_set(err, -EINVAL, "--config-dir goes with --config FILE");
+    if (out->config != NULL)
+        ret = parse_over_files(out, argc, argv, any_owner, err);
+    if (ret == 0)
+        ret = check_texts(out, err);
+    if (ret == 0)
+        ret = fill_exports(out, argc - first_operand, argv + first_operand, err);
     if (ret == 0)
         ret = fill_accesses(out, err);
     if (ret == 0)
-        ret = fill_addresses(out, err);
+        ret = serve_config_note(out, fill_addresses(out, err), "server", err);
+    config_problems_sort(&out->files.problems);
+    if (ret == 0 && config_problems_count(&out->files.problems) > 0)
+        ret =
+            error_set(err, -EINVAL, "%s: %zu %s wrong in the configuration", out->config,
+                      config_problems_count(&out->files.problems),
+                      config_problems_count(&out->files.problems) == 1 ? "thing is" : "things are");
     return ret;
+}
+
+int serve_options_parse(struct serve_options *out, int argc, char **argv, struct error *err)
+{
+    return parse(out, argc, argv, false, err);
+}
+
+int serve_options_parse_for_others(struct serve_options *out, int argc, char **argv,
+                                   struct error *err)
+{
+    return parse(out, argc, argv, true, err);
 }
 
 bool serve_options_are_strict(const struct serve_options *options)
 {
-    return options->strict || options->export_texts.count == 0 ||
+    if (options->strict || options->config != NULL)
+        return options->strict;
+    return options->export_texts.count == 0 ||
            (options->export_texts.count == 1 &&
             !(options->retry_exports_given && options->retry_exports_seconds > 0));
 }
@@ -410,11 +526,14 @@ void serve_options_free(struct serve_options *options)
     for (size_t i = 0; options->exports && options->texts && i < options->export_count; i++) {
         free(options->texts[i]);
         access_free(options->exports[i].access);
+        export_metadata_free(&options->exports[i].metadata);
         params_free(&options->exports[i], export_params);
     }
     free(options->texts);
     free(options->exports);
     free(options->addresses);
+    free(options->export_places);
+    config_file_free(&options->files);
     params_free(options, serve_params);
     *options = (struct serve_options){ 0 };
 }
@@ -425,6 +544,7 @@ void serve_options_print_help(FILE *out)
                  "\n"
                  "Usage: nbdcrypt serve [OPTIONS] IMAGE\n"
                  "       nbdcrypt serve [OPTIONS] --export NAME=IMAGE[,...] ...\n"
+                 "       nbdcrypt serve [OPTIONS] --config FILE\n"
                  "\n"
                  "IMAGE is a path, memory:SIZE, nbd://HOST/NAME, rbd:POOL/IMAGE, nbdkit:PLUGIN\n"
                  "and others; nbdcrypt(1) describes them.\n");

@@ -5,6 +5,7 @@
 #include "server/export/export.h"
 #include "server/serve/listen-address.h"
 #include "server/base/params.h"
+#include "server/config/config-file.h"
 #include "server/tls/tls.h"
 
 struct serve_options {
@@ -27,10 +28,14 @@ struct serve_options {
         retry_exports_seconds; /* 0: those that can't be opened at the start are not tried again */
     unsigned busy_wait_us;     /* 0: never */
     struct tls_settings tls;
+    const char *config; /* a file; NULL: the command line is all */
+    struct param_list config_dirs;
 
     /* What it means.  Owned here; the settings point into argv and into `texts`. */
-    struct export_settings *exports; /* at least one, names differ */
+    struct export_settings *exports; /* at least one, names differ; those of files come last */
     size_t export_count;
+    struct config_file files;           /* with `config`, and what is wrong with it */
+    struct config_place *export_places; /* of each export; only with `config` */
     bool retry_exports_given;
     enum tls_mode tls_mode;
     struct listen_address *addresses; /* at least one; --unix first, then --listen and
@@ -46,9 +51,15 @@ extern const struct param serve_params[];
 
 /* argv[0] is "serve"; argv is reordered and must outlive `out`.  -EINVAL with a sentence for
  * everything that makes no sense.  When --help was given, out->help is set, 0 is returned, and
- * nothing else has been looked at.  `out` is freed by serve_options_free() in every case. */
+ * nothing else has been looked at.  `out` is freed by serve_options_free() in every case.
+ *
+ * With --config, what is wrong is in out->files.problems, all of it, and the sentence only counts.
+ * What the command line says takes the place of what files say of the same; exports add up. */
 NODISCARD int serve_options_parse(struct serve_options *out, int argc, char **argv,
                                   struct error *err);
+/* The same for a server that another user will start: see config-folder.h. */
+NODISCARD int serve_options_parse_for_others(struct serve_options *out, int argc, char **argv,
+                                             struct error *err);
 void serve_options_free(struct serve_options *options);
 
 /* No export may fail: by --strict, and where there is only one of which nobody said that it may

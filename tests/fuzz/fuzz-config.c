@@ -43,7 +43,10 @@ static void check_entries(const struct config_file *config, unsigned lines)
     for (size_t i = 0; i < config->entry_count; i++) {
         const struct config_entry *entry = &config->entries[i];
 
+        const struct config_section *section = &config->sections[entry->section];
+
         assert(entry->section < config->section_count);
+        assert(i >= section->first_entry && i - section->first_entry < section->entry_count);
         assert(config->sections[entry->section].place.line < entry->place.line);
         assert(entry->place.line > last && entry->place.line <= lines);
         assert(*entry->key != '\0' && strpbrk(entry->key, " \t=") == NULL);
