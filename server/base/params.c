@@ -166,10 +166,8 @@ int params_set(void *target, const struct param *param, const char *value, struc
 void params_reset(void *target, const struct param *param, const void *defaults)
 {
     static const size_t bytes[] = {
-        [PARAM_FLAG] = sizeof(bool),
-        [PARAM_COUNT] = sizeof(unsigned),
-        [PARAM_STRING] = sizeof(const char *),
-        [PARAM_SIZE] = sizeof(uint64_t),
+        [PARAM_FLAG] = sizeof(bool),           [PARAM_COUNT] = sizeof(unsigned),
+        [PARAM_STRING] = sizeof(const char *), [PARAM_SIZE] = sizeof(uint64_t),
         [PARAM_UINT] = sizeof(unsigned),
     };
 
