@@ -9,6 +9,8 @@
 
 #include "server/access/access.h"
 #include "server/access/places.h"
+#include "plugins/plugin-table.h"
+#include "server/block/image.h"
 #include "server/nbd/nbd-wire.h"
 #include "server/serve/exports.h"
 #include "server/tls/tls.h"
@@ -399,6 +401,7 @@ static const struct check checks[] = {
 int main(int argc, char **argv)
 {
     sem_init(&changed, 0, 0);
+    image_set_backends(plugin_table);
     start();
     return CHECKS_RUN(checks, argc, argv);
 }
