@@ -9,36 +9,11 @@
 
 #include <stdatomic.h>
 
-#include "server/export/export-metadata.h"
-#include "server/volume/header-demands.h"
-#include "server/keys/key-source.h"
-#include "server/block/layer.h"
-#include "server/base/params.h"
+#include "server/export/export-settings.h"
 
 struct access;
 struct loop;
 struct range_lock;
-
-/* What the user asked for; strings must outlive the export. */
-struct export_settings {
-    const char *name;        /* "" is the default export */
-    const char *description; /* may be NULL */
-    const char *image;
-    struct key_source key;                /* the passphrase */
-    bool key_is_common;                   /* it was given once for all exports */
-    const char *header;                   /* detached LUKS header: a path; NULL: in the image */
-    struct demand_arguments demand_texts; /* of this export alone */
-    struct luks_demands demands;          /* all that is demanded of its LUKS header */
-    struct param_list allow;              /* rules of this export alone, as text */
-    struct access *access;                /* who may attach it (access.h); NULL: everybody */
-    struct image_options options; /* read_only, direct and terms: the rest is for who opens it */
-    bool raw;                     /* no LUKS layer */
-    bool discard;
-    bool no_discard; /* the flag allow-discards of a LUKS2 header means nothing */
-    bool zero_holes; /* a sector of zeros in the image reads as zeros (luks-layer.h) */
-    bool tls_only;   /* clients without TLS neither see nor attach it */
-    struct export_metadata metadata; /* owned */
-};
 
 struct export
 {

@@ -4,7 +4,7 @@
 #define NBDCRYPT_ZERO_HOLES_H
 
 #include "crypto/luks/luks.h"
-#include "server/export/export.h"
+#include "server/export/export-settings.h"
 
 /* Holes are zeros, and this export would read noise there: -EPERM, with what to do. */
 NODISCARD int zero_holes_check(const struct luks_header *header,

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "server/serve/export-options.h"
-#include "server/serve/serve-options.h"
+#include "server/serve/serve-params.h"
 
 #define FIELD(name) offsetof(struct export_settings, name)
 

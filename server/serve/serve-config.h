@@ -3,7 +3,7 @@
 #ifndef NBDCRYPT_SERVE_CONFIG_H
 #define NBDCRYPT_SERVE_CONFIG_H
 
-#include "server/serve/serve-options.h"
+#include "server/serve/serve-params.h"
 
 #define CONFIG_EXPORTS_MAX 10000u
 

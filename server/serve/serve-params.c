@@ -1,0 +1,112 @@
+#include "server/serve/serve-params.h"
+
+#include "server/serve/export-options.h"
+
+#define MEMORY_MAX_LEAST_BYTES (4u << 20)
+
+#define FIELD(name) offsetof(struct serve_options, name)
+#define OF(row_group, row_section, row_change) \
+    .group = GROUP_##row_group, .section = row_section, .change = PARAM_##row_change
+#define CLI_ONLY(row_group) .group = GROUP_##row_group
+
+const struct param serve_params[] = {
+    PARAM("name", STRING, "NAME", common.name, "export name of IMAGE (default: the empty name)",
+          .letter = 'e', CLI_ONLY(WHAT)),
+    EXPORT_ROWS_WHAT(struct serve_options, common.),
+    PARAM("export", LIST, "NAME=IMAGE[,...]", export_texts,
+          "one of several exports (repeatable); behind commas: key-file=FILE, header=FILE, "
+          "description=TEXT, allow=RULE, read-only, raw, discard, zero-holes, direct, tls-only, "
+          "force-in-use, no-lock, and what is demanded of its header, such as expect-uuid=UUID; a "
+          "comma that belongs to a value is doubled",
+          CLI_ONLY(WHAT)),
+    PARAM("strict", FLAG, NULL, strict,
+          "do not start when an export can't be opened (default: the others are served)",
+          OF(WHAT, "server", RESTART)),
+    PARAM("retry-exports", UINT, "SECONDS", retry_exports_seconds,
+          "try exports again that can't be opened (default 60); 0: never", .max = 86400,
+          OF(WHAT, "server", RESTART)),
+
+    EXPORT_ROWS_KEYS(struct serve_options, common.),
+
+    PARAM("unix", LIST, "PATH", unix_paths, "listen on a Unix socket (repeatable)", .letter = 'U',
+          OF(WHERE, "server", LIVE)),
+    PARAM("unix-mode", STRING, "MODE", unix_mode,
+          "who may connect to the Unix sockets, as a mode of files such as 0660",
+          OF(WHERE, "server", LIVE)),
+    PARAM("unix-group", STRING, "GROUP", unix_group, "the group of the Unix sockets",
+          OF(WHERE, "server", LIVE)),
+    PARAM("listen", LIST, "ADDR:PORT", listen_texts,
+          "listen on a TCP address, such as 0.0.0.0:10809 or [::1]:10809; port 0 takes a free one "
+          "(repeatable; default " ADDRESS_DEFAULT " when there is no --unix)",
+          OF(WHERE, "server", LIVE)),
+    PARAM("port", UINT, "PORT", port, "the same as --listen " LOOPBACK ":PORT", .letter = 'p',
+          .max = UINT16_MAX, OF(WHERE, "server", LIVE)),
+    PARAM("run", STRING, "COMMAND", run,
+          "run a shell command with $uri and $unixsocket set, serve while it runs, and leave with "
+          "its status",
+          CLI_ONLY(WHERE)),
+
+    EXPORT_ROWS_WHO(struct serve_options, common.),
+
+    PARAM("tls", STRING, "MODE", tls.mode,
+          "off, on (clients may use TLS), require-tcp (they must on TCP) or require (they must: "
+          "the default once certificates or keys are given)",
+          OF(TLS, "tls", LIVE), .key = "mode"),
+    PARAM("tls-certificates", STRING, "DIR", tls.certificates,
+          "a folder with server-cert.pem, server-key.pem, ca-cert.pem and perhaps ca-crl.pem",
+          OF(TLS, "tls", LIVE)),
+    PARAM("tls-psk", STRING, "FILE", tls.psk,
+          "pre-shared keys: lines of IDENTITY:KEY, as psktool makes them", OF(TLS, "tls", LIVE)),
+    PARAM("tls-verify-peer", FLAG, NULL, tls.verify_peer,
+          "clients need a certificate of the CA in ca-cert.pem (the default)",
+          OF(TLS, "tls", LIVE)),
+    PARAM("tls-no-verify-peer", FLAG, NULL, tls.no_verify_peer,
+          "clients need no certificate: everybody who can connect is served",
+          .never_proposed = true, OF(TLS, "tls", LIVE)),
+    PARAM("tls-priority", STRING, "STRING", tls.priority,
+          "versions and ciphers, in the notation of GnuTLS, instead of the built-in choice",
+          OF(TLS, "tls", LIVE)),
+    PARAM("ktls", STRING, "MODE", tls.ktls,
+          "who encrypts under TLS: on (the kernel, where it can), off or auto (user space)",
+          OF(TLS, "tls", RESTART)),
+
+    PARAM("threads", UINT, "N", threads, "worker threads (default: one per online CPU)", .min = 1,
+          .max = 1024, OF(LIMITS, "server", RESTART)),
+    PARAM("max-connections", UINT, "N", max_connections,
+          "clients at a time, more are turned away (default 4096)", .min = 1, .max = 1000000,
+          OF(LIMITS, "server", LIVE)),
+    PARAM("max-connections-per-client", UINT, "N", max_connections_per_client,
+          "of these, from one address, of one user or of one identity (default: a quarter)",
+          .min = 1, .max = 1000000, OF(LIMITS, "server", LIVE)),
+    PARAM("memory-max", SIZE, "SIZE", memory_max_bytes,
+          "memory for data buffers (default: half of what this machine or its cgroup has)",
+          .min = MEMORY_MAX_LEAST_BYTES, OF(LIMITS, "server", RESTART)),
+    PARAM("shutdown-timeout", UINT, "SECONDS", shutdown_timeout_seconds,
+          "after SIGTERM, how long what is in flight may take; default: 60; 0: for ever",
+          .max = 86400, OF(LIMITS, "server", LIVE)),
+    PARAM("handshake-timeout", UINT, "SECONDS", handshake_timeout_seconds,
+          "time that a client has to choose an export (default 10)", .min = 1, .max = 3600,
+          OF(LIMITS, "server", LIVE)),
+    PARAM("stall-timeout", UINT, "SECONDS", stall_timeout_seconds,
+          "a client that stops within a request, or takes no reply, for so long is dropped "
+          "(default 60); 0: never",
+          .max = 86400, OF(LIMITS, "server", LIVE)),
+    PARAM("busy-wait", UINT, "MICROSECONDS", busy_wait_us,
+          "how long a thread whose client answers at once looks for its next request before it "
+          "sleeps; 0: not at all (default 50)",
+          .max = 1000, OF(LIMITS, "server", RESTART)),
+
+    PARAM("config", STRING, "FILE", config,
+          "read options and exports from this file, and from *.conf in conf.d beside it; "
+          "nbdcrypt.conf(5)",
+          CLI_ONLY(OTHER)),
+    PARAM("config-dir", LIST, "DIR", config_dirs,
+          "read *.conf from this folder instead of conf.d (repeatable, in this order)",
+          CLI_ONLY(OTHER)),
+    PARAM("verbose", COUNT, NULL, verbose,
+          "tell more of what clients do; -vv: also why their requests fail, and what plugins of "
+          "nbdkit say for debugging",
+          .letter = 'v', CLI_ONLY(OTHER)),
+    PARAM("help", FLAG, NULL, help, "print this text", .letter = 'h', CLI_ONLY(OTHER)),
+    { 0 },
+};
