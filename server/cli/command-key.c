@@ -188,30 +188,35 @@ static int open_volume(struct volume *out, const char *image, const struct key_a
                                 err);
 }
 
-/* Whether it makes sense to ask for passphrases at all. */
-static int look(const struct key_arguments *arguments, const char *image, bool with_new_key,
-                struct error *err)
-{
-    struct luks_new_key new_key = new_key_of(arguments, NULL);
-    struct volume volume;
-    int result = open_volume(&volume, image, arguments, VOLUME_READ, err);
-
-    if (result == 0 && with_new_key)
-        result = luks_new_key_check(&new_key, volume.header, err);
-    volume_close(&volume);
-    return result;
-}
-
 /* A change of the header, from the lock to the end. */
 struct key_work {
     const struct key_arguments *arguments;
     struct secret *old_key; /* NULL: none is needed */
     struct secret *new_key; /* NULL: there is none */
     int slot;               /* out: of the new key, or of the one that was removed */
+    int known_slot;         /* out, of add: what the new key opened before */
     bool tried,
         new_opens; /* out, where storage failed: what is stored was tried, and it opens that */
     int (*change)(struct key_work *work, struct luks_header *header, struct error *err);
 };
+
+/* Whether it makes sense to ask for passphrases at all; then the old key is read. */
+static int look(struct key_work *work, const char *image, bool with_old_key, bool with_new_key,
+                struct error *err)
+{
+    const struct key_arguments *arguments = work->arguments;
+    struct luks_new_key new_key = new_key_of(arguments, NULL);
+    struct volume volume;
+    int result = open_volume(&volume, image, arguments, VOLUME_READ, err);
+
+    if (result == 0 && with_new_key)
+        result = luks_new_key_check(&new_key, volume.header, err);
+    if (result == 0 && with_old_key)
+        result = volume_key_ask(&work->old_key, slot_of(arguments->slot), volume.header,
+                                &arguments->key, image, err);
+    volume_close(&volume);
+    return result;
+}
 
 static int change_and_try(void *context, struct luks_header *header, struct luks_change *change,
                           struct error *err)
@@ -290,10 +295,8 @@ static int change_header(struct key_work *work, const char *image, struct error 
 static int run_with_new_key(struct key_work *work, const char *image, struct error *err)
 {
     const struct key_arguments *arguments = work->arguments;
-    int result = look(arguments, image, true, err);
+    int result = look(work, image, true, true, err);
 
-    if (result == 0)
-        result = key_source_read(&work->old_key, &arguments->key, image, false, err);
     if (result == 0)
         result = key_source_read(&work->new_key, &arguments->new_key, image, true, err);
     if (result == 0)
@@ -304,6 +307,20 @@ static int run_with_new_key(struct key_work *work, const char *image, struct err
 }
 
 /* ---- add ---- */
+
+/* LUKS_KEYSLOT_ANY: none. */
+static int slot_that_opens(struct luks_header *header, const struct secret *passphrase)
+{
+    struct wait_notice notice;
+    struct secret *volume_key = NULL;
+    int slot = LUKS_KEYSLOT_ANY;
+
+    wait_notice_begin(&notice, "Trying the new key");
+    int result = luks_keyslot_open(&volume_key, &slot, header, passphrase, NULL);
+    wait_notice_end(&notice);
+    secret_free(volume_key);
+    return result == 0 ? slot : LUKS_KEYSLOT_ANY;
+}
 
 static int add_key(struct key_work *work, struct luks_header *header, struct error *err)
 {
@@ -317,6 +334,7 @@ static int add_key(struct key_work *work, struct luks_header *header, struct err
         return result;
     struct wait_notice notice;
 
+    work->known_slot = slot_that_opens(header, work->new_key);
     work->slot = slot_of(work->arguments->new_slot);
     wait_notice_begin(&notice, "Making the keyslot");
     result = luks_keyslot_add(&work->slot, header, volume_key, &new_key, err);
@@ -332,6 +350,12 @@ static int run_add(void *arguments, char **operands, struct error *err)
 
     if (result == 0)
         printf("The new key is in keyslot %d of %s.\n", work.slot, operands[0]);
+    /* Who means to replace a passphrase by another one may have given the same one twice. */
+    if (result == 0 && work.known_slot != LUKS_KEYSLOT_ANY)
+        log_warning(
+            "this passphrase opens keyslot %d, too, and did before: to take it away, remove "
+            "both keyslots",
+            work.known_slot);
     return result;
 }
 
@@ -381,10 +405,9 @@ static int run_remove(void *context, char **operands, struct error *err)
 {
     const struct key_arguments *arguments = context;
     struct key_work work = { .arguments = arguments, .change = remove_key };
-    int result = look(arguments, operands[0], false, err);
+    bool by_key = key_source_given(&arguments->key) || arguments->slot == SLOT_NOT_GIVEN;
+    int result = look(&work, operands[0], by_key, false, err);
 
-    if (result == 0 && (key_source_given(&arguments->key) || arguments->slot == SLOT_NOT_GIVEN))
-        result = key_source_read(&work.old_key, &arguments->key, operands[0], false, err);
     if (result == 0)
         result = change_header(&work, operands[0], err);
     secret_free(work.old_key);
@@ -425,31 +448,18 @@ static int run_priority(void *context, char **operands, struct error *err)
 
 /* ---- test ---- */
 
-static int try_key(int *slot, struct volume *volume, const struct key_source *source,
-                   const struct secret *key, struct error *err)
-{
-    struct secret *volume_key = NULL;
-    int result = volume_key_open(&volume_key, slot, volume->header, source, key, err);
-
-    if (result < 0)
-        volume_prefix(volume, err);
-    secret_free(volume_key);
-    return result;
-}
-
 static int run_test(void *context, char **operands, struct error *err)
 {
     const struct key_arguments *arguments = context;
-    struct secret *key = NULL;
+    struct secret *volume_key = NULL;
     struct volume volume;
     int slot = slot_of(arguments->slot);
     int result = open_volume(&volume, operands[0], arguments, VOLUME_READ, err);
 
     if (result == 0)
-        result = key_source_read(&key, &arguments->key, operands[0], false, err);
-    if (result == 0)
-        result = try_key(&slot, &volume, &arguments->key, key, err);
-    secret_free(key);
+        result =
+            volume_key_read(&volume_key, &slot, volume.header, &arguments->key, operands[0], err);
+    secret_free(volume_key);
     volume_close(&volume);
     if (result == 0 && slot == LUKS_KEYSLOT_ANY)
         printf("This is the volume key of %s.\n", operands[0]);

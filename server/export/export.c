@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "crypto/cipher/cipher.h"
+#include "crypto/luks/luks-keyslot.h"
 #include "crypto/luks/luks.h"
 #include "server/block/align-layer.h"
 #include "server/volume/foreign-header.h"
@@ -140,6 +141,7 @@ static int add_luks(struct export *ex, const struct export_settings *settings, s
     struct luks_header *header;
     struct secret *volume_key;
     struct format_signature content;
+    int slot = LUKS_KEYSLOT_ANY;
     int code = settings->header ? load_detached(&header, ex, settings, err)
                                 : volume_header_load(&header, *top, NULL, &content, err);
 
@@ -166,7 +168,7 @@ static int add_luks(struct export *ex, const struct export_settings *settings, s
     if (code == 0)
         code = check_cipher(settings, luks_segment(header), err);
     if (code == 0)
-        code = volume_key_read(&volume_key, header, &settings->key, settings->image, err);
+        code = volume_key_read(&volume_key, &slot, header, &settings->key, settings->image, err);
     if (code == 0 && ex->header)
         header_was_read(ex); /* it may have to be changed */
     if (code == 0) {

@@ -262,6 +262,11 @@ bool key_source_is_stdin(const struct key_source *source)
     return path && strcmp(path, "-") == 0;
 }
 
+bool key_source_is_typed(const struct key_source *source)
+{
+    return key_source_given(source) == NULL && isatty(STDIN_FILENO);
+}
+
 int key_source_token(int *token, const struct key_source *source, struct error *err)
 {
     char *end = NULL;
@@ -377,14 +382,13 @@ int key_source_read(struct secret **out, const struct key_source *source, const 
     struct secret *secret = NULL;
     int result;
 
-    if (kind->name == NULL) {
-        if (isatty(STDIN_FILENO))
-            return key_terminal_ask(out, image, confirm, err);
+    if (key_source_is_typed(source))
+        return key_terminal_ask(out, image, confirm, err);
+    if (kind->name == NULL)
         return error_set(err, -ENOTTY,
                          "no passphrase for '%s': standard input is not a terminal; give "
                          "--key-file FILE, or --key-file - to read it from there",
                          image);
-    }
     result = kind->read(&secret, source, err);
     if (result == 0 && !source->token)
         result = cut(secret, source, err);

@@ -72,6 +72,8 @@ struct key_source {
 /* The option that names a source, without dashes; NULL: the terminal. */
 const char *key_source_given(const struct key_source *source);
 bool key_source_is_stdin(const struct key_source *source);
+/* It is a person at the terminal, who may mistype it. */
+bool key_source_is_typed(const struct key_source *source);
 /* LUKS_TOKEN_ANY or the number; -EINVAL with a sentence.  It needs source->token. */
 NODISCARD int key_source_token(int *token, const struct key_source *source, struct error *err);
 
@@ -87,10 +89,11 @@ NODISCARD int key_source_check(const struct key_source *source, const char *pref
  * What does not come from the terminal is taken whole: a newline at the end counts, as it does for
  * cryptsetup --key-file.  A line typed at the terminal counts without its newline.
  * Of a token nothing is read yet: *out is empty, and volume-key.h looks at the header.
- * `confirm` has the terminal ask twice (for a new passphrase).  The caller frees *out.
+ * `confirm` has the terminal ask twice (for a new passphrase), and KEY_TERMINAL_TRIES times when
+ * the two differ.  The caller frees *out.
  *
  * Fails when it can't be read, is empty or exceeds KEY_SOURCE_BYTES_MAX; when none is given and
- * standard input is not a terminal; when the two lines differ.  Blocks. */
+ * standard input is not a terminal; when the two lines differ each time.  Blocks. */
 NODISCARD int key_source_read(struct secret **out, const struct key_source *source,
                               const char *image, bool confirm, struct error *err);
 

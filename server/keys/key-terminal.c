@@ -9,6 +9,8 @@
 #include <termios.h>
 #include <unistd.h>
 
+#include "server/base/log.h"
+
 #define LINE_BYTES_MAX 512u /* cryptsetup's limit for a typed passphrase */
 
 static const int ending_signals[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP };
@@ -99,7 +101,7 @@ static int ask_once(struct secret **out, const char *question, const char *image
     return 0;
 }
 
-int key_terminal_ask(struct secret **out, const char *image, bool confirm, struct error *err)
+static int ask(struct secret **out, const char *image, bool confirm, struct error *err)
 {
     struct secret *first = NULL, *second = NULL;
     int result = ask_once(&first, confirm ? "New passphrase for" : "Passphrase for", image, err);
@@ -109,7 +111,7 @@ int key_terminal_ask(struct secret **out, const char *image, bool confirm, struc
     if (result == 0 && confirm)
         result = ask_once(&second, "Once more, for", image, err);
     if (result == 0 && confirm && !secret_equal(first, second))
-        result = error_set(err, -EINVAL, "the two passphrases differ; nothing was changed");
+        result = error_set(err, -EINVAL, "the two passphrases differ");
     secret_free(second);
     if (result < 0) {
         secret_free(first);
@@ -117,4 +119,17 @@ int key_terminal_ask(struct secret **out, const char *image, bool confirm, struc
     }
     *out = first;
     return 0;
+}
+
+int key_terminal_ask(struct secret **out, const char *image, bool confirm, struct error *err)
+{
+    int result = ask(out, image, confirm, err);
+
+    for (unsigned tried = 1; result == -EINVAL && tried < KEY_TERMINAL_TRIES; tried++) {
+        log_warning("%s; try again", err->text);
+        result = ask(out, image, confirm, err);
+    }
+    if (result == -EINVAL && confirm)
+        (void)error_set(err, result, "%s; nothing was changed", err->text);
+    return result;
 }

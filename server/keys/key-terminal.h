@@ -6,9 +6,13 @@
 
 #include "crypto/secret.h"
 
+/* How often a person may type a passphrase before it is given up. */
+#define KEY_TERMINAL_TRIES 3u
+
 /* Asks on standard input, which is a terminal, without echo; `image` is named in the prompt.  The
- * line counts without its newline.  `confirm` asks twice.  The caller frees *out.  -EINVAL: empty,
- * or the two differ; -EINTR.  Blocks. */
+ * line counts without its newline.  `confirm` asks twice.  When it is empty, or the
+ * two differ, it asks again, KEY_TERMINAL_TRIES times in all.  The caller frees *out.  -EINVAL;
+ * -EINTR.  Blocks. */
 NODISCARD int key_terminal_ask(struct secret **out, const char *image, bool confirm,
                                struct error *err);
 

@@ -7,7 +7,9 @@
 #include "crypto/luks/luks-token-plugin.h"
 #include "crypto/luks/luks-token.h"
 #include "crypto/luks/luks-zero-holes.h"
+#include "server/base/log.h"
 #include "server/keys/key-keyring.h"
+#include "server/keys/key-terminal.h"
 #include "server/keys/wait-notice.h"
 
 #define KEYSLOTS_MAX 32
@@ -118,19 +120,50 @@ int volume_key_open(struct secret **out, int *slot, struct luks_header *header,
     return open_keyslot(out, slot, header, key, err);
 }
 
-int volume_key_read(struct secret **out, struct luks_header *header,
+/* One that is typed may be mistyped. */
+static int read_and_open(struct secret **out, struct secret **key, int *slot,
+                         struct luks_header *header, const struct key_source *source,
+                         const char *image, struct error *err)
+{
+    unsigned tries_left = key_source_is_typed(source) ? KEY_TERMINAL_TRIES : 1;
+    int only = *slot;
+
+    for (;;) {
+        int result = key_source_read(key, source, image, false, err);
+        if (result < 0)
+            return result;
+        *slot = only;
+        result = volume_key_open(out, slot, header, source, *key, err);
+        if (result < 0)
+            error_prefix(err, "image '%s': ", image);
+        if (result != -EACCES || --tries_left == 0)
+            return result;
+        log_warning("%s; try again", err->text);
+        secret_free(*key);
+        *key = NULL;
+    }
+}
+
+int volume_key_read(struct secret **out, int *slot, struct luks_header *header,
                     const struct key_source *source, const char *image, struct error *err)
 {
     struct secret *key = NULL;
-    int slot = LUKS_KEYSLOT_ANY;
-    int result = key_source_read(&key, source, image, false, err);
+    int result = read_and_open(out, &key, slot, header, source, image, err);
 
-    if (result < 0)
-        return result;
-    result = volume_key_open(out, &slot, header, source, key, err);
-    if (result < 0)
-        error_prefix(err, "image '%s': ", image);
     secret_free(key);
+    return result;
+}
+
+int volume_key_ask(struct secret **key, int slot, struct luks_header *header,
+                   const struct key_source *source, const char *image, struct error *err)
+{
+    struct secret *volume_key = NULL;
+    int result;
+
+    if (!key_source_is_typed(source))
+        return key_source_read(key, source, image, false, err);
+    result = read_and_open(&volume_key, key, &slot, header, source, image, err);
+    secret_free(volume_key);
     return result;
 }
 

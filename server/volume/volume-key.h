@@ -17,10 +17,16 @@ NODISCARD int volume_key_open(struct secret **out, int *slot, struct luks_header
                               const struct key_source *source, const struct secret *key,
                               struct error *err);
 
-/* Reads the key, too, for `image`, by any keyslot. */
-NODISCARD int volume_key_read(struct secret **out, struct luks_header *header,
+/* Reads the key, too, for `image`, which messages name.  A person at the terminal has
+ * KEY_TERMINAL_TRIES tries. */
+NODISCARD int volume_key_read(struct secret **out, int *slot, struct luks_header *header,
                               const struct key_source *source, const char *image,
                               struct error *err);
+
+/* Reads the key for volume_key_open() at a later time.  One that is typed is tried at once, by the
+ * same number of tries.  The caller frees *key in every case. */
+NODISCARD int volume_key_ask(struct secret **key, int slot, struct luks_header *header,
+                             const struct key_source *source, const char *image, struct error *err);
 
 /* -EINVAL: a keyslot is named, but none is used.  `slot` may be LUKS_KEYSLOT_ANY. */
 NODISCARD int volume_key_check_slot(const struct key_source *source, int slot, struct error *err);

@@ -1,6 +1,6 @@
 #!/bin/bash
-# `nbdcrypt key` asks on a terminal: the old passphrase once, the new one twice, nothing of it is echoed; when the two
-# differ nothing is changed.
+# `nbdcrypt key` asks on a terminal: the old passphrase once, the new one twice, nothing of it is echoed.  A wrong one, and
+# two that differ, may be typed anew, three times in all; then nothing is changed.
 . "$(dirname "$0")/../support/functions.sh"
 
 requires cryptsetup --version
@@ -53,11 +53,23 @@ at_terminal 0 "Passphrase for '$image': \\|${new}The new key is in keyslot 1 of 
 cryptsetup open --test-passphrase --disable-locks --key-file "$typed" "$image"
 at_terminal 0 "Passphrase for '$image': \\|This key opens keyslot 1 of $image." "$(<"$typed")" -- key test "$image"
 before=$(sha256_of "$image")
-at_terminal 1 "${new}nbdcrypt: the two passphrases differ; nothing was changed" \
-    "one" "other" -- key change --key-file "$passphrase" "${fast[@]}" "$image"
-at_terminal 1 "Passphrase for '$image': \\|nbdcrypt: image '$image': no keyslot opens with this key" \
-    "nonsense" -- key remove "$image"
+differ="nbdcrypt: the two passphrases differ; "
+at_terminal 1 "$new${differ}try again$new${differ}try again$new${differ}nothing was changed" \
+    "one" "other" "one" "" "a" "b" -- key change --key-file "$passphrase" "${fast[@]}" "$image"
+asked="Passphrase for '$image': \\|"
+wrong="nbdcrypt: image '$image': no keyslot opens with this key"
+for command in "key remove" "key test" "key add"; do
+    # shellcheck disable=SC2086 # two words
+    at_terminal 1 "$asked$wrong; try again$asked$wrong; try again$asked$wrong" \
+        "nonsense" "more of it" "and more" -- $command "$image"
+done
+at_terminal 1 "${asked}nbdcrypt: the passphrase is empty; try again$asked$wrong; try again$asked$wrong; try again$asked$wrong" \
+    "" "nonsense" "more of it" "and more" -- serve --run true "$image"
 expect_equal "the image" "$before" "$(sha256_of "$image")"
+at_terminal 0 "$asked$wrong; try again${asked}This key opens keyslot 1 of $image." "oops" "$(<"$typed")" -- key test "$image"
+at_terminal 0 "$asked$wrong; try again$asked" "oops" "$(<"$typed")" -- serve --run true "$image"
+at_terminal 0 "$asked$wrong; try again$asked${new}The new key is in keyslot 2 of $image." \
+    "oops" "$(<"$typed")" "third" "third" -- key add "${fast[@]}" "$image"
 at_terminal 0 "Passphrase for '$image': \\|The key in keyslot 1 of $image is removed." "$(<"$typed")" -- \
     key remove "$image"
 
@@ -65,21 +77,26 @@ at_terminal 0 "Passphrase for '$image': \\|The key in keyslot 1 of $image is rem
 [ -z "${SANITIZERS-}" ] || exit 0
 slow=$(temp_file)
 rm "$slow"
-expect_success format --pbkdf pbkdf2 --pbkdf-iterations 6000000 --size 1M --key-file "$passphrase" "$slow"
-python - "$NBDCRYPT" "$passphrase" "$slow" <<'EOF_PYTHON'
+# expect_shown WORDS END ARGUMENT...: WORDS with the seconds, until END is shown.
+expect_shown() {
+    python - "$NBDCRYPT" "$@" <<'EOF_PYTHON'
 import os
 import pty
 import sys
 
-program, passphrase, image = sys.argv[1:]
+program, words, end, *arguments = sys.argv[1:]
 child, terminal = pty.fork()
 if child == 0:
-    os.execv(program, [program, "key", "test", "--key-file", passphrase, image])
+    os.execv(program, [program, *arguments])
 shown = b""
-while b"This key opens" not in shown:
+while end.encode() not in shown:
     shown += os.read(terminal, 4096)
 assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-assert b"\r\x1b[KDeriving the key ... 1 s" in shown and b"\r\x1b[KThis key opens" in shown, shown
+assert f"\r\x1b[K{words} ... 1 s".encode() in shown and f"\r\x1b[K{end}".encode() in shown, shown
 EOF_PYTHON
+}
+expect_shown "Making the keyslot" "$slow is a LUKS2 volume now" \
+    format --pbkdf pbkdf2 --pbkdf-iterations 6000000 --size 1M --key-file "$passphrase" "$slow"
+expect_shown "Deriving the key" "This key opens" key test --key-file "$passphrase" "$slow"
 expect_success key test --key-file "$passphrase" "$slow"
 [ ! -s "$err" ] || fail "without a terminal it says: $(<"$err")"

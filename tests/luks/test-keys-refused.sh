@@ -71,7 +71,8 @@ expect_equal "the image" "$before" "$(sha256_of "$image")"
 
 # All keyslots of LUKS1 are taken: nothing is overwritten in place.
 for slot in {1..7}; do
-    expect_success key add --key-file "$passphrase" --new-key-file "$second" "${fast[@]}" "$luks1"
+    printf '%s' "$slot" >"$wrong.$slot"
+    expect_success key add --key-file "$passphrase" --new-key-file "$wrong.$slot" "${fast[@]}" "$luks1"
     expect_message "$out" "The new key is in keyslot $slot of $luks1."
 done
 before=$(sha256_of "$luks1")
