@@ -15,6 +15,7 @@ clean_up_test() {
         ! mountpoint --quiet "$one" || umount "$one"
     done
     for one in "${loops[@]+"${loops[@]}"}"; do
+        blockdev --setrw "$one" # which it would remember for whoever has it next
         losetup --detach "$one"
     done
 }
