@@ -9,6 +9,7 @@
 #include "server/serve/config-keys.h"
 #include "server/serve/export-options.h"
 #include "server/serve/serve-config.h"
+#include "server/serve/serve-options.h"
 #include "tests/support/check.h"
 
 static char top[] = "/tmp/test-serve-config-XXXXXX";
