@@ -13,6 +13,7 @@
 #include "crypto/secret.h"
 #include "plugins/plugin-table.h"
 #include "server/block/image.h"
+#include "server/cli/command-ctl.h"
 #include "server/cli/command-format.h"
 #include "server/cli/command-header.h"
 #include "server/cli/command-info.h"
@@ -38,8 +39,8 @@ static const struct command command_help = {
 };
 
 static const struct command *const commands[] = {
-    &command_serve,  &command_format, &command_info,  &command_tls,  &command_key,
-    &command_header, &command_token,  &command_erase, &command_help, NULL,
+    &command_serve,  &command_ctl,   &command_format, &command_info, &command_tls, &command_key,
+    &command_header, &command_token, &command_erase,  &command_help, NULL,
 };
 
 static const struct command program = { .name = "", .commands = commands };

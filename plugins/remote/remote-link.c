@@ -8,6 +8,7 @@
 #include "plugins/remote/remote-dial-thread.h"
 #include "plugins/remote/remote-outage.h"
 #include "plugins/remote/remote-requests.h"
+#include "server/base/event.h"
 #include "server/base/log.h"
 #include "server/client/transport-tls-adopt.h"
 #include "server/transport/tls-buffer.h"
@@ -97,6 +98,7 @@ static void lose(struct remote_link *link)
     if (!link->stream.aborted) {
         log_write_of(LOG_WARNING, link->server->name, "the connection was lost (%s)",
                      link->reason.text[0] != '\0' ? link->reason.text : "the server closed it");
+        EVENT(.type = "backend.down", .peer = link->server->name, .reason = link->reason.text);
         remote_stream_abort(&link->stream);
     }
     if (!remote_stream_is_idle(&link->stream))
@@ -179,8 +181,10 @@ static int use(struct remote_link *link, struct remote_connection *connection, s
 
 static void dial_succeeded(struct remote_link *link, bool again)
 {
-    if (again)
+    if (again) {
         log_write_of(LOG_WARNING, link->server->name, "connected again");
+        EVENT(.type = "backend.up", .peer = link->server->name);
+    }
     remote_outage_connected(&link->outage, remote_requests_are_waiting(&link->requests));
     if (is_primary(link)) {
         atomic_store(&link->server->away, false);

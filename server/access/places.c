@@ -6,6 +6,8 @@
 #include <sys/random.h>
 #include <unistd.h>
 
+#include "server/base/log.h"
+
 #define SHARE_LEAST \
     16u /* one client can work with so many, such as nbdcopy with its 4, several times */
 
@@ -174,4 +176,22 @@ const char *places_sentence(enum place_result result)
         break;
     }
     return "";
+}
+
+void places_log(const struct places *places, const struct peer *peer, enum place_result why)
+{
+    if (why == PLACE_NONE)
+        log_write_of(LOG_WARNING, peer->text,
+                     "turned away, %u clients are connected (--max-connections)",
+                     places->attached_max);
+    else if (why == PLACE_NO_HANDSHAKES)
+        log_write_of(
+            LOG_WARNING, peer->text,
+            "turned away, %u clients are in their handshake (a quarter of --max-connections, "
+            "or %u)",
+            atomic_load(&places->handshakes), PLACES_HANDSHAKES_LEAST);
+    else
+        log_write_of(LOG_WARNING, peer->text,
+                     "turned away, it has %u connections (--max-connections-per-client)",
+                     places->share_max);
 }

@@ -60,6 +60,8 @@ enum place_result places_prove(struct places *places, struct place *place, const
 enum place_result places_attach(struct places *places, struct place *place);
 void places_leave(struct places *places, struct place *place);
 
+/* Why there is none, as the operator is told it, in the log. */
+void places_log(const struct places *places, const struct peer *peer, enum place_result why);
 /* Why there is none, as the client is told it. */
 const char *places_sentence(enum place_result result);
 

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "server/base/event.h"
 #include "server/base/log.h"
 #include "server/connection/handshake.h"
 #include "server/connection/transmission.h"
@@ -135,6 +136,8 @@ static void handshake_ended(struct io_event *ev, int result)
     }
     log_write_of(LOG_NOTICE, connection->talk.peer.text, "attached export '%s' (worker %u)",
                  connection->talk.export->name, connection->talk.worker->index);
+    EVENT(.type = "client.attached", .export = connection->talk.export->name,
+          .peer = connection->talk.peer.text);
     if (connection->talk.worker->shutting_down || connection->told_to_go)
         connection_shutdown(connection);
 }
@@ -149,6 +152,8 @@ static void transmission_ended(struct io_event *ev, int result)
     connection->transmission = NULL;
     log_write_of(LOG_NOTICE, connection->talk.peer.text, "detached export '%s'",
                  connection->talk.export->name);
+    EVENT(.type = "client.detached", .export = connection->talk.export->name,
+          .peer = connection->talk.peer.text);
     end(connection);
 }
 

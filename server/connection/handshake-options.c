@@ -9,6 +9,7 @@
 
 #include "server/connection/conversation.h"
 #include "server/export/export-set.h"
+#include "server/base/event.h"
 #include "server/base/log.h"
 #include "server/tls/tls.h"
 #include "server/connection/worker.h"
@@ -174,9 +175,12 @@ static void log_unknown(const struct option_exchange *ex, const struct name *nam
         export_set_named(ex->talk->worker->exports, name->text, name->bytes);
     struct error truth;
 
-    if (hidden)
+    if (hidden) {
         error_set(&truth, -EACCES, "export '%s' is not allowed to it: no --allow rule matches",
                   hidden->name);
+        EVENT(.type = "client.denied", .export = hidden->name, .peer = ex->talk->peer.text,
+              .reason = "no --allow rule matches");
+    }
     log_refusal(ex, hidden ? truth.text : told);
 }
 

@@ -11,6 +11,7 @@
 #include "server/volume/foreign-header.h"
 #include "server/block/image-io.h"
 #include "server/block/image.h"
+#include "server/base/event.h"
 #include "server/base/log.h"
 #include "server/volume/volume-header.h"
 #include "server/block/luks-layer.h"
@@ -229,6 +230,7 @@ void export_declare(struct export *out, uint64_t id, const struct export_setting
 {
     *out = (struct export){
         .id = id,
+        .settings = settings,
         .name = settings->name,
         .description = settings->description,
         .access = settings->access,
@@ -291,15 +293,17 @@ void export_grow(struct export *ex)
 
     stage_grow(ex->top);
     limits_grow(&ex->limits, ex->top->limits.size_bytes);
-    if (ex->limits.size_bytes > size_bytes)
+    if (ex->limits.size_bytes > size_bytes) {
         log_notice(
             "export '%s': it has grown from %s to %s; clients that connect from now on see that",
             ex->name, size_text(size_bytes).text, size_text(ex->limits.size_bytes).text);
-    else if (image->size_bytes > image_bytes)
+        EVENT(.type = "export.grown", .export = ex->name, .size_bytes = ex->limits.size_bytes);
+    } else if (image->size_bytes > image_bytes) {
         log_notice(
             "export '%s': its image has grown to %s, but the export has not: it is a part of the "
             "image, or its header says how large the volume is",
             ex->name, size_text(image->size_bytes).text);
+    }
 }
 
 int export_flush(struct export *ex, struct loop *loop, struct error *err)

@@ -17,7 +17,8 @@ struct range_lock;
 
 struct export
 {
-    uint64_t id; /* never another's, in the life of a server */
+    uint64_t id;                            /* never another's, in the life of a server */
+    const struct export_settings *settings; /* what was asked for: they outlive it */
     const char *name;
     const char *description; /* NULL: none */
     /* Who may attach it; NULL: everybody.  It may be exchanged while workers read it: whoever does

@@ -583,7 +583,7 @@ void loop_recvmsg(struct loop *loop, struct io_event *ev, const struct loop_file
 {
     struct io_uring_sqe *sqe = next_sqe(loop);
 
-    io_uring_prep_recvmsg(sqe, file_number(file), message, 0);
+    io_uring_prep_recvmsg(sqe, file_number(file), message, MSG_CMSG_CLOEXEC);
     finish_sqe(sqe, ev, file);
 }
 

@@ -123,7 +123,8 @@ void loop_fallocate(struct loop *loop, struct io_event *ev, const struct loop_fi
 void loop_readahead(struct loop *loop, struct io_event *ev, const struct loop_file *file,
                     uint64_t offset_bytes, uint32_t length_bytes);
 
-/* `message` and what it points to must stay until the event fires. */
+/* `message` and what it points to must stay until the event fires.  Descriptors that are received
+ * are close-on-exec. */
 void loop_recvmsg(struct loop *loop, struct io_event *ev, const struct loop_file *file,
                   struct msghdr *message);
 void loop_sendmsg(struct loop *loop, struct io_event *ev, const struct loop_file *file,

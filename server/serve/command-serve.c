@@ -13,18 +13,20 @@
 #include <unistd.h>
 
 #include "server/base/descriptors.h"
-#include "server/access/access.h"
 #include "server/serve/captive.h"
 #include "server/client/channel.h"
 #include "server/keys/key-command.h"
 #include "server/serve/shutdown-timeout.h"
 #include "server/serve/startup-signals.h"
+#include "server/serve/dead-rules.h"
 #include "server/serve/exports.h"
 #include "server/serve/listen.h"
 #include "server/base/log-service.h"
 #include "server/base/log.h"
 #include "server/base/memory-limit.h"
 #include "server/serve/notify.h"
+#include "server/serve/reload.h"
+#include "server/serve/serve-control.h"
 #include "server/loop/offload.h"
 #include "server/serve/serve-options.h"
 #include "server/base/signals.h"
@@ -51,12 +53,13 @@ struct server {
     struct serve_options options;
     struct loop *loop;
     struct offload *offload;
-    struct offload *handshakes; /* NULL without TLS */
-    struct export *exports;     /* options.export_count */
-    struct export_set *set;     /* what it begins with */
-    struct exports *live;       /* has that set, and the next ones */
-    struct exports_change rescan;
-    atomic_bool rescanning, rescan_again;
+    struct offload *handshakes;    /* NULL without TLS */
+    struct offload *admin;         /* one thread: changes that may block, one at a time */
+    struct serve_control *control; /* NULL: there is none */
+    struct reload reload;
+    struct export *exports; /* options.export_count */
+    struct export_set *set; /* what it begins with */
+    struct exports *live;   /* has that set, and the next ones */
     struct export_opening opening;
     struct export_retry *retry; /* NULL: all are open, or they are not tried again */
     bool retry_is_left;         /* it is opening one while we end */
@@ -83,7 +86,6 @@ static int set_up(struct server *server, struct error *err);
 static int announce(struct server *server, struct error *err);
 static void client_accepted(void *context, int fd, const struct peer *peer);
 static void signal_ready(struct io_event *ev, int result);
-static void rescan(struct server *server);
 static void captive_has_ended(struct io_event *ev, int result);
 static void stop(struct server *server);
 static void worker_has_ended(struct io_event *ev, int result);
@@ -104,9 +106,7 @@ static int serve(int argc, char **argv)
         serve_options_free(&server.options);
         return code < 0 ? EXIT_USAGE : EXIT_SUCCESS;
     }
-    log_set_level(server.options.verbose > 1   ? LOG_DEBUG
-                  : server.options.verbose > 0 ? LOG_INFO
-                                               : usual_level(&server.options));
+    log_set_level(usual_level(&server.options));
     code = set_up(&server, &err);
     if (code == 0)
         code = announce(&server, &err);
@@ -135,14 +135,20 @@ const struct command command_serve = {
 
 /* ---- start ---- */
 
-/* A server that a command brings along for itself does not talk about each client. */
+/* A command has it for itself, and nobody else looks after it. */
+static bool brought_along(const struct serve_options *options)
+{
+    return options->run != NULL ||
+           (getenv("LISTEN_FDS") != NULL && getenv("NOTIFY_SOCKET") == NULL &&
+            getenv("JOURNAL_STREAM") == NULL);
+}
+
+/* Such a server does not talk about each client. */
 static enum log_level usual_level(const struct serve_options *options)
 {
-    bool brought_along =
-        options->run != NULL || (getenv("LISTEN_FDS") != NULL && getenv("NOTIFY_SOCKET") == NULL &&
-                                 getenv("JOURNAL_STREAM") == NULL);
-
-    return brought_along ? LOG_WARNING : LOG_NOTICE;
+    if (options->verbose > 0)
+        return options->verbose > 1 ? LOG_DEBUG : LOG_INFO;
+    return brought_along(options) ? LOG_WARNING : LOG_NOTICE;
 }
 
 /* Before any thread exists: signals arrive at the loop, through a descriptor. */
@@ -169,6 +175,7 @@ static void remove_names(void *context)
 
     for (size_t i = 0; i < server->listener_count; i++)
         listen_remove_name(server->listeners[i]);
+    serve_control_remove_name(server->control);
     remove_private_directory(server);
 }
 
@@ -318,47 +325,6 @@ static int open_listeners(struct server *server, struct error *err)
     return 0;
 }
 
-/* What a client can bring along here. */
-static unsigned ways_in(const struct server *server)
-{
-    const struct serve_options *options = &server->options;
-    unsigned ways = 0;
-
-    if (options->tls_mode != TLS_OFF && options->tls.certificates != NULL &&
-        !options->tls.no_verify_peer)
-        ways |= ACCESS_BY_CERTIFICATE;
-    if (options->tls_mode != TLS_OFF && options->tls.psk != NULL)
-        ways |= ACCESS_BY_PSK;
-
-    for (size_t i = 0; i < server->listener_count; i++)
-        ways |= listen_is_unix(server->listeners[i]) ? ACCESS_BY_UNIX : ACCESS_BY_TCP;
-    return ways;
-}
-
-/* A rule that nobody can match is no danger, and not what was wanted. */
-static void warn_of_dead_rules(const struct server *server)
-{
-    const struct serve_options *options = &server->options;
-    unsigned ways = ways_in(server);
-    bool common_done = false;
-
-    for (size_t i = 0; i < options->export_count; i++) {
-        const struct export_settings *settings = &options->exports[i];
-        bool own = settings->allow.count > 0;
-
-        for (size_t k = 0; (own || !common_done) && k < access_rule_count(settings->access); k++) {
-            const char *why = access_rule_is_dead(settings->access, k, ways);
-            const char *text = access_rule_text(settings->access, k);
-
-            if (why != NULL && own)
-                log_warning("export '%s': allow=%s lets nobody in: %s", settings->name, text, why);
-            else if (why != NULL)
-                log_warning("--allow %s lets nobody in: %s", text, why);
-        }
-        common_done |= !own;
-    }
-}
-
 /* A server without room for a single client is of no use, and would only tell those who come. */
 static int require_room_for_a_client(const struct server *server, struct error *err)
 {
@@ -383,11 +349,16 @@ static int set_up(struct server *server, struct error *err)
     if (code == 0)
         code = open_listeners(server, err);
     if (code == 0)
+        code = serve_control_open(&server->control, &server->options.control,
+                                  brought_along(&server->options), err);
+    if (code == 0)
         code = startup_signals_watch(&server->early_end, remove_names, server, err);
     if (code == 0)
         code = tls_open(&server->tls, &server->options.tls, err);
     if (code == 0)
-        warn_of_dead_rules(server);
+        dead_rules_warn(&server->options, server->listeners, server->listener_count);
+    if (code == 0)
+        code = offload_create(&server->admin, 1, 0, err);
     if (code == 0)
         code = offload_create(&server->offload, OFFLOAD_THREADS, 0, err);
     /* Half of the CPUs, or two, and of these what those who are in leave over: however many want
@@ -398,6 +369,9 @@ static int set_up(struct server *server, struct error *err)
     server->tls.offload = server->handshakes;
     if (code == 0)
         code = open_exports(server, workers, err);
+    server->reload = (struct reload){
+        .tls = &server->tls, .exports = server->live, .loop = server->loop, .admin = server->admin
+    };
     if (code == 0)
         code = start_workers(server, workers, err);
     startup_signals_stop(&server->early_end);
@@ -460,6 +434,40 @@ static void tell_ready(const struct server *server)
     notify_service_manager(state);
 }
 
+static void drain(void *context)
+{
+    log_notice("ending, as was asked on the control socket: answering what is in flight");
+    stop(context);
+}
+
+static void control_has_ended(void *context)
+{
+    struct server *server = context;
+
+    loop_stop(server->loop);
+}
+
+static int start_control(struct server *server, struct error *err)
+{
+    struct serve_control_host host = {
+        .loop = server->loop,
+        .admin = server->admin,
+        .tls = &server->tls,
+        .exports = server->live,
+        .places = server->places,
+        .listeners = server->listeners,
+        .listener_count = server->listener_count,
+        .threads = server->worker_count,
+        .log_level = usual_level(&server->options),
+        .context = server,
+        .connect = client_accepted,
+        .drain = drain,
+        .ended = control_has_ended,
+    };
+
+    return server->control == NULL ? 0 : serve_control_start(server->control, &host, err);
+}
+
 /* The line with the URIs; from then on clients are served. */
 static int announce(struct server *server, struct error *err)
 {
@@ -478,6 +486,8 @@ static int announce(struct server *server, struct error *err)
         else
             free(uri);
     }
+    if (code == 0)
+        code = start_control(server, err);
     if (code == 0)
         code = export_retry_start(&server->retry, &server->opening,
                                   server->options.retry_exports_seconds, err);
@@ -517,27 +527,6 @@ static unsigned unacknowledged_ms(const struct serve_options *options)
     return seconds > 2 * KEEPALIVE_MARGIN_S ? (seconds - KEEPALIVE_MARGIN_S) * 1000 : seconds * 500;
 }
 
-static void tell_turned_away(const struct server *server, const struct peer *peer,
-                             enum place_result why)
-{
-    const struct places *places = server->places;
-
-    if (why == PLACE_NONE)
-        log_write_of(LOG_WARNING, peer->text,
-                     "turned away, %u clients are connected (--max-connections)",
-                     places->attached_max);
-    else if (why == PLACE_NO_HANDSHAKES)
-        log_write_of(
-            LOG_WARNING, peer->text,
-            "turned away, %u clients are in their handshake (a quarter of --max-connections, "
-            "or %u)",
-            atomic_load(&places->handshakes), PLACES_HANDSHAKES_LEAST);
-    else
-        log_write_of(LOG_WARNING, peer->text,
-                     "turned away, it has %u connections (--max-connections-per-client)",
-                     places->share_max);
-}
-
 static void client_accepted(void *context, int fd, const struct peer *peer)
 {
     struct server *server = context;
@@ -560,32 +549,11 @@ static void client_accepted(void *context, int fd, const struct peer *peer)
         worker_thread_connect(least, fd, peer, &place);
         return;
     }
-    tell_turned_away(server, peer, result);
+    places_log(server->places, peer, result);
     turn_away(least, fd, peer, result, surplus);
 }
 
 /* ---- the end ---- */
-
-/* On the thread of the exports. */
-static void rescanned(struct exports_change *change)
-{
-    struct server *server = container_of(change, struct server, rescan);
-
-    atomic_store(&server->rescanning, false);
-    if (atomic_exchange(&server->rescan_again, false))
-        rescan(server);
-}
-
-/* Images may have grown.  One look that begins from now on is enough for all who ask. */
-static void rescan(struct server *server)
-{
-    if (atomic_exchange(&server->rescanning, true)) {
-        atomic_store(&server->rescan_again, true);
-        return;
-    }
-    server->rescan = (struct exports_change){ .rescan = true, .done = rescanned };
-    exports_submit(server->live, &server->rescan);
-}
 
 static void signal_ready(struct io_event *ev, int result)
 {
@@ -595,8 +563,7 @@ static void signal_ready(struct io_event *ev, int result)
     (void)result;
     while ((number = signals_next()) != 0) {
         if (number == SIGHUP) {
-            tls_reload(&server->tls);
-            rescan(server);
+            reload_all(&server->reload);
             continue;
         }
         if (server->stopping && channel_clock_ms() < server->stopping_ms + SECOND_SIGNAL_MS)
@@ -628,6 +595,8 @@ static void stop(struct server *server)
     server->stopping_ms = channel_clock_ms();
     shutdown_timeout_start(server->options.shutdown_timeout_seconds);
     notify_service_manager("STOPPING=1");
+    serve_control_tell_ending(server->control);
+    reload_stop(&server->reload);
     server->retry_is_left = !export_retry_stop(server->retry);
     exports_stop(server->live);
     captive_stop(&server->captive);
@@ -646,7 +615,11 @@ static void worker_has_ended(struct io_event *ev, int result)
     struct server *server = thread->owner;
 
     (void)result;
-    if (++server->workers_ended == server->worker_count)
+    if (++server->workers_ended < server->worker_count)
+        return;
+    if (server->control != NULL)
+        serve_control_stop(server->control); /* control_has_ended() follows */
+    else
         loop_stop(server->loop);
 }
 
@@ -678,6 +651,7 @@ static int tear_down(struct server *server)
 
     for (unsigned i = 0; i < server->worker_count; i++)
         all_joined &= worker_thread_join(server->workers[i]);
+    offload_destroy(server->admin);
     server->retry_is_left |= !exports_join(server->live);
     if (server->workers_ended > 0 && exports_flush(server->live, server->loop) < 0)
         server->exit_status = EXIT_FAILURE;
@@ -691,6 +665,7 @@ static int tear_down(struct server *server)
         worker_thread_destroy(server->workers[i]);
     for (size_t i = 0; i < server->listener_count; i++)
         listen_free(server->listeners[i]);
+    serve_control_free(server->control);
     tls_close(&server->tls);
     loop_destroy(server->loop);
     signals_unwatch();

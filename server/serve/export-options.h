@@ -15,6 +15,7 @@
 #define GROUP_WHO "Who may attach"
 #define GROUP_TLS "TLS"
 #define GROUP_LIMITS "Limits"
+#define GROUP_CONTROL "The control socket"
 #define GROUP_OTHER "Other options"
 
 #define OF_EXPORT(row_group, row_change) \

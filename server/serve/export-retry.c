@@ -7,6 +7,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "server/base/event.h"
 #include "server/base/log.h"
 #include "server/serve/notify.h"
 
@@ -33,6 +34,7 @@ static void tell_served(const struct export_opening *opening, size_t index)
     char state[128];
 
     log_notice("export '%s' is served from now on", opening->settings[index].name);
+    EVENT(.type = "export.added", .export = opening->settings[index].name);
     (void)snprintf(state, sizeof state, "STATUS=%zu of %zu exports are served",
                    export_opening_count(opening), opening->count);
     notify_service_manager(state);

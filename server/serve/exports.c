@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "server/access/access.h"
+#include "server/base/event.h"
 #include "server/base/log.h"
 #include "server/client/channel.h"
 #include "server/serve/worker-round.h"
@@ -412,6 +413,14 @@ static void alter(const struct exports *exports, struct exports_change *change)
     }
 }
 
+static void tell(const struct exports_change *change)
+{
+    for (size_t i = 0; i < change->added_count; i++)
+        EVENT(.type = "export.added", .export = change->added[i].settings->name);
+    for (size_t i = 0; i < change->altered_count; i++)
+        EVENT(.type = "export.changed", .export = change->altered[i].name);
+}
+
 /* From here on nothing fails but by the end of the server, which closes all there is. */
 static int publish(struct exports *exports, struct exports_change *change, struct export **opened)
 {
@@ -440,6 +449,7 @@ static int publish(struct exports *exports, struct exports_change *change, struc
         for (size_t i = 0; i < change->altered_count; i++)
             access_free(change->altered[i].access);
     }
+    tell(change);
     return 0;
 }
 
@@ -517,6 +527,7 @@ static void finish(struct exports *exports, struct removal *removal)
     struct error err;
 
     log_notice("export '%s': it has been removed", removal->export->name);
+    EVENT(.type = "export.removed", .export = removal->export->name);
     if (export_is_open(removal->export) && export_flush(removal->export, exports->loop, &err) < 0) {
         log_error("%s", err.text);
         change->error = err;

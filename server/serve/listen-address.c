@@ -105,7 +105,8 @@ int listen_address_parse_tcp(struct listen_address *out, const char *text, struc
     return 0;
 }
 
-int unix_permissions_parse_mode(struct unix_permissions *out, const char *text, struct error *err)
+int unix_permissions_parse_mode(struct unix_permissions *out, const char *option, const char *text,
+                                struct error *err)
 {
     size_t length = strlen(text);
     mode_t mode = 0;
@@ -113,8 +114,7 @@ int unix_permissions_parse_mode(struct unix_permissions *out, const char *text, 
     if (length < 3 || length > 4 || strspn(text, "01234567") != length ||
         (length == 4 && *text != '0'))
         return error_set(err, -EINVAL,
-                         "--unix-mode %s: it is a mode of files in octal digits, such as "
-                         "0660",
+                         "--%s %s: it is a mode of files in octal digits, such as 0660", option,
                          text);
     for (; *text != '\0'; text++)
         mode = mode * 8 + (mode_t)(*text - '0');
@@ -123,14 +123,15 @@ int unix_permissions_parse_mode(struct unix_permissions *out, const char *text, 
     return 0;
 }
 
-int unix_permissions_parse_group(struct unix_permissions *out, const char *text, struct error *err)
+int unix_permissions_parse_group(struct unix_permissions *out, const char *option, const char *text,
+                                 struct error *err)
 {
     size_t length = strlen(text);
     const struct group *group = getgrnam(text);
     unsigned long number = strtoul(text, NULL, 10);
 
     if (group == NULL && (length == 0 || length > 9 || strspn(text, "0123456789") != length))
-        return error_set(err, -EINVAL, "--unix-group %s: this machine has no such group", text);
+        return error_set(err, -EINVAL, "--%s %s: this machine has no such group", option, text);
     out->group = group != NULL ? group->gr_gid : (gid_t)number;
     out->has_group = true;
     return 0;

@@ -38,12 +38,13 @@ NODISCARD int listen_address_parse_unix(struct listen_address *out, const char *
 NODISCARD int listen_address_parse_tcp(struct listen_address *out, const char *text,
                                        struct error *err);
 
-/* "0660", in octal digits.  -EINVAL with a sentence. */
-NODISCARD int unix_permissions_parse_mode(struct unix_permissions *out, const char *text,
-                                          struct error *err);
+/* "0660", in octal digits; `option` is named in messages ("unix-mode").  -EINVAL with a sentence.
+ */
+NODISCARD int unix_permissions_parse_mode(struct unix_permissions *out, const char *option,
+                                          const char *text, struct error *err);
 /* A number, or a name, which is looked up now.  -EINVAL with a sentence. */
-NODISCARD int unix_permissions_parse_group(struct unix_permissions *out, const char *text,
-                                           struct error *err);
+NODISCARD int unix_permissions_parse_group(struct unix_permissions *out, const char *option,
+                                           const char *text, struct error *err);
 
 /* Can't both be listened on.  Port 0 is another one each time. */
 bool listen_address_is_taken(const struct listen_address *a, const struct listen_address *b);

@@ -122,7 +122,7 @@ static int explain_bind(const struct listen_address *address, int code, struct e
     if (code == -EPERM && address->permissions.has_group)
         return error_set(
             err, code,
-            "Unix socket '%s': it can't be given to the group of --unix-group: only a member "
+            "Unix socket '%s': it can't be given to the group that was asked for: only a member "
             "of the group can do that, or root",
             address->text);
     if (code == -EADDRNOTAVAIL)

@@ -96,9 +96,9 @@ static int check_value(const struct param *row, const char *value, struct error 
     else if (strcmp(row->name, "unix") == 0)
         code = listen_address_parse_unix(&address, value, err);
     else if (strcmp(row->name, "unix-mode") == 0)
-        code = unix_permissions_parse_mode(&permissions, value, err);
+        code = unix_permissions_parse_mode(&permissions, row->name, value, err);
     else if (strcmp(row->name, "unix-group") == 0)
-        code = unix_permissions_parse_group(&permissions, value, err);
+        code = unix_permissions_parse_group(&permissions, row->name, value, err);
     access_free(access);
     if (code != 0 && code != -ENOMEM && strcmp(row->name, "allow") == 0)
         error_prefix(err, "allow: ");

@@ -247,9 +247,9 @@ static int unix_permissions(struct unix_permissions *out, const struct serve_opt
         return error_set(err, -EINVAL, "--unix-%s is for the sockets of --unix, and there are none",
                          options->unix_mode ? "mode" : "group");
     if (options->unix_mode)
-        ret = unix_permissions_parse_mode(out, options->unix_mode, err);
+        ret = unix_permissions_parse_mode(out, "unix-mode", options->unix_mode, err);
     if (ret == 0 && options->unix_group)
-        ret = unix_permissions_parse_group(out, options->unix_group, err);
+        ret = unix_permissions_parse_group(out, "unix-group", options->unix_group, err);
     return ret;
 }
 
@@ -376,6 +376,8 @@ static int parse(struct serve_options *out, int argc, char **argv, bool any_owne
         ret = parse_over_files(out, argc, argv, any_owner, err);
     if (ret == 0)
         ret = check_texts(out, err);
+    if (ret == 0)
+        ret = control_options_check(&out->control, err);
     if (ret == 0)
         ret = fill_exports(out, argc - first_operand, argv + first_operand, err);
     if (ret == 0)

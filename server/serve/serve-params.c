@@ -96,6 +96,25 @@ const struct param serve_params[] = {
           "sleeps; 0: not at all (default 50)",
           .max = 1000, OF(LIMITS, "server", RESTART)),
 
+    PARAM("control", STRING, "PATH", control.socket,
+          "the Unix socket of nbdcrypt ctl, or none (default: /run/nbdcrypt/control or "
+          "$XDG_RUNTIME_DIR/nbdcrypt/control, where that can be made)",
+          OF(CONTROL, "control", RESTART), .key = "socket"),
+    PARAM("control-mode", STRING, "MODE", control.mode,
+          "who may connect to it, as a mode of files (default: 0660)",
+          OF(CONTROL, "control", RESTART)),
+    PARAM("control-group", STRING, "GROUP", control.group, "the group of that socket",
+          OF(CONTROL, "control", RESTART)),
+    PARAM("control-view", LIST, "RULE", control.view,
+          "who may see there what the server does, besides root and its own user: uid:USER, "
+          "gid:GROUP (repeatable)",
+          OF(CONTROL, "control", RESTART)),
+    PARAM("control-operate", LIST, "RULE", control.operate,
+          "the same for what changes no access, such as the log's level (repeatable)",
+          OF(CONTROL, "control", RESTART)),
+    PARAM("control-admin", LIST, "RULE", control.admin, "the same for everything (repeatable)",
+          OF(CONTROL, "control", RESTART)),
+
     PARAM("config", STRING, "FILE", config,
           "read options and exports from this file, and from *.conf in conf.d beside it; "
           "nbdcrypt.conf(5)",

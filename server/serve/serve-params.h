@@ -4,6 +4,7 @@
 #define NBDCRYPT_SERVE_PARAMS_H
 
 #include "server/export/export.h"
+#include "server/serve/control-options.h"
 #include "server/serve/listen-address.h"
 #include "server/base/params.h"
 #include "server/config/config-file.h"
@@ -34,6 +35,7 @@ struct serve_options {
     struct tls_settings tls;
     const char *config; /* a file; NULL: the command line is all */
     struct param_list config_dirs;
+    struct control_options control;
 
     /* What it means.  Owned here; the settings point into argv and into `texts`. */
     struct export_settings *exports; /* at least one, names differ; those of files come last */

@@ -46,21 +46,27 @@ static int check_together(const struct tls_settings *settings, enum tls_mode mod
     return 0;
 }
 
+static const char *const mode_names[] = {
+    [TLS_OFF] = "off",
+    [TLS_ON] = "on",
+    [TLS_REQUIRE_TCP] = "require-tcp",
+    [TLS_REQUIRE] = "require",
+};
+
+const char *tls_mode_name(enum tls_mode mode)
+{
+    return mode_names[mode];
+}
+
 int tls_mode_of(enum tls_mode *out, const struct tls_settings *settings, struct error *err)
 {
-    static const char *const names[] = {
-        [TLS_OFF] = "off",
-        [TLS_ON] = "on",
-        [TLS_REQUIRE_TCP] = "require-tcp",
-        [TLS_REQUIRE] = "require",
-    };
     bool credentials = settings->certificates != NULL || settings->psk != NULL;
 
     *out = credentials ? TLS_REQUIRE : TLS_OFF;
     if (settings->mode != NULL) {
         unsigned mode = 0;
 
-        while (mode <= TLS_REQUIRE && strcmp(settings->mode, names[mode]) != 0)
+        while (mode <= TLS_REQUIRE && strcmp(settings->mode, mode_names[mode]) != 0)
             mode++;
         if (mode > TLS_REQUIRE)
             return error_set(err, -EINVAL, "--tls %s: it is off, on, require-tcp or require",
@@ -149,19 +155,19 @@ void tls_close(struct tls *tls)
     pthread_mutex_destroy(&tls->mutex);
 }
 
-void tls_reload(struct tls *tls)
+int tls_reload(struct tls *tls, struct error *err)
 {
     struct tls_credentials *fresh = NULL, *old;
-    struct error err;
 
     if (tls->mode == TLS_OFF)
-        return;
-    if (tls_credentials_create(&fresh, &tls->settings, tls_server_session_find_psk,
-                               tls->credentials, &err) < 0) {
-        log_error(
-            "the TLS files were read again, and those that were read before stay in force: %s",
-            err.text);
-        return;
+        return 0;
+    int code = tls_credentials_create(&fresh, &tls->settings, tls_server_session_find_psk,
+                                      tls->credentials, err);
+    if (code < 0) {
+        error_prefix(
+            err, "the TLS files were read again, and those that were read before stay in force: ");
+        log_error("%s", err->text);
+        return code;
     }
     pthread_mutex_lock(&tls->mutex);
     old = tls->credentials;
@@ -169,6 +175,7 @@ void tls_reload(struct tls *tls)
     pthread_mutex_unlock(&tls->mutex);
     tls_credentials_unref(old);
     log_notice("the TLS files were read again; new connections use them");
+    return 0;
 }
 
 struct tls_credentials *tls_credentials_now(struct tls *tls)

@@ -34,6 +34,9 @@ struct tls {
 NODISCARD int tls_mode_of(enum tls_mode *out, const struct tls_settings *settings,
                           struct error *err);
 
+/* "require", as --tls has it. */
+const char *tls_mode_name(enum tls_mode mode);
+
 /* Whether a client must use it, which came by a Unix socket (`local`) or not. */
 bool tls_is_demanded(enum tls_mode mode, bool local);
 
@@ -46,8 +49,9 @@ NODISCARD int tls_open(struct tls *tls, const struct tls_settings *settings, str
 void tls_close(struct tls *tls);
 
 /* Reads the files again, for new connections.  When they are bad, those that were read before stay
- * in force.  Says in the log which.  Main thread; it may take milliseconds. */
-void tls_reload(struct tls *tls);
+ * in force, and that is the error.  Says in the log which.  One thread at a time; it may take
+ * milliseconds, or wait for storage. */
+NODISCARD int tls_reload(struct tls *tls, struct error *err);
 
 /* Whether the kernel is to do the records of a session, if it can: docs/performance.md tells
  * why. */

@@ -111,6 +111,7 @@ server/export
 server/client
 server/pki
 server/connection
+server/control
 server/cli
 server/serve
 plugins/file

@@ -36,7 +36,7 @@ fi
 for ((group = 1; ; group++)); do
     [[ " $groups 65534 " = *" $group "* ]] || break
 done
-expect_failure 1 "Unix socket '$other': it can't be given to the group of --unix-group: only a member of the group can do \
+expect_failure 1 "Unix socket '$other': it can't be given to the group that was asked for: only a member of the group can do \
 that, or root" serve --unix "$other" --unix-group "$group" --raw memory:1M
 # shellcheck disable=SC2034 # it is for run_nbdcrypt
 run_as=()

@@ -1,0 +1,390 @@
+#include "server/cli/command-ctl.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "server/base/log.h"
+#include "server/base/params.h"
+#include "server/cli/command-line.h"
+#include "server/cli/ctl.h"
+#include "server/cli/text-table.h"
+#include "server/control/control-json.h"
+
+#define TIMEOUT_SECONDS_DEFAULT 10u
+
+/* ---- looks ---- */
+
+static const struct text_column status_columns[] = {
+    { .title = "version", .key = "version" },
+    { .title = "pid", .key = "pid" },
+    { .title = "state", .key = "state" },
+    { .title = "since", .key = "since" },
+    { .title = "revision", .key = "revision" },
+    { .title = "addresses", .key = "addresses", .put = text_cell_words },
+    { .title = "tls", .key = "tls" },
+    { .title = "threads", .key = "threads" },
+    { .title = "exports", .key = "exports" },
+    { .title = "open", .key = "exports_open" },
+    { .title = "clients", .key = "clients" },
+    { .title = "at most", .key = "clients_max" },
+    { .title = "handshakes", .key = "handshakes" },
+    { .title = "log", .key = "log_level" },
+    { .title = "your role", .key = "role" },
+    { 0 },
+};
+
+static const struct text_column export_columns[] = {
+    { .title = "NAME", .key = "name" },
+    { .title = "STATE", .key = "state" },
+    { .title = "SIZE", .key = "size_bytes", .right = true, .put = text_cell_size },
+    { .title = "LUKS", .key = "encrypted" },
+    { .title = "READ-ONLY", .key = "read_only" },
+    { .title = "IMAGE", .key = "image" },
+    { 0 },
+};
+
+static const struct text_column show_columns[] = {
+    { .title = "name", .key = "name" },
+    { .title = "state", .key = "state" },
+    { .title = "image", .key = "image" },
+    { .title = "description", .key = "description" },
+    { .title = "size", .key = "size_bytes", .put = text_cell_size },
+    { .title = "bytes", .key = "size_bytes" },
+    { .title = "luks", .key = "encrypted" },
+    { .title = "key", .key = "key_source" },
+    { .title = "read-only", .key = "read_only" },
+    { .title = "tls-only", .key = "tls_only" },
+    { 0 },
+};
+
+/* What one reply has under `key`. */
+static int print_one(struct ctl *ctl, const char *method, const char *key,
+                     const struct text_column *columns)
+{
+    struct json_object *reply;
+    int status = ctl_call(ctl, method, ctl_operand(ctl, "name"), &reply);
+    struct json_object *one = control_member(reply, key);
+
+    if (status == EXIT_SUCCESS && ctl->options.json)
+        ctl_print_json(json_object_get(one));
+    else if (status == EXIT_SUCCESS)
+        text_table_print_one(stdout, columns, one);
+    json_object_put(reply);
+    return status;
+}
+
+/* What all replies have under `key`. */
+static int print_list(struct ctl *ctl, const char *method, const char *key,
+                      const struct text_column *columns)
+{
+    struct json_object *list;
+    int status = ctl_list(ctl, method, NULL, key, &list);
+
+    if (status == EXIT_SUCCESS && ctl->options.json)
+        ctl_print_json(json_object_get(list));
+    else if (status == EXIT_SUCCESS)
+        text_table_print(stdout, columns, list);
+    json_object_put(list);
+    return status;
+}
+
+static int show_status(struct ctl *ctl)
+{
+    return print_one(ctl, "Status", "status", status_columns);
+}
+
+static int show_exports(struct ctl *ctl)
+{
+    return print_list(ctl, "ListExports", "export", export_columns);
+}
+
+static int show_export(struct ctl *ctl)
+{
+    return print_one(ctl, "ListExports", "export", show_columns);
+}
+
+/* ---- events ---- */
+
+static void print_event(struct json_object *reply)
+{
+    static const char *const keys[] = { "export", "peer", "reason", "size_bytes" };
+    struct json_object *event = control_member(reply, "event");
+    int64_t lost = control_number(reply, "lost", 0);
+    char cell[TEXT_CELL_BYTES];
+
+    if (lost > 0)
+        printf("(%lld events were lost)\n", (long long)lost);
+    text_table_cell(cell, &(struct text_column){ .key = "time" }, event);
+    printf("%s ", cell);
+    text_table_cell(cell, &(struct text_column){ .key = "type" }, event);
+    printf("%s", cell);
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
+        if (control_member(event, keys[i]) == NULL)
+            continue;
+        text_table_cell(cell, &(struct text_column){ .key = keys[i] }, event);
+        printf(" %s='%s'", keys[i], cell);
+    }
+    printf("\n");
+    fflush(stdout);
+}
+
+/* Until the server or the reader of this goes. */
+static int follow_events(struct ctl *ctl)
+{
+    struct json_object *parameters = NULL;
+    bool last = false;
+
+    if (ctl->options.type != NULL)
+        parameters = control_with("type", json_object_new_string(ctl->options.type));
+    ctl->link.timeout_ms = CONTROL_FOR_EVER;
+    int status = ctl_begin(ctl, "Events", parameters);
+    while (status == EXIT_SUCCESS && !last && !ferror(stdout)) {
+        struct json_object *reply;
+
+        status = ctl_next(ctl, &reply, &last);
+        if (status == EXIT_SUCCESS && ctl->options.json)
+            ctl_print_json_line(json_object_get(reply));
+        else if (status == EXIT_SUCCESS)
+            print_event(reply);
+        json_object_put(reply);
+    }
+    return status;
+}
+
+/* ---- changes ---- */
+
+/* A change about which nothing is to be said. */
+static int change(struct ctl *ctl, const char *method, struct json_object *parameters)
+{
+    struct json_object *reply;
+    int status = ctl_call(ctl, method, parameters, &reply);
+
+    if (status == EXIT_SUCCESS && ctl->options.json)
+        ctl_print_json(json_object_get(reply));
+    json_object_put(reply);
+    return status;
+}
+
+static int set_log_level(struct ctl *ctl)
+{
+    struct json_object *parameters = ctl_operand(ctl, "level");
+
+    if (ctl->options.for_seconds > 0)
+        control_add_number(parameters, "seconds", ctl->options.for_seconds);
+    return change(ctl, "SetLogLevel", parameters);
+}
+
+static int reload(struct ctl *ctl)
+{
+    return change(ctl, "Reload", NULL);
+}
+
+static int rescan(struct ctl *ctl)
+{
+    static const struct text_column columns[] = {
+        { .title = "GROWN", .key = "name" },
+        { .title = "FROM", .key = "before_bytes", .right = true, .put = text_cell_size },
+        { .title = "TO", .key = "size_bytes", .right = true, .put = text_cell_size },
+        { 0 },
+    };
+    struct json_object *reply;
+    int status = ctl_call(ctl, "Rescan", ctl_operand(ctl, "name"), &reply);
+    struct json_object *grown = control_member(reply, "grown");
+
+    if (status == EXIT_SUCCESS && ctl->options.json)
+        ctl_print_json(json_object_get(reply));
+    else if (status == EXIT_SUCCESS && json_object_array_length(grown) > 0)
+        text_table_print(stdout, columns, grown);
+    json_object_put(reply);
+    return status;
+}
+
+/* The server is gone when this returns. */
+static int drain(struct ctl *ctl)
+{
+    struct json_object *reply = NULL;
+    struct error err = { "" };
+    int status = change(ctl, "Drain", NULL);
+
+    if (status != EXIT_SUCCESS)
+        return status;
+    if (ctl->options.timeout_seconds == 0)
+        ctl->link.timeout_ms = CONTROL_FOR_EVER;
+    int code = control_link_receive(&ctl->link, &reply, &err);
+    json_object_put(reply);
+    if (code == -EPIPE)
+        return EXIT_SUCCESS;
+    log_error("the server was told to end: %s", err.text);
+    return EXIT_FAILURE;
+}
+
+/* ---- the command line ---- */
+
+#define FIELD(name) offsetof(struct ctl_options, name)
+
+static const struct param ctl_params[] = {
+    PARAM("socket", STRING, "PATH", socket,
+          "the control socket (default: /run/nbdcrypt/control, else "
+          "$XDG_RUNTIME_DIR/nbdcrypt/control)"),
+    PARAM("json", FLAG, NULL, json, "for programs"),
+    PARAM("timeout", UINT, "SECONDS", timeout_seconds,
+          "how long to wait for an answer (default 10)", .max = 86400),
+    PARAM("type", STRING, "TYPE", type,
+          "events: those of this type alone, such as client or client.denied"),
+    PARAM("for", UINT, "SECONDS", for_seconds, "log: then the usual level is in force again",
+          .min = 1, .max = 86400),
+    PARAM("help", FLAG, NULL, help, "print this text", .letter = 'h'),
+    { 0 },
+};
+
+enum operand { NONE, MAY, MUST };
+
+static const struct verb {
+    const char *name, *operand_name, *help;
+    enum operand operand;
+    bool type, seconds; /* the options that it has of its own */
+    int (*run)(struct ctl *ctl);
+} verbs[] = {
+    { .name = "status", .help = "how the server is", .run = show_status },
+    { .name = "exports", .help = "what it serves", .run = show_exports },
+    { .name = "show",
+      .operand_name = "NAME",
+      .operand = MUST,
+      .help = "all about one export",
+      .run = show_export },
+    { .name = "events",
+      .help = "what happens, as it happens, until interrupted",
+      .type = true,
+      .run = follow_events },
+    { .name = "log",
+      .operand_name = "LEVEL",
+      .operand = MUST,
+      .seconds = true,
+      .help = "write to the log from error, warning, notice, info or debug on",
+      .run = set_log_level },
+    { .name = "rescan",
+      .operand_name = "NAME",
+      .operand = MAY,
+      .help = "notice images that have grown",
+      .run = rescan },
+    { .name = "reload", .help = "read the TLS files again", .run = reload },
+    { .name = "drain", .help = "end the server as SIGTERM does, and wait for it", .run = drain },
+};
+#define VERBS (sizeof verbs / sizeof verbs[0])
+
+static int print_help(void)
+{
+    printf("Asks a running server what it does, and tells it to change something.\n"
+           "\n"
+           "Usage: nbdcrypt ctl [OPTIONS] VERB [OPERAND]\n"
+           "\n"
+           "Verbs:\n");
+    for (size_t i = 0; i < VERBS; i++) {
+        char words[64];
+
+        snprintf(words, sizeof words,
+                 verbs[i].operand == MAY    ? "%s [%s]"
+                 : verbs[i].operand == MUST ? "%s %s"
+                                            : "%s",
+                 verbs[i].name, verbs[i].operand_name);
+        printf("  %-15s%s\n", words, verbs[i].help);
+    }
+    printf("\nOptions:\n");
+    params_print_help(stdout, ctl_params);
+    printf("\n"
+           "Exit status: 0; 1 it failed; 2 wrong use; 3 there is no server; 4 this user\n"
+           "may not do that; 5 the server is busy, or something was changed meanwhile.\n");
+    return command_line_finish();
+}
+
+static const struct verb *find_verb(const char *name, struct error *err)
+{
+    struct param names[VERBS + 1] = { 0 };
+
+    for (size_t i = 0; i < VERBS; i++) {
+        if (strcmp(verbs[i].name, name) == 0)
+            return &verbs[i];
+        names[i].name = verbs[i].name;
+    }
+    const char *meant = params_nearest(names, name);
+    if (meant != NULL)
+        error_set(err, -EINVAL, "there is no 'ctl %.80s': did you mean %s?", name, meant);
+    else
+        error_set(err, -EINVAL, "there is no 'ctl %.80s': nbdcrypt ctl --help lists the verbs",
+                  name);
+    return NULL;
+}
+
+static int check(const struct verb *verb, const struct ctl_options *options, int count,
+                 char **operands, struct error *err)
+{
+    int most = verb->operand == NONE ? 0 : 1;
+
+    if (verb->operand == MUST && count == 0)
+        return error_set(err, -EINVAL, "no %s was given: nbdcrypt ctl %s %s", verb->operand_name,
+                         verb->name, verb->operand_name);
+    if (count > most)
+        return error_set(err, -EINVAL, "'%.80s' is one operand too many for ctl %s", operands[most],
+                         verb->name);
+    if (options->type != NULL && !verb->type)
+        return error_set(err, -EINVAL, "--type is for ctl events");
+    if (options->for_seconds > 0 && !verb->seconds)
+        return error_set(err, -EINVAL, "--for is for ctl log");
+    return 0;
+}
+
+/* NULL: it is wrong, and *err says why. */
+static const struct verb *parse(struct ctl *ctl, int argc, char **argv, struct error *err)
+{
+    int first = argc;
+
+    if (params_parse_argv(&ctl->options, ctl_params, argc, argv, &first, err) < 0)
+        return NULL;
+    if (ctl->options.help)
+        return NULL;
+    if (first == argc) {
+        error_set(err, -EINVAL, "no verb was given: nbdcrypt ctl --help lists them");
+        return NULL;
+    }
+    const struct verb *verb = find_verb(argv[first], err);
+    if (verb == NULL || check(verb, &ctl->options, argc - first - 1, argv + first + 1, err) < 0)
+        return NULL;
+    ctl->operand = first + 1 < argc ? argv[first + 1] : NULL;
+    return verb;
+}
+
+static int ctl(int argc, char **argv)
+{
+    struct ctl it = { .options.timeout_seconds = UINT_MAX };
+    struct error err = { "" };
+    const struct verb *verb = parse(&it, argc, argv, &err);
+
+    if (verb == NULL && it.options.help)
+        return print_help();
+    if (verb == NULL) {
+        log_error("%s", err.text);
+        return EXIT_USAGE;
+    }
+    bool given = it.options.timeout_seconds != UINT_MAX;
+    unsigned seconds = given ? it.options.timeout_seconds : TIMEOUT_SECONDS_DEFAULT;
+    if (!given)
+        it.options.timeout_seconds = 0;
+    int status = ctl_open(&it, seconds > 0 ? (int)seconds * 1000 : CONTROL_FOR_EVER);
+    if (status == EXIT_SUCCESS)
+        status = verb->run(&it);
+    control_link_close(&it.link);
+    if (status == EXIT_SUCCESS)
+        status = command_line_finish();
+    return status;
+}
+
+const struct command command_ctl = {
+    .name = "ctl",
+    .help = "ask a running server, or tell it to change something",
+    .operands = "VERB [OPERAND]",
+    .params = ctl_params,
+    .run_itself = ctl,
+};

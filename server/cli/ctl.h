@@ -1,0 +1,46 @@
+/* What the verbs of `nbdcrypt ctl` share: a call, its answers, and the exit status. */
+#ifndef NBDCRYPT_CTL_H
+#define NBDCRYPT_CTL_H
+
+#include "server/control/control-client.h"
+
+/* Beside those of all commands. */
+#define EXIT_NO_SERVER 3
+#define EXIT_DENIED 4
+#define EXIT_BUSY 5 /* or somebody has changed something meanwhile */
+
+struct ctl_options {
+    const char *socket, *type;
+    unsigned timeout_seconds; /* 0: as long as it takes */
+    unsigned for_seconds, delay_seconds;
+    bool json, batch, help;
+};
+
+struct ctl {
+    struct ctl_options options;
+    struct control_link link;
+    const char *operand; /* NULL: none */
+};
+
+/* All of these return an exit status, and have said what is wrong when it is not EXIT_SUCCESS. */
+
+/* Connects. */
+int ctl_open(struct ctl *ctl, int timeout_ms);
+/* One reply: its parameters in *out, the caller's to put; `parameters` are consumed. */
+int ctl_call(struct ctl *ctl, const char *method, struct json_object *parameters,
+             struct json_object **out);
+/* All replies: what each has under `key`, as an array. */
+int ctl_list(struct ctl *ctl, const char *method, struct json_object *parameters, const char *key,
+             struct json_object **out);
+/* Begins a call of many replies; the next one of them, NULL: that was the last one. */
+int ctl_begin(struct ctl *ctl, const char *method, struct json_object *parameters);
+int ctl_next(struct ctl *ctl, struct json_object **out, bool *last);
+
+/* {"name": operand} if there is one, else NULL. */
+struct json_object *ctl_operand(const struct ctl *ctl, const char *key);
+/* --json: for programs.  Consumes it. */
+void ctl_print_json(struct json_object *json);
+/* The same on one line, at once. */
+void ctl_print_json_line(struct json_object *json);
+
+#endif

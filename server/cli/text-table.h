@@ -1,0 +1,34 @@
+/* A table for people, of rows of JSON: columns as wide as what is in them. */
+#ifndef NBDCRYPT_TEXT_TABLE_H
+#define NBDCRYPT_TEXT_TABLE_H
+
+#include <json-c/json.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+
+#define TEXT_CELL_BYTES 512u
+
+struct text_column {
+    const char *title, *key;
+    bool right; /* numbers */
+    /* NULL: a text, a number or yes and no as it is; "-" where there is none. */
+    void (*put)(char out[TEXT_CELL_BYTES], struct json_object *value);
+};
+
+/* `columns` end with one without title, `rows` is an array of objects. */
+void text_table_print(FILE *out, const struct text_column *columns, struct json_object *rows);
+/* "  title  value" for each column of one object, but for what it has not. */
+void text_table_print_one(FILE *out, const struct text_column *columns, struct json_object *row);
+
+/* What stands in one cell. */
+void text_table_cell(char out[TEXT_CELL_BYTES], const struct text_column *column,
+                     struct json_object *row);
+
+/* Cells: "4 MiB", rounded; "3 d 04:05:06". */
+/* An array of texts: with blanks between them. */
+void text_cell_words(char out[TEXT_CELL_BYTES], struct json_object *value);
+void text_cell_size(char out[TEXT_CELL_BYTES], struct json_object *value);
+void text_cell_duration_ms(char out[TEXT_CELL_BYTES], struct json_object *value);
+
+#endif

@@ -1,0 +1,184 @@
+#include "server/control/control-client.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "server/control/control-json.h"
+#include "server/control/control-path.h"
+#include "server/control/varlink-message.h"
+
+#define READ_BYTES 65536u
+#define REPLY_BYTES_MAX (64u << 20) /* nothing that a server says is nearly so long */
+
+/* ---- connecting ---- */
+
+static int connect_to(const char *path, struct error *err)
+{
+    struct sockaddr_un address = { .sun_family = AF_UNIX };
+
+    if (strlen(path) >= sizeof address.sun_path)
+        return error_set(err, -EINVAL, "the control socket '%s': its path is too long", path);
+    memcpy(address.sun_path, path, strlen(path) + 1);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return error_set(err, -errno, "a socket can't be made: %s", strerror(errno));
+    if (connect(fd, (struct sockaddr *)&address, sizeof address) == 0)
+        return fd;
+    int code = -errno;
+    close(fd);
+    if (code == -EACCES || code == -EPERM)
+        return error_set(err, code, "the control socket '%s': this user may not connect to it",
+                         path);
+    return error_set(err, code, "no server answers at the control socket '%s': %s", path,
+                     strerror(-code));
+}
+
+/* The best of those that answer; otherwise what was wrong with the first one that is there. */
+static int connect_to_any(struct error *err)
+{
+    int code =
+        error_set(err, -ENOENT,
+                  "there is no control socket in /run/nbdcrypt or $XDG_RUNTIME_DIR/nbdcrypt: "
+                  "no server runs, or --socket PATH has to tell where it is");
+    bool told = false;
+
+    for (unsigned i = 0; i < CONTROL_FOLDERS; i++) {
+        char path[CONTROL_PATH_BYTES];
+        struct error why = { "" };
+
+        if (!control_path(path, i))
+            continue;
+        int fd = connect_to(path, &why);
+        if (fd >= 0)
+            return fd;
+        if (told || fd == -ENOENT)
+            continue;
+        told = true;
+        code = fd;
+        *err = why;
+    }
+    return code;
+}
+
+int control_link_open(struct control_link *out, const char *path, int timeout_ms, struct error *err)
+{
+    *out = (struct control_link){ .timeout_ms = timeout_ms };
+    out->fd = path != NULL ? connect_to(path, err) : connect_to_any(err);
+    return out->fd < 0 ? out->fd : 0;
+}
+
+void control_link_close(struct control_link *link)
+{
+    if (link->fd >= 0)
+        close(link->fd);
+    free(link->input);
+    *link = (struct control_link){ .fd = -1 };
+}
+
+/* ---- calls ---- */
+
+static int wait_for(const struct control_link *link, short events, struct error *err)
+{
+    struct pollfd poller = { .fd = link->fd, .events = events };
+    int ready;
+
+    while ((ready = poll(&poller, 1, link->timeout_ms)) < 0 && errno == EINTR)
+        continue;
+    if (ready == 0)
+        return error_set(err, -ETIMEDOUT, "the server has not answered within %d s (--timeout)",
+                         link->timeout_ms / 1000);
+    return ready < 0 ? error_set(err, -errno, "poll: %s", strerror(errno)) : 0;
+}
+
+static int closed(int error, struct error *err)
+{
+    return error_set(err, -EPIPE, "the server has closed the connection%s%s",
+                     error != 0 ? ": " : "", error != 0 ? strerror(error) : "");
+}
+
+static int send_all(struct control_link *link, const char *text, size_t length_bytes,
+                    struct error *err)
+{
+    while (length_bytes > 0) {
+        int code = wait_for(link, POLLOUT, err);
+        if (code < 0)
+            return code;
+        ssize_t sent = send(link->fd, text, length_bytes, MSG_NOSIGNAL | MSG_DONTWAIT);
+        if (sent < 0 && (errno == EINTR || errno == EAGAIN))
+            continue;
+        if (sent < 0)
+            return closed(errno, err);
+        text += sent;
+        length_bytes -= (size_t)sent;
+    }
+    return 0;
+}
+
+int control_link_send(struct control_link *link, const char *method, struct json_object *parameters,
+                      bool more, struct error *err)
+{
+    struct json_object *call = json_object_new_object();
+    char name[128];
+
+    snprintf(name, sizeof name, "org.nbdcrypt.%s", method);
+    control_add_text(call, "method", name);
+    if (parameters != NULL)
+        control_add(call, "parameters", parameters);
+    if (more)
+        control_add_flag(call, "more", true);
+    const char *text =
+        call != NULL ? json_object_to_json_string_ext(call, JSON_C_TO_STRING_PLAIN) : NULL;
+    int code = text == NULL ? error_set(err, -ENOMEM, "not enough memory for a call")
+                            : send_all(link, text, strlen(text) + 1, err);
+    json_object_put(call);
+    /* Who was turned away, has an answer all the same. */
+    return code == -EPIPE ? 0 : code;
+}
+
+/* ---- replies ---- */
+
+static int read_more(struct control_link *link, struct error *err)
+{
+    if (link->input_room_bytes - link->input_bytes < READ_BYTES) {
+        size_t room_bytes = link->input_room_bytes * 2 + READ_BYTES;
+        char *larger = room_bytes <= REPLY_BYTES_MAX ? realloc(link->input, room_bytes) : NULL;
+
+        if (larger == NULL)
+            return error_set(err, -ENOMEM, "not enough memory for a reply");
+        link->input = larger;
+        link->input_room_bytes = room_bytes;
+    }
+    int code = wait_for(link, POLLIN, err);
+    if (code < 0)
+        return code;
+    ssize_t got = recv(link->fd, link->input + link->input_bytes, READ_BYTES, 0);
+    if (got <= 0)
+        return got < 0 && errno == EINTR ? 0 : closed(got < 0 ? errno : 0, err);
+    link->input_bytes += (size_t)got;
+    return 0;
+}
+
+int control_link_receive(struct control_link *link, struct json_object **out, struct error *err)
+{
+    char *end;
+
+    while (link->input == NULL || (end = memchr(link->input, '\0', link->input_bytes)) == NULL) {
+        int code = read_more(link, err);
+
+        if (code < 0)
+            return code;
+    }
+    *out = json_tokener_parse(link->input);
+    link->input_bytes -= (size_t)(end - link->input) + 1;
+    memmove(link->input, end + 1, link->input_bytes);
+    if (json_object_is_type(*out, json_type_object))
+        return 0;
+    json_object_put(*out);
+    return error_set(err, -EPROTO, "what answers there is no control socket");
+}

@@ -1,0 +1,39 @@
+/* What the control socket is given by the server that it is of. */
+#ifndef NBDCRYPT_CONTROL_HOST_H
+#define NBDCRYPT_CONTROL_HOST_H
+
+#include "server/access/places.h"
+#include "server/base/log.h"
+#include "server/control/control-rules.h"
+#include "server/export/export-set.h"
+#include "server/loop/offload.h"
+
+/* What a server lets be seen and done; all of it outlives the control. */
+struct control_host {
+    struct loop *loop;
+    struct offload *admin; /* one thread */
+    const struct control_rules *rules;
+    const struct places *places;
+    unsigned threads;
+    const char *tls; /* "off", "on", "require-tcp", "require" */
+    enum log_level log_level;
+    void *context;
+    /* The exports as they are, for a moment: a change waits until they are given back. */
+    const struct export_set *(*lock)(void *context);
+    void (*unlock)(void *context);
+    /* Looks on another thread whether images have grown, and posts `done`. */
+    void (*rescan)(void *context, struct loop_message *done);
+    /* The address number `index`, to be freed; NULL: there is none. */
+    char *(*address)(void *context, size_t index);
+    /* Reads the TLS files again.  Admin thread. */
+    int (*reload)(void *context, struct error *err);
+    /* The server's end of a connection: a client, as if it had come by a Unix socket.  Takes `fd`.
+     */
+    void (*connect)(void *context, int fd, const struct peer *peer);
+    /* Ends the server as SIGTERM does. */
+    void (*drain)(void *context);
+    /* control_stop() is done. */
+    void (*stopped)(void *context);
+};
+
+#endif

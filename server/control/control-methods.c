@@ -1,0 +1,295 @@
+#ifdef HAVE_CONFIG_H
+#include "config.h"
+#endif
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "server/base/event.h"
+#include "server/control/control-interface.h"
+#include "server/control/control-internal.h"
+
+#ifndef PACKAGE_VERSION
+#define PACKAGE_VERSION "unknown"
+#endif
+#define URL "https://github.com/nbdcrypt/nbdcrypt"
+#define LOG_SECONDS_MAX 86400
+
+/* ---- org.varlink.service ---- */
+
+static void get_info(struct control_client *client)
+{
+    struct json_object *reply = json_object_new_object(), *names = json_object_new_array();
+
+    control_append(names, varlink_text("org.varlink.service"));
+    control_append(names, varlink_text("org.nbdcrypt"));
+    control_add_text(reply, "vendor", "nbdcrypt");
+    control_add_text(reply, "product", "nbdcrypt");
+    control_add_text(reply, "version", PACKAGE_VERSION);
+    control_add_text(reply, "url", URL);
+    control_add(reply, "interfaces", names);
+    varlink_reply(&client->varlink, reply, false);
+}
+
+static void get_interface_description(struct control_client *client)
+{
+    const char *name = control_text(client->varlink.call.parameters, "interface");
+    const char *text = control_interface_text(name);
+
+    if (text == NULL)
+        control_error(client, VARLINK_INTERFACE_NOT_FOUND, "interface", name);
+    else /* as it is: it has lines */
+        varlink_reply(&client->varlink, control_with("description", json_object_new_string(text)),
+                      false);
+}
+
+/* ---- looks ---- */
+
+static void status(struct control_client *client)
+{
+    varlink_reply(&client->varlink, control_with("status", control_view_status(client)), false);
+}
+
+/* The export of exactly that name; NULL: there is none. */
+static const struct export *find_export(const struct export_set *set, const char *name)
+{
+    const struct export *found = export_set_named(set, name, strlen(name));
+
+    return found != NULL && strcmp(found->name, name) == 0 ? found : NULL;
+}
+
+static struct json_object *next_export(struct control_client *client)
+{
+    const struct control_host *host = &client->control->host;
+    const struct export_set *set = host->lock(host->context);
+    size_t place = export_set_behind(set, client->id);
+    struct json_object *view = NULL;
+
+    if (place < set->count) {
+        client->id = set->exports[place]->id;
+        view = control_with("export", control_view_export(client->control, set->exports[place]));
+    }
+    host->unlock(host->context);
+    return view;
+}
+
+/* NULL: there is none of that name. */
+static struct json_object *view_named(struct control *control, const char *name)
+{
+    const struct control_host *host = &control->host;
+    const struct export *ex = find_export(host->lock(host->context), name);
+    struct json_object *view = ex != NULL ? control_view_export(control, ex) : NULL;
+
+    host->unlock(host->context);
+    return view;
+}
+
+static void list_exports(struct control_client *client)
+{
+    const char *name = control_text(client->varlink.call.parameters, "name");
+    struct json_object *view = name != NULL ? view_named(client->control, name) : NULL;
+
+    if (name == NULL && !client->varlink.call.more)
+        varlink_error(&client->varlink, VARLINK_EXPECTED_MORE, NULL);
+    else if (name == NULL)
+        control_stream(client);
+    else if (view == NULL)
+        control_error(client, CONTROL_NO_SUCH_EXPORT, "name", name);
+    else
+        varlink_reply(&client->varlink, control_with("export", view), false);
+}
+
+/* ---- changes ---- */
+
+static void set_log_level(struct control_client *client)
+{
+    static const char *const names[] = { [LOG_ERROR] = "error",
+                                         [LOG_WARNING] = "warning",
+                                         [LOG_NOTICE] = "notice",
+                                         [LOG_INFO] = "info",
+                                         [LOG_DEBUG] = "debug" };
+    struct json_object *parameters = client->varlink.call.parameters;
+    const char *name = control_text(parameters, "level");
+    int64_t seconds = control_number(parameters, "seconds", 0);
+    struct control *control = client->control;
+    int level = LOG_ERROR;
+
+    while (level <= LOG_DEBUG && strcmp(names[level], name) != 0)
+        level++;
+    if (level > LOG_DEBUG || seconds < 0 || seconds > LOG_SECONDS_MAX) {
+        control_refuse(client, level > LOG_DEBUG ? "level" : "seconds");
+        return;
+    }
+    if (seconds == 0)
+        control->usual_log_level = (enum log_level)level;
+    control->log_level = (enum log_level)level;
+    control->log_seconds = (unsigned)seconds;
+    log_set_level(control->log_level);
+    control_need_clock(control);
+    control_changed(client, NULL);
+}
+
+/* ---- images that have grown ---- */
+
+/* Of all that are open, or of that name alone; false: there is none of that name, or no memory. */
+static bool note_sizes(struct control_client *client, const struct export_set *set,
+                       const char *name)
+{
+    client->sizes = malloc((set->count + 1) * sizeof *client->sizes);
+    client->size_count = 0;
+    if (client->sizes == NULL || (name != NULL && find_export(set, name) == NULL))
+        return false;
+    for (size_t i = 0; i < set->count; i++) {
+        const struct export *ex = set->exports[i];
+
+        if ((name == NULL || strcmp(ex->name, name) == 0) && export_is_open(ex))
+            client->sizes[client->size_count++] =
+                (struct control_size){ .id = ex->id, .size_bytes = ex->limits.size_bytes };
+    }
+    return true;
+}
+
+static void add_if_grown(struct json_object *to, const struct export *ex,
+                         const struct control_size *before)
+{
+    struct json_object *one;
+
+    if (ex->id != before->id || ex->limits.size_bytes == before->size_bytes)
+        return;
+    one = json_object_new_object();
+    control_add_text(one, "name", ex->name);
+    control_add_number(one, "before_bytes", before->size_bytes);
+    control_add_number(one, "size_bytes", ex->limits.size_bytes);
+    control_append(to, one);
+}
+
+static void rescanned(struct control_client *client)
+{
+    const struct control_host *host = &client->control->host;
+    struct json_object *grown = json_object_new_array();
+    const struct export_set *set = host->lock(host->context);
+
+    for (size_t i = 0; i < client->size_count; i++) {
+        size_t place = export_set_behind(set, client->sizes[i].id - 1);
+
+        if (place < set->count)
+            add_if_grown(grown, set->exports[place], &client->sizes[i]);
+    }
+    host->unlock(host->context);
+    free(client->sizes);
+    client->sizes = NULL;
+    control_changed(client, control_with("grown", grown));
+}
+
+static void rescan(struct control_client *client)
+{
+    const char *name = control_text(client->varlink.call.parameters, "name");
+    const struct control_host *host = &client->control->host;
+    bool noted = note_sizes(client, host->lock(host->context), name);
+
+    host->unlock(host->context);
+    if (!noted) {
+        free(client->sizes);
+        client->sizes = NULL;
+        control_error(client, CONTROL_NO_SUCH_EXPORT, "name", name != NULL ? name : "");
+        return;
+    }
+    control_wait_for(client, rescanned);
+    host->rescan(host->context, &client->job.offload.done);
+}
+
+static int reload_work(struct control_client *client, struct json_object *reply, struct error *err)
+{
+    const struct control_host *host = &client->control->host;
+
+    (void)reply;
+    return host->reload(host->context, err);
+}
+
+static void reload(struct control_client *client)
+{
+    control_run_job(client, reload_work);
+}
+
+static void drain(struct control_client *client)
+{
+    const struct control_host *host = &client->control->host;
+
+    control_changed(client, NULL);
+    host->drain(host->context);
+}
+
+/* A connection to be given away: a client of this server like one that came by a Unix socket, so
+ * that --allow holds for the caller. */
+static void connect_client(struct control_client *client)
+{
+    const char *name = control_text(client->varlink.call.parameters, "export");
+    const struct control_host *host = &client->control->host;
+    const struct export *ex =
+        export_set_find(host->lock(host->context), &client->peer, name, strlen(name));
+    bool open = ex != NULL && export_is_open(ex);
+    struct error err;
+    int ends[2];
+
+    host->unlock(host->context);
+    if (!open) {
+        control_error(client, CONTROL_NO_SUCH_EXPORT, "name", name);
+        return;
+    }
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) {
+        error_set(&err, -errno, "a socket can't be made: %s", strerror(errno));
+        control_error(client, CONTROL_NOT_POSSIBLE, "reason", err.text);
+        return;
+    }
+    host->connect(host->context, ends[0], &client->peer);
+    varlink_reply_with_fd(&client->varlink, control_with("fd", json_object_new_int(0)), ends[1]);
+}
+
+/* ---- the table ---- */
+
+const struct control_method control_methods[] = {
+    { .name = "org.varlink.service.GetInfo", .role = CONTROL_NOBODY, .run = get_info },
+    { .name = "org.varlink.service.GetInterfaceDescription",
+      .role = CONTROL_NOBODY,
+      .params = { { "interface", json_type_string, true } },
+      .run = get_interface_description },
+    { .name = "org.nbdcrypt.Status", .role = CONTROL_VIEW, .run = status },
+    { .name = "org.nbdcrypt.ListExports",
+      .role = CONTROL_VIEW,
+      .streams = true,
+      .params = { { "name", json_type_string, false } },
+      .run = list_exports,
+      .next = next_export },
+    { .name = "org.nbdcrypt.Events",
+      .role = CONTROL_VIEW,
+      .streams = true,
+      .params = { { "type", json_type_string, false } },
+      .run = control_follow },
+    { .name = "org.nbdcrypt.SetLogLevel",
+      .role = CONTROL_OPERATE,
+      .changes = true,
+      .params = { { "level", json_type_string, true }, { "seconds", json_type_int, false } },
+      .run = set_log_level },
+    { .name = "org.nbdcrypt.Rescan",
+      .role = CONTROL_OPERATE,
+      .changes = true,
+      .params = { { "name", json_type_string, false } },
+      .run = rescan },
+    { .name = "org.nbdcrypt.ConnectClient",
+      .role = CONTROL_ADMIN,
+      .params = { { "export", json_type_string, true } },
+      .run = connect_client },
+    { .name = "org.nbdcrypt.Reload", .role = CONTROL_ADMIN, .changes = true, .run = reload },
+    { .name = "org.nbdcrypt.Drain", .role = CONTROL_ADMIN, .changes = true, .run = drain },
+    { 0 },
+};
+
+const struct control_method *control_method_find(const char *name)
+{
+    for (const struct control_method *one = control_methods; one->name != NULL; one++)
+        if (strcmp(one->name, name) == 0)
+            return one;
+    return NULL;
+}

@@ -1,0 +1,128 @@
+#ifdef HAVE_CONFIG_H
+#include "config.h"
+#endif
+
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <unistd.h>
+
+#include "server/control/control-internal.h"
+
+#ifndef PACKAGE_VERSION
+#define PACKAGE_VERSION "unknown"
+#endif
+
+static const char *log_level_name(enum log_level level)
+{
+    static const char *const names[] = { [LOG_ERROR] = "error",
+                                         [LOG_WARNING] = "warning",
+                                         [LOG_NOTICE] = "notice",
+                                         [LOG_INFO] = "info",
+                                         [LOG_DEBUG] = "debug" };
+
+    return names[level];
+}
+
+/* ---- the server ---- */
+
+static struct json_object *addresses(const struct control_host *host)
+{
+    struct json_object *list = json_object_new_array();
+    char *address;
+
+    for (size_t i = 0; (address = host->address(host->context, i)) != NULL; i++) {
+        control_append(list, varlink_text(address));
+        free(address);
+    }
+    return list;
+}
+
+/* Both as of one moment. */
+static void add_exports(struct json_object *to, const struct control_host *host)
+{
+    const struct export_set *set = host->lock(host->context);
+    uint64_t count = set->count, open = 0;
+
+    for (size_t i = 0; i < set->count; i++)
+        open += export_is_open(set->exports[i]);
+    host->unlock(host->context);
+    control_add_number(to, "exports", count);
+    control_add_number(to, "exports_open", open);
+}
+
+struct json_object *control_view_status(struct control_client *client)
+{
+    struct control *control = client->control;
+    const struct control_host *host = &control->host;
+    struct json_object *json = json_object_new_object();
+
+    control_add_text(json, "version", PACKAGE_VERSION);
+    control_add_number(json, "pid", (uint64_t)getpid());
+    control_add_text(json, "state", control->ending ? "ending" : "serving");
+    control_add_time(json, "since", &control->since);
+    control_add_number(json, "revision", atomic_load(&control->revision));
+    control_add_text(json, "role", control_role_name(client->role));
+    control_add_text(json, "log_level", log_level_name(control->log_level));
+    control_add_number(json, "threads", host->threads);
+    control_add_text(json, "tls", host->tls);
+    control_add(json, "addresses", addresses(host));
+    add_exports(json, host);
+    control_add_number(json, "clients", atomic_load(&host->places->attached));
+    control_add_number(json, "clients_max", host->places->attached_max);
+    control_add_number(json, "handshakes", atomic_load(&host->places->handshakes));
+    return json;
+}
+
+/* ---- exports ---- */
+
+/* "nbd://user:word@host/disk?password=word" without what lets somebody in; NULL: no memory. */
+static char *mask_image(const char *image)
+{
+    static const char hidden[] = "***", key[] = "password=";
+    const char *scheme = strstr(image, "://");
+    const char *user = scheme != NULL ? scheme + 3 : NULL;
+    const char *at = user != NULL ? memchr(user, '@', strcspn(user, "/?")) : NULL;
+    char *text = malloc(strlen(image) + strlen(image) / 2 + sizeof hidden), *out = text;
+
+    for (const char *from = image; text != NULL && *from != '\0';) {
+        if (from == user && at != NULL && at > user) {
+            out = stpcpy(out, hidden);
+            from = at;
+        } else if (strncasecmp(from, key, sizeof key - 1) == 0) {
+            out = stpcpy(stpcpy(out, key), hidden);
+            from += sizeof key - 1;
+            from += strcspn(from, "&,");
+        } else {
+            *out++ = *from++;
+        }
+    }
+    if (text != NULL)
+        *out = '\0';
+    return text;
+}
+
+struct json_object *control_view_export(struct control *control, const struct export *ex)
+{
+    const struct export_settings *settings = ex->settings;
+    struct json_object *json = json_object_new_object();
+    char *image = mask_image(settings->image);
+    bool open = export_is_open(ex);
+
+    (void)control;
+    control_add_text(json, "name", ex->name);
+    control_add_number(json, "id", ex->id);
+    control_add_text(json, "state", open ? "serving" : "missing");
+    control_add_text(json, "image", image != NULL ? image : "");
+    if (ex->description != NULL)
+        control_add_text(json, "description", ex->description);
+    if (open)
+        control_add_number(json, "size_bytes", ex->limits.size_bytes);
+    control_add_flag(json, "encrypted", !settings->raw);
+    control_add_flag(json, "read_only", open ? ex->limits.read_only : settings->options.read_only);
+    control_add_flag(json, "tls_only", ex->tls_only);
+    if (!settings->raw && key_source_given(&settings->key) != NULL)
+        control_add_text(json, "key_source", key_source_given(&settings->key));
+    free(image);
+    return json;
+}

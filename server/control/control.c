@@ -1,0 +1,468 @@
+#include "server/control/control.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "server/control/control-interface.h"
+#include "server/control/control-internal.h"
+#include "server/control/event-feed.h"
+
+#define TICK_MS 1000u
+
+/* ---- answers ---- */
+
+struct json_object *control_param(struct control_client *client, const char *name)
+{
+    return control_member(client->varlink.call.parameters, name);
+}
+
+void control_error(struct control_client *client, const char *error, const char *key,
+                   const char *text)
+{
+    struct json_object *parameters = json_object_new_object();
+
+    control_add_text(parameters, key, text);
+    varlink_error(&client->varlink, error, parameters);
+}
+
+void control_refuse(struct control_client *client, const char *parameter)
+{
+    control_error(client, VARLINK_INVALID_PARAMETER, "parameter", parameter);
+}
+
+void control_changed(struct control_client *client, struct json_object *reply)
+{
+    struct control *control = client->control;
+
+    if (reply == NULL)
+        reply = json_object_new_object();
+    control_add_number(reply, "revision", atomic_fetch_add(&control->revision, 1) + 1);
+    varlink_reply(&client->varlink, reply, false);
+}
+
+static void refuse_conflict(struct control_client *client)
+{
+    struct json_object *parameters = json_object_new_object();
+
+    control_add_number(parameters, "revision", atomic_load(&client->control->revision));
+    varlink_error(&client->varlink, CONTROL_CONFLICT, parameters);
+}
+
+/* ---- replies in several parts ---- */
+
+static void end_stream(struct control_client *client)
+{
+    client->streaming = false;
+    varlink_reply(&client->varlink, client->pending, false);
+    client->pending = NULL;
+}
+
+static void stream_on(struct control_client *client)
+{
+    while (client->streaming && varlink_unsent_bytes(&client->varlink) < CONTROL_SLICE_BYTES) {
+        struct json_object *next = client->method->next(client);
+
+        if (next == NULL) {
+            end_stream(client);
+            return;
+        }
+        if (client->pending != NULL)
+            varlink_reply(&client->varlink, client->pending, true);
+        client->pending = next;
+    }
+}
+
+void control_stream(struct control_client *client)
+{
+    client->id = 0;
+    client->pending = NULL;
+    if (client->varlink.call.oneway) {
+        varlink_reply(&client->varlink, NULL, false);
+        return;
+    }
+    client->streaming = true;
+    stream_on(client);
+}
+
+/* ---- changes on the admin thread ---- */
+
+static bool revision_fits(struct control_client *client)
+{
+    int64_t wanted = control_number(client->varlink.call.parameters, "if_revision", -1);
+
+    return wanted < 0 || (uint64_t)wanted == atomic_load(&client->control->revision);
+}
+
+static void work(struct offload_job *offload)
+{
+    struct control_client *client = container_of(offload, struct control_client, job.offload);
+    struct control_job *job = &client->job;
+
+    /* Again, for others have been at work since. */
+    job->conflict = !revision_fits(client);
+    offload->done.result = job->conflict ? -EAGAIN : job->work(client, job->reply, &job->err);
+}
+
+static void free_client(struct control_client *client);
+
+static void waited(struct io_event *ev, int result)
+{
+    struct control_client *client = container_of(ev, struct control_client, job.offload.done.event);
+
+    (void)result;
+    client->job.running = false;
+    if (client->gone)
+        free_client(client);
+    else
+        client->job.done(client);
+}
+
+void control_wait_for(struct control_client *client, void (*done)(struct control_client *client))
+{
+    client->job.running = true;
+    client->job.done = done;
+    client->job.offload.done.event.fn = waited;
+}
+
+static void worked(struct io_event *ev, int result)
+{
+    struct control_client *client = container_of(ev, struct control_client, job.offload.done.event);
+    struct control_job *job = &client->job;
+    struct json_object *reply = job->reply;
+
+    job->running = false;
+    job->reply = NULL;
+    if (result == 0 && !client->gone) {
+        control_changed(client, reply);
+        return;
+    }
+    if (result == 0)
+        atomic_fetch_add(&client->control->revision, 1);
+    json_object_put(reply);
+    if (client->gone)
+        free_client(client);
+    else if (job->conflict)
+        refuse_conflict(client);
+    else
+        control_error(client, CONTROL_NOT_POSSIBLE, "reason", job->err.text);
+}
+
+void control_run_job(struct control_client *client,
+                     int (*run)(struct control_client *client, struct json_object *reply,
+                                struct error *err))
+{
+    struct control_job *job = &client->job;
+
+    job->work = run;
+    job->running = true;
+    job->reply = json_object_new_object();
+    job->err.text[0] = '\0';
+    job->offload.work = work;
+    job->offload.done.event.fn = worked;
+    job->offload.loop = client->control->host.loop;
+    offload_run(client->control->host.admin, &job->offload);
+}
+
+/* ---- calls ---- */
+
+static const struct control_param *find_param(const struct control_method *method, const char *name)
+{
+    static const struct control_param if_revision = { "if_revision", json_type_int, false };
+
+    for (size_t i = 0; i < CONTROL_PARAMS_MAX && method->params[i].name != NULL; i++)
+        if (strcmp(method->params[i].name, name) == 0)
+            return &method->params[i];
+    return method->changes && strcmp(name, if_revision.name) == 0 ? &if_revision : NULL;
+}
+
+static bool has_type(struct json_object *value, enum json_type type)
+{
+    if (type == json_type_string)
+        return varlink_string(value) != NULL;
+    return json_object_is_type(value, type);
+}
+
+/* The name of one that is wrong or missing; NULL: there is none.  Null is as good as nothing:
+ * it is how varlink writes one that was left out. */
+static const char *wrong_param(const struct control_method *method, struct json_object *parameters)
+{
+    if (parameters != NULL) {
+        json_object_object_foreach(parameters, name, value)
+        {
+            const struct control_param *param = find_param(method, name);
+
+            if (param == NULL || (value != NULL && !has_type(value, param->type)))
+                return name;
+        }
+    }
+    for (size_t i = 0; i < CONTROL_PARAMS_MAX && method->params[i].name != NULL; i++)
+        if (method->params[i].required &&
+            control_member(parameters, method->params[i].name) == NULL)
+            return method->params[i].name;
+    return NULL;
+}
+
+static void refuse_method(struct control_client *client, const char *name)
+{
+    const char *dot = strrchr(name, '.');
+    char interface[64] = "";
+
+    if (dot != NULL && (size_t)(dot - name) < sizeof interface)
+        memcpy(interface, name, (size_t)(dot - name));
+    if (control_interface_text(interface) == NULL)
+        control_error(client, VARLINK_INTERFACE_NOT_FOUND, "interface",
+                      interface[0] != '\0' ? interface : name);
+    else
+        control_error(client, VARLINK_METHOD_NOT_FOUND, "method", name);
+}
+
+static void run(struct control_client *client)
+{
+    const struct control_method *method = client->method;
+    const char *wrong = wrong_param(method, client->varlink.call.parameters);
+
+    if (client->role < method->role) {
+        log_write_of(LOG_WARNING, client->peer.text,
+                     "control: %s was refused: it needs the role %s", method->name,
+                     control_role_name(method->role));
+        control_error(client, CONTROL_DENIED, "need", control_role_name(method->role));
+    } else if (wrong != NULL) {
+        control_refuse(client, wrong);
+    } else if (!revision_fits(client)) {
+        refuse_conflict(client);
+    } else {
+        if (method->changes)
+            log_write_of(LOG_NOTICE, client->peer.text, "control: %s", method->name);
+        method->run(client);
+    }
+}
+
+static void called(struct varlink_connection *connection)
+{
+    struct control_client *client = container_of(connection, struct control_client, varlink);
+
+    client->method = control_method_find(connection->call.method);
+    if (client->method == NULL)
+        refuse_method(client, connection->call.method);
+    else
+        run(client);
+}
+
+static void writable(struct varlink_connection *connection)
+{
+    struct control_client *client = container_of(connection, struct control_client, varlink);
+
+    if (client->streaming)
+        stream_on(client);
+    else if (client->follows)
+        control_follow_on(client);
+}
+
+/* Events have no other end; what ends by itself is still answered. */
+static void input_ended(struct varlink_connection *connection)
+{
+    struct control_client *client = container_of(connection, struct control_client, varlink);
+
+    if (client->follows)
+        varlink_close(connection);
+}
+
+/* ---- clients ---- */
+
+static void end_if_empty(struct control *control)
+{
+    if (control->stopping && control->client_count == 0 && !control->clock_runs)
+        control->host.stopped(control->host.context);
+}
+
+static void free_client(struct control_client *client)
+{
+    struct control *control = client->control;
+
+    if (client->next != NULL)
+        client->next->previous = client->previous;
+    if (client->previous != NULL)
+        client->previous->next = client->next;
+    else
+        control->clients = client->next;
+    control->client_count--;
+    json_object_put(client->pending);
+    free(client->sizes);
+    varlink_release(&client->varlink);
+    free(client);
+    end_if_empty(control);
+}
+
+static void closed(struct varlink_connection *connection)
+{
+    struct control_client *client = container_of(connection, struct control_client, varlink);
+
+    client->gone = true;
+    client->follows = client->streaming = false;
+    if (!client->job.running)
+        free_client(client);
+}
+
+static unsigned clients_of(const struct control *control, uid_t uid)
+{
+    unsigned count = 0;
+
+    for (const struct control_client *one = control->clients; one != NULL; one = one->next)
+        count += one->peer.uid == uid;
+    return count;
+}
+
+/* NULL: there is. */
+static const char *why_no_place(const struct control *control, const struct peer *peer)
+{
+    bool own = peer->uid == 0 || peer->uid == geteuid();
+    unsigned max = own ? CONTROL_CLIENTS_MAX : CONTROL_CLIENTS_MAX - CONTROL_CLIENTS_KEPT;
+
+    if (control->stopping)
+        return "the server ends";
+    if (control->client_count >= max)
+        return "too many are connected";
+    if (clients_of(control, peer->uid) >= CONTROL_CLIENTS_OF_USER)
+        return "this user has too many connections";
+    return NULL;
+}
+
+/* Before it has asked anything, as far as the socket takes it. */
+static void turn_away(int fd, const char *why)
+{
+    struct json_object *parameters = json_object_new_object();
+    size_t length_bytes;
+
+    control_add_text(parameters, "reason", why);
+    char *text = varlink_error_text(CONTROL_BUSY, parameters, &length_bytes);
+    if (text != NULL)
+        (void)!send(fd, text, length_bytes, MSG_DONTWAIT | MSG_NOSIGNAL);
+    free(text);
+    close(fd);
+}
+
+void control_accept(struct control *control, int fd, const struct peer *peer)
+{
+    static const struct varlink_ops ops = { called, writable, input_ended, closed };
+    const char *why = why_no_place(control, peer);
+    struct control_client *client = why == NULL ? calloc(1, sizeof *client) : NULL;
+
+    if (client == NULL) {
+        log_write_of(LOG_WARNING, peer->text, "control: turned away: %s",
+                     why != NULL ? why : "not enough memory");
+        turn_away(fd, why != NULL ? why : "not enough memory");
+        return;
+    }
+    client->control = control;
+    client->peer = *peer;
+    client->role = control_rules_role(control->host.rules, fd, peer);
+    client->next = control->clients;
+    if (client->next != NULL)
+        client->next->previous = client;
+    control->clients = client;
+    control->client_count++;
+    control_need_clock(control);
+    varlink_open(&client->varlink, &ops, control->host.loop, fd);
+}
+
+/* ---- the clock ---- */
+
+/* Who leaves a message half sent, or takes no reply, has its place for some time only.  A slow
+ * reader of events keeps it, and loses events. */
+static void look_at(struct control_client *client)
+{
+    struct varlink_connection *varlink = &client->varlink;
+    bool half = varlink_is_in_a_message(varlink);
+    bool stuck = !client->follows && varlink_unsent_bytes(varlink) > 0 &&
+                 varlink->progress == client->progress_seen;
+
+    client->idle_seconds = half || stuck ? client->idle_seconds + 1 : 0;
+    client->progress_seen = varlink->progress;
+    if (client->idle_seconds <= (half ? CONTROL_MESSAGE_SECONDS : CONTROL_STALL_SECONDS))
+        return;
+    log_write_of(LOG_NOTICE, client->peer.text, "control: %s; dropped",
+                 half ? "stopped within a message" : "takes no replies");
+    varlink_close(varlink);
+}
+
+static void count_down_log_level(struct control *control)
+{
+    if (control->log_seconds == 0 || --control->log_seconds > 0)
+        return;
+    control->log_level = control->usual_log_level;
+    log_set_level(control->log_level);
+    log_notice("control: the log's usual level is in force again");
+}
+
+static void ticked(struct io_event *ev, int result)
+{
+    struct control *control = container_of(ev, struct control, clock.event);
+
+    (void)result;
+    control->clock_runs = false;
+    if (control->stopping) {
+        end_if_empty(control);
+        return;
+    }
+    count_down_log_level(control);
+    for (struct control_client *client = control->clients, *next; client != NULL; client = next) {
+        next = client->next;
+        if (!client->gone)
+            look_at(client);
+    }
+    if (control->client_count > 0 || control->log_seconds > 0)
+        control_need_clock(control);
+}
+
+void control_need_clock(struct control *control)
+{
+    if (control->clock_runs || control->stopping)
+        return;
+    control->clock_runs = true;
+    control->clock.event.fn = ticked;
+    loop_timer_start(control->host.loop, &control->clock, TICK_MS);
+}
+
+/* ---- all of it ---- */
+
+int control_create(struct control **out, const struct control_host *host, struct error *err)
+{
+    struct control *control = calloc(1, sizeof *control);
+
+    if (control == NULL)
+        return error_set(err, -ENOMEM, "not enough memory for the control socket");
+    control->host = *host;
+    control->log_level = control->usual_log_level = host->log_level;
+    clock_gettime(CLOCK_REALTIME, &control->since);
+    event_feed_start(host->loop, control_give_event, control);
+    *out = control;
+    return 0;
+}
+
+void control_tell_ending(struct control *control)
+{
+    control->ending = true;
+}
+
+void control_stop(struct control *control)
+{
+    if (control->stopping)
+        return;
+    control->stopping = true;
+    for (struct control_client *client = control->clients; client != NULL; client = client->next)
+        if (!client->gone)
+            varlink_close(&client->varlink);
+    if (control->clock_runs)
+        loop_cancel(control->host.loop, &control->clock.event);
+    end_if_empty(control);
+}
+
+void control_free(struct control *control)
+{
+    if (control == NULL)
+        return;
+    event_feed_stop();
+    free(control);
+}

@@ -1,0 +1,32 @@
+/* SIGHUP: what a server was given in files is read anew, the files of TLS on its admin thread, the
+ * sizes of images on that of the exports. */
+#ifndef NBDCRYPT_RELOAD_H
+#define NBDCRYPT_RELOAD_H
+
+#include "server/loop/offload.h"
+#include "server/serve/exports.h"
+#include "server/tls/tls.h"
+
+struct reload {
+    struct tls *tls;
+    struct exports *exports;
+    struct loop *loop;
+    struct offload *admin;
+    bool stopped;
+
+    struct offload_job job; /* of TLS */
+    bool running, again;
+
+    struct exports_change rescan;
+    atomic_bool rescanning, rescan_again;
+};
+
+/* Both.  However often it is asked for meanwhile, it is done once more.  Main thread. */
+void reload_all(struct reload *reload);
+/* No more of it is begun. */
+void reload_stop(struct reload *reload);
+
+/* The files of TLS.  What is bad leaves all as it was, and is told.  Admin thread. */
+NODISCARD int reload_tls(struct tls *tls, struct error *err);
+
+#endif

@@ -1,0 +1,261 @@
+#include "server/serve/serve-control.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "server/control/control-path.h"
+#include "server/serve/exports.h"
+#include "server/serve/listen.h"
+#include "server/serve/reload.h"
+
+struct serve_control {
+    struct control_rules rules;
+    struct control *control; /* NULL: it has not been started */
+    struct listener *listener;
+    struct serve_control_host host;
+};
+
+/* ---- where ---- */
+
+static bool folder_is_there(unsigned index)
+{
+    char folder[CONTROL_PATH_BYTES];
+    struct stat status;
+
+    if (!control_folder(folder, index))
+        return false;
+    if (index == CONTROL_FOLDER_OF_USER) /* it is in one that is the user's alone */
+        (void)mkdir(folder, 0700);
+    return stat(folder, &status) == 0 && S_ISDIR(status.st_mode) && access(folder, W_OK) == 0;
+}
+
+static bool find_path(char out[CONTROL_PATH_BYTES])
+{
+    for (unsigned i = 0; i < CONTROL_FOLDERS; i++)
+        if (folder_is_there(i))
+            return control_path(out, i);
+    return false;
+}
+
+static bool is_served(const struct listen_address *address)
+{
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    bool served = fd >= 0 && (connect(fd, &address->address.any, address->address_bytes) == 0 ||
+                              errno == EAGAIN);
+
+    if (fd >= 0)
+        close(fd);
+    return served;
+}
+
+static int listen_at(struct listener **out, const char *path, const struct control_options *options,
+                     struct error *err)
+{
+    struct listen_address address;
+    int code = listen_address_parse_unix(&address, path, err);
+
+    if (code == 0)
+        code = control_options_permissions(&address.permissions, options, err);
+    if (code == 0)
+        code = listen_open(out, &address, err);
+    if (code < 0)
+        error_prefix(err, "--control: ");
+    return code;
+}
+
+/* Where nobody asked for it, it is no reason not to serve. */
+static void listen_at_default(struct listener **out, const struct control_options *options)
+{
+    char path[CONTROL_PATH_BYTES];
+    struct listen_address address;
+    struct error err;
+
+    if (!find_path(path) || listen_address_parse_unix(&address, path, &err) < 0)
+        return;
+    if (is_served(&address))
+        log_notice("the control socket '%s' is another server's, so that this one has none "
+                   "(--control PATH)",
+                   path);
+    else if (listen_at(out, path, options, &err) < 0)
+        log_notice("there is no control socket: %s", err.text);
+}
+
+int serve_control_open(struct serve_control **out, const struct control_options *options,
+                       bool by_itself, struct error *err)
+{
+    struct serve_control *control = calloc(1, sizeof *control);
+    int code;
+
+    *out = NULL;
+    if (control == NULL)
+        return error_set(err, -ENOMEM, "not enough memory for the control socket");
+    code = control_options_rules(&control->rules, options, err);
+    if (code == 0 && options->socket == NULL && !by_itself)
+        listen_at_default(&control->listener, options);
+    else if (code == 0 && options->socket != NULL && strcmp(options->socket, "none") != 0)
+        code = listen_at(&control->listener, options->socket, options, err);
+    if (code < 0 || control->listener == NULL)
+        serve_control_free(control);
+    else
+        *out = control;
+    return code;
+}
+
+/* ---- while it serves ---- */
+
+static void accepted(void *context, int fd, const struct peer *peer)
+{
+    struct serve_control *control = context;
+
+    control_accept(control->control, fd, peer);
+}
+
+static const struct export_set *lock(void *context)
+{
+    struct serve_control *control = context;
+
+    return exports_lock(control->host.exports);
+}
+
+static void unlock(void *context)
+{
+    struct serve_control *control = context;
+
+    exports_unlock(control->host.exports);
+}
+
+/* A look at the images for one caller. */
+struct look {
+    struct exports_change change;
+    struct loop *loop;
+    struct loop_message *done;
+};
+
+/* On the thread of the exports. */
+static void looked(struct exports_change *change)
+{
+    struct look *look = container_of(change, struct look, change);
+
+    loop_post(look->loop, look->done);
+    free(look);
+}
+
+/* Without memory nothing is looked at, and nothing has grown. */
+static void rescan(void *context, struct loop_message *done)
+{
+    struct serve_control *control = context;
+    struct look *look = malloc(sizeof *look);
+
+    if (look == NULL) {
+        loop_post(control->host.loop, done);
+        return;
+    }
+    *look = (struct look){ .change = { .rescan = true, .done = looked },
+                           .loop = control->host.loop,
+                           .done = done };
+    exports_submit(control->host.exports, &look->change);
+}
+
+static char *address_at(void *context, size_t index)
+{
+    struct serve_control *control = context;
+    const struct serve_control_host *host = &control->host;
+
+    if (index >= host->listener_count)
+        return NULL;
+    bool tls = tls_is_demanded(host->tls->mode, listen_is_unix(host->listeners[index]));
+    return listen_uri(host->listeners[index], "", tls);
+}
+
+static int reload(void *context, struct error *err)
+{
+    struct serve_control *control = context;
+
+    return reload_tls(control->host.tls, err);
+}
+
+static void connect_client(void *context, int fd, const struct peer *peer)
+{
+    struct serve_control *control = context;
+
+    control->host.connect(control->host.context, fd, peer);
+}
+
+static void drain(void *context)
+{
+    struct serve_control *control = context;
+
+    control->host.drain(control->host.context);
+}
+
+static void stopped(void *context)
+{
+    struct serve_control *control = context;
+
+    control->host.ended(control->host.context);
+}
+
+int serve_control_start(struct serve_control *control, const struct serve_control_host *host,
+                        struct error *err)
+{
+    struct control_host shown = {
+        .loop = host->loop,
+        .admin = host->admin,
+        .rules = &control->rules,
+        .lock = lock,
+        .unlock = unlock,
+        .rescan = rescan,
+        .places = host->places,
+        .threads = host->threads,
+        .tls = tls_mode_name(host->tls->mode),
+        .log_level = host->log_level,
+        .context = control,
+        .address = address_at,
+        .reload = reload,
+        .connect = connect_client,
+        .drain = drain,
+        .stopped = stopped,
+    };
+
+    control->host = *host;
+    int code = control_create(&control->control, &shown, err);
+    if (code < 0)
+        return code;
+    listen_start(control->listener, host->loop, accepted, control);
+    log_info("control socket: %s", listen_unix_path(control->listener));
+    return 0;
+}
+
+void serve_control_tell_ending(struct serve_control *control)
+{
+    if (control != NULL && control->control != NULL)
+        control_tell_ending(control->control);
+}
+
+void serve_control_stop(struct serve_control *control)
+{
+    listen_stop(control->listener);
+    if (control->control != NULL)
+        control_stop(control->control);
+    else
+        stopped(control);
+}
+
+void serve_control_remove_name(const struct serve_control *control)
+{
+    if (control != NULL)
+        listen_remove_name(control->listener);
+}
+
+void serve_control_free(struct serve_control *control)
+{
+    if (control == NULL)
+        return;
+    control_free(control->control);
+    listen_free(control->listener);
+    control_rules_free(&control->rules);
+    free(control);
+}

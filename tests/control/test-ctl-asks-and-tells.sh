@@ -1,0 +1,102 @@
+#!/bin/bash
+# nbdcrypt ctl, verb by verb: what it prints for people and for programs, what it changes, and its exit status.
+. "$(dirname "$0")/../support/functions.sh"
+
+requires nbdinfo --version
+
+plain=$(temp_file) image=$(temp_file) raw=$(temp_file)
+make_pattern "$plain" 1M
+encrypt_by_nbdcrypt "$plain" "$image"
+truncate --size=4M "$raw"
+control=$(temp_socket)
+start_nbdcrypt --control "$control" --key-file "$passphrase" --export "disk=$image,description=A disk" \
+    --export "raw=$raw,raw,allow=uid:4294967294" --export "gone=$test_dir/nothing"
+
+ctl() {
+    expect_success ctl --socket "$control" "$@"
+}
+
+# expect_json EXPRESSION ARGUMENT...: of `json`, what the command prints with --json.
+expect_json() {
+    local expression=$1
+
+    shift
+    ctl --json "$@"
+    "$PYTHON" -c "import json, sys; json = json.load(sys.stdin); assert $expression, json" <"$out" ||
+        fail "'ctl --json $*': not so: $expression"
+}
+
+# ---- looks ----
+ctl status
+expect_match "$out" '^state +serving$'
+expect_match "$out" "^addresses +nbd\+unix:///\?socket=$socket\$"
+expect_json "json['exports'] == 3 and json['exports_open'] == 2 and json['pid'] == $pid and json['role'] == 'admin'" status
+ctl exports
+expect_match "$out" '^NAME +STATE +SIZE +LUKS +READ-ONLY +IMAGE$'
+expect_match "$out" "^disk +serving +1.0 MiB +yes +no +$image\$"
+expect_match "$out" "^gone +missing +- +yes +no +$test_dir/nothing\$"
+expect_json "[e['name'] for e in json] == ['disk', 'raw', 'gone'] and json[0]['key_source'] == 'key-file'" exports
+ctl show disk
+expect_match "$out" '^description +A disk$'
+expect_match "$out" '^bytes +1048576$'
+expect_failure 1 "there is no export 'none'" ctl --socket "$control" show none
+! grep -rqF "$(cat "$passphrase")" "$log_dir" || fail "the passphrase was printed"
+
+# ---- changes ----
+for level in error warning info debug notice; do
+    ctl log "$level"
+    expect_json "json['log_level'] == '$level'" status
+done
+ctl log debug --for 1
+expect_json "json['log_level'] == 'debug'" status
+is_quiet() {
+    "$NBDCRYPT" ctl --socket "$control" --json status | grep -q '"log_level": *"notice"'
+}
+wait_until 20 is_quiet
+expect_failure 1 "the server refused the call: 'level'" ctl --socket "$control" log loud
+
+ctl rescan
+[ ! -s "$out" ] || fail "nothing has grown"
+truncate --size=8M "$raw"
+ctl rescan raw
+expect_match "$out" '^raw +4.0 MiB +8.0 MiB$'
+expect_json "json['grown'] == []" rescan
+expect_failure 1 "there is no export 'none'" ctl --socket "$control" rescan none
+ctl reload
+before=$("$NBDCRYPT" ctl --socket "$control" --json status | sed -n 's/.*"revision": *\([0-9]*\).*/\1/p')
+expect_json "json['revision'] == $before + 1" reload
+
+# ---- events ----
+"$NBDCRYPT" ctl --socket "$control" events --type client >"$test_dir/clients" 2>"$log_dir/events" &
+remember_pid $!
+"$NBDCRYPT" ctl --socket "$control" events --json >"$test_dir/all" 2>"$log_dir/events" &
+events=$!
+remember_pid "$events"
+wait_until 20 grep -q events.begin "$test_dir/clients"
+wait_until 20 grep -q events.begin "$test_dir/all"
+nbdinfo --size "nbd+unix:///disk?socket=$socket" >"$log_dir/nbdinfo"
+wait_until 20 grep -qE "client.detached export='disk' peer='client pid [0-9]+ uid $(id -u)'" "$test_dir/clients"
+nbdinfo --size "nbd+unix:///raw?socket=$socket" >"$log_dir/nbdinfo" 2>&1 && fail "who may not attach did"
+wait_until 20 grep -qE "client.denied export='raw' .* reason='no --allow rule matches'" "$test_dir/clients"
+truncate --size=9M "$raw"
+ctl rescan
+kill -HUP "$pid"
+wait_until 20 grep -qF reload.done "$test_dir/all"
+expect_match "$test_dir/all" '"type":"export.grown","export":"raw","size_bytes":9437184'
+! grep -q reload "$test_dir/clients" || fail "events of another type were told"
+
+# ---- wrong use ----
+expect_failure 2 "no verb was given: nbdcrypt ctl --help lists them" ctl
+expect_failure 2 "there is no 'ctl stauts': did you mean status?" ctl stauts
+expect_failure 2 "no NAME was given: nbdcrypt ctl show NAME" ctl show
+expect_failure 2 "'b' is one operand too many for ctl show" ctl show a b
+expect_failure 2 "--type is for ctl events" ctl status --type x
+expect_failure 2 "--for is for ctl log" ctl status --for 3
+expect_success ctl --help
+
+# ---- the end ----
+ctl drain
+wait "$pid" || fail "the server ended with status $?"
+wait "$events" || true
+[ ! -e "$control" ] || fail "the socket is still there"
+expect_failure 3 "no server answers at the control socket '$control': No such file or directory" ctl --socket "$control" status

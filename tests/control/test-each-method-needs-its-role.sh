@@ -1,0 +1,111 @@
+#!/bin/bash
+# Who may do what on the control socket: every method with every role.  Roles come from rules of users and of groups, also of
+# groups that are not the first one of a user; the user of the server and root have all of them.  Who has none can do
+# nothing but ask what this is.
+. "$(dirname "$0")/../support/functions.sh"
+
+image=$(temp_file)
+truncate --size=1M "$image"
+control=$(temp_socket)
+
+# answers_to [COMMAND-PREFIX...]: "METHOD answer" for each, by whoever the prefix makes of us; an answer is ok, denied, or an error.
+answers_to() {
+    "$@" "$PYTHON" - "$control" <<'PYTHON_END'
+import sys
+
+from varlink_client import Connection, Error
+
+calls = [
+    ("org.varlink.service.GetInfo", {}),
+    ("org.varlink.service.GetInterfaceDescription", {"interface": "org.nbdcrypt"}),
+    ("Status", {}),
+    ("ListExports", {"name": ""}),
+    ("Events", {}),
+    ("SetLogLevel", {"level": "notice"}),
+    ("Rescan", {}),
+    ("Reload", {}),
+    ("Drain", {"if_revision": 1000000}),
+]
+client = Connection(sys.argv[1])
+for method, parameters in calls:
+    try:
+        client.call(method, parameters)
+        answer = "ok"
+    except Error as error:
+        answer = error.name.rpartition(".")[2]
+        if answer == "Denied":
+            answer = "denied: " + error.parameters["need"]
+    print(method.rpartition(".")[2], answer)
+PYTHON_END
+}
+
+# expect_role ROLE [COMMAND-PREFIX...]
+expect_role() {
+    local role=$1 view=ok operate=ok admin=ok conflict=Conflict follows=ExpectedMore
+
+    shift
+    case $role in
+    none) view='denied: view' operate='denied: operate' admin='denied: admin' follows=$view conflict=$admin ;;
+    view) operate='denied: operate' admin='denied: admin' conflict=$admin ;;
+    operate) admin='denied: admin' conflict=$admin ;;
+    esac
+    expect_equal "answers to $role ($*)" "GetInfo ok
+GetInterfaceDescription ok
+Status $view
+ListExports $view
+Events $follows
+SetLogLevel $operate
+Rescan $operate
+Reload $admin
+Drain $conflict" "$(answers_to "$@")"
+}
+
+start_nbdcrypt --raw --control "$control" "$image"
+expect_role admin
+expect_equal "mode of the socket" 660 "$(stat --format=%a "$control")"
+stop_nbdcrypt
+[ ! -e "$control" ] || fail "the socket is still there"
+
+[ "$(id -u)" -eq 0 ] || skip "the rest takes root, to be several users"
+requires setpriv --version
+
+# be UID [GROUPS]: sets run_as.
+be() {
+    run_as=(setpriv "--reuid=$1" "--regid=$1")
+    if [ -n "${2-}" ]; then run_as+=("--groups=$2"); else run_as+=(--clear-groups); fi
+}
+
+# expect_role_of ROLE UID [GROUPS]
+expect_role_of() {
+    be "$2" "${3-}"
+    expect_role "$1" "${run_as[@]}"
+}
+
+chmod 755 "$test_dir"
+start_nbdcrypt --raw --control "$control" --control-mode 0666 --control-view uid:64001 --control-view gid:64100 \
+    --control-operate gid:64101 --control-admin 'uid:64003&gid:64102' "$image"
+expect_role_of view 64001
+expect_role_of view 64002 64099,64100
+expect_role_of operate 64002 64100,64101
+expect_role_of operate 64001 64101
+expect_role_of none 64002
+expect_role_of none 64003
+expect_role_of none 64002 64102
+expect_role_of admin 64003 64102
+found_in "$server_log" -F "uid 64002: control: org.nbdcrypt.Reload was refused: it needs the role admin"
+found_in "$server_log" -F "uid 64003: control: org.nbdcrypt.Reload"
+
+# The same told by the command, with its status.
+be 64001
+run_nbdcrypt ctl --socket "$control" status
+expect_equal "status for a viewer" 0 "$status"
+expect_match "$out" '^your role +view$'
+expect_failure 4 "this user may not do that: it takes the role operate, which the server gives by its options \
+--control-view, --control-operate and --control-admin" ctl --socket "$control" rescan
+stop_nbdcrypt
+
+# Who can't connect is told that, too.
+start_nbdcrypt --raw --control "$control" "$image"
+be 64001
+expect_failure 4 "the control socket '$control': this user may not connect to it" ctl --socket "$control" status
+stop_nbdcrypt
