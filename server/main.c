@@ -22,6 +22,7 @@
 #include "server/serve/command-serve.h"
 #include "server/cli/command-tls.h"
 #include "server/cli/command-token.h"
+#include "server/cli/completion.h"
 #include "server/base/descendants.h"
 #include "server/base/log.h"
 #include "server/base/signals.h"
@@ -36,11 +37,18 @@ static const struct command command_help = {
     .name = "help",
     .help = "tell what a command takes",
     .run_itself = help,
+    .takes_commands = true,
 };
 
+static int complete(int argc, char **argv);
+
+/* For dist/completion, not for people. */
+static const struct command command_complete = { .name = "__complete", .run_itself = complete };
+
 static const struct command *const commands[] = {
-    &command_serve,  &command_ctl,   &command_format, &command_info, &command_tls, &command_key,
-    &command_header, &command_token, &command_erase,  &command_help, NULL,
+    &command_serve, &command_ctl,  &command_format,   &command_info,
+    &command_tls,   &command_key,  &command_header,   &command_token,
+    &command_erase, &command_help, &command_complete, NULL,
 };
 
 static const struct command program = { .name = "", .commands = commands };
@@ -78,7 +86,8 @@ static int print_help(void)
            "\n"
            "Commands:\n");
     for (size_t i = 0; commands[i] != NULL; i++)
-        printf("  %-12s%s\n", commands[i]->name, commands[i]->help);
+        if (commands[i]->help != NULL)
+            printf("  %-12s%s\n", commands[i]->name, commands[i]->help);
     printf("\n"
            "An IMAGE is one of:\n");
     for (size_t i = 0; plugin_table[i] != NULL; i++)
@@ -105,6 +114,12 @@ static int help(int argc, char **argv)
     if (used < argc - 1 && found->commands != NULL)
         return command_line_run(found, argc - used, argv + used); /* there is no such command */
     return command_line_run(found, 2, asked);
+}
+
+static int complete(int argc, char **argv)
+{
+    completion_print(stdout, &program, argc - 1, argv + 1);
+    return command_line_finish();
 }
 
 static int print_version(void)

@@ -36,10 +36,11 @@ struct param {
     const char *name; /* as the user writes it, without dashes: "key-file" */
     char letter;      /* short option, or 0 */
     enum param_type type;
-    const char *value; /* what --help calls the value: "FILE"; NULL for flags */
-    const char *help;  /* one line */
-    size_t offset;     /* of the field in the target struct */
-    uint64_t min, max; /* PARAM_UINT and PARAM_SIZE; max 0: no bound */
+    const char *value;   /* what --help calls the value: "FILE"; NULL for flags */
+    const char *choices; /* "on|off" when it is one of these, for completion; NULL: any */
+    const char *help;    /* one line */
+    size_t offset;       /* of the field in the target struct */
+    uint64_t min, max;   /* PARAM_UINT and PARAM_SIZE; max 0: no bound */
     /* It takes a protection away: no message proposes it for something else that was typed. */
     bool never_proposed;
 

@@ -81,7 +81,7 @@ static const struct param format_params[] = {
     PARAM("volume-key-file", STRING, "FILE", volume_key.volume_key_file,
           "take the volume key from this file, which has as many bits as --key-bits; default: "
           "random"),
-    PARAM("type", STRING, "TYPE", type, "luks2 (default) or luks1"),
+    PARAM("type", STRING, "TYPE", type, "luks2 (default) or luks1", .choices = "luks2|luks1"),
     PARAM(
         "cipher", STRING, "CIPHER", cipher,
         "aes, serpent, twofish or camellia, with xts or cbc and an IV: aes-xts-plain64 (default), "
@@ -98,7 +98,8 @@ static const struct param format_params[] = {
         "the usable size: a file is made, or made large enough, to hold header and data; default: "
         "the whole image is used",
         .min = 1, .max = INT64_MAX / 2),
-    PARAM("pbkdf", STRING, "KDF", pbkdf, "argon2id (default of luks2), argon2i or pbkdf2"),
+    PARAM("pbkdf", STRING, "KDF", pbkdf, "argon2id (default of luks2), argon2i or pbkdf2",
+          .choices = "argon2id|argon2i|pbkdf2"),
     PARAM("hash", STRING, "HASH", hash,
           "of pbkdf2, and of a luks1 header: sha256 (default), sha512, ..."),
     PARAM("pbkdf-iterations", UINT, "N", pbkdf_iterations,

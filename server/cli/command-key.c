@@ -52,14 +52,16 @@ struct key_arguments {
     KEY_SOURCE_ROWS("", struct key_arguments, key, "a passphrase that opens the volume")
 #define PARAMS_NEW_KEY KEY_SOURCE_ROWS("new-", struct key_arguments, new_key, "the new passphrase")
 #define PARAM_SLOT(help) PARAM("slot", UINT, "N", slot, help, .max = SLOT_MAX)
-#define PARAM_PRIORITY(help) PARAM("priority", STRING, "PRIORITY", priority, help)
-#define PARAMS_PBKDF                                                                             \
-    PARAM("pbkdf", STRING, "KDF", pbkdf.name, "argon2id (default of luks2), argon2i or pbkdf2"), \
-        PARAM("pbkdf-iterations", UINT, "N", pbkdf.iterations,                                   \
-              "fixed cost; default: what takes 2 seconds here", .min = 1, .max = UINT32_MAX),    \
-        PARAM("pbkdf-memory-kib", UINT, "KIB", pbkdf.memory_kib,                                 \
-              "memory of Argon2 at most; default: 1048576", .min = 1, .max = UINT32_MAX),        \
-        PARAM("pbkdf-parallel", UINT, "N", pbkdf.parallel,                                       \
+#define PARAM_PRIORITY(help) \
+    PARAM("priority", STRING, "PRIORITY", priority, help, .choices = "prefer|normal|ignore")
+#define PARAMS_PBKDF                                                                            \
+    PARAM("pbkdf", STRING, "KDF", pbkdf.name, "argon2id (default of luks2), argon2i or pbkdf2", \
+          .choices = "argon2id|argon2i|pbkdf2"),                                                \
+        PARAM("pbkdf-iterations", UINT, "N", pbkdf.iterations,                                  \
+              "fixed cost; default: what takes 2 seconds here", .min = 1, .max = UINT32_MAX),   \
+        PARAM("pbkdf-memory-kib", UINT, "KIB", pbkdf.memory_kib,                                \
+              "memory of Argon2 at most; default: 1048576", .min = 1, .max = UINT32_MAX),       \
+        PARAM("pbkdf-parallel", UINT, "N", pbkdf.parallel,                                      \
               "threads of Argon2; default: 4, or the CPUs if less", .min = 1, .max = 4)
 #define PARAM_HEADER \
     PARAM("header", STRING, "FILE", header, "the header is in this file, not in the image")

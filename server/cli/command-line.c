@@ -125,8 +125,7 @@ static int run_one(const struct command *command, int argc, char **argv)
 
 /* ---- one of several ---- */
 
-/* "add" of "key add". */
-static const char *last_word(const struct command *command)
+const char *command_line_word(const struct command *command)
 {
     const char *space = strrchr(command->name, ' ');
 
@@ -136,7 +135,7 @@ static const char *last_word(const struct command *command)
 static const struct command *find_word(const struct command *command, const char *word)
 {
     for (size_t i = 0; command->commands[i] != NULL; i++)
-        if (strcmp(last_word(command->commands[i]), word) == 0)
+        if (strcmp(command_line_word(command->commands[i]), word) == 0)
             return command->commands[i];
     return NULL;
 }
@@ -160,7 +159,7 @@ static int print_commands(const struct command *command)
 {
     printf("Usage: nbdcrypt %s COMMAND [OPTIONS] ...\n\nCommands:\n", command->name);
     for (size_t i = 0; command->commands[i] != NULL; i++)
-        printf("  %-12s%s\n", last_word(command->commands[i]), command->commands[i]->help);
+        printf("  %-12s%s\n", command_line_word(command->commands[i]), command->commands[i]->help);
     printf("\n  nbdcrypt %s COMMAND --help    tells what a command takes\n", command->name);
     return command_line_finish();
 }
@@ -171,7 +170,8 @@ static const char *nearest_word(const struct command *command, const char *typed
     struct param names[COMMANDS_MAX + 1] = { 0 };
 
     for (size_t i = 0; i < COMMANDS_MAX && command->commands[i] != NULL; i++)
-        names[i].name = last_word(command->commands[i]);
+        names[i] = (struct param){ .name = command_line_word(command->commands[i]),
+                                   .never_proposed = command->commands[i]->help == NULL };
     return params_nearest(names, typed);
 }
 

@@ -10,7 +10,7 @@
 
 struct command {
     const char *name;       /* with all of its words, "key add"; "": the program itself */
-    const char *help;       /* a line in the list of the commands that it belongs to */
+    const char *help;       /* a line in the list that it stands in; NULL: not there */
     const char *cryptsetup; /* what cryptsetup calls it: words; NULL: nothing of the kind */
     /* Those behind it, up to NULL: then all that follows is NULL.  NULL: it is none of several. */
     const struct command *const *commands;
@@ -28,6 +28,7 @@ struct command {
 
     /* Instead of these: it reads its command line itself.  Returns the exit status. */
     int (*run_itself)(int argc, char **argv);
+    bool takes_commands; /* its operands are words of a command */
 };
 
 /* argv[0] is the last word of its name.  Says on standard error what is wrong; returns the exit
@@ -38,6 +39,9 @@ int command_line_run(const struct command *command, int argc, char **argv);
  * *used: how many of them. */
 const struct command *command_line_find(const struct command *program, int count, char **words,
                                         int *used);
+
+/* The last word of its name: "add" of "key add". */
+const char *command_line_word(const struct command *command);
 
 /* The last step of a command that printed something: its exit status, EXIT_SUCCESS when all of it
  * has reached the one who reads it. */

@@ -51,7 +51,7 @@ const struct param serve_params[] = {
     PARAM("tls", STRING, "MODE", tls.mode,
           "off, on (clients may use TLS), require-tcp (they must on TCP) or require (they must: "
           "the default once certificates or keys are given)",
-          OF(TLS, "tls", LIVE), .key = "mode"),
+          OF(TLS, "tls", LIVE), .key = "mode", .choices = "off|on|require-tcp|require"),
     PARAM("tls-certificates", STRING, "DIR", tls.certificates,
           "a folder with server-cert.pem, server-key.pem, ca-cert.pem and perhaps ca-crl.pem",
           OF(TLS, "tls", LIVE)),
@@ -68,7 +68,7 @@ const struct param serve_params[] = {
           OF(TLS, "tls", LIVE)),
     PARAM("ktls", STRING, "MODE", tls.ktls,
           "who encrypts under TLS: on (the kernel, where it can), off or auto (user space)",
-          OF(TLS, "tls", RESTART)),
+          .choices = "on|off|auto", OF(TLS, "tls", RESTART)),
 
     PARAM("threads", UINT, "N", threads, "worker threads (default: one per online CPU)", .min = 1,
           .max = 1024, OF(LIMITS, "server", RESTART)),

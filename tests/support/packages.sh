@@ -37,6 +37,8 @@ tests     python:nbd                        python3-libnbd       python3-libnbd
 tests     python:cryptography               python3-cryptography python3-cryptography
 tests     command:openssl                   openssl              openssl
 tests     command:nbdcopy                   libnbd-bin           libnbd
+tests     command:zsh                       zsh                  zsh
+tests     command:fish                      fish                 fish
 tests     command:fio                       fio                  fio
 tests     command:nbdkit                    nbdkit               nbdkit
 tests     nbdkit:python                     nbdkit-plugin-python nbdkit-python-plugin

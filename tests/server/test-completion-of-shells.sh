@@ -1,0 +1,124 @@
+#!/bin/bash
+# Completion offers each command and each option that --help names, values of which there are few, and files where a file
+# is meant; and bash, zsh and fish take it from there.
+. "$(dirname "$0")/../support/functions.sh"
+
+completion=$(realpath "${top_srcdir:-$(dirname "$0")/../..}/dist/completion")
+# The shells call the program by its name.
+PATH=$(dirname "$NBDCRYPT"):$PATH
+mkdir "$test_dir/work"
+cd "$test_dir/work"
+mkdir folder
+touch disk.luks
+
+# offered WORD...: what is offered for the last of these words, without what is said of it.
+offered() { "$NBDCRYPT" __complete "$@" | cut -f 1; }
+
+# expect_offered EXPECTED WORD...
+expect_offered() {
+    local expected=$1
+
+    shift
+    expect_equal "what is offered for '$*'" "$expected" "$(offered "$@" | paste -s -d ' ')"
+}
+
+# ---- what the program says ----
+
+options=0
+for command in serve format info erase 'key add' 'key change' 'key remove' 'key priority' 'key test' 'key list' \
+    'header backup' 'header restore' 'header discard' 'header zero-holes' 'token list' 'token import' 'token export' \
+    'token remove' 'tls init' 'tls client' 'tls server' 'tls revoke' 'tls psk' 'tls show'; do
+    # shellcheck disable=SC2086 # two words
+    set -- $command
+    expect_success "$@" --help
+    sed -nE 's/^ *(-[a-zA-Z], *)?(--[a-z][a-z0-9-]*).*/\2/p' "$out" | sort -u >"$test_dir/known"
+    offered "$@" -- | sort -u >"$test_dir/offered"
+    cmp "$test_dir/known" "$test_dir/offered" || fail "completion of '$command' is not what --help names"
+    options=$((options + $(wc -l <"$test_dir/known")))
+done
+[ "$options" -gt 150 ] || fail "only $options options were found"
+
+expect_success help
+commands=$(awk '/^Commands:/ { inside = 1; next } /^$/ { inside = 0 } inside { print $1 }' "$out" | paste -s -d ' ')
+expect_match <(echo "$commands") '^serve format info .*help$'
+expect_offered "$commands" ""
+expect_offered "key" k
+expect_offered "add change remove priority test list" key ""
+expect_offered "key" help k
+expect_offered "add" help key a
+expect_offered "off on require-tcp require" serve --raw --tls ""
+expect_offered "--tls=require-tcp --tls=require" serve --tls=r
+expect_offered ":files" serve -r -U ""
+expect_offered ":files" serve --key-file x ""
+expect_offered ":folders" tls init ""
+expect_offered "on off" header discard x ""
+expect_offered ":files" token export x ""
+expect_offered "" token export x y ""
+expect_offered "" key nosuch ""
+expect_offered "" info --no
+
+# ---- bash ----
+
+# in_bash LINE: what bash completes it to.
+in_bash() {
+    bash --norc -c '
+        . "$1/nbdcrypt"
+        COMP_LINE=$2 COMP_POINT=${#2}
+        _nbdcrypt
+        printf "%s\n" "${COMPREPLY[@]}"' bash "$completion" "$1" | paste -s -d ' '
+}
+
+bash --norc -c '. "$1/nbdcrypt"; complete -p nbdcrypt' bash "$completion" >/dev/null || fail "bash has no completion"
+expect_equal "bash: a command" "format" "$(in_bash 'nbdcrypt fo')"
+expect_equal "bash: one of several" "priority" "$(in_bash 'nbdcrypt key pr')"
+expect_equal "bash: an option" "--key-file --key-fd" "$(in_bash 'nbdcrypt serve --raw --key-f')"
+expect_equal "bash: a value" "on off" "$(in_bash 'nbdcrypt header discard disk.luks ')"
+expect_equal "bash: a value behind =" "require-tcp require" "$(in_bash 'nbdcrypt serve --tls=r')"
+expect_equal "bash: a file" "disk.luks" "$(in_bash 'nbdcrypt info di')"
+expect_equal "bash: a folder" "folder" "$(in_bash 'nbdcrypt tls init ')"
+
+# ---- zsh ----
+
+if command -v zsh >/dev/null; then
+    # in_zsh WORD...: what zsh is told, by functions in the place of its own.
+    in_zsh() {
+        # shellcheck disable=SC2016 # for zsh
+        zsh -f -c '
+            compset() { : }
+            _files() { print -r -- "files $*" }
+            _describe() { print -rl -- "${(@P)2}" }
+            folder=$1
+            shift
+            words=("$@") CURRENT=$#
+            . $folder/_nbdcrypt' zsh "$completion" "$@" | cut -d : -f 1 | paste -s -d ' '
+    }
+
+    expect_equal "zsh: a command" "format" "$(in_zsh nbdcrypt fo)"
+    expect_equal "zsh: an option" "--key-file --key-fd" "$(in_zsh nbdcrypt serve --raw --key-f)"
+    expect_equal "zsh: a value" "on off" "$(in_zsh nbdcrypt header discard disk.luks '')"
+    expect_equal "zsh: a file" "files " "$(in_zsh nbdcrypt info '')"
+    expect_equal "zsh: a folder" "files -/" "$(in_zsh nbdcrypt tls init '')"
+    zsh -f -c 'autoload -Uz compinit && fpath=($1 $fpath) && compinit -D -u && [[ $_comps[nbdcrypt] == _nbdcrypt ]]' \
+        zsh "$completion" || fail "zsh does not find the completion of nbdcrypt"
+else
+    note "no zsh"
+fi
+
+# ---- fish ----
+
+if command -v fish >/dev/null; then
+    # in_fish LINE
+    in_fish() {
+        HOME=$test_dir XDG_CONFIG_HOME=$test_dir XDG_DATA_HOME=$test_dir fish --no-config -c "
+            source $completion/nbdcrypt.fish
+            complete -C '$1'" | cut -f 1 | paste -s -d ' '
+    }
+
+    expect_equal "fish: a command" "format" "$(in_fish 'nbdcrypt fo')"
+    expect_equal "fish: an option" "--key-fd --key-file" "$(in_fish 'nbdcrypt serve --raw --key-f')"
+    expect_equal "fish: a value" "off on" "$(in_fish 'nbdcrypt header discard disk.luks ')"
+    expect_equal "fish: a file" "disk.luks" "$(in_fish 'nbdcrypt info di')"
+    expect_equal "fish: a folder" "folder/" "$(in_fish 'nbdcrypt tls init ')"
+else
+    note "no fish"
+fi
