@@ -83,6 +83,7 @@ In another terminal:
   put load on it       fio --name=load --ioengine=nbd --uri='$2' \\
                            --rw=randrw --bs=4k --iodepth=32 --size=256M --verify=crc32c$(from_package fio fio)
   look at the header   $program info $demo/disk.luks
+  compare with others  make -C ${program%/*} bench-quick$(from_package python3 python3)$(from_package nbdkit nbdkit)
 
 Ctrl-C ends the server.
 EOT

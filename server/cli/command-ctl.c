@@ -384,7 +384,7 @@ static int ctl(int argc, char **argv)
 const struct command command_ctl = {
     .name = "ctl",
     .help = "ask a running server, or tell it to change something",
-    .operands = "VERB [OPERAND]",
+    .operands = "status|exports|show|events|log|rescan|reload|drain [OPERAND]",
     .params = ctl_params,
     .run_itself = ctl,
 };

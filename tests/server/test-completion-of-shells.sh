@@ -25,7 +25,7 @@ expect_offered() {
 # ---- what the program says ----
 
 options=0
-for command in serve format info erase 'key add' 'key change' 'key remove' 'key priority' 'key test' 'key list' \
+for command in serve ctl format info erase 'key add' 'key change' 'key remove' 'key priority' 'key test' 'key list' \
     'header backup' 'header restore' 'header discard' 'header zero-holes' 'token list' 'token import' 'token export' \
     'token remove' 'tls init' 'tls client' 'tls server' 'tls revoke' 'tls psk' 'tls show'; do
     # shellcheck disable=SC2086 # two words
@@ -40,8 +40,12 @@ done
 
 expect_success help
 commands=$(awk '/^Commands:/ { inside = 1; next } /^$/ { inside = 0 } inside { print $1 }' "$out" | paste -s -d ' ')
-expect_match <(echo "$commands") '^serve format info .*help$'
+expect_match <(echo "$commands") '^serve .*format info .*help$'
 expect_offered "$commands" ""
+expect_success ctl --help
+verbs=$(awk '/^Verbs:/ { inside = 1; next } /^$/ { inside = 0 } inside { print $1 }' "$out" | paste -s -d ' ')
+expect_match <(echo "$verbs") '^status .*drain'
+expect_offered "$verbs" ctl --json ""
 expect_offered "key" k
 expect_offered "add change remove priority test list" key ""
 expect_offered "key" help k
