@@ -10,8 +10,6 @@
 #include "server/client/client-connect.h"
 #include "server/nbd/nbd-wire.h"
 
-#define BLOCK_MAX_DEFAULT (32u << 20) /* what servers take that say nothing (proto.md) */
-
 /* ---- what the export must be able to do ---- */
 
 static int refuse(const struct bench_session *session, const char *why, struct error *err)
@@ -215,7 +213,7 @@ static int shake_hands(const struct bench_session *session, struct export_info *
     if (info->block_min_bytes == 0)
         info->block_min_bytes = 1;
     if (info->block_max_bytes == 0)
-        info->block_max_bytes = BLOCK_MAX_DEFAULT;
+        info->block_max_bytes = NBD_PAYLOAD_BYTES_MAX; /* what servers take that say nothing */
     return channel.fd;
 }
 

@@ -15,7 +15,6 @@
 
 #define BLOCK_MAX_BYTES 65536u
 /* What servers take that say nothing (proto.md). */
-#define PAYLOAD_MAX_BYTES (32u * 1024u * 1024u)
 
 /* A host that vanished without a word is noticed within about half a minute; a server that is
  * merely slow is not cut off, for its kernel goes on acknowledging. */
@@ -63,15 +62,15 @@ static int read_block_sizes(struct remote_features *features, const struct expor
                          "the server states a minimum block size of %u bytes, which is "
                          "not a power of two up to %u",
                          min, BLOCK_MAX_BYTES);
-    if (max == 0 || max > PAYLOAD_MAX_BYTES)
-        max = PAYLOAD_MAX_BYTES;
+    if (max == 0 || max > NBD_PAYLOAD_BYTES_MAX)
+        max = NBD_PAYLOAD_BYTES_MAX;
     max = max / min * min;
     if (max == 0)
         return error_set(err, -EPROTO,
                          "the server states a maximum block size that is smaller "
                          "than its minimum of %u bytes",
                          min);
-    if (preferred < 512 || preferred > PAYLOAD_MAX_BYTES || !is_power_of_two(preferred))
+    if (preferred < 512 || preferred > NBD_PAYLOAD_BYTES_MAX || !is_power_of_two(preferred))
         preferred = 4096;
     features->block_min_bytes = min;
     features->block_preferred_bytes = preferred < min ? min : preferred;

@@ -38,3 +38,13 @@ int descriptors_require(unsigned count, struct error *err)
 
     return code < 0 ? explain(code, count, err) : 0;
 }
+
+void descriptors_raise_limit(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+        limit.rlim_cur = limit.rlim_max;
+        (void)setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}

@@ -9,4 +9,7 @@
  * how many there may be, and how to get more.  They are opened for a moment. */
 NODISCARD int descriptors_require(unsigned count, struct error *err);
 
+/* As many as this process may have; what it has already is enough for a start. */
+void descriptors_raise_limit(void);
+
 #endif

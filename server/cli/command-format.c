@@ -156,7 +156,7 @@ static int check_is_empty(const struct target *target, struct image_io *io, uint
     int result;
 
     if (!chunk)
-        return error_set(err, -ENOMEM, "no memory to look at the image");
+        return error_no_memory(err, "to look at the image");
     result = volume_header_signature(&content, FORMAT_SIGNATURE_ANY, io, target->size_bytes, err);
     for (uint64_t at = 0; at < end_bytes && empty && result == 0; at += CHUNK_BYTES) {
         size_t now = end_bytes - at < CHUNK_BYTES ? (size_t)(end_bytes - at) : CHUNK_BYTES;

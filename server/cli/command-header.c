@@ -86,7 +86,7 @@ static int write_backup(int fd, uint64_t bytes, const char *path, bool replace, 
     int result;
 
     if (data == MAP_FAILED)
-        return error_set(err, -ENOMEM, "no memory for the backup");
+        return error_no_memory(err, "for the backup");
     result = output_file_write(path, data, (size_t)bytes, replace, err);
     (void)munmap(data, (size_t)bytes);
     return result;

@@ -155,7 +155,7 @@ static int read_file(char **out, FILE *file, struct error *err)
     size_t length_bytes;
 
     if (!text)
-        return error_set(err, -ENOMEM, "no memory for a token");
+        return error_no_memory(err, "for a token");
     length_bytes = fread(text, 1, LUKS_TOKEN_BYTES_MAX, file);
     text[length_bytes] = '\0';
     *out = text;

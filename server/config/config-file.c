@@ -20,7 +20,7 @@ struct cursor {
 
 static int no_memory(struct error *err)
 {
-    return error_set(err, -ENOMEM, "not enough memory for the configuration");
+    return error_no_memory(err, "for the configuration");
 }
 
 /* `*items`, with room for one more: by doubling, for there may be hundreds of thousands. */

@@ -24,7 +24,7 @@ struct reading {
 
 static int no_memory(struct reading *reading)
 {
-    return error_set(reading->err, -ENOMEM, "not enough memory for the configuration");
+    return error_no_memory(reading->err, "for the configuration");
 }
 
 /* A problem with a file as a whole, or a folder. */

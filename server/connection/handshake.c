@@ -486,10 +486,7 @@ void handshake_turn_away(struct handshake *handshake, const char *sentence)
 
 void handshake_free(struct handshake *handshake)
 {
-    struct negotiated *negotiated = &handshake->talk->negotiated;
-
-    free(negotiated->context_export);
-    negotiated->context_export = NULL;
+    negotiated_clear(&handshake->talk->negotiated);
     release_payload(handshake);
     free(handshake);
 }

@@ -92,7 +92,7 @@ int request_pool_create(struct request_pool **out, unsigned commands_max, struct
     struct request_pool *pool = calloc(1, sizeof *pool);
 
     if (pool == NULL)
-        return error_set(err, -ENOMEM, "not enough memory for requests");
+        return error_no_memory(err, "for requests");
     slots_init(&pool->commands, sizeof(struct command), commands_max);
     slots_init(&pool->fragments, sizeof(struct fragment), commands_max * FRAGMENTS_PER_COMMAND);
     *out = pool;

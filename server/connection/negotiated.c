@@ -2,15 +2,20 @@
 
 #include <stdlib.h>
 
-void negotiated_reset(struct negotiated *negotiated)
+void negotiated_clear(struct negotiated *negotiated)
 {
     free(negotiated->context_export);
-    *negotiated = (struct negotiated){ 0 };
+    negotiated->context_export = NULL;
 }
 
 void negotiated_forget_contexts(struct negotiated *negotiated)
 {
-    free(negotiated->context_export);
-    negotiated->context_export = NULL;
+    negotiated_clear(negotiated);
     negotiated->base_allocation = false;
+}
+
+void negotiated_reset(struct negotiated *negotiated)
+{
+    negotiated_clear(negotiated);
+    *negotiated = (struct negotiated){ 0 };
 }

@@ -16,6 +16,8 @@ struct negotiated {
 
 /* Forgets all of it and frees what it owns. */
 void negotiated_reset(struct negotiated *negotiated);
+/* Frees what it owns; the rest stays: what the transmission needs. */
+void negotiated_clear(struct negotiated *negotiated);
 /* Forgets the contexts: none is selected. */
 void negotiated_forget_contexts(struct negotiated *negotiated);
 

@@ -32,7 +32,7 @@ static int check_json(const char *value, size_t bytes, struct error *err)
     int code = 0;
 
     if (tokener == NULL)
-        return error_set(err, -ENOMEM, "not enough memory for metadata");
+        return error_no_memory(err, "for metadata");
     json_tokener_set_flags(tokener, JSON_TOKENER_STRICT);
     object = json_tokener_parse_ex(tokener, value, (int)bytes);
     size_t end = json_tokener_get_parse_end(tokener);
@@ -146,7 +146,7 @@ int export_metadata_set(struct export_metadata *metadata, const char *name_space
     item.name_space = strdup(name_space);
     item.value = malloc(value_bytes + 1);
     if (item.name_space == NULL || item.value == NULL) {
-        code = error_set(err, -ENOMEM, "not enough memory for metadata");
+        code = error_no_memory(err, "for metadata");
     } else {
         memcpy(item.value, value, value_bytes);
         item.value[value_bytes] = '\0';
@@ -155,7 +155,7 @@ int export_metadata_set(struct export_metadata *metadata, const char *name_space
     if (code == 0)
         code = check_room(metadata, &item, replaced, err);
     if (code == 0 && put(metadata, &item, replaced) != 0)
-        code = error_set(err, -ENOMEM, "not enough memory for metadata");
+        code = error_no_memory(err, "for metadata");
     if (code != 0)
         free_item(&item);
     return code;

@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -179,17 +178,6 @@ static void remove_names(void *context)
     remove_private_directory(server);
 }
 
-/* A connection is a descriptor. */
-static void raise_descriptor_limit(void)
-{
-    struct rlimit limit;
-
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
-        limit.rlim_cur = limit.rlim_max;
-        setrlimit(RLIMIT_NOFILE, &limit); /* what we have is enough for a start */
-    }
-}
-
 static unsigned cpu_count(void)
 {
     cpu_set_t cpus;
@@ -341,7 +329,7 @@ static int set_up(struct server *server, struct error *err)
     struct loop_config config = { .entries = 64 };
     unsigned workers = server->options.threads > 0 ? server->options.threads : cpu_count();
 
-    raise_descriptor_limit();
+    descriptors_raise_limit(); /* a connection is a descriptor */
     int code = loop_create(&server->loop, &config, err);
     if (code == 0)
         code = watch_signals(server, err);

@@ -188,7 +188,7 @@ static int find_taken_name(const struct export_settings *exports, size_t count, 
     const struct export_settings **sorted = calloc(count + 1, sizeof *sorted);
 
     if (sorted == NULL)
-        return error_set(err, -ENOMEM, "out of memory");
+        return error_no_memory(err, NULL);
     for (size_t i = 0; i < count; i++)
         sorted[i] = &exports[i];
     if (count > 0)

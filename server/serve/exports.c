@@ -237,9 +237,8 @@ static void free_opened(struct exports_change *change, struct export **opened)
 static void run(struct exports *exports, struct exports_change *change)
 {
     struct export **opened = calloc(change->added_count + 1, sizeof *opened);
-    int code = opened == NULL
-                   ? fail(change, error_set(&change->error, -ENOMEM, "not enough memory"))
-                   : check_names(exports, change);
+    int code = opened == NULL ? fail(change, error_no_memory(&change->error, NULL))
+                              : check_names(exports, change);
 
     if (code == 0)
         code = check_clients(exports, change);
@@ -341,7 +340,7 @@ static int open_one(struct exports *exports, struct exports_change *change, size
     struct added_export *added = calloc(1, sizeof *added);
 
     if (added == NULL)
-        return fail(change, error_set(&change->error, -ENOMEM, "not enough memory"));
+        return fail(change, error_no_memory(&change->error, NULL));
     int code = export_open(&added->export, addition->settings, opening->offload, opening->workers,
                            &change->error);
     if (code < 0) {
@@ -390,7 +389,7 @@ static int next_set(const struct exports *exports, const struct exports_change *
     size_t count = 0;
 
     if (all == NULL)
-        return error_set(err, -ENOMEM, "not enough memory");
+        return error_no_memory(err, NULL);
     for (size_t i = 0; i < set->count; i++)
         if (!is_removed(change, set->exports[i]))
             all[count++] = set->exports[i];
@@ -426,7 +425,7 @@ static int publish(struct exports *exports, struct exports_change *change, struc
 {
     struct worker_round *round = worker_round_create(exports->worker_count);
     struct export_set *next, *before = exports->set;
-    int code = round == NULL ? error_set(&change->error, -ENOMEM, "not enough memory")
+    int code = round == NULL ? error_no_memory(&change->error, NULL)
                              : next_set(exports, change, opened, &next, &change->error);
 
     if (code < 0) {

@@ -30,7 +30,7 @@ struct target {
 
 static int no_memory(struct error *err)
 {
-    return error_set(err, -ENOMEM, "not enough memory for the configuration");
+    return error_no_memory(err, "for the configuration");
 }
 
 /* ---- names ---- */

@@ -20,7 +20,7 @@
 
 static int no_memory(struct error *err)
 {
-    return error_set(err, -ENOMEM, "out of memory");
+    return error_no_memory(err, NULL);
 }
 
 /* ---- exports ---- */

@@ -71,7 +71,7 @@ int worker_thread_create(struct worker_thread **out, const struct worker_thread_
     struct start start = { .thread = thread, .err = err };
 
     if (thread == NULL)
-        return error_set(err, -ENOMEM, "not enough memory for a worker");
+        return error_no_memory(err, "for a worker");
     worker_init(&thread->worker, &settings->worker);
     memory_pressure_init(&thread->pressure, &thread->worker);
     stall_watch_init(&thread->stall, &thread->worker, settings->stall_timeout_ms);
