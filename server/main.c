@@ -19,6 +19,7 @@
 #include "server/cli/command-info.h"
 #include "server/cli/command-key.h"
 #include "server/cli/command-line.h"
+#include "server/serve/command-check.h"
 #include "server/serve/command-serve.h"
 #include "server/cli/command-tls.h"
 #include "server/cli/command-token.h"
@@ -46,9 +47,10 @@ static int complete(int argc, char **argv);
 static const struct command command_complete = { .name = "__complete", .run_itself = complete };
 
 static const struct command *const commands[] = {
-    &command_serve, &command_ctl,  &command_format,   &command_info,
-    &command_tls,   &command_key,  &command_header,   &command_token,
-    &command_erase, &command_help, &command_complete, NULL,
+    &command_serve, &command_check_config, &command_ctl,  &command_format,
+    &command_info,  &command_tls,          &command_key,  &command_header,
+    &command_token, &command_erase,        &command_help, &command_complete,
+    NULL,
 };
 
 static const struct command program = { .name = "", .commands = commands };

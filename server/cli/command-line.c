@@ -23,8 +23,8 @@ int command_line_finish(void)
 
 static int print_help(const struct command *command)
 {
-    printf("Usage: nbdcrypt %s [OPTIONS] %s\n\n%s\n\n", command->name, command->operands,
-           command->about);
+    printf("Usage: nbdcrypt %s [OPTIONS]%s%s\n\n%s\n\n", command->name,
+           command->operands[0] != '\0' ? " " : "", command->operands, command->about);
     params_print_help(stdout, command->params);
     return command_line_finish();
 }
@@ -43,7 +43,7 @@ static int refuse_missing(const struct command *command, int index, struct error
 /* Of "IMAGE [FILE]": all words, and those that must be there. */
 static int operands_max(const struct command *command)
 {
-    int count = 1;
+    int count = command->operands[0] != '\0';
 
     for (const char *c = command->operands; *c; c++)
         count += *c == ' ';
@@ -67,7 +67,8 @@ static int take_operands(char **out, const struct command *command, int count, c
         return refuse_missing(command, count, err);
     if (count > operands_max(command))
         return error_set(err, -EINVAL, "'%.80s' is one operand too many: nbdcrypt %s takes %s",
-                         operands[operands_max(command)], command->name, command->operands);
+                         operands[operands_max(command)], command->name,
+                         command->operands[0] != '\0' ? command->operands : "none");
     for (int i = 0; i < count; i++)
         out[i] = operands[i];
     return 0;

@@ -16,7 +16,8 @@ struct command {
     const struct command *const *commands;
 
     const char *about;    /* a paragraph of --help */
-    const char *operands; /* "IMAGE FILE", "IMAGE [FILE]": words; one in brackets may be left out */
+    const char *operands; /* "IMAGE FILE", "IMAGE [FILE]": words; one in brackets may be left out;
+                             "": none */
     const struct param *params; /* of its arguments; the row "help" is --help */
     size_t arguments_bytes;
     const void *defaults; /* the arguments when nothing is given; NULL: zeros */

@@ -144,7 +144,8 @@ static int check_exports(struct serve_options *options, struct error *err)
         ret = serve_config_note_export(options, ret, culprit, err);
     if (ret == 0)
         ret = check_tls_only(options, err);
-    if (ret == 0 && options->export_count == 0)
+    if (ret == 0 && options->export_count == 0 &&
+        config_problems_count(&options->files.problems) == 0)
         ret = serve_config_note(options,
                                 error_set(err, -EINVAL,
                                           "there is no export: write [export NAME] with image = "

@@ -1,6 +1,6 @@
 #!/bin/bash
 # The man pages name each option and each kind of IMAGE that --help knows, know no others, and are clean mdoc.  What the other pages name,
-# nbdcrypt-security(7), is an option of some command.
+# nbdcrypt-security(7), is an option of some command.  nbdcrypt.conf(5) has each key of each section.
 set -euo pipefail
 export LC_ALL=C
 
@@ -94,12 +94,36 @@ schemes_of_page() {
 # Ceph is optional.
 diff <(schemes_of_help | grep -vx rbd) <(schemes_of_page | grep -vx rbd) || fail "--help (<) and nbdcrypt(1) (>) know different kinds of IMAGE"
 
-check_page "$docs/nbdcrypt.1" serve format info
+# "section key", as ".Ss [export NAME]" and ".It Ic key Ar VALUE" have it.
+keys_of_page() {
+    sed -nE -e 's/^\.Ss \[([a-z-]+).*/\1/p' -e 's/^\.Sh .*/-/p' -e 's/^\.It Ic ([a-z0-9-]+) .*/= \1/p' "$page" |
+        awk '$1 != "=" { section = $1; next } section != "-" { print section, $2 }' | sort -u
+}
+
+# A key of a configuration file is one of the page, and the other way round.
+check_keys() {
+    local key keys documented
+
+    page=$1
+    keys=$("$program" check --keys | cut -f 1,2 | tr '\t' ' ' | sort -u)
+    documented=$(keys_of_page)
+    [ "$(wc -l <<<"$keys")" -ge 50 ] || fail "'check --keys' lists only $keys"
+    while read -r key; do
+        [ -z "$key" ] || fail "'check --keys' knows [$key], the man page does not"
+    done < <(comm -23 <(echo "$keys") <(echo "$documented"))
+    while read -r key; do
+        [ -z "$key" ] || fail "the man page has [$key], 'check --keys' does not"
+    done < <(comm -13 <(echo "$keys") <(echo "$documented"))
+    check_mdoc
+}
+
+check_page "$docs/nbdcrypt.1" serve check format info
 check_page "$docs/nbdcrypt-luks.1" 'key add' 'key change' 'key remove' 'key priority' 'key test' 'key list' \
     'header backup' 'header restore' 'header discard' 'header zero-holes' erase 'token list' 'token import' 'token export' 'token remove'
 check_page "$docs/nbdcrypt-tls.1" 'tls init' 'tls client' 'tls server' 'tls revoke' 'tls psk' 'tls show'
 check_page "$docs/nbdcrypt-ctl.1" ctl
 check_named "$docs/nbdcrypt-security.7" serve format info
+check_keys "$docs/nbdcrypt.conf.5"
 
 [ "$failures" -eq 0 ] || exit 1
 echo "the man pages and --help agree"

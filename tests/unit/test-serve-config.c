@@ -193,8 +193,8 @@ static void options_of_exports(void)
 /* What is for the command line alone is known by name, so that a new option is thought of. */
 static void command_line_only(void)
 {
-    static const char *const names[] = { "name",       "export", "run",     "config",
-                                         "config-dir", "port",   "verbose", "help" };
+    static const char *const names[] = { "name",       "export",  "run", "config",
+                                         "config-dir", "verbose", "help" };
     unsigned count = 0;
 
     for (const struct param *row = serve_params; row->name; row++) {

@@ -1,0 +1,186 @@
+#include "server/serve/config-look.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "crypto/cipher/cipher.h"
+#include "crypto/luks/luks-describe.h"
+#include "server/base/argv.h"
+#include "server/base/log.h"
+#include "server/block/image.h"
+#include "server/serve/export-options.h"
+#include "server/tls/tls.h"
+#include "server/volume/volume-header.h"
+
+static void tell(struct serve_options *options, size_t index, const char *text)
+{
+    const char *name = options->exports[index].name;
+
+    config_problem(&options->files.problems, &options->export_places[index], "export '%.*s': %s",
+                   export_options_shown(strlen(name)), name, text);
+}
+
+/* ---- keys ---- */
+
+/* Another user may be able to see what this one can't. */
+static int look_at_file(const char *path, const char *what, struct error *err)
+{
+    struct stat status;
+
+    if (path == NULL || strcmp(path, "-") == 0)
+        return 0;
+    if (stat(path, &status) == 0)
+        return S_ISDIR(status.st_mode) ? error_set(err, -EISDIR, "%s '%s' is a folder", what, path)
+                                       : 0;
+    if (errno == EACCES) {
+        log_warning("%s '%s' can't be looked at by this user", what, path);
+        return 0;
+    }
+    return error_set(err, -errno, "%s '%s': %s", what, path, strerror(errno));
+}
+
+/* As execvp() would find it. */
+static bool is_program(const char *word)
+{
+    const char *folders = getenv("PATH");
+    bool found = false;
+
+    if (strchr(word, '/') != NULL)
+        return access(word, X_OK) == 0;
+    for (folders = folders != NULL ? folders : "/usr/bin:/bin"; !found && folders != NULL;) {
+        const char *end = strchrnul(folders, ':');
+        char *path;
+
+        if (asprintf(&path, "%.*s/%s", (int)(end - folders), folders, word) < 0)
+            return true; /* not known */
+        found = access(path, X_OK) == 0;
+        free(path);
+        folders = *end == ':' ? end + 1 : NULL;
+    }
+    return found;
+}
+
+static int look_at_command(const char *command, struct error *err)
+{
+    char **words = NULL;
+    int code = argv_split(&words, command, err);
+
+    if (code < 0)
+        error_prefix(err, "key-command: ");
+    else if (!is_program(words[0]))
+        code = error_set(err, -ENOENT, "key-command: there is no program '%s', or it can't be run",
+                         words[0]);
+    argv_free(words);
+    return code;
+}
+
+/* Only a unit of systemd has any. */
+static int look_at_credential(const char *name, struct error *err)
+{
+    const char *folder = getenv("CREDENTIALS_DIRECTORY");
+    char *path;
+    int code;
+
+    if (folder == NULL)
+        return 0;
+    if (asprintf(&path, "%s/%s", folder, name) < 0)
+        return error_set(err, -ENOMEM, "not enough memory");
+    code = look_at_file(path, "credential", err);
+    free(path);
+    return code;
+}
+
+static int look_at_key(const struct export_settings *settings, struct error *err)
+{
+    const struct key_source *key = &settings->key;
+    int code = look_at_file(key->file, "key file", err);
+
+    if (code == 0)
+        code = look_at_file(key->volume_key_file, "volume key file", err);
+    if (code == 0)
+        code = look_at_file(key->command_input, "input of key-command", err);
+    if (code == 0 && key->command != NULL)
+        code = look_at_command(key->command, err);
+    if (code == 0 && key->credential != NULL)
+        code = look_at_credential(key->credential, err);
+    if (code == 0 && key_source_given(key) == NULL)
+        log_warning("export '%s': no key is named, so it is asked for on the terminal",
+                    settings->name);
+    return code;
+}
+
+/* ---- images ---- */
+
+static int look_at_header(struct json_object **out, struct stage *image,
+                          const struct export_settings *settings, struct error *err)
+{
+    struct luks_header *header = NULL;
+    struct format_signature content;
+    const char *implementation;
+    int code = volume_header_load(&header, image, settings->header, &content, err);
+
+    if (code == -EMEDIUMTYPE)
+        volume_header_tell_content(
+            &content, settings->header ? LUKS_IMAGE_OF_HEADER : LUKS_IMAGE_SERVED, err);
+    if (code == 0)
+        code = luks_demands_check(&settings->demands, header, err);
+    if (code == 0)
+        code = cipher_choose(&implementation, &luks_segment(header)->cipher, err);
+    if (code == 0)
+        code = luks_describe_json(out, header, err);
+    luks_free(header);
+    if (code < 0)
+        error_prefix(err, "%s '%s': ", settings->header ? "header" : "image",
+                     settings->header ? settings->header : settings->image);
+    return code;
+}
+
+static int look_at_image(struct json_object **header, const struct export_settings *settings,
+                         struct error *err)
+{
+    struct image_options open = { .read_only = true, .direct = settings->options.direct };
+    struct stage *image = NULL;
+    int code = image_open(&image, settings->image, &open, err);
+
+    if (code < 0)
+        return code;
+    if (!settings->raw)
+        code = look_at_header(header, image, settings, err);
+    stage_close(image);
+    return code;
+}
+
+/* ---- all of it ---- */
+
+static void look_at_tls(struct serve_options *options)
+{
+    struct config_place place = { .file = options->config };
+    struct tls_settings settings = options->tls;
+    struct tls tls;
+    struct error err;
+
+    if (options->tls_mode == TLS_OFF)
+        return;
+    settings.ktls = "off"; /* the kernel is not asked */
+    if (tls_open(&tls, &settings, &err) < 0)
+        config_problem(&options->files.problems, &place, "%s", err.text);
+    tls_close(&tls);
+}
+
+void config_look(struct serve_options *options, struct json_object **headers)
+{
+    look_at_tls(options);
+    for (size_t i = 0; i < options->export_count; i++) {
+        const struct export_settings *settings = &options->exports[i];
+        struct error err;
+
+        if (look_at_image(&headers[i], settings, &err) < 0)
+            tell(options, i, err.text);
+        if (!settings->raw && look_at_key(settings, &err) < 0)
+            tell(options, i, err.text);
+    }
+    config_problems_sort(&options->files.problems);
+}
