@@ -77,6 +77,27 @@ void config_keys_of(struct config_keys *out, const char *section)
     out->rows[out->count] = (struct param){ 0 };
 }
 
+static const struct param *find_row(const struct param *table, const char *section, const char *key)
+{
+    for (; table->name != NULL; table++)
+        if (table->section != NULL && strcmp(table->section, section) == 0 &&
+            strcmp(key_of(table), key) == 0)
+            return table;
+    return NULL;
+}
+
+const struct param *config_key_row(const char *section, const char *key)
+{
+    const struct param *row = NULL;
+
+    if (strcmp(section, CONFIG_DEFAULTS) == 0)
+        return is_shared(key) ? find_row(serve_params, CONFIG_EXPORT, key) : NULL;
+    if (strcmp(section, CONFIG_EXPORT) != 0)
+        return find_row(serve_params, section, key);
+    row = find_row(config_export_params, section, key);
+    return row != NULL ? row : find_row(export_params, section, key);
+}
+
 static size_t add_section(const char *out[CONFIG_SECTIONS_MAX], size_t count, const char *section)
 {
     for (size_t i = 0; i < count; i++)

@@ -27,6 +27,9 @@ extern const struct param config_export_params[];
 /* The keys of a section; none: there is no such section. */
 void config_keys_of(struct config_keys *out, const char *section);
 
+/* The row of the tables that this key is; NULL: there is none. */
+const struct param *config_key_row(const char *section, const char *key);
+
 /* The names of all sections, in the order of the tables; how many. */
 size_t config_sections(const char *out[CONFIG_SECTIONS_MAX]);
 

@@ -1,0 +1,360 @@
+#include "server/serve/config-plan.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "server/serve/config-keys.h"
+#include "server/serve/export-options.h"
+
+#define NAME_COLUMNS 10
+
+static int no_memory(struct error *err)
+{
+    return error_set(err, -ENOMEM, "not enough memory for comparing configurations");
+}
+
+/* ---- one value ---- */
+
+static bool same_text(const char *a, const char *b)
+{
+    return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
+}
+
+static bool same_list(const struct param_list *a, const struct param_list *b)
+{
+    for (size_t i = 0; i < a->count && i < b->count; i++)
+        if (strcmp(a->items[i], b->items[i]) != 0)
+            return false;
+    return a->count == b->count;
+}
+
+static bool same_value(const struct param *row, const void *a, const void *b)
+{
+    const char *one = (const char *)a + row->offset, *other = (const char *)b + row->offset;
+
+    switch (row->type) {
+    case PARAM_FLAG:
+        return *(const bool *)one == *(const bool *)other;
+    case PARAM_COUNT:
+    case PARAM_UINT:
+        return *(const unsigned *)one == *(const unsigned *)other;
+    case PARAM_SIZE:
+        return *(const uint64_t *)one == *(const uint64_t *)other;
+    case PARAM_STRING:
+        return same_text(*(const char *const *)one, *(const char *const *)other);
+    case PARAM_LIST:
+        return same_list((const void *)one, (const void *)other);
+    }
+    return false;
+}
+
+/* ---- the list ---- */
+
+static struct plan_item *add_item(struct config_plan *plan, const struct plan_item *item)
+{
+    struct plan_item *items = reallocarray(plan->items, plan->count + 1, sizeof *items);
+
+    if (items == NULL)
+        return NULL;
+    plan->items = items;
+    items[plan->count] = *item;
+    return &items[plan->count++];
+}
+
+static int add_key(struct plan_item *item, const struct plan_key *key)
+{
+    struct plan_key *keys = reallocarray(item->keys, item->key_count + 1, sizeof *keys);
+
+    if (keys == NULL)
+        return -ENOMEM;
+    item->keys = keys;
+    keys[item->key_count++] = *key;
+    if (key->change > item->change)
+        item->change = key->change;
+    return 0;
+}
+
+static int compare_rows(struct plan_item *item, const char *section, const void *before,
+                        const void *after)
+{
+    struct config_keys keys;
+    int code = 0;
+
+    config_keys_of(&keys, section);
+    for (size_t i = 0; i < keys.count && code == 0; i++) {
+        const struct plan_key key = { .name = keys.rows[i].name,
+                                      .change = keys.rows[i].change,
+                                      .row = config_key_row(section, keys.rows[i].name),
+                                      .before = before,
+                                      .after = after };
+
+        if (!same_value(key.row, before, after))
+            code = add_key(item, &key);
+    }
+    return code;
+}
+
+/* ---- exports ---- */
+
+/* With what it inherits in its own fields, so that rows compare what holds.  Nothing in it is
+ * owned. */
+static struct export_settings effective(const struct export_settings *settings,
+                                        const struct export_settings *common)
+{
+    const struct luks_demands *demands = &settings->demands;
+    struct export_settings result = *settings;
+
+    if (result.allow.count == 0)
+        result.allow = common->allow;
+    result.demand_texts = (struct demand_arguments){ 0 };
+    if (settings->raw) /* it has no header */
+        return result;
+    result.demand_texts = (struct demand_arguments){
+        .uuid = demands->uuid,
+        .digest = demands->digest,
+        .ciphers = { (const char **)demands->ciphers, demands->cipher_count },
+        .key_bits_min = demands->key_bits_min,
+        .iterations_max = demands->iterations_max,
+        .memory_kib_max = demands->memory_kib_max,
+    };
+    return result;
+}
+
+static int compare_export(struct config_plan *plan, struct plan_item *item,
+                          const struct export_settings *before, const struct export_settings *after)
+{
+    static const struct plan_key metadata = { .name = CONFIG_METADATA, .change = PARAM_LIVE };
+    int code = compare_rows(item, CONFIG_EXPORT, before, after);
+
+    if (code == 0 && !export_metadata_equal(&before->metadata, &after->metadata))
+        code = add_key(item, &metadata);
+    if (code == 0 && item->key_count > 0 && add_item(plan, item) != NULL)
+        return 0;
+    free(item->keys);
+    return code == 0 && item->key_count == 0 ? 0 : -ENOMEM;
+}
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp((*(const struct export_settings *const *)a)->name,
+                  (*(const struct export_settings *const *)b)->name);
+}
+
+static const struct export_settings **sort(const struct export_settings *exports, size_t count)
+{
+    const struct export_settings **sorted = calloc(count + 1, sizeof *sorted);
+
+    for (size_t i = 0; sorted != NULL && i < count; i++)
+        sorted[i] = &exports[i];
+    if (sorted != NULL && count > 0)
+        qsort(sorted, count, sizeof *sorted, by_name);
+    return sorted;
+}
+
+/* Both sides by name, side by side. */
+static int compare_sorted(struct config_plan *plan, const struct export_settings **before,
+                          size_t before_count, const struct export_settings **after,
+                          size_t after_count)
+{
+    const struct export_settings *first = plan->effective, *second = first + before_count;
+    int code = 0;
+
+    for (size_t i = 0, k = 0; (i < before_count || k < after_count) && code == 0;) {
+        int order = i == before_count  ? 1
+                    : k == after_count ? -1
+                                       : strcmp(before[i]->name, after[k]->name);
+        struct plan_item item = {
+            .name = order <= 0 ? before[i]->name : after[k]->name,
+            .before = order <= 0 ? (size_t)(before[i] - first) : PLAN_NONE,
+            .after = order >= 0 ? (size_t)(after[k] - second) : PLAN_NONE,
+            .change = PARAM_LIVE,
+        };
+
+        if (order == 0)
+            code = compare_export(plan, &item, before[i], after[k]);
+        else if (add_item(plan, &item) == NULL)
+            code = -ENOMEM;
+        i += order <= 0;
+        k += order >= 0;
+    }
+    return code;
+}
+
+static int compare_exports(struct config_plan *plan, const struct serve_options *before,
+                           const struct serve_options *after)
+{
+    size_t count = before->export_count;
+    const struct export_settings **first, **second;
+    int code = -ENOMEM;
+
+    plan->effective = calloc(count + after->export_count + 1, sizeof *plan->effective);
+    if (plan->effective == NULL)
+        return -ENOMEM;
+    for (size_t i = 0; i < count; i++)
+        plan->effective[i] = effective(&before->exports[i], &before->common);
+    for (size_t i = 0; i < after->export_count; i++)
+        plan->effective[count + i] = effective(&after->exports[i], &after->common);
+    first = sort(plan->effective, count);
+    second = sort(plan->effective + count, after->export_count);
+    if (first != NULL && second != NULL)
+        code = compare_sorted(plan, first, count, second, after->export_count);
+    free(first);
+    free(second);
+    return code;
+}
+
+/* ---- all of it ---- */
+
+static int compare_section(struct config_plan *plan, const char *section,
+                           const struct serve_options *before, const struct serve_options *after)
+{
+    struct plan_item item = { .section = section, .before = PLAN_NONE, .after = PLAN_NONE };
+    int code = compare_rows(&item, section, before, after);
+
+    if (code == 0 && item.key_count == 0)
+        return 0;
+    if (code == 0 && add_item(plan, &item) != NULL)
+        return 0;
+    free(item.keys);
+    return -ENOMEM;
+}
+
+int config_plan_make(struct config_plan *out, const struct serve_options *before,
+                     const struct serve_options *after, struct error *err)
+{
+    const char *sections[CONFIG_SECTIONS_MAX];
+    size_t count = config_sections(sections);
+    int code;
+
+    *out = (struct config_plan){ 0 };
+    code = compare_exports(out, before, after);
+    for (size_t i = 0; i < count && code == 0; i++)
+        if (strcmp(sections[i], CONFIG_EXPORT) != 0 && strcmp(sections[i], CONFIG_DEFAULTS) != 0)
+            code = compare_section(out, sections[i], before, after);
+    return code == 0 ? 0 : no_memory(err);
+}
+
+void config_plan_free(struct config_plan *plan)
+{
+    for (size_t i = 0; i < plan->count; i++)
+        free(plan->items[i].keys);
+    free(plan->items);
+    free(plan->effective);
+    *plan = (struct config_plan){ 0 };
+}
+
+/* ---- whether it may be done ---- */
+
+static bool is_replaced(const struct plan_item *item)
+{
+    return item->section == NULL && item->change > PARAM_LIVE;
+}
+
+static bool is_named(const char *name, const char *const *names, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(names[i], name) == 0)
+            return true;
+    return false;
+}
+
+static bool replaces(const struct config_plan *plan, const char *name)
+{
+    for (size_t i = 0; i < plan->count; i++)
+        if (is_replaced(&plan->items[i]) && strcmp(plan->items[i].name, name) == 0)
+            return true;
+    return false;
+}
+
+int config_plan_allow(const struct config_plan *plan, const char *const *replace, size_t count,
+                      struct error *err)
+{
+    for (size_t i = 0; i < count; i++)
+        if (!replaces(plan, replace[i]))
+            return error_set(err, -EINVAL, "export '%.*s' does not have to be replaced",
+                             export_options_shown(strlen(replace[i])), replace[i]);
+    for (size_t i = 0; i < plan->count; i++) {
+        const struct plan_item *item = &plan->items[i];
+
+        if (is_replaced(item) && !is_named(item->name, replace, count))
+            return error_set(err, -EPERM,
+                             "export '%.*s' would be opened anew, and its clients disconnected: "
+                             "name it with --replace",
+                             export_options_shown(strlen(item->name)), item->name);
+    }
+    return 0;
+}
+
+/* ---- what is said of it ---- */
+
+static void print_value(FILE *out, const struct param *row, const void *target)
+{
+    const char *value = (const char *)target + row->offset;
+
+    if (row->type == PARAM_FLAG)
+        fputs(*(const bool *)value ? "yes" : "no", out);
+    else if (row->type == PARAM_SIZE)
+        fprintf(out, "%" PRIu64, *(const uint64_t *)value);
+    else
+        fprintf(out, "%u", *(const unsigned *)value);
+}
+
+/* Numbers, and yes or no: texts may be long, and a command is not for every reader. */
+static void print_key(FILE *out, const struct plan_key *key)
+{
+    fputs(key->name, out);
+    if (key->row == NULL || key->row->type == PARAM_STRING || key->row->type == PARAM_LIST)
+        return;
+    fputc(' ', out);
+    print_value(out, key->row, key->before);
+    fputs(" -> ", out);
+    print_value(out, key->row, key->after);
+}
+
+static void print_item(FILE *out, const struct plan_item *item, const struct serve_options *after)
+{
+    bool added = item->before == PLAN_NONE, removed = item->after == PLAN_NONE;
+    bool section = item->section != NULL;
+
+    fprintf(out, "%c ",
+            !section && added            ? '+'
+            : !section && removed        ? '-'
+            : item->change == PARAM_LIVE ? '~'
+                                         : '!');
+    if (section)
+        fprintf(out, "[%s]%*s", item->section, NAME_COLUMNS - 2 - (int)strlen(item->section), "");
+    else
+        fprintf(out, "%-*s", NAME_COLUMNS, item->name);
+    fputs("  ", out);
+    if (!section && added)
+        fprintf(out, "added: %s", after->exports[item->after].image);
+    else if (!section && removed)
+        fputs("removed", out);
+    for (size_t i = 0; i < item->key_count; i++) {
+        fputs(i > 0 ? ", " : "", out);
+        print_key(out, &item->keys[i]);
+    }
+    if (item->change == PARAM_REPLACE && !section)
+        fprintf(out, ": opened anew, and its clients disconnected, with --replace %s", item->name);
+    else if (item->change > PARAM_LIVE)
+        fputs(": needs a restart", out);
+}
+
+char *config_plan_line(const struct config_plan *plan, size_t index,
+                       const struct serve_options *after)
+{
+    char *text = NULL;
+    size_t bytes;
+    FILE *out = open_memstream(&text, &bytes);
+
+    if (out == NULL)
+        return NULL;
+    print_item(out, &plan->items[index], after);
+    if (fclose(out) != 0) {
+        free(text);
+        return NULL;
+    }
+    return text;
+}

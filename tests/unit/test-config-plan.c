@@ -1,0 +1,185 @@
+/* The plan of a reload: what comes, goes and changes, and what that takes. */
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "server/serve/config-keys.h"
+#include "server/serve/config-plan.h"
+#include "server/serve/serve-options.h"
+#include "tests/support/check.h"
+
+static char top[] = "/tmp/test-config-plan-XXXXXX";
+static char file[2][64];
+static struct serve_options options[2];
+static struct config_plan plan;
+
+static void load(int which, const char *text)
+{
+    FILE *out = fopen(file[which], "w");
+    struct error err = { "" };
+    char *argv[] = { (char[]){ "serve" }, (char[]){ "--config" }, file[which], NULL };
+
+    EXPECT(out != NULL && fputs(text, out) >= 0 && fclose(out) == 0);
+    serve_options_free(&options[which]);
+    if (serve_options_parse(&options[which], 3, argv, &err) != 0) {
+        config_problems_log(&options[which].files.problems);
+        EXPECT_TEXT(err.text, "");
+    }
+}
+
+static void compare(const char *before, const char *after)
+{
+    config_plan_free(&plan);
+    load(0, before);
+    load(1, after);
+    EXPECT(config_plan_make(&plan, &options[0], &options[1], NULL) == 0);
+}
+
+static void line_is(size_t index, const char *expected)
+{
+    char *line;
+
+    EXPECT(index < plan.count);
+    line = config_plan_line(&plan, index, &options[1]);
+    EXPECT(line != NULL);
+    EXPECT_TEXT(line, expected);
+    free(line);
+}
+
+#define A "[export a]\nimage = memory:1M\nraw = yes\n"
+#define B "[export b]\nimage = memory:2M\nraw = yes\n"
+#define C "[export c]\nimage = memory:3M\nraw = yes\n"
+
+static void nothing(void)
+{
+    compare(A B, A B);
+    EXPECT(plan.count == 0 && config_plan_allow(&plan, NULL, 0, NULL) == 0);
+    compare(A B, B A);
+    EXPECT(plan.count == 0);
+    /* What is said elsewhere is the same. */
+    compare("[defaults]\nallow = uid:1\nraw = yes\n[export a]\nimage = memory:1M\n",
+            A "allow = uid:1\n");
+    EXPECT(plan.count == 0);
+}
+
+static void come_and_go(void)
+{
+    compare(B C, A B);
+    EXPECT(plan.count == 2);
+    EXPECT(plan.items[0].before == PLAN_NONE && plan.items[0].after == 0);
+    EXPECT(plan.items[1].before == 1 && plan.items[1].after == PLAN_NONE);
+    line_is(0, "+ a           added: memory:1M");
+    line_is(1, "- c           removed");
+    EXPECT(config_plan_allow(&plan, NULL, 0, NULL) == 0);
+}
+
+static void change(void)
+{
+    const char *const replace[] = { "b", "a" };
+    struct error err;
+
+    compare(A "allow = uid:1\ndescription = x\n" B C,
+            A "allow = uid:2\nmetadata org.x = y\n" B "read-only = yes\ntls-only = no\n" C);
+    EXPECT(plan.count == 2);
+    line_is(0, "~ a           description, allow, metadata");
+    EXPECT(plan.items[0].change == PARAM_LIVE && plan.items[0].before == 0);
+    line_is(1, "! b           read-only no -> yes: opened anew, and its clients disconnected, with "
+               "--replace b");
+    EXPECT(plan.items[1].change == PARAM_REPLACE && plan.items[1].after == 1);
+    EXPECT(config_plan_allow(&plan, NULL, 0, &err) == -EPERM);
+    EXPECT_TEXT(err.text, "export 'b' would be opened anew, and its clients disconnected: name it "
+                          "with --replace");
+    EXPECT(config_plan_allow(&plan, replace, 1, NULL) == 0);
+    EXPECT(config_plan_allow(&plan, replace, 2, &err) == -EINVAL);
+    EXPECT_TEXT(err.text, "export 'a' does not have to be replaced");
+}
+
+static void inherited(void)
+{
+    compare(A "allow = uid:1\n[export d]\nimage = /d\ncipher = x\nkey-file = /k\n"
+              "[export e]\nimage = /e\n",
+            A "allow = uid:1\n[export d]\nimage = /d\ncipher = x\nkey-file = /k\n"
+              "[export e]\nimage = /e\n"
+              "[defaults]\nallow = uid:2\ncipher = y\nkey-file = /l\n");
+    EXPECT(plan.count == 2);
+    line_is(0, "~ d           allow");
+    line_is(1, "! e           key-file, cipher, allow: opened anew, and its clients disconnected, "
+               "with --replace e");
+}
+
+static void sections(void)
+{
+    compare("[server]\nthreads = 2\nlisten = 127.0.0.1:1\nmemory-max = 8M\n" A,
+            "[server]\nthreads = 3\nlisten = 127.0.0.1:2\nmemory-max = 9M\n"
+            "[tls]\nmode = off\n" A);
+    EXPECT(plan.count == 2);
+    EXPECT_TEXT(plan.items[0].section, "server");
+    EXPECT(plan.items[0].change == PARAM_RESTART && plan.items[0].key_count == 3);
+    line_is(0,
+            "! [server]    listen, threads 2 -> 3, memory-max 8388608 -> 9437184: needs a restart");
+    EXPECT(plan.items[1].change == PARAM_LIVE);
+    line_is(1, "~ [tls]       mode");
+    EXPECT(config_plan_allow(&plan, NULL, 0, NULL) == 0);
+}
+
+/* Each key of an export makes a difference, and of a kind that is said. */
+static void each_key(void)
+{
+    struct config_keys keys;
+
+    config_keys_of(&keys, CONFIG_EXPORT);
+    for (size_t i = 0; i < keys.count; i++) {
+        const struct param *row = &keys.rows[i];
+        struct serve_options before = { 0 }, after = { 0 };
+        struct export_settings one = { .name = "x", .image = "i" }, other = one;
+        const char *text = "5";
+
+        if (strcmp(row->name, "name") == 0)
+            continue;
+        EXPECT(params_set(&other, row, row->type == PARAM_FLAG ? "yes" : text, NULL) == 0);
+        other.demands = demand_arguments_meaning(&other.demand_texts);
+        before.exports = &one;
+        after.exports = &other;
+        before.export_count = after.export_count = 1;
+        config_plan_free(&plan);
+        EXPECT(config_plan_make(&plan, &before, &after, NULL) == 0);
+        if (plan.count != 1)
+            fprintf(stderr, "%s makes no difference\n", row->name);
+        EXPECT(plan.count == 1 && plan.items[0].key_count == 1);
+        EXPECT_TEXT(plan.items[0].keys[0].name, row->name);
+        EXPECT(plan.items[0].change == PARAM_LIVE || plan.items[0].change == PARAM_REPLACE);
+        config_plan_free(&plan);
+        if (row->type == PARAM_LIST)
+            free(((struct param_list *)((char *)&other + row->offset))->items);
+    }
+}
+
+static void clean_up(void)
+{
+    config_plan_free(&plan);
+    for (int i = 0; i < 2; i++) {
+        serve_options_free(&options[i]);
+        (void)unlink(file[i]);
+    }
+    (void)rmdir(top);
+}
+
+static const struct check checks[] = {
+    { "what is the same has no plan, whatever the order", nothing },
+    { "exports come and go", come_and_go },
+    { "a change is live, or has to be asked for", change },
+    { "what exports inherit is compared as theirs", inherited },
+    { "the server's own sections are compared", sections },
+    { "each key of an export makes a difference", each_key },
+};
+
+int main(int argc, char **argv)
+{
+    umask(022);
+    EXPECT(mkdtemp(top) != NULL);
+    EXPECT(atexit(clean_up) == 0);
+    for (int i = 0; i < 2; i++)
+        (void)snprintf(file[i], sizeof file[i], "%s/%d.conf", top, i);
+    return CHECKS_RUN(checks, argc, argv);
+}
