@@ -157,7 +157,7 @@ bool remote_ledger_flush_refused(struct remote_ledger *ledger, uint64_t told)
 
 bool remote_ledger_flush_is_void(const struct remote_ledger *ledger, uint64_t mark)
 {
-    return mark <= ledger->flushed;
+    return ledger->has_flushed && mark <= ledger->flushed;
 }
 
 int remote_ledger_flush_done(struct remote_ledger *ledger, uint64_t mark, uint64_t told)
@@ -166,5 +166,6 @@ int remote_ledger_flush_done(struct remote_ledger *ledger, uint64_t mark, uint64
         return EIO;
     if (ledger->flushed < mark)
         ledger->flushed = mark;
+    ledger->has_flushed = true;
     return 0;
 }

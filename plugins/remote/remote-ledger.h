@@ -66,6 +66,7 @@ struct remote_ledger {
 
     /* The primary's thread. */
     uint64_t flushed; /* the first so many are durable, unless they are missing */
+    bool has_flushed; /* so are writes that were answered before this program was started */
     uint64_t missing; /* among the first so many some were lost */
 };
 
@@ -102,7 +103,9 @@ void remote_ledger_primary_lost(struct remote_ledger *ledger);
 void remote_ledger_primary_connected(struct remote_ledger *ledger);
 /* True: a FLUSH of somebody who was told of the first `told` must fail now. */
 bool remote_ledger_flush_refused(struct remote_ledger *ledger, uint64_t told);
-/* True: nothing was answered since the last one, so it is done without asking the server. */
+/* True: nothing was answered since the last one, so it is done without asking the server.  Before
+ * the first one there may be something: a client that was connected before this program was started
+ * again flushes what it had been answered then. */
 bool remote_ledger_flush_is_void(const struct remote_ledger *ledger, uint64_t mark);
 /* It succeeded at the server; 0, or EIO. */
 int remote_ledger_flush_done(struct remote_ledger *ledger, uint64_t mark, uint64_t told);

@@ -79,7 +79,11 @@ class Remote:
             self.handshake()
             while True:
                 _, _, command, cookie, offset, length = struct.unpack(">IHHQQI", self.take(28))
-                if command == nbd.CMD_WRITE:
+                if command == nbd.CMD_READ:
+                    with self.lock:
+                        self.client.sendall(struct.pack(">IIQ", nbd.MAGIC_SIMPLE_REPLY, 0, cookie) +
+                                            self.dirty[offset:offset + length])
+                elif command == nbd.CMD_WRITE:
                     self.dirty[offset:offset + length] = self.take(length)
                     self.answer(cookie)
                 elif command == nbd.CMD_FLUSH:
@@ -118,6 +122,18 @@ def two_flushes(remote, clients):
     equal("error of the one that waited", clients[1].receive().error, nbd.EIO)
 
 
+def two_flushes_without_a_write(remote, clients):
+    """They may be of clients that were answered before nbdcrypt was started again: both have to be asked for."""
+    clients[0].send(nbd.CMD_FLUSH)
+    wait_for(lambda: remote.flushing == 1, "the first FLUSH is under way")
+    clients[1].send(nbd.CMD_FLUSH)
+    clients[1].read(65536, 512)  # what came before has been sent on by now
+    remote.go.set()
+    equal("error of the FLUSH that failed", clients[0].receive().error, nbd.EIO)
+    clients[1].receive()
+    equal("FLUSHes that arrived", remote.flushes, 2)
+
+
 def two_writes_with_fua(remote, clients):
     for number, client in enumerate(clients):
         client.send(nbd.CMD_WRITE, number * 4096, 0, nbd.F_FUA, bytes([65 + number]) * 4096)
@@ -132,5 +148,6 @@ def two_writes_with_fua(remote, clients):
 
 
 with_remote("flushes", two_flushes)
+with_remote("none", two_flushes_without_a_write)
 with_remote("fua", two_writes_with_fua)
 PYTHON_END

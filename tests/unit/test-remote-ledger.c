@@ -66,6 +66,19 @@ static void nothing_written(void)
     EXPECT(flush(scene, &scene->a) == 0);
 }
 
+static void the_first_is_asked_for(void)
+{
+    struct scene *scene = scene_new();
+    uint64_t mark = remote_ledger_flush_mark(&scene->ledger, &scene->a);
+
+    EXPECT(!remote_ledger_flush_is_void(&scene->ledger, mark));
+    EXPECT(end_flush(scene, &scene->a, mark) == 0);
+    EXPECT(remote_ledger_flush_is_void(&scene->ledger, mark));
+    write_one(&scene->ledger);
+    mark = remote_ledger_flush_mark(&scene->ledger, &scene->a);
+    EXPECT(!remote_ledger_flush_is_void(&scene->ledger, mark));
+}
+
 static void written_and_lost(void)
 {
     struct scene *scene = scene_new();
@@ -319,6 +332,8 @@ static void a_late_notice_costs_nothing(void)
 
 static const struct check checks[] = {
     { "without writes a lost connection costs no FLUSH", nothing_written },
+    { "the first FLUSH is sent, whatever was written: by whom, before the start, nobody knows",
+      the_first_is_asked_for },
     { "a FLUSH after lost writes fails once", written_and_lost },
     { "what was flushed can't be lost", flushed_before_the_loss },
     { "a FLUSH covers only what was answered before it", written_while_the_flush_was_under_way },
