@@ -37,6 +37,8 @@ struct loop {
     struct io_uring ring;
     bool stopping;
     struct loop_task *tasks, **tasks_end;
+    struct loop_turns *turns, own_turns;
+    struct loop_task *after; /* may be NULL */
     struct slot_stack file_slots, memory_slots;
     struct busy_wait busy_wait;
     uint64_t sends; /* so far: what is done can be told from them, however many receives it took */
@@ -182,6 +184,8 @@ int loop_create(struct loop **out, const struct loop_config *config, struct erro
         return explain_refusal(code, err);
     }
     loop->tasks_end = &loop->tasks;
+    loop->turns = config->turns != NULL ? config->turns : &loop->own_turns;
+    loop->after = config->after;
     tables_create(loop, config);
     io_uring_register_ring_fd(
         &loop->ring); /* where it can't be, a descriptor is looked up each time */
@@ -300,6 +304,7 @@ static void look_for_work(struct loop *loop, uint32_t limit_ns)
  * before it reads the other's. */
 static int submit_and_sleep(struct loop *loop)
 {
+    __atomic_store_n(&loop->turns->asleep, 1, __ATOMIC_RELAXED);
     __atomic_store_n(&loop->asleep, true, __ATOMIC_SEQ_CST);
     int code = io_uring_submit_and_wait(&loop->ring, has_messages(loop) ? 0 : 1);
     __atomic_store_n(&loop->asleep, false, __ATOMIC_RELAXED);
@@ -327,10 +332,26 @@ static int submit_and_wait(struct loop *loop)
     return code;
 }
 
+/* It is awake only when it is known since when. */
+static void begin_turn(struct loop_turns *turns)
+{
+    __atomic_store_n(&turns->start_ns, now_ns(), __ATOMIC_RELAXED);
+    __atomic_store_n(&turns->count, turns->count + 1, __ATOMIC_RELAXED);
+    __atomic_store_n(&turns->asleep, 0, __ATOMIC_RELEASE);
+}
+
+static void end_turn(struct loop *loop)
+{
+    run_tasks(loop);
+    if (loop->after != NULL)
+        loop->after->fn(loop->after);
+}
+
 void loop_run(struct loop *loop)
 {
     loop->stopping = false;
-    run_tasks(loop);
+    begin_turn(loop->turns);
+    end_turn(loop);
     while (!loop->stopping) {
         int code = submit_and_wait(loop);
 
@@ -339,9 +360,10 @@ void loop_run(struct loop *loop)
             fprintf(stderr, "nbdcrypt: io_uring_enter failed: %s\n", strerror(-code));
             abort();
         }
+        begin_turn(loop->turns);
         deliver_completions(loop);
         deliver_messages(loop);
-        run_tasks(loop);
+        end_turn(loop);
     }
 }
 

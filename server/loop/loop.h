@@ -50,6 +50,19 @@ struct loop_file {
     int slot; /* -1: not registered, `fd` is used */
 };
 
+/* Where a loop is in its work, for who looks from another thread, or another process. */
+struct loop_turns {
+    uint64_t count;    /* batches that have begun */
+    uint64_t start_ns; /* of the last one, CLOCK_MONOTONIC */
+    uint32_t asleep;   /* 1: it waits for something to do */
+};
+
+/* The time of this batch, on the loop's thread: the clock is read once for all that is in it. */
+static inline uint64_t loop_now_ns(const struct loop_turns *turns)
+{
+    return __atomic_load_n(&turns->start_ns, __ATOMIC_RELAXED);
+}
+
 /* One timer; its event fires with -ETIME, or -ECANCELED after loop_cancel(). */
 struct loop_timer {
     struct io_event event;
@@ -63,6 +76,9 @@ struct loop_config {
     unsigned memory_slots; /* registered pieces of memory; 0: none */
     unsigned
         busy_wait_us; /* how long it may look for work before it sleeps (busy-wait.h); 0: never */
+    struct loop_turns *turns; /* zeroed; must outlive the loop; NULL: nobody looks */
+    struct loop_task *after;  /* what is called at the end of each batch, before it may sleep; NULL:
+                               * nothing */
 };
 
 /* Makes the loop for the calling thread.  -EPERM/-ENOSYS and the like where io_uring is

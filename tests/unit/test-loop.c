@@ -8,10 +8,13 @@
 #include <linux/seccomp.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
+#include <semaphore.h>
 #include <stddef.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "tests/support/check.h"
@@ -324,6 +327,78 @@ static void messages_in_batches(void)
     loop_destroy(loop);
 }
 
+/* ---- seen from outside ---- */
+
+struct held {
+    struct loop_message message;
+    struct loop_task after;
+    sem_t begun, go_on;
+    unsigned batches;
+};
+
+static struct loop_turns turns;
+static struct held held;
+
+static void hold(struct io_event *ev, int result)
+{
+    struct held *this = container_of(ev, struct held, message.event);
+
+    (void)result;
+    sem_post(&this->begun);
+    sem_wait(&this->go_on);
+    loop_stop(loop);
+}
+
+static void count_batch(struct loop_task *task)
+{
+    container_of(task, struct held, after)->batches++;
+}
+
+static void *run_seen_loop(void *begun)
+{
+    struct loop_config config = { .entries = 8, .turns = &turns, .after = &held.after };
+    struct error err;
+
+    held.after.fn = count_batch;
+    EXPECT(loop_create(&loop, &config, &err) == 0);
+    sem_post(begun);
+    loop_run(loop);
+    return NULL;
+}
+
+static void wait_until_asleep(void)
+{
+    while (__atomic_load_n(&turns.asleep, __ATOMIC_ACQUIRE) == 0)
+        sched_yield();
+}
+
+static void others_see_where_it_is(void)
+{
+    struct timespec now;
+    pthread_t thread;
+
+    sem_init(&held.begun, 0, 0);
+    sem_init(&held.go_on, 0, 0);
+    EXPECT(pthread_create(&thread, NULL, run_seen_loop, &held.begun) == 0);
+    sem_wait(&held.begun);
+    wait_until_asleep();
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    uint64_t count = __atomic_load_n(&turns.count, __ATOMIC_RELAXED);
+    uint64_t posted_ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+    EXPECT(loop_now_ns(&turns) <= posted_ns && count > 0);
+
+    held.message.event.fn = hold;
+    loop_post(loop, &held.message);
+    sem_wait(&held.begun);
+    EXPECT(__atomic_load_n(&turns.asleep, __ATOMIC_ACQUIRE) == 0);
+    EXPECT(__atomic_load_n(&turns.count, __ATOMIC_RELAXED) > count);
+    EXPECT(loop_now_ns(&turns) >= posted_ns);
+    sem_post(&held.go_on);
+    pthread_join(thread, NULL);
+    EXPECT(held.batches == turns.count);
+    loop_destroy(loop);
+}
+
 static const struct check checks[] = {
     { "a thousand messages are delivered in order, and others have their turn between them",
       messages_in_batches },
@@ -335,6 +410,7 @@ static const struct check checks[] = {
     { "more operations than the queue has room for all complete", full_queue },
     { "a deferred task runs once for each batch that asks for it", deferred_tasks },
     { "messages of each thread arrive once, in order", messages_from_threads },
+    { "others see whether it sleeps, and since when its batch lasts", others_see_where_it_is },
 };
 
 int main(int argc, char **argv)
