@@ -192,8 +192,8 @@ void board_histogram_add(struct board_histogram *histogram, const struct board_h
 void board_histogram_subtract(struct board_histogram *histogram,
                               const struct board_histogram *before);
 
-/* The nine errors of NBD, and all others; `nbd`: as on the wire. */
-#define BOARD_ERRORS 10u
+/* The errors of NBD, and all others; `nbd`: as on the wire. */
+#define BOARD_ERRORS 9u
 unsigned board_error_index(uint32_t nbd);
 const char *board_error_name(unsigned index); /* "EIO"; "other" */
 

@@ -101,6 +101,7 @@ crypto/gcm
 crypto/luks
 server/loop
 server/nbd
+server/board
 server/access
 server/keys
 server/block

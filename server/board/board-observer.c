@@ -1,0 +1,239 @@
+/* Rows as observers see them. */
+#include "server/board/board-layout.h"
+#include "server/nbd/nbd-wire.h"
+
+static const char *name_of(const char *const *names, size_t count, unsigned number)
+{
+    return number < count ? names[number] : "unknown";
+}
+
+#define NAME_OF(names, number) name_of(names, sizeof names / sizeof names[0], (unsigned)(number))
+
+const char *board_state_name(enum board_state state)
+{
+    static const char *const names[] = { "none",         "handshake", "goodbye",
+                                         "transmission", "draining",  "closing" };
+
+    return NAME_OF(names, state);
+}
+
+const char *board_op_name(enum board_op op)
+{
+    static const char *const names[] = { "read", "write", "flush", "trim", "zero", "other" };
+
+    return NAME_OF(names, op);
+}
+
+const char *board_phase_name(enum board_phase phase)
+{
+    static const char *const names[] = { "receive", "throttled", "backend", "ready", "sending" };
+
+    return NAME_OF(names, phase);
+}
+
+/* ---- errors ---- */
+
+static const struct {
+    uint32_t nbd;
+    const char *name;
+} errors[BOARD_ERRORS - 1] = {
+    { NBD_EPERM, "EPERM" },     { NBD_EIO, "EIO" },
+    { NBD_ENOMEM, "ENOMEM" },   { NBD_EINVAL, "EINVAL" },
+    { NBD_ENOSPC, "ENOSPC" },   { NBD_EOVERFLOW, "EOVERFLOW" },
+    { NBD_ENOTSUP, "ENOTSUP" }, { NBD_ESHUTDOWN, "ESHUTDOWN" },
+};
+
+unsigned board_error_index(uint32_t nbd)
+{
+    unsigned index = 0;
+
+    while (index < BOARD_ERRORS - 1 && errors[index].nbd != nbd)
+        index++;
+    return index;
+}
+
+const char *board_error_name(unsigned index)
+{
+    return index < BOARD_ERRORS - 1 ? errors[index].name : "other";
+}
+
+/* ---- workers ---- */
+
+void board_read_worker(const struct board *board, unsigned index, struct board_worker *out)
+{
+    const struct board_worker_row *row =
+        (const struct board_worker_row *)board_at(board, board->head->workers_at) + index;
+
+    *out = (struct board_worker){
+        .index = index,
+        .tid = (pid_t)board_get(&row->tid),
+        .turns = board_get(&row->turns.count),
+        .turn_start_ns = board_get(&row->turns.start_ns),
+        .asleep = board_get(&row->turns.asleep) != 0,
+        .answered_ns = board_get(&row->answered_ns),
+        .connections = board_get(&row->connections),
+        .parked = board_get(&row->parked),
+        .commands = board_get(&row->commands),
+        .buffers_bytes = board_get(&row->buffers_bytes),
+    };
+}
+
+uint64_t board_worker_stall_ns(const struct board_worker *worker, uint64_t now_ns)
+{
+    return worker->tid == 0 || worker->asleep || worker->turn_start_ns > now_ns
+               ? 0
+               : now_ns - worker->turn_start_ns;
+}
+
+/* ---- connections ---- */
+
+/* False: the row was written to meanwhile. */
+static bool look_at_connection(const struct board_connection_row *row, struct board_connection *out)
+{
+    uint64_t sequence = board_get_first(&row->sequence);
+
+    out->id = board_get_first(&row->id);
+    out->worker = board_get_first(&row->worker);
+    out->state = (enum board_state)board_get_first(&row->state);
+    out->export_id = board_get_first(&row->export_id);
+    out->since_ns = board_get_first(&row->since_ns);
+    out->attached_ns = board_get_first(&row->attached_ns);
+    board_words_get(out->peer, row->peer, sizeof out->peer);
+    board_words_get(out->tls, row->tls, sizeof out->tls);
+    out->requests = board_get_first(&row->requests);
+    out->errors = board_get_first(&row->errors);
+    out->read_bytes = board_get_first(&row->read_bytes);
+    out->written_bytes = board_get_first(&row->written_bytes);
+    out->in_flight = board_get_first(&row->in_flight);
+    out->waits_for_memory = board_get_first(&row->waits) != 0;
+    return (sequence & 1) == 0 && board_get(&row->sequence) == sequence;
+}
+
+/* False: nobody is there. */
+static bool read_connection(const struct board_connection_row *row, struct board_connection *out)
+{
+    out->torn = true;
+    for (unsigned i = 0; i < BOARD_TRIES && out->torn; i++)
+        out->torn = !look_at_connection(row, out);
+    out->peer[sizeof out->peer - 1] = '\0';
+    out->tls[sizeof out->tls - 1] = '\0';
+    return out->id != 0;
+}
+
+bool board_next_connection(const struct board *board, board_cursor *cursor,
+                           struct board_connection *out)
+{
+    board_place place;
+
+    while ((place = board_row_next(board, BOARD_CONNECTION_ROWS, cursor)) != 0) {
+        const struct board_connection_row *row = board_at(board, place);
+
+        if (board_get(&row->id) != 0 && read_connection(row, out))
+            return true;
+    }
+    return false;
+}
+
+bool board_read_connection(const struct board *board, uint64_t id, struct board_connection *out)
+{
+    board_cursor cursor = 0;
+    board_place place;
+
+    while ((place = board_row_next(board, BOARD_CONNECTION_ROWS, &cursor)) != 0) {
+        const struct board_connection_row *row = board_at(board, place);
+
+        if (id != 0 && board_get(&row->id) == id && read_connection(row, out) && out->id == id)
+            return true;
+    }
+    return false;
+}
+
+/* ---- commands ---- */
+
+/* The connection stays as long as its command does. */
+static bool look_at_command(const struct board *board, const struct board_command_row *row,
+                            struct board_command *out)
+{
+    uint32_t sequence = board_get_first(&row->sequence);
+
+    out->start_ns = board_get_first(&row->start_ns);
+    if (out->start_ns == 0)
+        return true;
+    const struct board_connection_row *connection =
+        board_at(board, board_get_first(&row->connection));
+    out->op = (enum board_op)board_get_first(&row->op);
+    out->phase = (enum board_phase)board_get_first(&row->phase);
+    out->offset_bytes = board_get_first(&row->offset_bytes);
+    out->length_bytes = board_get_first(&row->length_bytes);
+    out->connection = board_get_first(&connection->id);
+    out->export_id = board_get_first(&connection->export_id);
+    out->worker = board_get_first(&connection->worker);
+    return board_get_first(&row->start_ns) == out->start_ns &&
+           board_get(&row->sequence) == sequence;
+}
+
+bool board_next_command(const struct board *board, board_cursor *cursor, struct board_command *out)
+{
+    board_place place;
+
+    while ((place = board_row_next(board, BOARD_COMMAND_ROWS, cursor)) != 0) {
+        const struct board_command_row *row = board_at(board, place);
+
+        if (board_get(&row->start_ns) == 0)
+            continue;
+        out->torn = true;
+        for (unsigned i = 0; i < BOARD_TRIES && out->torn; i++)
+            out->torn = !look_at_command(board, row, out);
+        if (out->start_ns != 0)
+            return true;
+    }
+    return false;
+}
+
+/* ---- exports ---- */
+
+static bool look_at_export(const struct board_export_row *row, struct board_export *out)
+{
+    uint64_t sequence = board_get_first(&row->sequence);
+
+    out->id = board_get_first(&row->id);
+    board_words_get(out->name, row->name, sizeof out->name);
+    out->connections = board_get_first(&row->connections);
+    return (sequence & 1) == 0 && board_get(&row->sequence) == sequence;
+}
+
+/* False: nothing is there, or it just comes or goes. */
+static bool read_export(const struct board *board, board_place place, struct board_export *out)
+{
+    const struct board_export_row *row = board_at(board, place);
+    bool whole = false;
+
+    for (unsigned i = 0; i < BOARD_TRIES && !whole && board_get(&row->id) != 0; i++)
+        whole = look_at_export(row, out);
+    out->place = place;
+    return whole && out->id != 0;
+}
+
+bool board_next_export(const struct board *board, board_cursor *cursor, struct board_export *out)
+{
+    board_place place;
+
+    while ((place = board_row_next(board, BOARD_EXPORT_ROWS, cursor)) != 0)
+        if (read_export(board, place, out))
+            return true;
+    return false;
+}
+
+bool board_read_export(const struct board *board, uint64_t id, struct board_export *out)
+{
+    board_cursor cursor = 0;
+    board_place place;
+
+    while ((place = board_row_next(board, BOARD_EXPORT_ROWS, &cursor)) != 0) {
+        const struct board_export_row *row = board_at(board, place);
+
+        if (id != 0 && board_get(&row->id) == id && read_export(board, place, out) && out->id == id)
+            return true;
+    }
+    return false;
+}

@@ -1,0 +1,93 @@
+/* The writing side of the board: each row has one owner, who alone writes to it.  What belongs to
+ * one request is inline and without branches: some stores of numbers, no lock, no instruction that
+ * locks the bus.  Where there is no room for a row the owner gets a spare one, which nobody sees:
+ * these functions do not fail. */
+#ifndef NBDCRYPT_BOARD_OWNER_H
+#define NBDCRYPT_BOARD_OWNER_H
+
+#include "server/board/board-layout.h"
+
+/* ---- workers: the worker's thread ---- */
+
+struct board_worker_row *board_worker_row(const struct board *board, unsigned index);
+
+/* ---- connections: the worker's thread ---- */
+
+/* A new one, in its handshake, with an id of its own. */
+struct board_connection_row *board_connection_begin(const struct board *board, unsigned worker,
+                                                    const char *peer);
+void board_connection_move(struct board_connection_row *row, enum board_state state);
+/* It is known better now; `tls`: "" for none. */
+void board_connection_describe(struct board_connection_row *row, const char *peer, const char *tls);
+/* Its export is there: BOARD_TRANSMISSION from now on. */
+void board_connection_attach(const struct board *board, struct board_connection_row *row,
+                             board_place export);
+/* The row is another's from then on. */
+void board_connection_end(const struct board *board, struct board_connection_row *row);
+
+/* ---- exports: one thread at a time for one export ---- */
+
+/* A row for an export; BOARD_NOWHERE: there was no room, and it is not seen. */
+board_place board_export_begin(const struct board *board, uint64_t id, const char *name);
+/* No worker has figures of it any more.  What it had is kept for BOARD_GONE. */
+void board_export_end(const struct board *board, board_place place);
+
+/* ---- figures: the worker's thread ---- */
+
+/* One more client of this worker is attached to that export: where they are counted. */
+struct board_figure_row *board_figures_begin(const struct board *board, board_place export,
+                                             unsigned worker);
+/* One less; the last one's figures move to those of the export. */
+void board_figures_end(const struct board *board, struct board_figure_row *row);
+
+static inline unsigned board_bucket(uint64_t ns)
+{
+    uint64_t us = ns / 1000, most_us = UINT64_C(1) << BOARD_DURATION_OCTAVES;
+
+    us = us < most_us ? us : most_us;
+    unsigned shift = 61u - (unsigned)__builtin_clzll(us | BOARD_BUCKETS_PER_OCTAVE);
+    return shift * BOARD_BUCKETS_PER_OCTAVE + (unsigned)(us >> shift);
+}
+
+static inline void board_record(struct board_histogram *histogram, uint64_t ns)
+{
+    board_add(&histogram->sum_ns, ns);
+    board_add(&histogram->counts[board_bucket(ns)], 1);
+}
+
+/* ---- commands: the worker's thread ---- */
+
+/* BOARD_COMMANDS rows in a row, free. */
+struct board_command_row *board_commands_begin(const struct board *board);
+void board_commands_end(const struct board *board, struct board_command_row *rows);
+
+static inline void board_command_begin(struct board_command_row *row, board_place connection,
+                                       uint32_t op, uint64_t offset_bytes, uint32_t length_bytes,
+                                       uint64_t now_ns)
+{
+    board_add(&row->sequence, 1);
+    board_put_last(&row->connection, connection);
+    board_put_last(&row->op, op);
+    board_put_last(&row->phase, BOARD_RECEIVE);
+    board_put_last(&row->offset_bytes, offset_bytes);
+    board_put_last(&row->length_bytes, length_bytes);
+    board_put_last(&row->start_ns, now_ns);
+}
+
+static inline void board_command_move(struct board_command_row *row, enum board_phase phase)
+{
+    board_put(&row->phase, phase);
+}
+
+static inline void board_command_end(struct board_command_row *row)
+{
+    board_put(&row->start_ns, 0);
+}
+
+/* ---- lines: any thread ---- */
+
+/* `about_client`: somebody else may cause many of them; they do not push out the others.  `text` is
+ * cut where it is too long, and escaped. */
+void board_line(const struct board *board, int level, bool about_client, const char *text);
+
+#endif
