@@ -24,9 +24,9 @@
 #include "server/cli/command-tls.h"
 #include "server/cli/command-token.h"
 #include "server/cli/completion.h"
-#include "server/base/descendants.h"
 #include "server/base/log.h"
 #include "server/base/signals.h"
+#include "server/base/spawner.h"
 
 #ifndef PACKAGE_VERSION
 #define PACKAGE_VERSION "unknown (built without configure)"
@@ -143,8 +143,9 @@ int main(int argc, char **argv)
 {
     int status;
 
-    if (descendants_is_watcher(argc, argv, &status))
+    if (spawner_is_this(argc, argv, &status))
         return status;
+    spawner_note_limits();
     signals_of_writing_are_errors();
     forbid_core_dumps();
     image_set_backends(plugin_table);

@@ -3,7 +3,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -15,9 +14,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "server/base/spawn.h"
+#include "server/base/spawner.h"
 
-#define WATCHER_NAME "nbdcrypt-watcher"
 #define MARK_RANDOM_BYTES 16u
 #define MARK_BYTES (sizeof DESCENDANTS_VARIABLE "=" + 2 * MARK_RANDOM_BYTES)
 #define LOOK_EVERY_MS 20
@@ -86,7 +84,7 @@ static unsigned signal_all(const char *wanted, int number)
 }
 
 /* Those that come while others go are found by the next look. */
-static void end_all(const char *wanted)
+void descendants_end_marked(const char *wanted)
 {
     const struct timespec pause = { .tv_nsec = LOOK_EVERY_MS * 1000000L };
 
@@ -99,45 +97,7 @@ static void end_all(const char *wanted)
     }
 }
 
-/* ---- the program beside ---- */
-
-/* What is sent to a group or a terminal is meant for others: it ends when its parent does. */
-static void wait_for_the_end_of(pid_t parent)
-{
-    struct pollfd parent_ends = { .fd = pidfd_open(parent, 0), .events = POLLIN };
-
-    if (parent_ends.fd < 0 || getppid() != parent)
-        return;
-    while (poll(&parent_ends, 1, -1) < 0 && errno == EINTR)
-        continue;
-}
-
-bool descendants_is_watcher(int argc, char **argv, int *status)
-{
-    static const int ignored[] = { SIGTERM, SIGINT, SIGHUP, SIGQUIT };
-
-    if (argc != 3 || strcmp(argv[0], WATCHER_NAME) != 0)
-        return false;
-    for (size_t i = 0; i < sizeof ignored / sizeof ignored[0]; i++)
-        (void)signal(ignored[i], SIG_IGN);
-    wait_for_the_end_of((pid_t)strtol(argv[1], NULL, 10));
-    end_all(argv[2]);
-    *status = EXIT_SUCCESS;
-    return true;
-}
-
-static int start_watcher(struct error *err)
-{
-    char parent[16];
-    char *argv[] = { (char *)(uintptr_t)WATCHER_NAME, parent, mark, NULL };
-    pid_t pid;
-
-    snprintf(parent, sizeof parent, "%d", (int)getpid());
-    int code = spawn_aside(&pid, "/proc/self/exe", argv, environ, err);
-    if (code < 0)
-        error_prefix(err, "what plugins start can't be watched: ");
-    return code;
-}
+/* ---- being told of our end ---- */
 
 static int make_mark(struct error *err)
 {
@@ -158,7 +118,9 @@ int descendants_watch(struct error *err)
         return 0;
     int code = make_mark(err);
     if (code == 0)
-        code = start_watcher(err); /* before the mark is in its environment, too */
+        code = spawner_watch(mark, err); /* before the mark is in its environment, too */
+    if (code < 0)
+        error_prefix(err, "what plugins start can't be watched: ");
     if (code == 0 && setenv(DESCENDANTS_VARIABLE, strchr(mark, '=') + 1, 1) < 0)
         code = error_no_memory(err, "for the environment");
     if (code < 0)
@@ -169,5 +131,5 @@ int descendants_watch(struct error *err)
 void descendants_end(void)
 {
     if (mark[0] != '\0')
-        end_all(mark);
+        descendants_end_marked(mark);
 }

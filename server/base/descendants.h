@@ -2,9 +2,9 @@
  * of them outlives this process, however it ends.
  *
  * They are known by a variable of their environment, which they inherit, whoever adopts them; one
- * that was started without it, or that never called exec, is not found.  A program beside this one,
- * which is told by the kernel that this one is gone, ends them then: by SIGTERM, and SIGKILL half a
- * second later. */
+ * that was started without it, or that never called exec, is not found.  The process beside this
+ * one (spawner.h), which is told by the kernel that this one is gone, ends them then: by SIGTERM,
+ * and SIGKILL half a second later. */
 #ifndef NBDCRYPT_DESCENDANTS_H
 #define NBDCRYPT_DESCENDANTS_H
 
@@ -22,8 +22,7 @@ NODISCARD int descendants_watch(struct error *err);
  * them lives. */
 void descendants_end(void);
 
-/* Was this process started to be the program beside?  Then it was, to the end, and *status is its
- * exit status. */
-bool descendants_is_watcher(int argc, char **argv, int *status);
+/* The same for those with that mark: "VARIABLE=...".  In the process beside. */
+void descendants_end_marked(const char *wanted);
 
 #endif

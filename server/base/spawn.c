@@ -1,7 +1,6 @@
 #include "server/base/spawn.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <spawn.h>
 #include <string.h>
@@ -79,18 +78,5 @@ int spawn_beside(pid_t *pid, char *const argv[], char *const environment[], stru
         core.rlim_cur = core.rlim_max;
         (void)prlimit(*pid, RLIMIT_CORE, &core, NULL);
     }
-    return result;
-}
-
-int spawn_aside(pid_t *pid, const char *program, char *const argv[], char *const environment[],
-                struct error *err)
-{
-    int nothing = open("/dev/null", O_RDWR | O_CLOEXEC);
-    struct spawn_files files = { { nothing, nothing, nothing } };
-
-    if (nothing < 0)
-        return error_set(err, -errno, "/dev/null can't be opened: %s", strerror(errno));
-    int result = spawn_with(pid, program, argv, environment, &files, true, err);
-    close(nothing);
     return result;
 }

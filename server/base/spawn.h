@@ -14,17 +14,13 @@
 NODISCARD int spawn_beside(pid_t *pid, char *const argv[], char *const environment[],
                            struct error *err);
 
-/* Another one, `program`, that has no standard files and leads a process group of its own: what is
- * meant for this process or its terminal does not reach it. */
-NODISCARD int spawn_aside(pid_t *pid, const char *program, char *const argv[],
-                          char *const environment[], struct error *err);
-
 /* What is to become of its standard files: -1 leaves one as it is. */
 struct spawn_files {
     int fds[3];
 };
 
-/* The whole choice. */
+/* The whole choice; `own_group`: it leads a process group of its own, so that what is meant for
+ * this process or its terminal does not reach it. */
 NODISCARD int spawn_with(pid_t *pid, const char *program, char *const argv[],
                          char *const environment[], const struct spawn_files *files, bool own_group,
                          struct error *err);

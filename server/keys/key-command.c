@@ -8,13 +8,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/pidfd.h>
 #include <sys/signalfd.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "server/base/spawn.h"
+#include "server/base/spawner.h"
 #include "server/base/utf8.h"
 
 #define FIRST_BYTES 4096u
@@ -24,12 +24,10 @@
 /* ---- reading what one prints ---- */
 
 struct reader {
-    struct reader *next; /* of `running` */
-    const char *name;    /* of the program */
+    const char *name; /* of the program */
     const struct key_command_limits *limits;
     struct timespec deadline;
-    pid_t pid;
-    int pidfd, signals;
+    int leash, signals;
     int output, said;      /* our ends of pipes; -1: nothing comes any more */
     struct secret *secret; /* what has come on standard output */
     size_t used_bytes;
@@ -37,15 +35,9 @@ struct reader {
     size_t text_bytes;
 };
 
-/* Those whose process is there, and must not outlive this one. */
-static struct reader *running;
-static pthread_mutex_t running_mutex = PTHREAD_MUTEX_INITIALIZER;
-
 void key_command_end_all(void)
 {
-    pthread_mutex_lock(&running_mutex); /* for good: none is started any more */
-    for (const struct reader *reader = running; reader != NULL; reader = reader->next)
-        (void)kill(-reader->pid, SIGKILL);
+    spawner_end();
 }
 
 static long left_ms(const struct reader *reader)
@@ -119,7 +111,7 @@ static int read_to_the_end(struct reader *reader, struct error *err)
     while (!ended || reader->output >= 0) {
         struct pollfd polls[] = { { reader->output, POLLIN, 0 },
                                   { reader->said, POLLIN, 0 },
-                                  { ended ? -1 : reader->pidfd, POLLIN, 0 },
+                                  { ended ? -1 : reader->leash, POLLIN, 0 },
                                   { reader->signals, POLLIN, 0 } };
         long timeout_ms = ended ? 0 : left_ms(reader);
         int count = timeout_ms < 0 ? 0 : poll(polls, 4, (int)timeout_ms), result = 0;
@@ -174,32 +166,22 @@ static int judge(struct reader *reader, int status, struct error *err)
     return 0;
 }
 
-static void no_longer_running(const struct reader *reader)
-{
-    pthread_mutex_lock(&running_mutex);
-    for (struct reader **link = &running; *link != NULL; link = &(*link)->next)
-        if (*link == reader) {
-            *link = reader->next;
-            break;
-        }
-    pthread_mutex_unlock(&running_mutex);
-}
-
-/* The group is its own: what it started goes with it.  As long as it has not been waited for, its
- * number is not another's. */
+/* The group is its own: what it started goes with it. */
 static int finish(struct reader *reader, int result, struct error *err)
 {
-    siginfo_t info;
     int status = 0;
 
-    if (result < 0)
-        (void)kill(-reader->pid, SIGKILL);
-    while (waitid(P_PID, (id_t)reader->pid, &info, WEXITED | WNOWAIT) < 0 && errno == EINTR)
-        ;
-    no_longer_running(reader);
-    while (waitpid(reader->pid, &status, 0) < 0 && errno == EINTR)
-        ;
-    return result < 0 ? result : judge(reader, status, err);
+    if (result < 0) {
+        spawner_stop(reader->leash);
+        return result;
+    }
+    result = spawner_status(reader->leash, &status, err);
+    close(reader->leash);
+    if (result < 0) {
+        error_prefix(err, "'%s': ", reader->name);
+        return result;
+    }
+    return judge(reader, status, err);
 }
 
 /* ---- what it takes ---- */
@@ -253,35 +235,26 @@ static int input_of(const struct reader *reader)
 /* Starts it, with the other ends of the reader's pipes. */
 static int start_reading(struct reader *reader, char *const argv[], struct error *err)
 {
-    struct spawn_files files = { { input_of(reader), -1, -1 } };
     char *environment[16];
-    int result = make_pipe(&reader->output, &files.fds[1], err);
+    struct spawn_order order = {
+        .argv = argv,
+        .environment = environment,
+        .files = { input_of(reader), -1, -1 },
+        .umask = S_IRWXG | S_IRWXO, /* what it leaves may be keys */
+    };
+    int result = make_pipe(&reader->output, &order.files[1], err);
 
     if (result == 0)
-        result = make_pipe(&reader->said, &files.fds[2], err);
-    if (result == 0 && files.fds[0] < 0)
+        result = make_pipe(&reader->said, &order.files[2], err);
+    if (result == 0 && order.files[0] < 0)
         result = error_set(err, -EIO, "there is no standard input for '%s': %s", argv[0],
                            strerror(errno));
     allowed_environment(environment, sizeof environment / sizeof environment[0]);
-    if (result == 0) {
-        pthread_mutex_lock(&running_mutex);
-        result = spawn_with(&reader->pid, argv[0], argv, environment, &files, true, err);
-        if (result == 0) {
-            reader->next = running;
-            running = reader;
-        }
-        pthread_mutex_unlock(&running_mutex);
-    }
-    for (unsigned i = 0; i < 3; i++)
-        close_if_open(files.fds[i]);
-    if (result < 0)
-        return result;
-    reader->pidfd = pidfd_open(reader->pid, 0);
-    if (reader->pidfd < 0)
-        return finish(reader,
-                      error_set(err, -errno, "'%s' can't be watched: %s", argv[0], strerror(errno)),
-                      err);
-    return 0;
+    if (result == 0)
+        result = spawner_start(&reader->leash, &order, err);
+    for (unsigned i = 0; i < SPAWNER_FILES; i++)
+        close_if_open(order.files[i]);
+    return result;
 }
 
 static int run(struct reader *reader, char *const argv[], struct error *err)
@@ -292,7 +265,6 @@ static int run(struct reader *reader, char *const argv[], struct error *err)
         result = start_reading(reader, argv, err);
     if (result == 0)
         result = finish(reader, read_to_the_end(reader, err), err);
-    close_if_open(reader->pidfd);
     close_if_open(reader->output);
     close_if_open(reader->said);
     secret_wipe(reader->text, sizeof reader->text);
@@ -303,7 +275,7 @@ int key_command_read(struct secret **out, char *const argv[],
                      const struct key_command_limits *limits, struct error *err)
 {
     struct reader reader = {
-        .name = argv[0], .limits = limits, .pidfd = -1, .output = -1, .said = -1
+        .name = argv[0], .limits = limits, .leash = -1, .output = -1, .said = -1
     };
     sigset_t ending, before;
     int result;

@@ -67,7 +67,7 @@ export NBDCRYPT_ALLOW_CORE
 
 # expect_nothing_left OPTION... IMAGE
 expect_nothing_left() {
-    local status=0
+    local status=0 process
 
     start_nbdcrypt "$@"
     expect_alive "$uri"
@@ -76,6 +76,11 @@ expect_nothing_left() {
     expect_equal "status of the search for the passphrase of $*" 0 "$status"
     find_in_memory "$pid" "$volume_key" "the volume key" "$where" >"$test_dir/key-found" ||
         fail "the volume key of $* is in memory that is not locked or goes into a core file"
+    beside=$(cat "/proc/$pid/task/"*/children)
+    for process in $beside; do
+        find_in_memory "$process" "$secret" "the passphrase" all || fail "the process beside $* has the passphrase"
+        find_in_memory "$process" "$volume_key" "the volume key" all || fail "the process beside $* has the volume key"
+    done
     stop_nbdcrypt
 }
 
@@ -90,6 +95,7 @@ for kind in "luks2 aes-xts-plain64 pbkdf2" "luks2 aes-xts-plain64 argon2id" "luk
     expect_nothing_left --key-file "$secret" "$image"
 done
 expect_nothing_left --key-command "cat $secret" "$image"
+[ -n "$beside" ] || fail "no process that starts programs is beside the server"
 expect_nothing_left --key-fd 9 "$image" 9<"$secret"
 expect_nothing_left --volume-key-file "$volume_key" "$image"
 

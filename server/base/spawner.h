@@ -1,0 +1,56 @@
+/* A process beside this one that starts other programs for it: a key-command, say.  It is this
+ * program once more, by exec, from /proc/self/exe: it has none of our memory and threads, so that
+ * no secret is in it, no open files but what an order brings along, and limits as this process had
+ * at its start.  It is started when it is needed first, and goes when this process does, however
+ * that ends: then, or when an order is taken back, what it has started is killed, with the group
+ * that it leads.  Besides it ends what plugins have left (descendants.h).
+ *
+ * Any thread; they take turns for the moments in which a program starts. */
+#ifndef NBDCRYPT_SPAWNER_H
+#define NBDCRYPT_SPAWNER_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "server/base/error.h"
+
+#define SPAWNER_FILES 3u
+
+/* What is to be started, and all that it gets: nothing is inherited that is not said here. */
+struct spawn_order {
+    char *const *argv;        /* ends with NULL; argv[0] is looked for in our PATH */
+    char *const *environment; /* ends with NULL */
+    int files[SPAWNER_FILES]; /* all open; become its standard files; they stay the caller's */
+    const char *folder;       /* where it works; NULL: where we do */
+    mode_t umask;
+};
+
+/* Started: *leash is the caller's.  It becomes readable when the program has ended, for
+ * spawner_status(); before that spawner_stop() or a close of it ends the program.  -errno with a
+ * sentence. */
+NODISCARD int spawner_start(int *leash, const struct spawn_order *order, struct error *err);
+/* How it ended, as of waitpid(2); waits for that.  -EIO: nobody knows any more. */
+NODISCARD int spawner_status(int leash, int *status, struct error *err);
+
+/* Kills it, with its group, and waits for that; *leash is closed. */
+void spawner_stop(int leash);
+
+/* What carries that text in its environment is ended when this process has gone. */
+NODISCARD int spawner_watch(const char *mark, struct error *err);
+
+/* Kills what it has started, and waits for that, at most a second.  For good: nothing is started
+ * any more. */
+void spawner_end(void);
+
+/* For tests: called in the place of starting a program; what it returns is what spawner_start()
+ * does.  NULL: programs are started. */
+typedef int spawner_rehearsal_fn(const struct spawn_order *order, int *leash, struct error *err);
+void spawner_rehearse(spawner_rehearsal_fn *fn);
+
+/* Before anything else in main(): limits as programs get them. */
+void spawner_note_limits(void);
+/* Was this process started to be the one beside?  Then it was, to the end, and *status is its exit
+ * status. */
+bool spawner_is_this(int argc, char **argv, int *status);
+
+#endif
