@@ -287,6 +287,11 @@ void buffer_release(struct buffer_pool *pool, struct buffer *buffer)
         piece_left(pool, buffer->piece);
 }
 
+size_t buffer_pool_used_bytes(const struct buffer_pool *pool)
+{
+    return pool->used_bytes;
+}
+
 bool buffer_pool_is_starved(const struct buffer_pool *pool)
 {
     return pool->starved;

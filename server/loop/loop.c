@@ -55,6 +55,8 @@ struct loop {
     struct io_event wake_event;
 };
 
+_Thread_local uint64_t loop_batch_ns;
+
 /* ---- set-up ---- */
 
 static int explain_refusal(int code, struct error *err)
@@ -335,7 +337,8 @@ static int submit_and_wait(struct loop *loop)
 /* It is awake only when it is known since when. */
 static void begin_turn(struct loop_turns *turns)
 {
-    __atomic_store_n(&turns->start_ns, now_ns(), __ATOMIC_RELAXED);
+    loop_batch_ns = now_ns();
+    __atomic_store_n(&turns->start_ns, loop_batch_ns, __ATOMIC_RELAXED);
     __atomic_store_n(&turns->count, turns->count + 1, __ATOMIC_RELAXED);
     __atomic_store_n(&turns->asleep, 0, __ATOMIC_RELEASE);
 }

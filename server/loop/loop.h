@@ -57,10 +57,12 @@ struct loop_turns {
     uint32_t asleep;   /* 1: it waits for something to do */
 };
 
-/* The time of this batch, on the loop's thread: the clock is read once for all that is in it. */
-static inline uint64_t loop_now_ns(const struct loop_turns *turns)
+/* The time of this batch, CLOCK_MONOTONIC, on the thread of a loop: the clock is read once for all
+ * that is in it. */
+extern _Thread_local uint64_t loop_batch_ns __attribute__((tls_model("local-exec")));
+static inline uint64_t loop_now_ns(void)
 {
-    return __atomic_load_n(&turns->start_ns, __ATOMIC_RELAXED);
+    return loop_batch_ns;
 }
 
 /* One timer; its event fires with -ETIME, or -ECANCELED after loop_cancel(). */

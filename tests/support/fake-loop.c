@@ -14,7 +14,6 @@
 
 #define FAKES_MAX 64u
 #define UNUSED __attribute__((unused))
-
 struct fake {
     enum { FAKE_SOCKET, FAKE_FILE } kind;
     bool closed;
@@ -49,6 +48,7 @@ struct operation {
     int result; /* not 0: it ends with this in the next batch, whatever it is about */
     struct operation *next;
 };
+_Thread_local uint64_t loop_batch_ns = 1000000000;
 
 struct loop {
     struct operation *operations, **operations_end;

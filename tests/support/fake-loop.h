@@ -4,7 +4,8 @@
  * Sockets and files made here are descriptors from FAKE_FD_FIRST on; what is done with them
  * moves bytes in memory.  Other descriptors are real ones: their reads and writes are done by
  * plain system calls when their turn comes.  Operations finish in the order in which they were
- * asked for, as far as they can; timers fire by hand. */
+ * asked for, as far as they can; timers fire by hand.  Time stands still: a test sets
+ * loop_batch_ns. */
 #ifndef NBDCRYPT_FAKE_LOOP_H
 #define NBDCRYPT_FAKE_LOOP_H
 
