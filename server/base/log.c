@@ -18,6 +18,7 @@
 static const char *program = "nbdcrypt";
 static atomic_int log_level = LOG_WARNING;
 static _Atomic(const struct log_sink *) log_sink;
+static _Atomic(log_witness_fn *) log_witness;
 static _Atomic(const char *) line_start = "";
 
 void log_set_program(const char *name)
@@ -48,6 +49,11 @@ bool log_enabled(enum log_level level)
 void log_set_sink(const struct log_sink *sink)
 {
     atomic_store_explicit(&log_sink, sink, memory_order_release);
+}
+
+void log_set_witness(log_witness_fn *witness)
+{
+    atomic_store_explicit(&log_witness, witness, memory_order_release);
 }
 
 bool log_is_journal(void)
@@ -146,8 +152,14 @@ static void put(enum log_level level, uint64_t source, const char *who, const ch
 
 void log_write(enum log_level level, const char *format, ...)
 {
+    log_witness_fn *witness = atomic_load_explicit(&log_witness, memory_order_acquire);
     va_list args;
 
+    if (witness != NULL) {
+        va_start(args, format);
+        witness(level, NULL, format, args);
+        va_end(args);
+    }
     if (!log_enabled(level))
         return;
     va_start(args, format);
@@ -157,8 +169,14 @@ void log_write(enum log_level level, const char *format, ...)
 
 void log_write_of(enum log_level level, const char *who, const char *format, ...)
 {
+    log_witness_fn *witness = atomic_load_explicit(&log_witness, memory_order_acquire);
     va_list args;
 
+    if (witness != NULL) {
+        va_start(args, format);
+        witness(level, who, format, args);
+        va_end(args);
+    }
     if (!log_enabled(level))
         return;
     va_start(args, format);

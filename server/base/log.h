@@ -50,6 +50,12 @@ void log_write_of(enum log_level level, const char *who, const char *format, ...
  * whose texts peer_describe() makes; for anybody else it is the name. Never 0. */
 uint64_t log_source_of(const char *who);
 
+/* Hears of every message, whatever its level, on the thread that it is of; must not wait; `who` is
+ * NULL where it is about nobody.  NULL: nobody hears them. */
+typedef void log_witness_fn(enum log_level level, const char *who, const char *format,
+                            va_list args);
+void log_set_witness(log_witness_fn *witness);
+
 /* What log-service.c puts in the place of writing each line at once; NULL: nothing. */
 struct log_sink {
     /* `source` is 0 where nothing is to be limited, and `who` NULL. */

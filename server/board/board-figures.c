@@ -14,6 +14,11 @@ static struct board_figure_row *spare(const struct board *board)
     return &((struct board_spare *)board_at(board, board->head->spare_at))->figures;
 }
 
+struct board_figures *board_spare_figures(const struct board *board)
+{
+    return &spare(board)->figures;
+}
+
 /* Several threads may move theirs to the same row. */
 static void move_figures(struct board_figure_row *to, const struct board_figure_row *from)
 {

@@ -3,10 +3,11 @@
 /* What is in a bucket is less than this; of the last one there is no bound. */
 static uint64_t bucket_end_us(unsigned bucket)
 {
-    unsigned shift =
-        bucket < 2 * BOARD_BUCKETS_PER_OCTAVE ? 0 : bucket / BOARD_BUCKETS_PER_OCTAVE - 1;
+    uint64_t octave_us = UINT64_C(1) << bucket / BOARD_BUCKETS_PER_OCTAVE;
+    unsigned quarter = bucket % BOARD_BUCKETS_PER_OCTAVE + 1;
 
-    return (uint64_t)(bucket - shift * BOARD_BUCKETS_PER_OCTAVE + 1) << shift;
+    return octave_us +
+           (octave_us * quarter + BOARD_BUCKETS_PER_OCTAVE - 1) / BOARD_BUCKETS_PER_OCTAVE;
 }
 
 uint64_t board_histogram_count(const struct board_histogram *histogram)

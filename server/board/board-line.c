@@ -1,9 +1,11 @@
 /* The last lines of the log. */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
 #include "server/base/log-text.h"
+#include "server/base/log.h"
 #include "server/board/board-owner.h"
 
 static struct board_line_row *line_rows(const struct board *board)
@@ -43,6 +45,27 @@ void board_line(const struct board *board, int level, bool about_client, const c
     board_put_last(&row->level, (uint64_t)level);
     board_text_put(row->text, escaped, sizeof row->text);
     board_put_last(&row->number, 1 + __atomic_fetch_add(&head->lines, 1, __ATOMIC_RELAXED));
+}
+
+static const struct board *kept_on;
+
+static void hear(enum log_level level, const char *who, const char *format, va_list args)
+{
+    char text[BOARD_LINE_BYTES * 2];
+    int saved = errno, used = who != NULL ? snprintf(text, sizeof text / 2, "%s: ", who) : 0;
+
+    if (used < 0 || used >= (int)sizeof text / 2)
+        used = 0;
+    errno = saved; /* for %m */
+    vsnprintf(text + used, sizeof text - (size_t)used, format, args);
+    board_line(kept_on, (int)level, who != NULL, text);
+    errno = saved;
+}
+
+void board_keep_log(const struct board *board)
+{
+    kept_on = board;
+    log_set_witness(board != NULL ? hear : NULL);
 }
 
 /* ---- reading ---- */

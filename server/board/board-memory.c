@@ -1,5 +1,4 @@
-#include "server/board/board.h"
-
+/* The mapping, and its rows. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -75,9 +74,12 @@ uint32_t board_row_bytes(const struct board *board, enum board_kind kind)
     return BOARD_CHUNK_BYTES;
 }
 
-/* Its memory is there from then on: without it a store would end the process. */
+/* Its memory is there from then on: without it a store would end the process.  Nothing else of the
+ * mapping can be read or written, by mistake either. */
 static bool populate(void *start, size_t bytes)
 {
+    if (mprotect(start, bytes, PROT_READ | PROT_WRITE) < 0)
+        return false;
     if (madvise(start, bytes, MADV_POPULATE_WRITE) == 0)
         return true;
     return errno == EINVAL; /* before Linux 5.14 */
@@ -217,8 +219,7 @@ static void *map_memfd(int fd, uint64_t least_bytes, uint64_t *bytes)
     for (; *bytes >= least_bytes; *bytes /= 4) {
         if (ftruncate(fd, (off_t)*bytes) < 0)
             continue;
-        void *memory =
-            mmap(NULL, *bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
+        void *memory = mmap(NULL, *bytes, PROT_NONE, MAP_SHARED | MAP_NORESERVE, fd, 0);
         if (memory != MAP_FAILED)
             return memory;
     }
@@ -238,8 +239,7 @@ static void *map(int *fd, uint64_t least_bytes, uint64_t *bytes)
         *fd = -1;
     }
     *bytes = least_bytes;
-    return mmap(NULL, *bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE,
-                -1, 0);
+    return mmap(NULL, *bytes, PROT_NONE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 }
 
 static void lay_out(struct board_head *head, unsigned workers, uint64_t bytes)
@@ -282,8 +282,10 @@ int board_create(struct board **out, unsigned workers, struct error *err)
     }
     board->head = memory;
     if (!populate(memory, (uint64_t)plan.chunks_at * BOARD_UNIT_BYTES)) {
-        board->head->bytes = bytes;
-        board_destroy(board);
+        munmap(memory, bytes);
+        if (board->fd >= 0)
+            close(board->fd);
+        free(board);
         return error_set(err, -ENOMEM, "not enough memory to tell others of the server");
     }
     lay_out(board->head, workers, bytes);

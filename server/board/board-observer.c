@@ -19,14 +19,16 @@ const char *board_state_name(enum board_state state)
 
 const char *board_op_name(enum board_op op)
 {
-    static const char *const names[] = { "read", "write", "flush", "trim", "zero", "other" };
+    static const char *const names[] = {
+        "read", "write", "flush", "trim", "zero", "cache", "status"
+    };
 
     return NAME_OF(names, op);
 }
 
 const char *board_phase_name(enum board_phase phase)
 {
-    static const char *const names[] = { "receive", "throttled", "backend", "ready", "sending" };
+    static const char *const names[] = { "receive", "throttled", "backend", "ready" };
 
     return NAME_OF(names, phase);
 }
@@ -102,8 +104,8 @@ static bool look_at_connection(const struct board_connection_row *row, struct bo
     board_words_get(out->tls, row->tls, sizeof out->tls);
     out->requests = board_get_first(&row->requests);
     out->errors = board_get_first(&row->errors);
-    out->read_bytes = board_get_first(&row->read_bytes);
-    out->written_bytes = board_get_first(&row->written_bytes);
+    out->read_bytes = board_get_first(&row->bytes[BOARD_READ]);
+    out->written_bytes = board_get_first(&row->bytes[BOARD_WRITE]);
     out->in_flight = board_get_first(&row->in_flight);
     out->waits_for_memory = board_get_first(&row->waits) != 0;
     return (sequence & 1) == 0 && board_get(&row->sequence) == sequence;
@@ -154,7 +156,7 @@ bool board_read_connection(const struct board *board, uint64_t id, struct board_
 static bool look_at_command(const struct board *board, const struct board_command_row *row,
                             struct board_command *out)
 {
-    uint32_t sequence = board_get_first(&row->sequence);
+    uint64_t sequence = board_get_first(&row->sequence);
 
     out->start_ns = board_get_first(&row->start_ns);
     if (out->start_ns == 0)

@@ -33,8 +33,6 @@ struct board_connection_row *board_connection_begin(const struct board *board, u
                                                     const char *peer)
 {
     struct board_connection_row *row = take_connection(board);
-    uint64_t *const counters[] = { &row->requests, &row->errors, &row->read_bytes,
-                                   &row->written_bytes };
 
     begin_change(&row->sequence);
     board_put_last(&row->worker, worker);
@@ -47,8 +45,10 @@ struct board_connection_row *board_connection_begin(const struct board *board, u
     board_put_last(&row->export, 0);
     board_text_put(row->peer, peer, sizeof row->peer);
     board_text_put(row->tls, "", sizeof row->tls);
-    for (size_t i = 0; i < sizeof counters / sizeof counters[0]; i++)
-        board_put_last(counters[i], 0);
+    board_put_last(&row->requests, 0);
+    board_put_last(&row->errors, 0);
+    for (unsigned i = 0; i < BOARD_OPS; i++)
+        board_put_last(&row->bytes[i], 0);
     board_put_last(&row->in_flight, 0);
     board_put_last(&row->waits, 0);
     end_change(&row->sequence);

@@ -5,6 +5,8 @@
 #ifndef NBDCRYPT_BOARD_OWNER_H
 #define NBDCRYPT_BOARD_OWNER_H
 
+#include <string.h>
+
 #include "server/board/board-layout.h"
 
 /* ---- workers: the worker's thread ---- */
@@ -40,14 +42,30 @@ struct board_figure_row *board_figures_begin(const struct board *board, board_pl
 /* One less; the last one's figures move to those of the export. */
 void board_figures_end(const struct board *board, struct board_figure_row *row);
 
-static inline unsigned board_bucket(uint64_t ns)
-{
-    uint64_t us = ns / 1000, most_us = UINT64_C(1) << BOARD_DURATION_OCTAVES;
+/* For what is not to be counted. */
+struct board_figures *board_spare_figures(const struct board *board);
 
+/* A float has its octave in front, and the quarter of it behind that: so its first bits are the
+ * bucket.  It rounds, by less than a ten-millionth. */
+#define BOARD_DURATION_MAX_US ((float)(1u << BOARD_DURATION_OCTAVES))
+static inline size_t board_bucket(uint64_t ns)
+{
+    const float least_us = 1, most_us = BOARD_DURATION_MAX_US;
+    float us = (float)(int64_t)ns * 1e-3f;
+    uint32_t bits;
+
+#ifdef __SSE2__ /* of C's conditions a compiler makes branches */
+    __asm__("maxss %1, %0\n\tminss %2, %0" : "+x"(us) : "xm"(least_us), "xm"(most_us));
+#else
+    us = us > least_us ? us : least_us;
     us = us < most_us ? us : most_us;
-    unsigned shift = 61u - (unsigned)__builtin_clzll(us | BOARD_BUCKETS_PER_OCTAVE);
-    return shift * BOARD_BUCKETS_PER_OCTAVE + (unsigned)(us >> shift);
+#endif
+    memcpy(&bits, &us, sizeof bits);
+    return (size_t)(bits >> 21) - (127u << 2);
 }
+
+/* So that an address is calculated once. */
+#define BOARD_IS_THERE(pointer) __asm__("" : "+r"(pointer))
 
 static inline void board_record(struct board_histogram *histogram, uint64_t ns)
 {
@@ -68,9 +86,10 @@ static inline void board_command_begin(struct board_command_row *row, board_plac
     board_add(&row->sequence, 1);
     board_put_last(&row->connection, connection);
     board_put_last(&row->op, op);
-    board_put_last(&row->phase, BOARD_RECEIVE);
+    board_put_last(&row->phase, BOARD_BACKEND); /* unless it waits before that */
     board_put_last(&row->offset_bytes, offset_bytes);
     board_put_last(&row->length_bytes, length_bytes);
+    row->backend_ns = now_ns;
     board_put_last(&row->start_ns, now_ns);
 }
 
@@ -85,6 +104,10 @@ static inline void board_command_end(struct board_command_row *row)
 }
 
 /* ---- lines: any thread ---- */
+
+/* From now on what this process says in its log is on it; NULL, before the board goes: it is not.
+ */
+void board_keep_log(const struct board *board);
 
 /* `about_client`: somebody else may cause many of them; they do not push out the others.  `text` is
  * cut where it is too long, and escaped. */

@@ -122,7 +122,8 @@ enum board_op {
     BOARD_FLUSH,
     BOARD_TRIM,
     BOARD_ZERO,
-    BOARD_OTHER, /* CACHE, BLOCK_STATUS */
+    BOARD_CACHE,
+    BOARD_STATUS, /* of blocks */
     BOARD_OPS
 };
 const char *board_op_name(enum board_op op); /* "read" */
@@ -131,8 +132,7 @@ enum board_phase {
     BOARD_RECEIVE,   /* its payload is awaited, or memory for it */
     BOARD_THROTTLED, /* a limit holds it back */
     BOARD_BACKEND,   /* storage (and the layers before it) is at work */
-    BOARD_READY,     /* storage is done; its answer waits for its turn on the wire */
-    BOARD_SENDING,
+    BOARD_READY,     /* storage is done; its answer waits for its turn, or is on the wire */
 };
 const char *board_phase_name(enum board_phase phase); /* "backend" */
 
@@ -155,7 +155,7 @@ bool board_next_command(const struct board *board, board_cursor *cursor, struct 
 
 /* The place of an export's row, fast to find; it may be another's when the export has gone. */
 typedef uint32_t board_place;
-#define BOARD_NOWHERE UINT32_MAX
+#define BOARD_NOWHERE 0u
 
 struct board_export {
     uint64_t id; /* never used again; from 1 */
@@ -170,12 +170,13 @@ bool board_read_export(const struct board *board, uint64_t id, struct board_expo
 
 /* ---- figures ---- */
 
-/* Durations in microseconds, log-linear: values below 8 have a bucket each, then each octave has
- * four, up to 2^26 us (67 s); the last one has all that is longer.  So a value that is read from it
- * is at most a quarter above the true one, and powers of 2 are bounds. */
+/* Durations in microseconds, log-linear: each octave from 1 us on has four buckets, up to 2^26 us
+ * (67 s); the first one has all that is shorter, too, and the last one all that is longer.  So a
+ * value that is read from it is at most a quarter above the true one, and powers of 2 are bounds.
+ */
 #define BOARD_BUCKETS_PER_OCTAVE 4u
 #define BOARD_DURATION_OCTAVES 26u
-#define BOARD_BUCKETS (BOARD_BUCKETS_PER_OCTAVE * (BOARD_DURATION_OCTAVES - 1) + 1)
+#define BOARD_BUCKETS (BOARD_BUCKETS_PER_OCTAVE * BOARD_DURATION_OCTAVES + 1)
 
 struct board_histogram {
     uint64_t sum_ns;
@@ -183,7 +184,8 @@ struct board_histogram {
 };
 
 uint64_t board_histogram_count(const struct board_histogram *histogram);
-/* How many took less than that, which is a power of 2 or less than 8: the buckets of Prometheus. */
+/* How many took less than that, which is a power of 2 and more than 1: the buckets of Prometheus.
+ */
 uint64_t board_histogram_below(const struct board_histogram *histogram, uint64_t limit_us);
 /* What at least `fraction` (0 to 1) of them did not exceed, in microseconds; 0: there are none. */
 uint64_t board_histogram_quantile_us(const struct board_histogram *histogram, double fraction);
@@ -201,16 +203,26 @@ const char *board_error_name(unsigned index); /* "EIO"; "other" */
  * earlier look.  Of a request: from its header to the answer, and from the first part of it that
  * went to storage to the last one that came back. */
 struct board_figures {
-    struct board_histogram request[BOARD_OPS], backend[BOARD_OPS];
+    union {
+        struct {
+            struct board_histogram request[BOARD_OPS], backend[BOARD_OPS];
+        };
+        struct board_histogram durations[2 * BOARD_OPS];
+    };
     uint64_t errors[BOARD_OPS][BOARD_ERRORS];
-    uint64_t read_bytes, written_bytes; /* that were asked for with success */
-    uint64_t attached;                  /* connections so far */
+    union { /* that were asked for with success */
+        struct {
+            uint64_t read_bytes, written_bytes;
+        };
+        uint64_t bytes[BOARD_OPS];
+    };
+    uint64_t attached; /* connections so far */
     uint64_t throttled_ns;
 };
 
 /* Adds up what all workers counted; of BOARD_GONE: what exports had that have gone.  False: there
  * is none at that place, or a row moved during every look (ask again, and show what was before). */
-#define BOARD_GONE 0u
+#define BOARD_GONE UINT32_MAX
 bool board_sum_export(const struct board *board, board_place place, struct board_figures *out);
 /* Of all exports, with those that have gone. */
 bool board_sum_all(const struct board *board, struct board_figures *out);

@@ -54,7 +54,7 @@ static void connections_come_and_go(void)
     board_place place = board_export_begin(board, 12, "vm7");
     board_connection_describe(row, "client [::1]:7 (CN=vm7)", "TLS 1.3");
     board_connection_attach(board, row, place);
-    board_add(&row->read_bytes, 512);
+    board_add(&row->bytes[BOARD_READ], 512);
     board_add(&row->requests, 1);
     EXPECT(board_read_connection(board, 1, &seen));
     EXPECT(seen.state == BOARD_TRANSMISSION && seen.export_id == 12);
@@ -254,19 +254,19 @@ static void powers_of_two_are_bounds(void)
 {
     static struct board_histogram histogram;
 
-    for (unsigned power = 0; power < 28; power++) {
-        uint64_t us = UINT64_C(1) << power;
+    for (unsigned power = 1; power < 30; power++) {
+        uint64_t us = UINT64_C(1) << power, ns = us * 1000;
 
         histogram = (struct board_histogram){ 0 };
-        board_record(&histogram, us * 1000 - 1);
-        board_record(&histogram, us * 1000);
+        board_record(&histogram, ns - ns / 1000000 - 1);
+        board_record(&histogram, ns + ns / 1000000);
         EXPECT(board_histogram_count(&histogram) == 2);
-        EXPECT(board_histogram_below(&histogram, us) == (power <= 26 ? 1 : 0));
-        if (power < 26)
+        EXPECT(board_histogram_below(&histogram, us) == (power <= BOARD_DURATION_OCTAVES ? 1 : 0));
+        if (power < BOARD_DURATION_OCTAVES)
             EXPECT(board_histogram_below(&histogram, 2 * us) == 2);
     }
-    board_record(&histogram, UINT64_MAX);
-    EXPECT(board_bucket(UINT64_MAX) == BOARD_BUCKETS - 1);
+    EXPECT(board_bucket(0) == 0 && board_bucket(1249) == 0 && board_bucket(1251) == 1);
+    EXPECT(board_bucket(INT64_MAX) == BOARD_BUCKETS - 1);
     EXPECT(board_histogram_quantile_us(&(struct board_histogram){ 0 }, 0.5) == 0);
 }
 
