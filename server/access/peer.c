@@ -91,6 +91,7 @@ void peer_forget_tls(struct peer *peer)
     free_list(peer->dns_names);
     free_list(peer->uris);
     peer->encrypted = false;
+    peer->tls[0] = '\0';
     peer->proof = PEER_UNPROVEN;
     peer->identity = NULL;
     peer->dns_names = peer->uris = NULL;

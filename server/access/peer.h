@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 #include <sys/types.h>
 
+#define PEER_TLS_BYTES 64u
 #define PEER_TEXT_BYTES 224u /* an address and as much as is needed of an identity */
 
 /* What TLS has proven. */
@@ -26,7 +27,8 @@ struct peer {
     gid_t gid;
 
     /* Of TLS.  Strings are owned, NUL-terminated and free of control characters. */
-    bool encrypted; /* the connection is under TLS */
+    bool encrypted;           /* the connection is under TLS */
+    char tls[PEER_TLS_BYTES]; /* "TLS1.3, AES-256-GCM, X25519"; "": it is not */
     enum peer_proof proof;
     char *identity;   /* PEER_PSK: the identity; PEER_CERTIFICATE: the subject's distinguished name
                        * (RFC 4514); else NULL */

@@ -7,6 +7,7 @@
 
 #include "server/base/event.h"
 #include "server/base/log.h"
+#include "server/board/board-owner.h"
 #include "server/connection/handshake.h"
 #include "server/connection/transmission.h"
 #include "server/connection/worker.h"
@@ -19,6 +20,18 @@ static void handshake_ended(struct io_event *ev, int result);
 static void transmission_ended(struct io_event *ev, int result);
 static void timer_fired(struct io_event *ev, int result);
 static void end(struct connection *connection);
+
+static void move(struct connection *connection, enum connection_state state)
+{
+    static const enum board_state seen[] = {
+        [CONNECTION_HANDSHAKE] = BOARD_HANDSHAKE,       [CONNECTION_GOODBYE] = BOARD_GOODBYE,
+        [CONNECTION_TRANSMISSION] = BOARD_TRANSMISSION, [CONNECTION_DRAINING] = BOARD_DRAINING,
+        [CONNECTION_CLOSING] = BOARD_CLOSING,
+    };
+
+    connection->state = state;
+    board_connection_move(connection->talk.row, seen[state]);
+}
 
 static void start_timer(struct connection *connection, unsigned timeout_ms)
 {
@@ -51,6 +64,7 @@ static void create(struct worker *worker, int fd, const struct peer *peer, struc
         return;
     }
     connection->talk.worker = worker;
+    connection->talk.row = board_connection_begin(worker->board, worker->index, peer->text);
     connection->state = CONNECTION_HANDSHAKE;
     connection->talk.peer = *peer;
     connection->talk.place = place;
@@ -102,7 +116,7 @@ static void forget(struct io_event *ev, int result)
 
 static void say_goodbye(struct connection *connection)
 {
-    connection->state = CONNECTION_GOODBYE;
+    move(connection, CONNECTION_GOODBYE);
     connection->forgotten.fn = forget;
     connection->talk.transport->recv_done = &connection->forgotten;
     connection->talk.transport->ops->finish(connection->talk.transport);
@@ -127,7 +141,10 @@ static void handshake_ended(struct io_event *ev, int result)
         end(connection);
         return;
     }
+    struct conversation *talk = &connection->talk;
     connection->state = CONNECTION_TRANSMISSION;
+    board_connection_describe(talk->row, talk->peer.text, talk->peer.tls);
+    board_connection_attach(talk->worker->board, talk->row, talk->export->place);
     connection->transmission =
         transmission_start(&connection->talk, &connection->transmission_ended);
     if (connection->transmission == NULL) {
@@ -170,7 +187,7 @@ void connection_shutdown(struct connection *connection)
         start_timer(connection, ABANDON_MS); /* cut before, and still there */
     if (connection->state != CONNECTION_TRANSMISSION)
         return;
-    connection->state = CONNECTION_DRAINING;
+    move(connection, CONNECTION_DRAINING);
     if (!connection->timer_running)
         start_timer(connection, DRAIN_TICK_MS);
     transmission_shutdown(connection->transmission);
@@ -256,7 +273,7 @@ static void end(struct connection *connection)
     if (connection->timer_running) {
         if (connection->state != CONNECTION_CLOSING)
             loop_cancel(worker->loop, &connection->timer.event);
-        connection->state = CONNECTION_CLOSING;
+        move(connection, CONNECTION_CLOSING);
         return;
     }
     if (connection->handshake != NULL)
@@ -264,6 +281,7 @@ static void end(struct connection *connection)
     connection->talk.transport->ops->close(connection->talk.transport);
     negotiated_reset(&connection->talk.negotiated);
     peer_forget_tls(&connection->talk.peer);
+    board_connection_end(worker->board, connection->talk.row);
     places_leave(worker->places, &connection->talk.place);
     if (connection->next != NULL)
         connection->next->previous = connection->previous;

@@ -8,12 +8,14 @@
 #include "server/connection/negotiated.h"
 #include "server/transport/transport.h"
 
+struct board_connection_row;
 struct worker;
 struct export;
 
 struct conversation {
     struct worker *worker;
-    struct transport *transport; /* STARTTLS puts another one in its place */
+    struct board_connection_row *row; /* on the board */
+    struct transport *transport;      /* STARTTLS puts another one in its place */
     struct peer peer;
     struct place place;
     struct negotiated negotiated;

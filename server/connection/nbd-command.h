@@ -7,17 +7,22 @@
 #ifndef NBDCRYPT_NBD_COMMAND_H
 #define NBDCRYPT_NBD_COMMAND_H
 
+#include <string.h>
+
 #include "server/nbd/nbd-wire.h"
 #include "server/block/request.h"
 
 #define COMMAND_MESSAGE_BYTES 192u
 
+struct board;
+struct board_command_row;
 struct transmission;
 struct fragment;
 
 struct command {
     struct transmission *transmission;
-    struct nbd_request request; /* as the client sent it */
+    struct board_command_row *row; /* of its slot, on the board */
+    struct nbd_request request;    /* as the client sent it */
 
     /* From here to `message` all is zeroed at first. */
     enum request_op op;           /* what it is for the pipeline */
@@ -65,19 +70,98 @@ struct fragment {
  * dynamic threshold of buffer.h. */
 #define COMMANDS_GUARANTEED 4u
 
-struct request_pool;
-/* `commands_max`: what all connections share, besides what each is guaranteed. */
+/* Slots of one size, made a slab at a time when they are needed; never given back to the system
+ * before the end, so the most recently used one is warm. */
+struct slots {
+    size_t slot_bytes;
+    int left; /* of the limit; less than 0: so many beyond it, as is guaranteed */
+    struct slab *slabs;
+    void *free; /* list through the first pointer of each slot */
+};
+
+struct request_pool {
+    struct slots commands, fragments;
+    unsigned commands_max;
+    const struct board *board;
+};
+
+/* `commands_max`: what all connections share, besides what each is guaranteed.  The board must
+ * outlive it. */
 NODISCARD int request_pool_create(struct request_pool **out, unsigned commands_max,
-                                  struct error *err);
+                                  const struct board *board, struct error *err);
 void request_pool_destroy(struct request_pool *pool);
+/* Commands that are in use. */
+unsigned request_pool_commands(const struct request_pool *pool);
+
+/* Another slab; false: there is no memory. */
+bool request_pool_grow_commands(struct request_pool *pool) __attribute__((cold));
+bool request_pool_grow_fragments(struct request_pool *pool) __attribute__((cold));
+
+/* What follows is part of the path of each request, so it is inline. */
+
+/* `held`: what the asker has of them; up to `guaranteed` it gets one in any case. */
+static inline void *slots_take(struct slots *slots, unsigned held, unsigned guaranteed,
+                               bool (*grow)(struct request_pool *pool), struct request_pool *pool)
+{
+    if (held >= guaranteed && (int)held >= slots->left)
+        return NULL;
+    if (slots->free == NULL && !grow(pool))
+        return NULL;
+    void *slot = slots->free;
+    slots->free = *(void **)slot;
+    slots->left--;
+    return slot;
+}
+
+static inline void slots_give(struct slots *slots, void *slot)
+{
+    *(void **)slot = slots->free;
+    slots->free = slot;
+    slots->left++;
+}
+
+static inline void slot_clear(void *slot, size_t from_bytes, size_t end_bytes)
+{
+    memset((uint8_t *)slot + from_bytes, 0, end_bytes - from_bytes);
+}
 
 /* A command, with `transmission` set; or NULL. `held` is how many its connection has. */
-struct command *command_acquire(struct request_pool *pool, struct transmission *transmission,
-                                unsigned held);
-void command_release(struct request_pool *pool, struct command *command);
+static inline struct command *command_acquire(struct request_pool *pool,
+                                              struct transmission *transmission, unsigned held)
+{
+    struct command *command =
+        slots_take(&pool->commands, held, COMMANDS_GUARANTEED, request_pool_grow_commands, pool);
+
+    if (command == NULL)
+        return NULL;
+    slot_clear(command, offsetof(struct command, op), offsetof(struct command, message));
+    command->transmission = transmission;
+    return command;
+}
+
+static inline void command_release(struct request_pool *pool, struct command *command)
+{
+    slots_give(&pool->commands, command);
+}
+
 /* A fragment of the command; NULL: there is none for it now. */
-struct fragment *fragment_acquire(struct request_pool *pool, struct command *command);
-void fragment_release(struct request_pool *pool, struct fragment *fragment);
+static inline struct fragment *fragment_acquire(struct request_pool *pool, struct command *command)
+{
+    struct fragment *fragment =
+        slots_take(&pool->fragments, command->fragments_held, 1, request_pool_grow_fragments, pool);
+
+    if (fragment == NULL)
+        return NULL;
+    slot_clear(fragment, offsetof(struct fragment, start_bytes),
+               offsetof(struct fragment, request.view));
+    fragment->command = command;
+    return fragment;
+}
+
+static inline void fragment_release(struct request_pool *pool, struct fragment *fragment)
+{
+    slots_give(&pool->fragments, fragment);
+}
 
 /* Of a write, in a backend that keeps an account: `epoch` of one of its fragments. */
 static inline void command_note_epoch(struct command *command, uint32_t epoch)

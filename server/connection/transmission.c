@@ -63,6 +63,7 @@ static void receive(struct transmission *t)
             struct fragment *fragment = t->receiving;
 
             t->receiving = NULL;
+            command_record_go_on(fragment->command, fragment->start_bytes);
             t->step = t->current != NULL ? RECEIVE_ISSUE : RECEIVE_HEADER;
             if (fragment->command->error == 0)
                 submit(t, fragment);
@@ -77,6 +78,7 @@ static void receive(struct transmission *t)
             more = false;
             break;
         }
+    command_record_in_flight(&t->record, t->holds.commands);
 }
 
 /* A hundred commands may be there in one piece, and each of them may be work for the cipher: the
@@ -158,6 +160,7 @@ static bool begin_command(struct transmission *t)
         return park(t);
     command->request = request;
     command_check(command, &t->terms);
+    command_record_begin(&t->record, command);
     if (command->op == REQUEST_ZERO && command->error == 0 &&
         command->request.length_bytes > BUFFER_BYTES_MAX && t->top->stage->limits.zero_needs_data) {
         long_zeroes_add(&t->zeroes, command);
@@ -254,6 +257,7 @@ static bool issue_fragment(struct transmission *t)
     if (command->op == REQUEST_WRITE) {
         t->receiving = fragment;
         t->step = RECEIVE_PAYLOAD;
+        command_record_wait(command);
         return ask(t, view->data, view->length_bytes);
     }
     t->step = all_issued ? RECEIVE_HEADER : RECEIVE_ISSUE;
@@ -341,12 +345,15 @@ static void wait_for_room(struct transmission *t)
     if (t->waiter.waits)
         return;
     waiting_line_join(&worker->parked, &t->waiter);
+    command_record_parked(&t->record, true);
     worker->room_wanted->fn(worker->room_wanted, 0);
 }
 
 static bool park(struct transmission *t)
 {
     t->receive_waits = true;
+    if (t->current != NULL)
+        command_record_wait(t->current);
     wait_for_room(t);
     return false;
 }
@@ -356,6 +363,8 @@ static void try_again(struct transmission *t)
     long_zeroes_go_on(&t->zeroes);
     if (t->receive_waits) {
         t->receive_waits = false;
+        if (t->current != NULL)
+            command_record_go_on(t->current, t->current->issued_bytes);
         receive(t);
     }
 }
@@ -370,7 +379,9 @@ static struct transmission *unpark_next(struct worker *worker, const struct wait
     if (waiter == *last)
         *last = NULL;
     waiting_line_leave(&worker->parked, waiter);
-    return container_of(waiter, struct transmission, waiter);
+    struct transmission *t = container_of(waiter, struct transmission, waiter);
+    command_record_parked(&t->record, false);
+    return t;
 }
 
 /* Who still finds nothing waits again, behind the others. */
@@ -392,6 +403,7 @@ static void unpark_for_good(struct transmission *t)
 {
     if (t->waiter.waits)
         waiting_line_leave(&t->worker->parked, &t->waiter);
+    command_record_parked(&t->record, false);
     t->receive_waits = false;
 }
 
@@ -443,6 +455,7 @@ void transmission_refuse_parked(struct worker *worker)
 
 static void command_give_back(struct command *command)
 {
+    command_record_end(&command->transmission->record, command);
     holdings_give_command(&command->transmission->holds, command);
 }
 
@@ -477,6 +490,8 @@ static void fragment_done(struct layer *owner, struct request *req)
         note_error(t, command, req);
     bool finished =
         command->fragments_in_flight == 0 && command->issued_bytes == command->request.length_bytes;
+    if (finished)
+        command_record_ready(command);
     if (t->aborted) {
         fragment_give_back(fragment);
     } else if (!outbox_put(&t->outbox, fragment, finished)) {
@@ -531,6 +546,7 @@ static void flush(struct loop_task *task)
         outbox_send(&t->outbox);
     else if (!t->outbox.sending)
         outbox_drop(&t->outbox);
+    command_record_in_flight(&t->record, t->holds.commands);
     end_if_idle(t);
 }
 
@@ -578,6 +594,8 @@ struct transmission *transmission_start(struct conversation *talk, struct io_eve
     t->worker = talk->worker;
     t->transport = talk->transport;
     t->export = talk->export;
+    command_record_init(&t->record, t->worker->board, talk->row, t->export->place,
+                        t->worker->index);
     t->terms = (struct command_terms){
         .limits = &talk->export->limits,
         .structured = talk->negotiated.structured_replies,
@@ -646,6 +664,7 @@ void transmission_abort(struct transmission *t)
     if (t->aborted)
         return;
     t->aborted = true;
+    command_record_abort(&t->record);
     t->transport->ops->abort(t->transport);
     unpark_for_good(t);
     zeroes_abandon(t);
@@ -665,5 +684,6 @@ void transmission_free(struct transmission *t)
     assert(!t->flush_task.queued && long_zeroes_are_idle(&t->zeroes) && !t->turn_posted);
     unpark_for_good(t);
     flusher_end(&t->flusher, t->left_in_order && !t->aborted);
+    command_record_free(&t->record);
     free(t);
 }

@@ -9,6 +9,7 @@
 #ifndef NBDCRYPT_TRANSMISSION_H
 #define NBDCRYPT_TRANSMISSION_H
 
+#include "server/connection/command-record.h"
 #include "server/connection/conversation.h"
 #include "server/connection/holdings.h"
 #include "server/connection/long-zeroes.h"
@@ -37,6 +38,7 @@ struct transmission {
     struct layer *top;
     const struct export *export;
     struct command_terms terms;
+    struct command_record record; /* on the board */
 
     /* Receiving. */
     struct io_event recv_done;

@@ -8,6 +8,7 @@ void waiting_line_join(struct waiting_line *line, struct waiter *waiter)
     else
         line->first = waiter;
     line->last = waiter;
+    line->count++;
 }
 
 void waiting_line_leave(struct waiting_line *line, struct waiter *waiter)
@@ -20,5 +21,6 @@ void waiting_line_leave(struct waiting_line *line, struct waiter *waiter)
         waiter->previous->next = waiter->next;
     else
         line->first = waiter->next;
+    line->count--;
     waiter->waits = false;
 }

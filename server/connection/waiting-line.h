@@ -14,6 +14,7 @@ struct waiter {
 /* Zeroed at first. */
 struct waiting_line {
     struct waiter *first, *last; /* NULL: nobody waits */
+    unsigned count;
 };
 
 /* At the end of the line; it does not wait yet. */

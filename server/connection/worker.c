@@ -1,5 +1,8 @@
 #include "server/connection/worker.h"
 
+#include <unistd.h>
+
+#include "server/board/board-owner.h"
 #include "server/connection/nbd-command.h"
 
 #define LOOP_ENTRIES 512u
@@ -22,6 +25,27 @@ void worker_init(struct worker *worker, const struct worker_settings *settings)
         .no_multi_conn = settings->no_multi_conn,
         .busy_wait_us = settings->busy_wait_us,
     };
+    worker_join_board(worker, settings->board);
+}
+
+/* Once a batch. */
+static void tell(struct loop_task *task)
+{
+    struct worker *worker = container_of(task, struct worker, tell);
+    struct board_worker_row *row = worker->row;
+
+    board_put(&row->buffers_bytes, buffer_pool_used_bytes(worker->buffers));
+    board_put(&row->commands, request_pool_commands(worker->requests));
+    board_put(&row->parked, worker->parked.count);
+    board_put(&row->connections,
+              atomic_load_explicit(&worker->connection_count, memory_order_relaxed));
+}
+
+void worker_join_board(struct worker *worker, const struct board *board)
+{
+    worker->board = board;
+    worker->row = board_worker_row(board, worker->index);
+    worker->tell.fn = tell;
 }
 
 int worker_set_up(struct worker *worker, struct error *err)
@@ -32,6 +56,8 @@ int worker_set_up(struct worker *worker, struct error *err)
         .file_slots = FILE_SLOTS,
         .memory_slots = MEMORY_SLOTS,
         .busy_wait_us = worker->busy_wait_us,
+        .turns = &worker->row->turns,
+        .after = &worker->tell,
     };
 
     int code = loop_create(&worker->loop, &config, err);
@@ -39,12 +65,15 @@ int worker_set_up(struct worker *worker, struct error *err)
         code = buffer_pool_create(&worker->buffers, worker->loop, BUFFER_LIMIT_BYTES,
                                   worker->buffers_max_bytes, err);
     if (code == 0)
-        code = request_pool_create(&worker->requests, COMMANDS_MAX, err);
+        code = request_pool_create(&worker->requests, COMMANDS_MAX, worker->board, err);
+    if (code == 0)
+        board_put(&worker->row->tid, (uint32_t)gettid());
     return code;
 }
 
 void worker_tear_down(struct worker *worker)
 {
+    board_put(&worker->row->tid, 0);
     while (worker->parts != NULL)
         export_part_detach(worker->parts);
     tls_buffers_free(&worker->tls_buffers);

@@ -11,6 +11,8 @@
 #include "server/loop/buffer.h"
 #include "server/transport/tls-buffer.h"
 
+struct board;
+struct board_worker_row;
 struct connection;
 struct places;
 struct request_pool;
@@ -18,6 +20,7 @@ struct tls;
 struct worker_leave;
 
 struct worker_settings {
+    const struct board *board;        /* must outlive the worker */
     const struct export_set *exports; /* must outlive the worker, or until it has the next one */
     struct tls *tls;                  /* must outlive the worker; NULL: no TLS */
     struct places *places;            /* the same */
@@ -31,6 +34,9 @@ struct worker_settings {
 
 struct worker {
     unsigned index, worker_count;
+    const struct board *board;
+    struct board_worker_row *row; /* its own */
+    struct loop_task tell;        /* what is told of it once a batch */
     struct loop *loop;
     struct buffer_pool *buffers;
     struct request_pool *requests;
@@ -56,8 +62,10 @@ struct worker {
     struct io_event *empty;            /* shutting_down, and no connection is left */
 };
 
-/* Takes the settings over; nothing is made yet. */
+/* Takes the settings over; nothing is made yet.  It is on the board when it is set up. */
 void worker_init(struct worker *worker, const struct worker_settings *settings);
+/* The same for its part of the board alone. */
+void worker_join_board(struct worker *worker, const struct board *board);
 /* On the worker's thread, to which the loop belongs: makes what it has. */
 NODISCARD int worker_set_up(struct worker *worker, struct error *err);
 /* On the worker's thread, when no connection is left, or after worker_set_up() failed: frees all

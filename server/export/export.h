@@ -9,6 +9,7 @@
 
 #include <stdatomic.h>
 
+#include "server/board/board.h"
 #include "server/export/export-settings.h"
 
 struct access;
@@ -17,7 +18,8 @@ struct range_lock;
 
 struct export
 {
-    uint64_t id;                            /* never another's, in the life of a server */
+    uint64_t id;       /* never another's, in the life of a server */
+    board_place place; /* of its row on the board, which its owner has made; or BOARD_NOWHERE */
     const struct export_settings *settings; /* what was asked for: they outlive it */
     const char *name;
     const char *description; /* NULL: none */

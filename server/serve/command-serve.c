@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "server/base/descriptors.h"
+#include "server/board/board-owner.h"
 #include "server/serve/captive.h"
 #include "server/client/channel.h"
 #include "server/keys/key-command.h"
@@ -50,6 +51,7 @@
 
 struct server {
     struct serve_options options;
+    struct board *board;
     struct loop *loop;
     struct offload *offload;
     struct offload *handshakes;    /* NULL without TLS */
@@ -210,6 +212,8 @@ static int open_exports(struct server *server, unsigned workers, struct error *e
         return error_no_memory(err, "for the exports");
     for (size_t i = 0; i < options->export_count; i++) {
         export_declare(&server->exports[i], i + 1, &options->exports[i]);
+        server->exports[i].place =
+            board_export_begin(server->board, i + 1, options->exports[i].name);
         server->opening.exports[i] = &server->exports[i];
     }
     int code = export_set_create(&server->set, server->opening.exports, options->export_count, err);
@@ -219,6 +223,7 @@ static int open_exports(struct server *server, unsigned workers, struct error *e
         return code;
     struct exports_settings settings = { .opening = &server->opening,
                                          .set = server->set,
+                                         .board = server->board,
                                          .workers = server->workers };
     return exports_create(&server->live, &settings, err);
 }
@@ -246,6 +251,7 @@ static int start_workers(struct server *server, unsigned count, struct error *er
     for (unsigned i = 0; i < count; i++) {
         struct worker_thread_settings settings = {
             .worker = {
+                .board = server->board,
                 .exports = server->set,
                 .tls = &server->tls,
                 .places = server->places,
@@ -330,7 +336,11 @@ static int set_up(struct server *server, struct error *err)
     unsigned workers = server->options.threads > 0 ? server->options.threads : cpu_count();
 
     descriptors_raise_limit(); /* a connection is a descriptor */
-    int code = loop_create(&server->loop, &config, err);
+    int code = board_create(&server->board, workers, err);
+    if (code == 0)
+        board_keep_log(server->board);
+    if (code == 0)
+        code = loop_create(&server->loop, &config, err);
     if (code == 0)
         code = watch_signals(server, err);
     /* Before the key is derived: an address in use is cheap to find. */
@@ -666,5 +676,7 @@ static int tear_down(struct server *server)
     exports_free(server->live);
     free(server->exports);
     serve_options_free(&server->options);
+    board_keep_log(NULL);
+    board_destroy(server->board);
     return server->exit_status;
 }

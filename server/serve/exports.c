@@ -11,6 +11,7 @@
 #include "server/access/access.h"
 #include "server/base/event.h"
 #include "server/base/log.h"
+#include "server/board/board-owner.h"
 #include "server/client/channel.h"
 #include "server/serve/worker-round.h"
 
@@ -221,10 +222,12 @@ static void rescan(const struct exports *exports)
             export_grow(exports->set->exports[i]);
 }
 
-static void free_opened(struct exports_change *change, struct export **opened)
+static void free_opened(const struct exports *exports, struct exports_change *change,
+                        struct export **opened)
 {
     for (size_t i = 0; i < change->added_count; i++) {
         if (opened != NULL && opened[i] != NULL) {
+            board_export_end(exports->settings.board, opened[i]->place);
             export_close(opened[i]);
             free(container_of(opened[i], struct added_export, export));
         }
@@ -247,7 +250,7 @@ static void run(struct exports *exports, struct exports_change *change)
     if (code == 0)
         code = publish(exports, change, opened);
     if (code < 0)
-        free_opened(change, opened);
+        free_opened(exports, change, opened);
     else if (change->rescan)
         rescan(exports);
     free(opened);
@@ -349,6 +352,8 @@ static int open_one(struct exports *exports, struct exports_change *change, size
         return fail(change, code);
     }
     added->export.id = ++exports->last_id;
+    added->export.place =
+        board_export_begin(exports->settings.board, added->export.id, addition->settings->name);
     atomic_store(&added->export.missing, false);
     added->addition = *addition;
     *out = &added->export;
@@ -507,6 +512,7 @@ static void free_export(struct exports *exports, struct export *export)
 {
     struct export_opening *opening = exports->settings.opening;
 
+    board_export_end(exports->settings.board, export->place);
     if (export->id <= opening->count) {
         size_t index = (size_t) export->id - 1;
 

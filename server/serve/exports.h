@@ -15,6 +15,7 @@ struct exports;
 struct exports_settings {
     struct export_opening *opening; /* what the server began with; must outlive it, as do: */
     struct export_set *set;         /* of these */
+    const struct board *board;      /* on which they are */
     struct worker_thread **workers; /* opening->workers */
 };
 

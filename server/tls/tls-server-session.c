@@ -261,6 +261,7 @@ void tls_server_session_prove(struct tls_server_session *admission, struct peer 
 {
     peer_forget_tls(peer);
     peer->encrypted = true;
+    tls_session_describe(&admission->session, NULL, peer->tls, sizeof peer->tls);
     peer->proof = admission->proof;
     peer->identity = admission->identity;
     peer->dns_names = admission->dns_names;

@@ -42,6 +42,7 @@ void fake_server_open_blocks(uint32_t block_bytes)
     struct stage *top = &server.backend.stage;
     struct error err;
 
+    EXPECT(board_create(&server.board, 1, &err) == 0);
     EXPECT(loop_create(&server.loop, &config, &err) == 0);
     fake_backend_init(&server.backend, FAKE_DISK_BYTES, block_bytes, disk_image());
     server.part = (struct export_part){ 0 };
@@ -53,16 +54,19 @@ void fake_server_open_blocks(uint32_t block_bytes)
     }
     server.ex =
         (struct export){ .name = "", .top = top, .limits = top->limits, .parts = &server.part };
+    server.ex.id = 1;
+    server.ex.place = board_export_begin(server.board, 1, "");
     EXPECT(export_set_create(&server.set, &(struct export *){ &server.ex }, 1, &err) == 0);
     server.worker = (struct worker){ .loop = server.loop,
                                      .exports = server.set,
                                      .handshake_timeout_ms = 10000 };
+    worker_join_board(&server.worker, server.board);
     server.empty.fn = worker_is_empty;
     server.worker.empty = &server.empty;
     memory_pressure_init(&server.pressure, &server.worker);
     EXPECT(buffer_pool_create(&server.worker.buffers, server.loop, FAKE_BUFFERS_BYTES, SIZE_MAX,
                               &err) == 0);
-    EXPECT(request_pool_create(&server.worker.requests, 1024, &err) == 0);
+    EXPECT(request_pool_create(&server.worker.requests, 1024, server.board, &err) == 0);
 }
 
 /* Nothing of any connection is left; the pools check that all came back. */
@@ -81,6 +85,8 @@ void fake_server_close(void)
     range_lock_destroy(server.ranges);
     export_set_free(server.set);
     loop_destroy(server.loop);
+    board_export_end(server.board, server.ex.place);
+    board_destroy(server.board);
 }
 
 /* ---- a client ---- */

@@ -3,6 +3,7 @@
 #ifndef NBDCRYPT_FAKE_SERVER_H
 #define NBDCRYPT_FAKE_SERVER_H
 
+#include "server/board/board-owner.h"
 #include "server/connection/connection.h"
 #include "server/connection/memory-pressure.h"
 #include "server/connection/transmission.h"
@@ -14,6 +15,7 @@
 #define FAKE_BUFFERS_BYTES (16u << 20)
 
 struct fake_server {
+    struct board *board;
     struct loop *loop;
     struct worker worker;
     struct memory_pressure pressure;

@@ -1,5 +1,6 @@
 /* However many connections take all that they get, and give nothing back: each gets its part of the
  * slots for commands, and each command a fragment. */
+#include "server/board/board.h"
 #include "server/connection/nbd-command.h"
 
 #include "tests/support/check.h"
@@ -8,6 +9,7 @@
 #define CONNECTIONS 3000u
 #define COMMANDS_EACH 200u
 
+static struct board *board;
 static struct request_pool *pool;
 static struct command *commands[CONNECTIONS][COMMANDS_EACH];
 static unsigned held[CONNECTIONS];
@@ -16,7 +18,8 @@ static void open_pool(void)
 {
     struct error err;
 
-    EXPECT(request_pool_create(&pool, LIMIT, &err) == 0);
+    EXPECT(board_create(&board, 1, &err) == 0);
+    EXPECT(request_pool_create(&pool, LIMIT, board, &err) == 0);
     for (unsigned i = 0; i < CONNECTIONS; i++)
         held[i] = 0;
 }
@@ -38,6 +41,7 @@ static void give_all(void)
         while (held[i] > 0)
             command_release(pool, commands[i][--held[i]]);
     request_pool_destroy(pool);
+    board_destroy(board);
 }
 
 static void one_alone(void)

@@ -11,6 +11,7 @@
 #include "server/access/places.h"
 #include "plugins/plugin-table.h"
 #include "server/block/image.h"
+#include "server/board/board-owner.h"
 #include "server/nbd/nbd-wire.h"
 #include "server/serve/exports.h"
 #include "server/tls/tls.h"
@@ -26,6 +27,7 @@ static struct fixture {
     struct export *pointers[FIRST];
     char *reasons[FIRST];
     struct export_opening opening;
+    struct board *board;
     struct loop *loop;
     struct offload *offload;
     struct tls tls;
@@ -52,6 +54,7 @@ static void start(void)
     struct export_set *set;
     struct error err;
 
+    EXPECT(board_create(&fixture.board, WORKERS, &err) == 0);
     EXPECT(loop_create(&fixture.loop, &config, &err) == 0);
     EXPECT(offload_create(&fixture.offload, 2, 0, &err) == 0);
     places_init(&fixture.places, 100, 100);
@@ -74,7 +77,8 @@ static void start(void)
     EXPECT(export_opening_run(&fixture.opening, &err) == 0);
     for (unsigned i = 0; i < WORKERS; i++) {
         struct worker_thread_settings settings = {
-            .worker = { .exports = set,
+            .worker = { .board = fixture.board,
+                        .exports = set,
                         .tls = &fixture.tls,
                         .places = &fixture.places,
                         .index = i,
@@ -89,8 +93,10 @@ static void start(void)
         EXPECT(worker_thread_create(&fixture.workers[i], &settings, &err) == 0);
     }
     EXPECT(exports_create(&fixture.live,
-                          &(struct exports_settings){
-                              .opening = &fixture.opening, .set = set, .workers = fixture.workers },
+                          &(struct exports_settings){ .opening = &fixture.opening,
+                                                      .set = set,
+                                                      .board = fixture.board,
+                                                      .workers = fixture.workers },
                           &err) == 0);
 }
 
@@ -110,6 +116,7 @@ static void end(void)
         worker_thread_destroy(fixture.workers[i]);
     exports_free(fixture.live);
     loop_destroy(fixture.loop);
+    board_destroy(fixture.board);
 }
 
 /* ---- changes ---- */

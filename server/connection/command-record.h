@@ -1,0 +1,127 @@
+/* What the board is told of the commands of one connection.  Part of the path of each request, so
+ * it is inline: stores of numbers, by the time of the batch. */
+#ifndef NBDCRYPT_COMMAND_RECORD_H
+#define NBDCRYPT_COMMAND_RECORD_H
+
+#include "server/board/board-owner.h"
+#include "server/connection/nbd-command.h"
+
+_Static_assert(REQUEST_READ == (int)BOARD_READ && REQUEST_WRITE == (int)BOARD_WRITE &&
+                   REQUEST_FLUSH == (int)BOARD_FLUSH && REQUEST_TRIM == (int)BOARD_TRIM &&
+                   REQUEST_ZERO == (int)BOARD_ZERO && REQUEST_CACHE == (int)BOARD_CACHE &&
+                   REQUEST_EXTENTS == (int)BOARD_STATUS && REQUEST_OP_COUNT == (int)BOARD_OPS,
+               "what the pipeline is asked for is what observers see");
+
+struct command_record {
+    const struct board *board;
+    struct board_connection_row *row;
+    board_place place;                /* of that row */
+    struct board_figure_row *figures; /* of this export on this worker ... */
+    struct board_figures *counted;    /* ... in there, or elsewhere once nobody hears the answers */
+};
+
+static inline void command_record_init(struct command_record *record, const struct board *board,
+                                       struct board_connection_row *row, board_place export,
+                                       unsigned worker)
+{
+    record->board = board;
+    record->row = row;
+    record->place = board_place_of(board, row);
+    record->figures = board_figures_begin(board, export, worker);
+    record->counted = &record->figures->figures;
+}
+
+static inline void command_record_free(struct command_record *record)
+{
+    board_figures_end(record->board, record->figures);
+}
+
+/* Nobody hears the answers that are still to come. */
+static inline void command_record_abort(struct command_record *record)
+{
+    record->counted = board_spare_figures(record->board);
+}
+
+/* ---- the connection ---- */
+
+static inline void command_record_in_flight(const struct command_record *record, unsigned commands)
+{
+    board_put(&record->row->in_flight, commands);
+}
+
+/* It waits for a slot or a buffer, or it does not. */
+static inline void command_record_parked(const struct command_record *record, bool waits)
+{
+    board_put(&record->row->waits, waits);
+}
+
+/* ---- one command ---- */
+
+/* It has been checked. */
+static inline void command_record_begin(const struct command_record *record,
+                                        const struct command *command)
+{
+    board_command_begin(command->row, record->place, command->op, command->request.offset_bytes,
+                        command->request.length_bytes, loop_now_ns());
+}
+
+/* A payload is awaited, or a slot or a buffer. */
+static inline void command_record_wait(const struct command *command)
+{
+    board_command_move(command->row, BOARD_RECEIVE);
+}
+
+/* That is there for this fragment: with the first one its time in storage begins. */
+static inline void command_record_go_on(const struct command *command, uint32_t start_bytes)
+{
+    struct board_command_row *row = command->row;
+
+    board_command_move(row, BOARD_BACKEND);
+    if (start_bytes == 0)
+        row->backend_ns = loop_now_ns();
+}
+
+/* The last of its fragments has come back. */
+static inline void command_record_ready(const struct command *command)
+{
+    struct board_command_row *row = command->row;
+
+    board_command_move(row, BOARD_READY);
+    row->backend_ns = loop_now_ns() - row->backend_ns;
+}
+
+/* It has failed, and the client has been told. */
+RARELY static void command_record_error(const struct command_record *record,
+                                        const struct command *command)
+{
+    unsigned error = board_error_index(nbd_error_from_errno(command->error));
+
+    board_add(&record->row->errors, 1);
+    board_add(&record->counted->errors[command->op][error], 1);
+}
+
+/* It is given back: its answer was sent, or nobody is there to hear one. */
+static inline void command_record_end(const struct command_record *record,
+                                      const struct command *command)
+{
+    struct board_command_row *row = command->row;
+    struct board_connection_row *connection = record->row;
+    struct board_figures *figures = record->counted;
+    uint64_t length_bytes = command->request.length_bytes;
+    uint32_t op = command->op;
+    struct board_histogram *request = &figures->durations[op];
+
+    BOARD_IS_THERE(request);
+    board_add(&connection->requests, 1);
+    board_record(request, loop_now_ns() - row->start_ns);
+    board_command_end(row);
+    if (command->error != 0) {
+        command_record_error(record, command);
+        return;
+    }
+    board_record(request + BOARD_OPS, row->backend_ns);
+    board_add(&connection->bytes[op], length_bytes);
+    board_add(&figures->bytes[op], length_bytes);
+}
+
+#endif
