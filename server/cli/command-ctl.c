@@ -202,6 +202,61 @@ static int rescan(struct ctl *ctl)
     return status;
 }
 
+/* The words behind the image: {"KEY": "VALUE"}, and in *allow the rules. */
+static struct json_object *options_of(const struct ctl *ctl, struct json_object **allow)
+{
+    struct json_object *options = json_object_new_object();
+
+    *allow = NULL;
+    for (int i = 1; i < ctl->other_count; i++) {
+        char *equals = strchr(ctl->others[i], '=');
+
+        *equals = '\0';
+        if (strcmp(ctl->others[i], "allow") != 0) {
+            control_add_text(options, ctl->others[i], equals + 1);
+            continue;
+        }
+        if (*allow == NULL)
+            *allow = json_object_new_array();
+        control_append(*allow, json_object_new_string(equals + 1));
+    }
+    return options;
+}
+
+static int add_export(struct ctl *ctl)
+{
+    struct json_object *parameters = ctl_operand(ctl, "name"), *allow, *reply;
+    int fd = ctl->options.key_fd > 0 ? (int)ctl->options.key_fd : -1;
+
+    control_add_text(parameters, "image", ctl->others[0]);
+    control_add(parameters, "options", options_of(ctl, &allow));
+    if (allow != NULL)
+        control_add(parameters, "allow", allow);
+    if (fd >= 0)
+        control_add_number(parameters, "key_fd", 0);
+    int status = ctl_call_with_fd(ctl, "AddExport", parameters, fd, &reply);
+    if (status == EXIT_SUCCESS && ctl->options.json)
+        ctl_print_json(json_object_get(reply));
+    json_object_put(reply);
+    return status;
+}
+
+/* Returns when the image is closed. */
+static int remove_export(struct ctl *ctl)
+{
+    struct json_object *parameters = ctl_operand(ctl, "name");
+
+    if (ctl->options.now)
+        control_add_text(parameters, "mode", "now");
+    if (ctl->options.drain_seconds > 0) {
+        control_add_text(parameters, "mode", "drain");
+        control_add_number(parameters, "seconds", ctl->options.drain_seconds);
+    }
+    if (!ctl->timeout_given && ctl->options.drain_seconds > 0)
+        ctl->link.timeout_ms = CONTROL_FOR_EVER;
+    return change(ctl, "RemoveExport", parameters);
+}
+
 /* The server is gone when this returns. */
 static int drain(struct ctl *ctl)
 {
@@ -211,7 +266,7 @@ static int drain(struct ctl *ctl)
 
     if (status != EXIT_SUCCESS)
         return status;
-    if (ctl->options.timeout_seconds == 0)
+    if (!ctl->timeout_given)
         ctl->link.timeout_ms = CONTROL_FOR_EVER;
     int code = control_link_receive(&ctl->link, &reply, &err);
     json_object_put(reply);
@@ -236,38 +291,61 @@ static const struct param ctl_params[] = {
           "events: those of this type alone, such as client or client.denied"),
     PARAM("for", UINT, "SECONDS", for_seconds, "log: then the usual level is in force again",
           .min = 1, .max = 86400),
+    PARAM("key-fd", UINT, "N", key_fd,
+          "add: its passphrase is read from this file descriptor to its end", .min = 3,
+          .max = 1048576),
+    PARAM("drain", UINT, "SECONDS", drain_seconds,
+          "remove: hidden at once, its clients may stay so long", .min = 1, .max = 86400),
+    PARAM("now", FLAG, NULL, now, "remove: its clients are told to go"),
     PARAM("help", FLAG, NULL, help, "print this text", .letter = 'h'),
     { 0 },
 };
 
-enum operand { NONE, MAY, MUST };
+/* Options that verbs have of their own: the bit of each, and its option. */
+enum { TYPE = 1, FOR = 2, KEY_FD = 4, DRAIN = 8, NOW = 16 };
 
 static const struct verb {
-    const char *name, *operand_name, *help;
-    enum operand operand;
-    bool type, seconds; /* the options that it has of its own */
+    const char *name, *operands, *help;
+    int least, most; /* operands */
+    unsigned options;
     int (*run)(struct ctl *ctl);
 } verbs[] = {
     { .name = "status", .help = "how the server is", .run = show_status },
     { .name = "exports", .help = "what it serves", .run = show_exports },
     { .name = "show",
-      .operand_name = "NAME",
-      .operand = MUST,
+      .operands = "NAME",
+      .least = 1,
+      .most = 1,
       .help = "all about one export",
       .run = show_export },
     { .name = "events",
       .help = "what happens, as it happens, until interrupted",
-      .type = true,
+      .options = TYPE,
       .run = follow_events },
+    { .name = "add",
+      .operands = "NAME IMAGE [KEY=VALUE] ...",
+      .least = 2,
+      .most = INT_MAX,
+      .options = KEY_FD,
+      .help = "serve one more image, with options as of --export",
+      .run = add_export },
+    { .name = "remove",
+      .operands = "NAME",
+      .least = 1,
+      .most = 1,
+      .options = DRAIN | NOW,
+      .help = "serve it no more; without an option only if it has no clients",
+      .run = remove_export },
     { .name = "log",
-      .operand_name = "LEVEL",
-      .operand = MUST,
-      .seconds = true,
+      .operands = "LEVEL",
+      .least = 1,
+      .most = 1,
+      .options = FOR,
       .help = "write to the log from error, warning, notice, info or debug on",
       .run = set_log_level },
     { .name = "rescan",
-      .operand_name = "NAME",
-      .operand = MAY,
+      .operands = "[NAME]",
+      .most = 1,
       .help = "notice images that have grown",
       .run = rescan },
     { .name = "reload", .help = "read the TLS files again", .run = reload },
@@ -279,24 +357,25 @@ static int print_help(void)
 {
     printf("Asks a running server what it does, and tells it to change something.\n"
            "\n"
-           "Usage: nbdcrypt ctl [OPTIONS] VERB [OPERAND]\n"
+           "Usage: nbdcrypt ctl [OPTIONS] VERB [OPERAND] ...\n"
            "\n"
            "Verbs:\n");
     for (size_t i = 0; i < VERBS; i++) {
-        char words[64];
+        const char *operands = verbs[i].operands != NULL ? verbs[i].operands : "";
+        int used = printf("  %s %s", verbs[i].name, operands);
 
-        snprintf(words, sizeof words,
-                 verbs[i].operand == MAY    ? "%s [%s]"
-                 : verbs[i].operand == MUST ? "%s %s"
-                                            : "%s",
-                 verbs[i].name, verbs[i].operand_name);
-        printf("  %-15s%s\n", words, verbs[i].help);
+        if (used > 16)
+            printf("\n%17s", "");
+        else
+            printf("%*s", 17 - used, "");
+        printf("%s\n", verbs[i].help);
     }
     printf("\nOptions:\n");
     params_print_help(stdout, ctl_params);
     printf("\n"
            "Exit status: 0; 1 it failed; 2 wrong use; 3 there is no server; 4 this user\n"
-           "may not do that; 5 the server is busy, or something was changed meanwhile.\n");
+           "may not do that; 5 the server or the export is busy, or something was changed\n"
+           "meanwhile.\n");
     return command_line_finish();
 }
 
@@ -318,21 +397,47 @@ static const struct verb *find_verb(const char *name, struct error *err)
     return NULL;
 }
 
+/* An option that this verb has not got; NULL: there is none. */
+static const char *foreign_option(const struct verb *verb, const struct ctl_options *options)
+{
+    const struct {
+        unsigned option;
+        bool given;
+        const char *text;
+    } own[] = {
+        { TYPE, options->type != NULL, "--type is for ctl events" },
+        { FOR, options->for_seconds > 0, "--for is for ctl log" },
+        { KEY_FD, options->key_fd > 0, "--key-fd is for ctl add" },
+        { DRAIN, options->drain_seconds > 0, "--drain is for ctl remove" },
+        { NOW, options->now, "--now is for ctl remove" },
+    };
+
+    for (size_t i = 0; i < sizeof own / sizeof own[0]; i++)
+        if (own[i].given && (verb->options & own[i].option) == 0)
+            return own[i].text;
+    return NULL;
+}
+
 static int check(const struct verb *verb, const struct ctl_options *options, int count,
                  char **operands, struct error *err)
 {
-    int most = verb->operand == NONE ? 0 : 1;
-
-    if (verb->operand == MUST && count == 0)
-        return error_set(err, -EINVAL, "no %s was given: nbdcrypt ctl %s %s", verb->operand_name,
-                         verb->name, verb->operand_name);
-    if (count > most)
-        return error_set(err, -EINVAL, "'%.80s' is one operand too many for ctl %s", operands[most],
-                         verb->name);
-    if (options->type != NULL && !verb->type)
-        return error_set(err, -EINVAL, "--type is for ctl events");
-    if (options->for_seconds > 0 && !verb->seconds)
-        return error_set(err, -EINVAL, "--for is for ctl log");
+    if (count < verb->least)
+        return error_set(err, -EINVAL, "too few operands: nbdcrypt ctl %s %s", verb->name,
+                         verb->operands);
+    if (count > verb->most)
+        return error_set(err, -EINVAL, "'%.80s' is one operand too many for ctl %s",
+                         operands[verb->most], verb->name);
+    if (foreign_option(verb, options) != NULL)
+        return error_set(err, -EINVAL, "%s", foreign_option(verb, options));
+    if (options->now && options->drain_seconds > 0)
+        return error_set(err, -EINVAL,
+                         "--now and --drain contradict each other: leave out one of the two");
+    for (int i = 2; i < count; i++)
+        if (strchr(operands[i], '=') == NULL)
+            return error_set(err, -EINVAL,
+                             "'%.80s' is not KEY=VALUE: a word behind the image is an option with "
+                             "its value",
+                             operands[i]);
     return 0;
 }
 
@@ -353,6 +458,8 @@ static const struct verb *parse(struct ctl *ctl, int argc, char **argv, struct e
     if (verb == NULL || check(verb, &ctl->options, argc - first - 1, argv + first + 1, err) < 0)
         return NULL;
     ctl->operand = first + 1 < argc ? argv[first + 1] : NULL;
+    ctl->other_count = argc - first > 2 ? argc - first - 2 : 0;
+    ctl->others = argv + argc - ctl->other_count;
     return verb;
 }
 
@@ -368,10 +475,8 @@ static int ctl(int argc, char **argv)
         log_error("%s", err.text);
         return EXIT_USAGE;
     }
-    bool given = it.options.timeout_seconds != UINT_MAX;
-    unsigned seconds = given ? it.options.timeout_seconds : TIMEOUT_SECONDS_DEFAULT;
-    if (!given)
-        it.options.timeout_seconds = 0;
+    it.timeout_given = it.options.timeout_seconds != UINT_MAX;
+    unsigned seconds = it.timeout_given ? it.options.timeout_seconds : TIMEOUT_SECONDS_DEFAULT;
     int status = ctl_open(&it, seconds > 0 ? (int)seconds * 1000 : CONTROL_FOR_EVER);
     if (status == EXIT_SUCCESS)
         status = verb->run(&it);
@@ -384,7 +489,7 @@ static int ctl(int argc, char **argv)
 const struct command command_ctl = {
     .name = "ctl",
     .help = "ask a running server, or tell it to change something",
-    .operands = "status|exports|show|events|log|rescan|reload|drain [OPERAND]",
+    .operands = "status|exports|show|events|add|remove|log|rescan|reload|drain [OPERAND] ...",
     .params = ctl_params,
     .run_itself = ctl,
 };

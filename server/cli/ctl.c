@@ -44,8 +44,36 @@ static const struct sentence {
       "the server can't do that (%s): it is of another version", EXIT_FAILURE },
 };
 
+/* Those with more than one member. */
+static int refused_busy(struct json_object *parameters)
+{
+    int64_t clients = control_number(parameters, "clients", 0);
+    const char *name = control_text(parameters, "name");
+
+    log_error("export '%.200s' has %lld client%s: --drain SECONDS or --now",
+              name != NULL ? name : "?", (long long)clients, clients == 1 ? "" : "s");
+    return EXIT_BUSY;
+}
+
+static int refused_option(struct json_object *parameters)
+{
+    const char *option = control_text(parameters, "option");
+    const char *reason = control_text(parameters, "reason");
+    const char *near = control_text(parameters, "near");
+
+    log_error("%.200s: %.400s%s%.200s%s", option != NULL ? option : "?",
+              reason != NULL ? reason : "?", near != NULL ? ": did you mean " : "",
+              near != NULL ? near : "", near != NULL ? "?" : "");
+    return EXIT_FAILURE;
+}
+
 static int refused(const char *error, struct json_object *parameters)
 {
+    if (strcmp(error, "org.nbdcrypt.ExportBusy") == 0)
+        return refused_busy(parameters);
+    if (strcmp(error, "org.nbdcrypt.BadOption") == 0)
+        return refused_option(parameters);
+
     for (size_t i = 0; i < sizeof sentences / sizeof sentences[0]; i++) {
         const struct sentence *one = &sentences[i];
         struct json_object *value = control_member(parameters, one->key);
@@ -75,7 +103,7 @@ int ctl_open(struct ctl *ctl, int timeout_ms)
 int ctl_begin(struct ctl *ctl, const char *method, struct json_object *parameters)
 {
     struct error err = { "" };
-    int code = control_link_send(&ctl->link, method, parameters, true, &err);
+    int code = control_link_send(&ctl->link, method, parameters, true, -1, &err);
 
     return code == 0 ? EXIT_SUCCESS : fail(code, &err);
 }
@@ -99,15 +127,21 @@ int ctl_next(struct ctl *ctl, struct json_object **out, bool *last)
     return status;
 }
 
-int ctl_call(struct ctl *ctl, const char *method, struct json_object *parameters,
-             struct json_object **out)
+int ctl_call_with_fd(struct ctl *ctl, const char *method, struct json_object *parameters, int fd,
+                     struct json_object **out)
 {
     struct error err = { "" };
     bool last;
 
     *out = NULL;
-    int code = control_link_send(&ctl->link, method, parameters, false, &err);
+    int code = control_link_send(&ctl->link, method, parameters, false, fd, &err);
     return code == 0 ? ctl_next(ctl, out, &last) : fail(code, &err);
+}
+
+int ctl_call(struct ctl *ctl, const char *method, struct json_object *parameters,
+             struct json_object **out)
+{
+    return ctl_call_with_fd(ctl, method, parameters, -1, out);
 }
 
 int ctl_list(struct ctl *ctl, const char *method, struct json_object *parameters, const char *key,

@@ -12,14 +12,17 @@
 struct ctl_options {
     const char *socket, *type;
     unsigned timeout_seconds; /* 0: as long as it takes */
-    unsigned for_seconds, delay_seconds;
-    bool json, batch, help;
+    unsigned for_seconds, drain_seconds, key_fd;
+    bool json, now, help;
 };
 
 struct ctl {
     struct ctl_options options;
     struct control_link link;
-    const char *operand; /* NULL: none */
+    const char *operand; /* the first one; NULL: none */
+    char **others;       /* those behind it */
+    int other_count;
+    bool timeout_given;
 };
 
 /* All of these return an exit status, and have said what is wrong when it is not EXIT_SUCCESS. */
@@ -29,6 +32,9 @@ int ctl_open(struct ctl *ctl, int timeout_ms);
 /* One reply: its parameters in *out, the caller's to put; `parameters` are consumed. */
 int ctl_call(struct ctl *ctl, const char *method, struct json_object *parameters,
              struct json_object **out);
+/* The same with a descriptor. */
+int ctl_call_with_fd(struct ctl *ctl, const char *method, struct json_object *parameters, int fd,
+                     struct json_object **out);
 /* All replies: what each has under `key`, as an array. */
 int ctl_list(struct ctl *ctl, const char *method, struct json_object *parameters, const char *key,
              struct json_object **out);

@@ -102,18 +102,43 @@ static int closed(int error, struct error *err)
                      error != 0 ? ": " : "", error != 0 ? strerror(error) : "");
 }
 
-static int send_all(struct control_link *link, const char *text, size_t length_bytes,
+/* With the first byte, the descriptor. */
+static ssize_t send_some(const struct control_link *link, const char *text, size_t length_bytes,
+                         int fd)
+{
+    union {
+        struct cmsghdr header;
+        char bytes[CMSG_SPACE(sizeof(int))];
+    } control = { 0 };
+    struct iovec part = { .iov_base = (char *)text, .iov_len = length_bytes };
+    struct msghdr message = { .msg_iov = &part, .msg_iovlen = 1 };
+
+    if (fd >= 0) {
+        message.msg_control = &control;
+        message.msg_controllen = sizeof control.bytes;
+        control.header.cmsg_level = SOL_SOCKET;
+        control.header.cmsg_type = SCM_RIGHTS;
+        control.header.cmsg_len = CMSG_LEN(sizeof fd);
+        memcpy(CMSG_DATA(&control.header), &fd, sizeof fd);
+    }
+    return sendmsg(link->fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+static int send_all(struct control_link *link, const char *text, size_t length_bytes, int fd,
                     struct error *err)
 {
     while (length_bytes > 0) {
         int code = wait_for(link, POLLOUT, err);
         if (code < 0)
             return code;
-        ssize_t sent = send(link->fd, text, length_bytes, MSG_NOSIGNAL | MSG_DONTWAIT);
+        ssize_t sent = send_some(link, text, length_bytes, fd);
         if (sent < 0 && (errno == EINTR || errno == EAGAIN))
             continue;
+        if (sent < 0 && errno == EBADF)
+            return error_set(err, -EBADF, "the descriptor %d is not open", fd);
         if (sent < 0)
             return closed(errno, err);
+        fd = -1;
         text += sent;
         length_bytes -= (size_t)sent;
     }
@@ -121,7 +146,7 @@ static int send_all(struct control_link *link, const char *text, size_t length_b
 }
 
 int control_link_send(struct control_link *link, const char *method, struct json_object *parameters,
-                      bool more, struct error *err)
+                      bool more, int fd, struct error *err)
 {
     struct json_object *call = json_object_new_object();
     char name[128];
@@ -134,8 +159,8 @@ int control_link_send(struct control_link *link, const char *method, struct json
         control_add_flag(call, "more", true);
     const char *text =
         call != NULL ? json_object_to_json_string_ext(call, JSON_C_TO_STRING_PLAIN) : NULL;
-    int code = text == NULL ? error_set(err, -ENOMEM, "not enough memory for a call")
-                            : send_all(link, text, strlen(text) + 1, err);
+    int code = text == NULL ? error_no_memory(err, "for a call")
+                            : send_all(link, text, strlen(text) + 1, fd, err);
     json_object_put(call);
     /* Who was turned away, has an answer all the same. */
     return code == -EPIPE ? 0 : code;

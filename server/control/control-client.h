@@ -23,9 +23,10 @@ NODISCARD int control_link_open(struct control_link *out, const char *path, int 
                                 struct error *err);
 void control_link_close(struct control_link *link);
 
-/* `method` without its interface; `parameters` are consumed. */
+/* `method` without its interface; `parameters` are consumed; `fd` goes with it, -1: none. */
 NODISCARD int control_link_send(struct control_link *link, const char *method,
-                                struct json_object *parameters, bool more, struct error *err);
+                                struct json_object *parameters, bool more, int fd,
+                                struct error *err);
 /* The next reply, with its "parameters", "error" and "continues"; the caller's to put.
  * -EPIPE: the server has closed; -ETIMEDOUT; -EPROTO: that is no varlink. */
 NODISCARD int control_link_receive(struct control_link *link, struct json_object **out,

@@ -9,7 +9,10 @@
 #include "server/loop/offload.h"
 
 /* What a server lets be seen and done; all of it outlives the control. */
+struct control_method;
+
 struct control_host {
+    const struct control_method *methods; /* beside those of control-methods.c; NULL: none */
     struct loop *loop;
     struct offload *admin; /* one thread */
     const struct control_rules *rules;

@@ -18,7 +18,8 @@
 #define CONTROL_CONFLICT "org.nbdcrypt.Conflict"
 #define CONTROL_NOT_POSSIBLE "org.nbdcrypt.NotPossible"
 #define CONTROL_NO_SUCH_EXPORT "org.nbdcrypt.NoSuchExport"
-#define CONTROL_NO_SUCH_CLIENT "org.nbdcrypt.NoSuchClient"
+#define CONTROL_EXPORT_BUSY "org.nbdcrypt.ExportBusy"
+#define CONTROL_BAD_OPTION "org.nbdcrypt.BadOption"
 
 struct control_client;
 
@@ -72,11 +73,7 @@ struct control_client {
 
     struct control_job job;
 
-    /* Of Rescan: sizes before it. */
-    struct control_size {
-        uint64_t id, size_bytes;
-    } * sizes;
-    size_t size_count;
+    void *data; /* of the method of the call under way; freed with the client */
 
     /* What the clock looks at. */
     uint64_t progress_seen;
@@ -88,7 +85,8 @@ struct control {
     struct control_client *clients;
     unsigned client_count;
     atomic_uint_fast64_t revision; /* grows with each change */
-    bool ending, stopping;
+    unsigned open_count;           /* clients that are not gone */
+    bool ending, stopping, stopped;
     struct timespec since;
     enum log_level log_level, usual_log_level;
     unsigned log_seconds; /* until the usual level is in force again; 0: it stays */
@@ -97,7 +95,7 @@ struct control {
 };
 
 /* NULL: there is none of that name. */
-const struct control_method *control_method_find(const char *name);
+const struct control_method *control_method_find(const struct control *control, const char *name);
 /* In any order; the last one has no name. */
 extern const struct control_method control_methods[];
 

@@ -133,34 +133,41 @@ static void set_log_level(struct control_client *client)
 
 /* ---- images that have grown ---- */
 
-/* Of all that are open, or of that name alone; false: there is none of that name, or no memory. */
-static bool note_sizes(struct control_client *client, const struct export_set *set,
-                       const char *name)
+/* What they were before. */
+struct sizes {
+    size_t count;
+    struct size {
+        uint64_t id, bytes;
+    } of[];
+};
+
+/* Of all that are open, or of that name alone; NULL: there is none of that name, or no memory. */
+static struct sizes *note_sizes(const struct export_set *set, const char *name)
 {
-    client->sizes = malloc((set->count + 1) * sizeof *client->sizes);
-    client->size_count = 0;
-    if (client->sizes == NULL || (name != NULL && find_export(set, name) == NULL))
-        return false;
+    bool any = name == NULL || find_export(set, name) != NULL;
+    struct sizes *sizes = any ? malloc(sizeof *sizes + set->count * sizeof sizes->of[0]) : NULL;
+
+    if (sizes == NULL)
+        return NULL;
+    sizes->count = 0;
     for (size_t i = 0; i < set->count; i++) {
         const struct export *ex = set->exports[i];
 
         if ((name == NULL || strcmp(ex->name, name) == 0) && export_is_open(ex))
-            client->sizes[client->size_count++] =
-                (struct control_size){ .id = ex->id, .size_bytes = ex->limits.size_bytes };
+            sizes->of[sizes->count++] = (struct size){ ex->id, ex->limits.size_bytes };
     }
-    return true;
+    return sizes;
 }
 
-static void add_if_grown(struct json_object *to, const struct export *ex,
-                         const struct control_size *before)
+static void add_if_grown(struct json_object *to, const struct export *ex, const struct size *before)
 {
     struct json_object *one;
 
-    if (ex->id != before->id || ex->limits.size_bytes == before->size_bytes)
+    if (ex->id != before->id || ex->limits.size_bytes == before->bytes)
         return;
     one = json_object_new_object();
     control_add_text(one, "name", ex->name);
-    control_add_number(one, "before_bytes", before->size_bytes);
+    control_add_number(one, "before_bytes", before->bytes);
     control_add_number(one, "size_bytes", ex->limits.size_bytes);
     control_append(to, one);
 }
@@ -168,18 +175,17 @@ static void add_if_grown(struct json_object *to, const struct export *ex,
 static void rescanned(struct control_client *client)
 {
     const struct control_host *host = &client->control->host;
+    const struct sizes *sizes = client->data;
     struct json_object *grown = json_object_new_array();
     const struct export_set *set = host->lock(host->context);
 
-    for (size_t i = 0; i < client->size_count; i++) {
-        size_t place = export_set_behind(set, client->sizes[i].id - 1);
+    for (size_t i = 0; i < sizes->count; i++) {
+        size_t place = export_set_behind(set, sizes->of[i].id - 1);
 
         if (place < set->count)
-            add_if_grown(grown, set->exports[place], &client->sizes[i]);
+            add_if_grown(grown, set->exports[place], &sizes->of[i]);
     }
     host->unlock(host->context);
-    free(client->sizes);
-    client->sizes = NULL;
     control_changed(client, control_with("grown", grown));
 }
 
@@ -187,12 +193,10 @@ static void rescan(struct control_client *client)
 {
     const char *name = control_text(client->varlink.call.parameters, "name");
     const struct control_host *host = &client->control->host;
-    bool noted = note_sizes(client, host->lock(host->context), name);
 
+    client->data = note_sizes(host->lock(host->context), name);
     host->unlock(host->context);
-    if (!noted) {
-        free(client->sizes);
-        client->sizes = NULL;
+    if (client->data == NULL) {
         control_error(client, CONTROL_NO_SUCH_EXPORT, "name", name != NULL ? name : "");
         return;
     }
@@ -286,10 +290,19 @@ const struct control_method control_methods[] = {
     { 0 },
 };
 
-const struct control_method *control_method_find(const char *name)
+static const struct control_method *find_in(const struct control_method *table, const char *name)
 {
-    for (const struct control_method *one = control_methods; one->name != NULL; one++)
-        if (strcmp(one->name, name) == 0)
-            return one;
+    for (; table->name != NULL; table++)
+        if (strcmp(table->name, name) == 0)
+            return table;
     return NULL;
+}
+
+const struct control_method *control_method_find(const struct control *control, const char *name)
+{
+    const struct control_method *found = find_in(control_methods, name);
+
+    if (found != NULL || control->host.methods == NULL)
+        return found;
+    return find_in(control->host.methods, name);
 }

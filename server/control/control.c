@@ -113,10 +113,14 @@ static void waited(struct io_event *ev, int result)
 
     (void)result;
     client->job.running = false;
-    if (client->gone)
+    if (client->gone) {
+        atomic_fetch_add(&client->control->revision, 1);
         free_client(client);
-    else
-        client->job.done(client);
+        return;
+    }
+    client->job.done(client);
+    free(client->data);
+    client->data = NULL;
 }
 
 void control_wait_for(struct control_client *client, void (*done)(struct control_client *client))
@@ -218,6 +222,17 @@ static void refuse_method(struct control_client *client, const char *name)
         control_error(client, VARLINK_METHOD_NOT_FOUND, "method", name);
 }
 
+static void log_change(struct control_client *client)
+{
+    const char *name = control_text(client->varlink.call.parameters, "name");
+
+    if (name != NULL)
+        log_write_of(LOG_NOTICE, client->peer.text, "control: %s '%.200s'", client->method->name,
+                     name);
+    else
+        log_write_of(LOG_NOTICE, client->peer.text, "control: %s", client->method->name);
+}
+
 static void run(struct control_client *client)
 {
     const struct control_method *method = client->method;
@@ -234,7 +249,7 @@ static void run(struct control_client *client)
         refuse_conflict(client);
     } else {
         if (method->changes)
-            log_write_of(LOG_NOTICE, client->peer.text, "control: %s", method->name);
+            log_change(client);
         method->run(client);
     }
 }
@@ -243,7 +258,7 @@ static void called(struct varlink_connection *connection)
 {
     struct control_client *client = container_of(connection, struct control_client, varlink);
 
-    client->method = control_method_find(connection->call.method);
+    client->method = control_method_find(client->control, connection->call.method);
     if (client->method == NULL)
         refuse_method(client, connection->call.method);
     else
@@ -271,10 +286,14 @@ static void input_ended(struct varlink_connection *connection)
 
 /* ---- clients ---- */
 
+/* Of those that are gone a change may still be under way, which may take long: it is not waited
+ * for. */
 static void end_if_empty(struct control *control)
 {
-    if (control->stopping && control->client_count == 0 && !control->clock_runs)
-        control->host.stopped(control->host.context);
+    if (!control->stopping || control->stopped || control->open_count > 0 || control->clock_runs)
+        return;
+    control->stopped = true;
+    control->host.stopped(control->host.context);
 }
 
 static void free_client(struct control_client *client)
@@ -289,20 +308,24 @@ static void free_client(struct control_client *client)
         control->clients = client->next;
     control->client_count--;
     json_object_put(client->pending);
-    free(client->sizes);
+    json_object_put(client->job.reply);
+    free(client->data);
     varlink_release(&client->varlink);
     free(client);
-    end_if_empty(control);
 }
 
 static void closed(struct varlink_connection *connection)
 {
     struct control_client *client = container_of(connection, struct control_client, varlink);
 
+    struct control *control = client->control;
+
     client->gone = true;
+    control->open_count--;
     client->follows = client->streaming = false;
     if (!client->job.running)
         free_client(client);
+    end_if_empty(control);
 }
 
 static unsigned clients_of(const struct control *control, uid_t uid)
@@ -363,6 +386,7 @@ void control_accept(struct control *control, int fd, const struct peer *peer)
         client->next->previous = client;
     control->clients = client;
     control->client_count++;
+    control->open_count++;
     control_need_clock(control);
     varlink_open(&client->varlink, &ops, control->host.loop, fd);
 }
@@ -464,5 +488,7 @@ void control_free(struct control *control)
     if (control == NULL)
         return;
     event_feed_stop();
+    while (control->clients != NULL) /* whose change has not come back */
+        free_client(control->clients);
     free(control);
 }

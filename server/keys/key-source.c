@@ -3,9 +3,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "crypto/luks/luks-token.h"
@@ -17,6 +19,7 @@
 
 #define FIRST_BYTES 4096u
 #define COMMAND_TIMEOUT_MS 60000u
+#define LENT_SECONDS 10
 
 /* ---- a file ---- */
 
@@ -34,11 +37,27 @@ static int grow(struct secret **secret, size_t used_bytes, struct error *err)
     return 0;
 }
 
+/* 0: something, or the end, is there before `until`; 0 is never. */
+static int wait_until(int fd, time_t until, struct error *err)
+{
+    struct pollfd poller = { .fd = fd, .events = POLLIN };
+    time_t left = until - time(NULL);
+
+    if (until == 0 || (left > 0 && poll(&poller, 1, (int)left * 1000) == 1))
+        return 0;
+    return error_set(err, -ETIMEDOUT, "it did not end within %d s", LENT_SECONDS);
+}
+
 /* To the end of the file; it may be a pipe. */
-static int read_all(struct secret **secret, int fd, size_t *used_bytes, struct error *err)
+static int read_all(struct secret **secret, int fd, size_t *used_bytes, time_t until,
+                    struct error *err)
 {
     for (;;) {
         size_t room_bytes = (*secret)->length_bytes - *used_bytes;
+        int waited = wait_until(fd, until, err);
+
+        if (waited < 0)
+            return waited;
         ssize_t got = read(fd, (*secret)->data + *used_bytes, room_bytes);
 
         if (got < 0 && errno == EINTR)
@@ -63,14 +82,14 @@ static int read_all(struct secret **secret, int fd, size_t *used_bytes, struct e
     }
 }
 
-static int read_fd(struct secret **out, int fd, struct error *err)
+static int read_fd(struct secret **out, int fd, time_t until, struct error *err)
 {
     struct secret *secret = NULL;
     size_t used_bytes = 0;
     int result = secret_create(&secret, FIRST_BYTES, err);
 
     if (result == 0)
-        result = read_all(&secret, fd, &used_bytes, err);
+        result = read_all(&secret, fd, &used_bytes, until, err);
     if (result == 0 && used_bytes == 0)
         result = error_set(err, -EINVAL, "it is empty");
     if (result < 0) {
@@ -92,7 +111,7 @@ static int read_file(struct secret **out, const char *path, struct error *err)
         return error_set(err, result, "key file '%s' can't be opened: %s", path, strerror(-result));
     }
     private_file_warn(fd, path);
-    result = read_fd(out, fd, err);
+    result = read_fd(out, fd, 0, err);
     if (result < 0)
         error_prefix(err, "key file '%s' can't be used: ", path);
     (void)close(fd);
@@ -161,6 +180,16 @@ static bool is_handed_down(unsigned fd)
     return flags >= 0 && (flags & FD_CLOEXEC) == 0;
 }
 
+/* Whoever lent a pipe may write nothing to it, or never close it. */
+static int read_lent(struct secret **out, int fd, struct error *err)
+{
+    int result = read_fd(out, fd, time(NULL) + LENT_SECONDS, err);
+
+    if (result < 0)
+        error_prefix(err, "the descriptor of the key can't be used: ");
+    return result;
+}
+
 /* It was there at the start, but a second reader finds it closed, and maybe in use by something
  * else. */
 static int read_descriptor(struct secret **out, const struct key_source *source, struct error *err)
@@ -168,12 +197,14 @@ static int read_descriptor(struct secret **out, const struct key_source *source,
     unsigned fd = source->fd;
     int result;
 
+    if (source->fd_is_lent)
+        return read_lent(out, (int)fd, err);
     if (!is_handed_down(fd))
         return error_set(err, -EBADF,
                          "file descriptor %u can't be used as the key: it has been read and "
                          "closed already",
                          fd);
-    result = read_fd(out, (int)fd, err);
+    result = read_fd(out, (int)fd, 0, err);
     (void)close((int)fd); /* a pipe would tell whoever fills it that the key is still wanted */
     if (result < 0)
         error_prefix(err, "file descriptor %u can't be used as the key: ", fd);
@@ -182,7 +213,7 @@ static int read_descriptor(struct secret **out, const struct key_source *source,
 
 static int read_stdin(struct secret **out, struct error *err)
 {
-    int result = read_fd(out, STDIN_FILENO, err);
+    int result = read_fd(out, STDIN_FILENO, 0, err);
 
     if (result < 0)
         error_prefix(err, "standard input can't be used as the key: ");
@@ -300,9 +331,11 @@ static int check_token(const struct key_source *source, const char *prefix, stru
                      source->offset_bytes > 0 ? "key-offset" : "key-size", prefix);
 }
 
-static int check_descriptor(unsigned fd, const char *prefix, struct error *err)
+static int check_descriptor(const struct key_source *source, const char *prefix, struct error *err)
 {
-    if (fd == 0 || is_handed_down(fd))
+    unsigned fd = source->fd;
+
+    if (fd == 0 || source->fd_is_lent || is_handed_down(fd))
         return 0;
     return error_set(err, -EBADF,
                      "%skey-fd %u: %s: whoever starts this program has to open it, as a "
@@ -334,7 +367,7 @@ int key_source_check(const struct key_source *source, const char *prefix, struct
         return error_set(err, -EINVAL,
                          "%skey-credential '%s': a credential has a name without a slash", prefix,
                          source->credential);
-    result = check_descriptor(source->fd, prefix, err);
+    result = check_descriptor(source, prefix, err);
     if (result < 0)
         return result;
     if (source->keyring && !*source->keyring)

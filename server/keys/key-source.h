@@ -24,6 +24,7 @@ struct key_source {
     const char *token;           /* "any" or the number of a token of the header */
     const char *token_plugins;   /* a folder; NULL: no code is loaded for tokens */
     unsigned fd;                 /* a file descriptor from 3 on; 0: none */
+    bool fd_is_lent;             /* it is ours already, and whoever has it closes it */
     uint64_t offset_bytes;       /* what is in front of it is not part of the key */
     uint64_t size_bytes;         /* 0: to the end */
 };

@@ -452,6 +452,7 @@ static int start_control(struct server *server, struct error *err)
         .admin = server->admin,
         .tls = &server->tls,
         .exports = server->live,
+        .common = &server->options.common,
         .places = server->places,
         .listeners = server->listeners,
         .listener_count = server->listener_count,

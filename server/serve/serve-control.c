@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "server/control/control-path.h"
+#include "server/serve/control-exports.h"
 #include "server/serve/exports.h"
 #include "server/serve/listen.h"
 #include "server/serve/reload.h"
@@ -202,6 +203,7 @@ int serve_control_start(struct serve_control *control, const struct serve_contro
                         struct error *err)
 {
     struct control_host shown = {
+        .methods = control_export_methods,
         .loop = host->loop,
         .admin = host->admin,
         .rules = &control->rules,
@@ -221,6 +223,7 @@ int serve_control_start(struct serve_control *control, const struct serve_contro
     };
 
     control->host = *host;
+    control_export_use(host->exports, host->common);
     int code = control_create(&control->control, &shown, err);
     if (code < 0)
         return code;

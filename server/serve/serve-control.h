@@ -23,6 +23,7 @@ struct serve_control_host {
     struct offload *admin;
     struct tls *tls;
     struct exports *exports;
+    const struct export_settings *common; /* what exports that are added go on from */
     const struct places *places;
     struct listener *const *listeners;
     size_t listener_count;

@@ -88,10 +88,12 @@ expect_match "$test_dir/all" '"type":"export.grown","export":"raw","size_bytes":
 # ---- wrong use ----
 expect_failure 2 "no verb was given: nbdcrypt ctl --help lists them" ctl
 expect_failure 2 "there is no 'ctl stauts': did you mean status?" ctl stauts
-expect_failure 2 "no NAME was given: nbdcrypt ctl show NAME" ctl show
+expect_failure 2 "too few operands: nbdcrypt ctl show NAME" ctl show
 expect_failure 2 "'b' is one operand too many for ctl show" ctl show a b
 expect_failure 2 "--type is for ctl events" ctl status --type x
 expect_failure 2 "--for is for ctl log" ctl status --for 3
+expect_failure 2 "--now is for ctl remove" ctl status --now
+expect_failure 2 "--now and --drain contradict each other: leave out one of the two" ctl remove x --now --drain 3
 expect_success ctl --help
 
 # ---- the end ----

@@ -24,6 +24,9 @@ calls = [
     ("SetLogLevel", {"level": "notice"}),
     ("Rescan", {}),
     ("Reload", {}),
+    ("AddExport", {"name": "", "image": ""}),
+    ("RemoveExport", {"name": "none"}),
+    ("ConnectClient", {"export": "none"}),
     ("Drain", {"if_revision": 1000000}),
 ]
 client = Connection(sys.argv[1])
@@ -41,13 +44,13 @@ PYTHON_END
 
 # expect_role ROLE [COMMAND-PREFIX...]
 expect_role() {
-    local role=$1 view=ok operate=ok admin=ok conflict=Conflict follows=ExpectedMore
+    local role=$1 view=ok operate=ok admin=ok conflict=Conflict follows=ExpectedMore exists=NotPossible missing=NoSuchExport
 
     shift
     case $role in
-    none) view='denied: view' operate='denied: operate' admin='denied: admin' follows=$view conflict=$admin ;;
-    view) operate='denied: operate' admin='denied: admin' conflict=$admin ;;
-    operate) admin='denied: admin' conflict=$admin ;;
+    none) view='denied: view' operate='denied: operate' admin='denied: admin' follows=$view conflict=$admin exists=$admin missing=$admin ;;
+    view) operate='denied: operate' admin='denied: admin' conflict=$admin exists=$admin missing=$admin ;;
+    operate) admin='denied: admin' conflict=$admin exists=$admin missing=$admin ;;
     esac
     expect_equal "answers to $role ($*)" "GetInfo ok
 GetInterfaceDescription ok
@@ -57,6 +60,9 @@ Events $follows
 SetLogLevel $operate
 Rescan $operate
 Reload $admin
+AddExport $exists
+RemoveExport $missing
+ConnectClient $missing
 Drain $conflict" "$(answers_to "$@")"
 }
 

@@ -51,6 +51,7 @@ def expect_others_served():
     assert time.monotonic() - begun < 5
 
 
+expect_others_served()
 at_first = descriptors()
 
 # ---- what is no call ----
@@ -95,7 +96,7 @@ def message_of(length):
 
 client.socket.sendall(message_of(MIB))
 expect("1 MiB", "NoSuchExport", client.receive())
-client.close = client.socket.close()
+client.socket.close()
 client = Connection(path)
 try:
     client.socket.sendall(message_of(MIB + 1) + b"x" * MIB)

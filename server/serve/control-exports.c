@@ -1,0 +1,414 @@
+#include "server/serve/control-exports.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "server/access/access.h"
+#include "server/serve/export-opening.h"
+#include "server/serve/export-options.h"
+
+#define DRAIN_SECONDS_DEFAULT 60
+#define DRAIN_SECONDS_MAX 86400
+
+/* There is one server in a process. */
+static struct exports *server_exports;
+static const struct export_settings *common_settings;
+
+void control_export_use(struct exports *exports, const struct export_settings *common)
+{
+    server_exports = exports;
+    common_settings = common;
+}
+
+/* One change for one caller. */
+struct call {
+    struct exports_change change;
+    struct exports_addition addition;
+    struct exports *exports;
+    struct control_client *client;
+    struct loop *loop;
+    const char *removed;
+    char *text; /* of `removed` */
+    int key_fd; /* -1: none */
+};
+
+/* ---- what came by a call, and stays as long as the export ---- */
+
+struct added {
+    struct export_settings settings;
+    char *call;    /* what was asked for, to know it again */
+    size_t count;  /* of texts */
+    char *texts[]; /* what the settings point to */
+};
+
+static void free_added(struct export_settings *settings)
+{
+    struct added *added = container_of(settings, struct added, settings);
+
+    for (size_t i = 0; i < added->count; i++)
+        free(added->texts[i]);
+    access_free(added->settings.access);
+    params_free(&added->settings, export_params);
+    free(added->call);
+    free(added);
+}
+
+/* NULL: no memory. */
+static const char *keep(struct added *added, const char *text)
+{
+    char *copy = strdup(text);
+
+    if (copy != NULL)
+        added->texts[added->count++] = copy;
+    return copy;
+}
+
+static bool is_from(const struct export *ex, const char *call)
+{
+    return ex->settings->added &&
+           strcmp(container_of(ex->settings, struct added, settings)->call, call) == 0;
+}
+
+/* ---- the answers ---- */
+
+static void refuse_option(struct control_client *client, const char *option, const char *reason)
+{
+    struct json_object *parameters = json_object_new_object();
+    const char *near = params_nearest(export_params, option);
+
+    control_add_text(parameters, "option", option);
+    control_add_text(parameters, "reason", reason);
+    if (near != NULL && strcmp(near, option) != 0)
+        control_add_text(parameters, "near", near);
+    varlink_error(&client->varlink, CONTROL_BAD_OPTION, parameters);
+}
+
+static void refuse_busy(struct control_client *client, const char *name, unsigned clients)
+{
+    struct json_object *parameters = json_object_new_object();
+
+    control_add_text(parameters, "name", name);
+    control_add_number(parameters, "clients", clients);
+    varlink_error(&client->varlink, CONTROL_EXPORT_BUSY, parameters);
+}
+
+static void answer(struct control_client *client)
+{
+    struct call *call = client->data;
+    const struct exports_change *change = &call->change;
+    struct json_object *reply = NULL;
+
+    if (change->added_count > 0)
+        control_add_flag(reply = json_object_new_object(), "changed", true);
+    if (change->code == 0)
+        control_changed(client, reply);
+    else
+        json_object_put(reply);
+    if (change->code == -EBUSY && change->clients > 0)
+        refuse_busy(client, call->removed, change->clients);
+    else if (change->code == -ENOENT && change->removed_count > 0)
+        control_error(client, CONTROL_NO_SUCH_EXPORT, "name", call->removed);
+    else if (change->code != 0)
+        control_error(client, CONTROL_NOT_POSSIBLE, "reason", change->error.text);
+    free(call->text);
+    call->text = NULL;
+}
+
+/* On the thread of the exports. */
+static void made(struct exports_change *change)
+{
+    struct call *call = container_of(change, struct call, change);
+
+    if (call->key_fd >= 0)
+        close(call->key_fd);
+    loop_post(call->loop, &call->client->job.offload.done);
+}
+
+static void submit(struct control_client *client, struct call *call)
+{
+    call->client = client;
+    call->loop = client->control->host.loop;
+    call->change.done = made;
+    client->data = call;
+    control_wait_for(client, answer);
+    exports_submit(server_exports, &call->change);
+}
+
+/* ---- AddExport ---- */
+
+/* False: it was refused. */
+static bool set_option(struct control_client *client, struct added *added, const char *name,
+                       const char *value)
+{
+    const struct param *param = params_find(export_params, name);
+    const char *text = keep(added, value);
+    struct error err = { "" };
+
+    if (param == NULL)
+        error_set(&err, -EINVAL, "there is no such option");
+    else if (strcmp(name, "key-fd") == 0)
+        error_set(&err, -EINVAL, "a descriptor comes with the call: key_fd");
+    else if (text == NULL)
+        (void)error_no_memory(&err, "for an option");
+    else if (params_set(&added->settings, param, text, &err) == 0)
+        return true;
+    refuse_option(client, name, err.text);
+    return false;
+}
+
+static bool set_options(struct control_client *client, struct added *added,
+                        struct json_object *options, struct json_object *allow)
+{
+    if (options != NULL) {
+        json_object_object_foreach(options, name, value)
+        {
+            const char *text = varlink_string(value);
+
+            if (text == NULL) {
+                refuse_option(client, name, "its value is not a text");
+                return false;
+            }
+            if (!set_option(client, added, name, text))
+                return false;
+        }
+    }
+    for (size_t i = 0; allow != NULL && i < json_object_array_length(allow); i++) {
+        const char *text = varlink_string(json_object_array_get_idx(allow, i));
+
+        if (text == NULL || !set_option(client, added, "allow", text)) {
+            if (text == NULL)
+                control_refuse(client, "allow");
+            return false;
+        }
+    }
+    return true;
+}
+
+static int set_access(struct export_settings *settings, struct error *err)
+{
+    const struct param_list *rules =
+        settings->allow.count > 0 ? &settings->allow : &common_settings->allow;
+
+    return access_create(&settings->access, rules->items, rules->count, err);
+}
+
+/* What only whoever started the server could give it is not there any more. */
+static int check_key(const struct export_settings *settings, struct error *err)
+{
+    if (settings->key.fd_is_lent || !export_opens_in_order(settings))
+        return 0;
+    return error_set(err, -EINVAL,
+                     "export '%s' can't be opened while the server runs: its key is asked for on "
+                     "the terminal, or comes from standard input or a descriptor of the start; "
+                     "give key_fd, key-file, key-command, key-credential or key-keyring",
+                     settings->name);
+}
+
+static int finish(struct added *added, int key_fd, struct error *err)
+{
+    struct export_settings *settings = &added->settings;
+
+    if (key_fd >= 0 && key_source_given(&settings->key) != NULL)
+        return error_set(err, -EINVAL, "key_fd and %s can't both be used: leave out one of the two",
+                         key_source_given(&settings->key));
+    if (key_fd >= 0) {
+        settings->key.fd = (unsigned)key_fd;
+        settings->key.fd_is_lent = true;
+    }
+    int code = export_options_finish(settings, common_settings, err);
+    if (code == 0)
+        code = set_access(settings, err);
+    return code == 0 ? check_key(settings, err) : code;
+}
+
+/* Takes it from the call; -1: none was named, -2: there is none of that number. */
+static int take_key_fd(struct control_client *client)
+{
+    int64_t index = control_number(client->varlink.call.parameters, "key_fd", -1);
+
+    if (index < 0 || index >= VARLINK_FDS_MAX || client->varlink.fds[index] < 0)
+        return control_param(client, "key_fd") == NULL ? -1 : -2;
+    int fd = client->varlink.fds[index];
+    client->varlink.fds[index] = -1;
+    return fd;
+}
+
+/* The name of an export that is there, by this very call or not. */
+static bool is_there(struct control_client *client, const char *name, const char *text)
+{
+    const struct export_set *set = exports_lock(server_exports);
+    const struct export *ex = export_set_named(set, name, strlen(name));
+    bool there = ex != NULL && strcmp(ex->name, name) == 0;
+    bool same = there && is_from(ex, text);
+    struct json_object *reply;
+
+    exports_unlock(server_exports);
+    if (!there)
+        return false;
+    if (!same) {
+        struct error err;
+
+        error_set(&err, -EEXIST, "there is an export '%s' already", name);
+        control_error(client, CONTROL_NOT_POSSIBLE, "reason", err.text);
+        return true;
+    }
+    reply = json_object_new_object();
+    control_add_flag(reply, "changed", false);
+    control_add_number(reply, "revision", atomic_load(&client->control->revision));
+    varlink_reply(&client->varlink, reply, false);
+    return true;
+}
+
+/* All but the key and the revision; the order of members counts. */
+static char *text_of(struct json_object *parameters)
+{
+    static const char *const names[] = { "name", "image", "options", "allow" };
+    struct json_object *copy = json_object_new_object();
+
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        control_add(copy, names[i], json_object_get(control_member(parameters, names[i])));
+    char *text = strdup(json_object_to_json_string_ext(copy, JSON_C_TO_STRING_PLAIN));
+    json_object_put(copy);
+    return text;
+}
+
+static struct added *begin(struct json_object *parameters)
+{
+    struct json_object *options = control_member(parameters, "options");
+    struct json_object *allow = control_member(parameters, "allow");
+    size_t texts = 2 + (options != NULL ? (size_t)json_object_object_length(options) : 0) +
+                   (allow != NULL ? json_object_array_length(allow) : 0);
+    struct added *added = calloc(1, sizeof *added + texts * sizeof added->texts[0]);
+
+    if (added == NULL)
+        return NULL;
+    added->settings = export_options_inherit(common_settings);
+    added->settings.added = true;
+    added->settings.name = keep(added, control_text(parameters, "name"));
+    added->settings.image = keep(added, control_text(parameters, "image"));
+    added->settings.description = NULL;
+    added->call = text_of(parameters);
+    if (added->settings.name != NULL && added->settings.image != NULL && added->call != NULL)
+        return added;
+    free_added(&added->settings);
+    return NULL;
+}
+
+static void submit_added(struct control_client *client, struct added *added, int key_fd)
+{
+    struct call *call = calloc(1, sizeof *call);
+    struct error err = { "" };
+    int code = call == NULL ? error_no_memory(&err, "for an export") : finish(added, key_fd, &err);
+
+    if (code < 0) {
+        control_error(client, CONTROL_NOT_POSSIBLE, "reason", err.text);
+        free_added(&added->settings);
+        free(call);
+        if (key_fd >= 0)
+            close(key_fd);
+        return;
+    }
+    call->key_fd = key_fd;
+    call->addition = (struct exports_addition){ &added->settings, free_added };
+    call->change.added = &call->addition;
+    call->change.added_count = 1;
+    submit(client, call);
+}
+
+static void add_export(struct control_client *client)
+{
+    struct json_object *parameters = client->varlink.call.parameters;
+    struct added *added = begin(parameters);
+    int key_fd;
+
+    if (added == NULL) {
+        control_error(client, CONTROL_NOT_POSSIBLE, "reason", "not enough memory for an export");
+        return;
+    }
+    if (is_there(client, added->settings.name, added->call) ||
+        !set_options(client, added, control_member(parameters, "options"),
+                     control_member(parameters, "allow"))) {
+        free_added(&added->settings);
+        return;
+    }
+    key_fd = take_key_fd(client);
+    if (key_fd == -2) {
+        control_refuse(client, "key_fd");
+        free_added(&added->settings);
+        return;
+    }
+    submit_added(client, added, key_fd);
+}
+
+/* ---- RemoveExport ---- */
+
+static bool take_mode(struct control_client *client, struct exports_change *change)
+{
+    static const struct {
+        const char *name;
+        enum exports_farewell farewell;
+    } modes[] = { { "safe", EXPORTS_SAFE }, { "drain", EXPORTS_DRAIN }, { "now", EXPORTS_NOW } };
+    struct json_object *parameters = client->varlink.call.parameters;
+    const char *name = control_text(parameters, "mode");
+    int64_t seconds = control_number(parameters, "seconds", DRAIN_SECONDS_DEFAULT);
+
+    for (size_t i = 0; i < sizeof modes / sizeof modes[0]; i++) {
+        if (strcmp(name != NULL ? name : "safe", modes[i].name) != 0)
+            continue;
+        change->farewell = modes[i].farewell;
+        change->drain_seconds = (unsigned)seconds;
+        if (seconds >= 0 && seconds <= DRAIN_SECONDS_MAX)
+            return true;
+        control_refuse(client, "seconds");
+        return false;
+    }
+    control_refuse(client, "mode");
+    return false;
+}
+
+static void remove_export(struct control_client *client)
+{
+    struct call *call = calloc(1, sizeof *call);
+    char *name = strdup(control_text(client->varlink.call.parameters, "name"));
+
+    if (call == NULL || name == NULL) {
+        control_error(client, CONTROL_NOT_POSSIBLE, "reason", "not enough memory");
+        free(call);
+        free(name);
+        return;
+    }
+    if (!take_mode(client, &call->change)) {
+        free(call);
+        free(name);
+        return;
+    }
+    call->key_fd = -1;
+    call->removed = call->text = name;
+    call->change.removed = &call->removed;
+    call->change.removed_count = 1;
+    submit(client, call);
+}
+
+/* ---- the table ---- */
+
+const struct control_method control_export_methods[] = {
+    { .name = "org.nbdcrypt.AddExport",
+      .role = CONTROL_ADMIN,
+      .changes = true,
+      .params = { { "name", json_type_string, true },
+                  { "image", json_type_string, true },
+                  { "options", json_type_object, false },
+                  { "allow", json_type_array, false },
+                  { "key_fd", json_type_int, false } },
+      .run = add_export },
+    { .name = "org.nbdcrypt.RemoveExport",
+      .role = CONTROL_ADMIN,
+      .changes = true,
+      .params = { { "name", json_type_string, true },
+                  { "mode", json_type_string, false },
+                  { "seconds", json_type_int, false } },
+      .run = remove_export },
+    { 0 },
+};
