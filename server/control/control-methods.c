@@ -10,6 +10,7 @@
 #include "server/base/event.h"
 #include "server/control/control-interface.h"
 #include "server/control/control-internal.h"
+#include "server/control/control-metadata.h"
 
 #ifndef PACKAGE_VERSION
 #define PACKAGE_VERSION "unknown"
@@ -302,6 +303,8 @@ const struct control_method *control_method_find(const struct control *control, 
 {
     const struct control_method *found = find_in(control_methods, name);
 
+    if (found == NULL)
+        found = find_in(control_metadata_methods, name);
     if (found != NULL || control->host.methods == NULL)
         return found;
     return find_in(control->host.methods, name);

@@ -102,6 +102,15 @@ static char *mask_image(const char *image)
     return text;
 }
 
+static struct json_object *namespaces(const struct export_metadata *metadata)
+{
+    struct json_object *list = json_object_new_array();
+
+    for (size_t i = 0; i < metadata->count; i++)
+        control_append(list, varlink_text(metadata->items[i].name_space));
+    return list;
+}
+
 struct json_object *control_view_export(struct control *control, const struct export *ex)
 {
     const struct export_settings *settings = ex->settings;
@@ -123,6 +132,7 @@ struct json_object *control_view_export(struct control *control, const struct ex
     control_add_flag(json, "tls_only", ex->tls_only);
     if (!settings->raw && key_source_given(&settings->key) != NULL)
         control_add_text(json, "key_source", key_source_given(&settings->key));
+    control_add(json, "metadata", namespaces(&settings->metadata));
     free(image);
     return json;
 }

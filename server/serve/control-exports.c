@@ -50,6 +50,7 @@ static void free_added(struct export_settings *settings)
     for (size_t i = 0; i < added->count; i++)
         free(added->texts[i]);
     access_free(added->settings.access);
+    export_metadata_free(&added->settings.metadata);
     params_free(&added->settings, export_params);
     free(added->call);
     free(added);
@@ -289,6 +290,7 @@ static struct added *begin(struct json_object *parameters)
     added->settings.name = keep(added, control_text(parameters, "name"));
     added->settings.image = keep(added, control_text(parameters, "image"));
     added->settings.description = NULL;
+    added->settings.metadata = (struct export_metadata){ 0 };
     added->call = text_of(parameters);
     if (added->settings.name != NULL && added->settings.image != NULL && added->call != NULL)
         return added;

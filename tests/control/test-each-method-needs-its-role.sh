@@ -20,10 +20,12 @@ calls = [
     ("org.varlink.service.GetInterfaceDescription", {"interface": "org.nbdcrypt"}),
     ("Status", {}),
     ("ListExports", {"name": ""}),
+    ("GetMetadata", {"name": ""}),
     ("Events", {}),
     ("SetLogLevel", {"level": "notice"}),
     ("Rescan", {}),
     ("Reload", {}),
+    ("SetMetadata", {"name": "none", "namespace": "x.y"}),
     ("AddExport", {"name": "", "image": ""}),
     ("RemoveExport", {"name": "none"}),
     ("ConnectClient", {"export": "none"}),
@@ -56,10 +58,12 @@ expect_role() {
 GetInterfaceDescription ok
 Status $view
 ListExports $view
+GetMetadata $view
 Events $follows
 SetLogLevel $operate
 Rescan $operate
 Reload $admin
+SetMetadata $missing
 AddExport $exists
 RemoveExport $missing
 ConnectClient $missing

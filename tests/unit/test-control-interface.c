@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "server/control/control-interface.h"
+#include "server/control/control-metadata.h"
 #include "server/serve/control-exports.h"
 #include "tests/support/check.h"
 
@@ -59,6 +60,7 @@ static void methods_are_declared(void)
 {
     check_table(control_methods);
     check_table(control_export_methods);
+    check_table(control_metadata_methods);
 }
 
 static bool is_in(const struct control_method *table, const char *name)
@@ -80,7 +82,8 @@ static void check_interface(const char *interface)
 
         at += sizeof word - 1;
         snprintf(name, sizeof name, "%s.%.*s", interface, (int)strcspn(at, "("), at);
-        EXPECT(is_in(control_methods, name) || is_in(control_export_methods, name));
+        EXPECT(is_in(control_methods, name) || is_in(control_export_methods, name) ||
+               is_in(control_metadata_methods, name));
         count++;
     }
     EXPECT(count >= 2);
