@@ -139,6 +139,11 @@ void remote_dial_thread_free(struct remote_dial_thread *shared)
     destroy(attempt);
 }
 
+void remote_dial_thread_hurry(struct remote_dial_thread *shared)
+{
+    atomic_store(&of(shared)->stop, true);
+}
+
 bool remote_dial_thread_leave(struct remote_dial_thread *shared)
 {
     struct attempt *attempt = of(shared);
@@ -146,7 +151,7 @@ bool remote_dial_thread_leave(struct remote_dial_thread *shared)
 
     atomic_store(&attempt->stop, true);
     pthread_mutex_lock(&attempt->mutex);
-    bool over = wait_for_end(attempt, LEAVE_MS);
+    bool over = has_loop ? attempt->over : wait_for_end(attempt, LEAVE_MS);
     if (!over) {
         attempt->left = true;
         pthread_detach(attempt->thread);

@@ -33,8 +33,12 @@ bool remote_dial_thread_wait(struct remote_dial_thread *attempt, unsigned timeou
 /* It is over. */
 void remote_dial_thread_free(struct remote_dial_thread *attempt);
 
-/* It is not wanted any more, whether it is over or not; takes a fraction of a second at most. True:
- * `done` is yet to be called, and frees it; false: it will not be, and the attempt is gone. */
+/* It should end soon, which it tells as usual; takes no time. */
+void remote_dial_thread_hurry(struct remote_dial_thread *attempt);
+
+/* It is not wanted any more, whether it is over or not.  It takes no time, but without a loop a
+ * fraction of a second.  True: `done` is yet to be called, and frees it; false: it will not be, and
+ * the attempt is gone. */
 bool remote_dial_thread_leave(struct remote_dial_thread *attempt);
 
 #endif

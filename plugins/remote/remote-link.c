@@ -43,6 +43,7 @@ struct remote_link {
     struct loop_timer tick, farewell;
     bool tick_armed, farewell_armed;
     bool stopping;
+    struct io_event *left; /* for whoever waits until it is quiet; NULL: remote_link_destroy() */
 };
 
 static void dial_done(struct io_event *ev, int result);
@@ -68,11 +69,25 @@ static bool is_quiet(const struct remote_link *link)
            !link->farewell_armed && !link->work.queued;
 }
 
-/* Ends the loop_run() of remote_link_destroy() once nothing of the link is in flight. */
-static void stop_loop_if_idle(struct remote_link *link)
+/* The end has been asked for, and nothing of the link is in flight: it may be gone after this. */
+static void tell_if_quiet(struct remote_link *link)
 {
-    if (link->stopping && is_quiet(link))
+    struct io_event *left = link->left;
+
+    if (!link->stopping || !is_quiet(link))
+        return;
+    link->left = NULL;
+    if (left != NULL)
+        left->fn(left, 0);
+    else
         loop_stop(link->loop);
+}
+
+/* Nobody is waited for any more. */
+static void end_farewell_if_over(struct remote_link *link)
+{
+    if (link->farewell_armed && link->attempt == NULL && remote_stream_is_idle(&link->stream))
+        loop_cancel(link->loop, &link->farewell.event);
 }
 
 /* ---- without a connection ---- */
@@ -214,7 +229,8 @@ static void dial_done(struct io_event *ev, int result)
         loop_defer(link->loop, &link->work);
     }
     remote_dial_thread_free(attempt);
-    stop_loop_if_idle(link);
+    end_farewell_if_over(link);
+    tell_if_quiet(link);
 }
 
 /* ---- the clock ---- */
@@ -252,7 +268,7 @@ static void work(struct loop_task *task)
     struct remote_link *link = container_of(task, struct remote_link, work);
 
     if (link->stopping) {
-        stop_loop_if_idle(link);
+        tell_if_quiet(link);
         return;
     }
     if (is_connected(link)) {
@@ -276,7 +292,10 @@ static void tick(struct io_event *ev, int result)
 
     (void)result;
     link->tick_armed = false;
-    stop_loop_if_idle(link);
+    if (link->stopping) {
+        tell_if_quiet(link);
+        return;
+    }
     if (is_connected(link) && link->server->timeout_ms > 0 &&
         remote_slots_any_overdue(&link->requests.slots, link->server->timeout_ms,
                                  channel_clock_ms()))
@@ -321,8 +340,7 @@ static void stream_idle(struct remote_stream *stream)
 {
     struct remote_link *link = link_of(stream);
 
-    if (link->farewell_armed)
-        loop_cancel(link->loop, &link->farewell.event);
+    end_farewell_if_over(link);
     loop_defer(link->loop, &link->work);
 }
 
@@ -335,7 +353,8 @@ static const struct remote_stream_owner stream_owner = {
 
 /* ---- life ---- */
 
-/* In time the server has taken our last word, or is left without. */
+/* In time the server has taken our last word, or is left without; and a name that is still being
+ * looked up is looked up for nobody. */
 static void farewell_ended(struct io_event *ev, int result)
 {
     struct remote_link *link = container_of(ev, struct remote_link, farewell.event);
@@ -344,7 +363,9 @@ static void farewell_ended(struct io_event *ev, int result)
     link->farewell_armed = false;
     if (is_connected(link))
         remote_stream_abort(&link->stream);
-    stop_loop_if_idle(link);
+    if (link->attempt != NULL && !remote_dial_thread_leave(link->attempt))
+        link->attempt = NULL;
+    tell_if_quiet(link);
 }
 
 int remote_link_create(struct remote_link **out, const struct remote_link_settings *settings,
@@ -372,27 +393,37 @@ int remote_link_create(struct remote_link **out, const struct remote_link_settin
     return 0;
 }
 
-static void leave(struct remote_link *link)
+/* Asks all that is in flight to end, which it does within the time of a farewell. */
+static void begin_to_leave(struct remote_link *link)
 {
-    remote_stream_leave(&link->stream);
-    if (remote_stream_is_idle(&link->stream))
+    assert(remote_requests_are_none(&link->requests));
+    link->stopping = true;
+    if (link->tick_armed)
+        loop_cancel(link->loop, &link->tick.event);
+    if (link->attempt != NULL)
+        remote_dial_thread_hurry(link->attempt);
+    if (is_connected(link))
+        remote_stream_leave(&link->stream);
+    if (link->attempt == NULL && remote_stream_is_idle(&link->stream))
         return;
     link->farewell_armed = true;
     loop_timer_start(link->loop, &link->farewell, FAREWELL_MS);
+}
+
+void remote_link_leave(struct remote_link *link, struct io_event *left)
+{
+    begin_to_leave(link);
+    link->left = left;
+    tell_if_quiet(link);
 }
 
 void remote_link_destroy(struct remote_link *link)
 {
     if (link == NULL)
         return;
-    assert(remote_requests_are_none(&link->requests));
-    link->stopping = true;
-    if (link->tick_armed)
-        loop_cancel(link->loop, &link->tick.event);
-    if (link->attempt != NULL && !remote_dial_thread_leave(link->attempt))
-        link->attempt = NULL;
-    if (is_connected(link))
-        leave(link);
+    if (!link->stopping)
+        begin_to_leave(link);
+    link->left = NULL;
     while (!is_quiet(link))
         loop_run(link->loop);
     if (is_connected(link))

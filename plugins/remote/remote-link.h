@@ -32,7 +32,12 @@ struct remote_link_settings {
 
 NODISCARD int remote_link_create(struct remote_link **out,
                                  const struct remote_link_settings *settings, struct error *err);
-/* No request is in it.  Runs the loop until nothing of the link is in flight there. */
+/* No request is in it, and none will come: says goodbye.  The event comes when nothing of the link
+ * is in flight, perhaps at once, and within a second whatever the server does; from then on
+ * remote_link_destroy() takes no time. */
+void remote_link_leave(struct remote_link *link, struct io_event *left);
+/* No request is in it; NULL is fine.  Of one that has not left, or not yet, it runs the loop until
+ * nothing of the link is in flight there; the event of remote_link_leave() comes no more then. */
 void remote_link_destroy(struct remote_link *link);
 
 /* The loop's thread.  req->job, req->progress_bytes and req->backend_step are the link's until the

@@ -392,6 +392,17 @@ static int remote_attach(struct layer **out, struct stage *stage, struct layer *
     return 0;
 }
 
+/* On a worker that goes on serving others. */
+static void remote_leave(struct layer *layer, struct io_event *ev)
+{
+    struct remote_layer *remote = container_of(layer, struct remote_layer, layer);
+
+    if (remote->link != NULL)
+        remote_link_leave(remote->link, ev);
+    else
+        ev->fn(ev, 0);
+}
+
 static void remote_detach(struct layer *layer)
 {
     struct remote_layer *remote = container_of(layer, struct remote_layer, layer);
@@ -472,7 +483,8 @@ static int open_unix_tls(struct stage **out, const struct stage_settings *settin
     {                                                                                   \
         .name = scheme, .description = form ", a remote disk", .params = remote_params, \
         .open = open_function, .attach = remote_attach, .submit = remote_submit,        \
-        .detach = remote_detach, .close = remote_close, .account = &account,            \
+        .leave = remote_leave, .detach = remote_detach, .close = remote_close,          \
+        .account = &account,                                                            \
     }
 
 const struct layer_ops remote_tcp_ops = REMOTE_OPS("nbd", "nbd://HOST[:PORT]/[EXPORT]", open_tcp);

@@ -94,7 +94,8 @@ static void detach_if_nobody_is_left(struct worker_leave *leave)
 {
     struct worker *worker = leave->worker;
 
-    if (leave->detaching || clients_of(worker, leave->export) > 0)
+    /* At the end of the worker all pipelines are given back. */
+    if (leave->detaching || worker->shutting_down || clients_of(worker, leave->export) > 0)
         return;
     leave->detaching = true;
     leave->detached.fn = has_detached;

@@ -2,9 +2,13 @@
 #include <assert.h>
 #include <errno.h>
 #include <poll.h>
+#include <pthread.h>
 #include <semaphore.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "server/access/access.h"
@@ -20,6 +24,7 @@
 #define WORKERS 3u
 #define FIRST 2u /* exports at the start: "a" and "b" */
 #define CHANGES 300u
+#define REMOTE_CHANGES 50u
 
 static struct fixture {
     struct export_settings settings[FIRST];
@@ -179,15 +184,22 @@ static int take_away(const char *name, enum exports_farewell farewell, unsigned 
 
 /* ---- a client that blocks ---- */
 
-static int connect_to(unsigned worker)
+/* Any thread. */
+static void hand_over(int fd, unsigned worker)
 {
     struct peer peer = { .text = "test client" };
     struct place place;
+
+    EXPECT(places_enter(&fixture.places, &place, &peer) == PLACE_GRANTED);
+    worker_thread_connect(fixture.workers[worker], fd, &peer, &place);
+}
+
+static int connect_to(unsigned worker)
+{
     int ends[2];
 
     EXPECT(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0);
-    EXPECT(places_enter(&fixture.places, &place, &peer) == PLACE_GRANTED);
-    worker_thread_connect(fixture.workers[worker], ends[0], &peer, &place);
+    hand_over(ends[0], worker);
     return ends[1];
 }
 
@@ -247,6 +259,49 @@ static bool has_ended(int fd)
 
     EXPECT(poll(&poll_fd, 1, 60000) == 1);
     return recv(fd, &byte, 1, 0) <= 0;
+}
+
+/* ---- a server that others can dial: this one ---- */
+
+static struct dialled {
+    char folder[32], path[64], image[128];
+    pthread_t thread;
+    int fd;
+} dialled = { .folder = "/tmp/test-exports-XXXXXX" };
+
+static void *take_callers(void *context)
+{
+    unsigned worker = 0;
+    int fd;
+
+    (void)context;
+    while ((fd = accept4(dialled.fd, NULL, NULL, SOCK_CLOEXEC)) >= 0)
+        hand_over(fd, worker++ % WORKERS);
+    return NULL;
+}
+
+static void listen_for_callers(void)
+{
+    struct sockaddr_un address = { .sun_family = AF_UNIX };
+
+    EXPECT(mkdtemp(dialled.folder) != NULL);
+    snprintf(dialled.path, sizeof dialled.path, "%s/socket", dialled.folder);
+    snprintf(dialled.image, sizeof dialled.image, "nbd+unix:///a?socket=%s", dialled.path);
+    memcpy(address.sun_path, dialled.path, strlen(dialled.path) + 1);
+    dialled.fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    EXPECT(dialled.fd >= 0);
+    EXPECT(bind(dialled.fd, (struct sockaddr *)&address, sizeof address) == 0);
+    EXPECT(listen(dialled.fd, 64) == 0);
+    EXPECT(pthread_create(&dialled.thread, NULL, take_callers, NULL) == 0);
+}
+
+static void listen_no_more(void)
+{
+    shutdown(dialled.fd, SHUT_RDWR);
+    pthread_join(dialled.thread, NULL);
+    close(dialled.fd);
+    unlink(dialled.path);
+    rmdir(dialled.folder);
 }
 
 /* ---- what is claimed ---- */
@@ -378,6 +433,35 @@ static void changes_beside_a_client(void)
         close(fds[i]);
 }
 
+/* A worker says goodbye to the server of a disk that goes while it serves clients of others. */
+static void remote_disks_beside_a_client(void)
+{
+    int fds[WORKERS];
+    uint64_t cookie = 0;
+
+    listen_for_callers();
+    for (unsigned i = 0; i < WORKERS; i++)
+        fds[i] = client_of(i, "b");
+    for (unsigned i = 0; i < REMOTE_CHANGES; i++) {
+        int of_remote[WORKERS];
+
+        EXPECT(add("r", dialled.image) == 0);
+        for (unsigned k = 0; k < WORKERS; k++) {
+            of_remote[k] = client_of(k, "r");
+            EXPECT(read_from(of_remote[k], ++cookie) == 0);
+        }
+        EXPECT(take_away("r", EXPORTS_NOW, 0) == 0);
+        for (unsigned k = 0; k < WORKERS; k++) {
+            EXPECT(has_ended(of_remote[k]));
+            close(of_remote[k]);
+            EXPECT(read_from(fds[k], ++cookie) == 0);
+        }
+    }
+    for (unsigned i = 0; i < WORKERS; i++)
+        close(fds[i]);
+    listen_no_more();
+}
+
 /* The end does not wait for clients that have time, nor for changes. */
 static void the_end_beside_changes(void)
 {
@@ -402,6 +486,7 @@ static const struct check checks[] = {
     { "who is no longer allowed goes", who_is_no_longer_allowed_goes },
     { "a failed change changes nothing", a_failed_change_changes_nothing },
     { "clients see nothing of changes beside them", changes_beside_a_client },
+    { "clients see nothing of remote disks beside them", remote_disks_beside_a_client },
     { "the end waits for no change", the_end_beside_changes },
 };
 
