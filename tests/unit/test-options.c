@@ -152,7 +152,8 @@ static void options_have_a_place_in_configuration_files(void)
 
         EXPECT_TEXT(param->section, "export");
         EXPECT(common->name != NULL && common->change == param->change);
-        EXPECT(common->type == param->type && common->help == param->help);
+        EXPECT(common->type == param->type);
+        EXPECT_TEXT(common->help, param->help);
         EXPECT(common->offset == param->offset + offsetof(struct serve_options, common));
     }
 }
