@@ -6,8 +6,8 @@
 requires nbdinfo --version
 
 make_pki
-start_tls_nbdcrypt --tls require-tcp --unix "$test_dir/s" --export plain=memory:1M,raw --export secret=memory:2M,raw,tls-only
-expect_equal "URIs" "nbd+unix:///?socket=$test_dir/s nbds://127.0.0.1:$port/" "${uris[*]}"
+start_tls_nbdcrypt --tls require-tcp --unix "$test_dir/s" --export secret=memory:2M,raw,tls-only --export plain=memory:1M,raw
+expect_equal "URIs" "nbd+unix:///plain?socket=$test_dir/s nbds://127.0.0.1:$port/secret" "${uris[*]}"
 
 expect_equal "on the Unix socket" 1048576 "$(nbdinfo --size "nbd+unix:///plain?socket=$test_dir/s")"
 expect_equal "on TCP, under TLS" 1048576 "$(nbdinfo --size "$(x509_uri client plain)")"
