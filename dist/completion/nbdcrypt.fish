@@ -1,9 +1,9 @@
-# Completion for fish: nbdcrypt itself says what can stand next.
+# Completion for fish: nbdcrypt itself says what can stand next (the one that is installed).
 
 function __nbdcrypt_complete
     set -l typed (commandline -ct)
     set -l words (commandline -opc)
-    for line in ($words[1] __complete $words[2..-1] $typed 2>/dev/null)
+    for line in (command nbdcrypt __complete $words[2..-1] $typed 2>/dev/null)
         switch $line
             case :files
                 __fish_complete_path $typed

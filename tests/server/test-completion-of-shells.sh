@@ -80,6 +80,10 @@ expect_equal "bash: a value" "on off" "$(in_bash 'nbdcrypt header discard disk.l
 expect_equal "bash: a value behind =" "require-tcp require" "$(in_bash 'nbdcrypt serve --tls=r')"
 expect_equal "bash: a file" "disk.luks" "$(in_bash 'nbdcrypt info di')"
 expect_equal "bash: a folder" "folder" "$(in_bash 'nbdcrypt tls init ')"
+# A key press runs no program but the one that is installed.
+printf '#!/bin/sh\ntouch was-run\n' >nbdcrypt
+chmod +x nbdcrypt
+expect_equal "bash: by a path" "format" "$(in_bash './nbdcrypt fo')"
 
 # ---- zsh ----
 
@@ -101,6 +105,7 @@ if command -v zsh >/dev/null; then
     expect_equal "zsh: an option" "--key-file --key-fd" "$(in_zsh nbdcrypt serve --raw --key-f)"
     expect_equal "zsh: a value" "on off" "$(in_zsh nbdcrypt header discard disk.luks '')"
     expect_equal "zsh: a file" "files " "$(in_zsh nbdcrypt info '')"
+    expect_equal "zsh: by a path" "format" "$(in_zsh ./nbdcrypt fo)"
     expect_equal "zsh: a folder" "files -/" "$(in_zsh nbdcrypt tls init '')"
     zsh -f -c 'autoload -Uz compinit && fpath=($1 $fpath) && compinit -D -u && [[ $_comps[nbdcrypt] == _nbdcrypt ]]' \
         zsh "$completion" || fail "zsh does not find the completion of nbdcrypt"
@@ -122,7 +127,9 @@ if command -v fish >/dev/null; then
     expect_equal "fish: an option" "--key-fd --key-file" "$(in_fish 'nbdcrypt serve --raw --key-f')"
     expect_equal "fish: a value" "off on" "$(in_fish 'nbdcrypt header discard disk.luks ')"
     expect_equal "fish: a file" "disk.luks" "$(in_fish 'nbdcrypt info di')"
+    expect_equal "fish: by a path" "format" "$(in_fish './nbdcrypt fo')"
     expect_equal "fish: a folder" "folder/" "$(in_fish 'nbdcrypt tls init ')"
 else
     note "no fish"
 fi
+[ ! -e was-run ] || fail "completion has run a program of the folder"
