@@ -238,7 +238,7 @@ static int open_client(struct bench_session *session, struct export_info *info, 
 /* The first one tells what the export is; the others must hear the same. */
 static int open_clients(struct bench_session *session, struct error *err)
 {
-    struct export_info info;
+    struct export_info info = { 0 };
 
     while (session->client_count < session->options->connections) {
         int code = open_client(session, &info, err);

@@ -120,7 +120,7 @@ static int make_both(uint8_t both[LUKS1_HEADER_BYTES], const uint8_t old[LUKS1_H
 
     if (result == 0)
         result = luks1_policy_parse(&new_header, new, err);
-    if (result < 0)
+    if (result != 0)
         return result;
     memcpy(both, new, LUKS1_HEADER_BYTES);
     for (unsigned slot = 0; slot < LUKS1_KEYSLOTS; slot++) {

@@ -364,7 +364,7 @@ static int check_luks2_cost(const struct luks_demands *demands, unsigned slot,
 
     if (result == 0)
         result = luks2_json_text(&type, kdf, "type", err);
-    if (result < 0)
+    if (result != 0)
         return result;
     if (strcmp(type, "pbkdf2") == 0) {
         result = luks2_json_number(&iterations, kdf, "iterations", err);

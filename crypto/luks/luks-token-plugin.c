@@ -72,6 +72,7 @@ static int call(struct secret **passphrase, const struct token_plugin *plugin, i
     size_t buffer_bytes = 0;
 
     cryptsetup_library_lock();
+    /* NOLINTNEXTLINE(clang-analyzer-core.CallAndMessage): load() has seen that it is there */
     int result = plugin->open(library->device, token, &buffer, &buffer_bytes, NULL);
     cryptsetup_library_unlock();
     if (result == -ENOANO)

@@ -172,7 +172,7 @@ static int find_segment(struct json_object **out, struct json_object *root, stru
     result = luks2_json_object(out, segments, "0", err);
     if (result == 0)
         result = luks2_json_text(&type, *out, "type", err);
-    if (result < 0) {
+    if (result != 0) {
         error_prefix(err, "segments: ");
         return result;
     }
@@ -289,7 +289,7 @@ static int check_kdf(struct json_object *keyslot, struct error *err)
         result = check_base64(kdf, "salt", SALT_BYTES_MIN, SALT_BYTES_MAX, err);
     if (result == 0)
         result = luks2_json_text(&type, kdf, "type", err);
-    if (result < 0)
+    if (result != 0)
         return result;
     if (strcmp(type, "pbkdf2") == 0) {
         result = luks2_json_text(&hash, kdf, "hash", err);
@@ -323,7 +323,7 @@ static int check_af(struct json_object *keyslot, struct error *err)
         result = luks2_json_text(&hash, af, "hash", err);
     if (result == 0)
         result = luks2_json_number(&stripes, af, "stripes", err);
-    if (result < 0)
+    if (result != 0)
         return result;
     if (strcmp(type, "luks1") != 0)
         return error_set(err, -ENOTSUP, "anti-forensic splitter '%s' is not supported",
@@ -386,7 +386,7 @@ static int check_area(struct luks_area *area, struct json_object *keyslot, uint6
 
     if (result == 0)
         result = luks2_json_text(&type, object, "type", err);
-    if (result < 0)
+    if (result != 0)
         return result;
     if (strcmp(type, "raw") != 0)
         return error_set(err, -ENOTSUP, "area type '%s' is not supported, only 'raw'",

@@ -143,7 +143,7 @@ void remote_stream_flush(struct remote_stream *stream)
 /* The reply may be here before it is known that all of the command has been sent. */
 static void advance(struct remote_stream *stream, uint32_t sent_bytes)
 {
-    while (sent_bytes > 0) {
+    while (sent_bytes > 0 && stream->unsent != NULL) {
         struct remote_slot *slot = stream->unsent;
         uint32_t count = sent_bytes < slot->unsent_bytes ? sent_bytes : slot->unsent_bytes;
 

@@ -22,7 +22,7 @@ static bool take_word(const char **from, char **to)
 
     for (; *in && (quote || !strchr(BLANKS, *in)); in++) {
         if (quote ? *in == quote : *in == '\'' || *in == '"')
-            quote = quote ? '\0' : *in;
+            quote = (char)(quote ? '\0' : *in);
         else if (*in == '\\' && quote != '\'' && in[1])
             *out++ = *++in;
         else

@@ -7,6 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* What error.h tells the analyzer. */
+#undef error_set
+#undef error_no_memory
+
 #define GAP "..."
 
 static bool is_within_character(char byte)

@@ -23,7 +23,7 @@ void utf8_show_ascii(char *out, size_t out_bytes, const void *text, size_t lengt
     size_t used = 0;
 
     for (; used < length_bytes && used < out_bytes - 1; used++)
-        out[used] = from[used] >= ' ' && from[used] <= '~' ? from[used] : '?';
+        out[used] = (char)(from[used] >= ' ' && from[used] <= '~' ? from[used] : '?');
     out[used] = '\0';
 }
 

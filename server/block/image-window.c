@@ -62,7 +62,7 @@ int image_window_parse(struct image_window *out, char *query, struct error *err)
     int code = 0;
 
     *out = (struct image_window){ .given = false };
-    while (next != NULL && code == 0) {
+    do {
         char *pair = next, *end = strchr(pair, '&');
         size_t length = end != NULL ? (size_t)(end - pair) : strlen(pair);
 
@@ -77,7 +77,7 @@ int image_window_parse(struct image_window *out, char *query, struct error *err)
             *kept++ = '&';
         memmove(kept, pair, length);
         kept += length;
-    }
+    } while (next != NULL && code == 0);
     *kept = '\0';
     return code == 0 ? check(out, err) : code;
 }

@@ -1,5 +1,6 @@
 #include "server/block/image.h"
 
+#include <assert.h>
 #include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -154,6 +155,8 @@ static int open_parsed(struct stage **out, const struct parsed_spec *parsed,
                        struct stage_settings *settings, struct error *err)
 {
     struct stage *stage = NULL;
+
+    assert(parsed->ops != NULL);
     int code = parsed->ops->open(&stage, settings, err);
 
     if (code == 0 && parsed->window.given)

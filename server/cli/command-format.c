@@ -604,7 +604,7 @@ static int make_volume(struct format *format, struct error *err)
     struct luks_format_result header;
     int result = make_header(&header, format, err);
 
-    if (result < 0)
+    if (result != 0)
         return result;
     result = write_all(format, &header, err);
     (void)close(header.image_fd);

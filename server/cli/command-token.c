@@ -258,7 +258,7 @@ static int export_token(struct volume *volume, const struct token_arguments *arg
 
     if (result == 0)
         result = luks_token_get(&json, token, volume->header, err);
-    if (result < 0)
+    if (result != 0)
         volume_prefix(volume, err);
     else if (path)
         result = output_file_write(path, json, strlen(json), arguments->force, err);

@@ -410,9 +410,10 @@ static void put_address(FILE *uri, const struct listener *listener)
         fprintf(uri, "]:%u", ntohs(v6->sin6_port));
         return;
     }
-    struct sockaddr_in *v4 = (struct sockaddr_in *)&address;
-    inet_ntop(AF_INET, &v4->sin_addr, text, sizeof text);
-    fprintf(uri, "%s:%u", text, ntohs(v4->sin_port));
+    struct sockaddr_in v4;
+    memcpy(&v4, &address, sizeof v4);
+    inet_ntop(AF_INET, &v4.sin_addr, text, sizeof text);
+    fprintf(uri, "%s:%u", text, ntohs(v4.sin_port));
 }
 
 char *listen_uri(const struct listener *listener, const char *export_name, bool tls)
