@@ -41,23 +41,7 @@ image=$test_dir/luks2
 rm "$image"
 expect_success format --key-file "$passphrase" "${fast[@]}" --size 1M "$image"
 at_terminal() {
-    python - "$NBDCRYPT" "$@" <<'EOF_PYTHON'
-import os
-import pty
-import sys
-
-program, word, *arguments = sys.argv[1:]
-child, terminal = pty.fork()
-if child == 0:
-    os.execv(program, [program, *arguments])
-os.write(terminal, word.encode() + b"\n")
-try:
-    while os.read(terminal, 4096):
-        pass
-except OSError:
-    pass
-sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
-EOF_PYTHON
+    python "$source_dir/tests/luks/erase-at-terminal.py" "$NBDCRYPT" "$@" </dev/null
 }
 if at_terminal yes erase "$image"; then fail "erased without the word"; fi
 expect_success key test --key-file "$passphrase" "$image"

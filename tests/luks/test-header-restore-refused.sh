@@ -83,20 +83,7 @@ expect_success header restore --yes "$junk" "$backup"
 cryptsetup_quietly open --test-passphrase "$junk"
 
 # The same UUID, but another place for the data: --force does not help.
-python - "$other" "$uuid" <<'EOF_PYTHON'
-import sys
-import luks_image
-
-path, uuid = sys.argv[1:]
-size = luks_image.luks2_copy_bytes(path)
-for start in (0, size):
-    with open(path, "rb") as file:
-        file.seek(start)
-        copy = bytearray(file.read(size))
-    copy[168:208] = uuid.encode().ljust(40, b"\0")
-    luks_image.patch(path, start, luks_image.seal_luks2_copy(bytes(copy)))
-luks_image.change_luks2_json(path, lambda document: document["segments"]["0"].update(sector_size=512))
-EOF_PYTHON
+python "$source_dir/tests/luks/header-restore-refused.py" "$other" "$uuid" </dev/null
 expect_success header backup --force "$other" "$backup"
 format_luks2 "$image" 1M --uuid "$uuid" --sector-size 4096
 before=$(sha256_of "$image")

@@ -13,38 +13,7 @@ printf 'typed by hand' >"$typed"
 # at_terminal STATUS OUTPUT LINE... -- ARGUMENT...: the program on a terminal, where each LINE is typed when it asks; what it
 # shows, without line ends, must match OUTPUT (a Python regular expression).
 at_terminal() {
-    python - "$NBDCRYPT" "$@" <<'EOF_PYTHON'
-import os
-import pty
-import re
-import sys
-import termios
-import time
-
-program, status, pattern, *rest = sys.argv[1:]
-lines, arguments = rest[:rest.index("--")], rest[rest.index("--") + 1:]
-child, terminal = pty.fork()
-if child == 0:
-    os.execv(program, [program, *arguments])
-shown = b""
-while True:
-    try:
-        part = os.read(terminal, 4096)
-    except OSError:
-        break
-    if not part:
-        break
-    shown += part
-    if lines and shown.endswith(b": "):
-        while termios.tcgetattr(terminal)[3] & termios.ECHO:
-            time.sleep(0.01)
-        os.write(terminal, lines.pop(0).encode() + b"\n")
-        shown += b"|"
-got = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-text = re.sub("\r\x1b\\[K([A-Z][a-z ]+ \\.\\.\\. [0-9]+ s)?", "", shown.decode().replace("\r\n", "")) # see below
-if got != int(status) or lines or not re.fullmatch(pattern, text):
-    raise SystemExit(f"status {got}, left to type {lines}, shown: {text}")
-EOF_PYTHON
+    python "$source_dir/tests/luks/keys-from-a-terminal.py" "$NBDCRYPT" "$@" </dev/null
 }
 
 new="New passphrase for '$image': \\|Once more, for '$image': \\|"
@@ -79,21 +48,7 @@ slow=$(temp_file)
 rm "$slow"
 # expect_shown WORDS END ARGUMENT...: WORDS with the seconds, until END is shown.
 expect_shown() {
-    python - "$NBDCRYPT" "$@" <<'EOF_PYTHON'
-import os
-import pty
-import sys
-
-program, words, end, *arguments = sys.argv[1:]
-child, terminal = pty.fork()
-if child == 0:
-    os.execv(program, [program, *arguments])
-shown = b""
-while end.encode() not in shown:
-    shown += os.read(terminal, 4096)
-assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-assert f"\r\x1b[K{words} ... 1 s".encode() in shown and f"\r\x1b[K{end}".encode() in shown, shown
-EOF_PYTHON
+    python "$source_dir/tests/luks/keys-from-a-terminal-expect-shown.py" "$NBDCRYPT" "$@" </dev/null
 }
 expect_shown "Making the keyslot" "$slow is a LUKS2 volume now" \
     format --pbkdf pbkdf2 --pbkdf-iterations 6000000 --size 1M --key-file "$passphrase" "$slow"

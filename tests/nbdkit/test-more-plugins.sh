@@ -26,37 +26,7 @@ cp "$plain" "$folder/OWL.BIN"
 # Debian's http.server knows no ranges.
 start_http_server() {
     mkfifo "$test_dir/http-port"
-    "$PYTHON" - "$plain" >"$test_dir/http-port" 2>"$log_dir/http" <<'PYTHON_END' &
-import http.server
-import re
-import sys
-
-DATA = open(sys.argv[1], "rb").read()
-
-
-class Handler(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def do_HEAD(self):
-        self.answer(b"", len(DATA), 200)
-
-    def do_GET(self):
-        wanted = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("Range", ""))
-        part = DATA[int(wanted[1]):int(wanted[2]) + 1] if wanted else DATA
-        self.answer(part, len(part), 206 if wanted else 200)
-
-    def answer(self, body, length, status):
-        self.send_response(status)
-        self.send_header("Accept-Ranges", "bytes")
-        self.send_header("Content-Length", str(length))
-        self.end_headers()
-        self.wfile.write(body)
-
-
-server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-print(server.server_port, flush=True)
-server.serve_forever()
-PYTHON_END
+    "$PYTHON" "$source_dir/tests/nbdkit/more-plugins-start-http-server.py" "$plain" >"$test_dir/http-port" 2>"$log_dir/http" </dev/null &
     remember_pid $!
     read -r -t 60 http_port <"$test_dir/http-port" || fail "the HTTP server did not start"
 }
@@ -92,36 +62,7 @@ start_ssh_server() {
     fail "sshd did not start"
 }
 
-cat >"$test_dir/disk.py" <<'PYTHON_END'
-import nbdkit
-
-API_VERSION = 2
-disk = bytearray(1 << 20)
-
-
-def open(readonly):
-    return {"writes": 0}
-
-
-def get_size(handle):
-    return len(disk)
-
-
-def pread(handle, buffer, offset, flags):
-    if offset == 4096 and len(buffer) == 512 and handle["writes"] > 0:
-        nbdkit.set_error(28)
-        raise RuntimeError("owls in sector 8")
-    buffer[:] = disk[offset:offset + len(buffer)]
-
-
-def pwrite(handle, buffer, offset, flags):
-    handle["writes"] += 1
-    disk[offset:offset + len(buffer)] = buffer
-
-
-def flush(handle, flags):
-    pass
-PYTHON_END
+cp "$source_dir/tests/nbdkit/more-plugins.py" "$test_dir/disk.py"
 
 # served_by_nbdkit PLUGIN PARAMETER...: what it gives, and its extents.
 served_by_nbdkit() {

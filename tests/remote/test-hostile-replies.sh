@@ -38,28 +38,7 @@ readarray -t odd < <(names_of ODD_READS ODD_STATUSES)
 # A lie in each of them, once: what comes after it is right.
 exports_of timeout=2 "${lies[@]/#/once.lie:}"
 start_nbdcrypt --raw --threads 1 "${exports[@]}"
-python - "$socket" "$disk" "${lies[@]/#/once.lie:}" <<'PYTHON_END'
-import sys
-from nbd_client import *
-
-socket, disk, *names = sys.argv[1:]
-content = open(disk, "rb").read()
-clients = {name: Client(f"nbd+unix:///{name}?socket={socket}") for name in names}
-for client in clients.values():
-    client.send(CMD_READ, 8192, 8192)
-for name, client in clients.items():
-    equal(f"what was read with {name}", client.receive().check().data, content[8192:16384])
-for client in clients.values():
-    client.send(CMD_BLOCK_STATUS, 8192, 8192)
-for name, client in clients.items():
-    equal(f"extents with {name}", client.receive().check().extents, [(512, STATE_HOLE | STATE_ZERO), (7680, 0)])
-for client in clients.values():
-    client.send(CMD_WRITE, 8192, 0, 0, content[8192:16384])
-for name, client in clients.items():
-    client.receive().check()
-    client.call(CMD_FLUSH)      # where the connection was lost after the reply it has to fail once
-    equal(f"what was read at last with {name}", client.read(0, 65536), content)
-PYTHON_END
+python "$source_dir/tests/remote/hostile-replies-once.py" "$socket" "$disk" "${lies[@]/#/once.lie:}" </dev/null
 for name in "${lies[@]}"; do
     expect_match "$server_log" "image 'nbd\\+unix:///once.lie:$name\\?[^']*': the connection was lost \\([^)]{10,}"
 done
@@ -68,44 +47,14 @@ stop_nbdcrypt
 # Always: EIO in the end, and the others go on.
 exports_of 'timeout=1&retry-for=1' "${lies[@]/#/lie:}" honest
 start_nbdcrypt --raw --threads 2 "${exports[@]}"
-python - "$socket" "$disk" honest "${lies[@]/#/lie:}" <<'PYTHON_END'
-import sys
-import nbd_lies
-from nbd_client import *
-
-socket, disk, honest, *names = sys.argv[1:]
-content = open(disk, "rb").read()
-clients = {name: Client(f"nbd+unix:///{name}?socket={socket}") for name in names}
-other = Client(f"nbd+unix:///{honest}?socket={socket}")
-for name, client in clients.items():
-    command = nbd_lies.LIES[name.partition(":")[2]][0]
-    client.send(command, 8192, 8192, 0, b"w" * 8192 if command == CMD_WRITE else b"")
-for _ in range(100):
-    equal("what was read meanwhile", other.read(0, 65536)[:4096], content[:4096])
-for name, client in clients.items():
-    equal(f"error with {name}", client.receive().error, 0 if name.endswith("finished") else EIO)
-    client.call(CMD_FLUSH)
-PYTHON_END
+python "$source_dir/tests/remote/hostile-replies-always.py" "$socket" "$disk" honest "${lies[@]/#/lie:}" </dev/null
 expect_alive "nbd+unix:///honest?socket=$socket"
 stop_nbdcrypt
 
 # Odd, but nothing that would have to end a connection.
 exports_of timeout=1 "${odd[@]/#/lie:}"
 start_nbdcrypt --raw --threads 1 "${exports[@]}"
-python - "$socket" <<'PYTHON_END'
-import sys
-from nbd_client import *
-
-expected = {"error-zero": EINVAL, "unknown-error": ENOSPC, "error-late": ENOMEM, "error-words": ENOSPC,
-            "long-extent": [(8192, STATE_HOLE)], "more-extents": [(8192, STATE_HOLE)],
-            "other-context": [(8192, 0)], "no-status": [(8192, 0)]}
-for name, result in expected.items():
-    with Client(f"nbd+unix:///lie:{name}?socket={sys.argv[1]}") as client:
-        if isinstance(result, int):
-            equal(f"error with {name}", client.error_of(CMD_READ, 8192, 8192), result)
-        else:
-            equal(f"extents with {name}", client.call(CMD_BLOCK_STATUS, 8192, 8192).check().extents, result)
-PYTHON_END
+python "$source_dir/tests/remote/hostile-replies-that-are-odd.py" "$socket" </dev/null
 grep 'connection was lost' "$server_log" && fail "a connection was dropped"
 expect_match "$server_log" 'error-words[^:]*.*the server answers a request with No space left on device: no\?\[31m room\?$'
 stop_nbdcrypt
@@ -113,21 +62,7 @@ stop_nbdcrypt
 # The server closes after each byte of a reply: of two chunks of data, and of block status.
 exports_of timeout=5 cut:567.read cut:39.status
 start_nbdcrypt --raw --threads 1 "${exports[@]}"
-python - "$socket" "$disk" <<'PYTHON_END'
-import sys
-from nbd_client import *
-
-socket, disk = sys.argv[1:]
-content = open(disk, "rb").read()
-with Client(f"nbd+unix:///cut:567.read?socket={socket}") as client:
-    for i in range(570):
-        at = i % 128 * 512
-        equal(f"what was read, {i}", client.read(at, 512), content[at:at + 512])
-with Client(f"nbd+unix:///cut:39.status?socket={socket}") as client:
-    for i in range(42):
-        equal(f"extents, {i}", client.call(CMD_BLOCK_STATUS, 0, 4096).check().extents,
-              [(512, STATE_HOLE | STATE_ZERO), (3584, 0)])
-PYTHON_END
+python "$source_dir/tests/remote/hostile-replies-cut-short.py" "$socket" "$disk" </dev/null
 stop_nbdcrypt
 for export in cut:567.read cut:39.status; do
     count=${export#cut:} count=${count%.*}
@@ -139,24 +74,7 @@ done
 # What it says of itself.
 exports_of timeout=5 flags:65535 flags:2049 size:9223372036854775296
 start_nbdcrypt --raw --threads 1 "${exports[@]}"
-python - "$socket" "$disk" <<'PYTHON_END'
-import sys
-from nbd_client import *
-
-socket, disk = sys.argv[1:]
-content = open(disk, "rb").read()
-for name in "flags:65535", "flags:2049", "size:9223372036854775296":
-    with Client(f"nbd+unix:///{name}?socket={socket}") as client:
-        equal(f"what was read with {name}", client.read(0, 4096), content[:4096])
-        if name == "flags:65535":
-            equal("WRITE to what says that it is read-only", client.error_of(CMD_WRITE, 0, 0, 0, b"w" * 512), EPERM)
-        if name == "flags:2049":    # FAST_ZERO without WRITE_ZEROES
-            equal("flag FAST_ZERO", client.flags & TF_FAST_ZERO and not client.flags & TF_WRITE_ZEROES, 0)
-            client.call(CMD_WRITE_ZEROES, 0, 4096, F_FAST_ZERO)
-            equal("what was read after fast zeroes", client.read(0, 4096), content[:4096])
-        if name.startswith("size"):
-            equal("READ of what is not there", client.error_of(CMD_READ, client.size - 4096, 4096), EINVAL)
-PYTHON_END
+python "$source_dir/tests/remote/hostile-replies-about-the-export.py" "$socket" "$disk" </dev/null
 stop_nbdcrypt
 for behaviour in flags:0 size:9223372036854775808 size:18446744073709551615; do
     run_nbdcrypt serve --raw --unix "$(temp_socket)" "nbd+unix:///$behaviour?socket=$remote_socket"

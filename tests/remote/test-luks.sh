@@ -46,20 +46,7 @@ start_nbdcrypt --key-file "$passphrase" "$remote"
 expect_image "$plain" "$uri"
 new_key=$(temp_file)
 printf 'a walrus on a bicycle' >"$new_key"
-"$PYTHON" - "$uri" "$plain" "$test_dir/changed" <<'PYTHON_END' &
-import os
-import sys
-from nbd_client import *
-
-uri, plain, changed = sys.argv[1:]
-content = open(plain, "rb").read()
-rounds = 0
-with Client(uri) as client:
-    while rounds < 2 or not os.path.exists(changed):
-        for at in range(0, len(content), 1 << 20):
-            equal("what was read", client.read(at, 1 << 20), content[at:at + (1 << 20)])
-        rounds += 1
-PYTHON_END
+"$PYTHON" "$source_dir/tests/remote/luks.py" "$uri" "$plain" "$test_dir/changed" </dev/null &
 reader=$!
 remember_pid "$reader"
 expect_success key change --key-file "$passphrase" --new-key-file "$new_key" --pbkdf pbkdf2 --pbkdf-iterations 1000 "$remote"

@@ -56,23 +56,7 @@ for kind in silent full none; do
     case $kind in
     silent) start_fake "$disk" greeting=none ;;
     full)
-        "$PYTHON" - "$remote_socket" <<'PYTHON_END' >"$test_dir/full" &
-import socket
-import sys
-import time
-
-listener, clients = socket.socket(socket.AF_UNIX), []
-listener.bind(sys.argv[1])
-listener.listen(0)
-for _ in range(8):
-    client = socket.socket(socket.AF_UNIX)
-    client.setblocking(False)
-    clients.append(client)
-    if client.connect_ex(sys.argv[1]):
-        break
-print("full", flush=True)
-time.sleep(60)
-PYTHON_END
+        "$PYTHON" "$source_dir/tests/remote/sigterm-does-not-wait-for-connecting.py" "$remote_socket" </dev/null >"$test_dir/full" &
         remember_pid $!
         wait_until 30 grep -q full "$test_dir/full"
         ;;

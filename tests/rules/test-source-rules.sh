@@ -68,6 +68,12 @@ awk -v max=$FUNCTION_LINES_MAX '
     }' "${sources[@]}" |
     report "functions of more than $FUNCTION_LINES_MAX lines"
 
+awk '
+    FNR == 1 { tag = "" }
+    tag != "" && $0 == tag { if (FNR - start > 11) printf "  %s:%d\n", FILENAME, start; tag = "" }
+    tag == "" && match($0, /<<.[A-Z_]*PY[A-Z_]*./) { tag = substr($0, RSTART + 3, RLENGTH - 4); start = FNR }' tests/*/*.sh |
+    report "Python of more than 10 lines in a here-document (a file beside the test)"
+
 awk 'length($0) > 100 { printf "  %s:%d\n", FILENAME, FNR }' "${product[@]}" |
     report "lines of more than 100 columns"
 

@@ -48,28 +48,7 @@ expect_end() {
 
 # flushes: on three connections, of which one has filled the disk.
 flushes() {
-    python - "$uri" <<'PYTHON_END'
-import sys
-from nbd_client import *
-
-MIB = 1 << 20
-a, b, c = clients = [Client(sys.argv[1]) for _ in range(3)]
-b.write(118 * MIB, b"kept" * 16384)
-equal("FLUSH while there is room", c.error_of(CMD_FLUSH), 0)
-for at in range(0, 99, 3):
-    equal("WRITE", a.error_of(CMD_WRITE, at * MIB, 3 * MIB, 0, b"A" * (3 * MIB)), 0)
-b.write(110 * MIB, b"B" * 65536)
-c.write(112 * MIB, b"C" * 65536)
-errors = [client.error_of(CMD_FLUSH) for client in clients * 2]
-if 0 in errors or not set(errors) <= {EIO, ENOSPC}:
-    raise AssertionError(f"FLUSH after a writeback that failed gave {errors}")
-for client in clients + [Client(sys.argv[1])]:
-    equal("FLUSH", client.error_of(CMD_FLUSH), EIO)
-    equal("WRITE with FUA", client.error_of(CMD_WRITE, 0, 4096, F_FUA, b"f" * 4096), EIO)
-    equal("TRIM with FUA", client.error_of(CMD_TRIM, 0, 4096, F_FUA), EIO)
-    equal("WRITE_ZEROES with FUA", client.error_of(CMD_WRITE_ZEROES, 0, 4096, F_FUA), EIO)
-    equal("READ", client.error_of(CMD_READ, 0, 4096), 0)
-PYTHON_END
+    python "$source_dir/tests/server/failed-writeback-fails-every-flush-flushes.py" "$uri" </dev/null
 }
 
 # ---- FLUSH ----
@@ -109,20 +88,7 @@ cmp <(tail --bytes=+$(((118 << 20) + 1)) "$device" | head --bytes=65536) <(yes k
 
 make_image
 start_nbdcrypt --raw --threads 2 "$image"
-python - "$uri" <<'PYTHON_END'
-import sys
-from nbd_client import *
-
-MIB = 1 << 20
-a, b = [Client(sys.argv[1]) for _ in range(2)]
-for at in range(0, 99, 3):
-    a.write(at * MIB, b"A" * (3 * MIB))
-errors = [b.error_of(CMD_WRITE, at * MIB, MIB, F_FUA, b"B" * MIB) for at in range(100, 110)]
-errors += [client.error_of(CMD_FLUSH) for client in (a, b, a, b)]
-first = next((i for i, error in enumerate(errors) if error), len(errors))
-if first >= len(errors) - 3 or 0 in errors[first:]:
-    raise AssertionError(f"FUA, then FLUSH gave {errors}")
-PYTHON_END
+python "$source_dir/tests/server/failed-writeback-fails-every-flush-of-all.py" "$uri" </dev/null
 expect_end
 umount "$mounted"
 

@@ -12,25 +12,7 @@ plugin=$(realpath "$plugin")
 image=$(temp_file)
 truncate --size=1M "$image"
 start_nbdcrypt --raw --threads 3 "$image"
-python - "$uri" <<'PYTHON_END'
-import sys
-from nbd_client import *
-
-clients = [Client(sys.argv[1]) for _ in range(6)]
-for number, client in enumerate(clients):
-    for i in range(100):
-        at = (i * len(clients) + number) * 1024
-        client.send(CMD_WRITE, at, 512, 0, b"w" * 512)
-        client.send(CMD_WRITE, at + 512, 512, F_FUA, b"f" * 512)
-        client.send(CMD_FLUSH)
-        client.send(CMD_FLUSH)
-for client in clients:
-    for reply in client.receive_all().values():
-        reply.check()
-equal("data", clients[0].read(0, 600 * 1024), (b"w" * 512 + b"f" * 512) * 600)
-for client in clients:
-    client.disconnect()
-PYTHON_END
+python "$source_dir/tests/server/flushes-share-a-sync.py" "$uri" </dev/null
 stop_nbdcrypt
 
 calls=$test_dir/calls

@@ -49,59 +49,10 @@ expect_refused "$(psk_uri mallory "$wrong_psk")" \
 # Under TLS 1.3 a client has begun to talk before it is refused.  It is told why all the same: what it sends is read until it
 # closes, so the alert is not lost in a broken connection.
 refused=$((refused + 1))
-python - "$uri" "$pki" "$server_log" "$refused" <<'PYTHON_END'
-import ssl
-import sys
-import time
-from tls_client import TlsClient, context
-
-uri, pki, log, refused = sys.argv[1:]
-client = TlsClient(uri, context(pki, "expired", "TLSv1_3"), go=False)
-deadline = time.monotonic() + 20
-while open(log).read().count("TLS refused") < int(refused):
-    assert time.monotonic() < deadline, "it is not refused"
-    time.sleep(0.01)
-for _ in range(64):
-    client.socket.sendall(b"x" * 16384)
-try:
-    client.socket.recv(1)
-    raise SystemExit("a client with an expired certificate is served")
-except ssl.SSLError as error:
-    assert "CERTIFICATE_EXPIRED" in str(error).upper(), error
-client.socket.close()
-PYTHON_END
+python "$source_dir/tests/tls/bad-clients-are-told-why.py" "$uri" "$pki" "$server_log" "$refused" </dev/null
 
 # Old versions, by OpenSSL, which gets the alert that tells it so.
-python - "$uri" "$pki" <<'PYTHON_END'
-import ssl
-import sys
-import warnings
-from tls_client import TlsClient, context
-
-warnings.simplefilter("ignore")
-uri, pki = sys.argv[1:]
-for version in ("TLSv1", "TLSv1_1"):
-    try:
-        TlsClient(uri, context(pki, "client", version))
-    except ssl.SSLError as error:
-        assert "ALERT_PROTOCOL_VERSION" in str(error), error
-    else:
-        raise SystemExit(f"{version} is accepted")
-for name, alert in (("expired", "CERTIFICATE_EXPIRED"), ("revoked", "CERTIFICATE_REVOKED"),
-                    ("other-ca", "UNKNOWN_CA"), ("wrong-purpose", "UNSUPPORTED_CERTIFICATE"),
-                    ("no-certificate", "CERTIFICATE_REQUIRED"),
-                    ("trusts-other", "CERTIFICATE_VERIFY_FAILED"),
-                    ("weak", "INSUFFICIENT_SECURITY")):
-    try:
-        TlsClient(uri, context(pki, name))
-    except ssl.SSLError as error:
-        assert alert in str(error), (name, error)
-    else:
-        raise SystemExit(f"{name} is accepted")
-client = TlsClient(uri, context(pki, "client"))
-client.read(0, 512)
-client.disconnect()
-PYTHON_END
+python "$source_dir/tests/tls/bad-clients-of-old-versions.py" "$uri" "$pki" </dev/null
 expect_match "$server_log" 'TLS refused: it speaks a version of TLS that is too old'
 expect_match "$server_log" \
     'TLS refused: .* (does|do) not trust this server.s certificate'

@@ -67,20 +67,7 @@ expect_match "$server_log" "$psk: there is no key in it, so nobody gets in by on
 nbdinfo --size "$(x509_uri client)" >/dev/null
 
 # A session that began before lives on.
-python - "$uri" "$pki" "$pid" <<'PYTHON_END'
-import os
-import signal
-import sys
-from tls_client import TlsClient, context
-
-client = TlsClient(sys.argv[1], context(sys.argv[2], "client"))
-for _ in range(20):
-    os.kill(int(sys.argv[3]), signal.SIGHUP)
-    client.write(0, b"x" * 100000)
-    assert client.read(0, 100000) == b"x" * 100000
-    TlsClient(sys.argv[1], context(sys.argv[2], "client")).disconnect()
-client.disconnect()
-PYTHON_END
+python "$source_dir/tests/tls/reload.py" "$uri" "$pki" "$pid" </dev/null
 stop_nbdcrypt
 
 # So it is at the start: a server comes back with what it had.

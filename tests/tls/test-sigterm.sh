@@ -8,36 +8,6 @@ requires_python_module ssl
 make_pki
 start_tls_nbdcrypt --raw memory:8M
 begin=$SECONDS
-python - "$uri" "$pki" "$pid" <<'PYTHON_END'
-import os
-import signal
-import socket
-import sys
-import nbd_client as nbd
-from tls_client import TlsClient, context
-
-uri, pki, pid = sys.argv[1:]
-stalled = TlsClient(uri)
-assert stalled.option_result(nbd.OPT_STARTTLS) == nbd.REP_ACK
-stalled.socket.send(b"\x16\x03\x01\x02\x00")
-idle = TlsClient(uri, context(pki, "client"))
-busy = TlsClient(uri, context(pki, "client"))
-haggling = TlsClient(uri, context(pki, "client"), go=False)
-for _ in range(16):
-    busy.send(nbd.CMD_READ, 0, 1 << 20)
-os.kill(int(pid), signal.SIGTERM)
-# Soon: it has a second.
-while (answer := haggling.option_result(nbd.OPT_LIST)) == nbd.REP_ACK:
-    pass
-assert answer == nbd.REP_ERR_SHUTDOWN
-haggling.socket.close()
-replies = busy.receive_all()
-assert len(replies) == 16
-assert all(reply.error in (0, nbd.ESHUTDOWN) for reply in replies.values())
-# suppress_ragged_eofs is off: without close_notify these would be errors.
-for client in idle, busy:
-    assert client.socket.recv(1) == b""
-    client.socket.close()
-PYTHON_END
+python "$source_dir/tests/tls/sigterm.py" "$uri" "$pki" "$pid" </dev/null
 wait "$pid"
 [ $((SECONDS - begin)) -lt 5 ] || fail "the server waited for a handshake that stalls"

@@ -26,20 +26,7 @@ expect_match "$server_log" 'TLS1\.3, AES-(128|256)-GCM.*, certificate CN=vm7$|TL
 nbdinfo --size "$(x509_uri large)" >/dev/null
 
 # By name, as programs do it.
-python - "$port" "$pki/client" <<'PYTHON_END'
-import sys
-import nbd
-
-h = nbd.NBD()
-h.set_tls(nbd.TLS_REQUIRE)
-h.set_tls_certificates(sys.argv[2])
-h.connect_tcp("localhost", sys.argv[1])
-assert h.get_tls_negotiated()
-h.pwrite(b"by python" * 1000, 4097)
-h.flush()
-assert h.pread(9000, 4097) == b"by python" * 1000
-h.shutdown()
-PYTHON_END
+python "$source_dir/tests/tls/x509-clients.py" "$port" "$pki/client" </dev/null
 
 # QEMU.
 qemu_x509 client

@@ -1,0 +1,30 @@
+import sys
+
+from varlink_client import Connection, Error
+
+calls = [
+    ("org.varlink.service.GetInfo", {}),
+    ("org.varlink.service.GetInterfaceDescription", {"interface": "org.nbdcrypt"}),
+    ("Status", {}),
+    ("ListExports", {"name": ""}),
+    ("GetMetadata", {"name": ""}),
+    ("Events", {}),
+    ("SetLogLevel", {"level": "notice"}),
+    ("Rescan", {}),
+    ("Reload", {}),
+    ("SetMetadata", {"name": "none", "namespace": "x.y"}),
+    ("AddExport", {"name": "", "image": ""}),
+    ("RemoveExport", {"name": "none"}),
+    ("ConnectClient", {"export": "none"}),
+    ("Drain", {"if_revision": 1000000}),
+]
+client = Connection(sys.argv[1])
+for method, parameters in calls:
+    try:
+        client.call(method, parameters)
+        answer = "ok"
+    except Error as error:
+        answer = error.name.rpartition(".")[2]
+        if answer == "Denied":
+            answer = "denied: " + error.parameters["need"]
+    print(method.rpartition(".")[2], answer)
