@@ -23,7 +23,7 @@
 
 struct info_arguments {
     const char *header;
-    struct demand_arguments demands;
+    struct header_demands demands;
     bool json;
     bool help;
 };
@@ -32,7 +32,7 @@ struct info_arguments {
 
 static const struct param info_params[] = {
     PARAM("header", STRING, "FILE", header, "the header is in this file, not in the image"),
-    DEMAND_ROWS(struct info_arguments, demands),
+    HEADER_DEMAND_ROWS(struct info_arguments, demands),
     PARAM("json", FLAG, NULL, json, "print JSON, in a form that scripts can rely on"),
     PARAM("help", FLAG, NULL, help, "show this help", .letter = 'h'),
     { .name = NULL },
@@ -156,7 +156,7 @@ static int load(struct luks_header **luks, bool *alone, struct stage *image,
 static int describe(struct json_object **info, struct stage *image, const char *spec,
                     const struct info_arguments *arguments, struct error *err)
 {
-    struct luks_demands demands = demand_arguments_meaning(&arguments->demands);
+    struct luks_demands demands = header_demands_meaning(&arguments->demands);
     const char *header_spec = arguments->header;
     struct luks_header *luks = NULL;
     bool alone = false;
@@ -182,7 +182,7 @@ static int check(void *context, char **operands, struct error *err)
     const struct info_arguments *arguments = context;
 
     (void)operands;
-    return demand_arguments_check(&arguments->demands, err);
+    return header_demands_check(&arguments->demands, err);
 }
 
 static int run(void *context, char **operands, struct error *err)

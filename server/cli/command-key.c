@@ -38,7 +38,7 @@ struct key_arguments {
     struct luks_pbkdf pbkdf;
     const char *header;
     struct lock_terms terms;
-    struct demand_arguments demands;
+    struct header_demands demands;
     bool force;
     bool json;
     bool help;
@@ -80,7 +80,7 @@ static const struct param add_params[] = {
     PARAMS_PBKDF,
     PARAMS_LOCK,
     PARAM_HEADER,
-    DEMAND_ROWS(struct key_arguments, demands),
+    HEADER_DEMAND_ROWS(struct key_arguments, demands),
     PARAM_HELP,
     { .name = NULL },
 };
@@ -93,7 +93,7 @@ static const struct param change_params[] = {
     PARAMS_PBKDF,
     PARAMS_LOCK,
     PARAM_HEADER,
-    DEMAND_ROWS(struct key_arguments, demands),
+    HEADER_DEMAND_ROWS(struct key_arguments, demands),
     PARAM_HELP,
     { .name = NULL },
 };
@@ -106,7 +106,7 @@ static const struct param remove_params[] = {
           .never_proposed = true),
     PARAMS_LOCK,
     PARAM_HEADER,
-    DEMAND_ROWS(struct key_arguments, demands),
+    HEADER_DEMAND_ROWS(struct key_arguments, demands),
     PARAM_HELP,
     { .name = NULL },
 };
@@ -116,14 +116,14 @@ static const struct param test_params[] = {
     KEY_SOURCE_VOLUME_KEY_ROWS(struct key_arguments, key),
     PARAM_SLOT("try only this keyslot"),
     PARAM_HEADER,
-    DEMAND_ROWS(struct key_arguments, demands),
+    HEADER_DEMAND_ROWS(struct key_arguments, demands),
     PARAM_HELP,
     { .name = NULL },
 };
 
 static const struct param priority_params[] = {
-    PARAM_SLOT("the keyslot that is meant"),    PARAMS_LOCK, PARAM_HEADER,
-    DEMAND_ROWS(struct key_arguments, demands), PARAM_HELP,  { .name = NULL },
+    PARAM_SLOT("the keyslot that is meant"),           PARAMS_LOCK, PARAM_HEADER,
+    HEADER_DEMAND_ROWS(struct key_arguments, demands), PARAM_HELP,  { .name = NULL },
 };
 
 static const struct param list_params[] = {
@@ -148,7 +148,7 @@ static int check_old_key(void *context, char **operands, struct error *err)
     (void)operands;
     if (result == 0)
         result = volume_key_check_slot(&arguments->key, slot_of(arguments->slot), err);
-    return result < 0 ? result : demand_arguments_check(&arguments->demands, err);
+    return result < 0 ? result : header_demands_check(&arguments->demands, err);
 }
 
 /* Of add and change. */
@@ -184,7 +184,7 @@ static struct luks_new_key new_key_of(const struct key_arguments *arguments,
 static int open_volume(struct volume *out, const char *image, const struct key_arguments *arguments,
                        enum volume_use use, struct error *err)
 {
-    struct luks_demands demands = demand_arguments_meaning(&arguments->demands);
+    struct luks_demands demands = header_demands_meaning(&arguments->demands);
 
     return volume_open_demanded(out, image, arguments->header, &demands, use, &arguments->terms,
                                 err);
@@ -427,7 +427,7 @@ static int check_priority(void *context, char **operands, struct error *err)
 
     if (result == 0 && arguments->slot == SLOT_NOT_GIVEN)
         result = error_set(err, -EINVAL, "which one? --slot N tells; key list shows the keyslots");
-    return result == 0 ? demand_arguments_check(&arguments->demands, err) : result;
+    return result == 0 ? header_demands_check(&arguments->demands, err) : result;
 }
 
 static int set_priority(struct key_work *work, struct luks_header *header, struct error *err)

@@ -26,7 +26,7 @@ struct token_arguments {
     bool force;
     bool json;
     bool help;
-    struct demand_arguments demands;
+    struct header_demands demands;
 };
 
 #define FIELD(name) offsetof(struct token_arguments, name)
@@ -49,7 +49,7 @@ static const struct param import_params[] = {
     PARAM("force", FLAG, NULL, force, "replace the token of this number", .never_proposed = true),
     PARAMS_LOCK,
     PARAM_HEADER,
-    DEMAND_ROWS(struct token_arguments, demands),
+    HEADER_DEMAND_ROWS(struct token_arguments, demands),
     PARAM_HELP,
     { .name = NULL },
 };
@@ -66,7 +66,7 @@ static const struct param remove_params[] = {
     PARAM_TOKEN("its number"),
     PARAMS_LOCK,
     PARAM_HEADER,
-    DEMAND_ROWS(struct token_arguments, demands),
+    HEADER_DEMAND_ROWS(struct token_arguments, demands),
     PARAM_HELP,
     { .name = NULL },
 };
@@ -127,7 +127,7 @@ static int change_tokens(void *context, struct luks_header *header, struct luks_
 
 static int change_header(struct token_work *work, const char *image, struct error *err)
 {
-    struct luks_demands demands = demand_arguments_meaning(&work->arguments->demands);
+    struct luks_demands demands = header_demands_meaning(&work->arguments->demands);
     struct volume volume;
     int result = volume_open_demanded(&volume, image, work->arguments->header, &demands,
                                       VOLUME_CHANGE_KEYS, &work->arguments->terms, err);
@@ -143,7 +143,7 @@ static int check_demands(void *context, char **operands, struct error *err)
     const struct token_arguments *arguments = context;
 
     (void)operands;
-    return demand_arguments_check(&arguments->demands, err);
+    return header_demands_check(&arguments->demands, err);
 }
 
 /* ---- import ---- */

@@ -193,7 +193,8 @@ void connection_shutdown(struct connection *connection)
     transmission_shutdown(connection->transmission);
 }
 
-void connection_abort(struct connection *connection)
+/* Ends it at once, answered or not. */
+static void end_at_once(struct connection *connection)
 {
     if (connection->handshake != NULL || connection->state == CONNECTION_GOODBYE)
         connection->talk.transport->ops->abort(
@@ -256,7 +257,7 @@ static void timer_fired(struct io_event *ev, int result)
                      connection->talk.worker->shutting_down
                          ? "was still in its handshake at the end"
                          : "did not finish its handshake in time");
-    connection_abort(connection);
+    end_at_once(connection);
     if (!handshake)
         return;
     connection->cut = true;

@@ -54,7 +54,5 @@ void connection_turn_away(struct worker *worker, int fd, const struct peer *peer
                           enum place_result why);
 /* The server is going down. */
 void connection_shutdown(struct connection *connection);
-/* Ends it at once, answered or not. */
-void connection_abort(struct connection *connection);
 
 #endif

@@ -17,7 +17,7 @@ struct export_settings {
     struct key_source key;                /* the passphrase */
     bool key_is_common;                   /* it was given once for all exports */
     const char *header;                   /* detached LUKS header: a path; NULL: in the image */
-    struct demand_arguments demand_texts; /* of this export alone */
+    struct header_demands header_demands; /* of this export alone */
     struct luks_demands demands;          /* all that is demanded of its LUKS header */
     struct param_list allow;              /* rules of this export alone, as text */
     struct access *access;                /* who may attach it (access.h); NULL: everybody */

@@ -108,10 +108,10 @@ static struct export_settings effective(const struct export_settings *settings,
 
     if (result.allow.count == 0)
         result.allow = common->allow;
-    result.demand_texts = (struct demand_arguments){ 0 };
+    result.header_demands = (struct header_demands){ 0 };
     if (settings->raw) /* it has no header */
         return result;
-    result.demand_texts = (struct demand_arguments){
+    result.header_demands = (struct header_demands){
         .uuid = demands->uuid,
         .digest = demands->digest,
         .ciphers = { (const char **)demands->ciphers, demands->cipher_count },

@@ -47,7 +47,7 @@ static const char *needs_luks(const struct export_settings *settings)
     if (given == NULL && settings->header)
         given = "header";
     if (given == NULL)
-        given = demand_arguments_given(&settings->demand_texts);
+        given = header_demands_given(&settings->header_demands);
     if (given == NULL && settings->no_discard)
         given = "no-discard";
     return given == NULL && settings->zero_holes ? "zero-holes" : given;
@@ -80,7 +80,7 @@ int export_options_check(const struct export_settings *settings, const char *das
     if (ret == 0)
         ret = check_not_empty("header", settings->header, err);
     if (ret == 0)
-        ret = demand_arguments_check(&settings->demand_texts, err);
+        ret = header_demands_check(&settings->header_demands, err);
     if (ret == 0 && !*settings->image)
         ret = error_set(err, -EINVAL, "there is no IMAGE: name the file to serve");
     return ret == 0 ? export_options_check_flags(settings, dashes, err) : ret;
@@ -92,7 +92,7 @@ struct export_settings export_options_inherit(const struct export_settings *comm
 
     settings.key = (struct key_source){ 0 };
     settings.allow = (struct param_list){ 0 };
-    settings.demand_texts = (struct demand_arguments){ 0 };
+    settings.header_demands = (struct header_demands){ 0 };
     return settings;
 }
 
@@ -111,7 +111,7 @@ static void own_or_common(struct export_settings *settings, const struct export_
         settings->no_discard = false;
     if (settings->no_discard && common->discard)
         settings->discard = false;
-    settings->demands = demand_arguments_merged(&settings->demand_texts, &common->demand_texts);
+    settings->demands = header_demands_merged(&settings->header_demands, &common->header_demands);
 }
 
 int export_options_finish(struct export_settings *settings, const struct export_settings *common,

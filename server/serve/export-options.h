@@ -51,7 +51,7 @@
         KEY_SOURCE_VOLUME_KEY_ROWS(target, at key, OF_EXPORT(GROUP_KEYS, LIVE)),                  \
         PARAM_AT(offsetof(target, at header), "header", STRING, "FILE",                           \
                  "the LUKS header of IMAGE, kept apart from it", OF_EXPORT(GROUP_KEYS, REPLACE)), \
-        DEMAND_ROWS(target, at demand_texts, OF_EXPORT(GROUP_KEYS, REPLACE))
+        HEADER_DEMAND_ROWS(target, at header_demands, OF_EXPORT(GROUP_KEYS, REPLACE))
 
 #define EXPORT_ROWS_WHO(target, at)                                                                \
     PARAM_AT(offsetof(target, at allow), "allow", LIST, "RULE",                                    \

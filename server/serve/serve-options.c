@@ -48,7 +48,7 @@ static int parse_single_export(struct serve_options *options, const char *image,
     settings->name = options->common.name ? options->common.name : "";
     settings->image = image;
     settings->key = options->common.key;
-    settings->demands = demand_arguments_meaning(&options->common.demand_texts);
+    settings->demands = header_demands_meaning(&options->common.header_demands);
     return export_options_check(settings, "--", err);
 }
 
@@ -87,8 +87,8 @@ static const char *given_for_one(const struct export_settings *common, const cha
         { common->name, "name", "NAME=IMAGE" },
         { common->description, "description", "NAME=IMAGE,description=TEXT" },
         { common->header, "header", "NAME=IMAGE,header=FILE" },
-        { common->demand_texts.uuid, "expect-uuid", "NAME=IMAGE,expect-uuid=..." },
-        { common->demand_texts.digest, "header-digest", "NAME=IMAGE,header-digest=..." },
+        { common->header_demands.uuid, "expect-uuid", "NAME=IMAGE,expect-uuid=..." },
+        { common->header_demands.digest, "header-digest", "NAME=IMAGE,header-digest=..." },
     };
 
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
@@ -132,7 +132,7 @@ static int check_operands(const struct serve_options *options, int count, char *
     int ret = export_options_check_flags(&options->common, "--", err);
     if (ret == 0)
         ret = key_source_check(&options->common.key, "--", err);
-    return ret != 0 ? ret : demand_arguments_check(&options->common.demand_texts, err);
+    return ret != 0 ? ret : header_demands_check(&options->common.header_demands, err);
 }
 
 static int check_exports(struct serve_options *options, struct error *err)

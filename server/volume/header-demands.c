@@ -1,6 +1,6 @@
 #include "server/volume/header-demands.h"
 
-const char *demand_arguments_given(const struct demand_arguments *arguments)
+const char *header_demands_given(const struct header_demands *arguments)
 {
     if (arguments->uuid)
         return "expect-uuid";
@@ -15,7 +15,7 @@ const char *demand_arguments_given(const struct demand_arguments *arguments)
     return arguments->memory_kib_max > 0 ? "max-pbkdf-memory-kib" : NULL;
 }
 
-int demand_arguments_check(const struct demand_arguments *arguments, struct error *err)
+int header_demands_check(const struct header_demands *arguments, struct error *err)
 {
     int result = arguments->uuid ? luks_demands_check_uuid(arguments->uuid, err) : 0;
 
@@ -29,7 +29,7 @@ int demand_arguments_check(const struct demand_arguments *arguments, struct erro
     return result;
 }
 
-struct luks_demands demand_arguments_meaning(const struct demand_arguments *arguments)
+struct luks_demands header_demands_meaning(const struct header_demands *arguments)
 {
     return (struct luks_demands){
         .uuid = arguments->uuid,
@@ -42,10 +42,10 @@ struct luks_demands demand_arguments_meaning(const struct demand_arguments *argu
     };
 }
 
-struct luks_demands demand_arguments_merged(const struct demand_arguments *own,
-                                            const struct demand_arguments *common)
+struct luks_demands header_demands_merged(const struct header_demands *own,
+                                          const struct header_demands *common)
 {
-    struct luks_demands demands = demand_arguments_meaning(own);
+    struct luks_demands demands = header_demands_meaning(own);
 
     if (!demands.uuid)
         demands.uuid = common->uuid;

@@ -6,7 +6,7 @@
 #include "server/base/params.h"
 
 /* As the user wrote them. */
-struct demand_arguments {
+struct header_demands {
     const char *uuid;
     const char *digest;
     struct param_list ciphers;
@@ -15,9 +15,9 @@ struct demand_arguments {
     unsigned memory_kib_max;
 };
 
-/* The rows; `target` has a struct demand_arguments as its member `field`, and `...` are further
+/* The rows; `target` has a struct header_demands as its member `field`, and `...` are further
  * members of each row. */
-#define DEMAND_ROWS(target, field, ...)                                                           \
+#define HEADER_DEMAND_ROWS(target, field, ...)                                                    \
     PARAM_AT(offsetof(target, field.uuid), "expect-uuid", STRING, "UUID",                         \
              "refuse a LUKS header with another UUID", __VA_ARGS__),                              \
         PARAM_AT(                                                                                 \
@@ -42,17 +42,17 @@ struct demand_arguments {
                  .max = UINT32_MAX, __VA_ARGS__)
 
 /* The first of them that was given, without dashes; NULL: none was. */
-const char *demand_arguments_given(const struct demand_arguments *arguments);
+const char *header_demands_given(const struct header_demands *arguments);
 
 /* -EINVAL: a UUID or digest that can't be one.  The message names the option. */
-NODISCARD int demand_arguments_check(const struct demand_arguments *arguments, struct error *err);
+NODISCARD int header_demands_check(const struct header_demands *arguments, struct error *err);
 
 /* What they mean; it points into `arguments`. */
-struct luks_demands demand_arguments_meaning(const struct demand_arguments *arguments);
+struct luks_demands header_demands_meaning(const struct header_demands *arguments);
 
 /* What is not given in `own` is taken from `common`.  Lists stay the property of whom they came
  * from. */
-struct luks_demands demand_arguments_merged(const struct demand_arguments *own,
-                                            const struct demand_arguments *common);
+struct luks_demands header_demands_merged(const struct header_demands *own,
+                                          const struct header_demands *common);
 
 #endif

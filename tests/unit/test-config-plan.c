@@ -138,7 +138,7 @@ static void each_key(void)
         if (strcmp(row->name, "name") == 0)
             continue;
         EXPECT(params_set(&other, row, row->type == PARAM_FLAG ? "yes" : text, NULL) == 0);
-        other.demands = demand_arguments_meaning(&other.demand_texts);
+        other.demands = header_demands_meaning(&other.header_demands);
         before.exports = &one;
         after.exports = &other;
         before.export_count = after.export_count = 1;
