@@ -378,7 +378,7 @@ static int parse(struct serve_options *out, int argc, char **argv, bool any_owne
     if (ret == 0)
         ret = check_texts(out, err);
     if (ret == 0)
-        ret = control_options_check(&out->control, err);
+        ret = serve_config_note(out, control_options_check(&out->control, err), "control", err);
     if (ret == 0)
         ret = fill_exports(out, argc - first_operand, argv + first_operand, err);
     if (ret == 0)

@@ -366,6 +366,16 @@ static void all_at_once(void)
                options.files.problems.items[i].place.line);
 }
 
+static void sections_as_a_whole(void)
+{
+    EXPECT(parse_text("[export a]\nimage = memory:1M\nraw = yes\ntls-only = yes\n"
+                      "[control]\nview = psk:x\n"
+                      "[tls]\nmode = perhaps\n"
+                      "[server]\nunix-mode = 0600\n") == -EINVAL);
+    EXPECT(problem(1) != NULL && problem(5) != NULL && problem(7) != NULL && problem(9) != NULL);
+    EXPECT(options.files.problems.count == 4);
+}
+
 static void secrets(void)
 {
     EXPECT(parse_text("[tls]\n"
@@ -470,6 +480,7 @@ static const struct check checks[] = {
     { "later files add to what earlier ones say, and take it back", drop_ins },
     { "the command line takes the place of files, and exports add up", command_line_beats_files },
     { "everything that is wrong is told, with its line, in order", all_at_once },
+    { "what makes no sense together is told at its section", sections_as_a_whole },
     { "secrets are refused, and not repeated", secrets },
     { "metadata comes as text and from files", metadata },
     { "there may be 10,000 exports, and at least one", many },
