@@ -69,12 +69,14 @@ static void read_with(const char *const *folders, size_t count)
 static void values_are(const char *expected)
 {
     char values[256] = "";
+    size_t used = 0;
 
     for (size_t i = 0; i < config.entry_count; i++) {
-        EXPECT(strlen(values) + strlen(config.entries[i].value) + 2 < sizeof values);
-        if (i > 0)
-            strncat(values, " ", 1);
-        strncat(values, config.entries[i].value, sizeof values - strlen(values) - 1);
+        int bytes = snprintf(values + used, sizeof values - used, "%s%s", i > 0 ? " " : "",
+                             config.entries[i].value);
+
+        EXPECT(bytes > 0 && (size_t)bytes < sizeof values - used);
+        used += (size_t)bytes;
     }
     EXPECT_TEXT(values, expected);
 }
