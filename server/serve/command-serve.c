@@ -31,6 +31,7 @@
 #include "server/serve/serve-options.h"
 #include "server/base/signals.h"
 #include "server/base/tcp-keepalive.h"
+#include "server/serve/watchdog.h"
 #include "server/serve/worker-thread.h"
 
 #define LISTENERS_MAX 64u
@@ -47,6 +48,7 @@
 /* The log's, that of the client, two that come and go: a command of --run, a folder that is
  * read. */
 #define FIRST_CLIENT_DESCRIPTORS 4u
+#define STOPPING_MARGIN_S 15u
 #define SURPLUS_MAX 32u /* clients that are being told that there is no place for them */
 
 struct server {
@@ -68,6 +70,7 @@ struct server {
     struct places *places;
     struct worker_thread **workers;
     unsigned worker_count, workers_ended;
+    struct watchdog *watchdog; /* NULL: nobody watches */
     struct listener *listeners[LISTENERS_MAX];
     size_t listener_count;
     bool activated;             /* sockets were handed over by who started us */
@@ -420,10 +423,6 @@ static void tell_ready(const struct server *server)
 {
     char state[128];
 
-    if (server->opening.count == 1) {
-        notify_service_manager("READY=1");
-        return;
-    }
     snprintf(state, sizeof state, "READY=1\nSTATUS=%zu of %zu exports are served",
              export_opening_count(&server->opening), server->opening.count);
     notify_service_manager(state);
@@ -488,6 +487,9 @@ static int announce(struct server *server, struct error *err)
         code = export_retry_start(&server->retry, &server->opening,
                                   server->options.retry_exports_seconds, err);
     exports_set_retry(server->live, server->retry);
+    if (code == 0)
+        code = watchdog_start(&server->watchdog, server->loop, server->workers,
+                              server->worker_count, err);
     if (code == 0)
         tell_ready(server);
     if (code == 0 && has_ready_line(server)) {
@@ -583,6 +585,20 @@ static void captive_has_ended(struct io_event *ev, int result)
     stop(server);
 }
 
+/* A watch that is shorter than our own does not cut it off. */
+static void tell_stopping(const struct server *server)
+{
+    unsigned seconds = server->options.shutdown_timeout_seconds;
+    char state[128];
+
+    int length =
+        snprintf(state, sizeof state, "STOPPING=1\nSTATUS=Ending: what is in flight is answered");
+    if (seconds > 0)
+        snprintf(state + length, sizeof state - (size_t)length, "\nEXTEND_TIMEOUT_USEC=%llu",
+                 (seconds + STOPPING_MARGIN_S) * 1000000ull);
+    notify_service_manager(state);
+}
+
 static void stop(struct server *server)
 {
     if (server->stopping)
@@ -590,7 +606,8 @@ static void stop(struct server *server)
     server->stopping = true;
     server->stopping_ms = channel_clock_ms();
     shutdown_timeout_start(server->options.shutdown_timeout_seconds);
-    notify_service_manager("STOPPING=1");
+    tell_stopping(server);
+    watchdog_stop(server->watchdog);
     serve_control_tell_ending(server->control);
     reload_stop(&server->reload);
     server->retry_is_left = !export_retry_stop(server->retry);
@@ -664,6 +681,7 @@ static int tear_down(struct server *server)
     serve_control_free(server->control);
     tls_close(&server->tls);
     loop_destroy(server->loop);
+    watchdog_free(server->watchdog);
     signals_unwatch();
     free(server->workers);
     free(server->places);
