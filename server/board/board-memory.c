@@ -272,13 +272,14 @@ int board_create(struct board **out, unsigned workers, struct error *err)
     uint64_t least_bytes = ((uint64_t)plan.chunks_at * BOARD_UNIT_BYTES) + 64 * BOARD_CHUNK_BYTES;
     uint64_t bytes = (uint64_t)BOARD_CHUNKS_MAX * BOARD_CHUNK_BYTES;
     if (board == NULL)
-        return error_set(err, -ENOMEM, "not enough memory for the board");
+        return error_no_memory(err, "for the board");
     void *memory = map(&board->fd, least_bytes, &bytes);
     if (memory == MAP_FAILED) {
         int code = -errno;
 
         free(board);
-        return error_set(err, code, "no memory to tell others of the server: %s", strerror(-code));
+        return error_set(err, code, "not enough memory to tell others of the server: %s",
+                         strerror(-code));
     }
     board->head = memory;
     if (!populate(memory, (uint64_t)plan.chunks_at * BOARD_UNIT_BYTES)) {
@@ -286,7 +287,7 @@ int board_create(struct board **out, unsigned workers, struct error *err)
         if (board->fd >= 0)
             close(board->fd);
         free(board);
-        return error_set(err, -ENOMEM, "not enough memory to tell others of the server");
+        return error_no_memory(err, "to tell others of the server");
     }
     lay_out(board->head, workers, bytes);
     board->head->since_ns = board_now_ns();
@@ -305,7 +306,7 @@ int board_open(struct board **out, int fd, struct error *err)
         return error_set(err, -EPROTO, "this is not the board of this version of nbdcrypt");
     board = calloc(1, sizeof *board);
     if (board == NULL)
-        return error_set(err, -ENOMEM, "not enough memory for the board");
+        return error_no_memory(err, "for the board");
     void *memory = mmap(NULL, head.bytes, PROT_READ, MAP_SHARED, fd, 0);
     if (memory == MAP_FAILED) {
         int code = -errno;

@@ -175,7 +175,7 @@ static int read_more(struct control_link *link, struct error *err)
         char *larger = room_bytes <= REPLY_BYTES_MAX ? realloc(link->input, room_bytes) : NULL;
 
         if (larger == NULL)
-            return error_set(err, -ENOMEM, "not enough memory for a reply");
+            return error_no_memory(err, "for a reply");
         link->input = larger;
         link->input_room_bytes = room_bytes;
     }

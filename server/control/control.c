@@ -456,7 +456,7 @@ int control_create(struct control **out, const struct control_host *host, struct
     struct control *control = calloc(1, sizeof *control);
 
     if (control == NULL)
-        return error_set(err, -ENOMEM, "not enough memory for the control socket");
+        return error_no_memory(err, "for the control socket");
     control->host = *host;
     control->log_level = control->usual_log_level = host->log_level;
     clock_gettime(CLOCK_REALTIME, &control->since);

@@ -55,7 +55,7 @@ static int parse_object(struct json_object **out, const char *text, size_t lengt
     struct json_tokener *tokener = json_tokener_new_ex(TOKENER_DEPTH);
 
     if (tokener == NULL)
-        return error_set(err, -ENOMEM, "not enough memory for a message");
+        return error_no_memory(err, "for a message");
     json_tokener_set_flags(tokener, JSON_TOKENER_STRICT | JSON_TOKENER_VALIDATE_UTF8);
     *out = json_tokener_parse_ex(tokener, text, (int)length_bytes);
     enum json_tokener_error fault = json_tokener_get_error(tokener);

@@ -38,7 +38,7 @@ static const struct check_arguments usual = { .config = CONFIG_FILE_DEFAULT };
 
 static int no_memory(struct error *err)
 {
-    return error_set(err, -ENOMEM, "out of memory");
+    return error_no_memory(err, NULL);
 }
 
 /* ---- keys ---- */

@@ -87,7 +87,7 @@ static int look_at_credential(const char *name, struct error *err)
     if (folder == NULL)
         return 0;
     if (asprintf(&path, "%s/%s", folder, name) < 0)
-        return error_set(err, -ENOMEM, "not enough memory");
+        return error_no_memory(err, NULL);
     code = look_at_file(path, "credential", err);
     free(path);
     return code;

@@ -12,7 +12,7 @@
 
 static int no_memory(struct error *err)
 {
-    return error_set(err, -ENOMEM, "not enough memory for comparing configurations");
+    return error_no_memory(err, "for comparing configurations");
 }
 
 /* ---- one value ---- */

@@ -92,7 +92,7 @@ int serve_control_open(struct serve_control **out, const struct control_options 
 
     *out = NULL;
     if (control == NULL)
-        return error_set(err, -ENOMEM, "not enough memory for the control socket");
+        return error_no_memory(err, "for the control socket");
     code = control_options_rules(&control->rules, options, err);
     if (code == 0 && options->socket == NULL && !by_itself)
         listen_at_default(&control->listener, options);
