@@ -155,9 +155,10 @@ bool remote_ledger_flush_refused(struct remote_ledger *ledger, uint64_t told)
     return ledger->missing > told;
 }
 
-bool remote_ledger_flush_is_void(const struct remote_ledger *ledger, uint64_t mark)
+bool remote_ledger_flush_is_void(const struct remote_ledger *ledger, uint64_t mark,
+                                 bool since_start)
 {
-    return ledger->has_flushed && mark <= ledger->flushed;
+    return (ledger->has_flushed || since_start) && mark <= ledger->flushed;
 }
 
 int remote_ledger_flush_done(struct remote_ledger *ledger, uint64_t mark, uint64_t told)

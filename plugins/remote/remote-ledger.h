@@ -105,8 +105,10 @@ void remote_ledger_primary_connected(struct remote_ledger *ledger);
 bool remote_ledger_flush_refused(struct remote_ledger *ledger, uint64_t told);
 /* True: nothing was answered since the last one, so it is done without asking the server.  Before
  * the first one there may be something: a client that was connected before this program was started
- * again flushes what it had been answered then. */
-bool remote_ledger_flush_is_void(const struct remote_ledger *ledger, uint64_t mark);
+ * again flushes what it had been answered then.  `since_start`: whose FLUSH it is has nothing to do
+ * with that (flusher.h). */
+bool remote_ledger_flush_is_void(const struct remote_ledger *ledger, uint64_t mark,
+                                 bool since_start);
 /* It succeeded at the server; 0, or EIO. */
 int remote_ledger_flush_done(struct remote_ledger *ledger, uint64_t mark, uint64_t told);
 

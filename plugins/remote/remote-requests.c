@@ -38,7 +38,8 @@ static bool answer_flush(struct remote_requests *requests, struct request *req)
     if (refuse_flush(requests, req))
         return true;
     if (req->view.op != REQUEST_FLUSH ||
-        !remote_ledger_flush_is_void(&requests->server->ledger, req->view.offset_bytes))
+        !remote_ledger_flush_is_void(&requests->server->ledger, req->view.offset_bytes,
+                                     req->flusher != NULL && req->flusher->since_start))
         return false;
     requests->answer(req, 0);
     return true;

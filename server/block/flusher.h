@@ -18,6 +18,7 @@ struct layer;
 
 /* Zeroed before flusher_begin().  A FLUSH has it as its view.data. */
 struct flusher {
+    bool since_start;      /* it answers for nothing older: the program itself, at its end */
     struct layer *backend; /* NULL: it keeps no account */
     uint32_t answers;      /* to writes that are not durable, about to leave */
     uint32_t oldest_epoch; /* the oldest request.epoch of those */

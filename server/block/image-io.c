@@ -59,7 +59,7 @@ void image_io_destroy(struct image_io *io)
 /* What is only flushed needs no bounce buffer. */
 int image_io_flush_on(struct stage *stage, struct loop *loop, struct error *err)
 {
-    struct image_io io = { .loop = loop };
+    struct image_io io = { .loop = loop, .flusher = { .since_start = true } };
     int code = stage_attach(&io.layer, stage, loop, err);
 
     if (code < 0)

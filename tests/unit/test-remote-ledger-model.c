@@ -165,7 +165,7 @@ static void flush_goes_on(struct flush *flush)
     } else if (primary->connected) {
         flush->step = SENT;
         flush->number = primary->number;
-    } else if (remote_ledger_flush_is_void(&world.ledger, flush->mark)) {
+    } else if (remote_ledger_flush_is_void(&world.ledger, flush->mark, false)) {
         answer_flush(flush, 0);
     }
 }

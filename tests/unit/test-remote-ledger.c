@@ -71,12 +71,13 @@ static void the_first_is_asked_for(void)
     struct scene *scene = scene_new();
     uint64_t mark = remote_ledger_flush_mark(&scene->ledger, &scene->a);
 
-    EXPECT(!remote_ledger_flush_is_void(&scene->ledger, mark));
+    EXPECT(!remote_ledger_flush_is_void(&scene->ledger, mark, false));
+    EXPECT(remote_ledger_flush_is_void(&scene->ledger, mark, true)); /* the program's own */
     EXPECT(end_flush(scene, &scene->a, mark) == 0);
-    EXPECT(remote_ledger_flush_is_void(&scene->ledger, mark));
+    EXPECT(remote_ledger_flush_is_void(&scene->ledger, mark, false));
     write_one(&scene->ledger);
     mark = remote_ledger_flush_mark(&scene->ledger, &scene->a);
-    EXPECT(!remote_ledger_flush_is_void(&scene->ledger, mark));
+    EXPECT(!remote_ledger_flush_is_void(&scene->ledger, mark, false));
 }
 
 static void written_and_lost(void)
