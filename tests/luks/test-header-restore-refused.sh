@@ -132,7 +132,7 @@ expect_success header restore --force "$junk" "$backup"
 cryptsetup_quietly open --test-passphrase "$junk"
 
 # Eight keyslots of LUKS1 leave no room for the key of the backup beside them: that is said first.
-for key in 1 2; do
+for key in 0 1 2 3 4 5 6 7; do
     printf 'key %s' "$key" >"$test_dir/key$key"
 done
 truncate --size=0 "$image"
@@ -143,7 +143,7 @@ expect_success header backup "$image" "$backup"
 fast=(--pbkdf pbkdf2 --pbkdf-iterations 1000)
 expect_success key change --key-file "$passphrase" --new-key-file "$test_dir/key1" "${fast[@]}" "$image"
 for slot in 0 2 3 4 5 6 7; do
-    expect_success key add --key-file "$test_dir/key1" --new-key-file "$test_dir/key2" --new-slot "$slot" "${fast[@]}" "$image"
+    expect_success key add --key-file "$test_dir/key1" --new-key-file "$test_dir/key$slot" --new-slot "$slot" "${fast[@]}" "$image"
 done
 before=$(sha256_of "$image")
 warning="nbdcrypt: '$image': there is no room in it for the old and the new keys at the same time: if the \
