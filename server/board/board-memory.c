@@ -199,6 +199,7 @@ void board_words_get(void *out, const void *row, size_t bytes)
 
 void board_text_put(char *row, const char *text, size_t bytes)
 {
+    /* NOLINTNEXTLINE(bugprone-branch-clone): they are equal at present */
     char copy[BOARD_PEER_BYTES > BOARD_LINE_BYTES ? BOARD_PEER_BYTES : BOARD_LINE_BYTES] = { 0 };
     size_t length = strnlen(text, bytes);
 
