@@ -43,7 +43,7 @@ commands=$(awk '/^Commands:/ { inside = 1; next } /^$/ { inside = 0 } inside { p
 expect_match <(echo "$commands") '^serve .*format info .*help$'
 expect_offered "$commands" ""
 expect_success ctl --help
-verbs=$(awk '/^Verbs:/ { inside = 1; next } /^$/ { inside = 0 } inside { print $1 }' "$out" | paste -s -d ' ')
+verbs=$(awk '/^Verbs:/ { inside = 1; next } /^$/ { inside = 0 } inside && /^  [a-z]/ { print $1 }' "$out" | paste -s -d ' ')
 expect_match <(echo "$verbs") '^status .*drain'
 expect_offered "$verbs" ctl --json ""
 expect_offered "key" k
