@@ -601,7 +601,8 @@ static int ctl(int argc, char **argv)
 const struct command command_ctl = {
     .name = "ctl",
     .help = "ask a running server, or tell it to change something",
-    .operands = "status|exports|show|events|add|remove|log|rescan|reload|drain [OPERAND] ...",
+    .operands =
+        "status|exports|show|events|add|remove|metadata|log|rescan|reload|drain [OPERAND] ...",
     .params = ctl_params,
     .run_itself = ctl,
 };
