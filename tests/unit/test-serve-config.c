@@ -274,10 +274,19 @@ static void command_line_beats_files(void)
     put(main_file, "[server]\nthreads = 3\nmax-connections = 77\nlisten = 127.0.0.1:1\n"
                    "[defaults]\nkey-file = /k\nallow = uid:1\n"
                    "[export a]\nimage = memory:1M\n");
-    EXPECT(PARSE((char[]){ "--threads" }, (char[]){ "4" }, (char[]){ "--listen" },
-                 (char[]){ "127.0.0.1:2" }, (char[]){ "--allow=uid:2" },
-                 (char[]){ "--key-keyring=x" }, (char[]){ "--export" },
-                 (char[]){ "b=memory:2M,read-only" }) == 0);
+    char *argv[] = { (char[]){ "serve" },
+                     (char[]){ "--config" },
+                     main_file,
+                     (char[]){ "--threads" },
+                     (char[]){ "4" },
+                     (char[]){ "--listen" },
+                     (char[]){ "127.0.0.1:2" },
+                     (char[]){ "--allow=uid:2" },
+                     (char[]){ "--key-keyring=x" },
+                     (char[]){ "--export" },
+                     (char[]){ "b=memory:2M,read-only" },
+                     NULL };
+    EXPECT(parse(argv) == 0);
     EXPECT(options.threads == 4 && options.max_connections == 77);
     EXPECT(options.address_count == 1);
     EXPECT_TEXT(options.addresses[0].text, "127.0.0.1:2");
