@@ -2,24 +2,38 @@
 
 #include <stdarg.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "server/base/log.h"
+#include "server/base/utf8.h"
+
+/* A name in it may have been cut within a character, or have a tab.  NULL: no memory. */
+static char *clean_text(const char *format, va_list args)
+{
+    char *text, *clean;
+
+    if (vasprintf(&text, format, args) < 0)
+        return NULL;
+    clean = utf8_clean(text, strlen(text));
+    free(text);
+    return clean;
+}
 
 void config_problem(struct config_problems *problems, const struct config_place *place,
                     const char *format, ...)
 {
     struct config_problem *items = NULL;
     va_list args;
-    char *text;
+    char *text = NULL;
 
     va_start(args, format);
-    if (problems->count < CONFIG_PROBLEMS_MAX && vasprintf(&text, format, args) >= 0) {
-        items = reallocarray(problems->items, problems->count + 1, sizeof *items);
-        if (items == NULL)
-            free(text);
-    }
+    if (problems->count < CONFIG_PROBLEMS_MAX)
+        text = clean_text(format, args);
     va_end(args);
+    if (text != NULL)
+        items = reallocarray(problems->items, problems->count + 1, sizeof *items);
     if (items == NULL) {
+        free(text);
         problems->more++;
         return;
     }

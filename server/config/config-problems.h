@@ -18,7 +18,7 @@ struct config_place {
 
 struct config_problem {
     struct config_place place;
-    char *text; /* a sentence without the place */
+    char *text; /* a sentence without the place, in clean UTF-8 */
 };
 
 struct config_problems {

@@ -363,16 +363,13 @@ static int apply_kind(struct target *target, const char *kind, struct error *err
     return code;
 }
 
-int serve_config_read(struct serve_options *options, bool any_owner, struct error *err)
+int serve_config_apply(struct serve_options *options, struct error *err)
 {
     struct serve_options defaults = *options;
     struct target *target = calloc(1, sizeof *target);
     const char *names[CONFIG_SECTIONS_MAX];
     size_t count = config_sections(names);
-    int code = target == NULL ? no_memory(err)
-                              : config_folder_read(&options->files, options->config,
-                                                   options->config_dirs.items,
-                                                   options->config_dirs.count, any_owner, err);
+    int code = target == NULL ? no_memory(err) : 0;
 
     if (code == 0) {
         check_kinds(options);
@@ -385,6 +382,14 @@ int serve_config_read(struct serve_options *options, bool any_owner, struct erro
             code = apply_kind(target, names[i], err);
     free(target);
     return code;
+}
+
+int serve_config_read(struct serve_options *options, bool any_owner, struct error *err)
+{
+    int code = config_folder_read(&options->files, options->config, options->config_dirs.items,
+                                  options->config_dirs.count, any_owner, err);
+
+    return code == 0 ? serve_config_apply(options, err) : code;
 }
 
 /* ---- exports ---- */

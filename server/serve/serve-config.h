@@ -12,6 +12,9 @@
  * -ENOMEM. */
 NODISCARD int serve_config_read(struct serve_options *options, bool any_owner, struct error *err);
 
+/* The same of options->files, which have been read. */
+NODISCARD int serve_config_apply(struct serve_options *options, struct error *err);
+
 /* How many exports the files have; before serve_config_exports(). */
 size_t serve_config_export_count(const struct serve_options *options);
 

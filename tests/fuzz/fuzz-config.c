@@ -10,6 +10,8 @@
 
 #include "server/base/utf8.h"
 #include "server/config/config-file.h"
+#include "server/serve/serve-config.h"
+#include "server/serve/serve-options.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -57,6 +59,65 @@ static void check_entries(const struct config_file *config, unsigned lines)
     }
 }
 
+static void check_problems(const struct config_problems *problems, unsigned lines)
+{
+    for (size_t i = 0; i < problems->count; i++) {
+        assert(problems->items[i].place.line >= 1 && problems->items[i].place.line <= lines);
+        assert(utf8_is_clean(problems->items[i].text));
+    }
+}
+
+/* The rules that an export's sections have, as far as nothing takes them back. */
+static bool has_rule(const struct config_file *config, const char *label)
+{
+    bool found = false;
+
+    for (size_t i = 0; i < config->entry_count; i++) {
+        const struct config_section *section = &config->sections[config->entries[i].section];
+
+        if (strcmp(section->kind, "export") == 0 && strcmp(section->label, label) == 0 &&
+            strcmp(config->entries[i].key, "allow") == 0)
+            found = *config->entries[i].value != '\0';
+    }
+    return found;
+}
+
+static void check_exports(const struct serve_options *options)
+{
+    size_t at = 0;
+
+    for (size_t i = 0; i < options->files.section_count; i++) {
+        const struct config_section *section = &options->files.sections[i];
+
+        if (strcmp(section->kind, "export") != 0)
+            continue;
+        assert(at < options->export_count && *section->label != '\0');
+        assert(*options->exports[at].image != '\0');
+        assert((options->exports[at].allow.count > 0) == has_rule(&options->files, section->label));
+        at++;
+    }
+    assert(at == options->export_count);
+}
+
+/* What is in a file that it names is of no interest here. */
+static void find_meaning(const char *bytes, size_t size, unsigned lines)
+{
+    struct serve_options options = { .config = "fuzz.conf" };
+
+    assert(config_file_parse(&options.files, options.config, bytes, size, NULL) == 0);
+    assert(serve_config_apply(&options, NULL) == 0);
+    size_t room = serve_config_export_count(&options) + 1;
+    options.exports = calloc(room, sizeof *options.exports);
+    options.texts = calloc(room, sizeof *options.texts);
+    options.export_places = calloc(room, sizeof *options.export_places);
+    assert(options.exports != NULL && options.texts != NULL && options.export_places != NULL);
+    assert(serve_config_exports(&options, 0, NULL) == 0);
+    check_problems(&options.files.problems, lines);
+    if (options.files.problems.count == 0)
+        check_exports(&options);
+    serve_options_free(&options);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct config_file config = { 0 };
@@ -68,15 +129,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         memcpy(exact, data, size);
     assert(config_file_parse(&config, "fuzz.conf", exact, size, NULL) == 0);
     check_entries(&config, lines);
-    for (size_t i = 0; i < config.problems.count; i++) {
-        const struct config_problem *problem = &config.problems.items[i];
-
-        assert(problem->place.line >= 1 && problem->place.line <= lines);
-        assert(utf8_is_clean(problem->text));
-    }
+    check_problems(&config.problems, lines);
     if (memchr(exact, '\0', size) != NULL)
         assert(config.problems.count > 0);
     config_file_free(&config);
+    if (memmem(exact, size, "metadata-file", strlen("metadata-file")) == NULL)
+        find_meaning(exact, size, lines);
     free(exact);
     return 0;
 }
@@ -86,13 +144,46 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 #define INPUTS 20000u
 
 static const char *const pieces[] = {
-    "[",    "]",    "[server]\n", "[export vm7]\n",
-    "=",    " = ",  "key",        "allow",
-    "\n",   "\\\n", "\\",         "\\\\",
-    "#",    "; ",   " ",          "\t",
-    "\r\n", "\xff", "é",          "\x01",
-    "a",    "\"",   "metadata a", "\xef\xbb\xbf",
-    "\x7f", "]]",   "\xc2\x85",   "==",
+    "[",
+    "]",
+    "[server]\n",
+    "[export vm7]\n",
+    "=",
+    " = ",
+    "key",
+    "allow",
+    "\n",
+    "\\\n",
+    "\\",
+    "\\\\",
+    "#",
+    "; ",
+    " ",
+    "\t",
+    "\r\n",
+    "\xff",
+    "é",
+    "\x01",
+    "a",
+    "\"",
+    "metadata a",
+    "\xef\xbb\xbf",
+    "\x7f",
+    "]]",
+    "\xc2\x85",
+    "==",
+    "image = i\n",
+    "allow = uid:0\n",
+    "allow =\n",
+    "raw = yes\n",
+    "[export b]\n",
+    "[defaults]\n",
+    "name = \"",
+    "\\x41",
+    "threads = 3\n",
+    "metadata org.a = {\"a\": 1}\n",
+    "[tls]\n",
+    "key-file = /k\n",
 };
 
 int main(void)
