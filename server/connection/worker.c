@@ -41,6 +41,12 @@ static void tell(struct loop_task *task)
               atomic_load_explicit(&worker->connection_count, memory_order_relaxed));
 }
 
+/* It is being torn down, while its loop goes on. */
+static void tell_nothing(struct loop_task *task)
+{
+    (void)task;
+}
+
 void worker_join_board(struct worker *worker, const struct board *board)
 {
     worker->board = board;
@@ -74,6 +80,7 @@ int worker_set_up(struct worker *worker, struct error *err)
 void worker_tear_down(struct worker *worker)
 {
     board_put(&worker->row->tid, 0);
+    worker->tell.fn = tell_nothing;
     while (worker->parts != NULL)
         export_part_detach(worker->parts);
     tls_buffers_free(&worker->tls_buffers);
