@@ -63,7 +63,7 @@ struct board_worker {
     uint64_t turns;         /* batches so far */
     uint64_t turn_start_ns; /* of this one, or of the last one when it is asleep */
     bool asleep;            /* it waits for something to do */
-    uint64_t answered_ns;   /* the last time that it answered who asked (worker_ask()); 0: never */
+    uint64_t answered_ns;   /* the last time that it answered the watchdog; 0: it was not asked */
     unsigned connections;
     unsigned parked;        /* clients that wait for a slot or a buffer */
     unsigned commands;      /* slots in use */

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "server/board/board-owner.h"
 #include "server/serve/notify.h"
 
 /* The answers to one question are told with the next: a worker that answers late has as long again.
@@ -42,8 +43,12 @@ static void answer(struct io_event *ev, int result)
 {
     struct question *question = container_of(ev, struct question, message.event);
 
+    struct watchdog *watchdog = question->watchdog;
+    const struct worker_thread *thread = watchdog->workers[question - watchdog->questions];
+
     (void)result;
-    atomic_fetch_sub(&question->watchdog->unanswered, 1);
+    board_put(&thread->worker.row->answered_ns, loop_now_ns());
+    atomic_fetch_sub(&watchdog->unanswered, 1);
 }
 
 static void ask(struct watchdog *watchdog)
