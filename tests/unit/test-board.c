@@ -1,6 +1,7 @@
 /* What an observer sees on the board is what the owners of its rows wrote, whole. */
 #include "server/board/board-owner.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,6 +9,7 @@
 
 #include "bench/histogram.h"
 #include "bench/random.h"
+#include "server/base/log.h"
 #include "server/nbd/nbd-wire.h"
 #include "tests/support/check.h"
 
@@ -301,6 +303,27 @@ static void the_last_lines_are_kept(void)
     close_board();
 }
 
+static void the_log_is_on_it_whatever_its_level(void)
+{
+    static struct board_line lines[BOARD_LINES];
+
+    open_board();
+    board_keep_log(board);
+    log_set_level(LOG_ERROR);
+    errno = ENOSPC;
+    log_debug("a disk is full: %m");
+    EXPECT(errno == ENOSPC);
+    log_write_of(LOG_NOTICE, "client [::1]:7", "attached export '%s'", "a");
+    board_keep_log(NULL);
+    log_debug("nobody keeps this");
+    EXPECT(board_read_lines(board, 0, lines, BOARD_LINES) == 2);
+    EXPECT_TEXT(lines[0].text, "a disk is full: No space left on device");
+    EXPECT(lines[0].level == LOG_DEBUG && lines[1].level == LOG_NOTICE);
+    EXPECT_TEXT(lines[1].text, "client [::1]:7: attached export 'a'");
+    EXPECT(lines[1].time_ns / 1000000000 >= 1700000000);
+    close_board();
+}
+
 /* ---- the mapping ---- */
 
 static void another_process_sees_it_and_cannot_change_it(void)
@@ -366,6 +389,7 @@ static const struct check checks[] = {
     { "durations are right within a quarter", durations_are_right_within_a_quarter },
     { "powers of two are bounds", powers_of_two_are_bounds },
     { "the last lines are kept", the_last_lines_are_kept },
+    { "the log is on it, whatever its level", the_log_is_on_it_whatever_its_level },
     { "another process sees it and cannot change it",
       another_process_sees_it_and_cannot_change_it },
     { "without room nothing fails", without_room_nothing_fails },
