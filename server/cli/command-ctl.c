@@ -12,6 +12,7 @@
 #include "server/base/log.h"
 #include "server/base/params.h"
 #include "server/cli/command-line.h"
+#include "server/cli/ctl-top.h"
 #include "server/cli/ctl.h"
 #include "server/cli/text-table.h"
 #include "server/control/control-json.h"
@@ -47,6 +48,30 @@ static const struct text_column export_columns[] = {
     { .title = "LUKS", .key = "encrypted" },
     { .title = "READ-ONLY", .key = "read_only" },
     { .title = "IMAGE", .key = "image" },
+    { 0 },
+};
+
+static const struct text_column client_columns[] = {
+    { .title = "ID", .key = "id", .right = true },
+    { .title = "EXPORT", .key = "export" },
+    { .title = "STATE", .key = "state" },
+    { .title = "READ", .key = "read_bytes", .right = true, .put = text_cell_size },
+    { .title = "WRITTEN", .key = "written_bytes", .right = true, .put = text_cell_size },
+    { .title = "FLIGHT", .key = "in_flight", .right = true },
+    { .title = "SINCE", .key = "since" },
+    { .title = "TLS", .key = "tls" },
+    { .title = "CLIENT", .key = "peer" },
+    { 0 },
+};
+
+static const struct text_column request_columns[] = {
+    { .title = "AGE", .key = "age_us", .right = true, .put = text_cell_duration_us },
+    { .title = "EXPORT", .key = "export" },
+    { .title = "CLIENT", .key = "client", .right = true },
+    { .title = "OPERATION", .key = "operation" },
+    { .title = "PHASE", .key = "phase" },
+    { .title = "OFFSET", .key = "offset_bytes", .right = true },
+    { .title = "LENGTH", .key = "length_bytes", .right = true },
     { 0 },
 };
 
@@ -104,6 +129,16 @@ static int show_status(struct ctl *ctl)
 static int show_exports(struct ctl *ctl)
 {
     return print_list(ctl, "ListExports", "export", export_columns);
+}
+
+static int show_clients(struct ctl *ctl)
+{
+    return print_list(ctl, "ListClients", "client", client_columns);
+}
+
+static int show_requests(struct ctl *ctl)
+{
+    return print_list(ctl, "ListRequests", "request", request_columns);
 }
 
 static int show_export(struct ctl *ctl)
@@ -403,12 +438,17 @@ static const struct param ctl_params[] = {
     PARAM("drain", UINT, "SECONDS", drain_seconds,
           "remove: hidden at once, its clients may stay so long", .min = 1, .max = 86400),
     PARAM("now", FLAG, NULL, now, "remove: its clients are told to go"),
+    PARAM("delay", UINT, "SECONDS", delay_seconds, "top: between two looks (default 2)",
+          .letter = 'd', .min = 1, .max = 3600),
+    PARAM("count", UINT, "N", count, "top: end after so many", .letter = 'n', .min = 1,
+          .max = 1000000),
+    PARAM("batch", FLAG, NULL, batch, "top: one table after the other, as if not on a terminal"),
     PARAM("help", FLAG, NULL, help, "print this text", .letter = 'h'),
     { 0 },
 };
 
 /* Options that verbs have of their own: the bit of each, and its option. */
-enum { TYPE = 1, FOR = 2, KEY_FD = 4, DRAIN = 8, NOW = 16 };
+enum { TYPE = 1, FOR = 2, KEY_FD = 4, DRAIN = 8, NOW = 16, TOP = 32 };
 
 static const struct verb {
     const char *name, *operands, *help;
@@ -418,6 +458,12 @@ static const struct verb {
 } verbs[] = {
     { .name = "status", .help = "how the server is", .run = show_status },
     { .name = "exports", .help = "what it serves", .run = show_exports },
+    { .name = "clients", .help = "who is connected", .run = show_clients },
+    { .name = "requests", .help = "what clients wait for", .run = show_requests },
+    { .name = "top",
+      .options = TOP,
+      .help = "what exports do, again and again, until q is pressed",
+      .run = ctl_top },
     { .name = "show",
       .operands = "NAME",
       .least = 1,
@@ -522,6 +568,9 @@ static const char *foreign_option(const struct verb *verb, const struct ctl_opti
         { KEY_FD, options->key_fd > 0, "--key-fd is for ctl add" },
         { DRAIN, options->drain_seconds > 0, "--drain is for ctl remove" },
         { NOW, options->now, "--now is for ctl remove" },
+        { TOP, options->delay_seconds > 0, "--delay is for ctl top" },
+        { TOP, options->count > 0, "--count is for ctl top" },
+        { TOP, options->batch, "--batch is for ctl top" },
     };
 
     for (size_t i = 0; i < sizeof own / sizeof own[0]; i++)
@@ -601,8 +650,8 @@ static int ctl(int argc, char **argv)
 const struct command command_ctl = {
     .name = "ctl",
     .help = "ask a running server, or tell it to change something",
-    .operands =
-        "status|exports|show|events|add|remove|metadata|log|rescan|reload|drain [OPERAND] ...",
+    .operands = "status|exports|clients|requests|top|show|events|add|remove|metadata|log|rescan|"
+                "reload|drain [OPERAND] ...",
     .params = ctl_params,
     .run_itself = ctl,
 };

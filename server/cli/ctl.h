@@ -12,8 +12,8 @@
 struct ctl_options {
     const char *socket, *type;
     unsigned timeout_seconds; /* 0: as long as it takes */
-    unsigned for_seconds, drain_seconds, key_fd;
-    bool json, now, help;
+    unsigned for_seconds, drain_seconds, delay_seconds, count, key_fd;
+    bool json, now, batch, help;
 };
 
 struct ctl {

@@ -15,6 +15,21 @@ static void put_text(char out[TEXT_CELL_BYTES], const char *text)
     free(clean);
 }
 
+/* At so many characters, with a mark. */
+static void cut_cell(char cell[TEXT_CELL_BYTES], int most)
+{
+    int columns = 0;
+
+    for (char *at = cell; *at != '\0'; at++) {
+        if ((*at & 0xc0) == 0x80)
+            continue;
+        if (++columns == most && at[1] != '\0') {
+            snprintf(at, TEXT_CELL_BYTES - (size_t)(at - cell), "~");
+            return;
+        }
+    }
+}
+
 void text_table_cell(char out[TEXT_CELL_BYTES], const struct text_column *column,
                      struct json_object *row)
 {
@@ -29,6 +44,8 @@ void text_table_cell(char out[TEXT_CELL_BYTES], const struct text_column *column
         snprintf(out, TEXT_CELL_BYTES, "%s", json_object_get_boolean(value) ? "yes" : "no");
     else
         put_text(out, json_object_get_string(value));
+    if (column->most > 0)
+        cut_cell(out, column->most);
 }
 
 void text_cell_words(char out[TEXT_CELL_BYTES], struct json_object *value)
@@ -118,12 +135,14 @@ void text_cell_size(char out[TEXT_CELL_BYTES], struct json_object *value)
              units[unit]);
 }
 
-void text_cell_duration_ms(char out[TEXT_CELL_BYTES], struct json_object *value)
+void text_cell_duration_us(char out[TEXT_CELL_BYTES], struct json_object *value)
 {
-    int64_t ms = json_object_get_int64(value), s = ms / 1000;
+    int64_t us = json_object_get_int64(value), s = us / 1000000;
 
-    if (ms < 10000)
-        snprintf(out, TEXT_CELL_BYTES, "%" PRId64 " ms", ms);
+    if (us < 10000)
+        snprintf(out, TEXT_CELL_BYTES, "%" PRId64 " us", us);
+    else if (us < 10000000)
+        snprintf(out, TEXT_CELL_BYTES, "%" PRId64 " ms", us / 1000);
     else if (s < 86400)
         snprintf(out, TEXT_CELL_BYTES, "%02" PRId64 ":%02" PRId64 ":%02" PRId64, s / 3600,
                  s / 60 % 60, s % 60);

@@ -12,6 +12,7 @@
 struct text_column {
     const char *title, *key;
     bool right; /* numbers */
+    int most;   /* columns of the screen that it takes at most, what is longer is cut; 0: any */
     /* NULL: a text, a number or yes and no as it is; "-" where there is none. */
     void (*put)(char out[TEXT_CELL_BYTES], struct json_object *value);
 };
@@ -25,10 +26,10 @@ void text_table_print_one(FILE *out, const struct text_column *columns, struct j
 void text_table_cell(char out[TEXT_CELL_BYTES], const struct text_column *column,
                      struct json_object *row);
 
-/* Cells: "4 MiB", rounded; "3 d 04:05:06". */
+/* Cells: "4 MiB", rounded; "310 us", "3d 04:05". */
 /* An array of texts: with blanks between them. */
 void text_cell_words(char out[TEXT_CELL_BYTES], struct json_object *value);
 void text_cell_size(char out[TEXT_CELL_BYTES], struct json_object *value);
-void text_cell_duration_ms(char out[TEXT_CELL_BYTES], struct json_object *value);
+void text_cell_duration_us(char out[TEXT_CELL_BYTES], struct json_object *value);
 
 #endif

@@ -4,6 +4,7 @@
 
 #include "server/access/places.h"
 #include "server/base/log.h"
+#include "server/board/board.h"
 #include "server/control/control-rules.h"
 #include "server/export/export-set.h"
 #include "server/loop/offload.h"
@@ -17,6 +18,7 @@ struct control_host {
     struct offload *admin; /* one thread */
     const struct control_rules *rules;
     const struct places *places;
+    const struct board *board;
     unsigned threads;
     const char *tls; /* "off", "on", "require-tcp", "require" */
     enum log_level log_level;

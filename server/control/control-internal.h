@@ -18,6 +18,7 @@
 #define CONTROL_CONFLICT "org.nbdcrypt.Conflict"
 #define CONTROL_NOT_POSSIBLE "org.nbdcrypt.NotPossible"
 #define CONTROL_NO_SUCH_EXPORT "org.nbdcrypt.NoSuchExport"
+#define CONTROL_NO_SUCH_CLIENT "org.nbdcrypt.NoSuchClient"
 #define CONTROL_EXPORT_BUSY "org.nbdcrypt.ExportBusy"
 #define CONTROL_BAD_OPTION "org.nbdcrypt.BadOption"
 
@@ -36,8 +37,9 @@ struct control_method {
     bool streams;     /* with `more` there may be several replies */
     struct control_param params[CONTROL_PARAMS_MAX];
     void (*run)(struct control_client *client);
-    /* Of one that streams: the next reply; NULL: that was the last one. */
-    struct json_object *(*next)(struct control_client *client);
+    /* Of one that streams: false: there are no more; true: the next reply, or NULL, which *out is
+     * before, for nothing yet. */
+    bool (*next)(struct control_client *client, struct json_object **out);
 };
 
 /* A change on the admin thread. */
@@ -63,7 +65,8 @@ struct control_client {
 
     /* Of a reply in several parts. */
     bool streaming;
-    uint64_t id;                 /* of the last export that was given */
+    uint64_t id; /* of the last export that was given */
+    board_cursor cursor;
     struct json_object *pending; /* made, and put out when it is known whether more follow */
 
     /* Of Events. */

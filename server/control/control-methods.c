@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 
 #include "server/base/event.h"
+#include "server/control/control-board.h"
 #include "server/control/control-interface.h"
 #include "server/control/control-internal.h"
 #include "server/control/control-metadata.h"
@@ -61,19 +62,19 @@ static const struct export *find_export(const struct export_set *set, const char
     return found != NULL && strcmp(found->name, name) == 0 ? found : NULL;
 }
 
-static struct json_object *next_export(struct control_client *client)
+static bool next_export(struct control_client *client, struct json_object **out)
 {
     const struct control_host *host = &client->control->host;
     const struct export_set *set = host->lock(host->context);
     size_t place = export_set_behind(set, client->id);
-    struct json_object *view = NULL;
+    bool more = place < set->count;
 
-    if (place < set->count) {
+    if (more) {
         client->id = set->exports[place]->id;
-        view = control_with("export", control_view_export(client->control, set->exports[place]));
+        *out = control_with("export", control_view_export(client->control, set->exports[place]));
     }
     host->unlock(host->context);
-    return view;
+    return more;
 }
 
 /* NULL: there is none of that name. */
@@ -305,6 +306,8 @@ const struct control_method *control_method_find(const struct control *control, 
 
     if (found == NULL)
         found = find_in(control_metadata_methods, name);
+    if (found == NULL)
+        found = find_in(control_board_methods, name);
     if (found != NULL || control->host.methods == NULL)
         return found;
     return find_in(control->host.methods, name);

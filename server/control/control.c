@@ -10,6 +10,7 @@
 #include "server/control/event-feed.h"
 
 #define TICK_MS 1000u
+#define LOOKS_MAX 256u /* of a stream in one turn, before others have theirs */
 
 /* ---- answers ---- */
 
@@ -61,13 +62,24 @@ static void end_stream(struct control_client *client)
 
 static void stream_on(struct control_client *client)
 {
-    while (client->streaming && varlink_unsent_bytes(&client->varlink) < CONTROL_SLICE_BYTES) {
-        struct json_object *next = client->method->next(client);
+    unsigned looks = 0;
 
-        if (next == NULL) {
+    if (client->job.running) /* a turn of its own is on its way */
+        return;
+    while (client->streaming && varlink_unsent_bytes(&client->varlink) < CONTROL_SLICE_BYTES) {
+        struct json_object *next = NULL;
+
+        if (looks++ == LOOKS_MAX) {
+            control_wait_for(client, stream_on);
+            loop_post(client->control->host.loop, &client->job.offload.done);
+            return;
+        }
+        if (!client->method->next(client, &next)) {
             end_stream(client);
             return;
         }
+        if (next == NULL)
+            continue;
         if (client->pending != NULL)
             varlink_reply(&client->varlink, client->pending, true);
         client->pending = next;
@@ -77,6 +89,7 @@ static void stream_on(struct control_client *client)
 void control_stream(struct control_client *client)
 {
     client->id = 0;
+    client->cursor = 0;
     client->pending = NULL;
     if (client->varlink.call.oneway) {
         varlink_reply(&client->varlink, NULL, false);

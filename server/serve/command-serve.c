@@ -449,6 +449,7 @@ static int start_control(struct server *server, struct error *err)
         .tls = &server->tls,
         .exports = server->live,
         .common = &server->options.common,
+        .board = server->board,
         .places = server->places,
         .listeners = server->listeners,
         .listener_count = server->listener_count,

@@ -211,6 +211,7 @@ int serve_control_start(struct serve_control *control, const struct serve_contro
         .unlock = unlock,
         .rescan = rescan,
         .places = host->places,
+        .board = host->board,
         .threads = host->threads,
         .tls = tls_mode_name(host->tls->mode),
         .log_level = host->log_level,

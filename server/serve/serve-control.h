@@ -25,6 +25,7 @@ struct serve_control_host {
     struct exports *exports;
     const struct export_settings *common; /* what exports that are added go on from */
     const struct places *places;
+    const struct board *board;
     struct listener *const *listeners;
     size_t listener_count;
     unsigned threads;

@@ -29,6 +29,9 @@ GetInterfaceDescription ok
 Status $view
 ListExports $view
 GetMetadata $view
+ListClients $follows
+ListRequests $follows
+ListFigures $follows
 Events $follows
 SetLogLevel $operate
 Rescan $operate

@@ -15,7 +15,7 @@ control=$(temp_socket)
 export NBDCRYPT_ALLOW_CORE=1
 start_nbdcrypt --control "$control" --export "first=$raw,raw"
 
-"$PYTHON" "$source_dir/tests/control/exports-added-and-removed.py" "$control" "$luks" "$passphrase" "$pid" "$test_dir" </dev/null
+"$PYTHON" "$source_dir/tests/control/exports-added-and-removed.py" "$control" "$luks" "$passphrase" "$pid" "$test_dir"
 
 nbdcopy "nbd+unix:///disk?socket=$socket" - | cmp - "$plain"
 

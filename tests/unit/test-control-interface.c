@@ -1,6 +1,7 @@
 /* The text of the control socket's interfaces, and the tables that do what it says, agree. */
 #include <string.h>
 
+#include "server/control/control-board.h"
 #include "server/control/control-interface.h"
 #include "server/control/control-metadata.h"
 #include "server/serve/control-exports.h"
@@ -61,6 +62,7 @@ static void methods_are_declared(void)
     check_table(control_methods);
     check_table(control_export_methods);
     check_table(control_metadata_methods);
+    check_table(control_board_methods);
 }
 
 static bool is_in(const struct control_method *table, const char *name)
@@ -83,7 +85,7 @@ static void check_interface(const char *interface)
         at += sizeof word - 1;
         snprintf(name, sizeof name, "%s.%.*s", interface, (int)strcspn(at, "("), at);
         EXPECT(is_in(control_methods, name) || is_in(control_export_methods, name) ||
-               is_in(control_metadata_methods, name));
+               is_in(control_metadata_methods, name) || is_in(control_board_methods, name));
         count++;
     }
     EXPECT(count >= 2);
