@@ -332,14 +332,15 @@ static enum option_outcome option_abort(struct option_exchange *ex)
 
 static void reply_server(struct option_exchange *ex, const struct export *export)
 {
-    size_t name_bytes = strlen(export->name);
-    size_t description_bytes = export->description ? strlen(export->description) : 0;
+    const char *name = export->name, *description = export->description;
+    size_t name_bytes = strlen(name);
+    size_t description_bytes = description ? strlen(description) : 0;
 
     reply_header(ex, NBD_REP_SERVER, 4 + name_bytes + description_bytes);
     reply_u32(ex, (uint32_t)name_bytes);
-    reply_text(ex, export->name, name_bytes);
+    reply_text(ex, name, name_bytes);
     if (description_bytes > 0)
-        reply_text(ex, export->description, description_bytes);
+        reply_text(ex, description, description_bytes);
 }
 
 static void log_hidden(const struct option_exchange *ex)
@@ -444,11 +445,13 @@ static void reply_info_block_size(struct option_exchange *ex, const struct limit
 /* Each kind once, however often it was asked for.  EXPORT and BLOCK_SIZE always. */
 static void reply_infos(struct option_exchange *ex, const struct export *export, uint32_t asked)
 {
+    const char *description = export->description;
+
     reply_info_export(ex, export);
     if (asked & 1u << NBD_INFO_NAME)
         reply_info_text(ex, NBD_INFO_NAME, export->name);
-    if (asked & 1u << NBD_INFO_DESCRIPTION && export->description)
-        reply_info_text(ex, NBD_INFO_DESCRIPTION, export->description);
+    if (asked & 1u << NBD_INFO_DESCRIPTION && description)
+        reply_info_text(ex, NBD_INFO_DESCRIPTION, description);
     reply_info_block_size(ex, &export->limits);
     reply_ack(ex);
 }

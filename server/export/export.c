@@ -239,6 +239,15 @@ void export_declare(struct export *out, uint64_t id, const struct export_setting
     };
 }
 
+void export_alter(struct export *ex, const struct export_settings *settings)
+{
+    ex->settings = settings;
+    atomic_store(&ex->name, settings->name);
+    atomic_store(&ex->description, settings->description);
+    atomic_store(&ex->access, settings->access);
+    atomic_store(&ex->tls_only, settings->tls_only);
+}
+
 void export_publish(struct export *ex, const struct export *opened)
 {
     ex->top = opened->top;

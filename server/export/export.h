@@ -20,13 +20,15 @@ struct export
 {
     uint64_t id;       /* never another's, in the life of a server */
     board_place place; /* of its row on the board, which its owner has made; or BOARD_NOWHERE */
-    const struct export_settings *settings; /* what was asked for: they outlive it */
-    const char *name;
-    const char *description; /* NULL: none */
-    /* Who may attach it; NULL: everybody.  It may be exchanged while workers read it: whoever does
-     * that frees the one before when they have all said that they are past it. */
-    const struct access *_Atomic access;
-    bool tls_only;
+    /* What was asked for: they outlive it, unless export_alter() gave it others. */
+    const struct export_settings *settings;
+    void (*free_settings)(struct export_settings * settings); /* for its owner; NULL: they stay */
+    /* Of the settings.  They may be exchanged while workers read them: whoever does that frees
+     * those before when all workers have said that they are past them. */
+    const char *_Atomic name;
+    const char *_Atomic description;     /* NULL: none */
+    const struct access *_Atomic access; /* who may attach it; NULL: everybody */
+    atomic_bool tls_only;
     atomic_bool missing; /* it is not open: what follows is all zeros, or not to be looked at */
     struct stage *top;
     struct stage *header; /* a detached one that stays open, because it is locked; NULL: none */
@@ -56,6 +58,8 @@ static inline bool export_is_open(const struct export *ex)
     return !atomic_load_explicit(&ex->missing, memory_order_acquire);
 }
 
+/* Gives it other settings of the same name, image and pipeline. */
+void export_alter(struct export *ex, const struct export_settings *settings);
 /* Looks whether the image was made larger, and tells: who attaches it from now on sees the new
  * size.  On the main thread, while it is served. */
 void export_grow(struct export *ex);

@@ -8,7 +8,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "server/access/access.h"
 #include "server/base/event.h"
 #include "server/base/log.h"
 #include "server/board/board-owner.h"
@@ -17,12 +16,6 @@
 
 #define LOOP_ENTRIES 8u
 #define LOOK_AT_STOP_MS 50u
-
-/* One that came while the server ran. */
-struct added_export {
-    struct export export;
-    struct exports_addition addition;
-};
 
 /* One that is in no set any more. */
 struct removal {
@@ -208,6 +201,15 @@ static bool is_removed(const struct exports_change *change, const struct export 
     return false;
 }
 
+/* One of its name is among those that are added. */
+static bool comes_anew(const struct exports_change *change, const char *name)
+{
+    for (size_t i = 0; i < change->added_count; i++)
+        if (strcmp(change->added[i].settings->name, name) == 0)
+            return true;
+    return false;
+}
+
 static struct export *find(const struct exports *exports, const char *name)
 {
     struct export *found = export_set_named(exports->set, name, strlen(name));
@@ -222,6 +224,13 @@ static void rescan(const struct exports *exports)
             export_grow(exports->set->exports[i]);
 }
 
+static void free_settings(const struct exports_addition *items, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (items[i].free_settings != NULL)
+            items[i].free_settings(items[i].settings);
+}
+
 static void free_opened(const struct exports *exports, struct exports_change *change,
                         struct export **opened)
 {
@@ -229,12 +238,11 @@ static void free_opened(const struct exports *exports, struct exports_change *ch
         if (opened != NULL && opened[i] != NULL) {
             board_export_end(exports->settings.board, opened[i]->place);
             export_close(opened[i]);
-            free(container_of(opened[i], struct added_export, export));
+            free(opened[i]);
         }
         change->added[i].free_settings(change->added[i].settings);
     }
-    for (size_t i = 0; i < change->altered_count; i++)
-        access_free(change->altered[i].access);
+    free_settings(change->altered, change->altered_count);
 }
 
 static void run(struct exports *exports, struct exports_change *change)
@@ -254,6 +262,8 @@ static void run(struct exports *exports, struct exports_change *change)
     else if (change->rescan)
         rescan(exports);
     free(opened);
+    if (code == 0 && change->published != NULL)
+        change->published(change);
     if (change->leaving == 0)
         change->done(change);
     else
@@ -267,9 +277,9 @@ static int check_names(const struct exports *exports, struct exports_change *cha
             return fail(change, error_set(&change->error, -ENOENT, "there is no export '%s'",
                                           change->removed[i]));
     for (size_t i = 0; i < change->altered_count; i++)
-        if (find(exports, change->altered[i].name) == NULL)
+        if (find(exports, change->altered[i].settings->name) == NULL)
             return fail(change, error_set(&change->error, -ENOENT, "there is no export '%s'",
-                                          change->altered[i].name));
+                                          change->altered[i].settings->name));
     for (size_t i = 0; i < change->added_count; i++) {
         const char *name = change->added[i].settings->name;
         const struct export *there = find(exports, name);
@@ -340,23 +350,22 @@ static int open_one(struct exports *exports, struct exports_change *change, size
 {
     const struct export_opening *opening = exports->settings.opening;
     const struct exports_addition *addition = &change->added[index];
-    struct added_export *added = calloc(1, sizeof *added);
+    struct export *added = calloc(1, sizeof *added);
 
     if (added == NULL)
         return fail(change, error_no_memory(&change->error, NULL));
-    int code = export_open(&added->export, addition->settings, opening->offload, opening->workers,
-                           &change->error);
+    int code =
+        export_open(added, addition->settings, opening->offload, opening->workers, &change->error);
     if (code < 0) {
         free(added);
         error_prefix(&change->error, "export '%s': ", addition->settings->name);
         return fail(change, code);
     }
-    added->export.id = ++exports->last_id;
-    added->export.place =
-        board_export_begin(exports->settings.board, added->export.id, addition->settings->name);
-    atomic_store(&added->export.missing, false);
-    added->addition = *addition;
-    *out = &added->export;
+    added->id = ++exports->last_id;
+    added->place = board_export_begin(exports->settings.board, added->id, addition->settings->name);
+    atomic_store(&added->missing, false);
+    added->free_settings = addition->free_settings;
+    *out = added;
     return 0;
 }
 
@@ -405,15 +414,18 @@ static int next_set(const struct exports *exports, const struct exports_change *
     return code;
 }
 
-/* The rules are exchanged: altered[].access are those of before. */
+/* The settings are exchanged: `altered` has those of before.  With the mutex. */
 static void alter(const struct exports *exports, struct exports_change *change)
 {
     for (size_t i = 0; i < change->altered_count; i++) {
-        struct exports_alteration *one = &change->altered[i];
-        const struct access *before =
-            atomic_exchange(&find(exports, one->name)->access, one->access);
+        struct exports_addition *one = &change->altered[i];
+        struct export *export = find(exports, one->settings->name);
+        const struct exports_addition before = { (struct export_settings *)export->settings,
+                                                 export->free_settings };
 
-        one->access = (struct access *)before;
+        export_alter(export, one->settings);
+        export->free_settings = one->free_settings;
+        *one = before;
     }
 }
 
@@ -422,7 +434,7 @@ static void tell(const struct exports_change *change)
     for (size_t i = 0; i < change->added_count; i++)
         EVENT(.type = "export.added", .export = change->added[i].settings->name);
     for (size_t i = 0; i < change->altered_count; i++)
-        EVENT(.type = "export.changed", .export = change->altered[i].name);
+        EVENT(.type = "export.changed", .export = change->altered[i].settings->name);
 }
 
 /* From here on nothing fails but by the end of the server, which closes all there is. */
@@ -438,8 +450,8 @@ static int publish(struct exports *exports, struct exports_change *change, struc
             worker_round_free(round);
         return fail(change, code);
     }
-    alter(exports, change);
     pthread_mutex_lock(&exports->mutex);
+    alter(exports, change);
     exports->set = next;
     pthread_mutex_unlock(&exports->mutex);
     worker_round_use(round, exports->settings.workers, next);
@@ -447,13 +459,12 @@ static int publish(struct exports *exports, struct exports_change *change, struc
     for (size_t i = 0; i < before->count; i++)
         if (is_removed(change, before->exports[i]))
             let_go(exports, change, before->exports[i]);
+    tell(change);
     if (code == 0) { /* else a worker may still look at them: they stay until the process ends */
         worker_round_free(round);
         export_set_free(before);
-        for (size_t i = 0; i < change->altered_count; i++)
-            access_free(change->altered[i].access);
+        free_settings(change->altered, change->altered_count);
     }
-    tell(change);
     return 0;
 }
 
@@ -501,29 +512,28 @@ static void let_go(struct exports *exports, struct exports_change *change, struc
             (struct worker_leave){ .export = export, .done = said_goodbye };
         worker_leave_export(&exports->settings.workers[i]->worker, &removal->goodbyes[i].leave);
     }
-    if (change->farewell == EXPORTS_DRAIN)
+    if (change->farewell == EXPORTS_DRAIN && !comes_anew(change, export->name))
         removal->hurry_at_ms = channel_clock_ms() + change->drain_seconds * 1000ull;
     else
         hurry(removal);
 }
 
-/* One of the start belongs to whoever declared it. */
+/* One of the start is whoever declared it's to free. */
 static void free_export(struct exports *exports, struct export *export)
 {
     struct export_opening *opening = exports->settings.opening;
 
-    board_export_end(exports->settings.board, export->place);
-    if (export->id <= opening->count) {
-        size_t index = (size_t) export->id - 1;
+    const struct exports_addition settings = { (struct export_settings *)export->settings,
+                                               export->free_settings };
+    bool of_start = export->id <= opening->count;
 
-        export_retry_forget(exports->retry, opening, index);
-        export_close(export);
-        return;
-    }
-    struct added_export *added = container_of(export, struct added_export, export);
+    board_export_end(exports->settings.board, export->place);
+    if (of_start)
+        export_retry_forget(exports->retry, opening, (size_t) export->id - 1);
     export_close(export);
-    added->addition.free_settings(added->addition.settings);
-    free(added);
+    free_settings(&settings, 1);
+    if (!of_start)
+        free(export);
 }
 
 static void finish(struct exports *exports, struct removal *removal)

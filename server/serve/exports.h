@@ -26,21 +26,17 @@ enum exports_farewell {
     EXPORTS_NOW,   /* what is in flight is answered, and they are told to go */
 };
 
-/* A new one.  Its settings, and what their strings point to, are freed by `free_settings` when the
- * export is closed, or when it could not be added. */
+/* A new one, or what one that stays is to be from now on.  The settings, and what they point to,
+ * are freed by `free_settings` when the export is closed or gets others, or when the change
+ * fails. */
 struct exports_addition {
     struct export_settings *settings;
     void (*free_settings)(struct export_settings *settings);
 };
 
-/* One that stays, with other rules. */
-struct exports_alteration {
-    const char *name;
-    struct access *access; /* who may attach it; owned; NULL: everybody */
-};
-
 /* One change, for exports_submit().  Of one name it has one part, but that it may go and another
- * one come: then on another image, for that of the old one is in use until it has gone. */
+ * one come: then on another image, for that of the old one is in use until it has gone, and its
+ * clients are told to go at once. */
 struct exports_change {
     struct exports_addition *added;
     size_t added_count;
@@ -48,10 +44,14 @@ struct exports_change {
     size_t removed_count;
     enum exports_farewell farewell; /* of those */
     unsigned drain_seconds;         /* EXPORTS_DRAIN: then they are told to go */
-    struct exports_alteration *altered;
+    /* What differs from before is what export_alter() can give it. */
+    struct exports_addition *altered;
     size_t altered_count;
     bool rescan; /* look whether images have grown */
 
+    /* Called on the thread of the exports when the change has been made, before `done`, which may
+     * come much later; must not block.  NULL: nobody asks. */
+    void (*published)(struct exports_change *change);
     /* Called on the thread of the exports when the change has been made and `removed` are closed,
      * or has failed; must not block. */
     void (*done)(struct exports_change *change);

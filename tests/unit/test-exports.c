@@ -153,6 +153,7 @@ static unsigned freed;
 static void free_settings(struct export_settings *settings)
 {
     __atomic_add_fetch(&freed, 1, __ATOMIC_RELAXED);
+    access_free(settings->access);
     free(settings);
 }
 
@@ -163,6 +164,14 @@ static struct exports_addition addition(const char *name, const char *image)
     assert(settings != NULL);
     *settings = (struct export_settings){ .name = name, .image = image, .raw = true };
     return (struct exports_addition){ settings, free_settings };
+}
+
+static struct exports_addition altered(const char *name, struct access *access)
+{
+    struct exports_addition one = addition(name, "memory:1M");
+
+    one.settings->access = access;
+    return one;
 }
 
 static int add(const char *name, const char *image)
@@ -368,7 +377,7 @@ static void who_is_no_longer_allowed_goes(void)
     struct error err;
 
     EXPECT(access_create(&access, &rule, 1, &err) == 0);
-    struct exports_alteration one = { "b", access };
+    struct exports_addition one = altered("b", access);
     struct exports_change change = { .altered = &one, .altered_count = 1 };
     int of_a = client_of(0, "a"), of_b = client_of(0, "b");
     EXPECT(read_from(of_b, 1) == 0);
@@ -379,7 +388,7 @@ static void who_is_no_longer_allowed_goes(void)
     EXPECT(!attach(again, "b"));
     close(again);
 
-    one = (struct exports_alteration){ "b", NULL };
+    one = altered("b", NULL);
     change = (struct exports_change){ .altered = &one, .altered_count = 1 };
     EXPECT(make(&change) == 0);
     again = client_of(0, "b");
