@@ -177,6 +177,25 @@ void params_reset(void *target, const struct param *param, const void *defaults)
         memcpy(field(target, param), (const char *)defaults + param->offset, bytes[param->type]);
 }
 
+int params_share(void *target, const struct param *param, const void *from)
+{
+    const struct param_list *list = (const void *)((const char *)from + param->offset);
+
+    if (param->type != PARAM_LIST) {
+        params_reset(target, param, from);
+        return 0;
+    }
+    struct param_list *to = field(target, param);
+    const char **items = reallocarray(to->items, list->count + 1, sizeof *items);
+    if (items == NULL)
+        return -ENOMEM;
+    to->items = items;
+    to->count = list->count;
+    if (list->count > 0)
+        memcpy(items, list->items, list->count * sizeof *items);
+    return 0;
+}
+
 void params_free(void *target, const struct param *table)
 {
     for (; table->name; table++) {

@@ -79,6 +79,10 @@ NODISCARD int params_set(void *target, const struct param *param, const char *va
  */
 void params_reset(void *target, const struct param *param, const void *defaults);
 
+/* Sets the field to what it is in `from`, a struct of the same type, whose strings it points to.
+ * -ENOMEM: a list, which is as it was. */
+NODISCARD int params_share(void *target, const struct param *param, const void *from);
+
 /* NULL: no row has this name. */
 const struct param *params_find(const struct param *table, const char *name);
 

@@ -217,9 +217,27 @@ static int set_log_level(struct ctl *ctl)
     return change(ctl, "SetLogLevel", parameters);
 }
 
+/* Exports are opened, which may take long.  The plan is printed also when it is carried out. */
 static int reload(struct ctl *ctl)
 {
-    return change(ctl, "Reload", NULL);
+    struct json_object *parameters = json_object_new_object(), *names = json_object_new_array();
+    struct json_object *reply;
+
+    for (size_t i = 0; i < ctl->options.replace.count; i++)
+        control_append(names, json_object_new_string(ctl->options.replace.items[i]));
+    control_add(parameters, "replace", names);
+    control_add_flag(parameters, "dry_run", ctl->options.dry_run);
+    if (!ctl->timeout_given)
+        ctl->link.timeout_ms = CONTROL_FOR_EVER;
+    int status = ctl_call(ctl, "Reload", parameters, &reply);
+    struct json_object *plan = control_member(reply, "plan");
+    if (status == EXIT_SUCCESS && ctl->options.json)
+        ctl_print_json(json_object_get(reply));
+    else if (status == EXIT_SUCCESS)
+        for (size_t i = 0; plan != NULL && i < json_object_array_length(plan); i++)
+            puts(json_object_get_string(json_object_array_get_idx(plan, i)));
+    json_object_put(reply);
+    return status;
 }
 
 static int rescan(struct ctl *ctl)
@@ -443,12 +461,24 @@ static const struct param ctl_params[] = {
     PARAM("count", UINT, "N", count, "top: end after so many", .letter = 'n', .min = 1,
           .max = 1000000),
     PARAM("batch", FLAG, NULL, batch, "top: one table after the other, as if not on a terminal"),
+    PARAM("dry-run", FLAG, NULL, dry_run, "reload: tell what it would do, and do nothing"),
+    PARAM("replace", LIST, "NAME", replace,
+          "reload: this export may be opened anew, and its clients disconnected (repeatable)"),
     PARAM("help", FLAG, NULL, help, "print this text", .letter = 'h'),
     { 0 },
 };
 
 /* Options that verbs have of their own: the bit of each, and its option. */
-enum { TYPE = 1, FOR = 2, KEY_FD = 4, DRAIN = 8, NOW = 16, TOP = 32 };
+enum {
+    TYPE = 1,
+    FOR = 2,
+    KEY_FD = 4,
+    DRAIN = 8,
+    NOW = 16,
+    TOP = 32,
+    DRY_RUN = 64,
+    REPLACE = 128,
+};
 
 static const struct verb {
     const char *name, *operands, *help;
@@ -506,7 +536,10 @@ static const struct verb {
       .most = 1,
       .help = "notice images that have grown",
       .run = rescan },
-    { .name = "reload", .help = "read the TLS files again", .run = reload },
+    { .name = "reload",
+      .options = DRY_RUN | REPLACE,
+      .help = "read the configuration and the TLS files again",
+      .run = reload },
     { .name = "drain", .help = "end the server as SIGTERM does, and wait for it", .run = drain },
 };
 #define VERBS (sizeof verbs / sizeof verbs[0])
@@ -571,6 +604,8 @@ static const char *foreign_option(const struct verb *verb, const struct ctl_opti
         { TOP, options->delay_seconds > 0, "--delay is for ctl top" },
         { TOP, options->count > 0, "--count is for ctl top" },
         { TOP, options->batch, "--batch is for ctl top" },
+        { DRY_RUN, options->dry_run, "--dry-run is for ctl reload" },
+        { REPLACE, options->replace.count > 0, "--replace is for ctl reload" },
     };
 
     for (size_t i = 0; i < sizeof own / sizeof own[0]; i++)
@@ -642,6 +677,7 @@ static int ctl(int argc, char **argv)
     if (status == EXIT_SUCCESS)
         status = verb->run(&it);
     control_link_close(&it.link);
+    params_free(&it.options, ctl_params);
     if (status == EXIT_SUCCESS)
         status = command_line_finish();
     return status;

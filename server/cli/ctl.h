@@ -2,6 +2,7 @@
 #ifndef NBDCRYPT_CTL_H
 #define NBDCRYPT_CTL_H
 
+#include "server/base/params.h"
 #include "server/control/control-client.h"
 
 /* Beside those of all commands. */
@@ -13,7 +14,8 @@ struct ctl_options {
     const char *socket, *type;
     unsigned timeout_seconds; /* 0: as long as it takes */
     unsigned for_seconds, drain_seconds, delay_seconds, count, key_fd;
-    bool json, now, batch, help;
+    bool json, now, batch, dry_run, help;
+    struct param_list replace;
 };
 
 struct ctl {

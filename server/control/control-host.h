@@ -12,6 +12,14 @@
 /* What a server lets be seen and done; all of it outlives the control. */
 struct control_method;
 
+struct control_reload {
+    bool dry_run;               /* nothing is changed */
+    const char *const *replace; /* names of exports that may be opened anew */
+    size_t replace_count;
+    void (*line)(void *context, const char *text); /* takes a line of the plan */
+    void *context;
+};
+
 struct control_host {
     const struct control_method *methods; /* beside those of control-methods.c; NULL: none */
     struct loop *loop;
@@ -30,8 +38,8 @@ struct control_host {
     void (*rescan)(void *context, struct loop_message *done);
     /* The address number `index`, to be freed; NULL: there is none. */
     char *(*address)(void *context, size_t index);
-    /* Reads the TLS files again.  Admin thread. */
-    int (*reload)(void *context, struct error *err);
+    /* Reads the configuration and the TLS files again.  Admin thread. */
+    int (*reload)(void *context, const struct control_reload *reload, struct error *err);
     /* The server's end of a connection: a client, as if it had come by a Unix socket.  Takes `fd`.
      */
     void (*connect)(void *context, int fd, const struct peer *peer);

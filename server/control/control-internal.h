@@ -46,6 +46,7 @@ struct control_method {
 struct control_job {
     struct offload_job offload;
     bool running, conflict;
+    bool looks; /* nothing is changed by it */
     /* 0, or -errno with a sentence.  `reply` becomes the reply's parameters. */
     int (*work)(struct control_client *client, struct json_object *reply, struct error *err);
     void (*done)(struct control_client *client); /* instead, where another thread works */

@@ -206,17 +206,74 @@ static void rescan(struct control_client *client)
     host->rescan(host->context, &client->job.offload.done);
 }
 
+/* ---- the configuration ---- */
+
+struct reload_call {
+    bool dry_run;
+    size_t count;
+    const char *replace[]; /* the texts are behind them */
+};
+
+static void add_line(void *context, const char *text)
+{
+    control_append(context, varlink_text(text));
+}
+
 static int reload_work(struct control_client *client, struct json_object *reply, struct error *err)
 {
     const struct control_host *host = &client->control->host;
+    const struct reload_call *call = client->data;
+    struct json_object *plan = json_object_new_array();
+    struct control_reload reload = { .dry_run = call->dry_run,
+                                     .replace = call->replace,
+                                     .replace_count = call->count,
+                                     .line = add_line,
+                                     .context = plan };
+    int code = host->reload(host->context, &reload, err);
 
-    (void)reply;
-    return host->reload(host->context, err);
+    control_add(reply, "plan", plan);
+    return code;
+}
+
+/* Copies what the call names; NULL: one of them is no text, or there is no memory. */
+static struct reload_call *copy_names(struct json_object *names)
+{
+    size_t count = names != NULL ? json_object_array_length(names) : 0, bytes = 0;
+    struct reload_call *call;
+    char *at;
+
+    for (size_t i = 0; i < count; i++) {
+        const char *text = varlink_string(json_object_array_get_idx(names, i));
+
+        if (text == NULL)
+            return NULL;
+        bytes += strlen(text) + 1;
+    }
+    call = malloc(sizeof *call + count * sizeof call->replace[0] + bytes);
+    if (call == NULL)
+        return NULL;
+    *call = (struct reload_call){ .count = count };
+    at = (char *)&call->replace[count];
+    for (size_t i = 0; i < count; i++) {
+        call->replace[i] = at;
+        at = stpcpy(at, varlink_string(json_object_array_get_idx(names, i))) + 1;
+    }
+    return call;
 }
 
 static void reload(struct control_client *client)
 {
+    struct json_object *dry_run = control_param(client, "dry_run");
+    struct reload_call *call = copy_names(control_param(client, "replace"));
+
+    if (call == NULL) {
+        control_refuse(client, "replace");
+        return;
+    }
+    call->dry_run = dry_run != NULL && json_object_get_boolean(dry_run);
+    client->data = call;
     control_run_job(client, reload_work);
+    client->job.looks = call->dry_run;
 }
 
 static void drain(struct control_client *client)
@@ -287,7 +344,11 @@ const struct control_method control_methods[] = {
       .role = CONTROL_ADMIN,
       .params = { { "export", json_type_string, true } },
       .run = connect_client },
-    { .name = "org.nbdcrypt.Reload", .role = CONTROL_ADMIN, .changes = true, .run = reload },
+    { .name = "org.nbdcrypt.Reload",
+      .role = CONTROL_ADMIN,
+      .changes = true,
+      .params = { { "dry_run", json_type_boolean, false }, { "replace", json_type_array, false } },
+      .run = reload },
     { .name = "org.nbdcrypt.Drain", .role = CONTROL_ADMIN, .changes = true, .run = drain },
     { 0 },
 };

@@ -151,11 +151,18 @@ static void worked(struct io_event *ev, int result)
 
     job->running = false;
     job->reply = NULL;
+    free(client->data);
+    client->data = NULL;
+    if (result == 0 && job->looks && !client->gone) {
+        control_add_number(reply, "revision", atomic_load(&client->control->revision));
+        varlink_reply(&client->varlink, reply, false);
+        return;
+    }
     if (result == 0 && !client->gone) {
         control_changed(client, reply);
         return;
     }
-    if (result == 0)
+    if (result == 0 && !job->looks)
         atomic_fetch_add(&client->control->revision, 1);
     json_object_put(reply);
     if (client->gone)
@@ -174,6 +181,7 @@ void control_run_job(struct control_client *client,
 
     job->work = run;
     job->running = true;
+    job->looks = false;
     job->reply = json_object_new_object();
     job->err.text[0] = '\0';
     job->offload.work = work;

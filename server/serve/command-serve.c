@@ -101,6 +101,9 @@ static int serve(int argc, char **argv)
     struct error err = { .text = "" };
 
     int code = serve_options_parse(&server.options, argc, argv, &err);
+    server.reload.config = (struct reload_config){
+        .argc = argc, .argv = argv, .tls = &server.tls, .first = &server.options
+    };
     if (code < 0 || server.options.help) {
         config_problems_log(&server.options.files.problems);
         if (code < 0)
@@ -370,9 +373,9 @@ static int set_up(struct server *server, struct error *err)
     server->tls.offload = server->handshakes;
     if (code == 0)
         code = open_exports(server, workers, err);
-    server->reload = (struct reload){
-        .tls = &server->tls, .exports = server->live, .loop = server->loop, .admin = server->admin
-    };
+    server->reload.config.exports = server->live;
+    server->reload.loop = server->loop;
+    server->reload.admin = server->admin;
     if (code == 0)
         code = start_workers(server, workers, err);
     startup_signals_stop(&server->early_end);
@@ -448,6 +451,7 @@ static int start_control(struct server *server, struct error *err)
         .admin = server->admin,
         .tls = &server->tls,
         .exports = server->live,
+        .reload = &server->reload,
         .common = &server->options.common,
         .board = server->board,
         .places = server->places,
@@ -692,6 +696,7 @@ static int tear_down(struct server *server)
     free(server->opening.exports);
     exports_free(server->live);
     free(server->exports);
+    reload_config_free(&server->reload.config);
     serve_options_free(&server->options);
     board_keep_log(NULL);
     board_destroy(server->board);

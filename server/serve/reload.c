@@ -1,13 +1,79 @@
 #include "server/serve/reload.h"
 
+#include <errno.h>
+#include <stdio.h>
+#include <time.h>
+
 #include "server/base/event.h"
+#include "server/base/log.h"
+#include "server/serve/notify.h"
+#include "server/tls/tls.h"
 
-/* ---- the files of TLS ---- */
+/* ---- the files ---- */
 
-int reload_tls(struct tls *tls, struct error *err)
+/* systemd's protocol demands the time (sd_notify(3), RELOADING=1). */
+static void tell_begin(void)
 {
-    int code = tls_reload(tls, err);
+    struct timespec now;
+    char state[64];
 
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    snprintf(state, sizeof state, "RELOADING=1\nMONOTONIC_USEC=%llu",
+             (unsigned long long)now.tv_sec * 1000000u + (unsigned long long)now.tv_nsec / 1000u);
+    notify_service_manager(state);
+}
+
+/* One line of at most so many bytes, as the status of a service has to be. */
+static void tell_end(struct reload *reload, const char *failure)
+{
+    const struct export_set *set = exports_lock(reload->config.exports);
+    size_t count = set->count, open = 0;
+    char state[512];
+
+    for (size_t i = 0; i < count; i++)
+        open += export_is_open(set->exports[i]);
+    exports_unlock(reload->config.exports);
+    if (failure != NULL)
+        snprintf(state, sizeof state,
+                 "READY=1\nSTATUS=The reload failed, nothing has changed: %.400s", failure);
+    else
+        snprintf(state, sizeof state, "READY=1\nSTATUS=%zu of %zu exports are served", open, count);
+    notify_service_manager(state);
+}
+
+static int reload_configuration(struct reload *reload, const struct reload_wish *wish,
+                                struct error *err)
+{
+    if (!wish->dry_run)
+        tell_begin();
+    int code = reload_config_run(&reload->config, wish, err);
+    if (wish->dry_run)
+        return code;
+    tell_end(reload, code < 0 ? err->text : NULL);
+    if (code < 0)
+        log_error("the reload failed, and nothing has changed: %s", err->text);
+    else
+        log_notice("the configuration was read again");
+    return code;
+}
+
+/* Without a configuration there is nothing but the files of TLS, and no plan. */
+static int reload_tls(struct reload *reload, const struct reload_wish *wish, struct error *err)
+{
+    if (wish->dry_run || wish->replace_count > 0)
+        return error_set(err, -EINVAL,
+                         "the server was started without --config: there is no configuration "
+                         "that could be read again");
+    return tls_reload(reload->config.tls, err);
+}
+
+int reload_files(struct reload *reload, const struct reload_wish *wish, struct error *err)
+{
+    int code = reload->config.first->config != NULL ? reload_configuration(reload, wish, err)
+                                                    : reload_tls(reload, wish, err);
+
+    if (wish->dry_run)
+        return code;
     if (code < 0)
         EVENT(.type = "reload.failed", .reason = err->text);
     else
@@ -18,9 +84,9 @@ int reload_tls(struct tls *tls, struct error *err)
 static void work(struct offload_job *job)
 {
     struct reload *reload = container_of(job, struct reload, job);
-    struct error err;
+    struct error err = { "" };
 
-    job->done.result = reload_tls(reload->tls, &err);
+    job->done.result = reload_files(reload, &(struct reload_wish){ 0 }, &err);
 }
 
 static void read_files(struct reload *reload);
@@ -70,7 +136,7 @@ static void rescan(struct reload *reload)
         return;
     }
     reload->rescan = (struct exports_change){ .rescan = true, .done = rescanned };
-    exports_submit(reload->exports, &reload->rescan);
+    exports_submit(reload->config.exports, &reload->rescan);
 }
 
 /* ---- both ---- */
@@ -86,4 +152,5 @@ void reload_all(struct reload *reload)
 void reload_stop(struct reload *reload)
 {
     reload->stopped = true;
+    atomic_store(&reload->config.stopped, true);
 }

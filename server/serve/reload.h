@@ -1,20 +1,19 @@
-/* SIGHUP: what a server was given in files is read anew, the files of TLS on its admin thread, the
- * sizes of images on that of the exports. */
+/* SIGHUP: what a server was given in files is read anew, its configuration and the files of TLS on
+ * its admin thread, the sizes of images on that of the exports. */
 #ifndef NBDCRYPT_RELOAD_H
 #define NBDCRYPT_RELOAD_H
 
 #include "server/loop/offload.h"
 #include "server/serve/exports.h"
-#include "server/tls/tls.h"
+#include "server/serve/reload-config.h"
 
 struct reload {
-    struct tls *tls;
-    struct exports *exports;
+    struct reload_config config;
     struct loop *loop;
     struct offload *admin;
     bool stopped;
 
-    struct offload_job job; /* of TLS */
+    struct offload_job job; /* of the files */
     bool running, again;
 
     struct exports_change rescan;
@@ -26,7 +25,9 @@ void reload_all(struct reload *reload);
 /* No more of it is begun. */
 void reload_stop(struct reload *reload);
 
-/* The files of TLS.  What is bad leaves all as it was, and is told.  Admin thread. */
-NODISCARD int reload_tls(struct tls *tls, struct error *err);
+/* The files: the configuration, or without one those of TLS.  What is bad leaves all as it was, and
+ * is told in the log and to the service manager.  Admin thread. */
+NODISCARD int reload_files(struct reload *reload, const struct reload_wish *wish,
+                           struct error *err);
 
 #endif

@@ -171,11 +171,16 @@ static char *address_at(void *context, size_t index)
     return listen_uri(host->listeners[index], "", tls);
 }
 
-static int reload(void *context, struct error *err)
+static int reload(void *context, const struct control_reload *asked, struct error *err)
 {
     struct serve_control *control = context;
+    const struct reload_wish wish = { .dry_run = asked->dry_run,
+                                      .replace = asked->replace,
+                                      .replace_count = asked->replace_count,
+                                      .line = asked->line,
+                                      .context = asked->context };
 
-    return reload_tls(control->host.tls, err);
+    return reload_files(control->host.reload, &wish, err);
 }
 
 static void connect_client(void *context, int fd, const struct peer *peer)

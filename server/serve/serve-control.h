@@ -7,6 +7,7 @@
 #include "server/tls/tls.h"
 
 struct exports;
+struct reload;
 struct listener;
 
 struct serve_control;
@@ -23,6 +24,7 @@ struct serve_control_host {
     struct offload *admin;
     struct tls *tls;
     struct exports *exports;
+    struct reload *reload;
     const struct export_settings *common; /* what exports that are added go on from */
     const struct places *places;
     const struct board *board;

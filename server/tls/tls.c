@@ -155,27 +155,57 @@ void tls_close(struct tls *tls)
     pthread_mutex_destroy(&tls->mutex);
 }
 
-int tls_reload(struct tls *tls, struct error *err)
+int tls_prepare(struct tls_credentials **out, const struct tls *tls,
+                const struct tls_settings *settings, struct error *err)
 {
-    struct tls_credentials *fresh = NULL, *old;
+    enum tls_mode mode;
+    int code = tls_mode_of(&mode, settings, err);
 
-    if (tls->mode == TLS_OFF)
-        return 0;
-    int code = tls_credentials_create(&fresh, &tls->settings, tls_server_session_find_psk,
-                                      tls->credentials, err);
-    if (code < 0) {
+    *out = NULL;
+    if (code == 0 && mode != tls->mode)
+        return error_set(err, -EBUSY,
+                         "the mode of TLS would change from %s to %s: that needs a restart",
+                         mode_names[tls->mode], mode_names[mode]);
+    if (code < 0 || mode == TLS_OFF)
+        return code;
+    code =
+        tls_credentials_create(out, settings, tls_server_session_find_psk, tls->credentials, err);
+    if (code < 0)
         error_prefix(
             err, "the TLS files were read again, and those that were read before stay in force: ");
-        log_error("%s", err->text);
-        return code;
-    }
+    return code;
+}
+
+void tls_use(struct tls *tls, const struct tls_settings *settings, struct tls_credentials *fresh)
+{
+    struct tls_credentials *old;
+
+    tls->settings = *settings;
+    if (tls->mode == TLS_OFF)
+        return;
     pthread_mutex_lock(&tls->mutex);
     old = tls->credentials;
     tls->credentials = fresh;
     pthread_mutex_unlock(&tls->mutex);
     tls_credentials_unref(old);
     log_notice("the TLS files were read again; new connections use them");
-    return 0;
+}
+
+void tls_forget(struct tls_credentials *fresh)
+{
+    tls_credentials_unref(fresh);
+}
+
+int tls_reload(struct tls *tls, struct error *err)
+{
+    struct tls_credentials *fresh;
+    int code = tls_prepare(&fresh, tls, &tls->settings, err);
+
+    if (code == 0)
+        tls_use(tls, &tls->settings, fresh);
+    else
+        log_error("%s", err->text);
+    return code;
 }
 
 struct tls_credentials *tls_credentials_now(struct tls *tls)

@@ -53,6 +53,14 @@ void tls_close(struct tls *tls);
  * milliseconds, or wait for storage. */
 NODISCARD int tls_reload(struct tls *tls, struct error *err);
 
+/* The same with other settings, in two steps: what tls_prepare() gave is either put in force by
+ * tls_use(), which can't fail, or given back by tls_forget().  `settings` must stay until others
+ * are used.  -EBUSY: they mean another mode, which sockets are served by from their start. */
+NODISCARD int tls_prepare(struct tls_credentials **out, const struct tls *tls,
+                          const struct tls_settings *settings, struct error *err);
+void tls_use(struct tls *tls, const struct tls_settings *settings, struct tls_credentials *fresh);
+void tls_forget(struct tls_credentials *fresh);
+
 /* Whether the kernel is to do the records of a session, if it can: docs/performance.md tells
  * why. */
 bool tls_prefers_kernel(const struct tls *tls, bool tls13);

@@ -112,14 +112,14 @@ static void sections(void)
 {
     compare("[server]\nthreads = 2\nlisten = 127.0.0.1:1\nmemory-max = 8M\n" A,
             "[server]\nthreads = 3\nlisten = 127.0.0.1:2\nmemory-max = 9M\n"
-            "[tls]\nmode = off\n" A);
+            "[tls]\npsk = /k\n" A);
     EXPECT(plan.count == 2);
     EXPECT_TEXT(plan.items[0].section, "server");
     EXPECT(plan.items[0].change == PARAM_RESTART && plan.items[0].key_count == 3);
     line_is(0,
             "! [server]    listen, threads 2 -> 3, memory-max 8388608 -> 9437184: needs a restart");
     EXPECT(plan.items[1].change == PARAM_LIVE);
-    line_is(1, "~ [tls]       mode");
+    line_is(1, "~ [tls]       psk");
     EXPECT(config_plan_allow(&plan, NULL, 0, NULL) == 0);
 }
 

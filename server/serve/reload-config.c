@@ -1,0 +1,391 @@
+#include "server/serve/reload-config.h"
+
+#include <errno.h>
+#include <semaphore.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "server/base/log.h"
+#include "server/serve/config-plan.h"
+#include "server/serve/export-opening.h"
+#include "server/serve/kept-settings.h"
+#include "server/tls/tls.h"
+
+#define DRAIN_SECONDS 60u
+#define LOOK_AT_STOP_NS 50000000L
+
+/* The change of the exports; freed by the last of the two who have it: this thread, and that of the
+ * exports. */
+struct reload_change {
+    struct exports_change change;
+    sem_t answered; /* it is in force, or has failed */
+    atomic_uint holders;
+    bool is_published; /* for the thread of the exports */
+    int code;
+    struct error error;
+    struct exports_addition *added, *altered;
+    const char **removed;
+    char **names; /* what `removed` points to; as many */
+};
+
+/* In order of execution. */
+static int read_files(struct reload_config *config, struct serve_options *next, struct error *err);
+static void tell_plan(const struct config_plan *plan, const struct serve_options *next,
+                      const struct reload_wish *wish);
+static int carry_out(struct reload_config *config, const struct config_plan *plan,
+                     struct serve_options *next, struct error *err);
+static void put_in_place(struct reload_config *config, struct serve_options *next);
+
+static const struct serve_options *current_of(const struct reload_config *config)
+{
+    return config->current != NULL ? config->current : config->first;
+}
+
+static int no_memory(struct error *err)
+{
+    return error_no_memory(err, "for another configuration");
+}
+
+/* What applications have recorded of exports is changed with their lock. */
+static int compare(const struct reload_config *config, struct config_plan *plan,
+                   const struct serve_options *next, struct error *err)
+{
+    (void)exports_lock(config->exports);
+    int code = config_plan_make(plan, current_of(config), next, err);
+    exports_unlock(config->exports);
+    return code;
+}
+
+int reload_config_run(struct reload_config *config, const struct reload_wish *wish,
+                      struct error *err)
+{
+    struct serve_options *next = calloc(1, sizeof *next);
+    struct config_plan plan = { 0 };
+    bool used = false;
+
+    if (next == NULL)
+        return no_memory(err);
+    int code = read_files(config, next, err);
+    if (code == 0)
+        code = compare(config, &plan, next, err);
+    if (code == 0)
+        tell_plan(&plan, next, wish);
+    if (code == 0 && !wish->dry_run) {
+        code = config_plan_allow(&plan, wish->replace, wish->replace_count, err);
+        if (code == 0)
+            code = carry_out(config, &plan, next, err);
+        used = code == 0;
+    }
+    config_plan_free(&plan);
+    if (used) {
+        put_in_place(config, next);
+    } else {
+        serve_options_free(next);
+        free(next);
+    }
+    return code;
+}
+
+void reload_config_free(struct reload_config *config)
+{
+    if (config->current == NULL)
+        return;
+    serve_options_free(config->current);
+    free(config->current);
+    config->current = NULL;
+}
+
+/* ---- reading ---- */
+
+/* All that is wrong is in the log; the first of it is the reason. */
+static int read_files(struct reload_config *config, struct serve_options *next, struct error *err)
+{
+    int code = serve_options_parse(next, config->argc, config->argv, err);
+    const struct config_problems *problems = &next->files.problems;
+
+    if (code == 0 || problems->count == 0)
+        return code;
+    config_problems_log(problems);
+    const struct config_problem *first = &problems->items[0];
+    error_prefix(err, "%s:%u: %s; ", first->place.file != NULL ? first->place.file : "",
+                 first->place.line, first->text);
+    return code;
+}
+
+static bool needs_restart(const struct plan_item *item)
+{
+    return item->section != NULL && item->change > PARAM_LIVE;
+}
+
+static void tell_plan(const struct config_plan *plan, const struct serve_options *next,
+                      const struct reload_wish *wish)
+{
+    for (size_t i = 0; i < plan->count; i++) {
+        char *line = config_plan_line(plan, i, next);
+
+        if (line != NULL && wish->line != NULL)
+            wish->line(wish->context, line);
+        if (line != NULL && !wish->dry_run && needs_restart(&plan->items[i]))
+            log_warning("configuration: %s", line);
+        else if (line != NULL && !wish->dry_run)
+            log_notice("configuration: %s", line);
+        free(line);
+    }
+}
+
+/* ---- the change ---- */
+
+static void free_change(struct reload_change *reload)
+{
+    for (size_t i = 0; reload->names != NULL && i < reload->change.removed_count; i++)
+        free(reload->names[i]);
+    free(reload->names);
+    free(reload->removed);
+    free(reload->added);
+    free(reload->altered);
+    sem_destroy(&reload->answered);
+    free(reload);
+}
+
+static void let_go(struct reload_change *reload)
+{
+    if (atomic_fetch_sub(&reload->holders, 1) == 1)
+        free_change(reload);
+}
+
+/* On the thread of the exports, as the next one. */
+static void published(struct exports_change *change)
+{
+    struct reload_change *reload = container_of(change, struct reload_change, change);
+
+    reload->is_published = true;
+    sem_post(&reload->answered);
+}
+
+static void done(struct exports_change *change)
+{
+    struct reload_change *reload = container_of(change, struct reload_change, change);
+
+    if (!reload->is_published) {
+        reload->code = change->code;
+        reload->error = change->error;
+        sem_post(&reload->answered);
+    }
+    let_go(reload);
+}
+
+static struct reload_change *create_change(size_t count)
+{
+    struct reload_change *reload = calloc(1, sizeof *reload);
+
+    if (reload == NULL)
+        return NULL;
+    sem_init(&reload->answered, 0, 0);
+    atomic_init(&reload->holders, 2);
+    reload->added = calloc(count + 1, sizeof *reload->added);
+    reload->altered = calloc(count + 1, sizeof *reload->altered);
+    reload->removed = calloc(count + 1, sizeof *reload->removed);
+    reload->names = calloc(count + 1, sizeof *reload->names);
+    reload->change = (struct exports_change){ .added = reload->added,
+                                              .altered = reload->altered,
+                                              .removed = reload->removed,
+                                              .farewell = EXPORTS_DRAIN,
+                                              .drain_seconds = DRAIN_SECONDS,
+                                              .published = published,
+                                              .done = done };
+    if (reload->added != NULL && reload->altered != NULL && reload->removed != NULL &&
+        reload->names != NULL)
+        return reload;
+    free_change(reload);
+    return NULL;
+}
+
+/* It has not been submitted. */
+static void drop_change(struct reload_change *reload)
+{
+    for (size_t i = 0; i < reload->change.added_count; i++)
+        kept_settings_free(reload->added[i].settings);
+    for (size_t i = 0; i < reload->change.altered_count; i++)
+        kept_settings_free(reload->altered[i].settings);
+    free_change(reload);
+}
+
+static int keep(struct exports_addition *to, size_t *count, struct export_settings *settings,
+                struct error *err)
+{
+    struct export_settings *kept = kept_settings_create(settings);
+
+    if (kept == NULL)
+        return no_memory(err);
+    to[(*count)++] = (struct exports_addition){ kept, kept_settings_free };
+    return 0;
+}
+
+static int remove_it(struct reload_change *reload, const char *name, struct error *err)
+{
+    size_t at = reload->change.removed_count;
+
+    reload->names[at] = strdup(name);
+    if (reload->names[at] == NULL)
+        return no_memory(err);
+    reload->removed[at] = reload->names[at];
+    reload->change.removed_count++;
+    return 0;
+}
+
+/* Keys that were given once, at the start, are not there any more, and nobody is at the terminal.
+ */
+static int check_opening(const struct export_settings *settings, struct error *err)
+{
+    if (!export_opens_in_order(settings))
+        return 0;
+    return error_set(err, -EINVAL,
+                     "export '%s' can't be opened while the server runs: its image is opened at "
+                     "the start only, or its key comes from the terminal, standard input or a "
+                     "descriptor; restart the server",
+                     settings->name);
+}
+
+/* What the configuration has under that name is served; nbdcrypt ctl may have removed it, and added
+ * one of its own. */
+struct found {
+    bool there, in_the_way;
+};
+
+static struct found look_for(struct reload_config *config, const char *name,
+                             const struct export_settings *next)
+{
+    const struct export_set *set = exports_lock(config->exports);
+    const struct export *ex = export_set_named(set, name, strlen(name));
+    struct found found = { .there =
+                               ex != NULL && strcmp(ex->name, name) == 0 && !ex->settings->added };
+
+    if (found.there && next != NULL)
+        found.in_the_way = export_is_open(ex) && strcmp(ex->settings->image, next->image) == 0 &&
+                           !(ex->settings->options.read_only && next->options.read_only);
+    exports_unlock(config->exports);
+    return found;
+}
+
+static int check_replacing(const struct found *found, const char *name, struct error *err)
+{
+    if (!found->in_the_way)
+        return 0;
+    return error_set(err, -EBUSY,
+                     "export '%s' can't be opened anew while it has the same image in use itself: "
+                     "take it out of the configuration and reload, then put it in again and reload",
+                     name);
+}
+
+/* Sections are no exports. */
+static int add_item(struct reload_config *config, struct reload_change *reload,
+                    const struct plan_item *item, struct serve_options *next, struct error *err)
+{
+    struct export_settings *settings =
+        item->after != PLAN_NONE ? &next->exports[item->after] : NULL;
+    bool replaced = item->change > PARAM_LIVE;
+    struct exports_change *change = &reload->change;
+    struct found found = look_for(config, item->name, settings);
+    int code = 0;
+
+    if (settings == NULL)
+        return found.there ? remove_it(reload, item->name, err) : 0;
+    if (item->before != PLAN_NONE && !replaced)
+        return found.there ? keep(reload->altered, &change->altered_count, settings, err) : 0;
+    if (item->before != PLAN_NONE && found.there) {
+        code = check_replacing(&found, item->name, err);
+        if (code == 0)
+            code = remove_it(reload, item->name, err);
+    }
+    if (code == 0)
+        code = check_opening(settings, err);
+    return code == 0 ? keep(reload->added, &change->added_count, settings, err) : code;
+}
+
+static int fill_change(struct reload_config *config, struct reload_change *reload,
+                       const struct config_plan *plan, struct serve_options *next,
+                       struct error *err)
+{
+    int code = 0;
+
+    for (size_t i = 0; i < plan->count && code == 0; i++)
+        if (plan->items[i].section == NULL)
+            code = add_item(config, reload, &plan->items[i], next, err);
+    return code;
+}
+
+/* -ESHUTDOWN when the server ends meanwhile: what is being opened then may never come back. */
+static int wait_for_answer(struct reload_config *config, struct reload_change *reload,
+                           struct error *err)
+{
+    for (;;) {
+        struct timespec until;
+
+        clock_gettime(CLOCK_MONOTONIC, &until);
+        until.tv_nsec += LOOK_AT_STOP_NS;
+        until.tv_sec += until.tv_nsec / 1000000000;
+        until.tv_nsec %= 1000000000;
+        if (sem_clockwait(&reload->answered, CLOCK_MONOTONIC, &until) == 0)
+            break;
+        if (atomic_load(&config->stopped))
+            return error_set(err, -ESHUTDOWN, "the server is ending");
+    }
+    return reload->code == 0 ? 0 : error_set(err, reload->code, "%s", reload->error.text);
+}
+
+static int change_exports(struct reload_config *config, const struct config_plan *plan,
+                          struct serve_options *next, struct error *err)
+{
+    struct reload_change *reload = create_change(plan->count);
+
+    if (reload == NULL)
+        return no_memory(err);
+    int code = fill_change(config, reload, plan, next, err);
+    if (code < 0) {
+        drop_change(reload);
+        return code;
+    }
+    exports_submit(config->exports, &reload->change);
+    code = wait_for_answer(config, reload, err);
+    let_go(reload);
+    return code;
+}
+
+/* What needs a restart is not what the file says until then, so that the next reload tells it
+ * again. */
+static int keep_what_runs(const struct reload_config *config, struct serve_options *next,
+                          struct error *err)
+{
+    int code = 0;
+
+    for (const struct param *row = serve_params; row->name != NULL && code == 0; row++)
+        if (row->section != NULL && row->change == PARAM_RESTART)
+            code = params_share(next, row, config->first);
+    return code == 0 ? 0 : no_memory(err);
+}
+
+/* All that can fail comes before what is seen. */
+static int carry_out(struct reload_config *config, const struct config_plan *plan,
+                     struct serve_options *next, struct error *err)
+{
+    struct tls_credentials *credentials;
+    int code = tls_prepare(&credentials, config->tls, &next->tls, err);
+
+    if (code == 0)
+        code = keep_what_runs(config, next, err);
+    if (code == 0)
+        code = change_exports(config, plan, next, err);
+    if (code == 0)
+        tls_use(config->tls, &next->tls, credentials);
+    else
+        tls_forget(credentials);
+    return code;
+}
+
+/* Exports have their own copies, and TLS uses the new one. */
+static void put_in_place(struct reload_config *config, struct serve_options *next)
+{
+    reload_config_free(config);
+    config->current = next;
+}

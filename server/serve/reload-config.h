@@ -1,0 +1,37 @@
+/* The configuration files of a running server, read again: a transaction.
+ *
+ *     read and check all -> compare: the plan -> prepare: TLS files, exports -> all workers use it
+ *
+ * A failure before the last step leaves all as it was.  On the admin thread, which it may block. */
+#ifndef NBDCRYPT_RELOAD_CONFIG_H
+#define NBDCRYPT_RELOAD_CONFIG_H
+
+#include "server/serve/exports.h"
+#include "server/serve/serve-options.h"
+
+/* All of it but `current` is set by its owner, and outlives it. */
+struct reload_config {
+    int argc; /* of the command line, which files are read with */
+    char **argv;
+    struct tls *tls;
+    struct exports *exports;
+    const struct serve_options *first; /* what the server began with */
+    struct serve_options *current;     /* what holds now; NULL: that is `first` */
+    atomic_bool stopped;               /* the server ends: nothing is waited for any more */
+};
+
+struct reload_wish {
+    bool dry_run;
+    const char *const *replace; /* exports that may be opened anew */
+    size_t replace_count;
+    void (*line)(void *context, const char *text); /* of the plan; NULL: nobody reads it */
+    void *context;
+};
+
+/* -errno with a sentence: nothing has changed. */
+NODISCARD int reload_config_run(struct reload_config *config, const struct reload_wish *wish,
+                                struct error *err);
+/* At the end of the server, before its exports are closed. */
+void reload_config_free(struct reload_config *config);
+
+#endif
