@@ -25,7 +25,7 @@ guest_put() {
     done
 }
 
-# guest_pack ROOT: the archive on stdout.
+# guest_pack ROOT: the archive on stdout; all of it is root's, whoever makes it.
 guest_pack() {
-    (cd "$1" && find . | sort | busybox cpio -o -H newc 2>/dev/null)
+    (cd "$1" && find . | sort | busybox cpio -o -H newc -R 0:0 2>/dev/null)
 }

@@ -37,6 +37,8 @@ if ! bash "$support_dir/guest-image.sh" "$guest_cache" >"$log_dir/guest-image" 2
     skip "there is no kernel for the guest: $(tail -n 1 "$log_dir/guest-image")"
 fi
 guest_skeleton "$guest_root"
+cp "$support_dir/guest-script.sh" "$guest_root/guest-script"
+guest_layers=("$guest_cache/base.cpio") # what is unpacked before the test's own files
 
 # guest_add FILE [DESTINATION]: for the next guest_run and those after it; a folder goes as a whole.
 guest_add() {
@@ -91,7 +93,7 @@ guest_run() {
     work=$(temp_dir)
     guest_output=$log_dir/guest-$guest_count
     { guest_prelude && cat; } >"$guest_root/script"
-    { cat "$guest_cache/base.cpio" && guest_pack "$guest_root"; } >"$work/initrd"
+    { cat "${guest_layers[@]}" && guest_pack "$guest_root"; } >"$work/initrd"
     read -r -a machine <<<"$(guest_machine)"
     if ! guest_start "$@" && ! guest_began; then
         note "the guest did not boot; once more"
