@@ -156,3 +156,19 @@ struct export *export_set_named(const struct export_set *set, const char *name, 
 
     return ex == NULL && name_bytes == 0 && set->count == 1 ? set->exports[0] : ex;
 }
+
+const char *export_set_name_to_attach(const struct export_set *set, bool tls)
+{
+    const struct export *chosen = NULL;
+
+    for (size_t i = 0; i < set->count; i++) {
+        const struct export *one = set->exports[i];
+        bool can = export_is_open(one) && (tls || !one->tls_only);
+
+        if (can && (chosen == NULL || one->name[0] == '\0'))
+            chosen = one;
+    }
+    if (chosen == NULL && set->count > 0)
+        chosen = set->exports[0]; /* it may come */
+    return chosen != NULL ? chosen->name : "";
+}

@@ -51,4 +51,8 @@ size_t export_set_count(const struct export_set *set, const struct peer *peer);
  * also means the only export there is. */
 struct export *export_set_named(const struct export_set *set, const char *name, size_t name_bytes);
 
+/* The name of one that a client can attach, under TLS or without: the default one, or else the
+ * first that is open, or else the first; "" of no exports. */
+const char *export_set_name_to_attach(const struct export_set *set, bool tls);
+
 #endif

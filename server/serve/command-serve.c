@@ -391,28 +391,11 @@ static bool has_ready_line(const struct server *server)
     return server->options.run == NULL && !server->activated;
 }
 
-/* One that a client can attach, under TLS or without: the default one, or else the first. */
-static const char *name_for_uri(const struct export_set *set, bool tls)
-{
-    const struct export *chosen = NULL;
-
-    for (size_t i = 0; i < set->count; i++) {
-        const struct export *one = set->exports[i];
-        bool can = export_is_open(one) && (tls || !one->tls_only);
-
-        if (can && (chosen == NULL || one->name[0] == '\0'))
-            chosen = one;
-    }
-    if (chosen == NULL && set->count > 0)
-        chosen = set->exports[0]; /* it may come */
-    return chosen != NULL ? chosen->name : "";
-}
-
 static int begin_to_listen(struct server *server, size_t index, char **uri, struct error *err)
 {
     bool tls = tls_is_demanded(server->tls.mode, listen_is_unix(server->listeners[index]));
 
-    *uri = listen_uri(server->listeners[index], name_for_uri(server->set, tls), tls);
+    *uri = listen_uri(server->listeners[index], export_set_name_to_attach(server->set, tls), tls);
     if (*uri == NULL)
         return error_no_memory(err, "for a URI");
     listen_start(server->listeners[index], server->loop, client_accepted, server);

@@ -32,11 +32,11 @@ static bool keep_list(struct param_list *list)
 }
 
 /* What holds, wherever it was said. */
-static struct demand_arguments demands_that_hold(const struct export_settings *settings)
+static struct header_demands demands_that_hold(const struct export_settings *settings)
 {
     const struct luks_demands *demands = &settings->demands;
 
-    return (struct demand_arguments){
+    return (struct header_demands){
         .uuid = demands->uuid,
         .digest = demands->digest,
         .ciphers = { (const char **)demands->ciphers, demands->cipher_count },
@@ -82,7 +82,7 @@ struct export_settings *kept_settings_create(struct export_settings *settings)
         return NULL;
     *kept = *settings;
     kept->access = NULL;
-    kept->demand_texts = demands_that_hold(settings);
+    kept->header_demands = demands_that_hold(settings);
     bool all = keep_text(&kept->name);
     all &= keep_text(&kept->image);
     all &= keep_fields(kept);
@@ -91,7 +91,7 @@ struct export_settings *kept_settings_create(struct export_settings *settings)
         kept_settings_free(kept);
         return NULL;
     }
-    kept->demands = demand_arguments_meaning(&kept->demand_texts);
+    kept->demands = header_demands_meaning(&kept->header_demands);
     kept->access = settings->access;
     settings->access = NULL;
     return kept;
