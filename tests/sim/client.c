@@ -1,0 +1,214 @@
+#include "tests/sim/client.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "tests/sim/network.h"
+#include "tests/sim/options.h"
+#include "tests/sim/random.h"
+#include "tests/sim/schedule.h"
+#include "tests/sim/server.h"
+#include "tests/sim/session.h"
+#include "tests/sim/trace.h"
+#include "tests/sim/volumes.h"
+
+#define FRAGMENT_BYTES (256u << 10)
+#define VERIFY_BYTES (64u << 10)
+#define CLIENTS_MAX 16u
+
+static uint64_t commands_left;
+static struct fiber *fibers[CLIENTS_MAX];
+static unsigned running;
+static uint64_t region_start_bytes, region_bytes;
+
+/* ---- commands ---- */
+
+static uint16_t draw_command(const struct session *session)
+{
+    const struct {
+        uint16_t command;
+        uint64_t weight;
+    } rows[] = {
+        { NBD_CMD_READ, options.read },
+        { NBD_CMD_WRITE, options.write },
+        { NBD_CMD_FLUSH, session->flags & NBD_FLAG_SEND_FLUSH ? options.flush : 0 },
+        { NBD_CMD_TRIM, session->flags & NBD_FLAG_SEND_TRIM ? options.trim : 0 },
+        { NBD_CMD_WRITE_ZEROES, session->flags & NBD_FLAG_SEND_WRITE_ZEROES ? options.zero : 0 },
+        { NBD_CMD_BLOCK_STATUS, session->status ? options.status : 0 },
+        { NBD_CMD_CACHE, session->flags & NBD_FLAG_SEND_CACHE ? options.cache : 0 },
+    };
+    uint64_t sum = 0, drawn;
+
+    for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+        sum += rows[i].weight;
+    drawn = random_below(STREAM_WORK, sum > 0 ? sum : 1);
+    for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        if (drawn < rows[i].weight)
+            return rows[i].command;
+        drawn -= rows[i].weight;
+    }
+    return NBD_CMD_READ;
+}
+
+/* Mostly sectors, or blocks of 4096; sometimes cells, so that the server has to read what is
+ * around. */
+static void draw_range(struct nbd_request *request)
+{
+    static const uint32_t units[] = { CELL_BYTES, 512, 512, 4096 };
+    uint32_t unit = units[random_below(STREAM_WORK, 4)];
+    uint64_t most = region_bytes;
+
+    if (!random_chance(STREAM_WORK, (unsigned)options.long_permille))
+        most = most < 32768 ? most : 32768;
+    else
+        most = most < 3 * FRAGMENT_BYTES ? most : 3 * FRAGMENT_BYTES;
+    if (unit > most)
+        unit = CELL_BYTES;
+    bool whole = most > FRAGMENT_BYTES && random_chance(STREAM_WORK, 500);
+    uint64_t length = random_skewed(STREAM_WORK, 1, most / unit) * unit;
+    if (whole)
+        length = (FRAGMENT_BYTES + random_below(STREAM_WORK, most - FRAGMENT_BYTES)) / unit * unit;
+    uint64_t start = random_below(STREAM_WORK, (region_bytes - length) / unit + 1) * unit;
+    request->offset_bytes = region_start_bytes + start;
+    request->length_bytes = (uint32_t)length;
+    if (unit == CELL_BYTES)
+        mark(MARK_unaligned_write);
+    if (length > FRAGMENT_BYTES)
+        mark(MARK_long_command);
+}
+
+static void draw_flags(struct nbd_request *request, const struct session *session)
+{
+    bool changes = request->command == NBD_CMD_WRITE || request->command == NBD_CMD_TRIM ||
+                   request->command == NBD_CMD_WRITE_ZEROES;
+
+    if (changes && (session->flags & NBD_FLAG_SEND_FUA) &&
+        random_chance(STREAM_WORK, (unsigned)options.fua_permille))
+        request->flags |= NBD_CMD_FLAG_FUA;
+    if (request->command == NBD_CMD_WRITE_ZEROES && random_chance(STREAM_WORK, 300))
+        request->flags |= NBD_CMD_FLAG_NO_HOLE;
+    if (request->command == NBD_CMD_WRITE_ZEROES && (session->flags & NBD_FLAG_SEND_FAST_ZERO) &&
+        random_chance(STREAM_WORK, 300))
+        request->flags |= NBD_CMD_FLAG_FAST_ZERO;
+    if (request->command == NBD_CMD_READ && session->structured && random_chance(STREAM_WORK, 200))
+        request->flags |= NBD_CMD_FLAG_DF;
+    if (request->command == NBD_CMD_BLOCK_STATUS && random_chance(STREAM_WORK, 300))
+        request->flags |= NBD_CMD_FLAG_REQ_ONE;
+}
+
+static void draw_request(struct nbd_request *request, const struct session *session)
+{
+    *request = (struct nbd_request){ .command = draw_command(session) };
+    if (request->command != NBD_CMD_FLUSH)
+        draw_range(request);
+    draw_flags(request, session);
+}
+
+/* ---- a client ---- */
+
+static enum session_end draw_end(const struct session *session)
+{
+    static const enum mark marks[] = { MARK_client_disc, MARK_client_closed, MARK_client_reset };
+    enum session_end end = (enum session_end)random_below(STREAM_WORK, 3);
+
+    (void)session;
+    mark(marks[end]);
+    return end;
+}
+
+static void work(struct session *session)
+{
+    bool whole = true;
+
+    while (whole && commands_left > 0) {
+        struct nbd_request request;
+
+        if (!session_wait(session, (unsigned)options.depth - 1) || commands_left == 0)
+            break;
+        if (random_chance(STREAM_WORK, (unsigned)options.reset_permille)) {
+            session_close(session, draw_end(session));
+            return;
+        }
+        if (random_chance(STREAM_WORK, 100))
+            fiber_sleep(random_skewed(STREAM_WORK, NS_PER_US, 100 * NS_PER_MS));
+        if (commands_left == 0)
+            break;
+        commands_left--;
+        if (options.tls && random_chance(STREAM_WORK, (unsigned)options.key_update_permille) &&
+            !wire_update_keys(&session->wire))
+            break;
+        draw_request(&request, session);
+        whole = session_send(session, &request);
+    }
+    if (session_wait(session, 0))
+        session_close(session, SESSION_DISC);
+    else
+        session_close(session, SESSION_CLOSE);
+}
+
+static void *client(void *context)
+{
+    unsigned number = (unsigned)(uintptr_t)context;
+    struct session *session = malloc(sizeof(*session));
+
+    if (session == NULL)
+        sim_fail("no memory");
+    fiber_sleep(random_skewed(STREAM_WORK, 1, NS_PER_MS));
+    while (commands_left > 0) {
+        if (session_open(session, number, random_chance(STREAM_WORK, 500)))
+            work(session);
+        else
+            fiber_sleep(random_skewed(STREAM_WORK, NS_PER_MS, 100 * NS_PER_MS));
+    }
+    free(session);
+    running--;
+    server_count_answer();
+    return NULL;
+}
+
+void clients_start(void)
+{
+    region_bytes = options.region_kib * 1024;
+    if (region_bytes > volumes_export_bytes())
+        region_bytes = volumes_export_bytes();
+    region_start_bytes =
+        random_below(STREAM_WORK, (volumes_export_bytes() - region_bytes) / 4096 + 1) * 4096;
+    commands_left = options.commands;
+    running = (unsigned)options.clients;
+    for (unsigned i = 0; i < options.clients; i++)
+        fibers[i] = fiber_start("client", HOST_WORLD, client, (void *)(uintptr_t)(i + 1));
+}
+
+void clients_end(void)
+{
+    for (unsigned i = 0; i < options.clients; i++)
+        (void)fiber_join(fibers[i]);
+}
+
+unsigned clients_running(void)
+{
+    return running;
+}
+
+void client_verify(void)
+{
+    struct session *session = malloc(sizeof(*session));
+    uint64_t at = region_start_bytes, end = at + region_bytes;
+
+    if (session == NULL || !session_open(session, 99, true))
+        sim_fail("the client that verifies can't connect");
+    while (at < end) {
+        uint64_t bytes = end - at < VERIFY_BYTES ? end - at : VERIFY_BYTES;
+        struct nbd_request request = { .command = NBD_CMD_READ,
+                                       .offset_bytes = at,
+                                       .length_bytes = (uint32_t)bytes };
+
+        if (!session_send(session, &request) || !session_wait(session, 4))
+            sim_fail("the client that verifies has lost its connection");
+        at += bytes;
+    }
+    if (!session_wait(session, 0))
+        sim_fail("the client that verifies has lost its connection");
+    session_close(session, SESSION_DISC);
+    free(session);
+}

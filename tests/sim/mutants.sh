@@ -1,0 +1,62 @@
+#!/bin/bash
+# mutants.sh [NAME...]: plants one bug after the other and runs seeds until one fails.
+#
+# Each is one line of a source, changed by sed in a copy: the product's own sources stay as they are.  A bug
+# that is not found within SEEDS_MAX seeds is a fault of the simulation.  Run in the build folder, by
+# `make check-mutants` or tests/sim/test-sim-finds-planted-bugs.sh.
+set -euo pipefail
+shopt -s extglob
+
+SEEDS_MAX=${SEEDS_MAX:-200}
+top_srcdir=${top_srcdir:-..}
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+wanted=" $* "
+lived=0 died=0 seeds_most=0
+
+# mutant NAME FILE SED [UNIT [OPTION...]]: FILE is a source, or a header that UNIT includes; the options are for
+# simulate, and make likely what the bug needs.
+mutant() {
+    local name=$1 file=$2 change=$3 unit=${4:-$2} changed output seeds code
+
+    shift 3
+    [ $# -eq 0 ] || shift
+    [ "$wanted" = "  " ] || [[ $wanted == *" $name "* ]] || return 0
+    rm -rf "${folder:?}"/*
+    mkdir -p "$folder/$(dirname "$file")"
+    sed -E "$change" "$top_srcdir/$file" >"$folder/$file"
+    changed=$(diff "$top_srcdir/$file" "$folder/$file" | grep -c '^>' || true)
+    if [ "$changed" -ne 1 ] && [[ $(diff "$top_srcdir/$file" "$folder/$file" | grep -c '^<') -ne 1 ]]; then
+        echo "$name: changes $changed lines of $file, not one"
+        lived=$((lived + 1))
+        return 0
+    fi
+    if [ -e "$folder/$unit" ]; then
+        unit=$folder/$unit
+    else
+        unit=$top_srcdir/$unit
+    fi
+    if ! MAKEFLAGS="" make -s mutant MUTANT="$folder" MUTANT_UNIT="$unit" >"$folder/log" 2>&1; then
+        cat "$folder/log"
+        echo "$name: does not compile"
+        lived=$((lived + 1))
+        return 0
+    fi
+    output=$("$folder/simulate" --first-failure --seeds "$SEEDS_MAX" 1 "$@" 2>"$folder/errors") && code=0 || code=$?
+    if [ "$code" -ne 1 ]; then
+        [ "$code" -eq 0 ] || cat "$folder/errors"
+        echo "$name: LIVES after $SEEDS_MAX seeds"
+        lived=$((lived + 1))
+        return 0
+    fi
+    seeds=$(sed -nE 's/^([0-9]+) seeds from.*/\1/p' <<<"$output")
+    died=$((died + 1))
+    [ "${seeds:-0}" -le "$seeds_most" ] || seeds_most=$seeds
+    echo "$name: found after ${seeds:-?} seeds: $(sed -nE 's/^FAILED: |^simulate: .*(Assertion)/\1/p' "$folder/errors" | head -n 1)"
+}
+
+# shellcheck source=tests/sim/mutants
+. "$top_srcdir/tests/sim/mutants"
+
+echo "$died planted bugs were found, each within $seeds_most seeds; $lived were not"
+[ "$lived" -eq 0 ]

@@ -1,0 +1,139 @@
+#include "tests/sim/options.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/sim/random.h"
+
+struct options options;
+
+static const struct row {
+    const char *name;
+    uint64_t *value;
+    uint64_t least, most;
+} rows[] = {
+#define OPTION_ROW(name, least, most) { #name, &options.name, least, most },
+    OPTIONS(OPTION_ROW)
+#undef OPTION_ROW
+};
+
+static uint64_t skewed(uint64_t least, uint64_t most)
+{
+    return random_skewed(STREAM_OPTIONS, least, most);
+}
+
+static bool one_in(unsigned count)
+{
+    return random_below(STREAM_OPTIONS, count) == 0;
+}
+
+/* Each kind is left out in some seeds, so that the others are not always in its shadow. */
+static uint64_t weight(unsigned left_out_in, uint64_t most)
+{
+    return one_in(left_out_in) ? 0 : skewed(1, most);
+}
+
+static void draw_sizes(void)
+{
+    static const uint64_t sizes_kib[] = { 64, 256, 1024, 2048, 4096 };
+
+    options.layer = random_below(STREAM_OPTIONS, 4);
+    options.tls = one_in(4);
+    options.store_tls = one_in(3);
+    options.key_update_permille = one_in(2) ? 0 : skewed(1, 100);
+    options.remote = one_in(4);
+    options.store_life_ms = skewed(10, 1000);
+    options.store_deaths = one_in(5) ? 0 : skewed(1, 8);
+    options.detached = options.layer > 0 && one_in(2) && !options.remote;
+    options.job_ms = one_in(4) ? skewed(10, 2000) : 0;
+    options.cbc = options.layer > 0 && one_in(4);
+    options.zero_holes = options.layer > 1 && one_in(4);
+    options.discard = options.layer > 0 && one_in(3);
+    options.size_kib = sizes_kib[random_below(STREAM_OPTIONS, 5)];
+    options.region_kib = one_in(2) ? options.size_kib : skewed(4, 64);
+    options.workers = skewed(1, 3);
+    options.clients = skewed(1, 6);
+    options.commands = 100 + skewed(1, 500);
+    options.depth = one_in(2) ? skewed(1, 4) : skewed(4, 24);
+    options.long_permille = one_in(3) ? 0 : skewed(10, 300);
+}
+
+static void draw_work(void)
+{
+    options.read = skewed(10, 100);
+    options.write = skewed(10, 100);
+    options.flush = weight(4, 20);
+    options.trim = weight(2, 20);
+    options.zero = weight(2, 20);
+    options.status = weight(2, 10);
+    options.cache = weight(4, 5);
+    options.fua_permille = one_in(3) ? 0 : skewed(10, 500);
+    options.lives = one_in(4) ? 1 : skewed(2, 6);
+    options.power = weight(4, 100);
+    options.kill = weight(4, 100);
+    options.term = weight(4, 100);
+    options.life_commands = skewed(10, 300);
+    options.early_permille = one_in(2) ? 0 : 200;
+}
+
+static void draw_faults(void)
+{
+    options.short_permille = one_in(2) ? 0 : skewed(1, 300);
+    options.interrupted_permille = one_in(2) ? 0 : skewed(1, 100);
+    options.slow_permille = one_in(3) ? skewed(1, 20) : 0;
+    options.split_permille = one_in(2) ? 0 : skewed(10, 500);
+    options.read_error_permille = one_in(5) ? skewed(1, 50) : 0;
+    options.write_error_permille = one_in(5) ? skewed(1, 50) : 0;
+    options.sync_error_permille = one_in(3) ? skewed(5, 200) : 0;
+    options.no_space_permille = one_in(6) ? skewed(1, 50) : 0;
+    options.no_fallocate_permille = one_in(4) ? skewed(10, 1000) : 0;
+    options.disk_us = skewed(1, 10000);
+    options.loop_us = skewed(1, 1000);
+    options.net_us = skewed(1, 10000);
+    options.window_bytes = one_in(4) ? skewed(1000, 65536) : 1u << 20;
+    options.short_net_permille = one_in(2) ? 0 : skewed(1, 300);
+    options.stall_permille = one_in(4) ? skewed(1, 10) : 0;
+    options.reset_permille = one_in(3) ? skewed(1, 30) : 0;
+}
+
+void options_draw(void)
+{
+    draw_sizes();
+    draw_work();
+    draw_faults();
+}
+
+bool options_set(const char *text)
+{
+    const char *equals = strchr(text, '=');
+
+    for (size_t i = 0; equals != NULL && i < sizeof(rows) / sizeof(rows[0]); i++) {
+        const struct row *row = &rows[i];
+        char *end;
+
+        if (strlen(row->name) != (size_t)(equals - text) ||
+            strncmp(row->name, text, strlen(row->name)) != 0)
+            continue;
+        uint64_t value = strtoull(equals + 1, &end, 10);
+        if (*end != '\0' || end == equals + 1 || value < row->least || value > row->most)
+            return false;
+        *row->value = value;
+        return true;
+    }
+    return false;
+}
+
+void options_print(void)
+{
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+        fprintf(stderr, " %s=%llu", rows[i].name, (unsigned long long)*rows[i].value);
+}
+
+uint64_t *options_at(unsigned n, uint64_t *least)
+{
+    if (n >= sizeof(rows) / sizeof(rows[0]))
+        return NULL;
+    *least = rows[n].least;
+    return rows[n].value;
+}

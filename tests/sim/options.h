@@ -1,0 +1,78 @@
+/* What a seed does: drawn from it, and each may be set by hand, as key=value. */
+#ifndef NBDCRYPT_SIM_OPTIONS_H
+#define NBDCRYPT_SIM_OPTIONS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* name, least, most */
+/* clang-format off */
+#define OPTIONS(X) \
+    X(tls, 0, 1) /* clients speak TLS */ \
+    X(store_tls, 0, 1) /* and so does the front to the store */ \
+    X(key_update_permille, 0, 1000) /* of commands: the client changes keys before it */ \
+    X(remote, 0, 1) /* the image is on another server */ \
+    X(store_deaths, 0, 1000) \
+    X(store_life_ms, 1, 1000000) /* how long that one lives, at most */ \
+    X(layer, 0, 3) /* 0 raw, 1 LUKS1, 2 LUKS2 with sectors of 512, 3 of 4096 */ \
+    X(detached, 0, 1) /* the header is in an image of its own */ \
+    X(job_ms, 0, 1000000) /* between two changes of keys, at most; 0: none */ \
+    X(cbc, 0, 1) /* a cipher in a mode where one half of a sector depends on the other */ \
+    X(zero_holes, 0, 1) \
+    X(discard, 0, 1) \
+    X(size_kib, 16, 65536) \
+    X(region_kib, 4, 65536) /* commands are in this part of it, at a drawn place */ \
+    X(workers, 1, 8) \
+    X(clients, 1, 16) \
+    X(commands, 1, 100000) /* of all clients together */ \
+    X(depth, 1, 64) /* in flight for each client */ \
+    X(long_permille, 0, 1000) /* commands of more than a fragment */ \
+    X(read, 0, 100) \
+    X(write, 0, 100) \
+    X(flush, 0, 100) \
+    X(trim, 0, 100) \
+    X(zero, 0, 100) \
+    X(status, 0, 100) \
+    X(cache, 0, 100) \
+    X(fua_permille, 0, 1000) \
+    X(lives, 1, 100) /* of the server */ \
+    X(power, 0, 100) \
+    X(kill, 0, 100) \
+    X(term, 0, 100) /* weights of how a life ends */ \
+    X(life_commands, 1, 100000) /* answered in a life, at most */ \
+    X(early_permille, 0, 1000) /* ends while it starts */ \
+    X(short_permille, 0, 1000) \
+    X(interrupted_permille, 0, 1000) \
+    X(slow_permille, 0, 1000) \
+    X(split_permille, 0, 1000) \
+    X(read_error_permille, 0, 1000) \
+    X(write_error_permille, 0, 1000) \
+    X(sync_error_permille, 0, 1000) \
+    X(no_space_permille, 0, 1000) \
+    X(no_fallocate_permille, 0, 1000) \
+    X(disk_us, 1, 1000000) \
+    X(loop_us, 1, 1000000) \
+    X(net_us, 1, 1000000) \
+    X(window_bytes, 1, 16777216) \
+    X(short_net_permille, 0, 1000) \
+    X(stall_permille, 0, 1000) \
+    X(reset_permille, 0, 1000) /* of commands: the client resets, closes or leaves there */
+/* clang-format on */
+
+struct options {
+#define OPTION_FIELD(name, least, most) uint64_t name;
+    OPTIONS(OPTION_FIELD)
+#undef OPTION_FIELD
+};
+
+extern struct options options;
+
+void options_draw(void);
+/* "key=value"; false: there is no such option, or the value is out of range. */
+bool options_set(const char *text);
+/* The n-th: its value in `options`, and what is the least of it; NULL: there are no more. */
+uint64_t *options_at(unsigned n, uint64_t *least);
+/* One word for each, as options_set() takes it. */
+void options_print(void);
+
+#endif

@@ -1,0 +1,508 @@
+#include "tests/sim/session.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/sim/network.h"
+#include "tests/sim/options.h"
+#include "tests/sim/schedule.h"
+#include "tests/sim/server.h"
+#include "tests/sim/trace.h"
+#include "tests/sim/volumes.h"
+
+#define CONTEXT "base:allocation"
+#define EXTENTS_MAX 4096u
+#define ANSWER_SECONDS_MAX 120u
+
+static struct session *sessions; /* that are open */
+
+/* ---- the handshake ---- */
+
+static bool send_option(struct session *session, uint32_t option, const void *payload,
+                        uint32_t bytes)
+{
+    uint8_t out[256];
+    struct nbd_option_header header = { .option = option, .length_bytes = bytes };
+
+    nbd_encode_option_header(out, &header);
+    memcpy(out + NBD_OPTION_HEADER_BYTES, payload, bytes);
+    return wire_send_all(&session->wire, out, NBD_OPTION_HEADER_BYTES + bytes);
+}
+
+static void take_info(struct session *session, const uint8_t *payload, uint32_t bytes)
+{
+    if (bytes != 12 || nbd_get_u16(payload) != NBD_INFO_EXPORT)
+        return;
+    session->size_bytes = nbd_get_u64(payload + 2);
+    session->flags = nbd_get_u16(payload + 10);
+}
+
+/* Up to the ACK. */
+static bool take_answers(struct session *session, uint32_t option, bool *refused)
+{
+    for (;;) {
+        uint8_t header[NBD_OPTION_REPLY_BYTES], payload[4096];
+        struct nbd_option_reply reply;
+
+        if (!wire_receive_all(&session->wire, header, sizeof(header)))
+            return false;
+        if (!nbd_decode_option_reply(header, &reply) || reply.option != option ||
+            reply.length_bytes > sizeof(payload))
+            sim_fail("client %u got a wrong answer to option %u", session->client, option);
+        if (!wire_receive_all(&session->wire, payload, reply.length_bytes))
+            return false;
+        *refused = reply.type >= NBD_REP_ERR_UNSUP;
+        if (reply.type == NBD_REP_INFO)
+            take_info(session, payload, reply.length_bytes);
+        if (reply.type == NBD_REP_ACK || *refused)
+            return true;
+    }
+}
+
+static bool ask(struct session *session, uint32_t option, const void *payload, uint32_t bytes)
+{
+    bool refused = false;
+
+    if (!send_option(session, option, payload, bytes) || !take_answers(session, option, &refused))
+        return false;
+    if (refused && server_state(SITE_FRONT) == SERVER_UP)
+        sim_fail("client %u was refused option %u", session->client, option);
+    return !refused;
+}
+
+static bool shake_hands(struct session *session)
+{
+    uint8_t greeting[NBD_GREETING_BYTES], flags[4], query[64] = { 0 };
+    uint16_t server_flags;
+
+    if (!wire_receive_all(&session->wire, greeting, sizeof(greeting)))
+        return false;
+    if (!nbd_decode_greeting(greeting, &server_flags))
+        sim_fail("client %u got a wrong greeting", session->client);
+    nbd_put_u32(flags, NBD_FLAG_C_FIXED_NEWSTYLE | NBD_FLAG_C_NO_ZEROES);
+    if (!wire_send_all(&session->wire, flags, sizeof(flags)))
+        return false;
+    if (options.tls && (!ask(session, NBD_OPT_STARTTLS, "", 0) || !wire_start_tls(&session->wire)))
+        return false;
+    if (session->structured) {
+        nbd_put_u32(query + 4, 1); /* behind the empty name of the export */
+        nbd_put_u32(query + 8, (uint32_t)strlen(CONTEXT));
+        memcpy(query + 12, CONTEXT, strlen(CONTEXT));
+        if (!ask(session, NBD_OPT_STRUCTURED_REPLY, "", 0) ||
+            !ask(session, NBD_OPT_SET_META_CONTEXT, query, 12 + (uint32_t)strlen(CONTEXT)))
+            return false;
+        session->status = true;
+    }
+    return ask(session, NBD_OPT_GO, "\0\0\0\0\0\0", 6);
+}
+
+/* ---- answers ---- */
+
+static struct sent_command *find(struct session *session, uint64_t cookie)
+{
+    for (unsigned i = 0; i < DEPTH_MAX; i++)
+        if (session->commands[i].used && session->commands[i].request.cookie == cookie)
+            return &session->commands[i];
+    sim_fail("client %u got an answer to command %llx, which is not in flight", session->client,
+             (unsigned long long)cookie);
+}
+
+static const enum mark answered_marks[] = {
+    [NBD_CMD_READ] = MARK_COUNT,
+    [NBD_CMD_WRITE] = MARK_COUNT,
+    [NBD_CMD_DISC] = MARK_COUNT,
+    [NBD_CMD_FLUSH] = MARK_flush_answered,
+    [NBD_CMD_TRIM] = MARK_trim_answered,
+    [NBD_CMD_CACHE] = MARK_cache_answered,
+    [NBD_CMD_WRITE_ZEROES] = MARK_zero_answered,
+    [NBD_CMD_BLOCK_STATUS] = MARK_status_answered,
+};
+
+/* A FLUSH or FUA may fail for what happened to another before: the whole life of the server counts.
+ */
+static void check_error(const struct session *session, const struct sent_command *command)
+{
+    const struct nbd_request *request = &command->request;
+    bool sync = request->command == NBD_CMD_FLUSH || (request->flags & NBD_CMD_FLAG_FUA) != 0;
+
+    if (command->error == NBD_ESHUTDOWN && server_state(SITE_FRONT) == SERVER_STOPPING) {
+        mark(MARK_answered_shutdown);
+        return;
+    }
+    if (command->error == NBD_ENOTSUP && (request->flags & NBD_CMD_FLAG_FAST_ZERO) != 0)
+        return;
+    if (command->error == NBD_EOVERFLOW && (request->flags & NBD_CMD_FLAG_DF) != 0)
+        return;
+    if (command->error == NBD_EIO && volumes_are_in_trouble())
+        return;
+    if (volumes_errors() == (sync ? 0 : command->errors_before))
+        sim_fail("client %u: %s was answered with error %u, and nothing has failed",
+                 session->client, nbd_command_name(request->command), command->error);
+    if (command->error != NBD_EIO && command->error != NBD_ENOSPC)
+        sim_fail("client %u: %s was answered with error %u", session->client,
+                 nbd_command_name(request->command), command->error);
+    mark(request->command == NBD_CMD_READ    ? MARK_read_failed
+         : request->command == NBD_CMD_FLUSH ? MARK_flush_failed
+                                             : MARK_write_failed);
+}
+
+static void release(struct session *session, struct sent_command *command)
+{
+    if (command->request.command == NBD_CMD_READ ||
+        command->request.command == NBD_CMD_BLOCK_STATUS)
+        oracle_read_ends(command->moment);
+    free(command->data);
+    command->data = NULL;
+    command->used = false;
+    session->in_flight--;
+    fiber_wake_all(&session->in_flight);
+}
+
+static void owe(struct session *session)
+{
+    session->owed = true;
+    session->owed_moment = oracle_moment();
+}
+
+static void judge_flush(struct session *session, const struct sent_command *command)
+{
+    if (command->error != 0) {
+        if (session->owed)
+            mark(MARK_flush_failed_as_owed);
+        session->owed = false;
+        if (options.remote) /* a file fails from then on, until it is opened again */
+            (void)oracle_flush_failed();
+        return;
+    }
+    if (session->owed && command->moment > session->owed_moment)
+        sim_fail(
+            "client %u: FLUSH succeeded, and nobody has told it of writes that were lost before",
+            session->client);
+    /* One that was on its way when the power went had reached the disk before. */
+    for (struct session *other = sessions; other != NULL; other = other->next)
+        if (command->moment <= other->owed_moment)
+            other->owed = false;
+    oracle_flushed(command->moment);
+}
+
+static void judge(struct session *session, struct sent_command *command)
+{
+    const struct nbd_request *request = &command->request;
+    bool success = command->error == 0, fua = (request->flags & NBD_CMD_FLAG_FUA) != 0;
+
+    if (session->life !=
+        server_life(SITE_FRONT)) { /* what was answered before the end says nothing any more */
+        release(session, command);
+        return;
+    }
+    trace_event("client %llu: command %llu at %llu was answered, error %llu", session->client,
+                request->command, request->offset_bytes, command->error);
+    if (!success)
+        check_error(session, command);
+    else if (answered_marks[request->command] != MARK_COUNT)
+        mark(answered_marks[request->command]);
+    if (success && fua)
+        mark(MARK_fua_answered);
+    if (command->change != NULL)
+        oracle_change_answered(command->change, success, fua);
+    else if (request->command == NBD_CMD_FLUSH)
+        judge_flush(session, command);
+    else if (request->command == NBD_CMD_READ && success && command->moment > oracle_cut_moment())
+        oracle_check_read(command->moment, request->offset_bytes, request->length_bytes,
+                          command->data, session->client);
+    server_count_answer();
+    release(session, command);
+}
+
+static bool take_simple(struct session *session, uint8_t header[NBD_CHUNK_HEADER_BYTES])
+{
+    uint64_t cookie;
+    uint32_t error;
+
+    if (!wire_receive_all(&session->wire, header + 4, NBD_SIMPLE_REPLY_BYTES - 4))
+        return false;
+    (void)nbd_decode_simple_reply(header, &error, &cookie);
+    struct sent_command *command = find(session, cookie);
+    if (session->structured && (command->request.command == NBD_CMD_READ ||
+                                command->request.command == NBD_CMD_BLOCK_STATUS))
+        sim_fail("client %u got a simple reply where a structured one is due", session->client);
+    command->error = error;
+    if (command->request.command == NBD_CMD_READ && error == 0 &&
+        !wire_receive_all(&session->wire, command->data, command->request.length_bytes))
+        return false;
+    judge(session, command);
+    return true;
+}
+
+/* ---- structured replies ---- */
+
+static void cover(struct session *session, struct sent_command *command, uint64_t offset_bytes,
+                  uint32_t length_bytes)
+{
+    const struct nbd_request *request = &command->request;
+
+    if (offset_bytes < request->offset_bytes || length_bytes == 0 ||
+        offset_bytes + length_bytes > request->offset_bytes + request->length_bytes)
+        sim_fail("client %u got a chunk beyond what it read", session->client);
+    command->covered_bytes += length_bytes;
+}
+
+static bool take_data(struct session *session, struct sent_command *command, uint32_t length_bytes)
+{
+    uint8_t offset[8];
+
+    if (!wire_receive_all(&session->wire, offset, 8))
+        return false;
+    cover(session, command, nbd_get_u64(offset), length_bytes - 8);
+    return wire_receive_all(&session->wire,
+                            command->data + (nbd_get_u64(offset) - command->request.offset_bytes),
+                            length_bytes - 8);
+}
+
+static bool take_hole(struct session *session, struct sent_command *command)
+{
+    uint8_t payload[12];
+
+    if (!wire_receive_all(&session->wire, payload, 12))
+        return false;
+    cover(session, command, nbd_get_u64(payload), nbd_get_u32(payload + 8));
+    memset(command->data + (nbd_get_u64(payload) - command->request.offset_bytes), 0,
+           nbd_get_u32(payload + 8));
+    return true;
+}
+
+/* What it says reads as zeros must be allowed to. */
+static void check_extents(struct session *session, struct sent_command *command,
+                          const uint8_t *extents, unsigned count)
+{
+    const struct nbd_request *request = &command->request;
+    uint64_t at = request->offset_bytes, end = at + request->length_bytes;
+
+    if (count == 0 || ((request->flags & NBD_CMD_FLAG_REQ_ONE) && count > 1))
+        sim_fail("client %u got %u extents", session->client, count);
+    for (unsigned i = 0; i < count; i++) {
+        uint32_t length_bytes = nbd_get_u32(extents + 8 * i),
+                 flags = nbd_get_u32(extents + 8 * i + 4);
+        uint64_t checked_end = at + length_bytes / CELL_BYTES * CELL_BYTES;
+
+        if (length_bytes == 0 || (at >= end))
+            sim_fail("client %u got an extent of nothing", session->client);
+        if (checked_end > end)
+            checked_end = end;
+        if ((flags & 2) && checked_end > at && session->life == server_life(SITE_FRONT) &&
+            command->moment > oracle_cut_moment()) {
+            oracle_check_zeros(command->moment, at, (uint32_t)(checked_end - at), session->client);
+        }
+        at += length_bytes;
+    }
+    command->covered_bytes = request->length_bytes;
+}
+
+static bool take_status(struct session *session, struct sent_command *command,
+                        uint32_t length_bytes)
+{
+    uint8_t payload[4 + 8 * EXTENTS_MAX];
+
+    if (length_bytes < 4 || length_bytes > sizeof(payload) || (length_bytes - 4) % 8 != 0)
+        sim_fail("client %u got a block status of %u bytes", session->client, length_bytes);
+    if (!wire_receive_all(&session->wire, payload, length_bytes))
+        return false;
+    check_extents(session, command, payload + 4, (length_bytes - 4) / 8);
+    return true;
+}
+
+static bool take_error(struct session *session, struct sent_command *command, uint32_t length_bytes)
+{
+    uint8_t payload[4096 + 16];
+
+    if (length_bytes < 6 || length_bytes > sizeof(payload))
+        sim_fail("client %u got an error chunk of %u bytes", session->client, length_bytes);
+    if (!wire_receive_all(&session->wire, payload, length_bytes))
+        return false;
+    command->error = nbd_get_u32(payload);
+    if (command->error == 0)
+        sim_fail("client %u got an error that is none", session->client);
+    return true;
+}
+
+static bool take_chunk(struct session *session, uint8_t header[NBD_CHUNK_HEADER_BYTES])
+{
+    struct nbd_chunk chunk;
+    bool whole = true;
+
+    if (!wire_receive_all(&session->wire, header + 4, NBD_CHUNK_HEADER_BYTES - 4))
+        return false;
+    (void)nbd_decode_chunk(header, &chunk);
+    struct sent_command *command = find(session, chunk.cookie);
+    bool read = command->request.command == NBD_CMD_READ;
+    if (chunk.type == NBD_REPLY_TYPE_OFFSET_DATA && read && chunk.length_bytes > 8)
+        whole = take_data(session, command, chunk.length_bytes);
+    else if (chunk.type == NBD_REPLY_TYPE_OFFSET_HOLE && read && chunk.length_bytes == 12)
+        whole = take_hole(session, command);
+    else if (chunk.type == NBD_REPLY_TYPE_BLOCK_STATUS && !read)
+        whole = take_status(session, command, chunk.length_bytes);
+    else if (chunk.type >= NBD_REPLY_TYPE_ERROR)
+        whole = take_error(session, command, chunk.length_bytes);
+    else if (chunk.type != NBD_REPLY_TYPE_NONE || chunk.length_bytes != 0)
+        sim_fail("client %u got a chunk of type %u with %u bytes", session->client, chunk.type,
+                 chunk.length_bytes);
+    if (!whole || !(chunk.flags & NBD_REPLY_FLAG_DONE))
+        return whole;
+    if (command->error == 0 && (read || command->request.command == NBD_CMD_BLOCK_STATUS) &&
+        command->covered_bytes != command->request.length_bytes)
+        sim_fail("client %u got %u of %u bytes", session->client, command->covered_bytes,
+                 command->request.length_bytes);
+    judge(session, command);
+    return true;
+}
+
+static void *receive(void *context)
+{
+    struct session *session = context;
+    uint8_t header[NBD_CHUNK_HEADER_BYTES];
+    bool whole = true;
+
+    while (whole && wire_receive_all(&session->wire, header, 4)) {
+        if (nbd_is_simple_reply(header))
+            whole = take_simple(session, header);
+        else if (nbd_is_chunk(header) && session->structured)
+            whole = take_chunk(session, header);
+        else
+            sim_fail("client %u got something that is no reply", session->client);
+    }
+    session->broken = true;
+    fiber_wake_all(&session->in_flight);
+    return NULL;
+}
+
+/* ---- calls ---- */
+
+void sessions_are_owed(void)
+{
+    for (struct session *session = sessions; session != NULL; session = session->next)
+        owe(session);
+}
+
+static void leave(struct session *session)
+{
+    struct session **link = &sessions;
+
+    while (*link != session)
+        link = &(*link)->next;
+    *link = session->next;
+}
+
+bool session_open(struct session *session, unsigned client, bool structured)
+{
+    *session = (struct session){ .client = client,
+                                 .structured = structured,
+                                 .life = server_life(SITE_FRONT) };
+    session->wire.endpoint = server_connect(SITE_FRONT, client);
+    if (session->wire.endpoint == NULL)
+        return false;
+    if (!shake_hands(session)) {
+        wire_free(&session->wire);
+        endpoint_close(session->wire.endpoint);
+        return false;
+    }
+    if (session->size_bytes != volumes_export_bytes())
+        sim_fail("client %u was told of %llu bytes", client,
+                 (unsigned long long)session->size_bytes);
+    session->next = sessions;
+    sessions = session;
+    session->receiver = fiber_start("receiver", HOST_WORLD, receive, session);
+    return true;
+}
+
+/* Whatever happens to others, it is answered in time, or the connection is lost. */
+bool session_wait(struct session *session, unsigned in_flight)
+{
+    while (!session->broken && session->in_flight > in_flight) {
+        unsigned before = session->in_flight;
+
+        if (!fiber_wait_until(&session->in_flight, sim_now_ns + ANSWER_SECONDS_MAX * NS_PER_S) &&
+            !session->broken && session->in_flight == before)
+            sim_fail("no progress: client %u waits for an answer", session->client);
+    }
+    return !session->broken;
+}
+
+static void note(struct sent_command *command)
+{
+    static const struct {
+        bool changes;
+        enum change_kind kind;
+    } kinds[] = {
+        [NBD_CMD_WRITE] = { true, CHANGE_WRITE },
+        [NBD_CMD_TRIM] = { true, CHANGE_TRIM },
+        [NBD_CMD_WRITE_ZEROES] = { true, CHANGE_ZERO },
+        [NBD_CMD_BLOCK_STATUS] = { false, CHANGE_WRITE },
+    };
+    const struct nbd_request *request = &command->request;
+
+    if (kinds[request->command].changes)
+        command->change = oracle_change_begins(kinds[request->command].kind, request->offset_bytes,
+                                               request->length_bytes);
+    else if (request->command == NBD_CMD_FLUSH)
+        command->moment = oracle_moment();
+    else
+        command->moment = oracle_read_begins();
+    if (request->command == NBD_CMD_READ)
+        command->data = malloc(request->length_bytes);
+}
+
+bool session_send(struct session *session, const struct nbd_request *wanted)
+{
+    struct nbd_request request = *wanted;
+    uint8_t *bytes;
+    unsigned slot = 0;
+
+    if (!session_wait(session, DEPTH_MAX - 1))
+        return false;
+    while (session->commands[slot].used)
+        slot++;
+    request.cookie = (uint64_t)session->client << 32 | ++session->cookies;
+    struct sent_command *command = &session->commands[slot];
+    *command = (struct sent_command){ .used = true,
+                                      .request = request,
+                                      .errors_before = volumes_errors() };
+    session->in_flight++;
+    note(command);
+    trace_event("client %llu sends command %llu at %llu, %llu bytes", session->client,
+                request.command, request.offset_bytes, request.length_bytes);
+    size_t payload_bytes = request.command == NBD_CMD_WRITE ? request.length_bytes : 0;
+    bytes = malloc(NBD_REQUEST_BYTES + payload_bytes);
+    nbd_encode_request(bytes, &request);
+    if (payload_bytes > 0)
+        oracle_fill(command->change, bytes + NBD_REQUEST_BYTES);
+    bool whole = wire_send_all(&session->wire, bytes, NBD_REQUEST_BYTES + payload_bytes);
+    free(bytes);
+    return whole;
+}
+
+void session_close(struct session *session, enum session_end how)
+{
+    uint8_t bytes[NBD_REQUEST_BYTES];
+
+    if (how == SESSION_DISC) {
+        struct nbd_request request = { .command = NBD_CMD_DISC };
+
+        nbd_encode_request(bytes, &request);
+        (void)wire_send_all(&session->wire, bytes, sizeof(bytes));
+        endpoint_shutdown(session->wire.endpoint, false, true);
+    } else if (how == SESSION_RESET) {
+        endpoint_reset(session->wire.endpoint);
+    } else {
+        endpoint_shutdown(session->wire.endpoint, true, true);
+    }
+    (void)fiber_join(session->receiver);
+    leave(session);
+    if (how == SESSION_DISC && session->in_flight > 0 && server_state(SITE_FRONT) == SERVER_UP)
+        trace_event("client %llu: %llu commands were not answered before the end", session->client,
+                    session->in_flight, 0, 0);
+    for (unsigned i = 0; i < DEPTH_MAX; i++)
+        if (session->commands[i].used)
+            release(session, &session->commands[i]);
+    wire_free(&session->wire);
+    endpoint_close(session->wire.endpoint);
+}

@@ -1,0 +1,53 @@
+/* One connection of a client: the handshake, and the commands that are in flight on it. */
+#ifndef NBDCRYPT_SIM_SESSION_H
+#define NBDCRYPT_SIM_SESSION_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "server/nbd/nbd-wire.h"
+#include "tests/sim/oracle.h"
+#include "tests/sim/wire.h"
+
+#define DEPTH_MAX 64u
+
+struct fiber;
+
+struct sent_command {
+    bool used;
+    struct nbd_request request;
+    uint64_t moment;        /* of a read or a FLUSH */
+    struct change *change;  /* of what changes cells */
+    uint8_t *data;          /* of a read */
+    uint64_t errors_before; /* of the disks, when it was sent */
+    uint32_t covered_bytes, error;
+};
+
+struct session {
+    unsigned client;
+    unsigned life; /* of the server that it is connected to */
+    struct wire wire;
+    bool structured, status, broken;
+    uint16_t flags;
+    uint64_t size_bytes;
+    uint64_t cookies;
+    struct sent_command commands[DEPTH_MAX];
+    unsigned in_flight;
+    bool owed;            /* writes were lost, and its next FLUSH has to tell it */
+    uint64_t owed_moment; /* since when */
+    struct session *next; /* of those that are open */
+    struct fiber *receiver;
+};
+
+/* False: the server went away meanwhile. */
+bool session_open(struct session *session, unsigned client, bool structured);
+/* Waits while so many are in flight; false: the connection is broken. */
+bool session_wait(struct session *session, unsigned in_flight);
+/* Sends it; `request` without its cookie.  False: the connection is broken. */
+bool session_send(struct session *session, const struct nbd_request *request);
+/* Power went at the storage while the server lives on: each client is told at its next FLUSH. */
+void sessions_are_owed(void);
+enum session_end { SESSION_DISC, SESSION_CLOSE, SESSION_RESET };
+void session_close(struct session *session, enum session_end how);
+
+#endif

@@ -1,0 +1,326 @@
+/* simulate [OPTIONS] [--seeds N | --seconds S] SEED [KEY=VALUE...]
+ *
+ * Runs the simulation of SEED, or of N seeds from there, or of as many as there is time for; each
+ * in a process of its own.  See README.md. */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "plugins/plugin-table.h"
+#include "server/base/log.h"
+#include "server/block/image.h"
+#include "tests/sim/disk.h"
+#include "tests/sim/network.h"
+#include "tests/sim/operator.h"
+#include "tests/sim/options.h"
+#include "tests/sim/oracle.h"
+#include "tests/sim/random.h"
+#include "tests/sim/schedule.h"
+#include "tests/sim/trace.h"
+#include "tests/sim/volumes.h"
+#include "tests/sim/wire.h"
+
+#define CPU_SECONDS_MAX 20u /* of a seed */
+
+struct arguments {
+    bool verbose, first_failure, every_mark, shrink;
+    const char *needed; /* a mark; NULL: none */
+    uint64_t seeds, seconds, first;
+    char **settings;
+    int setting_count;
+};
+
+/* What the child tells. */
+struct outcome {
+    uint64_t hash, events, answers;
+    unsigned marks[MARK_COUNT];
+};
+
+static uint64_t seed;
+static const struct arguments *given;
+static const struct options *chosen; /* instead of what the seed draws; NULL: nothing */
+
+static void usage(void)
+{
+    fprintf(stderr, "usage: simulate [--verbose] [--shrink] [--first-failure]\n"
+                    "                [--every-mark | --needs MARK]\n"
+                    "                [--seeds N | --seconds S] SEED [KEY=VALUE...]\n");
+    exit(2);
+}
+
+static void log_put(enum log_level level, uint64_t source, const char *who, const char *format,
+                    va_list args)
+{
+    char text[200];
+    int used = snprintf(text, sizeof(text), "log %d: %s%s", (int)level, who != NULL ? who : "",
+                        who != NULL ? ": " : "");
+
+    (void)source;
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+    vsnprintf(text + used, sizeof(text) - (size_t)used, format, args);
+#pragma GCC diagnostic pop
+    trace_text(text);
+}
+
+static void show_how(void)
+{
+    fprintf(stderr, "again: simulate %" PRIu64, seed);
+    options_print();
+    fprintf(stderr, "\n");
+}
+
+static void draw_options(void)
+{
+    random_seed(seed);
+    options_draw();
+    for (int i = 0; i < given->setting_count; i++)
+        if (!options_set(given->settings[i])) {
+            fprintf(stderr, "simulate: '%s' is no option with a value that it can have\n",
+                    given->settings[i]);
+            exit(2);
+        }
+}
+
+static void set_options(void)
+{
+    draw_options();
+    if (chosen != NULL)
+        options = *chosen;
+    network = (struct network_settings){
+        .delay_max_ns = options.net_us * NS_PER_US,
+        .window_bytes = (uint32_t)options.window_bytes,
+        .short_send = (unsigned)options.short_net_permille,
+        .short_receive = (unsigned)options.short_net_permille,
+        .stall = (unsigned)options.stall_permille,
+    };
+    oracle_init(&(struct oracle_settings){
+        .size_bytes = volumes_export_bytes(),
+        .starts_as_zeros = options.layer == 0 || options.zero_holes,
+        .halves_are_noise = options.cbc || options.zero_holes,
+        .trim_is_zero_or_old = options.layer == 0 || options.zero_holes,
+    });
+}
+
+static void run_seed(struct outcome *out)
+{
+    static const struct log_sink sink = { .put = log_put };
+
+    set_options();
+    sim_fail_shows(show_how);
+    if (given->verbose)
+        trace_aloud();
+    log_set_sink(&sink);
+    if (freopen("/dev/null", "w", stdout) == NULL) /* commands say there what they have done */
+        sim_fail("standard output can't be turned off");
+    log_set_level(LOG_INFO);
+    schedule_run(fiber_start("operator", HOST_WORLD, operator_work, NULL));
+    out->hash = trace_hash();
+    out->events = trace_event_count();
+    for (unsigned i = 0; i < MARK_COUNT; i++)
+        out->marks[i] = mark_count((enum mark)i);
+}
+
+/* ---- processes ---- */
+
+static bool run_apart(struct outcome *out)
+{
+    int ends[2], status;
+
+    if (pipe(ends) != 0)
+        sim_fail("no pipe");
+    pid_t child = fork();
+    if (child == 0) {
+        struct rlimit limit = { CPU_SECONDS_MAX, CPU_SECONDS_MAX };
+        struct outcome own = { 0 };
+
+        (void)setrlimit(RLIMIT_CPU, &limit);
+        run_seed(&own);
+        _exit(write(ends[1], &own, sizeof(own)) == (ssize_t)sizeof(own) ? 0 : 1);
+    }
+    close(ends[1]);
+    bool whole = child > 0 && read(ends[0], out, sizeof(*out)) == (ssize_t)sizeof(*out);
+    close(ends[0]);
+    while (waitpid(child, &status, 0) < 0 && errno == EINTR)
+        ;
+    if (whole && WIFEXITED(status) && WEXITSTATUS(status) == 0)
+        return true;
+    if (WIFSIGNALED(status))
+        printf("seed %" PRIu64 " ended by signal %d (%s)\n", seed, WTERMSIG(status),
+               strsignal(WTERMSIG(status)));
+    return false;
+}
+
+static double now_s(void)
+{
+    struct timespec now;
+
+    timespec_get(&now, TIME_UTC);
+    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+static void print_marks(const uint64_t totals[MARK_COUNT], const unsigned seeds_with[MARK_COUNT])
+{
+    for (unsigned i = 0; i < MARK_COUNT; i++)
+        printf("%-24s %10" PRIu64 " in %u seeds\n", mark_name((enum mark)i), totals[i],
+               seeds_with[i]);
+}
+
+static bool is_needed(enum mark mark)
+{
+    bool rare = mark == MARK_flush_failed_as_owed || mark == MARK_start_failed;
+
+    return given->needed != NULL ? strcmp(given->needed, mark_name(mark)) == 0
+                                 : given->every_mark && !rare;
+}
+
+static int run_many(void)
+{
+    uint64_t totals[MARK_COUNT] = { 0 }, run = 0, failed = 0, events = 0;
+    unsigned seeds_with[MARK_COUNT] = { 0 };
+    double start_s = now_s();
+
+    for (seed = given->first;
+         given->seconds > 0 ? now_s() < start_s + (double)given->seconds : run < given->seeds;
+         seed++, run++) {
+        struct outcome outcome = { 0 };
+
+        fflush(stdout);
+        if (!run_apart(&outcome)) {
+            printf("seed %" PRIu64 " FAILED\n", seed);
+            failed++;
+            if (given->first_failure && ++run)
+                break;
+            continue;
+        }
+        events += outcome.events;
+        for (unsigned i = 0; i < MARK_COUNT; i++) {
+            totals[i] += outcome.marks[i];
+            seeds_with[i] += outcome.marks[i] > 0;
+        }
+        if (given->seeds == 1)
+            printf("seed %" PRIu64 " trace %016" PRIx64 " events %" PRIu64 "\n", seed, outcome.hash,
+                   outcome.events);
+    }
+    if (given->seeds != 1)
+        print_marks(totals, seeds_with);
+    double seconds = now_s() - start_s;
+    printf("%" PRIu64 " seeds from %" PRIu64 ", %" PRIu64 " failed, %" PRIu64
+           " events, %.1f s, %.1f seeds/s\n",
+           run, given->first, failed, events, seconds, (double)run / seconds);
+    for (unsigned i = 0; i < MARK_COUNT; i++)
+        if (seeds_with[i] == 0 && is_needed((enum mark)i)) {
+            printf("%s has never happened\n", mark_name((enum mark)i));
+            failed++;
+        }
+    return failed > 0 ? 1 : 0;
+}
+
+/* ---- shrinking ---- */
+
+static bool still_fails(const struct options *wanted)
+{
+    struct outcome outcome;
+
+    chosen = wanted;
+    return !run_apart(&outcome);
+}
+
+/* Tries the least value, then half of it; true: it became less. */
+static bool shrink_option(struct options *least_known, unsigned n)
+{
+    uint64_t least, *value;
+
+    options = *least_known;
+    value = options_at(n, &least);
+    uint64_t before = *value, tries[] = { least, (before + least) / 2 };
+    for (unsigned i = 0; i < 2 && before > least; i++) {
+        struct options wanted = *least_known;
+
+        options = wanted;
+        *value = tries[i];
+        wanted = options;
+        if (tries[i] < before && still_fails(&wanted)) {
+            *least_known = wanted;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* What fails with fewer clients, commands and faults is easier to understand. */
+static int shrink(void)
+{
+    struct options least_known;
+    int errors_fd = dup(STDERR_FILENO), nothing_fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
+    bool less = true;
+
+    seed = given->first;
+    draw_options();
+    least_known = options;
+    (void)dup2(nothing_fd, STDERR_FILENO);
+    while (less && still_fails(&least_known)) {
+        uint64_t least;
+
+        less = false;
+        for (unsigned n = 0; options_at(n, &least) != NULL; n++)
+            less |= shrink_option(&least_known, n);
+    }
+    (void)dup2(errors_fd, STDERR_FILENO);
+    return still_fails(&least_known) ? 1 : 0;
+}
+
+static uint64_t number(const char *text)
+{
+    char *end;
+    uint64_t value = strtoull(text, &end, 10);
+
+    if (*end != '\0' || end == text)
+        usage();
+    return value;
+}
+
+int main(int argc, char **argv)
+{
+    struct arguments arguments = { .seeds = 1 };
+    int at = 1;
+
+    for (; at < argc && argv[at][0] == '-'; at++) {
+        if (strcmp(argv[at], "--verbose") == 0)
+            arguments.verbose = true;
+        else if (strcmp(argv[at], "--first-failure") == 0)
+            arguments.first_failure = true;
+        else if (strcmp(argv[at], "--every-mark") == 0)
+            arguments.every_mark = true;
+        else if (strcmp(argv[at], "--shrink") == 0)
+            arguments.shrink = true;
+        else if (strcmp(argv[at], "--needs") == 0 && at + 1 < argc)
+            arguments.needed = argv[++at];
+        else if (strcmp(argv[at], "--seeds") == 0 && at + 1 < argc)
+            arguments.seeds = number(argv[++at]);
+        else if (strcmp(argv[at], "--seconds") == 0 && at + 1 < argc)
+            arguments.seconds = number(argv[++at]);
+        else
+            usage();
+    }
+    if (at == argc)
+        usage();
+    arguments.first = number(argv[at]);
+    arguments.settings = argv + at + 1;
+    arguments.setting_count = argc - at - 1;
+    if (arguments.seconds > 0)
+        arguments.seeds = 0;
+    given = &arguments;
+    random_seed(0);
+    image_set_backends(plugin_table);
+    volumes_make_fixtures();
+    wire_make_key();
+    return arguments.shrink ? shrink() : run_many();
+}

@@ -1,0 +1,29 @@
+#!/bin/bash
+# Bad days of the whole server: disks and connections that fail, power that goes, clients that come and leave.
+# No seed finds an answer that a client should not have got, and each kind of fault happens in some.
+set -euo pipefail
+
+simulate=${top_builddir:?}/tests/sim/simulate
+source_folder=${top_srcdir:?}/tests/sim
+SEEDS_FIXED=${SEEDS_FIXED:-100}
+SECONDS_FRESH=${SECONDS_FRESH:-6}
+
+# Those that once found something.
+while read -r seed options; do
+    case $seed in
+        '' | '#'*) continue ;;
+    esac
+    # shellcheck disable=SC2086
+    "$simulate" "$seed" $options
+done <"$source_folder/seeds.txt"
+
+"$simulate" --every-mark --seeds "$SEEDS_FIXED" 1
+
+# What takes too much at once to happen in these: made likely.
+"$simulate" --needs flush_failed_as_owed --seeds 12 1 remote=1 store_deaths=4 store_life_ms=40 power=100 kill=0 \
+    term=0 write=50 flush=10 fua_permille=0 depth=2 commands=200
+"$simulate" --needs start_failed --seeds 8 1 remote=0 read_error_permille=30
+
+# Others for each state of the sources.
+state=$(cat "$source_folder"/../../{server,plugins,crypto}/*/*.c | cksum)
+"$simulate" --seconds "$SECONDS_FRESH" "${state%% *}000"

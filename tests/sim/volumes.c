@@ -1,0 +1,225 @@
+/* Images and their headers: see volumes.h. */
+#include "tests/sim/volumes.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "crypto/luks/luks-format.h"
+#include "tests/sim/disk.h"
+#include "tests/sim/loop-hosts.h"
+#include "tests/sim/options.h"
+#include "tests/sim/oracle.h"
+#include "tests/sim/schedule.h"
+#include "tests/sim/trace.h"
+#include "tests/sim/wrap.h"
+
+#define LAYERS 4u
+#define PASSPHRASE "key"
+
+#define BLOCK_BYTES 4096u
+
+struct block {
+    struct block *next;
+    uint64_t offset_bytes;
+    size_t length_bytes;
+    uint8_t bytes[BLOCK_BYTES];
+};
+
+/* A header of each layer, attached and apart, by XTS and CBC. */
+static struct fixture {
+    struct block *blocks;
+    size_t length_bytes;
+    uint64_t payload_offset_bytes;
+} fixtures[LAYERS][2][2];
+
+/* The name of a file is the key that is in it. */
+int __wrap_key_source_read(struct secret **out, const struct key_source *source, const char *image,
+                           bool confirm, struct error *err)
+{
+    (void)image;
+    (void)confirm;
+    return secret_copy(out, source->file, strlen(source->file), err);
+}
+
+/* Only what is not zero: the areas behind the first keyslot cost nothing. */
+static void keep_blocks(struct fixture *fixture, int fd)
+{
+    static const uint8_t zeros[BLOCK_BYTES];
+
+    for (size_t at = 0; at < fixture->length_bytes; at += BLOCK_BYTES) {
+        struct block *block = malloc(sizeof(*block));
+        size_t left = fixture->length_bytes - at;
+
+        if (block == NULL)
+            sim_fail("no memory");
+        *block = (struct block){ .next = fixture->blocks,
+                                 .offset_bytes = at,
+                                 .length_bytes = left < BLOCK_BYTES ? left : BLOCK_BYTES };
+        if (pread(fd, block->bytes, block->length_bytes, (off_t)at) != (ssize_t)block->length_bytes)
+            sim_fail("a fixture could not be read");
+        if (memcmp(block->bytes, zeros, block->length_bytes) == 0)
+            free(block);
+        else
+            fixture->blocks = block;
+    }
+}
+
+static void make_fixture(unsigned layer, bool detached, bool cbc)
+{
+    struct luks_format_options wanted = {
+        .type = layer == 1 ? LUKS_TYPE_1 : LUKS_TYPE_2,
+        .cipher = cbc ? "aes-cbc-essiv:sha256" : "aes-xts-plain64",
+        .key_bits = 256,
+        .sector_bytes = layer == 3 ? 4096 : 512,
+        .pbkdf = { .name = "pbkdf2", .hash = "sha256", .iterations = 1000 },
+        .uuid = "11111111-2222-3333-4444-555555555555",
+        .data_bytes = (uint64_t)1 << 30,
+        .detached = detached,
+    };
+    struct fixture *fixture = &fixtures[layer][detached][cbc];
+    struct secret *passphrase;
+    struct luks_format_result made;
+    struct error err = { "" };
+
+    if (secret_copy(&passphrase, PASSPHRASE, strlen(PASSPHRASE), &err) < 0 ||
+        luks_format(&made, &wanted, passphrase, &err) < 0)
+        sim_fail("a fixture could not be made: %s", err.text);
+    secret_free(passphrase);
+    fixture->length_bytes = made.header_bytes;
+    fixture->payload_offset_bytes = made.segment.payload_offset_bytes;
+    keep_blocks(fixture, made.image_fd);
+    close(made.image_fd);
+}
+
+void volumes_make_fixtures(void)
+{
+    for (unsigned layer = 1; layer < LAYERS; layer++) {
+        for (unsigned i = 0; i < 4; i++)
+            make_fixture(layer, i & 1, i & 2);
+    }
+}
+
+static const struct fixture *fixture(void)
+{
+    return &fixtures[options.layer][options.detached][options.cbc];
+}
+
+static void write_header(struct disk *disk)
+{
+    for (const struct block *block = fixture()->blocks; block != NULL; block = block->next)
+        disk_write(disk, block->offset_bytes, block->bytes, block->length_bytes);
+}
+
+uint64_t volumes_export_bytes(void)
+{
+    return options.size_kib * 1024;
+}
+
+static void set_faults(struct disk *disk)
+{
+    *disk_faults(disk) = (struct disk_faults){
+        .read_error = (unsigned)options.read_error_permille,
+        .write_error = (unsigned)options.write_error_permille,
+        .sync_error = (unsigned)options.sync_error_permille,
+        .no_space = (unsigned)options.no_space_permille,
+        .no_fallocate = (unsigned)options.no_fallocate_permille,
+        .short_transfer = (unsigned)options.short_permille,
+        .interrupted = (unsigned)options.interrupted_permille,
+        .slow = (unsigned)options.slow_permille,
+        .split = (unsigned)options.split_permille,
+    };
+}
+
+/* Of a sector of LUKS that was a hole nothing can be read when a part of it is still zeros: half a
+ * write of it must not be seen (nbdcrypt-security(7), WHAT CAN STILL LOSE DATA). */
+static uint32_t unit_bytes(void)
+{
+    return (options.zero_holes || options.cbc) && options.layer == 3 ? 4096 : 512;
+}
+
+void volumes_make(void)
+{
+    uint64_t payload_bytes = options.layer > 0 ? fixture()->payload_offset_bytes : 0;
+    struct disk *disk = disk_create(VOLUME_IMAGE, payload_bytes + volumes_export_bytes());
+
+    loop_timing = (struct loop_timing){
+        .completion_max_ns = options.loop_us * NS_PER_US,
+        .disk_max_ns = options.disk_us * NS_PER_US,
+        .split_bytes = DISK_SECTOR_BYTES,
+        .unit_bytes = unit_bytes(),
+        .read_split_bytes = options.zero_holes || options.cbc ? unit_bytes() : CELL_BYTES,
+    };
+    disk_set_unit(disk, unit_bytes());
+    if (options.layer > 0 && options.detached) {
+        struct disk *header = disk_create(VOLUME_HEADER, fixture()->length_bytes);
+
+        write_header(header);
+        disk_settle(header);
+        set_faults(header);
+    } else if (options.layer > 0) {
+        write_header(disk);
+    }
+    disk_settle(disk);
+    set_faults(disk);
+    if (options.layer > 0)
+        disk_forbid(disk, oracle_marker());
+}
+
+/* ---- what happens to them ---- */
+
+#define TROUBLE_SECONDS 60u
+
+static uint64_t trouble_ns;
+
+uint64_t volumes_errors(void)
+{
+    const struct disk *header = disk_find(VOLUME_HEADER);
+
+    return disk_error_count(disk_find(VOLUME_IMAGE)) +
+           (header != NULL ? disk_error_count(header) : 0);
+}
+
+void volumes_trouble(void)
+{
+    trouble_ns = sim_now_ns + TROUBLE_SECONDS * NS_PER_S;
+}
+
+bool volumes_are_in_trouble(void)
+{
+    return sim_now_ns < trouble_ns;
+}
+
+void volumes_power_cut(void)
+{
+    trace_event("the disks lose what they have not stored", 0, 0, 0, 0);
+    disk_power_cut(disk_find(VOLUME_IMAGE));
+    if (disk_find(VOLUME_HEADER) != NULL)
+        disk_power_cut(disk_find(VOLUME_HEADER));
+}
+
+void volumes_end_faults(void)
+{
+    *disk_faults(disk_find(VOLUME_IMAGE)) = (struct disk_faults){ 0 };
+    if (disk_find(VOLUME_HEADER) != NULL)
+        *disk_faults(disk_find(VOLUME_HEADER)) = (struct disk_faults){ 0 };
+}
+
+/* A host that is killed while it waits for its turn would leave the queue, which all hosts of this
+ * process share, with a ticket that nobody takes. */
+void __wrap_luks_turn_begin(struct luks_turn *turn, uint64_t memory_bytes)
+{
+    (void)turn;
+    (void)memory_bytes;
+}
+
+void __wrap_luks_turn_begin_alone(struct luks_turn *turn, uint64_t memory_bytes)
+{
+    (void)turn;
+    (void)memory_bytes;
+}
+
+void __wrap_luks_turn_end(struct luks_turn *turn)
+{
+    (void)turn;
+}

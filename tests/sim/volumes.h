@@ -1,0 +1,25 @@
+/* The disks of the simulated world, and what is on them before the first start: an image, and where
+ * the header is detached another one for it. */
+#ifndef NBDCRYPT_SIM_VOLUMES_H
+#define NBDCRYPT_SIM_VOLUMES_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define VOLUME_IMAGE "image"
+#define VOLUME_HEADER "header"
+
+/* Before the first fork: what takes long and is the same in all seeds. */
+void volumes_make_fixtures(void);
+/* As the options say; once for each seed. */
+void volumes_make(void);
+uint64_t volumes_export_bytes(void);
+/* Errors and losses of all disks so far, and of servers that hold them. */
+uint64_t volumes_errors(void);
+/* Something holds them up that may last a while: errors may follow until long after that. */
+void volumes_trouble(void);
+bool volumes_are_in_trouble(void);
+void volumes_power_cut(void);
+void volumes_end_faults(void);
+
+#endif

@@ -1,0 +1,154 @@
+#include "tests/sim/wire.h"
+
+#include <errno.h>
+#include <gnutls/gnutls.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "tests/sim/network.h"
+#include "tests/sim/schedule.h"
+#include "tests/sim/trace.h"
+
+#define USER "client"
+#define KEY "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
+#define PRIORITY "NORMAL:-VERS-ALL:+VERS-TLS1.3:+ECDHE-PSK:+PSK"
+
+static char key_path[64];
+static gnutls_psk_client_credentials_t credentials;
+
+void wire_make_key(void)
+{
+    static const char line[] = USER ":" KEY "\n";
+    int fd = memfd_create("psk", 0);
+
+    if (fd < 0 || fchmod(fd, 0600) != 0 || write(fd, line, strlen(line)) != (ssize_t)strlen(line))
+        sim_fail("the file of the pre-shared key can't be made");
+    (void)snprintf(key_path, sizeof(key_path), "/proc/self/fd/%d", fd);
+    const gnutls_datum_t key = { (unsigned char *)(uintptr_t)KEY, sizeof(KEY) - 1 };
+    if (gnutls_psk_allocate_client_credentials(&credentials) < 0 ||
+        gnutls_psk_set_client_credentials(credentials, USER, &key, GNUTLS_PSK_KEY_HEX) < 0)
+        sim_fail("GnuTLS does not take the pre-shared key");
+}
+
+const char *wire_key_path(void)
+{
+    return key_path;
+}
+
+/* ---- what GnuTLS sends and receives ---- */
+
+static ssize_t push(gnutls_transport_ptr_t context, const void *data, size_t length_bytes)
+{
+    struct wire *wire = context;
+
+    for (;;) {
+        int64_t count = endpoint_send(wire->endpoint, data, length_bytes);
+
+        if (count >= 0)
+            return (ssize_t)count;
+        if (count != -EAGAIN) {
+            gnutls_transport_set_errno(wire->tls, ECONNRESET);
+            return -1;
+        }
+        fiber_wait(wire->endpoint);
+    }
+}
+
+static ssize_t pull(gnutls_transport_ptr_t context, void *out, size_t length_bytes)
+{
+    struct wire *wire = context;
+
+    for (;;) {
+        int64_t count = endpoint_receive(wire->endpoint, out, length_bytes);
+
+        if (count >= 0)
+            return (ssize_t)count;
+        if (count != -EAGAIN) {
+            gnutls_transport_set_errno(wire->tls, ECONNRESET);
+            return -1;
+        }
+        fiber_wait(wire->endpoint);
+    }
+}
+
+static int pull_timeout(gnutls_transport_ptr_t context, unsigned timeout_ms)
+{
+    (void)context;
+    (void)timeout_ms;
+    return 1;
+}
+
+bool wire_start_tls(struct wire *wire)
+{
+    gnutls_session_t session;
+    int code;
+
+    if (gnutls_init(&session, GNUTLS_CLIENT | GNUTLS_NO_SIGNAL) < 0 ||
+        gnutls_priority_set_direct(session, PRIORITY, NULL) < 0 ||
+        gnutls_credentials_set(session, GNUTLS_CRD_PSK, credentials) < 0)
+        sim_fail("GnuTLS makes no session");
+    wire->tls = session;
+    gnutls_transport_set_ptr(session, wire);
+    gnutls_transport_set_push_function(session, push);
+    gnutls_transport_set_pull_function(session, pull);
+    gnutls_transport_set_pull_timeout_function(session, pull_timeout);
+    do {
+        code = gnutls_handshake(session);
+    } while (code < 0 && !gnutls_error_is_fatal(code));
+    if (code < 0)
+        trace_text(gnutls_strerror(code));
+    return code == 0;
+}
+
+bool wire_update_keys(struct wire *wire)
+{
+    mark(MARK_key_update);
+    return gnutls_session_key_update(wire->tls, GNUTLS_KU_PEER) >= 0;
+}
+
+void wire_free(struct wire *wire)
+{
+    if (wire->tls != NULL)
+        gnutls_deinit(wire->tls);
+    wire->tls = NULL;
+}
+
+/* ---- data ---- */
+
+bool wire_send_all(struct wire *wire, const void *data, size_t length_bytes)
+{
+    const uint8_t *at = data;
+
+    if (wire->tls == NULL)
+        return endpoint_send_all(wire->endpoint, data, length_bytes);
+    while (length_bytes > 0) {
+        ssize_t count = gnutls_record_send(wire->tls, at, length_bytes);
+
+        if (count < 0 && gnutls_error_is_fatal((int)count))
+            return false;
+        at += count > 0 ? count : 0;
+        length_bytes -= count > 0 ? (size_t)count : 0;
+    }
+    return true;
+}
+
+bool wire_receive_all(struct wire *wire, void *out, size_t length_bytes)
+{
+    uint8_t *at = out;
+
+    if (wire->tls == NULL)
+        return endpoint_receive_all(wire->endpoint, out, length_bytes);
+    while (length_bytes > 0) {
+        ssize_t count = gnutls_record_recv(wire->tls, at, length_bytes);
+
+        if (count == 0 || (count < 0 && gnutls_error_is_fatal((int)count)))
+            return false;
+        at += count > 0 ? count : 0;
+        length_bytes -= count > 0 ? (size_t)count : 0;
+    }
+    return true;
+}
