@@ -321,17 +321,17 @@ static void retry(struct io_event *ev, int result)
     loop_defer(client->loop, &client->issue_task);
 }
 
-static void fail(struct bench_client *client, int code, const char *what)
+static void fail(struct bench_client *client, int result, const char *what)
 {
     struct error err;
 
-    if (code == -EPIPE || code == -ECONNRESET || code == 0)
+    if (result == -EPIPE || result == -ECONNRESET || result == 0)
         (void)error_set(&err, -ECONNRESET,
                         "the server closed the connection while %u requests "
                         "were in flight",
                         bench_client_in_flight(client));
     else
-        (void)error_set(&err, code, "%s failed: %s", what, strerror(-code));
+        (void)error_set(&err, result, "%s failed: %s", what, strerror(-result));
     bench_client_abort(client, &err);
 }
 

@@ -101,13 +101,13 @@ static int parse_block(struct bench_options *options, struct error *err)
         return error_set(err, -EINVAL, "--block: '%.50s...' is no size", options->block_text);
     memcpy(text, options->block_text, length);
     text[length] = '\0';
-    int code = params_parse_size(&least, text, err);
+    int result = params_parse_size(&least, text, err);
     most = least;
-    if (code == 0 && options->block_text[length] == '-')
-        code = params_parse_size(&most, options->block_text + length + 1, err);
-    if (code != 0) {
+    if (result == 0 && options->block_text[length] == '-')
+        result = params_parse_size(&most, options->block_text + length + 1, err);
+    if (result != 0) {
         error_prefix(err, "--block: ");
-        return code;
+        return result;
     }
     if (check_block_bytes(least, err) != 0 || check_block_bytes(most, err) != 0)
         return -EINVAL;
@@ -161,15 +161,15 @@ static int parse_seconds(uint64_t *out_ms, const char *name, const char *text, s
 
 static int parse_times(struct bench_options *options, struct error *err)
 {
-    int code = 0;
+    int result = 0;
 
     if (options->time_text != NULL)
-        code = parse_seconds(&options->time_ms, "time", options->time_text, err);
-    if (code == 0 && options->time_text != NULL && options->time_ms == 0)
+        result = parse_seconds(&options->time_ms, "time", options->time_text, err);
+    if (result == 0 && options->time_text != NULL && options->time_ms == 0)
         return error_set(err, -EINVAL, "--time: in 0 seconds there is nothing to measure");
-    if (code == 0 && options->warm_up_text != NULL)
-        code = parse_seconds(&options->warm_up_ms, "warm-up", options->warm_up_text, err);
-    return code;
+    if (result == 0 && options->warm_up_text != NULL)
+        result = parse_seconds(&options->warm_up_ms, "warm-up", options->warm_up_text, err);
+    return result;
 }
 
 /* ---- what makes no sense together ---- */
@@ -245,17 +245,17 @@ static int check_end(struct bench_options *options, struct error *err)
 
 static int check(struct bench_options *options, struct error *err)
 {
-    int code = parse_block(options, err);
+    int result = parse_block(options, err);
 
-    if (code == 0 && options->pattern_text != NULL)
-        code = parse_pattern(options, err);
-    if (code == 0)
-        code = parse_times(options, err);
-    if (code == 0)
-        code = check_mix(options, err);
-    if (code == 0)
-        code = check_verify(options, err);
-    return code == 0 ? check_end(options, err) : code;
+    if (result == 0 && options->pattern_text != NULL)
+        result = parse_pattern(options, err);
+    if (result == 0)
+        result = parse_times(options, err);
+    if (result == 0)
+        result = check_mix(options, err);
+    if (result == 0)
+        result = check_verify(options, err);
+    return result == 0 ? check_end(options, err) : result;
 }
 
 int bench_options_parse(struct bench_options *out, int argc, char **argv, struct error *err)
@@ -271,9 +271,9 @@ int bench_options_parse(struct bench_options *out, int argc, char **argv, struct
         .theta = ZIPF_THETA_DEFAULT,
         .timeout_s = 30,
     };
-    int code = params_parse_argv(out, bench_params, argc, argv, &first, err);
-    if (code != 0 || out->help || out->version)
-        return code;
+    int result = params_parse_argv(out, bench_params, argc, argv, &first, err);
+    if (result != 0 || out->help || out->version)
+        return result;
     if (first == argc)
         return error_set(err, -EINVAL, "the URI of the export is missing: nbdcrypt-bench --help");
     if (argc - first > 1)

@@ -135,9 +135,9 @@ static int begin_verify(struct bench_session *session, struct error *err)
 
     if (!options->verify)
         return 0;
-    int code = verify_begin(&session->verify, &area, options->state_path, err);
-    session->has_verify = code == 0;
-    return code;
+    int result = verify_begin(&session->verify, &area, options->state_path, err);
+    session->has_verify = result == 0;
+    return result;
 }
 
 /* The area of a run that is read back with its state is that of the file. */
@@ -153,10 +153,10 @@ static int begin_read_back(struct bench_session *session, uint64_t *offset_bytes
         verify_begin_blind(&session->verify, options->seed);
         return 0;
     }
-    int code = verify_resume(&session->verify, options->state_path, err);
-    session->has_verify = code == 0;
-    if (code != 0)
-        return code;
+    int result = verify_resume(&session->verify, options->state_path, err);
+    session->has_verify = result == 0;
+    if (result != 0)
+        return result;
     *offset_bytes = session->verify.table.area.offset_bytes;
     *size_bytes = session->verify.table.area.length_bytes;
     return 0;
@@ -168,14 +168,14 @@ static int prepare(struct bench_session *session, struct error *err)
     uint64_t size_bytes = session->options->size_bytes;
 
     find_workload(session);
-    int code = check_commands(session, err);
-    if (code == 0)
-        code = check_blocks(session, err);
-    if (code == 0)
-        code = begin_read_back(session, &offset_bytes, &size_bytes, err);
-    if (code == 0)
-        code = find_area(session, offset_bytes, size_bytes, err);
-    return code == 0 ? begin_verify(session, err) : code;
+    int result = check_commands(session, err);
+    if (result == 0)
+        result = check_blocks(session, err);
+    if (result == 0)
+        result = begin_read_back(session, &offset_bytes, &size_bytes, err);
+    if (result == 0)
+        result = find_area(session, offset_bytes, size_bytes, err);
+    return result == 0 ? begin_verify(session, err) : result;
 }
 
 /* ---- connections ---- */
@@ -200,14 +200,14 @@ static int shake_hands(const struct bench_session *session, struct export_info *
                                .end_ms = channel_clock_ms() + options->timeout_s * 1000ull };
     const struct client_wishes wishes = { .export_name = session->uri->export_name,
                                           .structured_replies = !options->simple };
-    int code = client_connect(&channel, session->uri, err);
+    int result = client_connect(&channel, session->uri, err);
 
-    if (code == 0)
-        code = client_handshake(info, &channel, &wishes, err);
-    if (code != 0) {
+    if (result == 0)
+        result = client_handshake(info, &channel, &wishes, err);
+    if (result != 0) {
         if (channel.fd >= 0)
             close(channel.fd);
-        return code;
+        return result;
     }
     client_connect_settle(channel.fd);
     if (info->block_min_bytes == 0)
@@ -229,10 +229,10 @@ static int open_client(struct bench_session *session, struct export_info *info, 
 
     if (config.fd < 0)
         return config.fd;
-    int code = bench_client_create(&session->clients[session->client_count], &config, err);
-    if (code == 0)
+    int result = bench_client_create(&session->clients[session->client_count], &config, err);
+    if (result == 0)
         session->client_count++;
-    return code;
+    return result;
 }
 
 /* The first one tells what the export is; the others must hear the same. */
@@ -241,19 +241,19 @@ static int open_clients(struct bench_session *session, struct error *err)
     struct export_info info = { 0 };
 
     while (session->client_count < session->options->connections) {
-        int code = open_client(session, &info, err);
+        int result = open_client(session, &info, err);
 
-        if (code != 0)
-            return code;
+        if (result != 0)
+            return result;
         if (session->client_count == 1) {
             session->info = info;
-            code = prepare(session, err);
+            result = prepare(session, err);
         } else if (info.size_bytes != session->info.size_bytes) {
-            code = error_set(err, -EPROTO, "export '%s' has another size on each connection",
-                             session->uri->export_name);
+            result = error_set(err, -EPROTO, "export '%s' has another size on each connection",
+                               session->uri->export_name);
         }
-        if (code != 0)
-            return code;
+        if (result != 0)
+            return result;
     }
     return 0;
 }
@@ -266,10 +266,10 @@ int bench_session_open(struct bench_session *session, const struct bench_options
     session->clients = calloc(options->connections, sizeof(struct bench_client *));
     if (session->clients == NULL)
         return error_no_memory(err, NULL);
-    int code = open_clients(session, err);
-    if (code != 0)
+    int result = open_clients(session, err);
+    if (result != 0)
         error_prefix(err, "%s: ", options->uri);
-    return code;
+    return result;
 }
 
 void bench_session_close(struct bench_session *session)

@@ -86,20 +86,20 @@ static bool list_add(struct process_list *list, const struct process *process)
 static int list_all(struct process_list *list, struct error *err)
 {
     DIR *directory = opendir("/proc");
-    int code = 0;
+    int result = 0;
 
     if (directory == NULL)
         return error_set(err, -errno, "/proc can't be read: %s", strerror(errno));
-    for (struct dirent *entry; code == 0 && (entry = readdir(directory)) != NULL;) {
+    for (struct dirent *entry; result == 0 && (entry = readdir(directory)) != NULL;) {
         struct process process = { .pid = (pid_t)strtol(entry->d_name, NULL, 10) };
 
         if (!isdigit((unsigned char)entry->d_name[0]) || !read_stat(&process.stat, process.pid))
             continue; /* no process, or one that has just ended */
         if (!list_add(list, &process))
-            code = error_no_memory(err, NULL);
+            result = error_no_memory(err, NULL);
     }
     closedir(directory);
-    return code;
+    return result;
 }
 
 static bool is_counted(const struct process_list *list, pid_t pid)
@@ -134,9 +134,9 @@ static uint64_t time_of_descendants(struct process_list *list)
 int cpu_time_of_tree(uint64_t *out_ns, pid_t pid, struct error *err)
 {
     struct process_list list = { .items = NULL };
-    int code = list_all(&list, err);
+    int result = list_all(&list, err);
 
-    for (size_t i = 0; i < list.count && code == 0; i++) {
+    for (size_t i = 0; i < list.count && result == 0; i++) {
         if (list.items[i].pid != pid)
             continue;
         list.items[i].counted = true;
@@ -145,9 +145,9 @@ int cpu_time_of_tree(uint64_t *out_ns, pid_t pid, struct error *err)
         return 0;
     }
     free(list.items);
-    if (code == 0)
-        code = error_set(err, -ESRCH, "there is no process %ld", (long)pid);
-    return code;
+    if (result == 0)
+        result = error_set(err, -ESRCH, "there is no process %ld", (long)pid);
+    return result;
 }
 
 uint64_t cpu_time_own(void)

@@ -103,8 +103,8 @@ static int set_up(struct load_thread *thread, struct error *err)
     if (entries > LOOP_ENTRIES_MAX)
         config.entries = LOOP_ENTRIES_MAX;
     thread->abort_message.event.fn = abort_all;
-    int code = loop_create(&thread->loop, &config, err);
-    return code == 0 ? scratch_create(&thread->scratch, err) : code;
+    int result = loop_create(&thread->loop, &config, err);
+    return result == 0 ? scratch_create(&thread->scratch, err) : result;
 }
 
 static void run(struct load_thread *thread)

@@ -74,11 +74,11 @@ static int start_threads(struct load *load, struct error *err)
 {
     for (; load->started_count < load->config->thread_count; load->started_count++) {
         struct load_thread *thread = &load->threads[load->started_count];
-        int code = pthread_create(&thread->thread, NULL, load_thread_main, thread);
+        int result = pthread_create(&thread->thread, NULL, load_thread_main, thread);
 
-        if (code != 0)
-            return error_set(err, -code, "thread %u can't be started: %s", load->started_count,
-                             strerror(code));
+        if (result != 0)
+            return error_set(err, -result, "thread %u can't be started: %s", load->started_count,
+                             strerror(result));
     }
     return 0;
 }
@@ -94,9 +94,9 @@ static int take_server_cpu(const struct load *load, uint64_t *out_ns, struct err
 static int begin_measuring(struct load *load, struct error *err)
 {
     load->measuring = true;
-    int code = take_server_cpu(load, &load->server_cpu_ns, err);
+    int result = take_server_cpu(load, &load->server_cpu_ns, err);
     load->own_cpu_ns = cpu_time_own();
-    return code;
+    return result;
 }
 
 static int end_measuring(struct load *load, struct error *err)
@@ -105,10 +105,10 @@ static int end_measuring(struct load *load, struct error *err)
 
     load->measured = true;
     load->result->own_cpu_ns = cpu_time_own() - load->own_cpu_ns;
-    int code = take_server_cpu(load, &server_cpu_ns, err);
+    int result = take_server_cpu(load, &server_cpu_ns, err);
     load->result->server_cpu_ns = server_cpu_ns - load->server_cpu_ns;
     load->result->has_server_cpu = load->config->server_pid != 0;
-    return code;
+    return result;
 }
 
 /* Once all loops are there, so that starting up is in no figure. */
@@ -217,22 +217,22 @@ static void wait_for_event(struct load *load, uint64_t now)
 /* Until every thread has ended; they do so by the clock, the count, or a failure. */
 static int watch(struct load *load, struct error *err)
 {
-    int code = 0;
+    int result = 0;
 
     for (;;) {
         bool over = all_ended(load);
         uint64_t now = load_clock_ns();
 
         load->time_is_over |= !load->measured && now >= load->shared.measure_end_ns;
-        if (code == 0 && !load->measuring && now >= load->shared.measure_start_ns) {
+        if (result == 0 && !load->measuring && now >= load->shared.measure_start_ns) {
             load->cpu_late_ns = now - load->shared.measure_start_ns;
-            code = begin_measuring(load, err);
+            result = begin_measuring(load, err);
         }
-        if (code == 0 && load->measuring && !load->measured && (over || load->time_is_over))
-            code = end_measuring(load, err);
+        if (result == 0 && load->measuring && !load->measured && (over || load->time_is_over))
+            result = end_measuring(load, err);
         if (over)
-            return code;
-        if (code != 0)
+            return result;
+        if (result != 0)
             stop_threads(load);
         if (now >= load->next_look_ns)
             look(load, now);

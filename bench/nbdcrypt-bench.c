@@ -113,29 +113,29 @@ static int run(const struct bench_options *options, const struct nbd_uri *uri)
 {
     struct bench_session session;
     struct error err = { .text = "" };
-    int code = bench_session_open(&session, options, uri, &err);
+    int result = bench_session_open(&session, options, uri, &err);
 
-    if (code == 0)
-        code = measure(&session, &err);
+    if (result == 0)
+        result = measure(&session, &err);
     bench_session_close(&session);
-    if (code != 0)
+    if (result != 0)
         log_error("%s", err.text);
-    return code == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return result == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
 static int parse_uri(struct nbd_uri *uri, const char *text, struct error *err)
 {
-    int code = nbd_uri_parse(uri, text, err);
+    int result = nbd_uri_parse(uri, text, err);
 
-    if (code == 0 && uri->tls) {
-        code = error_set(err, -EINVAL,
-                         "this program does not speak TLS: take an export without it "
-                         "(nbd:// or nbd+unix://)");
+    if (result == 0 && uri->tls) {
+        result = error_set(err, -EINVAL,
+                           "this program does not speak TLS: take an export without it "
+                           "(nbd:// or nbd+unix://)");
         nbd_uri_free(uri);
     }
-    if (code < 0)
+    if (result < 0)
         error_prefix(err, "'%.200s': ", text);
-    return code;
+    return result;
 }
 
 int main(int argc, char **argv)
@@ -145,18 +145,18 @@ int main(int argc, char **argv)
     struct error err = { .text = "" };
 
     log_set_program("nbdcrypt-bench");
-    int code = bench_options_parse(&options, argc, argv, &err);
-    if (code == 0 && options.help) {
+    int result = bench_options_parse(&options, argc, argv, &err);
+    if (result == 0 && options.help) {
         bench_options_print_help(stdout);
         return EXIT_SUCCESS;
     }
-    if (code == 0 && options.version) {
+    if (result == 0 && options.version) {
         printf("nbdcrypt-bench %s\n", PACKAGE_VERSION);
         return EXIT_SUCCESS;
     }
-    if (code == 0)
-        code = parse_uri(&uri, options.uri, &err);
-    if (code != 0) {
+    if (result == 0)
+        result = parse_uri(&uri, options.uri, &err);
+    if (result != 0) {
         log_error("%s", err.text);
         return EXIT_USAGE;
     }

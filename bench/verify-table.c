@@ -42,11 +42,11 @@ static int open_file(const struct verify_table *table, const char *path, struct 
         return error_set(err, -errno, "%s: the state file can't be made: %s", path,
                          strerror(errno));
     if (ftruncate(fd, (off_t)table->mapping_bytes) != 0) {
-        int code = -errno;
+        int result = -errno;
 
         close(fd);
-        return error_set(err, code, "%s: the state file can't have %llu bytes: %s", path,
-                         (unsigned long long)table->mapping_bytes, strerror(-code));
+        return error_set(err, result, "%s: the state file can't have %llu bytes: %s", path,
+                         (unsigned long long)table->mapping_bytes, strerror(-result));
     }
     return fd;
 }
@@ -122,9 +122,9 @@ int verify_table_open(struct verify_table *table, const char *path, struct error
     if (fd < 0)
         return error_set(err, -errno, "%s: the state file can't be opened: %s", path,
                          strerror(errno));
-    int code = map_file(table, fd, path, err);
+    int result = map_file(table, fd, path, err);
     close(fd);
-    return code;
+    return result;
 }
 
 void verify_table_close(struct verify_table *table)

@@ -18,11 +18,11 @@ int verify_begin(struct verify *verify, const struct verify_area *area, const ch
 int verify_resume(struct verify *verify, const char *path, struct error *err)
 {
     *verify = (struct verify){ .has_table = true };
-    int code = verify_table_open(&verify->table, path, err);
+    int result = verify_table_open(&verify->table, path, err);
 
-    if (code == 0)
+    if (result == 0)
         atomic_init(&verify->seed, verify->table.area.seed);
-    return code;
+    return result;
 }
 
 void verify_begin_blind(struct verify *verify, uint64_t seed)
@@ -138,10 +138,10 @@ static int check_expected(struct verify *verify, const struct verify_expectation
         return 0;
     if (!may_be_cells)
         return error_set(err, -EIO, "zeros were written there, and it is not zero");
-    int code = check_label(verify, cell, offset_bytes, &label, err);
-    if (code == 0 && expected->content == VERIFY_CELLS)
-        code = check_number(expected, &label, err);
-    return code;
+    int result = check_label(verify, cell, offset_bytes, &label, err);
+    if (result == 0 && expected->content == VERIFY_CELLS)
+        result = check_number(expected, &label, err);
+    return result;
 }
 
 int verify_check_cell(struct verify *verify, const uint8_t cell[CELL_BYTES], uint64_t offset_bytes,
@@ -154,10 +154,10 @@ int verify_check_cell(struct verify *verify, const uint8_t cell[CELL_BYTES], uin
     if (expected.content == VERIFY_UNKNOWN || expected.pending == VERIFY_TRIM)
         return 0;
     atomic_fetch_add_explicit(&verify->cells_checked, 1, memory_order_relaxed);
-    int code = check_expected(verify, &expected, cell, offset_bytes, err);
-    if (code != 0)
+    int result = check_expected(verify, &expected, cell, offset_bytes, err);
+    if (result != 0)
         error_prefix(err, "offset %" PRIu64 ": ", offset_bytes);
-    return code;
+    return result;
 }
 
 /* ---- a read ---- */

@@ -33,9 +33,9 @@ static int memory_open(struct stage **out, const struct stage_settings *settings
     uint64_t size_bytes;
 
     /* An error is a sentence; image_open() puts "image '...': " in front. */
-    int code = params_parse_size(&size_bytes, settings->path, err);
-    if (code < 0)
-        return code;
+    int result = params_parse_size(&size_bytes, settings->path, err);
+    if (result < 0)
+        return result;
     if (size_bytes == 0 || size_bytes > INT64_MAX)
         return error_set(err, -EINVAL, "the size must be at least 1 byte and below 8 EiB");
 
@@ -45,10 +45,10 @@ static int memory_open(struct stage **out, const struct stage_settings *settings
     memory->disk = mmap(NULL, size_bytes, PROT_READ | PROT_WRITE,
                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (memory->disk == MAP_FAILED) {
-        code = -errno;
+        result = -errno;
         free(memory);
-        return error_set(err, code, "%llu bytes of memory could not be mapped: %s",
-                         (unsigned long long)size_bytes, strerror(-code));
+        return error_set(err, result, "%llu bytes of memory could not be mapped: %s",
+                         (unsigned long long)size_bytes, strerror(-result));
     }
     /* It holds what clients stored: not for a core file. */
     madvise(memory->disk, size_bytes, MADV_DONTDUMP);

@@ -40,12 +40,12 @@ void cryptsetup_library_unlock(void)
 int cryptsetup_image_create(int *fd, uint64_t size_bytes, uint64_t least_bytes, struct error *err)
 {
     int image_fd = memfd_create("luks-header", MFD_CLOEXEC);
-    int code;
+    int result;
 
     if (image_fd < 0) {
-        code = -errno;
-        return error_set(err, code, "not enough memory for a LUKS header: memfd_create: %s",
-                         strerror(-code));
+        result = -errno;
+        return error_set(err, result, "not enough memory for a LUKS header: memfd_create: %s",
+                         strerror(-result));
     }
     /* The library compares sizes with the device, so the image is as large as that if it can
      * be; it is sparse, and costs only what is written. */
@@ -54,16 +54,16 @@ int cryptsetup_image_create(int *fd, uint64_t size_bytes, uint64_t least_bytes, 
         *fd = image_fd;
         return 0;
     }
-    code = -errno;
+    result = -errno;
     (void)close(image_fd);
-    if (code == -EFBIG)
-        return error_set(err, code,
+    if (result == -EFBIG)
+        return error_set(err, result,
                          "a LUKS header of %" PRIu64
                          " bytes is more than files may have here; raise "
                          "`ulimit -f` (RLIMIT_FSIZE)",
                          least_bytes);
-    return error_set(err, code, "not enough memory for a LUKS header of %" PRIu64 " bytes: %s",
-                     least_bytes, strerror(-code));
+    return error_set(err, result, "not enough memory for a LUKS header of %" PRIu64 " bytes: %s",
+                     least_bytes, strerror(-result));
 }
 
 int cryptsetup_image_write(int fd, uint64_t offset_bytes, const void *data, size_t length_bytes,
@@ -77,9 +77,10 @@ int cryptsetup_image_write(int fd, uint64_t offset_bytes, const void *data, size
         if (written < 0 && errno == EINTR)
             continue;
         if (written <= 0) {
-            int code = written < 0 ? -errno : -EIO;
+            int result = written < 0 ? -errno : -EIO;
 
-            return error_set(err, code, "not enough memory for a LUKS header: %s", strerror(-code));
+            return error_set(err, result, "not enough memory for a LUKS header: %s",
+                             strerror(-result));
         }
         from += written;
         offset_bytes += (uint64_t)written;
@@ -149,14 +150,14 @@ static void keep_message(int level, const char *message, void *context)
             library->log[i] = ' ';
 }
 
-int cryptsetup_library_error(struct cryptsetup_library *library, int code, const char *what,
+int cryptsetup_library_error(struct cryptsetup_library *library, int result, const char *what,
                              struct error *err)
 {
-    const char *reason = library->log[0] != '\0' ? library->log : strerror(-code);
+    const char *reason = library->log[0] != '\0' ? library->log : strerror(-result);
 
-    (void)error_set(err, code, "%s: %s", what, reason);
+    (void)error_set(err, result, "%s: %s", what, reason);
     library->log[0] = '\0';
-    return code;
+    return result;
 }
 
 /* Locks in /run/cryptsetup protect devices that others see; a memfd is ours alone.  And a token in

@@ -90,17 +90,17 @@ static int refuse_passphrase(int slot, const struct secret *passphrase, struct e
 {
     bool newline =
         passphrase->length_bytes > 0 && passphrase->data[passphrase->length_bytes - 1] == '\n';
-    int code = slot == LUKS_KEYSLOT_ANY
-                   ? error_set(err, -EACCES, "no keyslot opens with this key")
-                   : error_set(err, -EACCES, "keyslot %d does not open with this key", slot);
+    int result = slot == LUKS_KEYSLOT_ANY
+                     ? error_set(err, -EACCES, "no keyslot opens with this key")
+                     : error_set(err, -EACCES, "keyslot %d does not open with this key", slot);
 
     if (newline && err)
-        (void)error_set(err, code,
+        (void)error_set(err, result,
                         "%s: it ends with a newline, which counts (as for cryptsetup --key-file); "
                         "if the passphrase was typed when the volume was made, remove the newline "
                         "from the key file",
                         err->text);
-    return code;
+    return result;
 }
 
 /* No keyslot was tried, or (the library says the same) the last one holds another key. */

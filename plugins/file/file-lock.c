@@ -40,17 +40,17 @@ static int set_lock(int fd, short type, off_t start_bytes, off_t length_bytes)
         .l_type = type, .l_whence = SEEK_SET, .l_start = start_bytes, .l_len = length_bytes
     };
 
-    int code;
+    int result;
 
     do {
-        code = fcntl(fd, F_OFD_SETLK, &lock) == 0 ? 0 : -errno;
-    } while (code == -EINTR);
-    return code;
+        result = fcntl(fd, F_OFD_SETLK, &lock) == 0 ? 0 : -errno;
+    } while (result == -EINTR);
+    return result;
 }
 
-static bool is_taken(int code)
+static bool is_taken(int result)
 {
-    return code == -EAGAIN || code == -EACCES;
+    return result == -EAGAIN || result == -EACCES;
 }
 
 /* Who has decided to go on in any case does not wait. */
@@ -61,14 +61,14 @@ static bool worth_waiting(struct retry *retry, const struct stage_settings *sett
 
 /* What `code` of set_lock() means where nobody else has the lock: ENOLCK, ENOSYS, EOPNOTSUPP,
  * ... */
-static int explain(int code, struct error *err)
+static int explain(int result, struct error *err)
 {
-    if (code == 0)
+    if (result == 0)
         return 0;
     return error_set(err, -ENOLCK,
                      "its storage can't lock it (%s), so that nothing keeps another program from "
                      "writing it meanwhile; --no-lock goes on without",
-                     strerror(-code));
+                     strerror(-result));
 }
 
 /* Is it used by a program that locks as QEMU does?  The kernel tells one of the locks that are in
@@ -86,27 +86,27 @@ static bool is_used_by_qemu(int fd)
 static int stand_beside_qemu(int fd, bool read_only)
 {
     const struct flock *mark = read_only ? &reader_mark : &writer_mark;
-    int code = set_lock(fd, F_RDLCK, mark->l_start, mark->l_len);
+    int result = set_lock(fd, F_RDLCK, mark->l_start, mark->l_len);
 
-    if (code == 0 && !read_only && is_used_by_qemu(fd)) {
+    if (result == 0 && !read_only && is_used_by_qemu(fd)) {
         (void)set_lock(fd, F_UNLCK, mark->l_start, mark->l_len);
         return -EAGAIN;
     }
-    return code;
+    return result;
 }
 
 /* As set_lock().  A part that begins at 0 has the bytes of QEMU in it. */
 static int lock_part(const struct file_lock *lock, bool read_only)
 {
-    int code =
+    int result =
         set_lock(lock->fd, read_only ? F_RDLCK : F_WRLCK, lock->start_bytes, lock->length_bytes);
 
-    if (code != 0 || lock->start_bytes == 0)
-        return code;
-    code = stand_beside_qemu(lock->fd, read_only);
-    if (code != 0)
+    if (result != 0 || lock->start_bytes == 0)
+        return result;
+    result = stand_beside_qemu(lock->fd, read_only);
+    if (result != 0)
         (void)set_lock(lock->fd, F_UNLCK, lock->start_bytes, lock->length_bytes);
-    return code;
+    return result;
 }
 
 static int lock_file(const struct file_lock *lock, const struct stage_settings *settings,
@@ -116,10 +116,10 @@ static int lock_file(const struct file_lock *lock, const struct stage_settings *
     struct retry retry = { 0 };
 
     do {
-        int code = lock_part(lock, read_only);
+        int result = lock_part(lock, read_only);
 
-        if (!is_taken(code))
-            return explain(code, err);
+        if (!is_taken(result))
+            return explain(result, err);
     } while (worth_waiting(&retry, settings));
     return error_set(err, -EBUSY, "another program has it open for %s; end that first",
                      read_only ? "writing" : "use (is it being served already?)");
@@ -141,14 +141,14 @@ static bool is_being_served(const struct file_lock *own)
 /* All of it, or the header beside a server.  As set_lock(). */
 static int try_header(struct file_lock *lock)
 {
-    int code = lock_part(lock, false);
+    int result = lock_part(lock, false);
 
-    if (!is_taken(code))
-        return code;
-    code = set_lock(lock->fd, F_WRLCK, lock->start_bytes, HEADER_LOCK_BYTES);
-    lock->beside_server = code == 0 && is_being_served(lock);
-    if (code < 0 || lock->beside_server)
-        return code;
+    if (!is_taken(result))
+        return result;
+    result = set_lock(lock->fd, F_WRLCK, lock->start_bytes, HEADER_LOCK_BYTES);
+    lock->beside_server = result == 0 && is_being_served(lock);
+    if (result < 0 || lock->beside_server)
+        return result;
     (void)set_lock(lock->fd, F_UNLCK, lock->start_bytes, HEADER_LOCK_BYTES);
     return -EAGAIN;
 }
@@ -163,16 +163,16 @@ static int lock_header(struct file_lock *lock, const struct stat *status,
                        const struct stage_settings *settings, struct error *err)
 {
     struct retry retry = { 0 };
-    int code;
+    int result;
 
-    while (is_taken(code = try_header(lock)))
+    while (is_taken(result = try_header(lock)))
         if (!worth_waiting(&retry, settings))
             return error_set(err, -EBUSY,
                              "another program has it open and may need its header (it is being "
                              "served with --raw or by another server, or its header is being "
                              "changed); end that first");
-    if (code < 0)
-        return explain(code, err);
+    if (result < 0)
+        return explain(result, err);
     while (!try_flock(lock->fd, status))
         if (!worth_waiting(&retry, settings))
             return error_set(err, -EBUSY, "cryptsetup is working on its header; try again later");
@@ -183,19 +183,19 @@ static int lock_header(struct file_lock *lock, const struct stat *status,
 
 /* A failure, or a warning where the operator wants to go on.  Reading harms nobody where there are
  * no locks. */
-static int as_agreed(int code, const struct stage_settings *settings, const struct error *why,
+static int as_agreed(int result, const struct stage_settings *settings, const struct error *why,
                      struct error *err)
 {
     const struct lock_terms *terms = &settings->options.terms;
 
-    if (code == -EBUSY && terms->force_in_use)
+    if (result == -EBUSY && terms->force_in_use)
         log_warning("'%s': %s; going on (--force-in-use)", settings->path, why->text);
-    else if (code == -ENOLCK && (terms->no_lock || settings->options.read_only))
+    else if (result == -ENOLCK && (terms->no_lock || settings->options.read_only))
         log_warning(
             "'%s': its storage can't lock it: see to it that nothing else writes it meanwhile",
             settings->path);
-    else if (code < 0)
-        return error_set(err, code, "%s", why->text);
+    else if (result < 0)
+        return error_set(err, result, "%s", why->text);
     return 0;
 }
 
@@ -203,13 +203,13 @@ static int lock_by_file_lock(struct file_lock *lock, const struct stat *status,
                              const struct stage_settings *settings, struct error *err)
 {
     struct error why = { "" };
-    int code;
+    int result;
 
     if (settings->options.header_only && !settings->options.read_only)
-        code = lock_header(lock, status, settings, &why);
+        result = lock_header(lock, status, settings, &why);
     else
-        code = lock_file(lock, settings, &why);
-    return as_agreed(code, settings, &why, err);
+        result = lock_file(lock, settings, &why);
+    return as_agreed(result, settings, &why, err);
 }
 
 static void close_once(int *fd)
@@ -227,17 +227,17 @@ static int claim_device(struct file_lock *lock, const struct stat *status,
     struct retry retry = { 0 };
     struct error why = { "" };
     bool lasting;
-    int code;
+    int result;
 
     if (!S_ISBLK(status->st_mode) || lock->beside_server)
         return 0;
     do {
-        code = file_claim(&lock->claim_fd, &lasting, settings->path, !settings->options.read_only,
-                          status, &why);
-    } while (code == -EBUSY && !lasting && worth_waiting(&retry, settings));
+        result = file_claim(&lock->claim_fd, &lasting, settings->path, !settings->options.read_only,
+                            status, &why);
+    } while (result == -EBUSY && !lasting && worth_waiting(&retry, settings));
     if (settings->options.read_only)
         close_once(&lock->claim_fd);
-    return as_agreed(code, settings, &why, err);
+    return as_agreed(result, settings, &why, err);
 }
 
 /* The same file must not be written as a file and through a loop device: neither sees what the
@@ -266,11 +266,11 @@ static int try_loop_file(const struct file_loop_part *part, const struct stage_s
     struct retry retry = { 0 };
 
     do {
-        int code = set_lock(part->fd, settings->options.read_only ? F_RDLCK : F_WRLCK,
-                            (off_t)part->start_bytes, (off_t)part->length_bytes);
+        int result = set_lock(part->fd, settings->options.read_only ? F_RDLCK : F_WRLCK,
+                              (off_t)part->start_bytes, (off_t)part->length_bytes);
 
-        if (!is_taken(code))
-            return explain(code, err);
+        if (!is_taken(result))
+            return explain(result, err);
     } while (worth_waiting(&retry, settings));
     return error_set(err, -EBUSY, "another program has the file behind it open; end that first");
 }
@@ -306,13 +306,13 @@ int file_lock_take(struct file_lock *out, int fd, const struct stage_settings *s
         return 0;
     if (fstat(fd, &status) != 0)
         return error_set(err, -errno, "its state could not be read: %s", strerror(errno));
-    int code = lock_by_file_lock(out, &status, settings, err);
-    if (code < 0 || (settings->options.header_only && settings->options.read_only))
-        return code; /* a server with its header apart: whoever else reads it may do so */
-    code = claim_device(out, &status, settings, err);
-    if (code == 0)
-        code = refuse_loop_device(&status, settings, err);
-    return code < 0 ? code : lock_loop_file(out, &status, settings, err);
+    int result = lock_by_file_lock(out, &status, settings, err);
+    if (result < 0 || (settings->options.header_only && settings->options.read_only))
+        return result; /* a server with its header apart: whoever else reads it may do so */
+    result = claim_device(out, &status, settings, err);
+    if (result == 0)
+        result = refuse_loop_device(&status, settings, err);
+    return result < 0 ? result : lock_loop_file(out, &status, settings, err);
 }
 
 bool file_lock_covers(const struct file_lock *lock, const struct byte_range *part)

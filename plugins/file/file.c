@@ -93,11 +93,11 @@ static int measure(struct file_stage *file, const struct stage_settings *setting
 
     if (fstat(file->fd, &status) != 0)
         return error_set(err, -errno, "its state could not be read: %s", strerror(errno));
-    int code = check_kind(file, &status, err);
-    if (code == 0)
-        code = check_writable(file, settings->options.read_only, err);
-    if (code < 0)
-        return code;
+    int result = check_kind(file, &status, err);
+    if (result == 0)
+        result = check_writable(file, settings->options.read_only, err);
+    if (result < 0)
+        return result;
     off_t end = lseek(file->fd, 0, SEEK_END); /* st_size is 0 for a block device */
     if (end < 0)
         return error_set(err, -errno, "its size could not be read: %s", strerror(errno));
@@ -135,16 +135,16 @@ static int open_path(const struct stage_settings *settings, struct error *err)
 
     if (fd >= 0)
         return fd;
-    int code = -errno;
-    if (code == -EROFS || (code == -EACCES && !settings->options.read_only))
-        return error_set(err, code, cannot_write, strerror(-code));
-    if (code == -EBUSY)
-        return error_set(err, code,
+    int result = -errno;
+    if (result == -EROFS || (result == -EACCES && !settings->options.read_only))
+        return error_set(err, result, cannot_write, strerror(-result));
+    if (result == -EBUSY)
+        return error_set(err, result,
                          "it is in use (mounted?), and the kernel lets nobody write it; end "
                          "that first");
-    if (code == -EINVAL && settings->options.direct)
-        return error_set(err, code, "its file system has no O_DIRECT; leave out --direct");
-    return error_set(err, code, "it can't be opened: %s", strerror(-code));
+    if (result == -EINVAL && settings->options.direct)
+        return error_set(err, result, "its file system has no O_DIRECT; leave out --direct");
+    return error_set(err, result, "it can't be opened: %s", strerror(-result));
 }
 
 /* A header and its data on one device, say. */
@@ -213,18 +213,18 @@ static int file_open(struct stage **out, const struct stage_settings *settings, 
     file->stage.sync = &file->sync;
     file->sync_fd = -1;
     file->fd = open_path(settings, err);
-    int code = file->fd < 0 ? file->fd : 0;
-    if (code == 0)
-        code = measure(file, settings, err);
-    if (code == 0 && !settings->lock_later)
-        code = lock_stage(&file->stage, settings, err);
-    if (code == 0)
-        code =
+    int result = file->fd < 0 ? file->fd : 0;
+    if (result == 0)
+        result = measure(file, settings, err);
+    if (result == 0 && !settings->lock_later)
+        result = lock_stage(&file->stage, settings, err);
+    if (result == 0)
+        result =
             group_sync_init(&file->sync, settings->options.offload != NULL ? settings->path : NULL,
                             sync_start, err);
-    if (code < 0) {
+    if (result < 0) {
         file_close(&file->stage);
-        return code;
+        return result;
     }
     file->sync_fd = open_for_sync(file->fd);
     *out = &file->stage;

@@ -61,10 +61,10 @@ int nbdkit_files_lock(struct nbdkit_files *files, const char *plugin, const char
     }
     file->next = files->first;
     files->first = file;
-    int code = file_lock_take(&file->lock, fd, &settings, err);
-    if (code < 0)
+    int result = file_lock_take(&file->lock, fd, &settings, err);
+    if (result < 0)
         error_prefix(err, "the plugin's file '%s': ", value);
-    return code;
+    return result;
 }
 
 void nbdkit_files_release_header(const struct nbdkit_files *files)

@@ -57,16 +57,16 @@ const struct nbdkit_plugin *nbdkit_host_plugin(void)
 
 int nbdkit_host_error(const struct nbdkit_plugin *plugin)
 {
-    int code = errno;
+    int result = errno;
 
     if (call_errno != 0)
         return call_errno > 0 ? call_errno : EIO; /* a plugin may say anything */
-    return plugin->errno_is_preserved && code > 0 ? code : EIO;
+    return plugin->errno_is_preserved && result > 0 ? result : EIO;
 }
 
-void nbdkit_set_error(int code)
+void nbdkit_set_error(int result)
 {
-    call_errno = code;
+    call_errno = result;
 }
 
 /* ---- messages ---- */
@@ -89,12 +89,12 @@ static void log_held(void)
 
 int nbdkit_host_failed(struct nbdkit_caller *failed, struct error *err)
 {
-    int code = nbdkit_host_error(failed->plugin);
+    int result = nbdkit_host_error(failed->plugin);
 
-    error_set(err, -code, "the plugin failed in %s: %s", failed->call,
-              failed->held[0] != '\0' ? failed->held : strerror(code));
+    error_set(err, -result, "the plugin failed in %s: %s", failed->call,
+              failed->held[0] != '\0' ? failed->held : strerror(result));
     failed->held[0] = '\0';
-    return -code;
+    return -result;
 }
 
 static void say_error(const char *line)

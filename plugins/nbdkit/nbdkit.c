@@ -108,10 +108,10 @@ static int copy_plugin(struct nbdkit_stage *nbdkit, char *path, size_t room)
 static int load_plugin(struct nbdkit_stage *nbdkit, const char *name, struct error *err)
 {
     char path[4096];
-    int code = find_plugin(path, sizeof path, name, err);
+    int result = find_plugin(path, sizeof path, name, err);
 
-    if (code < 0)
-        return code;
+    if (result < 0)
+        return result;
     void *loaded_before = dlopen(path, RTLD_NOW | RTLD_NOLOAD);
     if (loaded_before != NULL) {
         dlclose(loaded_before);
@@ -124,9 +124,9 @@ static int load_plugin(struct nbdkit_stage *nbdkit, const char *name, struct err
     nbdkit->library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     if (nbdkit->library == NULL)
         return error_set(err, -ELIBBAD, "the plugin can't be loaded: %s", dlerror());
-    code = nbdkit_interpreter_take(nbdkit->library, nbdkit->name, err);
-    if (code < 0)
-        return code;
+    result = nbdkit_interpreter_take(nbdkit->library, nbdkit->name, err);
+    if (result < 0)
+        return result;
     struct nbdkit_plugin *(*init)(void);
     *(void **)&init = dlsym(nbdkit->library, "plugin_init");
     if (init == NULL)
@@ -204,9 +204,9 @@ static int give_parameter(struct nbdkit_stage *nbdkit, char *text, bool first, s
         return error_set(err, -EINVAL, "the plugin takes no value without 'key=' in front");
     if (nbdkit->plugin.config == NULL)
         return error_set(err, -EINVAL, "the plugin takes no parameters");
-    int code = nbdkit_files_lock(&nbdkit->files, nbdkit->plugin.name, key, value, err);
-    if (code < 0)
-        return code;
+    int result = nbdkit_files_lock(&nbdkit->files, nbdkit->plugin.name, key, value, err);
+    if (result < 0)
+        return result;
     nbdkit_host_enter(&nbdkit->caller, "config");
     return nbdkit->plugin.config(key, value) < 0 ? nbdkit_host_failed(&nbdkit->caller, err) : 0;
 }
@@ -217,14 +217,14 @@ static int give_parameters(struct nbdkit_stage *nbdkit, const char *pairs, struc
     bool first = true;
 
     nbdkit->parameters = text;
-    int code = text == NULL ? error_no_memory(err, NULL) : 0;
+    int result = text == NULL ? error_no_memory(err, NULL) : 0;
 
-    for (char *pair = code == 0 ? strtok_r(text, "&", &rest) : NULL; pair != NULL && code == 0;
+    for (char *pair = result == 0 ? strtok_r(text, "&", &rest) : NULL; pair != NULL && result == 0;
          pair = strtok_r(NULL, "&", &rest)) {
-        code = give_parameter(nbdkit, pair, first, err);
+        result = give_parameter(nbdkit, pair, first, err);
         first = false;
     }
-    return code;
+    return result;
 }
 
 /* ---- its life until it is open ---- */
@@ -246,9 +246,9 @@ static int start_plugin(struct nbdkit_stage *nbdkit, const struct stage_settings
     nbdkit->loaded = true;
     if (plugin->load != NULL)
         plugin->load();
-    int code = give_parameters(nbdkit, settings->params->text, err);
-    if (code < 0)
-        return code;
+    int result = give_parameters(nbdkit, settings->params->text, err);
+    if (result < 0)
+        return result;
     STEP(config_complete);
     if (plugin->thread_model_now != NULL) {
         nbdkit_host_enter(&nbdkit->caller, "thread_model");
@@ -297,10 +297,11 @@ static struct limits limits_of(const struct nbdkit_claims *claims)
 
 static int measure(struct nbdkit_stage *nbdkit, bool read_only, struct error *err)
 {
-    int code = nbdkit_claims_ask(&nbdkit->claims, &nbdkit->caller, nbdkit->handle, read_only, err);
+    int result =
+        nbdkit_claims_ask(&nbdkit->claims, &nbdkit->caller, nbdkit->handle, read_only, err);
 
     nbdkit->stage.limits = limits_of(&nbdkit->claims);
-    return code;
+    return result;
 }
 
 static void nbdkit_close(struct stage *stage)
@@ -357,28 +358,28 @@ static int nbdkit_open(struct stage **out, const struct stage_settings *settings
     nbdkit->caller.held = nbdkit->said;
     nbdkit->files.settings = settings;
     nbdkit->caller.name = nbdkit->name = strdup(settings->path);
-    int code = nbdkit->name == NULL ? error_no_memory(err, NULL) : 0;
-    if (code == 0)
-        code = descendants_watch(err);
+    int result = nbdkit->name == NULL ? error_no_memory(err, NULL) : 0;
+    if (result == 0)
+        result = descendants_watch(err);
     signals_let_through(&signals);
-    if (code == 0)
-        code = load_plugin(nbdkit, settings->path, err);
-    if (code == 0)
-        code = start_plugin(nbdkit, settings, err);
-    if (code == 0)
-        code = measure(nbdkit, settings->options.read_only, err);
-    if (code == 0)
-        code = add_sync(nbdkit, settings->options.offload != NULL, err);
+    if (result == 0)
+        result = load_plugin(nbdkit, settings->path, err);
+    if (result == 0)
+        result = start_plugin(nbdkit, settings, err);
+    if (result == 0)
+        result = measure(nbdkit, settings->options.read_only, err);
+    if (result == 0)
+        result = add_sync(nbdkit, settings->options.offload != NULL, err);
     /* Its threads call the plugin, and nobody else: signals pass them, too. */
-    if (code == 0)
-        code = offload_create(&nbdkit->offload,
-                              nbdkit->plugin.thread_model == NBDKIT_PARALLEL ? PARALLEL_THREADS : 1,
-                              0, err);
+    if (result == 0)
+        result = offload_create(
+            &nbdkit->offload, nbdkit->plugin.thread_model == NBDKIT_PARALLEL ? PARALLEL_THREADS : 1,
+            0, err);
     signals_hold(&signals);
     nbdkit_host_leave();
-    if (code < 0) {
+    if (result < 0) {
         nbdkit_close(&nbdkit->stage);
-        return code;
+        return result;
     }
     *out = &nbdkit->stage;
     return 0;
@@ -426,8 +427,8 @@ static int zero(struct nbdkit_stage *nbdkit, uint32_t length_bytes, uint64_t off
 
         if (nbdkit->plugin.zero(nbdkit->handle, length_bytes, offset_bytes, flags) == 0)
             return 0;
-        int code = nbdkit_host_error(&nbdkit->plugin);
-        if (fast || (code != ENOTSUP && errno != ENOTSUP))
+        int result = nbdkit_host_error(&nbdkit->plugin);
+        if (fast || (result != ENOTSUP && errno != ENOTSUP))
             return -1;
         nbdkit_host_forget_error();
     }
@@ -439,7 +440,7 @@ static int cache(struct nbdkit_stage *nbdkit, uint32_t length_bytes, uint64_t of
 {
     const struct nbdkit_plugin *plugin = &nbdkit->plugin;
     uint32_t most = length_bytes < PART_BYTES ? length_bytes : PART_BYTES;
-    int code = 0;
+    int result = 0;
 
     if (nbdkit->claims.cache == NBDKIT_NATIVE)
         return plugin->cache != NULL ? plugin->cache(nbdkit->handle, length_bytes, offset_bytes, 0)
@@ -449,15 +450,15 @@ static int cache(struct nbdkit_stage *nbdkit, uint32_t length_bytes, uint64_t of
         nbdkit_set_error(ENOMEM);
         return -1;
     }
-    while (length_bytes > 0 && code >= 0) {
+    while (length_bytes > 0 && result >= 0) {
         uint32_t part = length_bytes < most ? length_bytes : most;
 
-        code = plugin->pread(nbdkit->handle, nowhere, part, offset_bytes, 0);
+        result = plugin->pread(nbdkit->handle, nowhere, part, offset_bytes, 0);
         length_bytes -= part;
         offset_bytes += part;
     }
     free(nowhere);
-    return code;
+    return result;
 }
 
 static int find_extents(struct nbdkit_stage *nbdkit, struct request *req)
@@ -549,9 +550,9 @@ static void work(struct offload_job *job)
     caller.held = NULL;
 
     nbdkit_host_enter(&caller, "a request");
-    int code = req->backend_step == STEP_SYNC ? nbdkit->plugin.flush(nbdkit->handle, 0)
-                                              : call_plugin(nbdkit, req);
-    job->done.result = code < 0 ? nbdkit_host_error(&nbdkit->plugin) : 0;
+    int result = req->backend_step == STEP_SYNC ? nbdkit->plugin.flush(nbdkit->handle, 0)
+                                                : call_plugin(nbdkit, req);
+    job->done.result = result < 0 ? nbdkit_host_error(&nbdkit->plugin) : 0;
     nbdkit_host_leave();
 }
 

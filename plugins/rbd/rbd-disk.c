@@ -89,12 +89,12 @@ static int parse(struct rbd_disk *disk, const struct stage_settings *settings, s
     disk->parameter_text = strdup(text);
     if (disk->parameter_text == NULL)
         return error_no_memory(err, NULL);
-    int code = parse_name(disk, settings->path, err);
-    if (code == 0)
-        code = params_parse_pairs(given, rbd_params, disk->parameter_text, '&', err);
-    if (code == 0 && strcmp(given->lock, "exclusive") != 0 && strcmp(given->lock, "shared") != 0)
-        code = error_set(err, -EINVAL, "lock=%s: it is exclusive or shared", given->lock);
-    return code;
+    int result = parse_name(disk, settings->path, err);
+    if (result == 0)
+        result = params_parse_pairs(given, rbd_params, disk->parameter_text, '&', err);
+    if (result == 0 && strcmp(given->lock, "exclusive") != 0 && strcmp(given->lock, "shared") != 0)
+        result = error_set(err, -EINVAL, "lock=%s: it is exclusive or shared", given->lock);
+    return result;
 }
 
 /* ---- the cluster ---- */
@@ -121,95 +121,95 @@ static int begin_requests_here(const struct rbd_disk *disk)
         { "rbd_non_blocking_aio", "false" },
     };
     size_t count = sizeof settings / sizeof settings[0] - disk->given.cache;
-    int code = 0;
+    int result = 0;
 
-    for (size_t i = 0; i < count && code == 0; i++)
-        code = ceph.rados_conf_set(disk->cluster, settings[i].option, settings[i].value);
-    return code;
+    for (size_t i = 0; i < count && result == 0; i++)
+        result = ceph.rados_conf_set(disk->cluster, settings[i].option, settings[i].value);
+    return result;
 }
 
 static int configure(struct rbd_disk *disk, struct error *err)
 {
     const struct rbd_parameters *given = &disk->given;
-    int code = ceph.rados_conf_read_file(disk->cluster, given->conf);
+    int result = ceph.rados_conf_read_file(disk->cluster, given->conf);
 
-    if (code < 0 && given->conf == NULL)
-        return error_set(err, code,
+    if (result < 0 && given->conf == NULL)
+        return error_set(err, result,
                          "no configuration of Ceph was found (/etc/ceph/ceph.conf): %s; "
                          "name one with ?conf=FILE",
-                         strerror(-code));
-    if (code < 0)
-        return error_set(err, code, "Ceph's configuration '%s' can't be read: %s", given->conf,
-                         strerror(-code));
+                         strerror(-result));
+    if (result < 0)
+        return error_set(err, result, "Ceph's configuration '%s' can't be read: %s", given->conf,
+                         strerror(-result));
     if (given->keyring != NULL)
-        code = ceph.rados_conf_set(disk->cluster, "keyring", given->keyring);
-    if (code == 0)
-        code = ceph.rados_conf_set(disk->cluster, "rbd_cache", given->cache ? "true" : "false");
-    if (code == 0)
-        code = set_number(disk->cluster, "client_mount_timeout", given->connect_timeout_s);
-    if (code == 0)
-        code = set_number(disk->cluster, "rados_mon_op_timeout", given->connect_timeout_s);
-    if (code == 0) /* until it is open; then set_request_timeout() */
-        code = set_number(disk->cluster, "rados_osd_op_timeout", given->connect_timeout_s);
-    if (code == 0)
-        code = begin_requests_here(disk);
+        result = ceph.rados_conf_set(disk->cluster, "keyring", given->keyring);
+    if (result == 0)
+        result = ceph.rados_conf_set(disk->cluster, "rbd_cache", given->cache ? "true" : "false");
+    if (result == 0)
+        result = set_number(disk->cluster, "client_mount_timeout", given->connect_timeout_s);
+    if (result == 0)
+        result = set_number(disk->cluster, "rados_mon_op_timeout", given->connect_timeout_s);
+    if (result == 0) /* until it is open; then set_request_timeout() */
+        result = set_number(disk->cluster, "rados_osd_op_timeout", given->connect_timeout_s);
+    if (result == 0)
+        result = begin_requests_here(disk);
     /* What librbd complains of belongs to our log. */
-    if (code == 0)
-        code = ceph.rados_conf_set(disk->cluster, "err_to_stderr", "true");
-    if (code < 0)
-        return error_set(err, code, "librados refuses its settings: %s", strerror(-code));
+    if (result == 0)
+        result = ceph.rados_conf_set(disk->cluster, "err_to_stderr", "true");
+    if (result < 0)
+        return error_set(err, result, "librados refuses its settings: %s", strerror(-result));
     return 0;
 }
 
-static int explain_connect(const struct rbd_disk *disk, int code, struct error *err)
+static int explain_connect(const struct rbd_disk *disk, int result, struct error *err)
 {
     const char *id = disk->given.id != NULL ? disk->given.id : "admin";
 
-    switch (code) {
+    switch (result) {
     case -ETIMEDOUT:
-        return error_set(err, code,
+        return error_set(err, result,
                          "no monitor of the cluster answered within %u seconds; are the "
                          "addresses in mon_host right, and do the monitors run?",
                          disk->given.connect_timeout_s);
     case -EACCES:
     case -EPERM:
     case -EKEYREJECTED:
-        return error_set(err, code,
+        return error_set(err, result,
                          "the cluster refuses the user client.%s: %s; is its key in the "
                          "keyring (?keyring=FILE), and the right one?",
-                         id, strerror(-code));
+                         id, strerror(-result));
     case -ENOENT:
-        return error_set(err, code,
+        return error_set(err, result,
                          "the cluster wants a key, and none was found for the user "
                          "client.%s, or no monitor is named; ?keyring=FILE and "
                          "?conf=FILE tell where they are",
                          id);
     default:
-        return error_set(err, code, "the cluster can't be reached: %s", strerror(-code));
+        return error_set(err, result, "the cluster can't be reached: %s", strerror(-result));
     }
 }
 
 static int connect_cluster(struct rbd_disk *disk, struct error *err)
 {
-    int code = ceph.rados_create(&disk->cluster, disk->given.id);
+    int result = ceph.rados_create(&disk->cluster, disk->given.id);
 
-    if (code < 0) {
+    if (result < 0) {
         disk->cluster = NULL;
-        return error_set(err, code, "librados could not be started: %s", strerror(-code));
+        return error_set(err, result, "librados could not be started: %s", strerror(-result));
     }
-    code = configure(disk, err);
-    if (code < 0)
-        return code;
-    code = ceph.rados_connect(disk->cluster);
-    if (code < 0)
-        return explain_connect(disk, code, err);
-    code = ceph.rados_ioctx_create(disk->cluster, disk->pool_name, &disk->pool);
-    if (code < 0) {
+    result = configure(disk, err);
+    if (result < 0)
+        return result;
+    result = ceph.rados_connect(disk->cluster);
+    if (result < 0)
+        return explain_connect(disk, result, err);
+    result = ceph.rados_ioctx_create(disk->cluster, disk->pool_name, &disk->pool);
+    if (result < 0) {
         disk->pool = NULL;
-        return error_set(err, code,
-                         code == -ENOENT ? "there is no pool '%s' in the cluster"
-                                         : "the pool '%s' can't be opened: %s",
-                         disk->pool_name, strerror(-code));
+        return error_set(err, result,
+                         result == -ENOENT ? "there is no pool '%s' in the cluster"
+                                           : "the pool '%s' can't be opened: %s",
+                         disk->pool_name, strerror(-result));
     }
     if (disk->name_space != NULL)
         ceph.rados_ioctx_set_namespace(disk->pool, disk->name_space);
@@ -226,22 +226,23 @@ static int refuse_silence(const struct rbd_disk *disk, struct error *err)
                      disk->given.connect_timeout_s);
 }
 
-static int explain_open(const struct rbd_disk *disk, int code, struct error *err)
+static int explain_open(const struct rbd_disk *disk, int result, struct error *err)
 {
-    if (code == -ENOENT && disk->snapshot != NULL)
-        return error_set(err, code, "there is no image '%s' with a snapshot '%s' in the pool '%s'",
+    if (result == -ENOENT && disk->snapshot != NULL)
+        return error_set(err, result,
+                         "there is no image '%s' with a snapshot '%s' in the pool '%s'",
                          disk->image_name, disk->snapshot, disk->pool_name);
-    if (code == -ENOENT)
-        return error_set(err, code, "there is no image '%s' in the pool '%s'", disk->image_name,
+    if (result == -ENOENT)
+        return error_set(err, result, "there is no image '%s' in the pool '%s'", disk->image_name,
                          disk->pool_name);
-    if (code == -ETIMEDOUT)
+    if (result == -ETIMEDOUT)
         return refuse_silence(disk, err);
-    if (code == -EPERM || code == -EACCES)
-        return error_set(err, code, "the user client.%s may not open it%s: %s",
+    if (result == -EPERM || result == -EACCES)
+        return error_set(err, result, "the user client.%s may not open it%s: %s",
                          disk->given.id != NULL ? disk->given.id : "admin",
                          disk->read_only ? "" : " for writing (--read-only serves it without)",
-                         strerror(-code));
-    return error_set(err, code, "it can't be opened: %s", strerror(-code));
+                         strerror(-result));
+    return error_set(err, result, "it can't be opened: %s", strerror(-result));
 }
 
 /* What the pool and the image itself say of the cache counts more than what was asked for. */
@@ -268,17 +269,17 @@ static bool find_cached(const struct rbd_disk *disk)
  * asked for. */
 static int find_ids(struct rbd_disk *disk, struct error *err)
 {
-    int code = ceph.rbd_get_id(disk->image, disk->id, sizeof disk->id);
+    int result = ceph.rbd_get_id(disk->image, disk->id, sizeof disk->id);
 
-    if (code < 0)
-        return error_set(err, code,
+    if (result < 0)
+        return error_set(err, result,
                          "it has the old format 1, or no id (%s); `rbd migration` converts it",
-                         strerror(-code));
+                         strerror(-result));
     disk->snapshot_id = LIBRADOS_SNAP_HEAD;
     if (disk->snapshot != NULL)
-        code = ceph.rbd_snap_get_id(disk->image, disk->snapshot, &disk->snapshot_id);
-    if (code < 0)
-        return error_set(err, code, "its snapshot can't be looked up: %s", strerror(-code));
+        result = ceph.rbd_snap_get_id(disk->image, disk->snapshot, &disk->snapshot_id);
+    if (result < 0)
+        return error_set(err, result, "its snapshot can't be looked up: %s", strerror(-result));
     return 0;
 }
 
@@ -286,16 +287,16 @@ static int measure(struct rbd_disk *disk, struct error *err)
 {
     rbd_image_info_t info;
     uint64_t features = 0, flags = 0;
-    int code = ceph.rbd_stat(disk->image, &info, sizeof info);
+    int result = ceph.rbd_stat(disk->image, &info, sizeof info);
 
-    if (code == 0)
-        code = ceph.rbd_get_features(disk->image, &features);
-    if (code == 0)
-        code = ceph.rbd_get_flags(disk->image, &flags);
-    if (code == 0)
-        code = ceph.rbd_get_stripe_unit(disk->image, &disk->stripe_bytes);
-    if (code < 0)
-        return error_set(err, code, "its state could not be read: %s", strerror(-code));
+    if (result == 0)
+        result = ceph.rbd_get_features(disk->image, &features);
+    if (result == 0)
+        result = ceph.rbd_get_flags(disk->image, &flags);
+    if (result == 0)
+        result = ceph.rbd_get_stripe_unit(disk->image, &disk->stripe_bytes);
+    if (result < 0)
+        return error_set(err, result, "its state could not be read: %s", strerror(-result));
     if (info.size > INT64_MAX)
         return error_set(err, -EFBIG, "its size of %llu bytes is more than NBD can serve",
                          (unsigned long long)info.size);
@@ -308,13 +309,13 @@ static int measure(struct rbd_disk *disk, struct error *err)
 
 static int open_image(struct rbd_disk *disk, struct error *err)
 {
-    int code = disk->read_only ? ceph.rbd_open_read_only(disk->pool, disk->image_name, &disk->image,
-                                                         disk->snapshot)
-                               : ceph.rbd_open(disk->pool, disk->image_name, &disk->image, NULL);
+    int result = disk->read_only ? ceph.rbd_open_read_only(disk->pool, disk->image_name,
+                                                           &disk->image, disk->snapshot)
+                                 : ceph.rbd_open(disk->pool, disk->image_name, &disk->image, NULL);
 
-    if (code < 0) {
+    if (result < 0) {
         disk->image = NULL;
-        return explain_open(disk, code, err);
+        return explain_open(disk, result, err);
     }
     return measure(disk, err);
 }
@@ -359,9 +360,9 @@ static int wait_for_others(const struct rbd_disk *disk, struct error *err)
     uint64_t start_ms = clock_ms(), waited_ms = 0;
     char address[128];
     bool told = false;
-    int code;
+    int result;
 
-    while ((code = find_other(disk, address, sizeof address)) == 0) {
+    while ((result = find_other(disk, address, sizeof address)) == 0) {
         waited_ms = clock_ms() - start_ms;
         if (waited_ms >= disk->given.lock_wait_s * 1000ull)
             return error_set(err, -EBUSY,
@@ -375,23 +376,23 @@ static int wait_for_others(const struct rbd_disk *disk, struct error *err)
         }
         nanosleep(&step, NULL);
     }
-    if (code == -ETIMEDOUT)
+    if (result == -ETIMEDOUT)
         return refuse_silence(disk, err);
-    if (code != -ENOENT)
-        return error_set(err, code, "who has it open can't be found out: %s", strerror(-code));
+    if (result != -ENOENT)
+        return error_set(err, result, "who has it open can't be found out: %s", strerror(-result));
     return 0;
 }
 
 static int take_lock(struct rbd_disk *disk, struct error *err)
 {
-    int code = ceph.rbd_lock_acquire(disk->image, RBD_LOCK_MODE_EXCLUSIVE);
+    int result = ceph.rbd_lock_acquire(disk->image, RBD_LOCK_MODE_EXCLUSIVE);
 
-    disk->exclusive = code == 0;
-    switch (code) {
+    disk->exclusive = result == 0;
+    switch (result) {
     case 0:
         return 0;
     case -EINVAL:
-        return error_set(err, code,
+        return error_set(err, result,
                          "it has no exclusive lock, so that nothing would keep others from writing "
                          "it; `rbd feature enable %s/%s exclusive-lock` gives it one, and "
                          "?lock=shared does without",
@@ -405,12 +406,12 @@ static int take_lock(struct rbd_disk *disk, struct error *err)
         return refuse_silence(disk, err);
     case -EPERM:
     case -EACCES:
-        return error_set(err, code,
+        return error_set(err, result,
                          "the user client.%s may not lock it, which writing takes; "
                          "--read-only serves it without",
                          disk->given.id != NULL ? disk->given.id : "admin");
     default:
-        return error_set(err, code, "its lock can't be taken: %s", strerror(-code));
+        return error_set(err, result, "its lock can't be taken: %s", strerror(-result));
     }
 }
 
@@ -424,8 +425,8 @@ static int lock_as_asked(struct rbd_disk *disk, const struct stage_settings *set
 
     if (!settings->options.lock || disk->read_only || (shared && serves))
         return 0;
-    int code = shared && settings->options.header_only ? 0 : wait_for_others(disk, err);
-    return code < 0 ? code : take_lock(disk, err);
+    int result = shared && settings->options.header_only ? 0 : wait_for_others(disk, err);
+    return result < 0 ? result : take_lock(disk, err);
 }
 
 /* A command on a header does not wait for ever, a server does by default. */
@@ -435,9 +436,10 @@ static int set_request_timeout(struct rbd_disk *disk, bool serves, struct error 
 
     if (timeout_s == 0 && !serves)
         timeout_s = disk->given.connect_timeout_s;
-    int code = set_number(disk->cluster, "rados_osd_op_timeout", timeout_s);
-    if (code < 0)
-        return error_set(err, code, "librados refuses timeout=%u: %s", timeout_s, strerror(-code));
+    int result = set_number(disk->cluster, "rados_osd_op_timeout", timeout_s);
+    if (result < 0)
+        return error_set(err, result, "librados refuses timeout=%u: %s", timeout_s,
+                         strerror(-result));
     return 0;
 }
 
@@ -445,21 +447,21 @@ static int set_request_timeout(struct rbd_disk *disk, bool serves, struct error 
 
 int rbd_disk_open(struct rbd_disk *disk, const struct stage_settings *settings, struct error *err)
 {
-    int code = parse(disk, settings, err);
+    int result = parse(disk, settings, err);
 
-    if (code == 0)
-        code = rbd_library_load(err);
-    if (code < 0)
-        return code;
+    if (result == 0)
+        result = rbd_library_load(err);
+    if (result < 0)
+        return result;
     disk->read_only = settings->options.read_only || disk->snapshot != NULL;
-    code = connect_cluster(disk, err);
-    if (code == 0)
-        code = open_image(disk, err);
-    if (code == 0)
-        code = lock_as_asked(disk, settings, err);
-    if (code == 0)
-        code = set_request_timeout(disk, settings->options.offload != NULL, err);
-    return code;
+    result = connect_cluster(disk, err);
+    if (result == 0)
+        result = open_image(disk, err);
+    if (result == 0)
+        result = lock_as_asked(disk, settings, err);
+    if (result == 0)
+        result = set_request_timeout(disk, settings->options.offload != NULL, err);
+    return result;
 }
 
 void rbd_disk_close(struct rbd_disk *disk)

@@ -43,12 +43,12 @@ int rbd_library_load(struct error *err)
 {
     static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
     static bool loaded;
-    int code = 0;
+    int result = 0;
 
     pthread_mutex_lock(&mutex);
     if (!loaded)
-        code = load(err);
-    loaded = code == 0;
+        result = load(err);
+    loaded = result == 0;
     pthread_mutex_unlock(&mutex);
-    return code;
+    return result;
 }

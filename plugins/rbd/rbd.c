@@ -54,10 +54,10 @@ static void image_changed(void *context)
 
 static int watch_start(struct rbd_stage *rbd, struct error *err)
 {
-    int code = ceph.rbd_update_watch(rbd->disk.image, &rbd->watch, image_changed, rbd);
+    int result = ceph.rbd_update_watch(rbd->disk.image, &rbd->watch, image_changed, rbd);
 
-    if (code < 0)
-        return error_set(err, code, "resizes of it can't be watched: %s", strerror(-code));
+    if (result < 0)
+        return error_set(err, result, "resizes of it can't be watched: %s", strerror(-result));
     rbd_header_look(&rbd->header); /* what happened since it was opened */
     return 0;
 }
@@ -115,21 +115,21 @@ static int rbd_stage_open(struct stage **out, const struct stage_settings *setti
     if (rbd == NULL)
         return error_no_memory(err, NULL);
     rbd->stage.ops = &rbd_ops;
-    int code = rbd_disk_open(&rbd->disk, settings, err);
-    if (code == 0) {
+    int result = rbd_disk_open(&rbd->disk, settings, err);
+    if (result == 0) {
         rbd->stage.limits = limits_of(&rbd->disk, serves);
         rbd_header_init(&rbd->header, &rbd->disk);
         rbd->has_header = true;
     }
-    if (code == 0)
-        code = add_sync(rbd, serves, err);
-    if (code == 0 && serves)
-        code = offload_create(&rbd->helper, 1, 0, err);
-    if (code == 0 && serves && rbd->disk.snapshot == NULL)
-        code = watch_start(rbd, err);
-    if (code < 0) {
+    if (result == 0)
+        result = add_sync(rbd, serves, err);
+    if (result == 0 && serves)
+        result = offload_create(&rbd->helper, 1, 0, err);
+    if (result == 0 && serves && rbd->disk.snapshot == NULL)
+        result = watch_start(rbd, err);
+    if (result < 0) {
         rbd_stage_close(&rbd->stage);
-        return code;
+        return result;
     }
     *out = &rbd->stage;
     return 0;
@@ -198,15 +198,15 @@ static void start(struct request *req)
         request_complete(req, is_change(req->view.op) ? ENOSPC : EIO);
         return;
     }
-    int code = ceph.rbd_aio_create_completion(req, answered, &completion);
-    if (code == 0) {
+    int result = ceph.rbd_aio_create_completion(req, answered, &completion);
+    if (result == 0) {
         req->job.done.event.fn = returned;
-        code = dispatch(req, completion);
-        if (code < 0)
+        result = dispatch(req, completion);
+        if (result < 0)
             ceph.rbd_aio_release(completion);
     }
-    if (code < 0)
-        fail(req, code);
+    if (result < 0)
+        fail(req, result);
 }
 
 static int dispatch(struct request *req, rbd_completion_t completion)
@@ -342,23 +342,23 @@ static void sync_start(struct request *leader, uint64_t start_bytes, uint64_t en
 
 /* ---- errors ---- */
 
-static const char *advice(const struct rbd_disk *disk, int code)
+static const char *advice(const struct rbd_disk *disk, int result)
 {
-    if (code == -ESHUTDOWN)
+    if (result == -ESHUTDOWN)
         return "; the cluster has blocked this server, as it does with one whose lock is broken by "
                "another client: nothing can be read or written before it is started again";
-    if (code == -EROFS)
+    if (result == -EROFS)
         return disk->exclusive ? "; its lock was lost" : "; another client has its lock";
-    if (code == -ENOENT)
+    if (result == -ENOENT)
         return "; the image was removed";
-    if (code == -ETIMEDOUT && disk->given.timeout_s > 0)
+    if (result == -ETIMEDOUT && disk->given.timeout_s > 0)
         return "; the cluster did not answer in time (timeout=)";
     return "";
 }
 
 /* A client can't do anything about what is between us and the cluster: it is told of an I/O error,
  * the log of the cause, once. */
-static void fail(struct request *req, int code)
+static void fail(struct request *req, int result)
 {
     static const char *const names[REQUEST_OP_COUNT] = {
         [REQUEST_READ] = "reading",   [REQUEST_WRITE] = "writing",
@@ -367,11 +367,11 @@ static void fail(struct request *req, int code)
     };
     struct rbd_stage *rbd = layer_of(req)->rbd;
 
-    if (atomic_exchange(&rbd->trouble, code) != code)
+    if (atomic_exchange(&rbd->trouble, result) != result)
         log_write_of(LOG_ERROR, rbd->disk.name, "%s at byte %llu failed: %s%s", names[req->view.op],
-                     (unsigned long long)req->view.offset_bytes, strerror(-code),
-                     advice(&rbd->disk, code));
-    finish(req, code == -ENOSPC || code == -EDQUOT || code == -ENOMEM ? -code : EIO);
+                     (unsigned long long)req->view.offset_bytes, strerror(-result),
+                     advice(&rbd->disk, result));
+    finish(req, result == -ENOSPC || result == -EDQUOT || result == -ENOMEM ? -result : EIO);
 }
 
 /* ---- lock=shared: who has the lock gives it back, or the time is over ---- */
@@ -448,12 +448,12 @@ static void extents_work(struct offload_job *job)
         .one = req->flags & REQUEST_ONE,
     };
     uint64_t from_bytes = walk.at_bytes / disk->object_bytes * disk->object_bytes;
-    int code = ceph.rbd_diff_iterate2(disk->image, NULL, from_bytes, walk.end_bytes - from_bytes, 1,
-                                      disk->fast_diff, walk_extent, &walk);
+    int result = ceph.rbd_diff_iterate2(disk->image, NULL, from_bytes, walk.end_bytes - from_bytes,
+                                        1, disk->fast_diff, walk_extent, &walk);
 
-    if (code >= 0)
+    if (result >= 0)
         (void)walk_to(&walk, walk.end_bytes, EXTENT_HOLE | EXTENT_ZERO);
-    job->done.result = walk.list->count > 0 ? 0 : code;
+    job->done.result = walk.list->count > 0 ? 0 : result;
 }
 
 static bool tells_of_zeros(const struct extent_list *list)

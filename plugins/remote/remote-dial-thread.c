@@ -107,7 +107,7 @@ int remote_dial_thread_start(struct remote_dial_thread **out, const struct remot
 static bool wait_for_end(struct attempt *attempt, unsigned timeout_ms)
 {
     struct timespec end;
-    int code = 0;
+    int result = 0;
 
     clock_gettime(CLOCK_MONOTONIC, &end);
     end.tv_sec += timeout_ms / 1000;
@@ -116,8 +116,8 @@ static bool wait_for_end(struct attempt *attempt, unsigned timeout_ms)
         end.tv_nsec -= 1000000000;
         end.tv_sec++;
     }
-    while (!attempt->over && code == 0)
-        code = pthread_cond_timedwait(&attempt->changed, &attempt->mutex, &end);
+    while (!attempt->over && result == 0)
+        result = pthread_cond_timedwait(&attempt->changed, &attempt->mutex, &end);
     return attempt->over;
 }
 

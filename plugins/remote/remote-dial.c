@@ -98,11 +98,11 @@ static int read_features(struct remote_features *features, const struct export_i
         .cache = flags & NBD_FLAG_SEND_CACHE,
         .extents = info->base_allocation,
     };
-    int code = read_block_sizes(features, info, err);
-    if (code == 0) /* the odd bytes at the end can't be addressed */
+    int result = read_block_sizes(features, info, err);
+    if (result == 0) /* the odd bytes at the end can't be addressed */
         features->size_bytes =
             features->size_bytes / features->block_min_bytes * features->block_min_bytes;
-    return code;
+    return result;
 }
 
 /* ---- connecting ---- */
@@ -137,13 +137,13 @@ static int shake_hands(struct remote_connection *connection, struct remote_featu
         .start_tls = tls->uri->tls ? start_tls : NULL,
         .context = tls,
     };
-    int code = client_handshake(&info, channel, &wishes, err);
+    int result = client_handshake(&info, channel, &wishes, err);
 
-    if (code == 0)
-        code = read_features(features, &info, err);
+    if (result == 0)
+        result = read_features(features, &info, err);
     connection->structured_replies = info.structured_replies;
     connection->base_allocation_id = info.base_allocation_id;
-    return code;
+    return result;
 }
 
 static int dial(struct remote_connection *out, struct remote_features *features,
@@ -151,20 +151,20 @@ static int dial(struct remote_connection *out, struct remote_features *features,
                 struct channel *channel, struct error *err)
 {
     struct tls_wish tls = { .address = address, .uri = uri, .out = &out->tls };
-    int code = client_connect(channel, uri, err);
+    int result = client_connect(channel, uri, err);
 
-    if (code < 0) {
-        if (code != -ECANCELED)
+    if (result < 0) {
+        if (result != -ECANCELED)
             error_prefix(err, "the server can't be reached: ");
-        return code;
+        return result;
     }
     out->fd = channel->fd;
-    code = shake_hands(out, features, channel, &tls, err);
-    if (code < 0 && code != -ECANCELED)
+    result = shake_hands(out, features, channel, &tls, err);
+    if (result < 0 && result != -ECANCELED)
         error_prefix(err, "the server can't be used: ");
     client_connect_settle(out->fd);
     tcp_keepalive(out->fd, UNACKNOWLEDGED_MS);
-    return code;
+    return result;
 }
 
 int remote_dial(struct remote_connection *out, struct remote_features *features,
@@ -175,14 +175,14 @@ int remote_dial(struct remote_connection *out, struct remote_features *features,
     struct nbd_uri uri;
 
     *out = (struct remote_connection){ .fd = -1 };
-    int code = nbd_uri_parse(&uri, address->uri, err);
-    if (code < 0)
-        return code;
-    code = dial(out, features, address, &uri, &channel, err);
+    int result = nbd_uri_parse(&uri, address->uri, err);
+    if (result < 0)
+        return result;
+    result = dial(out, features, address, &uri, &channel, err);
     nbd_uri_free(&uri);
-    if (code < 0)
+    if (result < 0)
         remote_connection_close(out);
-    return code;
+    return result;
 }
 
 void remote_connection_close(struct remote_connection *connection)

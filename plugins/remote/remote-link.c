@@ -142,7 +142,7 @@ static void abandon(struct remote_link *link)
         link->give_over(req);
 }
 
-static void dial_failed(struct remote_link *link, int code)
+static void dial_failed(struct remote_link *link, int result)
 {
     if (!link->was_connected) {
         abandon(link);
@@ -152,9 +152,9 @@ static void dial_failed(struct remote_link *link, int code)
     if (remote_outage_tell_failure(&link->outage))
         log_write_of(LOG_WARNING, link->server->name, "%s; trying again", link->dial_error.text);
     remote_outage_plan_dial(&link->outage, channel_clock_ms());
-    if (code == -EMEDIUMTYPE && !link->outage.down)
+    if (result == -EMEDIUMTYPE && !link->outage.down)
         log_write_of(LOG_ERROR, link->server->name, "%s", link->dial_error.text);
-    if (code == -EMEDIUMTYPE || is_out_of_patience(link))
+    if (result == -EMEDIUMTYPE || is_out_of_patience(link))
         give_up(link);
 }
 
@@ -168,11 +168,11 @@ static bool may_dial(const struct remote_link *link)
 static void dial(struct remote_link *link)
 {
     link->requests.generation = remote_ledger_generation(&link->server->ledger);
-    int code = remote_dial_thread_start(&link->attempt, &link->server->address,
-                                        is_primary(link) ? DIAL_MS : DIAL_FURTHER_MS, link->loop,
-                                        dial_done, link, &link->dial_error);
-    if (code < 0)
-        dial_failed(link, code);
+    int result = remote_dial_thread_start(&link->attempt, &link->server->address,
+                                          is_primary(link) ? DIAL_MS : DIAL_FURTHER_MS, link->loop,
+                                          dial_done, link, &link->dial_error);
+    if (result < 0)
+        dial_failed(link, result);
 }
 
 /* Begins to use a connection, which is taken over.  -ENOMEM: it stays the caller's. */
@@ -183,11 +183,12 @@ static int use(struct remote_link *link, struct remote_connection *connection, s
     const struct transport_tls_adopt_settings settings = { .loop = link->loop,
                                                            .buffers = &link->tls_buffers,
                                                            .name = link->server->name };
-    int code = used.tls != NULL ? transport_tls_adopt(&transport, used.tls, used.fd, &settings, err)
-                                : transport_plain_create(&transport, link->loop, used.fd, err);
+    int result = used.tls != NULL
+                     ? transport_tls_adopt(&transport, used.tls, used.fd, &settings, err)
+                     : transport_plain_create(&transport, link->loop, used.fd, err);
 
-    if (code < 0)
-        return code;
+    if (result < 0)
+        return result;
     *connection = (struct remote_connection){ .fd = -1 };
     link->was_connected = true;
     remote_stream_start(&link->stream, transport, &used);
@@ -384,10 +385,10 @@ int remote_link_create(struct remote_link **out, const struct remote_link_settin
     link->work.fn = work;
     link->tick.event.fn = tick;
     link->farewell.event.fn = farewell_ended;
-    int code = settings->connection != NULL ? use(link, settings->connection, err) : 0;
-    if (code < 0) {
+    int result = settings->connection != NULL ? use(link, settings->connection, err) : 0;
+    if (result < 0) {
         free(link);
-        return code;
+        return result;
     }
     *out = link;
     return 0;

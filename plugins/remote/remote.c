@@ -148,20 +148,20 @@ static int parse(struct remote_stage *remote, const struct stage_settings *setti
         server->name = NULL;
         return error_no_memory(err, NULL);
     }
-    int code = params_parse_pairs(given, remote_params, remote->parameter_text, '&', err);
-    if (code == 0)
-        code = check_uri(remote, settings->path, err);
+    int result = params_parse_pairs(given, remote_params, remote->parameter_text, '&', err);
+    if (result == 0)
+        result = check_uri(remote, settings->path, err);
     const struct remote_address address = {
         .uri = uri,
         .tls_certificates = given->tls_certificates,
         .tls_psk_file = given->tls_psk_file,
     };
-    if (remote_address_copy(&server->address, &address) < 0 && code == 0)
-        code = error_no_memory(err, NULL);
+    if (remote_address_copy(&server->address, &address) < 0 && result == 0)
+        result = error_no_memory(err, NULL);
     free(uri);
     server->retry_ms = given->retry_s * 1000;
     server->timeout_ms = given->timeout_s * 1000;
-    return code;
+    return result;
 }
 
 /* ---- the primary's thread ---- */
@@ -214,24 +214,24 @@ static int primary_start(struct remote_stage *remote)
         .connection = &remote->first,
         .answer = send_back,
     };
-    int code = loop_create(&remote->loop, &config, remote->start_error);
+    int result = loop_create(&remote->loop, &config, remote->start_error);
 
-    if (code < 0)
-        return code;
+    if (result < 0)
+        return result;
     settings.loop = remote->loop;
-    code = remote_link_create(&remote->primary, &settings, remote->start_error);
-    if (code < 0)
+    result = remote_link_create(&remote->primary, &settings, remote->start_error);
+    if (result < 0)
         loop_destroy(remote->loop);
-    return code;
+    return result;
 }
 
 static void *primary_thread(void *context)
 {
     struct remote_stage *remote = context;
-    int code = remote->start_code = primary_start(remote);
+    int result = remote->start_code = primary_start(remote);
 
     sem_post(&remote->started);
-    if (code < 0)
+    if (result < 0)
         return NULL;
     loop_run(remote->loop);
     remote_link_destroy(remote->primary);
@@ -244,20 +244,20 @@ static int start_thread(struct remote_stage *remote, struct error *err)
     sem_init(&remote->started, 0, 0);
     remote->start_error = err;
     remote->stop.event.fn = stop_here;
-    int code = -pthread_create(&remote->thread, NULL, primary_thread, remote);
-    if (code < 0) {
-        error_set(err, code, "a thread could not be started: %s", strerror(-code));
+    int result = -pthread_create(&remote->thread, NULL, primary_thread, remote);
+    if (result < 0) {
+        error_set(err, result, "a thread could not be started: %s", strerror(-result));
     } else {
         while (sem_wait(&remote->started) != 0)
             ;
-        code = remote->start_code;
-        remote->has_thread = code == 0;
-        if (code < 0)
+        result = remote->start_code;
+        remote->has_thread = result == 0;
+        if (result < 0)
             pthread_join(remote->thread, NULL);
     }
     sem_destroy(&remote->started);
     remote->start_error = NULL;
-    return code;
+    return result;
 }
 
 /* ---- opening ---- */
@@ -315,25 +315,25 @@ static int dial_first(struct remote_stage *remote, struct error *err)
 {
     struct remote_server *server = &remote->server;
     struct remote_dial_thread *attempt;
-    int code = remote_dial_thread_start(&attempt, &server->address, OPEN_DEADLINE_MS, NULL, NULL,
-                                        NULL, err);
+    int result = remote_dial_thread_start(&attempt, &server->address, OPEN_DEADLINE_MS, NULL, NULL,
+                                          NULL, err);
 
-    if (code < 0)
-        return code;
+    if (result < 0)
+        return result;
     if (!remote_dial_thread_wait(attempt, OPEN_DEADLINE_MS + OPEN_GRACE_MS)) {
         (void)remote_dial_thread_leave(attempt);
         return error_set(err, -ETIMEDOUT,
                          "the server can't be reached: its name was not found within %u seconds",
                          OPEN_DEADLINE_MS / 1000);
     }
-    code = attempt->done.result;
+    result = attempt->done.result;
     server->features = attempt->features;
     remote->first = attempt->connection;
     attempt->connection = (struct remote_connection){ .fd = -1 };
-    if (code < 0)
-        error_set(err, code, "%s", attempt->error.text);
+    if (result < 0)
+        error_set(err, result, "%s", attempt->error.text);
     remote_dial_thread_free(attempt);
-    return code;
+    return result;
 }
 
 static int remote_open(struct stage **out, const struct stage_settings *settings,
@@ -347,14 +347,14 @@ static int remote_open(struct stage **out, const struct stage_settings *settings
     remote->first.fd = -1;
     remote->stage.ops = ops;
     remote->scheme = ops->name;
-    int code = parse(remote, settings, err);
-    if (code == 0)
-        code = dial_first(remote, err);
-    if (code == 0)
-        code = start_thread(remote, err);
-    if (code < 0) {
+    int result = parse(remote, settings, err);
+    if (result == 0)
+        result = dial_first(remote, err);
+    if (result == 0)
+        result = start_thread(remote, err);
+    if (result < 0) {
         remote_close(&remote->stage);
-        return code;
+        return result;
     }
     remote->forward_all = !server->features.multi_conn;
     remote->stage.limits = limits_of(&server->features, settings->options.read_only);
@@ -381,11 +381,11 @@ static int remote_attach(struct layer **out, struct stage *stage, struct layer *
             .answer = request_complete,
             .give_over = forward,
         };
-        int code = remote_link_create(&layer->link, &settings, err);
+        int result = remote_link_create(&layer->link, &settings, err);
 
-        if (code < 0) {
+        if (result < 0) {
             free(layer);
-            return code;
+            return result;
         }
     }
     *out = &layer->layer;

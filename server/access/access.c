@@ -411,35 +411,35 @@ static int parse_conditions(struct rule *rule, struct error *err)
 
     for (; at; at = next) {
         struct condition *condition = &rule->conditions[rule->condition_count];
-        int ret = cut_condition(at, &next, err);
+        int result = cut_condition(at, &next, err);
 
-        if (ret == 0 && rule->condition_count == CONDITIONS_MAX)
+        if (result == 0 && rule->condition_count == CONDITIONS_MAX)
             return error_set(err, -EINVAL, "a rule has at most %u conditions", CONDITIONS_MAX);
-        if (ret == 0)
-            ret = parse_condition(condition, at, err);
-        if (ret != 0)
-            return ret;
+        if (result == 0)
+            result = parse_condition(condition, at, err);
+        if (result != 0)
+            return result;
         rule->condition_count++;
         rule->ways |= condition->kind->way;
-        ret = check_together(rule, condition, err);
-        if (ret != 0)
-            return ret;
+        result = check_together(rule, condition, err);
+        if (result != 0)
+            return result;
     }
     return 0;
 }
 
 static int parse_rule(struct rule *rule, const char *text, struct error *err)
 {
-    int ret;
+    int result;
 
     rule->text = strdup(text);
     rule->pieces = strdup(text);
     if (!rule->text || !rule->pieces)
         return error_no_memory(err, NULL);
-    ret = parse_conditions(rule, err);
-    if (ret != 0)
+    result = parse_conditions(rule, err);
+    if (result != 0)
         error_prefix(err, "%.200s: ", text);
-    return ret;
+    return result;
 }
 
 static bool rule_allows(const struct rule *rule, const struct peer *peer)
@@ -456,7 +456,7 @@ static bool rule_allows(const struct rule *rule, const struct peer *peer)
 int access_create(struct access **out, const char *const *rules, size_t count, struct error *err)
 {
     struct access *access;
-    int ret = 0;
+    int result = 0;
 
     *out = NULL;
     if (count == 0 || (count == 1 && !strcmp(rules[0], "any")))
@@ -464,13 +464,13 @@ int access_create(struct access **out, const char *const *rules, size_t count, s
     access = calloc(1, sizeof *access + count * sizeof access->rules[0]);
     if (!access)
         return error_no_memory(err, NULL);
-    while (ret == 0 && access->rule_count < count) {
-        ret = parse_rule(&access->rules[access->rule_count], rules[access->rule_count], err);
+    while (result == 0 && access->rule_count < count) {
+        result = parse_rule(&access->rules[access->rule_count], rules[access->rule_count], err);
         access->rule_count++;
     }
-    if (ret != 0) {
+    if (result != 0) {
         access_free(access);
-        return ret;
+        return result;
     }
     *out = access;
     return 0;

@@ -116,16 +116,16 @@ int descendants_watch(struct error *err)
 {
     if (mark[0] != '\0')
         return 0;
-    int code = make_mark(err);
-    if (code == 0)
-        code = spawner_watch(mark, err); /* before the mark is in its environment, too */
-    if (code < 0)
+    int result = make_mark(err);
+    if (result == 0)
+        result = spawner_watch(mark, err); /* before the mark is in its environment, too */
+    if (result < 0)
         error_prefix(err, "what plugins start can't be watched: ");
-    if (code == 0 && setenv(DESCENDANTS_VARIABLE, strchr(mark, '=') + 1, 1) < 0)
-        code = error_no_memory(err, "for the environment");
-    if (code < 0)
+    if (result == 0 && setenv(DESCENDANTS_VARIABLE, strchr(mark, '=') + 1, 1) < 0)
+        result = error_no_memory(err, "for the environment");
+    if (result < 0)
         mark[0] = '\0';
-    return code;
+    return result;
 }
 
 void descendants_end(void)

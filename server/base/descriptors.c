@@ -6,17 +6,17 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-static int explain(int code, unsigned count, struct error *err)
+static int explain(int result, unsigned count, struct error *err)
 {
     struct rlimit limit;
 
-    if (code == -EMFILE && getrlimit(RLIMIT_NOFILE, &limit) == 0)
+    if (result == -EMFILE && getrlimit(RLIMIT_NOFILE, &limit) == 0)
         return error_set(
-            err, code,
+            err, result,
             "too few descriptors: %u more are needed, and this process may have %llu in all", count,
             (unsigned long long)limit.rlim_cur);
-    return error_set(err, code, "too few descriptors: %u more are needed: %s", count,
-                     strerror(-code));
+    return error_set(err, result, "too few descriptors: %u more are needed: %s", count,
+                     strerror(-result));
 }
 
 /* Held all at once, by recursion: no memory has to be there for them. */
@@ -27,16 +27,16 @@ static int open_all(unsigned count)
     int fd = eventfd(0, EFD_CLOEXEC);
     if (fd < 0)
         return -errno;
-    int code = open_all(count - 1);
+    int result = open_all(count - 1);
     (void)close(fd);
-    return code;
+    return result;
 }
 
 int descriptors_require(unsigned count, struct error *err)
 {
-    int code = open_all(count);
+    int result = open_all(count);
 
-    return code < 0 ? explain(code, count, err) : 0;
+    return result < 0 ? explain(result, count, err) : 0;
 }
 
 void descriptors_raise_limit(void)

@@ -77,29 +77,29 @@ static void set(struct error *err, const char *behind, const char *format, va_li
 }
 
 /* What opens files is everywhere, and its reason says nothing of where the limit is. */
-static const char *advice_for(int code)
+static const char *advice_for(int result)
 {
-    if (code == -EMFILE)
+    if (result == -EMFILE)
         return ERROR_DESCRIPTORS_ADVICE;
-    if (code == -ENFILE)
+    if (result == -ENFILE)
         return "; raise `sysctl fs.file-max`, of which all programs have a part";
     return NULL;
 }
 
-int error_set(struct error *err, int code, const char *format, ...)
+int error_set(struct error *err, int result, const char *format, ...)
 {
-    const char *advice = advice_for(code);
+    const char *advice = advice_for(result);
     va_list args;
 
     if (!err)
-        return code;
+        return result;
     va_start(args, format);
     set(err, "", format, args);
     va_end(args);
     if (advice != NULL &&
         strstr(err->text, advice) == NULL) /* a message may be made of another one */
         (void)error_set(err, 0, "%s%s", err->text, advice);
-    return code;
+    return result;
 }
 
 void error_prefix(struct error *err, const char *format, ...)

@@ -209,12 +209,12 @@ int log_service_start(struct error *err)
         return error_set(err, -errno, "an eventfd could not be made: %s", strerror(errno));
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    int code = pthread_create(&service.thread, NULL, serve, NULL);
+    int result = pthread_create(&service.thread, NULL, serve, NULL);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (code != 0) {
+    if (result != 0) {
         close(service.wake_fd);
-        return error_set(err, -code, "a thread for the log could not be started: %s",
-                         strerror(code));
+        return error_set(err, -result, "a thread for the log could not be started: %s",
+                         strerror(result));
     }
     service.running = true;
     log_set_sink(&sink);

@@ -81,36 +81,36 @@ static int set_flag(bool *out, const char *value, struct error *err)
 static int add_to_count(unsigned *out, const char *value, struct error *err)
 {
     bool more = false;
-    int ret = set_flag(&more, value, err);
+    int result = set_flag(&more, value, err);
 
-    if (ret == 0)
+    if (result == 0)
         *out = more ? *out + 1 : 0;
-    return ret;
+    return result;
 }
 
 static int set_size(uint64_t *out, const struct param *param, const char *value, struct error *err)
 {
     uint64_t bytes;
-    int ret = params_parse_size(&bytes, value, err);
+    int result = params_parse_size(&bytes, value, err);
 
-    if (ret == 0)
-        ret = check_bounds(bytes, param, err);
-    if (ret == 0)
+    if (result == 0)
+        result = check_bounds(bytes, param, err);
+    if (result == 0)
         *out = bytes;
-    return ret;
+    return result;
 }
 
 static int set_uint(unsigned *out, const struct param *param, const char *value, struct error *err)
 {
     const char *end;
     uint64_t number;
-    int ret;
+    int result;
 
     if (!parse_digits(&number, value, &end) || *end)
         return error_set(err, -EINVAL, "'%s' is not a whole number", value);
-    ret = check_bounds(number, param, err);
-    if (ret != 0)
-        return ret;
+    result = check_bounds(number, param, err);
+    if (result != 0)
+        return result;
     if (number > UINT32_MAX)
         return error_set(err, -EINVAL, "%s is too large", value);
     *out = (unsigned)number;
@@ -156,11 +156,11 @@ static int set_value(void *target, const struct param *param, const char *value,
 
 int params_set(void *target, const struct param *param, const char *value, struct error *err)
 {
-    int ret = set_value(target, param, value, err);
+    int result = set_value(target, param, value, err);
 
-    if (ret != 0)
+    if (result != 0)
         error_prefix(err, "%s: ", param->name);
-    return ret;
+    return result;
 }
 
 void params_reset(void *target, const struct param *param, const void *defaults)
@@ -326,14 +326,14 @@ static bool takes_value(const struct param *param)
 static int set_option(struct argv_walk *walk, const struct param *param, const char *value,
                       struct error *err)
 {
-    int ret;
+    int result;
 
     if (!value && takes_value(param) && walk->at < walk->argc)
         value = walk->argv[walk->at++];
-    ret = params_set(walk->target, param, value, err);
-    if (ret != 0)
+    result = params_set(walk->target, param, value, err);
+    if (result != 0)
         error_prefix(err, "--");
-    return ret;
+    return result;
 }
 
 static int parse_long(struct argv_walk *walk, const char *text, struct error *err)
@@ -351,15 +351,15 @@ static int parse_letters(struct argv_walk *walk, const char *text, struct error 
 {
     for (; *text; text++) {
         const struct param *param = find_letter(walk->table, *text);
-        int ret;
+        int result;
 
         if (!param)
             return error_set(err, -EINVAL, "unknown option '-%.1s'", text);
         if (takes_value(param))
             return set_option(walk, param, text[1] ? text + 1 : NULL, err);
-        ret = set_option(walk, param, NULL, err);
-        if (ret != 0)
-            return ret;
+        result = set_option(walk, param, NULL, err);
+        if (result != 0)
+            return result;
     }
     return 0;
 }
@@ -474,16 +474,16 @@ static int parse_pair(void *target, const struct param *table, char *pair, bool 
     char *equals = strchr(pair, '=');
     const struct param *param;
     size_t length;
-    int ret = 0;
+    int result = 0;
 
     if (equals)
         *equals = '\0';
     if (percent)
-        ret = decode_percent(pair, err);
-    if (ret == 0 && percent && equals)
-        ret = decode_percent(equals + 1, err);
-    if (ret != 0)
-        return ret;
+        result = decode_percent(pair, err);
+    if (result == 0 && percent && equals)
+        result = decode_percent(equals + 1, err);
+    if (result != 0)
+        return result;
     length = strlen(pair);
     if (length == 0)
         return error_set(err, -EINVAL, "an option is empty: one is written key=value");
@@ -529,12 +529,12 @@ int params_parse_pairs(void *target, const struct param *table, char *text, char
         return 0;
     while (next) {
         char *pair = next;
-        int ret;
+        int result;
 
         next = cut(pair, separator);
-        ret = parse_pair(target, table, pair, separator == '&', err);
-        if (ret != 0)
-            return ret;
+        result = parse_pair(target, table, pair, separator == '&', err);
+        if (result != 0)
+            return result;
     }
     return 0;
 }

@@ -9,18 +9,18 @@
 
 static int fill_actions(posix_spawn_file_actions_t *actions, const struct spawn_files *files)
 {
-    int code = posix_spawn_file_actions_init(actions);
+    int result = posix_spawn_file_actions_init(actions);
 
-    if (code != 0)
-        return code;
-    for (int i = 0; i < 3 && code == 0; i++)
+    if (result != 0)
+        return result;
+    for (int i = 0; i < 3 && result == 0; i++)
         if (files->fds[i] >= 0)
-            code = posix_spawn_file_actions_adddup2(actions, files->fds[i], i);
-    if (code == 0)
-        code = posix_spawn_file_actions_addclosefrom_np(actions, 3);
-    if (code != 0)
+            result = posix_spawn_file_actions_adddup2(actions, files->fds[i], i);
+    if (result == 0)
+        result = posix_spawn_file_actions_addclosefrom_np(actions, 3);
+    if (result != 0)
         posix_spawn_file_actions_destroy(actions);
-    return code;
+    return result;
 }
 
 /* Default dispositions, none blocked: what this process has set up for itself is not theirs. */
@@ -28,23 +28,23 @@ static int fill_attributes(posix_spawnattr_t *attributes, bool own_group)
 {
     short flags = POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK;
     sigset_t all, none;
-    int code = posix_spawnattr_init(attributes);
+    int result = posix_spawnattr_init(attributes);
 
-    if (code != 0)
-        return code;
+    if (result != 0)
+        return result;
     sigfillset(&all);
     sigemptyset(&none);
-    code = posix_spawnattr_setsigdefault(attributes, &all);
-    if (code == 0)
-        code = posix_spawnattr_setsigmask(attributes, &none);
-    if (code == 0 && own_group)
-        code = posix_spawnattr_setpgroup(attributes, 0);
-    if (code == 0)
-        code = posix_spawnattr_setflags(attributes,
-                                        (short)(own_group ? flags | POSIX_SPAWN_SETPGROUP : flags));
-    if (code != 0)
+    result = posix_spawnattr_setsigdefault(attributes, &all);
+    if (result == 0)
+        result = posix_spawnattr_setsigmask(attributes, &none);
+    if (result == 0 && own_group)
+        result = posix_spawnattr_setpgroup(attributes, 0);
+    if (result == 0)
+        result = posix_spawnattr_setflags(
+            attributes, (short)(own_group ? flags | POSIX_SPAWN_SETPGROUP : flags));
+    if (result != 0)
         posix_spawnattr_destroy(attributes);
-    return code;
+    return result;
 }
 
 int spawn_with(pid_t *pid, const char *program, char *const argv[], char *const environment[],
@@ -52,18 +52,18 @@ int spawn_with(pid_t *pid, const char *program, char *const argv[], char *const 
 {
     posix_spawn_file_actions_t actions;
     posix_spawnattr_t attributes;
-    int code = fill_actions(&actions, files);
+    int result = fill_actions(&actions, files);
 
-    if (code == 0) {
-        code = fill_attributes(&attributes, own_group);
-        if (code == 0) {
-            code = posix_spawnp(pid, program, &actions, &attributes, argv, environment);
+    if (result == 0) {
+        result = fill_attributes(&attributes, own_group);
+        if (result == 0) {
+            result = posix_spawnp(pid, program, &actions, &attributes, argv, environment);
             posix_spawnattr_destroy(&attributes);
         }
         posix_spawn_file_actions_destroy(&actions);
     }
-    if (code != 0)
-        return error_set(err, -code, "'%s' can't be started: %s", argv[0], strerror(code));
+    if (result != 0)
+        return error_set(err, -result, "'%s' can't be started: %s", argv[0], strerror(result));
     return 0;
 }
 

@@ -62,14 +62,14 @@ static int start_process(struct error *err)
     snprintf(parent, sizeof parent, "%d", (int)getpid());
     snprintf(files, sizeof files, "%llu", (unsigned long long)first_files.rlim_cur);
     struct spawn_files standard = { { ends[1], nothing, nothing } };
-    int code = spawn_with(&pid, "/proc/self/exe", argv, environ, &standard, true, err);
+    int result = spawn_with(&pid, "/proc/self/exe", argv, environ, &standard, true, err);
     close(nothing);
     close(ends[1]);
-    if (code < 0)
+    if (result < 0)
         close(ends[0]);
     else
         control = lift(ends[0]);
-    return code;
+    return result;
 }
 
 static int is_running(struct error *err)
@@ -179,14 +179,15 @@ static int give_order(const struct spawn_order *order, const struct message *mes
 {
     int files[] = { order->files[0], order->files[1], order->files[2], leash };
     struct spawner_answer answer;
-    int code = is_running(err);
+    int result = is_running(err);
 
-    if (code < 0)
-        return code;
-    code = send_message(message, files, sizeof files / sizeof files[0]);
-    if (code < 0 && code != -EPIPE && code != -ECONNRESET)
-        return error_set(err, code, "'%s' can't be started: %s", order->argv[0], strerror(-code));
-    if (code < 0 || !receive_answer(&answer))
+    if (result < 0)
+        return result;
+    result = send_message(message, files, sizeof files / sizeof files[0]);
+    if (result < 0 && result != -EPIPE && result != -ECONNRESET)
+        return error_set(err, result, "'%s' can't be started: %s", order->argv[0],
+                         strerror(-result));
+    if (result < 0 || !receive_answer(&answer))
         return is_gone(err);
     if (answer.error != 0 && answer.in_folder)
         return error_set(err, -answer.error, "'%s' can't be started in '%s': %s", order->argv[0],
@@ -211,16 +212,16 @@ int spawner_start(int *leash, const struct spawn_order *order, struct error *err
     message.used_bytes = 0;
     message.full = false;
     write_order(&message, order);
-    int code = message.full ? error_set(err, -E2BIG, "'%s' can't be started: %s", order->argv[0],
-                                        strerror(E2BIG))
-                            : give_order(order, &message, ends[1], err);
+    int result = message.full ? error_set(err, -E2BIG, "'%s' can't be started: %s", order->argv[0],
+                                          strerror(E2BIG))
+                              : give_order(order, &message, ends[1], err);
     pthread_mutex_unlock(&mutex);
     close(ends[1]);
-    if (code < 0)
+    if (result < 0)
         close(ends[0]);
     else
         *leash = ends[0];
-    return code;
+    return result;
 }
 
 static bool read_status(int leash, int *status)
@@ -258,11 +259,11 @@ int spawner_watch(const char *mark, struct error *err)
     message.used_bytes = 0;
     add_bytes(&message, &request, sizeof request);
     add_bytes(&message, mark, strlen(mark) + 1);
-    int code = is_running(err);
-    if (code == 0 && send_message(&message, NULL, 0) < 0)
-        code = is_gone(err);
+    int result = is_running(err);
+    if (result == 0 && send_message(&message, NULL, 0) < 0)
+        result = is_gone(err);
     pthread_mutex_unlock(&mutex);
-    return code;
+    return result;
 }
 
 /* ---- the end ---- */

@@ -33,12 +33,12 @@ int image_io_create(struct image_io **out, struct stage *stage, struct error *er
         return error_no_memory(err, "to read an image");
     }
     io->bounce = bounce;
-    int code = loop_create(&io->loop, &config, err);
-    if (code == 0)
-        code = stage_attach(&io->layer, stage, io->loop, err);
-    if (code < 0) {
+    int result = loop_create(&io->loop, &config, err);
+    if (result == 0)
+        result = stage_attach(&io->layer, stage, io->loop, err);
+    if (result < 0) {
         image_io_destroy(io);
-        return code;
+        return result;
     }
     flusher_begin(&io->flusher, io->layer);
     *out = io;
@@ -60,15 +60,15 @@ void image_io_destroy(struct image_io *io)
 int image_io_flush_on(struct stage *stage, struct loop *loop, struct error *err)
 {
     struct image_io io = { .loop = loop, .flusher = { .since_start = true } };
-    int code = stage_attach(&io.layer, stage, loop, err);
+    int result = stage_attach(&io.layer, stage, loop, err);
 
-    if (code < 0)
-        return code;
+    if (result < 0)
+        return result;
     flusher_begin(&io.flusher, io.layer);
-    code = image_io_flush(&io, err);
+    result = image_io_flush(&io, err);
     flusher_end(&io.flusher, true);
     layer_detach(io.layer);
-    return code;
+    return result;
 }
 
 static void request_finished(struct layer *owner, struct request *req)
@@ -149,9 +149,9 @@ int image_io_read(struct image_io *io, uint64_t offset_bytes, void *data, size_t
                   struct error *err)
 {
     uint8_t *out = data;
-    int code = check_range(io, offset_bytes, length_bytes, err);
+    int result = check_range(io, offset_bytes, length_bytes, err);
 
-    while (code == 0 && length_bytes > 0) {
+    while (result == 0 && length_bytes > 0) {
         struct window window = next_window(io, offset_bytes, length_bytes);
         int error = run_request(io, REQUEST_READ, window.start_bytes, window.length_bytes);
 
@@ -162,16 +162,16 @@ int image_io_read(struct image_io *io, uint64_t offset_bytes, void *data, size_t
         offset_bytes += window.use_bytes;
         length_bytes -= window.use_bytes;
     }
-    return code;
+    return result;
 }
 
 int image_io_write(struct image_io *io, uint64_t offset_bytes, const void *data,
                    size_t length_bytes, struct error *err)
 {
     const uint8_t *in = data;
-    int code = check_range(io, offset_bytes, length_bytes, err);
+    int result = check_range(io, offset_bytes, length_bytes, err);
 
-    while (code == 0 && length_bytes > 0) {
+    while (result == 0 && length_bytes > 0) {
         struct window window = next_window(io, offset_bytes, length_bytes);
         int error = 0;
 
@@ -187,7 +187,7 @@ int image_io_write(struct image_io *io, uint64_t offset_bytes, const void *data,
         offset_bytes += window.use_bytes;
         length_bytes -= window.use_bytes;
     }
-    return code;
+    return result;
 }
 
 int image_io_flush(struct image_io *io, struct error *err)

@@ -59,7 +59,7 @@ static int check(const struct image_window *window, struct error *err)
 int image_window_parse(struct image_window *out, char *query, struct error *err)
 {
     char *kept = query, *next = query;
-    int code = 0;
+    int result = 0;
 
     *out = (struct image_window){ .given = false };
     do {
@@ -70,16 +70,16 @@ int image_window_parse(struct image_window *out, char *query, struct error *err)
         if (is_ours(pair)) {
             pair[length] = '\0';
             out->given = true;
-            code = params_parse_pairs(out, window_params, pair, '&', err);
+            result = params_parse_pairs(out, window_params, pair, '&', err);
             continue;
         }
         if (kept != query)
             *kept++ = '&';
         memmove(kept, pair, length);
         kept += length;
-    } while (next != NULL && code == 0);
+    } while (next != NULL && result == 0);
     *kept = '\0';
-    return code == 0 ? check(out, err) : code;
+    return result == 0 ? check(out, err) : result;
 }
 
 /* ---- where it is ---- */
@@ -93,13 +93,13 @@ static int read_image(void *io, uint64_t offset_bytes, void *out, size_t length_
 static int read_table(struct partition_table *out, struct stage *stage, struct error *err)
 {
     struct image_io *io;
-    int code = image_io_create(&io, stage, err);
+    int result = image_io_create(&io, stage, err);
 
-    if (code < 0)
-        return code;
-    code = partition_table_read(out, read_image, io, stage->limits.size_bytes, err);
+    if (result < 0)
+        return result;
+    result = partition_table_read(out, read_image, io, stage->limits.size_bytes, err);
     image_io_destroy(io);
-    return code;
+    return result;
 }
 
 /* "1 (10485760 bytes (10 MiB)), 2 (...)": those that can be named. */
@@ -160,19 +160,19 @@ static int find_partition(struct byte_range *out, unsigned number, struct stage 
 
     if (table == NULL)
         return error_no_memory(err, "for a partition table");
-    int code = read_table(table, stage, err);
-    for (unsigned i = 0; code == 0 && found == NULL && i < table->count; i++)
+    int result = read_table(table, stage, err);
+    for (unsigned i = 0; result == 0 && found == NULL && i < table->count; i++)
         if (table->partitions[i].number == number)
             found = &table->partitions[i];
-    if (code == 0 && (found == NULL || found->extended)) {
-        code = no_such_partition(table, number, found != NULL, err);
-    } else if (code == 0) {
+    if (result == 0 && (found == NULL || found->extended)) {
+        result = no_such_partition(table, number, found != NULL, err);
+    } else if (result == 0) {
         *out = (struct byte_range){ found->start_bytes, found->size_bytes };
         (void)snprintf(what, sizeof what, "partition %u", number);
-        code = check_range(out, stage->limits.size_bytes, what, err);
+        result = check_range(out, stage->limits.size_bytes, what, err);
     }
     free(table);
-    return code;
+    return result;
 }
 
 int image_window_find(struct byte_range *out, const struct image_window *window,

@@ -95,12 +95,12 @@ static int parse_parameters(struct parsed_spec *out, struct error *err)
         return 0;
     *question = '\0';
     out->params.text = question + 1;
-    int code = takes_any_name(ops) ? 0 : image_window_parse(&out->window, question + 1, err);
-    if (code == 0 && ops->params == NULL && question[1] != '\0')
-        code =
+    int result = takes_any_name(ops) ? 0 : image_window_parse(&out->window, question + 1, err);
+    if (result == 0 && ops->params == NULL && question[1] != '\0')
+        result =
             error_set(err, -EINVAL, "behind '?' there may be offset, size or partition, not '%s'",
                       question + 1);
-    return code;
+    return result;
 }
 
 /* The caller frees out->path in any case. */
@@ -115,20 +115,20 @@ static int parse_spec(struct parsed_spec *out, const char *spec, struct error *e
     out->path = strdup(length > 0 ? spec + length + 1 : spec);
     if (out->path == NULL)
         return error_set(err, -ENOMEM, "not enough memory to open image '%s'", spec);
-    int code = parse_parameters(out, err);
-    if (code < 0)
+    int result = parse_parameters(out, err);
+    if (result < 0)
         error_prefix(err, "image '%s': ", spec);
-    return code;
+    return result;
 }
 
 bool image_names_a_part(const char *spec)
 {
     struct parsed_spec parsed;
     struct error ignored = { "" };
-    int code = parse_spec(&parsed, spec, &ignored);
+    int result = parse_spec(&parsed, spec, &ignored);
 
     free(parsed.path);
-    return code < 0 || parsed.window.given;
+    return result < 0 || parsed.window.given;
 }
 
 /* Puts the window on the backend that was opened.  Others may change the partition table until the
@@ -138,17 +138,17 @@ static int add_window(struct stage **stage, const struct image_window *window,
 {
     const struct layer_ops *ops = (*stage)->ops;
     struct byte_range again;
-    int code = image_window_find(&settings->part, window, *stage, err);
+    int result = image_window_find(&settings->part, window, *stage, err);
 
-    if (code == 0 && settings->options.lock && ops->lock != NULL) {
-        code = ops->lock(*stage, settings, err);
-        if (code == 0)
-            code = image_window_find(&again, window, *stage, err);
-        if (code == 0 && (again.offset_bytes != settings->part.offset_bytes ||
-                          again.size_bytes != settings->part.size_bytes))
-            code = error_set(err, -EBUSY, "its partition table was changed just now; try again");
+    if (result == 0 && settings->options.lock && ops->lock != NULL) {
+        result = ops->lock(*stage, settings, err);
+        if (result == 0)
+            result = image_window_find(&again, window, *stage, err);
+        if (result == 0 && (again.offset_bytes != settings->part.offset_bytes ||
+                            again.size_bytes != settings->part.size_bytes))
+            result = error_set(err, -EBUSY, "its partition table was changed just now; try again");
     }
-    return code == 0 ? window_stage_create(stage, *stage, &settings->part, err) : code;
+    return result == 0 ? window_stage_create(stage, *stage, &settings->part, err) : result;
 }
 
 static int open_parsed(struct stage **out, const struct parsed_spec *parsed,
@@ -157,15 +157,15 @@ static int open_parsed(struct stage **out, const struct parsed_spec *parsed,
     struct stage *stage = NULL;
 
     assert(parsed->ops != NULL);
-    int code = parsed->ops->open(&stage, settings, err);
+    int result = parsed->ops->open(&stage, settings, err);
 
-    if (code == 0 && parsed->window.given)
-        code = add_window(&stage, &parsed->window, settings, err);
-    if (code < 0)
+    if (result == 0 && parsed->window.given)
+        result = add_window(&stage, &parsed->window, settings, err);
+    if (result < 0)
         stage_close(stage);
     else
         *out = stage;
-    return code;
+    return result;
 }
 
 bool image_opens_in_order(const char *spec)
@@ -181,11 +181,11 @@ int image_open(struct stage **out, const char *spec, const struct image_options 
                struct error *err)
 {
     struct parsed_spec parsed;
-    int code = parse_spec(&parsed, spec, err);
+    int result = parse_spec(&parsed, spec, err);
 
-    if (code < 0) {
+    if (result < 0) {
         free(parsed.path);
-        return code;
+        return result;
     }
     struct stage_settings settings = {
         .params = &parsed.params,
@@ -195,11 +195,11 @@ int image_open(struct stage **out, const char *spec, const struct image_options 
     };
     if (options->beside != NULL)
         settings.options.beside = stage_backend(options->beside);
-    code = open_parsed(out, &parsed, &settings, err);
-    if (code < 0)
+    result = open_parsed(out, &parsed, &settings, err);
+    if (result < 0)
         error_prefix(err, "image '%s': ", spec);
     free(parsed.path);
-    return code;
+    return result;
 }
 
 void image_header_was_read(struct stage *stage)

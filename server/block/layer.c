@@ -7,14 +7,14 @@ int stage_attach(struct layer **out, struct stage *top, struct loop *loop, struc
     struct layer *below = NULL;
 
     if (top->below != NULL) {
-        int code = stage_attach(&below, top->below, loop, err);
-        if (code < 0)
-            return code;
+        int result = stage_attach(&below, top->below, loop, err);
+        if (result < 0)
+            return result;
     }
-    int code = top->ops->attach(out, top, below, loop, err);
-    if (code < 0 && below != NULL)
+    int result = top->ops->attach(out, top, below, loop, err);
+    if (result < 0 && below != NULL)
         layer_detach(below);
-    return code;
+    return result;
 }
 
 void layer_leave(struct layer *top, struct io_event *ev)

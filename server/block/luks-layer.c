@@ -131,11 +131,11 @@ static int luks_attach(struct layer **out, struct stage *stage, struct layer *be
 
     if (luks == NULL)
         return error_no_memory(err, "for a pipeline");
-    int code = cipher_create(&luks->cipher, &owner->segment.cipher, owner->volume_key,
-                             owner->segment.sector_bytes, err);
-    if (code < 0) {
+    int result = cipher_create(&luks->cipher, &owner->segment.cipher, owner->volume_key,
+                               owner->segment.sector_bytes, err);
+    if (result < 0) {
         free(luks);
-        return code;
+        return result;
     }
     luks->layer = (struct layer){ .ops = stage->ops, .stage = stage, .below = below, .loop = loop };
     luks->payload_offset_bytes = owner->segment.payload_offset_bytes;

@@ -276,11 +276,11 @@ int board_create(struct board **out, unsigned workers, struct error *err)
         return error_no_memory(err, "for the board");
     void *memory = map(&board->fd, least_bytes, &bytes);
     if (memory == MAP_FAILED) {
-        int code = -errno;
+        int result = -errno;
 
         free(board);
-        return error_set(err, code, "not enough memory to tell others of the server: %s",
-                         strerror(-code));
+        return error_set(err, result, "not enough memory to tell others of the server: %s",
+                         strerror(-result));
     }
     board->head = memory;
     if (!populate(memory, (uint64_t)plan.chunks_at * BOARD_UNIT_BYTES)) {
@@ -310,10 +310,10 @@ int board_open(struct board **out, int fd, struct error *err)
         return error_no_memory(err, "for the board");
     void *memory = mmap(NULL, head.bytes, PROT_READ, MAP_SHARED, fd, 0);
     if (memory == MAP_FAILED) {
-        int code = -errno;
+        int result = -errno;
 
         free(board);
-        return error_set(err, code, "the board can't be mapped: %s", strerror(-code));
+        return error_set(err, result, "the board can't be mapped: %s", strerror(-result));
     }
     *board = (struct board){ .head = memory, .fd = -1 };
     *out = board;

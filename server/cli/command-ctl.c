@@ -347,13 +347,13 @@ static int get_metadata(struct ctl *ctl)
 static int read_value(const char *path, char *out, size_t room_bytes, size_t *length_bytes)
 {
     int fd = path != NULL ? open(path, O_RDONLY | O_CLOEXEC) : STDIN_FILENO;
-    int code = fd < 0 ? -errno : file_io_read(fd, out, room_bytes, length_bytes);
+    int result = fd < 0 ? -errno : file_io_read(fd, out, room_bytes, length_bytes);
 
     if (fd > STDERR_FILENO)
         close(fd);
-    if (code < 0)
-        log_error("%s: %s", path != NULL ? path : "standard input", strerror(-code));
-    return code;
+    if (result < 0)
+        log_error("%s: %s", path != NULL ? path : "standard input", strerror(-result));
+    return result;
 }
 
 static int set_metadata(struct ctl *ctl)
@@ -427,9 +427,9 @@ static int drain(struct ctl *ctl)
         return status;
     if (!ctl->timeout_given)
         ctl->link.timeout_ms = CONTROL_FOR_EVER;
-    int code = control_link_receive(&ctl->link, &reply, &err);
+    int result = control_link_receive(&ctl->link, &reply, &err);
     json_object_put(reply);
-    if (code == -EPIPE)
+    if (result == -EPIPE)
         return EXIT_SUCCESS;
     log_error("the server was told to end: %s", err.text);
     return EXIT_FAILURE;

@@ -10,17 +10,17 @@
 
 /* ---- what went wrong ---- */
 
-static int status_of(int code)
+static int status_of(int result)
 {
-    if (code == -ENOENT || code == -ECONNREFUSED)
+    if (result == -ENOENT || result == -ECONNREFUSED)
         return EXIT_NO_SERVER;
-    return code == -EACCES || code == -EPERM ? EXIT_DENIED : EXIT_FAILURE;
+    return result == -EACCES || result == -EPERM ? EXIT_DENIED : EXIT_FAILURE;
 }
 
-static int fail(int code, const struct error *err)
+static int fail(int result, const struct error *err)
 {
     log_error("%s", err->text);
-    return status_of(code);
+    return status_of(result);
 }
 
 /* What errors of org.nbdcrypt mean to people: %s is the text of their only member. */
@@ -95,28 +95,28 @@ static int refused(const char *error, struct json_object *parameters)
 int ctl_open(struct ctl *ctl, int timeout_ms)
 {
     struct error err = { "" };
-    int code = control_link_open(&ctl->link, ctl->options.socket, timeout_ms, &err);
+    int result = control_link_open(&ctl->link, ctl->options.socket, timeout_ms, &err);
 
-    return code == 0 ? EXIT_SUCCESS : fail(code, &err);
+    return result == 0 ? EXIT_SUCCESS : fail(result, &err);
 }
 
 int ctl_begin(struct ctl *ctl, const char *method, struct json_object *parameters)
 {
     struct error err = { "" };
-    int code = control_link_send(&ctl->link, method, parameters, true, -1, &err);
+    int result = control_link_send(&ctl->link, method, parameters, true, -1, &err);
 
-    return code == 0 ? EXIT_SUCCESS : fail(code, &err);
+    return result == 0 ? EXIT_SUCCESS : fail(result, &err);
 }
 
 int ctl_next(struct ctl *ctl, struct json_object **out, bool *last)
 {
     struct json_object *reply = NULL;
     struct error err = { "" };
-    int code = control_link_receive(&ctl->link, &reply, &err), status = EXIT_SUCCESS;
+    int result = control_link_receive(&ctl->link, &reply, &err), status = EXIT_SUCCESS;
 
     *out = NULL;
-    if (code < 0)
-        return fail(code, &err);
+    if (result < 0)
+        return fail(result, &err);
     const char *error = control_text(reply, "error");
     if (error != NULL)
         status = refused(error, control_member(reply, "parameters"));
@@ -134,8 +134,8 @@ int ctl_call_with_fd(struct ctl *ctl, const char *method, struct json_object *pa
     bool last;
 
     *out = NULL;
-    int code = control_link_send(&ctl->link, method, parameters, false, fd, &err);
-    return code == 0 ? ctl_next(ctl, out, &last) : fail(code, &err);
+    int result = control_link_send(&ctl->link, method, parameters, false, fd, &err);
+    return result == 0 ? ctl_next(ctl, out, &last) : fail(result, &err);
 }
 
 int ctl_call(struct ctl *ctl, const char *method, struct json_object *parameters,

@@ -12,11 +12,11 @@
 
 static int write_durably(int fd, const void *data, size_t length_bytes)
 {
-    int code = file_io_write(fd, data, length_bytes);
+    int result = file_io_write(fd, data, length_bytes);
 
-    if (code == 0 && fsync(fd) != 0)
-        code = -errno;
-    return code;
+    if (result == 0 && fsync(fd) != 0)
+        result = -errno;
+    return result;
 }
 
 /* The name appears in one step; link() where the file system can't refuse to replace. */

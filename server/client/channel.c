@@ -29,11 +29,11 @@ static int check_end(const struct channel *channel, struct error *err)
 /* 1: the socket has had one of the events; 0: not yet. */
 static int look(const struct channel *channel, struct pollfd *socket, struct error *err)
 {
-    int code = check_end(channel, err);
+    int result = check_end(channel, err);
     uint64_t now_ms = channel_clock_ms();
 
-    if (code < 0)
-        return code;
+    if (result < 0)
+        return result;
     uint64_t left_ms = channel->end_ms > now_ms ? channel->end_ms - now_ms : 0;
     return poll(socket, 1, left_ms < STOP_POLL_MS ? (int)left_ms : STOP_POLL_MS) > 0;
 }
@@ -41,11 +41,11 @@ static int look(const struct channel *channel, struct pollfd *socket, struct err
 int channel_wait(const struct channel *channel, short events, struct error *err)
 {
     struct pollfd socket = { .fd = channel->fd, .events = events };
-    int code;
+    int result;
 
-    while ((code = look(channel, &socket, err)) == 0)
+    while ((result = look(channel, &socket, err)) == 0)
         ;
-    return code < 0 ? code : 0;
+    return result < 0 ? result : 0;
 }
 
 int channel_pause(const struct channel *channel, struct error *err)
@@ -103,30 +103,30 @@ static int moved(const struct channel *channel, ssize_t count, short events, str
 int channel_send(struct channel *channel, const void *data, size_t length_bytes, struct error *err)
 {
     const uint8_t *at = data, *end = at + length_bytes;
-    int code = 0;
+    int result = 0;
 
-    while (at != end && code == 0) {
+    while (at != end && result == 0) {
         short events = POLLOUT;
         ssize_t count = protection_of(channel)->send(channel, at, (size_t)(end - at), &events, err);
 
-        code = moved(channel, count, events, err);
+        result = moved(channel, count, events, err);
         at += count > 0 ? count : 0;
     }
-    return code;
+    return result;
 }
 
 int channel_receive(struct channel *channel, void *data, size_t length_bytes, struct error *err)
 {
     uint8_t *at = data, *end = at + length_bytes;
-    int code = 0;
+    int result = 0;
 
-    while (at != end && code == 0) {
+    while (at != end && result == 0) {
         short events = POLLIN;
         ssize_t count =
             protection_of(channel)->receive(channel, at, (size_t)(end - at), &events, err);
 
-        code = moved(channel, count, events, err);
+        result = moved(channel, count, events, err);
         at += count > 0 ? count : 0;
     }
-    return code;
+    return result;
 }

@@ -17,10 +17,10 @@ static int outcome(const struct channel *channel, struct error *err)
 {
     int error = 0;
     socklen_t error_bytes = sizeof error;
-    int code = channel_wait(channel, POLLOUT, err);
+    int result = channel_wait(channel, POLLOUT, err);
 
-    if (code < 0)
-        return code;
+    if (result < 0)
+        return result;
     if (getsockopt(channel->fd, SOL_SOCKET, SO_ERROR, &error, &error_bytes) != 0)
         error = errno;
     return error_set(err, -error, "%s", strerror(error));
@@ -37,9 +37,9 @@ static int begin(const struct channel *channel, const struct sockaddr *address,
             return outcome(channel, err);
         if (errno != EAGAIN && errno != EINTR)
             return error_set(err, -errno, "%s", strerror(errno));
-        int code = channel_pause(channel, err);
-        if (code < 0)
-            return code;
+        int result = channel_pause(channel, err);
+        if (result < 0)
+            return result;
     }
 }
 
@@ -49,12 +49,12 @@ static int connect_one(struct channel *channel, int family, const struct sockadd
     channel->fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (channel->fd < 0)
         return error_set(err, -errno, "%s", strerror(errno));
-    int code = begin(channel, address, address_bytes, err);
-    if (code < 0) {
+    int result = begin(channel, address, address_bytes, err);
+    if (result < 0) {
         close(channel->fd);
         channel->fd = -1;
     }
-    return code;
+    return result;
 }
 
 static int connect_unix(struct channel *channel, const struct nbd_uri *uri, struct error *err)
@@ -63,11 +63,12 @@ static int connect_unix(struct channel *channel, const struct nbd_uri *uri, stru
     struct error reason;
 
     (void)snprintf(address.sun_path, sizeof address.sun_path, "%s", uri->socket_path);
-    int code = connect_one(channel, AF_UNIX, (struct sockaddr *)&address, sizeof address, &reason);
-    if (code < 0)
-        error_set(err, code, "%s: can't connect: %s; is the server running?", uri->socket_path,
+    int result =
+        connect_one(channel, AF_UNIX, (struct sockaddr *)&address, sizeof address, &reason);
+    if (result < 0)
+        error_set(err, result, "%s: can't connect: %s; is the server running?", uri->socket_path,
                   reason.text);
-    return code;
+    return result;
 }
 
 /* One after the other; each but the last may take its share of the time that is left. */
@@ -75,7 +76,7 @@ static int connect_first(struct channel *channel, const struct addrinfo *found, 
 {
     uint64_t end_ms = channel->end_ms;
     unsigned count = 0;
-    int code = error_set(err, -EADDRNOTAVAIL, "it has no address");
+    int result = error_set(err, -EADDRNOTAVAIL, "it has no address");
 
     for (const struct addrinfo *at = found; at != NULL; at = at->ai_next)
         count++;
@@ -84,27 +85,27 @@ static int connect_first(struct channel *channel, const struct addrinfo *found, 
 
         if (end_ms > now_ms)
             channel->end_ms = now_ms + (end_ms - now_ms) / count;
-        code = connect_one(channel, at->ai_family, at->ai_addr, at->ai_addrlen, err);
+        result = connect_one(channel, at->ai_family, at->ai_addr, at->ai_addrlen, err);
         channel->end_ms = end_ms;
-        if (code == 0 || code == -ECANCELED)
+        if (result == 0 || result == -ECANCELED)
             break;
     }
-    return code;
+    return result;
 }
 
 static int connect_tcp(struct channel *channel, const struct nbd_uri *uri, struct error *err)
 {
     struct addrinfo hints = { .ai_socktype = SOCK_STREAM }, *found;
     struct error reason;
-    int code = getaddrinfo(uri->host, uri->port, &hints, &found);
+    int result = getaddrinfo(uri->host, uri->port, &hints, &found);
 
-    if (code != 0)
+    if (result != 0)
         return error_set(err, -EHOSTUNREACH, "%s: the address was not found: %s", uri->host,
-                         code == EAI_SYSTEM ? strerror(errno) : gai_strerror(code));
-    code = connect_first(channel, found, &reason);
+                         result == EAI_SYSTEM ? strerror(errno) : gai_strerror(result));
+    result = connect_first(channel, found, &reason);
     freeaddrinfo(found);
-    if (code < 0)
-        return error_set(err, code, "%s port %s: can't connect: %s; is the server running?",
+    if (result < 0)
+        return error_set(err, result, "%s port %s: can't connect: %s; is the server running?",
                          uri->host, uri->port, reason.text);
     /* Requests leave when they are made, not when the last ones were acknowledged. */
     (void)setsockopt(channel->fd, IPPROTO_TCP, TCP_NODELAY, &(int){ 1 }, sizeof(int));

@@ -17,10 +17,10 @@ static int discard(struct channel *channel, uint32_t length_bytes, struct error 
 
     while (length_bytes > 0) {
         uint32_t part = length_bytes < sizeof waste ? length_bytes : (uint32_t)sizeof waste;
-        int code = channel_receive(channel, waste, part, err);
+        int result = channel_receive(channel, waste, part, err);
 
-        if (code != 0)
-            return code;
+        if (result != 0)
+            return result;
         length_bytes -= part;
     }
     return 0;
@@ -41,8 +41,8 @@ static int send_option(struct channel *channel, uint32_t option, const uint8_t *
     uint8_t header[NBD_OPTION_HEADER_BYTES];
 
     nbd_encode_option_header(header, &(struct nbd_option_header){ option, length_bytes });
-    int code = channel_send(channel, header, sizeof header, err);
-    return code == 0 ? channel_send(channel, data, length_bytes, err) : code;
+    int result = channel_send(channel, header, sizeof header, err);
+    return result == 0 ? channel_send(channel, data, length_bytes, err) : result;
 }
 
 static int receive_answer(struct channel *channel, uint32_t option, struct option_answer *answer,
@@ -50,10 +50,10 @@ static int receive_answer(struct channel *channel, uint32_t option, struct optio
 {
     uint8_t header[NBD_OPTION_REPLY_BYTES];
     struct nbd_option_reply reply;
-    int code = channel_receive(channel, header, sizeof header, err);
+    int result = channel_receive(channel, header, sizeof header, err);
 
-    if (code != 0)
-        return code;
+    if (result != 0)
+        return result;
     if (!nbd_decode_option_reply(header, &reply) || reply.option != option)
         return error_set(err, -EPROTO, "the server's answer to %s is not NBD",
                          nbd_option_name(option));
@@ -61,9 +61,9 @@ static int receive_answer(struct channel *channel, uint32_t option, struct optio
     answer->length_bytes = reply.length_bytes;
     answer->kept_bytes =
         reply.length_bytes < OPTION_REPLY_TEXT_MAX ? reply.length_bytes : OPTION_REPLY_TEXT_MAX;
-    code = channel_receive(channel, answer->data, answer->kept_bytes, err);
+    result = channel_receive(channel, answer->data, answer->kept_bytes, err);
     answer->data[answer->kept_bytes] = '\0';
-    return code == 0 ? discard(channel, reply.length_bytes - answer->kept_bytes, err) : code;
+    return result == 0 ? discard(channel, reply.length_bytes - answer->kept_bytes, err) : result;
 }
 
 static const char *refusal_text(uint32_t type)
@@ -97,10 +97,10 @@ static int greet(struct channel *channel, bool *no_zeroes, struct error *err)
 {
     uint8_t greeting[NBD_GREETING_BYTES], answer[NBD_CLIENT_FLAGS_BYTES];
     uint16_t flags;
-    int code = channel_receive(channel, greeting, sizeof greeting, err);
+    int result = channel_receive(channel, greeting, sizeof greeting, err);
 
-    if (code != 0)
-        return code;
+    if (result != 0)
+        return result;
     if (!nbd_decode_greeting(greeting, &flags) || (flags & NBD_FLAG_FIXED_NEWSTYLE) == 0)
         return error_set(err, -EPROTO, "this is no NBD server, or one from before 2011");
     *no_zeroes = (flags & NBD_FLAG_NO_ZEROES) != 0;
@@ -112,22 +112,22 @@ static int greet(struct channel *channel, bool *no_zeroes, struct error *err)
 static int ask(struct channel *channel, uint32_t option, bool *granted, struct error *err)
 {
     struct option_answer answer;
-    int code = send_option(channel, option, NULL, 0, err);
+    int result = send_option(channel, option, NULL, 0, err);
 
-    if (code == 0)
-        code = receive_answer(channel, option, &answer, err);
-    if (code == 0)
+    if (result == 0)
+        result = receive_answer(channel, option, &answer, err);
+    if (result == 0)
         *granted = answer.type == NBD_REP_ACK;
-    return code;
+    return result;
 }
 
 static int start_tls(struct channel *channel, const struct client_wishes *wishes, struct error *err)
 {
     bool granted = false;
-    int code = ask(channel, NBD_OPT_STARTTLS, &granted, err);
+    int result = ask(channel, NBD_OPT_STARTTLS, &granted, err);
 
-    if (code != 0)
-        return code;
+    if (result != 0)
+        return result;
     if (!granted)
         return error_set(err, -ECONNREFUSED, "the server has no TLS");
     return wishes->start_tls(wishes->context, channel, err);
@@ -138,10 +138,10 @@ static int take_contexts(struct export_info *info, struct channel *channel, stru
     struct option_answer answer;
 
     for (unsigned i = 0; i < OPTION_REPLIES_MAX; i++) {
-        int code = receive_answer(channel, NBD_OPT_SET_META_CONTEXT, &answer, err);
+        int result = receive_answer(channel, NBD_OPT_SET_META_CONTEXT, &answer, err);
 
-        if (code != 0)
-            return code;
+        if (result != 0)
+            return result;
         if (answer.type != NBD_REP_META_CONTEXT) {
             info->base_allocation &= answer.type == NBD_REP_ACK;
             return 0;
@@ -169,9 +169,9 @@ static int ask_for_base_allocation(struct export_info *info, struct channel *cha
     nbd_put_u32(at, 1);
     nbd_put_u32(at + 4, query_bytes);
     memcpy(at + 8, base_allocation, query_bytes);
-    int code =
+    int result =
         send_option(channel, NBD_OPT_SET_META_CONTEXT, data, 12 + name_bytes + query_bytes, err);
-    return code == 0 ? take_contexts(info, channel, err) : code;
+    return result == 0 ? take_contexts(info, channel, err) : result;
 }
 
 /* One NBD_REP_INFO: 16 bits type, then what the type has. */
@@ -198,10 +198,10 @@ static int take_go_answers(struct export_info *info, struct channel *channel, co
     bool complete = false;
 
     for (unsigned i = 0; i < OPTION_REPLIES_MAX; i++) {
-        int code = receive_answer(channel, NBD_OPT_GO, &answer, err);
+        int result = receive_answer(channel, NBD_OPT_GO, &answer, err);
 
-        if (code != 0)
-            return code;
+        if (result != 0)
+            return result;
         if (answer.type == NBD_REP_ACK && complete)
             return 0;
         if (answer.type == NBD_REP_ERR_UNSUP)
@@ -223,8 +223,8 @@ static int go(struct export_info *info, struct channel *channel, const char *nam
     memcpy(data + 4, name, name_bytes);
     nbd_put_u16(data + 4 + name_bytes, 1); /* one piece of information is asked for */
     nbd_put_u16(data + 6 + name_bytes, NBD_INFO_BLOCK_SIZE);
-    int code = send_option(channel, NBD_OPT_GO, data, 8 + name_bytes, err);
-    return code == 0 ? take_go_answers(info, channel, name, err) : code;
+    int result = send_option(channel, NBD_OPT_GO, data, 8 + name_bytes, err);
+    return result == 0 ? take_go_answers(info, channel, name, err) : result;
 }
 
 /* The old way, without an answer but the export itself: a server that refuses just closes. */
@@ -232,14 +232,14 @@ static int go_by_name(struct export_info *info, struct channel *channel, const c
                       bool no_zeroes, struct error *err)
 {
     uint8_t reply[NBD_EXPORT_NAME_REPLY_BYTES];
-    int code = send_option(channel, NBD_OPT_EXPORT_NAME, (const uint8_t *)name,
-                           (uint32_t)strlen(name), err);
+    int result = send_option(channel, NBD_OPT_EXPORT_NAME, (const uint8_t *)name,
+                             (uint32_t)strlen(name), err);
 
-    if (code == 0)
-        code = channel_receive(channel, reply, sizeof reply, err);
-    if (code != 0) {
+    if (result == 0)
+        result = channel_receive(channel, reply, sizeof reply, err);
+    if (result != 0) {
         error_prefix(err, "export '%s': ", name);
-        return code;
+        return result;
     }
     info->size_bytes = nbd_get_u64(reply);
     info->flags = nbd_get_u16(reply + 8);
@@ -251,19 +251,19 @@ static int negotiate(struct export_info *info, struct channel *channel,
 {
     const char *name = wishes->export_name;
     bool no_zeroes = false;
-    int code = greet(channel, &no_zeroes, err);
+    int result = greet(channel, &no_zeroes, err);
 
-    if (code == 0 && wishes->start_tls != NULL)
-        code = start_tls(channel, wishes, err);
-    if (code == 0 && wishes->structured_replies)
-        code = ask(channel, NBD_OPT_STRUCTURED_REPLY, &info->structured_replies, err);
-    if (code == 0 && wishes->base_allocation && info->structured_replies)
-        code = ask_for_base_allocation(info, channel, name, err);
-    if (code == 0)
-        code = go(info, channel, name, err);
-    if (code == 1)
-        code = go_by_name(info, channel, name, no_zeroes, err);
-    return code;
+    if (result == 0 && wishes->start_tls != NULL)
+        result = start_tls(channel, wishes, err);
+    if (result == 0 && wishes->structured_replies)
+        result = ask(channel, NBD_OPT_STRUCTURED_REPLY, &info->structured_replies, err);
+    if (result == 0 && wishes->base_allocation && info->structured_replies)
+        result = ask_for_base_allocation(info, channel, name, err);
+    if (result == 0)
+        result = go(info, channel, name, err);
+    if (result == 1)
+        result = go_by_name(info, channel, name, no_zeroes, err);
+    return result;
 }
 
 int client_handshake(struct export_info *out, struct channel *channel,
@@ -271,11 +271,11 @@ int client_handshake(struct export_info *out, struct channel *channel,
 {
     assert(strlen(wishes->export_name) <= NBD_STRING_BYTES_MAX);
     *out = (struct export_info){ .size_bytes = 0 };
-    int code = negotiate(out, channel, wishes, err);
-    if (code == 0 && out->size_bytes > INT64_MAX)
-        code = error_set(err, -EPROTO,
-                         "export '%s': the server says that it has %llu bytes, "
-                         "which cannot be",
-                         wishes->export_name, (unsigned long long)out->size_bytes);
-    return code;
+    int result = negotiate(out, channel, wishes, err);
+    if (result == 0 && out->size_bytes > INT64_MAX)
+        result = error_set(err, -EPROTO,
+                           "export '%s': the server says that it has %llu bytes, "
+                           "which cannot be",
+                           wishes->export_name, (unsigned long long)out->size_bytes);
+    return result;
 }

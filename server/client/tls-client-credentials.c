@@ -43,14 +43,14 @@ static int load_certificates(struct tls_client_credentials *credentials,
                          "compared with: use a pre-shared key");
     if (gnutls_certificate_allocate_credentials(&credentials->certificates) < 0)
         return error_no_memory(err, "for certificates");
-    int code = tls_certificates_load_trust(credentials->certificates, directory, err);
-    if (code == 0)
-        code =
+    int result = tls_certificates_load_trust(credentials->certificates, directory, err);
+    if (result == 0)
+        result =
             tls_certificates_load_crl(credentials->certificates, directory,
                                       &tls_certificates_of_client, &credentials->revocation, err);
-    if (code == 0)
-        code = load_own(credentials, directory, err);
-    return code;
+    if (result == 0)
+        result = load_own(credentials, directory, err);
+    return result;
 }
 
 /* ---- pre-shared keys ---- */
@@ -95,14 +95,14 @@ static int load_psk(struct tls_client_credentials *credentials,
                     const struct tls_client_settings *settings, struct error *err)
 {
     struct psk_file *file = NULL;
-    int code = find_user(credentials, settings->user, err);
+    int result = find_user(credentials, settings->user, err);
 
-    if (code == 0)
-        code = psk_file_read(&file, settings->psk_file, err);
-    if (code == 0)
-        code = set_key(credentials, file, settings->psk_file, err);
+    if (result == 0)
+        result = psk_file_read(&file, settings->psk_file, err);
+    if (result == 0)
+        result = set_key(credentials, file, settings->psk_file, err);
     psk_file_free(file);
-    return code;
+    return result;
 }
 
 /* ---- all of it ---- */

@@ -380,13 +380,13 @@ int tls_client_handshake(struct tls_client **out, struct channel *channel,
         return error_no_memory(err, "for TLS");
     client->fd = channel->fd;
     client->host = settings->host;
-    int code = start(client, settings, err);
-    if (code == 0)
-        code = shake_hands(client, channel, err);
+    int result = start(client, settings, err);
+    if (result == 0)
+        result = shake_hands(client, channel, err);
     client->host = NULL;
-    if (code < 0) {
+    if (result < 0) {
         client_free(&client->session);
-        return code;
+        return result;
     }
     client->open = true;
     channel->protection = &under_tls;

@@ -15,10 +15,10 @@ int transport_tls_adopt(struct transport **out, struct tls_client *client, int f
 
     if (session == NULL)
         return error_set(err, -EPROTO, "TLS with the server has failed already");
-    int code = transport_tls_make(&tls, settings->loop, settings->buffers, settings->name, err);
+    int result = transport_tls_make(&tls, settings->loop, settings->buffers, settings->name, err);
 
-    if (code < 0)
-        return code;
+    if (result < 0)
+        return result;
     loop_file_init(settings->loop, &tls->file, fd);
     transport_tls_take(tls, session);
     transport_tls_open(tls);

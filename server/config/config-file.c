@@ -39,12 +39,12 @@ static int make_room(void **items, size_t count, size_t item_bytes, struct error
 
 int config_file_keep(struct config_file *config, char *text, struct error *err)
 {
-    int code = text == NULL ? no_memory(err)
-                            : make_room((void **)&config->texts, config->text_count,
-                                        sizeof *config->texts, err);
+    int result = text == NULL ? no_memory(err)
+                              : make_room((void **)&config->texts, config->text_count,
+                                          sizeof *config->texts, err);
 
-    if (code != 0)
-        return free(text), code;
+    if (result != 0)
+        return free(text), result;
     config->texts[config->text_count++] = text;
     return 0;
 }
@@ -161,7 +161,7 @@ static int parse_section(struct cursor *cursor, char *line, struct error *err)
     struct config_file *config = cursor->config;
     struct config_section section = { .place = cursor->place, .first_entry = config->entry_count };
     char *end = strrchr(line, ']');
-    int code;
+    int result;
 
     cursor->state = SKIPPING;
     if (end == NULL || end[1] != '\0') {
@@ -172,12 +172,12 @@ static int parse_section(struct cursor *cursor, char *line, struct error *err)
     *end = '\0';
     section.kind = trim(line + 1);
     section.label = cut_word(trim(line + 1));
-    code =
+    result =
         make_room((void **)&config->sections, config->section_count, sizeof *config->sections, err);
-    if (code == 0)
+    if (result == 0)
         config->sections[config->section_count++] = section;
     cursor->state = IN_SECTION;
-    return code;
+    return result;
 }
 
 /* A line that is nothing is not repeated: it may be a key that went astray. */
@@ -201,10 +201,10 @@ static int parse_line(struct cursor *cursor, char *line, struct error *err)
     entry.key = trim(line);
     entry.argument = cut_word(line);
     entry.value = trim(equals + 1);
-    int code =
+    int result =
         make_room((void **)&config->entries, config->entry_count, sizeof *config->entries, err);
-    if (code != 0)
-        return code;
+    if (result != 0)
+        return result;
     config->entries[config->entry_count++] = entry;
     config->sections[entry.section].entry_count++;
     return 0;
@@ -214,13 +214,13 @@ int config_file_parse(struct config_file *out, const char *path, const char *byt
                       size_t length_bytes, struct error *err)
 {
     struct cursor cursor = { .config = out };
-    int code = config_file_keep(out, strdup(path), err);
+    int result = config_file_keep(out, strdup(path), err);
 
-    cursor.place.file = code == 0 ? out->texts[out->text_count - 1] : NULL;
-    if (code == 0)
-        code = config_file_keep(out, malloc(length_bytes + 1), err);
-    if (code != 0)
-        return code;
+    cursor.place.file = result == 0 ? out->texts[out->text_count - 1] : NULL;
+    if (result == 0)
+        result = config_file_keep(out, malloc(length_bytes + 1), err);
+    if (result != 0)
+        return result;
     cursor.place.order = out->text_count;
     cursor.at = out->texts[out->text_count - 1];
     memcpy(cursor.at, bytes, length_bytes);
@@ -228,13 +228,13 @@ int config_file_parse(struct config_file *out, const char *path, const char *byt
     *cursor.end = '\0';
     if (strncmp(cursor.at, BYTE_ORDER_MARK, strlen(BYTE_ORDER_MARK)) == 0)
         cursor.at += strlen(BYTE_ORDER_MARK);
-    while (cursor.at < cursor.end && code == 0) {
+    while (cursor.at < cursor.end && result == 0) {
         char *line = next_whole_line(&cursor);
 
         if (line != NULL)
-            code = parse_line(&cursor, trim(line), err);
+            result = parse_line(&cursor, trim(line), err);
     }
-    return code;
+    return result;
 }
 
 void config_file_free(struct config_file *config)

@@ -32,12 +32,12 @@ static int tell(struct reading *reading, const char *path, const char *what)
 {
     struct config_file *config = reading->config;
     char *copy = strdup(path);
-    int code = config_file_keep(config, copy, reading->err);
+    int result = config_file_keep(config, copy, reading->err);
 
-    if (code == 0)
+    if (result == 0)
         config_problem(&config->problems, &(struct config_place){ copy, 0, config->text_count },
                        "%s", what);
-    return code;
+    return result;
 }
 
 /* ---- whom to believe ---- */
@@ -88,35 +88,35 @@ static int read_open_file(struct reading *reading, int fd, const char *path)
     char *bytes = malloc(CONFIG_FILE_BYTES_MAX + 1);
     if (bytes == NULL)
         return no_memory(reading);
-    int code = read_bytes(fd, bytes, CONFIG_FILE_BYTES_MAX + 1, &length_bytes);
+    int result = read_bytes(fd, bytes, CONFIG_FILE_BYTES_MAX + 1, &length_bytes);
     config->file_count++;
-    config->bytes += code == 0 ? length_bytes : 0;
-    if (code < 0)
-        code = tell(reading, path, strerror(-code));
+    config->bytes += result == 0 ? length_bytes : 0;
+    if (result < 0)
+        result = tell(reading, path, strerror(-result));
     else if (length_bytes > CONFIG_FILE_BYTES_MAX)
-        code = tell(reading, path, "it has more than 1 MiB: put exports into several files");
+        result = tell(reading, path, "it has more than 1 MiB: put exports into several files");
     else if (config->bytes > CONFIG_BYTES_MAX || config->file_count > CONFIG_FILES_MAX)
-        code = tell(reading, path, "the configuration has more than 20000 files, or 128 MiB");
+        result = tell(reading, path, "the configuration has more than 20000 files, or 128 MiB");
     else
-        code = config_file_parse(config, path, bytes, length_bytes, reading->err);
+        result = config_file_parse(config, path, bytes, length_bytes, reading->err);
     free(bytes);
-    return code;
+    return result;
 }
 
 static int read_file(struct reading *reading, const char *path)
 {
     /* Of a pipe that nobody writes nothing is to be waited for. */
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-    int code;
+    int result;
 
     if (fd < 0)
         return tell(reading, path,
                     errno == ENOENT   ? "there is no such file"
                     : errno == EACCES ? "this user may not read it"
                                       : strerror(errno));
-    code = read_open_file(reading, fd, path);
+    result = read_open_file(reading, fd, path);
     close(fd);
-    return code;
+    return result;
 }
 
 /* ---- folders ---- */
@@ -205,57 +205,57 @@ static int read_folder(struct reading *reading, const char *folder, bool must_be
 
 static int note_masked(struct reading *reading, const char *const *folders, size_t count)
 {
-    int code = 0;
+    int result = 0;
 
-    for (size_t i = 0; i < count && code == 0; i++) {
+    for (size_t i = 0; i < count && result == 0; i++) {
         struct stat status;
 
         if (stat(folders[i], &status) == 0 && distrust(reading, &status) == NULL)
-            code = walk_folder(reading, folders[i], note_if_masked);
+            result = walk_folder(reading, folders[i], note_if_masked);
     }
     if (reading->masked_count > 0)
         qsort(reading->masked, reading->masked_count, sizeof *reading->masked, compare_names);
-    return code;
+    return result;
 }
 
 static int read_folders(struct reading *reading, const char *const *folders, size_t count,
                         bool must_be_there)
 {
-    int code = note_masked(reading, folders, count);
+    int result = note_masked(reading, folders, count);
 
-    for (size_t i = 0; i < count && code == 0; i++)
-        code = read_folder(reading, folders[i], must_be_there);
-    return code;
+    for (size_t i = 0; i < count && result == 0; i++)
+        result = read_folder(reading, folders[i], must_be_there);
+    return result;
 }
 
 static int read_folder_beside(struct reading *reading, const char *file)
 {
     const char *slash = strrchr(file, '/');
     char *folder;
-    int code;
+    int result;
 
     if (asprintf(&folder, "%.*sconf.d", slash == NULL ? 0 : (int)(slash - file) + 1, file) < 0)
         return no_memory(reading);
-    code = read_folders(reading, &(const char *){ folder }, 1, false);
+    result = read_folders(reading, &(const char *){ folder }, 1, false);
     free(folder);
-    return code;
+    return result;
 }
 
 int config_folder_read(struct config_file *out, const char *file, const char *const *folders,
                        size_t count, bool any_owner, struct error *err)
 {
     struct reading reading = { .config = out, .any_owner = any_owner, .err = err };
-    int code = read_file(&reading, file);
+    int result = read_file(&reading, file);
 
-    if (code == 0 && count > 0)
-        code = read_folders(&reading, folders, count, true);
-    else if (code == 0 && strcmp(file, CONFIG_FILE_DEFAULT) == 0)
-        code = read_folders(&reading, system_folders,
-                            sizeof system_folders / sizeof system_folders[0], false);
-    else if (code == 0)
-        code = read_folder_beside(&reading, file);
+    if (result == 0 && count > 0)
+        result = read_folders(&reading, folders, count, true);
+    else if (result == 0 && strcmp(file, CONFIG_FILE_DEFAULT) == 0)
+        result = read_folders(&reading, system_folders,
+                              sizeof system_folders / sizeof system_folders[0], false);
+    else if (result == 0)
+        result = read_folder_beside(&reading, file);
     for (size_t i = 0; i < reading.masked_count; i++)
         free(reading.masked[i]);
     free(reading.masked);
-    return code;
+    return result;
 }

@@ -527,13 +527,13 @@ RARELY static void note_error(struct transmission *t, struct command *command,
     t->step = RECEIVE_HEADER;
 }
 
-static void send_failed(struct outbox *outbox, int code)
+static void send_failed(struct outbox *outbox, int result)
 {
     struct transmission *t = container_of(outbox, struct transmission, outbox);
 
     if (t->aborted)
         return;
-    log_write_of(LOG_NOTICE, t->talk->peer.text, "connection lost: %s", strerror(-code));
+    log_write_of(LOG_NOTICE, t->talk->peer.text, "connection lost: %s", strerror(-result));
     transmission_abort(t);
 }
 

@@ -66,15 +66,15 @@ int worker_set_up(struct worker *worker, struct error *err)
         .after = &worker->tell,
     };
 
-    int code = loop_create(&worker->loop, &config, err);
-    if (code == 0)
-        code = buffer_pool_create(&worker->buffers, worker->loop, BUFFER_LIMIT_BYTES,
-                                  worker->buffers_max_bytes, err);
-    if (code == 0)
-        code = request_pool_create(&worker->requests, COMMANDS_MAX, worker->board, err);
-    if (code == 0)
+    int result = loop_create(&worker->loop, &config, err);
+    if (result == 0)
+        result = buffer_pool_create(&worker->buffers, worker->loop, BUFFER_LIMIT_BYTES,
+                                    worker->buffers_max_bytes, err);
+    if (result == 0)
+        result = request_pool_create(&worker->requests, COMMANDS_MAX, worker->board, err);
+    if (result == 0)
         board_put(&worker->row->tid, (uint32_t)gettid());
-    return code;
+    return result;
 }
 
 void worker_tear_down(struct worker *worker)

@@ -30,19 +30,19 @@ static int connect_to(const char *path, struct error *err)
         return error_set(err, -errno, "a socket can't be made: %s", strerror(errno));
     if (connect(fd, (struct sockaddr *)&address, sizeof address) == 0)
         return fd;
-    int code = -errno;
+    int result = -errno;
     close(fd);
-    if (code == -EACCES || code == -EPERM)
-        return error_set(err, code, "the control socket '%s': this user may not connect to it",
+    if (result == -EACCES || result == -EPERM)
+        return error_set(err, result, "the control socket '%s': this user may not connect to it",
                          path);
-    return error_set(err, code, "no server answers at the control socket '%s': %s", path,
-                     strerror(-code));
+    return error_set(err, result, "no server answers at the control socket '%s': %s", path,
+                     strerror(-result));
 }
 
 /* The best of those that answer; otherwise what was wrong with the first one that is there. */
 static int connect_to_any(struct error *err)
 {
-    int code =
+    int result =
         error_set(err, -ENOENT,
                   "there is no control socket in /run/nbdcrypt or $XDG_RUNTIME_DIR/nbdcrypt: "
                   "no server runs, or --socket PATH has to tell where it is");
@@ -60,10 +60,10 @@ static int connect_to_any(struct error *err)
         if (told || fd == -ENOENT)
             continue;
         told = true;
-        code = fd;
+        result = fd;
         *err = why;
     }
-    return code;
+    return result;
 }
 
 int control_link_open(struct control_link *out, const char *path, int timeout_ms, struct error *err)
@@ -128,9 +128,9 @@ static int send_all(struct control_link *link, const char *text, size_t length_b
                     struct error *err)
 {
     while (length_bytes > 0) {
-        int code = wait_for(link, POLLOUT, err);
-        if (code < 0)
-            return code;
+        int result = wait_for(link, POLLOUT, err);
+        if (result < 0)
+            return result;
         ssize_t sent = send_some(link, text, length_bytes, fd);
         if (sent < 0 && (errno == EINTR || errno == EAGAIN))
             continue;
@@ -159,11 +159,11 @@ int control_link_send(struct control_link *link, const char *method, struct json
         control_add_flag(call, "more", true);
     const char *text =
         call != NULL ? json_object_to_json_string_ext(call, JSON_C_TO_STRING_PLAIN) : NULL;
-    int code = text == NULL ? error_no_memory(err, "for a call")
-                            : send_all(link, text, strlen(text) + 1, fd, err);
+    int result = text == NULL ? error_no_memory(err, "for a call")
+                              : send_all(link, text, strlen(text) + 1, fd, err);
     json_object_put(call);
     /* Who was turned away, has an answer all the same. */
-    return code == -EPIPE ? 0 : code;
+    return result == -EPIPE ? 0 : result;
 }
 
 /* ---- replies ---- */
@@ -179,9 +179,9 @@ static int read_more(struct control_link *link, struct error *err)
         link->input = larger;
         link->input_room_bytes = room_bytes;
     }
-    int code = wait_for(link, POLLIN, err);
-    if (code < 0)
-        return code;
+    int result = wait_for(link, POLLIN, err);
+    if (result < 0)
+        return result;
     ssize_t got = recv(link->fd, link->input + link->input_bytes, READ_BYTES, 0);
     if (got <= 0)
         return got < 0 && errno == EINTR ? 0 : closed(got < 0 ? errno : 0, err);
@@ -194,10 +194,10 @@ int control_link_receive(struct control_link *link, struct json_object **out, st
     char *end;
 
     while (link->input == NULL || (end = memchr(link->input, '\0', link->input_bytes)) == NULL) {
-        int code = read_more(link, err);
+        int result = read_more(link, err);
 
-        if (code < 0)
-            return code;
+        if (result < 0)
+            return result;
     }
     *out = json_tokener_parse(link->input);
     link->input_bytes -= (size_t)(end - link->input) + 1;

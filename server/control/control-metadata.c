@@ -68,14 +68,14 @@ static void set_metadata(struct control_client *client)
     const struct control_host *host = &client->control->host;
     struct export_metadata *metadata = find_metadata(host->lock(host->context), name);
     struct error err = { "" };
-    int code = metadata == NULL ? -ENXIO
-                                : change(metadata, control_text(parameters, "namespace"),
-                                         control_text(parameters, "value"), &err);
+    int result = metadata == NULL ? -ENXIO
+                                  : change(metadata, control_text(parameters, "namespace"),
+                                           control_text(parameters, "value"), &err);
 
     host->unlock(host->context);
-    if (code == -ENXIO)
+    if (result == -ENXIO)
         control_error(client, CONTROL_NO_SUCH_EXPORT, "name", name);
-    else if (code < 0)
+    else if (result < 0)
         control_error(client, CONTROL_NOT_POSSIBLE, "reason", err.text);
     else
         control_changed(client, NULL);

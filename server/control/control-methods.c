@@ -229,10 +229,10 @@ static int reload_work(struct control_client *client, struct json_object *reply,
                                      .replace_count = call->count,
                                      .line = add_line,
                                      .context = plan };
-    int code = host->reload(host->context, &reload, err);
+    int result = host->reload(host->context, &reload, err);
 
     control_add(reply, "plan", plan);
-    return code;
+    return result;
 }
 
 /* Copies what the call names; NULL: one of them is no text, or there is no memory. */

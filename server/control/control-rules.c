@@ -34,8 +34,8 @@ int control_rules_add(struct control_rules *rules, enum control_role role, const
 {
     if (count == 0)
         return 0;
-    int code = access_create(&rules->rules[role], texts, count, err);
-    return code == 0 ? check_rules(rules->rules[role], err) : code;
+    int result = access_create(&rules->rules[role], texts, count, err);
+    return result == 0 ? check_rules(rules->rules[role], err) : result;
 }
 
 void control_rules_free(struct control_rules *rules)

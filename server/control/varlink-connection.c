@@ -96,14 +96,14 @@ static void begin_call(struct varlink_connection *connection, size_t length_byte
 
     connection->busy = true;
     take_fds(connection, length_bytes + 1);
-    int code = varlink_call_parse(&connection->call, connection->input, length_bytes, &err);
+    int result = varlink_call_parse(&connection->call, connection->input, length_bytes, &err);
     forget_input(connection, length_bytes + 1);
     loop_defer(connection->loop, &connection->step);
-    if (code == 0) {
+    if (result == 0) {
         connection->ops->called(connection);
         return;
     }
-    if (code != -EINVAL)
+    if (result != -EINVAL)
         connection->finishing = true;
     refuse(connection, err.text);
 }

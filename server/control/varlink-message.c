@@ -98,11 +98,11 @@ int varlink_call_parse(struct varlink_call *out, const char *text, size_t length
     const char *wrong = NULL;
 
     *out = (struct varlink_call){ 0 };
-    int code = check_size(text, length_bytes, err);
-    if (code == 0)
-        code = parse_object(&out->message, text, length_bytes, err);
-    if (code < 0)
-        return code;
+    int result = check_size(text, length_bytes, err);
+    if (result == 0)
+        result = parse_object(&out->message, text, length_bytes, err);
+    if (result < 0)
+        return result;
     json_object_object_foreach(out->message, name, value)
     {
         if (!take_member(out, name, value) && wrong == NULL)

@@ -29,7 +29,7 @@ static int check_json(const char *value, size_t bytes, struct error *err)
 {
     struct json_tokener *tokener = json_tokener_new_ex(METADATA_JSON_DEPTH_MAX);
     struct json_object *object;
-    int code = 0;
+    int result = 0;
 
     if (tokener == NULL)
         return error_no_memory(err, "for metadata");
@@ -38,14 +38,14 @@ static int check_json(const char *value, size_t bytes, struct error *err)
     size_t end = json_tokener_get_parse_end(tokener);
     end += strspn(value + end, " \t\r\n");
     if (object == NULL || end != bytes)
-        code =
+        result =
             error_set(err, -EINVAL, "it begins with '{' and is not one JSON object: %s at byte %zu",
                       object != NULL ? "something follows it"
                                      : json_tokener_error_desc(json_tokener_get_error(tokener)),
                       end);
     json_object_put(object);
     json_tokener_free(tokener);
-    return code;
+    return result;
 }
 
 /* Controls are as good as others here: an application may keep several lines. */
@@ -139,26 +139,26 @@ int export_metadata_set(struct export_metadata *metadata, const char *name_space
 {
     struct metadata_item item = { .value_bytes = value_bytes },
                          *replaced = find(metadata, name_space);
-    int code = check_name(name_space, err);
+    int result = check_name(name_space, err);
 
-    if (code != 0)
-        return code;
+    if (result != 0)
+        return result;
     item.name_space = strdup(name_space);
     item.value = malloc(value_bytes + 1);
     if (item.name_space == NULL || item.value == NULL) {
-        code = error_no_memory(err, "for metadata");
+        result = error_no_memory(err, "for metadata");
     } else {
         memcpy(item.value, value, value_bytes);
         item.value[value_bytes] = '\0';
-        code = check_value(item.value, value_bytes, err);
+        result = check_value(item.value, value_bytes, err);
     }
-    if (code == 0)
-        code = check_room(metadata, &item, replaced, err);
-    if (code == 0 && put(metadata, &item, replaced) != 0)
-        code = error_no_memory(err, "for metadata");
-    if (code != 0)
+    if (result == 0)
+        result = check_room(metadata, &item, replaced, err);
+    if (result == 0 && put(metadata, &item, replaced) != 0)
+        result = error_no_memory(err, "for metadata");
+    if (result != 0)
         free_item(&item);
-    return code;
+    return result;
 }
 
 const struct metadata_item *export_metadata_find(const struct export_metadata *metadata,

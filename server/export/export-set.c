@@ -65,20 +65,20 @@ static void add(struct export_set *set, struct export *ex)
 int export_set_create(struct export_set **out, struct export *const *exports, size_t count,
                       struct error *err)
 {
-    int code = create(out, count, err);
+    int result = create(out, count, err);
 
-    for (size_t i = 0; code == 0 && i < count; i++)
+    for (size_t i = 0; result == 0 && i < count; i++)
         add(*out, exports[i]);
-    return code;
+    return result;
 }
 
 int export_set_next(struct export_set **out, const struct export_set *set, struct export *added,
                     const struct export *removed, struct error *err)
 {
-    int code = create(out, set->count + 1, err);
+    int result = create(out, set->count + 1, err);
 
-    if (code < 0)
-        return code;
+    if (result < 0)
+        return result;
     for (size_t i = 0; i < set->count; i++)
         if (set->exports[i] != removed)
             add(*out, set->exports[i]);

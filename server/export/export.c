@@ -29,11 +29,11 @@ static int check_cipher(const struct export_settings *settings, const struct luk
     const struct cipher_spec *spec = &segment->cipher;
     const char *weakness = cipher_spec_weakness(spec, segment->payload_bytes);
     const char *implementation;
-    int code = cipher_choose(&implementation, spec, err);
+    int result = cipher_choose(&implementation, spec, err);
 
-    if (code < 0) {
+    if (result < 0) {
         error_prefix(err, "image '%s': ", settings->image);
-        return code;
+        return result;
     }
     if (weakness != NULL)
         log_warning("image '%s': %s %s", settings->image, spec->name, weakness);
@@ -87,12 +87,12 @@ static int check_image_beside(const struct luks_header *header, struct stage *im
                               const struct export_settings *settings, struct error *err)
 {
     struct error why = { "" };
-    int code = foreign_header_find(header, image, &why);
+    int result = foreign_header_find(header, image, &why);
 
-    if (code > 0 && (settings->options.read_only || image->limits.read_only))
+    if (result > 0 && (settings->options.read_only || image->limits.read_only))
         log_warning("image '%s': %s", settings->image, why.text);
-    else if (code != 0)
-        return error_set(err, code > 0 ? -EEXIST : code, "image '%s': %s", settings->image,
+    else if (result != 0)
+        return error_set(err, result > 0 ? -EEXIST : result, "image '%s': %s", settings->image,
                          why.text);
     return 0;
 }
@@ -109,18 +109,18 @@ static int load_detached(struct luks_header **out, struct export *ex,
         .terms = settings->options.terms,
         .beside = ex->top,
     };
-    int code = image_open(&ex->header, settings->header, &options, err);
+    int result = image_open(&ex->header, settings->header, &options, err);
 
-    if (code < 0)
-        return code;
-    code = volume_header_load_detached(out, ex->header, settings->header,
-                                       ex->top->limits.size_bytes, NULL, err);
-    if (code < 0)
-        return code;
-    code = check_image_beside(*out, ex->top, settings, err);
-    if (code < 0)
+    if (result < 0)
+        return result;
+    result = volume_header_load_detached(out, ex->header, settings->header,
+                                         ex->top->limits.size_bytes, NULL, err);
+    if (result < 0)
+        return result;
+    result = check_image_beside(*out, ex->top, settings, err);
+    if (result < 0)
         luks_free(*out);
-    return code;
+    return result;
 }
 
 /* The key has been derived: others may change keys while the data is served. */
@@ -143,55 +143,55 @@ static int add_luks(struct export *ex, const struct export_settings *settings, s
     struct secret *volume_key;
     struct format_signature content;
     int slot = LUKS_KEYSLOT_ANY;
-    int code = settings->header ? load_detached(&header, ex, settings, err)
-                                : volume_header_load(&header, *top, NULL, &content, err);
+    int result = settings->header ? load_detached(&header, ex, settings, err)
+                                  : volume_header_load(&header, *top, NULL, &content, err);
 
-    if (code == -EMEDIUMTYPE && settings->header == NULL)
+    if (result == -EMEDIUMTYPE && settings->header == NULL)
         volume_header_tell_content(&content, LUKS_IMAGE_SERVED, err);
-    if (code < 0 && settings->header == NULL)
+    if (result < 0 && settings->header == NULL)
         error_prefix(err, "image '%s': ", settings->image);
-    if (code < 0)
-        return code;
+    if (result < 0)
+        return result;
     if (luks_damaged_copy(header) != NULL)
         log_warning("image '%s': the %s copy of the LUKS2 header is damaged; the other one is used "
                     "(`cryptsetup repair` mends it)",
                     settings->image, luks_damaged_copy(header));
-    code = luks_demands_check(&settings->demands, header, err);
-    if (code == 0)
-        code = zero_holes_check(header, settings, err);
-    if (code < 0)
+    result = luks_demands_check(&settings->demands, header, err);
+    if (result == 0)
+        result = zero_holes_check(header, settings, err);
+    if (result < 0)
         error_prefix(err, "image '%s': ", settings->image);
-    if (code == 0 && luks_demands_leave_flags(&settings->demands, header))
+    if (result == 0 && luks_demands_leave_flags(&settings->demands, header))
         log_warning("image '%s': the digest of --header-digest has the old form, which does not "
                     "cover flags such as allow-discards; nbdcrypt info prints one that does "
                     "(v2:...)",
                     settings->image);
-    if (code == 0)
-        code = check_cipher(settings, luks_segment(header), err);
-    if (code == 0)
-        code = volume_key_read(&volume_key, &slot, header, &settings->key, settings->image, err);
-    if (code == 0 && ex->header)
+    if (result == 0)
+        result = check_cipher(settings, luks_segment(header), err);
+    if (result == 0)
+        result = volume_key_read(&volume_key, &slot, header, &settings->key, settings->image, err);
+    if (result == 0 && ex->header)
         header_was_read(ex); /* it may have to be changed */
-    if (code == 0) {
-        code = zero_holes_record(header, settings, *top, err);
-        if (code < 0)
+    if (result == 0) {
+        result = zero_holes_record(header, settings, *top, err);
+        if (result < 0)
             secret_free(volume_key);
     }
-    if (code == 0 && settings->header == NULL)
+    if (result == 0 && settings->header == NULL)
         header_was_read(ex);
-    if (code == 0) {
+    if (result == 0) {
         const struct luks_segment *segment = luks_segment(header);
         struct luks_holes holes = { .discard = passes_trim(settings, header, &(*top)->limits),
                                     .zero_holes = settings->zero_holes };
 
-        code = luks_stage_create(top, *top, segment, volume_key, holes, err);
-        if (code < 0) {
+        result = luks_stage_create(top, *top, segment, volume_key, holes, err);
+        if (result < 0) {
             secret_free(volume_key);
             error_prefix(err, "image '%s': ", settings->image);
         }
     }
     luks_free(header);
-    return code;
+    return result;
 }
 
 /* ---- the export ---- */
@@ -199,19 +199,19 @@ static int add_luks(struct export *ex, const struct export_settings *settings, s
 static int build_pipeline(struct export *ex, const struct export_settings *settings,
                           struct error *err)
 {
-    int code = 0;
+    int result = 0;
 
     if (!settings->raw)
-        code = add_luks(ex, settings, err);
-    if (code == 0 && ex->top->limits.block_min_bytes > 1) {
-        code = range_lock_create(&ex->ranges, err);
-        if (code == 0)
-            code = align_stage_create(&ex->top, ex->top, ex->ranges, err);
+        result = add_luks(ex, settings, err);
+    if (result == 0 && ex->top->limits.block_min_bytes > 1) {
+        result = range_lock_create(&ex->ranges, err);
+        if (result == 0)
+            result = align_stage_create(&ex->top, ex->top, ex->ranges, err);
     }
-    if (code == 0 && ex->top->limits.size_bytes == 0 && !settings->raw)
-        code = error_set(err, -EINVAL, "image '%s': there is no room for data behind its header",
-                         settings->image);
-    return code;
+    if (result == 0 && ex->top->limits.size_bytes == 0 && !settings->raw)
+        result = error_set(err, -EINVAL, "image '%s': there is no room for data behind its header",
+                           settings->image);
+    return result;
 }
 
 /* Clients see that neither is offered; whoever looks after the server does not. */
@@ -267,17 +267,17 @@ int export_open(struct export *out, const struct export_settings *settings, stru
     options.lock = true;
     options.offload = offload;
     export_declare(&ex, 0, settings);
-    int code = image_open(&ex.top, settings->image, &options, err);
-    if (code == 0)
-        code = build_pipeline(&ex, settings, err);
-    if (code == 0) {
+    int result = image_open(&ex.top, settings->image, &options, err);
+    if (result == 0)
+        result = build_pipeline(&ex, settings, err);
+    if (result == 0) {
         ex.parts = calloc(workers, sizeof *ex.parts);
         if (ex.parts == NULL)
-            code = error_set(err, -ENOMEM, "not enough memory for export '%s'", settings->name);
+            result = error_set(err, -ENOMEM, "not enough memory for export '%s'", settings->name);
     }
-    if (code < 0) {
+    if (result < 0) {
         export_close(&ex);
-        return code;
+        return result;
     }
     ex.limits = ex.top->limits;
     ex.limits.read_only |= settings->options.read_only;
@@ -319,10 +319,10 @@ int export_flush(struct export *ex, struct loop *loop, struct error *err)
 {
     if (ex->limits.read_only)
         return 0;
-    int code = image_io_flush_on(ex->top, loop, err);
-    if (code < 0)
+    int result = image_io_flush_on(ex->top, loop, err);
+    if (result < 0)
         error_prefix(err, "export '%s': ", ex->name);
-    return code;
+    return result;
 }
 
 int export_attach(struct layer **out, struct export *ex, unsigned worker, struct loop *loop,
@@ -331,10 +331,10 @@ int export_attach(struct layer **out, struct export *ex, unsigned worker, struct
     struct export_part *part = &ex->parts[worker];
 
     if (part->layer == NULL) {
-        int code = stage_attach(&part->layer, ex->top, loop, err);
+        int result = stage_attach(&part->layer, ex->top, loop, err);
 
-        if (code < 0)
-            return code;
+        if (result < 0)
+            return result;
         part->next = *list;
         if (part->next != NULL)
             part->next->link = &part->next;

@@ -17,15 +17,15 @@ static long read_key(long serial, void *out, size_t length_bytes)
     return syscall(SYS_keyctl, KEYCTL_READ, serial, out, length_bytes);
 }
 
-static int explain(const char *description, int code, struct error *err)
+static int explain(const char *description, int result, struct error *err)
 {
-    if (code == ENOKEY)
-        return error_set(err, -code,
+    if (result == ENOKEY)
+        return error_set(err, -result,
                          "there is no user key '%s' in the keyrings of this process; keyctl padd "
                          "user '%s' @u makes one",
                          description, description);
-    return error_set(err, -code, "key '%s' of the kernel's keyrings can't be read: %s", description,
-                     strerror(code));
+    return error_set(err, -result, "key '%s' of the kernel's keyrings can't be read: %s",
+                     description, strerror(result));
 }
 
 int key_keyring_read(struct secret **out, const char *description, struct error *err)

@@ -11,13 +11,13 @@
 #include "server/base/file-io.h"
 #include "server/base/log.h"
 
-static int explain(int code, const char *path, struct error *err)
+static int explain(int result, const char *path, struct error *err)
 {
-    if (code == -ENOENT)
-        return error_set(err, code, "%s: there is no such file", path);
-    if (code == -EACCES)
-        return error_set(err, code, "%s: this user may not read it", path);
-    return error_set(err, code, "%s: it can't be read: %s", path, strerror(-code));
+    if (result == -ENOENT)
+        return error_set(err, result, "%s: there is no such file", path);
+    if (result == -EACCES)
+        return error_set(err, result, "%s: this user may not read it", path);
+    return error_set(err, result, "%s: it can't be read: %s", path, strerror(-result));
 }
 
 /* Through each of the folders that the file is in? */
@@ -65,16 +65,16 @@ static int read_open(struct secret **out, int fd, const char *path, size_t max_b
     /* One byte more than what may be there: pipes have no size. */
     if (S_ISREG(status.st_mode) && (unsigned long long)status.st_size < max_bytes)
         max_bytes = (size_t)status.st_size + 1;
-    int code = secret_create(out, max_bytes + 1, err);
-    if (code < 0)
-        return code;
-    code = file_io_read(fd, (*out)->data, (*out)->length_bytes, &length_bytes);
-    if (code == 0 && length_bytes > max_bytes)
-        code = -EFBIG;
-    if (code < 0) {
+    int result = secret_create(out, max_bytes + 1, err);
+    if (result < 0)
+        return result;
+    result = file_io_read(fd, (*out)->data, (*out)->length_bytes, &length_bytes);
+    if (result == 0 && length_bytes > max_bytes)
+        result = -EFBIG;
+    if (result < 0) {
         secret_free(*out);
         *out = NULL;
-        return explain(code, path, err);
+        return explain(result, path, err);
     }
     secret_truncate(*out, length_bytes);
     return 0;
@@ -87,7 +87,7 @@ int private_file_read(struct secret **out, const char *path, size_t max_bytes, b
 
     if (fd < 0)
         return explain(-errno, path, err);
-    int code = read_open(out, fd, path, max_bytes, warn, err);
+    int result = read_open(out, fd, path, max_bytes, warn, err);
     close(fd);
-    return code;
+    return result;
 }

@@ -42,9 +42,9 @@ static int start_thread(struct wait_notice *notice)
 
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    int code = pthread_create(&notice->thread, NULL, count_seconds, notice);
+    int result = pthread_create(&notice->thread, NULL, count_seconds, notice);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return code;
+    return result;
 }
 
 static void give_line_back(void)

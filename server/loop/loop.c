@@ -59,20 +59,20 @@ _Thread_local uint64_t loop_batch_ns;
 
 /* ---- set-up ---- */
 
-static int explain_refusal(int code, struct error *err)
+static int explain_refusal(int result, struct error *err)
 {
-    if (code == -EPERM || code == -EACCES || code == -ENOSYS || code == -EOPNOTSUPP)
-        return error_set(err, code,
+    if (result == -EPERM || result == -EACCES || result == -ENOSYS || result == -EOPNOTSUPP)
+        return error_set(err, result,
                          "io_uring is not available here (%s): nbdcrypt needs it. Look at `sysctl "
                          "kernel.io_uring_disabled` (must be 0, or 1 with your group in "
                          "kernel.io_uring_group), and in a container at its seccomp profile, which "
                          "must allow io_uring_setup, io_uring_enter and io_uring_register",
-                         strerror(-code));
-    if (code == -ENOMEM)
-        return error_set(err, code,
+                         strerror(-result));
+    if (result == -ENOMEM)
+        return error_set(err, result,
                          "io_uring could not be set up: not enough locked memory, which all "
                          "programs of a user share; raise `ulimit -l` (RLIMIT_MEMLOCK)");
-    return error_set(err, code, "io_uring could not be set up: %s", strerror(-code));
+    return error_set(err, result, "io_uring could not be set up: %s", strerror(-result));
 }
 
 /* The best mode that this kernel has: completions run only when we wait for them (6.1), or
@@ -84,16 +84,16 @@ static int ring_create_sized(struct io_uring *ring, unsigned entries)
         IORING_SETUP_COOP_TASKRUN,
         0,
     };
-    int code = -EINVAL;
+    int result = -EINVAL;
 
-    for (size_t i = 0; i < sizeof modes / sizeof modes[0] && code == -EINVAL; i++) {
+    for (size_t i = 0; i < sizeof modes / sizeof modes[0] && result == -EINVAL; i++) {
         struct io_uring_params params = {
             .flags = modes[i] | IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP,
             .cq_entries = entries * 4,
         };
-        code = io_uring_queue_init_params(entries, ring, &params);
+        result = io_uring_queue_init_params(entries, ring, &params);
     }
-    return code;
+    return result;
 }
 
 /* False: this process may lock what it wants.  Rings and registered memory count as locked, for all
@@ -130,13 +130,13 @@ static unsigned fair_entries(const struct loop_config *config)
 /* Where there is still not enough, a smaller one. */
 static int ring_create(struct io_uring *ring, unsigned entries)
 {
-    int code = ring_create_sized(ring, entries);
+    int result = ring_create_sized(ring, entries);
 
-    while (code == -ENOMEM && entries > ENTRIES_MIN) {
+    while (result == -ENOMEM && entries > ENTRIES_MIN) {
         entries /= 2;
-        code = ring_create_sized(ring, entries);
+        result = ring_create_sized(ring, entries);
     }
-    return code;
+    return result;
 }
 
 static bool slot_stack_fill(struct slot_stack *stack, unsigned count)
@@ -175,15 +175,15 @@ int loop_create(struct loop **out, const struct loop_config *config, struct erro
         return error_no_memory(err, "for an event loop");
     loop->wake_fd = eventfd(0, EFD_CLOEXEC);
     if (loop->wake_fd < 0) {
-        int code = -errno;
+        int result = -errno;
         free(loop);
-        return error_set(err, code, "an eventfd could not be made: %s", strerror(-code));
+        return error_set(err, result, "an eventfd could not be made: %s", strerror(-result));
     }
-    int code = ring_create(&loop->ring, fair_entries(config));
-    if (code < 0) {
+    int result = ring_create(&loop->ring, fair_entries(config));
+    if (result < 0) {
         close(loop->wake_fd);
         free(loop);
-        return explain_refusal(code, err);
+        return explain_refusal(result, err);
     }
     loop->tasks_end = &loop->tasks;
     loop->turns = config->turns != NULL ? config->turns : &loop->own_turns;
@@ -308,9 +308,9 @@ static int submit_and_sleep(struct loop *loop)
 {
     __atomic_store_n(&loop->turns->asleep, 1, __ATOMIC_RELAXED);
     __atomic_store_n(&loop->asleep, true, __ATOMIC_SEQ_CST);
-    int code = io_uring_submit_and_wait(&loop->ring, has_messages(loop) ? 0 : 1);
+    int result = io_uring_submit_and_wait(&loop->ring, has_messages(loop) ? 0 : 1);
     __atomic_store_n(&loop->asleep, false, __ATOMIC_RELAXED);
-    return code;
+    return result;
 }
 
 /* Hands over what is queued and returns when there are completions or messages, or with -errno. */
@@ -321,17 +321,17 @@ static int submit_and_wait(struct loop *loop)
 
     if (wait->limit_ns == 0)
         return submit_and_sleep(loop);
-    int code = io_uring_submit(&loop->ring);
-    if (code < 0 || io_uring_cq_ready(&loop->ring) > 0 || has_messages(loop))
-        return code;
+    int result = io_uring_submit(&loop->ring);
+    if (result < 0 || io_uring_cq_ready(&loop->ring) > 0 || has_messages(loop))
+        return result;
     if (look_ns > 0) {
         look_for_work(loop, look_ns);
         return submit_and_sleep(loop);
     }
     uint64_t start_ns = now_ns();
-    code = submit_and_sleep(loop);
+    result = submit_and_sleep(loop);
     busy_wait_slept(wait, start_ns, here(loop));
-    return code;
+    return result;
 }
 
 /* It is awake only when it is known since when. */
@@ -356,11 +356,11 @@ void loop_run(struct loop *loop)
     begin_turn(loop->turns);
     end_turn(loop);
     while (!loop->stopping) {
-        int code = submit_and_wait(loop);
+        int result = submit_and_wait(loop);
 
         /* EINTR: a signal; EAGAIN, EBUSY: the kernel wants completions reaped first. */
-        if (code < 0 && code != -EINTR && code != -EAGAIN && code != -EBUSY) {
-            fprintf(stderr, "nbdcrypt: io_uring_enter failed: %s\n", strerror(-code));
+        if (result < 0 && result != -EINTR && result != -EAGAIN && result != -EBUSY) {
+            fprintf(stderr, "nbdcrypt: io_uring_enter failed: %s\n", strerror(-result));
             abort();
         }
         begin_turn(loop->turns);

@@ -79,12 +79,12 @@ int offload_create(struct offload **out, unsigned threads, int nice, struct erro
     offload->jobs_end = &offload->jobs;
     offload->nice = nice;
     while (offload->thread_count < threads) {
-        int code =
+        int result =
             pthread_create(&offload->threads[offload->thread_count], NULL, offload_thread, offload);
-        if (code != 0) {
+        if (result != 0) {
             offload_destroy(offload);
-            return error_set(err, -code, "a thread for blocking work could not be started: %s",
-                             strerror(code));
+            return error_set(err, -result, "a thread for blocking work could not be started: %s",
+                             strerror(result));
         }
         offload->thread_count++;
     }

@@ -98,9 +98,9 @@ static int parse_host(struct nbd_uri *uri, char *authority, struct error *err)
         uri->host = authority + 1;
         *end = '\0';
         colon = end + 1;
-        int code = decode_scope(uri, authority + 1, err);
-        if (code < 0)
-            return code;
+        int result = decode_scope(uri, authority + 1, err);
+        if (result < 0)
+            return result;
     }
     colon = strchr(colon, ':');
     uri->port = PORT_TEXT_DEFAULT;
@@ -118,10 +118,10 @@ static int parse_host(struct nbd_uri *uri, char *authority, struct error *err)
 static int parse_query(struct nbd_uri *uri, char *query, struct error *err)
 {
     struct uri_query values = { .socket = NULL };
-    int code = query != NULL ? params_parse_pairs(&values, query_params, query, '&', err) : 0;
+    int result = query != NULL ? params_parse_pairs(&values, query_params, query, '&', err) : 0;
 
-    if (code != 0)
-        return code;
+    if (result != 0)
+        return result;
     uri->socket_path = values.socket;
     return 0;
 }
@@ -190,10 +190,10 @@ static int parse(struct nbd_uri *uri, struct error *err)
     char *rest = uri->text + strlen(schemes[i].text), *query = strchr(rest, '?');
     if (query != NULL)
         *query++ = '\0';
-    int code = parse_query(uri, query, err);
-    if (code == 0)
-        code = check_socket(uri, schemes[i].is_unix, err);
-    return code == 0 ? parse_rest(uri, rest, schemes[i].is_unix, err) : code;
+    int result = parse_query(uri, query, err);
+    if (result == 0)
+        result = check_socket(uri, schemes[i].is_unix, err);
+    return result == 0 ? parse_rest(uri, rest, schemes[i].is_unix, err) : result;
 }
 
 int nbd_uri_parse(struct nbd_uri *out, const char *text, struct error *err)
@@ -201,10 +201,10 @@ int nbd_uri_parse(struct nbd_uri *out, const char *text, struct error *err)
     *out = (struct nbd_uri){ .text = strdup(text) };
     if (out->text == NULL)
         return error_no_memory(err, NULL);
-    int code = parse(out, err);
-    if (code != 0)
+    int result = parse(out, err);
+    if (result != 0)
         nbd_uri_free(out);
-    return code;
+    return result;
 }
 
 void nbd_uri_free(struct nbd_uri *uri)

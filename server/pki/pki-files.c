@@ -53,50 +53,50 @@ static enum pki_file_kind kind_of(const struct pki_file *file, const struct secr
     return PKI_FILE_UNKNOWN;
 }
 
-static void set_problem(struct pki_file *file, const char *what, int code)
+static void set_problem(struct pki_file *file, const char *what, int result)
 {
-    if (!file->problem && asprintf(&file->problem, "%s: %s", what, gnutls_strerror(code)) < 0)
+    if (!file->problem && asprintf(&file->problem, "%s: %s", what, gnutls_strerror(result)) < 0)
         file->problem = NULL;
 }
 
 static void parse_key(struct pki_file *file, const gnutls_datum_t *datum)
 {
-    int code = gnutls_x509_privkey_init(&file->key);
+    int result = gnutls_x509_privkey_init(&file->key);
 
-    if (code >= 0)
-        code = gnutls_x509_privkey_import2(file->key, datum, GNUTLS_X509_FMT_PEM, NULL, 0);
-    if (code < 0) {
+    if (result >= 0)
+        result = gnutls_x509_privkey_import2(file->key, datum, GNUTLS_X509_FMT_PEM, NULL, 0);
+    if (result < 0) {
         gnutls_x509_privkey_deinit(file->key);
         file->key = NULL;
-        if (code == GNUTLS_E_DECRYPTION_FAILED)
+        if (result == GNUTLS_E_DECRYPTION_FAILED)
             file->problem = strdup("key is encrypted");
         else
-            set_problem(file, "key can't be read", code);
+            set_problem(file, "key can't be read", result);
     }
 }
 
 static void parse_revoked(struct pki_file *file, const gnutls_datum_t *datum)
 {
-    int code = gnutls_x509_crl_init(&file->revoked);
+    int result = gnutls_x509_crl_init(&file->revoked);
 
-    if (code >= 0)
-        code = gnutls_x509_crl_import(file->revoked, datum, GNUTLS_X509_FMT_PEM);
-    if (code < 0) {
+    if (result >= 0)
+        result = gnutls_x509_crl_import(file->revoked, datum, GNUTLS_X509_FMT_PEM);
+    if (result < 0) {
         gnutls_x509_crl_deinit(file->revoked);
         file->revoked = NULL;
-        set_problem(file, "can't be read", code);
+        set_problem(file, "can't be read", result);
     }
 }
 
 static void parse_certificates(struct pki_file *file, const gnutls_datum_t *datum)
 {
-    int code = gnutls_x509_crt_list_import2(&file->certificates, &file->certificate_count, datum,
-                                            GNUTLS_X509_FMT_PEM, 0);
+    int result = gnutls_x509_crt_list_import2(&file->certificates, &file->certificate_count, datum,
+                                              GNUTLS_X509_FMT_PEM, 0);
 
-    if (code < 0) {
+    if (result < 0) {
         file->certificates = NULL;
         file->certificate_count = 0;
-        set_problem(file, "can't be read", code);
+        set_problem(file, "can't be read", result);
     }
 }
 
@@ -301,12 +301,12 @@ static int read_around(struct pki_files *out, const char *path, struct error *er
 int pki_files_read(struct pki_files *out, const char *path, struct error *err)
 {
     struct stat status;
-    int code;
+    int result;
 
     *out = (struct pki_files){ 0 };
     if (stat(path, &status) < 0) {
-        code = -errno;
-        return error_set(err, code, "'%s' can't be read: %s", path, strerror(-code));
+        result = -errno;
+        return error_set(err, result, "'%s' can't be read: %s", path, strerror(-result));
     }
     if (S_ISDIR(status.st_mode))
         return read_folder(out, path, err);

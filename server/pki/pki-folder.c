@@ -23,10 +23,10 @@
 static int failed(struct error *err, const struct pki_folder *folder, const char *name,
                   const char *what)
 {
-    int code = errno != 0 ? -errno : -EIO;
+    int result = errno != 0 ? -errno : -EIO;
 
-    return error_set(err, code, "'%s%s%s' can't be %s: %s", folder->path, *name ? "/" : "", name,
-                     what, strerror(-code));
+    return error_set(err, result, "'%s%s%s' can't be %s: %s", folder->path, *name ? "/" : "", name,
+                     what, strerror(-result));
 }
 
 static int no_memory(struct error *err)
@@ -316,11 +316,11 @@ int pki_folder_read(struct secret **out, const struct pki_folder *folder, const 
 /* 0, or -1 with errno. */
 static int write_durably(int fd, const struct secret *data)
 {
-    int code = file_io_write(fd, data->data, data->length_bytes);
+    int result = file_io_write(fd, data->data, data->length_bytes);
 
-    if (code == 0)
+    if (result == 0)
         return fsync(fd);
-    errno = -code;
+    errno = -result;
     return -1;
 }
 

@@ -220,17 +220,17 @@ static void judge_revocation(struct row *row, gnutls_x509_crt_t crt)
 static bool has_purpose(gnutls_x509_crt_t crt, const char *wanted)
 {
     char oid[128];
-    int code = 0;
+    int result = 0;
     unsigned i;
 
-    for (i = 0; code >= 0; i++) {
+    for (i = 0; result >= 0; i++) {
         size_t oid_bytes = sizeof oid;
 
-        code = gnutls_x509_crt_get_key_purpose_oid(crt, i, oid, &oid_bytes, NULL);
-        if (code >= 0 && (strcmp(oid, wanted) == 0 || strcmp(oid, GNUTLS_KP_ANY) == 0))
+        result = gnutls_x509_crt_get_key_purpose_oid(crt, i, oid, &oid_bytes, NULL);
+        if (result >= 0 && (strcmp(oid, wanted) == 0 || strcmp(oid, GNUTLS_KP_ANY) == 0))
             return true;
     }
-    return i == 1 && code == GNUTLS_E_REQUESTED_DATA_NOT_AVAILABLE; /* none is named: for all */
+    return i == 1 && result == GNUTLS_E_REQUESTED_DATA_NOT_AVAILABLE; /* none is named: for all */
 }
 
 static void judge_purpose(struct row *row, gnutls_x509_crt_t crt)

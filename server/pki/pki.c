@@ -21,9 +21,9 @@ struct pki_authority {
     gnutls_x509_privkey_t key;
 };
 
-static int failed(struct error *err, const char *what, int code)
+static int failed(struct error *err, const char *what, int result)
 {
-    return error_set(err, -EIO, "%s: %s", what, gnutls_strerror(code));
+    return error_set(err, -EIO, "%s: %s", what, gnutls_strerror(result));
 }
 
 static gnutls_datum_t datum_of(const struct secret *secret)
@@ -45,27 +45,27 @@ static int take(struct secret **out, gnutls_datum_t *datum, struct error *err)
 
 static int generate_key(gnutls_x509_privkey_t *out)
 {
-    int code = gnutls_x509_privkey_init(out);
+    int result = gnutls_x509_privkey_init(out);
 
-    if (code < 0)
-        return code;
-    code = gnutls_x509_privkey_generate(*out, GNUTLS_PK_ECDSA,
-                                        GNUTLS_CURVE_TO_BITS(GNUTLS_ECC_CURVE_SECP256R1), 0);
-    if (code < 0) {
+    if (result < 0)
+        return result;
+    result = gnutls_x509_privkey_generate(*out, GNUTLS_PK_ECDSA,
+                                          GNUTLS_CURVE_TO_BITS(GNUTLS_ECC_CURVE_SECP256R1), 0);
+    if (result < 0) {
         gnutls_x509_privkey_deinit(*out);
         *out = NULL;
     }
-    return code;
+    return result;
 }
 
 /* Positive, and of the same length always: RFC 5280, 4.1.2.2. */
 static int set_serial(gnutls_x509_crt_t crt)
 {
     uint8_t serial[PKI_SERIAL_BYTES];
-    int code = gnutls_rnd(GNUTLS_RND_RANDOM, serial, sizeof serial);
+    int result = gnutls_rnd(GNUTLS_RND_RANDOM, serial, sizeof serial);
 
-    if (code < 0)
-        return code;
+    if (result < 0)
+        return result;
     serial[0] = (uint8_t)((serial[0] & 0x3f) | 0x40);
     return gnutls_x509_crt_set_serial(crt, serial, sizeof serial);
 }
@@ -75,20 +75,20 @@ static int set_own_key_id(gnutls_x509_crt_t crt)
 {
     uint8_t id[64];
     size_t id_bytes = sizeof id;
-    int code = gnutls_x509_crt_get_key_id(crt, GNUTLS_KEYID_USE_SHA1, id, &id_bytes);
+    int result = gnutls_x509_crt_get_key_id(crt, GNUTLS_KEYID_USE_SHA1, id, &id_bytes);
 
-    return code < 0 ? code : gnutls_x509_crt_set_subject_key_id(crt, id, id_bytes);
+    return result < 0 ? result : gnutls_x509_crt_set_subject_key_id(crt, id, id_bytes);
 }
 
 static int set_issuer_key_id(gnutls_x509_crt_t crt, gnutls_x509_crt_t issuer)
 {
     uint8_t id[64];
     size_t id_bytes = sizeof id;
-    int code = gnutls_x509_crt_get_subject_key_id(issuer, id, &id_bytes, NULL);
+    int result = gnutls_x509_crt_get_subject_key_id(issuer, id, &id_bytes, NULL);
 
-    if (code == GNUTLS_E_REQUESTED_DATA_NOT_AVAILABLE)
+    if (result == GNUTLS_E_REQUESTED_DATA_NOT_AVAILABLE)
         return 0;
-    return code < 0 ? code : gnutls_x509_crt_set_authority_key_id(crt, id, id_bytes);
+    return result < 0 ? result : gnutls_x509_crt_set_authority_key_id(crt, id, id_bytes);
 }
 
 /* Not critical: where it is, libvirt and older QEMU want keyEncipherment too, which a key on an
@@ -96,35 +96,35 @@ static int set_issuer_key_id(gnutls_x509_crt_t crt, gnutls_x509_crt_t issuer)
 static int set_signing_usage(gnutls_x509_crt_t crt)
 {
     gnutls_datum_t der = { NULL, 0 };
-    int code = gnutls_x509_ext_export_key_usage(GNUTLS_KEY_DIGITAL_SIGNATURE, &der);
+    int result = gnutls_x509_ext_export_key_usage(GNUTLS_KEY_DIGITAL_SIGNATURE, &der);
 
-    if (code < 0)
-        return code;
-    code = gnutls_x509_crt_set_extension_by_oid(crt, KEY_USAGE_OID, der.data, der.size, 0);
+    if (result < 0)
+        return result;
+    result = gnutls_x509_crt_set_extension_by_oid(crt, KEY_USAGE_OID, der.data, der.size, 0);
     gnutls_free(der.data);
-    return code;
+    return result;
 }
 
 /* What all certificates have. */
 static int set_common(gnutls_x509_crt_t crt, const char *name, gnutls_x509_privkey_t key,
                       time_t now, time_t end)
 {
-    int code = gnutls_x509_crt_set_version(crt, 3);
+    int result = gnutls_x509_crt_set_version(crt, 3);
 
-    if (code >= 0)
-        code = set_serial(crt);
-    if (code >= 0)
-        code = gnutls_x509_crt_set_dn_by_oid(crt, GNUTLS_OID_X520_COMMON_NAME, 0, name,
-                                             (unsigned)strlen(name));
-    if (code >= 0)
-        code = gnutls_x509_crt_set_key(crt, key);
-    if (code >= 0)
-        code = gnutls_x509_crt_set_activation_time(crt, now - SKEW_SECONDS);
-    if (code >= 0)
-        code = gnutls_x509_crt_set_expiration_time(crt, end);
-    if (code >= 0)
-        code = set_own_key_id(crt);
-    return code;
+    if (result >= 0)
+        result = set_serial(crt);
+    if (result >= 0)
+        result = gnutls_x509_crt_set_dn_by_oid(crt, GNUTLS_OID_X520_COMMON_NAME, 0, name,
+                                               (unsigned)strlen(name));
+    if (result >= 0)
+        result = gnutls_x509_crt_set_key(crt, key);
+    if (result >= 0)
+        result = gnutls_x509_crt_set_activation_time(crt, now - SKEW_SECONDS);
+    if (result >= 0)
+        result = gnutls_x509_crt_set_expiration_time(crt, end);
+    if (result >= 0)
+        result = set_own_key_id(crt);
+    return result;
 }
 
 /* ---- the authority ---- */
@@ -134,20 +134,20 @@ static int sign_authority(struct pki_authority *authority, time_t end)
     gnutls_x509_crt_t crt = authority->certificate;
     char name[32];
     uint32_t random;
-    int code = gnutls_rnd(GNUTLS_RND_RANDOM, &random, sizeof random);
+    int result = gnutls_rnd(GNUTLS_RND_RANDOM, &random, sizeof random);
 
-    if (code < 0)
-        return code;
+    if (result < 0)
+        return result;
     /* Two authorities of one name would be taken for each other where both are trusted. */
     (void)snprintf(name, sizeof name, "nbdcrypt CA %08x", random);
-    code = set_common(crt, name, authority->key, time(NULL), end);
-    if (code >= 0)
-        code = gnutls_x509_crt_set_basic_constraints(crt, 1, 0);
-    if (code >= 0)
-        code = gnutls_x509_crt_set_key_usage(crt, GNUTLS_KEY_KEY_CERT_SIGN | GNUTLS_KEY_CRL_SIGN);
-    if (code >= 0)
-        code = gnutls_x509_crt_sign2(crt, crt, authority->key, GNUTLS_DIG_SHA256, 0);
-    return code;
+    result = set_common(crt, name, authority->key, time(NULL), end);
+    if (result >= 0)
+        result = gnutls_x509_crt_set_basic_constraints(crt, 1, 0);
+    if (result >= 0)
+        result = gnutls_x509_crt_set_key_usage(crt, GNUTLS_KEY_KEY_CERT_SIGN | GNUTLS_KEY_CRL_SIGN);
+    if (result >= 0)
+        result = gnutls_x509_crt_sign2(crt, crt, authority->key, GNUTLS_DIG_SHA256, 0);
+    return result;
 }
 
 static struct pki_authority *authority_new(void)
@@ -164,16 +164,16 @@ static struct pki_authority *authority_new(void)
 int pki_authority_create(struct pki_authority **out, unsigned days, struct error *err)
 {
     struct pki_authority *authority = authority_new();
-    int code;
+    int result;
 
     if (!authority)
         return error_no_memory(err, NULL);
-    code = generate_key(&authority->key);
-    if (code >= 0)
-        code = sign_authority(authority, time(NULL) + (time_t)days * DAY_SECONDS);
-    if (code < 0) {
+    result = generate_key(&authority->key);
+    if (result >= 0)
+        result = sign_authority(authority, time(NULL) + (time_t)days * DAY_SECONDS);
+    if (result < 0) {
         pki_authority_free(authority);
-        return failed(err, "the certificate of the authority can't be made", code);
+        return failed(err, "the certificate of the authority can't be made", result);
     }
     *out = authority;
     return 0;
@@ -193,20 +193,20 @@ static int import_authority(struct pki_authority *authority, const struct secret
                             const struct secret *key, struct error *err)
 {
     gnutls_datum_t datum = datum_of(certificate);
-    int code = gnutls_x509_crt_import(authority->certificate, &datum, GNUTLS_X509_FMT_PEM);
+    int result = gnutls_x509_crt_import(authority->certificate, &datum, GNUTLS_X509_FMT_PEM);
 
-    if (code < 0)
+    if (result < 0)
         return error_set(err, -EINVAL, "the certificate of the authority can't be read: %s",
-                         gnutls_strerror(code));
+                         gnutls_strerror(result));
     if (gnutls_x509_crt_get_ca_status(authority->certificate, NULL) <= 0)
         return error_set(err, -EINVAL, "the certificate is not that of an authority");
     datum = datum_of(key);
-    code = gnutls_x509_privkey_init(&authority->key);
-    if (code >= 0)
-        code = gnutls_x509_privkey_import(authority->key, &datum, GNUTLS_X509_FMT_PEM);
-    if (code < 0)
+    result = gnutls_x509_privkey_init(&authority->key);
+    if (result >= 0)
+        result = gnutls_x509_privkey_import(authority->key, &datum, GNUTLS_X509_FMT_PEM);
+    if (result < 0)
         return error_set(err, -EINVAL, "the key of the authority can't be read: %s",
-                         gnutls_strerror(code));
+                         gnutls_strerror(result));
     if (!is_key_of(authority->key, authority->certificate))
         return error_set(err, -EINVAL, "the key of the authority is not that of its certificate");
     return 0;
@@ -296,39 +296,39 @@ static int add_host(gnutls_x509_crt_t crt, const char *host)
 
 static int add_names(gnutls_x509_crt_t crt, const struct pki_request *request)
 {
-    int code = 0;
+    int result = 0;
 
-    for (size_t i = 0; i < request->host_count && code >= 0; i++)
-        code = add_host(crt, request->hosts[i]);
-    for (size_t i = 0; i < request->uri_count && code >= 0; i++)
-        code = gnutls_x509_crt_set_subject_alt_name(crt, GNUTLS_SAN_URI, request->uris[i],
-                                                    (unsigned)strlen(request->uris[i]),
-                                                    GNUTLS_FSAN_APPEND);
-    return code;
+    for (size_t i = 0; i < request->host_count && result >= 0; i++)
+        result = add_host(crt, request->hosts[i]);
+    for (size_t i = 0; i < request->uri_count && result >= 0; i++)
+        result = gnutls_x509_crt_set_subject_alt_name(crt, GNUTLS_SAN_URI, request->uris[i],
+                                                      (unsigned)strlen(request->uris[i]),
+                                                      GNUTLS_FSAN_APPEND);
+    return result;
 }
 
 static int sign_request(gnutls_x509_crt_t crt, gnutls_x509_privkey_t key,
                         const struct pki_authority *authority, const struct pki_request *request)
 {
     time_t last = pki_authority_end(authority);
-    int code = set_common(crt, request->common_name, key, time(NULL),
-                          request->end < last ? request->end : last);
+    int result = set_common(crt, request->common_name, key, time(NULL),
+                            request->end < last ? request->end : last);
 
-    if (code >= 0)
-        code = gnutls_x509_crt_set_basic_constraints(crt, 0, -1);
-    if (code >= 0)
-        code = set_signing_usage(crt);
-    if (code >= 0)
-        code = gnutls_x509_crt_set_key_purpose_oid(
+    if (result >= 0)
+        result = gnutls_x509_crt_set_basic_constraints(crt, 0, -1);
+    if (result >= 0)
+        result = set_signing_usage(crt);
+    if (result >= 0)
+        result = gnutls_x509_crt_set_key_purpose_oid(
             crt, request->server ? GNUTLS_KP_TLS_WWW_SERVER : GNUTLS_KP_TLS_WWW_CLIENT, 0);
-    if (code >= 0)
-        code = add_names(crt, request);
-    if (code >= 0)
-        code = set_issuer_key_id(crt, authority->certificate);
-    if (code >= 0)
-        code = gnutls_x509_crt_sign2(crt, authority->certificate, authority->key, GNUTLS_DIG_SHA256,
-                                     0);
-    return code;
+    if (result >= 0)
+        result = add_names(crt, request);
+    if (result >= 0)
+        result = set_issuer_key_id(crt, authority->certificate);
+    if (result >= 0)
+        result = gnutls_x509_crt_sign2(crt, authority->certificate, authority->key,
+                                       GNUTLS_DIG_SHA256, 0);
+    return result;
 }
 
 int pki_certify(struct pki_pair *out, const struct pki_authority *authority,
@@ -358,14 +358,14 @@ static int import_certificate(gnutls_x509_crt_t *out, const struct secret *certi
                               struct error *err)
 {
     gnutls_datum_t datum = datum_of(certificate);
-    int code = gnutls_x509_crt_init(out);
+    int result = gnutls_x509_crt_init(out);
 
-    if (code < 0)
-        return failed(err, "not enough memory for a certificate", code);
-    code = gnutls_x509_crt_import(*out, &datum, GNUTLS_X509_FMT_PEM);
-    if (code < 0) {
+    if (result < 0)
+        return failed(err, "not enough memory for a certificate", result);
+    result = gnutls_x509_crt_import(*out, &datum, GNUTLS_X509_FMT_PEM);
+    if (result < 0) {
         gnutls_x509_crt_deinit(*out);
-        return error_set(err, -EINVAL, "it is not a certificate: %s", gnutls_strerror(code));
+        return error_set(err, -EINVAL, "it is not a certificate: %s", gnutls_strerror(result));
     }
     return 0;
 }
@@ -476,21 +476,21 @@ static int sign_list(gnutls_x509_crl_t crl, const struct pki_authority *authorit
 {
     uint8_t id[64];
     size_t id_bytes = sizeof id;
-    int code = gnutls_x509_crl_set_version(crl, 2);
+    int result = gnutls_x509_crl_set_version(crl, 2);
 
-    if (code >= 0)
-        code = gnutls_x509_crl_set_this_update(crl, time(NULL) - SKEW_SECONDS);
-    if (code >= 0)
-        code = gnutls_x509_crl_set_next_update(crl, pki_authority_end(authority));
-    if (code >= 0)
-        code = set_number(crl);
-    if (code >= 0 &&
+    if (result >= 0)
+        result = gnutls_x509_crl_set_this_update(crl, time(NULL) - SKEW_SECONDS);
+    if (result >= 0)
+        result = gnutls_x509_crl_set_next_update(crl, pki_authority_end(authority));
+    if (result >= 0)
+        result = set_number(crl);
+    if (result >= 0 &&
         gnutls_x509_crt_get_subject_key_id(authority->certificate, id, &id_bytes, NULL) >= 0)
-        code = gnutls_x509_crl_set_authority_key_id(crl, id, id_bytes);
-    if (code >= 0)
-        code = gnutls_x509_crl_sign2(crl, authority->certificate, authority->key, GNUTLS_DIG_SHA256,
-                                     0);
-    return code;
+        result = gnutls_x509_crl_set_authority_key_id(crl, id, id_bytes);
+    if (result >= 0)
+        result = gnutls_x509_crl_sign2(crl, authority->certificate, authority->key,
+                                       GNUTLS_DIG_SHA256, 0);
+    return result;
 }
 
 static int add_revoked(gnutls_x509_crl_t crl, const struct secret *certificate, size_t *added,
@@ -513,11 +513,11 @@ static int import_list(gnutls_x509_crl_t crl, const struct pki_authority *author
                        const struct secret *old, struct error *err)
 {
     gnutls_datum_t datum = datum_of(old);
-    int code = gnutls_x509_crl_import(crl, &datum, GNUTLS_X509_FMT_PEM);
+    int result = gnutls_x509_crl_import(crl, &datum, GNUTLS_X509_FMT_PEM);
 
-    if (code < 0)
+    if (result < 0)
         return error_set(err, -EINVAL, "the list of revoked certificates can't be read: %s",
-                         gnutls_strerror(code));
+                         gnutls_strerror(result));
     if (!gnutls_x509_crl_check_issuer(crl, authority->certificate))
         return error_set(err, -EINVAL,
                          "the list of revoked certificates is that of another "

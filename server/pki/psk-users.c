@@ -106,10 +106,10 @@ static int append_key(struct edit *edit, struct error *err)
 {
     static const char digits[] = "0123456789abcdef";
     uint8_t key[PSK_USERS_KEY_BYTES];
-    int code = gnutls_rnd(GNUTLS_RND_KEY, key, sizeof key);
+    int result = gnutls_rnd(GNUTLS_RND_KEY, key, sizeof key);
 
-    if (code < 0)
-        return error_set(err, -EIO, "no random numbers: %s", gnutls_strerror(code));
+    if (result < 0)
+        return error_set(err, -EIO, "no random numbers: %s", gnutls_strerror(result));
     edit_append(edit, edit->user, strlen(edit->user));
     edit_append(edit, ":", 1);
     for (size_t i = 0; i < sizeof key; i++) {

@@ -44,23 +44,23 @@ static int start_shell(pid_t *pid, const char *command, const char *uri, const c
     char *own[] = { setting("uri", uri),
                     unix_path != NULL ? setting("unixsocket", unix_path) : NULL };
     size_t count = 0;
-    int code;
+    int result;
 
     while (environ[count] != NULL)
         count++;
     char **environment = calloc(count + 3, sizeof *environment);
     if (environment == NULL || own[0] == NULL || (unix_path != NULL && own[1] == NULL)) {
-        code = error_no_memory(err, "for a command");
+        result = error_no_memory(err, "for a command");
     } else {
         count = copy_environment(environment);
         environment[count++] = own[0];
         environment[count] = own[1];
-        code = spawn_beside(pid, argv, environment, err);
+        result = spawn_beside(pid, argv, environment, err);
     }
     free(own[0]);
     free(own[1]);
     free(environment);
-    return code;
+    return result;
 }
 
 static void ended(struct io_event *ev, int result)
@@ -92,11 +92,11 @@ int captive_start(struct captive *captive, const char *command, const char *uri,
     }
     int pidfd = pidfd_open(pid, 0);
     if (pidfd < 0) {
-        int code = -errno;
+        int result = -errno;
 
         kill(pid, SIGTERM);
         waitpid(pid, NULL, 0);
-        return error_set(err, code, "--run: the command can't be watched: %s", strerror(-code));
+        return error_set(err, result, "--run: the command can't be watched: %s", strerror(-result));
     }
     *captive = (struct captive){ .pid = pid, .pidfd = pidfd, .loop = loop, .ended = ended_event };
     captive->poll_event.fn = ended;

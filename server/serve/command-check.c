@@ -191,13 +191,13 @@ static int tell(const struct check_arguments *arguments, struct serve_options *o
 static int look(const struct check_arguments *arguments, struct serve_options *options, int argc,
                 char **argv, struct error *err)
 {
-    int code = serve_options_parse_for_others(options, argc, argv, err);
+    int result = serve_options_parse_for_others(options, argc, argv, err);
     struct config_place place = { .file = options->config };
     struct json_object **headers;
 
-    if (code == -ENOMEM)
-        return code;
-    bool readable = code == 0;
+    if (result == -ENOMEM)
+        return result;
+    bool readable = result == 0;
     if (!readable && config_problems_count(&options->files.problems) == 0)
         config_problem(&options->files.problems, &place, "%s", err->text);
     headers = calloc(options->export_count + 1, sizeof *headers);
@@ -205,11 +205,11 @@ static int look(const struct check_arguments *arguments, struct serve_options *o
         return no_memory(err);
     if (readable && arguments->open)
         config_look(options, headers);
-    code = tell(arguments, options, readable, headers);
+    result = tell(arguments, options, readable, headers);
     for (size_t i = 0; i < options->export_count; i++)
         json_object_put(headers[i]);
     free(headers);
-    return code;
+    return result;
 }
 
 static int run(void *context, char **operands, struct error *err)
@@ -225,10 +225,10 @@ static int run(void *context, char **operands, struct error *err)
         return 0;
     }
     argv = command_line(arguments, &argc);
-    int code = argv == NULL ? no_memory(err) : look(arguments, &options, argc, argv, err);
+    int result = argv == NULL ? no_memory(err) : look(arguments, &options, argc, argv, err);
     serve_options_free(&options);
     free(argv);
-    return code;
+    return result;
 }
 
 const struct command command_check_config = {

@@ -100,31 +100,31 @@ static int serve(int argc, char **argv)
     struct server server = { .signal_fd = -1 };
     struct error err = { .text = "" };
 
-    int code = serve_options_parse(&server.options, argc, argv, &err);
+    int result = serve_options_parse(&server.options, argc, argv, &err);
     server.reload.config = (struct reload_config){
         .argc = argc, .argv = argv, .tls = &server.tls, .first = &server.options
     };
-    if (code < 0 || server.options.help) {
+    if (result < 0 || server.options.help) {
         config_problems_log(&server.options.files.problems);
-        if (code < 0)
+        if (result < 0)
             log_error("%s", err.text);
         else
             serve_options_print_help(stdout);
         serve_options_free(&server.options);
-        return code < 0 ? EXIT_USAGE : EXIT_SUCCESS;
+        return result < 0 ? EXIT_USAGE : EXIT_SUCCESS;
     }
     log_set_level(usual_level(&server.options));
-    code = set_up(&server, &err);
-    if (code == 0)
-        code = announce(&server, &err);
-    if (code < 0) {
+    result = set_up(&server, &err);
+    if (result == 0)
+        result = announce(&server, &err);
+    if (result < 0) {
         log_error("%s", err.text);
         server.exit_status = EXIT_FAILURE;
         stop(&server);
     }
     if (server.signal_fd >= 0)
         signals_arrive();
-    if (server.loop != NULL && (code == 0 || server.worker_count > 0))
+    if (server.loop != NULL && (result == 0 || server.worker_count > 0))
         loop_run(server.loop);
     int status = tear_down(&server);
     log_service_stop(LOG_LAST_MS);
@@ -222,11 +222,12 @@ static int open_exports(struct server *server, unsigned workers, struct error *e
             board_export_begin(server->board, i + 1, options->exports[i].name);
         server->opening.exports[i] = &server->exports[i];
     }
-    int code = export_set_create(&server->set, server->opening.exports, options->export_count, err);
-    if (code == 0)
-        code = export_opening_run(&server->opening, err);
-    if (code < 0)
-        return code;
+    int result =
+        export_set_create(&server->set, server->opening.exports, options->export_count, err);
+    if (result == 0)
+        result = export_opening_run(&server->opening, err);
+    if (result < 0)
+        return result;
     struct exports_settings settings = { .opening = &server->opening,
                                          .set = server->set,
                                          .board = server->board,
@@ -276,9 +277,9 @@ static int start_workers(struct server *server, unsigned count, struct error *er
             .main_loop = server->loop,
             .ended = server->worker_ended,
         };
-        int code = worker_thread_create(&server->workers[i], &settings, err);
-        if (code < 0)
-            return code;
+        int result = worker_thread_create(&server->workers[i], &settings, err);
+        if (result < 0)
+            return result;
         server->worker_count++;
     }
     return 0;
@@ -305,21 +306,22 @@ static int open_listeners(struct server *server, struct error *err)
 {
     struct serve_options *options = &server->options;
 
-    int code = listen_activated(server->listeners, LISTENERS_MAX, &server->listener_count, err);
+    int result = listen_activated(server->listeners, LISTENERS_MAX, &server->listener_count, err);
     server->activated = server->listener_count > 0;
-    if (code < 0 || (server->listener_count > 0 && options->address_is_default))
-        return code;
+    if (result < 0 || (server->listener_count > 0 && options->address_is_default))
+        return result;
     if (options->address_is_default && options->run != NULL) {
-        code = private_address(server, &options->addresses[0], err);
-        if (code < 0)
-            return code;
+        result = private_address(server, &options->addresses[0], err);
+        if (result < 0)
+            return result;
     }
     for (size_t i = 0; i < options->address_count; i++) {
         if (server->listener_count == LISTENERS_MAX)
             return error_set(err, -EINVAL, "more than %u addresses to listen on", LISTENERS_MAX);
-        code = listen_open(&server->listeners[server->listener_count], &options->addresses[i], err);
-        if (code < 0)
-            return code;
+        result =
+            listen_open(&server->listeners[server->listener_count], &options->addresses[i], err);
+        if (result < 0)
+            return result;
         server->listener_count++;
     }
     return 0;
@@ -328,12 +330,12 @@ static int open_listeners(struct server *server, struct error *err)
 /* A server without room for a single client is of no use, and would only tell those who come. */
 static int require_room_for_a_client(const struct server *server, struct error *err)
 {
-    int code =
+    int result =
         descriptors_require((unsigned)server->listener_count + FIRST_CLIENT_DESCRIPTORS, err);
 
-    if (code < 0)
+    if (result < 0)
         error_prefix(err, "there is no room for a client: ");
-    return code;
+    return result;
 }
 
 static int set_up(struct server *server, struct error *err)
@@ -342,46 +344,46 @@ static int set_up(struct server *server, struct error *err)
     unsigned workers = server->options.threads > 0 ? server->options.threads : cpu_count();
 
     descriptors_raise_limit(); /* a connection is a descriptor */
-    int code = board_create(&server->board, workers, err);
-    if (code == 0)
+    int result = board_create(&server->board, workers, err);
+    if (result == 0)
         board_keep_log(server->board);
-    if (code == 0)
-        code = loop_create(&server->loop, &config, err);
-    if (code == 0)
-        code = watch_signals(server, err);
+    if (result == 0)
+        result = loop_create(&server->loop, &config, err);
+    if (result == 0)
+        result = watch_signals(server, err);
     /* Before the key is derived: an address in use is cheap to find. */
-    if (code == 0)
-        code = open_listeners(server, err);
-    if (code == 0)
-        code = serve_control_open(&server->control, &server->options.control,
-                                  brought_along(&server->options), err);
-    if (code == 0)
-        code = startup_signals_watch(&server->early_end, remove_names, server, err);
-    if (code == 0)
-        code = tls_open(&server->tls, &server->options.tls, err);
-    if (code == 0)
+    if (result == 0)
+        result = open_listeners(server, err);
+    if (result == 0)
+        result = serve_control_open(&server->control, &server->options.control,
+                                    brought_along(&server->options), err);
+    if (result == 0)
+        result = startup_signals_watch(&server->early_end, remove_names, server, err);
+    if (result == 0)
+        result = tls_open(&server->tls, &server->options.tls, err);
+    if (result == 0)
         dead_rules_warn(&server->options, server->listeners, server->listener_count);
-    if (code == 0)
-        code = offload_create(&server->admin, 1, 0, err);
-    if (code == 0)
-        code = offload_create(&server->offload, OFFLOAD_THREADS, 0, err);
+    if (result == 0)
+        result = offload_create(&server->admin, 1, 0, err);
+    if (result == 0)
+        result = offload_create(&server->offload, OFFLOAD_THREADS, 0, err);
     /* Half of the CPUs, or two, and of these what those who are in leave over: however many want
      * in, nobody waits behind them for storage. */
-    if (code == 0 && server->options.tls_mode != TLS_OFF)
-        code = offload_create(&server->handshakes, cpu_count() > 4 ? cpu_count() / 2 : 2,
-                              HANDSHAKES_NICE, err);
+    if (result == 0 && server->options.tls_mode != TLS_OFF)
+        result = offload_create(&server->handshakes, cpu_count() > 4 ? cpu_count() / 2 : 2,
+                                HANDSHAKES_NICE, err);
     server->tls.offload = server->handshakes;
-    if (code == 0)
-        code = open_exports(server, workers, err);
+    if (result == 0)
+        result = open_exports(server, workers, err);
     server->reload.config.exports = server->live;
     server->reload.loop = server->loop;
     server->reload.admin = server->admin;
-    if (code == 0)
-        code = start_workers(server, workers, err);
+    if (result == 0)
+        result = start_workers(server, workers, err);
     startup_signals_stop(&server->early_end);
-    if (code == 0)
-        code = require_room_for_a_client(server, err);
-    return code;
+    if (result == 0)
+        result = require_room_for_a_client(server, err);
+    return result;
 }
 
 /* Who handed us the sockets knows where they are, and has a use of its own for standard output:
@@ -454,14 +456,14 @@ static int start_control(struct server *server, struct error *err)
 /* The line with the URIs; from then on clients are served. */
 static int announce(struct server *server, struct error *err)
 {
-    int code = log_service_start(err);
+    int result = log_service_start(err);
     const char *unix_path = NULL;
     char *first_uri = NULL;
 
-    for (size_t i = 0; i < server->listener_count && code == 0; i++) {
+    for (size_t i = 0; i < server->listener_count && result == 0; i++) {
         char *uri = NULL;
 
-        code = begin_to_listen(server, i, &uri, err);
+        result = begin_to_listen(server, i, &uri, err);
         if (unix_path == NULL)
             unix_path = listen_unix_path(server->listeners[i]);
         if (i == 0)
@@ -469,27 +471,27 @@ static int announce(struct server *server, struct error *err)
         else
             free(uri);
     }
-    if (code == 0)
-        code = start_control(server, err);
-    if (code == 0)
-        code = export_retry_start(&server->retry, &server->opening,
-                                  server->options.retry_exports_seconds, err);
+    if (result == 0)
+        result = start_control(server, err);
+    if (result == 0)
+        result = export_retry_start(&server->retry, &server->opening,
+                                    server->options.retry_exports_seconds, err);
     exports_set_retry(server->live, server->retry);
-    if (code == 0)
-        code = watchdog_start(&server->watchdog, server->loop, server->workers,
-                              server->worker_count, err);
-    if (code == 0)
+    if (result == 0)
+        result = watchdog_start(&server->watchdog, server->loop, server->workers,
+                                server->worker_count, err);
+    if (result == 0)
         tell_ready(server);
-    if (code == 0 && has_ready_line(server)) {
+    if (result == 0 && has_ready_line(server)) {
         printf("\n");
         fflush(stdout);
-    } else if (code == 0 && server->options.run != NULL) {
+    } else if (result == 0 && server->options.run != NULL) {
         server->captive_ended.fn = captive_has_ended;
-        code = captive_start(&server->captive, server->options.run, first_uri, unix_path,
-                             server->loop, &server->captive_ended, err);
+        result = captive_start(&server->captive, server->options.run, first_uri, unix_path,
+                               server->loop, &server->captive_ended, err);
     }
     free(first_uri);
-    return code;
+    return result;
 }
 
 /* ---- clients ---- */

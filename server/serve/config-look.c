@@ -66,15 +66,15 @@ static bool is_program(const char *word)
 static int look_at_command(const char *command, struct error *err)
 {
     char **words = NULL;
-    int code = argv_split(&words, command, err);
+    int result = argv_split(&words, command, err);
 
-    if (code < 0)
+    if (result < 0)
         error_prefix(err, "key-command: ");
     else if (!is_program(words[0]))
-        code = error_set(err, -ENOENT, "key-command: there is no program '%s', or it can't be run",
-                         words[0]);
+        result = error_set(err, -ENOENT,
+                           "key-command: there is no program '%s', or it can't be run", words[0]);
     argv_free(words);
-    return code;
+    return result;
 }
 
 /* Only a unit of systemd has any. */
@@ -82,34 +82,34 @@ static int look_at_credential(const char *name, struct error *err)
 {
     const char *folder = getenv("CREDENTIALS_DIRECTORY");
     char *path;
-    int code;
+    int result;
 
     if (folder == NULL)
         return 0;
     if (asprintf(&path, "%s/%s", folder, name) < 0)
         return error_no_memory(err, NULL);
-    code = look_at_file(path, "credential", err);
+    result = look_at_file(path, "credential", err);
     free(path);
-    return code;
+    return result;
 }
 
 static int look_at_key(const struct export_settings *settings, struct error *err)
 {
     const struct key_source *key = &settings->key;
-    int code = look_at_file(key->file, "key file", err);
+    int result = look_at_file(key->file, "key file", err);
 
-    if (code == 0)
-        code = look_at_file(key->volume_key_file, "volume key file", err);
-    if (code == 0)
-        code = look_at_file(key->command_input, "input of key-command", err);
-    if (code == 0 && key->command != NULL)
-        code = look_at_command(key->command, err);
-    if (code == 0 && key->credential != NULL)
-        code = look_at_credential(key->credential, err);
-    if (code == 0 && key_source_given(key) == NULL)
+    if (result == 0)
+        result = look_at_file(key->volume_key_file, "volume key file", err);
+    if (result == 0)
+        result = look_at_file(key->command_input, "input of key-command", err);
+    if (result == 0 && key->command != NULL)
+        result = look_at_command(key->command, err);
+    if (result == 0 && key->credential != NULL)
+        result = look_at_credential(key->credential, err);
+    if (result == 0 && key_source_given(key) == NULL)
         log_warning("export '%s': no key is named, so it is asked for on the terminal",
                     settings->name);
-    return code;
+    return result;
 }
 
 /* ---- images ---- */
@@ -120,22 +120,22 @@ static int look_at_header(struct json_object **out, struct stage *image,
     struct luks_header *header = NULL;
     struct format_signature content;
     const char *implementation;
-    int code = volume_header_load(&header, image, settings->header, &content, err);
+    int result = volume_header_load(&header, image, settings->header, &content, err);
 
-    if (code == -EMEDIUMTYPE)
+    if (result == -EMEDIUMTYPE)
         volume_header_tell_content(
             &content, settings->header ? LUKS_IMAGE_OF_HEADER : LUKS_IMAGE_SERVED, err);
-    if (code == 0)
-        code = luks_demands_check(&settings->demands, header, err);
-    if (code == 0)
-        code = cipher_choose(&implementation, &luks_segment(header)->cipher, err);
-    if (code == 0)
-        code = luks_describe_json(out, header, err);
+    if (result == 0)
+        result = luks_demands_check(&settings->demands, header, err);
+    if (result == 0)
+        result = cipher_choose(&implementation, &luks_segment(header)->cipher, err);
+    if (result == 0)
+        result = luks_describe_json(out, header, err);
     luks_free(header);
-    if (code < 0)
+    if (result < 0)
         error_prefix(err, "%s '%s': ", settings->header ? "header" : "image",
                      settings->header ? settings->header : settings->image);
-    return code;
+    return result;
 }
 
 static int look_at_image(struct json_object **header, const struct export_settings *settings,
@@ -143,14 +143,14 @@ static int look_at_image(struct json_object **header, const struct export_settin
 {
     struct image_options open = { .read_only = true, .direct = settings->options.direct };
     struct stage *image = NULL;
-    int code = image_open(&image, settings->image, &open, err);
+    int result = image_open(&image, settings->image, &open, err);
 
-    if (code < 0)
-        return code;
+    if (result < 0)
+        return result;
     if (!settings->raw)
-        code = look_at_header(header, image, settings, err);
+        result = look_at_header(header, image, settings, err);
     stage_close(image);
-    return code;
+    return result;
 }
 
 /* ---- all of it ---- */

@@ -80,10 +80,10 @@ static int compare_rows(struct plan_item *item, const char *section, const void 
                         const void *after)
 {
     struct config_keys keys;
-    int code = 0;
+    int result = 0;
 
     config_keys_of(&keys, section);
-    for (size_t i = 0; i < keys.count && code == 0; i++) {
+    for (size_t i = 0; i < keys.count && result == 0; i++) {
         const struct plan_key key = { .name = keys.rows[i].name,
                                       .change = keys.rows[i].change,
                                       .row = config_key_row(section, keys.rows[i].name),
@@ -91,9 +91,9 @@ static int compare_rows(struct plan_item *item, const char *section, const void 
                                       .after = after };
 
         if (!same_value(key.row, before, after))
-            code = add_key(item, &key);
+            result = add_key(item, &key);
     }
-    return code;
+    return result;
 }
 
 /* ---- exports ---- */
@@ -126,14 +126,14 @@ static int compare_export(struct config_plan *plan, struct plan_item *item,
                           const struct export_settings *before, const struct export_settings *after)
 {
     static const struct plan_key metadata = { .name = CONFIG_METADATA, .change = PARAM_LIVE };
-    int code = compare_rows(item, CONFIG_EXPORT, before, after);
+    int result = compare_rows(item, CONFIG_EXPORT, before, after);
 
-    if (code == 0 && !export_metadata_equal(&before->metadata, &after->metadata))
-        code = add_key(item, &metadata);
-    if (code == 0 && item->key_count > 0 && add_item(plan, item) != NULL)
+    if (result == 0 && !export_metadata_equal(&before->metadata, &after->metadata))
+        result = add_key(item, &metadata);
+    if (result == 0 && item->key_count > 0 && add_item(plan, item) != NULL)
         return 0;
     free(item->keys);
-    return code == 0 && item->key_count == 0 ? 0 : -ENOMEM;
+    return result == 0 && item->key_count == 0 ? 0 : -ENOMEM;
 }
 
 static int by_name(const void *a, const void *b)
@@ -159,9 +159,9 @@ static int compare_sorted(struct config_plan *plan, const struct export_settings
                           size_t after_count)
 {
     const struct export_settings *first = plan->effective, *second = first + before_count;
-    int code = 0;
+    int result = 0;
 
-    for (size_t i = 0, k = 0; (i < before_count || k < after_count) && code == 0;) {
+    for (size_t i = 0, k = 0; (i < before_count || k < after_count) && result == 0;) {
         int order = i == before_count  ? 1
                     : k == after_count ? -1
                                        : strcmp(before[i]->name, after[k]->name);
@@ -173,13 +173,13 @@ static int compare_sorted(struct config_plan *plan, const struct export_settings
         };
 
         if (order == 0)
-            code = compare_export(plan, &item, before[i], after[k]);
+            result = compare_export(plan, &item, before[i], after[k]);
         else if (add_item(plan, &item) == NULL)
-            code = -ENOMEM;
+            result = -ENOMEM;
         i += order <= 0;
         k += order >= 0;
     }
-    return code;
+    return result;
 }
 
 static int compare_exports(struct config_plan *plan, const struct serve_options *before,
@@ -187,7 +187,7 @@ static int compare_exports(struct config_plan *plan, const struct serve_options 
 {
     size_t count = before->export_count;
     const struct export_settings **first, **second;
-    int code = -ENOMEM;
+    int result = -ENOMEM;
 
     plan->effective = calloc(count + after->export_count + 1, sizeof *plan->effective);
     if (plan->effective == NULL)
@@ -199,10 +199,10 @@ static int compare_exports(struct config_plan *plan, const struct serve_options 
     first = sort(plan->effective, count);
     second = sort(plan->effective + count, after->export_count);
     if (first != NULL && second != NULL)
-        code = compare_sorted(plan, first, count, second, after->export_count);
+        result = compare_sorted(plan, first, count, second, after->export_count);
     free(first);
     free(second);
-    return code;
+    return result;
 }
 
 /* ---- all of it ---- */
@@ -211,11 +211,11 @@ static int compare_section(struct config_plan *plan, const char *section,
                            const struct serve_options *before, const struct serve_options *after)
 {
     struct plan_item item = { .section = section, .before = PLAN_NONE, .after = PLAN_NONE };
-    int code = compare_rows(&item, section, before, after);
+    int result = compare_rows(&item, section, before, after);
 
-    if (code == 0 && item.key_count == 0)
+    if (result == 0 && item.key_count == 0)
         return 0;
-    if (code == 0 && add_item(plan, &item) != NULL)
+    if (result == 0 && add_item(plan, &item) != NULL)
         return 0;
     free(item.keys);
     return -ENOMEM;
@@ -226,14 +226,14 @@ int config_plan_make(struct config_plan *out, const struct serve_options *before
 {
     const char *sections[CONFIG_SECTIONS_MAX];
     size_t count = config_sections(sections);
-    int code;
+    int result;
 
     *out = (struct config_plan){ 0 };
-    code = compare_exports(out, before, after);
-    for (size_t i = 0; i < count && code == 0; i++)
+    result = compare_exports(out, before, after);
+    for (size_t i = 0; i < count && result == 0; i++)
         if (strcmp(sections[i], CONFIG_EXPORT) != 0 && strcmp(sections[i], CONFIG_DEFAULTS) != 0)
-            code = compare_section(out, sections[i], before, after);
-    return code == 0 ? 0 : no_memory(err);
+            result = compare_section(out, sections[i], before, after);
+    return result == 0 ? 0 : no_memory(err);
 }
 
 void config_plan_free(struct config_plan *plan)

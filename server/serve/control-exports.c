@@ -218,10 +218,10 @@ static int finish(struct added *added, int key_fd, struct error *err)
         settings->key.fd = (unsigned)key_fd;
         settings->key.fd_is_lent = true;
     }
-    int code = export_options_finish(settings, common_settings, err);
-    if (code == 0)
-        code = set_access(settings, err);
-    return code == 0 ? check_key(settings, err) : code;
+    int result = export_options_finish(settings, common_settings, err);
+    if (result == 0)
+        result = set_access(settings, err);
+    return result == 0 ? check_key(settings, err) : result;
 }
 
 /* Takes it from the call; -1: none was named, -2: there is none of that number. */
@@ -302,9 +302,10 @@ static void submit_added(struct control_client *client, struct added *added, int
 {
     struct call *call = calloc(1, sizeof *call);
     struct error err = { "" };
-    int code = call == NULL ? error_no_memory(&err, "for an export") : finish(added, key_fd, &err);
+    int result =
+        call == NULL ? error_no_memory(&err, "for an export") : finish(added, key_fd, &err);
 
-    if (code < 0) {
+    if (result < 0) {
         control_error(client, CONTROL_NOT_POSSIBLE, "reason", err.text);
         free_added(&added->settings);
         free(call);

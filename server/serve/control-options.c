@@ -10,31 +10,31 @@ int control_options_rules(struct control_rules *out, const struct control_option
 {
     const struct param_list *lists[CONTROL_ROLES] = { &options->view, &options->operate,
                                                       &options->admin };
-    int code = 0;
+    int result = 0;
 
     *out = (struct control_rules){ 0 };
-    for (int role = 0; role < CONTROL_ROLES && code == 0; role++) {
-        code = control_rules_add(out, (enum control_role)role, lists[role]->items,
-                                 lists[role]->count, err);
-        if (code < 0)
+    for (int role = 0; role < CONTROL_ROLES && result == 0; role++) {
+        result = control_rules_add(out, (enum control_role)role, lists[role]->items,
+                                   lists[role]->count, err);
+        if (result < 0)
             error_prefix(err, "--control-%s ", control_role_name(role));
     }
-    if (code < 0)
+    if (result < 0)
         control_rules_free(out);
-    return code;
+    return result;
 }
 
 int control_options_permissions(struct unix_permissions *out, const struct control_options *options,
                                 struct error *err)
 {
-    int code = 0;
+    int result = 0;
 
     *out = (struct unix_permissions){ .has_mode = true, .mode = SOCKET_MODE };
     if (options->mode != NULL)
-        code = unix_permissions_parse_mode(out, "control-mode", options->mode, err);
-    if (code == 0 && options->group != NULL)
-        code = unix_permissions_parse_group(out, "control-group", options->group, err);
-    return code;
+        result = unix_permissions_parse_mode(out, "control-mode", options->mode, err);
+    if (result == 0 && options->group != NULL)
+        result = unix_permissions_parse_group(out, "control-group", options->group, err);
+    return result;
 }
 
 /* An option that is about a socket; NULL: there is none. */
@@ -61,10 +61,10 @@ int control_options_check(const struct control_options *options, struct error *e
                          "--control none and --control-%s contradict each other: leave out one "
                          "of the two",
                          about_socket(options));
-    int code = control_options_permissions(&permissions, options, err);
-    if (code == 0)
-        code = control_options_rules(&rules, options, err);
-    if (code == 0)
+    int result = control_options_permissions(&permissions, options, err);
+    if (result == 0)
+        result = control_options_rules(&rules, options, err);
+    if (result == 0)
         control_rules_free(&rules);
-    return code;
+    return result;
 }

@@ -83,11 +83,11 @@ static int open_for(const struct export_opening *opening, size_t index, struct e
 int export_opening_try(const struct export_opening *opening, size_t index, struct export *opened)
 {
     struct error err;
-    int code = open_for(opening, index, opened, &err);
+    int result = open_for(opening, index, opened, &err);
 
-    if (code < 0)
+    if (result < 0)
         tell_failure(opening, index, &err);
-    return code;
+    return result;
 }
 
 static void open_one(struct run *run, size_t index)
@@ -95,15 +95,15 @@ static void open_one(struct run *run, size_t index)
     const struct export_opening *opening = run->opening;
     struct export opened;
     struct error err;
-    int code = open_for(opening, index, &opened, &err);
+    int result = open_for(opening, index, &opened, &err);
 
-    if (code == 0)
+    if (result == 0)
         export_publish(opening->exports[index], &opened);
     else if (!opening->strict)
         tell_failure(opening, index, &err);
     (void)pthread_mutex_lock(&run->mutex);
     run->done_count++;
-    if (code < 0 && opening->strict && index < run->failed_index) {
+    if (result < 0 && opening->strict && index < run->failed_index) {
         run->failed_index = index;
         *run->err = err;
     }

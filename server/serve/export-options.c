@@ -71,19 +71,19 @@ int export_options_check_flags(const struct export_settings *settings, const cha
 int export_options_check(const struct export_settings *settings, const char *dashes,
                          struct error *err)
 {
-    int ret = check_string("the name", settings->name, err);
+    int result = check_string("the name", settings->name, err);
 
-    if (ret == 0 && settings->description)
-        ret = check_string("the description", settings->description, err);
-    if (ret == 0)
-        ret = key_source_check(&settings->key, dashes, err);
-    if (ret == 0)
-        ret = check_not_empty("header", settings->header, err);
-    if (ret == 0)
-        ret = header_demands_check(&settings->header_demands, err);
-    if (ret == 0 && !*settings->image)
-        ret = error_set(err, -EINVAL, "there is no IMAGE: name the file to serve");
-    return ret == 0 ? export_options_check_flags(settings, dashes, err) : ret;
+    if (result == 0 && settings->description)
+        result = check_string("the description", settings->description, err);
+    if (result == 0)
+        result = key_source_check(&settings->key, dashes, err);
+    if (result == 0)
+        result = check_not_empty("header", settings->header, err);
+    if (result == 0)
+        result = header_demands_check(&settings->header_demands, err);
+    if (result == 0 && !*settings->image)
+        result = error_set(err, -EINVAL, "there is no IMAGE: name the file to serve");
+    return result == 0 ? export_options_check_flags(settings, dashes, err) : result;
 }
 
 struct export_settings export_options_inherit(const struct export_settings *common)
@@ -151,7 +151,7 @@ int export_options_parse(struct export_settings *out, char *text,
 {
     size_t name_bytes;
     char *image = find_image(text, &name_bytes), *pairs;
-    int ret;
+    int result;
 
     *out = export_options_inherit(common);
     if (image == NULL)
@@ -162,14 +162,14 @@ int export_options_parse(struct export_settings *out, char *text,
     pairs = params_cut_at_comma(image);
     out->name = text;
     out->image = image;
-    ret = pairs ? params_parse_pairs(out, export_params, pairs, ',', err) : 0;
-    if (ret == -EINVAL && out->allow.count > 0 && strstr(err->text, "unknown option"))
-        error_set(err, ret, "%s; a comma that belongs to a rule is doubled (,,)", err->text);
-    if (ret == 0)
-        ret = export_options_finish(out, common, err);
-    if (ret != 0)
+    result = pairs ? params_parse_pairs(out, export_params, pairs, ',', err) : 0;
+    if (result == -EINVAL && out->allow.count > 0 && strstr(err->text, "unknown option"))
+        error_set(err, result, "%s; a comma that belongs to a rule is doubled (,,)", err->text);
+    if (result == 0)
+        result = export_options_finish(out, common, err);
+    if (result != 0)
         error_prefix(err, "export '%.*s': ", export_options_shown(strlen(text)), text);
-    return ret;
+    return result;
 }
 
 static int by_name(const void *a, const void *b)
@@ -218,9 +218,9 @@ int export_options_check_together(const struct export_settings *exports, size_t 
                              "standard input can hold only one key, and two exports want it: "
                              "give each export a key-file of its own");
     }
-    int code = find_taken_name(exports, count, culprit, err);
-    if (code < 0 || *culprit == count)
-        return code;
+    int result = find_taken_name(exports, count, culprit, err);
+    if (result < 0 || *culprit == count)
+        return result;
     const char *name = exports[*culprit].name;
     return error_set(err, -EINVAL, "export '%.*s' is there twice: each needs a name of its own",
                      export_options_shown(strlen(name)), name);

@@ -48,10 +48,10 @@ static void try_one(struct export_retry *retry, size_t index)
 
     retry->busy = true;
     (void)pthread_mutex_unlock(&retry->mutex);
-    int code = export_opening_try(opening, index, &opened);
+    int result = export_opening_try(opening, index, &opened);
     (void)pthread_mutex_lock(&retry->mutex);
     retry->busy = false;
-    if (code < 0)
+    if (result < 0)
         return;
     if (retry->stopping || opening->exports[index] == NULL) {
         export_close(&opened);
@@ -113,11 +113,11 @@ int export_retry_start(struct export_retry **out, const struct export_opening *o
     retry->every_seconds = every_seconds;
     pthread_mutex_init(&retry->mutex, NULL);
     pthread_cond_init(&retry->wake, NULL);
-    int code = pthread_create(&retry->thread, NULL, try_again, retry);
-    if (code != 0) {
+    int result = pthread_create(&retry->thread, NULL, try_again, retry);
+    if (result != 0) {
         free(retry);
-        return error_set(err, -code, "a thread to try exports again could not be started: %s",
-                         strerror(code));
+        return error_set(err, -result, "a thread to try exports again could not be started: %s",
+                         strerror(result));
     }
     *out = retry;
     return 0;

@@ -248,21 +248,21 @@ static void free_opened(const struct exports *exports, struct exports_change *ch
 static void run(struct exports *exports, struct exports_change *change)
 {
     struct export **opened = calloc(change->added_count + 1, sizeof *opened);
-    int code = opened == NULL ? fail(change, error_no_memory(&change->error, NULL))
-                              : check_names(exports, change);
+    int result = opened == NULL ? fail(change, error_no_memory(&change->error, NULL))
+                                : check_names(exports, change);
 
-    if (code == 0)
-        code = check_clients(exports, change);
-    if (code == 0)
-        code = open_added(exports, change, opened);
-    if (code == 0)
-        code = publish(exports, change, opened);
-    if (code < 0)
+    if (result == 0)
+        result = check_clients(exports, change);
+    if (result == 0)
+        result = open_added(exports, change, opened);
+    if (result == 0)
+        result = publish(exports, change, opened);
+    if (result < 0)
         free_opened(exports, change, opened);
     else if (change->rescan)
         rescan(exports);
     free(opened);
-    if (code == 0 && change->published != NULL)
+    if (result == 0 && change->published != NULL)
         change->published(change);
     if (change->leaving == 0)
         change->done(change);
@@ -317,9 +317,9 @@ static int count_clients(struct exports *exports, const struct export *export, u
     if (round == NULL)
         return -ENOMEM;
     worker_round_count(round, exports->settings.workers, export);
-    int code = wait_for_all(exports, round);
-    if (code < 0)
-        return code;
+    int result = wait_for_all(exports, round);
+    if (result < 0)
+        return result;
     *clients = worker_round_clients(round);
     worker_round_free(round);
     return 0;
@@ -329,12 +329,12 @@ static int check_clients(struct exports *exports, struct exports_change *change)
 {
     for (size_t i = 0; change->farewell == EXPORTS_SAFE && i < change->removed_count; i++) {
         const struct export *export = find(exports, change->removed[i]);
-        int code = count_clients(exports, export, &change->clients);
+        int result = count_clients(exports, export, &change->clients);
 
-        if (code == -ESHUTDOWN)
+        if (result == -ESHUTDOWN)
             return fail_for_the_end(change);
-        if (code < 0)
-            return fail(change, error_set(&change->error, code, "not enough memory"));
+        if (result < 0)
+            return fail(change, error_set(&change->error, result, "not enough memory"));
         if (change->clients > 0)
             return fail(change,
                         error_set(&change->error, -EBUSY, "export '%s' has %u client%s",
@@ -354,12 +354,12 @@ static int open_one(struct exports *exports, struct exports_change *change, size
 
     if (added == NULL)
         return fail(change, error_no_memory(&change->error, NULL));
-    int code =
+    int result =
         export_open(added, addition->settings, opening->offload, opening->workers, &change->error);
-    if (code < 0) {
+    if (result < 0) {
         free(added);
         error_prefix(&change->error, "export '%s': ", addition->settings->name);
-        return fail(change, code);
+        return fail(change, result);
     }
     added->id = ++exports->last_id;
     added->place = board_export_begin(exports->settings.board, added->id, addition->settings->name);
@@ -372,7 +372,7 @@ static int open_one(struct exports *exports, struct exports_change *change, size
 static int open_added(struct exports *exports, struct exports_change *change,
                       struct export **opened)
 {
-    int code = 0;
+    int result = 0;
 
     if (change->added_count == 0)
         return 0;
@@ -382,15 +382,15 @@ static int open_added(struct exports *exports, struct exports_change *change,
     pthread_mutex_unlock(&exports->mutex);
     if (!begun)
         return fail_for_the_end(change);
-    for (size_t i = 0; code == 0 && i < change->added_count; i++)
-        code = open_one(exports, change, i, &opened[i]);
+    for (size_t i = 0; result == 0 && i < change->added_count; i++)
+        result = open_one(exports, change, i, &opened[i]);
     pthread_mutex_lock(&exports->mutex);
     exports->opening = false;
     bool stopping = exports->stopping, left_behind = exports->left_behind;
     pthread_mutex_unlock(&exports->mutex);
     while (left_behind) /* nothing here is ours any more */
         pause();
-    return code == 0 && stopping ? fail_for_the_end(change) : code;
+    return result == 0 && stopping ? fail_for_the_end(change) : result;
 }
 
 /* ---- the next set ---- */
@@ -409,9 +409,9 @@ static int next_set(const struct exports *exports, const struct exports_change *
             all[count++] = set->exports[i];
     for (size_t i = 0; i < change->added_count; i++)
         all[count++] = opened[i];
-    int code = export_set_create(out, all, count, err);
+    int result = export_set_create(out, all, count, err);
     free(all);
-    return code;
+    return result;
 }
 
 /* The settings are exchanged: `altered` has those of before.  With the mutex. */
@@ -442,25 +442,25 @@ static int publish(struct exports *exports, struct exports_change *change, struc
 {
     struct worker_round *round = worker_round_create(exports->worker_count);
     struct export_set *next, *before = exports->set;
-    int code = round == NULL ? error_no_memory(&change->error, NULL)
-                             : next_set(exports, change, opened, &next, &change->error);
+    int result = round == NULL ? error_no_memory(&change->error, NULL)
+                               : next_set(exports, change, opened, &next, &change->error);
 
-    if (code < 0) {
+    if (result < 0) {
         if (round != NULL)
             worker_round_free(round);
-        return fail(change, code);
+        return fail(change, result);
     }
     pthread_mutex_lock(&exports->mutex);
     alter(exports, change);
     exports->set = next;
     pthread_mutex_unlock(&exports->mutex);
     worker_round_use(round, exports->settings.workers, next);
-    code = wait_for_all(exports, round);
+    result = wait_for_all(exports, round);
     for (size_t i = 0; i < before->count; i++)
         if (is_removed(change, before->exports[i]))
             let_go(exports, change, before->exports[i]);
     tell(change);
-    if (code == 0) { /* else a worker may still look at them: they stay until the process ends */
+    if (result == 0) { /* else a worker may still look at them: they stay until the process ends */
         worker_round_free(round);
         export_set_free(before);
         free_settings(change->altered, change->altered_count);
@@ -589,20 +589,21 @@ int exports_create(struct exports **out, const struct exports_settings *settings
     pthread_mutex_init(&exports->mutex, NULL);
     sem_init(&exports->wake, 0, 0);
     sem_init(&exports->started, 0, 0);
-    int code = -pthread_create(&exports->thread, NULL, serve_changes, exports);
-    if (code < 0) {
-        error_set(err, code, "the thread of the exports could not be started: %s", strerror(-code));
+    int result = -pthread_create(&exports->thread, NULL, serve_changes, exports);
+    if (result < 0) {
+        error_set(err, result, "the thread of the exports could not be started: %s",
+                  strerror(-result));
     } else {
         while (sem_wait(&exports->started) != 0)
             continue;
-        code = exports->start_code;
-        if (code < 0)
+        result = exports->start_code;
+        if (result < 0)
             (void)pthread_join(exports->thread, NULL);
     }
-    if (code < 0) {
+    if (result < 0) {
         exports->set = NULL;
         exports_free(exports);
-        return code;
+        return result;
     }
     *out = exports;
     return 0;
@@ -650,11 +651,11 @@ bool exports_join(struct exports *exports)
 static int flush(struct export *export, struct loop *loop)
 {
     struct error err;
-    int code = export_is_open(export) ? export_flush(export, loop, &err) : 0;
+    int result = export_is_open(export) ? export_flush(export, loop, &err) : 0;
 
-    if (code < 0)
+    if (result < 0)
         log_error("%s", err.text);
-    return code;
+    return result;
 }
 
 int exports_flush(struct exports *exports, struct loop *loop)

@@ -65,13 +65,13 @@ static bool keep_fields(struct export_settings *kept)
 static bool keep_metadata(struct export_metadata *metadata)
 {
     const struct export_metadata of = *metadata;
-    int code = 0;
+    int result = 0;
 
     *metadata = (struct export_metadata){ 0 };
-    for (size_t i = 0; i < of.count && code == 0; i++)
-        code = export_metadata_set(metadata, of.items[i].name_space, of.items[i].value,
-                                   of.items[i].value_bytes, NULL);
-    return code == 0;
+    for (size_t i = 0; i < of.count && result == 0; i++)
+        result = export_metadata_set(metadata, of.items[i].name_space, of.items[i].value,
+                                     of.items[i].value_bytes, NULL);
+    return result == 0;
 }
 
 struct export_settings *kept_settings_create(struct export_settings *settings)

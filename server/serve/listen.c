@@ -109,26 +109,26 @@ static int remove_stale_socket(const struct listen_address *address, struct erro
     return 0;
 }
 
-static int explain_bind(const struct listen_address *address, int code, struct error *err)
+static int explain_bind(const struct listen_address *address, int result, struct error *err)
 {
-    if (code == -EADDRINUSE)
-        return error_set(err, code,
+    if (result == -EADDRINUSE)
+        return error_set(err, result,
                          "address %s is in use by another program; choose another one with "
                          "--listen",
                          address->text);
-    if (code == -EACCES && address->address.any.sa_family != AF_UNIX)
-        return error_set(err, code, "address %s needs a privilege: ports below 1024 are for root",
+    if (result == -EACCES && address->address.any.sa_family != AF_UNIX)
+        return error_set(err, result, "address %s needs a privilege: ports below 1024 are for root",
                          address->text);
-    if (code == -EPERM && address->permissions.has_group)
+    if (result == -EPERM && address->permissions.has_group)
         return error_set(
-            err, code,
+            err, result,
             "Unix socket '%s': it can't be given to the group that was asked for: only a member "
             "of the group can do that, or root",
             address->text);
-    if (code == -EADDRNOTAVAIL)
-        return error_set(err, code, "address %s is not one of this machine", address->text);
-    return error_set(err, code, "address %s can't be listened on: %s", address->text,
-                     strerror(-code));
+    if (result == -EADDRNOTAVAIL)
+        return error_set(err, result, "address %s is not one of this machine", address->text);
+    return error_set(err, result, "address %s can't be listened on: %s", address->text,
+                     strerror(-result));
 }
 
 /* Nobody can connect before it is listened on. */
@@ -151,19 +151,19 @@ static int bind_and_listen(int fd, const struct listen_address *address)
         return -errno;
     if (set_permissions(address) == 0 && listen(fd, BACKLOG) == 0)
         return 0;
-    int code = -errno;
+    int result = -errno;
     if (address->address.any.sa_family == AF_UNIX)
         unlink(address->address.local.sun_path);
-    return code;
+    return result;
 }
 
 static int listen_patiently(int fd, const struct listen_address *address, struct error *err)
 {
     bool local = address->address.any.sa_family == AF_UNIX;
     struct retry retry = { 0 };
-    int code;
+    int result;
 
-    while ((code = bind_and_listen(fd, address)) == -EADDRINUSE) {
+    while ((result = bind_and_listen(fd, address)) == -EADDRINUSE) {
         int stale = -EADDRINUSE;
 
         if (local && retry.tries % TRIES_FOR_A_LOOK == 0)
@@ -172,9 +172,9 @@ static int listen_patiently(int fd, const struct listen_address *address, struct
         if (stale < 0 && stale != -EADDRINUSE)
             return stale;
         if (stale < 0 && !retry_wait(&retry))
-            return local ? stale : explain_bind(address, code, err);
+            return local ? stale : explain_bind(address, result, err);
     }
-    return code < 0 ? explain_bind(address, code, err) : 0;
+    return result < 0 ? explain_bind(address, result, err) : 0;
 }
 
 static int absolute_path(char **out, const char *path, struct error *err)
@@ -188,13 +188,13 @@ static int absolute_path(char **out, const char *path, struct error *err)
 static int listen_on(struct listener *listener, const struct listen_address *address,
                      struct error *err)
 {
-    int code = listen_patiently(listener->fd, address, err);
+    int result = listen_patiently(listener->fd, address, err);
 
-    if (code < 0 || address->address.any.sa_family != AF_UNIX)
-        return code;
-    code = absolute_path(&listener->unix_path, address->address.local.sun_path, err);
-    listener->unlink_path = code == 0 && identify(listener->unix_path, &listener->bound);
-    return code;
+    if (result < 0 || address->address.any.sa_family != AF_UNIX)
+        return result;
+    result = absolute_path(&listener->unix_path, address->address.local.sun_path, err);
+    listener->unlink_path = result == 0 && identify(listener->unix_path, &listener->bound);
+    return result;
 }
 
 int listen_open(struct listener **out, const struct listen_address *address, struct error *err)
@@ -210,10 +210,10 @@ int listen_open(struct listener **out, const struct listen_address *address, str
         close(fd);
         return -ENOMEM;
     }
-    int code = listen_on(listener, address, err);
-    if (code < 0) {
+    int result = listen_on(listener, address, err);
+    if (result < 0) {
         listen_free(listener);
-        return code;
+        return result;
     }
     *out = listener;
     return 0;
@@ -256,9 +256,9 @@ int listen_activated(struct listener **out, size_t max, size_t *count, struct er
         return error_set(err, -EINVAL, "socket activation: LISTEN_FDS=%s is not between 1 and %zu",
                          fds, max);
     for (int i = 0; i < number; i++) {
-        int code = adopt(&out[i], ACTIVATED_FD_FIRST + i, err);
-        if (code < 0)
-            return code;
+        int result = adopt(&out[i], ACTIVATED_FD_FIRST + i, err);
+        if (result < 0)
+            return result;
         (*count)++;
     }
     unsetenv("LISTEN_PID");

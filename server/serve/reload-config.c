@@ -52,9 +52,9 @@ static int compare(const struct reload_config *config, struct config_plan *plan,
                    const struct serve_options *next, struct error *err)
 {
     (void)exports_lock(config->exports);
-    int code = config_plan_make(plan, current_of(config), next, err);
+    int result = config_plan_make(plan, current_of(config), next, err);
     exports_unlock(config->exports);
-    return code;
+    return result;
 }
 
 int reload_config_run(struct reload_config *config, const struct reload_wish *wish,
@@ -66,16 +66,16 @@ int reload_config_run(struct reload_config *config, const struct reload_wish *wi
 
     if (next == NULL)
         return no_memory(err);
-    int code = read_files(config, next, err);
-    if (code == 0)
-        code = compare(config, &plan, next, err);
-    if (code == 0)
+    int result = read_files(config, next, err);
+    if (result == 0)
+        result = compare(config, &plan, next, err);
+    if (result == 0)
         tell_plan(&plan, next, wish);
-    if (code == 0 && !wish->dry_run) {
-        code = config_plan_allow(&plan, wish->replace, wish->replace_count, err);
-        if (code == 0)
-            code = carry_out(config, &plan, next, err);
-        used = code == 0;
+    if (result == 0 && !wish->dry_run) {
+        result = config_plan_allow(&plan, wish->replace, wish->replace_count, err);
+        if (result == 0)
+            result = carry_out(config, &plan, next, err);
+        used = result == 0;
     }
     config_plan_free(&plan);
     if (used) {
@@ -84,7 +84,7 @@ int reload_config_run(struct reload_config *config, const struct reload_wish *wi
         serve_options_free(next);
         free(next);
     }
-    return code;
+    return result;
 }
 
 void reload_config_free(struct reload_config *config)
@@ -101,16 +101,16 @@ void reload_config_free(struct reload_config *config)
 /* All that is wrong is in the log; the first of it is the reason. */
 static int read_files(struct reload_config *config, struct serve_options *next, struct error *err)
 {
-    int code = serve_options_parse(next, config->argc, config->argv, err);
+    int result = serve_options_parse(next, config->argc, config->argv, err);
     const struct config_problems *problems = &next->files.problems;
 
-    if (code == 0 || problems->count == 0)
-        return code;
+    if (result == 0 || problems->count == 0)
+        return result;
     config_problems_log(problems);
     const struct config_problem *first = &problems->items[0];
     error_prefix(err, "%s:%u: %s; ", first->place.file != NULL ? first->place.file : "",
                  first->place.line, first->text);
-    return code;
+    return result;
 }
 
 static bool needs_restart(const struct plan_item *item)
@@ -287,32 +287,32 @@ static int add_item(struct reload_config *config, struct reload_change *reload,
     bool replaced = item->change > PARAM_LIVE;
     struct exports_change *change = &reload->change;
     struct found found = look_for(config, item->name, settings);
-    int code = 0;
+    int result = 0;
 
     if (settings == NULL)
         return found.there ? remove_it(reload, item->name, err) : 0;
     if (item->before != PLAN_NONE && !replaced)
         return found.there ? keep(reload->altered, &change->altered_count, settings, err) : 0;
     if (item->before != PLAN_NONE && found.there) {
-        code = check_replacing(&found, item->name, err);
-        if (code == 0)
-            code = remove_it(reload, item->name, err);
+        result = check_replacing(&found, item->name, err);
+        if (result == 0)
+            result = remove_it(reload, item->name, err);
     }
-    if (code == 0)
-        code = check_opening(settings, err);
-    return code == 0 ? keep(reload->added, &change->added_count, settings, err) : code;
+    if (result == 0)
+        result = check_opening(settings, err);
+    return result == 0 ? keep(reload->added, &change->added_count, settings, err) : result;
 }
 
 static int fill_change(struct reload_config *config, struct reload_change *reload,
                        const struct config_plan *plan, struct serve_options *next,
                        struct error *err)
 {
-    int code = 0;
+    int result = 0;
 
-    for (size_t i = 0; i < plan->count && code == 0; i++)
+    for (size_t i = 0; i < plan->count && result == 0; i++)
         if (plan->items[i].section == NULL)
-            code = add_item(config, reload, &plan->items[i], next, err);
-    return code;
+            result = add_item(config, reload, &plan->items[i], next, err);
+    return result;
 }
 
 /* -ESHUTDOWN when the server ends meanwhile: what is being opened then may never come back. */
@@ -341,15 +341,15 @@ static int change_exports(struct reload_config *config, const struct config_plan
 
     if (reload == NULL)
         return no_memory(err);
-    int code = fill_change(config, reload, plan, next, err);
-    if (code < 0) {
+    int result = fill_change(config, reload, plan, next, err);
+    if (result < 0) {
         drop_change(reload);
-        return code;
+        return result;
     }
     exports_submit(config->exports, &reload->change);
-    code = wait_for_answer(config, reload, err);
+    result = wait_for_answer(config, reload, err);
     let_go(reload);
-    return code;
+    return result;
 }
 
 /* What needs a restart is not what the file says until then, so that the next reload tells it
@@ -357,12 +357,12 @@ static int change_exports(struct reload_config *config, const struct config_plan
 static int keep_what_runs(const struct reload_config *config, struct serve_options *next,
                           struct error *err)
 {
-    int code = 0;
+    int result = 0;
 
-    for (const struct param *row = serve_params; row->name != NULL && code == 0; row++)
+    for (const struct param *row = serve_params; row->name != NULL && result == 0; row++)
         if (row->section != NULL && row->change == PARAM_RESTART)
-            code = params_share(next, row, config->first);
-    return code == 0 ? 0 : no_memory(err);
+            result = params_share(next, row, config->first);
+    return result == 0 ? 0 : no_memory(err);
 }
 
 /* All that can fail comes before what is seen. */
@@ -370,17 +370,17 @@ static int carry_out(struct reload_config *config, const struct config_plan *pla
                      struct serve_options *next, struct error *err)
 {
     struct tls_credentials *credentials;
-    int code = tls_prepare(&credentials, config->tls, &next->tls, err);
+    int result = tls_prepare(&credentials, config->tls, &next->tls, err);
 
-    if (code == 0)
-        code = keep_what_runs(config, next, err);
-    if (code == 0)
-        code = change_exports(config, plan, next, err);
-    if (code == 0)
+    if (result == 0)
+        result = keep_what_runs(config, next, err);
+    if (result == 0)
+        result = change_exports(config, plan, next, err);
+    if (result == 0)
         tls_use(config->tls, &next->tls, credentials);
     else
         tls_forget(credentials);
-    return code;
+    return result;
 }
 
 /* Exports have their own copies, and TLS uses the new one. */

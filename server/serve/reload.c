@@ -46,15 +46,15 @@ static int reload_configuration(struct reload *reload, const struct reload_wish 
 {
     if (!wish->dry_run)
         tell_begin();
-    int code = reload_config_run(&reload->config, wish, err);
+    int result = reload_config_run(&reload->config, wish, err);
     if (wish->dry_run)
-        return code;
-    tell_end(reload, code < 0 ? err->text : NULL);
-    if (code < 0)
+        return result;
+    tell_end(reload, result < 0 ? err->text : NULL);
+    if (result < 0)
         log_error("the reload failed, and nothing has changed: %s", err->text);
     else
         log_notice("the configuration was read again");
-    return code;
+    return result;
 }
 
 /* Without a configuration there is nothing but the files of TLS, and no plan. */
@@ -69,16 +69,16 @@ static int reload_tls(struct reload *reload, const struct reload_wish *wish, str
 
 int reload_files(struct reload *reload, const struct reload_wish *wish, struct error *err)
 {
-    int code = reload->config.first->config != NULL ? reload_configuration(reload, wish, err)
-                                                    : reload_tls(reload, wish, err);
+    int result = reload->config.first->config != NULL ? reload_configuration(reload, wish, err)
+                                                      : reload_tls(reload, wish, err);
 
     if (wish->dry_run)
-        return code;
-    if (code < 0)
+        return result;
+    if (result < 0)
         EVENT(.type = "reload.failed", .reason = err->text);
     else
         EVENT(.type = "reload.done");
-    return code;
+    return result;
 }
 
 static void work(struct offload_job *job)

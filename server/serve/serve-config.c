@@ -87,22 +87,22 @@ static int check_value(const struct param *row, const char *value, struct error 
     struct listen_address address;
     struct unix_permissions permissions;
     struct access *access = NULL;
-    int code = 0;
+    int result = 0;
 
     if (strcmp(row->name, "allow") == 0)
-        code = access_create(&access, &value, 1, err);
+        result = access_create(&access, &value, 1, err);
     else if (strcmp(row->name, "listen") == 0 && row->type == PARAM_LIST)
-        code = listen_address_parse_tcp(&address, value, err);
+        result = listen_address_parse_tcp(&address, value, err);
     else if (strcmp(row->name, "unix") == 0)
-        code = listen_address_parse_unix(&address, value, err);
+        result = listen_address_parse_unix(&address, value, err);
     else if (strcmp(row->name, "unix-mode") == 0)
-        code = unix_permissions_parse_mode(&permissions, row->name, value, err);
+        result = unix_permissions_parse_mode(&permissions, row->name, value, err);
     else if (strcmp(row->name, "unix-group") == 0)
-        code = unix_permissions_parse_group(&permissions, row->name, value, err);
+        result = unix_permissions_parse_group(&permissions, row->name, value, err);
     access_free(access);
-    if (code != 0 && code != -ENOMEM && strcmp(row->name, "allow") == 0)
+    if (result != 0 && result != -ENOMEM && strcmp(row->name, "allow") == 0)
         error_prefix(err, "allow: ");
-    return code;
+    return result;
 }
 
 static void take_back(struct target *target, const struct param *row)
@@ -119,7 +119,7 @@ static int set_value(struct target *target, const struct param *row, const char 
                      struct error *err)
 {
     const char *secret = config_value_is_secret(row, value);
-    int code;
+    int result;
 
     /* Nothing behind the '=': as if nobody had said anything. */
     if (*value == '\0') {
@@ -129,15 +129,15 @@ static int set_value(struct target *target, const struct param *row, const char 
     }
     if (secret != NULL)
         return error_set(err, -EINVAL, "%s: %s", row->name, secret);
-    code = params_set(target->fields, row, value, err);
-    if (code == 0 && target->settings != NULL && strcmp(row->name, "name") == 0)
-        code = apply_name(target, err);
-    if (code == 0) {
-        code = check_value(row, value, err);
-        if (code != 0) /* so that it is told once */
+    result = params_set(target->fields, row, value, err);
+    if (result == 0 && target->settings != NULL && strcmp(row->name, "name") == 0)
+        result = apply_name(target, err);
+    if (result == 0) {
+        result = check_value(row, value, err);
+        if (result != 0) /* so that it is told once */
             take_back(target, row);
     }
-    return code;
+    return result;
 }
 
 static bool is_in_file(const struct config_place *place, const struct config_entry *entry)
@@ -222,25 +222,25 @@ static int set_metadata(struct target *target, const struct config_entry *entry,
         forget_metadata(target, item);
         return 0;
     }
-    int code = strcmp(entry->key, CONFIG_METADATA) == 0
-                   ? export_metadata_set(metadata, entry->argument, entry->value,
-                                         strlen(entry->value), err)
-                   : read_metadata_file(metadata, entry, err);
+    int result = strcmp(entry->key, CONFIG_METADATA) == 0
+                     ? export_metadata_set(metadata, entry->argument, entry->value,
+                                           strlen(entry->value), err)
+                     : read_metadata_file(metadata, entry, err);
     item = export_metadata_find(metadata, entry->argument);
-    if (code == 0)
+    if (result == 0)
         target->metadata_places[item - metadata->items] = entry->place;
-    return code;
+    return result;
 }
 
 static int apply_metadata(struct target *target, const struct config_entry *entry,
                           struct error *err)
 {
-    int code = set_metadata(target, entry, err);
+    int result = set_metadata(target, entry, err);
 
-    if (code != 0 && code != -ENOMEM)
+    if (result != 0 && result != -ENOMEM)
         error_prefix(err, "%s %.*s: ", entry->key, export_options_shown(strlen(entry->argument)),
                      entry->argument);
-    return code;
+    return result;
 }
 
 /* ---- sections ---- */
@@ -251,11 +251,11 @@ static bool is_metadata(const struct target *target, const char *key)
            (strcmp(key, CONFIG_METADATA) == 0 || strcmp(key, CONFIG_METADATA_FILE) == 0);
 }
 
-static int note(struct serve_options *options, int code, const struct config_place *place,
+static int note(struct serve_options *options, int result, const struct config_place *place,
                 const char *where, const struct error *err)
 {
-    if (code == 0 || code == -ENOMEM)
-        return code;
+    if (result == 0 || result == -ENOMEM)
+        return result;
     config_problem(&options->files.problems, place, "%s%s", where, err->text);
     return 0;
 }
@@ -264,16 +264,16 @@ static int apply_section(struct target *target, const struct config_section *sec
                          struct error *err)
 {
     const struct config_entry *entries = &target->options->files.entries[section->first_entry];
-    int code = 0;
+    int result = 0;
 
-    for (size_t i = 0; i < section->entry_count && code == 0; i++) {
+    for (size_t i = 0; i < section->entry_count && result == 0; i++) {
         struct error reason = { "" };
 
-        code = is_metadata(target, entries[i].key) ? apply_metadata(target, &entries[i], &reason)
-                                                   : apply_key(target, &entries[i], &reason);
-        code = note(target->options, code, &entries[i].place, target->where, &reason);
+        result = is_metadata(target, entries[i].key) ? apply_metadata(target, &entries[i], &reason)
+                                                     : apply_key(target, &entries[i], &reason);
+        result = note(target->options, result, &entries[i].place, target->where, &reason);
     }
-    return code == 0 ? 0 : no_memory(err);
+    return result == 0 ? 0 : no_memory(err);
 }
 
 /* The nearest of them is found as that of a table is. */
@@ -348,19 +348,19 @@ static int check_allow(const struct target *target, const struct param_list *all
 static int apply_kind(struct target *target, const char *kind, struct error *err)
 {
     const struct config_file *files = &target->options->files;
-    int code = 0;
+    int result = 0;
 
     memset(target->places, 0, sizeof target->places);
     target->allow_is_emptied = false;
     config_keys_of(&target->keys, kind);
     target->section = kind;
     (void)snprintf(target->where, sizeof target->where, "[%s]: ", kind);
-    for (size_t i = 0; i < files->section_count && code == 0; i++)
+    for (size_t i = 0; i < files->section_count && result == 0; i++)
         if (strcmp(files->sections[i].kind, kind) == 0)
-            code = apply_section(target, &files->sections[i], err);
-    if (code == 0 && strcmp(kind, CONFIG_DEFAULTS) == 0)
-        code = check_allow(target, &target->options->common.allow, err);
-    return code;
+            result = apply_section(target, &files->sections[i], err);
+    if (result == 0 && strcmp(kind, CONFIG_DEFAULTS) == 0)
+        result = check_allow(target, &target->options->common.allow, err);
+    return result;
 }
 
 int serve_config_apply(struct serve_options *options, struct error *err)
@@ -369,27 +369,27 @@ int serve_config_apply(struct serve_options *options, struct error *err)
     struct target *target = calloc(1, sizeof *target);
     const char *names[CONFIG_SECTIONS_MAX];
     size_t count = config_sections(names);
-    int code = target == NULL ? no_memory(err) : 0;
+    int result = target == NULL ? no_memory(err) : 0;
 
-    if (code == 0) {
+    if (result == 0) {
         check_kinds(options);
         target->options = options;
         target->fields = options;
         target->defaults = &defaults;
     }
-    for (size_t i = 0; i < count && code == 0; i++)
+    for (size_t i = 0; i < count && result == 0; i++)
         if (strcmp(names[i], CONFIG_EXPORT) != 0)
-            code = apply_kind(target, names[i], err);
+            result = apply_kind(target, names[i], err);
     free(target);
-    return code;
+    return result;
 }
 
 int serve_config_read(struct serve_options *options, bool any_owner, struct error *err)
 {
-    int code = config_folder_read(&options->files, options->config, options->config_dirs.items,
-                                  options->config_dirs.count, any_owner, err);
+    int result = config_folder_read(&options->files, options->config, options->config_dirs.items,
+                                    options->config_dirs.count, any_owner, err);
 
-    return code == 0 ? serve_config_apply(options, err) : code;
+    return result == 0 ? serve_config_apply(options, err) : result;
 }
 
 /* ---- exports ---- */
@@ -447,17 +447,17 @@ static int apply_sections(struct target *target, size_t first, const size_t *nex
 {
     const struct config_section *sections = target->options->files.sections;
     const struct config_section *before = NULL;
-    int code = 0;
+    int result = 0;
 
-    for (size_t i = first; i != SIZE_MAX && code == 0; i = next[i]) {
+    for (size_t i = first; i != SIZE_MAX && result == 0; i = next[i]) {
         if (before != NULL && before->place.file == sections[i].place.file)
             config_problem(&target->options->files.problems, &sections[i].place,
                            "%sit is there twice: in line %u, too", target->where,
                            before->place.line);
         before = &sections[i];
-        code = apply_section(target, before, err);
+        result = apply_section(target, before, err);
     }
-    return code;
+    return result;
 }
 
 static int complete_export(struct target *target, struct error *err)
@@ -479,7 +479,7 @@ static int read_export(struct target *target, size_t first, const size_t *next, 
     const struct config_section *section = &options->files.sections[first];
     struct export_settings defaults = export_options_inherit(&options->common);
     struct error reason = { "" };
-    int code;
+    int result;
 
     memset(target->places, 0, sizeof target->places);
     target->allow_is_emptied = false;
@@ -491,21 +491,21 @@ static int read_export(struct target *target, size_t first, const size_t *next, 
     target->defaults = &defaults;
     (void)snprintf(target->where, sizeof target->where,
                    "export '%.*s': ", export_options_shown(strlen(section->label)), section->label);
-    code = apply_sections(target, first, next, err);
-    if (code == 0) {
-        code = complete_export(target, &reason);
-        code = note(options, code, &section->place, target->where, &reason);
+    result = apply_sections(target, first, next, err);
+    if (result == 0) {
+        result = complete_export(target, &reason);
+        result = note(options, result, &section->place, target->where, &reason);
     }
-    return code == 0 ? 0 : no_memory(err);
+    return result == 0 ? 0 : no_memory(err);
 }
 
 static int read_exports(struct target *target, const size_t *next, const bool *firsts, size_t at,
                         struct error *err)
 {
     struct serve_options *options = target->options;
-    int code = 0;
+    int result = 0;
 
-    for (size_t i = 0; i < options->files.section_count && code == 0; i++) {
+    for (size_t i = 0; i < options->files.section_count && result == 0; i++) {
         if (!firsts[i])
             continue;
         if (at == CONFIG_EXPORTS_MAX) {
@@ -516,9 +516,9 @@ static int read_exports(struct target *target, const size_t *next, const bool *f
         options->export_places[at] = options->files.sections[i].place;
         target->settings = &options->exports[at++];
         options->export_count = at;
-        code = read_export(target, i, next, err);
+        result = read_export(target, i, next, err);
     }
-    return code;
+    return result;
 }
 
 int serve_config_exports(struct serve_options *options, size_t first, struct error *err)
@@ -527,22 +527,22 @@ int serve_config_exports(struct serve_options *options, size_t first, struct err
     size_t *next = calloc(count + 1, sizeof *next);
     bool *firsts = calloc(count + 1, sizeof *firsts);
     struct target *target = calloc(1, sizeof *target);
-    int code;
+    int result;
 
     if (next == NULL || firsts == NULL || target == NULL) {
-        code = no_memory(err);
+        result = no_memory(err);
     } else {
         target->options = options;
         target->section = CONFIG_EXPORT;
         config_keys_of(&target->keys, CONFIG_EXPORT);
-        code = chain(&options->files, next, firsts, err);
+        result = chain(&options->files, next, firsts, err);
     }
-    if (code == 0)
-        code = read_exports(target, next, firsts, first, err);
+    if (result == 0)
+        result = read_exports(target, next, firsts, first, err);
     free(target);
     free(firsts);
     free(next);
-    return code;
+    return result;
 }
 
 /* ---- what is seen later ---- */
@@ -558,20 +558,20 @@ static struct config_place place_of_section(const struct serve_options *options,
     return place;
 }
 
-int serve_config_note(struct serve_options *options, int code, const char *section,
+int serve_config_note(struct serve_options *options, int result, const char *section,
                       const struct error *err)
 {
     struct config_place place;
 
     if (options->config == NULL)
-        return code;
+        return result;
     place = place_of_section(options, section);
-    return note(options, code, &place, "", err);
+    return note(options, result, &place, "", err);
 }
 
-int serve_config_note_export(struct serve_options *options, int code, size_t index,
+int serve_config_note_export(struct serve_options *options, int result, size_t index,
                              const struct error *err)
 {
-    return options->config == NULL ? code
-                                   : note(options, code, &options->export_places[index], "", err);
+    return options->config == NULL ? result
+                                   : note(options, result, &options->export_places[index], "", err);
 }

@@ -56,15 +56,15 @@ static int listen_at(struct listener **out, const char *path, const struct contr
                      struct error *err)
 {
     struct listen_address address;
-    int code = listen_address_parse_unix(&address, path, err);
+    int result = listen_address_parse_unix(&address, path, err);
 
-    if (code == 0)
-        code = control_options_permissions(&address.permissions, options, err);
-    if (code == 0)
-        code = listen_open(out, &address, err);
-    if (code < 0)
+    if (result == 0)
+        result = control_options_permissions(&address.permissions, options, err);
+    if (result == 0)
+        result = listen_open(out, &address, err);
+    if (result < 0)
         error_prefix(err, "--control: ");
-    return code;
+    return result;
 }
 
 /* Where nobody asked for it, it is no reason not to serve. */
@@ -88,21 +88,21 @@ int serve_control_open(struct serve_control **out, const struct control_options 
                        bool by_itself, struct error *err)
 {
     struct serve_control *control = calloc(1, sizeof *control);
-    int code;
+    int result;
 
     *out = NULL;
     if (control == NULL)
         return error_no_memory(err, "for the control socket");
-    code = control_options_rules(&control->rules, options, err);
-    if (code == 0 && options->socket == NULL && !by_itself)
+    result = control_options_rules(&control->rules, options, err);
+    if (result == 0 && options->socket == NULL && !by_itself)
         listen_at_default(&control->listener, options);
-    else if (code == 0 && options->socket != NULL && strcmp(options->socket, "none") != 0)
-        code = listen_at(&control->listener, options->socket, options, err);
-    if (code < 0 || control->listener == NULL)
+    else if (result == 0 && options->socket != NULL && strcmp(options->socket, "none") != 0)
+        result = listen_at(&control->listener, options->socket, options, err);
+    if (result < 0 || control->listener == NULL)
         serve_control_free(control);
     else
         *out = control;
-    return code;
+    return result;
 }
 
 /* ---- while it serves ---- */
@@ -230,9 +230,9 @@ int serve_control_start(struct serve_control *control, const struct serve_contro
 
     control->host = *host;
     control_export_use(host->exports, host->common);
-    int code = control_create(&control->control, &shown, err);
-    if (code < 0)
-        return code;
+    int result = control_create(&control->control, &shown, err);
+    if (result < 0)
+        return result;
     listen_start(control->listener, host->loop, accepted, control);
     log_info("control socket: %s", listen_unix_path(control->listener));
     return 0;

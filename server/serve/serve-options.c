@@ -28,14 +28,15 @@ static int no_memory(struct error *err)
 static int parse_exports(struct serve_options *options, struct error *err)
 {
     for (size_t i = 0; i < options->export_texts.count; i++) {
-        int ret;
+        int result;
 
         options->texts[i] = strdup(options->export_texts.items[i]);
         if (!options->texts[i])
             return no_memory(err);
-        ret = export_options_parse(&options->exports[i], options->texts[i], &options->common, err);
-        if (ret != 0)
-            return ret;
+        result =
+            export_options_parse(&options->exports[i], options->texts[i], &options->common, err);
+        if (result != 0)
+            return result;
     }
     return 0;
 }
@@ -54,19 +55,19 @@ static int parse_single_export(struct serve_options *options, const char *image,
 
 static int check_tls_only(struct serve_options *options, struct error *err)
 {
-    int ret = 0;
+    int result = 0;
 
-    for (size_t i = 0; i < options->export_count && ret == 0; i++) {
+    for (size_t i = 0; i < options->export_count && result == 0; i++) {
         if (!options->exports[i].tls_only || options->tls_mode != TLS_OFF)
             continue;
-        ret = error_set(err, -EINVAL,
-                        "export '%.*s' is tls-only, and there is no TLS: give "
-                        "--tls-certificates DIR or --tls-psk FILE",
-                        export_options_shown(strlen(options->exports[i].name)),
-                        options->exports[i].name);
-        ret = serve_config_note_export(options, ret, i, err);
+        result = error_set(err, -EINVAL,
+                           "export '%.*s' is tls-only, and there is no TLS: give "
+                           "--tls-certificates DIR or --tls-psk FILE",
+                           export_options_shown(strlen(options->exports[i].name)),
+                           options->exports[i].name);
+        result = serve_config_note_export(options, result, i, err);
     }
-    return ret;
+    return result;
 }
 
 static bool key_is_used(const struct serve_options *options)
@@ -129,29 +130,30 @@ static int check_operands(const struct serve_options *options, int count, char *
     if (several && one != NULL)
         return error_set(err, -EINVAL, "--%s is for a single IMAGE: with --export, write %s", one,
                          instead);
-    int ret = export_options_check_flags(&options->common, "--", err);
-    if (ret == 0)
-        ret = key_source_check(&options->common.key, "--", err);
-    return ret != 0 ? ret : header_demands_check(&options->common.header_demands, err);
+    int result = export_options_check_flags(&options->common, "--", err);
+    if (result == 0)
+        result = key_source_check(&options->common.key, "--", err);
+    return result != 0 ? result : header_demands_check(&options->common.header_demands, err);
 }
 
 static int check_exports(struct serve_options *options, struct error *err)
 {
     size_t culprit;
-    int ret = export_options_check_together(options->exports, options->export_count, &culprit, err);
+    int result =
+        export_options_check_together(options->exports, options->export_count, &culprit, err);
 
-    if (ret < 0 && ret != -ENOMEM)
-        ret = serve_config_note_export(options, ret, culprit, err);
-    if (ret == 0)
-        ret = check_tls_only(options, err);
-    if (ret == 0 && options->export_count == 0 &&
+    if (result < 0 && result != -ENOMEM)
+        result = serve_config_note_export(options, result, culprit, err);
+    if (result == 0)
+        result = check_tls_only(options, err);
+    if (result == 0 && options->export_count == 0 &&
         config_problems_count(&options->files.problems) == 0)
-        ret = serve_config_note(options,
-                                error_set(err, -EINVAL,
-                                          "there is no export: write [export NAME] with image = "
-                                          "IMAGE"),
-                                NULL, err);
-    return ret;
+        result = serve_config_note(options,
+                                   error_set(err, -EINVAL,
+                                             "there is no export: write [export NAME] with image = "
+                                             "IMAGE"),
+                                   NULL, err);
+    return result;
 }
 
 static int fill_exports(struct serve_options *options, int count, char **operands,
@@ -159,10 +161,10 @@ static int fill_exports(struct serve_options *options, int count, char **operand
 {
     size_t several = options->export_texts.count;
     bool single = several == 0 && options->config == NULL;
-    int ret = check_operands(options, count, operands, err);
+    int result = check_operands(options, count, operands, err);
 
-    if (ret != 0)
-        return ret;
+    if (result != 0)
+        return result;
     options->export_count = single ? 1 : several;
     size_t room = options->export_count + serve_config_export_count(options) + 1;
     options->exports = calloc(room, sizeof *options->exports);
@@ -171,18 +173,18 @@ static int fill_exports(struct serve_options *options, int count, char **operand
     if (!options->exports || !options->texts || !options->export_places)
         return no_memory(err);
     if (single)
-        ret = parse_single_export(options, operands[0], err);
+        result = parse_single_export(options, operands[0], err);
     else
-        ret = parse_exports(options, err);
-    if (ret == 0)
-        ret = serve_config_exports(options, several, err);
-    if (ret == 0)
-        ret = check_exports(options, err);
-    if (ret == 0 && several && options->config == NULL && key_source_given(&options->common.key) &&
-        !key_is_used(options))
+        result = parse_exports(options, err);
+    if (result == 0)
+        result = serve_config_exports(options, several, err);
+    if (result == 0)
+        result = check_exports(options, err);
+    if (result == 0 && several && options->config == NULL &&
+        key_source_given(&options->common.key) && !key_is_used(options))
         return error_set(err, -EINVAL, "--%s is used by no export: leave it out",
                          key_source_given(&options->common.key));
-    return ret;
+    return result;
 }
 
 /* ---- who may attach ---- */
@@ -194,14 +196,14 @@ static int fill_access(struct export_settings *settings, const struct param_list
 {
     bool own = settings->allow.count > 0;
     const struct param_list *rules = own ? &settings->allow : common;
-    int ret = access_create(&settings->access, rules->items, rules->count, err);
+    int result = access_create(&settings->access, rules->items, rules->count, err);
 
-    if (ret != 0 && own)
+    if (result != 0 && own)
         error_prefix(err, "export '%.*s': allow=", export_options_shown(strlen(settings->name)),
                      settings->name);
-    else if (ret != 0)
+    else if (result != 0)
         error_prefix(err, "--allow ");
-    return ret;
+    return result;
 }
 
 static int fill_accesses(struct serve_options *options, struct error *err)
@@ -209,12 +211,12 @@ static int fill_accesses(struct serve_options *options, struct error *err)
     size_t own = 0;
 
     for (size_t i = 0; i < options->export_count; i++) {
-        int ret = fill_access(&options->exports[i], &options->common.allow, err);
+        int result = fill_access(&options->exports[i], &options->common.allow, err);
 
-        if (ret != 0)
-            ret = serve_config_note_export(options, ret, i, err);
-        if (ret != 0)
-            return ret;
+        if (result != 0)
+            result = serve_config_note_export(options, result, i, err);
+        if (result != 0)
+            return result;
         own += options->exports[i].allow.count > 0;
     }
     if (options->common.allow.count > 0 && own == options->export_count && options->config == NULL)
@@ -242,51 +244,51 @@ static int check_addresses_differ(const struct serve_options *options, struct er
 static int unix_permissions(struct unix_permissions *out, const struct serve_options *options,
                             struct error *err)
 {
-    int ret = 0;
+    int result = 0;
 
     if (options->unix_paths.count == 0 && (options->unix_mode || options->unix_group))
         return error_set(err, -EINVAL, "--unix-%s is for the sockets of --unix, and there are none",
                          options->unix_mode ? "mode" : "group");
     if (options->unix_mode)
-        ret = unix_permissions_parse_mode(out, "unix-mode", options->unix_mode, err);
-    if (ret == 0 && options->unix_group)
-        ret = unix_permissions_parse_group(out, "unix-group", options->unix_group, err);
-    return ret;
+        result = unix_permissions_parse_mode(out, "unix-mode", options->unix_mode, err);
+    if (result == 0 && options->unix_group)
+        result = unix_permissions_parse_group(out, "unix-group", options->unix_group, err);
+    return result;
 }
 
 static int fill_addresses(struct serve_options *options, struct error *err)
 {
     size_t local = options->unix_paths.count, tcp = options->listen_texts.count;
     struct unix_permissions permissions = { 0 };
-    int ret = unix_permissions(&permissions, options, err);
+    int result = unix_permissions(&permissions, options, err);
 
-    if (ret != 0)
-        return ret;
+    if (result != 0)
+        return result;
 
     options->addresses = calloc(local + tcp + 2, sizeof *options->addresses);
     if (!options->addresses)
         return no_memory(err);
-    for (size_t i = 0; i < local && ret == 0; i++) {
+    for (size_t i = 0; i < local && result == 0; i++) {
         struct listen_address *address = &options->addresses[options->address_count++];
 
-        ret = listen_address_parse_unix(address, options->unix_paths.items[i], err);
+        result = listen_address_parse_unix(address, options->unix_paths.items[i], err);
         address->permissions = permissions;
     }
-    for (size_t i = 0; i < tcp && ret == 0; i++)
-        ret = listen_address_parse_tcp(&options->addresses[options->address_count++],
-                                       options->listen_texts.items[i], err);
-    if (ret == 0 && options->port != PORT_NOT_GIVEN) {
+    for (size_t i = 0; i < tcp && result == 0; i++)
+        result = listen_address_parse_tcp(&options->addresses[options->address_count++],
+                                          options->listen_texts.items[i], err);
+    if (result == 0 && options->port != PORT_NOT_GIVEN) {
         (void)snprintf(options->port_text, sizeof options->port_text, LOOPBACK ":%u",
                        options->port);
-        ret = listen_address_parse_tcp(&options->addresses[options->address_count++],
-                                       options->port_text, err);
+        result = listen_address_parse_tcp(&options->addresses[options->address_count++],
+                                          options->port_text, err);
     }
-    if (ret == 0 && options->address_count == 0) {
+    if (result == 0 && options->address_count == 0) {
         options->address_is_default = true;
-        ret = listen_address_parse_tcp(&options->addresses[options->address_count++],
-                                       ADDRESS_DEFAULT, err);
+        result = listen_address_parse_tcp(&options->addresses[options->address_count++],
+                                          ADDRESS_DEFAULT, err);
     }
-    return ret == 0 ? check_addresses_differ(options, err) : ret;
+    return result == 0 ? check_addresses_differ(options, err) : result;
 }
 
 /* ---- configuration files ---- */
@@ -329,69 +331,69 @@ static int parse_over_files(struct serve_options *out, int argc, char **argv, bo
                             struct error *err)
 {
     struct serve_options line = *out;
-    int first_operand, ret;
+    int first_operand, result;
 
     *out = usual_options();
     out->config = line.config;
     out->config_dirs = line.config_dirs;
     line.config_dirs = (struct param_list){ 0 };
-    ret = serve_config_read(out, any_owner, err);
-    if (ret == 0) {
+    result = serve_config_read(out, any_owner, err);
+    if (result == 0) {
         make_room_for_line(out, &line);
         out->config_dirs.count = 0;
-        ret = params_parse_argv(out, serve_params, argc, argv, &first_operand, err);
+        result = params_parse_argv(out, serve_params, argc, argv, &first_operand, err);
     }
     params_free(&line, serve_params);
-    return ret;
+    return result;
 }
 
 /* ---- all of it ---- */
 
 static int check_texts(struct serve_options *out, struct error *err)
 {
-    int ret;
+    int result;
 
     out->retry_exports_given = out->retry_exports_seconds != RETRY_EXPORTS_NOT_GIVEN;
     if (!out->retry_exports_given)
         out->retry_exports_seconds = RETRY_EXPORTS_SECONDS_DEFAULT;
     if (out->run && !*out->run)
         return error_set(err, -EINVAL, "--run: the command is empty");
-    ret = tls_mode_of(&out->tls_mode, &out->tls, err);
-    if (ret == 0)
-        ret = tls_ktls_mode_of(&(enum ktls_mode){ KTLS_AUTO }, &out->tls, err);
-    return serve_config_note(out, ret, "tls", err);
+    result = tls_mode_of(&out->tls_mode, &out->tls, err);
+    if (result == 0)
+        result = tls_ktls_mode_of(&(enum ktls_mode){ KTLS_AUTO }, &out->tls, err);
+    return serve_config_note(out, result, "tls", err);
 }
 
 static int parse(struct serve_options *out, int argc, char **argv, bool any_owner,
                  struct error *err)
 {
-    int first_operand, ret;
+    int first_operand, result;
 
     *out = usual_options();
-    ret = params_parse_argv(out, serve_params, argc, argv, &first_operand, err);
-    if (ret != 0 || out->help)
-        return ret;
+    result = params_parse_argv(out, serve_params, argc, argv, &first_operand, err);
+    if (result != 0 || out->help)
+        return result;
     if (out->config_dirs.count > 0 && out->config == NULL)
         return error_set(err, -EINVAL, "--config-dir goes with --config FILE");
     if (out->config != NULL)
-        ret = parse_over_files(out, argc, argv, any_owner, err);
-    if (ret == 0)
-        ret = check_texts(out, err);
-    if (ret == 0)
-        ret = serve_config_note(out, control_options_check(&out->control, err), "control", err);
-    if (ret == 0)
-        ret = fill_exports(out, argc - first_operand, argv + first_operand, err);
-    if (ret == 0)
-        ret = fill_accesses(out, err);
-    if (ret == 0)
-        ret = serve_config_note(out, fill_addresses(out, err), "server", err);
+        result = parse_over_files(out, argc, argv, any_owner, err);
+    if (result == 0)
+        result = check_texts(out, err);
+    if (result == 0)
+        result = serve_config_note(out, control_options_check(&out->control, err), "control", err);
+    if (result == 0)
+        result = fill_exports(out, argc - first_operand, argv + first_operand, err);
+    if (result == 0)
+        result = fill_accesses(out, err);
+    if (result == 0)
+        result = serve_config_note(out, fill_addresses(out, err), "server", err);
     config_problems_sort(&out->files.problems);
-    if (ret == 0 && config_problems_count(&out->files.problems) > 0)
-        ret =
+    if (result == 0 && config_problems_count(&out->files.problems) > 0)
+        result =
             error_set(err, -EINVAL, "%s: %zu %s wrong in the configuration", out->config,
                       config_problems_count(&out->files.problems),
                       config_problems_count(&out->files.problems) == 1 ? "thing is" : "things are");
-    return ret;
+    return result;
 }
 
 int serve_options_parse(struct serve_options *out, int argc, char **argv, struct error *err)

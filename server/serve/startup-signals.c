@@ -61,11 +61,11 @@ int startup_signals_watch(struct early_end *end, void (*clean_up)(void *context)
     end->started_fd = eventfd(0, EFD_CLOEXEC);
     if (end->started_fd < 0)
         return error_set(err, -errno, "an eventfd could not be made: %s", strerror(errno));
-    int code = pthread_create(&end->thread, NULL, watch, end);
-    if (code != 0) {
+    int result = pthread_create(&end->thread, NULL, watch, end);
+    if (result != 0) {
         close(end->started_fd);
-        return error_set(err, -code, "a thread for signals could not be started: %s",
-                         strerror(code));
+        return error_set(err, -result, "a thread for signals could not be started: %s",
+                         strerror(result));
     }
     end->watching = true;
     return 0;

@@ -62,7 +62,7 @@ void worker_round_count(struct worker_round *round, struct worker_thread **worke
 bool worker_round_wait(struct worker_round *round, unsigned timeout_ms)
 {
     struct timespec until;
-    int code;
+    int result;
 
     clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_sec += timeout_ms / 1000;
@@ -72,9 +72,9 @@ bool worker_round_wait(struct worker_round *round, unsigned timeout_ms)
         until.tv_sec++;
     }
     do
-        code = sem_clockwait(&round->answered, CLOCK_MONOTONIC, &until);
-    while (code != 0 && errno == EINTR);
-    return code == 0 &&
+        result = sem_clockwait(&round->answered, CLOCK_MONOTONIC, &until);
+    while (result != 0 && errno == EINTR);
+    return result == 0 &&
            atomic_load(&round->pending) == 0; /* which orders their answers before us */
 }
 

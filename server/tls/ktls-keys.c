@@ -57,15 +57,15 @@ static socklen_t fill_info(union crypto_info *info, const struct traffic_keys *f
 static int set_keys(int fd, const struct traffic_keys *keys, int option)
 {
     union crypto_info info = { .head = { 0 } };
-    int code = 0;
+    int result = 0;
 
     if ((keys->key_bytes != 16 && keys->key_bytes != 32) ||
         keys->iv_bytes < (keys->tls13 ? 12u : 4u))
         return -EOPNOTSUPP;
     if (setsockopt(fd, SOL_TLS, option, &info, fill_info(&info, keys)) < 0)
-        code = -errno;
+        result = -errno;
     secret_wipe(&info, sizeof info);
-    return code;
+    return result;
 }
 
 int ktls_keys_attach(int fd)
@@ -98,19 +98,19 @@ int ktls_keys_change(int fd, struct tls_record_keys *keys, int option)
 {
     static const uint8_t first[8];
     uint8_t key[TLS_KEY_BYTES_MAX];
-    int code = -ENOMEM;
+    int result = -ENOMEM;
 
     if (tls_record_keys_next(keys, key))
-        code = set_keys(fd,
-                        &(struct traffic_keys){ .tls13 = true,
-                                                .key = key,
-                                                .iv = keys->iv,
-                                                .key_bytes = keys->key_bytes,
-                                                .sequence = first,
-                                                .iv_bytes = sizeof keys->iv },
-                        option);
+        result = set_keys(fd,
+                          &(struct traffic_keys){ .tls13 = true,
+                                                  .key = key,
+                                                  .iv = keys->iv,
+                                                  .key_bytes = keys->key_bytes,
+                                                  .sequence = first,
+                                                  .iv_bytes = sizeof keys->iv },
+                          option);
     secret_wipe(key, sizeof key);
-    return code;
+    return result;
 }
 
 /* ---- what there is ---- */

@@ -129,17 +129,17 @@ int psk_file_read(struct psk_file **out, const char *path, struct error *err)
 
     if (file == NULL)
         return error_no_memory(err, "for pre-shared keys");
-    int code = private_file_read(&file->text, path, FILE_BYTES_MAX, true, err);
-    if (code == 0) {
+    int result = private_file_read(&file->text, path, FILE_BYTES_MAX, true, err);
+    if (result == 0) {
         file->keys = calloc(count_lines(file->text), sizeof *file->keys);
-        code = file->keys != NULL ? parse_lines(file, path, err)
-                                  : error_no_memory(err, "for pre-shared keys");
+        result = file->keys != NULL ? parse_lines(file, path, err)
+                                    : error_no_memory(err, "for pre-shared keys");
     }
-    if (code == 0)
-        code = check_all(file, path, err);
-    if (code < 0) {
+    if (result == 0)
+        result = check_all(file, path, err);
+    if (result < 0) {
         psk_file_free(file);
-        return code;
+        return result;
     }
     *out = file;
     return 0;

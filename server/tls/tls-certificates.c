@@ -51,10 +51,10 @@ static int read_pem(struct pem *pem, char path[PATH_BYTES], const char *director
     if (length < 0 || (unsigned)length >= PATH_BYTES)
         return error_set(err, -ENAMETOOLONG, "%s/%s: the path is too long", directory, name);
     pem->path = path;
-    int code = private_file_read(&pem->text, path, PEM_BYTES_MAX, secret, err);
-    if (code == 0)
+    int result = private_file_read(&pem->text, path, PEM_BYTES_MAX, secret, err);
+    if (result == 0)
         pem->datum = (gnutls_datum_t){ pem->text->data, (unsigned)pem->text->length_bytes };
-    return code;
+    return result;
 }
 
 /* A link to nowhere, or what can't be looked at, is there: reading it tells what is wrong. */
@@ -151,9 +151,9 @@ static int check_strength(gnutls_x509_crt_t certificate, const char *path, struc
             "P-256, or RSA of 2048 bits or more",
             path, algorithm < 0 ? "unknown" : gnutls_pk_get_name((gnutls_pk_algorithm_t)algorithm),
             bits);
-    int code = check_size(certificate, path, err);
-    if (code < 0)
-        return code;
+    int result = check_size(certificate, path, err);
+    if (result < 0)
+        return result;
     /* Who signs itself is trusted or not, whatever the signature. */
     if (gnutls_x509_crt_check_issuer(certificate, certificate))
         return 0;
@@ -168,12 +168,12 @@ static int check_strength(gnutls_x509_crt_t certificate, const char *path, struc
 static int check_chain(const struct chain *chain, const char *path, struct error *err)
 {
     for (unsigned i = 0; i < chain->count; i++) {
-        int code = check_strength(chain->certificates[i], path, err);
+        int result = check_strength(chain->certificates[i], path, err);
 
-        if (code == 0)
-            code = check_days(chain->certificates[i], path, err);
-        if (code < 0)
-            return code;
+        if (result == 0)
+            result = check_days(chain->certificates[i], path, err);
+        if (result < 0)
+            return result;
     }
     return 0;
 }
@@ -184,10 +184,10 @@ static int check_trusted(const struct chain *chain, const char *path, struct err
 {
     for (unsigned i = 0; i < chain->count; i++) {
         struct error old;
-        int code = check_strength(chain->certificates[i], path, err);
+        int result = check_strength(chain->certificates[i], path, err);
 
-        if (code < 0)
-            return code;
+        if (result < 0)
+            return result;
         if (check_days(chain->certificates[i], path, &old) < 0)
             log_warning("%s", old.text);
     }
@@ -248,24 +248,25 @@ int tls_certificates_load_pair(gnutls_certificate_credentials_t target, const ch
     gnutls_x509_privkey_t key = NULL;
     struct chain chain = { 0 };
 
-    int code = read_pem(&certificate, certificate_path, directory, owner->certificate, false, err);
-    if (code == 0)
-        code = chain_import(&chain, &certificate, err);
-    if (code == 0)
-        code = check_chain(&chain, certificate_path, err);
-    if (code == 0)
-        code = check_purpose(chain.certificates[0], certificate_path, owner, err);
-    if (code == 0)
-        code = read_pem(&key_pem, key_path, directory, owner->key, true, err);
-    if (code == 0)
-        code = import_key(&key, &key_pem, err);
-    if (code == 0)
-        code = set_pair(target, &chain, key, certificate_path, key_path, err);
+    int result =
+        read_pem(&certificate, certificate_path, directory, owner->certificate, false, err);
+    if (result == 0)
+        result = chain_import(&chain, &certificate, err);
+    if (result == 0)
+        result = check_chain(&chain, certificate_path, err);
+    if (result == 0)
+        result = check_purpose(chain.certificates[0], certificate_path, owner, err);
+    if (result == 0)
+        result = read_pem(&key_pem, key_path, directory, owner->key, true, err);
+    if (result == 0)
+        result = import_key(&key, &key_pem, err);
+    if (result == 0)
+        result = set_pair(target, &chain, key, certificate_path, key_path, err);
     gnutls_x509_privkey_deinit(key);
     chain_free(&chain);
     secret_free(certificate.text);
     secret_free(key_pem.text);
-    return code;
+    return result;
 }
 
 int tls_certificates_load_trust(gnutls_certificate_credentials_t target, const char *directory,
@@ -275,17 +276,17 @@ int tls_certificates_load_trust(gnutls_certificate_credentials_t target, const c
     struct pem pem = { 0 };
     struct chain chain = { 0 };
 
-    int code = read_pem(&pem, path, directory, "ca-cert.pem", false, err);
-    if (code == 0)
-        code = chain_import(&chain, &pem, err);
-    if (code == 0)
-        code = check_trusted(&chain, path, err);
-    if (code == 0 &&
+    int result = read_pem(&pem, path, directory, "ca-cert.pem", false, err);
+    if (result == 0)
+        result = chain_import(&chain, &pem, err);
+    if (result == 0)
+        result = check_trusted(&chain, path, err);
+    if (result == 0 &&
         gnutls_certificate_set_x509_trust(target, chain.certificates, (int)chain.count) < 0)
-        code = error_set(err, -EINVAL, "%s: GnuTLS does not take it as a CA", path);
+        result = error_set(err, -EINVAL, "%s: GnuTLS does not take it as a CA", path);
     chain_free(&chain);
     secret_free(pem.text);
-    return code;
+    return result;
 }
 
 int tls_certificates_load_crl(gnutls_certificate_credentials_t target, const char *directory,

@@ -26,10 +26,10 @@ static int load_certificates(struct tls_credentials *credentials,
 
     if (gnutls_certificate_allocate_credentials(&credentials->certificates) < 0)
         return error_no_memory(err, "for certificates");
-    int code = tls_certificates_load_pair(credentials->certificates, directory,
-                                          &tls_certificates_of_server, err);
-    if (code < 0 || settings->no_verify_peer)
-        return code;
+    int result = tls_certificates_load_pair(credentials->certificates, directory,
+                                            &tls_certificates_of_server, err);
+    if (result < 0 || settings->no_verify_peer)
+        return result;
     if (!tls_certificates_has(directory, "ca-cert.pem"))
         return error_set(err, -ENOENT,
                          "%s/ca-cert.pem is not there, so clients can't be told "
@@ -37,15 +37,15 @@ static int load_certificates(struct tls_credentials *credentials,
                          "--tls-no-verify-peer to serve whoever comes",
                          directory);
     credentials->verify_peer = true;
-    code = tls_certificates_load_trust(credentials->certificates, directory, err);
-    if (code == 0)
-        code =
+    result = tls_certificates_load_trust(credentials->certificates, directory, err);
+    if (result == 0)
+        result =
             tls_certificates_load_crl(credentials->certificates, directory,
                                       &tls_certificates_of_server, &credentials->revocation, err);
-    if (code == 0 && before != NULL && before->revocation != NULL &&
+    if (result == 0 && before != NULL && before->revocation != NULL &&
         credentials->revocation == NULL)
         return refuse_lost_revocation(directory, err);
-    return code;
+    return result;
 }
 
 /* ---- all of it ---- */
@@ -56,12 +56,12 @@ static int load_psk(struct tls_credentials *credentials, const char *path,
     if (gnutls_psk_allocate_server_credentials(&credentials->psk) < 0)
         return error_no_memory(err, "for pre-shared keys");
     gnutls_psk_set_server_credentials_function2(credentials->psk, find_psk);
-    int code = psk_file_read(&credentials->keys, path, err);
-    if (code == 0 && psk_file_is_empty(credentials->keys))
+    int result = psk_file_read(&credentials->keys, path, err);
+    if (result == 0 && psk_file_is_empty(credentials->keys))
         log_warning(
             "%s: there is no key in it, so nobody gets in by one: nbdcrypt tls psk makes one",
             path);
-    return code;
+    return result;
 }
 
 /* How strong certificates have to be is part of the priority string (set as a flag of verification
@@ -115,14 +115,14 @@ int tls_credentials_create(struct tls_credentials **out, const struct tls_settin
     if (credentials == NULL)
         return error_no_memory(err, "for TLS");
     atomic_init(&credentials->references, 1);
-    int code = load_priority(credentials, settings->priority, err);
-    if (code == 0 && settings->certificates != NULL)
-        code = load_certificates(credentials, settings, before, err);
-    if (code == 0 && settings->psk != NULL)
-        code = load_psk(credentials, settings->psk, find_psk, err);
-    if (code < 0) {
+    int result = load_priority(credentials, settings->priority, err);
+    if (result == 0 && settings->certificates != NULL)
+        result = load_certificates(credentials, settings, before, err);
+    if (result == 0 && settings->psk != NULL)
+        result = load_psk(credentials, settings->psk, find_psk, err);
+    if (result < 0) {
         tls_credentials_unref(credentials);
-        return code;
+        return result;
     }
     *out = credentials;
     return 0;

@@ -134,19 +134,19 @@ static int check_certificates(const struct refusal *out, gnutls_session_t gnutls
     bool tls13 = gnutls_protocol_get_version(gnutls) >= GNUTLS_TLS1_3;
     struct reader list, certificate, ignored;
     unsigned count = 0;
-    int code = 0;
+    int result = 0;
 
     if ((tls13 && !take(&message, 1, &ignored)) || !take(&message, 3, &list))
         return GNUTLS_E_UNEXPECTED_PACKET_LENGTH;
-    while (code == 0 && list.left_bytes > 0) {
+    while (result == 0 && list.left_bytes > 0) {
         if (!take(&list, 3, &certificate) || (tls13 && !take(&list, 2, &ignored)))
             return GNUTLS_E_UNEXPECTED_PACKET_LENGTH;
         if (++count > CERTIFICATES_MAX)
             return refuse(out, GNUTLS_A_BAD_CERTIFICATE, "it sent more than %u certificates",
                           CERTIFICATES_MAX);
-        code = check_certificate(out, &certificate);
+        result = check_certificate(out, &certificate);
     }
-    return code;
+    return result;
 }
 
 /* TLS 1.2, where the server chooses the group: RFC 4279, 3; RFC 5246, 7.4.3. */

@@ -216,19 +216,19 @@ static int collect(struct tls_server_session *admission)
 {
     struct peer proven = { 0 };
     const char *psk = NULL;
-    int code = 0;
+    int result = 0;
 
     switch (gnutls_auth_client_get_type(admission->session.gnutls)) {
     case GNUTLS_CRD_PSK:
         psk = gnutls_psk_server_get_username(admission->session.gnutls);
         proven.identity = psk != NULL ? strdup(psk) : NULL;
         proven.proof = PEER_PSK;
-        code = proven.identity != NULL ? 0 : -ENOMEM;
+        result = proven.identity != NULL ? 0 : -ENOMEM;
         break;
     case GNUTLS_CRD_CERTIFICATE:
         /* Without verification, what a certificate says proves nothing. */
         if (admission->credentials->verify_peer)
-            code = tls_verify_identity(admission->session.gnutls, &proven);
+            result = tls_verify_identity(admission->session.gnutls, &proven);
         break;
     default:
         break;
@@ -237,7 +237,7 @@ static int collect(struct tls_server_session *admission)
     admission->identity = proven.identity;
     admission->dns_names = proven.dns_names;
     admission->uris = proven.uris;
-    return code;
+    return result;
 }
 
 int tls_server_session_handshake(struct tls_server_session *admission)

@@ -17,12 +17,12 @@ static int look(gnutls_session_t gnutls, unsigned type, unsigned when, unsigned 
     (void)when;
     if (!incoming)
         return 0;
-    int code = tls_limits_check_message(gnutls, type, message, &alert, text);
+    int result = tls_limits_check_message(gnutls, type, message, &alert, text);
     if (text[0] != '\0') {
         tls_session_say(session, "%s", text);
         session->alert = alert;
     }
-    return code;
+    return result;
 }
 
 int tls_session_init(struct tls_session *session, const struct tls_end *end, unsigned flags,

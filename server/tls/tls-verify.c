@@ -294,12 +294,12 @@ static int collect_names(gnutls_x509_crt_t certificate, struct peer *peer)
     for (unsigned i = 0; i < NAMES_MAX; i++) {
         unsigned kind = 0;
         char *text;
-        int code = alternative_name(certificate, i, &kind, &text);
+        int result = alternative_name(certificate, i, &kind, &text);
 
-        if (code == -ENOENT)
+        if (result == -ENOENT)
             break;
-        if (code < 0)
-            return code;
+        if (result < 0)
+            return result;
         if (text != NULL && kind == GNUTLS_SAN_DNSNAME)
             peer->dns_names[dns_count++] = text;
         else if (text != NULL && kind == GNUTLS_SAN_IPADDRESS)
@@ -320,19 +320,19 @@ int tls_verify_names(gnutls_x509_crt_t certificate, struct peer *peer)
     peer->identity = subject_of(certificate);
     if (peer->identity == NULL) /* a subject may be empty: then the names count */
         peer->identity = strdup("");
-    int code = peer->identity != NULL ? collect_names(certificate, peer) : -ENOMEM;
-    if (code < 0)
+    int result = peer->identity != NULL ? collect_names(certificate, peer) : -ENOMEM;
+    if (result < 0)
         peer_forget_tls(peer);
-    return code;
+    return result;
 }
 
 int tls_verify_identity(gnutls_session_t gnutls, struct peer *peer)
 {
     gnutls_x509_crt_t certificate = first_certificate(gnutls);
-    int code = 0;
+    int result = 0;
 
     if (certificate != NULL)
-        code = tls_verify_names(certificate, peer);
+        result = tls_verify_names(certificate, peer);
     gnutls_x509_crt_deinit(certificate);
-    return code;
+    return result;
 }

@@ -137,15 +137,15 @@ int tls_open(struct tls *tls, const struct tls_settings *settings, struct error 
 {
     *tls = (struct tls){ .settings = *settings };
     pthread_mutex_init(&tls->mutex, NULL);
-    int code = tls_mode_of(&tls->mode, settings, err);
-    if (code == 0)
-        code = tls_ktls_mode_of(&tls->ktls, settings, err);
-    if (code == 0 && tls->mode != TLS_OFF)
+    int result = tls_mode_of(&tls->mode, settings, err);
+    if (result == 0)
+        result = tls_ktls_mode_of(&tls->ktls, settings, err);
+    if (result == 0 && tls->mode != TLS_OFF)
         prepare_records(tls);
-    if (code == 0 && tls->mode != TLS_OFF)
-        code = tls_credentials_create(&tls->credentials, settings, tls_server_session_find_psk,
-                                      NULL, err);
-    return code;
+    if (result == 0 && tls->mode != TLS_OFF)
+        result = tls_credentials_create(&tls->credentials, settings, tls_server_session_find_psk,
+                                        NULL, err);
+    return result;
 }
 
 void tls_close(struct tls *tls)
@@ -159,21 +159,21 @@ int tls_prepare(struct tls_credentials **out, const struct tls *tls,
                 const struct tls_settings *settings, struct error *err)
 {
     enum tls_mode mode;
-    int code = tls_mode_of(&mode, settings, err);
+    int result = tls_mode_of(&mode, settings, err);
 
     *out = NULL;
-    if (code == 0 && mode != tls->mode)
+    if (result == 0 && mode != tls->mode)
         return error_set(err, -EBUSY,
                          "the mode of TLS would change from %s to %s: that needs a restart",
                          mode_names[tls->mode], mode_names[mode]);
-    if (code < 0 || mode == TLS_OFF)
-        return code;
-    code =
+    if (result < 0 || mode == TLS_OFF)
+        return result;
+    result =
         tls_credentials_create(out, settings, tls_server_session_find_psk, tls->credentials, err);
-    if (code < 0)
+    if (result < 0)
         error_prefix(
             err, "the TLS files were read again, and those that were read before stay in force: ");
-    return code;
+    return result;
 }
 
 void tls_use(struct tls *tls, const struct tls_settings *settings, struct tls_credentials *fresh)
@@ -199,13 +199,13 @@ void tls_forget(struct tls_credentials *fresh)
 int tls_reload(struct tls *tls, struct error *err)
 {
     struct tls_credentials *fresh;
-    int code = tls_prepare(&fresh, tls, &tls->settings, err);
+    int result = tls_prepare(&fresh, tls, &tls->settings, err);
 
-    if (code == 0)
+    if (result == 0)
         tls_use(tls, &tls->settings, fresh);
     else
         log_error("%s", err->text);
-    return code;
+    return result;
 }
 
 struct tls_credentials *tls_credentials_now(struct tls *tls)

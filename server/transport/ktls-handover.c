@@ -45,15 +45,15 @@ int ktls_handover(struct transport **out, struct tls_session *session, const str
     }
     /* From here on there is no way back: the kernel encrypts what is sent. */
     int count = open_read_ahead(ktls, gnutls, read_ahead, err);
-    int code = count < 0 ? count : ktls_start_receiving(ktls, gnutls);
-    if (count >= 0 && code < 0)
-        error_set(err, code, "the kernel did not take the keys for receiving");
-    if (code == 0)
-        code =
+    int result = count < 0 ? count : ktls_start_receiving(ktls, gnutls);
+    if (count >= 0 && result < 0)
+        error_set(err, result, "the kernel did not take the keys for receiving");
+    if (result == 0)
+        result =
             transport_plain_create_on_ktls(out, loop, file, ktls, read_ahead, (uint32_t)count, err);
-    if (code == 0)
+    if (result == 0)
         ktls_follow_keys(ktls, session, tls);
     else
         free(ktls);
-    return code < 0 ? -ECONNRESET : 0;
+    return result < 0 ? -ECONNRESET : 0;
 }

@@ -20,10 +20,10 @@
 
 int ktls_start_sending(struct ktls *ktls, gnutls_session_t gnutls, int fd, const struct peer *peer)
 {
-    int code = ktls_keys_attach(fd);
+    int result = ktls_keys_attach(fd);
 
     *ktls = (struct ktls){ .fd = fd, .peer = peer };
-    return code < 0 ? code : ktls_keys_give(fd, gnutls, TLS_TX);
+    return result < 0 ? result : ktls_keys_give(fd, gnutls, TLS_TX);
 }
 
 int ktls_start_receiving(struct ktls *ktls, gnutls_session_t gnutls)

@@ -19,15 +19,15 @@ int transport_tls_create(struct transport **out, const struct transport_tls_sett
                          struct error *err)
 {
     struct tls_transport *tls;
-    int code =
+    int result =
         transport_tls_make(&tls, settings->loop, settings->buffers, settings->peer->text, err);
 
-    if (code < 0)
-        return code;
-    code = tls_server_session_create(&tls->admission, tls_credentials_now(settings->tls), err);
-    if (code < 0) {
+    if (result < 0)
+        return result;
+    result = tls_server_session_create(&tls->admission, tls_credentials_now(settings->tls), err);
+    if (result < 0) {
         transport_tls_release(tls);
-        return code;
+        return result;
     }
     transport_tls_take(tls, &tls->admission->session);
     tls->tls = settings->tls;
@@ -125,13 +125,13 @@ static void handshake_received(struct io_event *ev, int result)
 static int go_on(struct tls_transport *tls)
 {
     uint32_t before;
-    int code;
+    int result;
 
     do {
         before = tls->usable_bytes;
-        code = tls_server_session_handshake(tls->admission);
-    } while (code == -EAGAIN && tls->usable_bytes > 0 && tls->usable_bytes < before);
-    return code;
+        result = tls_server_session_handshake(tls->admission);
+    } while (result == -EAGAIN && tls->usable_bytes > 0 && tls->usable_bytes < before);
+    return result;
 }
 
 /* On a thread of the pool, or on that of the loop. */
@@ -187,11 +187,11 @@ static int hand_over(struct tls_transport *tls)
     find_records(tls);
     if (tls->usable_bytes < tls_stream_input_bytes(tls) || tls->record_left_bytes > 0)
         return 0;
-    int code = ktls_handover(&tls->successor, tls->session, tls->tls, tls->transport.loop,
-                             &tls->file, tls->peer, &err);
-    if (code < 0)
+    int result = ktls_handover(&tls->successor, tls->session, tls->tls, tls->transport.loop,
+                               &tls->file, tls->peer, &err);
+    if (result < 0)
         log_write_of(LOG_NOTICE, tls->name, "TLS: %s; dropped", err.text);
-    return code;
+    return result;
 }
 
 static int open_session(struct tls_transport *tls)
@@ -200,9 +200,9 @@ static int open_session(struct tls_transport *tls)
 
     transport_tls_open(tls);
     tls_server_session_prove(tls->admission, tls->peer);
-    int code = hand_over(tls);
-    if (code < 0)
-        return code;
+    int result = hand_over(tls);
+    if (result < 0)
+        return result;
     if (tls->successor == NULL)
         tls_protection_start(tls, tls->tls->records_per_key, tls->record_left_bytes == 0);
     tls_server_session_describe(tls->admission, tls->peer, tls_protection_name(tls), text,
@@ -216,24 +216,24 @@ static int open_session(struct tls_transport *tls)
 
 static void handshake_next(struct tls_transport *tls)
 {
-    int code = tls->job.done.result;
+    int result = tls->job.done.result;
 
-    if (code == -EAGAIN) {
+    if (result == -EAGAIN) {
         handshake_receive(tls);
         return;
     }
-    if (code == -ECONNRESET) {
+    if (result == -ECONNRESET) {
         tls->broken = true;
-        handshake_ended(tls, code);
+        handshake_ended(tls, result);
         return;
     }
-    if (code < 0) {
+    if (result < 0) {
         refuse(tls);
         return;
     }
-    code = open_session(tls);
-    tls->broken = code < 0;
-    handshake_ended(tls, code);
+    result = open_session(tls);
+    tls->broken = result < 0;
+    handshake_ended(tls, result);
 }
 
 static void refuse(struct tls_transport *tls)
@@ -267,9 +267,9 @@ static void forgotten(struct io_event *ev, int result)
         handshake_ended(tls, tls->job.done.result);
 }
 
-static void handshake_ended(struct tls_transport *tls, int code)
+static void handshake_ended(struct tls_transport *tls, int result)
 {
-    tls->handshake_done->fn(tls->handshake_done, code);
+    tls->handshake_done->fn(tls->handshake_done, result);
 }
 
 struct transport *transport_tls_settle(struct transport *transport)

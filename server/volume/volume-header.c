@@ -38,15 +38,15 @@ int volume_header_load_from(struct luks_header **out, struct image_io *io, uint6
                             uint64_t data_bytes, bool detached, struct format_signature *content,
                             struct error *err)
 {
-    int code = luks_load(out, read_image, io, size_bytes, data_bytes, detached, err);
+    int result = luks_load(out, read_image, io, size_bytes, data_bytes, detached, err);
 
     if (content) {
         *content = (struct format_signature){ .text = "" };
-        if (code == -EMEDIUMTYPE &&
+        if (result == -EMEDIUMTYPE &&
             volume_header_signature(content, FORMAT_SIGNATURE_ANY, io, size_bytes, NULL) < 0)
             *content = (struct format_signature){ .text = "" };
     }
-    return code;
+    return result;
 }
 
 static const char *advise(const struct format_signature *content, enum luks_image_use use)
@@ -87,25 +87,25 @@ static int load(struct luks_header **out, struct stage *source, uint64_t data_by
                 struct format_signature *content, struct error *err)
 {
     struct image_io *io;
-    int code = image_io_create(&io, source, err);
+    int result = image_io_create(&io, source, err);
 
-    if (code < 0)
-        return code;
-    code = volume_header_load_from(out, io, source->limits.size_bytes, data_bytes, detached,
-                                   content, err);
+    if (result < 0)
+        return result;
+    result = volume_header_load_from(out, io, source->limits.size_bytes, data_bytes, detached,
+                                     content, err);
     image_io_destroy(io);
-    return code;
+    return result;
 }
 
 int volume_header_load_detached(struct luks_header **out, struct stage *header,
                                 const char *header_spec, uint64_t data_bytes,
                                 struct format_signature *content, struct error *err)
 {
-    int code = load(out, header, data_bytes, true, content, err);
+    int result = load(out, header, data_bytes, true, content, err);
 
-    if (code < 0)
+    if (result < 0)
         error_prefix(err, "header '%s': ", header_spec);
-    return code;
+    return result;
 }
 
 int luks_image_load_alone(struct luks_header **out, struct stage *header, uint64_t data_bytes,
@@ -120,16 +120,16 @@ int volume_header_load(struct luks_header **out, struct stage *image, const char
     uint64_t data_bytes = image->limits.size_bytes;
     struct image_options options = { .read_only = true };
     struct stage *header;
-    int code;
+    int result;
 
     if (content)
         *content = (struct format_signature){ .text = "" };
     if (!header_spec)
         return load(out, image, data_bytes, false, content, err);
-    code = image_open(&header, header_spec, &options, err);
-    if (code < 0)
-        return code;
-    code = volume_header_load_detached(out, header, header_spec, data_bytes, content, err);
+    result = image_open(&header, header_spec, &options, err);
+    if (result < 0)
+        return result;
+    result = volume_header_load_detached(out, header, header_spec, data_bytes, content, err);
     stage_close(header);
-    return code;
+    return result;
 }

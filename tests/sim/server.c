@@ -108,12 +108,12 @@ static int open_export(struct life *mine, struct error *err)
     const struct export_settings settings = settings_of(mine->site);
     struct export opened;
 
-    int code = export_set_create(&mine->set, mine->exports, 1, err);
-    if (code == 0)
-        code = export_open(&opened, &settings, mine->offload, workers_of(mine->site), err);
-    if (code == 0)
+    int result = export_set_create(&mine->set, mine->exports, 1, err);
+    if (result == 0)
+        result = export_open(&opened, &settings, mine->offload, workers_of(mine->site), err);
+    if (result == 0)
         export_publish(&mine->ex, &opened);
-    return code;
+    return result;
 }
 
 static int start_workers(struct life *mine, struct error *err)
@@ -140,9 +140,9 @@ static int start_workers(struct life *mine, struct error *err)
             .main_loop = mine->loop,
             .ended = mine->worker_ended,
         };
-        int code = worker_thread_create(&mine->workers[i], &settings, err);
-        if (code < 0)
-            return code;
+        int result = worker_thread_create(&mine->workers[i], &settings, err);
+        if (result < 0)
+            return result;
         mine->worker_count++;
     }
     return 0;
@@ -154,12 +154,12 @@ static int start_tls(struct life *mine, struct error *err)
     const struct tls_settings settings = { .mode = wanted ? "require" : "off",
                                            .psk = wanted ? wire_key_path() : NULL,
                                            .ktls = wanted ? "off" : NULL };
-    int code = offload_create(&mine->handshakes, HANDSHAKE_THREADS, 0, err);
+    int result = offload_create(&mine->handshakes, HANDSHAKE_THREADS, 0, err);
 
-    if (code == 0)
-        code = tls_open(&mine->tls, &settings, err);
+    if (result == 0)
+        result = tls_open(&mine->tls, &settings, err);
     mine->tls.offload = mine->handshakes;
-    return code;
+    return result;
 }
 
 static int start(struct life *mine, struct error *err)
@@ -168,21 +168,21 @@ static int start(struct life *mine, struct error *err)
 
     mine->exports[0] = &mine->ex;
     export_declare(&mine->ex, 1, &settings);
-    int code = board_create(&mine->board, workers_of(mine->site), err);
-    if (code == 0)
+    int result = board_create(&mine->board, workers_of(mine->site), err);
+    if (result == 0)
         mine->ex.place = board_export_begin(mine->board, 1, "");
-    if (code == 0)
-        code = loop_create(&mine->loop, &(struct loop_config){ .entries = 64 }, err);
+    if (result == 0)
+        result = loop_create(&mine->loop, &(struct loop_config){ .entries = 64 }, err);
 
-    if (code == 0)
-        code = offload_create(&mine->offload, OFFLOAD_THREADS, 0, err);
-    if (code == 0)
-        code = start_tls(mine, err);
-    if (code == 0)
-        code = open_export(mine, err);
-    if (code == 0)
-        code = start_workers(mine, err);
-    return code;
+    if (result == 0)
+        result = offload_create(&mine->offload, OFFLOAD_THREADS, 0, err);
+    if (result == 0)
+        result = start_tls(mine, err);
+    if (result == 0)
+        result = open_export(mine, err);
+    if (result == 0)
+        result = start_workers(mine, err);
+    return result;
 }
 
 /* ---- the end ---- */

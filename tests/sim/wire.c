@@ -85,7 +85,7 @@ static int pull_timeout(gnutls_transport_ptr_t context, unsigned timeout_ms)
 bool wire_start_tls(struct wire *wire)
 {
     gnutls_session_t session;
-    int code;
+    int result;
 
     if (gnutls_init(&session, GNUTLS_CLIENT | GNUTLS_NO_SIGNAL) < 0 ||
         gnutls_priority_set_direct(session, PRIORITY, NULL) < 0 ||
@@ -97,11 +97,11 @@ bool wire_start_tls(struct wire *wire)
     gnutls_transport_set_pull_function(session, pull);
     gnutls_transport_set_pull_timeout_function(session, pull_timeout);
     do {
-        code = gnutls_handshake(session);
-    } while (code < 0 && !gnutls_error_is_fatal(code));
-    if (code < 0)
-        trace_text(gnutls_strerror(code));
-    return code == 0;
+        result = gnutls_handshake(session);
+    } while (result < 0 && !gnutls_error_is_fatal(result));
+    if (result < 0)
+        trace_text(gnutls_strerror(result));
+    return result == 0;
 }
 
 bool wire_update_keys(struct wire *wire)

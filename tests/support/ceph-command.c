@@ -10,17 +10,17 @@ static int send_command(rados_t cluster, const char *command)
     const char *commands[] = { command };
     char *out = NULL, *status = NULL;
     size_t out_bytes = 0, status_bytes = 0;
-    int code =
+    int result =
         rados_mon_command(cluster, commands, 1, "", 0, &out, &out_bytes, &status, &status_bytes);
 
     printf("%.*s\n", (int)out_bytes, out);
     if (status_bytes > 0)
         fprintf(stderr, "%.*s\n", (int)status_bytes, status);
-    if (code < 0)
-        fprintf(stderr, "ceph-command: %s: %s\n", command, strerror(-code));
+    if (result < 0)
+        fprintf(stderr, "ceph-command: %s: %s\n", command, strerror(-result));
     rados_buffer_free(out);
     rados_buffer_free(status);
-    return code;
+    return result;
 }
 
 int main(int argc, char **argv)
@@ -31,18 +31,18 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: ceph-command CONF COMMAND...\n");
         return 2;
     }
-    int code = rados_create(&cluster, "admin");
-    if (code < 0)
+    int result = rados_create(&cluster, "admin");
+    if (result < 0)
         return EXIT_FAILURE;
-    code = rados_conf_read_file(cluster, argv[1]);
-    if (code == 0)
-        code = rados_conf_set(cluster, "client_mount_timeout", "10");
-    if (code == 0)
-        code = rados_connect(cluster);
-    if (code < 0)
-        fprintf(stderr, "ceph-command: the cluster can't be reached: %s\n", strerror(-code));
-    for (int i = 2; i < argc && code >= 0; i++)
-        code = send_command(cluster, argv[i]);
+    result = rados_conf_read_file(cluster, argv[1]);
+    if (result == 0)
+        result = rados_conf_set(cluster, "client_mount_timeout", "10");
+    if (result == 0)
+        result = rados_connect(cluster);
+    if (result < 0)
+        fprintf(stderr, "ceph-command: the cluster can't be reached: %s\n", strerror(-result));
+    for (int i = 2; i < argc && result >= 0; i++)
+        result = send_command(cluster, argv[i]);
     rados_shutdown(cluster);
-    return code < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+    return result < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -35,9 +35,9 @@ static void ended(struct io_event *ev, int result)
     loop_stop(end->loop);
 }
 
-static void need(int code, const struct error *err)
+static void need(int result, const struct error *err)
 {
-    if (code >= 0)
+    if (result >= 0)
         return;
     fprintf(stderr, "%s\n", err->text);
     exit(1);

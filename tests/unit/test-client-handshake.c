@@ -97,14 +97,14 @@ static int shake_hands_within(size_t limit, bool want_structured)
     const struct client_wishes wishes = { .export_name = "disk",
                                           .structured_replies = want_structured,
                                           .base_allocation = want_base_allocation };
-    int code = client_handshake(&info, &channel, &wishes, &err);
+    int result = client_handshake(&info, &channel, &wishes, &err);
     close(fds[1]);
     ssize_t count = read(fds[0], heard, sizeof heard);
     /* ECONNRESET: the client has not heard all of it out. */
     EXPECT(count >= 0 || errno == ECONNRESET);
     heard_bytes = count >= 0 ? (size_t)count : 0;
     close(fds[0]);
-    return code;
+    return result;
 }
 
 static int shake_hands(bool want_structured)

@@ -51,13 +51,13 @@ static void equal(void)
     export_metadata_free(&other);
 }
 
-static void refused(int code, const char *name_space, const char *value, const char *words)
+static void refused(int result, const char *name_space, const char *value, const char *words)
 {
     int got = set(name_space, value);
 
     if (got == 0)
         EXPECT_TEXT(value, words);
-    EXPECT(got == code);
+    EXPECT(got == result);
     if (strstr(err.text, words) == NULL)
         EXPECT_TEXT(err.text, words);
 }

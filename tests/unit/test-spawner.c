@@ -160,13 +160,13 @@ static int start(const char *program, const char *folder)
     char *argv[] = { (char *)(uintptr_t)program, NULL }, *environment[] = { NULL };
     struct spawn_order order = { .argv = argv, .environment = environment, .folder = folder };
     int output = order_with_pipe(&order), leash;
-    int code = spawner_start(&leash, &order, &err);
+    int result = spawner_start(&leash, &order, &err);
 
     close_files(&order);
     close(output);
-    if (code == 0)
+    if (result == 0)
         spawner_stop(leash);
-    return code;
+    return result;
 }
 
 static void what_cannot_be_started_is_told(void)

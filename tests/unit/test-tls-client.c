@@ -30,8 +30,8 @@ static void expect_echo(struct channel *channel, size_t length_bytes)
 
     for (size_t i = 0; i < length_bytes; i++)
         sent[i] = (uint8_t)(i * 7 + length_bytes);
-    int code = channel_send(channel, sent, length_bytes, &err);
-    if (code < 0) {
+    int result = channel_send(channel, sent, length_bytes, &err);
+    if (result < 0) {
         fprintf(stderr, "%s\n", err.text);
         abort();
     }

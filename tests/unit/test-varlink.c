@@ -12,10 +12,10 @@
 static int parse(const char *text, struct error *err)
 {
     struct varlink_call call;
-    int code = varlink_call_parse(&call, text, strlen(text), err);
+    int result = varlink_call_parse(&call, text, strlen(text), err);
 
     varlink_call_free(&call);
-    return code;
+    return result;
 }
 
 static void members_are_read(void)
