@@ -256,6 +256,8 @@ static int note(struct serve_options *options, int result, const struct config_p
 {
     if (result == 0 || result == -ENOMEM)
         return result;
+    if (result == -EBADF && options->for_others)
+        return 0;
     config_problem(&options->files.problems, place, "%s%s", where, err->text);
     return 0;
 }

@@ -335,6 +335,7 @@ static int parse_over_files(struct serve_options *out, int argc, char **argv, bo
 
     *out = usual_options();
     out->config = line.config;
+    out->for_others = any_owner;
     out->config_dirs = line.config_dirs;
     line.config_dirs = (struct param_list){ 0 };
     result = serve_config_read(out, any_owner, err);

@@ -35,6 +35,7 @@ struct serve_options {
     struct tls_settings tls;
     const char *config; /* a file; NULL: the command line is all */
     struct param_list config_dirs;
+    bool for_others; /* another process will serve this, with descriptors of its own */
     struct control_options control;
 
     /* What it means.  Owned here; the settings point into argv and into `texts`. */

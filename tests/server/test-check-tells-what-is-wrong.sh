@@ -122,6 +122,14 @@ if [ "$(id -u)" -eq 0 ]; then
     expect_match "$err" "it belongs to a user who is neither root nor the one that runs the server"
 fi
 
+# ---- what another process will have ----
+
+printf '[export a]\nimage = %s\nkey-fd = 9\n' "$image" >"$folder/fd.conf"
+expect_success check --config "$folder/fd.conf"
+run_nbdcrypt serve --config "$folder/fd.conf"
+expect_equal "status of serve without the descriptor" 2 "$status"
+expect_match "$err" "fd.conf:1: export 'a': .*key-fd"
+
 # ---- the examples of the man page ----
 
 page=$source_dir/docs/nbdcrypt.conf.5
