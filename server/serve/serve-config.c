@@ -265,10 +265,11 @@ static int note(struct serve_options *options, int result, const struct config_p
 static int apply_section(struct target *target, const struct config_section *section,
                          struct error *err)
 {
-    const struct config_entry *entries = &target->options->files.entries[section->first_entry];
+    const struct config_entry *entries = target->options->files.entries;
     int result = 0;
 
-    for (size_t i = 0; i < section->entry_count && result == 0; i++) {
+    for (size_t i = section->first_entry;
+         i < section->first_entry + section->entry_count && result == 0; i++) {
         struct error reason = { "" };
 
         result = is_metadata(target, entries[i].key) ? apply_metadata(target, &entries[i], &reason)
@@ -334,16 +335,13 @@ static const struct config_place *place_of_key(const struct target *target, cons
 }
 
 /* `allow =` that nothing follows could mean nobody as well as everybody. */
-static int check_allow(const struct target *target, const struct param_list *allow,
-                       struct error *err)
+static void check_allow(const struct target *target, const struct param_list *allow)
 {
-    if (!target->allow_is_emptied || allow->count > 0)
-        return 0;
-    return note(target->options,
-                error_set(err, -EINVAL,
-                          "allow is emptied, and no rule follows: write allow = any if everybody "
-                          "may attach, or leave it out"),
-                place_of_key(target, "allow"), target->where, err);
+    if (target->allow_is_emptied && allow->count == 0)
+        config_problem(&target->options->files.problems, place_of_key(target, "allow"),
+                       "%sallow is emptied, and no rule follows: write allow = any if everybody "
+                       "may attach, or leave it out",
+                       target->where);
 }
 
 /* All sections of one kind, in all files. */
@@ -361,7 +359,7 @@ static int apply_kind(struct target *target, const char *kind, struct error *err
         if (strcmp(files->sections[i].kind, kind) == 0)
             result = apply_section(target, &files->sections[i], err);
     if (result == 0 && strcmp(kind, CONFIG_DEFAULTS) == 0)
-        result = check_allow(target, &target->options->common.allow, err);
+        check_allow(target, &target->options->common.allow);
     return result;
 }
 
@@ -470,8 +468,7 @@ static int complete_export(struct target *target, struct error *err)
         return 0; /* what is wrong with it has been told */
     if (settings->image == NULL)
         return error_set(err, -EINVAL, "it has no image: write image = IMAGE");
-    if (check_allow(target, &settings->allow, err) != 0)
-        return -ENOMEM;
+    check_allow(target, &settings->allow);
     return export_options_finish(settings, &target->options->common, err);
 }
 

@@ -380,9 +380,11 @@ static void sections_as_a_whole(void)
     EXPECT(parse_text("[export a]\nimage = memory:1M\nraw = yes\ntls-only = yes\n"
                       "[control]\nview = psk:x\n"
                       "[tls]\nmode = perhaps\n"
-                      "[server]\nunix-mode = 0600\n") == -EINVAL);
+                      "[server]\nunix-mode = 0600\n[defaults]\nallow =\n") == -EINVAL);
+    problem_is(12, "[defaults]: allow is emptied, and no rule follows: write allow = any if "
+                   "everybody may attach, or leave it out");
     EXPECT(problem(1) != NULL && problem(5) != NULL && problem(7) != NULL && problem(9) != NULL);
-    EXPECT(options.files.problems.count == 4);
+    EXPECT(options.files.problems.count == 5);
 }
 
 static void secrets(void)
