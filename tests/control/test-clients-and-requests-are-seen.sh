@@ -39,7 +39,11 @@ expect_success ctl --socket "$control" clients
 expect_match "$out" '^ *[0-9]+ +far +transmission .* client pid [0-9]+ uid [0-9]+$'
 
 # Storage hangs: it is seen who waits for it, at once.
+is_stopped() {
+    ! grep -h '^State:' "/proc/$storage/task/"*/status | grep -qv 'T (stopped)'
+}
 kill -STOP "$storage"
+wait_until 30 is_stopped
 printf 'read 8192 4096\n' >&7
 wait_until 30 holds requests "[(r['export'], r['operation'], r['phase'], r['offset_bytes'], r['length_bytes']) for r in it] == \
     [('far', 'read', 'backend', 8192, 4096)] and it[0]['age_us'] > 200000"
