@@ -1,6 +1,7 @@
 #include "server/block/luks-layer.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,13 +11,14 @@
 struct luks_stage {
     struct stage stage;
     struct luks_segment segment;
-    struct secret *volume_key;
+    struct secret *volume_key; /* NULL: it has gone for a time */
+    atomic_bool suspended;
     bool zero_holes;
 };
 
 struct luks_layer {
     struct layer layer;
-    struct cipher *cipher; /* this worker's own */
+    struct cipher *cipher; /* this worker's own; NULL: suspended */
     uint64_t payload_offset_bytes;
     uint64_t iv_offset_sectors;
     uint32_t sector_bytes;
@@ -123,6 +125,12 @@ static void luks_submit(struct layer *layer, struct request *req)
     layer_submit(layer->below, req);
 }
 
+static int create_cipher(struct luks_layer *luks, const struct luks_stage *owner, struct error *err)
+{
+    return cipher_create(&luks->cipher, &owner->segment.cipher, owner->volume_key,
+                         owner->segment.sector_bytes, err);
+}
+
 static int luks_attach(struct layer **out, struct stage *stage, struct layer *below,
                        struct loop *loop, struct error *err)
 {
@@ -131,8 +139,7 @@ static int luks_attach(struct layer **out, struct stage *stage, struct layer *be
 
     if (luks == NULL)
         return error_no_memory(err, "for a pipeline");
-    int result = cipher_create(&luks->cipher, &owner->segment.cipher, owner->volume_key,
-                               owner->segment.sector_bytes, err);
+    int result = atomic_load(&owner->suspended) ? 0 : create_cipher(luks, owner, err);
     if (result < 0) {
         free(luks);
         return result;
@@ -152,7 +159,8 @@ static void luks_detach(struct layer *layer)
 {
     struct luks_layer *luks = container_of(layer, struct luks_layer, layer);
 
-    cipher_destroy(luks->cipher);
+    if (luks->cipher != NULL)
+        cipher_destroy(luks->cipher);
     free(luks);
 }
 
@@ -251,5 +259,72 @@ bool luks_stages_share_key(const struct stage *a, const struct stage *b)
 {
     const struct luks_stage *one = find_luks(a), *other = find_luks(b);
 
-    return one != NULL && other != NULL && secret_equal(one->volume_key, other->volume_key);
+    return one != NULL && other != NULL && !atomic_load(&one->suspended) &&
+           !atomic_load(&other->suspended) && secret_equal(one->volume_key, other->volume_key);
+}
+
+/* ---- a key that goes for a time ---- */
+
+static struct luks_stage *luks_of(struct stage *top)
+{
+    return (struct luks_stage *)find_luks(top);
+}
+
+static struct luks_layer *layer_of(struct layer *top)
+{
+    while (top->stage->ops != &luks_ops)
+        top = top->below;
+    return container_of(top, struct luks_layer, layer);
+}
+
+const struct secret *luks_stage_volume_key(const struct stage *top)
+{
+    const struct luks_stage *luks = find_luks(top);
+
+    return luks != NULL ? luks->volume_key : NULL;
+}
+
+struct stage *luks_stage_image(struct stage *top)
+{
+    return luks_of(top)->stage.below;
+}
+
+void luks_stage_suspend(struct stage *top)
+{
+    atomic_store(&luks_of(top)->suspended, true);
+}
+
+void luks_layer_forget(struct layer *top)
+{
+    struct luks_layer *luks = layer_of(top);
+
+    if (luks->cipher != NULL)
+        cipher_destroy(luks->cipher);
+    luks->cipher = NULL;
+}
+
+void luks_stage_forget(struct stage *top)
+{
+    struct luks_stage *luks = luks_of(top);
+
+    secret_free(luks->volume_key);
+    luks->volume_key = NULL;
+}
+
+void luks_stage_restore(struct stage *top, struct secret *volume_key)
+{
+    struct luks_stage *luks = luks_of(top);
+
+    if (volume_key != NULL)
+        luks->volume_key = volume_key;
+    atomic_store(&luks->suspended, false);
+}
+
+int luks_layer_restore(struct layer *top, struct error *err)
+{
+    struct luks_layer *luks = layer_of(top);
+
+    if (luks->cipher != NULL)
+        return 0;
+    return create_cipher(luks, container_of(luks->layer.stage, struct luks_stage, stage), err);
 }

@@ -18,6 +18,27 @@ NODISCARD int luks_stage_create(struct stage **out, struct stage *below,
                                 const struct luks_segment *segment, struct secret *volume_key,
                                 struct luks_holes holes, struct error *err);
 
+/* ---- a key that goes for a time ----
+ *
+ * Of pipelines by their tops.  Whoever calls these sees to it that no request is in a layer which
+ * has no cipher. */
+
+/* NULL: it does not encrypt. */
+const struct secret *luks_stage_volume_key(const struct stage *top);
+/* What is below it. */
+struct stage *luks_stage_image(struct stage *top);
+/* From now on layers are attached without a cipher. */
+void luks_stage_suspend(struct stage *top);
+/* The layer's thread: its cipher goes. */
+void luks_layer_forget(struct layer *top);
+/* After luks_layer_forget() on all layers, and luks_stage_suspend(): the key goes. */
+void luks_stage_forget(struct stage *top);
+/* The same key again, which is taken over; NULL: it is there still. */
+void luks_stage_restore(struct stage *top, struct secret *volume_key);
+/* The layer's thread, after that: there is a cipher again, if there was none.  -ENOMEM and the
+ * like. */
+NODISCARD int luks_layer_restore(struct layer *top, struct error *err);
+
 /* Whether two pipelines, by their tops, encrypt with the same volume key.  False when one does not
  * encrypt. */
 bool luks_stages_share_key(const struct stage *a, const struct stage *b);

@@ -217,6 +217,30 @@ static int set_log_level(struct ctl *ctl)
     return change(ctl, "SetLogLevel", parameters);
 }
 
+/* What is in flight may take its time. */
+static int suspend(struct ctl *ctl)
+{
+    if (!ctl->timeout_given)
+        ctl->link.timeout_ms = CONTROL_FOR_EVER;
+    return change(ctl, "Suspend", ctl_operand(ctl, "name"));
+}
+
+static int resume(struct ctl *ctl)
+{
+    struct json_object *parameters = ctl_operand(ctl, "name"), *reply;
+    int fd = ctl->options.key_fd > 0 ? (int)ctl->options.key_fd : -1;
+
+    if (fd >= 0)
+        control_add_number(parameters, "key_fd", 0);
+    if (!ctl->timeout_given)
+        ctl->link.timeout_ms = CONTROL_FOR_EVER;
+    int status = ctl_call_with_fd(ctl, "Resume", parameters, fd, &reply);
+    if (status == EXIT_SUCCESS && ctl->options.json)
+        ctl_print_json(json_object_get(reply));
+    json_object_put(reply);
+    return status;
+}
+
 /* Exports are opened, which may take long.  The plan is printed also when it is carried out. */
 static int reload(struct ctl *ctl)
 {
@@ -451,7 +475,7 @@ static const struct param ctl_params[] = {
     PARAM("for", UINT, "SECONDS", for_seconds, "log: then the usual level is in force again",
           .min = 1, .max = 86400),
     PARAM("key-fd", UINT, "N", key_fd,
-          "add: its passphrase is read from this file descriptor to its end", .min = 3,
+          "add, resume: its passphrase is read from this file descriptor to its end", .min = 3,
           .max = 1048576),
     PARAM("drain", UINT, "SECONDS", drain_seconds,
           "remove: hidden at once, its clients may stay so long", .min = 1, .max = 86400),
@@ -518,6 +542,19 @@ static const struct verb {
       .options = DRAIN | NOW,
       .help = "serve it no more; without an option only if it has no clients",
       .run = remove_export },
+    { .name = "suspend",
+      .operands = "NAME",
+      .least = 1,
+      .most = 1,
+      .help = "forget its key; its clients wait",
+      .run = suspend },
+    { .name = "resume",
+      .operands = "NAME",
+      .least = 1,
+      .most = 1,
+      .options = KEY_FD,
+      .help = "read its key again; its clients go on",
+      .run = resume },
     { .name = "metadata",
       .operands = "get|set|remove NAME [NAMESPACE] [FILE]",
       .least = 2,
@@ -598,7 +635,7 @@ static const char *foreign_option(const struct verb *verb, const struct ctl_opti
     } own[] = {
         { TYPE, options->type != NULL, "--type is for ctl events" },
         { FOR, options->for_seconds > 0, "--for is for ctl log" },
-        { KEY_FD, options->key_fd > 0, "--key-fd is for ctl add" },
+        { KEY_FD, options->key_fd > 0, "--key-fd is for ctl add and resume" },
         { DRAIN, options->drain_seconds > 0, "--drain is for ctl remove" },
         { NOW, options->now, "--now is for ctl remove" },
         { TOP, options->delay_seconds > 0, "--delay is for ctl top" },
@@ -686,8 +723,8 @@ static int ctl(int argc, char **argv)
 const struct command command_ctl = {
     .name = "ctl",
     .help = "ask a running server, or tell it to change something",
-    .operands = "status|exports|clients|requests|top|show|events|add|remove|metadata|log|rescan|"
-                "reload|drain [OPERAND] ...",
+    .operands = "status|exports|clients|requests|top|show|events|add|remove|suspend|resume|"
+                "metadata|log|rescan|reload|drain [OPERAND] ...",
     .params = ctl_params,
     .run_itself = ctl,
 };

@@ -142,7 +142,10 @@ static bool begin_command(struct transmission *t)
         transmission_abort(t);
         return false;
     }
-    if (t->deaf) {
+    if (t->deaf || t->suspended) {
+        t->held_up = !t->deaf;
+        if (t->held_up)
+            return false;
         t->step = RECEIVE_FORGET;
         loop_defer(t->worker->loop, &t->flush_task); /* the end may have waited for this */
         return true;
@@ -617,8 +620,20 @@ struct transmission *transmission_start(struct conversation *talk, struct io_eve
                                         .give_command_back = command_give_back });
     flusher_begin(&t->flusher, t->top);
     t->step = RECEIVE_HEADER;
+    t->suspended = export_is_suspended(talk->export, talk->worker->index);
     receive(t);
     return t;
+}
+
+void transmission_resume(struct transmission *t)
+{
+    bool held_up = t->held_up;
+
+    t->suspended = t->held_up = false;
+    if (!held_up || t->aborted)
+        return;
+    receive(t);
+    loop_defer(t->worker->loop, &t->flush_task);
 }
 
 /* The command of which only a part has arrived or was issued. */
@@ -645,12 +660,8 @@ static void abandon_current(struct transmission *t)
 void transmission_shutdown(struct transmission *t)
 {
     t->terms.draining = true;
+    transmission_resume(t); /* what it asks for is refused from here on */
     loop_defer(t->worker->loop, &t->flush_task);
-}
-
-void transmission_turn_deaf(struct transmission *t)
-{
-    t->deaf = true;
 }
 
 bool transmission_is_within_request(const struct transmission *t)

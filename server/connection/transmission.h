@@ -67,6 +67,8 @@ struct transmission {
     unsigned stalled_ticks;
 
     /* The end. */
+    bool suspended;     /* no command is begun */
+    bool held_up;       /* by that: a header is there */
     bool deaf;          /* what comes from now on is not answered */
     bool finished;      /* the client has been told that nothing follows */
     bool left_in_order; /* the client went when all was answered */
@@ -82,7 +84,12 @@ struct transmission *transmission_start(struct conversation *talk, struct io_eve
 void transmission_shutdown(struct transmission *transmission);
 /* Of what it has still to send, nothing is answered: a client that asks for ever does not hold the
  * end up. */
-void transmission_turn_deaf(struct transmission *transmission);
+static inline void transmission_turn_deaf(struct transmission *transmission)
+{
+    transmission->deaf = true;
+}
+/* Of one that is `suspended`: it goes on, with a command that came meanwhile. */
+void transmission_resume(struct transmission *transmission);
 /* The client owes us the rest of what it has begun. */
 bool transmission_is_within_request(const struct transmission *transmission);
 /* Ends it without further answers; `ended` follows. */

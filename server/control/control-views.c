@@ -121,7 +121,10 @@ struct json_object *control_view_export(struct control *control, const struct ex
     (void)control;
     control_add_text(json, "name", ex->name);
     control_add_number(json, "id", ex->id);
-    control_add_text(json, "state", open ? "serving" : "missing");
+    control_add_text(json, "state",
+                     !open                         ? "missing"
+                     : atomic_load(&ex->suspended) ? "suspended"
+                                                   : "serving");
     control_add_text(json, "image", image != NULL ? image : "");
     if (ex->description != NULL)
         control_add_text(json, "description", ex->description);

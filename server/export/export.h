@@ -13,6 +13,7 @@
 #include "server/export/export-settings.h"
 
 struct access;
+struct luks_header;
 struct loop;
 struct range_lock;
 
@@ -29,6 +30,8 @@ struct export
     const char *_Atomic description;     /* NULL: none */
     const struct access *_Atomic access; /* who may attach it; NULL: everybody */
     atomic_bool tls_only;
+    atomic_bool suspended;            /* its key has gone, or is about to go */
+    struct luks_header *known_header; /* as it was then; NULL: it was not */
     atomic_bool missing; /* it is not open: what follows is all zeros, or not to be looked at */
     struct stage *top;
     struct stage *header; /* a detached one that stays open, because it is locked; NULL: none */
@@ -40,6 +43,7 @@ struct export
 /* The pipeline of an export on one worker, who alone uses it. */
 struct export_part {
     struct layer *layer;              /* NULL: no client of that worker has attached it yet */
+    bool suspended;                   /* no command of its clients is begun */
     struct export_part **link, *next; /* of the worker's list of those that have a layer */
 };
 
@@ -60,6 +64,12 @@ static inline bool export_is_open(const struct export *ex)
 
 /* Gives it other settings of the same name, image and pipeline. */
 void export_alter(struct export *ex, const struct export_settings *settings);
+/* The worker's thread: whether those who attach it now have to wait. */
+static inline bool export_is_suspended(const struct export *ex, unsigned worker)
+{
+    return ex->parts[worker].suspended || atomic_load(&ex->suspended);
+}
+
 /* Looks whether the image was made larger, and tells: who attaches it from now on sees the new
  * size.  On the main thread, while it is served. */
 void export_grow(struct export *ex);

@@ -6,6 +6,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "crypto/secret.h"
+
 #define SMALLEST_SHIFT 12u /* 4 KiB; each class is four times the one before */
 #define TRIM_MS \
     5000u /* a piece goes back to the kernel when it was not used for one to two of these */
@@ -285,6 +287,15 @@ void buffer_release(struct buffer_pool *pool, struct buffer *buffer)
     pool->starved = false;
     if (--buffer->piece->used == 0)
         piece_left(pool, buffer->piece);
+}
+
+void buffer_pool_scrub(struct buffer_pool *pool)
+{
+    while (give_back_unused(pool))
+        continue;
+    for (unsigned i = 0; i < BUFFER_CLASSES; i++)
+        for (struct buffer *one = pool->free[i]; one != NULL; one = one->next_free)
+            secret_wipe(one->base, one->capacity_bytes);
 }
 
 size_t buffer_pool_used_bytes(const struct buffer_pool *pool)

@@ -40,6 +40,8 @@ void buffer_pool_destroy(struct buffer_pool *pool);
  * what the asking connection holds: the capacities of its buffers, kept by the caller. */
 struct buffer *buffer_acquire(struct buffer_pool *pool, uint32_t length_bytes, size_t held_bytes);
 void buffer_release(struct buffer_pool *pool, struct buffer *buffer);
+/* What was in buffers that are free is nowhere in memory any more. */
+void buffer_pool_scrub(struct buffer_pool *pool);
 /* The capacities of all that were not given back. */
 size_t buffer_pool_used_bytes(const struct buffer_pool *pool);
 /* There was no memory for a buffer, and none came back since. */

@@ -32,6 +32,7 @@ struct call {
     const char *removed;
     char *text; /* of `removed` */
     int key_fd; /* -1: none */
+    struct key_source key;
 };
 
 /* ---- what came by a call, and stays as long as the export ---- */
@@ -95,6 +96,14 @@ static void refuse_busy(struct control_client *client, const char *name, unsigne
     varlink_error(&client->varlink, CONTROL_EXPORT_BUSY, parameters);
 }
 
+static bool is_served(const char *name)
+{
+    bool served = exports_find(exports_lock(server_exports), name) != NULL;
+
+    exports_unlock(server_exports);
+    return served;
+}
+
 static void answer(struct control_client *client)
 {
     struct call *call = client->data;
@@ -109,7 +118,7 @@ static void answer(struct control_client *client)
         json_object_put(reply);
     if (change->code == -EBUSY && change->clients > 0)
         refuse_busy(client, call->removed, change->clients);
-    else if (change->code == -ENOENT && change->removed_count > 0)
+    else if (change->code == -ENOENT && call->removed != NULL && !is_served(call->removed))
         control_error(client, CONTROL_NO_SUCH_EXPORT, "name", call->removed);
     else if (change->code != 0)
         control_error(client, CONTROL_NOT_POSSIBLE, "reason", change->error.text);
@@ -394,6 +403,56 @@ static void remove_export(struct control_client *client)
     submit(client, call);
 }
 
+/* ---- Suspend, Resume ---- */
+
+/* NULL: it was refused. */
+static struct call *call_of_name(struct control_client *client)
+{
+    struct call *call = calloc(1, sizeof *call);
+    char *name = strdup(control_text(client->varlink.call.parameters, "name"));
+
+    if (call == NULL || name == NULL) {
+        control_error(client, CONTROL_NOT_POSSIBLE, "reason", "not enough memory");
+        free(call);
+        free(name);
+        return NULL;
+    }
+    call->key_fd = -1;
+    call->removed = call->text = name;
+    return call;
+}
+
+static void suspend_export(struct control_client *client)
+{
+    struct call *call = call_of_name(client);
+
+    if (call == NULL)
+        return;
+    call->change.suspended = call->text;
+    submit(client, call);
+}
+
+static void resume_export(struct control_client *client)
+{
+    struct call *call = call_of_name(client);
+
+    if (call == NULL)
+        return;
+    call->key_fd = take_key_fd(client);
+    if (call->key_fd == -2) {
+        control_refuse(client, "key_fd");
+        free(call->text);
+        free(call);
+        return;
+    }
+    call->change.resumed = call->text;
+    if (call->key_fd >= 0) {
+        call->key = (struct key_source){ .fd = (unsigned)call->key_fd, .fd_is_lent = true };
+        call->change.key = &call->key;
+    }
+    submit(client, call);
+}
+
 /* ---- the table ---- */
 
 const struct control_method control_export_methods[] = {
@@ -413,5 +472,15 @@ const struct control_method control_export_methods[] = {
                   { "mode", json_type_string, false },
                   { "seconds", json_type_int, false } },
       .run = remove_export },
+    { .name = "org.nbdcrypt.Suspend",
+      .role = CONTROL_OPERATE,
+      .changes = true,
+      .params = { { "name", json_type_string, true } },
+      .run = suspend_export },
+    { .name = "org.nbdcrypt.Resume",
+      .role = CONTROL_ADMIN,
+      .changes = true,
+      .params = { { "name", json_type_string, true }, { "key_fd", json_type_int, false } },
+      .run = resume_export },
     { 0 },
 };

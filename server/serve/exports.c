@@ -12,7 +12,7 @@
 #include "server/base/log.h"
 #include "server/board/board-owner.h"
 #include "server/client/channel.h"
-#include "server/serve/worker-round.h"
+#include "server/serve/exports-suspend.h"
 
 #define LOOP_ENTRIES 8u
 #define LOOK_AT_STOP_MS 50u
@@ -52,8 +52,8 @@ struct exports {
 
 /* In order of execution. */
 static void run(struct exports *exports, struct exports_change *change);
-static int check_names(const struct exports *exports, struct exports_change *change);
 static int check_clients(struct exports *exports, struct exports_change *change);
+static int change_key(struct exports *exports, struct exports_change *change);
 static int open_added(struct exports *exports, struct exports_change *change,
                       struct export **opened);
 static int publish(struct exports *exports, struct exports_change *change, struct export **opened);
@@ -68,17 +68,6 @@ static bool is_stopping(struct exports *exports)
     bool stopping = exports->stopping;
     pthread_mutex_unlock(&exports->mutex);
     return stopping;
-}
-
-static int fail(struct exports_change *change, int code)
-{
-    change->code = code;
-    return code;
-}
-
-static int fail_for_the_end(struct exports_change *change)
-{
-    return fail(change, error_set(&change->error, -ESHUTDOWN, "the server is ending"));
 }
 
 void exports_submit(struct exports *exports, struct exports_change *change)
@@ -96,7 +85,7 @@ void exports_submit(struct exports *exports, struct exports_change *change)
     }
     pthread_mutex_unlock(&exports->mutex);
     if (stopping) {
-        (void)fail_for_the_end(change);
+        (void)exports_change_fail_for_the_end(change);
         change->done(change);
         return;
     }
@@ -157,7 +146,7 @@ static void fail_what_is_left(struct exports *exports)
     struct exports_change *change;
 
     while ((change = take(exports)) != NULL) {
-        (void)fail_for_the_end(change);
+        (void)exports_change_fail_for_the_end(change);
         change->done(change);
     }
     for (struct removal *one = exports->removals; one != NULL; one = one->next) {
@@ -165,7 +154,7 @@ static void fail_what_is_left(struct exports *exports)
         one->change = NULL;
         if (change == NULL || --change->leaving > 0)
             continue;
-        (void)fail_for_the_end(change);
+        (void)exports_change_fail_for_the_end(change);
         change->done(change);
     }
 }
@@ -192,30 +181,6 @@ static void *serve_changes(void *context)
 }
 
 /* ---- a change ---- */
-
-static bool is_removed(const struct exports_change *change, const struct export *export)
-{
-    for (size_t i = 0; i < change->removed_count; i++)
-        if (strcmp(change->removed[i], export->name) == 0)
-            return true;
-    return false;
-}
-
-/* One of its name is among those that are added. */
-static bool comes_anew(const struct exports_change *change, const char *name)
-{
-    for (size_t i = 0; i < change->added_count; i++)
-        if (strcmp(change->added[i].settings->name, name) == 0)
-            return true;
-    return false;
-}
-
-static struct export *find(const struct exports *exports, const char *name)
-{
-    struct export *found = export_set_named(exports->set, name, strlen(name));
-
-    return found != NULL && strcmp(found->name, name) == 0 ? found : NULL;
-}
 
 static void rescan(const struct exports *exports)
 {
@@ -247,9 +212,14 @@ static void free_opened(const struct exports *exports, struct exports_change *ch
 
 static void run(struct exports *exports, struct exports_change *change)
 {
+    if (change->suspended != NULL || change->resumed != NULL) {
+        (void)change_key(exports, change);
+        change->done(change);
+        return;
+    }
     struct export **opened = calloc(change->added_count + 1, sizeof *opened);
-    int result = opened == NULL ? fail(change, error_no_memory(&change->error, NULL))
-                                : check_names(exports, change);
+    int result = opened == NULL ? exports_change_fail(change, error_no_memory(&change->error, NULL))
+                                : exports_change_check(change, exports->set);
 
     if (result == 0)
         result = check_clients(exports, change);
@@ -270,31 +240,6 @@ static void run(struct exports *exports, struct exports_change *change)
         look_after_removals(exports);
 }
 
-static int check_names(const struct exports *exports, struct exports_change *change)
-{
-    for (size_t i = 0; i < change->removed_count; i++)
-        if (find(exports, change->removed[i]) == NULL)
-            return fail(change, error_set(&change->error, -ENOENT, "there is no export '%s'",
-                                          change->removed[i]));
-    for (size_t i = 0; i < change->altered_count; i++)
-        if (find(exports, change->altered[i].settings->name) == NULL)
-            return fail(change, error_set(&change->error, -ENOENT, "there is no export '%s'",
-                                          change->altered[i].settings->name));
-    for (size_t i = 0; i < change->added_count; i++) {
-        const char *name = change->added[i].settings->name;
-        const struct export *there = find(exports, name);
-
-        if (there != NULL && !is_removed(change, there))
-            return fail(change, error_set(&change->error, -EEXIST,
-                                          "there is an export '%s' already", name));
-        for (size_t k = 0; k < i; k++)
-            if (strcmp(change->added[k].settings->name, name) == 0)
-                return fail(change, error_set(&change->error, -EEXIST,
-                                              "two exports are to be named '%s'", name));
-    }
-    return 0;
-}
-
 /* ---- asking all workers ---- */
 
 /* Workers that have ended answer no more: the end of the server is not waited out. */
@@ -307,6 +252,28 @@ static int wait_for_all(struct exports *exports, struct worker_round *round)
             return -ESHUTDOWN;
         }
     return 0;
+}
+
+static int wait_as_asked(void *context, struct worker_round *round)
+{
+    return wait_for_all(context, round);
+}
+
+static int change_key(struct exports *exports, struct exports_change *change)
+{
+    bool resume = change->resumed != NULL;
+    const char *name = resume ? change->resumed : change->suspended;
+    const struct exports_suspend suspend = { .export = exports_find(exports->set, name),
+                                             .workers = exports->settings.workers,
+                                             .worker_count = exports->worker_count,
+                                             .key = change->key,
+                                             .wait = wait_as_asked,
+                                             .context = exports };
+
+    if (suspend.export == NULL)
+        return exports_change_needs(change, exports->set, name);
+    return exports_change_fail(
+        change, (resume ? exports_resume : exports_suspend)(&suspend, &change->error));
 }
 
 /* -ENOMEM, -ESHUTDOWN, or 0 and how many. */
@@ -328,16 +295,17 @@ static int count_clients(struct exports *exports, const struct export *export, u
 static int check_clients(struct exports *exports, struct exports_change *change)
 {
     for (size_t i = 0; change->farewell == EXPORTS_SAFE && i < change->removed_count; i++) {
-        const struct export *export = find(exports, change->removed[i]);
+        const struct export *export = exports_find(exports->set, change->removed[i]);
         int result = count_clients(exports, export, &change->clients);
 
         if (result == -ESHUTDOWN)
-            return fail_for_the_end(change);
+            return exports_change_fail_for_the_end(change);
         if (result < 0)
-            return fail(change, error_set(&change->error, result, "not enough memory"));
+            return exports_change_fail(change,
+                                       error_set(&change->error, result, "not enough memory"));
         if (change->clients > 0)
-            return fail(change,
-                        error_set(&change->error, -EBUSY, "export '%s' has %u client%s",
+            return exports_change_fail(
+                change, error_set(&change->error, -EBUSY, "export '%s' has %u client%s",
                                   export->name, change->clients, change->clients == 1 ? "" : "s"));
     }
     return 0;
@@ -353,13 +321,13 @@ static int open_one(struct exports *exports, struct exports_change *change, size
     struct export *added = calloc(1, sizeof *added);
 
     if (added == NULL)
-        return fail(change, error_no_memory(&change->error, NULL));
+        return exports_change_fail(change, error_no_memory(&change->error, NULL));
     int result =
         export_open(added, addition->settings, opening->offload, opening->workers, &change->error);
     if (result < 0) {
         free(added);
         error_prefix(&change->error, "export '%s': ", addition->settings->name);
-        return fail(change, result);
+        return exports_change_fail(change, result);
     }
     added->id = ++exports->last_id;
     added->place = board_export_begin(exports->settings.board, added->id, addition->settings->name);
@@ -381,7 +349,7 @@ static int open_added(struct exports *exports, struct exports_change *change,
     bool begun = exports->opening;
     pthread_mutex_unlock(&exports->mutex);
     if (!begun)
-        return fail_for_the_end(change);
+        return exports_change_fail_for_the_end(change);
     for (size_t i = 0; result == 0 && i < change->added_count; i++)
         result = open_one(exports, change, i, &opened[i]);
     pthread_mutex_lock(&exports->mutex);
@@ -390,7 +358,7 @@ static int open_added(struct exports *exports, struct exports_change *change,
     pthread_mutex_unlock(&exports->mutex);
     while (left_behind) /* nothing here is ours any more */
         pause();
-    return result == 0 && stopping ? fail_for_the_end(change) : result;
+    return result == 0 && stopping ? exports_change_fail_for_the_end(change) : result;
 }
 
 /* ---- the next set ---- */
@@ -405,7 +373,7 @@ static int next_set(const struct exports *exports, const struct exports_change *
     if (all == NULL)
         return error_no_memory(err, NULL);
     for (size_t i = 0; i < set->count; i++)
-        if (!is_removed(change, set->exports[i]))
+        if (!exports_change_removes(change, set->exports[i]))
             all[count++] = set->exports[i];
     for (size_t i = 0; i < change->added_count; i++)
         all[count++] = opened[i];
@@ -419,7 +387,7 @@ static void alter(const struct exports *exports, struct exports_change *change)
 {
     for (size_t i = 0; i < change->altered_count; i++) {
         struct exports_addition *one = &change->altered[i];
-        struct export *export = find(exports, one->settings->name);
+        struct export *export = exports_find(exports->set, one->settings->name);
         const struct exports_addition before = { (struct export_settings *)export->settings,
                                                  export->free_settings };
 
@@ -448,7 +416,7 @@ static int publish(struct exports *exports, struct exports_change *change, struc
     if (result < 0) {
         if (round != NULL)
             worker_round_free(round);
-        return fail(change, result);
+        return exports_change_fail(change, result);
     }
     pthread_mutex_lock(&exports->mutex);
     alter(exports, change);
@@ -457,7 +425,7 @@ static int publish(struct exports *exports, struct exports_change *change, struc
     worker_round_use(round, exports->settings.workers, next);
     result = wait_for_all(exports, round);
     for (size_t i = 0; i < before->count; i++)
-        if (is_removed(change, before->exports[i]))
+        if (exports_change_removes(change, before->exports[i]))
             let_go(exports, change, before->exports[i]);
     tell(change);
     if (result == 0) { /* else a worker may still look at them: they stay until the process ends */
@@ -512,7 +480,7 @@ static void let_go(struct exports *exports, struct exports_change *change, struc
             (struct worker_leave){ .export = export, .done = said_goodbye };
         worker_leave_export(&exports->settings.workers[i]->worker, &removal->goodbyes[i].leave);
     }
-    if (change->farewell == EXPORTS_DRAIN && !comes_anew(change, export->name))
+    if (change->farewell == EXPORTS_DRAIN && !exports_change_adds(change, export->name))
         removal->hurry_at_ms = channel_clock_ms() + change->drain_seconds * 1000ull;
     else
         hurry(removal);

@@ -8,6 +8,7 @@
 #define NBDCRYPT_EXPORTS_H
 
 #include "server/serve/export-retry.h"
+#include "server/serve/exports-change.h"
 #include "server/serve/worker-thread.h"
 
 struct exports;
@@ -17,52 +18,6 @@ struct exports_settings {
     struct export_set *set;         /* of these */
     const struct board *board;      /* on which they are */
     struct worker_thread **workers; /* opening->workers */
-};
-
-/* What becomes of the clients of an export that goes. */
-enum exports_farewell {
-    EXPORTS_SAFE,  /* there must be none: -EBUSY */
-    EXPORTS_DRAIN, /* they may stay for some time; no others come */
-    EXPORTS_NOW,   /* what is in flight is answered, and they are told to go */
-};
-
-/* A new one, or what one that stays is to be from now on.  The settings, and what they point to,
- * are freed by `free_settings` when the export is closed or gets others, or when the change
- * fails. */
-struct exports_addition {
-    struct export_settings *settings;
-    void (*free_settings)(struct export_settings *settings);
-};
-
-/* One change, for exports_submit().  Of one name it has one part, but that it may go and another
- * one come: then on another image, for that of the old one is in use until it has gone, and its
- * clients are told to go at once. */
-struct exports_change {
-    struct exports_addition *added;
-    size_t added_count;
-    const char **removed;
-    size_t removed_count;
-    enum exports_farewell farewell; /* of those */
-    unsigned drain_seconds;         /* EXPORTS_DRAIN: then they are told to go */
-    /* What differs from before is what export_alter() can give it. */
-    struct exports_addition *altered;
-    size_t altered_count;
-    bool rescan; /* look whether images have grown */
-
-    /* Called on the thread of the exports when the change has been made, before `done`, which may
-     * come much later; must not block.  NULL: nobody asks. */
-    void (*published)(struct exports_change *change);
-    /* Called on the thread of the exports when the change has been made and `removed` are closed,
-     * or has failed; must not block. */
-    void (*done)(struct exports_change *change);
-    int code; /* 0; -errno: nothing has changed, and why: -EEXIST (the name is there), -ENOENT,
-               * -EBUSY (`clients` of them), -ESHUTDOWN (the server is ending), or what opening
-               * gave; -EIO: it was made, but an export that went could not make its data durable */
-    struct error error;
-    unsigned clients;
-
-    struct exports_change *next; /* for exports.c, as what follows */
-    size_t leaving;
 };
 
 /* Takes over the set, unless it fails. */

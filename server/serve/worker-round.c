@@ -41,6 +41,31 @@ static void counted(struct worker_count *count)
     answer(container_of(count, struct worker_part, count)->round);
 }
 
+static void suspended(struct worker_suspend *suspend)
+{
+    answer(container_of(suspend, struct worker_part, suspend)->round);
+}
+
+void worker_round_suspend(struct worker_round *round, struct worker_thread **workers,
+                          struct export *export, bool resume)
+{
+    for (unsigned i = 0; i < round->worker_count; i++) {
+        struct worker_suspend *suspend = &round->parts[i].suspend;
+
+        *suspend = (struct worker_suspend){ .export = export, .done = suspended };
+        (resume ? worker_resume_export : worker_suspend_export)(&workers[i]->worker, suspend);
+    }
+}
+
+int worker_round_code(const struct worker_round *round)
+{
+    int code = 0;
+
+    for (unsigned i = 0; code == 0 && i < round->worker_count; i++)
+        code = round->parts[i].suspend.code;
+    return code;
+}
+
 void worker_round_use(struct worker_round *round, struct worker_thread **workers,
                       const struct export_set *set)
 {

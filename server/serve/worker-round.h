@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 
 #include "server/connection/worker-exports.h"
+#include "server/connection/worker-suspend.h"
 #include "server/serve/worker-thread.h"
 
 struct worker_round {
@@ -17,6 +18,7 @@ struct worker_round {
     struct worker_part {
         struct worker_use use;
         struct worker_count count;
+        struct worker_suspend suspend;
         struct worker_round *round;
     } parts[]; /* one per worker */
 };
@@ -30,6 +32,12 @@ void worker_round_use(struct worker_round *round, struct worker_thread **workers
                       const struct export_set *set);
 void worker_round_count(struct worker_round *round, struct worker_thread **workers,
                         const struct export *export);
+
+/* See worker-suspend.h. */
+void worker_round_suspend(struct worker_round *round, struct worker_thread **workers,
+                          struct export *export, bool resume);
+/* After that and a successful wait: 0, or the first failure. */
+int worker_round_code(const struct worker_round *round);
 
 /* Whether all have answered within this time; blocks. */
 bool worker_round_wait(struct worker_round *round, unsigned timeout_ms);

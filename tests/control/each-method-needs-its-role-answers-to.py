@@ -16,6 +16,8 @@ calls = [
     ("Rescan", {}),
     ("Reload", {}),
     ("SetMetadata", {"name": "none", "namespace": "x.y"}),
+    ("Suspend", {"name": "none"}),
+    ("Resume", {"name": "none"}),
     ("AddExport", {"name": "", "image": ""}),
     ("RemoveExport", {"name": "none"}),
     ("ConnectClient", {"export": "none"}),

@@ -17,11 +17,12 @@ answers_to() {
 # expect_role ROLE [COMMAND-PREFIX...]
 expect_role() {
     local role=$1 view=ok operate=ok admin=ok conflict=Conflict follows=ExpectedMore exists=NotPossible missing=NoSuchExport
+    local absent=NoSuchExport
 
     shift
     case $role in
-    none) view='denied: view' operate='denied: operate' admin='denied: admin' follows=$view conflict=$admin exists=$admin missing=$admin ;;
-    view) operate='denied: operate' admin='denied: admin' conflict=$admin exists=$admin missing=$admin ;;
+    none) view='denied: view' operate='denied: operate' absent=$operate admin='denied: admin' follows=$view conflict=$admin exists=$admin missing=$admin ;;
+    view) operate='denied: operate' absent=$operate admin='denied: admin' conflict=$admin exists=$admin missing=$admin ;;
     operate) admin='denied: admin' conflict=$admin exists=$admin missing=$admin ;;
     esac
     expect_equal "answers to $role ($*)" "GetInfo ok
@@ -37,6 +38,8 @@ SetLogLevel $operate
 Rescan $operate
 Reload $admin
 SetMetadata $missing
+Suspend $absent
+Resume $missing
 AddExport $exists
 RemoveExport $missing
 ConnectClient $missing

@@ -1,0 +1,119 @@
+#include "server/connection/worker-suspend.h"
+
+#include <errno.h>
+
+#include "server/block/luks-layer.h"
+#include "server/connection/connection.h"
+#include "server/connection/transmission.h"
+
+#define LOOK_MS 10u
+#define LOOKS_MAX (WORKER_SUSPEND_SECONDS_MAX * 1000u / LOOK_MS)
+
+/* The transmission of a client of the export; NULL: it has none, or is none. */
+static struct transmission *transmission_of(const struct connection *one,
+                                            const struct export *export)
+{
+    bool has = one->talk.export == export && one->state == CONNECTION_TRANSMISSION;
+
+    return has ? one->transmission : NULL;
+}
+
+/* No command is under way. */
+static bool is_quiet(const struct transmission *t)
+{
+    return t->holds.commands == 0 && !t->outbox.sending && long_zeroes_are_idle(&t->zeroes);
+}
+
+static bool all_are_quiet(const struct worker_suspend *suspend)
+{
+    for (const struct connection *one = suspend->worker->connections; one != NULL;
+         one = one->next) {
+        const struct transmission *t = transmission_of(one, suspend->export);
+
+        if (t != NULL && !is_quiet(t))
+            return false;
+    }
+    return true;
+}
+
+static void look(struct worker_suspend *suspend)
+{
+    struct worker *worker = suspend->worker;
+    struct export_part *part = &suspend->export->parts[worker->index];
+
+    if (!all_are_quiet(suspend) && suspend->looks++ < LOOKS_MAX) {
+        loop_timer_start(worker->loop, &suspend->look, LOOK_MS);
+        return;
+    }
+    suspend->code = all_are_quiet(suspend) ? 0 : -EBUSY;
+    if (suspend->code == 0 && part->layer != NULL)
+        luks_layer_forget(part->layer);
+    if (suspend->code == 0)
+        buffer_pool_scrub(worker->buffers);
+    suspend->done(suspend);
+}
+
+static void look_again(struct io_event *ev, int result)
+{
+    (void)result;
+    look(container_of(ev, struct worker_suspend, look.event));
+}
+
+static void suspend_here(struct io_event *ev, int result)
+{
+    struct worker_suspend *suspend = container_of(ev, struct worker_suspend, message.event);
+    struct worker *worker = suspend->worker;
+
+    (void)result;
+    suspend->export->parts[worker->index].suspended = true;
+    for (struct connection *one = worker->connections; one != NULL; one = one->next) {
+        struct transmission *t = transmission_of(one, suspend->export);
+
+        if (t != NULL)
+            t->suspended = !t->terms.draining;
+    }
+    look(suspend);
+}
+
+static void begin(struct worker *worker, struct worker_suspend *suspend,
+                  void (*here)(struct io_event *ev, int result))
+{
+    suspend->worker = worker;
+    suspend->looks = 0;
+    suspend->code = 0;
+    suspend->look.event.fn = look_again;
+    suspend->message.event.fn = here;
+    loop_post(worker->loop, &suspend->message);
+}
+
+void worker_suspend_export(struct worker *worker, struct worker_suspend *suspend)
+{
+    begin(worker, suspend, suspend_here);
+}
+
+static void resume_here(struct io_event *ev, int result)
+{
+    struct worker_suspend *suspend = container_of(ev, struct worker_suspend, message.event);
+    struct worker *worker = suspend->worker;
+    struct export_part *part = &suspend->export->parts[worker->index];
+    struct error err;
+
+    (void)result;
+    if (part->layer != NULL)
+        suspend->code = luks_layer_restore(part->layer, &err);
+    part->suspended = suspend->code < 0;
+    for (struct connection *one = worker->connections, *next; !part->suspended && one != NULL;
+         one = next) {
+        struct transmission *t = transmission_of(one, suspend->export);
+
+        next = one->next;
+        if (t != NULL)
+            transmission_resume(t);
+    }
+    suspend->done(suspend);
+}
+
+void worker_resume_export(struct worker *worker, struct worker_suspend *suspend)
+{
+    begin(worker, suspend, resume_here);
+}
