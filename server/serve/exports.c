@@ -356,7 +356,7 @@ static int open_added(struct exports *exports, struct exports_change *change,
     exports->opening = false;
     bool stopping = exports->stopping, left_behind = exports->left_behind;
     pthread_mutex_unlock(&exports->mutex);
-    while (left_behind) /* nothing here is ours any more */
+    while (left_behind) /* NOLINT(bugprone-infinite-loop): nothing here is ours any more */
         pause();
     return result == 0 && stopping ? exports_change_fail_for_the_end(change) : result;
 }
