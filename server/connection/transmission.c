@@ -142,10 +142,9 @@ static bool begin_command(struct transmission *t)
         transmission_abort(t);
         return false;
     }
-    if (t->deaf || t->suspended) {
-        t->held_up = !t->deaf;
-        if (t->held_up)
-            return false;
+    if (t->suspended && !t->deaf)
+        return !(t->held_up = true);
+    if (t->deaf) {
         t->step = RECEIVE_FORGET;
         loop_defer(t->worker->loop, &t->flush_task); /* the end may have waited for this */
         return true;
@@ -627,13 +626,13 @@ struct transmission *transmission_start(struct conversation *talk, struct io_eve
 
 void transmission_resume(struct transmission *t)
 {
-    bool held_up = t->held_up;
+    bool goes_on = t->held_up && !t->aborted;
 
     t->suspended = t->held_up = false;
-    if (!held_up || t->aborted)
-        return;
-    receive(t);
-    loop_defer(t->worker->loop, &t->flush_task);
+    if (goes_on) {
+        receive(t);
+        loop_defer(t->worker->loop, &t->flush_task);
+    }
 }
 
 /* The command of which only a part has arrived or was issued. */

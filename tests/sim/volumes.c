@@ -207,19 +207,19 @@ void volumes_end_faults(void)
 
 /* A host that is killed while it waits for its turn would leave the queue, which all hosts of this
  * process share, with a ticket that nobody takes. */
-void __wrap_luks_turn_begin(struct luks_turn *turn, uint64_t memory_bytes)
+void __wrap_luks_turns_begin(struct luks_turn *turn, uint64_t memory_bytes)
 {
     (void)turn;
     (void)memory_bytes;
 }
 
-void __wrap_luks_turn_begin_alone(struct luks_turn *turn, uint64_t memory_bytes)
+void __wrap_luks_turns_begin_alone(struct luks_turn *turn, uint64_t memory_bytes)
 {
     (void)turn;
     (void)memory_bytes;
 }
 
-void __wrap_luks_turn_end(struct luks_turn *turn)
+void __wrap_luks_turns_end(struct luks_turn *turn)
 {
     (void)turn;
 }

@@ -68,8 +68,8 @@ bool __wrap_file_loop_find(char name[FILE_LOOP_NAME_BYTES], const struct stat *s
                            bool read_only);
 int __wrap_key_source_read(struct secret **out, const struct key_source *source, const char *image,
                            bool confirm, struct error *err);
-void __wrap_luks_turn_begin(struct luks_turn *turn, uint64_t memory_bytes);
-void __wrap_luks_turn_begin_alone(struct luks_turn *turn, uint64_t memory_bytes);
-void __wrap_luks_turn_end(struct luks_turn *turn);
+void __wrap_luks_turns_begin(struct luks_turn *turn, uint64_t memory_bytes);
+void __wrap_luks_turns_begin_alone(struct luks_turn *turn, uint64_t memory_bytes);
+void __wrap_luks_turns_end(struct luks_turn *turn);
 
 #endif
