@@ -27,7 +27,7 @@ struct disk {
     size_t dirty_count, dirty_room;
     uint8_t *has_data; /* of each block: it is no hole */
     uint8_t *touched;  /* of each block: it was written, or made zeros */
-    uint64_t position, errors;
+    uint64_t position, errors, syncs_failed;
     uint32_t unit_bytes;
     uint64_t forbidden;
     struct disk_faults faults;
@@ -298,11 +298,17 @@ static void lose(struct disk *disk, struct unit unit, uint64_t position)
     }
 }
 
+uint64_t disk_syncs_failed(const struct disk *disk)
+{
+    return disk->syncs_failed;
+}
+
 void disk_sync_failed(struct disk *disk, uint64_t position)
 {
     uint64_t last = UINT64_MAX;
 
     disk->errors++;
+    disk->syncs_failed++;
     for (size_t i = 0; i < disk->dirty_count; i++) {
         struct unit unit = unit_of(disk, disk->dirty[i]);
 

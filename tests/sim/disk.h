@@ -52,6 +52,7 @@ int64_t disk_seek(const struct disk *disk, uint64_t offset_bytes, bool data);
 uint64_t disk_position(const struct disk *disk);
 void disk_sync(struct disk *disk, uint64_t offset_bytes, uint64_t length_bytes, uint64_t position);
 /* It failed: some of it is there, and the rest counts as clean. */
+uint64_t disk_syncs_failed(const struct disk *disk); /* so many so far */
 void disk_sync_failed(struct disk *disk, uint64_t position);
 void disk_power_cut(struct disk *disk);
 /* What was written before the simulation is durable. */

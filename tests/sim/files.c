@@ -23,7 +23,7 @@ struct file {
     unsigned host;
     struct disk *disk;
     struct endpoint *endpoint;
-    uint64_t offset_bytes;
+    uint64_t syncs_failed; /* of the disk, as far as it was told */
 };
 
 /* Of an open file description; `end` is behind the last byte. */
@@ -76,6 +76,16 @@ static int add(const struct file *what)
 int file_of_endpoint(struct endpoint *endpoint, unsigned host)
 {
     return add(&(struct file){ .endpoint = endpoint, .host = host });
+}
+
+bool file_sync_fails(int fd, bool fails)
+{
+    struct file *file = file_of(fd);
+    uint64_t failed = disk_syncs_failed(file->disk);
+    bool told = fails || failed > file->syncs_failed;
+
+    file->syncs_failed = failed;
+    return told;
 }
 
 void file_connects(int fd, struct endpoint *endpoint)

@@ -13,6 +13,9 @@ struct endpoint;
 
 struct disk *file_disk(int fd);         /* NULL: it is no image */
 struct endpoint *file_endpoint(int fd); /* NULL: it is no socket */
+/* Whether a sync of this disk has failed since it was opened, for this descriptor or another one,
+ * and it was not told yet: each is told once.  `fails`: one fails now, and it is told. */
+bool file_sync_fails(int fd, bool fails);
 /* NULL: a socket that is not connected yet. */
 int file_of_endpoint(struct endpoint *endpoint, unsigned host);
 void file_connects(int fd, struct endpoint *endpoint);

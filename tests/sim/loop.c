@@ -385,6 +385,7 @@ static struct op *disk_op(struct loop *loop, enum op_kind kind, struct io_event 
     struct op *op = op_create(loop, kind, event);
 
     op->disk = file_disk(file->fd);
+    op->fd = file->fd;
     if (op->disk == NULL)
         sim_fail("descriptor %d is no image", file->fd);
     op->offset_bytes = offset_bytes;

@@ -3,6 +3,7 @@
 #include <linux/falloc.h>
 
 #include "tests/sim/disk.h"
+#include "tests/sim/files.h"
 #include "tests/sim/loop-hosts.h"
 #include "tests/sim/op.h"
 #include "tests/sim/random.h"
@@ -126,11 +127,12 @@ static void sync_now(struct op *op)
 {
     if (drawn(disk_faults(op->disk)->sync_error, MARK_sync_error)) {
         disk_sync_failed(op->disk, op->position);
+        (void)file_sync_fails(op->fd, true);
         op_ends(op, -EIO);
         return;
     }
     disk_sync(op->disk, op->offset_bytes, op->length_bytes, op->position);
-    op_ends(op, 0);
+    op_ends(op, file_sync_fails(op->fd, false) ? -EIO : 0);
 }
 
 void disk_op_happens(void *context)

@@ -28,6 +28,7 @@ struct op {
     struct io_event *event;
     struct loop *loop;
     struct disk *disk;
+    int fd; /* of the disk */
     struct endpoint *endpoint;
     uint8_t *data;
     uint32_t length_bytes, done_bytes;
