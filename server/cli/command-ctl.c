@@ -14,6 +14,8 @@
 #include "server/cli/command-line.h"
 #include "server/cli/ctl-top.h"
 #include "server/cli/ctl.h"
+#include "server/cli/ctl-reload.h"
+#include "server/cli/ctl-suspend.h"
 #include "server/cli/text-table.h"
 #include "server/control/control-json.h"
 #include "server/export/export-metadata.h"
@@ -215,53 +217,6 @@ static int set_log_level(struct ctl *ctl)
     if (ctl->options.for_seconds > 0)
         control_add_number(parameters, "seconds", ctl->options.for_seconds);
     return change(ctl, "SetLogLevel", parameters);
-}
-
-/* What is in flight may take its time. */
-static int suspend(struct ctl *ctl)
-{
-    if (!ctl->timeout_given)
-        ctl->link.timeout_ms = CONTROL_FOR_EVER;
-    return change(ctl, "Suspend", ctl_operand(ctl, "name"));
-}
-
-static int resume(struct ctl *ctl)
-{
-    struct json_object *parameters = ctl_operand(ctl, "name"), *reply;
-    int fd = ctl->options.key_fd > 0 ? (int)ctl->options.key_fd : -1;
-
-    if (fd >= 0)
-        control_add_number(parameters, "key_fd", 0);
-    if (!ctl->timeout_given)
-        ctl->link.timeout_ms = CONTROL_FOR_EVER;
-    int status = ctl_call_with_fd(ctl, "Resume", parameters, fd, &reply);
-    if (status == EXIT_SUCCESS && ctl->options.json)
-        ctl_print_json(json_object_get(reply));
-    json_object_put(reply);
-    return status;
-}
-
-/* Exports are opened, which may take long.  The plan is printed also when it is carried out. */
-static int reload(struct ctl *ctl)
-{
-    struct json_object *parameters = json_object_new_object(), *names = json_object_new_array();
-    struct json_object *reply;
-
-    for (size_t i = 0; i < ctl->options.replace.count; i++)
-        control_append(names, json_object_new_string(ctl->options.replace.items[i]));
-    control_add(parameters, "replace", names);
-    control_add_flag(parameters, "dry_run", ctl->options.dry_run);
-    if (!ctl->timeout_given)
-        ctl->link.timeout_ms = CONTROL_FOR_EVER;
-    int status = ctl_call(ctl, "Reload", parameters, &reply);
-    struct json_object *plan = control_member(reply, "plan");
-    if (status == EXIT_SUCCESS && ctl->options.json)
-        ctl_print_json(json_object_get(reply));
-    else if (status == EXIT_SUCCESS)
-        for (size_t i = 0; plan != NULL && i < json_object_array_length(plan); i++)
-            puts(json_object_get_string(json_object_array_get_idx(plan, i)));
-    json_object_put(reply);
-    return status;
 }
 
 static int rescan(struct ctl *ctl)
@@ -547,14 +502,14 @@ static const struct verb {
       .least = 1,
       .most = 1,
       .help = "forget its key; its clients wait",
-      .run = suspend },
+      .run = ctl_suspend },
     { .name = "resume",
       .operands = "NAME",
       .least = 1,
       .most = 1,
       .options = KEY_FD,
       .help = "read its key again; its clients go on",
-      .run = resume },
+      .run = ctl_resume },
     { .name = "metadata",
       .operands = "get|set|remove NAME [NAMESPACE] [FILE]",
       .least = 2,
@@ -576,7 +531,7 @@ static const struct verb {
     { .name = "reload",
       .options = DRY_RUN | REPLACE,
       .help = "read the configuration and the TLS files again",
-      .run = reload },
+      .run = ctl_reload },
     { .name = "drain", .help = "end the server as SIGTERM does, and wait for it", .run = drain },
 };
 #define VERBS (sizeof verbs / sizeof verbs[0])

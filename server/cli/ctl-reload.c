@@ -1,0 +1,29 @@
+#include "server/cli/ctl-reload.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "server/control/control-json.h"
+
+/* Exports are opened, which may take long.  The plan is printed also when it is carried out. */
+int ctl_reload(struct ctl *ctl)
+{
+    struct json_object *parameters = json_object_new_object(), *names = json_object_new_array();
+    struct json_object *reply;
+
+    for (size_t i = 0; i < ctl->options.replace.count; i++)
+        control_append(names, json_object_new_string(ctl->options.replace.items[i]));
+    control_add(parameters, "replace", names);
+    control_add_flag(parameters, "dry_run", ctl->options.dry_run);
+    if (!ctl->timeout_given)
+        ctl->link.timeout_ms = CONTROL_FOR_EVER;
+    int status = ctl_call(ctl, "Reload", parameters, &reply);
+    struct json_object *plan = control_member(reply, "plan");
+    if (status == EXIT_SUCCESS && ctl->options.json)
+        ctl_print_json(json_object_get(reply));
+    else if (status == EXIT_SUCCESS)
+        for (size_t i = 0; plan != NULL && i < json_object_array_length(plan); i++)
+            puts(json_object_get_string(json_object_array_get_idx(plan, i)));
+    json_object_put(reply);
+    return status;
+}
