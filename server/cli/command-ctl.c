@@ -1,24 +1,22 @@
 #include "server/cli/command-ctl.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "server/base/file-io.h"
 #include "server/base/log.h"
 #include "server/base/params.h"
 #include "server/cli/command-line.h"
+#include "server/cli/ctl-metadata.h"
 #include "server/cli/ctl-top.h"
 #include "server/cli/ctl.h"
 #include "server/cli/ctl-reload.h"
 #include "server/cli/ctl-suspend.h"
 #include "server/cli/text-table.h"
 #include "server/control/control-json.h"
-#include "server/export/export-metadata.h"
 
 #define TIMEOUT_SECONDS_DEFAULT 10u
 
@@ -198,25 +196,25 @@ static int follow_events(struct ctl *ctl)
 
 /* ---- changes ---- */
 
-/* A change about which nothing is to be said. */
-static int change(struct ctl *ctl, const char *method, struct json_object *parameters)
-{
-    struct json_object *reply;
-    int status = ctl_call(ctl, method, parameters, &reply);
-
-    if (status == EXIT_SUCCESS && ctl->options.json)
-        ctl_print_json(json_object_get(reply));
-    json_object_put(reply);
-    return status;
-}
-
 static int set_log_level(struct ctl *ctl)
 {
     struct json_object *parameters = ctl_operand(ctl, "level");
 
     if (ctl->options.for_seconds > 0)
         control_add_number(parameters, "seconds", ctl->options.for_seconds);
-    return change(ctl, "SetLogLevel", parameters);
+    return ctl_change(ctl, "SetLogLevel", parameters);
+}
+
+static int disconnect(struct ctl *ctl)
+{
+    char *end;
+    long long id = strtoll(ctl->operand, &end, 10);
+
+    if (*ctl->operand == '\0' || *end != '\0' || id <= 0) {
+        log_error("'%.80s' is no ID: nbdcrypt ctl clients shows them", ctl->operand);
+        return EXIT_USAGE;
+    }
+    return ctl_change(ctl, "Disconnect", control_with("id", json_object_new_int64(id)));
 }
 
 static int rescan(struct ctl *ctl)
@@ -278,105 +276,6 @@ static int add_export(struct ctl *ctl)
     return status;
 }
 
-/* ---- metadata ---- */
-
-static void print_name(struct json_object *name)
-{
-    char cell[TEXT_CELL_BYTES];
-
-    text_table_cell(cell, &(struct text_column){ .key = "name" }, name);
-    puts(cell);
-}
-
-/* A value is printed as it is; without a namespace, the names of all. */
-static int get_metadata(struct ctl *ctl)
-{
-    const char *name_space = ctl->other_count > 1 ? ctl->others[1] : NULL;
-    struct json_object *parameters = control_with("name", json_object_new_string(ctl->others[0]));
-    struct json_object *reply, *value;
-
-    if (name_space != NULL)
-        control_add_text(parameters, "namespace", name_space);
-    int status = ctl_call(ctl, "GetMetadata", parameters, &reply);
-    struct json_object *all = control_member(reply, "metadata");
-
-    value = name_space != NULL ? control_member(all, name_space) : NULL;
-    if (status == EXIT_SUCCESS && name_space != NULL && value == NULL) {
-        log_error("there is no metadata '%.300s'", name_space);
-        status = EXIT_FAILURE;
-    } else if (status == EXIT_SUCCESS && ctl->options.json) {
-        ctl_print_json(json_object_get(all));
-    } else if (status == EXIT_SUCCESS && value != NULL) {
-        fputs(json_object_get_string(value), stdout);
-    } else if (status == EXIT_SUCCESS) {
-        json_object_object_foreach(all, key, unused)
-        {
-            struct json_object *name = control_with("name", json_object_new_string(key));
-
-            (void)unused;
-            print_name(name);
-            json_object_put(name);
-        }
-    }
-    json_object_put(reply);
-    return status;
-}
-
-/* Of a file, or standard input. */
-static int read_value(const char *path, char *out, size_t room_bytes, size_t *length_bytes)
-{
-    int fd = path != NULL ? open(path, O_RDONLY | O_CLOEXEC) : STDIN_FILENO;
-    int result = fd < 0 ? -errno : file_io_read(fd, out, room_bytes, length_bytes);
-
-    if (fd > STDERR_FILENO)
-        close(fd);
-    if (result < 0)
-        log_error("%s: %s", path != NULL ? path : "standard input", strerror(-result));
-    return result;
-}
-
-static int set_metadata(struct ctl *ctl)
-{
-    static char value[METADATA_VALUE_BYTES_MAX + 1];
-    struct json_object *parameters;
-    size_t length_bytes = 0;
-
-    if (read_value(ctl->other_count > 2 ? ctl->others[2] : NULL, value, sizeof value,
-                   &length_bytes) < 0)
-        return EXIT_FAILURE;
-    parameters = control_with("name", json_object_new_string(ctl->others[0]));
-    control_add_text(parameters, "namespace", ctl->others[1]);
-    control_add(parameters, "value", json_object_new_string_len(value, (int)length_bytes));
-    return change(ctl, "SetMetadata", parameters);
-}
-
-static int remove_metadata(struct ctl *ctl)
-{
-    struct json_object *parameters = control_with("name", json_object_new_string(ctl->others[0]));
-
-    control_add_text(parameters, "namespace", ctl->others[1]);
-    return change(ctl, "SetMetadata", parameters);
-}
-
-static int metadata(struct ctl *ctl)
-{
-    static const struct {
-        const char *name;
-        int least, most; /* operands behind it */
-        int (*run)(struct ctl *ctl);
-    } verbs[] = { { "get", 1, 2, get_metadata },
-                  { "set", 2, 3, set_metadata },
-                  { "remove", 2, 2, remove_metadata } };
-
-    for (size_t i = 0; i < sizeof verbs / sizeof verbs[0]; i++)
-        if (strcmp(verbs[i].name, ctl->operand) == 0 && ctl->other_count >= verbs[i].least &&
-            ctl->other_count <= verbs[i].most)
-            return verbs[i].run(ctl);
-    log_error("write: nbdcrypt ctl metadata get NAME [NAMESPACE], set NAME NAMESPACE [FILE], or "
-              "remove NAME NAMESPACE");
-    return EXIT_USAGE;
-}
-
 /* ---- exports that go ---- */
 
 /* Returns when the image is closed. */
@@ -392,7 +291,7 @@ static int remove_export(struct ctl *ctl)
     }
     if (!ctl->timeout_given && ctl->options.drain_seconds > 0)
         ctl->link.timeout_ms = CONTROL_FOR_EVER;
-    return change(ctl, "RemoveExport", parameters);
+    return ctl_change(ctl, "RemoveExport", parameters);
 }
 
 /* The server is gone when this returns. */
@@ -400,7 +299,7 @@ static int drain(struct ctl *ctl)
 {
     struct json_object *reply = NULL;
     struct error err = { "" };
-    int status = change(ctl, "Drain", NULL);
+    int status = ctl_change(ctl, "Drain", NULL);
 
     if (status != EXIT_SUCCESS)
         return status;
@@ -510,12 +409,18 @@ static const struct verb {
       .options = KEY_FD,
       .help = "read its key again; its clients go on",
       .run = ctl_resume },
+    { .name = "disconnect",
+      .operands = "ID",
+      .least = 1,
+      .most = 1,
+      .help = "tell a client to go",
+      .run = disconnect },
     { .name = "metadata",
       .operands = "get|set|remove NAME [NAMESPACE] [FILE]",
       .least = 2,
       .most = 4,
       .help = "what applications recorded of a disk",
-      .run = metadata },
+      .run = ctl_metadata },
     { .name = "log",
       .operands = "LEVEL",
       .least = 1,
@@ -679,7 +584,7 @@ const struct command command_ctl = {
     .name = "ctl",
     .help = "ask a running server, or tell it to change something",
     .operands = "status|exports|clients|requests|top|show|events|add|remove|suspend|resume|"
-                "metadata|log|rescan|reload|drain [OPERAND] ...",
+                "disconnect|metadata|log|rescan|reload|drain [OPERAND] ...",
     .params = ctl_params,
     .run_itself = ctl,
 };

@@ -163,6 +163,17 @@ int ctl_list(struct ctl *ctl, const char *method, struct json_object *parameters
     return status;
 }
 
+int ctl_change(struct ctl *ctl, const char *method, struct json_object *parameters)
+{
+    struct json_object *reply;
+    int status = ctl_call(ctl, method, parameters, &reply);
+
+    if (status == EXIT_SUCCESS && ctl->options.json)
+        ctl_print_json(json_object_get(reply));
+    json_object_put(reply);
+    return status;
+}
+
 /* ---- operands and output ---- */
 
 struct json_object *ctl_operand(const struct ctl *ctl, const char *key)

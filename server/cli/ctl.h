@@ -37,6 +37,8 @@ int ctl_call(struct ctl *ctl, const char *method, struct json_object *parameters
 /* The same with a descriptor. */
 int ctl_call_with_fd(struct ctl *ctl, const char *method, struct json_object *parameters, int fd,
                      struct json_object **out);
+/* A change about which nothing is to be said. */
+int ctl_change(struct ctl *ctl, const char *method, struct json_object *parameters);
 /* All replies: what each has under `key`, as an array. */
 int ctl_list(struct ctl *ctl, const char *method, struct json_object *parameters, const char *key,
              struct json_object **out);

@@ -442,6 +442,7 @@ static int start_control(struct server *server, struct error *err)
         .places = server->places,
         .listeners = server->listeners,
         .listener_count = server->listener_count,
+        .workers = server->workers,
         .threads = server->worker_count,
         .log_level = usual_level(&server->options),
         .context = server,

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "server/access/access.h"
+#include "server/serve/control-clients.h"
 #include "server/serve/export-opening.h"
 #include "server/serve/export-options.h"
 
@@ -465,6 +466,11 @@ const struct control_method control_export_methods[] = {
                   { "allow", json_type_array, false },
                   { "key_fd", json_type_int, false } },
       .run = add_export },
+    { .name = "org.nbdcrypt.Disconnect",
+      .role = CONTROL_OPERATE,
+      .changes = true,
+      .params = { { "id", json_type_int, true } },
+      .run = control_clients_disconnect },
     { .name = "org.nbdcrypt.RemoveExport",
       .role = CONTROL_ADMIN,
       .changes = true,

@@ -1,4 +1,4 @@
-/* The methods of the control socket that change exports. */
+/* The methods of the control socket that change exports, and who uses them. */
 #ifndef NBDCRYPT_CONTROL_EXPORTS_H
 #define NBDCRYPT_CONTROL_EXPORTS_H
 

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "server/control/control-path.h"
+#include "server/serve/control-clients.h"
 #include "server/serve/control-exports.h"
 #include "server/serve/exports.h"
 #include "server/serve/listen.h"
@@ -230,6 +231,7 @@ int serve_control_start(struct serve_control *control, const struct serve_contro
 
     control->host = *host;
     control_export_use(host->exports, host->common);
+    control_clients_use(host->workers, host->threads);
     int result = control_create(&control->control, &shown, err);
     if (result < 0)
         return result;

@@ -9,6 +9,7 @@
 struct exports;
 struct reload;
 struct listener;
+struct worker_thread;
 
 struct serve_control;
 
@@ -30,7 +31,8 @@ struct serve_control_host {
     const struct board *board;
     struct listener *const *listeners;
     size_t listener_count;
-    unsigned threads;
+    struct worker_thread *const *workers;
+    unsigned threads; /* as many */
     enum log_level log_level;
     void *context;
     void (*connect)(void *context, int fd, const struct peer *peer);

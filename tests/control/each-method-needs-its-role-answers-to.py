@@ -14,6 +14,7 @@ calls = [
     ("Events", {}),
     ("SetLogLevel", {"level": "notice"}),
     ("Rescan", {}),
+    ("Disconnect", {"id": 1 << 60}),
     ("Reload", {}),
     ("SetMetadata", {"name": "none", "namespace": "x.y"}),
     ("Suspend", {"name": "none"}),

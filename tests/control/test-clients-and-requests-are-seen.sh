@@ -67,8 +67,20 @@ for i in {1..400}; do reads+=(-c "read $((i * 512)) 512"); done
 qemu-io --read-only --format raw "${reads[@]}" "nbd+unix:///far?socket=$socket" >"$log_dir/qemu-io"
 json top --count 2 --delay 1 >"$test_dir/top"
 "$PYTHON" "$source_dir/tests/control/clients-and-requests-are-seen-figures.py" "$test_dir/top" "$control"
+
+# One is told to go; another one stays.
+id=$(json clients | sed -n 's/^ *"id": *\([0-9]*\).*/\1/p')
+qemu-io --read-only --format raw -c 'read 0 512' -c 'sleep 60000' "nbd+unix:///idle?socket=$socket" >"$log_dir/other" 2>&1 7>&- &
+other=$!
+remember_pid "$other"
+wait_until 30 holds clients "[c['export'] for c in sorted(it, key=lambda c: c['id'])] == ['far', 'idle']"
+expect_success ctl --socket "$control" disconnect "$id"
+wait_until 30 holds clients "[c['export'] for c in it] == ['idle']"
+expect_failure 1 "there is no client $id (any more)" ctl --socket "$control" disconnect "$id"
+expect_failure 2 "'x1' is no ID: nbdcrypt ctl clients shows them" ctl --socket "$control" disconnect x1
 exec 7>&-
-wait "$client"
+wait "$client" || true
+kill -KILL "$other"
 wait_until 30 holds clients "it == []"
 
 # Many at a time come in one list, and in turns of others.

@@ -17,12 +17,12 @@ answers_to() {
 # expect_role ROLE [COMMAND-PREFIX...]
 expect_role() {
     local role=$1 view=ok operate=ok admin=ok conflict=Conflict follows=ExpectedMore exists=NotPossible missing=NoSuchExport
-    local absent=NoSuchExport
+    local absent=NoSuchExport nobody=NoSuchClient
 
     shift
     case $role in
-    none) view='denied: view' operate='denied: operate' absent=$operate admin='denied: admin' follows=$view conflict=$admin exists=$admin missing=$admin ;;
-    view) operate='denied: operate' absent=$operate admin='denied: admin' conflict=$admin exists=$admin missing=$admin ;;
+    none) view='denied: view' operate='denied: operate' absent=$operate nobody=$operate admin='denied: admin' follows=$view conflict=$admin exists=$admin missing=$admin ;;
+    view) operate='denied: operate' absent=$operate nobody=$operate admin='denied: admin' conflict=$admin exists=$admin missing=$admin ;;
     operate) admin='denied: admin' conflict=$admin exists=$admin missing=$admin ;;
     esac
     expect_equal "answers to $role ($*)" "GetInfo ok
@@ -36,6 +36,7 @@ ListFigures $follows
 Events $follows
 SetLogLevel $operate
 Rescan $operate
+Disconnect $nobody
 Reload $admin
 SetMetadata $missing
 Suspend $absent
