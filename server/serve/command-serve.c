@@ -681,6 +681,7 @@ static int tear_down(struct server *server)
     free(server->opening.reasons);
     free(server->opening.exports);
     exports_free(server->live);
+    export_retry_free(server->retry);
     free(server->exports);
     reload_config_free(&server->reload.config);
     serve_options_free(&server->options);

@@ -145,8 +145,14 @@ bool export_retry_stop(struct export_retry *retry)
     if (busy)
         return false;
     (void)pthread_join(retry->thread, NULL);
+    return true;
+}
+
+void export_retry_free(struct export_retry *retry)
+{
+    if (retry == NULL)
+        return;
     (void)pthread_cond_destroy(&retry->wake);
     (void)pthread_mutex_destroy(&retry->mutex);
     free(retry);
-    return true;
 }

@@ -19,5 +19,7 @@ void export_retry_forget(struct export_retry *retry, const struct export_opening
 /* Nothing is published from here on; does not block; NULL is fine.  False: one is being opened,
  * which can't be interrupted, so that the process has to leave its thread behind. */
 NODISCARD bool export_retry_stop(struct export_retry *retry);
+/* After that, and when nobody calls export_retry_forget() any more. */
+void export_retry_free(struct export_retry *retry);
 
 #endif
