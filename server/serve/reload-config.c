@@ -251,6 +251,7 @@ static int check_opening(const struct export_settings *settings, struct error *e
  * one of its own. */
 struct found {
     bool there, in_the_way;
+    bool beside; /* the same image, served by nbdcrypt ctl */
 };
 
 static struct found look_for(struct reload_config *config, const char *name,
@@ -258,9 +259,11 @@ static struct found look_for(struct reload_config *config, const char *name,
 {
     const struct export_set *set = exports_lock(config->exports);
     const struct export *ex = export_set_named(set, name, strlen(name));
-    struct found found = { .there =
-                               ex != NULL && strcmp(ex->name, name) == 0 && !ex->settings->added };
+    bool named = ex != NULL && strcmp(ex->name, name) == 0;
+    struct found found = { .there = named && !ex->settings->added };
 
+    if (named && ex->settings->added && next != NULL)
+        found.beside = strcmp(ex->settings->image, next->image) == 0;
     if (found.there && next != NULL)
         found.in_the_way = export_is_open(ex) && strcmp(ex->settings->image, next->image) == 0 &&
                            !(ex->settings->options.read_only && next->options.read_only);
@@ -289,6 +292,12 @@ static int add_item(struct reload_config *config, struct reload_change *reload,
     struct found found = look_for(config, item->name, settings);
     int result = 0;
 
+    if (found.beside) {
+        log_warning("export '%s' was added by nbdcrypt ctl: it stays as it is until it is removed "
+                    "there, or the server is restarted",
+                    item->name);
+        return 0;
+    }
     if (settings == NULL)
         return found.there ? remove_it(reload, item->name, err) : 0;
     if (item->before != PLAN_NONE && !replaced)
