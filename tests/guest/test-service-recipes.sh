@@ -24,6 +24,9 @@ mkdir "$test_dir/recipes"
 recipes "${top_srcdir:-$source_dir}/docs/nbdcrypt-service.7" "$test_dir/recipes"
 expect_equal "recipes" 9 "$(find "$test_dir/recipes" -type f | wc -l)"
 guest_add "$test_dir/recipes" /recipes
+for program in install cp; do # busybox has none, or one that knows no holes
+    guest_add "$(command -v "$program")" "/usr/local/bin/$program"
+done
 
 guest_run -- <<'SCRIPT' || fail "in the guest: $(cat "$guest_output")"
 failed() {
@@ -36,32 +39,30 @@ follow() {
     echo "== $*" | tee /dev/console
     sh -eu "/recipes/$(echo "$*" | tr ' ' -)"
 }
+# until_so COMMAND...: for ever, which is ended from outside.
 until_so() { until "$@"; do sleep 0.2; done; }
 # client USER DISK [OPTION...]: whether it writes, and reads what it wrote, as this user.
 uri() { echo "nbd+unix:///$1?socket=/run/nbdcrypt/nbd.sock"; }
 client() {
     user=$1 disk=$2
     shift 2
-    su "$user" -s /bin/sh -c "exec nbdcrypt-bench --write 50 --verify --size 1M --depth 4 $* '$(uri "$disk")'"
+    su "$user" -s /bin/sh -c "echo \$\$ >/tmp/$user.pid; exec nbdcrypt-bench --write 50 --verify --size 1M --depth 4 $* '$(uri "$disk")'"
 }
-clients() { nbdcrypt ctl show "$1" | sed -n 's/^clients  *//p'; }
-has_clients() { [ "$(clients "$1")" -eq "$2" ]; }
+has_clients() { [ "$(nbdcrypt ctl status | sed -n 's/^clients  *//p')" -eq "$1" ]; }
 size_of() { nbdcrypt ctl show "$1" | grep '^size'; }
-for user in vm1 vm2 backup; do
-    id "$user" >/dev/null 2>&1 || adduser -D -H "$user"
-    addgroup "$user" nbdcrypt
-done
+printf 'u vm1 -\nu vm2 -\nm vm1 nbdcrypt\nm vm2 nbdcrypt\nm backup nbdcrypt\n' >/usr/lib/sysusers.d/users.conf
+systemd-sysusers >/dev/null 2>&1
 
 follow The first disk
 client vm1 vm1 --time 600 >/tmp/vm1 2>&1 &
 vm1=$!
-until_so has_clients vm1 1
+until_so has_clients 1
 ! client vm2 vm1 --count 1 2>/dev/null
 
 follow The second disk
 client vm2 vm2 --count 50 >/dev/null
 ! client vm1 vm2 --count 1 2>/dev/null
-has_clients vm1 1
+has_clients 1
 
 follow A client that may no longer
 ! wait "$vm1"
@@ -70,7 +71,7 @@ cat /tmp/vm1
 client backup vm1 --count 10 >/dev/null
 client vm2 vm2 --time 600 >/tmp/vm2 2>&1 &
 vm2=$!
-until_so has_clients vm2 1
+until_so has_clients 1
 
 follow Another passphrase
 nbdcrypt key test --key-file /etc/nbdcrypt/keys/vm1 /var/lib/nbdcrypt/vm1.luks
@@ -78,9 +79,10 @@ client backup vm1 --count 10 >/dev/null
 
 follow A larger disk
 size_of vm1
-has_clients vm2 1
-kill "$vm2"
-until_so has_clients vm2 0
+has_clients 1
+kill "$(cat /tmp/vm2.pid)"
+wait "$vm2" || true
+until_so has_clients 0
 
 follow A disk moves
 client vm2 vm2 --count 50 >/dev/null
