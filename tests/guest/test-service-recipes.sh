@@ -1,6 +1,6 @@
 #!/bin/bash
 # The recipes of nbdcrypt-service(7), one after the other in a fresh system: a disk is made, served and attached, a second one comes
-# beside it, a client loses its right and is gone, the passphrase is another one, a disk grows, moves, is backed up and restored,
+# beside it, a client loses its right and is gone, the passphrase is another one, a disk is suspended and resumed, grows, moves, is backed up and restored,
 # and the server is restarted.
 . "$(dirname "$0")/../support/functions.sh"
 . "$(dirname "$0")/../support/guest.sh"
@@ -22,7 +22,7 @@ recipes() {
 }
 mkdir "$test_dir/recipes"
 recipes "${top_srcdir:-$source_dir}/docs/nbdcrypt-service.7" "$test_dir/recipes"
-expect_equal "recipes" 9 "$(find "$test_dir/recipes" -type f | wc -l)"
+expect_equal "recipes" 10 "$(find "$test_dir/recipes" -type f | wc -l)"
 guest_add "$test_dir/recipes" /recipes
 for program in install cp; do # busybox has none, or one that knows no holes
     guest_add "$(command -v "$program")" "/usr/local/bin/$program"
@@ -46,7 +46,7 @@ uri() { echo "nbd+unix:///$1?socket=/run/nbdcrypt/nbd.sock"; }
 client() {
     user=$1 disk=$2
     shift 2
-    su "$user" -s /bin/sh -c "echo \$\$ >/tmp/$user.pid; exec nbdcrypt-bench --write 50 --verify --size 1M --depth 4 $* '$(uri "$disk")'"
+    su "$user" -s /bin/sh -c "echo \$\$ >/tmp/$user.pid; exec nbdcrypt-bench --write 50 --verify --size 1M --depth 4 --timeout 300 $* '$(uri "$disk")'"
 }
 has_clients() { [ "$(nbdcrypt ctl status | sed -n 's/^clients  *//p')" -eq "$1" ]; }
 size_of() { nbdcrypt ctl show "$1" | grep '^size'; }
@@ -76,6 +76,10 @@ until_so has_clients 1
 follow Another passphrase
 nbdcrypt key test --key-file /etc/nbdcrypt/keys/vm1 /var/lib/nbdcrypt/vm1.luks
 client backup vm1 --count 10 >/dev/null
+
+follow A disk whose key must not be in memory
+has_clients 1
+kill -0 "$vm2"
 
 follow A larger disk
 size_of vm1
