@@ -10,8 +10,11 @@ control=$(temp_socket)
 
 # answers_to [COMMAND-PREFIX...]: "METHOD answer" for each, by whoever the prefix makes of us; an answer is ok, denied, or an error.
 answers_to() {
-    # By the shell, which may read it.
-    "$@" "$PYTHON" - "$control" <"$source_dir/tests/control/each-method-needs-its-role-answers-to.py"
+    # All of it by the shell, which may read it.
+    "$@" "$PYTHON" - "$control" < <(
+        cat "$support_dir/varlink_client.py"
+        grep -v '^from varlink_client ' "$source_dir/tests/control/each-method-needs-its-role-answers-to.py"
+    )
 }
 
 # expect_role ROLE [COMMAND-PREFIX...]

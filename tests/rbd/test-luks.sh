@@ -89,7 +89,7 @@ start_nbdcrypt --export a="$(ceph_image theirs),key-file=$passphrase" \
     --export b="$(ceph_image theirs@then),key-file=$passphrase" \
     --export c="$(ceph_image child cache),key-file=$passphrase" --export "d=memory:4M,raw"
 at() {
-    echo "${uri/:\/\/\/\?/:///$1?}"
+    echo "nbd+unix:///$1?socket=$socket"
 }
 nbdinfo "$(at b)" >"$log_dir/info"
 expect_match "$log_dir/info" 'is_read_only: true'
