@@ -201,8 +201,8 @@ static void receive_next(struct varlink_connection *connection)
     connection->receive_message = (struct msghdr){
         .msg_iov = &connection->receive_part,
         .msg_iovlen = 1,
-        .msg_control = &connection->receive_control,
-        .msg_controllen = sizeof connection->receive_control.bytes,
+        .msg_control = connection->receive_control,
+        .msg_controllen = sizeof connection->receive_control,
     };
     connection->receiving = true;
     loop_recvmsg(connection->loop, &connection->received, &connection->file,
@@ -263,11 +263,11 @@ static void received(struct io_event *ev, int result)
 
 static void attach_fd(struct varlink_connection *connection)
 {
-    struct cmsghdr *header = &connection->send_control.header;
+    struct cmsghdr *header = (void *)connection->send_control;
 
     if (connection->reply_fd < 0)
         return;
-    connection->send_message.msg_control = &connection->send_control;
+    connection->send_message.msg_control = connection->send_control;
     connection->send_message.msg_controllen = CMSG_SPACE(sizeof connection->reply_fd);
     header->cmsg_level = SOL_SOCKET;
     header->cmsg_type = SCM_RIGHTS;

@@ -53,10 +53,8 @@ struct varlink_connection {
     struct io_event received;
     struct msghdr receive_message;
     struct iovec receive_part;
-    union {
-        struct cmsghdr header;
-        char bytes[CMSG_SPACE(VARLINK_FDS_MAX * sizeof(int))];
-    } receive_control, send_control;
+    _Alignas(struct cmsghdr) char receive_control[CMSG_SPACE(VARLINK_FDS_MAX * sizeof(int))];
+    _Alignas(struct cmsghdr) char send_control[CMSG_SPACE(sizeof(int))];
     char *input;
     size_t input_bytes, input_room_bytes, scanned_bytes;
     struct varlink_fd waiting_fds[VARLINK_FDS_MAX]; /* of messages that are not complete yet */
