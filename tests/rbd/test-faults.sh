@@ -147,7 +147,7 @@ import signal
 import sys
 from nbd_client import *
 
-at = lambda name: sys.argv[1].replace("///?", f"///{name}?")
+at = lambda name: f"nbd+unix:///{name}?" + sys.argv[1].partition("?")[2]
 osd = int(sys.argv[2])
 clients = [Client(at("disk")) for _ in range(10)]
 clients[0].write(0, b"m" * (1 << 20))
@@ -210,7 +210,7 @@ python - "$uri" <<'EOF'
 import sys
 from nbd_client import *
 
-at = lambda name: sys.argv[1].replace("///?", f"///{name}?")
+at = lambda name: f"nbd+unix:///{name}?" + sys.argv[1].partition("?")[2]
 with Client(at("disk")) as client:
     equal("a write without the lock", client.error_of(CMD_WRITE, 0, 4096, payload=b"d" * 4096), EIO)
     equal("a flush", client.error_of(CMD_FLUSH), EIO)
