@@ -127,7 +127,8 @@ static void waited(struct io_event *ev, int result)
     (void)result;
     client->job.running = false;
     if (client->gone) {
-        atomic_fetch_add(&client->control->revision, 1);
+        if (client->method->changes) /* it may have been made */
+            atomic_fetch_add(&client->control->revision, 1);
         free_client(client);
         return;
     }

@@ -30,10 +30,10 @@ struct call {
     struct exports *exports;
     struct control_client *client;
     struct loop *loop;
-    const char *removed;
-    char *text; /* of `removed` */
-    int key_fd; /* -1: none */
+    const char *removed; /* `name`; NULL: it is an addition */
+    int key_fd;          /* -1: none */
     struct key_source key;
+    char name[];
 };
 
 /* ---- what came by a call, and stays as long as the export ---- */
@@ -123,8 +123,6 @@ static void answer(struct control_client *client)
         control_error(client, CONTROL_NO_SUCH_EXPORT, "name", call->removed);
     else if (change->code != 0)
         control_error(client, CONTROL_NOT_POSSIBLE, "reason", change->error.text);
-    free(call->text);
-    call->text = NULL;
 }
 
 /* On the thread of the exports. */
@@ -145,6 +143,22 @@ static void submit(struct control_client *client, struct call *call)
     client->data = call;
     control_wait_for(client, answer);
     exports_submit(server_exports, &call->change);
+}
+
+/* A call that speaks of the export of that name; NULL: it was refused. */
+static struct call *call_of_name(struct control_client *client)
+{
+    const char *name = control_text(client->varlink.call.parameters, "name");
+    struct call *call = calloc(1, sizeof *call + strlen(name) + 1);
+
+    if (call == NULL) {
+        control_error(client, CONTROL_NOT_POSSIBLE, "reason", "not enough memory");
+        return NULL;
+    }
+    memcpy(call->name, name, strlen(name) + 1);
+    call->key_fd = -1;
+    call->removed = call->name;
+    return call;
 }
 
 /* ---- AddExport ---- */
@@ -383,22 +397,14 @@ static bool take_mode(struct control_client *client, struct exports_change *chan
 
 static void remove_export(struct control_client *client)
 {
-    struct call *call = calloc(1, sizeof *call);
-    char *name = strdup(control_text(client->varlink.call.parameters, "name"));
+    struct call *call = call_of_name(client);
 
-    if (call == NULL || name == NULL) {
-        control_error(client, CONTROL_NOT_POSSIBLE, "reason", "not enough memory");
-        free(call);
-        free(name);
+    if (call == NULL)
         return;
-    }
     if (!take_mode(client, &call->change)) {
         free(call);
-        free(name);
         return;
     }
-    call->key_fd = -1;
-    call->removed = call->text = name;
     call->change.removed = &call->removed;
     call->change.removed_count = 1;
     submit(client, call);
@@ -406,30 +412,13 @@ static void remove_export(struct control_client *client)
 
 /* ---- Suspend, Resume ---- */
 
-/* NULL: it was refused. */
-static struct call *call_of_name(struct control_client *client)
-{
-    struct call *call = calloc(1, sizeof *call);
-    char *name = strdup(control_text(client->varlink.call.parameters, "name"));
-
-    if (call == NULL || name == NULL) {
-        control_error(client, CONTROL_NOT_POSSIBLE, "reason", "not enough memory");
-        free(call);
-        free(name);
-        return NULL;
-    }
-    call->key_fd = -1;
-    call->removed = call->text = name;
-    return call;
-}
-
 static void suspend_export(struct control_client *client)
 {
     struct call *call = call_of_name(client);
 
     if (call == NULL)
         return;
-    call->change.suspended = call->text;
+    call->change.suspended = call->name;
     submit(client, call);
 }
 
@@ -442,11 +431,10 @@ static void resume_export(struct control_client *client)
     call->key_fd = take_key_fd(client);
     if (call->key_fd == -2) {
         control_refuse(client, "key_fd");
-        free(call->text);
         free(call);
         return;
     }
-    call->change.resumed = call->text;
+    call->change.resumed = call->name;
     if (call->key_fd >= 0) {
         call->key = (struct key_source){ .fd = (unsigned)call->key_fd, .fd_is_lent = true };
         call->change.key = &call->key;

@@ -59,6 +59,8 @@ static int open_added(struct exports *exports, struct exports_change *change,
 static int publish(struct exports *exports, struct exports_change *change, struct export **opened);
 static void let_go(struct exports *exports, struct exports_change *change, struct export *export);
 static void look_after_removals(struct exports *exports);
+static void free_opened(const struct exports *exports, struct exports_change *change,
+                        struct export **opened);
 
 /* ---- what others ask ---- */
 
@@ -68,6 +70,14 @@ static bool is_stopping(struct exports *exports)
     bool stopping = exports->stopping;
     pthread_mutex_unlock(&exports->mutex);
     return stopping;
+}
+
+/* Nothing of it has been made. */
+static void drop_for_the_end(struct exports *exports, struct exports_change *change)
+{
+    (void)exports_change_fail_for_the_end(change);
+    free_opened(exports, change, NULL);
+    change->done(change);
 }
 
 void exports_submit(struct exports *exports, struct exports_change *change)
@@ -84,12 +94,10 @@ void exports_submit(struct exports *exports, struct exports_change *change)
         exports->queue_end = &change->next;
     }
     pthread_mutex_unlock(&exports->mutex);
-    if (stopping) {
-        (void)exports_change_fail_for_the_end(change);
-        change->done(change);
-        return;
-    }
-    sem_post(&exports->wake);
+    if (stopping)
+        drop_for_the_end(exports, change);
+    else
+        sem_post(&exports->wake);
 }
 
 /* NULL: there is none. */
@@ -145,10 +153,8 @@ static void fail_what_is_left(struct exports *exports)
 {
     struct exports_change *change;
 
-    while ((change = take(exports)) != NULL) {
-        (void)exports_change_fail_for_the_end(change);
-        change->done(change);
-    }
+    while ((change = take(exports)) != NULL)
+        drop_for_the_end(exports, change);
     for (struct removal *one = exports->removals; one != NULL; one = one->next) {
         change = one->change;
         one->change = NULL;
