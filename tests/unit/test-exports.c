@@ -471,6 +471,11 @@ static void remote_disks_beside_a_client(void)
     listen_no_more();
 }
 
+static void has_not_changed(struct exports_change *change)
+{
+    EXPECT(change->code == -ESHUTDOWN);
+}
+
 /* The end does not wait for clients that have time, nor for changes. */
 static void the_end_beside_changes(void)
 {
@@ -480,10 +485,18 @@ static void the_end_beside_changes(void)
                                     .farewell = EXPORTS_DRAIN,
                                     .drain_seconds = 3600,
                                     .done = has_changed };
+    struct exports_addition late = addition("d", "memory:1M");
+    struct exports_change too_late = { .added = &late, .added_count = 1 };
     int fd = client_of(0, "a");
 
     exports_submit(fixture.live, &drain);
     EXPECT(add("c", "memory:1M") == 0);
+    exports_stop(fixture.live);
+    unsigned freed_before = __atomic_load_n(&freed, __ATOMIC_RELAXED);
+    too_late.done = has_not_changed;
+    exports_submit(fixture.live, &too_late);
+    EXPECT(too_late.code == -ESHUTDOWN);
+    EXPECT(__atomic_load_n(&freed, __ATOMIC_RELAXED) == freed_before + 1);
     end();
     EXPECT(wait_for(&drain) == -ESHUTDOWN);
     close(fd);
