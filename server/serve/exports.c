@@ -12,10 +12,12 @@
 #include "server/base/log.h"
 #include "server/board/board-owner.h"
 #include "server/client/channel.h"
+#include "server/serve/export-closing.h"
 #include "server/serve/exports-suspend.h"
 
 #define LOOP_ENTRIES 8u
 #define LOOK_AT_STOP_MS 50u
+#define CLOSINGS_MAX 16u /* at a time: so many may hang before others that go have to wait */
 
 /* One that is in no set any more. */
 struct removal {
@@ -25,6 +27,7 @@ struct removal {
     struct exports_change *change; /* NULL: it has been told */
     uint64_t hurry_at_ms;          /* by channel_clock_ms(); UINT64_MAX: it has been hurried */
     atomic_uint pending;           /* answers of workers that are still to come */
+    struct export_closing closing;
     struct goodbye {
         struct worker_leave leave;
         struct removal *removal;
@@ -38,6 +41,7 @@ struct exports {
     struct loop *loop;          /* of its thread, to make data durable */
     struct export_retry *retry; /* NULL: none */
     struct removal *removals;
+    unsigned closing_count; /* of those that are being closed */
     struct worker_round *unanswered;
 
     pthread_t thread;
@@ -492,58 +496,63 @@ static void let_go(struct exports *exports, struct exports_change *change, struc
         hurry(removal);
 }
 
-/* One of the start is whoever declared it's to free. */
-static void free_export(struct exports *exports, struct export *export)
+static struct export_keepers keepers_of(const struct exports *exports)
 {
-    struct export_opening *opening = exports->settings.opening;
-
-    const struct exports_addition settings = { (struct export_settings *)export->settings,
-                                               export->free_settings };
-    bool of_start = export->id <= opening->count;
-
-    board_export_end(exports->settings.board, export->place);
-    if (of_start)
-        export_retry_forget(exports->retry, opening, (size_t) export->id - 1);
-    export_close(export);
-    free_settings(&settings, 1);
-    if (!of_start)
-        free(export);
+    return (struct export_keepers){ exports->settings.board, exports->settings.opening,
+                                    exports->retry };
 }
 
 static void finish(struct exports *exports, struct removal *removal)
 {
     struct exports_change *change = removal->change;
-    struct error err;
 
-    log_notice("export '%s': it has been removed", removal->export->name);
-    EVENT(.type = "export.removed", .export = removal->export->name);
-    if (export_is_open(removal->export) && export_flush(removal->export, exports->loop, &err) < 0) {
-        log_error("%s", err.text);
-        change->error = err;
+    exports->closing_count--;
+    if (export_closing_end(&removal->closing, exports->loop) < 0) {
+        change->error = removal->closing.error;
         change->code = -EIO;
     }
-    free_export(exports, removal->export);
+    export_closing_free(&removal->closing);
     free(removal);
     if (--change->leaving == 0)
         change->done(change);
 }
 
-static void look_after_removals(struct exports *exports)
+/* Who has to wait for others is looked at again when one of them has ended. */
+static bool can_be_finished(struct exports *exports, struct removal *removal)
 {
-    struct removal **link = &exports->removals;
+    const struct export_keepers keepers = keepers_of(exports);
 
-    while (*link != NULL) {
+    if (atomic_load(&removal->pending) > 0)
+        return false;
+    removal->hurry_at_ms = UINT64_MAX;
+    if (removal->closing.export == NULL && exports->closing_count < CLOSINGS_MAX) {
+        exports->closing_count++;
+        export_closing_begin(&removal->closing, removal->export, &keepers, &exports->wake);
+    }
+    return removal->closing.export != NULL && export_closing_has_ended(&removal->closing);
+}
+
+/* False: one has been finished, and the others want to be looked at again. */
+static bool look_at_removals(struct exports *exports)
+{
+    for (struct removal **link = &exports->removals; *link != NULL; link = &(*link)->next) {
         struct removal *removal = *link;
 
-        if (atomic_load(&removal->pending) == 0) {
+        if (can_be_finished(exports, removal)) {
             *link = removal->next;
             finish(exports, removal);
-            continue;
+            return false;
         }
         if (removal->hurry_at_ms <= channel_clock_ms())
             hurry(removal);
-        link = &removal->next;
     }
+    return true;
+}
+
+static void look_after_removals(struct exports *exports)
+{
+    while (!look_at_removals(exports))
+        continue;
 }
 
 /* ---- beginning and end ---- */
@@ -638,20 +647,27 @@ int exports_flush(struct exports *exports, struct loop *loop)
 
     for (size_t i = 0; i < exports->set->count; i++)
         result |= flush(exports->set->exports[i], loop);
+    /* At last those that may hang. */
     for (struct removal *one = exports->removals; one != NULL; one = one->next)
-        result |= flush(one->export, loop);
+        result |= one->closing.export != NULL ? export_closing_end(&one->closing, loop)
+                                              : flush(one->export, loop);
     return result < 0 ? -EIO : 0;
 }
 
 void exports_close(struct exports *exports)
 {
+    const struct export_keepers keepers = keepers_of(exports);
+
     for (size_t i = 0; i < exports->set->count; i++)
-        free_export(exports, exports->set->exports[i]);
+        export_closing_now(exports->set->exports[i], &keepers);
     while (exports->removals != NULL) {
         struct removal *removal = exports->removals;
 
         exports->removals = removal->next;
-        free_export(exports, removal->export);
+        if (removal->closing.export != NULL)
+            export_closing_free(&removal->closing);
+        else
+            export_closing_now(removal->export, &keepers);
         free(removal);
     }
 }
