@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "server/access/access.h"
+#include "server/block/image.h"
 #include "server/serve/control-clients.h"
 #include "server/serve/export-opening.h"
 #include "server/serve/export-options.h"
@@ -219,9 +220,16 @@ static int set_access(struct export_settings *settings, struct error *err)
     return access_create(&settings->access, rules->items, rules->count, err);
 }
 
-/* What only whoever started the server could give it is not there any more. */
-static int check_key(const struct export_settings *settings, struct error *err)
+/* What only whoever started the server could give it is not there any more; and an image that is
+ * opened by what is not made for several threads is opened before there are several. */
+static int check_opening(const struct export_settings *settings, struct error *err)
 {
+    if (image_opens_in_order(settings->image) ||
+        (settings->header != NULL && image_opens_in_order(settings->header)))
+        return error_set(err, -EINVAL,
+                         "export '%s' can't be opened while the server runs: images of its kind "
+                         "are opened at the start only; name it there and restart the server",
+                         settings->name);
     if (settings->key.fd_is_lent || !export_opens_in_order(settings))
         return 0;
     return error_set(err, -EINVAL,
@@ -245,7 +253,7 @@ static int finish(struct added *added, int key_fd, struct error *err)
     int result = export_options_finish(settings, common_settings, err);
     if (result == 0)
         result = set_access(settings, err);
-    return result == 0 ? check_key(settings, err) : result;
+    return result == 0 ? check_opening(settings, err) : result;
 }
 
 /* Takes it from the call; -1: none was named, -2: there is none of that number. */

@@ -60,6 +60,14 @@ fails("NotPossible", "AddExport", {"name": "x", "image": raw, "options": {"key-f
 fails("NotPossible", "AddExport", {"name": "x", "image": folder + "/none", "options": {"raw": "yes"}}, reason="none")
 fails("NotPossible", "AddExport", {"name": "x", "image": luks + ".copy", "options": {"key-file": folder + "/bad"}}, reason="no key")
 fails("NotPossible", "AddExport", {"name": "x", "image": raw, "options": {"raw": "yes", "header": "h"}}, reason="raw")
+for extra in {"options": {"raw": "yes"}}, {"key_fd": 0}:
+    with open(passphrase, "rb") as key:
+        try:
+            add(key.fileno(), {"name": "x", "image": "nbdkit:memory?size=8M", **extra})
+            sys.exit("an image that is opened at the start only was opened later")
+        except Error as error:  # the other is the answer of a server that was built without it
+            reason = error.parameters["reason"]
+            assert "at the start only" in reason or "no backend is called" in reason, error
 fails("NotPossible", "AddExport", {"name": "x", "image": "", "options": {"raw": "yes"}}, reason="there is no IMAGE")
 fails("NotPossible", "AddExport", {"name": "x", "image": raw, "allow": ["nobody"], "options": {"raw": "yes"}}, reason="nobody")
 fails("BadOption", "AddExport", {"name": "x", "image": raw, "options": {"alow": "uid:0"}}, option="alow", near="allow")
