@@ -30,18 +30,36 @@ static const struct layer_ops *backend_find(const char *name, size_t name_bytes)
     return NULL;
 }
 
-/* The length of "scheme" when `spec` begins with "scheme:" and is not an existing path. */
-static size_t scheme_length(const char *spec)
+/* The length of "scheme" when `spec` begins with "scheme:". */
+static size_t word_before_colon(const char *spec)
 {
     size_t length = 0;
 
     while (islower((unsigned char)spec[length]) || spec[length] == '+')
         length++;
-    if (length < 2 || spec[length] != ':')
+    return length >= 2 && spec[length] == ':' ? length : 0;
+}
+
+/* The same, when it is not an existing path. */
+static size_t scheme_length(const char *spec)
+{
+    size_t length = word_before_colon(spec);
+
+    if (length == 0)
         return 0;
     if (backend_find(spec, length) == NULL && access(spec, F_OK) == 0)
         return 0;
     return length;
+}
+
+bool image_is_relative(const char *spec)
+{
+    size_t length = word_before_colon(spec);
+
+    if (length == 0)
+        return *spec != '/';
+    return length == strlen("file") && strncmp(spec, "file", length) == 0 &&
+           spec[length + 1] != '/';
 }
 
 static int refuse_scheme(const char *spec, size_t length, struct error *err)

@@ -17,6 +17,8 @@ void image_set_backends(const struct layer_ops *const *table);
 NODISCARD int image_open(struct stage **out, const char *spec, const struct image_options *options,
                          struct error *err);
 
+/* Is it a file whose path begins in the folder that this process happens to stand in? */
+bool image_is_relative(const char *spec);
 /* Does it name a part of something that is there, or nothing that can be opened? */
 bool image_names_a_part(const char *spec);
 /* Whether the backend that `spec` names wants its images to be opened by one thread, in order. */

@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <string.h>
 
+#include "server/block/image.h"
 #include "server/serve/export-options.h"
 #include "server/serve/serve-params.h"
 
@@ -219,10 +220,17 @@ static bool names_a_file(const struct param *row)
             strcmp(row->value, "FOLDER") == 0);
 }
 
+/* `nbdcrypt check` and the service stand in different folders. */
+bool config_value_is_relative(const struct param *row, const char *value)
+{
+    return (strcmp(row->name, "image") == 0 || strcmp(row->name, "header") == 0) &&
+           image_is_relative(value);
+}
+
 const char *config_value_is_secret(const struct param *row, const char *value)
 {
     if (names_a_file(row) && *value != '/' && strcmp(value, "-") != 0)
-        return "it names a file or folder, with its whole path; what is in it is not written here";
+        return "write a whole path, from / on; the secret itself does not stand here";
     if (row->type == PARAM_STRING && has_password_in_uri(value))
         return "a password stands in the URI; for nbds+... use a certificate or pre-shared key, "
                "and for plugins a parameter such as password=+FILE";

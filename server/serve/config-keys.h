@@ -43,4 +43,7 @@ void config_key_hint(char *hint, size_t bytes, const struct config_keys *keys, c
  * another way.  NULL: it may.  The value is not in the sentence. */
 const char *config_value_is_secret(const struct param *row, const char *value);
 
+/* Does it name a file by a path that does not begin with '/'? */
+bool config_value_is_relative(const struct param *row, const char *value);
+
 #endif

@@ -129,6 +129,8 @@ static int set_value(struct target *target, const struct param *row, const char 
     }
     if (secret != NULL)
         return error_set(err, -EINVAL, "%s: %s", row->name, secret);
+    if (config_value_is_relative(row, value))
+        return error_set(err, -EINVAL, "%s: write a whole path, from / on", row->name);
     result = params_set(target->fields, row, value, err);
     if (result == 0 && target->settings != NULL && strcmp(row->name, "name") == 0)
         result = apply_name(target, err);
@@ -178,7 +180,7 @@ static int read_metadata_file(struct export_metadata *metadata, const struct con
     int fd;
 
     if (*entry->value != '/')
-        return error_set(err, -EINVAL, "it names a file, with its whole path");
+        return error_set(err, -EINVAL, "write a whole path, from / on");
     fd = open(entry->value, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (fd < 0)
         return error_set(err, -EINVAL, "%s: %s", entry->value, strerror(errno));

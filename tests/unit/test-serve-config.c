@@ -387,6 +387,28 @@ static void sections_as_a_whole(void)
     EXPECT(options.files.problems.count == 5);
 }
 
+/* `nbdcrypt check` and the service are started in different folders. */
+static void whole_paths(void)
+{
+    static const char *const relative[] = { "disk.luks", "./disk.luks", "file:disk.luks" };
+    static const char *const whole[] = { "/disk.luks", "file:/disk.luks", "rbd:pool/disk",
+                                         "nbd://host/disk" };
+    char text[256];
+
+    for (size_t i = 0; i < sizeof relative / sizeof relative[0]; i++) {
+        (void)snprintf(text, sizeof text, "[export a]\nimage = %s\nheader = %s\n", relative[i],
+                       relative[i]);
+        EXPECT(parse_text(text) == -EINVAL);
+        problem_is(2, "export 'a': image: write a whole path, from / on");
+        problem_is(3, "export 'a': header: write a whole path, from / on");
+    }
+    for (size_t i = 0; i < sizeof whole / sizeof whole[0]; i++) {
+        (void)snprintf(text, sizeof text, "[export a]\nimage = %s\nheader = %s\n", whole[i],
+                       whole[i]);
+        EXPECT(parse_text(text) == 0);
+    }
+}
+
 static void secrets(void)
 {
     EXPECT(parse_text("[tls]\n"
@@ -492,6 +514,7 @@ static const struct check checks[] = {
     { "the command line takes the place of files, and exports add up", command_line_beats_files },
     { "everything that is wrong is told, with its line, in order", all_at_once },
     { "what makes no sense together is told at its section", sections_as_a_whole },
+    { "files are named with their whole path", whole_paths },
     { "secrets are refused, and not repeated", secrets },
     { "metadata comes as text and from files", metadata },
     { "there may be 10,000 exports, and at least one", many },
