@@ -196,8 +196,23 @@ static int follow_events(struct ctl *ctl)
 
 /* ---- changes ---- */
 
+static bool is_log_level(const char *name)
+{
+    static const char *const names[] = { "error", "warning", "notice", "info", "debug" };
+
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (strcmp(names[i], name) == 0)
+            return true;
+    return false;
+}
+
 static int set_log_level(struct ctl *ctl)
 {
+    if (!is_log_level(ctl->operand)) {
+        log_error("'%.80s' is no level: it is error, warning, notice, info or debug", ctl->operand);
+        return EXIT_USAGE;
+    }
+
     struct json_object *parameters = ctl_operand(ctl, "level");
 
     if (ctl->options.for_seconds > 0)
@@ -376,7 +391,7 @@ static const struct verb {
       .operands = "NAME",
       .least = 1,
       .most = 1,
-      .help = "all about one export",
+      .help = "one export, and where its key comes from",
       .run = show_export },
     { .name = "events",
       .help = "what happens, as it happens, until interrupted",
@@ -422,11 +437,11 @@ static const struct verb {
       .help = "what applications recorded of a disk",
       .run = ctl_metadata },
     { .name = "log",
-      .operands = "LEVEL",
+      .operands = "error|warning|notice|info|debug",
       .least = 1,
       .most = 1,
       .options = FOR,
-      .help = "write to the log from error, warning, notice, info or debug on",
+      .help = "write to the log what is at least as grave",
       .run = set_log_level },
     { .name = "rescan",
       .operands = "[NAME]",
@@ -529,7 +544,7 @@ static int check(const struct verb *verb, const struct ctl_options *options, int
         if (strchr(operands[i], '=') == NULL)
             return error_set(err, -EINVAL,
                              "'%.80s' is not KEY=VALUE: a word behind the image is an option with "
-                             "its value",
+                             "its value, such as raw=yes",
                              operands[i]);
     return 0;
 }

@@ -491,8 +491,8 @@ static const struct command header_restore = {
     .name = "header restore",
     .help = "write it back",
     .cryptsetup = "luksHeaderRestore",
-    .about = "Overwrites the LUKS header with its keyslots by a backup: afterwards the keys "
-             "of then open\nthe volume, and no others.",
+    .about = "Overwrites the LUKS header with its keyslots by a backup: afterwards the keys\n"
+             "of then open the volume, and no others.",
     .operands = "IMAGE FILE",
     .params = restore_params,
     .arguments_bytes = sizeof(struct header_arguments),
@@ -502,8 +502,8 @@ static const struct command header_restore = {
 static const struct command header_discard = {
     .name = "header discard",
     .help = "set or clear the flag that lets TRIM through",
-    .about = "Sets or clears the persistent flag allow-discards of a LUKS2 volume: whoever opens "
-             "it, this\nprogram or cryptsetup, passes TRIM on to the storage.",
+    .about = "Sets or clears the persistent flag allow-discards of a LUKS2 volume: whoever\n"
+             "opens it, this program or cryptsetup, passes TRIM on to the storage.",
     .operands = "IMAGE on|off",
     .params = discard_params,
     .arguments_bytes = sizeof(struct header_arguments),
@@ -514,8 +514,8 @@ static const struct command header_discard = {
 static const struct command header_zero_holes = {
     .name = "header zero-holes",
     .help = "record that holes are zeros, or no longer",
-    .about = "Lets a LUKS2 header say, or no longer say, that holes in the volume are zeros, as\n"
-             "serve --zero-holes does. Without that option such a volume is not served.",
+    .about = "Lets a LUKS2 header say, or no longer say, that holes in the volume are zeros,\n"
+             "as serve --zero-holes does. Without that option such a volume is not served.",
     .operands = "IMAGE on|off",
     .params = zero_holes_params,
     .arguments_bytes = sizeof(struct header_arguments),

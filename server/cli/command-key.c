@@ -561,9 +561,8 @@ static const struct command key_priority = {
     .name = "key priority",
     .help = "say when a keyslot is tried",
     .cryptsetup = "config",
-    .about = "Says when a keyslot of LUKS2 is tried: prefer (first), normal, or ignore (only "
-             "when it\n"
-             "is named).  No key is needed.",
+    .about = "Says when a keyslot of LUKS2 is tried: prefer (first), normal, or ignore\n"
+             "(only when it is named).  No key is needed.",
     .operands = "IMAGE PRIORITY",
     .params = priority_params,
     .arguments_bytes = sizeof(struct key_arguments),

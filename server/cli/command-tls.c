@@ -254,9 +254,8 @@ static int run_show(void *context, char **operands, struct error *err)
 static const struct command tls_init = {
     .name = "tls init",
     .help = "make an authority, and certificates for a server and a client",
-    .about =
-        "Makes the folder DIR with an authority of your own, a certificate for the server and one\n"
-        "for a client, and tells where they go.",
+    .about = "Makes the folder DIR with an authority of your own, a certificate for the server\n"
+             "and one for a client, and tells where they go.",
     .operands = "DIR",
     .params = init_params,
     .arguments_bytes = sizeof(struct arguments),
@@ -299,8 +298,8 @@ static const struct command tls_revoke = {
 static const struct command tls_psk = {
     .name = "tls psk",
     .help = "give a user a pre-shared key, or take it away",
-    .about =
-        "Adds USER with a new random key to FILE, which is made if there is none, or removes USER.",
+    .about = "Adds USER with a new random key to FILE, which is made if there is none, or\n"
+             "removes USER.",
     .operands = "FILE USER",
     .params = psk_params,
     .arguments_bytes = sizeof(struct arguments),
@@ -311,9 +310,8 @@ static const struct command tls_psk = {
 static const struct command tls_show = {
     .name = "tls show",
     .help = "show certificates and keys, and what is wrong with them",
-    .about =
-        "Shows the certificates, lists of revoked ones and pre-shared keys in a file or folder.\n"
-        "No key is shown.  The exit status is 1 when something can't be used.",
+    .about = "Shows the certificates, lists of revoked ones and pre-shared keys in a file or\n"
+             "folder.  No key is shown.  The exit status is 1 when something can't be used.",
     .operands = "PATH",
     .params = show_params,
     .arguments_bytes = sizeof(struct arguments),

@@ -52,7 +52,7 @@ void text_cell_words(char out[TEXT_CELL_BYTES], struct json_object *value)
 {
     size_t used = 0;
 
-    out[0] = '\0';
+    snprintf(out, TEXT_CELL_BYTES, "%s", json_object_array_length(value) == 0 ? "-" : "");
     for (size_t i = 0; i < json_object_array_length(value) && used < TEXT_CELL_BYTES - 1; i++) {
         char word[TEXT_CELL_BYTES];
 

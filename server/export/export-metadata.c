@@ -25,6 +25,13 @@ static int check_name(const char *name, struct error *err)
     return 0;
 }
 
+static const char *json_problem(struct json_tokener *tokener)
+{
+    enum json_tokener_error error = json_tokener_get_error(tokener);
+
+    return error == json_tokener_continue ? "it ends too early" : json_tokener_error_desc(error);
+}
+
 static int check_json(const char *value, size_t bytes, struct error *err)
 {
     struct json_tokener *tokener = json_tokener_new_ex(METADATA_JSON_DEPTH_MAX);
@@ -40,9 +47,7 @@ static int check_json(const char *value, size_t bytes, struct error *err)
     if (object == NULL || end != bytes)
         result =
             error_set(err, -EINVAL, "it begins with '{' and is not one JSON object: %s at byte %zu",
-                      object != NULL ? "something follows it"
-                                     : json_tokener_error_desc(json_tokener_get_error(tokener)),
-                      end);
+                      object != NULL ? "something follows it" : json_problem(tokener), end);
     json_object_put(object);
     json_tokener_free(tokener);
     return result;

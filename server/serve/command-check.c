@@ -234,9 +234,9 @@ static int run(void *context, char **operands, struct error *err)
 const struct command command_check_config = {
     .name = "check",
     .help = "tell what is wrong with a configuration",
-    .about =
-        "Reads configuration files as `nbdcrypt serve --config` would, tells everything that is\n"
-        "wrong with them, and changes nothing.  The status is 1 when something is wrong.",
+    .about = "Reads configuration files as `nbdcrypt serve --config` would, tells everything\n"
+             "that is wrong with them, and changes nothing.  The status is 1 when something is\n"
+             "wrong.",
     .operands = "",
     .params = check_params,
     .arguments_bytes = sizeof(struct check_arguments),

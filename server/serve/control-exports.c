@@ -235,7 +235,7 @@ static int check_opening(const struct export_settings *settings, struct error *e
     return error_set(err, -EINVAL,
                      "export '%s' can't be opened while the server runs: its key is asked for on "
                      "the terminal, or comes from standard input or a descriptor of the start; "
-                     "give key_fd, key-file, key-command, key-credential or key-keyring",
+                     "give --key-fd, key-file, key-command, key-credential or key-keyring",
                      settings->name);
 }
 

@@ -53,7 +53,7 @@ is_quiet() {
     "$NBDCRYPT" ctl --socket "$control" --json status | grep -q '"log_level": *"notice"'
 }
 wait_until 20 is_quiet
-expect_failure 1 "the server refused the call: 'level'" ctl --socket "$control" log loud
+expect_failure 2 "'loud' is no level: it is error, warning, notice, info or debug" ctl --socket "$control" log loud
 
 ctl rescan
 [ ! -s "$out" ] || fail "nothing has grown"

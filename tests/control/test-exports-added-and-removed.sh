@@ -63,6 +63,6 @@ exec {key}<"$passphrase"
 expect_success ctl --socket "$control" add disk "$luks" --key-fd "$key"
 nbdcopy "nbd+unix:///disk?socket=$socket" - | cmp - "$plain"
 expect_failure 1 "alow: there is no such option: did you mean allow?" ctl --socket "$control" add x "$raw" alow=any
-expect_failure 2 "'raw' is not KEY=VALUE: a word behind the image is an option with its value" ctl --socket "$control" add x "$raw" raw
+expect_failure 2 "'raw' is not KEY=VALUE: a word behind the image is an option with its value, such as raw=yes" ctl --socket "$control" add x "$raw" raw
 expect_failure 1 "there is no export 'none'" ctl --socket "$control" remove none
 stop_nbdcrypt

@@ -82,7 +82,7 @@ static void values(void)
 {
     refused(-EINVAL, "org.x", "\xff", "not valid UTF-8");
     EXPECT(export_metadata_set(&metadata, "org.x", "a\0b", 3, &err) == -EINVAL);
-    refused(-EINVAL, "org.x", "{\"a\": 1", "not one JSON object");
+    refused(-EINVAL, "org.x", "{\"a\": 1", "not one JSON object: it ends too early at byte 7");
     refused(-EINVAL, "org.x", " {\"a\": 1} x", "not one JSON object");
     refused(-EINVAL, "org.x", "{a: 1}", "not one JSON object");
     refused(-EINVAL, "org.x", "{\"a\":[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]}", "not one JSON object");
