@@ -41,38 +41,41 @@ const char *wire_key_path(void)
 
 /* ---- what GnuTLS sends and receives ---- */
 
+/* Nobody waits in there: GnuTLS has a pointer to the keys in its hands, which a change of keys on
+ * another fiber would free. */
+static ssize_t told(struct wire *wire, int64_t count)
+{
+    if (count >= 0)
+        return (ssize_t)count;
+    gnutls_transport_set_errno(wire->tls, count == -EAGAIN ? EAGAIN : ECONNRESET);
+    return -1;
+}
+
 static ssize_t push(gnutls_transport_ptr_t context, const void *data, size_t length_bytes)
 {
     struct wire *wire = context;
+    int64_t count = endpoint_send(wire->endpoint, data, length_bytes);
 
-    for (;;) {
-        int64_t count = endpoint_send(wire->endpoint, data, length_bytes);
-
-        if (count >= 0)
-            return (ssize_t)count;
-        if (count != -EAGAIN) {
-            gnutls_transport_set_errno(wire->tls, ECONNRESET);
-            return -1;
-        }
-        fiber_wait(wire->endpoint);
-    }
+    wire->full = count == -EAGAIN;
+    return told(wire, count);
 }
 
 static ssize_t pull(gnutls_transport_ptr_t context, void *out, size_t length_bytes)
 {
     struct wire *wire = context;
+    int64_t count = endpoint_receive(wire->endpoint, out, length_bytes);
 
-    for (;;) {
-        int64_t count = endpoint_receive(wire->endpoint, out, length_bytes);
+    wire->starved = count == -EAGAIN;
+    return told(wire, count);
+}
 
-        if (count >= 0)
-            return (ssize_t)count;
-        if (count != -EAGAIN) {
-            gnutls_transport_set_errno(wire->tls, ECONNRESET);
-            return -1;
-        }
-        fiber_wait(wire->endpoint);
-    }
+/* GnuTLS also says GNUTLS_E_AGAIN of a message of its own, when there is nothing to wait for. */
+static void wait_if(bool *blocked, struct wire *wire, ssize_t result)
+{
+    if (result != GNUTLS_E_AGAIN || !*blocked)
+        return;
+    *blocked = false;
+    fiber_wait(wire->endpoint);
 }
 
 static int pull_timeout(gnutls_transport_ptr_t context, unsigned timeout_ms)
@@ -98,6 +101,7 @@ bool wire_start_tls(struct wire *wire)
     gnutls_transport_set_pull_timeout_function(session, pull_timeout);
     do {
         result = gnutls_handshake(session);
+        wait_if(wire->full ? &wire->full : &wire->starved, wire, result);
     } while (result < 0 && !gnutls_error_is_fatal(result));
     if (result < 0)
         trace_text(gnutls_strerror(result));
@@ -106,8 +110,14 @@ bool wire_start_tls(struct wire *wire)
 
 bool wire_update_keys(struct wire *wire)
 {
+    int result;
+
     mark(MARK_key_update);
-    return gnutls_session_key_update(wire->tls, GNUTLS_KU_PEER) >= 0;
+    do {
+        result = gnutls_session_key_update(wire->tls, GNUTLS_KU_PEER);
+        wait_if(&wire->full, wire, result);
+    } while (result == GNUTLS_E_AGAIN);
+    return result >= 0;
 }
 
 void wire_free(struct wire *wire)
@@ -128,6 +138,7 @@ bool wire_send_all(struct wire *wire, const void *data, size_t length_bytes)
     while (length_bytes > 0) {
         ssize_t count = gnutls_record_send(wire->tls, at, length_bytes);
 
+        wait_if(&wire->full, wire, count);
         if (count < 0 && gnutls_error_is_fatal((int)count))
             return false;
         at += count > 0 ? count : 0;
@@ -145,6 +156,7 @@ bool wire_receive_all(struct wire *wire, void *out, size_t length_bytes)
     while (length_bytes > 0) {
         ssize_t count = gnutls_record_recv(wire->tls, at, length_bytes);
 
+        wait_if(&wire->starved, wire, count);
         if (count == 0 || (count < 0 && gnutls_error_is_fatal((int)count)))
             return false;
         at += count > 0 ? count : 0;

@@ -10,7 +10,9 @@ struct endpoint;
 
 struct wire {
     struct endpoint *endpoint;
-    void *tls; /* gnutls_session_t; NULL: in the clear */
+    void *tls;    /* gnutls_session_t; NULL: in the clear */
+    bool starved; /* what GnuTLS asked for last has not arrived yet */
+    bool full;    /* what it sent last had no room */
 };
 
 /* Before the first fork: a file with the key, and its name. */
