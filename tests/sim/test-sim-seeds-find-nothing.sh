@@ -24,6 +24,9 @@ done <"$source_folder/seeds.txt"
     term=0 write=50 flush=10 fua_permille=0 depth=2 commands=200
 "$simulate" --needs start_failed --seeds 8 1 remote=0 read_error_permille=30
 
+# Clients that change their keys while they receive: none of them uses what GnuTLS has freed.
+"$simulate" --needs key_update --seeds 12 1 tls=1 key_update_permille=100
+
 # Others for each state of the sources.
 state=$(cat "$source_folder"/../../{server,plugins,crypto}/*/*.c | cksum)
 "$simulate" --seconds "$SECONDS_FRESH" "${state%% *}000"
