@@ -140,7 +140,11 @@ static int open_image(const char *name, int flags)
         return -1;
     }
     return add(&(struct file){
-        .disk = disk, .host = fiber_host(), .writable = (flags & O_ACCMODE) != O_RDONLY });
+        .disk = disk,
+        .host = fiber_host(),
+        .writable = (flags & O_ACCMODE) != O_RDONLY,
+        .syncs_failed = disk_syncs_failed(disk), /* somebody has been told of these */
+    });
 }
 
 static bool is_simulated(const char *path)
