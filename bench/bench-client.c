@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "bench/reply-stream.h"
+#include "server/client/transport-tls-adopt.h"
 #include "server/nbd/nbd-wire.h"
 
 #define STAGED_PAYLOAD_BYTES_MAX (16u << 10) /* the rest of larger ones lands elsewhere */
@@ -31,7 +32,8 @@ struct slot {
 struct bench_client {
     struct bench_client_config config;
     struct loop *loop;
-    struct loop_file file;
+    struct loop_file file;       /* without a transport */
+    struct transport *transport; /* under TLS, once it was attached; it owns the socket */
     struct scratch *scratch;
     const struct client_owner_ops *ops;
     void *owner;
@@ -65,6 +67,7 @@ static void sent(struct io_event *ev, int result);
 static bool reply_header(void *owner, const struct reply_header *header,
                          struct reply_payload *payload);
 static bool reply_payload_end(void *owner);
+static bool replies_are_owed(void *owner);
 static void replies_begin(void *owner);
 static void replies_end(void *owner);
 static void replies_failed(void *owner, int result);
@@ -73,6 +76,7 @@ static void retry(struct io_event *ev, int result);
 static const struct reply_stream_ops reply_ops = {
     .header = reply_header,
     .payload_end = reply_payload_end,
+    .is_owed = replies_are_owed,
     .batch_begin = replies_begin,
     .batch_end = replies_end,
     .failed = replies_failed,
@@ -116,6 +120,16 @@ static bool allocate(struct bench_client *client)
            client->send_iov != NULL && (client->data != NULL || !config->keep_data);
 }
 
+static void close_connection(const struct bench_client_config *config, struct transport *transport)
+{
+    if (transport != NULL) {
+        transport->ops->close(transport);
+        return;
+    }
+    tls_client_free(config->tls);
+    close(config->fd);
+}
+
 static void release(struct bench_client *client)
 {
     if (client->data != NULL)
@@ -125,7 +139,7 @@ static void release(struct bench_client *client)
     free(client->free_slots);
     free(client->send_headers);
     free(client->send_iov);
-    close(client->config.fd);
+    close_connection(&client->config, client->transport);
     free(client);
 }
 
@@ -148,7 +162,7 @@ int bench_client_create(struct bench_client **out, const struct bench_client_con
 
     assert(config->depth > 0 && config->depth <= BENCH_CLIENT_DEPTH_MAX);
     if (client == NULL) {
-        close(config->fd);
+        close_connection(config, NULL);
         return error_no_memory(err, "for a connection");
     }
     client->config = *config;
@@ -172,12 +186,40 @@ void bench_client_destroy(struct bench_client *client)
     uint8_t header[NBD_REQUEST_BYTES];
 
     assert(client->loop == NULL);
-    if (!client->failing) {
+    if (!client->failing && client->config.tls == NULL) { /* TLS says good-bye itself */
         nbd_encode_request(header, &(struct nbd_request){ .command = NBD_CMD_DISC });
         /* Politeness only: without it the server finds the connection closed. */
         (void)!send(client->config.fd, header, sizeof header, MSG_NOSIGNAL | MSG_DONTWAIT);
     }
     release(client);
+}
+
+/* -errno: TLS can't go on. */
+static int attach_transport(struct bench_client *client, struct error *err)
+{
+    const struct transport_tls_adopt_settings settings = {
+        .loop = client->loop,
+        .buffers = &client->scratch->tls_buffers,
+        .name = client->config.name,
+    };
+
+    if (client->transport != NULL) {
+        transport_tls_rejoin(client->transport, &settings);
+        return 0;
+    }
+    int result = transport_tls_adopt(&client->transport, client->config.tls, client->config.fd,
+                                     &settings, err);
+    if (result < 0)
+        return result;
+    client->transport->send_done = &client->send_event;
+    reply_stream_attach_transport(&client->replies, client->transport, client->scratch);
+    return 0;
+}
+
+static void attach_file(struct bench_client *client)
+{
+    loop_file_init(client->loop, &client->file, client->config.fd);
+    reply_stream_attach(&client->replies, client->loop, &client->file, client->scratch);
 }
 
 void bench_client_attach(struct bench_client *client, struct loop *loop, struct scratch *scratch,
@@ -189,15 +231,20 @@ void bench_client_attach(struct bench_client *client, struct loop *loop, struct 
     client->ops = ops;
     client->owner = owner;
     client->at_end = client->ended = false;
-    loop_file_init(loop, &client->file, client->config.fd);
-    reply_stream_attach(&client->replies, loop, &client->file, scratch);
+    if (client->config.tls == NULL)
+        attach_file(client);
+    else
+        client->failing = attach_transport(client, &client->failure) < 0;
     loop_defer(loop, &client->issue_task);
 }
 
 void bench_client_detach(struct bench_client *client)
 {
     assert(!client->sending && !client->replies.receiving && !client->retrying);
-    loop_file_release(client->loop, &client->file);
+    if (client->config.tls == NULL)
+        loop_file_release(client->loop, &client->file);
+    else if (client->transport != NULL)
+        transport_tls_leave(client->transport);
     client->loop = NULL;
 }
 
@@ -212,7 +259,10 @@ void bench_client_abort(struct bench_client *client, const struct error *err)
         return;
     client->failing = true;
     client->failure = *err;
-    loop_file_shutdown(client->loop, &client->file, SHUT_RDWR);
+    if (client->transport != NULL)
+        client->transport->ops->abort(client->transport);
+    else
+        loop_file_shutdown(client->loop, &client->file, SHUT_RDWR);
     loop_defer(client->loop, &client->issue_task);
 }
 
@@ -262,6 +312,18 @@ static unsigned add_request(struct bench_client *client, const struct slot *slot
                                   own ? length_bytes : SCRATCH_SOURCE_BYTES, &length_bytes);
 }
 
+static void transmit(struct bench_client *client)
+{
+    struct msghdr *message = &client->send_message;
+    struct transport *transport = client->transport;
+
+    client->sending = true;
+    if (transport != NULL)
+        transport->ops->send(transport, message->msg_iov, (unsigned)message->msg_iovlen);
+    else
+        loop_sendmsg(client->loop, &client->send_event, &client->file, message);
+}
+
 static void send_batch(struct bench_client *client)
 {
     unsigned needed = iov_needed(client->config.block_max_bytes), count = 0;
@@ -285,9 +347,8 @@ static void send_batch(struct bench_client *client)
     }
     if (count == 0)
         return;
-    client->sending = true;
     client->send_message = (struct msghdr){ .msg_iov = client->send_iov, .msg_iovlen = count };
-    loop_sendmsg(client->loop, &client->send_event, &client->file, &client->send_message);
+    transmit(client);
 }
 
 /* Sends what there is to send, receives what there is to receive, or ends. */
@@ -362,8 +423,7 @@ static void sent(struct io_event *ev, int result)
     if (result < 0 && !again)
         fail(client, result, "sending");
     if (!client->failing && cut_front(&client->send_message, again ? 0 : (size_t)result)) {
-        client->sending = true;
-        loop_sendmsg(client->loop, &client->send_event, &client->file, &client->send_message);
+        transmit(client);
         return;
     }
     if (client->free_count > 0 || client->failing)
@@ -475,6 +535,11 @@ static bool reply_payload_end(void *owner)
     client->free_slots[client->free_count++] = (uint16_t)(slot->cookie & COOKIE_SLOT_MASK);
     client->ops->completed(client->owner, &slot->request);
     return true;
+}
+
+static bool replies_are_owed(void *owner)
+{
+    return bench_client_in_flight(owner) > 0;
 }
 
 /* More is issued once for all that came. */

@@ -3,7 +3,9 @@
  *
  * What makes it light: all requests that are ready leave in one sendmsg, one recvmsg takes as many
  * replies as have come, and payloads that nobody wants to see land in one small piece of memory
- * that stays in the cache.  Data of writes that nobody verifies is sent from there too. */
+ * that stays in the cache.  Data of writes that nobody verifies is sent from there too.
+ *
+ * In the clear it works on the socket itself; under TLS a transport is between. */
 #ifndef NBDCRYPT_BENCH_CLIENT_H
 #define NBDCRYPT_BENCH_CLIENT_H
 
@@ -17,6 +19,7 @@
 #define BENCH_CLIENT_DEPTH_MAX 4096u
 
 struct bench_client;
+struct tls_client;
 
 struct client_request {
     uint16_t command; /* enum nbd_command */
@@ -49,7 +52,9 @@ struct client_owner_ops {
 };
 
 struct bench_client_config {
-    int fd; /* owned by the client from here on */
+    int fd;                 /* owned by the client from here on, as is `tls` */
+    struct tls_client *tls; /* NULL: in the clear */
+    const char *name;       /* of the server, for messages on TLS; the caller's */
     unsigned depth;
     uint32_t block_max_bytes;
     bool keep_data; /* each request has memory of its own */

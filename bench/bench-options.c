@@ -76,7 +76,9 @@ void bench_options_print_help(FILE *out)
                  "\n"
                  "Usage: nbdcrypt-bench [OPTIONS] URI\n"
                  "\n"
-                 "URI is nbd://HOST[:PORT][/NAME] or nbd+unix:///[NAME]?socket=PATH.\n"
+                 "URI is nbd://HOST[:PORT][/NAME] or nbd+unix:///[NAME]?socket=PATH, or with TLS\n"
+                 "nbds://HOST[:PORT]/[NAME]?tls-certificates=DIR or\n"
+                 "nbds+unix://USER@/[NAME]?socket=PATH&tls-psk-file=FILE.\n"
                  "Sizes and N of --count take the suffixes K, M, G and T, powers of 1024.\n"
                  "\n");
     params_print_help(out, bench_params);

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "server/client/client-connect.h"
+#include "server/client/tls-client.h"
 #include "server/nbd/nbd-wire.h"
 
 /* ---- what the export must be able to do ---- */
@@ -191,20 +192,45 @@ static void raise_descriptor_limit(void)
     }
 }
 
-/* A connected socket with the handshake behind it, or -errno. */
+struct tls_wish {
+    const struct nbd_uri *uri;
+    struct tls_client **out;
+};
+
+static int start_tls(void *context, struct channel *channel, struct error *err)
+{
+    const struct tls_wish *wish = context;
+    const struct nbd_uri *uri = wish->uri;
+    const struct tls_client_settings settings = {
+        .certificates = uri->tls_certificates,
+        .psk_file = uri->tls_psk_file,
+        .user = uri->user,
+        .host = uri->host_alone != NULL ? uri->host_alone : uri->host,
+    };
+
+    return tls_client_handshake(wish->out, channel, &settings, err);
+}
+
+/* A connected socket with the handshake behind it, or -errno.  *tls stays NULL without TLS. */
 static int shake_hands(const struct bench_session *session, struct export_info *info,
-                       struct error *err)
+                       struct tls_client **tls, struct error *err)
 {
     const struct bench_options *options = session->options;
     struct channel channel = { .fd = -1,
                                .end_ms = channel_clock_ms() + options->timeout_s * 1000ull };
-    const struct client_wishes wishes = { .export_name = session->uri->export_name,
-                                          .structured_replies = !options->simple };
+    struct tls_wish wish = { .uri = session->uri, .out = tls };
+    const struct client_wishes wishes = {
+        .export_name = session->uri->export_name,
+        .structured_replies = !options->simple,
+        .start_tls = session->uri->tls ? start_tls : NULL,
+        .context = &wish,
+    };
     int result = client_connect(&channel, session->uri, err);
 
     if (result == 0)
         result = client_handshake(info, &channel, &wishes, err);
     if (result != 0) {
+        tls_client_free(*tls);
         if (channel.fd >= 0)
             close(channel.fd);
         return result;
@@ -221,12 +247,13 @@ static int open_client(struct bench_session *session, struct export_info *info, 
 {
     const struct bench_options *options = session->options;
     struct bench_client_config config = {
-        .fd = shake_hands(session, info, err),
+        .name = session->options->uri,
         .depth = options->depth,
         .block_max_bytes = options->block_max_bytes,
         .keep_data = options->verify || options->read_back,
     };
 
+    config.fd = shake_hands(session, info, &config.tls, err);
     if (config.fd < 0)
         return config.fd;
     int result = bench_client_create(&session->clients[session->client_count], &config, err);

@@ -94,6 +94,17 @@ int reply_header_decode(struct reply_header *out, const uint8_t *in, size_t avai
     return decode_chunk(out, &chunk, in, available_bytes);
 }
 
+uint32_t reply_header_missing_bytes(const uint8_t *in, uint32_t available_bytes)
+{
+    struct nbd_chunk chunk;
+
+    if (available_bytes < NBD_SIMPLE_REPLY_BYTES)
+        return NBD_SIMPLE_REPLY_BYTES - available_bytes;
+    if (available_bytes < NBD_CHUNK_HEADER_BYTES || !nbd_decode_chunk(in, &chunk))
+        return NBD_CHUNK_HEADER_BYTES - available_bytes;
+    return NBD_CHUNK_HEADER_BYTES + bytes_needed(&chunk) - available_bytes;
+}
+
 const char *reply_error_text(uint32_t error)
 {
     static const struct {

@@ -27,6 +27,9 @@ struct reply_header {
  * `available_bytes` are needed to tell, or REPLY_MALFORMED. */
 int reply_header_decode(struct reply_header *out, const uint8_t *in, size_t available_bytes);
 
+/* Of what REPLY_INCOMPLETE was said: how many bytes, at least 1, must follow in every case. */
+uint32_t reply_header_missing_bytes(const uint8_t *in, uint32_t available_bytes);
+
 /* NBD_E* as words: "EIO (input/output error)". */
 const char *reply_error_text(uint32_t error);
 

@@ -12,6 +12,8 @@
 static void received(struct io_event *ev, int result);
 static bool parse_staged(struct reply_stream *stream);
 static bool take_payload(struct reply_stream *stream, uint32_t *at);
+static void fill(struct reply_stream *stream, bool in_batch);
+static void filled(struct io_event *ev, int result);
 
 int reply_stream_create(struct reply_stream *stream, uint64_t typical_bytes,
                         const struct reply_stream_ops *ops, void *owner, struct error *err)
@@ -46,6 +48,15 @@ void reply_stream_attach(struct reply_stream *stream, struct loop *loop,
     stream->scratch = scratch;
 }
 
+void reply_stream_attach_transport(struct reply_stream *stream, struct transport *transport,
+                                   struct scratch *scratch)
+{
+    stream->transport = transport;
+    stream->scratch = scratch;
+    stream->event.fn = filled;
+    transport->recv_done = &stream->event;
+}
+
 /* The places for what is left of a payload; a sink is named several times over. */
 static unsigned place_payload(struct reply_stream *stream)
 {
@@ -63,6 +74,10 @@ void reply_stream_receive(struct reply_stream *stream)
 {
     if (stream->receiving)
         return;
+    if (stream->transport != NULL) {
+        fill(stream, false);
+        return;
+    }
     unsigned count = place_payload(stream);
     if (stream->direct_bytes == stream->payload.length_bytes)
         stream->iov[count++] = (struct iovec){
@@ -148,4 +163,71 @@ static bool take_payload(struct reply_stream *stream, uint32_t *at)
     stream->in_payload = false;
     payload->to = NULL;
     return stream->ops->payload_end(stream->owner);
+}
+
+/* ---- under TLS ---- */
+
+/* What must come next, in every case. */
+static uint8_t *place_next(struct reply_stream *stream, uint32_t *length_bytes)
+{
+    struct reply_payload *payload = &stream->payload;
+
+    if (!stream->in_payload) {
+        *length_bytes = reply_header_missing_bytes(stream->staging, stream->staged_bytes);
+        return stream->staging + stream->staged_bytes;
+    }
+    *length_bytes = payload->length_bytes;
+    if (payload->to != NULL)
+        return payload->to;
+    if (*length_bytes > SCRATCH_SINK_BYTES)
+        *length_bytes = SCRATCH_SINK_BYTES;
+    return stream->scratch->sink;
+}
+
+static bool take_filled(struct reply_stream *stream)
+{
+    struct reply_payload *payload = &stream->payload;
+
+    stream->receiving = false;
+    if (stream->in_payload) {
+        payload->length_bytes -= stream->direct_bytes;
+        if (payload->to != NULL)
+            payload->to += stream->direct_bytes;
+    } else {
+        stream->staged_bytes += stream->direct_bytes;
+    }
+    return parse_staged(stream);
+}
+
+/* Takes what the transport has, and asks for more where more is owed. */
+static void fill(struct reply_stream *stream, bool in_batch)
+{
+    while (stream->ops->is_owed(stream->owner)) {
+        uint8_t *to = place_next(stream, &stream->direct_bytes);
+
+        stream->receiving = true;
+        if (!stream->transport->ops->recv(stream->transport, to, stream->direct_bytes))
+            break;
+        if (!in_batch)
+            stream->ops->batch_begin(stream->owner);
+        in_batch = true;
+        if (!take_filled(stream))
+            return;
+    }
+    if (in_batch)
+        stream->ops->batch_end(stream->owner);
+}
+
+static void filled(struct io_event *ev, int result)
+{
+    struct reply_stream *stream = container_of(ev, struct reply_stream, event);
+
+    if (result != TRANSPORT_FILLED) {
+        stream->receiving = false;
+        stream->ops->failed(stream->owner, result);
+        return;
+    }
+    stream->ops->batch_begin(stream->owner);
+    if (take_filled(stream))
+        fill(stream, true);
 }

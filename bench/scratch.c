@@ -12,7 +12,7 @@ int scratch_create(struct scratch *scratch, struct error *err)
 {
     struct random random = { .state = 1 };
 
-    scratch->sink = aligned_alloc(CACHE_PAGE_BYTES, SCRATCH_SINK_BYTES);
+    *scratch = (struct scratch){ .sink = aligned_alloc(CACHE_PAGE_BYTES, SCRATCH_SINK_BYTES) };
     scratch->source = aligned_alloc(CACHE_PAGE_BYTES, SCRATCH_SOURCE_BYTES);
     if (scratch->sink == NULL || scratch->source == NULL) {
         scratch_destroy(scratch);
@@ -30,6 +30,7 @@ void scratch_destroy(struct scratch *scratch)
 {
     free(scratch->sink);
     free(scratch->source);
+    tls_buffers_free(&scratch->tls_buffers);
     *scratch = (struct scratch){ .sink = NULL };
 }
 

@@ -7,6 +7,7 @@
 #include <sys/uio.h>
 
 #include "server/base/error.h"
+#include "server/transport/tls-buffer.h"
 
 #define SCRATCH_SINK_BYTES (64u << 10)
 #define SCRATCH_SOURCE_BYTES (64u << 10)
@@ -15,6 +16,7 @@
 struct scratch {
     uint8_t *sink;   /* where received payloads end */
     uint8_t *source; /* what writes send: noise, which no storage can compress or leave out */
+    struct tls_buffers tls_buffers; /* where there is TLS */
 };
 
 NODISCARD int scratch_create(struct scratch *scratch, struct error *err);

@@ -25,4 +25,13 @@ NODISCARD int transport_tls_adopt(struct transport **out, struct tls_client *cli
                                   const struct transport_tls_adopt_settings *settings,
                                   struct error *err);
 
+/* Nothing is in flight: takes it off its loop and from its buffers, which may end then.  Only
+ * transport_tls_rejoin() or close() may follow, on any thread.  What was received stays, unless it
+ * is more than a record: a client that has taken all its replies expects no such thing, and the
+ * connection is good for nothing then. */
+void transport_tls_leave(struct transport *transport);
+/* After that: goes on with the same session, on this loop. */
+void transport_tls_rejoin(struct transport *transport,
+                          const struct transport_tls_adopt_settings *settings);
+
 #endif

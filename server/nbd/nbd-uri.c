@@ -12,13 +12,15 @@
 #define PORT_TEXT_DEFAULT "10809"
 
 struct uri_query {
-    const char *socket;
+    const char *socket, *tls_certificates, *tls_psk_file;
 };
 
 #define FIELD(name) offsetof(struct uri_query, name)
 
 static const struct param query_params[] = {
     PARAM("socket", STRING, "PATH", socket, "the Unix socket"),
+    PARAM("tls-certificates", STRING, "DIR", tls_certificates, "what the server is measured by"),
+    PARAM("tls-psk-file", STRING, "FILE", tls_psk_file, "the shared secret of the user"),
     { 0 },
 };
 
@@ -123,6 +125,12 @@ static int parse_query(struct nbd_uri *uri, char *query, struct error *err)
     if (result != 0)
         return result;
     uri->socket_path = values.socket;
+    uri->tls_certificates = values.tls_certificates;
+    uri->tls_psk_file = values.tls_psk_file;
+    if (!uri->tls && (uri->tls_certificates != NULL || uri->tls_psk_file != NULL))
+        return error_set(err, -EINVAL,
+                         "files for TLS are named, but there is none: write nbds:// or "
+                         "nbds+unix://");
     return 0;
 }
 

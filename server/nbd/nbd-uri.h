@@ -15,8 +15,9 @@ struct nbd_uri {
                               * and an address may have a scope, as in fe80::1%eth0 */
     char *host_alone; /* of an address in brackets: without the scope, which no certificate names;
                        * NULL: the same as `host` */
-    const char *socket_path; /* NULL with TCP */
-    const char *export_name; /* "": the default export */
+    const char *socket_path;                     /* NULL with TCP */
+    const char *tls_certificates, *tls_psk_file; /* NULL: not named; neither has to be */
+    const char *export_name;                     /* "": the default export */
 };
 
 /* -EINVAL with a sentence that does not name the URI, or -ENOMEM; nothing has to be freed then. */

@@ -14,7 +14,10 @@ refuses() {
 refuses 'the URI of the export is missing: nbdcrypt-bench --help'
 refuses "'b' is too much: there is one URI" nbd://a b
 refuses "'here': an NBD URI is nbd://HOST.*" here
-refuses "'nbds://a': this program does not speak TLS.*" nbds://a
+refuses "'nbds://a': give either tls-certificates=DIR or tls-psk-file=FILE.*" nbds://a
+refuses "'nbd://a/\?tls-psk-file=b': files for TLS are named, but there is none.*" 'nbd://a/?tls-psk-file=b'
+refuses ".*: a server on a Unix socket has no host name.*" 'nbds+unix:///?socket=/nowhere&tls-certificates=a'
+refuses ".*: unknown option 'tls-verify-peer'.*" 'nbds://a/?tls-verify-peer=false'
 refuses "'nbd\+unix:///x': the socket is missing.*" nbd+unix:///x
 refuses "unknown option '--detph': did you mean --depth\?" --detph 3 "$uri"
 refuses '--depth: 0 is too small: the least is 1' --depth 0 "$uri"

@@ -27,6 +27,8 @@ static const struct {
     { "nbds://example.org/d", "example.org", "10809", NULL, "d", "" },
     { "nbds://a%40b@[::1]:7/d@e", "::1", "7", NULL, "d@e", "a@b" },
     { "nbds+unix://alice@/d?socket=/x", NULL, NULL, "/x", "d", "alice" },
+    { "nbds+unix://alice@/d?socket=/x&tls-psk-file=/y", NULL, NULL, "/x", "d", "alice" },
+    { "nbds://h/d?tls-certificates=/y", "h", "10809", NULL, "d", "" },
 };
 
 static const struct {
@@ -50,6 +52,8 @@ static const struct {
     { "nbd://h/a%0", "stands for no character" },
     { "nbd://h/a%00b", "stands for no character" },
     { "nbd+unix:///?socket=/a&tls-verify-peer=1", "unknown option 'tls-verify-peer'" },
+    { "nbd://h/?tls-certificates=/a", "write nbds://" },
+    { "nbd+unix:///?socket=/a&tls-psk-file=/b", "nbds+unix://" },
 };
 
 static bool same(const char *a, const char *b)
