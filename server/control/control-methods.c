@@ -127,7 +127,8 @@ static void set_log_level(struct control_client *client)
     if (seconds == 0)
         control->usual_log_level = (enum log_level)level;
     control->log_level = (enum log_level)level;
-    control->log_seconds = (unsigned)seconds;
+    /* The clock may be about to tick: one more, so that it lasts as long as was asked for. */
+    control->log_seconds = seconds > 0 ? (unsigned)seconds + 1 : 0;
     log_set_level(control->log_level);
     control_need_clock(control);
     control_changed(client, NULL);
