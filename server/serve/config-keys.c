@@ -227,14 +227,19 @@ bool config_value_is_relative(const struct param *row, const char *value)
            image_is_relative(value);
 }
 
+const char *config_value_has_password(const char *value)
+{
+    if (has_password_in_uri(value))
+        return "a password stands in the URI; for nbds+... use a certificate or pre-shared key, "
+               "and for plugins a parameter such as password=+FILE";
+    if (has_password_parameter(value))
+        return "a password stands in it: write password=+FILE";
+    return NULL;
+}
+
 const char *config_value_is_secret(const struct param *row, const char *value)
 {
     if (names_a_file(row) && *value != '/' && strcmp(value, "-") != 0)
         return "write a whole path, from / on; the secret itself does not stand here";
-    if (row->type == PARAM_STRING && has_password_in_uri(value))
-        return "a password stands in the URI; for nbds+... use a certificate or pre-shared key, "
-               "and for plugins a parameter such as password=+FILE";
-    if (row->type == PARAM_STRING && has_password_parameter(value))
-        return "a password stands in it: write password=+FILE";
-    return NULL;
+    return row->type == PARAM_STRING ? config_value_has_password(value) : NULL;
 }

@@ -43,6 +43,9 @@ void config_key_hint(char *hint, size_t bytes, const struct config_keys *keys, c
  * another way.  NULL: it may.  The value is not in the sentence. */
 const char *config_value_is_secret(const struct param *row, const char *value);
 
+/* The same for a password alone, wherever paths may be relative. */
+const char *config_value_has_password(const char *value);
+
 /* Does it name a file by a path that does not begin with '/'? */
 bool config_value_is_relative(const struct param *row, const char *value);
 

@@ -7,6 +7,7 @@
 
 #include "server/access/access.h"
 #include "server/block/image.h"
+#include "server/serve/config-keys.h"
 #include "server/serve/control-clients.h"
 #include "server/serve/export-opening.h"
 #include "server/serve/export-options.h"
@@ -362,7 +363,11 @@ static void add_export(struct control_client *client)
         control_error(client, CONTROL_NOT_POSSIBLE, "reason", "not enough memory for an export");
         return;
     }
-    if (is_there(client, added->settings.name, added->call) ||
+    /* Errors repeat the image. */
+    const char *secret = config_value_has_password(added->settings.image);
+    if (secret != NULL)
+        refuse_option(client, "image", secret);
+    if (secret != NULL || is_there(client, added->settings.name, added->call) ||
         !set_options(client, added, control_member(parameters, "options"),
                      control_member(parameters, "allow"))) {
         free_added(&added->settings);

@@ -101,3 +101,10 @@ assert len(client.list("ListExports")) == 202
 for i in range(200):
     client.call("RemoveExport", {"name": f"n{i}"})
 assert [reply["export"]["name"] for reply in client.list("ListExports")] == ["first", "disk"]
+
+# ---- a password in the image is refused, and not repeated ----
+try:
+    client.call("AddExport", {"name": "secret", "image": "nbd://user:hunter2@localhost/disk"})
+    sys.exit("a password was taken")
+except Error as error:
+    assert error.name == "org.nbdcrypt.BadOption" and "hunter2" not in str(error.parameters), error
