@@ -97,14 +97,15 @@ static void run_job(const struct job *job, size_t rounds)
     const struct cipher_ops *ops;
     size_t count;
 
-    for (count = 0; (ops = cipher_implementation_at(count)) && count < IMPLEMENTATIONS_MAX; count++)
+    for (count = 0; (ops = cipher_implementation_at(count)) != NULL && count < IMPLEMENTATIONS_MAX;
+         count++)
         contestants[count].cipher = make_cipher(ops, job);
     for (size_t round = 0; round < rounds; round++)
         for (size_t i = 0; i < count; i++)
             if (contestants[i].cipher)
                 contestants[i].gb_per_s[round] = measure(contestants[i].cipher, job);
     for (size_t i = 0; i < count; i++) {
-        if (!contestants[i].cipher)
+        if (contestants[i].cipher == NULL)
             continue;
         medians[i] = bench_median(contestants[i].gb_per_s, rounds);
         if (strcmp(cipher_implementation(contestants[i].cipher), "gnutls") == 0)
@@ -149,9 +150,9 @@ static double ns_per_kib(const struct job *job, size_t rounds)
     const struct cipher_ops *ops;
     struct cipher *cipher = NULL;
 
-    for (size_t i = 0; !cipher && (ops = cipher_implementation_at(i)); i++)
+    for (size_t i = 0; cipher == NULL && (ops = cipher_implementation_at(i)) != NULL; i++)
         cipher = make_cipher(ops, job);
-    if (!cipher)
+    if (cipher == NULL)
         return 0;
     for (size_t round = 0; round < rounds; round++)
         values[round] = 1024 / measure(cipher, job);

@@ -72,7 +72,8 @@ static void *map_pages(size_t mapped_bytes)
     pages = mmap(NULL, mapped_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (pages == MAP_FAILED)
         return NULL;
-    if (mlock(pages, mapped_bytes) != 0 && unlocked && !atomic_flag_test_and_set(&unlocked_told))
+    if (mlock(pages, mapped_bytes) != 0 && unlocked != NULL &&
+        !atomic_flag_test_and_set(&unlocked_told))
         unlocked(errno);
     (void)madvise(pages, mapped_bytes, MADV_DONTDUMP);
     (void)madvise(pages, mapped_bytes, MADV_DONTFORK);
@@ -84,7 +85,7 @@ int secret_create(struct secret **out, size_t length_bytes, struct error *err)
     struct secret *secret = calloc(1, sizeof *secret);
     void *pages = NULL;
 
-    if (secret && length_bytes <= SIZE_MAX / 2) {
+    if (secret != NULL && length_bytes <= SIZE_MAX / 2) {
         secret->length_bytes = length_bytes;
         secret->mapped_bytes = mapped_size(length_bytes);
         pages = map_pages(secret->mapped_bytes);
@@ -122,7 +123,7 @@ void secret_truncate(struct secret *secret, size_t length_bytes)
 
 void secret_free(struct secret *secret)
 {
-    if (!secret)
+    if (secret == NULL)
         return;
     secret_wipe(secret->data, secret->mapped_bytes);
     if (secret->mapped_bytes != mapped_size(0) || !keep_spare_page(secret->data))

@@ -62,7 +62,7 @@ static void forbid_core_dumps(void)
     const char *allow = getenv("NBDCRYPT_ALLOW_CORE");
     struct rlimit limit;
 
-    if (allow && !strcmp(allow, "1"))
+    if (allow != NULL && !strcmp(allow, "1"))
         return;
     if (getrlimit(RLIMIT_CORE, &limit) == 0) {
         limit.rlim_cur = 0;

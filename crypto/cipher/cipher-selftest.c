@@ -180,10 +180,10 @@ static int check(const struct cipher_ops *ops, const struct vector *vector, uint
     if (!digest_is(vector->sha256, data, length_bytes))
         wrong = "encrypts";
     ops->decrypt(cipher, vector->first_sector, data, length_bytes);
-    if (!wrong && !is_plain(vector, data, length_bytes))
+    if (wrong == NULL && !is_plain(vector, data, length_bytes))
         wrong = "decrypts";
     ops->destroy(cipher);
-    if (!wrong)
+    if (wrong == NULL)
         return 0;
     return error_set(err, -EIO,
                      "it %s %zu bytes in sectors of %u wrongly with %s and a key of %u bits", wrong,
@@ -196,7 +196,7 @@ int cipher_selftest(const struct cipher_ops *ops, enum cipher_algorithm algorith
     uint8_t *data = malloc(RUN_BYTES_MAX);
     int result = 0;
 
-    if (!data)
+    if (data == NULL)
         return error_no_memory(err, "to test ciphers");
     for (size_t i = 0; i < VECTOR_COUNT && result == 0; i++) {
         struct cipher_spec spec = spec_of(&vectors[i]);

@@ -94,10 +94,11 @@ static int choose(const struct cipher_ops **out, const struct cipher_spec *spec,
     const char *wanted = getenv("NBDCRYPT_CIPHER");
     char usable[160];
 
-    if (wanted && wanted[0] == '\0')
+    if (wanted != NULL && wanted[0] == '\0')
         wanted = NULL;
     for (size_t i = 0; i < IMPLEMENTATION_COUNT; i++) {
-        if ((wanted && strcmp(wanted, implementations[i]->name) != 0) || !is_usable(i, spec))
+        if ((wanted != NULL && strcmp(wanted, implementations[i]->name) != 0) ||
+            !is_usable(i, spec))
             continue;
         *out = implementations[i];
         return 0;

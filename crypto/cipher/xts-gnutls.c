@@ -37,7 +37,7 @@ static int create(struct cipher **out, const struct cipher_spec *spec, const str
     struct xts_gnutls *xts = calloc(1, sizeof *xts);
     int result;
 
-    if (!xts)
+    if (xts == NULL)
         return error_no_memory(err, "for a cipher");
     result = gnutls_cipher_init(&xts->handle, algorithm, &datum, NULL);
     if (result < 0) {

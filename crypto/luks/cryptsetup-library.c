@@ -95,7 +95,7 @@ int cryptsetup_image_copy(int fd, uint64_t offset_bytes, uint64_t length_bytes, 
     uint8_t *chunk = malloc(COPY_CHUNK_BYTES);
     int result = 0;
 
-    if (!chunk)
+    if (chunk == NULL)
         return error_no_memory(err, "for a LUKS header");
     while (length_bytes > 0 && result == 0) {
         size_t now = length_bytes < COPY_CHUNK_BYTES ? (size_t)length_bytes : COPY_CHUNK_BYTES;
@@ -120,7 +120,7 @@ static void append_without_path(char *log, size_t log_bytes, const char *message
     size_t used = strlen(log);
     const char *rest;
 
-    if (!found) {
+    if (found == NULL) {
         (void)snprintf(log + used, log_bytes - used, "%s", message);
         return;
     }
@@ -190,7 +190,7 @@ int cryptsetup_library_open_detached(struct cryptsetup_library **out, int image_
     if (result < 0)
         return result;
     library = calloc(1, sizeof *library);
-    if (!library)
+    if (library == NULL)
         return error_no_memory(err, "for a LUKS header");
     result = open_device(library, image_fd, data_fd);
     if (result < 0) {
@@ -211,7 +211,7 @@ int cryptsetup_library_open(struct cryptsetup_library **out, int image_fd, struc
 
 void cryptsetup_library_close(struct cryptsetup_library *library)
 {
-    if (!library)
+    if (library == NULL)
         return;
     crypt_free(library->device);
     free(library);

@@ -89,13 +89,13 @@ static void name_format(struct format_signature *out, blkid_probe probe)
     const char *type = value_of(probe, "TYPE"), *usage = value_of(probe, "USAGE");
     const char *what = "a partition table";
 
-    if (!type)
+    if (type == NULL)
         type = value_of(probe, "PTTYPE");
-    for (size_t i = 0; usage && i < sizeof usages / sizeof usages[0]; i++)
+    for (size_t i = 0; usage != NULL && i < sizeof usages / sizeof usages[0]; i++)
         if (strcmp(usage, usages[i][0]) == 0)
             what = usages[i][1];
-    out->partitions = !value_of(probe, "TYPE");
-    (void)snprintf(out->text, sizeof out->text, "%s (%s)", what, type ? type : "?");
+    out->partitions = value_of(probe, "TYPE") == NULL;
+    (void)snprintf(out->text, sizeof out->text, "%s (%s)", what, type != NULL ? type : "?");
 }
 
 /* All but LUKS. */
@@ -152,16 +152,16 @@ static int look(struct format_signature *out, enum format_signature_scope scope,
 {
     bool luks = scope == FORMAT_SIGNATURE_ANY;
     const struct mark *mark = find_mark(image_fd, luks);
-    const char *name = mark ? mark->name : NULL;
+    const char *name = mark != NULL ? mark->name : NULL;
     int result = 0;
 
-    out->disk_image = mark && mark->kind == MARK_DISK_IMAGE;
-    if (!name) {
+    out->disk_image = mark != NULL && mark->kind == MARK_DISK_IMAGE;
+    if (name == NULL) {
         cryptsetup_library_lock(); /* libcryptsetup may use libblkid, too */
         result = probe_image(out, image_fd, err);
         cryptsetup_library_unlock();
     }
-    if (!name && out->text[0] == '\0' && luks && has_second_luks2(image_fd))
+    if (name == NULL && out->text[0] == '\0' && luks && has_second_luks2(image_fd))
         name = "a LUKS2 volume with a damaged first header";
     if (name)
         (void)snprintf(out->text, sizeof out->text, "%s", name);
@@ -176,7 +176,7 @@ static int look_for_zeros(bool *blank, int image_fd, uint64_t size_bytes, struct
                                        : 0 };
     uint8_t *bytes = malloc(FORMAT_SIGNATURE_BYTES);
 
-    if (!bytes)
+    if (bytes == NULL)
         return error_no_memory(err, "to look for other formats");
     *blank = size_bytes > 0;
     for (unsigned i = 0; i < 2; i++) {

@@ -71,7 +71,7 @@ static int mend_copies(struct luks_header *header, struct error *err)
 {
     int result;
 
-    if (!header->damaged_copy)
+    if (header->damaged_copy == NULL)
         return 0;
     cryptsetup_library_lock();
     result = crypt_repair(header->library->device, CRYPT_LUKS2, NULL);
@@ -157,7 +157,7 @@ int luks_backup_compare(uint64_t *differs_bytes, struct luks_header *backup,
     int result;
 
     *differs_bytes = UINT64_MAX;
-    if (!chunks)
+    if (chunks == NULL)
         return error_no_memory(err, "to look at what the backup overwrites");
     result = luks_backup_area_bytes(&area_bytes, backup, err);
     for (uint64_t at = 0; at < area_bytes && result == 0 && *differs_bytes == UINT64_MAX;) {

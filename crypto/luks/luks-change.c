@@ -231,7 +231,7 @@ int luks_change_begin(struct luks_change **out, struct luks_header *header, stru
     struct luks_change *change = calloc(1, sizeof *change);
     int result;
 
-    if (!change)
+    if (change == NULL)
         return error_no_memory(err, "for a LUKS header");
     change->header = header;
     change->before_fd = change->both_fd = -1;
@@ -309,7 +309,7 @@ int luks_change_commit(struct luks_change *change, const struct luks_store *stor
     struct luks_chunks *chunks = malloc(sizeof *chunks);
     int result;
 
-    if (!chunks)
+    if (chunks == NULL)
         return error_no_memory(err, "to write the header");
     result = commit(change, store, chunks, err);
     free(chunks);
@@ -323,7 +323,7 @@ enum luks_outcome luks_change_outcome(const struct luks_change *change)
 
 void luks_change_end(struct luks_change *change)
 {
-    if (!change)
+    if (change == NULL)
         return;
     if (change->before_fd >= 0)
         (void)close(change->before_fd);

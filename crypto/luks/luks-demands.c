@@ -105,7 +105,7 @@ static int luks2_key_digest(struct key_digest *out, const struct luks_header *he
     if (result < 0)
         return result;
     found = find_digest(digests);
-    if (!found)
+    if (found == NULL)
         return error_set(err, -EPERM, "segment 0 has no digest, so no key can be verified");
     result = luks2_json_text(&hash, found, "hash", err);
     if (result == 0)
@@ -245,7 +245,7 @@ int luks_demands_check_digest(const char *digest, struct error *err)
 
 bool luks_demands_leave_flags(const struct luks_demands *demands, const struct luks_header *header)
 {
-    return demands->digest && header->segment.type == LUKS_TYPE_2 &&
+    return demands->digest != NULL && header->segment.type == LUKS_TYPE_2 &&
            digest_form(demands->digest) == LUKS_DIGEST_WITHOUT_FLAGS;
 }
 
@@ -283,7 +283,7 @@ static int check_cipher(const struct luks_demands *demands, const struct luks_se
 static int check_segment(const struct luks_demands *demands, const struct luks_segment *segment,
                          struct error *err)
 {
-    if (demands->uuid && strcasecmp(demands->uuid, segment->uuid) != 0)
+    if (demands->uuid != NULL && strcasecmp(demands->uuid, segment->uuid) != 0)
         return error_set(err, -EPERM, "its UUID is %s, and %s is demanded: this is another volume",
                          *segment->uuid ? segment->uuid : "empty", demands->uuid);
     if (segment->cipher.key_bits < demands->key_bits_min)
@@ -299,7 +299,7 @@ static int check_digest(const struct luks_demands *demands, const struct luks_he
     enum luks_digest_form form;
     int result;
 
-    if (!demands->digest)
+    if (demands->digest == NULL)
         return 0;
     form = digest_form(demands->digest);
     result = luks_header_digest(&digest, header, form, err);

@@ -14,7 +14,7 @@
 
 static void add_text(struct json_object *to, const char *key, const char *text)
 {
-    json_object_object_add(to, key, text ? json_object_new_string(text) : NULL);
+    json_object_object_add(to, key, text != NULL ? json_object_new_string(text) : NULL);
 }
 
 static void add_number(struct json_object *to, const char *key, uint64_t number)
@@ -81,7 +81,7 @@ static struct json_object *luks1_keyslots(const struct luks_header *header)
 
 static const char *priority_name(struct json_object *keyslot)
 {
-    if (!member(keyslot, "priority"))
+    if (member(keyslot, "priority") == NULL)
         return "normal";
     switch (member_number(keyslot, "priority")) {
     case 0:
@@ -99,7 +99,7 @@ static struct json_object *luks2_pbkdf(struct json_object *kdf)
     const char *type = member_text(kdf, "type");
 
     add_text(out, "type", type);
-    if (type && strcmp(type, "pbkdf2") == 0) {
+    if (type != NULL && strcmp(type, "pbkdf2") == 0) {
         add_text(out, "hash", member_text(kdf, "hash"));
         add_number(out, "iterations", member_number(kdf, "iterations"));
     } else {
@@ -170,7 +170,7 @@ static struct json_object *luks2_tokens(const struct luks_header *header)
 
         (void)snprintf(name, sizeof name, "%u", number);
         token = member(tokens, name);
-        if (!token)
+        if (token == NULL)
             continue;
         item = json_object_new_object();
         add_number(item, "token", number);
@@ -197,7 +197,7 @@ static struct json_object *luks2_flags(const struct luks_header *header)
 
 static const char *text_or_null(const char *text)
 {
-    return text && *text ? text : NULL;
+    return text != NULL && *text ? text : NULL;
 }
 
 static void add_segment(struct json_object *to, const struct luks_segment *segment)

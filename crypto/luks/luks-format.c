@@ -38,7 +38,7 @@ static int check_sector(const struct luks_format_options *options, struct error 
 static int check_name(const char *what, const char *name, const struct luks_format_options *options,
                       struct error *err)
 {
-    if (!name)
+    if (name == NULL)
         return 0;
     if (options->type == LUKS_TYPE_1)
         return error_set(err, -EINVAL, "LUKS1 has no %s", what);
@@ -110,7 +110,7 @@ static int check_volume_key(const struct luks_format_options *options, struct er
     struct cipher_spec spec;
     int result;
 
-    if (!key)
+    if (key == NULL)
         return 0;
     if (key->length_bytes != options->key_bits / 8)
         return error_set(
@@ -188,7 +188,7 @@ static int make_header(struct maker *maker, struct error *err)
         .subsystem = options->subsystem,
     };
     struct crypt_params_luks1 luks1 = {
-        .hash = options->pbkdf.hash ? options->pbkdf.hash : "sha256",
+        .hash = options->pbkdf.hash != NULL ? options->pbkdf.hash : "sha256",
     };
     bool is_luks1 = options->type == LUKS_TYPE_1;
     int result = 0;

@@ -94,7 +94,7 @@ static int refuse_passphrase(int slot, const struct secret *passphrase, struct e
                      ? error_set(err, -EACCES, "no keyslot opens with this key")
                      : error_set(err, -EACCES, "keyslot %d does not open with this key", slot);
 
-    if (newline && err)
+    if (newline && err != NULL)
         (void)error_set(err, result,
                         "%s: it ends with a newline, which counts (as for cryptsetup --key-file); "
                         "if the passphrase was typed when the volume was made, remove the newline "

@@ -127,7 +127,7 @@ static int load_luks2_slot(struct luks_own_keyslot *out, const struct luks_heade
     uint64_t key_bytes = 0;
     int result;
 
-    if (!keyslot)
+    if (keyslot == NULL)
         return error_set(err, -ENOENT, "keyslot %d is not in use", slot);
     result = luks2_json_number(&key_bytes, keyslot, "key_size", err);
     if (result == 0)

@@ -46,7 +46,7 @@ int luks_pbkdf_check(const struct luks_pbkdf *pbkdf, enum luks_type type, struct
 {
     const char *name = name_of(pbkdf, type);
 
-    if (pbkdf->hash && luks_policy_hash(pbkdf->hash, err) < 0)
+    if (pbkdf->hash != NULL && luks_policy_hash(pbkdf->hash, err) < 0)
         return -EINVAL;
     if (is_argon2(name))
         return check_argon2(pbkdf, type, err);
@@ -74,7 +74,7 @@ int luks_pbkdf_set(struct cryptsetup_library *library, const struct luks_pbkdf *
     const char *name = name_of(pbkdf, type);
     struct crypt_pbkdf_type told = {
         .type = name,
-        .hash = pbkdf->hash ? pbkdf->hash : "sha256",
+        .hash = pbkdf->hash != NULL ? pbkdf->hash : "sha256",
         .time_ms = pbkdf->iterations ? 0 : PBKDF_TIME_MS,
         .iterations = pbkdf->iterations,
         .flags = pbkdf->iterations ? CRYPT_PBKDF_NO_BENCHMARK : 0,

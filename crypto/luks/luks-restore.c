@@ -107,11 +107,11 @@ static bool move_luks2(struct detour *detour, unsigned i, const struct luks_rest
     while (area.offset_bytes + area.length_bytes <= restore->area_bytes) {
         const struct luks_area *other = overlapped(&restore->old->areas, &area);
 
-        if (!other)
+        if (other == NULL)
             other = overlapped(&restore->backup->areas, &area);
-        if (!other)
+        if (other == NULL)
             other = overlapped(&detour->areas, &area);
-        if (!other) {
+        if (other == NULL) {
             detour->areas.items[i] = area;
             return true;
         }
@@ -134,7 +134,7 @@ static bool move_luks1(struct detour *detour, unsigned i, unsigned slot,
         struct luks_area place = { (uint64_t)offsets[other] * SECTOR_BYTES, area->length_bytes };
         uint32_t offset_sectors = offsets[other];
 
-        if (keyslots[other].active || overlapped(&restore->old->areas, &place) ||
+        if (keyslots[other].active || overlapped(&restore->old->areas, &place) != NULL ||
             (other < LUKS1_WHOLE_KEYSLOTS) != (slot < LUKS1_WHOLE_KEYSLOTS))
             continue;
         offsets[other] = offsets[slot];
@@ -284,9 +284,9 @@ static bool choose_luks1_order(struct luks_restore *restore)
 
     for (unsigned i = 0; i < 2; i++) {
         restore->second_first = i == 0;
-        if (restore->detour ? has_luks1_order(restore, old_fd, detour_fd) &&
-                                  has_luks1_order(restore, detour_fd, new_fd)
-                            : has_luks1_order(restore, old_fd, new_fd))
+        if (restore->detour != NULL ? has_luks1_order(restore, old_fd, detour_fd) &&
+                                          has_luks1_order(restore, detour_fd, new_fd)
+                                    : has_luks1_order(restore, old_fd, new_fd))
             return true;
     }
     return false;
@@ -319,7 +319,7 @@ static int plan_detour(struct luks_restore *restore, const struct luks_store *st
         restore->risk = no_room;
         result = 0;
     }
-    if (result == 0 && !restore->risk && restore->backup->segment.type == LUKS_TYPE_1 &&
+    if (result == 0 && restore->risk == NULL && restore->backup->segment.type == LUKS_TYPE_1 &&
         !choose_luks1_order(restore))
         restore->risk = other_layout;
     return result;
@@ -333,15 +333,15 @@ int luks_restore_plan(struct luks_restore **out, struct luks_header *backup, luk
     uint64_t bytes = 0;
     int result;
 
-    if (!restore)
+    if (restore == NULL)
         return error_no_memory(err, "to restore a header");
     restore->backup = backup;
-    restore->old = old && old->areas.count > 0 ? old : NULL;
+    restore->old = old != NULL && old->areas.count > 0 ? old : NULL;
     restore->backup_fd = restore->detour_fd = -1;
     result = luks_backup_make(&restore->backup_fd, &bytes, backup, read, context, err);
     if (result == 0)
         result = luks_backup_area_bytes(&restore->area_bytes, backup, err);
-    if (result == 0 && restore->old)
+    if (result == 0 && restore->old != NULL)
         result = plan_detour(restore, store, err);
     if (result < 0) {
         luks_restore_free(restore);
@@ -358,7 +358,7 @@ const char *luks_restore_risk(const struct luks_restore *restore)
 
 void luks_restore_free(struct luks_restore *restore)
 {
-    if (!restore)
+    if (restore == NULL)
         return;
     luks_free(restore->detour);
     if (restore->backup_fd >= 0)
@@ -390,7 +390,7 @@ static void add_beside(struct luks_restore *restore, const struct luks_header *h
                        const struct luks_header *old)
 {
     for (unsigned i = 0; i < header->areas.count; i++)
-        if (!overlapped(&old->areas, &header->areas.items[i]))
+        if (overlapped(&old->areas, &header->areas.items[i]) == NULL)
             luks_steps_add(&restore->steps, &header->areas.items[i], fd, LUKS_PLACE_USED);
     add_header(restore, header, fd, old->primary_is_worse);
 }
@@ -407,7 +407,7 @@ static void add_steps(struct luks_restore *restore)
 {
     const struct luks_header *old = restore->old;
 
-    if (!old || restore->risk) {
+    if (old == NULL || restore->risk != NULL) {
         add_area(restore);
         add_header(restore, restore->backup, restore->backup_fd, false);
         restore->steps.turn = restore->steps.count;

@@ -170,7 +170,7 @@ int luks_steps_run(const struct luks_steps *steps, const struct luks_store *to,
     int result;
 
     *end = (struct luks_end){ .outcome = LUKS_OUTCOME_UNTOUCHED, .flushed = true };
-    if (!run)
+    if (run == NULL)
         return error_no_memory(err, "to write the header");
     *run = (struct run){ .steps = steps, .store = to, .old_fd = -1, .end = end };
     result = read_old(run, err);

@@ -49,7 +49,7 @@ int luks_token_get(char **json, int token, struct luks_header *header, struct er
     if (result < 0)
         return cryptsetup_library_error(header->library, result, "the token can't be read", err);
     *json = strdup(text);
-    return *json ? 0 : error_no_memory(err, "for a token");
+    return *json != NULL ? 0 : error_no_memory(err, "for a token");
 }
 
 bool luks_token_is_keyring(int token, const struct luks_header *header)
@@ -69,8 +69,8 @@ int luks_token_type(char **type, int token, struct luks_header *header, struct e
     if (result < 0)
         return result;
     (void)crypt_token_status(header->library->device, token, &text);
-    *type = text ? strdup(text) : NULL;
-    return *type ? 0 : error_no_memory(err, "for a token");
+    *type = text != NULL ? strdup(text) : NULL;
+    return *type != NULL ? 0 : error_no_memory(err, "for a token");
 }
 
 bool luks_token_opens(int token, int slot, const struct luks_header *header)
@@ -86,7 +86,7 @@ static int refuse_type(int token, const struct luks_header *header, struct error
     return error_set(err, -ENOTSUP,
                      "token %d is of type '%s', and only luks2-keyring is used here: give the "
                      "passphrase by --key-command, or the folder of plugins by --token-plugins",
-                     token, type ? luks_quote(type, strlen(type)).text : "");
+                     token, type != NULL ? luks_quote(type, strlen(type)).text : "");
 }
 
 int luks_token_keyring(char **description, int token, struct luks_header *header, struct error *err)
@@ -105,7 +105,7 @@ int luks_token_keyring(char **description, int token, struct luks_header *header
         return error_set(err, -EPERM, "token %d: the description of its key can't be printed",
                          token);
     *description = strdup(params.key_description);
-    return *description ? 0 : error_no_memory(err, "for a token");
+    return *description != NULL ? 0 : error_no_memory(err, "for a token");
 }
 
 /* The library says no more than that it is wrong. */

@@ -16,7 +16,7 @@ bool luks_zero_holes_is_token(int token, const struct luks_header *header)
     if (!luks_token_is_there(token, header))
         return false;
     (void)crypt_token_status(header->library->device, token, &type);
-    return type && strcmp(type, TYPE) == 0;
+    return type != NULL && strcmp(type, TYPE) == 0;
 }
 
 bool luks_zero_holes_recorded(const struct luks_header *header)

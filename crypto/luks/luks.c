@@ -199,9 +199,9 @@ static int load_luks2(struct luks_header *header, const struct source *source, s
 
     if (result < 0)
         return result;
-    if (!copies.primary.bytes)
+    if (copies.primary.bytes == NULL)
         header->damaged_copy = "primary";
-    else if (!copies.secondary.bytes)
+    else if (copies.secondary.bytes == NULL)
         header->damaged_copy = "secondary";
     header->primary_is_worse = copies.chosen == &copies.secondary;
     if (header->damaged_copy)
@@ -252,7 +252,7 @@ int luks_load(struct luks_header **out, luks_read_fn *read, void *context, uint6
     struct luks_header *header = calloc(1, sizeof *header);
     int result;
 
-    if (!header)
+    if (header == NULL)
         return error_no_memory(err, "for a LUKS header");
     header->image_fd = -1;
     header->sizes = source.sizes;
@@ -269,7 +269,7 @@ int luks_load(struct luks_header **out, luks_read_fn *read, void *context, uint6
 
 void luks_free(struct luks_header *header)
 {
-    if (!header)
+    if (header == NULL)
         return;
     cryptsetup_library_close(header->library);
     json_object_put(header->json);

@@ -156,7 +156,7 @@ static int read_copy(struct luks2_copy *copy, uint64_t offset_bytes, uint64_t le
         return 0;
     }
     copy->bytes = malloc((size_t)length_bytes);
-    if (!copy->bytes)
+    if (copy->bytes == NULL)
         return error_set(err, -ENOMEM, "not enough memory for a header of %" PRIu64 " bytes",
                          length_bytes);
     result = read(context, offset_bytes, copy->bytes, (size_t)length_bytes, err);
@@ -207,7 +207,7 @@ static int read_secondary(struct luks2_copies *copies, luks_read_fn *read, void 
         result = read(context, at, mark, sizeof mark, err);
         if (result == 0 && secondary_has_magic(mark))
             result = read_copy(copy, at, at, read, context, header_bytes, err);
-        if (result < 0 || copy->bytes)
+        if (result < 0 || copy->bytes != NULL)
             return result;
     }
     return 0;
@@ -217,7 +217,7 @@ static void check_text(struct luks2_copy *copy, luks2_check_fn *check)
 {
     struct error damage = { "" };
 
-    if (!copy->bytes || !check || check(copy, &damage) != -EINVAL)
+    if (copy->bytes == NULL || check == NULL || check(copy, &damage) != -EINVAL)
         return;
     copy->damage = damage;
     copy->text_is_bad = true;
@@ -229,7 +229,8 @@ static int choose(struct luks2_copies *copies, bool was_luks2, struct error *err
 {
     const struct luks2_copy *primary = &copies->primary, *secondary = &copies->secondary;
 
-    if (primary->bytes && (!secondary->bytes || primary->sequence >= secondary->sequence))
+    if (primary->bytes != NULL &&
+        (secondary->bytes == NULL || primary->sequence >= secondary->sequence))
         copies->chosen = primary;
     else if (secondary->bytes)
         copies->chosen = secondary;

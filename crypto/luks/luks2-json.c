@@ -82,7 +82,7 @@ int luks2_json_parse(struct json_object **out, const char *text, size_t length_b
     struct json_object *root;
     int result = 0;
 
-    if (!tokener)
+    if (tokener == NULL)
         return error_no_memory(err, "for a LUKS2 header");
     if (text_bytes == length_bytes || text_bytes > LUKS2_AREA_BYTES_MAX)
         result = error_set(err, -EINVAL, "the JSON text has no end");
@@ -97,7 +97,7 @@ int luks2_json_parse(struct json_object **out, const char *text, size_t length_b
     root = json_tokener_parse_ex(tokener, text, (int)text_bytes + 1); /* its NUL ends it */
     reason = json_tokener_get_error(tokener);
     json_tokener_free(tokener);
-    if (!root && reason != json_tokener_success)
+    if (root == NULL && reason != json_tokener_success)
         return error_set(err, -EINVAL, "the JSON text can't be parsed: %s",
                          json_tokener_error_desc(reason));
     if (!json_object_is_type(root, json_type_object)) {

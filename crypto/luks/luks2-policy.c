@@ -507,7 +507,9 @@ static int find_digest(struct json_object **out, struct json_object *root, struc
             return error_set(err, -EPERM, "segment 0 has more than one digest");
         *out = digest;
     }
-    return *out ? 0 : error_set(err, -EPERM, "segment 0 has no digest, so no key can be verified");
+    return *out != NULL
+               ? 0
+               : error_set(err, -EPERM, "segment 0 has no digest, so no key can be verified");
 }
 
 /* All keyslots of the digest hold the volume key: they must agree on its size. */

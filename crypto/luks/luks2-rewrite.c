@@ -79,7 +79,7 @@ static int rewrite_text(char *text, size_t text_bytes, edit_fn *edit, const void
     result = edit(context, root, err);
     changed = json_object_to_json_string_ext(root, JSON_C_TO_STRING_PLAIN |
                                                        JSON_C_TO_STRING_NOSLASHESCAPE);
-    if (result == 0 && (!changed || strlen(changed) >= text_bytes))
+    if (result == 0 && (changed == NULL || strlen(changed) >= text_bytes))
         result = error_set(err, -ENOSPC, "the header has no room for its text");
     if (result == 0)
         (void)strncpy(text, changed, text_bytes); /* which fills the rest with zeros */
@@ -93,7 +93,7 @@ static int rewrite(int image_fd, uint64_t copy_bytes, edit_fn *edit, const void 
     uint8_t *copy = malloc((size_t)copy_bytes);
     int result = 0;
 
-    if (!copy)
+    if (copy == NULL)
         return error_no_memory(err, "for a LUKS header");
     for (unsigned i = 0; i < 2 && result == 0; i++) {
         result = luks_store_read_memory(&image_fd, i * copy_bytes, copy, (size_t)copy_bytes, err);

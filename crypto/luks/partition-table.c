@@ -49,7 +49,7 @@ static void take_list(struct partition_table *out, blkid_partlist list)
     blkid_parttable table = blkid_partlist_get_table(list);
     const char *type = table ? blkid_parttable_get_type(table) : NULL;
 
-    (void)snprintf(out->type, sizeof out->type, "%s", type ? type : "?");
+    (void)snprintf(out->type, sizeof out->type, "%s", type != NULL ? type : "?");
     for (int i = 0; i < count; i++)
         take_partition(out, blkid_partlist_get_partition(list, i));
 }
@@ -131,7 +131,7 @@ static int copy_records(const struct source *source, uint64_t first_bytes, int s
         if (result == 0)
             result = probe(&table, scratch_fd, UNIT_BYTES, err);
         next = result == 0 ? find_extended(&table) : NULL;
-        if (!next || __builtin_add_overflow(first_bytes, next->start_bytes, &at))
+        if (next == NULL || __builtin_add_overflow(first_bytes, next->start_bytes, &at))
             return result;
     }
     return result;
@@ -143,7 +143,7 @@ static int copy_logical(const struct source *source, const struct partition_tabl
     const struct partition *extended = find_extended(primary);
     int scratch_fd = -1, result;
 
-    if (!extended)
+    if (extended == NULL)
         return 0;
     result = cryptsetup_image_create(&scratch_fd, source->size_bytes, UNIT_BYTES, err);
     if (result == 0)

@@ -23,7 +23,7 @@ static bool find_mount(char point[NAME_BYTES], dev_t device)
     char *line = NULL;
     size_t room = 0;
 
-    while (mounts && !found && getline(&line, &room, mounts) > 0) {
+    while (mounts != NULL && !found && getline(&line, &room, mounts) > 0) {
         unsigned of_major, of_minor;
 
         found = sscanf(line, "%*d %*d %u:%u %*s %255s", &of_major, &of_minor, point) == 3 &&
@@ -44,7 +44,7 @@ static bool find_holder(char name[NAME_BYTES], dev_t device)
 
     (void)snprintf(path, sizeof path, "/sys/dev/block/%u:%u/holders", major(device), minor(device));
     holders = opendir(path);
-    while (holders && (entry = readdir(holders)) && entry->d_name[0] == '.')
+    while (holders != NULL && (entry = readdir(holders)) && entry->d_name[0] == '.')
         ;
     if (entry)
         (void)snprintf(name, NAME_BYTES, "%s", entry->d_name);

@@ -111,7 +111,7 @@ bool file_loop_find(char name[FILE_LOOP_NAME_BYTES], const struct stat *status, 
     const struct dirent *entry;
     bool found = false;
 
-    while (devices && !found && (entry = readdir(devices))) {
+    while (devices != NULL && !found && (entry = readdir(devices))) {
         found =
             strncmp(entry->d_name, "loop", 4) == 0 && is_made_of(entry->d_name, status, writable);
         if (found)

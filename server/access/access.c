@@ -63,7 +63,7 @@ static int parse_cert(struct condition *condition, struct error *err)
 
 static bool matches_cert(const struct condition *condition, const struct peer *peer)
 {
-    return peer->proof == PEER_CERTIFICATE && peer->identity &&
+    return peer->proof == PEER_CERTIFICATE && peer->identity != NULL &&
            dn_equal(condition->value, peer->identity);
 }
 
@@ -76,14 +76,15 @@ static int parse_text(struct condition *condition, struct error *err)
 
 static bool matches_psk(const struct condition *condition, const struct peer *peer)
 {
-    return peer->proof == PEER_PSK && peer->identity && !strcmp(condition->value, peer->identity);
+    return peer->proof == PEER_PSK && peer->identity != NULL &&
+           !strcmp(condition->value, peer->identity);
 }
 
 static bool matches_uri(const struct condition *condition, const struct peer *peer)
 {
     if (peer->proof != PEER_CERTIFICATE)
         return false;
-    for (char **uri = peer->uris; uri && *uri; uri++) {
+    for (char **uri = peer->uris; uri != NULL && *uri; uri++) {
         if (!strcmp(*uri, condition->value))
             return true;
     }
@@ -150,7 +151,7 @@ static bool matches_dns(const struct condition *condition, const struct peer *pe
 {
     if (peer->proof != PEER_CERTIFICATE)
         return false;
-    for (char **name = peer->dns_names; name && *name; name++) {
+    for (char **name = peer->dns_names; name != NULL && *name; name++) {
         if (dns_name_matches(condition->value, *name))
             return true;
     }
@@ -182,7 +183,7 @@ static int parse_uid(struct condition *condition, struct error *err)
     if (parse_id(&condition->parsed.id, condition->value))
         return 0;
     user = getpwnam(condition->value);
-    if (!user)
+    if (user == NULL)
         return error_set(err, -EINVAL, "this machine has no user '%s'", condition->value);
     condition->parsed.id = user->pw_uid;
     return 0;
@@ -195,7 +196,7 @@ static int parse_gid(struct condition *condition, struct error *err)
     if (parse_id(&condition->parsed.id, condition->value))
         return 0;
     group = getgrnam(condition->value);
-    if (!group)
+    if (group == NULL)
         return error_set(err, -EINVAL, "this machine has no group '%s'", condition->value);
     condition->parsed.id = group->gr_gid;
     return 0;
@@ -269,7 +270,7 @@ static bool parse_prefix(struct network *network, const char *slash)
 {
     uint32_t bits = address_bits(network->family);
 
-    if (slash && (strlen(slash + 1) > 3 || !parse_id(&bits, slash + 1)))
+    if (slash != NULL && (strlen(slash + 1) > 3 || !parse_id(&bits, slash + 1)))
         return false;
     network->prefix_bits = bits;
     return bits <= address_bits(network->family);
@@ -279,7 +280,7 @@ static int parse_net(struct condition *condition, struct error *err)
 {
     struct network *network = &condition->parsed.network;
     const char *slash = strchr(condition->value, '/');
-    size_t bytes = slash ? (size_t)(slash - condition->value) : strlen(condition->value);
+    size_t bytes = slash != NULL ? (size_t)(slash - condition->value) : strlen(condition->value);
     char address[INET6_ADDRSTRLEN] = "";
 
     if (bytes < sizeof address)
@@ -355,7 +356,7 @@ static int cut_condition(char *at, char **next, struct error *err)
             *next = at;
             break;
         }
-        if (*at == '&' && find_kind(at + 1))
+        if (*at == '&' && find_kind(at + 1) != NULL)
             return error_set(err, -EINVAL,
                              "two conditions are joined by one '&': '&&' is an '&' "
                              "that belongs to a value");
@@ -368,11 +369,11 @@ static int cut_condition(char *at, char **next, struct error *err)
 static int parse_condition(struct condition *out, const char *text, struct error *err)
 {
     out->kind = find_kind(text);
-    if (!out->kind && !strcmp(text, "any"))
+    if (out->kind == NULL && !strcmp(text, "any"))
         return error_set(err, -EINVAL,
                          "'any' lets everybody in and stands alone: leave it or the "
                          "other rules out");
-    if (!out->kind)
+    if (out->kind == NULL)
         return error_set(err, -EINVAL, "a rule is 'any', or begins with " KINDS_TEXT);
     out->value = text + strlen(out->kind->name) + 1;
     if (!*out->value)
@@ -434,7 +435,7 @@ static int parse_rule(struct rule *rule, const char *text, struct error *err)
 
     rule->text = strdup(text);
     rule->pieces = strdup(text);
-    if (!rule->text || !rule->pieces)
+    if (rule->text == NULL || rule->pieces == NULL)
         return error_no_memory(err, NULL);
     result = parse_conditions(rule, err);
     if (result != 0)
@@ -462,7 +463,7 @@ int access_create(struct access **out, const char *const *rules, size_t count, s
     if (count == 0 || (count == 1 && !strcmp(rules[0], "any")))
         return 0;
     access = calloc(1, sizeof *access + count * sizeof access->rules[0]);
-    if (!access)
+    if (access == NULL)
         return error_no_memory(err, NULL);
     while (result == 0 && access->rule_count < count) {
         result = parse_rule(&access->rules[access->rule_count], rules[access->rule_count], err);
@@ -478,7 +479,7 @@ int access_create(struct access **out, const char *const *rules, size_t count, s
 
 void access_free(struct access *access)
 {
-    for (size_t i = 0; access && i < access->rule_count; i++) {
+    for (size_t i = 0; access != NULL && i < access->rule_count; i++) {
         free(access->rules[i].text);
         free(access->rules[i].pieces);
     }
@@ -487,17 +488,17 @@ void access_free(struct access *access)
 
 bool access_allows(const struct access *access, const struct peer *peer)
 {
-    bool one = !access;
+    bool one = access == NULL;
 
     /* All of them, whichever matches: the time says little about the list. */
-    for (size_t i = 0; access && i < access->rule_count; i++)
+    for (size_t i = 0; access != NULL && i < access->rule_count; i++)
         one |= rule_allows(&access->rules[i], peer);
     return one;
 }
 
 size_t access_rule_count(const struct access *access)
 {
-    return access ? access->rule_count : 0;
+    return access != NULL ? access->rule_count : 0;
 }
 
 const char *access_rule_text(const struct access *access, size_t index)

@@ -24,7 +24,7 @@ static int hex_digit(char c)
     if (c >= 'A' && c <= 'F')
         c = (char)(c - 'A' + 'a');
     at = c ? strchr(digits, c) : NULL;
-    return at ? (int)(at - digits) : -1;
+    return at != NULL ? (int)(at - digits) : -1;
 }
 
 /* The bytes that one character of a value takes: itself, "\," or "\2C".  0: none begins here. */

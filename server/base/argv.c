@@ -40,7 +40,7 @@ int argv_split(char ***out, const char *text, struct error *err)
     char **words = calloc(length / 2 + 2, sizeof *words);
     char *to = malloc(length + 2); /* each word takes at most the blank behind it for its NUL */
 
-    if (!words || !to) {
+    if (words == NULL || to == NULL) {
         free(words);
         free(to);
         return error_no_memory(err, "for a command");

@@ -91,7 +91,7 @@ int error_set(struct error *err, int result, const char *format, ...)
     const char *advice = advice_for(result);
     va_list args;
 
-    if (!err)
+    if (err == NULL)
         return result;
     va_start(args, format);
     set(err, "", format, args);
@@ -106,7 +106,7 @@ void error_prefix(struct error *err, const char *format, ...)
 {
     va_list args;
 
-    if (!err)
+    if (err == NULL)
         return;
     va_start(args, format);
     set(err, err->text, format, args);

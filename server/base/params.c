@@ -42,7 +42,7 @@ int params_parse_size(uint64_t *out, const char *text, struct error *err)
         goto bad;
     if (*end) {
         suffix = strchr(suffixes, *end >= 'a' ? *end - 'a' + 'A' : *end);
-        if (!suffix || end[1])
+        if (suffix == NULL || end[1])
             goto bad;
         if (__builtin_mul_overflow(value, 1ull << (10 * (suffix - suffixes + 1)), &value))
             goto bad;
@@ -69,7 +69,7 @@ static int check_bounds(uint64_t value, const struct param *param, struct error 
 
 static int set_flag(bool *out, const char *value, struct error *err)
 {
-    if (!value || !*value || !strcmp(value, "yes") || !strcmp(value, "1"))
+    if (value == NULL || !*value || !strcmp(value, "yes") || !strcmp(value, "1"))
         *out = true;
     else if (!strcmp(value, "no") || !strcmp(value, "0"))
         *out = false;
@@ -121,7 +121,7 @@ static int list_add(struct param_list *list, const char *value, struct error *er
 {
     const char **items = reallocarray(list->items, list->count + 1, sizeof *items);
 
-    if (!items)
+    if (items == NULL)
         return error_no_memory(err, NULL);
     items[list->count++] = value;
     list->items = items;
@@ -134,9 +134,9 @@ static int set_value(void *target, const struct param *param, const char *value,
         return set_flag(field(target, param), value, err);
     if (param->type == PARAM_COUNT)
         return add_to_count(field(target, param), value, err);
-    if (!value)
+    if (value == NULL)
         return error_set(err, -EINVAL, "a value is missing (%s)",
-                         param->value ? param->value : "VALUE");
+                         param->value != NULL ? param->value : "VALUE");
     switch (param->type) {
     case PARAM_FLAG:
     case PARAM_COUNT:
@@ -328,7 +328,7 @@ static int set_option(struct argv_walk *walk, const struct param *param, const c
 {
     int result;
 
-    if (!value && takes_value(param) && walk->at < walk->argc)
+    if (value == NULL && takes_value(param) && walk->at < walk->argc)
         value = walk->argv[walk->at++];
     result = params_set(walk->target, param, value, err);
     if (result != 0)
@@ -341,7 +341,7 @@ static int parse_long(struct argv_walk *walk, const char *text, struct error *er
     size_t length = strcspn(text, "=");
     const struct param *param = find_name(walk->table, text, length);
 
-    if (!param)
+    if (param == NULL)
         return unknown_name(walk->table, "--", text, length, err);
     return set_option(walk, param, text[length] ? text + length + 1 : NULL, err);
 }
@@ -353,7 +353,7 @@ static int parse_letters(struct argv_walk *walk, const char *text, struct error 
         const struct param *param = find_letter(walk->table, *text);
         int result;
 
-        if (!param)
+        if (param == NULL)
             return error_set(err, -EINVAL, "unknown option '-%.1s'", text);
         if (takes_value(param))
             return set_option(walk, param, text[1] ? text + 1 : NULL, err);
@@ -418,7 +418,7 @@ int params_parse_argv(void *target, const struct param *table, int argc, char **
     char **operands = calloc((size_t)argc + 1, sizeof *operands);
     int count = 0, front = 1, ret;
 
-    if (!operands)
+    if (operands == NULL)
         return error_no_memory(err, NULL);
     ret = parse_walk(&walk, operands, &count, &front, err);
     if (ret == 0) {
@@ -480,7 +480,7 @@ static int parse_pair(void *target, const struct param *table, char *pair, bool 
         *equals = '\0';
     if (percent)
         result = decode_percent(pair, err);
-    if (result == 0 && percent && equals)
+    if (result == 0 && percent && equals != NULL)
         result = decode_percent(equals + 1, err);
     if (result != 0)
         return result;
@@ -488,9 +488,9 @@ static int parse_pair(void *target, const struct param *table, char *pair, bool 
     if (length == 0)
         return error_set(err, -EINVAL, "an option is empty: one is written key=value");
     param = find_name(table, pair, length);
-    if (!param)
+    if (param == NULL)
         return unknown_name(table, "", pair, length, err);
-    return params_set(target, param, equals ? equals + 1 : NULL, err);
+    return params_set(target, param, equals != NULL ? equals + 1 : NULL, err);
 }
 
 char *params_cut_at_comma(char *text)
@@ -514,7 +514,7 @@ static char *cut(char *text, char separator)
     if (separator == ',')
         return params_cut_at_comma(text);
     end = strchr(text, separator);
-    if (!end)
+    if (end == NULL)
         return NULL;
     *end = '\0';
     return end + 1;
@@ -545,7 +545,7 @@ int params_parse_pairs(void *target, const struct param *table, char *text, char
 static unsigned put_label(FILE *out, const struct param *param)
 {
     char letter[] = { '-', param->letter, ',', ' ', '\0' };
-    const char *value = param->value ? param->value : "";
+    const char *value = param->value != NULL ? param->value : "";
 
     if (out)
         fprintf(out, "  %s--%s%s%s", param->letter ? letter : "    ", param->name,

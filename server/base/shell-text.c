@@ -17,9 +17,9 @@ char *shell_text_word(const char *word)
     char *clean = utf8_clean(word, strlen(word)), *quoted, *out;
     bool plain = *word != '\0';
 
-    for (const char *c = clean; c && *c; c++)
+    for (const char *c = clean; c != NULL && *c; c++)
         plain = plain && (is_plain(*c) || strchr(",:=@%+", *c));
-    if (!clean || plain)
+    if (clean == NULL || plain)
         return clean;
     out = quoted = malloc(4 * strlen(clean) + 3);
     if (quoted) {
@@ -42,7 +42,7 @@ char *shell_text_uri(const char *text)
     static const char digits[] = "0123456789ABCDEF";
     char *encoded = malloc(3 * strlen(text) + 1), *out = encoded;
 
-    for (; encoded && *text; text++) {
+    for (; encoded != NULL && *text; text++) {
         unsigned char byte = (unsigned char)*text;
 
         if (is_plain(*text) || *text == '~') {

@@ -82,7 +82,7 @@ char *utf8_clean(const char *text, size_t length_bytes)
 {
     char *copy = malloc(length_bytes + 1);
 
-    if (!copy)
+    if (copy == NULL)
         return NULL;
     for (size_t at = 0; at < length_bytes;) {
         size_t length = utf8_character_bytes(text + at, length_bytes - at);

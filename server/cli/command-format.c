@@ -155,7 +155,7 @@ static int check_is_empty(const struct target *target, struct image_io *io, uint
     bool empty = true;
     int result;
 
-    if (!chunk)
+    if (chunk == NULL)
         return error_no_memory(err, "to look at the image");
     result = volume_header_signature(&content, FORMAT_SIGNATURE_ANY, io, target->size_bytes, err);
     for (uint64_t at = 0; at < end_bytes && empty && result == 0; at += CHUNK_BYTES) {
@@ -201,7 +201,7 @@ static int inspect(struct target *target, const char *spec, bool may_be_made, bo
 {
     target->spec = spec;
     target->path = local_path(spec);
-    if (target->path && access(target->path, F_OK) != 0 && errno == ENOENT) {
+    if (target->path != NULL && access(target->path, F_OK) != 0 && errno == ENOENT) {
         if (may_be_made)
             return 0;
         return error_set(err, -ENOENT, "'%s' does not exist; give --size to have it made", spec);
@@ -223,8 +223,9 @@ static int inspect_all(struct format *format, const char *spec, struct error *er
 
     /* With a detached header the image keeps what it holds, but is read as ciphertext from now on:
      * what it held is lost all the same. */
-    result = inspect(&format->image, spec, sized, !arguments->header, area_bytes, arguments, err);
-    if (result < 0 || !arguments->header)
+    result =
+        inspect(&format->image, spec, sized, arguments->header == NULL, area_bytes, arguments, err);
+    if (result < 0 || arguments->header == NULL)
         return result;
     return inspect(&format->header, arguments->header, true, true, area_bytes, arguments, err);
 }
@@ -273,7 +274,7 @@ static int choose_sizes(struct format *format, struct error *err)
         return refuse_larger(&format->image, needed_bytes, area_bytes, err);
     if (needed_bytes <= options->data_bytes)
         return 0;
-    if (!format->image.path)
+    if (format->image.path == NULL)
         return error_set(err, -ENOSPC,
                          "'%s' has %" PRIu64 " bytes, but %" PRIu64 " are needed, and it can't be "
                          "enlarged from here",
@@ -325,7 +326,7 @@ static int make_room(struct target *target, uint64_t size_bytes, struct error *e
     int flags = O_RDWR | O_CLOEXEC | O_NOCTTY | (target->exists ? 0 : O_CREAT | O_EXCL);
     int result;
 
-    if (!target->path || (target->exists && target->size_bytes >= size_bytes))
+    if (target->path == NULL || (target->exists && target->size_bytes >= size_bytes))
         return 0;
     target->grown_fd = open(target->path, flags, 0600);
     if (target->grown_fd < 0) {
@@ -417,7 +418,7 @@ static int write_target(enum luks_outcome *outcome, struct target *target,
     struct stage *own = NULL;
     struct image_io *io = NULL;
     int result = target->grown ? image_open(&own, target->spec, &options, err) : 0;
-    struct stage *stage = own ? own : target->stage;
+    struct stage *stage = own != NULL ? own : target->stage;
 
     if (result < 0)
         return result;
@@ -540,7 +541,7 @@ static void print_word(const char *before, const char *text)
 {
     char *word = shell_text_word(text);
 
-    printf("%s%s", before, word ? word : text);
+    printf("%s%s", before, word != NULL ? word : text);
     free(word);
 }
 
@@ -548,7 +549,7 @@ static void print_result(const struct format *format, const struct luks_format_r
 {
     const struct luks_segment *segment = &header->segment;
     const char *key_file = format->arguments.key.file;
-    bool named = key_file && strcmp(key_file, "-") != 0;
+    bool named = key_file != NULL && strcmp(key_file, "-") != 0;
 
     printf("%s is a LUKS%d volume now.\n", format->image.spec, (int)segment->type);
     printf("UUID:        %s\n", segment->uuid);

@@ -317,7 +317,7 @@ static int keep_zero_holes(struct volume *target, struct error *err)
 
 static bool must_keep_zero_holes(const struct volume *target, const struct volume *backup)
 {
-    return target->header && luks_zero_holes_recorded(target->header) &&
+    return target->header != NULL && luks_zero_holes_recorded(target->header) &&
            !luks_zero_holes_recorded(backup->header) &&
            luks_segment(backup->header)->type == LUKS_TYPE_2 &&
            strcmp(luks_segment(target->header)->uuid, luks_segment(backup->header)->uuid) == 0;
@@ -423,7 +423,7 @@ struct header_switch {
 static int ask_to_lose(const struct header_switch *what, bool on, const struct volume *volume,
                        const struct header_arguments *arguments, struct error *err)
 {
-    if (on || !what->off_loss || arguments->yes || !luks_zero_holes_recorded(volume->header))
+    if (on || what->off_loss == NULL || arguments->yes || !luks_zero_holes_recorded(volume->header))
         return 0;
     return confirm(what->off_loss, volume->spec, "off", err);
 }
@@ -432,7 +432,7 @@ static int run_switch(const struct header_switch *what, const struct header_argu
                       char **operands, struct error *err)
 {
     bool on = strcmp(operands[1], "on") == 0;
-    enum volume_use use = !on && what->off_loss ? VOLUME_REPLACE : VOLUME_CHANGE_KEYS;
+    enum volume_use use = !on && what->off_loss != NULL ? VOLUME_REPLACE : VOLUME_CHANGE_KEYS;
     struct volume volume;
     int result =
         volume_open_header(&volume, operands[0], arguments->header, use, &arguments->terms, err);

@@ -42,7 +42,7 @@ static const struct param info_params[] = {
 
 static void print_line(const char *name, const char *value)
 {
-    if (!value)
+    if (value == NULL)
         return;
     printf("%-17s", name);
     header_text_print_untrusted(value);
@@ -91,7 +91,7 @@ static void print_text(struct json_object *info)
     print_line("Implementation:", header_text_string(info, "cipher-implementation"));
     printf("%-17s%" PRIu64 " bytes\n", "Sector size:", header_text_number(info, "sector-size"));
     print_line("Payload offset:", size_text(header_text_number(info, "payload-offset")).text);
-    print_line("Usable size:", header_text_member(info, "size")
+    print_line("Usable size:", header_text_member(info, "size") != NULL
                                    ? size_text(header_text_number(info, "size")).text
                                    : "not known: the data is elsewhere, or was cut off");
     if (header_text_number(info, "iv-offset") != 0)
@@ -148,8 +148,8 @@ static int load(struct luks_header **luks, bool *alone, struct stage *image,
     if (*alone)
         return 0;
     if (result == -EMEDIUMTYPE)
-        volume_header_tell_content(&content,
-                                   header_spec ? LUKS_IMAGE_OF_HEADER : LUKS_IMAGE_LOOKED_AT, err);
+        volume_header_tell_content(
+            &content, header_spec != NULL ? LUKS_IMAGE_OF_HEADER : LUKS_IMAGE_LOOKED_AT, err);
     return result;
 }
 
@@ -166,10 +166,10 @@ static int describe(struct json_object **info, struct stage *image, const char *
         result = luks_demands_check(&demands, luks, err);
         if (result == 0)
             result = luks_describe_json(info, luks, err);
-        if (result < 0 && header_spec)
+        if (result < 0 && header_spec != NULL)
             error_prefix(err, "header '%s': ", header_spec);
     }
-    if (result == 0 && header_spec)
+    if (result == 0 && header_spec != NULL)
         warn_of_foreign_header(luks, image, spec);
     if (result == 0 && alone && !luks_segment(luks)->fixed_size)
         json_object_object_add(*info, "size", NULL);
@@ -196,7 +196,7 @@ static int run(void *context, char **operands, struct error *err)
     if (result < 0)
         return result;
     result = describe(&info, image, operands[0], arguments, err);
-    if (result < 0 && !arguments->header)
+    if (result < 0 && arguments->header == NULL)
         error_prefix(err, "image '%s': ", operands[0]);
     stage_close(image);
     if (result == 0 && arguments->json)

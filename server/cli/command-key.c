@@ -165,7 +165,7 @@ static int check_new_key(void *context, char **operands, struct error *err)
     if (key_source_is_stdin(&arguments->key) && key_source_is_stdin(&arguments->new_key))
         return error_set(err, -EINVAL,
                          "--key-file and --new-key-file can't both be standard input");
-    if (!arguments->priority)
+    if (arguments->priority == NULL)
         return 0;
     return luks_priority_parse(&arguments->priority_meant, arguments->priority, err);
 }
@@ -227,7 +227,7 @@ static int change_and_try(void *context, struct luks_header *header, struct luks
     struct wait_notice notice;
     int result = work->change(work, header, err);
 
-    if (result < 0 || !work->new_key)
+    if (result < 0 || work->new_key == NULL)
         return result;
     wait_notice_begin(&notice, "Trying the new key");
     result = luks_change_check(change, work->slot, work->new_key, err);
@@ -254,11 +254,11 @@ static void tell_keys(void *context, struct volume *volume, struct error *err)
     struct key_work *work = context;
     const char *old = "", *new = "";
 
-    if (work->old_key || work->arguments->key.token)
+    if (work->old_key != NULL || work->arguments->key.token)
         old = opens(work, volume, false) ? "; now the old key opens it"
                                          : "; now the old key does not open it";
     work->tried = true;
-    work->new_opens = work->new_key && opens(work, volume, true);
+    work->new_opens = work->new_key != NULL && opens(work, volume, true);
     if (work->new_key)
         new = work->new_opens ? ", the new key opens it" : ", the new key does not";
     if (*old || *new)
@@ -273,7 +273,7 @@ static void tell_keys(void *context, struct volume *volume, struct error *err)
 static int accept_new_key(const struct key_work *work, enum luks_outcome outcome, int result,
                           const struct error *err)
 {
-    if (outcome != LUKS_OUTCOME_AFTER || !work->new_key || (work->tried && !work->new_opens))
+    if (outcome != LUKS_OUTCOME_AFTER || work->new_key == NULL || (work->tried && !work->new_opens))
         return result;
     log_warning("%s", err->text);
     return 0;
@@ -407,7 +407,7 @@ static int run_remove(void *context, char **operands, struct error *err)
 {
     const struct key_arguments *arguments = context;
     struct key_work work = { .arguments = arguments, .change = remove_key };
-    bool by_key = key_source_given(&arguments->key) || arguments->slot == SLOT_NOT_GIVEN;
+    bool by_key = key_source_given(&arguments->key) != NULL || arguments->slot == SLOT_NOT_GIVEN;
     int result = look(&work, operands[0], by_key, false, err);
 
     if (result == 0)

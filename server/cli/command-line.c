@@ -93,7 +93,7 @@ static int run_with(const struct command *command, void *arguments, int argc, ch
         return print_help(command);
     if (result == 0)
         result = take_operands(operands, command, argc - first, argv + first, &err);
-    if (result == 0 && command->check)
+    if (result == 0 && command->check != NULL)
         result = command->check(arguments, operands, &err);
     if (result < 0) {
         log_error("%s", err.text);
@@ -191,7 +191,8 @@ static const struct command *find_for_cryptsetup(const struct command *command, 
 {
     const struct command *found = is_one_of(command->cryptsetup, typed) ? command : NULL;
 
-    for (size_t i = 0; command->commands != NULL && command->commands[i] != NULL && !found; i++)
+    for (size_t i = 0; command->commands != NULL && command->commands[i] != NULL && found == NULL;
+         i++)
         found = find_for_cryptsetup(command->commands[i], typed);
     return found;
 }

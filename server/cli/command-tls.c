@@ -102,7 +102,7 @@ static int check_init(void *context, char **operands, struct error *err)
     int result = check_list(&arguments->hosts, "--host", pki_host_check, err);
 
     (void)operands;
-    if (!arguments->client)
+    if (arguments->client == NULL)
         arguments->client = "client";
     if (!arguments->ca_days)
         arguments->ca_days = PKI_STORE_CA_DAYS;

@@ -154,7 +154,7 @@ static int read_file(char **out, FILE *file, struct error *err)
     char *text = malloc(LUKS_TOKEN_BYTES_MAX + 1);
     size_t length_bytes;
 
-    if (!text)
+    if (text == NULL)
         return error_no_memory(err, "for a token");
     length_bytes = fread(text, 1, LUKS_TOKEN_BYTES_MAX, file);
     text[length_bytes] = '\0';
@@ -174,7 +174,7 @@ static int read_token(char **out, const char *path, struct error *err)
     FILE *file = standard_input ? stdin : fopen(path, "re");
     int result;
 
-    if (!file)
+    if (file == NULL)
         return error_set(err, -errno, "token '%s' can't be opened: %s", path, strerror(errno));
     result = read_file(out, file, err);
     if (result < 0)

@@ -83,7 +83,7 @@ void header_text_print_token(struct json_object *token)
     (void)snprintf(name, sizeof name, "Token %" PRIu64 ":", header_text_number(token, "token"));
     printf("%-17s", name);
     header_text_print_untrusted(
-        header_text_string(token, "type") ? header_text_string(token, "type") : "?");
+        header_text_string(token, "type") != NULL ? header_text_string(token, "type") : "?");
     for (size_t i = 0; i < json_object_array_length(slots); i++)
         printf("%s %" PRIu64, i == 0 ? ", for keyslot" : ",",
                json_object_get_uint64(json_object_array_get_idx(slots, i)));

@@ -37,8 +37,8 @@ static int give_name(const char *temporary, const char *path, bool replace)
 int output_file_sync_name(const char *path)
 {
     const char *slash = strrchr(path, '/');
-    char *directory = slash ? strndup(path, (size_t)(slash - path) + 1) : strdup(".");
-    int fd = directory ? open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+    char *directory = slash != NULL ? strndup(path, (size_t)(slash - path) + 1) : strdup(".");
+    int fd = directory != NULL ? open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
     int result = fd >= 0 && fsync(fd) == 0 ? 0 : -errno;
 
     if (fd >= 0)
@@ -54,7 +54,7 @@ int output_file_write(const char *path, const void *data, size_t length_bytes, b
     char *temporary = malloc(name_bytes);
     int fd, result;
 
-    if (!temporary)
+    if (temporary == NULL)
         return error_set(err, -ENOMEM, "not enough memory to make '%s'", path);
     (void)snprintf(temporary, name_bytes, "%s.XXXXXX", path);
     fd = mkostemp(temporary, O_CLOEXEC); /* mode 0600 */

@@ -181,7 +181,7 @@ static void log_unknown(const struct option_exchange *ex, const struct name *nam
         EVENT(.type = "client.denied", .export = hidden->name, .peer = ex->talk->peer.text,
               .reason = "no --allow rule matches");
     }
-    log_refusal(ex, hidden ? truth.text : told);
+    log_refusal(ex, hidden != NULL ? truth.text : told);
 }
 
 static enum option_outcome refuse_unknown(struct option_exchange *ex, const struct name *name)
@@ -280,7 +280,7 @@ static enum option_outcome enter_transmission(struct option_exchange *ex, struct
 {
     struct negotiated *negotiated = &ex->talk->negotiated;
 
-    if (!negotiated->context_export || strcmp(negotiated->context_export, export->name) != 0)
+    if (negotiated->context_export == NULL || strcmp(negotiated->context_export, export->name) != 0)
         negotiated->base_allocation = false;
     ex->talk->export = export;
     return OPTION_TRANSMISSION;
@@ -294,9 +294,9 @@ static enum option_outcome option_export_name(struct option_exchange *ex)
 
     if (nbd_string_is_valid(ex->payload.at, name.bytes))
         export = find_export(ex, &name);
-    if (export && is_hidden(ex, export))
+    if (export != NULL && is_hidden(ex, export))
         export = NULL;
-    if (!export) {
+    if (export == NULL) {
         char told[ERROR_SENTENCE_BYTES];
 
         say_unknown(ex, &name, told);
@@ -334,7 +334,7 @@ static void reply_server(struct option_exchange *ex, const struct export *export
 {
     const char *name = export->name, *description = export->description;
     size_t name_bytes = strlen(name);
-    size_t description_bytes = description ? strlen(description) : 0;
+    size_t description_bytes = description != NULL ? strlen(description) : 0;
 
     reply_header(ex, NBD_REP_SERVER, 4 + name_bytes + description_bytes);
     reply_u32(ex, (uint32_t)name_bytes);
@@ -450,7 +450,7 @@ static void reply_infos(struct option_exchange *ex, const struct export *export,
     reply_info_export(ex, export);
     if (asked & 1u << NBD_INFO_NAME)
         reply_info_text(ex, NBD_INFO_NAME, export->name);
-    if (asked & 1u << NBD_INFO_DESCRIPTION && description)
+    if (asked & 1u << NBD_INFO_DESCRIPTION && description != NULL)
         reply_info_text(ex, NBD_INFO_DESCRIPTION, description);
     reply_info_block_size(ex, &export->limits);
     reply_ack(ex);
@@ -483,7 +483,7 @@ static enum option_outcome option_info(struct option_exchange *ex)
     if (!take_info_payload(&ex->payload, &name, &asked))
         return refuse_invalid(ex, "the export name or the list of requests is malformed");
     export = find_export(ex, &name);
-    if (!export)
+    if (export == NULL)
         return refuse_unknown(ex, &name);
     if (is_hidden(ex, export)) {
         option_refuse(ex, NBD_REP_ERR_TLS_REQD, "this export is served under TLS only");
@@ -560,7 +560,7 @@ static enum option_outcome option_meta_context(struct option_exchange *ex)
     if (!take_queries(ex, &name, &matched))
         return refuse_invalid(ex, "the export name or the list of queries is malformed");
     export = find_export(ex, &name);
-    if (!export || is_hidden(ex, export)) /* only INFO and GO may tell of TLS (proto.md) */
+    if (export == NULL || is_hidden(ex, export)) /* only INFO and GO may tell of TLS (proto.md) */
         return refuse_unknown(ex, &name);
     if (!export_is_open(export))
         return refuse_missing(ex, export);

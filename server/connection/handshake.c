@@ -246,7 +246,8 @@ static bool too_many_options(const struct handshake *hs)
 /* The payload of what is refused whatever it says is not kept. */
 static bool is_wanted(const struct handshake *hs)
 {
-    if (!hs->handler || hs->handler->payload_ignored || hs->shutting_down || hs->turned_away)
+    if (hs->handler == NULL || hs->handler->payload_ignored || hs->shutting_down ||
+        hs->turned_away != NULL)
         return false;
     if (too_many_options(hs))
         return false;
@@ -260,7 +261,7 @@ static const char *reason_to_drop(const struct handshake *hs)
 {
     if (!hs->fixed && hs->option.option != NBD_OPT_EXPORT_NAME)
         return "a client without fixed newstyle may send nothing but EXPORT_NAME";
-    if (hs->option.option == NBD_OPT_EXPORT_NAME && hs->turned_away)
+    if (hs->option.option == NBD_OPT_EXPORT_NAME && hs->turned_away != NULL)
         return hs->turned_away;
     if (hs->option.option == NBD_OPT_EXPORT_NAME && !is_wanted(hs))
         return hs->shutting_down ? "the server is going down"
@@ -296,7 +297,7 @@ static bool receive_payload(struct handshake *hs)
     if (hs->option.length_bytes == 0)
         return payload_received(hs);
     hs->payload = malloc(hs->option.length_bytes);
-    if (!hs->payload)
+    if (hs->payload == NULL)
         return drop(hs, "there is no memory for its option");
     return receive(hs, STEP_PAYLOAD, hs->payload, hs->option.length_bytes);
 }
@@ -307,8 +308,8 @@ static bool payload_received(struct handshake *hs)
         release_payload(hs);
         return answer_unread(hs);
     }
-    hs->exchange.payload =
-        (struct nbd_cursor){ hs->payload ? hs->payload : hs->scratch, hs->option.length_bytes };
+    hs->exchange.payload = (struct nbd_cursor){ hs->payload != NULL ? hs->payload : hs->scratch,
+                                                hs->option.length_bytes };
     hs->exchange.list_next = 0;
     return answer(hs);
 }
@@ -347,7 +348,7 @@ static bool answer_unread(struct handshake *hs)
 
     if (hs->option.option == NBD_OPT_EXPORT_NAME)
         return drop(hs, "the server is going down");
-    if (hs->handler && hs->handler->payload_ignored)
+    if (hs->handler != NULL && hs->handler->payload_ignored)
         return answer(hs);
     ex->reply_bytes = 0;
     hs->outcome = OPTION_NEXT;
@@ -361,7 +362,7 @@ static bool answer_unread(struct handshake *hs)
         hs->outcome = OPTION_CLOSE;
     } else if (hs->turned_away) {
         option_refuse(ex, NBD_REP_ERR_POLICY, "%s", hs->turned_away);
-    } else if (!hs->handler) {
+    } else if (hs->handler == NULL) {
         option_refuse(ex, NBD_REP_ERR_UNSUP, "this server does not have option %u (%s)",
                       hs->option.option, name);
     } else if (hs->handler->payload_bytes_max == 0) {
@@ -458,7 +459,7 @@ struct handshake *handshake_start(struct conversation *talk, struct io_event *en
 {
     struct handshake *hs = calloc(1, sizeof *hs);
 
-    if (!hs)
+    if (hs == NULL)
         return NULL;
     hs->talk = talk;
     hs->ended = ended;

@@ -48,8 +48,8 @@ static int check_cipher(const struct export_settings *settings, const struct luk
 static bool flags_are_known(const struct export_settings *settings,
                             const struct luks_header *header)
 {
-    return settings->header != NULL ||
-           (settings->demands.digest && !luks_demands_leave_flags(&settings->demands, header));
+    return settings->header != NULL || (settings->demands.digest != NULL &&
+                                        !luks_demands_leave_flags(&settings->demands, header));
 }
 
 /* What TRIM shows is for the user to decide, not for a header that others may be able to write. */
@@ -126,8 +126,8 @@ static int load_detached(struct luks_header **out, struct export *ex,
 /* The key has been derived: others may change keys while the data is served. */
 static void header_was_read(struct export *ex)
 {
-    image_header_was_read(ex->header ? ex->header : ex->top);
-    if (ex->header &&
+    image_header_was_read(ex->header != NULL ? ex->header : ex->top);
+    if (ex->header != NULL &&
         stage_backend(ex->header)->ops->header_was_read == NULL) { /* nothing keeps it open */
         stage_close(ex->header);
         ex->header = NULL;
@@ -143,8 +143,8 @@ static int add_luks(struct export *ex, const struct export_settings *settings, s
     struct secret *volume_key;
     struct format_signature content;
     int slot = LUKS_KEYSLOT_ANY;
-    int result = settings->header ? load_detached(&header, ex, settings, err)
-                                  : volume_header_load(&header, *top, NULL, &content, err);
+    int result = settings->header != NULL ? load_detached(&header, ex, settings, err)
+                                          : volume_header_load(&header, *top, NULL, &content, err);
 
     if (result == -EMEDIUMTYPE && settings->header == NULL)
         volume_header_tell_content(&content, LUKS_IMAGE_SERVED, err);
@@ -170,7 +170,7 @@ static int add_luks(struct export *ex, const struct export_settings *settings, s
         result = check_cipher(settings, luks_segment(header), err);
     if (result == 0)
         result = volume_key_read(&volume_key, &slot, header, &settings->key, settings->image, err);
-    if (result == 0 && ex->header)
+    if (result == 0 && ex->header != NULL)
         header_was_read(ex); /* it may have to be changed */
     if (result == 0) {
         result = zero_holes_record(header, settings, *top, err);

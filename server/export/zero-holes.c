@@ -77,12 +77,13 @@ static int record_where_it_is(const struct luks_header *header,
         .beside = image,
     };
     struct volume volume = {
-        .spec = settings->header ? settings->header : settings->image,
+        .spec = settings->header != NULL ? settings->header : settings->image,
         .stage = image,
         .data_bytes = image->limits.size_bytes,
         .detached = settings->header != NULL,
     };
-    int result = settings->header ? image_open(&volume.stage, settings->header, &options, err) : 0;
+    int result =
+        settings->header != NULL ? image_open(&volume.stage, settings->header, &options, err) : 0;
 
     if (result < 0)
         return result;

@@ -125,7 +125,7 @@ static int read_credential(struct secret **out, const struct key_source *source,
     const char *folder = getenv("CREDENTIALS_DIRECTORY");
     char path[4096];
 
-    if (!folder || !*folder)
+    if (folder == NULL || !*folder)
         return error_set(err, -ENOENT,
                          "credential '%s': there is no CREDENTIALS_DIRECTORY in the environment; "
                          "systemd sets it for a unit with LoadCredential=%s:FILE",
@@ -222,7 +222,7 @@ static int read_stdin(struct secret **out, struct error *err)
 
 static const char *path_of(const struct key_source *source)
 {
-    return source->file ? source->file : source->volume_key_file;
+    return source->file != NULL ? source->file : source->volume_key_file;
 }
 
 static int read_path(struct secret **out, const struct key_source *source, struct error *err)
@@ -288,9 +288,9 @@ const char *key_source_given(const struct key_source *source)
 
 bool key_source_is_stdin(const struct key_source *source)
 {
-    const char *path = source->command ? source->command_input : path_of(source);
+    const char *path = source->command != NULL ? source->command_input : path_of(source);
 
-    return path && strcmp(path, "-") == 0;
+    return path != NULL && strcmp(path, "-") == 0;
 }
 
 bool key_source_is_typed(const struct key_source *source)
@@ -321,7 +321,7 @@ static int check_token(const struct key_source *source, const char *prefix, stru
 
     if (result < 0)
         error_prefix(err, "%s", prefix);
-    if (result == 0 && source->token_plugins && source->token_plugins[0] != '/')
+    if (result == 0 && source->token_plugins != NULL && source->token_plugins[0] != '/')
         return error_set(err, -EINVAL,
                          "%stoken-plugins '%s': give the whole path of the folder, from / on",
                          prefix, source->token_plugins);
@@ -356,23 +356,23 @@ int key_source_check(const struct key_source *source, const char *prefix, struct
     if (kind->name == NULL && (source->offset_bytes > 0 || source->size_bytes > 0))
         return error_set(err, -EINVAL, "%s%s is for a key that is not typed: give %skey-file, too",
                          prefix, source->offset_bytes > 0 ? "key-offset" : "key-size", prefix);
-    if (path_of(source) && !*path_of(source))
+    if (path_of(source) != NULL && !*path_of(source))
         return error_set(err, -EINVAL, "%s%s is empty: give the name of a file, or leave it out",
                          prefix, kind->name);
-    if (source->command_input && !source->command)
+    if (source->command_input != NULL && source->command == NULL)
         return error_set(err, -EINVAL,
                          "%skey-command-input is for a program: give %skey-command, too", prefix,
                          prefix);
-    if (source->credential && (!*source->credential || strchr(source->credential, '/')))
+    if (source->credential != NULL && (!*source->credential || strchr(source->credential, '/')))
         return error_set(err, -EINVAL,
                          "%skey-credential '%s': a credential has a name without a slash", prefix,
                          source->credential);
     result = check_descriptor(source, prefix, err);
     if (result < 0)
         return result;
-    if (source->keyring && !*source->keyring)
+    if (source->keyring != NULL && !*source->keyring)
         return error_set(err, -EINVAL, "%skey-keyring: the description is empty", prefix);
-    if (source->token_plugins && !source->token)
+    if (source->token_plugins != NULL && source->token == NULL)
         return error_set(err, -EINVAL,
                          "%stoken-plugins is for a key that a token names: give %stoken, too",
                          prefix, prefix);
@@ -423,7 +423,7 @@ int key_source_read(struct secret **out, const struct key_source *source, const 
                          "--key-file FILE, or --key-file - to read it from there",
                          image);
     result = kind->read(&secret, source, err);
-    if (result == 0 && !source->token)
+    if (result == 0 && source->token == NULL)
         result = cut(secret, source, err);
     if (result < 0) {
         secret_free(secret);

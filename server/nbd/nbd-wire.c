@@ -189,7 +189,7 @@ const char *nbd_option_name(uint32_t option)
         [NBD_OPT_EXTENDED_HEADERS] = "EXTENDED_HEADERS",
     };
 
-    if (option >= sizeof names / sizeof names[0] || !names[option])
+    if (option >= sizeof names / sizeof names[0] || names[option] == NULL)
         return "UNKNOWN";
     return names[option];
 }

@@ -46,7 +46,7 @@ static enum pki_file_kind kind_of(const struct pki_file *file, const struct secr
         return PKI_FILE_REVOKED;
     if (holds(data, " PRIVATE KEY-----"))
         return PKI_FILE_KEY;
-    if (dot && strcmp(dot, ".psk") == 0)
+    if (dot != NULL && strcmp(dot, ".psk") == 0)
         return PKI_FILE_PSK;
     if (psk_users_each(data, count_psk, &keys, NULL) == 0 && keys > 0)
         return PKI_FILE_PSK;
@@ -55,7 +55,8 @@ static enum pki_file_kind kind_of(const struct pki_file *file, const struct secr
 
 static void set_problem(struct pki_file *file, const char *what, int result)
 {
-    if (!file->problem && asprintf(&file->problem, "%s: %s", what, gnutls_strerror(result)) < 0)
+    if (file->problem == NULL &&
+        asprintf(&file->problem, "%s: %s", what, gnutls_strerror(result)) < 0)
         file->problem = NULL;
 }
 
@@ -120,7 +121,7 @@ static int parse(struct pki_file *file, const struct secret *data, struct error 
     case PKI_FILE_PSK:
         return secret_copy(&file->psk, data->data, data->length_bytes, err);
     case PKI_FILE_UNKNOWN:
-        if (!(file->problem = strdup("holds no certificate and no key")))
+        if ((file->problem = strdup("holds no certificate and no key")) == NULL)
             return no_memory(err);
     }
     return 0;
@@ -159,7 +160,7 @@ static int add(struct pki_files *files, struct pki_file *file, struct error *err
         return error_set(err, -EFBIG, "'%s': there are more than %u files", file->folder,
                          FILES_MAX);
     items = reallocarray(files->items, files->count + 1, sizeof *items);
-    if (!items)
+    if (items == NULL)
         return no_memory(err);
     files->items = items;
     items[files->count++] = *file;
@@ -178,7 +179,7 @@ static bool may_hold_something(const char *name)
     static const char *const ends[] = { ".pem", ".crt", ".cert", ".key", ".crl", ".psk" };
     const char *dot = strrchr(name, '.');
 
-    for (size_t i = 0; dot && i < sizeof ends / sizeof ends[0]; i++) {
+    for (size_t i = 0; dot != NULL && i < sizeof ends / sizeof ends[0]; i++) {
         if (strcmp(dot, ends[i]) == 0)
             return true;
     }
@@ -188,8 +189,8 @@ static bool may_hold_something(const char *name)
 static int read_file(struct walk *walk, const struct pki_folder *folder, const char *name,
                      mode_t mode, struct error *err)
 {
-    bool asked_for = walk->shown && strcmp(walk->shown, name) == 0;
-    struct pki_file file = { .mode = mode, .shown = !walk->shown || asked_for };
+    bool asked_for = walk->shown != NULL && strcmp(walk->shown, name) == 0;
+    struct pki_file file = { .mode = mode, .shown = walk->shown == NULL || asked_for };
     struct secret *data = NULL;
     struct error why = { "" };
     bool keep;
@@ -197,10 +198,10 @@ static int read_file(struct walk *walk, const struct pki_folder *folder, const c
 
     file.folder = strdup(walk->prefix);
     file.name = strdup(name);
-    if (!file.folder || !file.name)
+    if (file.folder == NULL || file.name == NULL)
         result = no_memory(err);
     else if (pki_folder_read(&data, folder, name, PKI_STORE_FILE_BYTES_MAX, &why) < 0)
-        result = (file.problem = strdup(why.text)) ? 0 : no_memory(err);
+        result = (file.problem = strdup(why.text)) != NULL ? 0 : no_memory(err);
     else
         result = parse(&file, data, err);
     secret_free(data);
@@ -244,15 +245,15 @@ static int visit(void *context, const struct pki_folder *folder, const char *nam
                  struct error *err)
 {
     struct walk *walk = context;
-    bool asked_for = walk->shown && strcmp(walk->shown, name) == 0;
+    bool asked_for = walk->shown != NULL && strcmp(walk->shown, name) == 0;
     struct stat status;
 
     if (fstatat(folder->fd, name, &status, 0) < 0)
         return 0;
     if (S_ISREG(status.st_mode) && (asked_for || may_hold_something(name)))
         return read_file(walk, folder, name, status.st_mode, err);
-    if (S_ISDIR(status.st_mode) && !walk->shown && walk->depth < DEPTH_MAX && name[0] != '.' &&
-        strcmp(name, "issued") != 0)
+    if (S_ISDIR(status.st_mode) && walk->shown == NULL && walk->depth < DEPTH_MAX &&
+        name[0] != '.' && strcmp(name, "issued") != 0)
         return read_below(walk, folder, name, err);
     return 0;
 }
@@ -285,9 +286,10 @@ static int read_around(struct pki_files *out, const char *path, struct error *er
 {
     const char *slash = strrchr(path, '/');
     struct pki_folder folder = FOLDER_CLOSED;
-    char *name = NULL, *prefix = strndup(path, slash ? (size_t)(slash - path) + 1 : 0);
+    char *name = NULL, *prefix = strndup(path, slash != NULL ? (size_t)(slash - path) + 1 : 0);
     struct walk walk = { .files = out, .prefix = prefix };
-    int result = prefix ? pki_folder_open_parent(&folder, &name, path, err) : no_memory(err);
+    int result =
+        prefix != NULL ? pki_folder_open_parent(&folder, &name, path, err) : no_memory(err);
 
     walk.shown = name;
     if (result == 0)

@@ -38,7 +38,7 @@ static int open_at(struct pki_folder *out, int at_fd, const char *name, int flag
                    struct error *err)
 {
     *out = (struct pki_folder)FOLDER_CLOSED;
-    if (!path)
+    if (path == NULL)
         return no_memory(err);
     out->path = path;
     out->fd = openat(at_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | flags);
@@ -76,17 +76,17 @@ int pki_folder_open_parent(struct pki_folder *out, char **name, const char *path
 
     *out = (struct pki_folder)FOLDER_CLOSED;
     *name = NULL;
-    if (!copy)
+    if (copy == NULL)
         return no_memory(err);
     for (size_t end = strlen(copy); end > 1 && copy[end - 1] == '/'; end--)
         copy[end - 1] = '\0';
     slash = strrchr(copy, '/');
-    *name = strdup(slash ? slash + 1 : copy);
-    if (!*name)
+    *name = strdup(slash != NULL ? slash + 1 : copy);
+    if (*name == NULL)
         result = no_memory(err);
     else if (!**name || !strcmp(*name, ".") || !strcmp(*name, ".."))
         result = error_set(err, -EINVAL, "'%s' does not end with a name", path);
-    else if (!slash)
+    else if (slash == NULL)
         result = pki_folder_open(out, ".", err);
     else {
         slash[slash == copy] = '\0';
@@ -135,7 +135,7 @@ int pki_folder_make_temporary(struct pki_folder *out, char **name, const struct 
     int result = -EEXIST;
 
     *name = malloc(TEMPORARY_NAME_BYTES);
-    if (!*name)
+    if (*name == NULL)
         return no_memory(err);
     for (unsigned i = 0; i < TEMPORARY_ATTEMPTS && result == -EEXIST; i++) {
         result = temporary_name(*name, err);
@@ -158,7 +158,7 @@ int pki_folder_show_as(struct pki_folder *folder, const char *path, struct error
 {
     char *copy = strdup(path);
 
-    if (!copy)
+    if (copy == NULL)
         return no_memory(err);
     free(folder->path);
     folder->path = copy;
@@ -169,7 +169,7 @@ const char *pki_folder_name(const struct pki_folder *folder)
 {
     const char *slash = strrchr(folder->path, '/');
 
-    return slash ? slash + 1 : folder->path;
+    return slash != NULL ? slash + 1 : folder->path;
 }
 
 void pki_folder_close(struct pki_folder *folder)
@@ -219,11 +219,11 @@ static int names_add(struct names *names, const char *name)
 {
     char **items = reallocarray(names->items, names->count + 1, sizeof *items);
 
-    if (!items)
+    if (items == NULL)
         return -ENOMEM;
     names->items = items;
     items[names->count] = strdup(name);
-    return items[names->count++] ? 0 : -ENOMEM;
+    return items[names->count++] != NULL ? 0 : -ENOMEM;
 }
 
 static int names_read(struct names *names, const struct pki_folder *folder, struct error *err)
@@ -232,7 +232,7 @@ static int names_read(struct names *names, const struct pki_folder *folder, stru
     DIR *stream = fd < 0 ? NULL : fdopendir(fd);
     int result = 0;
 
-    if (!stream) {
+    if (stream == NULL) {
         result = failed(err, folder, "", "listed");
         if (fd >= 0)
             (void)close(fd);
@@ -334,7 +334,7 @@ static int write_like(const struct pki_folder *folder, const char *name, const s
 
     if (fd < 0)
         return failed(err, folder, name, "made");
-    if (like && (like->st_uid != geteuid() || like->st_gid != getegid()) &&
+    if (like != NULL && (like->st_uid != geteuid() || like->st_gid != getegid()) &&
         fchown(fd, like->st_uid, like->st_gid) < 0)
         result = failed(err, folder, name, "given to the owner of the old one");
     else if (fchmod(fd, mode) < 0 || write_durably(fd, data) < 0)
@@ -385,7 +385,7 @@ int pki_folder_replace(const struct pki_folder *folder, const struct folder_chan
 {
     char(*temporary)[TEMPORARY_NAME_BYTES] = calloc(count, sizeof *temporary);
     size_t staged = 0, renamed = 0;
-    int result = temporary ? 0 : no_memory(err);
+    int result = temporary != NULL ? 0 : no_memory(err);
 
     while (result == 0 && staged < count) {
         result = stage(folder, &changes[staged], temporary[staged], err);

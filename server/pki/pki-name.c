@@ -31,7 +31,7 @@ int pki_name_check(const char *name, struct error *err)
         why = "it names a folder, so it can't begin with '.' or '-'";
     else if (name[0] == ' ' || name[length - 1] == ' ')
         why = "it begins or ends with a blank";
-    if (!why)
+    if (why == NULL)
         return 0;
     return error_set(err, -EINVAL, "'%.*s' can't be the name of a client: %s", SHOWN, name, why);
 }
@@ -107,9 +107,9 @@ int pki_dns_check(const char *name, struct error *err)
 {
     const char *why = is_address(name) ? "it is an IP address" : dns_problem(name);
 
-    return why ? error_set(err, -EINVAL, "'%.*s' is not a DNS name that can be used: %s", SHOWN,
-                           name, why)
-               : 0;
+    return why != NULL ? error_set(err, -EINVAL, "'%.*s' is not a DNS name that can be used: %s",
+                                   SHOWN, name, why)
+                       : 0;
 }
 
 int pki_host_check(const char *host, struct error *err)
@@ -119,9 +119,9 @@ int pki_host_check(const char *host, struct error *err)
     if (is_address(host))
         return 0;
     why = host[0] == '[' ? "write an IPv6 address without brackets" : dns_problem(host);
-    return why ? error_set(err, -EINVAL, "'%.*s' is not a host that can be used: %s", SHOWN, host,
-                           why)
-               : 0;
+    return why != NULL ? error_set(err, -EINVAL, "'%.*s' is not a host that can be used: %s", SHOWN,
+                                   host, why)
+                       : 0;
 }
 
 int pki_uri_check(const char *uri, struct error *err)
@@ -136,11 +136,11 @@ int pki_uri_check(const char *uri, struct error *err)
         why = "it needs a scheme, as in urn:example:db1 or spiffe://example.org/db1";
     else if (length > URI_BYTES_MAX)
         why = "it has more than 2048 bytes";
-    for (size_t i = 0; i < length && !why; i++) {
+    for (size_t i = 0; i < length && why == NULL; i++) {
         if (uri[i] <= ' ' || uri[i] >= 0x7f || strchr("\"<>\\^`{|}", uri[i]))
             why = "write characters that a URI can't have as %XX";
     }
-    return why ? error_set(err, -EINVAL, "'%.*s' is not a URI that can be used: %s", SHOWN, uri,
-                           why)
-               : 0;
+    return why != NULL ? error_set(err, -EINVAL, "'%.*s' is not a URI that can be used: %s", SHOWN,
+                                   uri, why)
+                       : 0;
 }

@@ -29,7 +29,7 @@ struct row {
 static struct json_object *clean_text(const void *bytes, size_t length)
 {
     char *text = utf8_clean(bytes, length);
-    struct json_object *object = text ? json_object_new_string(text) : NULL;
+    struct json_object *object = text != NULL ? json_object_new_string(text) : NULL;
 
     free(text);
     return object;
@@ -71,10 +71,10 @@ static bool is_key_name(const char *key, const char *certificate)
 
     for (size_t i = 0; i < 2; i++) {
         const char *at = strstr(certificate, pairs[i][0]);
-        size_t front = at ? (size_t)(at - certificate) : 0;
+        size_t front = at != NULL ? (size_t)(at - certificate) : 0;
         size_t skipped = strlen(pairs[i][0]), length = strlen(pairs[i][1]);
 
-        if (at && strncmp(key, certificate, front) == 0 &&
+        if (at != NULL && strncmp(key, certificate, front) == 0 &&
             strncmp(key + front, pairs[i][1], length) == 0 &&
             strcmp(key + front + length, at + skipped) == 0)
             return true;
@@ -119,13 +119,13 @@ static void judge_key(struct row *row, gnutls_x509_crt_t crt)
 
     if (!holder->key)
         holder = find_partner(row->files, row->file, PKI_FILE_KEY);
-    if (!holder) {
+    if (holder == NULL) {
         if (has_name(row->file, "server-cert.pem") || has_name(row->file, "client-cert.pem"))
             add_problem(row, "its key is missing");
         return;
     }
     if (!holder->key)
-        add_problem(row, holder->problem ? holder->problem : "key can't be read");
+        add_problem(row, holder->problem != NULL ? holder->problem : "key can't be read");
     else if (!is_key_of(holder->key, crt))
         add_problem(row, "key does not match");
     judge_mode(row, holder);
@@ -332,7 +332,7 @@ static void describe_certificate(struct row *row, gnutls_x509_crt_t crt)
             (void)snprintf(hex + 2 * i, 3, "%02x", serial[i]);
     }
     put(row->object, "serial", json_object_new_string(hex));
-    put(row->object, "key", key ? json_object_new_string(key) : NULL);
+    put(row->object, "key", key != NULL ? json_object_new_string(key) : NULL);
     put(row->object, "key-bits", json_object_new_int64(bits));
     put_time(row->object, "not-before", gnutls_x509_crt_get_activation_time(crt));
     put_time(row->object, "expires", end);
@@ -413,10 +413,10 @@ static int add_user(void *context, const struct psk_entry *entry, struct error *
     const char *text = json_object_get_string(user);
 
     (void)err;
-    for (size_t i = 0; text && i < json_object_array_length(users->array); i++) {
+    for (size_t i = 0; text != NULL && i < json_object_array_length(users->array); i++) {
         const char *other = json_object_get_string(json_object_array_get_idx(users->array, i));
 
-        users->twice = users->twice || (other && strcmp(other, text) == 0);
+        users->twice = users->twice || (other != NULL && strcmp(other, text) == 0);
     }
     users->weak = users->weak || entry->key_bytes < KEY_BYTES_LEAST;
     (void)json_object_array_add(users->array, user);
@@ -511,14 +511,14 @@ static bool is_told_elsewhere(const struct pki_files *files, const struct pki_fi
     if (file->kind != PKI_FILE_KEY)
         return false;
     partner = find_partner(files, file, PKI_FILE_CERTIFICATES);
-    return partner && partner->shown;
+    return partner != NULL && partner->shown;
 }
 
 static void judge_lone_key(struct row *row)
 {
     const struct pki_file *partner = find_partner(row->files, row->file, PKI_FILE_CERTIFICATES);
 
-    if (!partner || partner->certificate_count == 0)
+    if (partner == NULL || partner->certificate_count == 0)
         add_problem(row, "its certificate is missing");
     else if (row->file->key && !is_key_of(row->file->key, partner->certificates[0]))
         add_problem(row, "key does not match");
@@ -554,7 +554,7 @@ static struct json_object *report_on(const struct pki_files *files, time_t now)
     struct json_object *report = json_object_new_object(), *items = json_object_new_array();
     bool usable = true;
 
-    if (!report || !items) {
+    if (report == NULL || items == NULL) {
         json_object_put(report);
         json_object_put(items);
         return NULL;
@@ -581,7 +581,7 @@ int pki_report_make(struct json_object **out, const char *path, time_t now, stru
 
     if (result == 0) {
         *out = report_on(&files, now);
-        if (!*out)
+        if (*out == NULL)
             result = error_no_memory(err, NULL);
     }
     pki_files_free(&files);

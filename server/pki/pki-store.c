@@ -155,7 +155,7 @@ static int write_pair(const struct pki_folder *folder, const struct store *store
 
     if (!pki_folder_has(folder, changes[1].name))
         changes[1].mode = KEY_MODE;
-    return pki_folder_replace(folder, changes, revoked ? 4 : 3, err);
+    return pki_folder_replace(folder, changes, revoked != NULL ? 4 : 3, err);
 }
 
 /* ---- init ---- */
@@ -280,7 +280,7 @@ static bool is_own_name(const char *name, const char *folder, unsigned depth)
         return true;
     if (depth == 1 && strcmp(folder, "issued") == 0)
         return length > 4 && strcmp(name + length - 4, ".pem") == 0;
-    for (size_t i = 0; depth < 3 && i < 6 && names[depth][i]; i++) {
+    for (size_t i = 0; depth < 3 && i < 6 && names[depth][i] != NULL; i++) {
         if (strcmp(name, names[depth][i]) == 0)
             return true;
     }
@@ -407,7 +407,7 @@ static int add_host(void *context, const char *host, struct error *err)
 
     if (items)
         hosts->items = items;
-    if (!items || !(items[hosts->count] = strdup(host)))
+    if (items == NULL || (items[hosts->count] = strdup(host)) == NULL)
         return error_no_memory(err, NULL);
     hosts->count++;
     return 0;
@@ -512,7 +512,7 @@ static int collect(void *context, const struct pki_folder *folder, const char *f
         return result;
     }
     items = reallocarray(victims->items, victims->count + 1, sizeof(struct secret *));
-    if (!items) {
+    if (items == NULL) {
         secret_free(certificate);
         return error_no_memory(err, NULL);
     }

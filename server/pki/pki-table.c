@@ -30,7 +30,7 @@ static char *text_of(struct json_object *object, const char *key)
 {
     const char *text = json_object_get_string(member(object, key));
 
-    return text ? strdup(text) : NULL;
+    return text != NULL ? strdup(text) : NULL;
 }
 
 /* "2026-11-23T18:25:12Z": the day is enough for people. */
@@ -38,20 +38,21 @@ static char *day_of(struct json_object *object, const char *key)
 {
     const char *text = json_object_get_string(member(object, key));
 
-    return text ? strndup(text, 10) : NULL;
+    return text != NULL ? strndup(text, 10) : NULL;
 }
 
 static char *list_of(struct json_object *object, const char *key)
 {
     struct json_object *array = member(object, key);
-    size_t count = array ? json_object_array_length(array) : 0;
+    size_t count = array != NULL ? json_object_array_length(array) : 0;
     char *list = NULL;
 
     for (size_t i = 0; i < count; i++) {
         const char *one = json_object_get_string(json_object_array_get_idx(array, i));
         char *longer;
 
-        if (asprintf(&longer, "%s%s%s", list ? list : "", list ? "," : "", one ? one : "") < 0)
+        if (asprintf(&longer, "%s%s%s", list != NULL ? list : "", list != NULL ? "," : "",
+                     one != NULL ? one : "") < 0)
             break;
         free(list);
         list = longer;
@@ -66,7 +67,7 @@ static char *purpose_of(struct json_object *item)
 
     if (strcmp(kind, "certificate") == 0)
         return list_of(item, "purposes");
-    if (strcmp(kind, "revoked") == 0 && member(item, "revoked"))
+    if (strcmp(kind, "revoked") == 0 && member(item, "revoked") != NULL)
         return asprintf(&text, "%lld revoked",
                         (long long)json_object_get_int64(member(item, "revoked"))) < 0
                    ? NULL
@@ -85,7 +86,8 @@ static struct cells cells_of(struct json_object *item)
                                [EXPIRES] = day_of(item, "expires"),
                                [DAYS] = text_of(item, "days-left"),
                                [ISSUER] = text_of(item, "issuer"),
-                               [NAMES] = list_of(item, member(item, "users") ? "users" : "names"),
+                               [NAMES] =
+                                   list_of(item, member(item, "users") != NULL ? "users" : "names"),
                            } };
 
     return cells;
@@ -93,7 +95,7 @@ static struct cells cells_of(struct json_object *item)
 
 static const char *shown(const char *cell)
 {
-    return cell && *cell ? cell : "-";
+    return cell != NULL && *cell ? cell : "-";
 }
 
 static void print_row(FILE *out, const char *const text[COLUMNS], const size_t widths[COLUMNS])
@@ -114,7 +116,7 @@ void pki_table_print(FILE *out, struct json_object *report)
     size_t count = json_object_array_length(items), widths[COLUMNS];
     struct cells *rows = calloc(count + 1, sizeof *rows);
 
-    if (!rows)
+    if (rows == NULL)
         return;
     for (unsigned i = 0; i < COLUMNS; i++)
         widths[i] = strlen(headings[i]);

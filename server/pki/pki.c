@@ -154,7 +154,7 @@ static struct pki_authority *authority_new(void)
 {
     struct pki_authority *authority = calloc(1, sizeof *authority);
 
-    if (authority && gnutls_x509_crt_init(&authority->certificate) < 0) {
+    if (authority != NULL && gnutls_x509_crt_init(&authority->certificate) < 0) {
         free(authority);
         return NULL;
     }
@@ -166,7 +166,7 @@ int pki_authority_create(struct pki_authority **out, unsigned days, struct error
     struct pki_authority *authority = authority_new();
     int result;
 
-    if (!authority)
+    if (authority == NULL)
         return error_no_memory(err, NULL);
     result = generate_key(&authority->key);
     if (result >= 0)
@@ -218,7 +218,7 @@ int pki_authority_load(struct pki_authority **out, const struct secret *certific
     struct pki_authority *authority = authority_new();
     int result;
 
-    if (!authority)
+    if (authority == NULL)
         return error_no_memory(err, NULL);
     result = import_authority(authority, certificate, key, err);
     if (result < 0)
@@ -230,7 +230,7 @@ int pki_authority_load(struct pki_authority **out, const struct secret *certific
 
 void pki_authority_free(struct pki_authority *authority)
 {
-    if (!authority)
+    if (authority == NULL)
         return;
     gnutls_x509_crt_deinit(authority->certificate);
     gnutls_x509_privkey_deinit(authority->key);

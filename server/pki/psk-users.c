@@ -32,7 +32,7 @@ int psk_users_check_user(const char *user, struct error *err)
         why = "a '#' in front is a mark in the file";
     else if (user[0] == ' ' || user[length - 1] == ' ')
         why = "it begins or ends with a blank";
-    if (!why)
+    if (why == NULL)
         return 0;
     return error_set(err, -EINVAL, "'%.*s' can't be the name of a user: %s", SHOWN, user, why);
 }
@@ -60,7 +60,7 @@ int psk_users_each(const struct secret *file,
                                    .start_bytes = line.start_bytes,
                                    .end_bytes = line.end_bytes };
 
-        if (line.fault || line.hex_bytes == 0 || is_bad_mark(entry.user, entry.user_bytes))
+        if (line.fault != NULL || line.hex_bytes == 0 || is_bad_mark(entry.user, entry.user_bytes))
             return error_set(err, -EINVAL, "line %zu is not USER:KEY with a key in hexadecimal",
                              line.number);
         result = visit(context, &entry, err);
@@ -183,7 +183,7 @@ int psk_users_change(const char *path, const char *user, enum psk_users_way way,
     /* What a link points to is replaced, not the link. */
     bool is_link = lstat(path, &status) == 0 && S_ISLNK(status.st_mode);
     char *target = is_link ? realpath(path, NULL) : NULL;
-    int result = pki_folder_open_parent(&folder, &name, target ? target : path, err);
+    int result = pki_folder_open_parent(&folder, &name, target != NULL ? target : path, err);
 
     if (result == 0)
         result = change_file(&folder, name, user, way, err);

@@ -20,7 +20,7 @@ static char *format_word(const char *front, const char *middle, const char *back
 
 static const char *or_empty(char *word)
 {
-    return word ? word : "";
+    return word != NULL ? word : "";
 }
 
 static char *folder_of(const char *path, const char *below)
@@ -36,7 +36,7 @@ static char *folder_of(const char *path, const char *below)
 static char *client_folder(const char *path, const char *client)
 {
     char *below = folder_of("clients", client);
-    char *folder = below ? folder_of(path, below) : NULL;
+    char *folder = below != NULL ? folder_of(path, below) : NULL;
 
     free(below);
     return folder;
@@ -45,7 +45,7 @@ static char *client_folder(const char *path, const char *client)
 /* A wildcard is no address. */
 static const char *example_host(const struct param_list *hosts)
 {
-    for (size_t i = 0; hosts && i < hosts->count; i++) {
+    for (size_t i = 0; hosts != NULL && i < hosts->count; i++) {
         if (hosts->items[i][0] != '*')
             return hosts->items[i];
     }
@@ -58,7 +58,7 @@ static void print_copy(const char *user, const char *host, const char *parameter
     bool v6 = strchr(host, ':') != NULL;
     char *file = shell_text_uri(path), *name = shell_text_uri(user), *uri = NULL, *word = NULL;
 
-    if (file && name &&
+    if (file != NULL && name &&
         asprintf(&uri, "nbds://%s%s%s%s%s/?%s=%s", name, *name ? "@" : "", v6 ? "[" : "", host,
                  v6 ? "]" : "", parameter, file) >= 0)
         word = format_word(uri, "", "");
@@ -93,7 +93,7 @@ static void print_serve(const char *folder)
 
 static void print_place(const char *what, const char *path)
 {
-    char *word = path ? shell_text_word(path) : NULL;
+    char *word = path != NULL ? shell_text_word(path) : NULL;
 
     printf("%-16s%s\n", what, or_empty(word));
     free(word);
@@ -108,7 +108,7 @@ void tls_advice_init(const char *path, const char *client, const struct param_li
     print_place("To the client:", folder);
     print_place("Nowhere:", key);
     printf("Whoever has that last file can make certificates that the server takes.\n\n");
-    if (server && folder) {
+    if (server != NULL && folder) {
         print_serve(server);
         print_copy("", example_host(hosts), "tls-certificates", folder);
         print_qemu(example_host(hosts), folder);
@@ -167,7 +167,7 @@ void tls_advice_psk(const char *path, const char *user)
            "Serve:  nbdcrypt serve --listen 0.0.0.0:10809 --tls require --tls-psk %s IMAGE\n",
            or_empty(name), or_empty(file), or_empty(name), or_empty(file));
     /* libnbd 1.14 takes what is encoded in the user of a URI as it stands. */
-    if (encoded && strcmp(encoded, user) == 0)
+    if (encoded != NULL && strcmp(encoded, user) == 0)
         print_copy(user, "HOST", "tls-psk-file", "keys.psk");
     free(encoded);
     free(file);

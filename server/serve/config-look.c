@@ -124,7 +124,7 @@ static int look_at_header(struct json_object **out, struct stage *image,
 
     if (result == -EMEDIUMTYPE)
         volume_header_tell_content(
-            &content, settings->header ? LUKS_IMAGE_OF_HEADER : LUKS_IMAGE_SERVED, err);
+            &content, settings->header != NULL ? LUKS_IMAGE_OF_HEADER : LUKS_IMAGE_SERVED, err);
     if (result == 0)
         result = luks_demands_check(&settings->demands, header, err);
     if (result == 0)
@@ -133,8 +133,8 @@ static int look_at_header(struct json_object **out, struct stage *image,
         result = luks_describe_json(out, header, err);
     luks_free(header);
     if (result < 0)
-        error_prefix(err, "%s '%s': ", settings->header ? "header" : "image",
-                     settings->header ? settings->header : settings->image);
+        error_prefix(err, "%s '%s': ", settings->header != NULL ? "header" : "image",
+                     settings->header != NULL ? settings->header : settings->image);
     return result;
 }
 

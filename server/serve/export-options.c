@@ -33,7 +33,7 @@ static int check_string(const char *what, const char *text, struct error *err)
 
 static int check_not_empty(const char *what, const char *text, struct error *err)
 {
-    if (text && !*text)
+    if (text != NULL && !*text)
         return error_set(err, -EINVAL, "%s is empty: give the name of a file, or leave it out",
                          what);
     return 0;
@@ -44,7 +44,7 @@ static const char *needs_luks(const struct export_settings *settings)
 {
     const char *given = key_source_given(&settings->key);
 
-    if (given == NULL && settings->header)
+    if (given == NULL && settings->header != NULL)
         given = "header";
     if (given == NULL)
         given = header_demands_given(&settings->header_demands);
@@ -73,7 +73,7 @@ int export_options_check(const struct export_settings *settings, const char *das
 {
     int result = check_string("the name", settings->name, err);
 
-    if (result == 0 && settings->description)
+    if (result == 0 && settings->description != NULL)
         result = check_string("the description", settings->description, err);
     if (result == 0)
         result = key_source_check(&settings->key, dashes, err);
@@ -101,7 +101,7 @@ static void own_or_common(struct export_settings *settings, const struct export_
 {
     bool raw = settings->raw && !common->raw;
 
-    if (!raw && !key_source_given(&settings->key)) {
+    if (!raw && key_source_given(&settings->key) == NULL) {
         settings->key = common->key;
         settings->key_is_common = true;
     }
@@ -162,7 +162,7 @@ int export_options_parse(struct export_settings *out, char *text,
     pairs = params_cut_at_comma(image);
     out->name = text;
     out->image = image;
-    result = pairs ? params_parse_pairs(out, export_params, pairs, ',', err) : 0;
+    result = pairs != NULL ? params_parse_pairs(out, export_params, pairs, ',', err) : 0;
     if (result == -EINVAL && out->allow.count > 0 && strstr(err->text, "unknown option"))
         error_set(err, result, "%s; a comma that belongs to a rule is doubled (,,)", err->text);
     if (result == 0)

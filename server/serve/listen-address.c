@@ -80,11 +80,11 @@ int listen_address_parse_tcp(struct listen_address *out, const char *text, struc
 {
     const char *colon = strrchr(text, ':');
     char host[80]; /* an IPv6 address with a scope has at most 39 + 1 + 15 */
-    size_t length = colon ? (size_t)(colon - text) : 0;
+    size_t length = colon != NULL ? (size_t)(colon - text) : 0;
     bool brackets = length >= 2 && text[0] == '[' && text[length - 1] == ']', ok;
     unsigned port;
 
-    if (!colon || (text[0] == '[' && !brackets))
+    if (colon == NULL || (text[0] == '[' && !brackets))
         return bad_address(text, "there is no port", err);
     if (!brackets && memchr(text, ':', length))
         return bad_address(text, "an IPv6 address needs brackets", err);

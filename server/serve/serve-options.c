@@ -31,7 +31,7 @@ static int parse_exports(struct serve_options *options, struct error *err)
         int result;
 
         options->texts[i] = strdup(options->export_texts.items[i]);
-        if (!options->texts[i])
+        if (options->texts[i] == NULL)
             return no_memory(err);
         result =
             export_options_parse(&options->exports[i], options->texts[i], &options->common, err);
@@ -46,7 +46,7 @@ static int parse_single_export(struct serve_options *options, const char *image,
     struct export_settings *settings = &options->exports[0];
 
     *settings = export_options_inherit(&options->common);
-    settings->name = options->common.name ? options->common.name : "";
+    settings->name = options->common.name != NULL ? options->common.name : "";
     settings->image = image;
     settings->key = options->common.key;
     settings->demands = header_demands_meaning(&options->common.header_demands);
@@ -170,7 +170,7 @@ static int fill_exports(struct serve_options *options, int count, char **operand
     options->exports = calloc(room, sizeof *options->exports);
     options->texts = calloc(room, sizeof *options->texts);
     options->export_places = calloc(room, sizeof *options->export_places);
-    if (!options->exports || !options->texts || !options->export_places)
+    if (options->exports == NULL || options->texts == NULL || options->export_places == NULL)
         return no_memory(err);
     if (single)
         result = parse_single_export(options, operands[0], err);
@@ -181,7 +181,7 @@ static int fill_exports(struct serve_options *options, int count, char **operand
     if (result == 0)
         result = check_exports(options, err);
     if (result == 0 && several && options->config == NULL &&
-        key_source_given(&options->common.key) && !key_is_used(options))
+        key_source_given(&options->common.key) != NULL && !key_is_used(options))
         return error_set(err, -EINVAL, "--%s is used by no export: leave it out",
                          key_source_given(&options->common.key));
     return result;
@@ -246,12 +246,12 @@ static int unix_permissions(struct unix_permissions *out, const struct serve_opt
 {
     int result = 0;
 
-    if (options->unix_paths.count == 0 && (options->unix_mode || options->unix_group))
+    if (options->unix_paths.count == 0 && (options->unix_mode != NULL || options->unix_group))
         return error_set(err, -EINVAL, "--unix-%s is for the sockets of --unix, and there are none",
-                         options->unix_mode ? "mode" : "group");
+                         options->unix_mode != NULL ? "mode" : "group");
     if (options->unix_mode)
         result = unix_permissions_parse_mode(out, "unix-mode", options->unix_mode, err);
-    if (result == 0 && options->unix_group)
+    if (result == 0 && options->unix_group != NULL)
         result = unix_permissions_parse_group(out, "unix-group", options->unix_group, err);
     return result;
 }
@@ -266,7 +266,7 @@ static int fill_addresses(struct serve_options *options, struct error *err)
         return result;
 
     options->addresses = calloc(local + tcp + 2, sizeof *options->addresses);
-    if (!options->addresses)
+    if (options->addresses == NULL)
         return no_memory(err);
     for (size_t i = 0; i < local && result == 0; i++) {
         struct listen_address *address = &options->addresses[options->address_count++];
@@ -357,7 +357,7 @@ static int check_texts(struct serve_options *out, struct error *err)
     out->retry_exports_given = out->retry_exports_seconds != RETRY_EXPORTS_NOT_GIVEN;
     if (!out->retry_exports_given)
         out->retry_exports_seconds = RETRY_EXPORTS_SECONDS_DEFAULT;
-    if (out->run && !*out->run)
+    if (out->run != NULL && !*out->run)
         return error_set(err, -EINVAL, "--run: the command is empty");
     result = tls_mode_of(&out->tls_mode, &out->tls, err);
     if (result == 0)
@@ -419,7 +419,8 @@ bool serve_options_are_strict(const struct serve_options *options)
 
 void serve_options_free(struct serve_options *options)
 {
-    for (size_t i = 0; options->exports && options->texts && i < options->export_count; i++) {
+    for (size_t i = 0; options->exports != NULL && options->texts && i < options->export_count;
+         i++) {
         free(options->texts[i]);
         access_free(options->exports[i].access);
         export_metadata_free(&options->exports[i].metadata);

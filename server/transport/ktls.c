@@ -102,7 +102,7 @@ static int alert_received(struct ktls *ktls, const uint8_t *alert)
     if (alert[1] == GNUTLS_A_USER_CANCELED || alert[1] == GNUTLS_A_NO_RENEGOTIATION)
         return -EAGAIN;
     snprintf(text, sizeof text, "the client ended it with the alert \"%s\"",
-             name ? name : "unknown");
+             name != NULL ? name : "unknown");
     return break_off(ktls, text, -1);
 }
 

@@ -17,13 +17,13 @@ const char *header_demands_given(const struct header_demands *arguments)
 
 int header_demands_check(const struct header_demands *arguments, struct error *err)
 {
-    int result = arguments->uuid ? luks_demands_check_uuid(arguments->uuid, err) : 0;
+    int result = arguments->uuid != NULL ? luks_demands_check_uuid(arguments->uuid, err) : 0;
 
     if (result < 0) {
         error_prefix(err, "expect-uuid: ");
         return result;
     }
-    result = arguments->digest ? luks_demands_check_digest(arguments->digest, err) : 0;
+    result = arguments->digest != NULL ? luks_demands_check_digest(arguments->digest, err) : 0;
     if (result < 0)
         error_prefix(err, "header-digest: ");
     return result;
@@ -47,9 +47,9 @@ struct luks_demands header_demands_merged(const struct header_demands *own,
 {
     struct luks_demands demands = header_demands_meaning(own);
 
-    if (!demands.uuid)
+    if (demands.uuid == NULL)
         demands.uuid = common->uuid;
-    if (!demands.digest)
+    if (demands.digest == NULL)
         demands.digest = common->digest;
     if (demands.cipher_count == 0) {
         demands.ciphers = common->ciphers.items;

@@ -71,7 +71,7 @@ void volume_header_tell_content(const struct format_signature *content, enum luk
 {
     const char *advice = advise(content, use);
 
-    if (!err)
+    if (err == NULL)
         return;
     if (content->text[0] != '\0')
         (void)error_set(err, 0, "%s: it holds %s%s", err->text, content->text, advice);
@@ -124,7 +124,7 @@ int volume_header_load(struct luks_header **out, struct stage *image, const char
 
     if (content)
         *content = (struct format_signature){ .text = "" };
-    if (!header_spec)
+    if (header_spec == NULL)
         return load(out, image, data_bytes, false, content, err);
     result = image_open(&header, header_spec, &options, err);
     if (result < 0)

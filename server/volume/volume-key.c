@@ -67,8 +67,8 @@ static int open_by_one_token(struct secret **out, int *slot, struct luks_header 
 {
     struct secret *passphrase = NULL;
     char *description = NULL;
-    bool plugin =
-        plugins && luks_token_is_there(token, header) && !luks_token_is_keyring(token, header);
+    bool plugin = plugins != NULL && luks_token_is_there(token, header) &&
+                  !luks_token_is_keyring(token, header);
     int result = plugin ? 0 : luks_token_keyring(&description, token, header, err);
 
     if (result < 0)
@@ -94,9 +94,10 @@ static int open_by_token(struct secret **out, int *slot, struct luks_header *hea
     if (result < 0 || token != LUKS_TOKEN_ANY)
         return result < 0 ? result : open_by_one_token(out, slot, header, token, plugins, err);
     result = error_set(err, -ENOENT, "the header has no token%s",
-                       plugins ? "" : " of type luks2-keyring");
+                       plugins != NULL ? "" : " of type luks2-keyring");
     for (token = 0; token < LUKS_TOKENS_MAX; token++) {
-        if (plugins ? !luks_token_is_there(token, header) : !luks_token_is_keyring(token, header))
+        if (plugins != NULL ? !luks_token_is_there(token, header)
+                            : !luks_token_is_keyring(token, header))
             continue;
         if (luks_zero_holes_is_token(token, header)) /* opens nothing */
             continue;
@@ -169,7 +170,7 @@ int volume_key_ask(struct secret **key, int slot, struct luks_header *header,
 
 int volume_key_check_slot(const struct key_source *source, int slot, struct error *err)
 {
-    if (source->volume_key_file && slot != LUKS_KEYSLOT_ANY)
+    if (source->volume_key_file != NULL && slot != LUKS_KEYSLOT_ANY)
         return error_set(err, -EINVAL, "--volume-key-file needs no keyslot: leave out --slot");
     return 0;
 }

@@ -40,11 +40,11 @@ int volume_open(struct volume *out, const char *image_spec, const char *header_s
         .read_only = use == VOLUME_READ,
         .lock = use != VOLUME_READ,
         .header_only = use == VOLUME_CHANGE_KEYS,
-        .terms = terms ? *terms : (struct lock_terms){ 0 },
+        .terms = terms != NULL ? *terms : (struct lock_terms){ 0 },
     };
     int result = 0;
 
-    *out = (struct volume){ .spec = header_spec ? header_spec : image_spec,
+    *out = (struct volume){ .spec = header_spec != NULL ? header_spec : image_spec,
                             .detached = header_spec != NULL };
     if (header_spec)
         result = measure(&out->data_bytes, image_spec, err);
@@ -56,7 +56,7 @@ int volume_open(struct volume *out, const char *image_spec, const char *header_s
         image_warn_if_volatile(out->stage, out->spec);
     if (result == 0)
         result = image_io_create(&out->io, out->stage, err);
-    if (result == 0 && !header_spec)
+    if (result == 0 && header_spec == NULL)
         out->data_bytes = out->stage->limits.size_bytes;
     return result;
 }

@@ -73,7 +73,7 @@ static int run_file(const char *path, uint8_t *input)
     FILE *file = fopen(path, "rb");
     size_t size;
 
-    if (!file) {
+    if (file == NULL) {
         perror(path);
         return EXIT_FAILURE;
     }

@@ -316,7 +316,7 @@ static size_t change_field(char *text, size_t used, unsigned *seed)
     char *colon = memchr(text + pick(used, seed), ':', used);
     size_t value_bytes = strlen(value), rest_bytes, field_bytes;
 
-    if (!colon || colon >= text + used)
+    if (colon == NULL || colon >= text + used)
         return used;
     colon++;
     field_bytes = strcspn(colon, ",{}[]");

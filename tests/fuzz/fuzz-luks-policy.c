@@ -55,7 +55,7 @@ static void fuzz_luks2(const struct input *input, const struct luks_sizes *sizes
     struct luks_areas areas;
     char *text = malloc(input->size + 1);
 
-    if (!text)
+    if (text == NULL)
         return;
     memcpy(text, input->data, input->size);
     text[input->size] = '\0';

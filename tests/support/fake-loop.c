@@ -77,7 +77,7 @@ static struct fake *open_fake(const struct loop *loop, int fd)
 {
     struct fake *fake = find_fake(loop, fd);
 
-    assert(!fake || !fake->closed);
+    assert(fake == NULL || !fake->closed);
     return fake;
 }
 
@@ -148,7 +148,7 @@ int fake_file_create(struct loop *loop, size_t size_bytes)
 
     fake.data = calloc(1, size_bytes + 1);
     fake.durable = calloc(1, size_bytes + 1);
-    assert(fake.data && fake.durable);
+    assert(fake.data != NULL && fake.durable);
     return create_fake(loop, fake);
 }
 
@@ -310,7 +310,7 @@ static int attempt(struct loop *loop, const struct operation *op)
     if (op->kind == OPERATION_TIMER)
         return WAITS;
     fake = open_fake(loop, op->fd);
-    if (!fake)
+    if (fake == NULL)
         return real_operation(op);
     if (op->kind == OPERATION_RECV)
         return socket_recv(fake, op->message);
@@ -368,7 +368,7 @@ static bool deliver_messages(struct loop *loop)
     loop->messages = NULL;
     loop->messages_end = &loop->messages;
     pthread_mutex_unlock(&loop->mutex);
-    if (!message)
+    if (message == NULL)
         return false;
     for (struct loop_message *next; message; message = next) {
         next = message->next;
@@ -385,7 +385,7 @@ static bool run_tasks(struct loop *loop)
         struct loop_task *task = loop->tasks;
 
         loop->tasks = task->next;
-        if (!loop->tasks)
+        if (loop->tasks == NULL)
             loop->tasks_end = &loop->tasks;
         task->queued = false;
         task->fn(task);
@@ -445,7 +445,7 @@ long fake_timer_ms(const struct loop *loop, const struct loop_timer *timer)
 {
     const struct operation *op = find_operation(loop, &timer->event);
 
-    return op ? op->mode : -1;
+    return op != NULL ? op->mode : -1;
 }
 
 void fake_timer_fire(struct loop *loop, const struct loop_timer *timer)
@@ -462,7 +462,7 @@ int loop_create(struct loop **out, const struct loop_config *config UNUSED, stru
 {
     struct loop *loop = calloc(1, sizeof *loop);
 
-    if (!loop)
+    if (loop == NULL)
         return error_no_memory(err, NULL);
     loop->operations_end = &loop->operations;
     loop->tasks_end = &loop->tasks;
@@ -475,9 +475,9 @@ int loop_create(struct loop **out, const struct loop_config *config UNUSED, stru
 
 void loop_destroy(struct loop *loop)
 {
-    if (!loop)
+    if (loop == NULL)
         return;
-    assert(!loop->operations && !loop->tasks && !loop->messages);
+    assert(loop->operations == NULL && loop->tasks == NULL && loop->messages == NULL);
     for (int i = 0; i < loop->fake_count; i++) {
         free(loop->fakes[i].to_server.data);
         free(loop->fakes[i].to_client.data);
@@ -496,7 +496,7 @@ void loop_run(struct loop *loop)
         if (fake_loop_step(loop))
             continue;
         pthread_mutex_lock(&loop->mutex);
-        while (!loop->messages)
+        while (loop->messages == NULL)
             pthread_cond_wait(&loop->posted, &loop->mutex);
         pthread_mutex_unlock(&loop->mutex);
     }
@@ -555,7 +555,7 @@ void loop_file_shutdown(struct loop *loop, const struct loop_file *file, int how
 {
     struct fake *fake = open_fake(loop, file->fd);
 
-    if (!fake) {
+    if (fake == NULL) {
         shutdown(file->fd, how);
         return;
     }
@@ -569,7 +569,7 @@ size_t loop_file_send_now(struct loop *loop, const struct loop_file *file, const
     struct fake *fake = open_fake(loop, file->fd);
     struct iovec iov = { (void *)(uintptr_t)data, length_bytes };
     struct msghdr message = { .msg_iov = &iov, .msg_iovlen = 1 };
-    int sent = fake ? socket_send(fake, &message) : -1;
+    int sent = fake != NULL ? socket_send(fake, &message) : -1;
 
     return sent > 0 && sent != WAITS ? (size_t)sent : 0;
 }
@@ -585,7 +585,7 @@ bool loop_file_has_unread(struct loop *loop, const struct loop_file *file)
 {
     struct fake *fake = open_fake(loop, file->fd);
 
-    return fake && pipe_count(&fake->to_server) > 0;
+    return fake != NULL && pipe_count(&fake->to_server) > 0;
 }
 
 int loop_register_memory(struct loop *loop UNUSED, void *base UNUSED, size_t length_bytes UNUSED)
@@ -602,7 +602,7 @@ static void submit(struct loop *loop, struct operation operation)
     struct operation *op = malloc(sizeof *op);
 
     assert(op);
-    assert(!find_operation(loop, operation.ev)); /* one operation at a time for each event */
+    assert(find_operation(loop, operation.ev) == NULL); /* one operation at a time for each event */
     *op = operation;
     if (op->kind != OPERATION_TIMER && ++loop->submitted == loop->fail_at)
         op->result = -loop->fail_error;
@@ -695,6 +695,6 @@ void loop_cancel(struct loop *loop, struct io_event *ev)
 {
     struct operation *op = find_operation(loop, ev);
 
-    if (op && op->result == 0)
+    if (op != NULL && op->result == 0)
         op->result = -ECANCELED;
 }

@@ -229,7 +229,7 @@ static void keep_state(const struct disk *disk, const char *witnesses)
     char path[4096];
     FILE *file;
 
-    if (!folder || !witnesses)
+    if (folder == NULL || witnesses == NULL)
         return;
     (void)snprintf(path, sizeof path, "%s/%u.%s", folder, number++, witnesses);
     file = fopen(path, "wbe");

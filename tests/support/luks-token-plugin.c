@@ -19,9 +19,9 @@ int cryptsetup_token_open(struct crypt_device *device, int token, char **buffer,
     if (crypt_token_json_get(device, token, &json) < 0)
         return -EINVAL;
     const char *answer = strstr(json, "\"answer\"");
-    const char *from = answer ? strchr(answer + strlen("\"answer\""), '"') : NULL;
-    const char *end = from ? strchr(from + 1, '"') : NULL;
-    if (!end)
+    const char *from = answer != NULL ? strchr(answer + strlen("\"answer\""), '"') : NULL;
+    const char *end = from != NULL ? strchr(from + 1, '"') : NULL;
+    if (end == NULL)
         return -EINVAL;
     size_t length = (size_t)(end - from - 1);
     if (length == 3 && memcmp(from + 1, "pin", 3) == 0)
@@ -31,7 +31,7 @@ int cryptsetup_token_open(struct crypt_device *device, int token, char **buffer,
         return -EIO;
     }
     *buffer = malloc(length + 1);
-    if (!*buffer)
+    if (*buffer == NULL)
         return -ENOMEM;
     memcpy(*buffer, from + 1, length);
     *buffer_bytes = length;

@@ -85,7 +85,7 @@ static void refused(const char *rule, const char *message)
     snprintf(expected, sizeof expected, "%s: %s", rule, message);
     EXPECT(access_create(&access, &rule, 1, &err) == -EINVAL);
     EXPECT_TEXT(err.text, expected);
-    EXPECT(!access);
+    EXPECT(access == NULL);
 }
 
 /* ---- what lets in ---- */
@@ -95,7 +95,7 @@ static void without_rules_everybody_may(void)
     struct access *access;
     struct peer peer = tcp("10.0.0.7"), unknown = { .text = "client" };
 
-    EXPECT(access_create(&access, NULL, 0, &err) == 0 && !access);
+    EXPECT(access_create(&access, NULL, 0, &err) == 0 && access == NULL);
     EXPECT(access_allows(NULL, &peer) && access_allows(NULL, &unknown));
     EXPECT(allows("any", peer) && allows("any", unknown) && allows("any", local(7, 8)));
 }
@@ -314,11 +314,11 @@ static void dead_rules_are_found(void)
     EXPECT(access_rule_count(access) == 5 && access_rule_count(NULL) == 0);
     for (size_t i = 0; i < 5; i++) {
         EXPECT_TEXT(access_rule_text(access, i), list[i]);
-        EXPECT(!access_rule_is_dead(access, i, all));
+        EXPECT(access_rule_is_dead(access, i, all) == NULL);
     }
     EXPECT_TEXT(access_rule_is_dead(access, 0, ACCESS_BY_TCP | ACCESS_BY_PSK),
                 "the server listens on no Unix socket");
-    EXPECT(!access_rule_is_dead(access, 0, ACCESS_BY_UNIX));
+    EXPECT(access_rule_is_dead(access, 0, ACCESS_BY_UNIX) == NULL);
     EXPECT_TEXT(access_rule_is_dead(access, 1, ACCESS_BY_UNIX),
                 "the server listens on no TCP address");
     EXPECT_TEXT(access_rule_is_dead(access, 2, ACCESS_BY_TCP),

@@ -50,7 +50,7 @@ typedef void conversation(struct client *client);
 static void add(struct export *exports, size_t *count, const char *const *names,
                 const struct access *access)
 {
-    for (size_t i = 0; i < 3 && names[i]; i++)
+    for (size_t i = 0; i < 3 && names[i] != NULL; i++)
         exports[(*count)++] = (struct export){
             .name = names[i], .access = access, .description = names[i], .limits = LIMITS
         };
@@ -82,7 +82,7 @@ static void hold(struct outcome *out, const struct pair *pair, bool with_hidden,
 
 static bool same_attached(const struct outcome *a, const struct outcome *b)
 {
-    if (!a->attached || !b->attached)
+    if (a->attached == NULL || b->attached == NULL)
         return a->attached == b->attached;
     return !strcmp(a->attached, b->attached);
 }

@@ -157,7 +157,7 @@ static void export_name_keeps_them(void)
     EXPECT(fake_socket_take(client.loop, client.fd, bytes, sizeof bytes) == 10);
     client_expect_end(&client, HANDSHAKE_TRANSMISSION);
     EXPECT(client.talk.negotiated.base_allocation);
-    EXPECT(!client.talk.negotiated.context_export);
+    EXPECT(client.talk.negotiated.context_export == NULL);
     client_close(&client);
 }
 
@@ -265,7 +265,7 @@ static void reset_forgets_all(void)
     select_it("db1");
     negotiated_reset(&client.talk.negotiated);
     EXPECT(!client.talk.negotiated.structured_replies);
-    EXPECT(!client.talk.negotiated.context_export);
+    EXPECT(client.talk.negotiated.context_export == NULL);
     EXPECT(!selected_after_go("db1"));
 }
 

@@ -144,7 +144,7 @@ static void export_name_refused(void)
         client_send(&client, NBD_OPT_EXPORT_NAME, rows[i].name, rows[i].bytes);
         fake_loop_run(client.loop);
         client_expect_end(&client, HANDSHAKE_ABORT);
-        EXPECT(!client.talk.export);
+        EXPECT(client.talk.export == NULL);
         client_close(&client);
     }
 }
@@ -192,7 +192,8 @@ static void list_names_all(void)
     client_option_empty(&client, NBD_OPT_LIST);
     for (size_t i = 0; i < 3; i++) {
         const struct export *ex = &client_exports[i];
-        size_t name = strlen(ex->name), text = ex->description ? strlen(ex->description) : 0;
+        size_t name = strlen(ex->name),
+               text = ex->description != NULL ? strlen(ex->description) : 0;
 
         client_take(&client, NBD_OPT_LIST, &reply);
         EXPECT(reply.type == NBD_REP_SERVER && reply.length_bytes == 4 + name + text);
@@ -334,7 +335,7 @@ static void info_always_names_the_export(void)
     client_info(&client, NBD_OPT_INFO, "db1", NO_INFOS);
     EXPECT(take_infos(NBD_OPT_INFO, &client_exports[0]) & INFO_BIT(NBD_INFO_EXPORT));
     client_expect_silence(&client);
-    EXPECT(!client.talk.export);
+    EXPECT(client.talk.export == NULL);
     client_close(&client);
 }
 

@@ -330,9 +330,9 @@ struct failing {
 
 static bool is_state(struct disk *disk, const char *opens, const char *other)
 {
-    if (!opens)
+    if (opens == NULL)
         return !disk_loads(disk) || !disk_opens(disk, other);
-    return disk_opens(disk, opens) && (!other || !disk_opens(disk, other));
+    return disk_opens(disk, opens) && (other == NULL || !disk_opens(disk, other));
 }
 
 /* One call fails: what was written is undone to the byte, or only the wiping is missing. */
@@ -343,7 +343,7 @@ static void fail_once(struct disk *disk, const struct failing *failing, const ui
     if (outcome == LUKS_OUTCOME_BEFORE) {
         EXPECT(memcmp(disk->bytes, start, IMAGE_BYTES) == 0);
         EXPECT(end.flush(disk, &err) == 0); /* nothing that matters: room may have been made */
-        if (failing->witnesses && disk->calls % 4 == 0) /* it takes long */
+        if (failing->witnesses != NULL && disk->calls % 4 == 0) /* it takes long */
             EXPECT(lose_power(start, disk, failing->witnesses) > 0);
         return;
     }
@@ -360,7 +360,7 @@ static void fail_on(struct disk *disk, const struct failing *failing)
     else if (outcome == LUKS_OUTCOME_AFTER)
         EXPECT(is_state(disk, failing->after, failing->before));
     else
-        EXPECT(!failing->after || disk_opens(disk, failing->before) ||
+        EXPECT(failing->after == NULL || disk_opens(disk, failing->before) ||
                disk_opens(disk, failing->after));
 }
 

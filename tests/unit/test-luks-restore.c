@@ -72,7 +72,7 @@ static int try_restore(struct disk *disk, struct disk *backup)
 
     disk->count = disk->calls = 0;
     EXPECT(luks_restore_plan(&plan, new, disk_read, backup, old, &to, &err) == 0);
-    EXPECT(!luks_restore_risk(plan));
+    EXPECT(luks_restore_risk(plan) == NULL);
     result = luks_restore_run(plan, &to, &ended, &err);
     luks_restore_free(plan);
     luks_free(old);
@@ -128,14 +128,14 @@ static void nothing_in_the_way(enum luks_type type)
 
     add(&disk, "first", "later", 1);
     outcome = restore(&disk, &backup, "first");
-    EXPECT(!outcome.risk);
+    EXPECT(outcome.risk == NULL);
     expect_restored(&disk, &backup, type);
     EXPECT(!disk_opens(&disk, "later"));
 
     add(&disk, "first", "later", 1);
     drop(&disk, 0);
     outcome = restore(&disk, &backup, "first|later");
-    EXPECT(!outcome.risk);
+    EXPECT(outcome.risk == NULL);
     expect_restored(&disk, &backup, type);
     free_disk(&disk);
     free_disk(&backup);
@@ -154,7 +154,7 @@ static void other_keys_in_its_place(enum luks_type type)
     drop(&disk, 1);
     fill(&disk, "later", "later", 0, 2);
     outcome = restore(&disk, &backup, "first|later");
-    EXPECT(!outcome.risk);
+    EXPECT(outcome.risk == NULL);
     EXPECT(outcome.flushes == 16); /* room for 4 keys, the header, the area; 2 keys and the header,
                                     * twice; the whole area */
     expect_restored(&disk, &backup, type);
@@ -281,14 +281,14 @@ static void luks1_second_sector(void)
     drop(&disk, 0);
     backup = copy_disk(&disk); /* 6 alone */
     outcome = restore(&disk, &both, "first|seventh");
-    EXPECT(!outcome.risk);
+    EXPECT(outcome.risk == NULL);
     outcome = restore(&disk, &backup, "first|seventh");
-    EXPECT(!outcome.risk);
+    EXPECT(outcome.risk == NULL);
 
     add(&disk, "seventh", "eighth", 7);
     drop(&disk, 6);
     outcome = restore(&disk, &both, "first|seventh|eighth");
-    EXPECT(!outcome.risk);
+    EXPECT(outcome.risk == NULL);
     add(&disk, "first", "eighth", 7);
     drop(&disk, 6);
     drop(&disk, 0);
@@ -317,7 +317,7 @@ static void luks2_bad_copies(void)
         else
             disk.bytes[5000] ^= 0xff;
         outcome = restore(&disk, &backup, "first|later");
-        EXPECT(!outcome.risk);
+        EXPECT(outcome.risk == NULL);
         expect_restored(&disk, &backup, LUKS_TYPE_2);
         free_disk(&disk);
     }

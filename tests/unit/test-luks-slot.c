@@ -60,7 +60,7 @@ static bool opens_the_same(const struct luks_format_options *options)
     int fd;
     struct luks_header *header = make_header(&fd, options, "right");
 
-    if (!header) {
+    if (header == NULL) {
         secret_free(passphrase);
         secret_free(wrong);
         return false;

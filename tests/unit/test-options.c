@@ -39,11 +39,11 @@ static void one_image(void)
     settings = &options.exports[0];
     EXPECT_TEXT(settings->name, "");
     EXPECT_TEXT(settings->image, "disk.luks");
-    EXPECT(!settings->description && !settings->key.file && !settings->header);
+    EXPECT(settings->description == NULL && settings->key.file == NULL && settings->header == NULL);
     EXPECT(!settings->raw && !settings->options.read_only && !settings->discard &&
            !settings->options.direct);
     EXPECT(options.threads == 0 && options.max_connections == 4096);
-    EXPECT(options.handshake_timeout_seconds == 10 && !options.run && !options.verbose);
+    EXPECT(options.handshake_timeout_seconds == 10 && options.run == NULL && !options.verbose);
     EXPECT(options.busy_wait_us == 50);
 }
 
@@ -102,7 +102,7 @@ static void several_exports(void)
     EXPECT_TEXT(settings[1].header, "/h");
     EXPECT_TEXT(settings[1].description, "two words");
     EXPECT(settings[1].options.read_only && settings[1].discard && settings[1].options.direct);
-    EXPECT(settings[2].raw && !settings[2].key.file);
+    EXPECT(settings[2].raw && settings[2].key.file == NULL);
     EXPECT(!settings[0].zero_holes && settings[1].zero_holes);
 }
 
@@ -134,7 +134,7 @@ static void common_ones_are_inherited(void)
 
 static const struct param *row(const struct param *table, const char *name)
 {
-    while (table->name && strcmp(table->name, name) != 0)
+    while (table->name != NULL && strcmp(table->name, name) != 0)
         table++;
     return table;
 }
@@ -379,7 +379,7 @@ static const char *rule(size_t export, size_t index)
 
 static void rules_are_those_of_the_export_or_the_common_ones(void)
 {
-    EXPECT(parse(ARGS("a")) == 0 && !options.exports[0].access);
+    EXPECT(parse(ARGS("a")) == 0 && options.exports[0].access == NULL);
     EXPECT(parse(ARGS("--allow", "uid:7", "--allow=gid:8", "a")) == 0);
     EXPECT(access_rule_count(options.exports[0].access) == 2);
     EXPECT_TEXT(rule(0, 0), "uid:7");
@@ -394,7 +394,7 @@ static void rules_are_those_of_the_export_or_the_common_ones(void)
     EXPECT_TEXT(rule(0, 1), "uid:9");
     EXPECT(access_rule_count(options.exports[1].access) == 1);
     EXPECT_TEXT(rule(1, 0), "uid:7");
-    EXPECT(!options.exports[2].access);
+    EXPECT(options.exports[2].access == NULL);
 }
 
 static const struct check checks[] = {

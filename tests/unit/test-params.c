@@ -173,7 +173,7 @@ static void operands_move_back(void)
     EXPECT_TEXT(argv[6], "-");
     EXPECT_TEXT(argv[7], "--raw");
     EXPECT_TEXT(argv[8], "two");
-    EXPECT(!argv[9]);
+    EXPECT(argv[9] == NULL);
 }
 
 static void no_arguments(void)
@@ -194,7 +194,7 @@ static void lists_keep_order(void)
     EXPECT_TEXT(target.listen.items[1], "b");
     EXPECT_TEXT(target.listen.items[2], "c");
     params_free(&target, table);
-    EXPECT(target.listen.count == 0 && !target.listen.items);
+    EXPECT(target.listen.count == 0 && target.listen.items == NULL);
 }
 
 static void flags_with_values(void)
