@@ -1,10 +1,17 @@
 #include "server/base/descriptors.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/resource.h>
 #include <unistd.h>
+
+#define LOW_FIRST 3
+#define LOW_END 10 /* a shell takes one figure: "sh: 1: Syntax error: Bad fd number" */
+#define LOW_NEEDS 64u
+
+static unsigned low_kept; /* a bit for each */
 
 static int explain(int result, unsigned count, struct error *err)
 {
@@ -47,4 +54,30 @@ void descriptors_raise_limit(void)
         limit.rlim_cur = limit.rlim_max;
         (void)setrlimit(RLIMIT_NOFILE, &limit);
     }
+}
+
+void descriptors_keep_low(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur < LOW_NEEDS)
+        return;
+    for (int fd = LOW_FIRST; fd < LOW_END; fd++) {
+        if (fcntl(fd, F_GETFD) >= 0)
+            continue;
+        int kept = open("/dev/null", O_PATH | O_CLOEXEC); /* the lowest free one */
+
+        if (kept == fd)
+            low_kept |= 1u << fd;
+        else if (kept >= 0)
+            (void)close(kept);
+    }
+}
+
+void descriptors_give_low(void)
+{
+    for (int fd = LOW_FIRST; fd < LOW_END; fd++)
+        if ((low_kept & 1u << fd) != 0)
+            (void)close(fd);
+    low_kept = 0;
 }

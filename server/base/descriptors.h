@@ -12,4 +12,10 @@ NODISCARD int descriptors_require(unsigned count, struct error *err);
 /* As many as this process may have; what it has already is enough for a start. */
 void descriptors_raise_limit(void);
 
+/* Keeps the free ones below 10 from what is opened next, until they are given to plugins of nbdkit:
+ * some of those name theirs to a shell, which takes no others.  One thread, at the start; where
+ * there are few descriptors at all they are not kept. */
+void descriptors_keep_low(void);
+void descriptors_give_low(void);
+
 #endif

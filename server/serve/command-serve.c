@@ -344,6 +344,7 @@ static int set_up(struct server *server, struct error *err)
     unsigned workers = server->options.threads > 0 ? server->options.threads : cpu_count();
 
     descriptors_raise_limit(); /* a connection is a descriptor */
+    descriptors_keep_low();
     int result = board_create(&server->board, workers, err);
     if (result == 0)
         board_keep_log(server->board);
@@ -373,6 +374,7 @@ static int set_up(struct server *server, struct error *err)
         result = offload_create(&server->handshakes, cpu_count() > 4 ? cpu_count() / 2 : 2,
                                 HANDSHAKES_NICE, err);
     server->tls.offload = server->handshakes;
+    descriptors_give_low();
     if (result == 0)
         result = open_exports(server, workers, err);
     server->reload.config.exports = server->live;
