@@ -151,8 +151,9 @@ static void take_files(struct order *order, struct msghdr *message)
     }
 }
 
-/* False: the server has gone, or does not make sense. */
-static bool take_order(void)
+/* False: the server has gone, or does not make sense.  `gone`: it has, and only what it wanted to
+ * be ended with it still counts. */
+static bool take_order(bool gone)
 {
     static char bytes[SPAWNER_MESSAGE_BYTES_MAX];
     union {
@@ -165,7 +166,7 @@ static bool take_order(void)
                               .msg_iovlen = 1,
                               .msg_control = extra.bytes,
                               .msg_controllen = sizeof extra.bytes };
-    ssize_t got = recvmsg(CONTROL, &message, MSG_CMSG_CLOEXEC);
+    ssize_t got = recvmsg(CONTROL, &message, MSG_CMSG_CLOEXEC | (gone ? MSG_DONTWAIT : 0));
 
     if (got < 0 && errno == EINTR)
         return true;
@@ -179,6 +180,8 @@ static bool take_order(void)
         memcpy(mark, text, strlen(text) + 1);
         return true;
     }
+    if (gone)
+        return true;
     if (order.request.kind != SPAWNER_START || !cut_words(&order, text, end))
         return false;
     obey(&order);
@@ -208,7 +211,7 @@ static void wait_and_serve(int parent)
         for (size_t i = count; i-- > 0;)
             if (files[2 + 2 * i].revents != 0 || files[3 + 2 * i].revents != 0)
                 end_program(&programs[i], files[2 + 2 * i].revents == 0);
-        goes_on = files[0].revents == 0 && (files[1].revents == 0 || take_order());
+        goes_on = files[0].revents == 0 && (files[1].revents == 0 || take_order(false));
     }
 }
 
@@ -237,6 +240,9 @@ bool spawner_is_this(int argc, char **argv, int *status)
     int parent_ends = pidfd_open(parent, 0);
     if (parent_ends >= 0 && getppid() == parent)
         wait_and_serve(parent_ends);
+    /* It may have ended before this process came to read what it had said. */
+    while (take_order(true))
+        continue;
     end_all_programs();
     close(CONTROL);
     if (mark[0] != '\0')
