@@ -26,9 +26,7 @@ make_volume() { # make_volume FILE: cryptsetup's, of which what is all zeros tak
     cryptsetup luksFormat --batch-mode --type luks2 --pbkdf pbkdf2 --pbkdf-force-iterations 1000 --key-file "$passphrase" "$1"
     fallocate --dig-holes "$1"
 }
-new_key=$(temp_file) backup=$(temp_file)
-echo another >"$new_key"
-make_volume "$mounted/volume"
+backup=$(temp_file)
 make_volume "$test_dir/elsewhere"
 truncate --size=24M "$mounted/to-format" "$mounted/to-restore"
 rm "$backup"
@@ -50,7 +48,8 @@ fast=(--pbkdf pbkdf2 --pbkdf-iterations 1000)
 fails format --key-file "$passphrase" "${fast[@]}" "$mounted/to-format"
 fails format --key-file "$passphrase" "${fast[@]}" --size 8M "$mounted/new"
 fails format --key-file "$passphrase" "${fast[@]}" --header "$mounted/new-header" --force "$test_dir/elsewhere"
-fails key add --key-file "$passphrase" --new-key-file "$new_key" "${fast[@]}" "$mounted/volume"
+# Not key add: some of its blocks may be taken where Linux tells nobody that they were not stored (cryptsetup says "done" there,
+# too).  test-failing-storage-and-keys.sh has the commands on keys.
 fails header restore --yes "$mounted/to-restore" "$backup"
 fails header backup "$test_dir/elsewhere" "$mounted/backup"
 [ ! -e "$mounted/backup" ] || fail "the backup that could not be stored is there"
