@@ -159,8 +159,14 @@ static bool take_ticket(struct load_thread *thread)
         return false;
     if (shared->config->count == 0 || !is_measured(thread))
         return true;
-    return atomic_fetch_add_explicit(&shared->issued, 1, memory_order_relaxed) <
-           shared->config->count;
+    /* Never beyond it, not even for a moment: a ticket that another thread is about to give back is
+     * taken again by somebody. */
+    uint64_t issued = atomic_load_explicit(&shared->issued, memory_order_relaxed);
+    while (issued < shared->config->count)
+        if (atomic_compare_exchange_weak_explicit(&shared->issued, &issued, issued + 1,
+                                                  memory_order_relaxed, memory_order_relaxed))
+            return true;
+    return false;
 }
 
 static void give_back_ticket(struct load_thread *thread)
