@@ -5,7 +5,7 @@ set -euo pipefail
 
 cd "${top_builddir:?}"
 if [ -n "${SANITIZERS:-}" ]; then
-    echo "it is the simulation that is tested here, and says the same without sanitizers"
+    echo "skipped: it is the simulation that is tested here, and says the same without sanitizers"
     exit 77
 fi
 "$BASH" "${top_srcdir:?}/tests/sim/mutants.sh" fua-ignored no-range-lock short-transfer-counts-as-whole \
