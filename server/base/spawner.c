@@ -14,9 +14,8 @@
 #include "server/base/spawner-wire.h"
 
 #define END_MS 1000
-#define SOCKET_FROM                                                              \
-    32 /* plugins want the low descriptors: dash redirects to those up to 9 only \
-        */
+/* Plugins want the low descriptors: dash redirects to those up to 9 only (see descriptors.h). */
+#define SOCKET_FROM 32
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static int control = -1; /* our end of its socket; -1: it does not run */
