@@ -72,21 +72,6 @@ int export_set_create(struct export_set **out, struct export *const *exports, si
     return result;
 }
 
-int export_set_next(struct export_set **out, const struct export_set *set, struct export *added,
-                    const struct export *removed, struct error *err)
-{
-    int result = create(out, set->count + 1, err);
-
-    if (result < 0)
-        return result;
-    for (size_t i = 0; i < set->count; i++)
-        if (set->exports[i] != removed)
-            add(*out, set->exports[i]);
-    if (added != NULL)
-        add(*out, added);
-    return 0;
-}
-
 void export_set_free(struct export_set *set)
 {
     if (set == NULL)

@@ -26,11 +26,6 @@ struct export_set {
 /* Of these exports, whose names differ and whose ids ascend.  -ENOMEM with a sentence. */
 NODISCARD int export_set_create(struct export_set **out, struct export *const *exports,
                                 size_t count, struct error *err);
-/* The next one: with one more, whose id is larger than all others (NULL: none), and without one
- * that is there (NULL: none). */
-NODISCARD int export_set_next(struct export_set **out, const struct export_set *set,
-                              struct export *added, const struct export *removed,
-                              struct error *err);
 void export_set_free(struct export_set *set);
 
 /* The place of the first export behind the one of this id; set->count: there is none. */
