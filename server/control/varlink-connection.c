@@ -31,12 +31,6 @@ void varlink_close(struct varlink_connection *connection)
     loop_defer(connection->loop, &connection->step);
 }
 
-void varlink_finish(struct varlink_connection *connection)
-{
-    connection->finishing = true;
-    loop_defer(connection->loop, &connection->step);
-}
-
 void varlink_release(struct varlink_connection *connection)
 {
     close_fds(connection->fds);

@@ -78,8 +78,6 @@ void varlink_open(struct varlink_connection *connection, const struct varlink_op
                   struct loop *loop, int fd);
 /* `closed` follows; what is still to be sent is dropped. */
 void varlink_close(struct varlink_connection *connection);
-/* The same when all that was put out has been taken; no further call is looked at. */
-void varlink_finish(struct varlink_connection *connection);
 /* In `closed`: frees what it has but itself. */
 void varlink_release(struct varlink_connection *connection);
 
