@@ -439,7 +439,7 @@ static void reply_info_block_size(struct option_exchange *ex, const struct limit
     reply_u16(ex, NBD_INFO_BLOCK_SIZE);
     reply_u32(ex, limits->block_min_bytes);
     reply_u32(ex, preferred);
-    reply_u32(ex, preferred > NBD_PAYLOAD_BYTES_MAX ? preferred : NBD_PAYLOAD_BYTES_MAX);
+    reply_u32(ex, NBD_PAYLOAD_BYTES_MAX); /* never below the preferred one: layer.h */
 }
 
 /* Each kind once, however often it was asked for.  EXPORT and BLOCK_SIZE always. */
