@@ -10,323 +10,15 @@
 #include "server/base/log.h"
 #include "server/base/params.h"
 #include "server/cli/command-line.h"
+#include "server/cli/ctl-changes.h"
+#include "server/cli/ctl-events.h"
+#include "server/cli/ctl-looks.h"
 #include "server/cli/ctl-metadata.h"
-#include "server/cli/ctl-top.h"
-#include "server/cli/ctl.h"
 #include "server/cli/ctl-reload.h"
 #include "server/cli/ctl-suspend.h"
-#include "server/cli/text-table.h"
-#include "server/control/control-json.h"
+#include "server/cli/ctl-top.h"
 
 #define TIMEOUT_SECONDS_DEFAULT 10u
-
-/* ---- looks ---- */
-
-static const struct text_column status_columns[] = {
-    { .title = "version", .key = "version" },
-    { .title = "pid", .key = "pid" },
-    { .title = "state", .key = "state" },
-    { .title = "since", .key = "since" },
-    { .title = "revision", .key = "revision" },
-    { .title = "addresses", .key = "addresses", .put = text_cell_words },
-    { .title = "tls", .key = "tls" },
-    { .title = "threads", .key = "threads" },
-    { .title = "exports", .key = "exports" },
-    { .title = "open", .key = "exports_open" },
-    { .title = "clients", .key = "clients" },
-    { .title = "at most", .key = "clients_max" },
-    { .title = "handshakes", .key = "handshakes" },
-    { .title = "log", .key = "log_level" },
-    { .title = "your role", .key = "role" },
-    { 0 },
-};
-
-static const struct text_column export_columns[] = {
-    { .title = "NAME", .key = "name" },
-    { .title = "STATE", .key = "state" },
-    { .title = "SIZE", .key = "size_bytes", .right = true, .put = text_cell_size },
-    { .title = "LUKS", .key = "encrypted" },
-    { .title = "READ-ONLY", .key = "read_only" },
-    { .title = "IMAGE", .key = "image" },
-    { 0 },
-};
-
-static const struct text_column client_columns[] = {
-    { .title = "ID", .key = "id", .right = true },
-    { .title = "EXPORT", .key = "export" },
-    { .title = "STATE", .key = "state" },
-    { .title = "READ", .key = "read_bytes", .right = true, .put = text_cell_size },
-    { .title = "WRITTEN", .key = "written_bytes", .right = true, .put = text_cell_size },
-    { .title = "FLIGHT", .key = "in_flight", .right = true },
-    { .title = "SINCE", .key = "since" },
-    { .title = "TLS", .key = "tls" },
-    { .title = "CLIENT", .key = "peer" },
-    { 0 },
-};
-
-static const struct text_column request_columns[] = {
-    { .title = "AGE", .key = "age_us", .right = true, .put = text_cell_duration_us },
-    { .title = "EXPORT", .key = "export" },
-    { .title = "CLIENT", .key = "client", .right = true },
-    { .title = "OPERATION", .key = "operation" },
-    { .title = "PHASE", .key = "phase" },
-    { .title = "OFFSET", .key = "offset_bytes", .right = true },
-    { .title = "LENGTH", .key = "length_bytes", .right = true },
-    { 0 },
-};
-
-static const struct text_column show_columns[] = {
-    { .title = "name", .key = "name" },
-    { .title = "state", .key = "state" },
-    { .title = "image", .key = "image" },
-    { .title = "description", .key = "description" },
-    { .title = "size", .key = "size_bytes", .put = text_cell_size },
-    { .title = "bytes", .key = "size_bytes" },
-    { .title = "luks", .key = "encrypted" },
-    { .title = "key", .key = "key_source" },
-    { .title = "read-only", .key = "read_only" },
-    { .title = "tls-only", .key = "tls_only" },
-    { .title = "metadata", .key = "metadata", .put = text_cell_words },
-    { 0 },
-};
-
-/* What one reply has under `key`. */
-static int print_one(struct ctl *ctl, const char *method, const char *key,
-                     const struct text_column *columns)
-{
-    struct json_object *reply;
-    int status = ctl_call(ctl, method, ctl_operand(ctl, "name"), &reply);
-    struct json_object *one = control_member(reply, key);
-
-    if (status == EXIT_SUCCESS && ctl->options.json)
-        ctl_print_json(json_object_get(one));
-    else if (status == EXIT_SUCCESS)
-        text_table_print_one(stdout, columns, one);
-    json_object_put(reply);
-    return status;
-}
-
-/* What all replies have under `key`. */
-static int print_list(struct ctl *ctl, const char *method, const char *key,
-                      const struct text_column *columns)
-{
-    struct json_object *list;
-    int status = ctl_list(ctl, method, NULL, key, &list);
-
-    if (status == EXIT_SUCCESS && ctl->options.json)
-        ctl_print_json(json_object_get(list));
-    else if (status == EXIT_SUCCESS)
-        text_table_print(stdout, columns, list);
-    json_object_put(list);
-    return status;
-}
-
-static int show_status(struct ctl *ctl)
-{
-    return print_one(ctl, "Status", "status", status_columns);
-}
-
-static int show_exports(struct ctl *ctl)
-{
-    return print_list(ctl, "ListExports", "export", export_columns);
-}
-
-static int show_clients(struct ctl *ctl)
-{
-    return print_list(ctl, "ListClients", "client", client_columns);
-}
-
-static int show_requests(struct ctl *ctl)
-{
-    return print_list(ctl, "ListRequests", "request", request_columns);
-}
-
-static int show_export(struct ctl *ctl)
-{
-    return print_one(ctl, "ListExports", "export", show_columns);
-}
-
-/* ---- events ---- */
-
-static void print_event(struct json_object *reply)
-{
-    static const char *const keys[] = { "export", "peer", "reason", "size_bytes" };
-    struct json_object *event = control_member(reply, "event");
-    int64_t lost = control_number(reply, "lost", 0);
-    char cell[TEXT_CELL_BYTES];
-
-    if (lost > 0)
-        printf("(%lld events were lost)\n", (long long)lost);
-    text_table_cell(cell, &(struct text_column){ .key = "time" }, event);
-    printf("%s ", cell);
-    text_table_cell(cell, &(struct text_column){ .key = "type" }, event);
-    printf("%s", cell);
-    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
-        if (control_member(event, keys[i]) == NULL)
-            continue;
-        text_table_cell(cell, &(struct text_column){ .key = keys[i] }, event);
-        printf(" %s='%s'", keys[i], cell);
-    }
-    printf("\n");
-    fflush(stdout);
-}
-
-/* Until the server or the reader of this goes. */
-static int follow_events(struct ctl *ctl)
-{
-    struct json_object *parameters = NULL;
-    bool last = false;
-
-    if (ctl->options.type != NULL)
-        parameters = control_with("type", json_object_new_string(ctl->options.type));
-    ctl->link.timeout_ms = CONTROL_FOR_EVER;
-    int status = ctl_begin(ctl, "Events", parameters);
-    while (status == EXIT_SUCCESS && !last && !ferror(stdout)) {
-        struct json_object *reply;
-
-        status = ctl_next(ctl, &reply, &last);
-        if (status == EXIT_SUCCESS && ctl->options.json)
-            ctl_print_json_line(json_object_get(reply));
-        else if (status == EXIT_SUCCESS)
-            print_event(reply);
-        json_object_put(reply);
-    }
-    return status;
-}
-
-/* ---- changes ---- */
-
-static bool is_log_level(const char *name)
-{
-    static const char *const names[] = { "error", "warning", "notice", "info", "debug" };
-
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
-        if (strcmp(names[i], name) == 0)
-            return true;
-    return false;
-}
-
-static int set_log_level(struct ctl *ctl)
-{
-    if (!is_log_level(ctl->operand)) {
-        log_error("'%.80s' is no level: it is error, warning, notice, info or debug", ctl->operand);
-        return EXIT_USAGE;
-    }
-
-    struct json_object *parameters = ctl_operand(ctl, "level");
-
-    if (ctl->options.for_seconds > 0)
-        control_add_number(parameters, "seconds", ctl->options.for_seconds);
-    return ctl_change(ctl, "SetLogLevel", parameters);
-}
-
-static int disconnect(struct ctl *ctl)
-{
-    char *end;
-    long long id = strtoll(ctl->operand, &end, 10);
-
-    if (*ctl->operand == '\0' || *end != '\0' || id <= 0) {
-        log_error("'%.80s' is no ID: nbdcrypt ctl clients shows them", ctl->operand);
-        return EXIT_USAGE;
-    }
-    return ctl_change(ctl, "Disconnect", control_with("id", json_object_new_int64(id)));
-}
-
-static int rescan(struct ctl *ctl)
-{
-    static const struct text_column columns[] = {
-        { .title = "GROWN", .key = "name" },
-        { .title = "FROM", .key = "before_bytes", .right = true, .put = text_cell_size },
-        { .title = "TO", .key = "size_bytes", .right = true, .put = text_cell_size },
-        { 0 },
-    };
-    struct json_object *reply;
-    int status = ctl_call(ctl, "Rescan", ctl_operand(ctl, "name"), &reply);
-    struct json_object *grown = control_member(reply, "grown");
-
-    if (status == EXIT_SUCCESS && ctl->options.json)
-        ctl_print_json(json_object_get(reply));
-    else if (status == EXIT_SUCCESS && json_object_array_length(grown) > 0)
-        text_table_print(stdout, columns, grown);
-    json_object_put(reply);
-    return status;
-}
-
-/* The words behind the image: {"KEY": "VALUE"}, and in *allow the rules. */
-static struct json_object *options_of(const struct ctl *ctl, struct json_object **allow)
-{
-    struct json_object *options = json_object_new_object();
-
-    *allow = NULL;
-    for (int i = 1; i < ctl->other_count; i++) {
-        char *equals = strchr(ctl->others[i], '=');
-
-        *equals = '\0';
-        if (strcmp(ctl->others[i], "allow") != 0) {
-            control_add_text(options, ctl->others[i], equals + 1);
-            continue;
-        }
-        if (*allow == NULL)
-            *allow = json_object_new_array();
-        control_append(*allow, json_object_new_string(equals + 1));
-    }
-    return options;
-}
-
-static int add_export(struct ctl *ctl)
-{
-    struct json_object *parameters = ctl_operand(ctl, "name"), *allow, *reply;
-    int fd = ctl->options.key_fd > 0 ? (int)ctl->options.key_fd : -1;
-
-    control_add_text(parameters, "image", ctl->others[0]);
-    control_add(parameters, "options", options_of(ctl, &allow));
-    if (allow != NULL)
-        control_add(parameters, "allow", allow);
-    if (fd >= 0)
-        control_add_number(parameters, "key_fd", 0);
-    int status = ctl_call_with_fd(ctl, "AddExport", parameters, fd, &reply);
-    if (status == EXIT_SUCCESS && ctl->options.json)
-        ctl_print_json(json_object_get(reply));
-    json_object_put(reply);
-    return status;
-}
-
-/* ---- exports that go ---- */
-
-/* Returns when the image is closed. */
-static int remove_export(struct ctl *ctl)
-{
-    struct json_object *parameters = ctl_operand(ctl, "name");
-
-    if (ctl->options.now)
-        control_add_text(parameters, "mode", "now");
-    if (ctl->options.drain_seconds > 0) {
-        control_add_text(parameters, "mode", "drain");
-        control_add_number(parameters, "seconds", ctl->options.drain_seconds);
-    }
-    if (!ctl->timeout_given && ctl->options.drain_seconds > 0)
-        ctl->link.timeout_ms = CONTROL_FOR_EVER;
-    return ctl_change(ctl, "RemoveExport", parameters);
-}
-
-/* The server is gone when this returns. */
-static int drain(struct ctl *ctl)
-{
-    struct json_object *reply = NULL;
-    struct error err = { "" };
-    int status = ctl_change(ctl, "Drain", NULL);
-
-    if (status != EXIT_SUCCESS)
-        return status;
-    if (!ctl->timeout_given)
-        ctl->link.timeout_ms = CONTROL_FOR_EVER;
-    int result = control_link_receive(&ctl->link, &reply, &err);
-    json_object_put(reply);
-    if (result == -EPIPE)
-        return EXIT_SUCCESS;
-    log_error("the server was told to end: %s", err.text);
-    return EXIT_FAILURE;
-}
 
 /* ---- the command line ---- */
 
@@ -379,10 +71,10 @@ static const struct verb {
     unsigned options;
     int (*run)(struct ctl *ctl);
 } verbs[] = {
-    { .name = "status", .help = "how the server is", .run = show_status },
-    { .name = "exports", .help = "what it serves", .run = show_exports },
-    { .name = "clients", .help = "who is connected", .run = show_clients },
-    { .name = "requests", .help = "what clients wait for", .run = show_requests },
+    { .name = "status", .help = "how the server is", .run = ctl_status },
+    { .name = "exports", .help = "what it serves", .run = ctl_exports },
+    { .name = "clients", .help = "who is connected", .run = ctl_clients },
+    { .name = "requests", .help = "what clients wait for", .run = ctl_requests },
     { .name = "top",
       .options = TOP,
       .help = "what exports do, again and again, until q is pressed",
@@ -392,25 +84,25 @@ static const struct verb {
       .least = 1,
       .most = 1,
       .help = "one export, and where its key comes from",
-      .run = show_export },
+      .run = ctl_show },
     { .name = "events",
       .help = "what happens, as it happens, until interrupted",
       .options = TYPE,
-      .run = follow_events },
+      .run = ctl_events },
     { .name = "add",
       .operands = "NAME IMAGE [KEY=VALUE] ...",
       .least = 2,
       .most = INT_MAX,
       .options = KEY_FD,
       .help = "serve one more image, with options as of --export",
-      .run = add_export },
+      .run = ctl_add },
     { .name = "remove",
       .operands = "NAME",
       .least = 1,
       .most = 1,
       .options = DRAIN | NOW,
       .help = "serve it no more; without an option only if it has no clients",
-      .run = remove_export },
+      .run = ctl_remove },
     { .name = "suspend",
       .operands = "NAME",
       .least = 1,
@@ -429,7 +121,7 @@ static const struct verb {
       .least = 1,
       .most = 1,
       .help = "tell a client to go",
-      .run = disconnect },
+      .run = ctl_disconnect },
     { .name = "metadata",
       .operands = "get|set|remove NAME [NAMESPACE] [FILE]",
       .least = 2,
@@ -442,17 +134,19 @@ static const struct verb {
       .most = 1,
       .options = FOR,
       .help = "write to the log what is at least as grave",
-      .run = set_log_level },
+      .run = ctl_log },
     { .name = "rescan",
       .operands = "[NAME]",
       .most = 1,
       .help = "notice images that have grown",
-      .run = rescan },
+      .run = ctl_rescan },
     { .name = "reload",
       .options = DRY_RUN | REPLACE,
       .help = "read the configuration and the TLS files again",
       .run = ctl_reload },
-    { .name = "drain", .help = "end the server as SIGTERM does, and wait for it", .run = drain },
+    { .name = "drain",
+      .help = "end the server as SIGTERM does, and wait for it",
+      .run = ctl_drain },
 };
 #define VERBS (sizeof verbs / sizeof verbs[0])
 

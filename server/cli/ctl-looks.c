@@ -1,0 +1,131 @@
+#include "server/cli/ctl-looks.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "server/cli/text-table.h"
+#include "server/control/control-json.h"
+
+static const struct text_column status_columns[] = {
+    { .title = "version", .key = "version" },
+    { .title = "pid", .key = "pid" },
+    { .title = "state", .key = "state" },
+    { .title = "since", .key = "since" },
+    { .title = "revision", .key = "revision" },
+    { .title = "addresses", .key = "addresses", .put = text_cell_words },
+    { .title = "tls", .key = "tls" },
+    { .title = "threads", .key = "threads" },
+    { .title = "exports", .key = "exports" },
+    { .title = "open", .key = "exports_open" },
+    { .title = "clients", .key = "clients" },
+    { .title = "at most", .key = "clients_max" },
+    { .title = "handshakes", .key = "handshakes" },
+    { .title = "log", .key = "log_level" },
+    { .title = "your role", .key = "role" },
+    { 0 },
+};
+
+static const struct text_column export_columns[] = {
+    { .title = "NAME", .key = "name" },
+    { .title = "STATE", .key = "state" },
+    { .title = "SIZE", .key = "size_bytes", .right = true, .put = text_cell_size },
+    { .title = "LUKS", .key = "encrypted" },
+    { .title = "READ-ONLY", .key = "read_only" },
+    { .title = "IMAGE", .key = "image" },
+    { 0 },
+};
+
+static const struct text_column client_columns[] = {
+    { .title = "ID", .key = "id", .right = true },
+    { .title = "EXPORT", .key = "export" },
+    { .title = "STATE", .key = "state" },
+    { .title = "READ", .key = "read_bytes", .right = true, .put = text_cell_size },
+    { .title = "WRITTEN", .key = "written_bytes", .right = true, .put = text_cell_size },
+    { .title = "FLIGHT", .key = "in_flight", .right = true },
+    { .title = "SINCE", .key = "since" },
+    { .title = "TLS", .key = "tls" },
+    { .title = "CLIENT", .key = "peer" },
+    { 0 },
+};
+
+static const struct text_column request_columns[] = {
+    { .title = "AGE", .key = "age_us", .right = true, .put = text_cell_duration_us },
+    { .title = "EXPORT", .key = "export" },
+    { .title = "CLIENT", .key = "client", .right = true },
+    { .title = "OPERATION", .key = "operation" },
+    { .title = "PHASE", .key = "phase" },
+    { .title = "OFFSET", .key = "offset_bytes", .right = true },
+    { .title = "LENGTH", .key = "length_bytes", .right = true },
+    { 0 },
+};
+
+static const struct text_column show_columns[] = {
+    { .title = "name", .key = "name" },
+    { .title = "state", .key = "state" },
+    { .title = "image", .key = "image" },
+    { .title = "description", .key = "description" },
+    { .title = "size", .key = "size_bytes", .put = text_cell_size },
+    { .title = "bytes", .key = "size_bytes" },
+    { .title = "luks", .key = "encrypted" },
+    { .title = "key", .key = "key_source" },
+    { .title = "read-only", .key = "read_only" },
+    { .title = "tls-only", .key = "tls_only" },
+    { .title = "metadata", .key = "metadata", .put = text_cell_words },
+    { 0 },
+};
+
+/* What one reply has under `key`. */
+static int print_one(struct ctl *ctl, const char *method, const char *key,
+                     const struct text_column *columns)
+{
+    struct json_object *reply;
+    int status = ctl_call(ctl, method, ctl_operand(ctl, "name"), &reply);
+    struct json_object *one = control_member(reply, key);
+
+    if (status == EXIT_SUCCESS && ctl->options.json)
+        ctl_print_json(json_object_get(one));
+    else if (status == EXIT_SUCCESS)
+        text_table_print_one(stdout, columns, one);
+    json_object_put(reply);
+    return status;
+}
+
+/* What all replies have under `key`. */
+static int print_list(struct ctl *ctl, const char *method, const char *key,
+                      const struct text_column *columns)
+{
+    struct json_object *list;
+    int status = ctl_list(ctl, method, NULL, key, &list);
+
+    if (status == EXIT_SUCCESS && ctl->options.json)
+        ctl_print_json(json_object_get(list));
+    else if (status == EXIT_SUCCESS)
+        text_table_print(stdout, columns, list);
+    json_object_put(list);
+    return status;
+}
+
+int ctl_status(struct ctl *ctl)
+{
+    return print_one(ctl, "Status", "status", status_columns);
+}
+
+int ctl_exports(struct ctl *ctl)
+{
+    return print_list(ctl, "ListExports", "export", export_columns);
+}
+
+int ctl_clients(struct ctl *ctl)
+{
+    return print_list(ctl, "ListClients", "client", client_columns);
+}
+
+int ctl_requests(struct ctl *ctl)
+{
+    return print_list(ctl, "ListRequests", "request", request_columns);
+}
+
+int ctl_show(struct ctl *ctl)
+{
+    return print_one(ctl, "ListExports", "export", show_columns);
+}
