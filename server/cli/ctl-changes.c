@@ -34,16 +34,48 @@ int ctl_log(struct ctl *ctl)
     return ctl_change(ctl, "SetLogLevel", parameters);
 }
 
+/* What is asked for; NULL: it is wrong, which was said. */
+static struct json_object *which_clients(const struct ctl *ctl)
+{
+    const struct ctl_options *options = &ctl->options;
+    struct json_object *parameters;
+    char *end = NULL;
+    long long id = ctl->operand != NULL ? strtoll(ctl->operand, &end, 10) : 0;
+
+    if (ctl->operand == NULL && options->export_name == NULL && options->rule == NULL) {
+        log_error("which clients? write an ID (nbdcrypt ctl clients shows them), --export NAME or "
+                  "--rule RULE");
+        return NULL;
+    }
+    if (ctl->operand != NULL && (*ctl->operand == '\0' || *end != '\0' || id <= 0)) {
+        log_error("'%.80s' is no ID: nbdcrypt ctl clients shows them", ctl->operand);
+        return NULL;
+    }
+    parameters = json_object_new_object();
+    if (ctl->operand != NULL)
+        control_add(parameters, "id", json_object_new_int64(id));
+    if (options->export_name != NULL)
+        control_add_text(parameters, "export", options->export_name);
+    if (options->rule != NULL)
+        control_add_text(parameters, "rule", options->rule);
+    return parameters;
+}
+
+/* Of one that was named nothing more is to be said. */
 int ctl_disconnect(struct ctl *ctl)
 {
-    char *end;
-    long long id = strtoll(ctl->operand, &end, 10);
+    struct json_object *parameters = which_clients(ctl), *reply;
 
-    if (*ctl->operand == '\0' || *end != '\0' || id <= 0) {
-        log_error("'%.80s' is no ID: nbdcrypt ctl clients shows them", ctl->operand);
+    if (parameters == NULL)
         return EXIT_USAGE;
-    }
-    return ctl_change(ctl, "Disconnect", control_with("id", json_object_new_int64(id)));
+    int status = ctl_call(ctl, "Disconnect", parameters, &reply);
+    long long count = (long long)control_number(reply, "disconnected", 0);
+    if (status == EXIT_SUCCESS && ctl->options.json)
+        ctl_print_json(json_object_get(reply));
+    else if (status == EXIT_SUCCESS && ctl->operand == NULL)
+        printf("%lld client%s told to go\n", count, count == 1 ? " was" : "s were");
+    json_object_put(reply);
+    return status;
 }
 
 int ctl_rescan(struct ctl *ctl)

@@ -11,7 +11,7 @@
 #define EXIT_BUSY 5 /* or somebody has changed something meanwhile */
 
 struct ctl_options {
-    const char *socket, *type;
+    const char *socket, *type, *export_name, *rule;
     unsigned timeout_seconds; /* 0: as long as it takes */
     unsigned for_seconds, drain_seconds, delay_seconds, count, key_fd;
     bool json, now, batch, dry_run, help;

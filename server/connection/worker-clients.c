@@ -1,8 +1,22 @@
 #include "server/connection/worker-clients.h"
 
+#include "server/access/access.h"
 #include "server/base/log.h"
 #include "server/board/board-owner.h"
 #include "server/connection/connection.h"
+#include "server/export/export.h"
+
+static bool is_meant(const struct worker_farewell *farewell, const struct connection *connection)
+{
+    const struct conversation *talk = &connection->talk;
+
+    if (farewell->id != 0 && talk->row->id != farewell->id)
+        return false;
+    if (farewell->export_id != 0 &&
+        (talk->export == NULL || talk->export->id != farewell->export_id))
+        return false;
+    return access_allows(farewell->rule, &talk->peer);
+}
 
 static void send_away_here(struct io_event *ev, int result)
 {
@@ -11,13 +25,12 @@ static void send_away_here(struct io_event *ev, int result)
     (void)result;
     for (struct connection *one = farewell->worker->connections, *next; one != NULL; one = next) {
         next = one->next;
-        if (one->talk.row->id != farewell->id)
+        if (!is_meant(farewell, one))
             continue;
-        farewell->found = true;
+        farewell->count++;
         log_write_of(LOG_NOTICE, one->talk.peer.text,
                      "is told to go, as was asked on the control socket");
         connection_shutdown(one);
-        break;
     }
     farewell->done(farewell);
 }
@@ -25,7 +38,7 @@ static void send_away_here(struct io_event *ev, int result)
 void worker_send_away(struct worker *worker, struct worker_farewell *farewell)
 {
     farewell->worker = worker;
-    farewell->found = false;
+    farewell->count = 0;
     farewell->message.event.fn = send_away_here;
     loop_post(worker->loop, &farewell->message);
 }

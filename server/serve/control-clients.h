@@ -1,4 +1,4 @@
-/* The method of the control socket that sends a client away. */
+/* The method of the control socket that sends clients away. */
 #ifndef NBDCRYPT_CONTROL_CLIENTS_H
 #define NBDCRYPT_CONTROL_CLIENTS_H
 
