@@ -3,7 +3,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "server/base/log.h"
 #include "server/control/control-json.h"
+
+static void print_plan(struct json_object *plan)
+{
+    for (size_t i = 0; plan != NULL && i < json_object_array_length(plan); i++) {
+        const char *text = control_text(json_object_array_get_idx(plan, i), "text");
+
+        puts(text != NULL ? text : "?");
+    }
+}
 
 /* Exports are opened, which may take long.  The plan is printed also when it is carried out. */
 int ctl_reload(struct ctl *ctl)
@@ -18,12 +28,15 @@ int ctl_reload(struct ctl *ctl)
     if (!ctl->timeout_given)
         ctl->link.timeout_ms = CONTROL_FOR_EVER;
     int status = ctl_call(ctl, "Reload", parameters, &reply);
-    struct json_object *plan = control_member(reply, "plan");
+    const char *refused = control_text(reply, "refused");
     if (status == EXIT_SUCCESS && ctl->options.json)
         ctl_print_json(json_object_get(reply));
     else if (status == EXIT_SUCCESS)
-        for (size_t i = 0; plan != NULL && i < json_object_array_length(plan); i++)
-            puts(json_object_get_string(json_object_array_get_idx(plan, i)));
+        print_plan(control_member(reply, "plan"));
+    if (refused != NULL) {
+        log_error("the reload would be refused: %s", refused);
+        status = EXIT_FAILURE;
+    }
     json_object_put(reply);
     return status;
 }

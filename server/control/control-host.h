@@ -11,13 +11,15 @@
 
 /* What a server lets be seen and done; all of it outlives the control. */
 struct control_method;
+struct json_object;
 
 struct control_reload {
     bool dry_run;               /* nothing is changed */
     const char *const *replace; /* names of exports that may be opened anew */
     size_t replace_count;
-    void (*line)(void *context, const char *text); /* takes a line of the plan */
+    void (*change)(void *context, struct json_object *change); /* takes one of the plan */
     void *context;
+    struct error *refused; /* gets why a dry run would be refused */
 };
 
 struct control_host {

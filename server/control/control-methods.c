@@ -215,9 +215,9 @@ struct reload_call {
     const char *replace[]; /* the texts are behind them */
 };
 
-static void add_line(void *context, const char *text)
+static void add_change(void *context, struct json_object *change)
 {
-    control_append(context, varlink_text(text));
+    control_append(context, change);
 }
 
 static int reload_work(struct control_client *client, struct json_object *reply, struct error *err)
@@ -225,14 +225,18 @@ static int reload_work(struct control_client *client, struct json_object *reply,
     const struct control_host *host = &client->control->host;
     const struct reload_call *call = client->data;
     struct json_object *plan = json_object_new_array();
+    struct error refused = { "" };
     struct control_reload reload = { .dry_run = call->dry_run,
                                      .replace = call->replace,
                                      .replace_count = call->count,
-                                     .line = add_line,
-                                     .context = plan };
+                                     .change = add_change,
+                                     .context = plan,
+                                     .refused = &refused };
     int result = host->reload(host->context, &reload, err);
 
     control_add(reply, "plan", plan);
+    if (refused.text[0] != '\0')
+        control_add_text(reply, "refused", refused.text);
     return result;
 }
 

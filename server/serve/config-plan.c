@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <json-c/json.h>
+
 #include "server/serve/config-keys.h"
 #include "server/serve/export-options.h"
 
@@ -192,6 +194,7 @@ static int compare_exports(struct config_plan *plan, const struct serve_options 
     plan->effective = calloc(count + after->export_count + 1, sizeof *plan->effective);
     if (plan->effective == NULL)
         return -ENOMEM;
+    plan->effective_count = count + after->export_count;
     for (size_t i = 0; i < count; i++)
         plan->effective[i] = effective(&before->exports[i], &before->common);
     for (size_t i = 0; i < after->export_count; i++)
@@ -268,13 +271,52 @@ static bool replaces(const struct config_plan *plan, const char *name)
     return false;
 }
 
+static bool is_configured(const struct config_plan *plan, const char *name)
+{
+    for (size_t i = 0; i < plan->effective_count; i++)
+        if (strcmp(plan->effective[i].name, name) == 0)
+            return true;
+    return false;
+}
+
+/* Of those that have to be replaced, or else of all; as the options of a table are. */
+static int refuse_unknown(const struct config_plan *plan, const char *typed, struct error *err)
+{
+    struct param *table = calloc(plan->count + plan->effective_count + 1, sizeof *table);
+    const char *near = NULL;
+    size_t count = 0;
+
+    for (size_t i = 0; table != NULL && i < plan->count; i++)
+        if (is_replaced(&plan->items[i]))
+            table[count++].name = plan->items[i].name;
+    for (size_t i = 0; table != NULL && i < plan->effective_count; i++)
+        table[count++].name = plan->effective[i].name;
+    if (table != NULL)
+        near = params_nearest(table, typed);
+    error_set(err, -EINVAL, "there is no export '%.*s' that could be replaced%s%.*s%s",
+              export_options_shown(strlen(typed)), typed, near != NULL ? ": did you mean '" : "",
+              near != NULL ? export_options_shown(strlen(near)) : 0, near != NULL ? near : "",
+              near != NULL ? "'?" : "");
+    free(table);
+    return -EINVAL;
+}
+
+static int check_named(const struct config_plan *plan, const char *name, struct error *err)
+{
+    if (replaces(plan, name))
+        return 0;
+    if (!is_configured(plan, name))
+        return refuse_unknown(plan, name, err);
+    return error_set(err, -EINVAL, "export '%.*s' does not have to be replaced",
+                     export_options_shown(strlen(name)), name);
+}
+
 int config_plan_allow(const struct config_plan *plan, const char *const *replace, size_t count,
                       struct error *err)
 {
     for (size_t i = 0; i < count; i++)
-        if (!replaces(plan, replace[i]))
-            return error_set(err, -EINVAL, "export '%.*s' does not have to be replaced",
-                             export_options_shown(strlen(replace[i])), replace[i]);
+        if (check_named(plan, replace[i], err) < 0)
+            return -EINVAL;
     for (size_t i = 0; i < plan->count; i++) {
         const struct plan_item *item = &plan->items[i];
 
@@ -302,10 +344,15 @@ static void print_value(FILE *out, const struct param *row, const void *target)
 }
 
 /* Numbers, and yes or no: texts may be long, and a command is not for every reader. */
+static bool has_short_value(const struct plan_key *key)
+{
+    return key->row != NULL && key->row->type != PARAM_STRING && key->row->type != PARAM_LIST;
+}
+
 static void print_key(FILE *out, const struct plan_key *key)
 {
     fputs(key->name, out);
-    if (key->row == NULL || key->row->type == PARAM_STRING || key->row->type == PARAM_LIST)
+    if (!has_short_value(key))
         return;
     fputc(' ', out);
     print_value(out, key->row, key->before);
@@ -357,4 +404,80 @@ char *config_plan_line(const struct config_plan *plan, size_t index,
         return NULL;
     }
     return text;
+}
+
+/* ---- the same for programs ---- */
+
+static void put_text(struct json_object *object, const char *key, const char *text)
+{
+    if (text != NULL)
+        json_object_object_add(object, key, json_object_new_string(text));
+}
+
+static const char *action_of(const struct plan_item *item)
+{
+    if (item->section == NULL && item->before == PLAN_NONE)
+        return "add";
+    if (item->section == NULL && item->after == PLAN_NONE)
+        return "remove";
+    if (item->change == PARAM_LIVE)
+        return "change";
+    return item->section == NULL && item->change == PARAM_REPLACE ? "replace" : "restart";
+}
+
+/* As print_value() writes it; NULL: no memory. */
+static char *value_text(const struct param *row, const void *target)
+{
+    char *text = NULL;
+    size_t bytes;
+    FILE *out = open_memstream(&text, &bytes);
+
+    if (out == NULL)
+        return NULL;
+    print_value(out, row, target);
+    if (fclose(out) == 0)
+        return text;
+    free(text);
+    return NULL;
+}
+
+static void put_value(struct json_object *object, const char *key, const struct param *row,
+                      const void *target)
+{
+    char *text = value_text(row, target);
+
+    put_text(object, key, text);
+    free(text);
+}
+
+static struct json_object *key_json(const struct plan_key *key)
+{
+    struct json_object *object = json_object_new_object();
+
+    put_text(object, "name", key->name);
+    if (has_short_value(key)) {
+        put_value(object, "before", key->row, key->before);
+        put_value(object, "after", key->row, key->after);
+    }
+    return object;
+}
+
+struct json_object *config_plan_json(const struct config_plan *plan, size_t index,
+                                     const struct serve_options *after)
+{
+    const struct plan_item *item = &plan->items[index];
+    struct json_object *object = json_object_new_object(), *keys = json_object_new_array();
+    char *line = config_plan_line(plan, index, after);
+
+    put_text(object, "action", action_of(item));
+    put_text(object, "export", item->name);
+    put_text(object, "section", item->section);
+    if (item->section == NULL && item->after != PLAN_NONE)
+        put_text(object, "image", after->exports[item->after].image);
+    for (size_t i = 0; i < item->key_count; i++)
+        json_object_array_add(keys, key_json(&item->keys[i]));
+    json_object_object_add(object, "keys", keys);
+    put_text(object, "text", line != NULL ? line : "");
+    free(line);
+    return object;
 }

@@ -5,6 +5,8 @@
 
 #include "server/serve/serve-params.h"
 
+struct json_object;
+
 #define PLAN_NONE SIZE_MAX
 
 /* One key of which the value is another one. */
@@ -30,6 +32,7 @@ struct config_plan {
     struct plan_item *items;
     size_t count;
     struct export_settings *effective; /* what keys point into: exports with what they inherit */
+    size_t effective_count;            /* of both sides */
 };
 
 /* Compares what `before` and `after` mean; both must stay as long as the plan.  -ENOMEM; `out` is
@@ -39,7 +42,8 @@ NODISCARD int config_plan_make(struct config_plan *out, const struct serve_optio
 void config_plan_free(struct config_plan *plan);
 
 /* -EPERM: an export would be opened anew, whose clients would be disconnected, and it is not one of
- * `replace`, which was asked for; -EINVAL: one of these is not in the plan as such. */
+ * `replace`, which was asked for; -EINVAL: one of these is not in the plan as such, and what was
+ * perhaps meant. */
 NODISCARD int config_plan_allow(const struct config_plan *plan, const char *const *replace,
                                 size_t count, struct error *err);
 
@@ -47,5 +51,9 @@ NODISCARD int config_plan_allow(const struct config_plan *plan, const char *cons
  * memory. */
 char *config_plan_line(const struct config_plan *plan, size_t index,
                        const struct serve_options *after);
+
+/* The same for programs: a Change of org.nbdcrypt.varlink, the caller's to put. */
+struct json_object *config_plan_json(const struct config_plan *plan, size_t index,
+                                     const struct serve_options *after);
 
 #endif

@@ -33,6 +33,8 @@ struct reload_change {
 static int read_files(struct reload_config *config, struct serve_options *next, struct error *err);
 static void tell_plan(const struct config_plan *plan, const struct serve_options *next,
                       const struct reload_wish *wish);
+static int foresee(struct reload_config *config, const struct config_plan *plan,
+                   struct serve_options *next, const struct reload_wish *wish, struct error *err);
 static int carry_out(struct reload_config *config, const struct config_plan *plan,
                      struct serve_options *next, struct error *err);
 static void put_in_place(struct reload_config *config, struct serve_options *next);
@@ -71,6 +73,8 @@ int reload_config_run(struct reload_config *config, const struct reload_wish *wi
         result = compare(config, &plan, next, err);
     if (result == 0)
         tell_plan(&plan, next, wish);
+    if (result == 0 && wish->dry_run)
+        result = foresee(config, &plan, next, wish, err);
     if (result == 0 && !wish->dry_run) {
         result = config_plan_allow(&plan, wish->replace, wish->replace_count, err);
         if (result == 0)
@@ -124,8 +128,8 @@ static void tell_plan(const struct config_plan *plan, const struct serve_options
     for (size_t i = 0; i < plan->count; i++) {
         char *line = config_plan_line(plan, i, next);
 
-        if (line != NULL && wish->line != NULL)
-            wish->line(wish->context, line);
+        if (wish->change != NULL)
+            wish->change(wish->context, config_plan_json(plan, i, next));
         if (line != NULL && !wish->dry_run && needs_restart(&plan->items[i]))
             log_warning("configuration: %s", line);
         else if (line != NULL && !wish->dry_run)
@@ -359,6 +363,39 @@ static int change_exports(struct reload_config *config, const struct config_plan
     result = wait_for_answer(config, reload, err);
     let_go(reload);
     return result;
+}
+
+/* Beside what nbdcrypt ctl has added meanwhile. */
+static int check_names(const struct reload_config *config, struct reload_change *reload,
+                       struct error *err)
+{
+    int result = exports_change_check(&reload->change, exports_lock(config->exports));
+
+    exports_unlock(config->exports);
+    return result == 0 ? 0 : error_set(err, result, "%s", reload->change.error.text);
+}
+
+/* What would be refused before anything is opened goes to wish->refused: to see that is no failure.
+ */
+static int foresee(struct reload_config *config, const struct config_plan *plan,
+                   struct serve_options *next, const struct reload_wish *wish, struct error *err)
+{
+    struct reload_change *reload = create_change(plan->count);
+    struct tls_credentials *credentials;
+
+    if (reload == NULL)
+        return no_memory(err);
+    int result = config_plan_allow(plan, wish->replace, wish->replace_count, wish->refused);
+    if (result == 0)
+        result = fill_change(config, reload, plan, next, wish->refused);
+    if (result == 0)
+        result = check_names(config, reload, wish->refused);
+    if (result == 0)
+        result = tls_prepare(&credentials, config->tls, &next->tls, wish->refused);
+    if (result == 0)
+        tls_forget(credentials);
+    drop_change(reload);
+    return 0;
 }
 
 /* What needs a restart is not what the file says until then, so that the next reload tells it

@@ -20,12 +20,18 @@ struct reload_config {
     atomic_bool stopped;               /* the server ends: nothing is waited for any more */
 };
 
+struct json_object;
+
 struct reload_wish {
     bool dry_run;
     const char *const *replace; /* exports that may be opened anew */
     size_t replace_count;
-    void (*line)(void *context, const char *text); /* of the plan; NULL: nobody reads it */
+    /* Takes one change of the plan (config_plan_json()), which is consumed; NULL: nobody reads it.
+     */
+    void (*change)(void *context, struct json_object *change);
     void *context;
+    struct error *refused; /* dry_run: why it would be refused; "": it would not, as far as can be
+                            * seen without opening anything */
 };
 
 /* -errno with a sentence: nothing has changed. */

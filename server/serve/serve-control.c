@@ -178,8 +178,9 @@ static int reload(void *context, const struct control_reload *asked, struct erro
     const struct reload_wish wish = { .dry_run = asked->dry_run,
                                       .replace = asked->replace,
                                       .replace_count = asked->replace_count,
-                                      .line = asked->line,
-                                      .context = asked->context };
+                                      .change = asked->change,
+                                      .context = asked->context,
+                                      .refused = asked->refused };
 
     return reload_files(control->host.reload, &wish, err);
 }

@@ -51,6 +51,12 @@ refuses() {
     expect_match "$log_dir/reload" "$sentence"
     expect_equal "what is served after '$sentence'" "$before" "$(everything)"
 }
+# is_refused SENTENCE [OPTION...]: the same where nothing has to be opened to know it, so that --dry-run says it, too.
+is_refused() {
+    refuses "$@"
+    ! ctl reload --dry-run "${@:2}" >"$log_dir/dry-run" 2>&1 || fail "a dry run does not foresee: $1"
+    expect_match "$log_dir/dry-run" "$1"
+}
 # plans LINE...: what --dry-run prints.
 plans() {
     expect_equal "plan" "$(printf '%s\n' "$@")" "$(ctl reload --dry-run)"
@@ -72,7 +78,7 @@ expect_equal "exports" "busy one two" "$(names)"
 write_config "$(export_of one)"
 ctl reload >"$log_dir/reload"
 write_config "$(export_of one)" "[export two]" "image = $folder/three" "raw = yes"
-refuses "there is an export 'two' already"
+is_refused "there is an export 'two' already"
 ctl remove two >"$log_dir/remove"
 write_config "$(export_of one)"
 ctl reload >"$log_dir/reload"
@@ -111,21 +117,24 @@ nbdinfo --size "$(at three)" >"$log_dir/there"
 
 # ---- what fails, at each step ----
 write_config "$(export_of two)" "alow = uid:0" "$(export_of three)"
-refuses "nbdcrypt.conf:[0-9]+: export 'two': unknown key 'alow' \(allow\?\)"
+is_refused "nbdcrypt.conf:[0-9]+: export 'two': unknown key 'alow' \(allow\?\)"
 write_config "$(export_of two)" "[export absent]" "image = $folder/absent" "raw = yes"
 refuses "export 'absent': image '.*absent'"
 write_config "$(export_of one)" "[export locked]" "image = $folder/luks" "key-file = $folder/one"
 refuses "export 'locked'"
 write_config "$(export_of one)" "[export typed]" "image = $folder/luks"
-refuses "export 'typed' can't be opened while the server runs"
+is_refused "export 'typed' can't be opened while the server runs"
 write_config "$(export_of one)" "[tls]" "certificates = $folder/absent"
-refuses "the mode of TLS would change from off to require: that needs a restart"
+is_refused "the mode of TLS would change from off to require: that needs a restart"
 write_config "$(export_of two)" "read-only = yes" "$(export_of three)"
-refuses "export 'two' would be opened anew, and its clients disconnected: name it with --replace"
-refuses "export 'two' can't be opened anew while it has the same image in use itself" --replace two
-refuses "export 'three' does not have to be replaced" --replace three
+is_refused "export 'two' would be opened anew, and its clients disconnected: name it with --replace"
+is_refused "export 'two' can't be opened anew while it has the same image in use itself" --replace two
+is_refused "export 'three' does not have to be replaced" --replace three
+is_refused "there is no export 'twoo' that could be replaced: did you mean 'two'\?" --replace twoo
+is_refused "there is no export 'disk' that could be replaced\$" --replace two --replace disk
+expect_match "$log_dir/dry-run" '^! two +read-only no -> yes: opened anew'
 mv "$config" "$config.away"
-refuses "nbdcrypt.conf"
+is_refused "nbdcrypt.conf"
 mv "$config.away" "$config"
 
 # ---- what is opened anew, and what only a restart changes ----
@@ -134,6 +143,15 @@ threads=3
 write_config "[export two]" "image = $folder/other" "raw = yes" "$(export_of three)"
 plans "! two         image: opened anew, and its clients disconnected, with --replace two" \
     "! [server]    threads 2 -> 3: needs a restart"
+"$PYTHON" -c '
+import json, sys
+reply = json.load(sys.stdin)
+keys = {"name": "threads", "before": "2", "after": "3"}
+assert [(one["action"], one.get("export"), one.get("section")) for one in reply["plan"]] == [
+    ("replace", "two", None), ("restart", None, "server")], reply
+assert reply["plan"][0]["keys"] == [{"name": "image"}] and reply["plan"][1]["keys"] == [keys], reply
+assert reply["plan"][0]["image"] == sys.argv[1] and reply["plan"][1]["text"].endswith(": needs a restart"), reply
+assert "refused" not in reply, reply' "$folder/other" <<<"$(ctl reload --json --dry-run --replace two)"
 ctl reload --replace two >"$log_dir/plan"
 expect_equal "image" "$folder/other" "$(ctl --json show two |
     "$PYTHON" -c 'import json, sys; print(json.load(sys.stdin)["image"])')"

@@ -76,7 +76,7 @@ static void come_and_go(void)
 
 static void change(void)
 {
-    const char *const replace[] = { "b", "a" };
+    const char *const replace[] = { "b", "a" }, *const unknown[] = { "disk" };
     struct error err;
 
     compare(A "allow = uid:1\ndescription = x\n" B C,
@@ -93,6 +93,8 @@ static void change(void)
     EXPECT(config_plan_allow(&plan, replace, 1, NULL) == 0);
     EXPECT(config_plan_allow(&plan, replace, 2, &err) == -EINVAL);
     EXPECT_TEXT(err.text, "export 'a' does not have to be replaced");
+    EXPECT(config_plan_allow(&plan, unknown, 1, &err) == -EINVAL);
+    EXPECT_TEXT(err.text, "there is no export 'disk' that could be replaced");
 }
 
 static void inherited(void)
