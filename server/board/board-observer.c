@@ -226,6 +226,13 @@ bool board_next_export(const struct board *board, board_cursor *cursor, struct b
     return false;
 }
 
+unsigned board_export_connections(const struct board *board, board_place place)
+{
+    const struct board_export_row *row = board_at(board, place);
+
+    return place != BOARD_NOWHERE ? (unsigned)board_get(&row->connections) : 0;
+}
+
 bool board_read_export(const struct board *board, uint64_t id, struct board_export *out)
 {
     board_cursor cursor = 0;

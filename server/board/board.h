@@ -165,6 +165,8 @@ struct board_export {
 };
 
 bool board_next_export(const struct board *board, board_cursor *cursor, struct board_export *out);
+/* How many connections have attached the one at this place; 0: there is none. */
+unsigned board_export_connections(const struct board *board, board_place place);
 /* False: there is none of that id (any more).  Looks through all of them. */
 bool board_read_export(const struct board *board, uint64_t id, struct board_export *out);
 

@@ -31,6 +31,7 @@ static const struct text_column export_columns[] = {
     { .title = "SIZE", .key = "size_bytes", .right = true, .put = text_cell_size },
     { .title = "LUKS", .key = "encrypted" },
     { .title = "READ-ONLY", .key = "read_only" },
+    { .title = "CLIENTS", .key = "clients", .right = true },
     { .title = "IMAGE", .key = "image" },
     { 0 },
 };
@@ -63,13 +64,27 @@ static const struct text_column show_columns[] = {
     { .title = "name", .key = "name" },
     { .title = "state", .key = "state" },
     { .title = "image", .key = "image" },
+    { .title = "backend", .key = "backend" },
     { .title = "description", .key = "description" },
     { .title = "size", .key = "size_bytes", .put = text_cell_size },
     { .title = "bytes", .key = "size_bytes" },
-    { .title = "luks", .key = "encrypted" },
+    { .title = "encrypted", .key = "encrypted" },
+    { .title = "luks", .key = "version" },
+    { .title = "uuid", .key = "uuid" },
+    { .title = "cipher", .key = "cipher" },
+    { .title = "key bits", .key = "key_bits" },
+    { .title = "sector", .key = "sector_bytes" },
     { .title = "key", .key = "key_source" },
     { .title = "read-only", .key = "read_only" },
     { .title = "tls-only", .key = "tls_only" },
+    { .title = "clients", .key = "clients" },
+    { .title = "attached", .key = "attached" },
+    { .title = "requests", .key = "requests" },
+    { .title = "errors", .key = "errors" },
+    { .title = "read", .key = "read_bytes", .put = text_cell_size },
+    { .title = "written", .key = "written_bytes", .put = text_cell_size },
+    { .title = "in flight", .key = "in_flight" },
+    { .title = "oldest", .key = "oldest_us", .put = text_cell_duration_us },
     { .title = "metadata", .key = "metadata", .put = text_cell_words },
     { 0 },
 };
@@ -125,7 +140,52 @@ int ctl_requests(struct ctl *ctl)
     return print_list(ctl, "ListRequests", "request", request_columns);
 }
 
+static void add_members(struct json_object *to, struct json_object *from)
+{
+    if (from == NULL)
+        return;
+    json_object_object_foreach(from, key, value)
+    {
+        control_add(to, key, json_object_get(value));
+    }
+}
+
+/* A line for each: a rule may have blanks. */
+static void print_rules(struct json_object *rules)
+{
+    static const struct text_column columns[] = { { .title = "allow", .key = "allow" }, { 0 } };
+    size_t count = rules != NULL ? json_object_array_length(rules) : 0;
+
+    for (size_t i = 0; i < count; i++) {
+        struct json_object *rule =
+            control_with("allow", json_object_get(json_object_array_get_idx(rules, i)));
+
+        text_table_print_one(stdout, columns, rule);
+        json_object_put(rule);
+    }
+    if (count == 0)
+        puts("allow       everybody who can connect");
+}
+
 int ctl_show(struct ctl *ctl)
 {
-    return print_one(ctl, "ListExports", "export", show_columns);
+    struct json_object *reply;
+    int status = ctl_call(ctl, "ListExports", ctl_operand(ctl, "name"), &reply);
+    struct json_object *export = control_member(reply, "export");
+
+    if (status == EXIT_SUCCESS && ctl->options.json) {
+        control_add(export, "figures", json_object_get(control_member(reply, "figures")));
+        ctl_print_json(json_object_get(export));
+    } else if (status == EXIT_SUCCESS) {
+        struct json_object *row = json_object_new_object();
+
+        add_members(row, control_member(reply, "figures"));
+        add_members(row, control_member(export, "luks"));
+        add_members(row, export);
+        text_table_print_one(stdout, show_columns, row);
+        print_rules(control_member(export, "allow"));
+        json_object_put(row);
+    }
+    json_object_put(reply);
+    return status;
 }

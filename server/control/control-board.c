@@ -176,20 +176,45 @@ static struct json_object *view_figures(const struct export *ex,
     return json;
 }
 
+struct json_object *control_board_figures(const struct control_host *host, const struct export *ex)
+{
+    struct board_figures figures = { 0 };
+
+    return board_sum_export(host->board, ex->place, &figures) ? view_figures(ex, &figures) : NULL;
+}
+
+void control_board_add_flight(struct json_object *to, const struct control_host *host,
+                              const struct export *ex)
+{
+    uint64_t now_ns = board_now_ns(), oldest_ns = 0, count = 0;
+    struct board_command command;
+    board_cursor cursor = 0;
+
+    while (board_next_command(host->board, &cursor, &command)) {
+        if (command.torn || command.export_id != ex->id)
+            continue;
+        count++;
+        if (now_ns > command.start_ns && now_ns - command.start_ns > oldest_ns)
+            oldest_ns = now_ns - command.start_ns;
+    }
+    control_add_number(to, "in_flight", count);
+    if (count > 0)
+        control_add_number(to, "oldest_us", oldest_ns / 1000);
+}
+
 static bool next_figures(struct control_client *client, struct json_object **out)
 {
     const struct control_host *host = &client->control->host;
     const struct export_set *set = host->lock(host->context);
     size_t place = export_set_behind(set, client->id);
-    struct board_figures figures = { 0 };
     bool more = place < set->count;
 
     if (more) {
-        const struct export *ex = set->exports[place];
+        struct json_object *figures = control_board_figures(host, set->exports[place]);
 
-        client->id = ex->id;
-        if (board_sum_export(host->board, ex->place, &figures))
-            *out = control_with("figures", view_figures(ex, &figures));
+        client->id = set->exports[place]->id;
+        if (figures != NULL)
+            *out = control_with("figures", figures);
     }
     host->unlock(host->context);
     return more;

@@ -77,30 +77,37 @@ static bool next_export(struct control_client *client, struct json_object **out)
     return more;
 }
 
-/* NULL: there is none of that name. */
+/* All that is known of one; NULL: there is none of that name. */
 static struct json_object *view_named(struct control *control, const char *name)
 {
     const struct control_host *host = &control->host;
     const struct export *ex = find_export(host->lock(host->context), name);
-    struct json_object *view = ex != NULL ? control_view_export(control, ex) : NULL;
+    struct json_object *reply = NULL;
 
+    if (ex != NULL) {
+        struct json_object *view = control_view_export(control, ex);
+
+        control_board_add_flight(view, host, ex);
+        reply = control_with("export", view);
+        control_add(reply, "figures", control_board_figures(host, ex));
+    }
     host->unlock(host->context);
-    return view;
+    return reply;
 }
 
 static void list_exports(struct control_client *client)
 {
     const char *name = control_text(client->varlink.call.parameters, "name");
-    struct json_object *view = name != NULL ? view_named(client->control, name) : NULL;
+    struct json_object *reply = name != NULL ? view_named(client->control, name) : NULL;
 
     if (name == NULL && !client->varlink.call.more)
         varlink_error(&client->varlink, VARLINK_EXPECTED_MORE, NULL);
     else if (name == NULL)
         control_stream(client);
-    else if (view == NULL)
+    else if (reply == NULL)
         control_error(client, CONTROL_NO_SUCH_EXPORT, "name", name);
     else
-        varlink_reply(&client->varlink, control_with("export", view), false);
+        varlink_reply(&client->varlink, reply, false);
 }
 
 /* ---- changes ---- */

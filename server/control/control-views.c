@@ -7,6 +7,7 @@
 #include <strings.h>
 #include <unistd.h>
 
+#include "server/access/access.h"
 #include "server/control/control-internal.h"
 
 #ifndef PACKAGE_VERSION
@@ -111,6 +112,36 @@ static struct json_object *namespaces(const struct export_metadata *metadata)
     return list;
 }
 
+static struct json_object *rules(const struct access *access)
+{
+    struct json_object *list = json_object_new_array();
+
+    for (size_t i = 0; i < access_rule_count(access); i++)
+        control_append(list, varlink_text(access_rule_text(access, i)));
+    return list;
+}
+
+static struct json_object *view_luks(const struct export_luks *luks)
+{
+    struct json_object *json = json_object_new_object();
+
+    control_add_number(json, "version", luks->version);
+    control_add_text(json, "uuid", luks->uuid);
+    control_add_text(json, "cipher", luks->cipher);
+    control_add_number(json, "key_bits", luks->key_bits);
+    control_add_number(json, "sector_bytes", luks->sector_bytes);
+    return json;
+}
+
+/* What is known since it was opened. */
+static void add_opened(struct json_object *json, const struct export *ex)
+{
+    control_add_number(json, "size_bytes", limits_size_bytes(&ex->limits));
+    control_add_text(json, "backend", stage_backend(ex->top)->ops->name);
+    if (ex->luks.version > 0)
+        control_add(json, "luks", view_luks(&ex->luks));
+}
+
 struct json_object *control_view_export(struct control *control, const struct export *ex)
 {
     const struct export_settings *settings = ex->settings;
@@ -118,7 +149,6 @@ struct json_object *control_view_export(struct control *control, const struct ex
     char *image = mask_image(settings->image);
     bool open = export_is_open(ex);
 
-    (void)control;
     control_add_text(json, "name", ex->name);
     control_add_number(json, "id", ex->id);
     control_add_text(json, "state",
@@ -129,12 +159,14 @@ struct json_object *control_view_export(struct control *control, const struct ex
     if (ex->description != NULL)
         control_add_text(json, "description", ex->description);
     if (open)
-        control_add_number(json, "size_bytes", ex->limits.size_bytes);
+        add_opened(json, ex);
     control_add_flag(json, "encrypted", !settings->raw);
     control_add_flag(json, "read_only", open ? ex->limits.read_only : settings->options.read_only);
     control_add_flag(json, "tls_only", ex->tls_only);
     if (!settings->raw && key_source_given(&settings->key) != NULL)
         control_add_text(json, "key_source", key_source_given(&settings->key));
+    control_add(json, "allow", rules(ex->access));
+    control_add_number(json, "clients", board_export_connections(control->host.board, ex->place));
     control_add(json, "metadata", namespaces(&settings->metadata));
     free(image);
     return json;

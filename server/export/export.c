@@ -1,6 +1,7 @@
 #include "server/export/export.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,6 +22,19 @@
 #include "server/export/zero-holes.h"
 
 /* ---- the LUKS stage ---- */
+
+static struct export_luks describe(const struct luks_segment *segment)
+{
+    struct export_luks luks = {
+        .version = segment->type == LUKS_TYPE_1 ? 1 : 2,
+        .key_bits = segment->cipher.key_bits,
+        .sector_bytes = segment->sector_bytes,
+    };
+
+    snprintf(luks.uuid, sizeof luks.uuid, "%s", segment->uuid);
+    snprintf(luks.cipher, sizeof luks.cipher, "%s", segment->cipher.name);
+    return luks;
+}
 
 /* Fails now what would fail at the first client, and says what will do the work. */
 static int check_cipher(const struct export_settings *settings, const struct luks_segment *segment,
@@ -184,6 +198,7 @@ static int add_luks(struct export *ex, const struct export_settings *settings, s
         struct luks_holes holes = { .discard = passes_trim(settings, header, &(*top)->limits),
                                     .zero_holes = settings->zero_holes };
 
+        ex->luks = describe(segment);
         result = luks_stage_create(top, *top, segment, volume_key, holes, err);
         if (result < 0) {
             secret_free(volume_key);
@@ -251,6 +266,7 @@ void export_alter(struct export *ex, const struct export_settings *settings)
 void export_publish(struct export *ex, const struct export *opened)
 {
     ex->top = opened->top;
+    ex->luks = opened->luks;
     ex->header = opened->header;
     ex->limits = opened->limits;
     ex->ranges = opened->ranges;

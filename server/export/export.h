@@ -17,6 +17,15 @@ struct luks_header;
 struct loop;
 struct range_lock;
 
+/* What its LUKS header said when it was opened, for who asks; all zeros of a raw one. */
+struct export_luks {
+    unsigned version; /* 1, 2 */
+    char uuid[40];
+    char cipher[80]; /* "aes-xts-plain64" */
+    unsigned key_bits;
+    uint32_t sector_bytes;
+};
+
 struct export
 {
     uint64_t id;       /* never another's, in the life of a server */
@@ -34,6 +43,7 @@ struct export
     struct luks_header *known_header; /* as it was then; NULL: it was not */
     atomic_bool missing; /* it is not open: what follows is all zeros, or not to be looked at */
     struct stage *top;
+    struct export_luks luks;
     struct stage *header; /* a detached one that stays open, because it is locked; NULL: none */
     struct limits limits; /* of the top, with read_only as the user asked; the size may grow */
     struct range_lock *ranges; /* used by the align stage */

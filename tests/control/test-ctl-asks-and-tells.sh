@@ -3,6 +3,7 @@
 . "$(dirname "$0")/../support/functions.sh"
 
 requires nbdinfo --version
+requires nbdcopy --version
 
 plain=$(temp_file) image=$(temp_file) raw=$(temp_file)
 make_pattern "$plain" 1M
@@ -32,13 +33,32 @@ expect_match "$out" '^state +serving$'
 expect_match "$out" "^addresses +nbd\+unix:///\?socket=$socket\$"
 expect_json "json['exports'] == 3 and json['exports_open'] == 2 and json['pid'] == $pid and json['role'] == 'admin'" status
 ctl exports
-expect_match "$out" '^NAME +STATE +SIZE +LUKS +READ-ONLY +IMAGE$'
-expect_match "$out" "^disk +serving +1.0 MiB +yes +no +$image\$"
-expect_match "$out" "^gone +missing +- +yes +no +$test_dir/nothing\$"
+expect_match "$out" '^NAME +STATE +SIZE +LUKS +READ-ONLY +CLIENTS +IMAGE$'
+expect_match "$out" "^disk +serving +1.0 MiB +yes +no +0 +$image\$"
+expect_match "$out" "^gone +missing +- +yes +no +0 +$test_dir/nothing\$"
 expect_json "[e['name'] for e in json] == ['disk', 'raw', 'gone'] and json[0]['key_source'] == 'key-file'" exports
 ctl show disk
 expect_match "$out" '^description +A disk$'
 expect_match "$out" '^bytes +1048576$'
+expect_match "$out" '^backend +file$'
+expect_match "$out" '^cipher +aes-xts-plain64$'
+expect_match "$out" '^allow +everybody who can connect$'
+uuid=$("$NBDCRYPT" info --json "$image" | sed -n 's/.*"uuid": *"\([^"]*\)".*/\1/p')
+expect_json "json['luks']['uuid'] == '$uuid' and json['luks']['sector_bytes'] == 4096 and json['luks']['key_bits'] == 512 and \
+    json['allow'] == [] and json['clients'] == 0 and json['in_flight'] == 0 and json['figures']['requests'] == 0" show disk
+nbdcopy "nbd+unix:///disk?socket=$socket" "$test_dir/copy"
+has_gone() {
+    ! "$NBDCRYPT" ctl --socket "$control" --json clients | grep -q '"id"'
+}
+wait_until 20 has_gone
+expect_json "json['figures']['read_bytes'] == 1 << 20 and json['figures']['attached'] >= 1 and json['figures']['errors'] == 0" show disk
+ctl show disk
+expect_match "$out" '^read +1.0 MiB$'
+ctl show raw
+expect_match "$out" '^allow +uid:4294967294$'
+! grep -q '^uuid' "$out" || fail "what does not encrypt has a UUID"
+expect_json "'luks' not in json" show raw
+expect_json "'backend' not in json and json['state'] == 'missing'" show gone
 expect_failure 1 "there is no export 'none'" ctl --socket "$control" show none
 ! grep -rqF "$(cat "$passphrase")" "$log_dir" || fail "the passphrase was printed"
 
