@@ -108,7 +108,11 @@ extern const struct control_method control_methods[];
 struct json_object *control_param(struct control_client *client, const char *name);
 /* "parameter" of InvalidParameter. */
 void control_refuse(struct control_client *client, const char *parameter);
-/* Any error with one text. */
+/* Any error; one that keeps a change from being made is in the log, too.  `parameters` are
+ * consumed.
+ */
+void control_fail(struct control_client *client, const char *error, struct json_object *parameters);
+/* The same with one text. */
 void control_error(struct control_client *client, const char *error, const char *key,
                    const char *text);
 /* Of a change that was made: `reply` with the new revision. */
@@ -134,6 +138,9 @@ void control_follow_on(struct control_client *client);
 
 struct json_object *control_view_status(struct control_client *client);
 struct json_object *control_view_export(struct control *control, const struct export *ex);
+/* "nbd://user:word@host/disk?password=word" without what lets somebody in; to be freed; NULL: no
+ * memory. */
+char *control_mask_image(const char *image);
 
 /* The clock runs while somebody is there, or the log's level is to change back. */
 void control_need_clock(struct control *control);

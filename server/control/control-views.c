@@ -77,8 +77,7 @@ struct json_object *control_view_status(struct control_client *client)
 
 /* ---- exports ---- */
 
-/* "nbd://user:word@host/disk?password=word" without what lets somebody in; NULL: no memory. */
-static char *mask_image(const char *image)
+char *control_mask_image(const char *image)
 {
     static const char hidden[] = "***", key[] = "password=";
     const char *scheme = strstr(image, "://");
@@ -146,7 +145,7 @@ struct json_object *control_view_export(struct control *control, const struct ex
 {
     const struct export_settings *settings = ex->settings;
     struct json_object *json = json_object_new_object();
-    char *image = mask_image(settings->image);
+    char *image = control_mask_image(settings->image);
     bool open = export_is_open(ex);
 
     control_add_text(json, "name", ex->name);

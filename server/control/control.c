@@ -7,6 +7,7 @@
 
 #include "server/control/control-interface.h"
 #include "server/control/control-internal.h"
+#include "server/control/control-log.h"
 #include "server/control/event-feed.h"
 
 #define TICK_MS 1000u
@@ -19,13 +20,20 @@ struct json_object *control_param(struct control_client *client, const char *nam
     return control_member(client->varlink.call.parameters, name);
 }
 
+void control_fail(struct control_client *client, const char *error, struct json_object *parameters)
+{
+    if (client->method != NULL && client->method->changes && client->role >= client->method->role)
+        control_log_failure(client, error, parameters);
+    varlink_error(&client->varlink, error, parameters);
+}
+
 void control_error(struct control_client *client, const char *error, const char *key,
                    const char *text)
 {
     struct json_object *parameters = json_object_new_object();
 
     control_add_text(parameters, key, text);
-    varlink_error(&client->varlink, error, parameters);
+    control_fail(client, error, parameters);
 }
 
 void control_refuse(struct control_client *client, const char *parameter)
@@ -48,7 +56,7 @@ static void refuse_conflict(struct control_client *client)
     struct json_object *parameters = json_object_new_object();
 
     control_add_number(parameters, "revision", atomic_load(&client->control->revision));
-    varlink_error(&client->varlink, CONTROL_CONFLICT, parameters);
+    control_fail(client, CONTROL_CONFLICT, parameters);
 }
 
 /* ---- replies in several parts ---- */
@@ -244,26 +252,13 @@ static void refuse_method(struct control_client *client, const char *name)
         control_error(client, VARLINK_METHOD_NOT_FOUND, "method", name);
 }
 
-static void log_change(struct control_client *client)
-{
-    const char *name = control_text(client->varlink.call.parameters, "name");
-
-    if (name != NULL)
-        log_write_of(LOG_NOTICE, client->peer.text, "control: %s '%.200s'", client->method->name,
-                     name);
-    else
-        log_write_of(LOG_NOTICE, client->peer.text, "control: %s", client->method->name);
-}
-
 static void run(struct control_client *client)
 {
     const struct control_method *method = client->method;
     const char *wrong = wrong_param(method, client->varlink.call.parameters);
 
     if (client->role < method->role) {
-        log_write_of(LOG_WARNING, client->peer.text,
-                     "control: %s was refused: it needs the role %s", method->name,
-                     control_role_name(method->role));
+        control_log_refusal(client);
         control_error(client, CONTROL_DENIED, "need", control_role_name(method->role));
     } else if (wrong != NULL) {
         control_refuse(client, wrong);
@@ -271,7 +266,7 @@ static void run(struct control_client *client)
         refuse_conflict(client);
     } else {
         if (method->changes)
-            log_change(client);
+            control_log_change(client);
         method->run(client);
     }
 }

@@ -125,7 +125,7 @@ static bool take_rule(struct control_client *client, struct wish *wish)
         return true;
     struct json_object *parameters = control_with("option", json_object_new_string("rule"));
     control_add_text(parameters, "reason", err.text);
-    varlink_error(&client->varlink, CONTROL_BAD_OPTION, parameters);
+    control_fail(client, CONTROL_BAD_OPTION, parameters);
     return false;
 }
 

@@ -87,7 +87,7 @@ static void refuse_option(struct control_client *client, const char *option, con
     control_add_text(parameters, "reason", reason);
     if (near != NULL && strcmp(near, option) != 0)
         control_add_text(parameters, "near", near);
-    varlink_error(&client->varlink, CONTROL_BAD_OPTION, parameters);
+    control_fail(client, CONTROL_BAD_OPTION, parameters);
 }
 
 static void refuse_busy(struct control_client *client, const char *name, unsigned clients)
@@ -96,7 +96,7 @@ static void refuse_busy(struct control_client *client, const char *name, unsigne
 
     control_add_text(parameters, "name", name);
     control_add_number(parameters, "clients", clients);
-    varlink_error(&client->varlink, CONTROL_EXPORT_BUSY, parameters);
+    control_fail(client, CONTROL_EXPORT_BUSY, parameters);
 }
 
 static bool is_served(const char *name)

@@ -86,6 +86,19 @@ ctl reload
 before=$("$NBDCRYPT" ctl --socket "$control" --json status | sed -n 's/.*"revision": *\([0-9]*\).*/\1/p')
 expect_json "json['revision'] == $before + 1" reload
 
+# ---- what the log has of it ----
+who="client pid [0-9]+ uid $(id -u): control:"
+found_in "$server_log" -E "$who SetLogLevel level='debug' seconds=1\$"
+found_in "$server_log" -E "$who Rescan name='none' failed: NoSuchExport: .*none"
+run_nbdcrypt ctl --socket "$control" add more "$test_dir/nothing" raw=yes allow=uid:0 allow=uid:1
+expect_equal "status of a failed add" 1 "$status"
+found_in "$server_log" -E "$who AddExport name='more' image='$test_dir/nothing' options=raw allow='uid:0','uid:1'\$"
+found_in "$server_log" -E "warning: $who AddExport name='more' .* failed: NotPossible: .*No such file or directory\$"
+run_nbdcrypt ctl --socket "$control" add more "nbd://me:word@127.0.0.1/x" raw=yes
+expect_equal "status of a password in a URI" 1 "$status"
+found_in "$server_log" -F "image='nbd://***@127.0.0.1/x'"
+! grep -qF "me:word" "$server_log" || fail "a password is in the log"
+
 # ---- events ----
 "$NBDCRYPT" ctl --socket "$control" events --type client >"$test_dir/clients" 2>"$log_dir/events" &
 remember_pid $!
