@@ -13,19 +13,23 @@
 #include "server/control/control-json.h"
 
 #define DELAY_SECONDS_DEFAULT 2u
+#define FIRST_SECONDS 1u /* on a terminal, until there are rates */
 #define ROWS_DEFAULT 24
+#define COLUMNS_DEFAULT 80
 #define HEADING_ROWS 3 /* the status, the titles, and the line that the cursor is on */
 
 /* ---- what came between two looks ---- */
 
-/* The figures that the export of this id had at the last look; NULL: none. */
-static struct json_object *figures_of(struct json_object *list, int64_t id)
+/* The figures that the export of this id had at the last look; NULL: none.  Lists are by id, and
+ * *at is where the search for the one before has come to. */
+static struct json_object *figures_of(struct json_object *list, int64_t id, size_t *at)
 {
-    for (size_t i = 0; list != NULL && i < json_object_array_length(list); i++) {
-        struct json_object *one = json_object_array_get_idx(list, i);
+    for (; list != NULL && *at < json_object_array_length(list); ++*at) {
+        struct json_object *one = json_object_array_get_idx(list, *at);
+        int64_t its_id = control_number(one, "id", -1);
 
-        if (control_number(one, "id", -1) == id)
-            return one;
+        if (its_id >= id)
+            return its_id == id ? one : NULL;
     }
     return NULL;
 }
@@ -71,36 +75,39 @@ static void add_rate(struct json_object *row, const char *key, int64_t grown_by,
     control_add_number(row, key, grown_by > 0 ? (uint64_t)((double)grown_by / seconds) : 0);
 }
 
-/* Of one export: commands in flight, and how old the oldest is. */
-static void add_flight(struct json_object *row, struct json_object *requests, const char *name)
+/* ---- by export ---- */
+
+/* Of all exports at once: how many of the list each has, and the greatest `key` of these. */
+struct tally {
+    struct json_object *counts, *greatest; /* by name */
+};
+
+static void count_one(struct tally *tally, struct json_object *one, const char *key)
 {
-    int64_t count = 0, oldest_us = 0;
+    const char *name = control_text(one, "export");
+    int64_t value = control_number(one, key, 0);
 
-    for (size_t i = 0; i < json_object_array_length(requests); i++) {
-        struct json_object *one = json_object_array_get_idx(requests, i);
-        const char *of = control_text(one, "export");
-        int64_t age_us = control_number(one, "age_us", 0);
-
-        if (of == NULL || strcmp(of, name) != 0)
-            continue;
-        count++;
-        oldest_us = age_us > oldest_us ? age_us : oldest_us;
-    }
-    control_add_number(row, "in_flight", (uint64_t)count);
-    if (count > 0)
-        control_add_number(row, "oldest_us", (uint64_t)oldest_us);
+    if (name == NULL)
+        return;
+    int64_t count = control_number(tally->counts, name, 0);
+    control_add(tally->counts, name, json_object_new_int64(count + 1));
+    if (value > control_number(tally->greatest, name, -1))
+        control_add(tally->greatest, name, json_object_new_int64(value));
 }
 
-static uint64_t clients_of(struct json_object *clients, const char *name)
+static struct tally tally_of(struct json_object *list, const char *key)
 {
-    uint64_t count = 0;
+    struct tally tally = { json_object_new_object(), json_object_new_object() };
 
-    for (size_t i = 0; i < json_object_array_length(clients); i++) {
-        const char *of = control_text(json_object_array_get_idx(clients, i), "export");
+    for (size_t i = 0; i < json_object_array_length(list); i++)
+        count_one(&tally, json_object_array_get_idx(list, i), key);
+    return tally;
+}
 
-        count += of != NULL && strcmp(of, name) == 0;
-    }
-    return count;
+static void free_tally(struct tally *tally)
+{
+    json_object_put(tally->counts);
+    json_object_put(tally->greatest);
 }
 
 struct look {
@@ -128,16 +135,18 @@ static int take_look(struct ctl *ctl, struct look *out)
     return status;
 }
 
-static struct json_object *row_of(const struct look *now, const struct look *before,
-                                  struct json_object *figures, double seconds)
+struct between {
+    const struct look *before;
+    size_t at;      /* of its figures */
+    double seconds; /* 0: there was no look before, and no rate is known */
+    struct tally clients, requests;
+};
+
+static void add_rates(struct json_object *row, struct json_object *figures, struct json_object *old,
+                      double seconds)
 {
-    struct json_object *row = json_object_new_object();
-    struct json_object *old = figures_of(before->figures, control_number(figures, "id", -1));
-    const char *name = control_text(figures, "name");
     int64_t p50 = quantile_us(figures, old, 500), p99 = quantile_us(figures, old, 990);
 
-    control_add_text(row, "name", name);
-    control_add_number(row, "clients", clients_of(now->clients, name != NULL ? name : ""));
     add_rate(row, "read", grown(figures, old, "read_bytes"), seconds);
     add_rate(row, "written", grown(figures, old, "written_bytes"), seconds);
     add_rate(row, "requests", grown(figures, old, "requests"), seconds);
@@ -145,7 +154,23 @@ static struct json_object *row_of(const struct look *now, const struct look *bef
         control_add_number(row, "p50_us", (uint64_t)p50);
     if (p99 >= 0)
         control_add_number(row, "p99_us", (uint64_t)p99);
-    add_flight(row, now->requests, name != NULL ? name : "");
+}
+
+static struct json_object *row_of(struct between *between, struct json_object *figures)
+{
+    struct json_object *row = json_object_new_object(), *old;
+    const char *text = control_text(figures, "name"), *name = text != NULL ? text : "";
+    int64_t in_flight = control_number(between->requests.counts, name, 0);
+
+    old = figures_of(between->before->figures, control_number(figures, "id", -1), &between->at);
+    control_add_text(row, "name", name);
+    control_add_number(row, "clients", (uint64_t)control_number(between->clients.counts, name, 0));
+    if (between->seconds > 0)
+        add_rates(row, figures, old, between->seconds);
+    control_add_number(row, "in_flight", (uint64_t)in_flight);
+    if (in_flight > 0)
+        control_add_number(row, "oldest_us",
+                           (uint64_t)control_number(between->requests.greatest, name, 0));
     return row;
 }
 
@@ -162,13 +187,18 @@ static int compare_rows(const void *a, const void *b)
 static struct json_object *rows_of(const struct look *now, const struct look *before)
 {
     struct json_object *rows = json_object_new_array();
-    double seconds = (double)(now->time.tv_sec - before->time.tv_sec) +
-                     (double)(now->time.tv_nsec - before->time.tv_nsec) / 1e9;
+    struct between between = { .before = before,
+                               .clients = tally_of(now->clients, "id"),
+                               .requests = tally_of(now->requests, "age_us") };
 
+    if (before->figures != NULL)
+        between.seconds = (double)(now->time.tv_sec - before->time.tv_sec) +
+                          (double)(now->time.tv_nsec - before->time.tv_nsec) / 1e9;
     for (size_t i = 0; i < json_object_array_length(now->figures); i++)
-        control_append(rows, row_of(now, before, json_object_array_get_idx(now->figures, i),
-                                    seconds > 0 ? seconds : 1));
+        control_append(rows, row_of(&between, json_object_array_get_idx(now->figures, i)));
     json_object_array_sort(rows, compare_rows);
+    free_tally(&between.clients);
+    free_tally(&between.requests);
     return rows;
 }
 
@@ -197,56 +227,106 @@ static void prepare_terminal(void)
     (void)atexit(restore_terminal);
 }
 
-static size_t rows_that_fit(void)
+struct screen {
+    size_t rows, columns;
+};
+
+static struct screen look_at_screen(void)
 {
     struct winsize size = { 0 };
-    int rows = ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_row > 0 ? size.ws_row
-                                                                               : ROWS_DEFAULT;
+    bool known = ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0;
+    size_t rows = known && size.ws_row > 0 ? size.ws_row : ROWS_DEFAULT;
 
-    return rows > HEADING_ROWS ? (size_t)(rows - HEADING_ROWS) : 1;
+    return (struct screen){ .rows = rows > HEADING_ROWS ? rows - HEADING_ROWS : 1,
+                            .columns = known && size.ws_col > 0 ? size.ws_col : COLUMNS_DEFAULT };
 }
 
-static void print_rows(struct json_object *rows, bool batch)
+/* A line that the terminal would break would move all that follow. */
+static void print_cut(const char *text, size_t columns)
+{
+    size_t used = 0;
+
+    for (; *text != '\0'; text++) {
+        bool goes_on = (*text & 0xc0) == 0x80; /* of a character of UTF-8 */
+
+        if (*text == '\n')
+            used = 0;
+        else if (!goes_on)
+            used++;
+        if (used <= columns)
+            putchar(*text);
+    }
+}
+
+static void print_rows(FILE *out, struct json_object *rows)
 {
     static const struct text_column columns[] = {
         { .title = "EXPORT", .key = "name", .most = 16 },
         { .title = "CL", .key = "clients", .right = true },
-        { .title = "READ/s", .key = "read", .right = true, .put = text_cell_size },
-        { .title = "WRITE/s", .key = "written", .right = true, .put = text_cell_size },
-        { .title = "IOPS", .key = "requests", .right = true },
-        { .title = "p50", .key = "p50_us", .right = true, .put = text_cell_duration_us },
-        { .title = "p99", .key = "p99_us", .right = true, .put = text_cell_duration_us },
+        { .title = "READ/s", .key = "read", .right = true, .put = text_cell_short_size },
+        { .title = "WRITE/s", .key = "written", .right = true, .put = text_cell_short_size },
+        { .title = "IOPS", .key = "requests", .right = true, .put = text_cell_short_count },
+        { .title = "p50", .key = "p50_us", .right = true, .put = text_cell_short_us },
+        { .title = "p99", .key = "p99_us", .right = true, .put = text_cell_short_us },
         { .title = "FLIGHT", .key = "in_flight", .right = true },
-        { .title = "OLDEST", .key = "oldest_us", .right = true, .put = text_cell_duration_us },
+        { .title = "OLDEST", .key = "oldest_us", .right = true, .put = text_cell_short_us },
         { 0 },
     };
 
-    if (!batch && json_object_array_length(rows) > rows_that_fit())
-        json_object_array_del_idx(rows, rows_that_fit(),
-                                  json_object_array_length(rows) - rows_that_fit());
-    text_table_print(stdout, columns, rows);
+    text_table_print(out, columns, rows);
+}
+
+static void print_heading(FILE *out, struct json_object *state)
+{
+    long long exports = (long long)control_number(state, "exports", 0),
+              open = (long long)control_number(state, "exports_open", 0);
+
+    fprintf(out, "nbdcrypt %s  %s  threads %lld  exports %lld", control_text(state, "version"),
+            control_text(state, "state"), (long long)control_number(state, "threads", 0), exports);
+    if (open < exports)
+        fprintf(out, " (%lld missing)", exports - open);
+    fprintf(out, "  clients %lld", (long long)control_number(state, "clients", 0));
+}
+
+/* To the top, and what was there before is cleared: ECMA-48. */
+static void print_screen(struct json_object *state, struct json_object *rows)
+{
+    struct screen screen = look_at_screen();
+    char *text = NULL;
+    size_t bytes;
+    FILE *out = open_memstream(&text, &bytes);
+
+    if (out == NULL)
+        return;
+    if (json_object_array_length(rows) > screen.rows)
+        json_object_array_del_idx(rows, screen.rows, json_object_array_length(rows) - screen.rows);
+    print_heading(out, state);
+    fputs("  q quit\n", out);
+    print_rows(out, rows);
+    if (fclose(out) == 0) {
+        fputs("\033[H\033[2J", stdout);
+        print_cut(text, screen.columns);
+    }
+    free(text);
 }
 
 static int print_look(struct ctl *ctl, const struct look *now, const struct look *before,
                       bool batch)
 {
-    struct json_object *reply, *rows;
+    struct json_object *reply, *rows = rows_of(now, before);
     int status = ctl_call(ctl, "Status", NULL, &reply);
     struct json_object *state = control_member(reply, "status");
 
     if (status == EXIT_SUCCESS && ctl->options.json) {
-        ctl_print_json_line(rows_of(now, before));
+        ctl_print_json_line(json_object_get(rows));
+    } else if (status == EXIT_SUCCESS && batch) {
+        print_heading(stdout, state);
+        putchar('\n');
+        print_rows(stdout, rows);
     } else if (status == EXIT_SUCCESS) {
-        rows = rows_of(now, before);
-        fputs(batch ? "" : "\033[H\033[2J", stdout); /* to the top, and clear: ECMA-48 */
-        printf("nbdcrypt %s  %s  threads %lld  exports %lld  clients %lld%s\n",
-               control_text(state, "version"), control_text(state, "state"),
-               (long long)control_number(state, "threads", 0),
-               (long long)control_number(state, "exports", 0),
-               (long long)control_number(state, "clients", 0), batch ? "" : "  q quit");
-        print_rows(rows, batch);
-        json_object_put(rows);
+        print_screen(state, rows);
     }
+    json_object_put(rows);
     json_object_put(reply);
     fflush(stdout);
     return status;
@@ -263,28 +343,43 @@ static bool wait_or_quit(unsigned seconds)
     return read(STDIN_FILENO, &key, 1) == 1 && (key == 'q' || key == 'Q');
 }
 
+static bool is_for_people(const struct ctl *ctl)
+{
+    const char *kind = getenv("TERM");
+
+    return !ctl->options.batch && !ctl->options.json && isatty(STDOUT_FILENO) && kind != NULL &&
+           strcmp(kind, "dumb") != 0;
+}
+
+/* The first table of a screen is there at once, and its rates soon; one that is written to the end
+ * of others has its rates from the first one on. */
 int ctl_top(struct ctl *ctl)
 {
-    bool batch = ctl->options.batch || ctl->options.json || !isatty(STDOUT_FILENO);
+    bool batch = !is_for_people(ctl);
     unsigned delay =
         ctl->options.delay_seconds > 0 ? ctl->options.delay_seconds : DELAY_SECONDS_DEFAULT;
+    unsigned wait = !batch && delay > FIRST_SECONDS ? FIRST_SECONDS : delay;
     struct look before = { 0 }, now;
 
     if (!batch)
         prepare_terminal();
-    int status = take_look(ctl, &before);
+    int status = take_look(ctl, &now);
+    if (status == EXIT_SUCCESS && !batch)
+        status = print_look(ctl, &now, &before, batch);
     for (unsigned i = 0; status == EXIT_SUCCESS && !ferror(stdout) &&
                          (ctl->options.count == 0 || i < ctl->options.count);
          i++) {
-        if (wait_or_quit(delay))
+        if (wait_or_quit(wait))
             break;
+        free_look(&before);
+        before = now;
         status = take_look(ctl, &now);
         if (status == EXIT_SUCCESS)
             status = print_look(ctl, &now, &before, batch);
-        free_look(&before);
-        before = now;
+        wait = delay;
     }
     free_look(&before);
+    free_look(&now);
     restore_terminal();
     return status;
 }

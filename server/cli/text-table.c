@@ -150,3 +150,41 @@ void text_cell_duration_us(char out[TEXT_CELL_BYTES], struct json_object *value)
         snprintf(out, TEXT_CELL_BYTES, "%" PRId64 "d %02" PRId64 ":%02" PRId64, s / 86400,
                  s / 3600 % 24, s / 60 % 60);
 }
+
+/* "7", "7.1k", "71k": three digits and a letter, or four digits. */
+static void put_short(char out[TEXT_CELL_BYTES], double number, double step, const char *letters)
+{
+    size_t letter = 0;
+
+    for (; number >= step && letters[letter + 1] != '\0'; letter++)
+        number /= step;
+    snprintf(out, TEXT_CELL_BYTES, number < 9.95 && letter > 0 ? "%.1f%.*s" : "%.0f%.*s", number,
+             letter > 0, &letters[letter]);
+}
+
+void text_cell_short_size(char out[TEXT_CELL_BYTES], struct json_object *value)
+{
+    put_short(out, (double)json_object_get_int64(value), 1024, " KMGTPE");
+}
+
+void text_cell_short_count(char out[TEXT_CELL_BYTES], struct json_object *value)
+{
+    put_short(out, (double)json_object_get_int64(value), 1000, " kMGTPE");
+}
+
+void text_cell_short_us(char out[TEXT_CELL_BYTES], struct json_object *value)
+{
+    static const struct {
+        double at_least_us;
+        const char *name;
+    } units[] = { { 86400e6, "d" }, { 3600e6, "h" }, { 60e6, "m" },
+                  { 1e6, "s" },     { 1e3, "ms" },   { 1, "us" } };
+    double us = (double)json_object_get_int64(value);
+    size_t unit = 0;
+
+    while (unit < 5 && us < units[unit].at_least_us)
+        unit++;
+    us /= units[unit].at_least_us;
+    snprintf(out, TEXT_CELL_BYTES, us < 9.95 && unit < 5 ? "%.1f%s" : "%.0f%s", us,
+             units[unit].name);
+}

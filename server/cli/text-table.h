@@ -32,4 +32,9 @@ void text_cell_words(char out[TEXT_CELL_BYTES], struct json_object *value);
 void text_cell_size(char out[TEXT_CELL_BYTES], struct json_object *value);
 void text_cell_duration_us(char out[TEXT_CELL_BYTES], struct json_object *value);
 
+/* The same in five columns or six: "212M" bytes, "7.1k", "310us". */
+void text_cell_short_size(char out[TEXT_CELL_BYTES], struct json_object *value);
+void text_cell_short_count(char out[TEXT_CELL_BYTES], struct json_object *value);
+void text_cell_short_us(char out[TEXT_CELL_BYTES], struct json_object *value);
+
 #endif
