@@ -36,8 +36,8 @@ static const struct param ctl_params[] = {
     PARAM("for", UINT, "SECONDS", for_seconds, "log: then the usual level is in force again",
           .min = 1, .max = 86400),
     PARAM("key-fd", UINT, "N", key_fd,
-          "add, resume: its passphrase is read from this file descriptor to its end", .min = 3,
-          .max = 1048576),
+          "add, replace, resume: its passphrase is read from this file descriptor to its end",
+          .min = 3, .max = 1048576),
     PARAM("drain", UINT, "SECONDS", drain_seconds,
           "remove: hidden at once, its clients may stay so long", .min = 1, .max = 86400),
     PARAM("now", FLAG, NULL, now, "remove: its clients are told to go"),
@@ -100,6 +100,13 @@ static const struct verb {
       .options = KEY_FD,
       .help = "serve one more image, with options as of --export",
       .run = ctl_add },
+    { .name = "replace",
+      .operands = "NAME IMAGE [KEY=VALUE] ...",
+      .least = 2,
+      .most = INT_MAX,
+      .options = KEY_FD,
+      .help = "serve another image under the name; its clients are told to go",
+      .run = ctl_replace },
     { .name = "remove",
       .operands = "NAME",
       .least = 1,
@@ -208,7 +215,7 @@ static const char *foreign_option(const struct verb *verb, const struct ctl_opti
     } own[] = {
         { TYPE, options->type != NULL, "--type is for ctl events" },
         { FOR, options->for_seconds > 0, "--for is for ctl log" },
-        { KEY_FD, options->key_fd > 0, "--key-fd is for ctl add and resume" },
+        { KEY_FD, options->key_fd > 0, "--key-fd is for ctl add, replace and resume" },
         { DRAIN, options->drain_seconds > 0, "--drain is for ctl remove" },
         { NOW, options->now, "--now is for ctl remove" },
         { WHICH, options->export_name != NULL, "--export is for ctl disconnect" },
@@ -298,7 +305,7 @@ static int ctl(int argc, char **argv)
 const struct command command_ctl = {
     .name = "ctl",
     .help = "ask a running server, or tell it to change something",
-    .operands = "status|exports|clients|requests|top|show|events|add|remove|suspend|resume|"
+    .operands = "status|exports|clients|requests|top|show|events|add|replace|remove|suspend|resume|"
                 "disconnect|metadata|log|rescan|reload|drain [OPERAND] ...",
     .params = ctl_params,
     .run_itself = ctl,

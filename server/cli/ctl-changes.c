@@ -119,7 +119,7 @@ static struct json_object *options_of(const struct ctl *ctl, struct json_object 
     return options;
 }
 
-int ctl_add(struct ctl *ctl)
+static int add_or_replace(struct ctl *ctl, const char *method)
 {
     struct json_object *parameters = ctl_operand(ctl, "name"), *allow, *reply;
     int fd = ctl->options.key_fd > 0 ? (int)ctl->options.key_fd : -1;
@@ -130,11 +130,21 @@ int ctl_add(struct ctl *ctl)
         control_add(parameters, "allow", allow);
     if (fd >= 0)
         control_add_number(parameters, "key_fd", 0);
-    int status = ctl_call_with_fd(ctl, "AddExport", parameters, fd, &reply);
+    int status = ctl_call_with_fd(ctl, method, parameters, fd, &reply);
     if (status == EXIT_SUCCESS && ctl->options.json)
         ctl_print_json(json_object_get(reply));
     json_object_put(reply);
     return status;
+}
+
+int ctl_add(struct ctl *ctl)
+{
+    return add_or_replace(ctl, "AddExport");
+}
+
+int ctl_replace(struct ctl *ctl)
+{
+    return add_or_replace(ctl, "ReplaceExport");
 }
 
 /* ---- exports that go ---- */

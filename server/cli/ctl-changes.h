@@ -8,6 +8,7 @@ int ctl_log(struct ctl *ctl);
 int ctl_disconnect(struct ctl *ctl);
 int ctl_rescan(struct ctl *ctl);
 int ctl_add(struct ctl *ctl);
+int ctl_replace(struct ctl *ctl);
 int ctl_remove(struct ctl *ctl);
 /* Ends the server. */
 int ctl_drain(struct ctl *ctl);

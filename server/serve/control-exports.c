@@ -32,7 +32,7 @@ struct call {
     struct exports *exports;
     struct control_client *client;
     struct loop *loop;
-    const char *removed; /* `name`; NULL: it is an addition */
+    const char *removed; /* `name`; NULL: it is an addition, or a replacement */
     int key_fd;          /* -1: none */
     struct key_source key;
     char name[];
@@ -269,30 +269,47 @@ static int take_key_fd(struct control_client *client)
     return fd;
 }
 
-/* The name of an export that is there, by this very call or not. */
-static bool is_there(struct control_client *client, const char *name, const char *text)
+/* It is there by this very call: then that is the answer. */
+static bool is_from_call(struct control_client *client, const char *name, const char *text)
 {
-    const struct export_set *set = exports_lock(server_exports);
-    const struct export *ex = export_set_named(set, name, strlen(name));
-    bool there = ex != NULL && strcmp(ex->name, name) == 0;
-    bool same = there && is_from(ex, text);
+    const struct export *ex = exports_find(exports_lock(server_exports), name);
+    bool same = ex != NULL && is_from(ex, text);
     struct json_object *reply;
 
     exports_unlock(server_exports);
-    if (!there)
+    if (!same)
         return false;
-    if (!same) {
-        struct error err;
-
-        error_set(&err, -EEXIST, "there is an export '%s' already", name);
-        control_error(client, CONTROL_NOT_POSSIBLE, "reason", err.text);
-        return true;
-    }
     reply = json_object_new_object();
     control_add_flag(reply, "changed", false);
     control_add_number(reply, "revision", atomic_load(&client->control->revision));
     varlink_reply(&client->varlink, reply, false);
     return true;
+}
+
+/* The name of an export that is there, by this very call or not. */
+static bool is_there(struct control_client *client, const char *name, const char *text)
+{
+    struct error err;
+
+    if (is_from_call(client, name, text))
+        return true;
+    if (!is_served(name))
+        return false;
+    error_set(&err, -EEXIST, "there is an export '%s' already", name);
+    control_error(client, CONTROL_NOT_POSSIBLE, "reason", err.text);
+    return true;
+}
+
+/* The export of that name is open and locks what the other one is to have. */
+static bool has_image(const char *name, const struct added *added)
+{
+    const struct export *ex = exports_find(exports_lock(server_exports), name);
+    bool has = ex != NULL && export_is_open(ex) &&
+               strcmp(ex->settings->image, added->settings.image) == 0 &&
+               !ex->settings->options.read_only;
+
+    exports_unlock(server_exports);
+    return has;
 }
 
 /* All but the key and the revision; the order of members counts. */
@@ -331,7 +348,9 @@ static struct added *begin(struct json_object *parameters)
     return NULL;
 }
 
-static void submit_added(struct control_client *client, struct added *added, int key_fd)
+/* `replaced`: the one of that name goes, and its clients with it. */
+static void submit_added(struct control_client *client, struct added *added, int key_fd,
+                         bool replaced)
 {
     struct call *call = calloc(1, sizeof *call);
     struct error err = { "" };
@@ -350,10 +369,40 @@ static void submit_added(struct control_client *client, struct added *added, int
     call->addition = (struct exports_addition){ &added->settings, free_added };
     call->change.added = &call->addition;
     call->change.added_count = 1;
+    if (replaced) {
+        call->change.removed = &added->settings.name;
+        call->change.removed_count = 1;
+        call->change.farewell = EXPORTS_NOW;
+    }
     submit(client, call);
 }
 
-static void add_export(struct control_client *client)
+/* What is told before anything is read of the options: it is there, or is not there to be replaced,
+ * or is in use.  False: it was answered. */
+static bool may_come(struct control_client *client, const struct added *added, bool replaced)
+{
+    const char *name = added->settings.name;
+    struct error err;
+
+    if (!replaced)
+        return !is_there(client, name, added->call);
+    if (!is_served(name)) {
+        control_error(client, CONTROL_NO_SUCH_EXPORT, "name", name);
+        return false;
+    }
+    if (is_from_call(client, name, added->call))
+        return false;
+    if (!has_image(name, added))
+        return true;
+    error_set(&err, -EBUSY,
+              "export '%s' can't be opened anew while it has the same image in use itself: remove "
+              "it, and then add it",
+              name);
+    control_error(client, CONTROL_NOT_POSSIBLE, "reason", err.text);
+    return false;
+}
+
+static void add_or_replace(struct control_client *client, bool replaced)
 {
     struct json_object *parameters = client->varlink.call.parameters;
     struct added *added = begin(parameters);
@@ -367,7 +416,7 @@ static void add_export(struct control_client *client)
     const char *secret = config_value_has_password(added->settings.image);
     if (secret != NULL)
         refuse_option(client, "image", secret);
-    if (secret != NULL || is_there(client, added->settings.name, added->call) ||
+    if (secret != NULL || !may_come(client, added, replaced) ||
         !set_options(client, added, control_member(parameters, "options"),
                      control_member(parameters, "allow"))) {
         free_added(&added->settings);
@@ -379,7 +428,17 @@ static void add_export(struct control_client *client)
         free_added(&added->settings);
         return;
     }
-    submit_added(client, added, key_fd);
+    submit_added(client, added, key_fd, replaced);
+}
+
+static void add_export(struct control_client *client)
+{
+    add_or_replace(client, false);
+}
+
+static void replace_export(struct control_client *client)
+{
+    add_or_replace(client, true);
 }
 
 /* ---- RemoveExport ---- */
@@ -467,6 +526,15 @@ const struct control_method control_export_methods[] = {
                   { "allow", json_type_array, false },
                   { "key_fd", json_type_int, false } },
       .run = add_export },
+    { .name = "org.nbdcrypt.ReplaceExport",
+      .role = CONTROL_ADMIN,
+      .changes = true,
+      .params = { { "name", json_type_string, true },
+                  { "image", json_type_string, true },
+                  { "options", json_type_object, false },
+                  { "allow", json_type_array, false },
+                  { "key_fd", json_type_int, false } },
+      .run = replace_export },
     { .name = "org.nbdcrypt.Disconnect",
       .role = CONTROL_OPERATE,
       .changes = true,

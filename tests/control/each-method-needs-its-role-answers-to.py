@@ -20,6 +20,7 @@ calls = [
     ("Suspend", {"name": "none"}),
     ("Resume", {"name": "none"}),
     ("AddExport", {"name": "", "image": ""}),
+    ("ReplaceExport", {"name": "none", "image": ""}),
     ("RemoveExport", {"name": "none"}),
     ("ConnectClient", {"export": "none"}),
     ("Drain", {"if_revision": 1000000}),

@@ -45,6 +45,7 @@ SetMetadata $missing
 Suspend $absent
 Resume $missing
 AddExport $exists
+ReplaceExport $missing
 RemoveExport $missing
 ConnectClient $missing
 Drain $conflict" "$(answers_to "$@")"

@@ -65,4 +65,23 @@ nbdcopy "nbd+unix:///disk?socket=$socket" - | cmp - "$plain"
 expect_failure 1 "alow: there is no such option: did you mean allow?" ctl --socket "$control" add x "$raw" alow=any
 expect_failure 2 "'raw' is not KEY=VALUE: a word behind the image is an option with its value, such as raw=yes" ctl --socket "$control" add x "$raw" raw
 expect_failure 1 "there is no export 'none'" ctl --socket "$control" remove none
+
+# ---- another image under the name ----
+another=$(temp_file)
+truncate --size=2M "$another"
+attach first
+expect_failure 1 "there is no export 'none'" ctl --socket "$control" replace none "$another" raw=yes
+expect_failure 1 "export 'first' can't be opened anew while it has the same image in use itself: remove it, and then add it" \
+    ctl --socket "$control" replace first "$raw" raw=yes
+run_nbdcrypt ctl --socket "$control" replace first "$test_dir/nothing" raw=yes
+expect_equal "status" 1 "$status"
+printf 'read 1024 1024\n' >&"$commands" # it was not disturbed
+wait_until 30 grep -q "1024/1024" "$test_dir/answers"
+expect_success ctl --socket "$control" replace first "$another" raw=yes
+leave
+expect_equal "size" $((2 << 20)) "$(nbdinfo --size "nbd+unix:///first?socket=$socket")"
+expect_success ctl --socket "$control" --json replace first "$another" raw=yes
+expect_match "$out" '"changed": *false'
+expect_success ctl --socket "$control" replace first "$luks.copy" "key-file=$passphrase"
+nbdcopy "nbd+unix:///first?socket=$socket" - | cmp - "$plain"
 stop_nbdcrypt
