@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "server/block/image-window.h"
@@ -147,6 +148,24 @@ bool image_names_a_part(const char *spec)
 
     free(parsed.path);
     return result < 0 || parsed.window.given;
+}
+
+bool image_identify(struct image_identity *out, const char *spec)
+{
+    struct parsed_spec parsed;
+    struct error ignored = { "" };
+    struct stat status;
+    bool known = parse_spec(&parsed, spec, &ignored) == 0 &&
+                 strcmp(parsed.ops->name, "file") == 0 && stat(parsed.path, &status) == 0;
+
+    if (known && S_ISBLK(status.st_mode)) /* whatever its node is */
+        *out = (struct image_identity){ .device = UINT64_MAX, .number = status.st_rdev };
+    else if (known)
+        *out = (struct image_identity){ .device = status.st_dev, .number = status.st_ino };
+    if (known)
+        out->is_part = parsed.window.given;
+    free(parsed.path);
+    return known;
 }
 
 /* Puts the window on the backend that was opened.  Others may change the partition table until the

@@ -19,6 +19,13 @@ NODISCARD int image_open(struct stage **out, const char *spec, const struct imag
 
 /* Is it a file whose path begins in the folder that this process happens to stand in? */
 bool image_is_relative(const char *spec);
+/* The file or device that `spec` names, so that two that are the same one can be told. */
+struct image_identity {
+    uint64_t device, number;
+    bool is_part; /* only a part of it is used */
+};
+/* False: it is no file or device, or not there. */
+bool image_identify(struct image_identity *out, const char *spec);
 /* Does it name a part of something that is there, or nothing that can be opened? */
 bool image_names_a_part(const char *spec);
 /* Whether the backend that `spec` names wants its images to be opened by one thread, in order. */

@@ -9,6 +9,7 @@
 #include "server/base/log.h"
 #include "server/cli/header-text.h"
 #include "server/config/config-folder.h"
+#include "server/serve/check-running.h"
 #include "server/serve/config-keys.h"
 #include "server/serve/config-look.h"
 #include "server/serve/serve-options.h"
@@ -16,7 +17,8 @@
 struct check_arguments {
     const char *config;
     struct param_list config_dirs;
-    bool open, json, keys, help;
+    const char *socket;
+    bool open, running, json, keys, help;
 };
 
 #define FIELD(name) offsetof(struct check_arguments, name)
@@ -28,6 +30,9 @@ static const struct param check_params[] = {
           "read *.conf from this folder instead of conf.d (repeatable, in this order)"),
     PARAM("open", FLAG, NULL, open,
           "also look at the images and their headers, at key files, programs and certificates"),
+    PARAM("running", FLAG, NULL, running,
+          "also ask the running server what a reload of its configuration would change"),
+    PARAM("socket", STRING, "PATH", socket, "--running: the control socket, as of nbdcrypt ctl"),
     PARAM("json", FLAG, NULL, json, "print JSON, in a form that scripts can rely on"),
     PARAM("keys", FLAG, NULL, keys, "print all sections and their keys, and do nothing else"),
     PARAM("help", FLAG, NULL, help, "show this help", .letter = 'h'),
@@ -127,9 +132,9 @@ static struct json_object *export_of(const struct serve_options *options,
     return object;
 }
 
-/* Without exports where what they are is not known. */
+/* Without exports where what they are is not known; `plan` goes into it. */
 static void print_json(const struct serve_options *options, bool exports,
-                       struct json_object **headers)
+                       struct json_object **headers, struct json_object *plan)
 {
     const struct config_problems *problems = &options->files.problems;
     struct json_object *report = json_object_new_object(), *findings = json_object_new_array(),
@@ -148,6 +153,8 @@ static void print_json(const struct serve_options *options, bool exports,
                            json_object_new_int64((int64_t)config_problems_count(problems)));
     json_object_object_add(report, "findings", findings);
     json_object_object_add(report, "exports", array);
+    if (plan != NULL)
+        json_object_object_add(report, "running", plan);
     header_text_print_json(report);
     json_object_put(report);
 }
@@ -171,20 +178,62 @@ static char **command_line(const struct check_arguments *arguments, int *argc)
     return argv;
 }
 
-static int tell(const struct check_arguments *arguments, struct serve_options *options,
-                bool readable, struct json_object **headers)
+static const char *text_of(struct json_object *object, const char *key)
 {
-    size_t count = config_problems_count(&options->files.problems);
+    struct json_object *value = NULL;
 
-    if (arguments->json)
-        print_json(options, readable, headers);
-    else
-        config_problems_log(&options->files.problems);
-    if (!arguments->json && count == 0)
+    json_object_object_get_ex(object, key, &value);
+    return value != NULL ? json_object_get_string(value) : NULL;
+}
+
+static void print_plan(struct json_object *plan)
+{
+    struct json_object *changes = NULL;
+
+    json_object_object_get_ex(plan, "plan", &changes);
+    size_t count = changes != NULL ? json_object_array_length(changes) : 0;
+    puts(count > 0 ? "a reload of the running server would change:"
+                   : "a reload of the running server would change nothing");
+    for (size_t i = 0; i < count; i++)
+        printf("  %s\n", text_of(json_object_array_get_idx(changes, i), "text"));
+}
+
+static void print_text(const struct serve_options *options, struct json_object *plan)
+{
+    if (config_problems_count(&options->files.problems) == 0)
         printf("%s: nothing is wrong: %zu %s in %zu %s\n", options->config, options->export_count,
                options->export_count == 1 ? "export" : "exports", options->files.file_count,
                options->files.file_count == 1 ? "file" : "files");
-    return count > 0;
+    if (plan != NULL)
+        print_plan(plan);
+}
+
+/* `plan` NULL: the server was not asked. */
+static int tell(const struct check_arguments *arguments, struct serve_options *options,
+                bool readable, struct json_object **headers, struct json_object *plan)
+{
+    if (arguments->json) {
+        print_json(options, readable, headers, json_object_get(plan));
+    } else {
+        config_problems_log(&options->files.problems);
+        print_text(options, plan);
+    }
+    return config_problems_count(&options->files.problems) > 0;
+}
+
+/* What the server says, and whether it would refuse it, is one of the findings. */
+static struct json_object *ask_server(const struct check_arguments *arguments,
+                                      struct serve_options *options)
+{
+    struct config_place place = { 0 };
+    struct json_object *plan;
+    struct error err = { "" };
+
+    if (check_running(&plan, arguments->socket, &err) == 0 && text_of(plan, "refused") == NULL)
+        return plan;
+    config_problem(&options->files.problems, &place, "the running server: %s",
+                   plan != NULL ? text_of(plan, "refused") : err.text);
+    return plan;
 }
 
 /* -EINVAL of the options as a whole is one of the findings. */
@@ -193,7 +242,7 @@ static int look(const struct check_arguments *arguments, struct serve_options *o
 {
     int result = serve_options_parse_for_others(options, argc, argv, err);
     struct config_place place = { .file = options->config };
-    struct json_object **headers;
+    struct json_object **headers, *plan = NULL;
 
     if (result == -ENOMEM)
         return result;
@@ -205,11 +254,24 @@ static int look(const struct check_arguments *arguments, struct serve_options *o
         return no_memory(err);
     if (readable && arguments->open)
         config_look(options, headers);
-    result = tell(arguments, options, readable, headers);
+    if (readable && arguments->running)
+        plan = ask_server(arguments, options);
+    result = tell(arguments, options, readable, headers, plan);
+    json_object_put(plan);
     for (size_t i = 0; i < options->export_count; i++)
         json_object_put(headers[i]);
     free(headers);
     return result;
+}
+
+static int check(void *context, char **operands, struct error *err)
+{
+    const struct check_arguments *arguments = context;
+
+    (void)operands;
+    if (arguments->socket != NULL && !arguments->running)
+        return error_set(err, -EINVAL, "--socket goes with --running");
+    return 0;
 }
 
 static int run(void *context, char **operands, struct error *err)
@@ -241,5 +303,6 @@ const struct command command_check_config = {
     .params = check_params,
     .arguments_bytes = sizeof(struct check_arguments),
     .defaults = &usual,
+    .check = check,
     .run = run,
 };

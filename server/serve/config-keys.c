@@ -243,3 +243,58 @@ const char *config_value_is_secret(const struct param *row, const char *value)
         return "write a whole path, from / on; the secret itself does not stand here";
     return row->type == PARAM_STRING ? config_value_has_password(value) : NULL;
 }
+
+/* ---- sentences ---- */
+
+static bool is_of_word(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-';
+}
+
+/* The option that "--psk" begins; *length of it without a '-' at its end.  NULL: it has no key. */
+static const struct param *option_at(const char *text, size_t *length)
+{
+    char name[64];
+
+    *length = 2;
+    while (is_of_word(text[*length]))
+        ++*length;
+    while (text[*length - 1] == '-')
+        --*length;
+    if (*length < 3 || *length - 2 >= sizeof name)
+        return NULL;
+    memcpy(name, text + 2, *length - 2);
+    name[*length - 2] = '\0';
+    const struct param *row = params_find(serve_params, name);
+    return row != NULL && row->section != NULL ? row : NULL;
+}
+
+static bool begins_option(const char *text, const char *at)
+{
+    return strncmp(at, "--", 2) == 0 && (at == text || !is_of_word(at[-1]));
+}
+
+void config_keys_in_sentence(struct error *err, const char *section)
+{
+    char text[ERROR_TEXT_BYTES];
+    size_t used = 0, length;
+
+    for (const char *at = err->text; *at != '\0' && used < sizeof text - 1;) {
+        const struct param *row = begins_option(err->text, at) ? option_at(at, &length) : NULL;
+        bool here = row == NULL || strcmp(row->section, CONFIG_EXPORT) == 0 ||
+                    (section != NULL && strcmp(row->section, section) == 0);
+
+        if (row == NULL) {
+            text[used++] = *at++;
+            continue;
+        }
+        int bytes = snprintf(text + used, sizeof text - used, "%s%s%s%s", here ? "" : "[",
+                             here ? "" : row->section, here ? "" : "] ", key_of(row));
+        if (bytes < 0 || (size_t)bytes >= sizeof text - used)
+            break;
+        used += (size_t)bytes;
+        at += length;
+    }
+    memcpy(err->text, text, used);
+    err->text[used] = '\0';
+}

@@ -49,4 +49,9 @@ const char *config_value_has_password(const char *value);
 /* Does it name a file by a path that does not begin with '/'? */
 bool config_value_is_relative(const struct param *row, const char *value);
 
+/* A sentence that names options ("--tls-psk FILE") becomes one that names keys ("[tls] psk FILE"):
+ * who reads it has written a file.  Keys of `section` stand alone; NULL: of no section.  What is
+ * for the command line alone stays. */
+void config_keys_in_sentence(struct error *err, const char *section);
+
 #endif

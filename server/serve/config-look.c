@@ -12,6 +12,7 @@
 #include "server/base/log.h"
 #include "server/block/image.h"
 #include "server/serve/export-options.h"
+#include "server/serve/serve-config.h"
 #include "server/tls/tls.h"
 #include "server/volume/volume-header.h"
 
@@ -155,24 +156,101 @@ static int look_at_image(struct json_object **header, const struct export_settin
 
 /* ---- all of it ---- */
 
-static void look_at_tls(struct serve_options *options)
+static int look_at_tls(struct serve_options *options)
 {
-    struct config_place place = { .file = options->config };
     struct tls_settings settings = options->tls;
     struct tls tls;
     struct error err;
+    int result;
 
     if (options->tls_mode == TLS_OFF)
-        return;
+        return 0;
     settings.ktls = "off"; /* the kernel is not asked */
-    if (tls_open(&tls, &settings, &err) < 0)
-        config_problem(&options->files.problems, &place, "%s", err.text);
+    result = tls_open(&tls, &settings, &err);
     tls_close(&tls);
+    return serve_config_note(options, result, "tls", &err);
+}
+
+/* ---- images that two exports have ---- */
+
+struct owner {
+    struct image_identity image;
+    size_t index; /* of the export */
+};
+
+static int by_image(const void *a, const void *b)
+{
+    const struct owner *one = a, *other = b;
+
+    if (one->image.device != other->image.device)
+        return one->image.device < other->image.device ? -1 : 1;
+    if (one->image.number != other->image.number)
+        return one->image.number < other->image.number ? -1 : 1;
+    return one->index < other->index ? -1 : one->index > other->index;
+}
+
+static bool is_same(const struct owner *one, const struct owner *other)
+{
+    return one->image.device == other->image.device && one->image.number == other->image.number;
+}
+
+static void tell_shared(struct serve_options *options, const struct owner *one,
+                        const struct owner *other)
+{
+    const char *name = options->exports[one->index].name;
+    struct error err;
+
+    error_set(&err, -EBUSY,
+              "image '%s' is that of export '%.*s', too: only one of them can be opened, unless "
+              "both are read-only",
+              options->exports[other->index].image, export_options_shown(strlen(name)), name);
+    serve_config_add_place(options, one->index, &err);
+    tell(options, other->index, err.text);
+}
+
+/* Of the same image those can be together that only read; of its parts, those that do not overlap,
+ * which opening them tells. */
+static void look_at_same(struct serve_options *options, const struct owner *owners, size_t count)
+{
+    const struct owner *first = &owners[0];
+
+    for (size_t i = 1; i < count; i++) {
+        bool reads = options->exports[first->index].options.read_only &&
+                     options->exports[owners[i].index].options.read_only;
+        bool parts = first->image.is_part && owners[i].image.is_part;
+        bool forced = options->exports[owners[i].index].options.terms.force_in_use;
+
+        if (!reads && !parts && !forced)
+            tell_shared(options, first, &owners[i]);
+    }
+}
+
+static int look_for_shared(struct serve_options *options)
+{
+    struct owner *owners = calloc(options->export_count + 1, sizeof *owners);
+    size_t count = 0, last;
+
+    if (owners == NULL)
+        return -ENOMEM;
+    for (size_t i = 0; i < options->export_count; i++) {
+        owners[count].index = i;
+        count += image_identify(&owners[count].image, options->exports[i].image);
+    }
+    if (count > 0)
+        qsort(owners, count, sizeof *owners, by_image);
+    for (size_t i = 0; i < count; i = last) {
+        for (last = i + 1; last < count && is_same(&owners[i], &owners[last]);)
+            last++;
+        look_at_same(options, &owners[i], last - i);
+    }
+    free(owners);
+    return 0;
 }
 
 void config_look(struct serve_options *options, struct json_object **headers)
 {
-    look_at_tls(options);
+    if (look_at_tls(options) < 0 || look_for_shared(options) < 0)
+        log_warning("there is not enough memory to look at all of the configuration");
     for (size_t i = 0; i < options->export_count; i++) {
         const struct export_settings *settings = &options->exports[i];
         struct error err;

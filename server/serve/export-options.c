@@ -183,7 +183,7 @@ static int by_name(const void *a, const void *b)
 
 /* The first one whose name is there before; `count`: none is.  -ENOMEM. */
 static int find_taken_name(const struct export_settings *exports, size_t count, size_t *taken,
-                           struct error *err)
+                           size_t *by, struct error *err)
 {
     const struct export_settings **sorted = calloc(count + 1, sizeof *sorted);
 
@@ -197,8 +197,10 @@ static int find_taken_name(const struct export_settings *exports, size_t count, 
     for (size_t i = 1; i < count; i++) {
         size_t index = (size_t)(sorted[i] - exports);
 
-        if (strcmp(sorted[i - 1]->name, sorted[i]->name) == 0 && index < *taken)
-            *taken = index;
+        if (strcmp(sorted[i - 1]->name, sorted[i]->name) != 0 || index >= *taken)
+            continue;
+        *taken = index;
+        *by = (size_t)(sorted[i - 1] - exports);
     }
     free(sorted);
     return 0;
@@ -206,19 +208,23 @@ static int find_taken_name(const struct export_settings *exports, size_t count, 
 
 /* Standard input holds one key, and names must differ. */
 int export_options_check_together(const struct export_settings *exports, size_t count,
-                                  size_t *culprit, struct error *err)
+                                  size_t *culprit, size_t *other, struct error *err)
 {
     size_t from_stdin = 0;
 
     for (size_t i = 0; i < count; i++) {
-        from_stdin += key_source_is_stdin(&exports[i].key);
+        bool reads = key_source_is_stdin(&exports[i].key);
+
+        from_stdin += reads;
         *culprit = i;
+        if (reads && from_stdin == 1)
+            *other = i;
         if (from_stdin > 1)
             return error_set(err, -EINVAL,
                              "standard input can hold only one key, and two exports want it: "
                              "give each export a key-file of its own");
     }
-    int result = find_taken_name(exports, count, culprit, err);
+    int result = find_taken_name(exports, count, culprit, other, err);
     if (result < 0 || *culprit == count)
         return result;
     const char *name = exports[*culprit].name;

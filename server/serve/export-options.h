@@ -89,10 +89,10 @@ NODISCARD int export_options_check_flags(const struct export_settings *settings,
 NODISCARD int export_options_check(const struct export_settings *settings, const char *dashes,
                                    struct error *err);
 
-/* What can be said about all of them; -EINVAL, and *culprit is the one that is in the way of those
- * before. */
+/* What can be said about all of them; -EINVAL, and *culprit is the one that is in the way of
+ * *other, which stands before it. */
 NODISCARD int export_options_check_together(const struct export_settings *exports, size_t count,
-                                            size_t *culprit, struct error *err);
+                                            size_t *culprit, size_t *other, struct error *err);
 
 /* How much of a name of this length is repeated in messages, for "%.*s". */
 int export_options_shown(size_t length);

@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "server/base/log.h"
+#include "server/serve/config-keys.h"
 #include "server/serve/config-plan.h"
 #include "server/serve/export-opening.h"
 #include "server/serve/kept-settings.h"
@@ -82,6 +83,10 @@ int reload_config_run(struct reload_config *config, const struct reload_wish *wi
         used = result == 0;
     }
     config_plan_free(&plan);
+    if (result < 0)
+        config_keys_in_sentence(err, NULL);
+    if (wish->dry_run)
+        config_keys_in_sentence(wish->refused, NULL);
     if (used) {
         put_in_place(config, next);
     } else {

@@ -1,5 +1,6 @@
 #include "server/serve/serve-config.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -253,14 +254,19 @@ static bool is_metadata(const struct target *target, const char *key)
            (strcmp(key, CONFIG_METADATA) == 0 || strcmp(key, CONFIG_METADATA_FILE) == 0);
 }
 
+/* `section`: the one that `where` names. */
 static int note(struct serve_options *options, int result, const struct config_place *place,
-                const char *where, const struct error *err)
+                const char *where, const char *section, const struct error *err)
 {
+    struct error sentence;
+
     if (result == 0 || result == -ENOMEM)
         return result;
     if (result == -EBADF && options->for_others)
         return 0;
-    config_problem(&options->files.problems, place, "%s%s", where, err->text);
+    sentence = *err;
+    config_keys_in_sentence(&sentence, section);
+    config_problem(&options->files.problems, place, "%s%s", where, sentence.text);
     return 0;
 }
 
@@ -276,25 +282,31 @@ static int apply_section(struct target *target, const struct config_section *sec
 
         result = is_metadata(target, entries[i].key) ? apply_metadata(target, &entries[i], &reason)
                                                      : apply_key(target, &entries[i], &reason);
-        result = note(target->options, result, &entries[i].place, target->where, &reason);
+        result = note(target->options, result, &entries[i].place, target->where, target->section,
+                      &reason);
     }
     return result == 0 ? 0 : no_memory(err);
 }
 
-/* The nearest of them is found as that of a table is. */
+/* The nearest of them is found as that of a table is; others write them with capitals. */
 static void tell_unknown_section(struct serve_options *options,
                                  const struct config_section *section, const char **names,
                                  size_t count)
 {
     struct param table[CONFIG_SECTIONS_MAX + 1] = { { 0 } };
+    char small[64] = "";
     const char *near;
 
     for (size_t i = 0; i < count; i++)
         table[i].name = names[i];
-    near = params_nearest(table, section->kind);
-    config_problem(&options->files.problems, &section->place, "unknown section [%.*s]%s%s%s",
+    for (size_t i = 0; i + 1 < sizeof small && section->kind[i] != '\0'; i++)
+        small[i] = (char)tolower((unsigned char)section->kind[i]);
+    near = params_nearest(table, small);
+    config_problem(&options->files.problems, &section->place, "unknown section [%.*s]%s%s%s%s",
                    export_options_shown(strlen(section->kind)), section->kind,
-                   near != NULL ? " ([" : "", near != NULL ? near : "", near != NULL ? "]?)" : "");
+                   near != NULL ? " ([" : "", near != NULL ? near : "",
+                   near != NULL && strcmp(near, CONFIG_EXPORT) == 0 ? " NAME" : "",
+                   near != NULL ? "]?)" : "");
 }
 
 static void check_label(struct serve_options *options, const struct config_section *section)
@@ -495,7 +507,7 @@ static int read_export(struct target *target, size_t first, const size_t *next, 
     result = apply_sections(target, first, next, err);
     if (result == 0) {
         result = complete_export(target, &reason);
-        result = note(options, result, &section->place, target->where, &reason);
+        result = note(options, result, &section->place, target->where, CONFIG_EXPORT, &reason);
     }
     return result == 0 ? 0 : no_memory(err);
 }
@@ -567,12 +579,24 @@ int serve_config_note(struct serve_options *options, int result, const char *sec
     if (options->config == NULL)
         return result;
     place = place_of_section(options, section);
-    return note(options, result, &place, "", err);
+    return note(options, result, &place, "", NULL, err);
 }
 
 int serve_config_note_export(struct serve_options *options, int result, size_t index,
                              const struct error *err)
 {
-    return options->config == NULL ? result
-                                   : note(options, result, &options->export_places[index], "", err);
+    return options->config == NULL
+               ? result
+               : note(options, result, &options->export_places[index], "", NULL, err);
+}
+
+void serve_config_add_place(const struct serve_options *options, size_t index, struct error *err)
+{
+    const struct config_place *place = &options->export_places[index];
+
+    if (place->file == NULL)
+        error_set(err, -EINVAL, "%s; the other one is that of the command line", err->text);
+    else
+        error_set(err, -EINVAL, "%s; the other one is in %s:%u", err->text, place->file,
+                  place->line);
 }

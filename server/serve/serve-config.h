@@ -31,4 +31,7 @@ NODISCARD int serve_config_note(struct serve_options *options, int code, const c
 NODISCARD int serve_config_note_export(struct serve_options *options, int code, size_t index,
                                        const struct error *err);
 
+/* Puts behind a message where the export of that index is; there are configuration files. */
+void serve_config_add_place(const struct serve_options *options, size_t index, struct error *err);
+
 #endif

@@ -136,14 +136,23 @@ static int check_operands(const struct serve_options *options, int count, char *
     return result != 0 ? result : header_demands_check(&options->common.header_demands, err);
 }
 
+/* Two exports do not go together: the message has both places. */
+static int note_pair(struct serve_options *options, int result, size_t culprit, size_t other,
+                     struct error *err)
+{
+    if (options->config != NULL)
+        serve_config_add_place(options, other, err);
+    return serve_config_note_export(options, result, culprit, err);
+}
+
 static int check_exports(struct serve_options *options, struct error *err)
 {
-    size_t culprit;
-    int result =
-        export_options_check_together(options->exports, options->export_count, &culprit, err);
+    size_t culprit, other;
+    int result = export_options_check_together(options->exports, options->export_count, &culprit,
+                                               &other, err);
 
     if (result < 0 && result != -ENOMEM)
-        result = serve_config_note_export(options, result, culprit, err);
+        result = note_pair(options, result, culprit, other, err);
     if (result == 0)
         result = check_tls_only(options, err);
     if (result == 0 && options->export_count == 0 &&

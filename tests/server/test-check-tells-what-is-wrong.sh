@@ -51,6 +51,8 @@ END
 
 # ---- what --open finds ----
 
+cp "$image" "$folder/copy"
+
 cat >"$folder/conf" <<END
 [tls]
 certificates = $folder/nothing
@@ -68,7 +70,7 @@ key-command = $folder/no-program x
 image = $image
 key-command = cat $passphrase
 [export folder]
-image = $image
+image = $folder/copy
 key-file = $folder
 END
 expect_success check --config "$folder/conf"
@@ -89,8 +91,95 @@ import json, sys
 report = json.load(open(sys.argv[1]))
 assert report["findings-count"] == len(report["findings"]) == 7, report["findings"]
 assert {one["file"] for one in report["findings"]} == {sys.argv[2]}
-assert [one["line"] for one in report["findings"]] == [None, 3, 6, 6, 10, 10, 16], report["findings"]
+assert [one["line"] for one in report["findings"]] == [1, 3, 6, 6, 10, 10, 16], report["findings"]
 END
+
+# ---- one image in two exports ----
+
+truncate --size 4M "$folder/parts"
+ln -s "$raw" "$folder/link"
+cat >"$folder/two.conf" <<END
+[export one]
+image = $raw
+raw = yes
+[export two]
+image = file:$folder/link
+raw = yes
+[export left]
+image = $folder/parts?offset=0&size=1M
+raw = yes
+[export right]
+image = $folder/parts?offset=1M&size=1M
+raw = yes
+[export reader]
+image = $other
+read-only = yes
+key-file = $passphrase
+[export reader2]
+image = $other
+read-only = yes
+key-file = $passphrase
+END
+expect_success check --config "$folder/two.conf"
+run_nbdcrypt check --config "$folder/two.conf" --open
+expect_equal "status" 1 "$status"
+expect_message "$err" "nbdcrypt: $folder/two.conf:4: export 'two': image 'file:$folder/link' is that of export 'one', too: \
+only one of them can be opened, unless both are read-only; the other one is in $folder/two.conf:1"
+expect_equal "findings" 1 "$(grep -c . "$err")"
+
+# ---- what is said in the words of the files, and with all places ----
+
+cat >"$folder/words.conf" <<END
+[tls]
+mode = require
+[Export Disk]
+image = $raw
+[export disk]
+image = $raw
+raw = yes
+tls-only = yes
+[export disk2]
+name = disk
+image = $raw
+raw = yes
+END
+run_nbdcrypt check --config "$folder/words.conf"
+expect_equal "status" 1 "$status"
+expect_message "$err" "nbdcrypt: $folder/words.conf:1: [tls] mode require needs something to prove who this server is: give \
+[tls] certificates DIR or [tls] psk FILE"
+expect_message "$err" "nbdcrypt: $folder/words.conf:3: unknown section [Export] ([export NAME]?)"
+expect_message "$err" "nbdcrypt: $folder/words.conf:9: export 'disk' is there twice: each needs a name of its own; the other one \
+is in $folder/words.conf:5"
+! grep -qE -e '--[a-z]' "$err" || fail "options of the command line are named where a file was written"
+
+# ---- beside what runs ----
+
+control=$(temp_socket)
+printf '[export a]\nimage = %s\nraw = yes\n' "$raw" >"$folder/running.conf"
+start_nbdcrypt --config "$folder/running.conf" --control "$control"
+expect_success check --config "$folder/running.conf" --running --socket "$control"
+expect_match "$out" "^$folder/running.conf: nothing is wrong: 1 export in 1 file\$"
+expect_match "$out" '^a reload of the running server would change nothing$'
+printf '[export b]\nimage = memory:1M\nraw = yes\n' >>"$folder/running.conf"
+expect_success check --config "$folder/running.conf" --running --socket "$control"
+expect_match "$out" '^  \+ b +added: memory:1M$'
+expect_success check --config "$folder/running.conf" --running --socket "$control" --json
+python - "$out" <<'END'
+import json, sys
+plan = json.load(open(sys.argv[1]))["running"]["plan"]
+assert [(one["action"], one["export"], one["image"]) for one in plan] == [("add", "b", "memory:1M")], plan
+END
+sed -i "s,^image = $raw,image = $other," "$folder/running.conf"
+run_nbdcrypt check --config "$folder/running.conf" --running --socket "$control"
+expect_equal "status of what would be refused" 1 "$status"
+expect_message "$err" "nbdcrypt: the running server: export 'a' would be opened anew, and its clients disconnected: name it \
+with --replace"
+expect_match "$out" '^  ! a +image: opened anew'
+stop_nbdcrypt
+run_nbdcrypt check --config "$folder/running.conf" --running --socket "$control"
+expect_equal "status without a server" 1 "$status"
+expect_match "$err" "the running server: no server answers at the control socket '$control': "
+expect_failure 2 "--socket goes with --running" check --socket "$control"
 
 # ---- certificates that have expired ----
 

@@ -300,7 +300,8 @@ static void command_line_beats_files(void)
         EXPECT(options.exports[i].key.file == NULL);
     }
     EXPECT(PARSE((char[]){ "--export" }, (char[]){ "a=memory:2M" }) == -EINVAL);
-    problem_is(8, "export 'a' is there twice: each needs a name of its own");
+    problem_is(8, "export 'a' is there twice: each needs a name of its own; the other one is that "
+                  "of the command line");
     EXPECT(PARSE((char[]){ "disk" }) == -EINVAL);
     EXPECT_TEXT(err.text, "'disk' and --config can't be used together: write --export NAME=disk");
     EXPECT(parse((char *[]){ (char[]){ "serve" }, (char[]){ "--config-dir=/x" }, NULL }) ==
@@ -312,6 +313,8 @@ static void command_line_beats_files(void)
 
 static void all_at_once(void)
 {
+    char twice[256];
+
     EXPECT(parse_text("[server]\n"
                       "thread = 4\n"           /* 2 */
                       "threads = 3\n"          /* 3 */
@@ -346,7 +349,7 @@ static void all_at_once(void)
                       "description =\n") == -EINVAL);
     problem_is(2, "[server]: unknown key 'thread' (threads?)");
     problem_is(4, "[server]: threads is given twice: in line 3, too");
-    EXPECT(strncmp(problem(5)->text, "[server]: --listen here: ", 25) == 0);
+    EXPECT(strncmp(problem(5)->text, "[server]: listen here: ", 23) == 0);
     problem_is(6, "[server]: unknown key 'run': --run is for the command line alone");
     problem_is(7, "[server]: unknown key 'image': it belongs to one disk, into [export NAME]");
     problem_is(8, "[server]: unix: write it as one word: unix = VALUE");
@@ -365,7 +368,10 @@ static void all_at_once(void)
     problem_is(23, "an export has a name: write [export NAME]");
     problem_is(24, "export 'vm9': raw serves without LUKS, so key-file can't be used: leave out "
                    "one of the two");
-    problem_is(28, "export 'vm9' is there twice: each needs a name of its own");
+    snprintf(twice, sizeof twice,
+             "export 'vm9' is there twice: each needs a name of its own; the other one is in %s:24",
+             main_file);
+    problem_is(28, twice);
     problem_is(31, "export 'vm10': allow is emptied, and no rule follows: write allow = any if "
                    "everybody may attach, or leave it out");
     EXPECT(options.files.problems.count == 20);
