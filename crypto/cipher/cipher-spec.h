@@ -29,6 +29,12 @@ struct cipher_spec {
     enum cipher_iv iv;
 };
 
+/* Those that people choose, for the completion of shells. */
+#define CIPHER_SPEC_CHOICES                                                              \
+    "aes-xts-plain64|aes-cbc-essiv:sha256|serpent-xts-plain64|serpent-cbc-essiv:sha256|" \
+    "twofish-xts-plain64|twofish-cbc-essiv:sha256|camellia-xts-plain64|"                 \
+    "camellia-cbc-essiv:sha256"
+
 /* All combinations of the above, with 128, 192 and 256 bits for each key.  -EINVAL names the
  * cipher and lists what is supported; null ciphers are refused with a sentence of their own. */
 NODISCARD int cipher_spec_parse(struct cipher_spec *out, const char *name, unsigned key_bits,

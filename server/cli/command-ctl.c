@@ -10,7 +10,9 @@
 #include "server/base/log.h"
 #include "server/base/params.h"
 #include "server/cli/command-line.h"
+#include "server/cli/completion.h"
 #include "server/cli/ctl-changes.h"
+#include "server/cli/ctl-complete.h"
 #include "server/cli/ctl-events.h"
 #include "server/cli/ctl-looks.h"
 #include "server/cli/ctl-metadata.h"
@@ -302,11 +304,44 @@ static int ctl(int argc, char **argv)
     return status;
 }
 
+/* ---- completion ---- */
+
+/* Word number `index` of "NAME [FILE]"; NULL: there are no more. */
+static const char *operand_name(const char *operands, int index)
+{
+    for (; index > 0 && operands != NULL; index--) {
+        operands = strchr(operands, ' ');
+        operands = operands != NULL ? operands + 1 : NULL;
+    }
+    return operands != NULL && *operands == '[' ? operands + 1 : operands;
+}
+
+static const char *offer(FILE *out, const struct typing *typing)
+{
+    const struct verb *verb = NULL;
+    const char *name = NULL;
+
+    for (size_t i = 0; i < VERBS && typing->operand_count > 0; i++)
+        if (strcmp(verbs[i].name, typing->operands[0]) == 0)
+            verb = &verbs[i];
+    for (size_t i = 0; i < VERBS && typing->operand_count == 0 && typing->param == NULL; i++)
+        completion_offer(out, verbs[i].name, verbs[i].help, typing->typed);
+    if (typing->param != NULL)
+        name = typing->param->value;
+    else if (verb != NULL)
+        name = operand_name(verb->operands, typing->operand_count - 1);
+    /* What is to be added has no name yet. */
+    if (name == NULL || (verb != NULL && verb->run == ctl_add && typing->operand_count == 1))
+        return NULL;
+    return ctl_complete(out, name, typing, 2) ? NULL : name;
+}
+
 const struct command command_ctl = {
     .name = "ctl",
     .help = "ask a running server, or tell it to change something",
     .operands = "status|exports|clients|requests|top|show|events|add|replace|remove|suspend|resume|"
                 "disconnect|metadata|log|rescan|reload|drain [OPERAND] ...",
     .params = ctl_params,
+    .offer = offer,
     .run_itself = ctl,
 };

@@ -85,7 +85,8 @@ static const struct param format_params[] = {
     PARAM(
         "cipher", STRING, "CIPHER", cipher,
         "aes, serpent, twofish or camellia, with xts or cbc and an IV: aes-xts-plain64 (default), "
-        "serpent-cbc-essiv:sha256, ..."),
+        "serpent-cbc-essiv:sha256, ...",
+        .choices = CIPHER_SPEC_CHOICES),
     PARAM("key-bits", UINT, "N", key_bits,
           "xts: 512 (default) or 256, two keys of half that size; cbc: 256 (default), 192 or 128",
           .min = 128, .max = 512),
@@ -101,7 +102,8 @@ static const struct param format_params[] = {
     PARAM("pbkdf", STRING, "KDF", pbkdf, "argon2id (default of luks2), argon2i or pbkdf2",
           .choices = "argon2id|argon2i|pbkdf2"),
     PARAM("hash", STRING, "HASH", hash,
-          "of pbkdf2, and of a luks1 header: sha256 (default), sha512, ..."),
+          "of pbkdf2, and of a luks1 header: sha256 (default), sha512, ...",
+          .choices = "sha256|sha512"),
     PARAM("pbkdf-iterations", UINT, "N", pbkdf_iterations,
           "fixed cost; default: what takes 2 seconds here", .min = 1, .max = UINT32_MAX),
     PARAM("pbkdf-memory-kib", UINT, "KIB", pbkdf_memory_kib,

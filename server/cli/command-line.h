@@ -8,6 +8,16 @@
 /* Wrong use, beside EXIT_SUCCESS and EXIT_FAILURE. */
 #define EXIT_USAGE 2
 
+/* A word of a command line that is being typed, for completion. */
+struct typing {
+    const struct param *param; /* whose value it is; NULL: it is an operand, behind these: */
+    char **operands;
+    int operand_count;
+    char **words; /* all that stand between the command and it */
+    int word_count;
+    const char *typed;
+};
+
 struct command {
     const char *name;       /* with all of its words, "key add"; "": the program itself */
     const char *help;       /* a line in the list that it stands in; NULL: not there */
@@ -26,6 +36,11 @@ struct command {
     int (*check)(void *arguments, char **operands, struct error *err);
     /* More than 0: it has failed, and said so. */
     int (*run)(void *arguments, char **operands, struct error *err);
+
+    /* For completion, where the tables do not say enough: prints what it knows by
+     * completion_offer(), and gives the name of what else can stand there, as `operands` have it;
+     * NULL: nothing.  May be NULL. */
+    const char *(*offer)(FILE *out, const struct typing *typing);
 
     /* Instead of these: it reads its command line itself.  Returns the exit status. */
     int (*run_itself)(int argc, char **argv);

@@ -1,13 +1,17 @@
 #include "server/cli/completion.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 /* What comes before the word that is typed. */
 struct place {
     const struct command *program, *command;
     const struct param *param; /* whose value is typed; NULL: none's */
-    int operands;              /* how many are there */
-    bool only_operands;        /* behind "--" */
+    char **operands;           /* room for all words */
+    int operand_count;
+    char **words; /* those behind the command */
+    int word_count;
+    bool only_operands; /* behind "--" */
 };
 
 /* ---- what is offered ---- */
@@ -24,6 +28,11 @@ static void offer(FILE *out, const char *before, const char *word, size_t length
 
     if (begins)
         fprintf(out, "%s%.*s\t%s\n", before, (int)length, word, help);
+}
+
+void completion_offer(FILE *out, const char *word, const char *help, const char *typed)
+{
+    offer(out, "", word, strlen(word), help, typed);
 }
 
 /* "a|b", one of which is meant; other names tell whether it is a file. */
@@ -115,6 +124,7 @@ static bool pass_word(struct place *place, char *word)
 {
     int used;
 
+    place->words[place->word_count++] = word;
     if (place->param != NULL) {
         place->param = NULL;
         return true;
@@ -123,10 +133,11 @@ static bool pass_word(struct place *place, char *word)
         const struct command *found = command_line_find(place->command, 1, &word, &used);
 
         place->command = found->takes_commands ? place->program : found;
+        place->word_count = 0;
         return used == 1;
     }
     if (place->only_operands || word[0] != '-' || word[1] == '\0') {
-        place->operands++;
+        place->operands[place->operand_count++] = word;
         return true;
     }
     place->only_operands = strcmp(word, "--") == 0;
@@ -152,22 +163,53 @@ static bool offer_behind_equals(FILE *out, const struct place *place, const char
     return true;
 }
 
+/* What the command knows that no table says. */
+static void offer_known(FILE *out, const struct place *place, const char *typed)
+{
+    const struct typing typing = { .param = place->param,
+                                   .operands = place->operands,
+                                   .operand_count = place->operand_count,
+                                   .words = place->words,
+                                   .word_count = place->word_count,
+                                   .typed = typed };
+    const char *name = place->command->offer(out, &typing);
+
+    if (name != NULL)
+        offer_value(out, "", name, typed);
+}
+
+static void offer_next(FILE *out, const struct place *place, const char *typed)
+{
+    const struct command *command = place->command;
+    bool option = typed[0] == '-' && !place->only_operands;
+
+    if (command->commands != NULL)
+        offer_commands(out, command, typed);
+    else if (command->params == NULL)
+        return;
+    else if (command->offer != NULL && (place->param != NULL || !option))
+        offer_known(out, place, typed);
+    else if (place->param != NULL)
+        offer_value_of(out, "", place->param, typed);
+    else if (!option)
+        offer_operand(out, command, place->operand_count, typed);
+    else if (!offer_behind_equals(out, place, typed))
+        offer_options(out, command->params, typed);
+}
+
 void completion_print(FILE *out, const struct command *program, int count, char **words)
 {
-    struct place place = { .program = program, .command = program };
-    const char *typed = count > 0 ? words[count - 1] : "";
+    size_t room = count > 0 ? (size_t)count : 1;
+    struct place place = { .program = program,
+                           .command = program,
+                           .operands = calloc(room, sizeof *words),
+                           .words = calloc(room, sizeof *words) };
+    bool known = place.operands != NULL && place.words != NULL;
 
-    for (int i = 0; i + 1 < count; i++)
-        if (!pass_word(&place, words[i]))
-            return;
-    if (place.param != NULL)
-        offer_value_of(out, "", place.param, typed);
-    else if (place.command->commands != NULL)
-        offer_commands(out, place.command, typed);
-    else if (place.command->params == NULL)
-        return;
-    else if (typed[0] != '-' || place.only_operands)
-        offer_operand(out, place.command, place.operands, typed);
-    else if (!offer_behind_equals(out, &place, typed))
-        offer_options(out, place.command->params, typed);
+    for (int i = 0; known && i + 1 < count; i++)
+        known = pass_word(&place, words[i]);
+    if (known)
+        offer_next(out, &place, count > 0 ? words[count - 1] : "");
+    free(place.operands);
+    free(place.words);
 }

@@ -10,4 +10,7 @@
  * where the name of a file can, a line ":files" or ":folders". */
 void completion_print(FILE *out, const struct command *program, int count, char **words);
 
+/* One that can stand in the place of what is typed, if it begins like that. */
+void completion_offer(FILE *out, const char *word, const char *help, const char *typed);
+
 #endif

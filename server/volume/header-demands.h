@@ -29,7 +29,7 @@ struct header_demands {
             offsetof(target, field.ciphers), "cipher", LIST, "NAME",                              \
             "refuse a header with another cipher, such as aes-xts-plain64 (repeatable: any of "   \
             "them)",                                                                              \
-            __VA_ARGS__),                                                                         \
+            .choices = CIPHER_SPEC_CHOICES, __VA_ARGS__),                                         \
         PARAM_AT(offsetof(target, field.key_bits_min), "min-key-bits", UINT, "N",                 \
                  "refuse a header with a shorter volume key", .min = 1, .max = 512, __VA_ARGS__), \
         PARAM_AT(                                                                                 \

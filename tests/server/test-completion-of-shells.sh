@@ -25,7 +25,7 @@ expect_offered() {
 # ---- what the program says ----
 
 options=0
-for command in serve ctl format info erase 'key add' 'key change' 'key remove' 'key priority' 'key test' 'key list' \
+for command in serve ctl check format info erase 'key add' 'key change' 'key remove' 'key priority' 'key test' 'key list' \
     'header backup' 'header restore' 'header discard' 'header zero-holes' 'token list' 'token import' 'token export' \
     'token remove' 'tls init' 'tls client' 'tls server' 'tls revoke' 'tls psk' 'tls show'; do
     # shellcheck disable=SC2086 # two words
@@ -46,6 +46,9 @@ expect_success ctl --help
 verbs=$(awk '/^Verbs:/ { inside = 1; next } /^$/ { inside = 0 } inside && /^  [a-z]/ { print $1 }' "$out" | paste -s -d ' ')
 expect_match <(echo "$verbs") '^status .*drain'
 expect_offered "$verbs" ctl --json ""
+expect_offered "error warning notice info debug" ctl log ""
+expect_offered "get set remove" ctl metadata ""
+expect_offered "aes-xts-plain64 aes-cbc-essiv:sha256" format --cipher a
 expect_offered "key" k
 expect_offered "add change remove priority test list" key ""
 expect_offered "key" help k
@@ -61,13 +64,42 @@ expect_offered "" token export x y ""
 expect_offered "" key nosuch ""
 expect_offered "" info --no
 
+# ---- what a server has ----
+
+control=$(temp_socket)
+start_nbdcrypt --control "$control" --raw --export disk1=memory:1M --export disk2=memory:1M --export other=memory:1M
+"$NBDCRYPT" ctl --socket "$control" metadata set disk1 org.example.app <<<'{"a":1}'
+for verb in show remove suspend resume rescan replace; do
+    expect_offered "disk1 disk2" ctl --socket "$control" "$verb" d
+done
+expect_offered "disk1 disk2 other" ctl "--socket=$control" show ""
+expect_offered "disk1 disk2" ctl --socket "$control" reload --replace d
+expect_offered "disk1 disk2" ctl --socket "$control" disconnect --export d
+expect_offered "disk1 disk2 other" ctl --socket "$control" metadata get ""
+expect_offered "org.example.app" ctl --socket "$control" metadata get disk1 ""
+expect_offered ":files" ctl --socket "$control" metadata set disk1 org.example.app ""
+expect_offered "" ctl --socket "$control" add ""
+expect_offered ":files" ctl --socket "$control" add new ""
+expect_offered "client client.attached client.detached client.denied" ctl events --type cl
+expect_offered "" ctl --socket "$control" disconnect ""
+"$PYTHON" -c '
+import subprocess, sys
+from nbd_client import Client
+client = Client("nbd+unix:///disk1?socket=" + sys.argv[1])
+command = [sys.argv[2], "__complete", "ctl", "--socket", sys.argv[3], "disconnect", ""]
+word, _, help = subprocess.run(command, check=True, capture_output=True, text=True).stdout.rstrip("\n").partition("\t")
+assert word.isdigit() and help.startswith("client pid"), (word, help)
+' "$socket" "$NBDCRYPT" "$control" </dev/null
+stop_nbdcrypt
+expect_offered "" ctl --socket "$control" show ""
+
 # ---- bash ----
 
 # in_bash LINE: what bash completes it to.
 in_bash() {
     bash --norc -c '
         . "$1/nbdcrypt"
-        COMP_LINE=$2 COMP_POINT=${#2}
+        COMP_WORDBREAKS=" =:" COMP_LINE=$2 COMP_POINT=${#2}
         _nbdcrypt
         printf "%s\n" "${COMPREPLY[@]}"' bash "$completion" "$1" | paste -s -d ' '
 }
@@ -79,6 +111,7 @@ expect_equal "bash: an option" "--key-file --key-fd" "$(in_bash 'nbdcrypt serve 
 expect_equal "bash: a value" "on off" "$(in_bash 'nbdcrypt header discard disk.luks ')"
 expect_equal "bash: a value behind =" "require-tcp require" "$(in_bash 'nbdcrypt serve --tls=r')"
 expect_equal "bash: a file" "disk.luks" "$(in_bash 'nbdcrypt info di')"
+expect_equal "bash: a value with a colon" "sha256" "$(in_bash 'nbdcrypt format --cipher aes-cbc-essiv:s')"
 expect_equal "bash: a folder" "folder" "$(in_bash 'nbdcrypt tls init ')"
 # A key press runs no program but the one that is installed.
 printf '#!/bin/sh\ntouch was-run\n' >nbdcrypt
