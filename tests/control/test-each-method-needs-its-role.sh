@@ -95,6 +95,53 @@ expect_failure 4 "this user may not do that: it takes the role operate, which th
 --control-view, --control-operate and --control-admin" ctl --socket "$control" rescan
 stop_nbdcrypt
 
+# ---- each verb of the command, by each role ----
+
+# VERB | the role that it takes | its status for who has that: 124 goes on until it is interrupted
+verbs='status|view|0
+exports|view|0
+clients|view|0
+requests|view|0
+top --batch --count 1 --delay 1|view|0
+show none|view|1
+events|view|124
+metadata get none|view|1
+log notice|operate|0
+rescan|operate|0
+suspend none|operate|1
+disconnect 99999|operate|1
+disconnect --export none|operate|1
+disconnect --rule psk:nobody|operate|0
+metadata set none x.y /dev/null|admin|1
+metadata remove none x.y|admin|1
+add x /nothing raw=yes|admin|1
+replace none /nothing raw=yes|admin|1
+remove none|admin|1
+resume none|admin|1
+reload|admin|0
+reload --dry-run|admin|1
+drain|admin|0'
+"$NBDCRYPT" ctl --help >"$out"
+known=$(awk '/^Verbs:/ { inside = 1; next } /^$/ { inside = 0 } inside && /^  [a-z]/ { print $1 }' "$out" | sort -u)
+expect_equal "verbs of the table" "$known" "$(grep -o '^[a-z]*' <<<"$verbs" | sort -u)"
+
+start_nbdcrypt --raw --control "$control" --control-mode 0666 --control-view uid:64001 --control-operate uid:64002 \
+    --control-admin uid:64003 "$image"
+rank() {
+    case $1 in none) echo 0 ;; view) echo 1 ;; operate) echo 2 ;; admin) echo 3 ;; esac
+}
+for role in none view operate admin; do
+    be $((64000 + $(rank "$role")))
+    while IFS='|' read -r verb needed wanted; do
+        [ "$(rank "$role")" -ge "$(rank "$needed")" ] || wanted=4
+        got=0
+        # shellcheck disable=SC2086 # the words of the verb
+        timeout 2 "${run_as[@]}" "$NBDCRYPT" ctl --socket "$control" $verb >"$log_dir/verb" 2>&1 </dev/null || got=$?
+        expect_equal "status of 'ctl $verb' for $role" "$wanted" "$got"
+    done <<<"$verbs"
+done
+wait "$pid" || fail "the server that was drained failed"
+
 # Who can't connect is told that, too.
 start_nbdcrypt --raw --control "$control" "$image"
 be 64001
