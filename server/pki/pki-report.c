@@ -9,6 +9,7 @@
 
 #include "server/pki/pki-files.h"
 #include "server/pki/psk-users.h"
+#include "server/tls/psk-line.h"
 #include "server/base/utf8.h"
 
 #define DAY_SECONDS 86400
@@ -397,7 +398,7 @@ struct users {
 
 static struct json_object *user_text(const struct psk_entry *entry)
 {
-    char user[PSK_USERS_USER_BYTES_MAX * 2 + 2];
+    char user[PSK_IDENTITY_BYTES_MAX * 2 + 2];
     gnutls_datum_t hex = { (unsigned char *)entry->user + 1, (unsigned)entry->user_bytes - 1 };
     size_t user_bytes = sizeof user;
 

@@ -10,8 +10,6 @@
 
 #define PSK_USERS_BYTES_MAX (1024u * 1024u)
 #define PSK_USERS_KEY_BYTES 32u
-/* What GnuTLS takes. */
-#define PSK_USERS_USER_BYTES_MAX 128u
 
 /* -EINVAL: this can't be the name of a user. */
 NODISCARD int psk_users_check_user(const char *user, struct error *err);

@@ -4,8 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "server/base/utf8.h"
-#include "server/nbd/nbd-wire.h"
 #include "server/keys/private-file.h"
 #include "server/tls/psk-line.h"
 
@@ -38,17 +36,6 @@ static void decode(uint8_t *hex, size_t hex_bytes)
         hex[i / 2] = (uint8_t)(digit(hex[i]) << 4 | digit(hex[i + 1]));
 }
 
-static const char *identity_fault(const uint8_t *text, size_t length_bytes)
-{
-    if (length_bytes > PSK_IDENTITY_BYTES_MAX)
-        return "the identity is longer than 255 bytes";
-    if (text[0] == '#')
-        return "identities in hexadecimal (\"#...\") are not supported: write the name itself";
-    if (utf8_has_control((const char *)text, length_bytes))
-        return "the identity holds a control character";
-    return nbd_string_is_valid(text, length_bytes) ? NULL : "the identity is not valid UTF-8";
-}
-
 /* What is wrong with the line, or NULL. */
 static const char *take_line(struct psk *psk, uint8_t *text, const struct psk_line *line)
 {
@@ -56,9 +43,6 @@ static const char *take_line(struct psk *psk, uint8_t *text, const struct psk_li
 
     if (line->fault != NULL)
         return line->fault;
-    const char *fault = identity_fault(text + line->start_bytes, line->identity_bytes);
-    if (fault != NULL)
-        return fault;
     if (line->hex_bytes / 2 < PSK_KEY_BYTES_MIN)
         return "the key is shorter than 16 bytes";
     if (line->hex_bytes / 2 > PSK_KEY_BYTES_MAX)
@@ -99,8 +83,14 @@ static int parse_lines(struct psk_file *file, const char *path, struct error *er
     struct psk_line line = { 0 };
 
     while (psk_line_next(file->text, &line)) {
-        const char *fault = take_line(&file->keys[file->count], file->text->data, &line);
+        const char *identity = (const char *)file->text->data + line.start_bytes;
+        const char *fault =
+            line.fault == NULL ? psk_identity_fault(identity, line.identity_bytes) : NULL;
 
+        if (fault != NULL)
+            return error_set(err, -EINVAL, "%s, line %zu: its identity can't be used: %s", path,
+                             line.number, fault);
+        fault = take_line(&file->keys[file->count], file->text->data, &line);
         if (fault != NULL)
             return error_set(err, -EINVAL,
                              "%s, line %zu: %s; a line is IDENTITY:KEY as psktool "

@@ -10,13 +10,13 @@
 
 #define PSK_KEY_BYTES_MIN 16u
 #define PSK_KEY_BYTES_MAX 256u
-#define PSK_IDENTITY_BYTES_MAX 255u
 
 struct psk_file;
 
 /* Reads it into locked memory.  -EINVAL with the number of the line, never with what is in it: a
  * line without colon, a key that is not hexadecimal or shorter than PSK_KEY_BYTES_MIN, an identity
- * with control characters or one that is there twice.  No line at all is fine: nobody has a key. */
+ * that psk_identity_fault() refuses or one that is there twice.  No line at all is fine: nobody has
+ * a key. */
 NODISCARD int psk_file_read(struct psk_file **out, const char *path, struct error *err);
 void psk_file_free(struct psk_file *file);
 bool psk_file_is_empty(const struct psk_file *file);

@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "server/base/utf8.h"
+
 static bool is_hex(const char *text, size_t length_bytes)
 {
     for (size_t i = 0; i < length_bytes; i++) {
@@ -47,4 +49,23 @@ bool psk_line_next(const struct secret *file, struct psk_line *line)
         return true;
     }
     return false;
+}
+
+const char *psk_identity_fault(const char *identity, size_t length_bytes)
+{
+    char text[PSK_IDENTITY_BYTES_MAX + 1];
+
+    if (length_bytes == 0)
+        return "it is empty";
+    if (length_bytes > PSK_IDENTITY_BYTES_MAX)
+        return "it has more than 128 bytes";
+    memcpy(text, identity, length_bytes);
+    text[length_bytes] = '\0';
+    if (strlen(text) < length_bytes || !utf8_is_clean(text))
+        return "it has control characters, or is not UTF-8";
+    if (text[0] == '#')
+        return "a '#' in front is a mark in the file: what is behind it would be hexadecimal";
+    if (text[0] == ' ' || text[length_bytes - 1] == ' ')
+        return "it begins or ends with a blank";
+    return NULL;
 }

@@ -1,8 +1,9 @@
 /* The lines of a file of pre-shared keys as psktool(1) writes it: IDENTITY:KEY, with the key in
  * hexadecimal.
  *
- * All that reads such a file walks through it with this; what identities and keys it accepts beyond
- * their form is each reader's own affair. */
+ * All that reads such a file walks through it with this, and all that takes an identity, to serve
+ * it or to write it, asks psk_identity_fault(); which keys it accepts is each reader's own
+ * affair. */
 #ifndef NBDCRYPT_PSK_LINE_H
 #define NBDCRYPT_PSK_LINE_H
 
@@ -25,5 +26,11 @@ struct psk_line {
 /* The line behind the one that is in `line` (zeroed: the first) that is not empty; false: there is
  * none. */
 bool psk_line_next(const struct secret *file, struct psk_line *line);
+
+/* GnuTLS takes no longer one, at either end. */
+#define PSK_IDENTITY_BYTES_MAX 128u
+
+/* Why this can't be an identity, as a sentence that begins with "it"; NULL: it can. */
+const char *psk_identity_fault(const char *identity, size_t length_bytes);
 
 #endif

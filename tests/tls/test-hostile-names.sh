@@ -65,7 +65,7 @@ usage "--uri: 'urn:a b' is not a URI that can be used: write characters that a U
 
 user() { usage "'$1' can't be the name of a user: $2" tls psk new.psk "$3"; }
 user 'a:b' "a ':' ends the name in the file" a:b
-user '#61' "a '#' in front is a mark in the file" '#61'
+user '#61' "a '#' in front is a mark in the file: what is behind it would be hexadecimal" '#61'
 user 'a\x0ab:00' "$control" $'a\nb:00'
 user '' "it is empty" ''
 user "$cut" "it has more than 128 bytes" "$long"
