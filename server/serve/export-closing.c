@@ -81,6 +81,16 @@ void export_closing_free(struct export_closing *closing)
         free(closing->export);
 }
 
+int export_closing_flush(struct export *export, struct loop *loop)
+{
+    struct error err;
+    int result = export_is_open(export) ? export_flush(export, loop, &err) : 0;
+
+    if (result < 0)
+        log_error("%s", err.text);
+    return result;
+}
+
 void export_closing_now(struct export *export, const struct export_keepers *keepers)
 {
     struct export_closing closing;

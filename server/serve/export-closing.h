@@ -40,6 +40,8 @@ int export_closing_end(struct export_closing *closing, struct loop *loop);
 /* After that. */
 void export_closing_free(struct export_closing *closing);
 
+/* Makes durable what clients of one that is not being closed wrote; a failure is told. */
+NODISCARD int export_closing_flush(struct export *export, struct loop *loop);
 /* All of it on this thread, but that nothing is made durable. */
 void export_closing_now(struct export *export, const struct export_keepers *keepers);
 

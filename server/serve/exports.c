@@ -12,36 +12,17 @@
 #include "server/base/log.h"
 #include "server/board/board-owner.h"
 #include "server/client/channel.h"
-#include "server/serve/export-closing.h"
+#include "server/serve/exports-removal.h"
 #include "server/serve/exports-suspend.h"
 
 #define LOOP_ENTRIES 8u
 #define LOOK_AT_STOP_MS 50u
-#define CLOSINGS_MAX 16u /* at a time: so many may hang before others that go have to wait */
-
-/* One that is in no set any more. */
-struct removal {
-    struct removal *next;
-    struct exports *exports;
-    struct export *export;
-    struct exports_change *change; /* NULL: it has been told */
-    uint64_t hurry_at_ms;          /* by channel_clock_ms(); UINT64_MAX: it has been hurried */
-    atomic_uint pending;           /* answers of workers that are still to come */
-    struct export_closing closing;
-    struct goodbye {
-        struct worker_leave leave;
-        struct removal *removal;
-    } goodbyes[]; /* one per worker */
-};
 
 struct exports {
     struct exports_settings settings;
     unsigned worker_count;
     uint64_t last_id;
-    struct loop *loop;          /* of its thread, to make data durable */
-    struct export_retry *retry; /* NULL: none */
-    struct removal *removals;
-    unsigned closing_count; /* of those that are being closed */
+    struct removals removals;
     struct worker_round *unanswered;
 
     pthread_t thread;
@@ -61,8 +42,6 @@ static int change_key(struct exports *exports, struct exports_change *change);
 static int open_added(struct exports *exports, struct exports_change *change,
                       struct export **opened);
 static int publish(struct exports *exports, struct exports_change *change, struct export **opened);
-static void let_go(struct exports *exports, struct exports_change *change, struct export *export);
-static void look_after_removals(struct exports *exports);
 static void free_opened(const struct exports *exports, struct exports_change *change,
                         struct export **opened);
 
@@ -120,19 +99,9 @@ static struct exports_change *take(struct exports *exports)
 
 /* ---- the thread ---- */
 
-static uint64_t next_hurry_ms(const struct exports *exports)
-{
-    uint64_t soonest = UINT64_MAX;
-
-    for (const struct removal *one = exports->removals; one != NULL; one = one->next)
-        if (one->hurry_at_ms < soonest)
-            soonest = one->hurry_at_ms;
-    return soonest;
-}
-
 static void wait_for_work(struct exports *exports)
 {
-    uint64_t until_ms = next_hurry_ms(exports), now_ms = channel_clock_ms();
+    uint64_t until_ms = removals_next_ms(&exports->removals), now_ms = channel_clock_ms();
     struct timespec until;
 
     if (until_ms == UINT64_MAX) {
@@ -152,21 +121,14 @@ static void wait_for_work(struct exports *exports)
         continue;
 }
 
-/* What has not been made yet fails; exports that were to go go with the others. */
+/* What has not been made yet fails. */
 static void fail_what_is_left(struct exports *exports)
 {
     struct exports_change *change;
 
     while ((change = take(exports)) != NULL)
         drop_for_the_end(exports, change);
-    for (struct removal *one = exports->removals; one != NULL; one = one->next) {
-        change = one->change;
-        one->change = NULL;
-        if (change == NULL || --change->leaving > 0)
-            continue;
-        (void)exports_change_fail_for_the_end(change);
-        change->done(change);
-    }
+    removals_fail(&exports->removals);
 }
 
 static void *serve_changes(void *context)
@@ -176,17 +138,17 @@ static void *serve_changes(void *context)
     struct exports_change *change;
 
     (void)pthread_setname_np(pthread_self(), "nbdcrypt-export");
-    exports->start_code = loop_create(&exports->loop, &config, exports->start_error);
+    exports->start_code = loop_create(&exports->removals.loop, &config, exports->start_error);
     bool started = exports->start_code == 0;
     sem_post(&exports->started);
     while (started && !is_stopping(exports)) {
         wait_for_work(exports);
-        look_after_removals(exports);
+        removals_look(&exports->removals);
         while (!is_stopping(exports) && (change = take(exports)) != NULL)
             run(exports, change);
     }
     fail_what_is_left(exports);
-    loop_destroy(exports->loop);
+    loop_destroy(exports->removals.loop);
     return NULL;
 }
 
@@ -247,7 +209,7 @@ static void run(struct exports *exports, struct exports_change *change)
     if (change->leaving == 0)
         change->done(change);
     else
-        look_after_removals(exports);
+        removals_look(&exports->removals);
 }
 
 /* ---- asking all workers ---- */
@@ -436,7 +398,7 @@ static int publish(struct exports *exports, struct exports_change *change, struc
     result = wait_for_all(exports, round);
     for (size_t i = 0; i < before->count; i++)
         if (exports_change_removes(change, before->exports[i]))
-            let_go(exports, change, before->exports[i]);
+            removals_add(&exports->removals, change, before->exports[i]);
     tell(change);
     if (result == 0) { /* else a worker may still look at them: they stay until the process ends */
         worker_round_free(round);
@@ -444,115 +406,6 @@ static int publish(struct exports *exports, struct exports_change *change, struc
         free_settings(change->altered, change->altered_count);
     }
     return 0;
-}
-
-/* ---- what goes ---- */
-
-static void said_goodbye(struct worker_leave *leave)
-{
-    struct removal *removal = container_of(leave, struct goodbye, leave)->removal;
-    sem_t *wake = &removal->exports->wake;
-
-    if (atomic_fetch_sub(&removal->pending, 1) == 1) /* it may be gone from here on */
-        sem_post(wake);
-}
-
-static void hurry(struct removal *removal)
-{
-    struct exports *exports = removal->exports;
-
-    removal->hurry_at_ms = UINT64_MAX;
-    atomic_fetch_add(&removal->pending, exports->worker_count);
-    for (unsigned i = 0; i < exports->worker_count; i++)
-        worker_hurry_export(&removal->goodbyes[i].leave);
-}
-
-static void let_go(struct exports *exports, struct exports_change *change, struct export *export)
-{
-    struct removal *removal =
-        calloc(1, sizeof *removal + exports->worker_count * sizeof *removal->goodbyes);
-
-    /* Without memory it stays open until the end, and nobody finds it. */
-    if (removal == NULL) {
-        log_error("export '%s': not enough memory to close it before the end", export->name);
-        return;
-    }
-    removal->exports = exports;
-    removal->export = export;
-    removal->change = change;
-    change->leaving++;
-    removal->next = exports->removals;
-    exports->removals = removal;
-    atomic_init(&removal->pending, exports->worker_count);
-    for (unsigned i = 0; i < exports->worker_count; i++) {
-        removal->goodbyes[i].removal = removal;
-        removal->goodbyes[i].leave =
-            (struct worker_leave){ .export = export, .done = said_goodbye };
-        worker_leave_export(&exports->settings.workers[i]->worker, &removal->goodbyes[i].leave);
-    }
-    if (change->farewell == EXPORTS_DRAIN && !exports_change_adds(change, export->name))
-        removal->hurry_at_ms = channel_clock_ms() + change->drain_seconds * 1000ull;
-    else
-        hurry(removal);
-}
-
-static struct export_keepers keepers_of(const struct exports *exports)
-{
-    return (struct export_keepers){ exports->settings.board, exports->settings.opening,
-                                    exports->retry };
-}
-
-static void finish(struct exports *exports, struct removal *removal)
-{
-    struct exports_change *change = removal->change;
-
-    exports->closing_count--;
-    if (export_closing_end(&removal->closing, exports->loop) < 0) {
-        change->error = removal->closing.error;
-        change->code = -EIO;
-    }
-    export_closing_free(&removal->closing);
-    free(removal);
-    if (--change->leaving == 0)
-        change->done(change);
-}
-
-/* Who has to wait for others is looked at again when one of them has ended. */
-static bool can_be_finished(struct exports *exports, struct removal *removal)
-{
-    const struct export_keepers keepers = keepers_of(exports);
-
-    if (atomic_load(&removal->pending) > 0)
-        return false;
-    removal->hurry_at_ms = UINT64_MAX;
-    if (removal->closing.export == NULL && exports->closing_count < CLOSINGS_MAX) {
-        exports->closing_count++;
-        export_closing_begin(&removal->closing, removal->export, &keepers, &exports->wake);
-    }
-    return removal->closing.export != NULL && export_closing_has_ended(&removal->closing);
-}
-
-/* False: one has been finished, and the others want to be looked at again. */
-static bool look_at_removals(struct exports *exports)
-{
-    for (struct removal **link = &exports->removals; *link != NULL; link = &(*link)->next) {
-        struct removal *removal = *link;
-
-        if (can_be_finished(exports, removal)) {
-            *link = removal->next;
-            finish(exports, removal);
-            return false;
-        }
-        if (removal->hurry_at_ms <= channel_clock_ms())
-            hurry(removal);
-    }
-    return true;
-}
-
-static void look_after_removals(struct exports *exports)
-{
-    while (!look_at_removals(exports))
-        continue;
 }
 
 /* ---- beginning and end ---- */
@@ -571,6 +424,11 @@ int exports_create(struct exports **out, const struct exports_settings *settings
     exports->start_error = err;
     pthread_mutex_init(&exports->mutex, NULL);
     sem_init(&exports->wake, 0, 0);
+    exports->removals =
+        (struct removals){ .wake = &exports->wake,
+                           .workers = settings->workers,
+                           .worker_count = exports->worker_count,
+                           .keepers = { .board = settings->board, .opening = settings->opening } };
     sem_init(&exports->started, 0, 0);
     int result = -pthread_create(&exports->thread, NULL, serve_changes, exports);
     if (result < 0) {
@@ -594,7 +452,7 @@ int exports_create(struct exports **out, const struct exports_settings *settings
 
 void exports_set_retry(struct exports *exports, struct export_retry *retry)
 {
-    exports->retry = retry;
+    exports->removals.keepers.retry = retry;
 }
 
 const struct export_set *exports_lock(struct exports *exports)
@@ -631,45 +489,21 @@ bool exports_join(struct exports *exports)
     return true;
 }
 
-static int flush(struct export *export, struct loop *loop)
-{
-    struct error err;
-    int result = export_is_open(export) ? export_flush(export, loop, &err) : 0;
-
-    if (result < 0)
-        log_error("%s", err.text);
-    return result;
-}
-
 int exports_flush(struct exports *exports, struct loop *loop)
 {
     int result = 0;
 
     for (size_t i = 0; i < exports->set->count; i++)
-        result |= flush(exports->set->exports[i], loop);
-    /* At last those that may hang. */
-    for (struct removal *one = exports->removals; one != NULL; one = one->next)
-        result |= one->closing.export != NULL ? export_closing_end(&one->closing, loop)
-                                              : flush(one->export, loop);
+        result |= export_closing_flush(exports->set->exports[i], loop);
+    result |= removals_flush(&exports->removals, loop); /* which may hang */
     return result < 0 ? -EIO : 0;
 }
 
 void exports_close(struct exports *exports)
 {
-    const struct export_keepers keepers = keepers_of(exports);
-
     for (size_t i = 0; i < exports->set->count; i++)
-        export_closing_now(exports->set->exports[i], &keepers);
-    while (exports->removals != NULL) {
-        struct removal *removal = exports->removals;
-
-        exports->removals = removal->next;
-        if (removal->closing.export != NULL)
-            export_closing_free(&removal->closing);
-        else
-            export_closing_now(removal->export, &keepers);
-        free(removal);
-    }
+        export_closing_now(exports->set->exports[i], &exports->removals.keepers);
+    removals_close(&exports->removals);
 }
 
 void exports_free(struct exports *exports)
