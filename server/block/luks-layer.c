@@ -6,12 +6,14 @@
 #include <string.h>
 
 #include "crypto/cipher/cipher.h"
+#include "crypto/secret-mark.h"
 #include "server/base/zeros.h"
 
 struct luks_stage {
     struct stage stage;
     struct luks_segment segment;
     struct secret *volume_key; /* NULL: it has gone for a time */
+    struct secret_mark mark;   /* of that key, then */
     atomic_bool suspended;
     bool zero_holes;
 };
@@ -91,7 +93,9 @@ static void luks_done(struct layer *layer, struct request *req)
     struct luks_layer *luks = container_of(layer, struct luks_layer, layer);
 
     if (req->error == 0 && req->view.op == REQUEST_READ) {
-        if (luks->zero_holes)
+        if (luks->cipher == NULL)
+            req->error = ESHUTDOWN;
+        else if (luks->zero_holes)
             decrypt_around_holes(luks, req);
         else
             cipher_decrypt(luks->cipher, luks_iv(luks, req), req->view.data,
@@ -117,6 +121,10 @@ static void luks_submit(struct layer *layer, struct request *req)
     if (view->op == REQUEST_ZERO && !luks->zeroes_below) {
         memset(view->data, 0, view->length_bytes);
         view->op = REQUEST_WRITE;
+    }
+    if (view->op == REQUEST_WRITE && luks->cipher == NULL) {
+        request_complete(req, ESHUTDOWN);
+        return;
     }
     if (view->op == REQUEST_WRITE)
         cipher_encrypt(luks->cipher, luks_iv(luks, req), view->data, view->length_bytes);
@@ -289,9 +297,19 @@ struct stage *luks_stage_image(struct stage *top)
     return luks_of(top)->stage.below;
 }
 
-void luks_stage_suspend(struct stage *top)
+int luks_stage_suspend(struct stage *top, struct error *err)
 {
-    atomic_store(&luks_of(top)->suspended, true);
+    struct luks_stage *luks = luks_of(top);
+    int result = secret_mark_make(&luks->mark, luks->volume_key, err);
+
+    if (result == 0)
+        atomic_store(&luks->suspended, true);
+    return result;
+}
+
+bool luks_stage_knows(const struct stage *top, const struct secret *volume_key)
+{
+    return secret_mark_fits(&find_luks(top)->mark, volume_key);
 }
 
 void luks_layer_forget(struct layer *top)

@@ -20,15 +20,17 @@ NODISCARD int luks_stage_create(struct stage **out, struct stage *below,
 
 /* ---- a key that goes for a time ----
  *
- * Of pipelines by their tops.  Whoever calls these sees to it that no request is in a layer which
- * has no cipher. */
+ * Of pipelines by their tops.  A request that comes to a layer without a cipher, or comes back to
+ * one, fails with ESHUTDOWN. */
 
 /* NULL: it does not encrypt. */
 const struct secret *luks_stage_volume_key(const struct stage *top);
 /* What is below it. */
 struct stage *luks_stage_image(struct stage *top);
-/* From now on layers are attached without a cipher. */
-void luks_stage_suspend(struct stage *top);
+/* From now on layers are attached without a cipher.  -EIO: nothing has changed. */
+NODISCARD int luks_stage_suspend(struct stage *top, struct error *err);
+/* After that: whether it is the key that the stage had then. */
+bool luks_stage_knows(const struct stage *top, const struct secret *volume_key);
 /* The layer's thread: its cipher goes. */
 void luks_layer_forget(struct layer *top);
 /* After luks_layer_forget() on all layers, and luks_stage_suspend(): the key goes. */

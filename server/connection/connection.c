@@ -284,6 +284,8 @@ static void end(struct connection *connection)
     peer_forget_tls(&connection->talk.peer);
     board_connection_end(worker->board, connection->talk.row);
     places_leave(worker->places, &connection->talk.place);
+    if (connection->scrubs)
+        buffer_pool_scrub(worker->buffers);
     if (connection->next != NULL)
         connection->next->previous = connection->previous;
     if (connection->previous != NULL)

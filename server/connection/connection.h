@@ -37,6 +37,7 @@ struct connection {
     bool cut;                  /* its handshake took too long: what is in flight is coming back */
     bool told_to_go;           /* connection_shutdown() was called */
     bool abandoned;            /* the worker ends without it */
+    bool scrubs;               /* when it ends, what it leaves in buffers is wiped */
     struct io_event forgotten; /* GOODBYE */
     struct drain_state drain;
     struct handshake *handshake;       /* NULL once it has ended */

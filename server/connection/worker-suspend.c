@@ -1,21 +1,19 @@
 #include "server/connection/worker-suspend.h"
 
-#include <errno.h>
-
+#include "server/base/log.h"
 #include "server/block/luks-layer.h"
 #include "server/connection/connection.h"
 #include "server/connection/transmission.h"
 
 #define LOOK_MS 10u
 #define LOOKS_MAX (WORKER_SUSPEND_SECONDS_MAX * 1000u / LOOK_MS)
+#define LAST_LOOKS 100u /* for connections that were ended to go */
 
 /* The transmission of a client of the export; NULL: it has none, or is none. */
 static struct transmission *transmission_of(const struct connection *one,
                                             const struct export *export)
 {
-    bool has = one->talk.export == export && one->state == CONNECTION_TRANSMISSION;
-
-    return has ? one->transmission : NULL;
+    return one->talk.export == export ? one->transmission : NULL;
 }
 
 /* No command is under way. */
@@ -24,33 +22,60 @@ static bool is_quiet(const struct transmission *t)
     return t->holds.commands == 0 && !t->outbox.sending && long_zeroes_are_idle(&t->zeroes);
 }
 
-static bool all_are_quiet(const struct worker_suspend *suspend)
+static unsigned count_unquiet(const struct worker_suspend *suspend)
 {
+    unsigned count = 0;
+
     for (const struct connection *one = suspend->worker->connections; one != NULL;
          one = one->next) {
         const struct transmission *t = transmission_of(one, suspend->export);
 
-        if (t != NULL && !is_quiet(t))
-            return false;
+        count += t != NULL && !is_quiet(t);
     }
-    return true;
+    return count;
 }
 
-static void look(struct worker_suspend *suspend)
+/* What is in flight ends with them, unless storage has it. */
+static void cut_unquiet(const struct worker_suspend *suspend)
+{
+    for (struct connection *one = suspend->worker->connections, *next; one != NULL; one = next) {
+        struct transmission *t = transmission_of(one, suspend->export);
+
+        next = one->next;
+        if (t == NULL || is_quiet(t))
+            continue;
+        log_write_of(LOG_WARNING, one->talk.peer.text,
+                     "did not end a request within %u seconds, and the key of export '%s' has to "
+                     "go: its connection is ended",
+                     WORKER_SUSPEND_SECONDS_MAX, suspend->export->name);
+        one->scrubs = true;
+        transmission_abort(t);
+    }
+}
+
+static void forget(struct worker_suspend *suspend)
 {
     struct worker *worker = suspend->worker;
     struct export_part *part = &suspend->export->parts[worker->index];
 
-    if (!all_are_quiet(suspend) && suspend->looks++ < LOOKS_MAX) {
-        loop_timer_start(worker->loop, &suspend->look, LOOK_MS);
-        return;
-    }
-    suspend->code = all_are_quiet(suspend) ? 0 : -EBUSY;
-    if (suspend->code == 0 && part->layer != NULL)
+    if (part->layer != NULL)
         luks_layer_forget(part->layer);
-    if (suspend->code == 0)
-        buffer_pool_scrub(worker->buffers);
+    buffer_pool_scrub(worker->buffers);
     suspend->done(suspend);
+}
+
+static void look(struct worker_suspend *suspend)
+{
+    suspend->left = count_unquiet(suspend);
+    if (suspend->left > 0 && suspend->looks == LOOKS_MAX && !suspend->cut) {
+        suspend->cut = true;
+        suspend->looks = LOOKS_MAX - LAST_LOOKS;
+        cut_unquiet(suspend);
+    }
+    if (suspend->left > 0 && suspend->looks++ < LOOKS_MAX)
+        loop_timer_start(suspend->worker->loop, &suspend->look, LOOK_MS);
+    else
+        forget(suspend);
 }
 
 static void look_again(struct io_event *ev, int result)
@@ -79,7 +104,8 @@ static void begin(struct worker *worker, struct worker_suspend *suspend,
                   void (*here)(struct io_event *ev, int result))
 {
     suspend->worker = worker;
-    suspend->looks = 0;
+    suspend->looks = suspend->left = 0;
+    suspend->cut = false;
     suspend->code = 0;
     suspend->look.event.fn = look_again;
     suspend->message.event.fn = here;

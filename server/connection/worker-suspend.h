@@ -5,20 +5,23 @@
 
 #include "server/connection/worker.h"
 
-#define WORKER_SUSPEND_SECONDS_MAX 20u
+#define WORKER_SUSPEND_SECONDS_MAX 5u
 
 struct worker_suspend {
     struct loop_message message; /* for this file */
     struct loop_timer look;
     unsigned looks;
+    bool cut; /* those who did not end in time are being ended */
     struct worker *worker;
     struct export *export;
-    int code; /* 0; -EBUSY: a client stopped in the middle of a command; -ENOMEM and the like */
+    unsigned left; /* connections with requests that are under way still, on storage that hangs */
+    int code;      /* of worker_resume_export(): 0; -ENOMEM and the like */
     void (*done)(struct worker_suspend *suspend);
 };
 
 /* From now on no command of its clients is begun.  `done` is called when none is under way, the
- * cipher is gone, and with it what was in buffers; or with -EBUSY when that took too long. */
+ * cipher is gone, and with it what was in buffers.  Connections whose commands take longer than
+ * WORKER_SUSPEND_SECONDS_MAX are ended: a client may have stopped in the middle of one. */
 void worker_suspend_export(struct worker *worker, struct worker_suspend *suspend);
 /* The key is there again: its clients go on.  A failure leaves it suspended here. */
 void worker_resume_export(struct worker *worker, struct worker_suspend *suspend);

@@ -306,7 +306,6 @@ void export_close(struct export *ex)
 {
     stage_close(ex->top);
     stage_close(ex->header);
-    luks_free(ex->known_header);
     range_lock_destroy(ex->ranges);
     free(ex->parts);
     *ex = (struct export){ 0 };

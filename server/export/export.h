@@ -13,7 +13,6 @@
 #include "server/export/export-settings.h"
 
 struct access;
-struct luks_header;
 struct loop;
 struct range_lock;
 
@@ -39,9 +38,10 @@ struct export
     const char *_Atomic description;     /* NULL: none */
     const struct access *_Atomic access; /* who may attach it; NULL: everybody */
     atomic_bool tls_only;
-    atomic_bool suspended;            /* its key has gone, or is about to go */
-    struct luks_header *known_header; /* as it was then; NULL: it was not */
-    atomic_bool missing; /* it is not open: what follows is all zeros, or not to be looked at */
+    atomic_bool suspended; /* its key has gone, or is about to go */
+    atomic_uint visits;    /* of threads that read its storage, besides workers: it is not closed
+                            * before    they have gone */
+    atomic_bool missing;   /* it is not open: what follows is all zeros, or not to be looked at */
     struct stage *top;
     struct export_luks luks;
     struct stage *header; /* a detached one that stays open, because it is locked; NULL: none */

@@ -231,7 +231,8 @@ static int open_exports(struct server *server, unsigned workers, struct error *e
     struct exports_settings settings = { .opening = &server->opening,
                                          .set = server->set,
                                          .board = server->board,
-                                         .workers = server->workers };
+                                         .workers = server->workers,
+                                         .open_timeout_seconds = options->open_timeout_seconds };
     return exports_create(&server->live, &settings, err);
 }
 

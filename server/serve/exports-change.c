@@ -26,7 +26,8 @@ bool exports_change_removes(const struct exports_change *change, const struct ex
 bool exports_change_adds(const struct exports_change *change, const char *name)
 {
     for (size_t i = 0; i < change->added_count; i++)
-        if (strcmp(change->added[i].settings->name, name) == 0)
+        if (change->added[i].settings != NULL && /* which was not given up */
+            strcmp(change->added[i].settings->name, name) == 0)
             return true;
     return false;
 }

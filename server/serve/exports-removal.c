@@ -105,7 +105,8 @@ static bool can_be_finished(struct removals *removals, struct removal *removal)
 {
     bool closing = removal->closing.export != NULL;
 
-    if (atomic_load(&removal->pending) > 0)
+    if (atomic_load(&removal->pending) > 0 ||
+        (!closing && atomic_load(&removal->export->visits) > 0))
         return false;
     removal->hurry_at_ms = UINT64_MAX;
     if (!closing && removals->closing_count < CLOSINGS_MAX) {

@@ -12,6 +12,8 @@
 #include "server/base/log.h"
 #include "server/board/board-owner.h"
 #include "server/client/channel.h"
+#include "server/serve/errand.h"
+#include "server/serve/exports-arrival.h"
 #include "server/serve/exports-removal.h"
 #include "server/serve/exports-suspend.h"
 
@@ -23,7 +25,10 @@ struct exports {
     unsigned worker_count;
     uint64_t last_id;
     struct removals removals;
+    struct arrivals *arrivals; /* of changes that wait for them */
+    struct key_change *keys;   /* under way */
     struct worker_round *unanswered;
+    atomic_uint open_timeout_seconds;
 
     pthread_t thread;
     sem_t wake, started;
@@ -32,18 +37,18 @@ struct exports {
     pthread_mutex_t mutex; /* never held for long: of what follows */
     struct export_set *set;
     struct exports_change *queue, **queue_end;
-    bool stopping, opening, left_behind;
+    bool stopping;
 };
 
 /* In order of execution. */
 static void run(struct exports *exports, struct exports_change *change);
 static int check_clients(struct exports *exports, struct exports_change *change);
-static int change_key(struct exports *exports, struct exports_change *change);
-static int open_added(struct exports *exports, struct exports_change *change,
-                      struct export **opened);
+static void begin_key_change(struct exports *exports, struct exports_change *change);
+static int begin_opening(struct exports *exports, struct exports_change *change);
+static void look_at_arrivals(struct exports *exports);
+static void fail_arrivals(struct exports *exports);
 static int publish(struct exports *exports, struct exports_change *change, struct export **opened);
-static void free_opened(const struct exports *exports, struct exports_change *change,
-                        struct export **opened);
+static void answer_failure(struct exports_change *change);
 
 /* ---- what others ask ---- */
 
@@ -56,11 +61,10 @@ static bool is_stopping(struct exports *exports)
 }
 
 /* Nothing of it has been made. */
-static void drop_for_the_end(struct exports *exports, struct exports_change *change)
+static void drop_for_the_end(struct exports_change *change)
 {
     (void)exports_change_fail_for_the_end(change);
-    free_opened(exports, change, NULL);
-    change->done(change);
+    answer_failure(change);
 }
 
 void exports_submit(struct exports *exports, struct exports_change *change)
@@ -78,7 +82,7 @@ void exports_submit(struct exports *exports, struct exports_change *change)
     }
     pthread_mutex_unlock(&exports->mutex);
     if (stopping)
-        drop_for_the_end(exports, change);
+        drop_for_the_end(change);
     else
         sem_post(&exports->wake);
 }
@@ -99,9 +103,22 @@ static struct exports_change *take(struct exports *exports)
 
 /* ---- the thread ---- */
 
+/* By channel_clock_ms(); UINT64_MAX: nothing is due. */
+static uint64_t next_look_ms(const struct exports *exports)
+{
+    uint64_t soonest = removals_next_ms(&exports->removals);
+
+    for (const struct arrivals *one = exports->arrivals; one != NULL; one = one->next)
+        if (arrivals_next_ms(one) < soonest)
+            soonest = arrivals_next_ms(one);
+    if (key_changes_next_ms(exports->keys) < soonest)
+        soonest = key_changes_next_ms(exports->keys);
+    return soonest;
+}
+
 static void wait_for_work(struct exports *exports)
 {
-    uint64_t until_ms = removals_next_ms(&exports->removals), now_ms = channel_clock_ms();
+    uint64_t until_ms = next_look_ms(exports), now_ms = channel_clock_ms();
     struct timespec until;
 
     if (until_ms == UINT64_MAX) {
@@ -121,13 +138,27 @@ static void wait_for_work(struct exports *exports)
         continue;
 }
 
+/* Until the workers have been joined. */
+static void keep_unanswered(struct exports *exports, struct worker_round *rounds)
+{
+    while (rounds != NULL) {
+        struct worker_round *round = rounds;
+
+        rounds = round->next;
+        round->next = exports->unanswered;
+        exports->unanswered = round;
+    }
+}
+
 /* What has not been made yet fails. */
 static void fail_what_is_left(struct exports *exports)
 {
     struct exports_change *change;
 
     while ((change = take(exports)) != NULL)
-        drop_for_the_end(exports, change);
+        drop_for_the_end(change);
+    fail_arrivals(exports);
+    keep_unanswered(exports, key_changes_fail(&exports->keys));
     removals_fail(&exports->removals);
 }
 
@@ -144,6 +175,8 @@ static void *serve_changes(void *context)
     while (started && !is_stopping(exports)) {
         wait_for_work(exports);
         removals_look(&exports->removals);
+        look_at_arrivals(exports);
+        key_changes_look(&exports->keys);
         while (!is_stopping(exports) && (change = take(exports)) != NULL)
             run(exports, change);
     }
@@ -164,52 +197,52 @@ static void rescan(const struct exports *exports)
 static void free_settings(const struct exports_addition *items, size_t count)
 {
     for (size_t i = 0; i < count; i++)
-        if (items[i].free_settings != NULL)
+        if (items[i].free_settings != NULL && items[i].settings != NULL)
             items[i].free_settings(items[i].settings);
 }
 
-static void free_opened(const struct exports *exports, struct exports_change *change,
-                        struct export **opened)
+/* Nothing of it has been made; change->code says why. */
+static void answer_failure(struct exports_change *change)
 {
-    for (size_t i = 0; i < change->added_count; i++) {
-        if (opened != NULL && opened[i] != NULL) {
-            board_export_end(exports->settings.board, opened[i]->place);
-            export_close(opened[i]);
-            free(opened[i]);
-        }
-        change->added[i].free_settings(change->added[i].settings);
-    }
+    free_settings(change->added, change->added_count);
     free_settings(change->altered, change->altered_count);
+    change->done(change);
 }
 
-static void run(struct exports *exports, struct exports_change *change)
+static void answer(struct exports *exports, struct exports_change *change)
 {
-    if (change->suspended != NULL || change->resumed != NULL) {
-        (void)change_key(exports, change);
-        change->done(change);
-        return;
-    }
-    struct export **opened = calloc(change->added_count + 1, sizeof *opened);
-    int result = opened == NULL ? exports_change_fail(change, error_no_memory(&change->error, NULL))
-                                : exports_change_check(change, exports->set);
-
-    if (result == 0)
-        result = check_clients(exports, change);
-    if (result == 0)
-        result = open_added(exports, change, opened);
-    if (result == 0)
-        result = publish(exports, change, opened);
-    if (result < 0)
-        free_opened(exports, change, opened);
-    else if (change->rescan)
+    if (change->rescan)
         rescan(exports);
-    free(opened);
-    if (result == 0 && change->published != NULL)
+    if (change->published != NULL)
         change->published(change);
     if (change->leaving == 0)
         change->done(change);
     else
         removals_look(&exports->removals);
+}
+
+/* With what it adds, which is opened. */
+static int make(struct exports *exports, struct exports_change *change, struct export **opened)
+{
+    int result = exports_change_check(change, exports->set);
+
+    if (result == 0)
+        result = check_clients(exports, change);
+    return result == 0 ? publish(exports, change, opened) : result;
+}
+
+static void run(struct exports *exports, struct exports_change *change)
+{
+    if (change->suspended != NULL || change->resumed != NULL) {
+        begin_key_change(exports, change);
+    } else if (change->added_count == 0) {
+        if (make(exports, change, NULL) == 0)
+            answer(exports, change);
+        else
+            answer_failure(change);
+    } else if (begin_opening(exports, change) < 0) {
+        answer_failure(change);
+    }
 }
 
 /* ---- asking all workers ---- */
@@ -224,28 +257,6 @@ static int wait_for_all(struct exports *exports, struct worker_round *round)
             return -ESHUTDOWN;
         }
     return 0;
-}
-
-static int wait_as_asked(void *context, struct worker_round *round)
-{
-    return wait_for_all(context, round);
-}
-
-static int change_key(struct exports *exports, struct exports_change *change)
-{
-    bool resume = change->resumed != NULL;
-    const char *name = resume ? change->resumed : change->suspended;
-    const struct exports_suspend suspend = { .export = exports_find(exports->set, name),
-                                             .workers = exports->settings.workers,
-                                             .worker_count = exports->worker_count,
-                                             .key = change->key,
-                                             .wait = wait_as_asked,
-                                             .context = exports };
-
-    if (suspend.export == NULL)
-        return exports_change_needs(change, exports->set, name);
-    return exports_change_fail(
-        change, (resume ? exports_resume : exports_suspend)(&suspend, &change->error));
 }
 
 /* -ENOMEM, -ESHUTDOWN, or 0 and how many. */
@@ -285,58 +296,144 @@ static int check_clients(struct exports *exports, struct exports_change *change)
 
 /* ---- what is new ---- */
 
-static int open_one(struct exports *exports, struct exports_change *change, size_t index,
-                    struct export **out)
+/* False: one of these names is being opened for another change. */
+static bool names_are_free(const struct exports *exports, struct exports_change *change)
+{
+    for (const struct arrivals *one = exports->arrivals; one != NULL; one = one->next)
+        for (size_t i = 0; i < change->added_count; i++) {
+            const char *name = change->added[i].settings->name;
+
+            if (!exports_change_adds(one->change, name))
+                continue;
+            (void)exports_change_fail(
+                change,
+                error_set(&change->error, -EEXIST, "an export '%s' is being opened already", name));
+            return false;
+        }
+    return true;
+}
+
+static int begin_opening(struct exports *exports, struct exports_change *change)
 {
     const struct export_opening *opening = exports->settings.opening;
-    const struct exports_addition *addition = &change->added[index];
-    struct export *added = calloc(1, sizeof *added);
+    struct arrival_terms terms = { .offload = opening->offload,
+                                   .workers = opening->workers,
+                                   .seconds = atomic_load(&exports->open_timeout_seconds),
+                                   .wake = &exports->wake };
+    struct arrivals *arrivals;
+    int result = exports_change_check(change, exports->set);
 
-    if (added == NULL)
-        return exports_change_fail(change, error_no_memory(&change->error, NULL));
-    int result =
-        export_open(added, addition->settings, opening->offload, opening->workers, &change->error);
-    if (result < 0) {
-        free(added);
-        error_prefix(&change->error, "export '%s': ", addition->settings->name);
+    if (result == 0)
+        result = check_clients(exports, change);
+    if (result < 0 || !names_are_free(exports, change))
+        return change->code;
+    result = arrivals_create(&arrivals, change, &terms, &change->error);
+    if (result < 0)
         return exports_change_fail(change, result);
-    }
-    added->id = ++exports->last_id;
-    added->place = board_export_begin(exports->settings.board, added->id, addition->settings->name);
-    atomic_store(&added->missing, false);
-    added->free_settings = addition->free_settings;
-    *out = added;
+    arrivals->next = exports->arrivals;
+    exports->arrivals = arrivals;
+    (void)arrivals_look(arrivals); /* its end posts `wake` */
+    sem_post(&exports->wake);
     return 0;
 }
 
-static int open_added(struct exports *exports, struct exports_change *change,
-                      struct export **opened)
+/* True: it has been answered. */
+static bool settle(struct exports *exports, struct arrivals *arrivals)
 {
-    int result = 0;
+    struct exports_change *change = arrivals->change;
 
-    if (change->added_count == 0)
-        return 0;
-    pthread_mutex_lock(&exports->mutex);
-    exports->opening = !exports->stopping;
-    bool begun = exports->opening;
-    pthread_mutex_unlock(&exports->mutex);
-    if (!begun)
-        return exports_change_fail_for_the_end(change);
-    for (size_t i = 0; result == 0 && i < change->added_count; i++)
-        result = open_one(exports, change, i, &opened[i]);
-    pthread_mutex_lock(&exports->mutex);
-    exports->opening = false;
-    bool stopping = exports->stopping, left_behind = exports->left_behind;
-    pthread_mutex_unlock(&exports->mutex);
-    while (left_behind) /* NOLINT(bugprone-infinite-loop): nothing here is ours any more */
-        pause();
-    return result == 0 && stopping ? exports_change_fail_for_the_end(change) : result;
+    if (!arrivals_look(arrivals))
+        return false;
+    if (change->code == 0 && make(exports, change, arrivals->opened) == 0) {
+        answer(exports, change);
+        return true;
+    }
+    if (!arrivals_look(arrivals))
+        return false;
+    answer_failure(change);
+    return true;
+}
+
+static void look_at_arrivals(struct exports *exports)
+{
+    struct arrivals **link = &exports->arrivals;
+
+    while (*link != NULL) {
+        struct arrivals *arrivals = *link;
+
+        if (!settle(exports, arrivals)) {
+            link = &arrivals->next;
+            continue;
+        }
+        *link = arrivals->next;
+        arrivals_free(arrivals);
+    }
+}
+
+static void fail_arrivals(struct exports *exports)
+{
+    while (exports->arrivals != NULL) {
+        struct arrivals *arrivals = exports->arrivals;
+
+        exports->arrivals = arrivals->next;
+        arrivals_leave(arrivals);
+        (void)exports_change_fail_for_the_end(arrivals->change);
+        (void)arrivals_look(arrivals);
+        arrivals_leave(arrivals);
+        answer_failure(arrivals->change);
+        arrivals_free(arrivals);
+    }
+}
+
+/* ---- a key that goes, or is there again ---- */
+
+static void begin_key_change(struct exports *exports, struct exports_change *change)
+{
+    const char *name = change->resumed != NULL ? change->resumed : change->suspended;
+    const struct key_terms terms = { .workers = exports->settings.workers,
+                                     .worker_count = exports->worker_count,
+                                     .seconds = atomic_load(&exports->open_timeout_seconds),
+                                     .wake = &exports->wake };
+
+    if (exports_change_needs(change, exports->set, name) == 0)
+        key_changes_begin(&exports->keys, change, exports_find(exports->set, name), &terms);
+    else
+        change->done(change);
 }
 
 /* ---- the next set ---- */
 
-static int next_set(const struct exports *exports, const struct exports_change *change,
-                    struct export **opened, struct export_set **out, struct error *err)
+/* Of each of `set`, whether it goes; NULL: no memory. */
+static bool *those_that_go(const struct exports_change *change, const struct export_set *set)
+{
+    bool *goes = calloc(set->count + 1, sizeof *goes);
+
+    for (size_t i = 0; goes != NULL && i < change->removed_count; i++)
+        goes[export_set_behind(set, exports_find(set, change->removed[i])->id) - 1] = true;
+    return goes;
+}
+
+static void name_added(struct exports *exports, const struct exports_change *change,
+                       struct export **opened)
+{
+    for (size_t i = 0; i < change->added_count; i++) {
+        opened[i]->id = ++exports->last_id;
+        opened[i]->place = board_export_begin(exports->settings.board, opened[i]->id,
+                                              change->added[i].settings->name);
+        atomic_store(&opened[i]->missing, false);
+    }
+}
+
+static void name_no_more(const struct exports *exports, const struct exports_change *change,
+                         struct export **opened)
+{
+    for (size_t i = 0; i < change->added_count; i++)
+        board_export_end(exports->settings.board, opened[i]->place);
+}
+
+static int next_set(struct exports *exports, const struct exports_change *change,
+                    struct export **opened, const bool *goes, struct export_set **out,
+                    struct error *err)
 {
     const struct export_set *set = exports->set;
     struct export **all = calloc(set->count + change->added_count + 1, sizeof *all);
@@ -344,12 +441,15 @@ static int next_set(const struct exports *exports, const struct exports_change *
 
     if (all == NULL)
         return error_no_memory(err, NULL);
+    name_added(exports, change, opened);
     for (size_t i = 0; i < set->count; i++)
-        if (!exports_change_removes(change, set->exports[i]))
+        if (!goes[i])
             all[count++] = set->exports[i];
     for (size_t i = 0; i < change->added_count; i++)
         all[count++] = opened[i];
     int result = export_set_create(out, all, count, err);
+    if (result < 0)
+        name_no_more(exports, change, opened);
     free(all);
     return result;
 }
@@ -382,12 +482,15 @@ static int publish(struct exports *exports, struct exports_change *change, struc
 {
     struct worker_round *round = worker_round_create(exports->worker_count);
     struct export_set *next, *before = exports->set;
-    int result = round == NULL ? error_no_memory(&change->error, NULL)
-                               : next_set(exports, change, opened, &next, &change->error);
+    bool *goes = those_that_go(change, before);
+    int result = round == NULL || goes == NULL
+                     ? error_no_memory(&change->error, NULL)
+                     : next_set(exports, change, opened, goes, &next, &change->error);
 
     if (result < 0) {
         if (round != NULL)
             worker_round_free(round);
+        free(goes);
         return exports_change_fail(change, result);
     }
     pthread_mutex_lock(&exports->mutex);
@@ -397,8 +500,9 @@ static int publish(struct exports *exports, struct exports_change *change, struc
     worker_round_use(round, exports->settings.workers, next);
     result = wait_for_all(exports, round);
     for (size_t i = 0; i < before->count; i++)
-        if (exports_change_removes(change, before->exports[i]))
+        if (goes[i])
             removals_add(&exports->removals, change, before->exports[i]);
+    free(goes);
     tell(change);
     if (result == 0) { /* else a worker may still look at them: they stay until the process ends */
         worker_round_free(round);
@@ -422,6 +526,7 @@ int exports_create(struct exports **out, const struct exports_settings *settings
     exports->last_id = settings->opening->count;
     exports->queue_end = &exports->queue;
     exports->start_error = err;
+    exports_set_open_timeout(exports, settings->open_timeout_seconds);
     pthread_mutex_init(&exports->mutex, NULL);
     sem_init(&exports->wake, 0, 0);
     exports->removals =
@@ -455,6 +560,11 @@ void exports_set_retry(struct exports *exports, struct export_retry *retry)
     exports->removals.keepers.retry = retry;
 }
 
+void exports_set_open_timeout(struct exports *exports, unsigned seconds)
+{
+    atomic_store(&exports->open_timeout_seconds, seconds);
+}
+
 const struct export_set *exports_lock(struct exports *exports)
 {
     pthread_mutex_lock(&exports->mutex);
@@ -480,13 +590,8 @@ bool exports_join(struct exports *exports)
 {
     if (exports == NULL)
         return true;
-    pthread_mutex_lock(&exports->mutex);
-    exports->left_behind = exports->opening;
-    pthread_mutex_unlock(&exports->mutex);
-    if (exports->left_behind)
-        return false;
     (void)pthread_join(exports->thread, NULL);
-    return true;
+    return errands_have_ended();
 }
 
 int exports_flush(struct exports *exports, struct loop *loop)
@@ -502,7 +607,8 @@ int exports_flush(struct exports *exports, struct loop *loop)
 void exports_close(struct exports *exports)
 {
     for (size_t i = 0; i < exports->set->count; i++)
-        export_closing_now(exports->set->exports[i], &exports->removals.keepers);
+        if (atomic_load(&exports->set->exports[i]->visits) == 0) /* else the process leaves it */
+            export_closing_now(exports->set->exports[i], &exports->removals.keepers);
     removals_close(&exports->removals);
 }
 

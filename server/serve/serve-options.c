@@ -13,6 +13,7 @@
 #define HANDSHAKE_TIMEOUT_SECONDS_DEFAULT 10u
 #define STALL_TIMEOUT_SECONDS_DEFAULT 60u
 #define SHUTDOWN_TIMEOUT_SECONDS_DEFAULT 60u
+#define OPEN_TIMEOUT_SECONDS_DEFAULT 120u
 #define BUSY_WAIT_US_DEFAULT 50u
 #define RETRY_EXPORTS_SECONDS_DEFAULT 60u
 #define RETRY_EXPORTS_NOT_GIVEN UINT_MAX
@@ -310,6 +311,7 @@ static struct serve_options usual_options(void)
         .handshake_timeout_seconds = HANDSHAKE_TIMEOUT_SECONDS_DEFAULT,
         .stall_timeout_seconds = STALL_TIMEOUT_SECONDS_DEFAULT,
         .shutdown_timeout_seconds = SHUTDOWN_TIMEOUT_SECONDS_DEFAULT,
+        .open_timeout_seconds = OPEN_TIMEOUT_SECONDS_DEFAULT,
         .busy_wait_us = BUSY_WAIT_US_DEFAULT,
         .retry_exports_seconds = RETRY_EXPORTS_NOT_GIVEN,
         .port = PORT_NOT_GIVEN,

@@ -25,6 +25,10 @@ const struct param serve_params[] = {
     PARAM("retry-exports", UINT, "SECONDS", retry_exports_seconds,
           "try exports again that can't be opened (default 60); 0: never", .max = 86400,
           OF(WHAT, "server", RESTART)),
+    PARAM("open-timeout", UINT, "SECONDS", open_timeout_seconds,
+          "how long an export that comes while the server runs may take to be opened, and a key to "
+          "be read again (default 120); 0: for ever",
+          .max = 86400, OF(WHAT, "server", LIVE)),
 
     EXPORT_ROWS_KEYS(struct serve_options, common.),
 

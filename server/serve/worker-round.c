@@ -27,8 +27,13 @@ void worker_round_free(struct worker_round *round)
 /* A worker's thread. */
 static void answer(struct worker_round *round)
 {
-    if (atomic_fetch_sub(&round->pending, 1) == 1)
-        sem_post(&round->answered);
+    sem_t *wake = round->wake;
+
+    if (atomic_fetch_sub(&round->pending, 1) != 1)
+        return;
+    sem_post(&round->answered); /* it may be gone from here on */
+    if (wake != NULL)
+        sem_post(wake);
 }
 
 static void uses(struct worker_use *use)
@@ -49,6 +54,7 @@ static void suspended(struct worker_suspend *suspend)
 void worker_round_suspend(struct worker_round *round, struct worker_thread **workers,
                           struct export *export, bool resume)
 {
+    atomic_store(&round->pending, round->worker_count);
     for (unsigned i = 0; i < round->worker_count; i++) {
         struct worker_suspend *suspend = &round->parts[i].suspend;
 
@@ -64,6 +70,15 @@ int worker_round_code(const struct worker_round *round)
     for (unsigned i = 0; code == 0 && i < round->worker_count; i++)
         code = round->parts[i].suspend.code;
     return code;
+}
+
+unsigned worker_round_left(const struct worker_round *round)
+{
+    unsigned left = 0;
+
+    for (unsigned i = 0; i < round->worker_count; i++)
+        left += round->parts[i].suspend.left;
+    return left;
 }
 
 void worker_round_use(struct worker_round *round, struct worker_thread **workers,

@@ -15,6 +15,7 @@ struct worker_round {
     unsigned worker_count;
     atomic_uint pending;
     sem_t answered;
+    sem_t *wake; /* posted besides; NULL: nobody's */
     struct worker_part {
         struct worker_use use;
         struct worker_count count;
@@ -33,11 +34,13 @@ void worker_round_use(struct worker_round *round, struct worker_thread **workers
 void worker_round_count(struct worker_round *round, struct worker_thread **workers,
                         const struct export *export);
 
-/* See worker-suspend.h. */
+/* See worker-suspend.h.  A round that was answered can ask this again. */
 void worker_round_suspend(struct worker_round *round, struct worker_thread **workers,
                           struct export *export, bool resume);
-/* After that and a successful wait: 0, or the first failure. */
+/* After that and a successful wait.  To resume: 0, or the first failure. */
 int worker_round_code(const struct worker_round *round);
+/* To suspend: how many connections have requests that storage still has. */
+unsigned worker_round_left(const struct worker_round *round);
 
 /* Whether all have answered within this time; blocks. */
 bool worker_round_wait(struct worker_round *round, unsigned timeout_ms);
