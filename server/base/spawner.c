@@ -4,28 +4,55 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "server/base/spawn.h"
 #include "server/base/spawner-wire.h"
 
 #define END_MS 1000
+#define KILL_MS 1000
+#define MARK_BYTES_MAX 256u
 /* Plugins want the low descriptors: dash redirects to those up to 9 only (see descriptors.h). */
 #define SOCKET_FROM 32
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static int control = -1; /* our end of its socket; -1: it does not run */
+static unsigned answer_ms = SPAWNER_ANSWER_SECONDS * 1000;
+static pid_t process; /* it; 0: there is none, or it has been waited for */
 static bool ended;
+static char watched[MARK_BYTES_MAX]; /* the mark of spawner_watch(), for the next one, too */
+static spawner_started_fn *tell_started;
+static void *tell_context;
 static struct rlimit first_files;
 static spawner_rehearsal_fn *rehearsal;
 
 void spawner_rehearse(spawner_rehearsal_fn *fn)
 {
     rehearsal = fn;
+}
+
+void spawner_expect_answers_within(unsigned ms)
+{
+    answer_ms = ms;
+}
+
+void spawner_tell_started(spawner_started_fn *fn, void *context)
+{
+    pthread_mutex_lock(&mutex);
+    tell_started = fn;
+    tell_context = context;
+    if (fn != NULL && process > 0)
+        fn(context, process);
+    pthread_mutex_unlock(&mutex);
 }
 
 void spawner_note_limits(void)
@@ -43,6 +70,25 @@ static int lift(int fd)
         return fd;
     close(fd);
     return lifted;
+}
+
+/* One that hangs does not hold us up. */
+static void limit_sending(void)
+{
+    const struct timeval limit = { .tv_sec = answer_ms / 1000, .tv_usec = answer_ms % 1000 * 1000 };
+
+    (void)setsockopt(control, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
+}
+
+static bool is_readable(int fd, int timeout_ms)
+{
+    struct pollfd file = { .fd = fd, .events = POLLIN };
+    int count;
+
+    do
+        count = poll(&file, 1, timeout_ms);
+    while (count < 0 && errno == EINTR);
+    return count == 1;
 }
 
 static int start_process(struct error *err)
@@ -64,11 +110,69 @@ static int start_process(struct error *err)
     int result = spawn_with(&pid, "/proc/self/exe", argv, environ, &standard, true, err);
     close(nothing);
     close(ends[1]);
-    if (result < 0)
+    if (result < 0) {
         close(ends[0]);
-    else
-        control = lift(ends[0]);
-    return result;
+        return result;
+    }
+    control = lift(ends[0]);
+    process = pid;
+    limit_sending();
+    if (tell_started != NULL)
+        tell_started(tell_context, process);
+    return 0;
+}
+
+/* False: it lives. */
+static bool reap(void)
+{
+    if (process > 0 && waitpid(process, NULL, WNOHANG) == 0)
+        return false;
+    process = 0;
+    return true;
+}
+
+void spawner_reap(void)
+{
+    if (pthread_mutex_trylock(&mutex) != 0)
+        return; /* whoever has it looks himself */
+    (void)reap();
+    pthread_mutex_unlock(&mutex);
+}
+
+/* What it has started would be left to nobody.  It hangs, so that they keep their numbers. */
+static void kill_programs(void)
+{
+    char path[64], text[4096];
+
+    snprintf(path, sizeof path, "/proc/%d/task/%d/children", (int)process, (int)process);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t got = fd >= 0 ? read(fd, text, sizeof text - 1) : 0;
+    if (fd >= 0)
+        close(fd);
+    text[got > 0 ? got : 0] = '\0';
+    for (char *at = text, *end; *at != '\0'; at = end + (*end == ' ')) {
+        long pid = strtol(at, &end, 10);
+
+        if (end == at)
+            return;
+        if (pid > 1)
+            (void)kill((pid_t)-pid, SIGKILL);
+    }
+}
+
+/* It does not answer, or has ended: the next order starts another one. */
+static void discard(void)
+{
+    const struct timespec pause = { .tv_nsec = 1000000 };
+
+    close(control);
+    control = -1;
+    if (!reap()) {
+        kill_programs();
+        (void)kill(process, SIGKILL);
+    }
+    for (unsigned i = 0; i < KILL_MS && !reap(); i++)
+        nanosleep(&pause, NULL);
 }
 
 static int is_running(struct error *err)
@@ -76,14 +180,6 @@ static int is_running(struct error *err)
     if (ended)
         return error_set(err, -ESHUTDOWN, "this process is ending");
     return control >= 0 ? 0 : start_process(err);
-}
-
-/* It was killed: the next order starts another one. */
-static int is_gone(struct error *err)
-{
-    close(control);
-    control = -1;
-    return error_set(err, -EIO, "%s has ended, which starts programs", SPAWNER_NAME);
 }
 
 /* ---- messages ---- */
@@ -144,14 +240,29 @@ static int send_message(const struct message *message, const int *files, size_t 
     return sent < 0 ? -errno : 0;
 }
 
-static bool receive_answer(struct spawner_answer *answer)
+/* 0; -ETIMEDOUT; -EIO: it has ended. */
+static int receive_answer(struct spawner_answer *answer)
 {
     ssize_t got;
 
+    if (!is_readable(control, (int)answer_ms))
+        return -ETIMEDOUT;
     do
-        got = recv(control, answer, sizeof *answer, 0);
+        got = recv(control, answer, sizeof *answer, MSG_DONTWAIT);
     while (got < 0 && errno == EINTR);
-    return got == sizeof *answer;
+    return got == sizeof *answer ? 0 : -EIO;
+}
+
+/* It may be a new one, which knows of no mark yet. */
+static int send_mark(void)
+{
+    static struct message message; /* under the mutex */
+    struct spawner_request request = { .kind = SPAWNER_WATCH };
+
+    message.used_bytes = 0;
+    add_bytes(&message, &request, sizeof request);
+    add_bytes(&message, watched, strlen(watched) + 1);
+    return send_message(&message, NULL, 0);
 }
 
 /* ---- orders ---- */
@@ -173,21 +284,60 @@ static void write_order(struct message *message, const struct spawn_order *order
     message->full |= request.argument_count + request.environment_count > SPAWNER_WORDS_MAX;
 }
 
+/* One that has ended since the last time has not seen it: another one gets it. */
+static int send_to_one_that_lives(const struct message *message, const int *files,
+                                  size_t file_count, struct error *err)
+{
+    int result = -EPIPE;
+
+    for (unsigned tries = 0; tries < 2 && (result == -EPIPE || result == -ECONNRESET); tries++) {
+        bool is_new = control < 0;
+
+        result = is_running(err);
+        if (result < 0)
+            return result;
+        result = is_new && watched[0] != '\0' ? send_mark() : 0;
+        if (result == 0)
+            result = send_message(message, files, file_count);
+        if (result < 0)
+            discard();
+    }
+    return result == 0
+               ? 0
+               : error_set(err, result, "%s, which starts programs, does not take an order: %s",
+                           SPAWNER_NAME, strerror(-result));
+}
+
+/* Whether the program runs is not known, but nothing of it is ours any more. */
+static int tell_gone(int code, const char *program, struct error *err)
+{
+    if (code == -ETIMEDOUT)
+        return error_set(err, code,
+                         "'%s' can't be started: %s, which starts programs, did not answer within "
+                         "%d seconds, and was ended; the next program gets another one",
+                         program, SPAWNER_NAME, SPAWNER_ANSWER_SECONDS);
+    return error_set(err, code,
+                     "'%s' can't be started: %s, which starts programs, has ended; the next "
+                     "program gets another one",
+                     program, SPAWNER_NAME);
+}
+
 static int give_order(const struct spawn_order *order, const struct message *message, int leash,
                       struct error *err)
 {
     int files[] = { order->files[0], order->files[1], order->files[2], leash };
     struct spawner_answer answer;
-    int result = is_running(err);
+    int result = send_to_one_that_lives(message, files, sizeof files / sizeof files[0], err);
 
-    if (result < 0)
+    if (result < 0) {
+        error_prefix(err, "'%s' can't be started: ", order->argv[0]);
         return result;
-    result = send_message(message, files, sizeof files / sizeof files[0]);
-    if (result < 0 && result != -EPIPE && result != -ECONNRESET)
-        return error_set(err, result, "'%s' can't be started: %s", order->argv[0],
-                         strerror(-result));
-    if (result < 0 || !receive_answer(&answer))
-        return is_gone(err);
+    }
+    result = receive_answer(&answer);
+    if (result < 0) {
+        discard();
+        return tell_gone(result, order->argv[0], err);
+    }
     if (answer.error != 0 && answer.in_folder)
         return error_set(err, -answer.error, "'%s' can't be started in '%s': %s", order->argv[0],
                          order->folder, strerror(answer.error));
@@ -240,27 +390,45 @@ int spawner_status(int leash, int *status, struct error *err)
     return error_set(err, -EIO, "how it ended is not known: %s has ended before", SPAWNER_NAME);
 }
 
+/* One that hangs is ended with all that it has started: this is the only way to end that. */
 void spawner_stop(int leash)
 {
     int status;
 
     (void)shutdown(leash, SHUT_WR);
-    (void)read_status(leash, &status);
+    if (is_readable(leash, (int)answer_ms)) {
+        (void)read_status(leash, &status);
+    } else {
+        pthread_mutex_lock(&mutex);
+        if (control >= 0)
+            discard();
+        pthread_mutex_unlock(&mutex);
+    }
     close(leash);
+}
+
+static int give_mark(struct error *err)
+{
+    int result = is_running(err);
+
+    if (result == 0 && send_mark() < 0) {
+        discard();
+        result = is_running(err);
+        if (result == 0 && send_mark() < 0)
+            result = error_set(err, -EIO, "%s does not take an order", SPAWNER_NAME);
+    }
+    return result;
 }
 
 int spawner_watch(const char *mark, struct error *err)
 {
-    struct spawner_request request = { .kind = SPAWNER_WATCH };
-    static struct message message; /* under the mutex */
+    int result = strlen(mark) < sizeof watched ? 0 : error_set(err, -E2BIG, "a mark is too long");
 
     pthread_mutex_lock(&mutex);
-    message.used_bytes = 0;
-    add_bytes(&message, &request, sizeof request);
-    add_bytes(&message, mark, strlen(mark) + 1);
-    int result = is_running(err);
-    if (result == 0 && send_message(&message, NULL, 0) < 0)
-        result = is_gone(err);
+    if (result == 0) {
+        memcpy(watched, mark, strlen(mark) + 1);
+        result = give_mark(err);
+    }
     pthread_mutex_unlock(&mutex);
     return result;
 }
@@ -270,15 +438,22 @@ int spawner_watch(const char *mark, struct error *err)
 /* It closes its end when all that it has started is gone. */
 void spawner_end(void)
 {
+    struct timespec until;
     char nothing;
 
-    pthread_mutex_lock(&mutex);
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += END_MS / 1000;
+    /* Who has it may wait for one that hangs: that sees by itself that this process is gone. */
+    if (pthread_mutex_clocklock(&mutex, CLOCK_MONOTONIC, &until) != 0)
+        return;
     ended = true;
     if (control >= 0 && shutdown(control, SHUT_WR) == 0) {
-        struct pollfd gone = { .fd = control, .events = POLLIN };
+        bool gone = false;
 
-        while (poll(&gone, 1, END_MS) == 1 && recv(control, &nothing, 1, 0) > 0)
-            continue;
+        while (!gone && is_readable(control, END_MS))
+            gone = recv(control, &nothing, 1, 0) <= 0;
+        if (!gone)
+            discard();
     }
     pthread_mutex_unlock(&mutex);
 }

@@ -5,6 +5,9 @@
  * that ends: then, or when an order is taken back, what it has started is killed, with the group
  * that it leads.  Besides it ends what plugins have left (descendants.h).
  *
+ * One that does not answer for SPAWNER_ANSWER_SECONDS is killed, with what it has started.  When it
+ * is gone, the next order starts another one.
+ *
  * Any thread; they take turns for the moments in which a program starts. */
 #ifndef NBDCRYPT_SPAWNER_H
 #define NBDCRYPT_SPAWNER_H
@@ -15,6 +18,7 @@
 #include "server/base/error.h"
 
 #define SPAWNER_FILES 3u
+#define SPAWNER_ANSWER_SECONDS 10
 
 /* What is to be started, and all that it gets: nothing is inherited that is not said here. */
 struct spawn_order {
@@ -35,6 +39,13 @@ NODISCARD int spawner_status(int leash, int *status, struct error *err);
 /* Kills it, with its group, and waits for that; *leash is closed. */
 void spawner_stop(int leash);
 
+/* Called whenever it has been started, on the thread that did, and at once if it runs; must not
+ * call anything here.  Who watches that process calls spawner_reap() when it has ended. */
+typedef void spawner_started_fn(void *context, pid_t process);
+void spawner_tell_started(spawner_started_fn *fn, void *context);
+/* If it has ended it is waited for.  Any thread; does not block. */
+void spawner_reap(void);
+
 /* What carries that text in its environment is ended when this process has gone. */
 NODISCARD int spawner_watch(const char *mark, struct error *err);
 
@@ -46,6 +57,9 @@ void spawner_end(void);
  * does.  NULL: programs are started. */
 typedef int spawner_rehearsal_fn(const struct spawn_order *order, int *leash, struct error *err);
 void spawner_rehearse(spawner_rehearsal_fn *fn);
+
+/* The same: instead of SPAWNER_ANSWER_SECONDS; before anything is started. */
+void spawner_expect_answers_within(unsigned ms);
 
 /* Before anything else in main(): limits as programs get them. */
 void spawner_note_limits(void);

@@ -17,6 +17,7 @@
 #include "server/client/channel.h"
 #include "server/keys/key-command.h"
 #include "server/serve/shutdown-timeout.h"
+#include "server/serve/spawner-end.h"
 #include "server/serve/startup-signals.h"
 #include "server/serve/dead-rules.h"
 #include "server/serve/exports.h"
@@ -75,6 +76,7 @@ struct server {
     size_t listener_count;
     bool activated;             /* sockets were handed over by who started us */
     struct early_end early_end; /* until it is ready */
+    struct spawner_end *spawner_end;
     int signal_fd;
     struct io_event signal_event, worker_ended, captive_ended;
     struct captive captive;
@@ -353,6 +355,8 @@ static int set_up(struct server *server, struct error *err)
         result = loop_create(&server->loop, &config, err);
     if (result == 0)
         result = watch_signals(server, err);
+    if (result == 0)
+        result = spawner_end_watch(&server->spawner_end, server->loop, err);
     /* Before the key is derived: an address in use is cheap to find. */
     if (result == 0)
         result = open_listeners(server, err);
@@ -602,6 +606,7 @@ static void stop(struct server *server)
     shutdown_timeout_start(server->options.shutdown_timeout_seconds);
     tell_stopping(server);
     watchdog_stop(server->watchdog);
+    spawner_end_stop(server->spawner_end);
     serve_control_tell_ending(server->control);
     reload_stop(&server->reload);
     server->retry_is_left = !export_retry_stop(server->retry);
@@ -674,6 +679,7 @@ static int tear_down(struct server *server)
         listen_free(server->listeners[i]);
     serve_control_free(server->control);
     tls_close(&server->tls);
+    spawner_end_free(server->spawner_end);
     loop_destroy(server->loop);
     watchdog_free(server->watchdog);
     signals_unwatch();

@@ -236,10 +236,76 @@ static void after_it_was_killed_another_one_starts(void)
     EXPECT(kill(-program, SIGKILL) == 0); /* nobody watches it any more */
     close(leash);
     close(output);
-    while (start("true", NULL) < 0)
-        EXPECT(strstr(err.text, "has ended") != NULL);
+    EXPECT(shell("echo again") == 0); /* nothing was lost: the order was not taken */
+    EXPECT_TEXT(said, "again\n");
+    EXPECT(kill(spawner, 0) < 0 && errno == ESRCH); /* it has been waited for */
+}
+
+/* True: nothing is left of it, or only what somebody else has to wait for. */
+static bool is_gone(pid_t pid)
+{
+    char path[64], text[512] = "";
+
+    snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return true;
+    EXPECT(read(fd, text, sizeof text - 1) >= 0);
+    close(fd);
+    const char *end = strrchr(text, ')');
+    return end == NULL || end[2] == 'Z' || end[2] == 'X';
+}
+
+static void one_that_hangs_is_ended_with_what_it_started(void)
+{
+    int leash, output = start_two(&leash);
+    char *end;
+    pid_t spawner = (pid_t)strtol(said, &end, 10);
+
+    EXPECT(kill(spawner, SIGSTOP) == 0);
+    EXPECT(start("true", NULL) == -ETIMEDOUT);
+    EXPECT(strstr(err.text, "did not answer") != NULL);
+    read_all(output); /* of what it had started nobody is left */
+    close(leash);
+    EXPECT(kill(spawner, 0) < 0 && errno == ESRCH);
     EXPECT(shell("echo again") == 0);
     EXPECT_TEXT(said, "again\n");
+}
+
+static void an_order_is_taken_back_from_one_that_hangs(void)
+{
+    int leash, output = start_two(&leash);
+    char *end;
+    pid_t spawner = (pid_t)strtol(said, &end, 10), program = (pid_t)strtol(end, NULL, 10);
+
+    EXPECT(kill(spawner, SIGSTOP) == 0);
+    spawner_stop(leash);
+    read_all(output);
+    EXPECT(is_gone(spawner) && is_gone(program));
+    EXPECT(shell("true") == 0);
+}
+
+static pid_t started;
+
+static void was_started(void *context, pid_t process)
+{
+    EXPECT(context == &started);
+    started = process;
+}
+
+static void who_watches_it_can_wait_for_it(void)
+{
+    spawner_tell_started(was_started, &started);
+    pid_t first = started;
+    EXPECT(first > 0 && kill(first, SIGKILL) == 0);
+    for (int i = 0; i < PATIENCE_MS && kill(first, 0) == 0; i++) {
+        spawner_reap();
+        usleep(1000);
+    }
+    EXPECT(kill(first, 0) < 0 && errno == ESRCH);
+    EXPECT(shell("true") == 0);
+    EXPECT(started != first && kill(started, 0) == 0);
+    spawner_tell_started(NULL, NULL);
 }
 
 /* In a process of its own, which ends in that way. */
@@ -349,6 +415,10 @@ static const struct check checks[] = {
     { "who takes an order back ends its group", who_takes_an_order_back_ends_its_group },
     { "signals to the process beside end nothing", signals_to_it_end_nothing },
     { "after it was killed another one starts", after_it_was_killed_another_one_starts },
+    { "one that hangs is ended, with what it started",
+      one_that_hangs_is_ended_with_what_it_started },
+    { "an order is taken back from one that hangs", an_order_is_taken_back_from_one_that_hangs },
+    { "who watches it can wait for it", who_watches_it_can_wait_for_it },
     { "each thread gets its own", each_thread_gets_its_own },
     { "a rehearsal starts nothing", a_rehearsal_starts_nothing },
 };
@@ -361,5 +431,6 @@ int main(int argc, char **argv)
         return status;
     spawner_note_limits();
     change_limits();
+    spawner_expect_answers_within(3000);
     return CHECKS_RUN(checks, argc, argv);
 }

@@ -1,0 +1,110 @@
+#include "server/serve/spawner-end.h"
+
+#include <poll.h>
+#include <stdlib.h>
+#include <sys/pidfd.h>
+#include <unistd.h>
+
+#include "server/base/log.h"
+#include "server/base/spawner.h"
+
+/* One of the processes, in the order in which they were started. */
+struct watched {
+    struct watched *next;
+    struct spawner_end *owner;
+    struct loop_message started;
+    struct io_event ended;
+    int pidfd;
+};
+
+struct spawner_end {
+    struct loop *loop;
+    struct watched *first;
+    bool stopping;
+};
+
+static void forget(struct watched *one)
+{
+    struct watched **link = &one->owner->first;
+
+    while (*link != one)
+        link = &(*link)->next;
+    *link = one->next;
+    close(one->pidfd);
+    free(one);
+}
+
+static void has_ended(struct io_event *ev, int result)
+{
+    struct watched *one = container_of(ev, struct watched, ended);
+    bool stopping = one->owner->stopping;
+
+    (void)result;
+    forget(one);
+    if (stopping)
+        return;
+    spawner_reap();
+    log_warning("the process beside this one, which starts programs, has ended; another one is "
+                "started when it is needed");
+}
+
+static void was_started(struct io_event *ev, int result)
+{
+    struct watched *one = container_of(ev, struct watched, started.event);
+
+    (void)result;
+    one->next = one->owner->first;
+    one->owner->first = one;
+    loop_poll(one->owner->loop, &one->ended, one->pidfd, POLLIN);
+    if (one->owner->stopping)
+        loop_cancel(one->owner->loop, &one->ended);
+}
+
+/* Any thread.  One that can't be watched is waited for when the next program is to be started. */
+static void watch(void *context, pid_t process)
+{
+    struct spawner_end *owner = context;
+    struct watched *one = calloc(1, sizeof *one);
+
+    if (one == NULL)
+        return;
+    one->owner = owner;
+    one->started.event.fn = was_started;
+    one->ended.fn = has_ended;
+    one->pidfd = pidfd_open(process, 0);
+    if (one->pidfd >= 0)
+        loop_post(owner->loop, &one->started);
+    else
+        free(one);
+}
+
+int spawner_end_watch(struct spawner_end **out, struct loop *loop, struct error *err)
+{
+    struct spawner_end *owner = calloc(1, sizeof *owner);
+
+    if (owner == NULL)
+        return error_no_memory(err, NULL);
+    owner->loop = loop;
+    *out = owner;
+    spawner_tell_started(watch, owner);
+    return 0;
+}
+
+void spawner_end_stop(struct spawner_end *owner)
+{
+    if (owner == NULL)
+        return;
+    owner->stopping = true;
+    spawner_tell_started(NULL, NULL);
+    for (struct watched *one = owner->first; one != NULL; one = one->next)
+        loop_cancel(owner->loop, &one->ended);
+}
+
+void spawner_end_free(struct spawner_end *owner)
+{
+    if (owner == NULL)
+        return;
+    while (owner->first != NULL)
+        forget(owner->first);
+    free(owner);
+}
