@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "server/base/descriptors.h"
@@ -21,7 +20,7 @@
 #include "server/serve/startup-signals.h"
 #include "server/serve/dead-rules.h"
 #include "server/serve/exports.h"
-#include "server/serve/listen.h"
+#include "server/serve/listeners.h"
 #include "server/base/log-service.h"
 #include "server/base/log.h"
 #include "server/base/memory-limit.h"
@@ -35,7 +34,6 @@
 #include "server/serve/watchdog.h"
 #include "server/serve/worker-thread.h"
 
-#define LISTENERS_MAX 64u
 #define OFFLOAD_THREADS 4u
 #define HANDSHAKES_NICE 10
 #define LOG_LAST_MS 1000u /* for the reader of the log to take what it was not given yet */
@@ -72,15 +70,12 @@ struct server {
     struct worker_thread **workers;
     unsigned worker_count, workers_ended;
     struct watchdog *watchdog; /* NULL: nobody watches */
-    struct listener *listeners[LISTENERS_MAX];
-    size_t listener_count;
-    bool activated;             /* sockets were handed over by who started us */
+    struct listeners listeners;
     struct early_end early_end; /* until it is ready */
     struct spawner_end *spawner_end;
     int signal_fd;
     struct io_event signal_event, worker_ended, captive_ended;
     struct captive captive;
-    char private_directory[32]; /* of the socket of --run; "" when there is none */
     bool stopping;
     uint64_t stopping_ms; /* since when, by channel_clock_ms() */
     int exit_status;
@@ -171,21 +166,13 @@ static int watch_signals(struct server *server, struct error *err)
     return 0;
 }
 
-static void remove_private_directory(const struct server *server)
-{
-    if (server->private_directory[0] != '\0')
-        rmdir(server->private_directory);
-}
-
 /* On another thread, while the main one may hang: only the names go. */
 static void remove_names(void *context)
 {
     const struct server *server = context;
 
-    for (size_t i = 0; i < server->listener_count; i++)
-        listen_remove_name(server->listeners[i]);
+    listeners_remove_names(&server->listeners);
     serve_control_remove_name(server->control);
-    remove_private_directory(server);
 }
 
 static unsigned cpu_count(void)
@@ -288,53 +275,11 @@ static int start_workers(struct server *server, unsigned count, struct error *er
     return 0;
 }
 
-/* --run without an address: a socket that nobody else can reach. */
-static int private_address(struct server *server, struct listen_address *address, struct error *err)
-{
-    struct sockaddr_un *local = &address->address.local;
-
-    snprintf(server->private_directory, sizeof server->private_directory, "/tmp/nbdcrypt-XXXXXX");
-    if (mkdtemp(server->private_directory) == NULL) {
-        server->private_directory[0] = '\0';
-        return error_set(err, -errno, "--run: a folder for its socket can't be made: %s",
-                         strerror(errno));
-    }
-    *address = (struct listen_address){ .address_bytes = sizeof *local, .text = "--run" };
-    local->sun_family = AF_UNIX;
-    snprintf(local->sun_path, sizeof local->sun_path, "%s/socket", server->private_directory);
-    return 0;
-}
-
-static int open_listeners(struct server *server, struct error *err)
-{
-    struct serve_options *options = &server->options;
-
-    int result = listen_activated(server->listeners, LISTENERS_MAX, &server->listener_count, err);
-    server->activated = server->listener_count > 0;
-    if (result < 0 || (server->listener_count > 0 && options->address_is_default))
-        return result;
-    if (options->address_is_default && options->run != NULL) {
-        result = private_address(server, &options->addresses[0], err);
-        if (result < 0)
-            return result;
-    }
-    for (size_t i = 0; i < options->address_count; i++) {
-        if (server->listener_count == LISTENERS_MAX)
-            return error_set(err, -EINVAL, "more than %u addresses to listen on", LISTENERS_MAX);
-        result =
-            listen_open(&server->listeners[server->listener_count], &options->addresses[i], err);
-        if (result < 0)
-            return result;
-        server->listener_count++;
-    }
-    return 0;
-}
-
 /* A server without room for a single client is of no use, and would only tell those who come. */
 static int require_room_for_a_client(const struct server *server, struct error *err)
 {
     int result =
-        descriptors_require((unsigned)server->listener_count + FIRST_CLIENT_DESCRIPTORS, err);
+        descriptors_require((unsigned)server->listeners.count + FIRST_CLIENT_DESCRIPTORS, err);
 
     if (result < 0)
         error_prefix(err, "there is no room for a client: ");
@@ -359,7 +304,7 @@ static int set_up(struct server *server, struct error *err)
         result = spawner_end_watch(&server->spawner_end, server->loop, err);
     /* Before the key is derived: an address in use is cheap to find. */
     if (result == 0)
-        result = open_listeners(server, err);
+        result = listeners_open(&server->listeners, &server->options, err);
     if (result == 0)
         result = serve_control_open(&server->control, &server->options.control,
                                     brought_along(&server->options), err);
@@ -368,7 +313,7 @@ static int set_up(struct server *server, struct error *err)
     if (result == 0)
         result = tls_open(&server->tls, &server->options.tls, err);
     if (result == 0)
-        dead_rules_warn(&server->options, server->listeners, server->listener_count);
+        dead_rules_warn(&server->options, &server->listeners);
     if (result == 0)
         result = offload_create(&server->admin, 1, 0, err);
     if (result == 0)
@@ -397,17 +342,18 @@ static int set_up(struct server *server, struct error *err)
  * `nbdcopy -- [ nbdcrypt serve ... ] -` copies to it. */
 static bool has_ready_line(const struct server *server)
 {
-    return server->options.run == NULL && !server->activated;
+    return server->options.run == NULL && !server->listeners.activated;
 }
 
 static int begin_to_listen(struct server *server, size_t index, char **uri, struct error *err)
 {
-    bool tls = tls_is_demanded(server->tls.mode, listen_is_unix(server->listeners[index]));
+    const struct listener *listener = server->listeners.items[index].listener;
+    bool tls = tls_is_demanded(server->tls.mode, listen_is_unix(listener));
 
-    *uri = listen_uri(server->listeners[index], export_set_name_to_attach(server->set, tls), tls);
+    *uri = listen_uri(listener, export_set_name_to_attach(server->set, tls), tls);
     if (*uri == NULL)
         return error_no_memory(err, "for a URI");
-    listen_start(server->listeners[index], server->loop, client_accepted, server);
+    listeners_start(&server->listeners, index, server->loop, client_accepted, server);
     log_info("listening: %s", *uri);
     if (has_ready_line(server))
         printf("%s%s", index > 0 ? " " : "", *uri);
@@ -447,8 +393,7 @@ static int start_control(struct server *server, struct error *err)
         .common = &server->options.common,
         .board = server->board,
         .places = server->places,
-        .listeners = server->listeners,
-        .listener_count = server->listener_count,
+        .listeners = &server->listeners,
         .workers = server->workers,
         .threads = server->worker_count,
         .log_level = usual_level(&server->options),
@@ -468,12 +413,12 @@ static int announce(struct server *server, struct error *err)
     const char *unix_path = NULL;
     char *first_uri = NULL;
 
-    for (size_t i = 0; i < server->listener_count && result == 0; i++) {
+    for (size_t i = 0; i < server->listeners.count && result == 0; i++) {
         char *uri = NULL;
 
         result = begin_to_listen(server, i, &uri, err);
         if (unix_path == NULL)
-            unix_path = listen_unix_path(server->listeners[i]);
+            unix_path = listen_unix_path(server->listeners.items[i].listener);
         if (i == 0)
             first_uri = uri;
         else
@@ -612,9 +557,7 @@ static void stop(struct server *server)
     server->retry_is_left = !export_retry_stop(server->retry);
     exports_stop(server->live);
     captive_stop(&server->captive);
-    for (size_t i = 0; i < server->listener_count; i++)
-        listen_stop(server->listeners[i]);
-    remove_private_directory(server);
+    listeners_stop(&server->listeners);
     for (unsigned i = 0; i < server->worker_count; i++)
         worker_thread_shutdown(server->workers[i]);
 }
@@ -675,8 +618,7 @@ static int tear_down(struct server *server)
     offload_destroy(server->handshakes);
     for (unsigned i = 0; i < server->worker_count; i++)
         worker_thread_destroy(server->workers[i]);
-    for (size_t i = 0; i < server->listener_count; i++)
-        listen_free(server->listeners[i]);
+    listeners_free(&server->listeners);
     serve_control_free(server->control);
     tls_close(&server->tls);
     spawner_end_free(server->spawner_end);

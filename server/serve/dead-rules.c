@@ -4,8 +4,7 @@
 #include "server/base/log.h"
 
 /* What a client can bring along here. */
-static unsigned ways_in(const struct serve_options *options, struct listener *const *listeners,
-                        size_t listener_count)
+static unsigned ways_in(const struct serve_options *options, const struct listeners *listeners)
 {
     unsigned ways = 0;
 
@@ -15,15 +14,14 @@ static unsigned ways_in(const struct serve_options *options, struct listener *co
     if (options->tls_mode != TLS_OFF && options->tls.psk != NULL)
         ways |= ACCESS_BY_PSK;
 
-    for (size_t i = 0; i < listener_count; i++)
-        ways |= listen_is_unix(listeners[i]) ? ACCESS_BY_UNIX : ACCESS_BY_TCP;
+    for (size_t i = 0; i < listeners->count; i++)
+        ways |= listen_is_unix(listeners->items[i].listener) ? ACCESS_BY_UNIX : ACCESS_BY_TCP;
     return ways;
 }
 
-void dead_rules_warn(const struct serve_options *options, struct listener *const *listeners,
-                     size_t listener_count)
+void dead_rules_warn(const struct serve_options *options, const struct listeners *listeners)
 {
-    unsigned ways = ways_in(options, listeners, listener_count);
+    unsigned ways = ways_in(options, listeners);
     bool common_done = false;
 
     for (size_t i = 0; i < options->export_count; i++) {

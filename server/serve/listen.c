@@ -36,8 +36,10 @@ struct listener {
                       */
     char *unix_path; /* absolute; NULL: TCP */
     bool unlink_path;
-    struct socket_identity bound; /* of unix_path, if unlink_path */
+    struct socket_identity bound;  /* of unix_path, if unlink_path */
+    struct unix_permissions first; /* of the same: as it was made, when nobody said anything */
     bool stopping;
+    bool retired; /* it frees itself */
     struct loop *loop;
     struct io_event accept_event;
     struct loop_timer retry;
@@ -145,10 +147,17 @@ static int set_permissions(const struct listen_address *address)
 }
 
 /* A TCP address conflicts when it is listened on, a Unix socket when its path is bound. */
-static int bind_and_listen(int fd, const struct listen_address *address)
+static int bind_and_listen(int fd, const struct listen_address *address,
+                           struct unix_permissions *first)
 {
+    struct stat status;
+
     if (bind(fd, &address->address.any, address->address_bytes) != 0)
         return -errno;
+    if (address->address.any.sa_family == AF_UNIX &&
+        lstat(address->address.local.sun_path, &status) == 0)
+        *first =
+            (struct unix_permissions){ .mode = status.st_mode & 07777, .group = status.st_gid };
     if (set_permissions(address) == 0 && listen(fd, BACKLOG) == 0)
         return 0;
     int result = -errno;
@@ -157,13 +166,14 @@ static int bind_and_listen(int fd, const struct listen_address *address)
     return result;
 }
 
-static int listen_patiently(int fd, const struct listen_address *address, struct error *err)
+static int listen_patiently(struct listener *listener, const struct listen_address *address,
+                            struct error *err)
 {
     bool local = address->address.any.sa_family == AF_UNIX;
     struct retry retry = { 0 };
     int result;
 
-    while ((result = bind_and_listen(fd, address)) == -EADDRINUSE) {
+    while ((result = bind_and_listen(listener->fd, address, &listener->first)) == -EADDRINUSE) {
         int stale = -EADDRINUSE;
 
         if (local && retry.tries % TRIES_FOR_A_LOOK == 0)
@@ -188,7 +198,7 @@ static int absolute_path(char **out, const char *path, struct error *err)
 static int listen_on(struct listener *listener, const struct listen_address *address,
                      struct error *err)
 {
-    int result = listen_patiently(listener->fd, address, err);
+    int result = listen_patiently(listener, address, err);
 
     if (result < 0 || address->address.any.sa_family != AF_UNIX)
         return result;
@@ -267,6 +277,36 @@ int listen_activated(struct listener **out, size_t max, size_t *count, struct er
     return 0;
 }
 
+/* Who may connect changes at once; who has connected stays. */
+int listen_permit(struct listener *listener, const struct unix_permissions *next,
+                  struct unix_permissions *before, struct error *err)
+{
+    const char *path = listener->unix_path;
+    struct stat status;
+
+    if (lstat(path, &status) != 0 || !is_still(path, &listener->bound))
+        return error_set(err, -ENOENT, "Unix socket '%s': it is not there any more, or another's",
+                         path);
+    mode_t mode = next->has_mode ? next->mode : listener->first.mode;
+    gid_t group = next->has_group ? next->group : listener->first.group;
+    if (group != status.st_gid && lchown(path, (uid_t)-1, group) != 0)
+        return error_set(err, -errno, "Unix socket '%s': its group can't be changed: %s", path,
+                         strerror(errno));
+    if (chmod(path, mode) != 0) {
+        int result = error_set(err, -errno, "Unix socket '%s': its mode can't be changed: %s", path,
+                               strerror(errno));
+
+        (void)!lchown(path, (uid_t)-1, status.st_gid);
+        return result;
+    }
+    if (before != NULL)
+        *before = (struct unix_permissions){ .has_mode = true,
+                                             .has_group = true,
+                                             .mode = status.st_mode & 07777,
+                                             .group = status.st_gid };
+    return 0;
+}
+
 /* ---- accepting ---- */
 
 static void accept_next(struct listener *listener)
@@ -274,12 +314,27 @@ static void accept_next(struct listener *listener)
     loop_accept(listener->loop, &listener->accept_event, listener->fd);
 }
 
+static void hand_over(struct listener *listener, int fd);
+
+/* Nothing of it is in flight.  Who has connected is not turned away. */
+static void end_retired(struct listener *listener)
+{
+    struct pollfd waiting = { .fd = listener->fd, .events = POLLIN };
+    int fd;
+
+    while (poll(&waiting, 1, 0) == 1 && (fd = accept4(listener->fd, NULL, NULL, SOCK_CLOEXEC)) >= 0)
+        hand_over(listener, fd);
+    listen_free(listener);
+}
+
 static void retry(struct io_event *ev, int result)
 {
     struct listener *listener = container_of(ev, struct listener, retry.event);
 
     (void)result;
-    if (!listener->stopping)
+    if (listener->retired)
+        end_retired(listener);
+    else if (!listener->stopping)
         accept_next(listener);
 }
 
@@ -303,23 +358,30 @@ static void turn_one_away(struct listener *listener)
     listener->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 }
 
+static void hand_over(struct listener *listener, int fd)
+{
+    struct peer peer;
+
+    peer_of_socket(&peer, fd);
+    /* Each fails harmlessly, or is of no use, on the other kind of socket.  A Unix socket's buffer
+     * does not grow by itself, and its default does not hold one reply of 256 KiB. */
+    if (peer.address.ss_family == AF_UNIX)
+        setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &(int){ UNIX_SEND_BUFFER_BYTES }, sizeof(int));
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){ 1 }, sizeof(int));
+    listener->accepted(listener->context, fd, &peer);
+}
+
 static void accepted(struct io_event *ev, int result)
 {
     struct listener *listener = container_of(ev, struct listener, accept_event);
 
-    if (result >= 0 && listener->stopping) {
+    if (result >= 0 && listener->stopping && !listener->retired)
         close(result);
-    } else if (result >= 0) {
-        struct peer peer;
-
-        peer_of_socket(&peer, result);
-        /* Each fails harmlessly, or is of no use, on the other kind of socket.  A Unix socket's
-         * buffer does not grow by itself, and its default does not hold one reply of 256 KiB. */
-        if (peer.address.ss_family == AF_UNIX)
-            setsockopt(result, SOL_SOCKET, SO_SNDBUF, &(int){ UNIX_SEND_BUFFER_BYTES },
-                       sizeof(int));
-        setsockopt(result, IPPROTO_TCP, TCP_NODELAY, &(int){ 1 }, sizeof(int));
-        listener->accepted(listener->context, result, &peer);
+    else if (result >= 0)
+        hand_over(listener, result);
+    if (listener->retired) {
+        end_retired(listener);
+        return;
     }
     if (listener->stopping)
         return;
@@ -362,6 +424,13 @@ void listen_stop(struct listener *listener)
         loop_cancel(listener->loop, &listener->accept_event);
     listen_remove_name(listener);
     listener->unlink_path = false;
+}
+
+void listen_retire(struct listener *listener)
+{
+    listener->retired = true;
+    listen_stop(listener);
+    loop_cancel(listener->loop, &listener->retry.event);
 }
 
 void listen_free(struct listener *listener)

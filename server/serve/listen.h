@@ -19,12 +19,20 @@ NODISCARD int listen_open(struct listener **out, const struct listen_address *ad
  * their number in *count, 0 when there are none. */
 NODISCARD int listen_activated(struct listener **out, size_t max, size_t *count, struct error *err);
 
+/* Of a Unix socket that listen_open() gave: other permissions.  *before: what they were, to be
+ * given back; may be NULL.  -errno: nothing has changed. */
+NODISCARD int listen_permit(struct listener *listener, const struct unix_permissions *next,
+                            struct unix_permissions *before, struct error *err);
+
 /* Begins to accept on the loop. */
 void listen_start(struct listener *listener, struct loop *loop, listen_accepted_fn *accepted,
                   void *context);
 /* No new clients from now on; the path of a Unix socket goes, unless it is another server's by
  * now. */
 void listen_stop(struct listener *listener);
+/* The same while the server goes on: who has connected before is accepted, and it is freed when the
+ * loop has done with it. */
+void listen_retire(struct listener *listener);
 /* Any thread, before listen_start(): the path of a Unix socket goes, for the process ends. */
 void listen_remove_name(const struct listener *listener);
 /* After the loop has ended. */

@@ -10,7 +10,7 @@
 #include "server/serve/control-clients.h"
 #include "server/serve/control-exports.h"
 #include "server/serve/exports.h"
-#include "server/serve/listen.h"
+#include "server/serve/listeners.h"
 #include "server/serve/reload.h"
 
 struct serve_control {
@@ -166,10 +166,10 @@ static char *address_at(void *context, size_t index)
     struct serve_control *control = context;
     const struct serve_control_host *host = &control->host;
 
-    if (index >= host->listener_count)
+    if (index >= host->listeners->count)
         return NULL;
-    bool tls = tls_is_demanded(host->tls->mode, listen_is_unix(host->listeners[index]));
-    return listen_uri(host->listeners[index], "", tls);
+    const struct listener *listener = host->listeners->items[index].listener;
+    return listen_uri(listener, "", tls_is_demanded(host->tls->mode, listen_is_unix(listener)));
 }
 
 static int reload(void *context, const struct control_reload *asked, struct error *err)

@@ -8,7 +8,7 @@
 
 struct exports;
 struct reload;
-struct listener;
+struct listeners;
 struct worker_thread;
 
 struct serve_control;
@@ -29,8 +29,7 @@ struct serve_control_host {
     const struct export_settings *common; /* what exports that are added go on from */
     const struct places *places;
     const struct board *board;
-    struct listener *const *listeners;
-    size_t listener_count;
+    const struct listeners *listeners;
     struct worker_thread *const *workers;
     unsigned threads; /* as many */
     enum log_level log_level;
