@@ -195,7 +195,7 @@ void client_verify(void)
     struct session *session = malloc(sizeof(*session));
     uint64_t at = region_start_bytes, end = at + region_bytes;
 
-    if (session == NULL || !session_open(session, 99, true))
+    if (session == NULL || !session_open(session, SESSION_VERIFIER, true))
         sim_fail("the client that verifies can't connect");
     while (at < end) {
         uint64_t bytes = end - at < VERIFY_BYTES ? end - at : VERIFY_BYTES;

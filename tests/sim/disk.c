@@ -7,7 +7,7 @@
 #include "tests/sim/random.h"
 #include "tests/sim/trace.h"
 
-#define DISKS_MAX 8u
+#define DISKS_MAX 16u
 #define BLOCK_BYTES 4096u /* holes are made of these */
 
 /* A sector as it was after one write that is not on the disk for sure; the latest first. */

@@ -12,6 +12,7 @@
 #include "tests/sim/disk.h"
 #include "tests/sim/network.h"
 #include "tests/sim/schedule.h"
+#include "tests/sim/texts.h"
 #include "tests/sim/trace.h"
 #include "tests/sim/wrap.h"
 
@@ -136,8 +137,10 @@ static int open_image(const char *name, int flags)
     struct disk *disk = disk_find(name);
 
     if (disk == NULL) {
+        int fd = text_open(name);
+
         errno = ENOENT;
-        return -1;
+        return fd;
     }
     return add(&(struct file){
         .disk = disk,
@@ -164,6 +167,27 @@ int __wrap_open(const char *path, int flags, ...)
         mode = va_arg(args, mode_t);
     va_end(args);
     return __real_open(path, flags, mode);
+}
+
+/* Of small files only whether they are there is asked by name. */
+static int look_at(const char *path, struct stat *out)
+{
+    if (text_is_there(path + strlen(SIM_FOLDER))) {
+        *out = (struct stat){ .st_mode = S_IFREG | 0600 };
+        return 0;
+    }
+    errno = ENOENT;
+    return -1;
+}
+
+int __wrap_stat(const char *path, struct stat *out)
+{
+    return is_simulated(path) ? look_at(path, out) : __real_stat(path, out);
+}
+
+int __wrap_lstat(const char *path, struct stat *out)
+{
+    return is_simulated(path) ? look_at(path, out) : __real_lstat(path, out);
 }
 
 int __wrap___open_2(const char *path, int flags)

@@ -5,38 +5,51 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "server/cli/command-header.h"
 #include "server/cli/command-key.h"
 #include "tests/sim/files.h"
 #include "tests/sim/loop-hosts.h"
+#include "tests/sim/op.h"
 #include "tests/sim/options.h"
 #include "tests/sim/random.h"
 #include "tests/sim/schedule.h"
 #include "tests/sim/trace.h"
 #include "tests/sim/volumes.h"
 
-#define KEYS_MAX 12u
+#define KEYS_MAX 24u
 #define KILLED_PER_MILLE 250u
-#define FIRST_KEY "key" /* it is never removed */
+#define CUT_PER_MILLE 700u
+#define CUT_OPERATIONS_MAX 40u
+#define TRIES_MAX 200u
+#define FIRST_KEY "key" /* commands on keys never remove it */
+#define ITERATIONS "--pbkdf", "pbkdf2", "--pbkdf-iterations", "1000"
+#define PATH_BACKUP SIM_FOLDER VOLUME_BACKUP
 
-enum key_state { KEY_UNKNOWN, KEY_THERE, KEY_GONE };
+enum key_state { KEY_GONE, KEY_THERE, KEY_UNKNOWN };
 
-static struct key {
-    char name[16];
-    enum key_state state;
-} keys[KEYS_MAX] = { { .name = FIRST_KEY, .state = KEY_THERE } };
+/* What is known of each key; those that were not made yet are gone. */
+struct keys {
+    enum key_state states[KEYS_MAX];
+};
 
+static char names[KEYS_MAX][16] = { FIRST_KEY };
 static unsigned key_count = 1;
+static struct keys known = { { KEY_THERE } }, in_backup;
+static bool has_backup, risk;
 
 static struct {
     unsigned host; /* 0: none is at work */
     int status;
     bool ended;
     struct fiber *fiber;
-    const char *words[16];
+    const struct command *program;
+    const char *words[20];
 } job;
 
-static bool wanted, may_be_killed = true;
+static bool wanted, busy;
 static struct fiber *changer;
+static void (*cut_power)(void);
+static unsigned cut_at; /* so many of its writes are done; 0: it is not cut off */
 
 const char *jobs_key(void)
 {
@@ -44,12 +57,30 @@ const char *jobs_key(void)
     unsigned count = 0;
 
     for (unsigned i = 0; i < key_count; i++)
-        if (keys[i].state == KEY_THERE)
-            there[count++] = keys[i].name;
-    return there[random_below(STREAM_OPERATOR, count)];
+        if (known.states[i] == KEY_THERE)
+            there[count++] = names[i];
+    return count > 0 ? there[random_below(STREAM_OPERATOR, count)] : FIRST_KEY;
 }
 
-/* ---- a command ---- */
+static bool has(const struct keys *keys, enum key_state state)
+{
+    for (unsigned i = 0; i < key_count; i++)
+        if (keys->states[i] == state)
+            return true;
+    return false;
+}
+
+static bool any_is_there(void)
+{
+    return has(&known, KEY_THERE);
+}
+
+void jobs_are_at_risk(void)
+{
+    risk = true;
+}
+
+/* ---- a process ---- */
 
 static void *run(void *nothing)
 {
@@ -57,9 +88,9 @@ static void *run(void *nothing)
 
     while (job.words[count] != NULL)
         count++;
-    const struct command *command =
-        command_line_find(&command_key, 1, (char **)(uintptr_t)job.words, &used);
-    job.status = command_line_run(command, count, (char **)(uintptr_t)job.words);
+    char **words = (char **)(uintptr_t)job.words;
+    const struct command *command = command_line_find(job.program, 1, words, &used);
+    job.status = command_line_run(command, count, words);
     job.ended = true;
     fiber_wake_all(&job);
     return nothing;
@@ -71,19 +102,31 @@ void jobs_kill(void)
         return;
     trace_event("the command is killed", 0, 0, 0, 0);
     mark(MARK_job_killed);
+    loops_kill(job.host); /* what is in flight reads stacks */
     host_kill(job.host);
-    loops_kill(job.host);
     files_close_all(job.host);
     job.host = 0;
     fiber_wake_all(&job);
 }
 
+/* An event, at one of its writes. */
+static void cut_off(void *nothing)
+{
+    (void)nothing;
+    if (job.host == 0)
+        return;
+    mark(MARK_job_cut_at_a_write);
+    jobs_kill();
+    if (cut_power != NULL)
+        cut_power();
+}
+
 /* Now and then it does not come to its end. */
-static void wait_or_kill(void)
+static void wait_or_kill(bool killable)
 {
     uint64_t until_ns = sim_now_ns + random_skewed(STREAM_OPERATOR, NS_PER_US, 500 * NS_PER_MS);
 
-    if (random_chance(STREAM_OPERATOR, may_be_killed ? KILLED_PER_MILLE : 0)) {
+    if (random_chance(STREAM_OPERATOR, killable ? KILLED_PER_MILLE : 0)) {
         while (job.host != 0 && !job.ended && fiber_wait_until(&job, until_ns))
             ;
         if (!job.ended)
@@ -93,114 +136,277 @@ static void wait_or_kill(void)
         fiber_wait(&job);
 }
 
+/* A command as its words, which begin with the last one of its name. */
+struct words {
+    const struct command *program;
+    const char *words[20];
+    unsigned count;
+    const char *operand; /* behind IMAGE; NULL: none */
+};
+
+static struct words words_of(const struct command *program, const char *const *words)
+{
+    struct words out = { .program = program };
+
+    while (words[out.count] != NULL) {
+        out.words[out.count] = words[out.count];
+        out.count++;
+    }
+    return out;
+}
+
+#define WORDS(program, ...) words_of(program, (const char *const[]){ __VA_ARGS__, NULL })
+
 /* Its exit status; -1: it was killed. */
-static int wait_for_job(const char *const *words, unsigned count)
+static int run_job(struct words words, bool killable)
 {
     memset(&job, 0, sizeof(job));
-    memcpy(job.words, words, count * sizeof(*words));
     if (options.detached) {
-        job.words[count++] = "--header";
-        job.words[count++] = SIM_FOLDER VOLUME_HEADER;
+        words.words[words.count++] = "--header";
+        words.words[words.count++] = SIM_FOLDER VOLUME_HEADER;
     }
-    job.words[count++] = SIM_FOLDER VOLUME_IMAGE;
+    words.words[words.count++] = SIM_FOLDER VOLUME_IMAGE;
+    if (words.operand != NULL)
+        words.words[words.count++] = words.operand;
+    memcpy(job.words, words.words, sizeof(job.words));
+    job.program = words.program;
     job.host = host_create();
-    trace_text(words[0]);
+    trace_text(words.words[0]);
     job.fiber = fiber_start("job", job.host, run, NULL);
-    wait_or_kill();
+    if (killable && cut_at > 0)
+        op_watch_writes(job.host, cut_at, cut_off);
+    wait_or_kill(killable);
     if (job.host == 0)
         return -1;
     (void)fiber_join(job.fiber);
     if (files_open_count(job.host) > 0 || loops_count(job.host) > 0 ||
         host_fiber_count(job.host) > 0)
-        sim_fail("the command 'key %s' has left something", words[0]);
+        sim_fail("the command '%s' has left something", words.words[0]);
     job.host = 0;
     trace_event("the command ended with status %llu", (uint64_t)job.status, 0, 0, 0);
     return job.status;
 }
 
-/* ---- what they change ---- */
+/* ---- what is known afterwards ---- */
 
-static struct key *new_key(void)
+static bool opens(unsigned index, bool *failed)
 {
-    struct key *key = &keys[key_count++];
+    uint64_t errors = volumes_errors();
+    int status = run_job(WORDS(&command_key, "test", "--key-file", names[index]), false);
 
-    (void)snprintf(key->name, sizeof(key->name), "key-%u", key_count);
-    key->state = KEY_GONE;
-    return key;
+    *failed = status < 0 || volumes_errors() != errors;
+    return status == 0;
 }
 
-static struct key *key_to_change(void)
+static bool differs(const struct keys *before, const struct keys *after, unsigned index)
+{
+    return before->states[index] != after->states[index] && before->states[index] != KEY_UNKNOWN &&
+           after->states[index] != KEY_UNKNOWN;
+}
+
+/* All of it has happened, or nothing.  A LUKS1 header is one copy of two sectors, in which each key
+ * comes or goes for itself; but there is always one. */
+static void look(const struct keys *before, const struct keys *after)
+{
+    const struct keys *found = NULL;
+
+    for (unsigned i = 0; i < key_count; i++) {
+        bool failed;
+
+        if (!differs(before, after, i))
+            continue;
+        bool open = opens(i, &failed);
+        if (failed)
+            return;
+        const struct keys *one = (after->states[i] == KEY_THERE) == open ? after : before;
+        trace_event("key %llu says that the command has happened: %llu", i, one == after, 0, 0);
+        if (found != NULL && found != one && options.layer != 1)
+            sim_fail("a command that was cut off has changed a part of the keys");
+        found = one;
+        known.states[i] = open ? KEY_THERE : KEY_GONE;
+    }
+    mark(MARK_job_looked_at);
+    if (has(before, KEY_THERE) && has(after, KEY_THERE) && !any_is_there() &&
+        !has(&known, KEY_UNKNOWN))
+        sim_fail("a command that was cut off has left no key");
+}
+
+/* What has come of it is open where the two differ. */
+static void forget(const struct keys *before, const struct keys *after)
+{
+    for (unsigned i = 0; i < key_count; i++)
+        known.states[i] =
+            risk || before->states[i] != after->states[i] ? KEY_UNKNOWN : before->states[i];
+}
+
+/* Of a command that would make `after` of them. */
+static int change_keys(struct words words, const struct keys *after, bool killable)
+{
+    struct keys before = known;
+    uint64_t errors = volumes_errors();
+
+    risk = false;
+    forget(&before, after);
+    int status = run_job(words, killable);
+    if (status == 0) {
+        known = *after;
+        mark(MARK_key_changed);
+    } else if (status > 0 && volumes_errors() == errors) {
+        known = before; /* it was refused */
+    } else {
+        forget(&before, after);
+        if (!risk && volumes_errors() <= errors + 1) /* which it has undone */
+            look(&before, after);
+    }
+    return status;
+}
+
+/* ---- commands ---- */
+
+static int find_key_to_change(void)
 {
     for (unsigned i = 1; i < key_count; i++)
-        if (keys[i].state == KEY_THERE)
-            return &keys[i];
-    return NULL;
+        if (known.states[i] == KEY_THERE)
+            return (int)i;
+    return -1;
 }
 
-/* What a command that failed or was killed has done is open. */
-static void note(struct key *key, enum key_state after, int status)
+static unsigned new_key(void)
 {
-    if (key != NULL)
-        key->state = status == 0 ? after : KEY_UNKNOWN;
+    unsigned index = key_count++;
+
+    (void)snprintf(names[index], sizeof(names[index]), "key-%u", index);
+    return index;
+}
+
+static void add(bool killable)
+{
+    unsigned index = new_key();
+    struct keys after = known;
+
+    after.states[index] = KEY_THERE;
+    (void)change_keys(WORDS(&command_key, "add", "--key-file", jobs_key(), "--new-key-file",
+                            names[index], ITERATIONS),
+                      &after, killable);
+}
+
+static void change(unsigned old, bool killable)
+{
+    unsigned index = new_key();
+    struct keys after = known;
+
+    after.states[index] = KEY_THERE;
+    after.states[old] = KEY_GONE;
+    (void)change_keys(WORDS(&command_key, "change", "--key-file", names[old], "--new-key-file",
+                            names[index], ITERATIONS),
+                      &after, killable);
+}
+
+static void remove_key(unsigned old, bool killable)
+{
+    struct keys after = known;
+
+    after.states[old] = KEY_GONE;
+    (void)change_keys(WORDS(&command_key, "remove", "--key-file", names[old]), &after, killable);
+}
+
+static void backup(bool killable)
+{
+    struct words words = WORDS(&command_header, "backup", "--force");
+
+    words.operand = PATH_BACKUP;
+    if (known.states[0] != KEY_THERE || run_job(words, killable) != 0)
+        return;
+    mark(MARK_header_backup);
+    has_backup = true;
+    in_backup = known;
+}
+
+static int restore(bool killable)
+{
+    struct words words = WORDS(&command_header, "restore", "--yes");
+
+    words.operand = PATH_BACKUP;
+    int status = change_keys(words, &in_backup, killable);
     if (status == 0)
-        mark(MARK_key_changed);
+        mark(MARK_header_restored);
+    return status;
 }
 
-static void add(void)
+static void erase(bool killable)
 {
-    struct key *key = new_key();
-    const char *words[] = { "add",     "--key-file", FIRST_KEY, "--new-key-file",
-                            key->name, "--pbkdf",    "pbkdf2",  "--pbkdf-iterations",
-                            "1000" };
+    struct keys after = { { KEY_GONE } };
 
-    key->state = KEY_UNKNOWN;
-    note(key, KEY_THERE, wait_for_job(words, 9));
+    if (change_keys(WORDS(&command_erase, "erase", "--yes"), &after, killable) == 0)
+        mark(MARK_header_erased);
 }
 
-static void change(struct key *old)
+/* A header is written anew, and all keys stay. */
+static void switch_discard(bool killable)
 {
-    struct key *key = new_key();
-    const char *words[] = { "change",  "--key-file", old->name, "--new-key-file",
-                            key->name, "--pbkdf",    "pbkdf2",  "--pbkdf-iterations",
-                            "1000" };
+    struct words words = WORDS(&command_header, "discard");
+    struct keys after = known;
 
-    key->state = old->state = KEY_UNKNOWN;
-    int status = wait_for_job(words, 9);
-    note(key, KEY_THERE, status);
-    note(old, KEY_GONE, status);
+    words.operand = random_chance(STREAM_OPERATOR, 500) ? "on" : "off";
+    (void)change_keys(words, &after, killable);
 }
 
-static void remove_key(struct key *old)
+static void change_one_key(bool killable)
 {
-    const char *words[] = { "remove", "--key-file", old->name };
+    int index = find_key_to_change();
 
-    old->state = KEY_UNKNOWN;
-    note(old, KEY_GONE, wait_for_job(words, 3));
+    if (key_count + 1 >= KEYS_MAX || random_chance(STREAM_OPERATOR, 150))
+        switch_discard(killable);
+    else if (!any_is_there())
+        return;
+    else if (index < 0)
+        add(killable);
+    else if (random_chance(STREAM_OPERATOR, 500))
+        change((unsigned)index, killable);
+    else
+        remove_key((unsigned)index, killable);
 }
 
-static void *change_keys(void *nothing)
-{
-    while (wanted && key_count + 1 < KEYS_MAX) {
-        struct key *key = key_to_change();
+/* ---- beside the server ---- */
 
+/* It has the image: what replaces its header is refused. */
+static void try_to_replace(void)
+{
+    if (has_backup && random_chance(STREAM_OPERATOR, 500))
+        (void)restore(false);
+    else
+        backup(true);
+}
+
+static void *change_now_and_then(void *nothing)
+{
+    while (wanted) {
         fiber_sleep(random_skewed(STREAM_OPERATOR, NS_PER_MS, options.job_ms * NS_PER_MS));
-        if (!wanted)
-            break;
-        if (key == NULL)
-            add();
-        else if (random_chance(STREAM_OPERATOR, 500))
-            change(key);
+        if (!wanted || busy)
+            continue;
+        busy = true;
+        if (!any_is_there())
+            (void)restore(false);
+        else if (random_chance(STREAM_OPERATOR, 300))
+            try_to_replace();
         else
-            remove_key(key);
+            change_one_key(true);
+        busy = false;
+        fiber_wake_all(&busy);
     }
     return nothing;
 }
 
+static bool is_wanted(void)
+{
+    return options.job_ms > 0 && options.layer > 0 && !options.remote;
+}
+
 void jobs_begin(void)
 {
-    wanted = options.job_ms > 0 && options.layer > 0 && !options.remote;
+    wanted = is_wanted();
     if (wanted)
-        changer = fiber_start("changer", HOST_WORLD, change_keys, NULL);
+        changer = fiber_start("changer", HOST_WORLD, change_now_and_then, NULL);
 }
 
 bool jobs_go_on(void)
@@ -216,18 +422,73 @@ void jobs_end(void)
     changer = NULL;
 }
 
+/* ---- while there is no server ---- */
+
+static void do_one(void)
+{
+    uint64_t drawn = random_below(STREAM_OPERATOR, 10);
+
+    if (!has_backup || drawn == 0)
+        backup(true);
+    else if (!any_is_there() || drawn < 4)
+        (void)restore(true);
+    else if (drawn < 6)
+        erase(true);
+    else
+        change_one_key(true);
+}
+
+static void do_one_and_cut(void (*power_cut)(void))
+{
+    bool power = random_chance(STREAM_OPERATOR, 700);
+
+    cut_power = power ? power_cut : NULL;
+    if (random_chance(STREAM_OPERATOR, CUT_PER_MILLE))
+        cut_at = 1 + (unsigned)random_below(STREAM_OPERATOR, CUT_OPERATIONS_MAX);
+    do_one();
+    cut_at = 0;
+    cut_power = NULL;
+}
+
+/* Until the server can be started. */
+static void mend(void)
+{
+    for (unsigned i = 0; !any_is_there(); i++) {
+        if (i == TRIES_MAX / 2)
+            volumes_end_faults();
+        if (i == TRIES_MAX)
+            sim_fail("a header can't be restored, and nothing fails any more");
+        (void)restore(false);
+    }
+}
+
+void jobs_without_server(void (*power_cut)(void))
+{
+    unsigned count = 1 + (unsigned)random_below(STREAM_OPERATOR, 4);
+
+    if (!is_wanted())
+        return;
+    while (busy)
+        fiber_wait(&busy);
+    busy = true;
+    for (unsigned i = 0; wanted && i < count && random_chance(STREAM_OPERATOR, 800); i++)
+        do_one_and_cut(power_cut);
+    mend();
+    busy = false;
+    fiber_wake_all(&busy);
+}
+
 void jobs_verify(void)
 {
-    may_be_killed = false;
     for (unsigned i = 0; i < key_count && options.layer > 0 && !options.remote; i++) {
-        const char *words[] = { "test", "--key-file", keys[i].name };
+        bool failed;
 
-        if (keys[i].state == KEY_UNKNOWN)
+        if (known.states[i] == KEY_UNKNOWN)
             continue;
-        int status = wait_for_job(words, 3);
-        if (keys[i].state == KEY_THERE && status != 0)
-            sim_fail("'%s' opens the volume no more", keys[i].name);
-        if (keys[i].state == KEY_GONE && status == 0)
-            sim_fail("'%s' opens the volume, and was told to be gone", keys[i].name);
+        bool open = opens(i, &failed);
+        if (known.states[i] == KEY_THERE && !open)
+            sim_fail("'%s' opens the volume no more", names[i]);
+        if (known.states[i] == KEY_GONE && open)
+            sim_fail("'%s' opens the volume, and was told to be gone", names[i]);
     }
 }

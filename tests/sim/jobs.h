@@ -1,6 +1,7 @@
-/* Commands that change keys beside the server (nbdcrypt key ...), each a process of its own that
- * may be killed, and what is known of the keys: those that were told to be there open the volume
- * whatever happened since, and one that was told to be gone never does again. */
+/* Commands that change headers (nbdcrypt key ..., header ..., erase), each a process of its own
+ * that may be killed, and what is known of the keys: those that were told to be there open the
+ * volume whatever happened since, and one that was told to be gone never does again.  A command
+ * that was cut off has changed all or nothing. */
 #ifndef NBDCRYPT_SIM_JOBS_H
 #define NBDCRYPT_SIM_JOBS_H
 
@@ -8,7 +9,7 @@
 
 /* A key that opens the volume for sure; a drawn one. */
 const char *jobs_key(void);
-/* Begins to change keys now and then, until jobs_end(). */
+/* Begins to change keys beside the servers now and then, until jobs_end(). */
 void jobs_begin(void);
 /* One may have the header locked. */
 bool jobs_go_on(void);
@@ -16,6 +17,11 @@ bool jobs_go_on(void);
 void jobs_end(void);
 /* The one that is at work dies, as with the power; how far it came is not known. */
 void jobs_kill(void);
+/* While no server is there: now and then several commands, most of them cut off, by a kill or by
+ * `power_cut`, at one of their writes; the last one mends what they left. */
+void jobs_without_server(void (*power_cut)(void));
+/* A restore has said that no key opens the volume when it is interrupted. */
+void jobs_are_at_risk(void);
 /* Each key does what is known of it; nothing fails any more. */
 void jobs_verify(void);
 

@@ -135,12 +135,32 @@ static void sync_now(struct op *op)
     op_ends(op, file_sync_fails(op->fd, false) ? -EIO : 0);
 }
 
+static struct {
+    unsigned host, left;
+    void (*fn)(void *nothing);
+} watch;
+
+void op_watch_writes(unsigned host, unsigned count, void (*fn)(void *nothing))
+{
+    watch.host = host;
+    watch.left = count;
+    watch.fn = fn;
+}
+
+static void count_write(const struct op *op)
+{
+    if (op->host == watch.host && watch.left > 0 && (op->kind == OP_WRITE || op->kind == OP_SYNC) &&
+        --watch.left == 0)
+        event_at(sim_now_ns, watch.fn, NULL);
+}
+
 void disk_op_happens(void *context)
 {
     struct op *op = context;
 
     if (op->dead)
         return;
+    count_write(op);
     int fault = op->kind == OP_SYNC ? 0 : fault_of(op);
     trace_event("disk operation %llu at %llu, %llu bytes, fault %llu", (uint64_t)op->kind,
                 op->offset_bytes, op->length_bytes, (uint64_t)-fault);

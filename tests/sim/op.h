@@ -27,6 +27,7 @@ struct op {
     enum op_kind kind;
     struct io_event *event;
     struct loop *loop;
+    unsigned host; /* of the loop */
     struct disk *disk;
     int fd; /* of the disk */
     struct endpoint *endpoint;
@@ -50,6 +51,9 @@ void op_ends(struct op *op, int result);
 /* How long it takes until disk_op_happens(), an event. */
 uint64_t disk_op_delay_ns(const struct op *op);
 void disk_op_happens(void *op);
+/* `fn` is called, as an event, when so many of the writes and syncs of a host have happened, and
+ * nobody was told of the last one. */
+void op_watch_writes(unsigned host, unsigned count, void (*fn)(void *nothing));
 /* Its host is killed: some of what was asked of a disk happens all the same. */
 void disk_op_drop(struct op *op);
 

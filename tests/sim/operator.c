@@ -4,6 +4,7 @@
 
 #include "tests/sim/client.h"
 #include "tests/sim/jobs.h"
+#include "tests/sim/live.h"
 #include "tests/sim/network.h"
 #include "tests/sim/options.h"
 #include "tests/sim/oracle.h"
@@ -35,17 +36,6 @@ static bool anything_may_fail(void)
     return volumes_errors() > 0 || volumes_are_in_trouble() || jobs_go_on();
 }
 
-/* A server that is started again does not know that a sync has failed before, and its FLUSH says
- * nothing of what was lost then. */
-static void forget_what_failed(void)
-{
-    static uint64_t known;
-
-    if (volumes_errors() > known)
-        (void)oracle_flush_failed();
-    known = volumes_errors();
-}
-
 /* What the clients were not answered will not happen any more: also at the store, where it may have
  * been on its way. */
 static void front_is_gone(void)
@@ -58,7 +48,7 @@ static void front_is_gone(void)
             sim_fail("the store keeps connections of a server that is gone");
     }
     oracle_server_gone();
-    forget_what_failed();
+    volumes_forget_errors();
 }
 
 static void power_cut(void)
@@ -82,6 +72,7 @@ static void start(enum site site)
             sim_fail("server %u does not start, and nothing fails any more", (unsigned)site);
         if (i >= STARTS_MAX && site == SITE_FRONT && options.remote && store_is_left_alone) {
             /* A sync of it has failed: it makes nothing durable until it is started again. */
+            volumes_trouble();
             (void)end_server(SITE_STORE, DEATH_TERM);
             start(SITE_STORE);
         }
@@ -168,7 +159,7 @@ static void *look_after_store(void *nothing)
         volumes_trouble();
         mark(MARK_store_died);
         bool in_order = end_server(SITE_STORE, death);
-        forget_what_failed();
+        volumes_forget_errors();
         if (death == DEATH_POWER || (in_order && random_chance(STREAM_OPERATOR, 500)))
             power_cut();
         fiber_sleep(random_skewed(STREAM_OPERATOR, NS_PER_MS, 2 * NS_PER_S));
@@ -233,14 +224,17 @@ void *operator_work(void *nothing)
         store = fiber_start("store", HOST_WORLD, look_after_store, NULL);
     clients_start();
     jobs_begin();
+    live_begin();
     for (unsigned life = 1; life < options.lives && clients_running() > 0; life++) {
         wait_for_answers((unsigned)random_skewed(STREAM_OPERATOR, 1, options.life_commands));
         fiber_sleep(random_skewed(STREAM_OPERATOR, 1, LOOK_NS));
         end_front(draw_death());
         fiber_sleep(random_skewed(STREAM_OPERATOR, 1, NS_PER_S));
+        jobs_without_server(power_cut);
         start(SITE_FRONT);
     }
     clients_end();
+    live_end();
     jobs_end();
     end_store_faults(store);
     last_look();

@@ -39,14 +39,16 @@ static void draw_sizes(void)
     static const uint64_t sizes_kib[] = { 64, 256, 1024, 2048, 4096 };
 
     options.layer = random_below(STREAM_OPTIONS, 4);
-    options.tls = one_in(4);
+    options.tls = one_in(3) ? 1 + random_below(STREAM_OPTIONS, 2) : 0;
     options.store_tls = one_in(3);
     options.key_update_permille = one_in(2) ? 0 : skewed(1, 100);
     options.remote = one_in(4);
     options.store_life_ms = skewed(10, 1000);
     options.store_deaths = one_in(5) ? 0 : skewed(1, 8);
     options.detached = options.layer > 0 && one_in(2) && !options.remote;
-    options.job_ms = one_in(4) ? skewed(10, 2000) : 0;
+    options.live_ms = one_in(3) ? skewed(5, 1000) : 0;
+    options.retry_exports = one_in(4);
+    options.job_ms = one_in(3) ? skewed(10, 2000) : 0;
     options.cbc = options.layer > 0 && one_in(4);
     options.zero_holes = options.layer > 1 && one_in(4);
     options.discard = options.layer > 0 && one_in(3);

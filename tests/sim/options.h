@@ -8,7 +8,7 @@
 /* name, least, most */
 /* clang-format off */
 #define OPTIONS(X) \
-    X(tls, 0, 1) /* clients speak TLS */ \
+    X(tls, 0, 2) /* clients speak TLS: 1 with pre-shared keys, 2 with certificates */ \
     X(store_tls, 0, 1) /* and so does the front to the store */ \
     X(key_update_permille, 0, 1000) /* of commands: the client changes keys before it */ \
     X(remote, 0, 1) /* the image is on another server */ \
@@ -16,6 +16,8 @@
     X(store_life_ms, 1, 1000000) /* how long that one lives, at most */ \
     X(layer, 0, 3) /* 0 raw, 1 LUKS1, 2 LUKS2 with sectors of 512, 3 of 4096 */ \
     X(detached, 0, 1) /* the header is in an image of its own */ \
+    X(live_ms, 0, 1000000) /* between two changes of the running server, at most; 0: none */ \
+    X(retry_exports, 0, 1) /* it starts without its disk, and tries again to open it */ \
     X(job_ms, 0, 1000000) /* between two changes of keys, at most; 0: none */ \
     X(cbc, 0, 1) /* a cipher in a mode where one half of a sector depends on the other */ \
     X(zero_holes, 0, 1) \
@@ -64,6 +66,8 @@ struct options {
     OPTIONS(OPTION_FIELD)
 #undef OPTION_FIELD
 };
+
+enum tls_proof { TLS_BY_KEY = 1, TLS_BY_CERTIFICATE };
 
 extern struct options options;
 

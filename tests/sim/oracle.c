@@ -417,6 +417,11 @@ void oracle_check_zeros(uint64_t sent, uint64_t offset_bytes, uint32_t length_by
 
 /* ---- the end of a server ---- */
 
+void oracle_opened_anew(void)
+{
+    gone_moment = oracle_moment();
+}
+
 void oracle_server_gone(void)
 {
     uint64_t now = oracle_moment();

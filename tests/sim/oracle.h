@@ -56,6 +56,8 @@ void oracle_flushed(uint64_t sent);
  * Whether there was anything of this life of the server. */
 bool oracle_flush_failed(void);
 
+/* The disk was closed and opened again: of what was answered before, nobody is told any more. */
+void oracle_opened_anew(void);
 /* The server is gone: what was not answered will not happen later. */
 void oracle_server_gone(void);
 /* Whether an answered write may be lost; what was sent before, and is answered later, says little.

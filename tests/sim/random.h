@@ -14,7 +14,8 @@ enum stream {
     STREAM_DISK,
     STREAM_WORK,
     STREAM_OPERATOR,
-    STREAM_ENTROPY, /* what the product gets from getrandom(2) */
+    STREAM_ENTROPY,   /* what the product gets from getrandom(2) */
+    STREAM_LIBRARIES, /* and what libraries get */
     STREAM_COUNT,
 };
 

@@ -1,6 +1,8 @@
+#undef _FORTIFY_SOURCE /* its longjmp() knows one stack only */
 #include "tests/sim/schedule.h"
 
 #include <errno.h>
+#include <setjmp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,8 +19,21 @@
 
 enum fiber_state { FIBER_READY, FIBER_WAITING, FIBER_DONE };
 
-struct fiber {
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SWITCHES_BY_CONTEXT true /* which the sanitizers follow */
+#else
+#define SWITCHES_BY_CONTEXT false
+#endif
+
+/* swapcontext(), but that it asks the kernel for nothing once a context has begun. */
+struct place {
     ucontext_t context;
+    sigjmp_buf jump;
+    bool has_begun;
+};
+
+struct fiber {
+    struct place place;
     unsigned number, host;
     enum fiber_state state;
     const void *object;  /* that it waits for */
@@ -42,7 +57,7 @@ static struct fiber
     *fibers[FIBERS_MAX]; /* those that are not freed, in the order of their making */
 static unsigned fiber_count, numbers_given;
 static struct fiber *current;
-static ucontext_t scheduler;
+static struct place scheduler = { .has_begun = true };
 static struct event *heap;
 static size_t heap_count, heap_room;
 static bool host_dead[HOSTS_MAX];
@@ -51,6 +66,22 @@ static unsigned hosts_made = 1;
 static uint8_t *spare_stacks[64];
 static unsigned spare_stack_count;
 static uint64_t progress_ns, patience_ns;
+
+/* ---- switching ---- */
+
+static void switch_places(struct place *from, struct place *to)
+{
+    if (SWITCHES_BY_CONTEXT) {
+        swapcontext(&from->context, &to->context);
+        return;
+    }
+    if (sigsetjmp(from->jump, 0) != 0)
+        return;
+    if (to->has_begun)
+        siglongjmp(to->jump, 1);
+    to->has_begun = true;
+    setcontext(&to->context);
+}
 
 /* ---- fibers ---- */
 
@@ -92,7 +123,7 @@ static void back_to_scheduler(void)
     struct fiber *self = current;
 
     self->saved_errno = errno;
-    swapcontext(&self->context, &scheduler);
+    switch_places(&self->place, &scheduler);
     errno = self->saved_errno;
 }
 
@@ -101,7 +132,7 @@ static void run_fiber(void)
     current->result = current->fn(current->argument);
     current->state = FIBER_DONE;
     fiber_wake_all(current);
-    swapcontext(&current->context, &scheduler);
+    switch_places(&current->place, &scheduler);
 }
 
 struct fiber *fiber_start(const char *name, unsigned host, void *(*fn)(void *), void *context)
@@ -117,11 +148,12 @@ struct fiber *fiber_start(const char *name, unsigned host, void *(*fn)(void *), 
     fiber->argument = context;
     (void)snprintf(fiber->name, sizeof(fiber->name), "%s", name);
     fiber->stack = take_stack();
-    getcontext(&fiber->context);
-    fiber->context.uc_stack.ss_sp = fiber->stack;
-    fiber->context.uc_stack.ss_size = STACK_BYTES;
-    fiber->context.uc_link = NULL;
-    makecontext(&fiber->context, run_fiber, 0);
+    ucontext_t *own = &fiber->place.context;
+    getcontext(own);
+    own->uc_stack.ss_sp = fiber->stack;
+    own->uc_stack.ss_size = STACK_BYTES;
+    own->uc_link = NULL;
+    makecontext(own, run_fiber, 0);
     fibers[fiber_count++] = fiber;
     return fiber;
 }
@@ -388,7 +420,7 @@ void schedule_run(struct fiber *last)
             continue;
         }
         current = fiber;
-        swapcontext(&scheduler, &fiber->context);
+        switch_places(&scheduler, &fiber->place);
         current = NULL;
         if (fiber->state == FIBER_DONE && fiber->detached)
             forget(fiber);

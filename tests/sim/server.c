@@ -7,47 +7,58 @@
 #include <unistd.h>
 
 #include "server/access/places.h"
-#include "server/base/log.h"
 #include "server/board/board-owner.h"
-#include "server/serve/worker-thread.h"
-#include "server/export/export.h"
+#include "server/export/export-set.h"
 #include "server/loop/offload.h"
+#include "server/serve/export-opening.h"
+#include "server/serve/exports.h"
+#include "server/serve/reload.h"
+#include "server/serve/serve-options.h"
 #include "server/tls/tls.h"
+#include "tests/sim/config.h"
 #include "tests/sim/files.h"
-#include "tests/sim/jobs.h"
 #include "tests/sim/loop-hosts.h"
 #include "tests/sim/network.h"
 #include "tests/sim/options.h"
 #include "tests/sim/oracle.h"
+#include "tests/sim/pki.h"
 #include "tests/sim/schedule.h"
 #include "tests/sim/trace.h"
-#include "tests/sim/volumes.h"
-#include "tests/sim/wire.h"
 
 #define OFFLOAD_THREADS 4u
 #define HANDSHAKE_THREADS 2u
 #define WORKERS_MAX 8u
-#define REMOTE_URI "%s+unix://%s/?socket=/sim/store%s%s"
+#define CONFIG_EXPORTS_MAX 2u
 #define BUFFERS_LEAST_BYTES (2u * BUFFER_PIECE_BYTES)
 
 struct life {
     enum site site;
     unsigned host;
     enum server_state state;
-    bool failed; /* to start */
+    bool failed;    /* to start */
+    bool disk_went; /* of the exports that it has started with */
+    bool hangup_is_pending;
+    bool left_behind; /* a thread that opens an export, which the process does not wait for */
     struct fiber *main;
     struct loop *loop;
-    struct offload *offload, *handshakes;
+    struct offload *admin, *offload, *handshakes;
     struct tls tls;
     struct board *board;
-    struct export ex;
-    struct export *exports[1];
+    char *words[2][4]; /* command lines: one for the start, one for reloads */
+    struct serve_options options;
+    struct export exports[CONFIG_EXPORTS_MAX];
+    struct export *opened[CONFIG_EXPORTS_MAX];
+    char *reasons[CONFIG_EXPORTS_MAX];
+    struct export_opening opening;
     struct export_set *set;
+    struct exports *live;
+    struct export_retry *retry;
+    struct reload reload;
     struct places places;
     struct worker_thread *workers[WORKERS_MAX];
     unsigned worker_count, ended_count, answers;
     struct io_event worker_ended;
-    struct loop_message stop;
+    struct loop_message stop, hangup;
 };
 
 struct arrival {
@@ -59,6 +70,8 @@ struct arrival {
 
 static struct life *lives[SITES];
 static unsigned lives_ended[SITES];
+static uint64_t disturbances;
+static bool away;
 
 /* ---- start ---- */
 
@@ -72,53 +85,63 @@ static void worker_has_ended(struct io_event *ev, int result)
         loop_stop(mine->loop);
 }
 
-static const char *remote_uri(void)
+static unsigned workers_of(const struct life *mine)
 {
-    static char uri[160];
-
-    (void)snprintf(uri, sizeof(uri), REMOTE_URI, options.store_tls ? "nbds" : "nbd",
-                   options.store_tls ? "client@" : "", options.store_tls ? "&tls-psk-file=" : "",
-                   options.store_tls ? wire_key_path() : "");
-    return uri;
+    return mine->options.threads;
 }
 
-/* The store has the image as it is; the front has LUKS, above the image or above the store. */
-static struct export_settings settings_of(enum site site)
+static int read_config(struct life *mine, struct error *err)
 {
-    bool front = site == SITE_FRONT;
+    for (unsigned i = 0; i < 2; i++) {
+        const char *words[] = { "serve", "--config", config_path(mine->site), NULL };
 
-    return (struct export_settings){
-        .name = "",
-        .image = front && options.remote ? remote_uri() : SIM_FOLDER VOLUME_IMAGE,
-        .header = front && options.layer > 0 && options.detached ? SIM_FOLDER VOLUME_HEADER : NULL,
-        .key = { .file = jobs_key() },
-        .raw = !front || options.layer == 0,
-        .discard = front && options.discard,
-        .zero_holes = front && options.zero_holes,
+        memcpy(mine->words[i], words, sizeof(words));
+    }
+    int result = serve_options_parse(&mine->options, 3, mine->words[0], err);
+    if (result < 0)
+        sim_fail("the configuration is not taken: %s", err->text);
+    return 0;
+}
+
+static int open_exports(struct life *mine, struct error *err)
+{
+    size_t count = mine->options.export_count;
+
+    if (count > CONFIG_EXPORTS_MAX)
+        sim_fail("a configuration has %zu exports", count);
+    mine->opening = (struct export_opening){
+        .settings = mine->options.exports,
+        .count = count,
+        .offload = mine->offload,
+        .workers = workers_of(mine),
+        .cpus = 2,
+        .exports = mine->opened,
+        .reasons = mine->reasons,
+        .none_will_do = mine->options.retry_exports_given,
     };
-}
+    for (size_t i = 0; i < count; i++) {
+        const struct export_settings *settings = &mine->options.exports[i];
 
-static unsigned workers_of(enum site site)
-{
-    return site == SITE_FRONT ? (unsigned)options.workers : 2;
-}
-
-static int open_export(struct life *mine, struct error *err)
-{
-    const struct export_settings settings = settings_of(mine->site);
-    struct export opened;
-
-    int result = export_set_create(&mine->set, mine->exports, 1, err);
+        export_declare(&mine->exports[i], i + 1, settings);
+        mine->exports[i].place = board_export_begin(mine->board, i + 1, settings->name);
+        mine->opened[i] = &mine->exports[i];
+    }
+    int result = export_set_create(&mine->set, mine->opened, count, err);
     if (result == 0)
-        result = export_open(&opened, &settings, mine->offload, workers_of(mine->site), err);
-    if (result == 0)
-        export_publish(&mine->ex, &opened);
-    return result;
+        result = export_opening_run(&mine->opening, err);
+    if (result < 0)
+        return result;
+    return exports_create(&mine->live,
+                          &(struct exports_settings){ .opening = &mine->opening,
+                                                      .set = mine->set,
+                                                      .board = mine->board,
+                                                      .workers = mine->workers },
+                          err);
 }
 
 static int start_workers(struct life *mine, struct error *err)
 {
-    unsigned count = workers_of(mine->site);
+    unsigned count = workers_of(mine);
 
     places_init(&mine->places, 1000, 0);
     mine->worker_ended.fn = worker_has_ended;
@@ -150,38 +173,45 @@ static int start_workers(struct life *mine, struct error *err)
 
 static int start_tls(struct life *mine, struct error *err)
 {
-    bool wanted = mine->site == SITE_FRONT ? options.tls : options.store_tls;
-    const struct tls_settings settings = { .mode = wanted ? "require" : "off",
-                                           .psk = wanted ? wire_key_path() : NULL,
-                                           .ktls = wanted ? "off" : NULL };
     int result = offload_create(&mine->handshakes, HANDSHAKE_THREADS, 0, err);
 
     if (result == 0)
-        result = tls_open(&mine->tls, &settings, err);
+        result = tls_open(&mine->tls, &mine->options.tls, err);
     mine->tls.offload = mine->handshakes;
     return result;
 }
 
+/* In the order of server/serve/command-serve.c. */
 static int start(struct life *mine, struct error *err)
 {
-    const struct export_settings settings = settings_of(mine->site);
+    int result = read_config(mine, err);
 
-    mine->exports[0] = &mine->ex;
-    export_declare(&mine->ex, 1, &settings);
-    int result = board_create(&mine->board, workers_of(mine->site), err);
     if (result == 0)
-        mine->ex.place = board_export_begin(mine->board, 1, "");
+        result = board_create(&mine->board, workers_of(mine), err);
     if (result == 0)
         result = loop_create(&mine->loop, &(struct loop_config){ .entries = 64 }, err);
-
-    if (result == 0)
-        result = offload_create(&mine->offload, OFFLOAD_THREADS, 0, err);
     if (result == 0)
         result = start_tls(mine, err);
     if (result == 0)
-        result = open_export(mine, err);
+        result = offload_create(&mine->admin, 1, 0, err);
+    if (result == 0)
+        result = offload_create(&mine->offload, OFFLOAD_THREADS, 0, err);
+    if (result == 0)
+        result = open_exports(mine, err);
+    mine->reload.config = (struct reload_config){ .argc = 3,
+                                                  .argv = mine->words[1],
+                                                  .tls = &mine->tls,
+                                                  .exports = mine->live,
+                                                  .first = &mine->options };
+    mine->reload.loop = mine->loop;
+    mine->reload.admin = mine->admin;
     if (result == 0)
         result = start_workers(mine, err);
+    if (result == 0)
+        result = export_retry_start(&mine->retry, &mine->opening,
+                                    mine->options.retry_exports_seconds, err);
+    if (result == 0)
+        exports_set_retry(mine->live, mine->retry);
     return result;
 }
 
@@ -192,43 +222,71 @@ static void stop_here(struct io_event *ev, int result)
     struct life *mine = container_of(ev, struct life, stop.event);
 
     (void)result;
+    reload_stop(&mine->reload);
+    mine->left_behind = !export_retry_stop(mine->retry);
+    exports_stop(mine->live);
     for (unsigned i = 0; i < mine->worker_count; i++)
         worker_thread_shutdown(mine->workers[i]);
 }
 
 static void flush(struct life *mine)
 {
-    struct error err = { "" };
     uint64_t sent = oracle_moment();
+    const struct export_set *set = exports_lock(mine->live);
+    const struct export *disk = exports_find(set, DISK);
+    bool there = disk != NULL && export_is_open(disk);
 
-    if (export_flush(&mine->ex, mine->loop, &err) < 0)
-        trace_text(err.text);
-    else if (mine->site == SITE_FRONT)
+    exports_unlock(mine->live);
+    if (exports_flush(mine->live, mine->loop) == 0 && there && mine->site == SITE_FRONT)
         oracle_flushed(sent);
 }
 
-static void tear_down(struct life *mine)
+static void close_exports(struct life *mine)
 {
-    board_place place = mine->ex.place;
-
-    for (unsigned i = 0; i < mine->worker_count; i++)
-        if (!worker_thread_join(mine->workers[i]))
-            sim_fail("a worker has left something behind");
-    if (export_is_open(&mine->ex))
-        flush(mine);
-    if (atomic_load(&mine->places.attached) + atomic_load(&mine->places.handshakes) > 0)
-        sim_fail("a server has ended with a client that has a place");
-    offload_destroy(mine->offload);
-    if (export_is_open(&mine->ex))
-        export_close(&mine->ex);
+    if (mine->live != NULL) {
+        exports_close(mine->live);
+        return;
+    }
+    for (size_t i = 0; mine->set != NULL && i < mine->set->count; i++)
+        if (export_is_open(mine->set->exports[i]))
+            export_close(mine->set->exports[i]);
     export_set_free(mine->set);
+}
+
+static void free_what_is_left(struct life *mine)
+{
     offload_destroy(mine->handshakes);
     for (unsigned i = 0; i < mine->worker_count; i++)
         worker_thread_destroy(mine->workers[i]);
     tls_close(&mine->tls);
-    board_export_end(mine->board, place);
-    board_destroy(mine->board);
     loop_destroy(mine->loop);
+    for (size_t i = 0; i < mine->opening.count; i++)
+        free(mine->reasons[i]);
+    exports_free(mine->live);
+    export_retry_free(mine->retry);
+    reload_config_free(&mine->reload.config);
+    serve_options_free(&mine->options);
+    board_destroy(mine->board);
+}
+
+static void tear_down(struct life *mine)
+{
+    for (unsigned i = 0; i < mine->worker_count; i++)
+        if (!worker_thread_join(mine->workers[i]))
+            sim_fail("a worker has left something behind");
+    offload_destroy(mine->admin);
+    mine->left_behind |= !exports_join(mine->live);
+    if (mine->ended_count > 0)
+        flush(mine);
+    if (atomic_load(&mine->places.attached) + atomic_load(&mine->places.handshakes) > 0)
+        sim_fail("a server has ended with a client that has a place");
+    if (!mine->left_behind)
+        offload_destroy(mine->offload);
+    close_exports(mine);
+    if (mine->left_behind)
+        mark(MARK_ended_beside_an_opening);
+    else
+        free_what_is_left(mine);
 }
 
 static void *live(void *context)
@@ -256,6 +314,8 @@ static void *live(void *context)
 
 /* ---- what the world sees ---- */
 
+static void hangup_here(struct io_event *ev, int result);
+
 void server_begin(enum site site)
 {
     struct life *life = calloc(1, sizeof(*life));
@@ -266,7 +326,13 @@ void server_begin(enum site site)
     life->host = host_create();
     life->state = SERVER_STARTING;
     life->stop.event.fn = stop_here;
+    life->hangup.event.fn = hangup_here;
     lives[site] = life;
+    config_write(site, &(struct config_wish){ 0 });
+    if (site == SITE_FRONT) {
+        away = false;
+        pki_start();
+    }
     trace_event("server %llu starts, host %llu", site, life->host, 0, 0);
     life->main = fiber_start("main", life->host, live, life);
 }
@@ -329,6 +395,11 @@ void server_has_ended(enum site site)
     while (life->state != SERVER_DOWN)
         fiber_wait(life);
     (void)fiber_join(life->main);
+    if (life->left_behind) { /* by _exit() */
+        loops_kill(life->host);
+        host_kill(life->host);
+        files_close_all(life->host);
+    }
     check_nothing_is_left(life);
     schedule_progress();
 }
@@ -341,9 +412,10 @@ void server_kill(enum site site)
     mark(life->state == SERVER_STARTING ? MARK_kill_while_starting : MARK_kill);
     life->state = SERVER_DOWN;
     lives_ended[site]++;
+    loops_kill(life->host); /* what is in flight reads stacks */
     host_kill(life->host);
-    loops_kill(life->host);
     files_close_all(life->host);
+    fiber_wake_all(life);
 }
 
 void server_count_answer(void)
@@ -355,6 +427,179 @@ void server_count_answer(void)
 unsigned server_answers(void)
 {
     return lives[SITE_FRONT]->answers;
+}
+
+/* ---- changes while it runs ---- */
+
+static void hangup_here(struct io_event *ev, int result)
+{
+    struct life *mine = container_of(ev, struct life, hangup.event);
+
+    (void)result;
+    mine->hangup_is_pending = false;
+    reload_all(&mine->reload);
+}
+
+/* Until the one before has been taken, another one says nothing more (signal(7)). */
+void server_hangup(void)
+{
+    struct life *life = lives[SITE_FRONT];
+
+    trace_event("SIGHUP", 0, 0, 0, 0);
+    mark(MARK_hangup);
+    if (!life->hangup_is_pending)
+        loop_post(life->loop, &life->hangup);
+    life->hangup_is_pending = true;
+}
+
+bool server_is_reading(void)
+{
+    const struct life *life = lives[SITE_FRONT];
+
+    return life->hangup_is_pending || life->reload.running;
+}
+
+bool server_has_export(const char *name)
+{
+    struct life *life = lives[SITE_FRONT];
+    bool there = exports_find(exports_lock(life->live), name) != NULL;
+
+    exports_unlock(life->live);
+    return there;
+}
+
+/* What somebody asks of the main thread; never freed, for it may be killed with it. */
+struct wish {
+    struct loop_message message;
+    struct offload_job job;
+    struct life *life;
+    struct exports_change *change;
+    bool dry_run, done;
+    int result;
+};
+
+static struct wish *ask(void (*here)(struct io_event *ev, int result))
+{
+    struct wish *wish = calloc(1, sizeof(*wish));
+
+    if (wish == NULL)
+        sim_fail("no memory");
+    wish->life = lives[SITE_FRONT];
+    wish->message.event.fn = here;
+    return wish;
+}
+
+static void is_done(struct wish *wish, int result)
+{
+    wish->result = result;
+    wish->done = true;
+    fiber_wake_all(wish->life);
+}
+
+/* -EPIPE: the server has ended before. */
+static int wait_for(struct wish *wish)
+{
+    struct life *life = wish->life;
+
+    if (life->state != SERVER_UP)
+        return -EPIPE;
+    loop_post(life->loop, &wish->message);
+    while (!wish->done && host_is_alive(life->host) && life->state != SERVER_DOWN)
+        fiber_wait(life);
+    return wish->done ? wish->result : -EPIPE;
+}
+
+static void read_files(struct offload_job *job)
+{
+    struct wish *wish = container_of(job, struct wish, job);
+    struct error err = { "" };
+
+    wish->job.done.result =
+        reload_files(&wish->life->reload, &(struct reload_wish){ .dry_run = wish->dry_run }, &err);
+    if (wish->job.done.result < 0)
+        trace_text(err.text);
+}
+
+static void files_are_read(struct io_event *ev, int result)
+{
+    is_done(container_of(ev, struct wish, job.done.event), result);
+}
+
+static void read_here(struct io_event *ev, int result)
+{
+    struct wish *wish = container_of(ev, struct wish, message.event);
+
+    (void)result;
+    wish->job.work = read_files;
+    wish->job.loop = wish->life->loop;
+    wish->job.done.event.fn = files_are_read;
+    offload_run(wish->life->admin, &wish->job);
+}
+
+int server_reload(bool dry_run)
+{
+    struct wish *wish = ask(read_here);
+
+    wish->dry_run = dry_run;
+    return wait_for(wish);
+}
+
+static void change_is_done(struct exports_change *change)
+{
+    is_done(container_of(change, struct server_change, change)->wish, change->code);
+}
+
+static void submit_here(struct io_event *ev, int result)
+{
+    struct wish *wish = container_of(ev, struct wish, message.event);
+
+    (void)result;
+    exports_submit(wish->life->live, wish->change);
+}
+
+int server_change(struct server_change *wanted)
+{
+    struct wish *wish = ask(submit_here);
+    struct exports_change *change = &wanted->change;
+
+    wanted->wish = wish;
+    wish->change = change;
+    change->done = change_is_done;
+    int result = wait_for(wish);
+    if (result < 0 && result != -EPIPE)
+        trace_text(change->error.text);
+    return result;
+}
+
+void server_disk_goes(void)
+{
+    disturbances++;
+    away = true;
+    lives[SITE_FRONT]->disk_went = true;
+}
+
+void server_disk_stays(void)
+{
+    disturbances--;
+    away = false;
+}
+
+void server_disk_is_back(void)
+{
+    away = false;
+}
+
+uint64_t server_disturbances(void)
+{
+    return disturbances;
+}
+
+/* Or it could not be opened at the start, and is tried again. */
+bool server_disk_is_away(void)
+{
+    const struct life *life = lives[SITE_FRONT];
+
+    return away || (!life->disk_went && !export_is_open(&life->exports[0]));
 }
 
 /* ---- connections ---- */

@@ -6,6 +6,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "server/serve/exports-change.h"
+
+#define STORE_WORKERS 2u
+
 struct endpoint;
 
 /* Clients are served by the front.  Its image may be on the other one, the store. */
@@ -21,6 +25,29 @@ bool server_has_started(enum site site);
 /* SIGTERM; then server_has_ended() waits. */
 void server_terminate(enum site site);
 void server_has_ended(enum site site);
+/* SIGHUP, for the front. */
+void server_hangup(void);
+/* What it was told to read has not all been read. */
+bool server_is_reading(void);
+/* It serves one of that name. */
+bool server_has_export(const char *name);
+/* Reads its files as `nbdcrypt ctl reload` does, and waits: 0, or -errno with the reason in the
+ * trace. -EPIPE: the server has ended meanwhile. */
+int server_reload(bool dry_run);
+/* Changes its exports as `nbdcrypt ctl` does, and waits until that is done; the same.  It has to
+ * stay for ever, for nobody knows when a server that was killed lets go of it. */
+struct server_change {
+    struct exports_change change;
+    struct wish *wish; /* for server.c */
+};
+int server_change(struct server_change *change);
+/* The disk of the front is about to be taken from its clients; it was not; it is served again. */
+void server_disk_goes(void);
+void server_disk_stays(void);
+void server_disk_is_back(void);
+/* Grows with each of these; and whether it is away now. */
+uint64_t server_disturbances(void);
+bool server_disk_is_away(void);
 /* SIGKILL. */
 void server_kill(enum site site);
 unsigned server_connections(enum site site);

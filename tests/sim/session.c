@@ -3,8 +3,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tests/sim/config.h"
 #include "tests/sim/network.h"
 #include "tests/sim/options.h"
+#include "tests/sim/pki.h"
+#include "tests/sim/random.h"
 #include "tests/sim/schedule.h"
 #include "tests/sim/server.h"
 #include "tests/sim/trace.h"
@@ -13,6 +16,7 @@
 #define CONTEXT "base:allocation"
 #define EXTENTS_MAX 4096u
 #define ANSWER_SECONDS_MAX 120u
+#define HANDSHAKE_SECONDS_MAX 10u /* the server's */
 
 static struct session *sessions; /* that are open */
 
@@ -59,15 +63,54 @@ static bool take_answers(struct session *session, uint32_t option, bool *refused
     }
 }
 
+/* It is not there, or was not for a while. */
+static bool may_be_sent_away(const struct session *session)
+{
+    return server_disk_is_away() || session->came_early ||
+           session->disturbances != server_disturbances();
+}
+
+static uint32_t put_text(uint8_t *at, const char *text)
+{
+    nbd_put_u32(at, (uint32_t)strlen(text));
+    memcpy(at + 4, text, strlen(text));
+    return 4 + (uint32_t)strlen(text);
+}
+
 static bool ask(struct session *session, uint32_t option, const void *payload, uint32_t bytes)
 {
     bool refused = false;
 
     if (!send_option(session, option, payload, bytes) || !take_answers(session, option, &refused))
         return false;
-    if (refused && server_state(SITE_FRONT) == SERVER_UP)
+    if (refused && session->life == server_life(SITE_FRONT) &&
+        server_state(SITE_FRONT) == SERVER_UP && !may_be_sent_away(session))
         sim_fail("client %u was refused option %u", session->client, option);
     return !refused;
+}
+
+/* The connection is gone: the end of the server, and the client's own, are all that it may be. */
+static void check_end(const struct session *session)
+{
+    if (!session->left && session->life == server_life(SITE_FRONT) &&
+        server_state(SITE_FRONT) == SERVER_UP && !may_be_sent_away(session))
+        sim_fail("client %u has lost its connection, and nothing has broken it", session->client);
+}
+
+/* What the server shows has to be what its files said when it read them last. */
+static bool start_tls(struct session *session)
+{
+    unsigned before = pki_servers();
+
+    if (!ask(session, NBD_OPT_STARTTLS, "", 0) || !wire_start_tls(&session->wire, session->second))
+        return false;
+    if (options.tls != TLS_BY_CERTIFICATE || session->life != server_life(SITE_FRONT))
+        return true;
+    unsigned shown = wire_server_certificate(&session->wire);
+    if (((before | pki_servers()) >> shown & 1) == 0)
+        sim_fail("client %u is shown certificate %u, and the server was told of another one",
+                 session->client, shown);
+    return true;
 }
 
 static bool shake_hands(struct session *session)
@@ -82,18 +125,21 @@ static bool shake_hands(struct session *session)
     nbd_put_u32(flags, NBD_FLAG_C_FIXED_NEWSTYLE | NBD_FLAG_C_NO_ZEROES);
     if (!wire_send_all(&session->wire, flags, sizeof(flags)))
         return false;
-    if (options.tls && (!ask(session, NBD_OPT_STARTTLS, "", 0) || !wire_start_tls(&session->wire)))
+    if (options.tls && !start_tls(session))
         return false;
     if (session->structured) {
-        nbd_put_u32(query + 4, 1); /* behind the empty name of the export */
-        nbd_put_u32(query + 8, (uint32_t)strlen(CONTEXT));
-        memcpy(query + 12, CONTEXT, strlen(CONTEXT));
+        uint32_t bytes = put_text(query, DISK);
+
+        nbd_put_u32(query + bytes, 1);
+        bytes += 4;
+        bytes += put_text(query + bytes, CONTEXT);
         if (!ask(session, NBD_OPT_STRUCTURED_REPLY, "", 0) ||
-            !ask(session, NBD_OPT_SET_META_CONTEXT, query, 12 + (uint32_t)strlen(CONTEXT)))
+            !ask(session, NBD_OPT_SET_META_CONTEXT, query, bytes))
             return false;
         session->status = true;
     }
-    return ask(session, NBD_OPT_GO, "\0\0\0\0\0\0", 6);
+    memset(query, 0, sizeof(query));
+    return ask(session, NBD_OPT_GO, query, put_text(query, DISK) + 2);
 }
 
 /* ---- answers ---- */
@@ -125,7 +171,8 @@ static void check_error(const struct session *session, const struct sent_command
     const struct nbd_request *request = &command->request;
     bool sync = request->command == NBD_CMD_FLUSH || (request->flags & NBD_CMD_FLAG_FUA) != 0;
 
-    if (command->error == NBD_ESHUTDOWN && server_state(SITE_FRONT) == SERVER_STOPPING) {
+    if (command->error == NBD_ESHUTDOWN &&
+        (server_state(SITE_FRONT) == SERVER_STOPPING || may_be_sent_away(session))) {
         mark(MARK_answered_shutdown);
         return;
     }
@@ -370,6 +417,7 @@ static void *receive(void *context)
         else
             sim_fail("client %u got something that is no reply", session->client);
     }
+    check_end(session);
     session->broken = true;
     fiber_wake_all(&session->in_flight);
     return NULL;
@@ -392,19 +440,43 @@ static void leave(struct session *session)
     *link = session->next;
 }
 
+static bool may_be_refused(const struct session *session, enum pki_standing before)
+{
+    return session->second && (before != PKI_VALID || pki_second_client() != PKI_VALID);
+}
+
+static void check_admitted(const struct session *session, enum pki_standing before)
+{
+    if (session->second && before == PKI_REVOKED && pki_second_client() == PKI_REVOKED &&
+        session->life == server_life(SITE_FRONT))
+        sim_fail("client %u was let in with a certificate that is revoked", session->client);
+    if (session->second)
+        mark(MARK_second_client);
+}
+
 bool session_open(struct session *session, unsigned client, bool structured)
 {
-    *session = (struct session){ .client = client,
-                                 .structured = structured,
-                                 .life = server_life(SITE_FRONT) };
+    *session =
+        (struct session){ .client = client,
+                          .structured = structured,
+                          .life = server_life(SITE_FRONT),
+                          .second = options.tls == TLS_BY_CERTIFICATE &&
+                                    client != SESSION_VERIFIER && random_chance(STREAM_WORK, 300),
+                          .came_early = server_disk_is_away(),
+                          .disturbances = server_disturbances() };
     session->wire.endpoint = server_connect(SITE_FRONT, client);
     if (session->wire.endpoint == NULL)
         return false;
+    enum pki_standing before = pki_second_client();
+    uint64_t late_ns = sim_now_ns + HANDSHAKE_SECONDS_MAX * NS_PER_S;
     if (!shake_hands(session)) {
+        if (sim_now_ns < late_ns && !may_be_refused(session, before))
+            check_end(session);
         wire_free(&session->wire);
         endpoint_close(session->wire.endpoint);
         return false;
     }
+    check_admitted(session, before);
     if (session->size_bytes != volumes_export_bytes())
         sim_fail("client %u was told of %llu bytes", client,
                  (unsigned long long)session->size_bytes);
@@ -484,6 +556,7 @@ void session_close(struct session *session, enum session_end how)
 {
     uint8_t bytes[NBD_REQUEST_BYTES];
 
+    session->left = true;
     if (how == SESSION_DISC) {
         struct nbd_request request = { .command = NBD_CMD_DISC };
 

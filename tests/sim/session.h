@@ -10,6 +10,7 @@
 #include "tests/sim/wire.h"
 
 #define DEPTH_MAX 64u
+#define SESSION_VERIFIER 99u /* the client that looks at the end */
 
 struct fiber;
 
@@ -25,9 +26,13 @@ struct sent_command {
 
 struct session {
     unsigned client;
-    unsigned life; /* of the server that it is connected to */
+    unsigned life;         /* of the server that it is connected to */
+    bool came_early;       /* when there was no disk */
+    uint64_t disturbances; /* see server_disturbances(); when it came */
     struct wire wire;
     bool structured, status, broken;
+    bool second; /* it has the certificate of the second client: see pki.h */
+    bool left;   /* by the client itself */
     uint16_t flags;
     uint64_t size_bytes;
     uint64_t cookies;

@@ -17,10 +17,12 @@
 #include "server/base/log.h"
 #include "server/block/image.h"
 #include "tests/sim/disk.h"
+#include "tests/sim/jobs.h"
 #include "tests/sim/network.h"
 #include "tests/sim/operator.h"
 #include "tests/sim/options.h"
 #include "tests/sim/oracle.h"
+#include "tests/sim/pki.h"
 #include "tests/sim/random.h"
 #include "tests/sim/schedule.h"
 #include "tests/sim/trace.h"
@@ -42,6 +44,8 @@ struct outcome {
     uint64_t hash, events, answers;
     unsigned marks[MARK_COUNT];
 };
+
+void __gcov_dump(void) __attribute__((weak)); /* of builds for tests/sim/coverage.sh */
 
 static uint64_t seed;
 static const struct arguments *given;
@@ -68,6 +72,10 @@ static void log_put(enum log_level level, uint64_t source, const char *who, cons
     vsnprintf(text + used, sizeof(text) - (size_t)used, format, args);
 #pragma GCC diagnostic pop
     trace_text(text);
+    if (strstr(text, "if the restore is interrupted") != NULL)
+        jobs_are_at_risk();
+    if (strstr(text, "the connection was lost (") != NULL && !volumes_are_in_trouble())
+        sim_fail("the front has lost its connection to the store, and nothing has broken it");
 }
 
 static void show_how(void)
@@ -143,6 +151,8 @@ static bool run_apart(struct outcome *out)
 
         (void)setrlimit(RLIMIT_CPU, &limit);
         run_seed(&own);
+        if (__gcov_dump != NULL) /* _exit() does not */
+            __gcov_dump();
         _exit(write(ends[1], &own, sizeof(own)) == (ssize_t)sizeof(own) ? 0 : 1);
     }
     close(ends[1]);
@@ -322,5 +332,6 @@ int main(int argc, char **argv)
     image_set_backends(plugin_table);
     volumes_make_fixtures();
     wire_make_key();
+    pki_make();
     return arguments.shrink ? shrink() : run_many();
 }

@@ -197,6 +197,25 @@ int __wrap_sem_wait(sem_t *semaphore)
     return 0;
 }
 
+int __wrap_sem_clockwait(sem_t *semaphore, clockid_t clock, const struct timespec *until)
+{
+    uint64_t until_ns = deadline_ns(until, clock);
+
+    if (random_chance(STREAM_SCHEDULE, SPURIOUS_PER_MILLE)) {
+        errno = EINTR;
+        return -1;
+    }
+    while (*count_of(semaphore) == 0)
+        if (sim_now_ns >= until_ns || !fiber_wait_until(semaphore, until_ns)) {
+            if (*count_of(semaphore) > 0)
+                break;
+            errno = ETIMEDOUT;
+            return -1;
+        }
+    --*count_of(semaphore);
+    return 0;
+}
+
 int __wrap_sem_post(sem_t *semaphore)
 {
     ++*count_of(semaphore);
@@ -228,6 +247,20 @@ int __wrap_nanosleep(const struct timespec *duration, struct timespec *left)
     if (left != NULL)
         *left = (struct timespec){ 0 };
     fiber_sleep((uint64_t)duration->tv_sec * NS_PER_S + (uint64_t)duration->tv_nsec);
+    return 0;
+}
+
+/* Libraries find this one: signatures have a length that depends on it. */
+ssize_t getrandom(void *out, size_t length_bytes, unsigned flags)
+{
+    (void)flags;
+    random_bytes(STREAM_LIBRARIES, out, length_bytes);
+    return (ssize_t)length_bytes;
+}
+
+int getentropy(void *out, size_t length_bytes)
+{
+    random_bytes(STREAM_LIBRARIES, out, length_bytes);
     return 0;
 }
 

@@ -27,8 +27,16 @@ static unsigned marks[MARK_COUNT];
 
 static void add(const void *data, size_t length_bytes)
 {
-    for (size_t i = 0; i < length_bytes; i++)
-        hash = (hash ^ ((const uint8_t *)data)[i]) * UINT64_C(0x100000001b3);
+    for (const uint8_t *at = data; length_bytes > 0;) {
+        size_t bytes = length_bytes < 8 ? length_bytes : 8;
+        uint64_t word = 0;
+
+        memcpy(&word, at, bytes);
+        hash = (hash ^ word) * UINT64_C(0x9e3779b97f4a7c15);
+        hash ^= hash >> 29;
+        at += bytes;
+        length_bytes -= bytes;
+    }
 }
 
 static void print(const struct entry *entry)

@@ -18,6 +18,10 @@
 #define PASSPHRASE "key"
 
 #define BLOCK_BYTES 4096u
+#define OTHERS 3u
+#define OTHER_BYTES 65536u
+
+static const char *const others[OTHERS] = { VOLUME_OTHER "1", VOLUME_OTHER "2", VOLUME_OTHER "3" };
 
 struct block {
     struct block *next;
@@ -39,7 +43,10 @@ int __wrap_key_source_read(struct secret **out, const struct key_source *source,
 {
     (void)image;
     (void)confirm;
-    return secret_copy(out, source->file, strlen(source->file), err);
+    const char *name = strrchr(source->file, '/');
+
+    name = name != NULL ? name + 1 : source->file;
+    return secret_copy(out, name, strlen(name), err);
 }
 
 /* Only what is not zero: the areas behind the first keyslot cost nothing. */
@@ -150,6 +157,8 @@ void volumes_make(void)
         .unit_bytes = unit_bytes(),
         .read_split_bytes = options.zero_holes || options.cbc ? unit_bytes() : CELL_BYTES,
     };
+    for (unsigned i = 0; i < OTHERS; i++)
+        (void)disk_create(others[i], OTHER_BYTES);
     disk_set_unit(disk, unit_bytes());
     if (options.layer > 0 && options.detached) {
         struct disk *header = disk_create(VOLUME_HEADER, fixture()->length_bytes);
@@ -166,6 +175,30 @@ void volumes_make(void)
         disk_forbid(disk, oracle_marker());
 }
 
+/* A backup of a header: as a whole, on a disk that loses nothing. */
+int __wrap_output_file_write(const char *path, const void *data, size_t length_bytes, bool replace,
+                             struct error *err)
+{
+    struct disk *disk = disk_find(VOLUME_BACKUP);
+
+    (void)path;
+    (void)err;
+    if (disk == NULL)
+        disk = disk_create(VOLUME_BACKUP, length_bytes);
+    if (!replace || disk_size(disk) != length_bytes)
+        sim_fail("a backup has %zu bytes, and had others before", length_bytes);
+    for (size_t at = 0; at < length_bytes; at += BLOCK_BYTES) {
+        size_t left = length_bytes - at, bytes = left < BLOCK_BYTES ? left : BLOCK_BYTES;
+        uint8_t before[BLOCK_BYTES];
+
+        disk_read(disk, at, before, bytes);
+        if (memcmp((const uint8_t *)data + at, before, bytes) != 0)
+            disk_write(disk, at, (const uint8_t *)data + at, bytes);
+    }
+    disk_settle(disk);
+    return 0;
+}
+
 /* ---- what happens to them ---- */
 
 #define TROUBLE_SECONDS 60u
@@ -178,6 +211,15 @@ uint64_t volumes_errors(void)
 
     return disk_error_count(disk_find(VOLUME_IMAGE)) +
            (header != NULL ? disk_error_count(header) : 0);
+}
+
+void volumes_forget_errors(void)
+{
+    static uint64_t known;
+
+    if (volumes_errors() > known)
+        (void)oracle_flush_failed();
+    known = volumes_errors();
 }
 
 void volumes_trouble(void)

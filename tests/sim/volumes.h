@@ -8,6 +8,9 @@
 
 #define VOLUME_IMAGE "image"
 #define VOLUME_HEADER "header"
+#define VOLUME_BACKUP "backup" /* of the header, when there is one */
+#define VOLUME_OTHER \
+    "other-" /* and 1, 2 or 3: for an export that clients of the first do not see */
 
 /* Before the first fork: what takes long and is the same in all seeds. */
 void volumes_make_fixtures(void);
@@ -16,6 +19,9 @@ void volumes_make(void);
 uint64_t volumes_export_bytes(void);
 /* Errors and losses of all disks so far, and of servers that hold them. */
 uint64_t volumes_errors(void);
+/* Who opens them anew does not know that a sync has failed before, and its FLUSH says nothing of
+ * what was lost then. */
+void volumes_forget_errors(void);
 /* Something holds them up that may last a while: errors may follow until long after that. */
 void volumes_trouble(void);
 bool volumes_are_in_trouble(void);

@@ -5,30 +5,28 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
+#include "tests/sim/files.h"
 #include "tests/sim/network.h"
+#include "tests/sim/options.h"
+#include "tests/sim/pki.h"
 #include "tests/sim/schedule.h"
+#include "tests/sim/texts.h"
 #include "tests/sim/trace.h"
 
 #define USER "client"
 #define KEY "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
-#define PRIORITY "NORMAL:-VERS-ALL:+VERS-TLS1.3:+ECDHE-PSK:+PSK"
+#define PRIORITY "NORMAL:-VERS-ALL:+VERS-TLS1.3"
+#define PRIORITY_KEY PRIORITY ":+ECDHE-PSK:+PSK"
 
-static char key_path[64];
 static gnutls_psk_client_credentials_t credentials;
 
 void wire_make_key(void)
 {
     static const char line[] = USER ":" KEY "\n";
-    int fd = memfd_create("psk", 0);
-
-    if (fd < 0 || fchmod(fd, 0600) != 0 || write(fd, line, strlen(line)) != (ssize_t)strlen(line))
-        sim_fail("the file of the pre-shared key can't be made");
-    (void)snprintf(key_path, sizeof(key_path), "/proc/self/fd/%d", fd);
     const gnutls_datum_t key = { (unsigned char *)(uintptr_t)KEY, sizeof(KEY) - 1 };
+
+    text_put("psk", line, strlen(line));
     if (gnutls_psk_allocate_client_credentials(&credentials) < 0 ||
         gnutls_psk_set_client_credentials(credentials, USER, &key, GNUTLS_PSK_KEY_HEX) < 0)
         sim_fail("GnuTLS does not take the pre-shared key");
@@ -36,7 +34,7 @@ void wire_make_key(void)
 
 const char *wire_key_path(void)
 {
-    return key_path;
+    return SIM_FOLDER "psk";
 }
 
 /* ---- what GnuTLS sends and receives ---- */
@@ -85,14 +83,25 @@ static int pull_timeout(gnutls_transport_ptr_t context, unsigned timeout_ms)
     return 1;
 }
 
-bool wire_start_tls(struct wire *wire)
+static int set_proof(gnutls_session_t session, bool second)
+{
+    bool by_key = options.tls == TLS_BY_KEY;
+    int result = gnutls_priority_set_direct(session, by_key ? PRIORITY_KEY : PRIORITY, NULL);
+
+    if (result < 0)
+        return result;
+    return by_key
+               ? gnutls_credentials_set(session, GNUTLS_CRD_PSK, credentials)
+               : gnutls_credentials_set(session, GNUTLS_CRD_CERTIFICATE, pki_credentials(second));
+}
+
+bool wire_start_tls(struct wire *wire, bool second)
 {
     gnutls_session_t session;
     int result;
 
     if (gnutls_init(&session, GNUTLS_CLIENT | GNUTLS_NO_SIGNAL) < 0 ||
-        gnutls_priority_set_direct(session, PRIORITY, NULL) < 0 ||
-        gnutls_credentials_set(session, GNUTLS_CRD_PSK, credentials) < 0)
+        set_proof(session, second) < 0)
         sim_fail("GnuTLS makes no session");
     wire->tls = session;
     gnutls_transport_set_ptr(session, wire);
@@ -106,6 +115,11 @@ bool wire_start_tls(struct wire *wire)
     if (result < 0)
         trace_text(gnutls_strerror(result));
     return result == 0;
+}
+
+unsigned wire_server_certificate(const struct wire *wire)
+{
+    return pki_shown(wire->tls);
 }
 
 bool wire_update_keys(struct wire *wire)

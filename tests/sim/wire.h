@@ -1,5 +1,5 @@
-/* A client's end of a connection: in the clear, or under TLS by GnuTLS with a pre-shared key.  On
- * fibers; one may send while another one receives. */
+/* A client's end of a connection: in the clear, or under TLS by GnuTLS with a pre-shared key or a
+ * certificate.  On fibers; one may send while another one receives. */
 #ifndef NBDCRYPT_SIM_WIRE_H
 #define NBDCRYPT_SIM_WIRE_H
 
@@ -22,8 +22,11 @@ const char *wire_key_path(void);
 /* All of it; false: the connection is broken or has ended. */
 bool wire_send_all(struct wire *wire, const void *data, size_t length_bytes);
 bool wire_receive_all(struct wire *wire, void *out, size_t length_bytes);
-/* The handshake; false as above. */
-bool wire_start_tls(struct wire *wire);
+/* The handshake, as the options say; false as above.  `second`: with the certificate of the second
+ * client, of pki.h. */
+bool wire_start_tls(struct wire *wire, bool second);
+/* After it: which certificate the server has shown. */
+unsigned wire_server_certificate(const struct wire *wire);
 /* Asks the other end to change its keys, and changes ours; nothing is being sent. */
 bool wire_update_keys(struct wire *wire);
 /* Nobody uses it any more. */

@@ -35,6 +35,7 @@ int __wrap_pthread_cond_broadcast(pthread_cond_t *condition);
 int __wrap_sem_init(sem_t *semaphore, int shared, unsigned value);
 int __wrap_sem_destroy(sem_t *semaphore);
 int __wrap_sem_wait(sem_t *semaphore);
+int __wrap_sem_clockwait(sem_t *semaphore, clockid_t clock, const struct timespec *until);
 int __wrap_sem_post(sem_t *semaphore);
 int __wrap_clock_gettime(clockid_t clock, struct timespec *out);
 time_t __wrap_time(time_t *out);
@@ -44,12 +45,16 @@ ssize_t __wrap_getrandom(void *out, size_t length_bytes, unsigned flags);
 int __real_open(const char *path, int flags, ...);
 int __real_close(int fd);
 int __real_fstat(int fd, struct stat *out);
+int __real_stat(const char *path, struct stat *out);
+int __real_lstat(const char *path, struct stat *out);
 off_t __real_lseek(int fd, off_t offset, int whence);
 int __real_fcntl(int fd, int command, ...);
 int __real_fstatfs(int fd, struct statfs *out);
 int __wrap_open(const char *path, int flags, ...);
 int __wrap___open_2(const char *path, int flags);
 int __wrap_close(int fd);
+int __wrap_stat(const char *path, struct stat *out);
+int __wrap_lstat(const char *path, struct stat *out);
 int __wrap_fstat(int fd, struct stat *out);
 off_t __wrap_lseek(int fd, off_t offset, int whence);
 int __wrap_fcntl(int fd, int command, ...);
@@ -68,6 +73,8 @@ bool __wrap_file_loop_find(char name[FILE_LOOP_NAME_BYTES], const struct stat *s
                            bool read_only);
 int __wrap_key_source_read(struct secret **out, const struct key_source *source, const char *image,
                            bool confirm, struct error *err);
+int __wrap_output_file_write(const char *path, const void *data, size_t length_bytes, bool replace,
+                             struct error *err);
 void __wrap_luks_turns_begin(struct luks_turn *turn, uint64_t memory_bytes);
 void __wrap_luks_turns_begin_alone(struct luks_turn *turn, uint64_t memory_bytes);
 void __wrap_luks_turns_end(struct luks_turn *turn);

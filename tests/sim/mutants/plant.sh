@@ -1,5 +1,5 @@
 #!/bin/bash
-# mutants.sh [NAME...]: plants one bug after the other and runs seeds until one fails.
+# plant.sh [NAME...]: plants one bug after the other and runs seeds until one fails.
 #
 # Each is one line of a source, changed by sed in a copy: the product's own sources stay as they are.  A bug
 # that is not found within SEEDS_MAX seeds is a fault of the simulation.  Run in the build folder, by
@@ -55,8 +55,8 @@ mutant() {
     echo "$name: found after ${seeds:-?} seeds: $(sed -nE 's/^FAILED: |^simulate: .*(Assertion)/\1/p' "$folder/errors" | head -n 1)"
 }
 
-# shellcheck source=tests/sim/mutants
-. "$top_srcdir/tests/sim/mutants"
+# shellcheck source=tests/sim/mutants/list
+. "$top_srcdir/tests/sim/mutants/list"
 
 echo "$died planted bugs were found, each within $seeds_most seeds; $lived were not"
 [ "$lived" -eq 0 ]

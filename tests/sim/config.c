@@ -1,0 +1,104 @@
+#include "tests/sim/config.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "tests/sim/files.h"
+#include "tests/sim/jobs.h"
+#include "tests/sim/options.h"
+#include "tests/sim/texts.h"
+#include "tests/sim/trace.h"
+#include "tests/sim/volumes.h"
+#include "tests/sim/wire.h"
+
+#define REMOTE_URI "%s+unix://%s/" DISK "?socket=" SIM_FOLDER "store%s%s"
+#define CONFIG_BYTES_MAX 2048u
+
+static const char *const names[SITES] = { "front.conf", "store.conf" };
+
+struct writer {
+    char text[CONFIG_BYTES_MAX];
+    size_t bytes;
+};
+
+static void say(struct writer *writer, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+static void say(struct writer *writer, const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    writer->bytes += (size_t)vsnprintf(writer->text + writer->bytes,
+                                       sizeof(writer->text) - writer->bytes, format, args);
+    va_end(args);
+    if (writer->bytes >= sizeof(writer->text))
+        sim_fail("a configuration is too long");
+}
+
+const char *config_path(enum site site)
+{
+    return site == SITE_FRONT ? SIM_FOLDER "front.conf" : SIM_FOLDER "store.conf";
+}
+
+const char *config_image(enum site site)
+{
+    static char uri[160];
+
+    if (site == SITE_STORE || !options.remote)
+        return SIM_FOLDER VOLUME_IMAGE;
+    (void)snprintf(uri, sizeof(uri), REMOTE_URI, options.store_tls ? "nbds" : "nbd",
+                   options.store_tls ? "client@" : "", options.store_tls ? "&tls-psk-file=" : "",
+                   options.store_tls ? wire_key_path() : "");
+    return uri;
+}
+
+static void say_server(struct writer *writer, enum site site)
+{
+    say(writer, "[server]\nthreads = %u\n",
+        site == SITE_FRONT ? (unsigned)options.workers : STORE_WORKERS);
+    if (site == SITE_FRONT && options.retry_exports)
+        say(writer, "retry-exports = 1\n");
+    if (site == SITE_STORE ? options.store_tls : options.tls == TLS_BY_KEY)
+        say(writer, "[tls]\nmode = require\nktls = off\npsk = %s\n", wire_key_path());
+    else if (site == SITE_FRONT && options.tls == TLS_BY_CERTIFICATE)
+        say(writer, "[tls]\nmode = require\nktls = off\ncertificates = " SIM_FOLDER "pki\n");
+}
+
+/* The store has the image as it is; the front has LUKS, above the image or above the store. */
+static void say_disk(struct writer *writer, enum site site, const struct config_wish *wish)
+{
+    bool front = site == SITE_FRONT;
+
+    say(writer, "[export " DISK "]\nimage = %s\n", config_image(site));
+    if (!front || options.layer == 0)
+        say(writer, "raw = yes\n");
+    else
+        say(writer, "key-file = " SIM_FOLDER "%s\n", jobs_key());
+    if (front && options.layer > 0 && options.detached)
+        say(writer, "header = " SIM_FOLDER VOLUME_HEADER "\n");
+    if (front && options.discard)
+        say(writer, "discard = yes\n");
+    if (front && options.zero_holes)
+        say(writer, "zero-holes = yes\n");
+    if (wish->description > 0)
+        say(writer, "description = number %u\n", wish->description);
+    if (wish->other_rules)
+        say(writer, "allow = any\n");
+}
+
+void config_write(enum site site, const struct config_wish *wish)
+{
+    struct writer writer = { .bytes = 0 };
+
+    say_server(&writer, site);
+    if (!wish->no_disk)
+        say_disk(&writer, site, wish);
+    if (wish->other > 0)
+        say(&writer, "[export " OTHER "]\nimage = " SIM_FOLDER VOLUME_OTHER "%u\nraw = yes\n",
+            wish->other);
+    if (wish->broken)
+        say(&writer, "descri");
+    text_put(names[site], writer.text, writer.bytes);
+}

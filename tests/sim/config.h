@@ -1,0 +1,29 @@
+/* The configuration files of the servers of the simulated world. */
+#ifndef NBDCRYPT_SIM_CONFIG_H
+#define NBDCRYPT_SIM_CONFIG_H
+
+#include <stdbool.h>
+
+#include "tests/sim/server.h"
+
+#define DISK "disk" /* the export that clients attach */
+#define OTHER "other"
+#define CONFIG_OTHER 3u /* the image of that one in a configuration */
+
+/* What differs from the one that a server is started with. */
+struct config_wish {
+    bool no_disk;         /* it is served no more */
+    bool broken;          /* the last line is half of one */
+    unsigned other;       /* the image of another export; 0: there is none */
+    unsigned description; /* a number that is in it; 0: none */
+    bool other_rules;     /* who may attach it is said in another way, and means the same */
+};
+
+/* Its path; for a text that is kept. */
+const char *config_path(enum site site);
+/* Writes it, as the options say. */
+void config_write(enum site site, const struct config_wish *wish);
+/* The same key as key-file of that export. */
+const char *config_image(enum site site);
+
+#endif
