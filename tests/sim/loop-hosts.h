@@ -14,6 +14,10 @@ struct loop_timing {
 
 extern struct loop_timing loop_timing;
 
+struct loop;
+
+/* Timers that are running on it never fire. */
+void loop_forget_timers(struct loop *loop);
 unsigned loops_count(unsigned host);
 /* What is in flight ends, without an event; some of it has happened.  Before its files are closed.
  */

@@ -83,6 +83,22 @@ void loop_destroy(struct loop *loop)
     free(loop);
 }
 
+void loop_forget_timers(struct loop *loop)
+{
+    struct op **link = &loop->ops;
+
+    while (*link != NULL) {
+        struct op *op = *link;
+
+        if (op->kind != OP_TIMER) {
+            link = &op->next;
+            continue;
+        }
+        op->dead = true;
+        *link = op->next;
+    }
+}
+
 unsigned loops_count(unsigned host)
 {
     unsigned count = 0;

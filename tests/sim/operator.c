@@ -56,8 +56,8 @@ static void power_cut(void)
     mark(MARK_power_cut);
     jobs_kill();
     volumes_power_cut();
-    if (oracle_power_cut())
-        sessions_are_owed();
+    sessions_are_owed();
+    oracle_power_cut();
 }
 
 /* Dies while it starts, now and then, and is started again. */

@@ -236,26 +236,24 @@ void oracle_flushed(uint64_t sent)
 
 /* Of what was sent since the last FLUSH succeeded: answers overtake each other.
  * And of what this life of the server has answered: of an earlier one it can't know. */
-static bool anything_may_be_lost(void)
+bool oracle_may_be_lost(uint64_t told)
 {
     for (const struct change *change = pending; change != NULL; change = change->next)
         if (change->answered && !change->durable && change->kind != CHANGE_TRIM &&
-            change->sent > gone_moment && change->sent > flushed_moment)
+            change->sent > gone_moment && change->sent > flushed_moment && change->sent > told)
             return true;
     return false;
 }
 
-bool oracle_flush_failed(void)
+void oracle_flush_failed(void)
 {
     struct change **link = &pending;
-    bool lost = anything_may_be_lost();
 
     while (*link != NULL)
         if ((*link)->ended != NEVER)
             *link = (*link)->next;
         else
             link = &(*link)->next;
-    return lost;
 }
 
 /* ---- reads ---- */
@@ -476,10 +474,9 @@ static void settle(struct change *change, uint64_t now)
 }
 
 /* What is left may each be there, whoever came first: they count as concurrent from now on. */
-bool oracle_power_cut(void)
+void oracle_power_cut(void)
 {
     uint64_t now = oracle_moment();
-    bool lost = anything_may_be_lost();
 
     for (uint64_t i = 0; i < settings.size_bytes / CELL_BYTES; i++) {
         cells[i].said_zero = false;
@@ -497,5 +494,4 @@ bool oracle_power_cut(void)
         by_id[id]->next = pending;
         pending = by_id[id];
     }
-    return lost;
 }

@@ -53,16 +53,20 @@ void oracle_check_read(uint64_t sent, uint64_t offset_bytes, uint32_t length_byt
 void oracle_check_zeros(uint64_t sent, uint64_t offset_bytes, uint32_t length_bytes, unsigned who);
 void oracle_flushed(uint64_t sent);
 /* Of what had been answered nothing is durable any more by a later FLUSH: the first has told of it.
- * Whether there was anything of this life of the server. */
-bool oracle_flush_failed(void);
+ */
+void oracle_flush_failed(void);
+/* Whether a power cut may lose a write that was answered.  `told`: the moment at which a FLUSH
+ * failed, for who heard of that.  What had been sent by then may have been answered before that
+ * FLUSH came to the server, and seen later; it counts as told (plugins/remote/remote-ledger.h,
+ * "what it can't see"). */
+bool oracle_may_be_lost(uint64_t told);
 
 /* The disk was closed and opened again: of what was answered before, nobody is told any more. */
 void oracle_opened_anew(void);
 /* The server is gone: what was not answered will not happen later. */
 void oracle_server_gone(void);
-/* Whether an answered write may be lost; what was sent before, and is answered later, says little.
- */
-bool oracle_power_cut(void);
+/* What was sent before, and is answered later, says little. */
+void oracle_power_cut(void);
 /* When that was the last time; 0: never. */
 uint64_t oracle_cut_moment(void);
 

@@ -37,7 +37,7 @@ struct life {
     enum server_state state;
     bool failed;    /* to start */
     bool disk_went; /* of the exports that it has started with */
-    bool hangup_is_pending;
+    bool hangup_is_pending, is_suspending;
     bool left_behind; /* a thread that opens an export, which the process does not wait for */
     struct fiber *main;
     struct loop *loop;
@@ -256,8 +256,12 @@ static void close_exports(struct life *mine)
 static void free_what_is_left(struct life *mine)
 {
     offload_destroy(mine->handshakes);
-    for (unsigned i = 0; i < mine->worker_count; i++)
+    for (unsigned i = 0; i < mine->worker_count; i++) {
+        if (mine->is_suspending) /* a worker that has ended looks no more whether clients are quiet
+                                  */
+            loop_forget_timers(mine->workers[i]->worker.loop);
         worker_thread_destroy(mine->workers[i]);
+    }
     tls_close(&mine->tls);
     loop_destroy(mine->loop);
     for (size_t i = 0; i < mine->opening.count; i++)
@@ -562,6 +566,7 @@ int server_change(struct server_change *wanted)
     struct wish *wish = ask(submit_here);
     struct exports_change *change = &wanted->change;
 
+    wish->life->is_suspending = change->suspended != NULL;
     wanted->wish = wish;
     wish->change = change;
     change->done = change_is_done;

@@ -19,6 +19,7 @@
 #define HANDSHAKE_SECONDS_MAX 10u /* the server's */
 
 static struct session *sessions; /* that are open */
+static uint64_t last_told;       /* when a FLUSH of any of them has failed */
 
 /* ---- the handshake ---- */
 
@@ -217,8 +218,9 @@ static void judge_flush(struct session *session, const struct sent_command *comm
         if (session->owed)
             mark(MARK_flush_failed_as_owed);
         session->owed = false;
+        session->told = last_told = oracle_moment();
         if (options.remote) /* a file fails from then on, until it is opened again */
-            (void)oracle_flush_failed();
+            oracle_flush_failed();
         return;
     }
     if (session->owed && command->moment > session->owed_moment)
@@ -428,7 +430,8 @@ static void *receive(void *context)
 void sessions_are_owed(void)
 {
     for (struct session *session = sessions; session != NULL; session = session->next)
-        owe(session);
+        if (oracle_may_be_lost(session->told))
+            owe(session);
 }
 
 static void leave(struct session *session)
@@ -462,6 +465,7 @@ bool session_open(struct session *session, unsigned client, bool structured)
                           .life = server_life(SITE_FRONT),
                           .second = options.tls == TLS_BY_CERTIFICATE &&
                                     client != SESSION_VERIFIER && random_chance(STREAM_WORK, 300),
+                          .told = last_told,
                           .came_early = server_disk_is_away(),
                           .disturbances = server_disturbances() };
     session->wire.endpoint = server_connect(SITE_FRONT, client);

@@ -40,6 +40,7 @@ struct session {
     unsigned in_flight;
     bool owed;            /* writes were lost, and its next FLUSH has to tell it */
     uint64_t owed_moment; /* since when */
+    uint64_t told;        /* see oracle_may_be_lost() */
     struct session *next; /* of those that are open */
     struct fiber *receiver;
 };

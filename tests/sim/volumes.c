@@ -218,7 +218,7 @@ void volumes_forget_errors(void)
     static uint64_t known;
 
     if (volumes_errors() > known)
-        (void)oracle_flush_failed();
+        oracle_flush_failed();
     known = volumes_errors();
 }
 
