@@ -3,13 +3,13 @@
 #include <errno.h>
 #include <limits.h>
 #include <poll.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "server/base/cpu-count.h"
 #include "server/base/descriptors.h"
 #include "server/board/board-owner.h"
 #include "server/serve/captive.h"
@@ -173,16 +173,6 @@ static void remove_names(void *context)
 
     listeners_remove_names(&server->listeners);
     serve_control_remove_name(server->control);
-}
-
-static unsigned cpu_count(void)
-{
-    cpu_set_t cpus;
-
-    if (sched_getaffinity(0, sizeof cpus, &cpus) == 0 && CPU_COUNT(&cpus) > 0)
-        return (unsigned)CPU_COUNT(&cpus);
-    long online = sysconf(_SC_NPROCESSORS_ONLN);
-    return online > 0 ? (unsigned)online : 1;
 }
 
 static int open_exports(struct server *server, unsigned workers, struct error *err)
