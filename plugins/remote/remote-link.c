@@ -10,6 +10,7 @@
 #include "plugins/remote/remote-requests.h"
 #include "server/base/event.h"
 #include "server/base/log.h"
+#include "server/base/tally.h"
 #include "server/client/transport-tls-adopt.h"
 #include "server/transport/tls-buffer.h"
 
@@ -113,6 +114,9 @@ static void lose(struct remote_link *link)
     if (!link->stream.aborted) {
         log_write_of(LOG_WARNING, link->server->name, "the connection was lost (%s)",
                      link->reason.text[0] != '\0' ? link->reason.text : "the server closed it");
+        tally_add(TALLY_BACKENDS_LOST);
+        if (is_primary(link))
+            atomic_store(&link->server->lost, true);
         EVENT(.type = "backend.down", .peer = link->server->name, .reason = link->reason.text);
         remote_stream_abort(&link->stream);
     }
@@ -199,11 +203,13 @@ static void dial_succeeded(struct remote_link *link, bool again)
 {
     if (again) {
         log_write_of(LOG_WARNING, link->server->name, "connected again");
+        tally_add(TALLY_BACKENDS_BACK);
         EVENT(.type = "backend.up", .peer = link->server->name);
     }
     remote_outage_connected(&link->outage, remote_requests_are_waiting(&link->requests));
     if (is_primary(link)) {
         atomic_store(&link->server->away, false);
+        atomic_store(&link->server->lost, false);
         remote_ledger_primary_connected(&link->server->ledger);
     }
 }

@@ -1,4 +1,5 @@
-/* What all connections to a remote server share; constant but for the ledger and `away`. */
+/* What all connections to a remote server share; constant but for the ledger, `away`
+ * and `lost`. */
 #ifndef NBDCRYPT_REMOTE_SERVER_H
 #define NBDCRYPT_REMOTE_SERVER_H
 
@@ -12,6 +13,7 @@ struct remote_server {
     unsigned timeout_ms;             /* 0: none */
     struct remote_ledger ledger;
     atomic_bool away; /* the primary has given up for now: so do the others */
+    atomic_bool lost; /* the primary is not connected */
     char *name;       /* for messages */
 };
 

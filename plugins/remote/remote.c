@@ -455,6 +455,11 @@ static const struct flush_account_ops account = {
     .end = flusher_ends,
 };
 
+static bool remote_is_lost(const struct stage *stage)
+{
+    return atomic_load(&container_of(stage, const struct remote_stage, stage)->server.lost);
+}
+
 /* ---- four schemes, one backend ---- */
 
 static int open_tcp(struct stage **out, const struct stage_settings *settings, struct error *err)
@@ -484,7 +489,7 @@ static int open_unix_tls(struct stage **out, const struct stage_settings *settin
         .name = scheme, .description = form ", a remote disk", .params = remote_params, \
         .open = open_function, .attach = remote_attach, .submit = remote_submit,        \
         .leave = remote_leave, .detach = remote_detach, .close = remote_close,          \
-        .account = &account,                                                            \
+        .account = &account, .is_lost = remote_is_lost,                                 \
     }
 
 const struct layer_ops remote_tcp_ops = REMOTE_OPS("nbd", "nbd://HOST[:PORT]/[EXPORT]", open_tcp);

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "server/base/log.h"
+#include "server/base/tally.h"
 
 #define SHARE_LEAST \
     16u /* one client can work with so many, such as nbdcopy with its 4, several times */
@@ -180,6 +181,7 @@ const char *places_sentence(enum place_result result)
 
 void places_log(const struct places *places, const struct peer *peer, enum place_result why)
 {
+    tally_add(TALLY_REJECTED_LIMIT);
     if (why == PLACE_NONE)
         log_write_of(LOG_WARNING, peer->text,
                      "turned away, %u clients are connected (--max-connections)",

@@ -123,6 +123,8 @@ struct layer_ops {
     /* How large is what it reads now, its own storage or the stage below?  A change is told by
      * limits_grow(), on the main thread while layers are attached.  NULL: its size is fixed. */
     void (*grow)(struct stage *stage);
+    /* Any thread: is the storage not there at present, as far as is known?  NULL: it always is. */
+    bool (*is_lost)(const struct stage *stage);
     /* Makes the layer for a worker, on the worker's thread.  `below` is NULL for a backend. */
     int (*attach)(struct layer **out, struct stage *stage, struct layer *below, struct loop *loop,
                   struct error *err);

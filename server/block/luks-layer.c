@@ -8,6 +8,7 @@
 #include "crypto/cipher/cipher.h"
 #include "crypto/secret-mark.h"
 #include "server/base/zeros.h"
+#include "server/board/board-owner.h"
 
 struct luks_stage {
     struct stage stage;
@@ -25,8 +26,48 @@ struct luks_layer {
     uint64_t iv_offset_sectors;
     uint32_t sector_bytes;
     bool zero_holes;
-    bool zeroes_below; /* ZERO is passed on as it is */
+    bool zeroes_below;           /* ZERO is passed on as it is */
+    uint32_t untimed;            /* calls of the cipher until one is timed */
+    struct board_crypto *counts; /* two: what is decrypted, what is encrypted */
+    struct board_crypto nowhere[2];
 };
+
+/* ---- the cipher, and what it costs ---- */
+
+typedef void cipher_fn(struct cipher *cipher, uint64_t iv_sector, uint8_t *data,
+                       size_t length_bytes);
+
+RARELY static void run_timed(struct luks_layer *luks, cipher_fn *run, struct board_crypto *counts,
+                             uint64_t iv_sector, uint8_t *data, size_t length_bytes)
+{
+    uint64_t start_ns = board_now_ns();
+
+    luks->untimed = BOARD_CRYPTO_TIMED;
+    run(luks->cipher, iv_sector, data, length_bytes);
+    board_add(&counts->ns, (board_now_ns() - start_ns) * BOARD_CRYPTO_TIMED);
+}
+
+static inline void run_counted(struct luks_layer *luks, cipher_fn *run, struct board_crypto *counts,
+                               uint64_t iv_sector, uint8_t *data, size_t length_bytes)
+{
+    board_add(&counts->bytes, length_bytes);
+    if (--luks->untimed == 0)
+        run_timed(luks, run, counts, iv_sector, data, length_bytes);
+    else
+        run(luks->cipher, iv_sector, data, length_bytes);
+}
+
+static void decrypt(struct luks_layer *luks, uint64_t iv_sector, uint8_t *data, size_t length_bytes)
+{
+    run_counted(luks, cipher_decrypt, &luks->counts[0], iv_sector, data, length_bytes);
+}
+
+static void encrypt(struct luks_layer *luks, uint64_t iv_sector, uint8_t *data, size_t length_bytes)
+{
+    run_counted(luks, cipher_encrypt, &luks->counts[1], iv_sector, data, length_bytes);
+}
+
+/* ---- requests ---- */
 
 static uint64_t luks_iv(const struct luks_layer *luks, const struct request *req)
 {
@@ -56,8 +97,7 @@ static void decrypt_around_holes(struct luks_layer *luks, struct request *req)
         if (!end && !zeros_only(view->data + at, sector))
             continue;
         if (at > run_at)
-            cipher_decrypt(luks->cipher, luks_iv(luks, req) + run_at / 512, view->data + run_at,
-                           at - run_at);
+            decrypt(luks, luks_iv(luks, req) + run_at / 512, view->data + run_at, at - run_at);
         run_at = at + sector;
     }
 }
@@ -98,8 +138,7 @@ static void luks_done(struct layer *layer, struct request *req)
         else if (luks->zero_holes)
             decrypt_around_holes(luks, req);
         else
-            cipher_decrypt(luks->cipher, luks_iv(luks, req), req->view.data,
-                           req->view.length_bytes);
+            decrypt(luks, luks_iv(luks, req), req->view.data, req->view.length_bytes);
     }
     if (req->error == 0 && req->view.op == REQUEST_EXTENTS) {
         if (luks->zero_holes)
@@ -127,7 +166,7 @@ static void luks_submit(struct layer *layer, struct request *req)
         return;
     }
     if (view->op == REQUEST_WRITE)
-        cipher_encrypt(luks->cipher, luks_iv(luks, req), view->data, view->length_bytes);
+        encrypt(luks, luks_iv(luks, req), view->data, view->length_bytes);
     if (view->op != REQUEST_FLUSH)
         view->offset_bytes += luks->payload_offset_bytes;
     layer_submit(layer->below, req);
@@ -157,6 +196,8 @@ static int luks_attach(struct layer **out, struct stage *stage, struct layer *be
     luks->iv_offset_sectors = owner->segment.iv_offset_sectors;
     luks->sector_bytes = owner->segment.sector_bytes;
     luks->zero_holes = owner->zero_holes;
+    luks->untimed = BOARD_CRYPTO_TIMED;
+    luks->counts = luks->nowhere;
     luks->zeroes_below =
         owner->zero_holes && (stage->below->limits.ops & OP_BIT(REQUEST_ZERO)) != 0;
     *out = &luks->layer;
@@ -271,6 +312,18 @@ bool luks_stages_share_key(const struct stage *a, const struct stage *b)
            !atomic_load(&other->suspended) && secret_equal(one->volume_key, other->volume_key);
 }
 
+/* ---- what is counted ---- */
+
+void luks_layer_count(struct layer *top, struct board_crypto *counts)
+{
+    while (top != NULL && top->ops != &luks_ops)
+        top = top->below;
+    if (top == NULL)
+        return;
+    struct luks_layer *luks = container_of(top, struct luks_layer, layer);
+    luks->counts = counts != NULL ? counts : luks->nowhere;
+}
+
 /* ---- a key that goes for a time ---- */
 
 static struct luks_stage *luks_of(struct stage *top)
@@ -283,6 +336,13 @@ static struct luks_layer *layer_of(struct layer *top)
     while (top->stage->ops != &luks_ops)
         top = top->below;
     return container_of(top, struct luks_layer, layer);
+}
+
+const struct luks_segment *luks_stage_segment(const struct stage *top)
+{
+    const struct luks_stage *luks = find_luks(top);
+
+    return luks != NULL ? &luks->segment : NULL;
 }
 
 const struct secret *luks_stage_volume_key(const struct stage *top)

@@ -4,6 +4,7 @@
 
 #include "crypto/luks/luks.h"
 #include "server/block/layer.h"
+#include "server/board/board.h"
 
 struct luks_holes {
     bool discard;    /* TRIM is listed: it shows the storage which blocks are used */
@@ -17,6 +18,14 @@ struct luks_holes {
 NODISCARD int luks_stage_create(struct stage **out, struct stage *below,
                                 const struct luks_segment *segment, struct secret *volume_key,
                                 struct luks_holes holes, struct error *err);
+
+/* What is encrypted, and how; NULL: nothing is.  By the top of a pipeline. */
+const struct luks_segment *luks_stage_segment(const struct stage *top);
+
+/* Where it is counted from now on what the ciphers of a pipeline do: two, for what is decrypted and
+ * what is encrypted; NULL: nowhere.  By its top, on the layer's thread.  Nothing happens where
+ * nothing is encrypted. */
+void luks_layer_count(struct layer *top, struct board_crypto *counts);
 
 /* ---- a key that goes for a time ----
  *

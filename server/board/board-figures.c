@@ -4,7 +4,8 @@
 
 #include "server/board/board-owner.h"
 
-#define SUM_TRIES 1000u /* a move takes microseconds, and happens when a client leaves */
+#define SUM_TRIES 1000u      /* a move takes microseconds, and happens when a client leaves */
+#define LINE_MAX_EXPORTS 64u /* that replaced each other while clients of the first one stayed */
 #define WORDS (sizeof(struct board_figures) / sizeof(uint64_t))
 
 _Static_assert(sizeof(struct board_figures) % sizeof(uint64_t) == 0, "figures are words");
@@ -62,10 +63,51 @@ board_place board_export_begin(const struct board *board, uint64_t id, const cha
     board_put(&row->sequence, board_get(&row->sequence) + 1);
     board_text_put(row->name, name, sizeof row->name);
     board_put_last(&row->retired, 0);
+    board_put_last(&row->before, 0);
+    board_put_last(&row->after, 0);
     board_put_last(&row->connections, 0);
     board_put_last(&row->id, id);
     board_put_last(&row->sequence, board_get(&row->sequence) + 1);
     return place;
+}
+
+void board_export_replace(const struct board *board, board_place old, board_place new)
+{
+    if (old == BOARD_NOWHERE || new == BOARD_NOWHERE)
+        return;
+    board_put_last(&((struct board_export_row *)board_at(board, old))->after, new);
+    board_put_last(&((struct board_export_row *)board_at(board, new))->before, old);
+}
+
+/* The first figures that retire become those of what is retired. */
+static void retire_to(const struct board *board, struct board_export_row *to, board_place place)
+{
+    struct board_figure_row *row = board_at(board, place);
+    board_place before = 0;
+
+    if (__atomic_compare_exchange_n(&to->retired, &before, place, false, __ATOMIC_ACQ_REL,
+                                    __ATOMIC_ACQUIRE))
+        return;
+    move_figures(board_at(board, before), row);
+}
+
+/* Whether the row of these figures is another export's by now. */
+static bool is_retired_of(const struct board_export_row *row, board_place place)
+{
+    return row != NULL && board_get(&row->retired) == place;
+}
+
+/* What is left of the line of those that replaced each other. */
+static void leave_line(const struct board *board, struct board_export_row *row)
+{
+    board_place before = board_get(&row->before), after = board_get(&row->after);
+
+    if (before != 0)
+        board_put_last(&((struct board_export_row *)board_at(board, before))->after, after);
+    if (after != 0)
+        board_put_last(&((struct board_export_row *)board_at(board, after))->before, before);
+    board_put_last(&row->before, 0);
+    board_put_last(&row->after, 0);
 }
 
 void board_export_end(const struct board *board, board_place place)
@@ -74,17 +116,26 @@ void board_export_end(const struct board *board, board_place place)
 
     if (place == BOARD_NOWHERE)
         return;
-    struct board_export_row *row = board_at(board, place);
-    board_place retired = board_get(&row->retired);
+    struct board_export_row *row = board_at(board, place), *heir = NULL;
+    board_place retired = board_get(&row->retired), after = board_get(&row->after);
     begin_move(&head->gone_begun);
+    if (after != 0) {
+        heir = board_at(board, after);
+        begin_move(&heir->begun);
+    }
     board_put_last(&row->sequence, board_get(&row->sequence) + 1);
     board_put_last(&row->id, 0);
-    if (retired != 0)
+    if (retired != 0 && heir != NULL)
+        retire_to(board, heir, retired);
+    else if (retired != 0)
         move_figures(&head->gone, board_at(board, retired));
     board_put_last(&row->retired, 0);
+    leave_line(board, row);
     board_put_last(&row->sequence, board_get(&row->sequence) + 1);
+    if (heir != NULL)
+        end_move(&heir->done);
     end_move(&head->gone_done);
-    if (retired != 0) {
+    if (retired != 0 && !is_retired_of(heir, retired)) {
         clear_figures(board_at(board, retired));
         board_row_give(board, BOARD_FIGURE_ROWS, retired);
     }
@@ -117,17 +168,14 @@ struct board_figure_row *board_figures_begin(const struct board *board, board_pl
     return row;
 }
 
-/* The first that retires becomes the row of what is retired. */
 static void retire(const struct board *board, struct board_figure_row *row)
 {
     struct board_export_row *of = board_at(board, row->export);
-    board_place place = board_place_of(board, row), before = 0;
+    board_place place = board_place_of(board, row);
 
     begin_move(&of->begun);
-    bool kept = __atomic_compare_exchange_n(&of->retired, &before, place, false, __ATOMIC_ACQ_REL,
-                                            __ATOMIC_ACQUIRE);
-    if (!kept)
-        move_figures(board_at(board, before), row);
+    retire_to(board, of, place);
+    bool kept = is_retired_of(of, place);
     board_put_last(&of->live[row->worker], 0);
     end_move(&of->done);
     if (!kept) {
@@ -136,10 +184,12 @@ static void retire(const struct board *board, struct board_figure_row *row)
     }
 }
 
-void board_figures_end(const struct board *board, struct board_figure_row *row)
+bool board_figures_end(const struct board *board, struct board_figure_row *row)
 {
-    if (row != spare(board) && --row->users == 0)
-        retire(board, row);
+    if (row == spare(board) || --row->users > 0)
+        return false;
+    retire(board, row);
+    return true;
 }
 
 /* ---- adding up ---- */
@@ -152,8 +202,9 @@ static void add(const struct board *board, board_place place, struct board_figur
         ((uint64_t *)out)[i] += board_get_first((const uint64_t *)&row->figures + i);
 }
 
-/* Rows that are moved meanwhile may be added twice, or not: then it says false. */
-static bool try_sum(const struct board *board, const struct board_export_row *row,
+/* Rows that are moved meanwhile may be added twice, or not: then it says false.  `line`: so many of
+ * those that it replaced are added, too. */
+static bool try_sum(const struct board *board, const struct board_export_row *row, unsigned line,
                     struct board_figures *out)
 {
     uint64_t done = board_get_first(&row->done);
@@ -163,6 +214,9 @@ static bool try_sum(const struct board *board, const struct board_export_row *ro
     add(board, board_get_first(&row->retired), out);
     for (unsigned i = 0; i < board->head->workers; i++)
         add(board, board_get_first(&row->live[i]), out);
+    board_place before = board_get_first(&row->before);
+    if (line > 0 && before != 0 && !try_sum(board, board_at(board, before), line - 1, out))
+        return false;
     return board_get(&row->begun) == done;
 }
 
@@ -187,12 +241,13 @@ static bool try_sum_gone(const struct board *board, struct board_figures *out)
 }
 
 /* Each try begins with nothing. */
-static bool sum(const struct board *board, board_place place, struct board_figures *out)
+static bool sum(const struct board *board, board_place place, unsigned line,
+                struct board_figures *out)
 {
     for (unsigned i = 0; i < SUM_TRIES; i++) {
         *out = (struct board_figures){ 0 };
         if (place == BOARD_GONE ? try_sum_gone(board, out)
-                                : try_sum(board, board_at(board, place), out))
+                                : try_sum(board, board_at(board, place), line, out))
             return true;
     }
     return false;
@@ -201,7 +256,8 @@ static bool sum(const struct board *board, board_place place, struct board_figur
 bool board_sum_export(const struct board *board, board_place place, struct board_figures *out)
 {
     *out = (struct board_figures){ 0 };
-    return (place == BOARD_GONE || is_export(board, place)) && sum(board, place, out);
+    return (place == BOARD_GONE || is_export(board, place)) &&
+           sum(board, place, LINE_MAX_EXPORTS, out);
 }
 
 static bool try_sum_all(const struct board *board, struct board_figures *out)
@@ -211,10 +267,10 @@ static bool try_sum_all(const struct board *board, struct board_figures *out)
     struct board_figures part;
     board_place place;
 
-    if (!sum(board, BOARD_GONE, out))
+    if (!sum(board, BOARD_GONE, 0, out))
         return false;
     while ((place = board_row_next(board, BOARD_EXPORT_ROWS, &cursor)) != 0) {
-        if (!sum(board, place, &part))
+        if (!sum(board, place, 0, &part))
             return false;
         for (size_t i = 0; i < WORDS; i++)
             ((uint64_t *)out)[i] += ((const uint64_t *)&part)[i];
@@ -229,4 +285,24 @@ bool board_sum_all(const struct board *board, struct board_figures *out)
     for (unsigned i = 0; i < BOARD_TRIES && !summed; i++)
         summed = try_sum_all(board, out);
     return summed;
+}
+
+uint64_t board_moves(const struct board *board)
+{
+    return board_get_first(&board->head->gone_begun);
+}
+
+/* ---- handshakes ---- */
+
+void board_handshake_took(const struct board *board, bool tls, uint64_t ns)
+{
+    struct board_histogram *to = &board->head->handshakes[tls];
+
+    __atomic_fetch_add(&to->sum_ns, ns, __ATOMIC_RELAXED);
+    __atomic_fetch_add(&to->counts[board_bucket(ns)], 1, __ATOMIC_RELAXED);
+}
+
+void board_read_handshakes(const struct board *board, bool tls, struct board_histogram *out)
+{
+    board_words_get(out, &board->head->handshakes[tls], sizeof *out);
 }

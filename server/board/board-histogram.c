@@ -10,6 +10,11 @@ static uint64_t bucket_end_us(unsigned bucket)
            (octave_us * quarter + BOARD_BUCKETS_PER_OCTAVE - 1) / BOARD_BUCKETS_PER_OCTAVE;
 }
 
+uint64_t board_bucket_us(unsigned index)
+{
+    return bucket_end_us(index) - 1;
+}
+
 uint64_t board_histogram_count(const struct board_histogram *histogram)
 {
     uint64_t count = 0;
@@ -38,7 +43,7 @@ uint64_t board_histogram_quantile_us(const struct board_histogram *histogram, do
     for (unsigned i = 0; i < BOARD_BUCKETS && total > 0; i++) {
         seen += histogram->counts[i];
         if (seen >= wanted)
-            return bucket_end_us(i) - 1;
+            return board_bucket_us(i);
     }
     return 0;
 }

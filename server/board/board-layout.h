@@ -18,7 +18,7 @@
 #include "server/board/board.h"
 #include "server/loop/loop.h"
 
-#define BOARD_MAGIC UINT64_C(0x0001647261796264) /* raised with every change of this file */
+#define BOARD_MAGIC UINT64_C(0x0002647261796264) /* raised with every change of this file */
 #define BOARD_UNIT_BYTES 64u
 #define BOARD_CHUNK_BYTES 65536u
 #define BOARD_CHUNKS_MAX 16384u /* 1 GiB */
@@ -106,6 +106,7 @@ struct board_export_row {
     uint64_t sequence; /* of id and name */
     uint64_t begun, done;
     board_place retired;
+    board_place before, after; /* the export that this one replaces, and that replaces it; or 0 */
     char name[BOARD_NAME_BYTES];
     board_place live[]; /* one for each worker */
 };
@@ -139,7 +140,8 @@ struct board_head {
     /* What exports had that have gone. */
     uint64_t gone_begun, gone_done;
     struct board_figure_row gone;
-    uint8_t directory[BOARD_CHUNKS_MAX]; /* enum board_kind */
+    struct board_histogram handshakes[2]; /* without TLS, under TLS */
+    uint8_t directory[BOARD_CHUNKS_MAX];  /* enum board_kind */
 };
 
 struct board {

@@ -6,6 +6,7 @@
 
 #include "server/base/log-text.h"
 #include "server/base/log.h"
+#include "server/base/tally.h"
 #include "server/board/board-owner.h"
 
 static struct board_line_row *line_rows(const struct board *board)
@@ -56,6 +57,7 @@ static void hear(enum log_level level, const char *who, const char *format, va_l
 
     if (used < 0 || used >= (int)sizeof text / 2)
         used = 0;
+    tally_add((enum tally)(TALLY_LOG_LINES + (int)level));
     errno = saved; /* for %m */
     vsnprintf(text + used, sizeof text - (size_t)used, format, args);
     board_line(kept_on, (int)level, who != NULL, text);

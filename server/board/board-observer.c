@@ -201,6 +201,7 @@ static bool look_at_export(const struct board_export_row *row, struct board_expo
     out->id = board_get_first(&row->id);
     board_words_get(out->name, row->name, sizeof out->name);
     out->connections = board_get_first(&row->connections);
+    out->replaced = board_get_first(&row->after) != 0;
     return (sequence & 1) == 0 && board_get(&row->sequence) == sequence;
 }
 

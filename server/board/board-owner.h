@@ -24,6 +24,8 @@ void board_connection_describe(struct board_connection_row *row, const char *pee
 /* Its export is there: BOARD_TRANSMISSION from now on. */
 void board_connection_attach(const struct board *board, struct board_connection_row *row,
                              board_place export);
+/* It has been so long since it was accepted, and it has its export. */
+void board_handshake_took(const struct board *board, bool tls, uint64_t ns);
 /* The row is another's from then on. */
 void board_connection_end(const struct board *board, struct board_connection_row *row);
 
@@ -31,7 +33,11 @@ void board_connection_end(const struct board *board, struct board_connection_row
 
 /* A row for an export; BOARD_NOWHERE: there was no room, and it is not seen. */
 board_place board_export_begin(const struct board *board, uint64_t id, const char *name);
-/* No worker has figures of it any more.  What it had is kept for BOARD_GONE. */
+/* A new one takes the place of an old one, which goes: what that had, and still gets, counts for
+ * the new one. */
+void board_export_replace(const struct board *board, board_place old, board_place new);
+/* No worker has figures of it any more.  What it had is that of who replaced it, or kept for
+ * BOARD_GONE. */
 void board_export_end(const struct board *board, board_place place);
 
 /* ---- figures: the worker's thread ---- */
@@ -39,8 +45,8 @@ void board_export_end(const struct board *board, board_place place);
 /* One more client of this worker is attached to that export: where they are counted. */
 struct board_figure_row *board_figures_begin(const struct board *board, board_place export,
                                              unsigned worker);
-/* One less; the last one's figures move to those of the export. */
-void board_figures_end(const struct board *board, struct board_figure_row *row);
+/* One less; the last one's figures move to those of the export.  True: so it was. */
+bool board_figures_end(const struct board *board, struct board_figure_row *row);
 
 /* For what is not to be counted. */
 struct board_figures *board_spare_figures(const struct board *board);

@@ -162,6 +162,7 @@ struct board_export {
     board_place place;
     char name[BOARD_NAME_BYTES]; /* UTF-8 as it came; what is longer is cut */
     unsigned connections;        /* that are attached */
+    bool replaced;               /* what is counted for it is counted for another one */
 };
 
 bool board_next_export(const struct board *board, board_cursor *cursor, struct board_export *out);
@@ -186,6 +187,8 @@ struct board_histogram {
 };
 
 uint64_t board_histogram_count(const struct board_histogram *histogram);
+/* What is in that bucket took at most so long; index < BOARD_BUCKETS. */
+uint64_t board_bucket_us(unsigned index);
 /* How many took less than that, which is a power of 2 and more than 1: the buckets of Prometheus.
  */
 uint64_t board_histogram_below(const struct board_histogram *histogram, uint64_t limit_us);
@@ -200,6 +203,13 @@ void board_histogram_subtract(struct board_histogram *histogram,
 #define BOARD_ERRORS 9u
 unsigned board_error_index(uint32_t nbd);
 const char *board_error_name(unsigned index); /* "EIO"; "other" */
+
+/* What a cipher did in one direction. */
+struct board_crypto {
+    uint64_t bytes;
+    uint64_t ns; /* one call in BOARD_CRYPTO_TIMED is measured, and stands for as many */
+};
+#define BOARD_CRYPTO_TIMED 64u
 
 /* What clients of an export asked for and got, from its beginning to now: never less than at an
  * earlier look.  Of a request: from its header to the answer, and from the first part of it that
@@ -220,14 +230,23 @@ struct board_figures {
     };
     uint64_t attached; /* connections so far */
     uint64_t throttled_ns;
+    struct board_crypto crypto[2]; /* decrypted, encrypted */
 };
 
-/* Adds up what all workers counted; of BOARD_GONE: what exports had that have gone.  False: there
- * is none at that place, or a row moved during every look (ask again, and show what was before). */
+/* Adds up what all workers counted, with what an export had that it replaced; of BOARD_GONE: what
+ * exports had that have gone.  False: there is none at that place, or a row moved during every look
+ * (ask again, and show what was before). */
 #define BOARD_GONE UINT32_MAX
 bool board_sum_export(const struct board *board, board_place place, struct board_figures *out);
 /* Of all exports, with those that have gone. */
 bool board_sum_all(const struct board *board, struct board_figures *out);
+
+/* How often what exports had moved to others: board_export_end().  Figures of several exports that
+ * are added up belong together where this did not change meanwhile. */
+uint64_t board_moves(const struct board *board);
+
+/* How long clients took from their arrival to their export, under TLS or without. */
+void board_read_handshakes(const struct board *board, bool tls, struct board_histogram *out);
 
 /* ---- lines of the log ---- */
 

@@ -3,6 +3,7 @@
 #ifndef NBDCRYPT_COMMAND_RECORD_H
 #define NBDCRYPT_COMMAND_RECORD_H
 
+#include "server/block/luks-layer.h"
 #include "server/board/board-owner.h"
 #include "server/connection/nbd-command.h"
 
@@ -18,22 +19,26 @@ struct command_record {
     board_place place;                /* of that row */
     struct board_figure_row *figures; /* of this export on this worker ... */
     struct board_figures *counted;    /* ... in there, or elsewhere once nobody hears the answers */
+    struct layer *top;                /* of the pipeline, for what its cipher does */
 };
 
 static inline void command_record_init(struct command_record *record, const struct board *board,
                                        struct board_connection_row *row, board_place export,
-                                       unsigned worker)
+                                       unsigned worker, struct layer *top)
 {
     record->board = board;
     record->row = row;
     record->place = board_place_of(board, row);
     record->figures = board_figures_begin(board, export, worker);
     record->counted = &record->figures->figures;
+    record->top = top;
+    luks_layer_count(top, record->counted->crypto);
 }
 
 static inline void command_record_free(struct command_record *record)
 {
-    board_figures_end(record->board, record->figures);
+    if (board_figures_end(record->board, record->figures))
+        luks_layer_count(record->top, NULL);
 }
 
 /* Nobody hears the answers that are still to come. */

@@ -7,6 +7,7 @@
 
 #include "server/base/event.h"
 #include "server/base/log.h"
+#include "server/base/tally.h"
 #include "server/board/board-owner.h"
 #include "server/connection/handshake.h"
 #include "server/connection/transmission.h"
@@ -144,6 +145,8 @@ static void handshake_ended(struct io_event *ev, int result)
     struct conversation *talk = &connection->talk;
     connection->state = CONNECTION_TRANSMISSION;
     board_connection_describe(talk->row, talk->peer.text, talk->peer.tls);
+    board_handshake_took(talk->worker->board, talk->peer.encrypted,
+                         board_now_ns() - talk->row->since_ns);
     board_connection_attach(talk->worker->board, talk->row, talk->export->place);
     connection->transmission =
         transmission_start(&connection->talk, &connection->transmission_ended);
@@ -155,6 +158,8 @@ static void handshake_ended(struct io_event *ev, int result)
                  connection->talk.export->name, connection->talk.worker->index);
     EVENT(.type = "client.attached", .export = connection->talk.export->name,
           .peer = connection->talk.peer.text);
+    tally_add(TALLY_ATTACHED_BY(connection->talk.peer.address.ss_family == AF_UNIX,
+                                connection->talk.peer.encrypted));
     if (connection->talk.worker->shutting_down || connection->told_to_go)
         connection_shutdown(connection);
 }
@@ -252,6 +257,8 @@ static void timer_fired(struct io_event *ev, int result)
         abandon(connection);
         return;
     }
+    if (handshake && !connection->talk.worker->shutting_down)
+        tally_add(TALLY_REJECTED_TIMEOUT);
     if (handshake)
         log_write_of(LOG_NOTICE, connection->talk.peer.text, "%s; dropped",
                      connection->talk.worker->shutting_down

@@ -11,6 +11,7 @@
 #include "server/export/export-set.h"
 #include "server/base/event.h"
 #include "server/base/log.h"
+#include "server/base/tally.h"
 #include "server/tls/tls.h"
 #include "server/connection/worker.h"
 
@@ -181,6 +182,7 @@ static void log_unknown(const struct option_exchange *ex, const struct name *nam
         EVENT(.type = "client.denied", .export = hidden->name, .peer = ex->talk->peer.text,
               .reason = "no --allow rule matches");
     }
+    tally_add(hidden != NULL ? TALLY_REJECTED_ACCESS : TALLY_REJECTED_NAME);
     log_refusal(ex, hidden != NULL ? truth.text : told);
 }
 

@@ -29,6 +29,7 @@
 #include "server/export/export-set.h"
 #include "server/connection/handshake-options.h"
 #include "server/base/log.h"
+#include "server/base/tally.h"
 #include "server/transport/transport-tls.h"
 #include "server/connection/worker.h"
 
@@ -137,6 +138,13 @@ static bool drop(struct handshake *hs, const char *why)
     return end(hs, HANDSHAKE_ABORT);
 }
 
+/* What it sent is not NBD, or too much. */
+static bool drop_stranger(struct handshake *hs, const char *why)
+{
+    tally_add(TALLY_REJECTED_PROTOCOL);
+    return drop(hs, why);
+}
+
 /* ---- the transport ---- */
 
 /* The next step runs when `length_bytes` (not 0) have been filled. */
@@ -209,7 +217,7 @@ static bool flags_received(struct handshake *hs)
     uint32_t flags = nbd_decode_client_flags(hs->scratch);
 
     if (flags & ~CLIENT_FLAGS)
-        return drop(hs, "it set client flags that do not exist");
+        return drop_stranger(hs, "it set client flags that do not exist");
     hs->fixed = flags & NBD_FLAG_C_FIXED_NEWSTYLE;
     hs->exchange.no_zeroes = flags & NBD_FLAG_C_NO_ZEROES;
     return receive_header(hs);
@@ -278,14 +286,14 @@ static bool header_received(struct handshake *hs)
     const char *why;
 
     if (!nbd_decode_option_header(hs->scratch, &hs->option))
-        return drop(hs, "it sent something that is not an option");
+        return drop_stranger(hs, "it sent something that is not an option");
     hs->handler = option_handler_find(hs->option.option);
     hs->exchange.option = hs->option.option;
     hs->options_seen++;
     limit_options(hs);
     why = reason_to_drop(hs);
     if (why)
-        return drop(hs, why);
+        return drop_stranger(hs, why);
     /* proto.md: SET_META_CONTEXT replaces what was set, "including when this command fails". */
     if (hs->option.option == NBD_OPT_SET_META_CONTEXT)
         negotiated_forget_contexts(&hs->talk->negotiated);
@@ -404,6 +412,7 @@ static void count_as_proven(struct handshake *hs)
 
     if (result == PLACE_GRANTED)
         return;
+    tally_add(TALLY_REJECTED_LIMIT);
     log_write_of(LOG_WARNING, talk->peer.text,
                  "turned away, it has as many connections as one client may have "
                  "(--max-connections-per-client)");
@@ -415,6 +424,7 @@ static void tls_done(struct io_event *ev, int result)
     struct handshake *hs = container_of(ev, struct handshake, tls_done);
 
     if (result < 0) {
+        tally_add(TALLY_REJECTED_TLS);
         end(hs, HANDSHAKE_ABORT); /* the reason has been logged */
         return;
     }

@@ -597,8 +597,8 @@ struct transmission *transmission_start(struct conversation *talk, struct io_eve
     t->worker = talk->worker;
     t->transport = talk->transport;
     t->export = talk->export;
-    command_record_init(&t->record, t->worker->board, talk->row, t->export->place,
-                        t->worker->index);
+    command_record_init(&t->record, t->worker->board, talk->row, t->export->place, t->worker->index,
+                        t->top);
     t->terms = (struct command_terms){
         .limits = &talk->export->limits,
         .structured = talk->negotiated.structured_replies,

@@ -124,29 +124,17 @@ static void list_requests(struct control_client *client)
 
 /* ---- figures ---- */
 
-/* The longest duration that a bucket has: asked of a histogram that has one there. */
-static uint64_t bucket_us(size_t index)
-{
-    static uint64_t known[BOARD_BUCKETS];
-    struct board_histogram one = { 0 };
-
-    one.counts[index] = 1;
-    if (known[index] == 0)
-        known[index] = board_histogram_quantile_us(&one, 1);
-    return known[index];
-}
-
 static struct json_object *durations(const struct board_histogram *histogram)
 {
     struct json_object *list = json_object_new_array();
 
-    for (size_t i = 0; i < BOARD_BUCKETS; i++) {
+    for (unsigned i = 0; i < BOARD_BUCKETS; i++) {
         struct json_object *one;
 
         if (histogram->counts[i] == 0)
             continue;
         one = json_object_new_object();
-        control_add_number(one, "us", bucket_us(i));
+        control_add_number(one, "us", board_bucket_us(i));
         control_add_number(one, "count", histogram->counts[i]);
         control_append(list, one);
     }

@@ -3,6 +3,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "server/board/board-owner.h"
+
 int exports_change_fail(struct exports_change *change, int code)
 {
     change->code = code;
@@ -46,6 +48,19 @@ int exports_change_needs(struct exports_change *change, const struct export_set 
         return 0;
     return exports_change_fail(change,
                                error_set(&change->error, -ENOENT, "there is no export '%s'", name));
+}
+
+void exports_change_keep_figures(const struct exports_change *change,
+                                 const struct export_set *before, const struct export_set *after,
+                                 const struct board *board)
+{
+    for (size_t i = 0; i < change->added_count; i++) {
+        const char *name = change->added[i].settings->name;
+        const struct export *old = exports_find(before, name), *new = exports_find(after, name);
+
+        if (old != NULL && new != NULL)
+            board_export_replace(board, old->place, new->place);
+    }
 }
 
 int exports_change_check(struct exports_change *change, const struct export_set *set)

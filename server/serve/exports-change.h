@@ -64,6 +64,11 @@ bool exports_change_removes(const struct exports_change *change, const struct ex
 /* One of its name is among those that are added. */
 bool exports_change_adds(const struct exports_change *change, const char *name);
 
+/* What is counted for the name of an export goes on counting when another one takes its place. */
+void exports_change_keep_figures(const struct exports_change *change,
+                                 const struct export_set *before, const struct export_set *after,
+                                 const struct board *board);
+
 /* Whether all it speaks of is there, and what it adds is not; -ENOENT and -EEXIST are noted. */
 NODISCARD int exports_change_check(struct exports_change *change, const struct export_set *set);
 /* The same of one name. */

@@ -495,6 +495,7 @@ static int publish(struct exports *exports, struct exports_change *change, struc
     }
     pthread_mutex_lock(&exports->mutex);
     alter(exports, change);
+    exports_change_keep_figures(change, before, next, exports->settings.board);
     exports->set = next;
     pthread_mutex_unlock(&exports->mutex);
     worker_round_use(round, exports->settings.workers, next);

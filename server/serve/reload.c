@@ -6,6 +6,7 @@
 
 #include "server/base/event.h"
 #include "server/base/log.h"
+#include "server/base/tally.h"
 #include "server/serve/notify.h"
 #include "server/tls/tls.h"
 
@@ -78,6 +79,10 @@ int reload_files(struct reload *reload, const struct reload_wish *wish, struct e
         EVENT(.type = "reload.failed", .reason = err->text);
     else
         EVENT(.type = "reload.done");
+    tally_add(result < 0 ? TALLY_RELOADS_FAILED : TALLY_RELOADS);
+    tally_set(TALLY_RELOAD_FAILED, result < 0);
+    if (result == 0)
+        tally_set(TALLY_RELOAD_SECONDS, (uint64_t)time(NULL));
     return result;
 }
 

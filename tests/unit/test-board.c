@@ -216,6 +216,87 @@ static void figures_stay_when_clients_leave(void)
     close_board();
 }
 
+static uint64_t reads_of(board_place place)
+{
+    static struct board_figures seen;
+
+    EXPECT(board_sum_export(board, place, &seen));
+    return board_histogram_count(&seen.request[BOARD_READ]);
+}
+
+static void read_by(struct board_figure_row *row, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++)
+        board_record(&row->figures.request[BOARD_READ], 5000);
+}
+
+/* The name of an export goes on counting when another one takes its place: whoever of the two is
+ * first at its end, and whoever has clients still. */
+static void figures_go_on_when_an_export_is_replaced(void)
+{
+    static struct board_figures all;
+    struct board_export row;
+
+    for (unsigned last_is_first = 0; last_is_first < 2; last_is_first++) {
+        open_board();
+        board_place first = board_export_begin(board, 1, "vm");
+        struct board_figure_row *left = board_figures_begin(board, first, 0);
+        struct board_figure_row *stays = board_figures_begin(board, first, 1);
+        read_by(left, 3);
+        board_figures_end(board, left);
+        read_by(stays, 10);
+
+        board_place second = board_export_begin(board, 2, "vm");
+        EXPECT(reads_of(second) == 0);
+        board_export_replace(board, first, second);
+        EXPECT(reads_of(second) == 13 && reads_of(first) == 13);
+        EXPECT(board_read_export(board, 1, &row) && row.replaced);
+        EXPECT(board_read_export(board, 2, &row) && !row.replaced);
+        read_by(stays, 1);
+        struct board_figure_row *newer = board_figures_begin(board, second, 0);
+        read_by(newer, 100);
+        board_place third = board_export_begin(board, 3, "vm");
+        board_export_replace(board, second, third);
+        EXPECT(reads_of(third) == 114);
+        EXPECT(board_sum_all(board, &all));
+        EXPECT(board_histogram_count(&all.request[BOARD_READ]) == 114);
+
+        uint64_t moves = board_moves(board);
+        board_figures_end(board, newer);
+        if (last_is_first) {
+            board_export_end(board, second);
+            EXPECT(reads_of(third) == 114);
+        }
+        board_figures_end(board, stays);
+        board_export_end(board, first);
+        EXPECT(reads_of(third) == 114 && board_moves(board) > moves);
+        if (!last_is_first)
+            board_export_end(board, second);
+        EXPECT(reads_of(third) == 114);
+        EXPECT(board_sum_all(board, &all));
+        EXPECT(board_histogram_count(&all.request[BOARD_READ]) == 114);
+        board_export_end(board, third);
+        EXPECT(board_sum_export(board, BOARD_GONE, &all));
+        EXPECT(board_histogram_count(&all.request[BOARD_READ]) == 114);
+        close_board();
+    }
+}
+
+static void handshakes_are_counted(void)
+{
+    static struct board_histogram seen;
+
+    open_board();
+    board_handshake_took(board, true, 3000000);
+    board_handshake_took(board, true, 5000);
+    board_read_handshakes(board, true, &seen);
+    EXPECT(board_histogram_count(&seen) == 2 && seen.sum_ns == 3005000);
+    EXPECT(board_histogram_below(&seen, 8) == 1);
+    board_read_handshakes(board, false, &seen);
+    EXPECT(board_histogram_count(&seen) == 0);
+    close_board();
+}
+
 static void places_of_other_things_have_no_figures(void)
 {
     static struct board_figures seen;
@@ -385,6 +466,8 @@ static const struct check checks[] = {
     { "commands are seen while they last", commands_are_seen_while_they_last },
     { "a turn that lasts is a stall", a_turn_that_lasts_is_a_stall },
     { "figures stay when clients leave", figures_stay_when_clients_leave },
+    { "figures go on when an export is replaced", figures_go_on_when_an_export_is_replaced },
+    { "handshakes are counted", handshakes_are_counted },
     { "places of other things have no figures", places_of_other_things_have_no_figures },
     { "durations are right within a quarter", durations_are_right_within_a_quarter },
     { "powers of two are bounds", powers_of_two_are_bounds },
