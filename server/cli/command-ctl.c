@@ -16,6 +16,7 @@
 #include "server/cli/ctl-events.h"
 #include "server/cli/ctl-looks.h"
 #include "server/cli/ctl-metadata.h"
+#include "server/cli/ctl-metrics.h"
 #include "server/cli/ctl-reload.h"
 #include "server/cli/ctl-suspend.h"
 #include "server/cli/ctl-top.h"
@@ -54,6 +55,7 @@ static const struct param ctl_params[] = {
     PARAM("dry-run", FLAG, NULL, dry_run, "reload: tell what it would do, and do nothing"),
     PARAM("replace", LIST, "NAME", replace,
           "reload: this export may be opened anew, and its clients disconnected (repeatable)"),
+    PARAM("openmetrics", FLAG, NULL, openmetrics, "metrics: in that format"),
     PARAM("help", FLAG, NULL, help, "print this text", .letter = 'h'),
     { 0 },
 };
@@ -69,6 +71,7 @@ enum {
     DRY_RUN = 64,
     REPLACE = 128,
     WHICH = 256,
+    OPENMETRICS = 512,
 };
 
 static const struct verb {
@@ -85,6 +88,10 @@ static const struct verb {
       .options = TOP,
       .help = "what exports do, again and again, until q is pressed",
       .run = ctl_top },
+    { .name = "metrics",
+      .options = OPENMETRICS,
+      .help = "its figures, in the text format of Prometheus",
+      .run = ctl_metrics },
     { .name = "show",
       .operands = "NAME",
       .least = 1,
@@ -227,6 +234,7 @@ static const char *foreign_option(const struct verb *verb, const struct ctl_opti
         { TOP, options->batch, "--batch is for ctl top" },
         { DRY_RUN, options->dry_run, "--dry-run is for ctl reload" },
         { REPLACE, options->replace.count > 0, "--replace is for ctl reload" },
+        { OPENMETRICS, options->openmetrics, "--openmetrics is for ctl metrics" },
     };
 
     for (size_t i = 0; i < sizeof own / sizeof own[0]; i++)
@@ -339,7 +347,7 @@ static const char *offer(FILE *out, const struct typing *typing)
 const struct command command_ctl = {
     .name = "ctl",
     .help = "ask a running server, or tell it to change something",
-    .operands = "status|exports|clients|requests|top|show|events|add|replace|remove|suspend|resume|"
+    .operands = "status|exports|clients|requests|top|metrics|show|events|add|replace|remove|suspend|resume|"
                 "disconnect|metadata|log|rescan|reload|drain [OPERAND] ...",
     .params = ctl_params,
     .offer = offer,

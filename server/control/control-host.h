@@ -26,6 +26,7 @@ struct control_host {
     const struct control_method *methods; /* beside those of control-methods.c; NULL: none */
     struct loop *loop;
     struct offload *admin; /* one thread */
+    struct offload *looks; /* one thread, for what takes milliseconds and changes nothing */
     const struct control_rules *rules;
     const struct places *places;
     const struct board *board;
@@ -45,6 +46,8 @@ struct control_host {
     /* The server's end of a connection: a client, as if it had come by a Unix socket.  Takes `fd`.
      */
     void (*connect)(void *context, int fd, const struct peer *peer);
+    /* All metrics as text, for free(); on the looks' thread.  NULL: there is no memory. */
+    char *(*metrics)(void *context, bool openmetrics, size_t *length_bytes);
     /* Ends the server as SIGTERM does. */
     void (*drain)(void *context);
     /* control_stop() is done. */

@@ -79,6 +79,10 @@ struct control_client {
 
     void *data; /* of the method of the call under way; freed with the client */
 
+    /* A long text that is given in parts; freed with the last one, or with the client. */
+    char *text;
+    size_t text_at, text_bytes;
+
     /* What the clock looks at. */
     uint64_t progress_seen;
     unsigned idle_seconds;

@@ -327,6 +327,7 @@ static void free_client(struct control_client *client)
     json_object_put(client->pending);
     json_object_put(client->job.reply);
     free(client->data);
+    free(client->text);
     varlink_release(&client->varlink);
     free(client);
 }

@@ -27,6 +27,7 @@
 #include "server/serve/notify.h"
 #include "server/serve/reload.h"
 #include "server/serve/serve-control.h"
+#include "server/serve/serve-metrics.h"
 #include "server/loop/offload.h"
 #include "server/serve/serve-options.h"
 #include "server/base/signals.h"
@@ -58,6 +59,7 @@ struct server {
     struct offload *handshakes;    /* NULL without TLS */
     struct offload *admin;         /* one thread: changes that may block, one at a time */
     struct serve_control *control; /* NULL: there is none */
+    struct serve_metrics *metrics;
     struct reload reload;
     struct export *exports; /* options.export_count */
     struct export_set *set; /* what it begins with */
@@ -173,6 +175,7 @@ static void remove_names(void *context)
 
     listeners_remove_names(&server->listeners);
     serve_control_remove_name(server->control);
+    serve_metrics_remove_name(server->metrics);
 }
 
 static int open_exports(struct server *server, unsigned workers, struct error *err)
@@ -299,6 +302,8 @@ static int set_up(struct server *server, struct error *err)
         result = serve_control_open(&server->control, &server->options.control,
                                     brought_along(&server->options), err);
     if (result == 0)
+        result = serve_metrics_open(&server->metrics, &server->options.metrics, err);
+    if (result == 0)
         result = startup_signals_watch(&server->early_end, remove_names, server, err);
     if (result == 0)
         result = tls_open(&server->tls, &server->options.tls, err);
@@ -372,6 +377,18 @@ static void control_has_ended(void *context)
     loop_stop(server->loop);
 }
 
+static int start_metrics(struct server *server, struct error *err)
+{
+    const struct serve_metrics_host host = {
+        .board = server->board,
+        .places = server->places,
+        .tls = &server->tls,
+        .exports = server->live,
+    };
+
+    return serve_metrics_start(server->metrics, &host, err);
+}
+
 static int start_control(struct server *server, struct error *err)
 {
     struct serve_control_host host = {
@@ -382,6 +399,7 @@ static int start_control(struct server *server, struct error *err)
         .reload = &server->reload,
         .common = &server->options.common,
         .board = server->board,
+        .metrics = server->metrics,
         .places = server->places,
         .listeners = &server->listeners,
         .workers = server->workers,
@@ -414,6 +432,8 @@ static int announce(struct server *server, struct error *err)
         else
             free(uri);
     }
+    if (result == 0)
+        result = start_metrics(server, err);
     if (result == 0)
         result = start_control(server, err);
     if (result == 0)
@@ -592,7 +612,7 @@ static void close_exports(struct server *server)
 
 static int tear_down(struct server *server)
 {
-    bool all_joined = true;
+    bool all_joined = serve_metrics_stop(server->metrics);
 
     for (unsigned i = 0; i < server->worker_count; i++)
         all_joined &= worker_thread_join(server->workers[i]);
@@ -610,6 +630,7 @@ static int tear_down(struct server *server)
         worker_thread_destroy(server->workers[i]);
     listeners_free(&server->listeners);
     serve_control_free(server->control);
+    serve_metrics_free(server->metrics);
     tls_close(&server->tls);
     spawner_end_free(server->spawner_end);
     loop_destroy(server->loop);

@@ -510,6 +510,11 @@ char *listen_uri(const struct listener *listener, const char *export_name, bool 
     return text;
 }
 
+int listen_fd(const struct listener *listener)
+{
+    return listener->fd;
+}
+
 bool listen_is_unix(const struct listener *listener)
 {
     int family = AF_UNSPEC;

@@ -41,6 +41,8 @@ void listen_free(struct listener *listener);
 /* "nbd://127.0.0.1:10809/NAME", "nbd+unix:///NAME?socket=/path"; "nbds://..." and "nbds+unix://..."
  * if `tls`; NBD URI specification, uri.md.  The caller's to free; NULL: no memory. */
 char *listen_uri(const struct listener *listener, const char *export_name, bool tls);
+/* It stays the listener's. */
+int listen_fd(const struct listener *listener);
 /* Of a Unix socket, with a path or without. */
 bool listen_is_unix(const struct listener *listener);
 /* The path of a Unix socket, absolute; NULL for others. */

@@ -7,11 +7,13 @@
 #include <unistd.h>
 
 #include "server/control/control-path.h"
+#include "server/metrics/metrics.h"
 #include "server/serve/control-clients.h"
 #include "server/serve/control-exports.h"
 #include "server/serve/exports.h"
 #include "server/serve/listeners.h"
 #include "server/serve/reload.h"
+#include "server/serve/serve-metrics.h"
 
 struct serve_control {
     struct control_rules rules;
@@ -192,6 +194,13 @@ static void connect_client(void *context, int fd, const struct peer *peer)
     control->host.connect(control->host.context, fd, peer);
 }
 
+static char *metrics(void *context, bool openmetrics, size_t *length_bytes)
+{
+    struct serve_control *control = context;
+
+    return metrics_text(serve_metrics_source(control->host.metrics), openmetrics, length_bytes);
+}
+
 static void drain(void *context)
 {
     struct serve_control *control = context;
@@ -213,6 +222,8 @@ int serve_control_start(struct serve_control *control, const struct serve_contro
         .methods = control_export_methods,
         .loop = host->loop,
         .admin = host->admin,
+        .looks = serve_metrics_looks(host->metrics),
+        .metrics = metrics,
         .rules = &control->rules,
         .lock = lock,
         .unlock = unlock,

@@ -9,6 +9,7 @@
 struct exports;
 struct reload;
 struct listeners;
+struct serve_metrics;
 struct worker_thread;
 
 struct serve_control;
@@ -30,6 +31,7 @@ struct serve_control_host {
     const struct places *places;
     const struct board *board;
     const struct listeners *listeners;
+    const struct serve_metrics *metrics; /* which have been started */
     struct worker_thread *const *workers;
     unsigned threads; /* as many */
     enum log_level log_level;

@@ -315,6 +315,7 @@ static struct serve_options usual_options(void)
         .busy_wait_us = BUSY_WAIT_US_DEFAULT,
         .retry_exports_seconds = RETRY_EXPORTS_NOT_GIVEN,
         .port = PORT_NOT_GIVEN,
+        .metrics.exports_max = METRICS_EXPORTS_MAX_DEFAULT,
     };
 }
 
@@ -393,6 +394,8 @@ static int parse(struct serve_options *out, int argc, char **argv, bool any_owne
         result = check_texts(out, err);
     if (result == 0)
         result = serve_config_note(out, control_options_check(&out->control, err), "control", err);
+    if (result == 0)
+        result = serve_config_note(out, metrics_options_check(&out->metrics, err), "metrics", err);
     if (result == 0)
         result = fill_exports(out, argc - first_operand, argv + first_operand, err);
     if (result == 0)

@@ -6,6 +6,7 @@
 #include "server/export/export.h"
 #include "server/serve/control-options.h"
 #include "server/serve/listen-address.h"
+#include "server/serve/metrics-options.h"
 #include "server/base/params.h"
 #include "server/config/config-file.h"
 #include "server/tls/tls.h"
@@ -38,6 +39,7 @@ struct serve_options {
     struct param_list config_dirs;
     bool for_others; /* another process will serve this, with descriptors of its own */
     struct control_options control;
+    struct metrics_options metrics;
 
     /* What it means.  Owned here; the settings point into argv and into `texts`. */
     struct export_settings *exports; /* at least one, names differ; those of files come last */

@@ -119,6 +119,7 @@ server/client
 server/pki
 server/connection
 server/control
+server/metrics
 server/cli
 server/serve
 plugins/file

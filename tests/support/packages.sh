@@ -18,6 +18,7 @@ build     library:libgcrypt                 libgcrypt20-dev      libgcrypt-devel
 build     library:json-c                    libjson-c-dev        json-c-devel
 build     library:blkid                     libblkid-dev         libblkid-devel
 build     file:/usr/include/rbd/librbd.h    librbd-dev           librbd-devel
+build     library:libmicrohttpd             libmicrohttpd-dev    libmicrohttpd-devel
 demo      command:nbdinfo                   libnbd-bin           libnbd
 demo      command:nbdcopy                   libnbd-bin           libnbd
 demo      command:file                      file                 file

@@ -1,0 +1,28 @@
+/* The options of `serve` that are about metrics and the status page. */
+#ifndef NBDCRYPT_METRICS_OPTIONS_H
+#define NBDCRYPT_METRICS_OPTIONS_H
+
+#include "server/base/params.h"
+#include "server/metrics/metrics-source.h"
+#include "server/serve/listen-address.h"
+
+#define METRICS_EXPORTS_MAX_DEFAULT 100u
+
+/* --metrics-listen and the options that begin like it. */
+struct metrics_options {
+    const char *listen, *unix_path; /* NULL: not there */
+    bool insecure;                  /* also those may ask who are not on this machine */
+    struct param_list hosts;
+    const char *exports; /* "full", "basic", "off"; NULL: full */
+    unsigned exports_max;
+};
+
+/* -EINVAL with a sentence for what makes no sense. */
+NODISCARD int metrics_options_check(const struct metrics_options *options, struct error *err);
+
+/* Where it listens: *count of at most two. */
+NODISCARD int metrics_options_addresses(struct listen_address out[2], size_t *count,
+                                        const struct metrics_options *options, struct error *err);
+enum metrics_detail metrics_options_detail(const struct metrics_options *options);
+
+#endif
