@@ -347,8 +347,9 @@ static const char *offer(FILE *out, const struct typing *typing)
 const struct command command_ctl = {
     .name = "ctl",
     .help = "ask a running server, or tell it to change something",
-    .operands = "status|exports|clients|requests|top|metrics|show|events|add|replace|remove|suspend|resume|"
-                "disconnect|metadata|log|rescan|reload|drain [OPERAND] ...",
+    .operands =
+        "status|exports|clients|requests|top|metrics|show|events|add|replace|remove|suspend|resume|"
+        "disconnect|metadata|log|rescan|reload|drain [OPERAND] ...",
     .params = ctl_params,
     .offer = offer,
     .run_itself = ctl,
