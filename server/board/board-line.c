@@ -1,7 +1,6 @@
 /* The last lines of the log. */
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <time.h>
 
 #include "server/base/log-text.h"
@@ -77,11 +76,34 @@ struct found {
     uint32_t row;
 };
 
-static int by_number(const void *a, const void *b)
+/* The one at `root` goes down to its place in the heap of `count`. */
+static void sift(struct found *found, size_t root, size_t count)
 {
-    uint64_t first = ((const struct found *)a)->number, second = ((const struct found *)b)->number;
+    struct found moved = found[root];
+    size_t child;
 
-    return first < second ? -1 : first > second;
+    for (; (child = 2 * root + 1) < count; root = child) {
+        if (child + 1 < count && found[child + 1].number > found[child].number)
+            child++;
+        if (found[child].number <= moved.number)
+            break;
+        found[root] = found[child];
+    }
+    found[root] = moved;
+}
+
+/* By number.  qsort() may take memory, and who reads this may be in the handler of a signal. */
+static void sort(struct found *found, size_t count)
+{
+    for (size_t i = count / 2; i-- > 0;)
+        sift(found, i, count);
+    for (size_t end = count; end-- > 1;) {
+        struct found last = found[end];
+
+        found[end] = found[0];
+        found[0] = last;
+        sift(found, 0, end);
+    }
 }
 
 /* False: it is being written, or has become another one. */
@@ -110,7 +132,7 @@ size_t board_read_lines(const struct board *board, uint64_t after, struct board_
         if (number > after && number != BOARD_BUSY)
             found[count++] = (struct found){ number, i };
     }
-    qsort(found, count, sizeof found[0], by_number);
+    sort(found, count);
     for (size_t i = count > most ? count - most : 0; i < count; i++)
         if (look(&rows[found[i].row], found[i].number, &out[got]))
             got++;
