@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "server/base/log.h"
+#include "server/base/threads.h"
 
 /* Declared by nbdkit's header for plugins; here they are only defined. */
 #pragma GCC diagnostic ignored "-Wmissing-prototypes"
@@ -29,6 +30,7 @@ void nbdkit_host_enter(struct nbdkit_caller *now, const char *call)
 {
     now->call = call;
     caller = now;
+    thread_is_within(now->name, call);
     log_held();
     nbdkit_host_forget_error();
 }
@@ -43,6 +45,7 @@ void nbdkit_host_leave(void)
 {
     log_held();
     caller = NULL;
+    thread_is_within(NULL, NULL);
 }
 
 const struct nbdkit_caller *nbdkit_host_caller(void)

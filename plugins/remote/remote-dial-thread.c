@@ -6,6 +6,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "server/base/threads.h"
+
 #define LEAVE_MS 300u /* remote_dial() looks for its end more often than that */
 
 struct attempt {
@@ -64,6 +66,7 @@ static void *attempt_thread(void *context)
     struct attempt *attempt = context;
     struct remote_dial_thread *shared = &attempt->shared;
 
+    thread_begin("nbdcrypt-dial");
     shared->done.result = remote_dial(&shared->connection, &shared->features, &attempt->address,
                                       attempt->deadline_ms, &attempt->stop, &shared->error);
     pthread_mutex_lock(&attempt->mutex);

@@ -20,6 +20,7 @@
 #include "plugins/remote/remote-dial-thread.h"
 #include "plugins/remote/remote-command.h"
 #include "plugins/remote/remote-link.h"
+#include "server/base/threads.h"
 
 #define OPEN_DEADLINE_MS 10000u
 #define OPEN_GRACE_MS 500u
@@ -228,6 +229,8 @@ static int primary_start(struct remote_stage *remote)
 static void *primary_thread(void *context)
 {
     struct remote_stage *remote = context;
+
+    thread_begin("nbdcrypt-remote");
     int result = remote->start_code = primary_start(remote);
 
     sem_post(&remote->started);

@@ -14,6 +14,7 @@
 #include "server/base/log-queue.h"
 #include "server/base/log-text.h"
 #include "server/base/log.h"
+#include "server/base/threads.h"
 
 #define PREFIX_BYTES 128u
 #define LOOK_MS 1000 /* how often what was held back is looked at */
@@ -184,6 +185,7 @@ static void sleep_until_woken(void)
 static void *serve(void *unused)
 {
     (void)unused;
+    thread_begin("nbdcrypt-log");
     while (true) {
         bool ending =
             atomic_load(&service.ending); /* before the queue: what was said until then is in it */
@@ -200,15 +202,14 @@ static void *serve(void *unused)
 
 int log_service_start(struct error *err)
 {
-    sigset_t all, before;
+    sigset_t before;
 
     log_queue_init(&service.queue);
     service.journal = log_is_journal();
     service.wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (service.wake_fd < 0)
         return error_set(err, -errno, "an eventfd could not be made: %s", strerror(errno));
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
+    thread_block_signals(&before);
     int result = pthread_create(&service.thread, NULL, serve, NULL);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (result != 0) {

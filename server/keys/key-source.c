@@ -42,8 +42,14 @@ static int wait_until(int fd, time_t until, struct error *err)
 {
     struct pollfd poller = { .fd = fd, .events = POLLIN };
     time_t left = until - time(NULL);
+    int ready = 0;
 
-    if (until == 0 || (left > 0 && poll(&poller, 1, (int)left * 1000) == 1))
+    if (until == 0)
+        return 0;
+    for (; left > 0 && (ready = poll(&poller, 1, (int)left * 1000)) < 0 && errno == EINTR;
+         left = until - time(NULL))
+        continue;
+    if (ready == 1)
         return 0;
     return error_set(err, -ETIMEDOUT, "it did not end within %d s", LENT_SECONDS);
 }

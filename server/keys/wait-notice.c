@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "server/base/log.h"
+#include "server/base/threads.h"
 
 /* Carriage return, erase to the end of the line (ECMA-48 EL). */
 #define ERASE_LINE "\r\033[K"
@@ -19,6 +20,7 @@ static void *count_seconds(void *context)
     struct timespec next;
     unsigned seconds = 0;
 
+    thread_begin("nbdcrypt-notice");
     clock_gettime(CLOCK_MONOTONIC, &next);
     pthread_mutex_lock(&notice->mutex);
     while (!notice->done) {
@@ -38,10 +40,9 @@ static void *count_seconds(void *context)
 /* Signals are for the threads that expect them. */
 static int start_thread(struct wait_notice *notice)
 {
-    sigset_t all, before;
+    sigset_t before;
 
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
+    thread_block_signals(&before);
     int result = pthread_create(&notice->thread, NULL, count_seconds, notice);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     return result;

@@ -7,6 +7,8 @@
 #include <string.h>
 #include <sys/resource.h>
 
+#include "server/base/threads.h"
+
 /* A thread that is awake takes job after job; how many are awake follows from how fast the queue
  * empties.  One is woken at a time: it wakes the next when it still finds a job to take, so
  * that a batch of short jobs costs one wake-up and long ones are all at work soon. */
@@ -59,6 +61,7 @@ static void *offload_thread(void *context)
     struct offload *offload = context;
     struct offload_job *job;
 
+    thread_begin("nbdcrypt-jobs");
     if (offload->nice > 0) /* Linux has a nice value for each thread; 0 is the calling one */
         setpriority(PRIO_PROCESS, 0, getpriority(PRIO_PROCESS, 0) + offload->nice);
     while ((job = take_job(offload)) != NULL) {

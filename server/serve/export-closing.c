@@ -4,6 +4,7 @@
 
 #include "server/base/event.h"
 #include "server/base/log.h"
+#include "server/base/threads.h"
 #include "server/board/board-owner.h"
 
 #define LOOP_ENTRIES 8u
@@ -25,7 +26,7 @@ static void *close_it(void *context)
     struct loop_config config = { .entries = LOOP_ENTRIES };
     struct loop *loop;
 
-    (void)pthread_setname_np(pthread_self(), "nbdcrypt-close");
+    thread_begin("nbdcrypt-close");
     if (loop_create(&loop, &config, &closing->error) == 0) {
         flush_and_close(closing, loop);
         loop_destroy(loop);

@@ -12,6 +12,7 @@
 #include "server/base/log.h"
 #include "server/block/luks-layer.h"
 #include "server/base/memory-limit.h"
+#include "server/base/threads.h"
 #include "server/serve/notify.h"
 
 /* Of these most may wait for storage; how many calculate is for luks-turns.h to decide. */
@@ -141,6 +142,7 @@ static void *open_others(void *context)
 {
     struct run *run = context;
 
+    thread_begin("nbdcrypt-open");
     for (size_t index = take_next(run); index != SIZE_MAX; index = take_next(run))
         open_one(run, index);
     return NULL;

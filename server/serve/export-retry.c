@@ -9,6 +9,7 @@
 
 #include "server/base/event.h"
 #include "server/base/log.h"
+#include "server/base/threads.h"
 #include "server/serve/notify.h"
 
 struct export_retry {
@@ -88,7 +89,7 @@ static void *try_again(void *context)
     struct export_retry *retry = context;
     const struct export_opening *opening = retry->opening;
 
-    (void)pthread_setname_np(pthread_self(), "nbdcrypt-retry");
+    thread_begin("nbdcrypt-retry");
     (void)pthread_mutex_lock(&retry->mutex);
     while (!retry->stopping && any_is_due(opening)) {
         wait_for_next(retry);

@@ -10,6 +10,7 @@
 
 #include "server/base/event.h"
 #include "server/base/log.h"
+#include "server/base/threads.h"
 #include "server/board/board-owner.h"
 #include "server/client/channel.h"
 #include "server/serve/errand.h"
@@ -168,7 +169,7 @@ static void *serve_changes(void *context)
     struct loop_config config = { .entries = LOOP_ENTRIES };
     struct exports_change *change;
 
-    (void)pthread_setname_np(pthread_self(), "nbdcrypt-export");
+    thread_begin("nbdcrypt-export");
     exports->start_code = loop_create(&exports->removals.loop, &config, exports->start_error);
     bool started = exports->start_code == 0;
     sem_post(&exports->started);

@@ -12,6 +12,7 @@
 #include "server/keys/key-command.h"
 #include "server/keys/key-terminal.h"
 #include "server/base/log.h"
+#include "server/base/threads.h"
 
 /* Not SIGHUP, for which somebody else waits. */
 static void ending_signals(sigset_t *signals)
@@ -37,6 +38,7 @@ static void *watch(void *context)
     struct signalfd_siginfo info;
     sigset_t signals;
 
+    thread_begin("nbdcrypt-start");
     ending_signals(&signals);
     int signal_fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
     struct pollfd files[] = { { .fd = end->started_fd, .events = POLLIN },

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "server/base/log.h"
+#include "server/base/threads.h"
 #include "server/connection/connection.h"
 #include "server/connection/worker-exports.h"
 
@@ -53,7 +54,7 @@ static void *run(void *context)
     char name[16];
 
     snprintf(name, sizeof name, "nbdcrypt-%u", worker->index);
-    pthread_setname_np(pthread_self(), name);
+    thread_begin(name);
     int code = start->code = worker_set_up(worker, start->err);
     sem_post(&start->done); /* `start` is gone from here on */
     if (code == 0)
