@@ -19,6 +19,7 @@
 #include "server/cli/command-info.h"
 #include "server/cli/command-key.h"
 #include "server/cli/command-line.h"
+#include "server/report/guard.h"
 #include "server/serve/command-check.h"
 #include "server/serve/command-serve.h"
 #include "server/cli/command-tls.h"
@@ -143,6 +144,7 @@ int main(int argc, char **argv)
 {
     int status;
 
+    guard_take_signal();
     if (spawner_is_this(argc, argv, &status))
         return status;
     spawner_note_limits();

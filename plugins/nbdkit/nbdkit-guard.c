@@ -1,7 +1,6 @@
 #include "plugins/nbdkit/nbdkit-guard.h"
 
 #include <pthread.h>
-#include <signal.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,11 +10,7 @@
 #include "plugins/nbdkit/nbdkit-host.h"
 #include "server/base/log-service.h"
 #include "server/base/log.h"
-
-static const int crashes[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT };
-#define CRASH_COUNT (sizeof crashes / sizeof crashes[0])
-
-static struct sigaction before[CRASH_COUNT];
+#include "server/report/crash.h"
 
 static void exit_called(void)
 {
@@ -31,16 +26,12 @@ static void exit_called(void)
     _exit(EXIT_FAILURE);
 }
 
-/* In a signal's handler nothing may be formatted.  Then the signal is given to whom it had been
- * before: what crashed does so again when this returns. */
-static void crashed(int number)
+/* In a signal's handler nothing may be formatted. */
+static void crashed(void)
 {
     const struct nbdkit_caller *caller = nbdkit_host_caller();
     ssize_t written = 0;
 
-    for (size_t i = 0; i < CRASH_COUNT; i++)
-        if (crashes[i] == number)
-            sigaction(number, &before[i], NULL);
     if (caller == NULL)
         return;
     const char *const words[] = { "nbdcrypt: the nbdkit plugin '", caller->name, "' crashed in ",
@@ -56,13 +47,10 @@ static void crashed(int number)
 
 static void start(void)
 {
-    struct sigaction action = { .sa_handler = crashed };
-
     if (atexit(exit_called) != 0)
         log_warning("it would not be noticed that a plugin ends the program");
-    sigemptyset(&action.sa_mask);
-    for (size_t i = 0; i < CRASH_COUNT; i++)
-        sigaction(crashes[i], &action, &before[i]);
+    crash_explain(crashed);
+    crash_watch();
 }
 
 void nbdkit_guard_start(void)

@@ -24,6 +24,13 @@ static void watched_signals(sigset_t *signals)
         sigaddset(signals, watched[i]);
 }
 
+/* Besides SIGUSR1, which one thread alone takes (server/report/guard.h). */
+static void blocked_signals(sigset_t *signals)
+{
+    watched_signals(signals);
+    sigaddset(signals, SIGUSR1);
+}
+
 /* ---- those that are errors ---- */
 
 static void do_nothing(int number)
@@ -59,7 +66,7 @@ int signals_watch(struct error *err)
 {
     sigset_t signals;
 
-    watched_signals(&signals);
+    blocked_signals(&signals);
     pthread_sigmask(SIG_BLOCK, &signals, NULL);
     arrival_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (arrival_fd < 0)
@@ -125,7 +132,7 @@ void signals_let_through(sigset_t *before)
     struct sigaction action = { .sa_sigaction = pass_on, .sa_flags = SA_RESTART | SA_SIGINFO }, now;
     sigset_t signals;
 
-    watched_signals(&signals);
+    blocked_signals(&signals);
     action.sa_mask = signals;
     pthread_sigmask(SIG_BLOCK, NULL, before);
     for (size_t i = 0; i < WATCHED_COUNT; i++) {

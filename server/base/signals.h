@@ -12,8 +12,9 @@
  * (SIGXFSZ) are errors of the call.  They are caught, not ignored. */
 void signals_of_writing_are_errors(void);
 
-/* Before any thread exists: SIGTERM, SIGINT and SIGHUP are blocked here and in the threads to come.
- * Returns a descriptor that is readable when some have arrived; or -errno. */
+/* Before any thread exists: SIGTERM, SIGINT, SIGHUP and SIGUSR1 are blocked here and in the threads
+ * to come.  Returns a descriptor that is readable when some of the first three have arrived, or
+ * -errno; SIGUSR1 is for server/report/guard.h. */
 NODISCARD int signals_watch(struct error *err);
 /* From now on they arrive, on the calling thread. */
 void signals_arrive(void);
@@ -22,7 +23,7 @@ int signals_next(void);
 /* Blocked again, and the descriptor is closed. */
 void signals_unwatch(void);
 
-/* Around what may start programs or threads that are not ours: where the three are blocked, they
+/* Around what may start programs or threads that are not ours: where they are blocked, they
  * are not until signals_hold().  One that comes meanwhile stays pending all the same, for whoever
  * waits for it. */
 void signals_let_through(sigset_t *before);

@@ -227,7 +227,7 @@ static void limit_files(const char *text)
 
 bool spawner_is_this(int argc, char **argv, int *status)
 {
-    static const int ignored[] = { SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGPIPE };
+    static const int ignored[] = { SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGPIPE, SIGUSR1 };
 
     if (argc != 3 || strcmp(argv[0], SPAWNER_NAME) != 0)
         return false;

@@ -18,6 +18,7 @@
 #include "server/cli/ctl-metadata.h"
 #include "server/cli/ctl-metrics.h"
 #include "server/cli/ctl-reload.h"
+#include "server/cli/ctl-report.h"
 #include "server/cli/ctl-suspend.h"
 #include "server/cli/ctl-top.h"
 
@@ -164,6 +165,9 @@ static const struct verb {
       .options = DRY_RUN | REPLACE,
       .help = "read the configuration and the TLS files again",
       .run = ctl_reload },
+    { .name = "report",
+      .help = "all that the server is and does, for who has to find out what is wrong",
+      .run = ctl_report },
     { .name = "drain",
       .help = "end the server as SIGTERM does, and wait for it",
       .run = ctl_drain },
@@ -349,7 +353,7 @@ const struct command command_ctl = {
     .help = "ask a running server, or tell it to change something",
     .operands =
         "status|exports|clients|requests|top|metrics|show|events|add|replace|remove|suspend|resume|"
-        "disconnect|metadata|log|rescan|reload|drain [OPERAND] ...",
+        "disconnect|metadata|log|rescan|reload|report|drain [OPERAND] ...",
     .params = ctl_params,
     .offer = offer,
     .run_itself = ctl,

@@ -13,6 +13,7 @@
 #include "server/control/control-internal.h"
 #include "server/control/control-metadata.h"
 #include "server/control/control-metrics.h"
+#include "server/control/control-report.h"
 
 #ifndef PACKAGE_VERSION
 #define PACKAGE_VERSION "unknown"
@@ -384,6 +385,8 @@ const struct control_method *control_method_find(const struct control *control, 
         found = find_in(control_board_methods, name);
     if (found == NULL)
         found = find_in(control_metrics_methods, name);
+    if (found == NULL)
+        found = find_in(control_report_methods, name);
     if (found != NULL || control->host.methods == NULL)
         return found;
     return find_in(control->host.methods, name);

@@ -29,10 +29,11 @@
 #include "server/serve/serve-control.h"
 #include "server/serve/serve-metrics.h"
 #include "server/loop/offload.h"
+#include "server/serve/report-sections.h"
 #include "server/serve/serve-options.h"
 #include "server/base/signals.h"
 #include "server/base/tcp-keepalive.h"
-#include "server/serve/watchdog.h"
+#include "server/serve/serve-guard.h"
 #include "server/serve/worker-thread.h"
 
 #define OFFLOAD_THREADS 4u
@@ -295,6 +296,8 @@ static int set_up(struct server *server, struct error *err)
         result = watch_signals(server, err);
     if (result == 0)
         result = spawner_end_watch(&server->spawner_end, server->loop, err);
+    if (result == 0)
+        result = serve_guard_start(&server->options.report, server->board, err);
     /* Before the key is derived: an address in use is cheap to find. */
     if (result == 0)
         result = listeners_open(&server->listeners, &server->options, err);
@@ -323,6 +326,8 @@ static int set_up(struct server *server, struct error *err)
     if (result == 0)
         result = open_exports(server, workers, err);
     server->reload.config.exports = server->live;
+    if (result == 0)
+        report_sections_use(server->live, &server->reload.config);
     server->reload.loop = server->loop;
     server->reload.admin = server->admin;
     if (result == 0)
@@ -441,8 +446,8 @@ static int announce(struct server *server, struct error *err)
                                     server->options.retry_exports_seconds, err);
     exports_set_retry(server->live, server->retry);
     if (result == 0)
-        result = watchdog_start(&server->watchdog, server->loop, server->workers,
-                                server->worker_count, err);
+        result = serve_guard_watch(&server->watchdog, server->loop, server->workers,
+                                   server->worker_count, err);
     if (result == 0)
         tell_ready(server);
     if (result == 0 && has_ready_line(server)) {
@@ -560,7 +565,7 @@ static void stop(struct server *server)
     server->stopping_ms = channel_clock_ms();
     shutdown_timeout_start(server->options.shutdown_timeout_seconds);
     tell_stopping(server);
-    watchdog_stop(server->watchdog);
+    serve_guard_unwatch(server->watchdog);
     spawner_end_stop(server->spawner_end);
     serve_control_tell_ending(server->control);
     reload_stop(&server->reload);
@@ -626,6 +631,7 @@ static int tear_down(struct server *server)
     if (!all_joined || server->retry_is_left)
         leave_threads_behind(server);
     offload_destroy(server->handshakes);
+    serve_guard_stop();
     for (unsigned i = 0; i < server->worker_count; i++)
         worker_thread_destroy(server->workers[i]);
     listeners_free(&server->listeners);

@@ -1,6 +1,7 @@
 #include "server/serve/reload-config.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <semaphore.h>
 #include <stdlib.h>
 #include <string.h>
@@ -94,6 +95,21 @@ int reload_config_run(struct reload_config *config, const struct reload_wish *wi
         free(next);
     }
     return result;
+}
+
+/* There is one configuration in a process. */
+static pthread_mutex_t in_force = PTHREAD_MUTEX_INITIALIZER;
+
+const struct serve_options *reload_config_lock(struct reload_config *config)
+{
+    pthread_mutex_lock(&in_force);
+    return current_of(config);
+}
+
+void reload_config_unlock(struct reload_config *config)
+{
+    (void)config;
+    pthread_mutex_unlock(&in_force);
 }
 
 void reload_config_free(struct reload_config *config)
@@ -437,6 +453,8 @@ static int carry_out(struct reload_config *config, const struct config_plan *pla
 /* Exports have their own copies, and TLS uses the new one. */
 static void put_in_place(struct reload_config *config, struct serve_options *next)
 {
+    pthread_mutex_lock(&in_force);
     reload_config_free(config);
     config->current = next;
+    pthread_mutex_unlock(&in_force);
 }

@@ -37,6 +37,9 @@ struct reload_wish {
 /* -errno with a sentence: nothing has changed. */
 NODISCARD int reload_config_run(struct reload_config *config, const struct reload_wish *wish,
                                 struct error *err);
+/* What is in force, until it is unlocked: a reload waits for that, and for nothing else of it. */
+const struct serve_options *reload_config_lock(struct reload_config *config);
+void reload_config_unlock(struct reload_config *config);
 /* At the end of the server, before its exports are closed. */
 void reload_config_free(struct reload_config *config);
 

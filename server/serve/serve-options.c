@@ -16,6 +16,9 @@
 #define OPEN_TIMEOUT_SECONDS_DEFAULT 120u
 #define BUSY_WAIT_US_DEFAULT 50u
 #define RETRY_EXPORTS_SECONDS_DEFAULT 60u
+#define REPORT_KEEP_DEFAULT 20u
+#define STALL_REPORT_SECONDS_DEFAULT 5u
+#define HUNG_REQUEST_SECONDS_DEFAULT 30u
 #define RETRY_EXPORTS_NOT_GIVEN UINT_MAX
 #define PORT_NOT_GIVEN UINT_MAX
 
@@ -313,6 +316,9 @@ static struct serve_options usual_options(void)
         .shutdown_timeout_seconds = SHUTDOWN_TIMEOUT_SECONDS_DEFAULT,
         .open_timeout_seconds = OPEN_TIMEOUT_SECONDS_DEFAULT,
         .busy_wait_us = BUSY_WAIT_US_DEFAULT,
+        .report = { .keep = REPORT_KEEP_DEFAULT,
+                    .stall_seconds = STALL_REPORT_SECONDS_DEFAULT,
+                    .hung_seconds = HUNG_REQUEST_SECONDS_DEFAULT },
         .retry_exports_seconds = RETRY_EXPORTS_NOT_GIVEN,
         .port = PORT_NOT_GIVEN,
         .metrics.exports_max = METRICS_EXPORTS_MAX_DEFAULT,

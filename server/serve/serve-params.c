@@ -137,6 +137,20 @@ const struct param serve_params[] = {
           "so many exports have histograms of their own (default 100)", .max = 100000,
           OF(METRICS, "metrics", RESTART)),
 
+    PARAM("report-directory", STRING, "DIR", report.directory,
+          "where reports are written, which SIGUSR1 and trouble make (default: reports in "
+          "$STATE_DIRECTORY; without it, standard error)",
+          OF(REPORT, "report", RESTART)),
+    PARAM("report-keep", UINT, "N", report.keep, "of these, so many are kept (default 20); 0: all",
+          .max = 100000, OF(REPORT, "report", RESTART)),
+    PARAM("stall-report", UINT, "SECONDS", report.stall_seconds,
+          "a report is made when a thread has not answered for so long (default 5); 0: not",
+          .max = 86400, OF(REPORT, "report", RESTART)),
+    PARAM("hung-request", UINT, "SECONDS", report.hung_seconds,
+          "a report is made when storage has not answered a request for so long (default 30); 0: "
+          "not",
+          .max = 86400, OF(REPORT, "report", RESTART)),
+
     PARAM("config", STRING, "FILE", config,
           "read options and exports from this file, and from *.conf in conf.d beside it; "
           "nbdcrypt.conf(5)",

@@ -14,6 +14,12 @@
 #define LOOPBACK "127.0.0.1"
 #define ADDRESS_DEFAULT LOOPBACK ":10809"
 
+struct report_options {
+    const char *directory;                /* NULL: as report_directory() says */
+    unsigned keep;                        /* 0: all */
+    unsigned stall_seconds, hung_seconds; /* 0: never */
+};
+
 struct serve_options {
     /* What the command line says, one field for each row of serve_params.  The strings are
      * those of argv. */
@@ -40,6 +46,7 @@ struct serve_options {
     bool for_others; /* another process will serve this, with descriptors of its own */
     struct control_options control;
     struct metrics_options metrics;
+    struct report_options report;
 
     /* What it means.  Owned here; the settings point into argv and into `texts`. */
     struct export_settings *exports; /* at least one, names differ; those of files come last */

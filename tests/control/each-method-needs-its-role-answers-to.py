@@ -12,6 +12,7 @@ calls = [
     ("ListRequests", {}),
     ("ListFigures", {}),
     ("Events", {}),
+    ("Report", {}),
     ("SetLogLevel", {"level": "notice"}),
     ("Rescan", {}),
     ("Disconnect", {"id": 1 << 60}),

@@ -37,6 +37,7 @@ ListClients $follows
 ListRequests $follows
 ListFigures $follows
 Events $follows
+Report $operate
 SetLogLevel $operate
 Rescan $operate
 Disconnect $nobody

@@ -108,6 +108,7 @@ crypto/luks
 server/loop
 server/nbd
 server/board
+server/report
 server/access
 server/keys
 server/block

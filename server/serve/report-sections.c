@@ -1,0 +1,180 @@
+#include "server/serve/report-sections.h"
+
+#include <limits.h>
+#include <string.h>
+
+#include "server/keys/key-source.h"
+#include "server/report/report.h"
+#include "server/serve/config-keys.h"
+#include "server/serve/export-options.h"
+
+#define EXPORTS_MAX 1024u
+#define VALUE_BYTES_MAX 3000u /* of metadata */
+
+static struct {
+    struct exports *exports;
+    struct reload_config *config;
+} server;
+
+/* ---- values of options ---- */
+
+/* Commands may have anything in them. */
+static bool is_secret(const struct param *row)
+{
+    return strcmp(row->name, "key-command") == 0 || strcmp(row->name, "run") == 0;
+}
+
+static void add_text(struct report_tree *tree, struct report_node *of, const struct param *row,
+                     const char *name, const char *value)
+{
+    if (is_secret(row))
+        report_text(tree, of, name, "***");
+    else
+        report_text_masked(tree, of, name, value);
+}
+
+static void add_list(struct report_tree *tree, struct report_node *of, const struct param *row,
+                     const struct param_list *list)
+{
+    struct report_node *values = NULL;
+
+    for (size_t i = 0; i < list->count; i++) {
+        if (values == NULL)
+            values = report_list(tree, of, row->name);
+        add_text(tree, values, row, NULL, list->items[i]);
+    }
+}
+
+/* Those that were given, and numbers, which have defaults. */
+static void add_option(struct report_tree *tree, struct report_node *of, const struct param *row,
+                       const void *target)
+{
+    const char *field = (const char *)target + row->offset;
+
+    switch (row->type) {
+    case PARAM_STRING:
+        if (*(const char *const *)field != NULL)
+            add_text(tree, of, row, row->name, *(const char *const *)field);
+        break;
+    case PARAM_LIST:
+        add_list(tree, of, row, (const struct param_list *)field);
+        break;
+    case PARAM_FLAG:
+        if (*(const bool *)field)
+            report_flag(tree, of, row->name, true);
+        break;
+    case PARAM_SIZE:
+        if (*(const uint64_t *)field != 0)
+            report_number(tree, of, row->name, *(const uint64_t *)field);
+        break;
+    case PARAM_COUNT:
+    case PARAM_UINT:
+        if (*(const unsigned *)field != 0 && *(const unsigned *)field != UINT_MAX)
+            report_number(tree, of, row->name, *(const unsigned *)field);
+        break;
+    }
+}
+
+/* ---- configuration ---- */
+
+/* An option of exports that is given for all is told of each. */
+static bool is_of_exports(const struct param *row)
+{
+    return (row->section != NULL && strcmp(row->section, CONFIG_EXPORT) == 0) ||
+           strcmp(row->name, "export") == 0;
+}
+
+static void collect_configuration(struct report_tree *tree, struct report_node *of,
+                                  const struct report_look *look)
+{
+    const struct serve_options *options = reload_config_lock(server.config);
+
+    (void)look;
+    for (const struct param *row = serve_params; row->name != NULL; row++)
+        if (!is_of_exports(row))
+            add_option(tree, of, row, options);
+    reload_config_unlock(server.config);
+}
+
+static const struct report_section configuration_section = { "configuration", 0,
+                                                             collect_configuration };
+
+/* ---- exports ---- */
+
+/* As the application wrote it; what looks like a password is not shown. */
+static void add_metadata(struct report_tree *tree, struct report_node *of,
+                         const struct export_metadata *metadata)
+{
+    struct report_node *list = metadata->count > 0 ? report_list(tree, of, "metadata") : NULL;
+
+    for (size_t i = 0; i < metadata->count; i++) {
+        const struct metadata_item *item = &metadata->items[i];
+        struct report_node *one = report_object(tree, list, NULL);
+
+        report_text(tree, one, "namespace", item->name_space);
+        report_number(tree, one, "bytes", item->value_bytes);
+        if (item->value_bytes <= VALUE_BYTES_MAX)
+            report_text_masked(tree, one, "value", item->value);
+    }
+}
+
+static void add_stages(struct report_tree *tree, struct report_node *of, const struct export *ex)
+{
+    struct report_node *list = report_list(tree, of, "stages");
+
+    for (const struct stage *stage = ex->top; stage != NULL; stage = stage->below) {
+        struct report_node *one = report_object(tree, list, NULL);
+
+        report_text(tree, one, "stage", stage->ops->name);
+        report_number(tree, one, "size_bytes", limits_size_bytes(&stage->limits));
+        report_number(tree, one, "block_bytes", stage->limits.block_min_bytes);
+        report_flag(tree, one, "read_only", stage->limits.read_only);
+        report_flag(tree, one, "fua", stage->limits.fua);
+        report_flag(tree, one, "multi_conn", stage->limits.multi_conn);
+    }
+}
+
+static void add_export(struct report_tree *tree, struct report_node *list, const struct export *ex)
+{
+    struct report_node *one = report_object(tree, list, NULL), *options;
+    bool open = export_is_open(ex);
+
+    report_text(tree, one, "name", ex->name);
+    report_number(tree, one, "id", ex->id);
+    report_text(tree, one, "state",
+                !open                         ? "missing"
+                : atomic_load(&ex->suspended) ? "suspended"
+                                              : "serving");
+    report_text_masked(tree, one, "image", ex->settings->image);
+    if (!ex->settings->raw)
+        report_text(tree, one, "key_source", key_source_given(&ex->settings->key));
+    options = report_object(tree, one, "options");
+    for (const struct param *row = export_params; row->name != NULL; row++)
+        add_option(tree, options, row, ex->settings);
+    add_metadata(tree, one, &ex->settings->metadata);
+    if (open)
+        add_stages(tree, one, ex);
+}
+
+static void collect_exports(struct report_tree *tree, struct report_node *of,
+                            const struct report_look *look)
+{
+    const struct export_set *set = exports_lock(server.exports);
+    struct report_node *list = report_list(tree, of, "exports");
+
+    (void)look;
+    report_number(tree, of, "count", set->count);
+    for (size_t i = 0; i < set->count && i < EXPORTS_MAX; i++)
+        add_export(tree, list, set->exports[i]);
+    exports_unlock(server.exports);
+}
+
+static const struct report_section exports_section = { "exports", 0, collect_exports };
+
+void report_sections_use(struct exports *exports, struct reload_config *config)
+{
+    server.exports = exports;
+    server.config = config;
+    report_register(&exports_section);
+    report_register(&configuration_section);
+}

@@ -1,0 +1,11 @@
+/* What a report tells of the exports and the configuration, as they are in force. */
+#ifndef NBDCRYPT_REPORT_SECTIONS_H
+#define NBDCRYPT_REPORT_SECTIONS_H
+
+#include "server/serve/exports.h"
+#include "server/serve/reload-config.h"
+
+/* Main thread, before there are reports of them; both must stay until guard_stop(). */
+void report_sections_use(struct exports *exports, struct reload_config *config);
+
+#endif

@@ -1,0 +1,94 @@
+#!/bin/bash
+# SIGUSR1 makes a report, as text and as JSON with the same facts, in files that the server's user alone can read; `ctl report` gives
+# both; neither ends the server, from its first line to its last, nor do a thousand in a row; so many reports are kept.
+. "$(dirname "$0")/../support/functions.sh"
+. "$(dirname "$0")/../support/report-functions.sh"
+
+requires nbdinfo --version
+image=$(temp_file)
+control=$(temp_socket)
+truncate --size=4M "$image"
+start_nbdcrypt --raw --report-directory "$reports" --report-keep 2 --control "$control" "$image"
+
+# ---- one that is asked for by a signal ----
+kill -USR1 "$pid"
+wait_for_report asked
+expect_equal "mode of the files" "600 600" "$(stat -c %a "$report" "$json" | paste -sd' ')"
+expect_equal "mode of the folder" 700 "$(stat -c %a "$reports")"
+expect_same_facts "$report" "$json"
+expect_in_report '^reason = somebody sent SIGUSR1$'
+expect_in_report '^product = nbdcrypt$'
+expect_in_report "^pid = $pid\$"
+expect_in_report 'name = nbdcrypt-0 '
+expect_in_report 'name = nbdcrypt-guard '
+is_logged() {
+    grep -qF "$1" "$server_log"
+}
+wait_until 10 is_logged "report (asked): somebody sent SIGUSR1; it is in '$report'"
+
+# ---- the control socket ----
+ctl() {
+    "$NBDCRYPT" ctl --socket "$control" "$@"
+}
+ctl report >"$test_dir/asked.txt"
+ctl --json report >"$test_dir/asked.json"
+expect_in_report '^reason = asked for on the control socket by ' "$test_dir/asked.txt"
+expect_in_report '^ "reason": "asked for on the control socket by ' "$test_dir/asked.json"
+is_whole "$test_dir/asked.json" || fail "that is no JSON"
+expect_equal "the same sections" "$(grep -c '^====  ' "$test_dir/asked.txt")" \
+    "$("$PYTHON" -c 'import json, sys; print(1 + len(json.load(open(sys.argv[1]))["sections"]))' "$test_dir/asked.json")"
+
+# ---- many, while it serves ----
+for _ in $(seq 1000); do
+    kill -USR1 "$pid"
+done &
+signals=$!
+nbdcopy "$uri" - | cmp - "$image"
+wait "$signals"
+wait_until 10 has_reports asked 2
+expect_equal "it serves" 4194304 "$(nbdinfo --size "$uri")"
+kill -USR1 "$pid"
+is_forgotten() {
+    [ ! -e "$report" ] && [ ! -e "$json" ] && [ "$(find "$reports" -type f | wc -l)" -eq 4 ]
+}
+wait_until 10 is_forgotten
+
+# ---- at the end, and from the first line on ----
+for _ in $(seq 200); do
+    kill -USR1 "$pid" 2>/dev/null || break
+done &
+signals=$!
+kill -TERM "$pid"
+status=0
+wait "$pid" || status=$?
+expect_equal "status of a server that was sent SIGUSR1 while it ended" 0 "$status"
+wait "$signals" || true
+trap '' USR1 # up to its first line
+for _ in 1 2 3 4 5; do
+    "$NBDCRYPT" serve --raw --unix "$(temp_socket)" --report-directory "$reports" "$image" >"$test_dir/started" 2>>"$log_dir/early" &
+    early=$!
+    remember_pid "$early"
+    until [ -s "$test_dir/started" ]; do
+        kill -USR1 "$early" 2>/dev/null || fail "SIGUSR1 ended a server that was starting"
+    done
+    : >"$test_dir/started"
+    kill -TERM "$early"
+    status=0
+    wait "$early" || status=$?
+    expect_equal "status of a server that was sent SIGUSR1 while it started" 0 "$status"
+done
+trap - USR1
+
+# ---- other commands ----
+"$NBDCRYPT" ctl --socket "$control" status >"$test_dir/out" 2>&1 || true
+key=$test_dir/key
+printf secret >"$key"
+mkfifo "$test_dir/pipe"
+"$NBDCRYPT" format --key-file "$test_dir/pipe" --size 1M --pbkdf pbkdf2 --pbkdf-iterations 1000 "$test_dir/new" 2>"$log_dir/format" &
+command=$!
+remember_pid "$command"
+exec 8>"$test_dir/pipe" # it has come so far as to read it
+kill -USR1 "$command"
+printf secret >&8
+exec 8>&-
+wait "$command" || fail "SIGUSR1 ended a command"
