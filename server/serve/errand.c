@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "server/base/threads.h"
 #include "server/client/channel.h"
 
 #define LAST_LOOKS 50u
@@ -20,7 +21,7 @@ static void *run(void *context)
     struct errand *errand = context;
     sem_t *wake = errand->wake;
 
-    (void)pthread_setname_np(pthread_self(), "nbdcrypt-errand");
+    thread_begin("nbdcrypt-errand");
     errand->work(errand);
     if (atomic_exchange(&errand->state, ERRAND_ENDED) == ERRAND_LEFT) {
         errand->drop(errand);
