@@ -15,12 +15,13 @@ struct attempt {
     struct remote_address address; /* copies */
     unsigned deadline_ms;
     struct loop *loop;
-    pthread_t thread;
+    struct loop_message start; /* to the loop that starts it */
     atomic_bool stop;
 
     pthread_mutex_t mutex;
     pthread_cond_t changed;
-    bool over, left;
+    pthread_t thread; /* once `running` */
+    bool running, over, left;
 };
 
 static struct attempt *of(struct remote_dial_thread *shared)
@@ -61,47 +62,85 @@ static struct attempt *create(const struct remote_address *address)
 
 /* ---- the thread ---- */
 
+/* With the mutex; who has left learns nothing. */
+static void tell_end(struct attempt *attempt, int result)
+{
+    struct remote_dial_thread *shared = &attempt->shared;
+
+    shared->done.result = result;
+    attempt->over = true;
+    if (!attempt->left && attempt->loop != NULL)
+        loop_post(attempt->loop, &shared->done); /* the loop is there: nobody has left */
+    pthread_cond_signal(&attempt->changed);
+}
+
 static void *attempt_thread(void *context)
 {
     struct attempt *attempt = context;
     struct remote_dial_thread *shared = &attempt->shared;
 
     thread_begin("nbdcrypt-dial");
-    shared->done.result = remote_dial(&shared->connection, &shared->features, &attempt->address,
-                                      attempt->deadline_ms, &attempt->stop, &shared->error);
+    int result = remote_dial(&shared->connection, &shared->features, &attempt->address,
+                             attempt->deadline_ms, &attempt->stop, &shared->error);
     pthread_mutex_lock(&attempt->mutex);
-    attempt->over = true;
+    tell_end(attempt, result);
     bool left = attempt->left;
-    if (!left && attempt->loop != NULL)
-        loop_post(attempt->loop, &shared->done); /* the loop is there: nobody has left */
-    pthread_cond_signal(&attempt->changed);
     pthread_mutex_unlock(&attempt->mutex);
     if (left)
         destroy(attempt);
     return NULL;
 }
 
-int remote_dial_thread_start(struct remote_dial_thread **out, const struct remote_address *address,
-                             unsigned deadline_ms, struct loop *loop,
-                             void (*done)(struct io_event *ev, int result), void *context,
-                             struct error *err)
+/* With the mutex. */
+static int run(struct attempt *attempt, struct error *err)
 {
-    struct attempt *attempt = create(address);
+    int code = -pthread_create(&attempt->thread, NULL, attempt_thread, attempt);
+
+    attempt->running = code == 0;
+    return code == 0 ? 0
+                     : error_set(err, code, "a thread for connecting could not be started: %s",
+                                 strerror(-code));
+}
+
+static void start_here(struct io_event *ev, int result)
+{
+    struct attempt *attempt = container_of(ev, struct attempt, start.event);
+
+    pthread_mutex_lock(&attempt->mutex);
+    bool left = attempt->left;
+    result = left ? 0 : run(attempt, &attempt->shared.error);
+    if (result < 0)
+        tell_end(attempt, result);
+    pthread_mutex_unlock(&attempt->mutex); /* unless `left`, it may be gone from here on */
+    if (left)
+        destroy(attempt);
+}
+
+int remote_dial_thread_start(struct remote_dial_thread **out,
+                             const struct remote_dial_thread_settings *settings, struct error *err)
+{
+    struct attempt *attempt = create(settings->address);
 
     if (attempt == NULL)
         return error_no_memory(err, "for connecting");
-    attempt->deadline_ms = deadline_ms;
-    attempt->loop = loop;
-    attempt->shared.done.event.fn = done;
-    attempt->shared.context = context;
-    int code = -pthread_create(&attempt->thread, NULL, attempt_thread, attempt);
+    attempt->deadline_ms = settings->deadline_ms;
+    attempt->loop = settings->loop;
+    attempt->start.event.fn = start_here;
+    attempt->shared.done.event.fn = settings->done;
+    attempt->shared.context = settings->context;
+    *out = &attempt->shared;
+    if (settings->starter != NULL) {
+        loop_post(settings->starter, &attempt->start);
+        return 0;
+    }
+    pthread_mutex_lock(&attempt->mutex);
+    int code = run(attempt, err);
+    pthread_mutex_unlock(&attempt->mutex);
     if (code < 0) {
         destroy(attempt);
-        return error_set(err, code, "a thread for connecting could not be started: %s",
-                         strerror(-code));
+        *out = NULL;
     }
-    *out = &attempt->shared;
-    return 0;
+    return code;
 }
 
 /* ---- who asked ---- */
@@ -138,7 +177,11 @@ void remote_dial_thread_free(struct remote_dial_thread *shared)
 {
     struct attempt *attempt = of(shared);
 
-    pthread_join(attempt->thread, NULL);
+    pthread_mutex_lock(&attempt->mutex);
+    bool running = attempt->running;
+    pthread_mutex_unlock(&attempt->mutex);
+    if (running)
+        pthread_join(attempt->thread, NULL);
     destroy(attempt);
 }
 
@@ -157,7 +200,8 @@ bool remote_dial_thread_leave(struct remote_dial_thread *shared)
     bool over = has_loop ? attempt->over : wait_for_end(attempt, LEAVE_MS);
     if (!over) {
         attempt->left = true;
-        pthread_detach(attempt->thread);
+        if (attempt->running)
+            pthread_detach(attempt->thread);
     }
     pthread_mutex_unlock(&attempt->mutex); /* from here on it may be gone */
     if (over && !has_loop)

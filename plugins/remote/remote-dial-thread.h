@@ -19,12 +19,20 @@ struct remote_dial_thread {
     struct error error;
 };
 
-/* As remote_dial(), and then `done` is called on the thread of `loop`; NULL: nothing is called, see
- * remote_dial_thread_wait().  The message is set when it could not be begun. */
+struct remote_dial_thread_settings {
+    const struct remote_address *address; /* copied */
+    unsigned deadline_ms;
+    struct loop *loop;    /* `done` is called on its thread; NULL: see remote_dial_thread_wait() */
+    struct loop *starter; /* the one that starts the thread, and outlives it: a worker may start
+                           * none; NULL: the caller does */
+    void (*done)(struct io_event *ev, int result);
+    void *context;
+};
+
+/* As remote_dial(), and then `done` is called.  The message is set when it could not be begun; what
+ * `starter` can't begin is a failure as others are. */
 NODISCARD int remote_dial_thread_start(struct remote_dial_thread **out,
-                                       const struct remote_address *address, unsigned deadline_ms,
-                                       struct loop *loop,
-                                       void (*done)(struct io_event *ev, int result), void *context,
+                                       const struct remote_dial_thread_settings *settings,
                                        struct error *err);
 
 /* Of one without a loop: whether it was over within `timeout_ms`. */

@@ -23,7 +23,7 @@
 /* All of it on the thread of the loop. */
 struct remote_link {
     struct remote_server *server;
-    struct loop *loop;
+    struct loop *loop, *starter;
     void (*give_over)(struct request *req);
 
     /* The connection. */
@@ -172,9 +172,15 @@ static bool may_dial(const struct remote_link *link)
 static void dial(struct remote_link *link)
 {
     link->requests.generation = remote_ledger_generation(&link->server->ledger);
-    int result = remote_dial_thread_start(&link->attempt, &link->server->address,
-                                          is_primary(link) ? DIAL_MS : DIAL_FURTHER_MS, link->loop,
-                                          dial_done, link, &link->dial_error);
+    const struct remote_dial_thread_settings settings = {
+        .address = &link->server->address,
+        .deadline_ms = is_primary(link) ? DIAL_MS : DIAL_FURTHER_MS,
+        .loop = link->loop,
+        .starter = link->starter,
+        .done = dial_done,
+        .context = link,
+    };
+    int result = remote_dial_thread_start(&link->attempt, &settings, &link->dial_error);
     if (result < 0)
         dial_failed(link, result);
 }
@@ -384,6 +390,7 @@ int remote_link_create(struct remote_link **out, const struct remote_link_settin
         return error_no_memory(err, "for a connection");
     link->server = settings->server;
     link->loop = settings->loop;
+    link->starter = settings->starter;
     link->give_over = settings->give_over;
     remote_stream_init(&link->stream, &stream_owner, link->requests.slots.all, REMOTE_SLOTS);
     remote_requests_init(&link->requests, link->server, &link->stream, is_primary(link),

@@ -21,6 +21,7 @@ struct remote_link;
 struct remote_link_settings {
     struct remote_server *server; /* must outlive the link */
     struct loop *loop;            /* the calling thread's */
+    struct loop *starter;         /* of remote_dial_thread_start() */
     struct remote_connection
         *connection; /* taken over, unless this fails; NULL: connects when needed */
     /* A request is done: 0 or a positive errno. On the loop's thread. */

@@ -317,9 +317,10 @@ static void remote_close(struct stage *stage)
 static int dial_first(struct remote_stage *remote, struct error *err)
 {
     struct remote_server *server = &remote->server;
+    const struct remote_dial_thread_settings settings = { .address = &server->address,
+                                                          .deadline_ms = OPEN_DEADLINE_MS };
     struct remote_dial_thread *attempt;
-    int result = remote_dial_thread_start(&attempt, &server->address, OPEN_DEADLINE_MS, NULL, NULL,
-                                          NULL, err);
+    int result = remote_dial_thread_start(&attempt, &settings, err);
 
     if (result < 0)
         return result;
@@ -381,6 +382,7 @@ static int remote_attach(struct layer **out, struct stage *stage, struct layer *
         struct remote_link_settings settings = {
             .server = &remote->server,
             .loop = loop,
+            .starter = remote->loop,
             .answer = request_complete,
             .give_over = forward,
         };
