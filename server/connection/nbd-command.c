@@ -3,9 +3,11 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "server/base/log.h"
 #include "server/board/board-owner.h"
 
 #define SLAB_SLOTS BOARD_COMMANDS
+#define ERRORS_LOGGED_MAX 10u /* of a connection */
 /* Each connection may have this many more fragments than commands on average. */
 #define FRAGMENTS_PER_COMMAND 2u
 
@@ -110,4 +112,15 @@ bool request_pool_grow_commands(struct request_pool *pool)
 bool request_pool_grow_fragments(struct request_pool *pool)
 {
     return slots_grow(&pool->fragments);
+}
+
+void command_log_error(const struct command *command, unsigned before, const char *peer,
+                       const char *export)
+{
+    if (before < ERRORS_LOGGED_MAX)
+        log_write_of(LOG_WARNING, peer, "export '%s': %s at byte %llu failed: %s", export,
+                     nbd_command_name(command->request.command),
+                     (unsigned long long)command->error_offset_bytes, strerror(command->error));
+    if (before + 1 == ERRORS_LOGGED_MAX)
+        log_write_of(LOG_WARNING, peer, "further errors of this client are not logged");
 }

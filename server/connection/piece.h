@@ -16,6 +16,16 @@ struct piece {
     uint32_t data_at;      /* where in the buffer the data lies */
 };
 
+/* Such a buffer, with nothing in it. */
+static inline struct extent_list *piece_extents(uint8_t *data)
+{
+    struct extent_list *list = (struct extent_list *)(void *)data;
+
+    list->count = 0;
+    list->capacity = (PIECE_EXTENTS_BYTES - sizeof *list) / sizeof list->extents[0];
+    return list;
+}
+
 static inline uint32_t piece_smaller(uint64_t a, uint64_t b)
 {
     return (uint32_t)(a < b ? a : b);

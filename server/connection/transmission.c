@@ -9,8 +9,7 @@
 #include "server/connection/piece.h"
 #include "server/connection/worker.h"
 
-#define ERRORS_LOGGED_MAX 10u /* per connection: a failing disk must not fill the log */
-#define UNPARK_BATCH 64u      /* for something that came back: however many wait */
+#define UNPARK_BATCH 64u /* for something that came back: however many wait */
 
 /* In order of execution. */
 static void receive(struct transmission *t);
@@ -296,10 +295,8 @@ static void submit(struct transmission *t, struct fragment *fragment)
 
     request_push(req, NULL, fragment_done);
     if (req->view.op == REQUEST_EXTENTS) {
-        struct extent_list *list = (struct extent_list *)(void *)req->view.data;
+        struct extent_list *list = piece_extents(req->view.data);
 
-        list->count = 0;
-        list->capacity = (PIECE_EXTENTS_BYTES - sizeof *list) / sizeof list->extents[0];
         if (!(t->top->stage->limits.ops & OP_BIT(REQUEST_EXTENTS))) {
             extent_list_add(list, req->view.length_bytes, 0); /* all may be data */
             request_complete(req, 0);
@@ -372,18 +369,15 @@ static void try_again(struct transmission *t)
     }
 }
 
-/* The next one, which waits no more; NULL: `*last` has had its turn, or nobody waits. */
+/* NULL: all who waited have had their turn. */
 static struct transmission *unpark_next(struct worker *worker, const struct waiter **last)
 {
-    struct waiter *waiter = worker->parked.first;
+    struct waiter *waiter = waiting_line_next(&worker->parked, last);
+    struct transmission *t =
+        waiter != NULL ? container_of(waiter, struct transmission, waiter) : NULL;
 
-    if (*last == NULL || waiter == NULL)
-        return NULL;
-    if (waiter == *last)
-        *last = NULL;
-    waiting_line_leave(&worker->parked, waiter);
-    struct transmission *t = container_of(waiter, struct transmission, waiter);
-    command_record_parked(&t->record, false);
+    if (t != NULL)
+        command_record_parked(&t->record, false);
     return t;
 }
 
@@ -513,13 +507,7 @@ RARELY static void note_error(struct transmission *t, struct command *command,
     if (command->error == 0) {
         command->error = req->error;
         command->error_offset_bytes = req->view.offset_bytes;
-        if (t->errors_logged < ERRORS_LOGGED_MAX)
-            log_write_of(LOG_WARNING, t->talk->peer.text, "export '%s': %s at byte %llu failed: %s",
-                         t->export->name, nbd_command_name(command->request.command),
-                         (unsigned long long)req->view.offset_bytes, strerror(req->error));
-        if (++t->errors_logged == ERRORS_LOGGED_MAX)
-            log_write_of(LOG_WARNING, t->talk->peer.text,
-                         "further errors of this client are not logged");
+        command_log_error(command, t->errors_logged++, t->talk->peer.text, t->export->name);
     }
     if (command->long_zeroes)
         long_zeroes_remove(&t->zeroes, command);

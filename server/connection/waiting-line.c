@@ -24,3 +24,15 @@ void waiting_line_leave(struct waiting_line *line, struct waiter *waiter)
     line->count--;
     waiter->waits = false;
 }
+
+struct waiter *waiting_line_next(struct waiting_line *line, const struct waiter **last)
+{
+    struct waiter *waiter = line->first;
+
+    if (*last == NULL || waiter == NULL)
+        return NULL;
+    if (waiter == *last)
+        *last = NULL;
+    waiting_line_leave(line, waiter);
+    return waiter;
+}

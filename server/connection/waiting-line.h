@@ -21,5 +21,8 @@ struct waiting_line {
 void waiting_line_join(struct waiting_line *line, struct waiter *waiter);
 /* It waits in this line, somewhere. */
 void waiting_line_leave(struct waiting_line *line, struct waiter *waiter);
+/* The first one, which leaves; NULL: `*last`, who was the last one when this began, has had its
+ * turn, or nobody waits. */
+struct waiter *waiting_line_next(struct waiting_line *line, const struct waiter **last);
 
 #endif
