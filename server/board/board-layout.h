@@ -74,6 +74,10 @@ struct board_connection_row {
 
     uint64_t requests, errors, bytes[BOARD_OPS];
     uint32_t in_flight, waits;
+
+    /* A command that a limit holds back, which has no row yet; held_since_ns is 0: none. */
+    uint64_t held_since_ns, held_offset_bytes;
+    uint32_t held_length_bytes, held_op;
 };
 
 /* What is stored from `sequence` on is of one command when it was the same before and after; a
@@ -87,6 +91,7 @@ struct board_command_row {
     board_place connection;
     uint32_t op, phase;
     uint64_t backend_ns; /* its owner's: when it went to storage, then how long it was there */
+    uint64_t throttled_until_ns; /* before start_ns: that was another command */
 };
 
 struct board_figure_row {

@@ -108,6 +108,7 @@ static bool look_at_connection(const struct board_connection_row *row, struct bo
     out->written_bytes = board_get_first(&row->bytes[BOARD_WRITE]);
     out->in_flight = board_get_first(&row->in_flight);
     out->waits_for_memory = board_get_first(&row->waits) != 0;
+    out->throttled_since_ns = board_get_first(&row->held_since_ns);
     return (sequence & 1) == 0 && board_get(&row->sequence) == sequence;
 }
 
@@ -152,6 +153,15 @@ bool board_read_connection(const struct board *board, uint64_t id, struct board_
 
 /* ---- commands ---- */
 
+#define HELD_ONES ((board_cursor)1 << 63) /* the walk is among those that have no row */
+
+static uint64_t throttled_ns(const struct board_command_row *row, uint64_t start_ns)
+{
+    uint64_t until_ns = board_get_first(&row->throttled_until_ns);
+
+    return until_ns > start_ns ? until_ns - start_ns : 0;
+}
+
 /* The connection stays as long as its command does. */
 static bool look_at_command(const struct board *board, const struct board_command_row *row,
                             struct board_command *out)
@@ -170,11 +180,50 @@ static bool look_at_command(const struct board *board, const struct board_comman
     out->connection = board_get_first(&connection->id);
     out->export_id = board_get_first(&connection->export_id);
     out->worker = board_get_first(&connection->worker);
+    out->throttled_ns = throttled_ns(row, out->start_ns);
     return board_get_first(&row->start_ns) == out->start_ns &&
            board_get(&row->sequence) == sequence;
 }
 
-bool board_next_command(const struct board *board, board_cursor *cursor, struct board_command *out)
+static bool look_at_held(const struct board_connection_row *row, struct board_command *out)
+{
+    uint64_t sequence = board_get_first(&row->sequence);
+
+    *out = (struct board_command){
+        .connection = board_get_first(&row->id),
+        .export_id = board_get_first(&row->export_id),
+        .worker = board_get_first(&row->worker),
+        .op = (enum board_op)board_get_first(&row->held_op),
+        .phase = BOARD_THROTTLED,
+        .offset_bytes = board_get_first(&row->held_offset_bytes),
+        .length_bytes = board_get_first(&row->held_length_bytes),
+        .start_ns = board_get_first(&row->held_since_ns),
+    };
+    return (sequence & 1) == 0 && board_get(&row->sequence) == sequence;
+}
+
+static bool next_held(const struct board *board, board_cursor *cursor, struct board_command *out)
+{
+    board_cursor at = *cursor & ~HELD_ONES;
+    board_place place;
+    bool found = false;
+
+    while (!found && (place = board_row_next(board, BOARD_CONNECTION_ROWS, &at)) != 0) {
+        const struct board_connection_row *row = board_at(board, place);
+        bool torn = true;
+
+        if (board_get(&row->held_since_ns) == 0)
+            continue;
+        for (unsigned i = 0; i < BOARD_TRIES && torn; i++)
+            torn = !look_at_held(row, out);
+        out->torn = torn;
+        found = out->start_ns != 0 && out->connection != 0;
+    }
+    *cursor = at | HELD_ONES;
+    return found;
+}
+
+static bool next_in_rows(const struct board *board, board_cursor *cursor, struct board_command *out)
 {
     board_place place;
 
@@ -190,6 +239,16 @@ bool board_next_command(const struct board *board, board_cursor *cursor, struct 
             return true;
     }
     return false;
+}
+
+bool board_next_command(const struct board *board, board_cursor *cursor, struct board_command *out)
+{
+    if ((*cursor & HELD_ONES) == 0) {
+        if (next_in_rows(board, cursor, out))
+            return true;
+        *cursor = HELD_ONES;
+    }
+    return next_held(board, cursor, out);
 }
 
 /* ---- exports ---- */

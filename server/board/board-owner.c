@@ -51,6 +51,7 @@ struct board_connection_row *board_connection_begin(const struct board *board, u
         board_put_last(&row->bytes[i], 0);
     board_put_last(&row->in_flight, 0);
     board_put_last(&row->waits, 0);
+    board_put_last(&row->held_since_ns, 0);
     end_change(&row->sequence);
     return row;
 }
@@ -83,6 +84,24 @@ void board_connection_attach(const struct board *board, struct board_connection_
         board_put_last(&row->export, export);
         __atomic_fetch_add(&of->connections, 1, __ATOMIC_RELAXED);
     }
+    end_change(&row->sequence);
+}
+
+void board_connection_hold(struct board_connection_row *row, enum board_op op,
+                           uint64_t offset_bytes, uint32_t length_bytes, uint64_t since_ns)
+{
+    begin_change(&row->sequence);
+    board_put_last(&row->held_op, op);
+    board_put_last(&row->held_offset_bytes, offset_bytes);
+    board_put_last(&row->held_length_bytes, length_bytes);
+    board_put_last(&row->held_since_ns, since_ns);
+    end_change(&row->sequence);
+}
+
+void board_connection_let_go(struct board_connection_row *row)
+{
+    begin_change(&row->sequence);
+    board_put_last(&row->held_since_ns, 0);
     end_change(&row->sequence);
 }
 

@@ -26,6 +26,10 @@ void board_connection_attach(const struct board *board, struct board_connection_
                              board_place export);
 /* It has been so long since it was accepted, and it has its export. */
 void board_handshake_took(const struct board *board, bool tls, uint64_t ns);
+/* A limit holds its next command back, and does so no more. */
+void board_connection_hold(struct board_connection_row *row, enum board_op op,
+                           uint64_t offset_bytes, uint32_t length_bytes, uint64_t since_ns);
+void board_connection_let_go(struct board_connection_row *row);
 /* The row is another's from then on. */
 void board_connection_end(const struct board *board, struct board_connection_row *row);
 
@@ -95,8 +99,15 @@ static inline void board_command_begin(struct board_command_row *row, board_plac
     board_put_last(&row->phase, BOARD_BACKEND); /* unless it waits before that */
     board_put_last(&row->offset_bytes, offset_bytes);
     board_put_last(&row->length_bytes, length_bytes);
-    row->backend_ns = now_ns;
+    board_put_last(&row->backend_ns, now_ns);
     board_put_last(&row->start_ns, now_ns);
+}
+
+/* Of one that has just begun: a limit has held it back since then. */
+static inline void board_command_was_throttled(struct board_command_row *row, uint64_t since_ns)
+{
+    board_put(&row->throttled_until_ns, board_get(&row->start_ns));
+    board_put_last(&row->start_ns, since_ns);
 }
 
 static inline void board_command_move(struct board_command_row *row, enum board_phase phase)

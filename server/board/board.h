@@ -99,8 +99,9 @@ struct board_connection {
     uint64_t attached_ns;        /* 0: not yet */
     uint64_t requests, errors;   /* that have been answered; of these, not with success */
     uint64_t read_bytes, written_bytes;
-    unsigned in_flight;    /* commands */
-    bool waits_for_memory; /* it is parked */
+    unsigned in_flight;          /* commands */
+    bool waits_for_memory;       /* it is parked */
+    uint64_t throttled_since_ns; /* its next command waits for a limit; 0: it does not */
     bool torn;
 };
 
@@ -130,7 +131,7 @@ const char *board_op_name(enum board_op op); /* "read" */
 
 enum board_phase {
     BOARD_RECEIVE,   /* its payload is awaited, or memory for it */
-    BOARD_THROTTLED, /* a limit holds it back */
+    BOARD_THROTTLED, /* a limit holds it back: nothing but its header was received */
     BOARD_BACKEND,   /* storage (and the layers before it) is at work */
     BOARD_READY,     /* storage is done; its answer waits for its turn, or is on the wire */
 };
@@ -144,7 +145,8 @@ struct board_command {
     enum board_phase phase;
     uint64_t offset_bytes;
     uint32_t length_bytes;
-    uint64_t start_ns; /* its header was there */
+    uint64_t start_ns;     /* its header was there */
+    uint64_t throttled_ns; /* so long a limit held it back, before anything else */
     bool torn;
 };
 
