@@ -15,6 +15,7 @@
 #include "tests/sim/wrap.h"
 
 #define LAYERS 4u
+#define KEYSLOTS_BYTES (12u * (128u << 10))
 #define PASSPHRASE "key"
 
 #define BLOCK_BYTES 4096u
@@ -47,6 +48,17 @@ int __wrap_key_source_read(struct secret **out, const struct key_source *source,
 
     name = name != NULL ? name + 1 : source->file;
     return secret_copy(out, name, strlen(name), err);
+}
+
+/* Headers with room for twelve keys, so that to copy one costs little. */
+int __wrap_crypt_format(struct crypt_device *device, const char *type, const char *cipher,
+                        const char *mode, const char *uuid, const char *volume_key,
+                        size_t volume_key_bytes, void *settings)
+{
+    if (strcmp(type, CRYPT_LUKS2) == 0 && crypt_set_metadata_size(device, 0, KEYSLOTS_BYTES) < 0)
+        sim_fail("libcryptsetup makes no small headers");
+    return __real_crypt_format(device, type, cipher, mode, uuid, volume_key, volume_key_bytes,
+                               settings);
 }
 
 /* Only what is not zero: the areas behind the first keyslot cost nothing. */

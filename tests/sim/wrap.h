@@ -3,6 +3,7 @@
 #define NBDCRYPT_SIM_WRAP_H
 
 #include <fcntl.h>
+#include <libcryptsetup.h>
 #include <poll.h>
 #include <pthread.h>
 #include <semaphore.h>
@@ -73,6 +74,12 @@ bool __wrap_file_loop_find(char name[FILE_LOOP_NAME_BYTES], const struct stat *s
                            bool read_only);
 int __wrap_key_source_read(struct secret **out, const struct key_source *source, const char *image,
                            bool confirm, struct error *err);
+int __real_crypt_format(struct crypt_device *device, const char *type, const char *cipher,
+                        const char *mode, const char *uuid, const char *volume_key,
+                        size_t volume_key_bytes, void *settings);
+int __wrap_crypt_format(struct crypt_device *device, const char *type, const char *cipher,
+                        const char *mode, const char *uuid, const char *volume_key,
+                        size_t volume_key_bytes, void *settings);
 int __wrap_output_file_write(const char *path, const void *data, size_t length_bytes, bool replace,
                              struct error *err);
 void __wrap_luks_turns_begin(struct luks_turn *turn, uint64_t memory_bytes);
