@@ -15,6 +15,7 @@
 #define FRAGMENT_BYTES (256u << 10)
 #define VERIFY_BYTES (64u << 10)
 #define CLIENTS_MAX 16u
+#define KEY_UPDATES_MAX 8u
 
 static uint64_t commands_left;
 static struct fiber *fibers[CLIENTS_MAX];
@@ -116,6 +117,16 @@ static enum session_end draw_end(const struct session *session)
     return end;
 }
 
+/* Who asks for more of them in a second is dropped. */
+static bool change_keys_perhaps(struct session *session)
+{
+    if (!options.tls || session->key_updates == KEY_UPDATES_MAX ||
+        !random_chance(STREAM_WORK, (unsigned)options.key_update_permille))
+        return true;
+    session->key_updates++;
+    return wire_update_keys(&session->wire);
+}
+
 static void work(struct session *session)
 {
     bool whole = true;
@@ -134,8 +145,7 @@ static void work(struct session *session)
         if (commands_left == 0)
             break;
         commands_left--;
-        if (options.tls && random_chance(STREAM_WORK, (unsigned)options.key_update_permille) &&
-            !wire_update_keys(&session->wire))
+        if (!change_keys_perhaps(session))
             break;
         draw_request(&request, session);
         whole = session_send(session, &request);

@@ -78,9 +78,9 @@ static void say_disk(struct writer *writer, enum site site, const struct config_
         say(writer, "key-file = " SIM_FOLDER "%s\n", jobs_key());
     if (front && options.layer > 0 && options.detached)
         say(writer, "header = " SIM_FOLDER VOLUME_HEADER "\n");
-    if (front && options.layer > 0 && options.discard)
+    if (front && options.discard)
         say(writer, "discard = yes\n");
-    if (front && options.layer > 1 && options.zero_holes)
+    if (front && options.zero_holes)
         say(writer, "zero-holes = yes\n");
     if (wish->description > 0)
         say(writer, "description = number %u\n", wish->description);

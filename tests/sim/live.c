@@ -77,8 +77,8 @@ static void add_disk(struct edit *edit)
         .header = options.layer > 0 && options.detached ? SIM_FOLDER VOLUME_HEADER : NULL,
         .key = { .file = options.layer > 0 ? jobs_key() : NULL },
         .raw = options.layer == 0,
-        .discard = options.layer > 0 && options.discard,
-        .zero_holes = options.layer > 1 && options.zero_holes,
+        .discard = options.discard,
+        .zero_holes = options.zero_holes,
         .added = true,
     };
 }

@@ -106,6 +106,16 @@ void options_draw(void)
     draw_faults();
 }
 
+void options_agree(void)
+{
+    if (options.layer < 2)
+        options.zero_holes = 0;
+    if (options.layer == 0)
+        options.detached = options.cbc = options.discard = 0;
+    if (options.remote)
+        options.detached = 0;
+}
+
 bool options_set(const char *text)
 {
     const char *equals = strchr(text, '=');

@@ -72,6 +72,8 @@ enum tls_proof { TLS_BY_KEY = 1, TLS_BY_CERTIFICATE };
 extern struct options options;
 
 void options_draw(void);
+/* Those that mean nothing beside others are turned off. */
+void options_agree(void);
 /* "key=value"; false: there is no such option, or the value is out of range. */
 bool options_set(const char *text);
 /* The n-th: its value in `options`, and what is the least of it; NULL: there are no more. */

@@ -143,6 +143,8 @@ void pki_settle(bool taken)
 {
     if (taken)
         in_force = written;
+    else /* so that what is read next can be used */
+        pki_write(&in_force);
     settled = true;
 }
 

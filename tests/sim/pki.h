@@ -20,7 +20,8 @@ struct pki_wish {
 
 /* Written, but not yet read by the server: until pki_settle(), either may be in force. */
 void pki_write(const struct pki_wish *wish);
-/* The server has read them (`taken`), or what was in force before still is. */
+/* The server has read them (`taken`), or what was in force before still is, and
+ * is written again. */
 void pki_settle(bool taken);
 
 /* A server is started, with files that can be used. */

@@ -37,7 +37,7 @@ struct session {
     uint64_t size_bytes;
     uint64_t cookies;
     struct sent_command commands[DEPTH_MAX];
-    unsigned in_flight;
+    unsigned in_flight, key_updates;
     bool owed;            /* writes were lost, and its next FLUSH has to tell it */
     uint64_t owed_moment; /* since when */
     uint64_t told;        /* see oracle_may_be_lost() */

@@ -102,6 +102,7 @@ static void set_options(void)
     draw_options();
     if (chosen != NULL)
         options = *chosen;
+    options_agree();
     network = (struct network_settings){
         .delay_max_ns = options.net_us * NS_PER_US,
         .window_bytes = (uint32_t)options.window_bytes,
