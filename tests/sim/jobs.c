@@ -19,7 +19,7 @@
 #define KEYS_MAX 24u
 #define KILLED_PER_MILLE 250u
 #define CUT_PER_MILLE 700u
-#define CUT_OPERATIONS_MAX 40u
+#define CUT_OPERATIONS_MAX 24u
 #define TRIES_MAX 200u
 #define FIRST_KEY "key" /* commands on keys never remove it */
 #define ITERATIONS "--pbkdf", "pbkdf2", "--pbkdf-iterations", "1000"
@@ -464,14 +464,16 @@ static void mend(void)
 
 void jobs_without_server(void (*power_cut)(void))
 {
-    unsigned count = 1 + (unsigned)random_below(STREAM_OPERATOR, 4);
+    unsigned count = (unsigned)random_below(STREAM_OPERATOR, 6);
 
     if (!is_wanted())
         return;
     while (busy)
         fiber_wait(&busy);
     busy = true;
-    for (unsigned i = 0; wanted && i < count && random_chance(STREAM_OPERATOR, 800); i++)
+    if (!has_backup)
+        backup(true);
+    for (unsigned i = 0; wanted && i < count; i++)
         do_one_and_cut(power_cut);
     mend();
     busy = false;

@@ -24,6 +24,15 @@ done <"$source_folder/seeds.txt"
     term=0 write=50 flush=10 fua_permille=0 depth=2 commands=200
 "$simulate" --needs start_failed --seeds 8 1 remote=0 read_error_permille=30
 
+# Commands on headers that are cut off at their writes, one after the other.
+for layer in 1 2; do
+    "$simulate" --needs job_looked_at --seeds 10 1 layer=$layer remote=0 job_ms=50 lives=6 life_commands=20 \
+        power=100 commands=200 live_ms=0
+done
+
+# A server that is changed while it runs.
+"$simulate" --needs certificates_changed --seeds 10 1 live_ms=20 tls=2 lives=3
+
 # Clients that change their keys while they receive: none of them uses what GnuTLS has freed.
 "$simulate" --needs key_update --seeds 12 1 tls=1 key_update_permille=100
 
