@@ -53,7 +53,7 @@ mkdir "$work/root"
 for package in "$work"/*.deb; do
     dpkg -x "$package" "$work/root"
 done
-rm -rf "$folder/lib"
+rm -rf "${folder:?}/lib"
 mkdir "$folder/lib"
 libraries=$(dirname "$work"/root/usr/lib/*/libc.so.6)
 cp -P "$libraries"/*.so* "$libraries"/systemd/*.so "$folder/lib/"
