@@ -5,7 +5,9 @@
  * no more than one message is kept, and what is put out is JSON.
  *
  * How to build and run it: see fuzz-handshake.c. */
+#include <dirent.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "server/control/varlink-connection.h"
@@ -155,10 +157,43 @@ static size_t put_piece(uint8_t *at, unsigned *seed)
     return length_bytes + (whole || rand_r(seed) % 8 == 0); /* with its NUL */
 }
 
+static void run_file(const char *folder, const char *name)
+{
+    uint8_t input[65536];
+    char path[4096];
+
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    FILE *file = fopen(path, "rb");
+    EXPECT(file != NULL);
+    size_t size = fread(input, 1, sizeof input, file);
+    fclose(file);
+    LLVMFuzzerTestOneInput(input, size);
+}
+
+/* What the fuzzer has found to be worth keeping. */
+static void run_corpus(const char *sources)
+{
+    struct dirent **entries;
+    char folder[2048];
+
+    snprintf(folder, sizeof folder, "%s/tests/fuzz/corpus/control", sources);
+    int count = scandir(folder, &entries, NULL, alphasort);
+    EXPECT(count > 40); /* with "." and ".." */
+    for (int i = 0; i < count; i++) {
+        if (entries[i]->d_name[0] != '.')
+            run_file(folder, entries[i]->d_name);
+        free(entries[i]);
+    }
+    free(entries);
+}
+
 int main(void)
 {
+    const char *sources = getenv("top_srcdir");
     uint8_t input[4000];
     unsigned seed = 1;
+
+    run_corpus(sources != NULL ? sources : ".");
 
     for (unsigned i = 0; i < RANDOM_INPUTS; i++) {
         size_t used = 1, count = (size_t)rand_r(&seed) % 40;
