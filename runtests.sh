@@ -155,6 +155,7 @@ find "$downloads" -mindepth 1 -maxdepth 1 ! -name "$made_of" -mtime +7 -exec rm 
 export GUEST_CACHE=$downloads/$made_of/guest
 export CEPH_CACHE=$downloads/$made_of/ceph
 export VARLINKCTL_CACHE=$downloads/$made_of/varlinkctl
+export PROMTOOL_CACHE=$downloads/$made_of/promtool
 export CCACHE_BASEDIR=$work CCACHE_NOHASHDIR=1 # where it is installed
 
 say "copying the sources to $work/src"

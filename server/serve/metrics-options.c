@@ -18,6 +18,25 @@ static bool is_of_this_machine(const struct listen_address *address)
     return true;
 }
 
+/* "--listen x: ..." -> "--metrics-listen x: ..." */
+static int own_name(int code, struct error *err)
+{
+    struct error own = *err;
+
+    return error_set(err, code, "--metrics-%s", own.text + strspn(own.text, "-"));
+}
+
+static int check_reach(const struct listen_address *address, struct error *err)
+{
+    if (is_of_this_machine(address))
+        return 0;
+    return error_set(err, -EINVAL,
+                     "--metrics-listen %s: other machines could ask there without TLS who the "
+                     "clients are; listen on a loopback address with a proxy in front of it, or "
+                     "say --metrics-insecure",
+                     address->text);
+}
+
 int metrics_options_addresses(struct listen_address out[2], size_t *count,
                               const struct metrics_options *options, struct error *err)
 {
@@ -27,14 +46,10 @@ int metrics_options_addresses(struct listen_address out[2], size_t *count,
     memset(out, 0, 2 * sizeof out[0]);
     if (options->listen != NULL) {
         result = listen_address_parse_tcp(&out[*count], options->listen, err);
-        if (result == 0 && !options->insecure && !is_of_this_machine(&out[*count]))
-            result = error_set(err, -EINVAL,
-                               "%s: other machines could ask there without TLS who the clients "
-                               "are; listen on a loopback address with a proxy in front of it, or "
-                               "say --metrics-insecure",
-                               options->listen);
         if (result < 0)
-            error_prefix(err, "--metrics-");
+            return own_name(result, err);
+        if (!options->insecure)
+            result = check_reach(&out[*count], err);
         ++*count;
     }
     if (result == 0 && options->unix_path != NULL) {
@@ -42,7 +57,7 @@ int metrics_options_addresses(struct listen_address out[2], size_t *count,
             (struct unix_permissions){ .has_mode = true, .mode = SOCKET_MODE };
         result = listen_address_parse_unix(&out[*count], options->unix_path, err);
         if (result < 0)
-            error_prefix(err, "--metrics-");
+            return own_name(result, err);
         ++*count;
     }
     return result;
