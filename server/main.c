@@ -20,6 +20,7 @@
 #include "server/cli/command-key.h"
 #include "server/cli/command-line.h"
 #include "server/report/guard.h"
+#include "server/report/post-mortem.h"
 #include "server/serve/command-check.h"
 #include "server/serve/command-serve.h"
 #include "server/cli/command-tls.h"
@@ -145,6 +146,7 @@ int main(int argc, char **argv)
     int status;
 
     guard_take_signal();
+    spawner_set_last_words(post_mortem);
     if (spawner_is_this(argc, argv, &status))
         return status;
     spawner_note_limits();

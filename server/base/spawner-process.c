@@ -31,6 +31,14 @@ struct program {
 static struct program programs[PROGRAMS_MAX];
 static size_t program_count;
 static char mark[MARK_BYTES_MAX]; /* "": there is none */
+static spawner_last_words_fn *last_words;
+static char last_text[SPAWNER_TEXT_BYTES_MAX];
+static int last_fd = -1; /* -1: nothing is to be said */
+
+void spawner_set_last_words(spawner_last_words_fn *fn)
+{
+    last_words = fn;
+}
 
 /* ---- what it has started ---- */
 
@@ -180,6 +188,14 @@ static bool take_order(bool gone)
         memcpy(mark, text, strlen(text) + 1);
         return true;
     }
+    if (order.request.kind == SPAWNER_REMEMBER && end[-1] == '\0' &&
+        strlen(text) < sizeof last_text && order.file_count == 1) {
+        memcpy(last_text, text, strlen(text) + 1);
+        if (last_fd >= 0)
+            close(last_fd);
+        last_fd = order.files[0];
+        return true;
+    }
     if (gone)
         return true;
     if (order.request.kind != SPAWNER_START || !cut_words(&order, text, end))
@@ -225,6 +241,15 @@ static void limit_files(const char *text)
     }
 }
 
+/* It has taken its leave, and may still have something to say. */
+static void wait_for(int process)
+{
+    struct pollfd gone = { .fd = process, .events = POLLIN };
+
+    while (process >= 0 && poll(&gone, 1, -1) < 0 && errno == EINTR)
+        continue;
+}
+
 bool spawner_is_this(int argc, char **argv, int *status)
 {
     static const int ignored[] = { SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGPIPE, SIGUSR1 };
@@ -245,6 +270,10 @@ bool spawner_is_this(int argc, char **argv, int *status)
         continue;
     end_all_programs();
     close(CONTROL);
+    if (last_fd >= 0 && last_words != NULL) {
+        wait_for(parent_ends);
+        last_words(last_fd, last_text);
+    }
     if (mark[0] != '\0')
         descendants_end_marked(mark);
     *status = EXIT_SUCCESS;

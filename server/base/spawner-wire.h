@@ -7,11 +7,13 @@
 #define SPAWNER_NAME "nbdcrypt-spawner"
 #define SPAWNER_MESSAGE_BYTES_MAX 65536u
 #define SPAWNER_WORDS_MAX 1024u
+#define SPAWNER_TEXT_BYTES_MAX 8192u /* of REMEMBER */
 
-enum spawner_request_kind { SPAWNER_START, SPAWNER_WATCH };
+enum spawner_request_kind { SPAWNER_START, SPAWNER_WATCH, SPAWNER_REMEMBER };
 
 /* Behind it: strings with their NULs.  START: the folder ("": ours), arguments, environment; with
- * the three standard files and an end of the leash.  WATCH: the mark. */
+ * the three standard files and an end of the leash.  WATCH: the mark.  REMEMBER: a text, with a
+ * descriptor. */
 struct spawner_request {
     uint32_t kind;
     uint32_t argument_count, environment_count;

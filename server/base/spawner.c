@@ -30,6 +30,8 @@ static unsigned answer_ms = SPAWNER_ANSWER_SECONDS * 1000;
 static pid_t process; /* it; 0: there is none, or it has been waited for */
 static bool ended;
 static char watched[MARK_BYTES_MAX]; /* the mark of spawner_watch(), for the next one, too */
+static char remembered[SPAWNER_TEXT_BYTES_MAX]; /* of spawner_remember(), the same */
+static int remembered_fd = -1;
 static spawner_started_fn *tell_started;
 static void *tell_context;
 static struct rlimit first_files;
@@ -253,16 +255,26 @@ static int receive_answer(struct spawner_answer *answer)
     return got == sizeof *answer ? 0 : -EIO;
 }
 
-/* It may be a new one, which knows of no mark yet. */
-static int send_mark(void)
+static int send_text(enum spawner_request_kind kind, const char *text, const int *files,
+                     size_t file_count)
 {
     static struct message message; /* under the mutex */
-    struct spawner_request request = { .kind = SPAWNER_WATCH };
+    struct spawner_request request = { .kind = kind };
 
     message.used_bytes = 0;
     add_bytes(&message, &request, sizeof request);
-    add_bytes(&message, watched, strlen(watched) + 1);
-    return send_message(&message, NULL, 0);
+    add_bytes(&message, text, strlen(text) + 1);
+    return send_message(&message, files, file_count);
+}
+
+/* It may be a new one, which knows nothing yet. */
+static int send_what_lasts(void)
+{
+    int result = watched[0] != '\0' ? send_text(SPAWNER_WATCH, watched, NULL, 0) : 0;
+
+    if (result == 0 && remembered_fd >= 0)
+        result = send_text(SPAWNER_REMEMBER, remembered, &remembered_fd, 1);
+    return result;
 }
 
 /* ---- orders ---- */
@@ -296,7 +308,7 @@ static int send_to_one_that_lives(const struct message *message, const int *file
         result = is_running(err);
         if (result < 0)
             return result;
-        result = is_new && watched[0] != '\0' ? send_mark() : 0;
+        result = is_new ? send_what_lasts() : 0;
         if (result == 0)
             result = send_message(message, files, file_count);
         if (result < 0)
@@ -407,14 +419,14 @@ void spawner_stop(int leash)
     close(leash);
 }
 
-static int give_mark(struct error *err)
+static int give_what_lasts(struct error *err)
 {
     int result = is_running(err);
 
-    if (result == 0 && send_mark() < 0) {
+    if (result == 0 && send_what_lasts() < 0) {
         discard();
         result = is_running(err);
-        if (result == 0 && send_mark() < 0)
+        if (result == 0 && send_what_lasts() < 0)
             result = error_set(err, -EIO, "%s does not take an order", SPAWNER_NAME);
     }
     return result;
@@ -427,7 +439,22 @@ int spawner_watch(const char *mark, struct error *err)
     pthread_mutex_lock(&mutex);
     if (result == 0) {
         memcpy(watched, mark, strlen(mark) + 1);
-        result = give_mark(err);
+        result = give_what_lasts(err);
+    }
+    pthread_mutex_unlock(&mutex);
+    return result;
+}
+
+int spawner_remember(int fd, const char *text, struct error *err)
+{
+    int result =
+        strlen(text) < sizeof remembered ? 0 : error_set(err, -E2BIG, "last words are too long");
+
+    pthread_mutex_lock(&mutex);
+    if (result == 0) {
+        memcpy(remembered, text, strlen(text) + 1);
+        remembered_fd = fd;
+        result = give_what_lasts(err);
     }
     pthread_mutex_unlock(&mutex);
     return result;

@@ -49,6 +49,11 @@ void spawner_reap(void);
 /* What carries that text in its environment is ended when this process has gone. */
 NODISCARD int spawner_watch(const char *mark, struct error *err);
 
+/* The process beside keeps the descriptor, which stays open here.  When this process has gone,
+ * however that was, it calls what it was given by spawner_set_last_words(), with both.  Once;
+ * starts the process. */
+NODISCARD int spawner_remember(int fd, const char *text, struct error *err);
+
 /* Kills what it has started, and waits for that, at most a second.  For good: nothing is started
  * any more. */
 void spawner_end(void);
@@ -63,6 +68,9 @@ void spawner_expect_answers_within(unsigned ms);
 
 /* Before anything else in main(): limits as programs get them. */
 void spawner_note_limits(void);
+/* Before spawner_is_this(). */
+typedef void spawner_last_words_fn(int fd, const char *text);
+void spawner_set_last_words(spawner_last_words_fn *fn);
 /* Was this process started to be the one beside?  Then it was, to the end, and *status is its exit
  * status. */
 bool spawner_is_this(int argc, char **argv, int *status);

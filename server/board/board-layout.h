@@ -18,7 +18,7 @@
 #include "server/board/board.h"
 #include "server/loop/loop.h"
 
-#define BOARD_MAGIC UINT64_C(0x0002647261796264) /* raised with every change of this file */
+#define BOARD_MAGIC UINT64_C(0x0003647261796264) /* raised with every change of this file */
 #define BOARD_UNIT_BYTES 64u
 #define BOARD_CHUNK_BYTES 65536u
 #define BOARD_CHUNKS_MAX 16384u /* 1 GiB */
@@ -136,6 +136,7 @@ struct board_head {
     uint32_t export_row_bytes;
 
     alignas(BOARD_UNIT_BYTES) uint32_t chunks; /* taken so far */
+    uint32_t end;                              /* enum board_end */
     uint64_t lost;
     uint64_t connections; /* ids given so far */
     uint64_t lines;

@@ -39,6 +39,11 @@ uint64_t board_lost(const struct board *board)
     return board_get(&board->head->lost);
 }
 
+enum board_end board_end_of(const struct board *board)
+{
+    return (enum board_end)board_get_first(&board->head->end);
+}
+
 int board_fd(const struct board *board)
 {
     return board->fd;

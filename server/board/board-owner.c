@@ -5,6 +5,11 @@ static struct board_spare *spare(const struct board *board)
     return board_at(board, board->head->spare_at);
 }
 
+void board_say_end(const struct board *board, enum board_end end)
+{
+    board_put_last(&board->head->end, (uint32_t)end);
+}
+
 struct board_worker_row *board_worker_row(const struct board *board, unsigned index)
 {
     return (struct board_worker_row *)board_at(board, board->head->workers_at) + index;

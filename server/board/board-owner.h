@@ -9,6 +9,9 @@
 
 #include "server/board/board-layout.h"
 
+/* Any thread, and handlers of signals. */
+void board_say_end(const struct board *board, enum board_end end);
+
 /* ---- workers: the worker's thread ---- */
 
 struct board_worker_row *board_worker_row(const struct board *board, unsigned index);

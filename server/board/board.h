@@ -55,6 +55,14 @@ uint64_t board_realtime_ns(const struct board *board, uint64_t time_ns);
 /* Rows that there was no room for, so far: what belongs on them is not seen. */
 uint64_t board_lost(const struct board *board);
 
+/* Has it said that it ends?  If not, and its process has gone, something has ended it. */
+enum board_end {
+    BOARD_RUNS,
+    BOARD_ENDS,    /* in good order, or with a reason that it gave */
+    BOARD_CRASHED, /* and has left a report */
+};
+enum board_end board_end_of(const struct board *board);
+
 /* ---- workers ---- */
 
 struct board_worker {

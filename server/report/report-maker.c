@@ -11,6 +11,7 @@
 #include "server/base/event.h"
 #include "server/base/log.h"
 #include "server/base/threads.h"
+#include "server/board/board-owner.h"
 #include "server/report/report-board.h"
 #include "server/report/report-process.h"
 #include "server/report/report-threads.h"
@@ -38,6 +39,21 @@ static struct {
     struct report_look look;
     char told_kind[32], told_reason[REASON_BYTES], told_path[REPORT_PATH_BYTES];
 } maker;
+
+static void register_own(void)
+{
+    report_register(&report_package_section);
+    report_register(&report_process_section);
+    report_register(&report_threads_section);
+    report_register(&report_workers_section);
+    report_register(&report_requests_section);
+    report_register(&report_clients_section);
+    report_register(&report_figures_section);
+    report_register(&report_rings_section);
+    report_register(&report_memory_section);
+    report_register(&report_cgroup_section);
+    report_register(&report_messages_section);
+}
 
 /* ---- the second tier ---- */
 
@@ -158,6 +174,7 @@ bool report_make_at_end(const struct report_cause *cause)
     report_modules_read(&maker.modules);
     report_collect(&maker.last, cause, &look, REPORT_SAFE, 0);
     report_files_write(maker.files, cause->kind, getpid(), all, 1, path);
+    board_say_end(maker.board, BOARD_CRASHED);
     return true;
 }
 
@@ -170,26 +187,14 @@ void report_make_of(const struct report_cause *cause, const struct report_files 
 
     if (report_tree_create(&maker.last, TREE_BYTES, NULL) < 0)
         return;
+    report_modules_start();
+    register_own();
     report_collect(&maker.last, cause, &look, REPORT_SAFE | REPORT_BOARD, 0);
     report_files_write(files, cause->kind, pid, all, 1, path);
     report_files_forget(files);
 }
 
 /* ---- start and end ---- */
-
-static void register_own(void)
-{
-    report_register(&report_package_section);
-    report_register(&report_process_section);
-    report_register(&report_threads_section);
-    report_register(&report_workers_section);
-    report_register(&report_requests_section);
-    report_register(&report_clients_section);
-    report_register(&report_figures_section);
-    report_register(&report_rings_section);
-    report_register(&report_memory_section);
-    report_register(&report_messages_section);
-}
 
 int report_maker_start(const struct report_files *files, const struct board *board,
                        struct error *err)

@@ -180,6 +180,57 @@ static void collect_memory(struct report_tree *tree, struct report_node *of,
 
 const struct report_section report_memory_section = { "memory", REPORT_SAFE, collect_memory };
 
+/* ---- cgroup ---- */
+
+/* The folder of the controller of memory: "0::/path" (version 2), or "4:memory:/path" (version 1).
+ */
+static bool find_cgroup(char out[PROC_PATH_BYTES * 2])
+{
+    struct proc_lines lines;
+    bool found = false;
+    const char *line;
+
+    proc_lines_open(&lines, "/proc/self/cgroup");
+    while ((line = proc_lines_next(&lines)) != NULL) {
+        const char *first = strstr(line, ":memory:");
+        bool is_second = strncmp(line, "0::/", 4) == 0;
+
+        if (first != NULL)
+            report_join(out, PROC_PATH_BYTES * 2, "/sys/fs/cgroup/memory", first + 8, "/", NULL);
+        else if (is_second && !found)
+            report_join(out, PROC_PATH_BYTES * 2, "/sys/fs/cgroup", line + 3, "/", NULL);
+        found |= first != NULL || is_second;
+    }
+    return found;
+}
+
+/* Whether it ran out of memory: "oom_kill 1". */
+static void collect_cgroup(struct report_tree *tree, struct report_node *of,
+                           const struct report_look *look)
+{
+    static const struct {
+        const char *name, *file;
+    } rows[] = {
+        { "memory_bytes", "memory.current" },     { "memory_bytes", "memory.usage_in_bytes" },
+        { "memory_max_bytes", "memory.max" },     { "memory_max_bytes", "memory.limit_in_bytes" },
+        { "memory_events", "memory.events" },     { "memory_events", "memory.oom_control" },
+        { "memory_pressure", "memory.pressure" },
+    };
+    char folder[PROC_PATH_BYTES * 2], path[PROC_PATH_BYTES * 3], text[1024];
+
+    (void)look;
+    if (!find_cgroup(folder))
+        return;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        report_join(path, sizeof path, folder, rows[i].file, NULL);
+        if (proc_read(text, sizeof text, path) > 0)
+            report_text(tree, of, rows[i].name, text);
+    }
+}
+
+const struct report_section report_cgroup_section = { "cgroup", REPORT_SAFE | REPORT_BOARD,
+                                                      collect_cgroup };
+
 /* ---- rings ---- */
 
 static bool is_ring(const char *name)

@@ -177,6 +177,7 @@ static void remove_names(void *context)
     listeners_remove_names(&server->listeners);
     serve_control_remove_name(server->control);
     serve_metrics_remove_name(server->metrics);
+    board_say_end(server->board, BOARD_ENDS);
 }
 
 static int open_exports(struct server *server, unsigned workers, struct error *err)
@@ -565,7 +566,7 @@ static void stop(struct server *server)
     server->stopping_ms = channel_clock_ms();
     shutdown_timeout_start(server->options.shutdown_timeout_seconds);
     tell_stopping(server);
-    serve_guard_unwatch(server->watchdog);
+    serve_guard_unwatch(server->watchdog, server->board);
     spawner_end_stop(server->spawner_end);
     serve_control_tell_ending(server->control);
     reload_stop(&server->reload);

@@ -6,8 +6,10 @@
 
 #include "server/base/log.h"
 #include "server/base/threads.h"
+#include "server/board/board-owner.h"
 #include "server/report/crash.h"
 #include "server/report/guard.h"
+#include "server/report/post-mortem.h"
 
 /* Of what systemd sets aside, the first one: systemd.exec(5). */
 static void put_directory(char out[PATH_MAX], const struct report_options *options)
@@ -38,7 +40,8 @@ int serve_guard_start(const struct report_options *options, const struct board *
     threads_watch();
     thread_begin("nbdcrypt");
     crash_watch();
-    return guard_start(&settings, err);
+    int result = guard_start(&settings, err);
+    return result < 0 ? result : post_mortem_prepare(&settings.files, board, err);
 }
 
 int serve_guard_watch(struct watchdog **watchdog, struct loop *loop,
@@ -59,8 +62,10 @@ int serve_guard_watch(struct watchdog **watchdog, struct loop *loop,
     return result < 0 ? result : watchdog_start(watchdog, loop, workers, worker_count, err);
 }
 
-void serve_guard_unwatch(struct watchdog *watchdog)
+void serve_guard_unwatch(struct watchdog *watchdog, const struct board *board)
 {
+    if (board != NULL)
+        board_say_end(board, BOARD_ENDS);
     guard_unwatch();
     watchdog_stop(watchdog);
 }

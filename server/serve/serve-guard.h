@@ -13,8 +13,8 @@ NODISCARD int serve_guard_start(const struct report_options *options, const stru
 NODISCARD int serve_guard_watch(struct watchdog **watchdog, struct loop *loop,
                                 struct worker_thread *const *workers, unsigned worker_count,
                                 struct error *err);
-/* Before the workers are told to end. */
-void serve_guard_unwatch(struct watchdog *watchdog);
+/* Before the workers are told to end, which is no accident; `board` may be NULL. */
+void serve_guard_unwatch(struct watchdog *watchdog, const struct board *board);
 /* Before anything goes that a report looks at; the workers have ended. */
 void serve_guard_stop(void);
 
