@@ -79,15 +79,27 @@ static bool is_dropped_early(const struct places *places)
     return chance % (most - free_until + 1) < begun - free_until;
 }
 
+unsigned places_share_max(unsigned attached_max, unsigned share_max)
+{
+    if (share_max > 0)
+        return share_max;
+    return attached_max > 4 * SHARE_LEAST ? attached_max / 4 : SHARE_LEAST;
+}
+
+void places_set_limits(struct places *places, unsigned attached_max, unsigned share_max)
+{
+    unsigned quarter = attached_max / 4;
+
+    atomic_store(&places->attached_max, attached_max);
+    atomic_store(&places->share_max, places_share_max(attached_max, share_max));
+    atomic_store(&places->handshakes_max,
+                 quarter > PLACES_HANDSHAKES_LEAST ? quarter : PLACES_HANDSHAKES_LEAST);
+}
+
 void places_init(struct places *places, unsigned attached_max, unsigned share_max)
 {
     memset(places, 0, sizeof *places);
-    places->attached_max = attached_max;
-    places->share_max = share_max > 0                    ? share_max
-                        : attached_max > 4 * SHARE_LEAST ? attached_max / 4
-                                                         : SHARE_LEAST;
-    places->handshakes_max =
-        attached_max / 4 > PLACES_HANDSHAKES_LEAST ? attached_max / 4 : PLACES_HANDSHAKES_LEAST;
+    places_set_limits(places, attached_max, share_max);
     if (getrandom(&places->key, sizeof places->key, 0) < 0)
         places->key = (uint64_t)getpid();
 }

@@ -30,7 +30,7 @@
 #define PLACES_HANDSHAKES_LEAST 64u
 
 struct places {
-    unsigned attached_max, handshakes_max, share_max;
+    atomic_uint attached_max, handshakes_max, share_max;
     uint64_t key; /* of the hash */
     atomic_uint attached, handshakes;
     atomic_uint shares[PLACES_SHARES];  /* all connections of a client */
@@ -53,6 +53,10 @@ enum place_result {
 
 /* `share_max`: 0 is a quarter of `attached_max`, and at least 16. */
 void places_init(struct places *places, unsigned attached_max, unsigned share_max);
+/* Any thread; who is there stays. */
+void places_set_limits(struct places *places, unsigned attached_max, unsigned share_max);
+/* What one client gets of them then. */
+unsigned places_share_max(unsigned attached_max, unsigned share_max);
 /* Anything but PLACE_GRANTED: `place` holds nothing. */
 enum place_result places_enter(struct places *places, struct place *place, const struct peer *peer);
 /* Anything but PLACE_GRANTED: it has what it had. */

@@ -48,6 +48,7 @@ struct param {
     const char *section; /* of a configuration file; NULL: it is for the command line alone */
     const char *key;     /* its name there; NULL: `name`, without "SECTION-" in front */
     enum param_change change;
+    const char *why; /* PARAM_RESTART: why it takes that */
 };
 
 /* One row.  `...` are further members: PARAM("key-bits", UINT, "N", key_bits, "xts: 512 or 256",

@@ -118,7 +118,7 @@ static enum option_outcome refuse_invalid(struct option_exchange *ex, const char
 
 static enum tls_mode tls_mode_here(const struct conversation *talk)
 {
-    return talk->worker->tls != NULL ? talk->worker->tls->mode : TLS_OFF;
+    return worker_tls_mode(talk->worker);
 }
 
 bool option_needs_tls(const struct conversation *talk, uint32_t option)

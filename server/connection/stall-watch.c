@@ -27,8 +27,8 @@ static void tick(struct io_event *ev, int result)
         loop_stop(watch->worker->loop);
         return;
     }
-    for (struct connection *connection = watch->worker->connections; connection != NULL;
-         connection = connection->next) {
+    for (struct connection *connection = watch->worker->connections;
+         connection != NULL && watch->timeout_ms > 0; connection = connection->next) {
         /* Those that are told to go have a shorter time. */
         if (connection->state == CONNECTION_TRANSMISSION && !connection->transmission->aborted)
             look(watch, connection);

@@ -26,15 +26,29 @@ static void send_away(const struct worker *worker, const struct export *export)
 
 /* ---- another set ---- */
 
+/* NULL: nothing. */
+static const char *why_not(const struct worker *worker, const struct conversation *talk)
+{
+    bool local = talk->peer.address.ss_family == AF_UNIX;
+
+    if (!access_allows(talk->export->access, &talk->peer))
+        return "is no longer allowed to it";
+    if (!talk->peer.encrypted &&
+        (talk->export->tls_only || tls_is_demanded(worker_tls_mode(worker), local)))
+        return "is for those who use TLS by now";
+    return NULL;
+}
+
 static void send_away_those_who_may_not(struct worker *worker)
 {
     for (struct connection *one = worker->connections, *next; one != NULL; one = next) {
+        const char *why = one->talk.export != NULL ? why_not(worker, &one->talk) : NULL;
+
         next = one->next;
-        if (one->talk.export == NULL || access_allows(one->talk.export->access, &one->talk.peer))
+        if (why == NULL)
             continue;
-        log_write_of(LOG_NOTICE, one->talk.peer.text,
-                     "export '%s' is no longer allowed to it; its connection is ended",
-                     one->talk.export->name);
+        log_write_of(LOG_NOTICE, one->talk.peer.text, "export '%s' %s; its connection is ended",
+                     one->talk.export->name, why);
         connection_shutdown(one);
     }
 }
@@ -46,6 +60,8 @@ static void use_here(struct io_event *ev, int result)
 
     (void)result;
     worker->exports = use->set;
+    if (use->terms != NULL)
+        worker_set_terms(worker, use->terms);
     send_away_those_who_may_not(worker);
     use->done(use);
 }

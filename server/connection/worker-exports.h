@@ -7,12 +7,14 @@
 
 #include "server/connection/worker.h"
 
-/* From now on clients see this set.  Those who have an export that no longer lets them in are told
- * to go.  `done` is called when nothing of the set before is in use here. */
+/* From now on clients see this set.  Those who have an export that no longer lets them in, or who
+ * would need TLS now, are told to go.  `done` is called when nothing of the set before is in use
+ * here. */
 struct worker_use {
     struct loop_message message; /* for this file */
     struct worker *worker;       /* the same */
     const struct export_set *set;
+    const struct worker_terms *terms; /* that hold with it; NULL: those of before */
     void (*done)(struct worker_use *use);
 };
 void worker_use_exports(struct worker *worker, struct worker_use *use);

@@ -77,6 +77,20 @@ int worker_set_up(struct worker *worker, struct error *err)
     return result;
 }
 
+void worker_set_terms(struct worker *worker, const struct worker_terms *terms)
+{
+    worker->tls_mode = terms->tls_mode;
+    worker->has_tls_mode = true;
+    worker->handshake_timeout_ms = terms->handshake_timeout_ms;
+    worker->drain_max_ms = terms->drain_max_ms;
+    worker->no_multi_conn = terms->no_multi_conn;
+    if (worker->buffers_max_bytes != terms->buffers_max_bytes)
+        buffer_pool_set_max(worker->buffers, BUFFER_LIMIT_BYTES, terms->buffers_max_bytes);
+    worker->buffers_max_bytes = terms->buffers_max_bytes;
+    if (worker->terms_changed != NULL)
+        worker->terms_changed->fn(worker->terms_changed, (int)terms->stall_timeout_ms);
+}
+
 void worker_tear_down(struct worker *worker)
 {
     board_put(&worker->row->tid, 0);

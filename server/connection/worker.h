@@ -9,6 +9,7 @@
 #include "server/connection/waiting-line.h"
 #include "server/export/export-set.h"
 #include "server/loop/buffer.h"
+#include "server/tls/tls.h"
 #include "server/transport/tls-buffer.h"
 
 struct board;
@@ -16,7 +17,6 @@ struct board_worker_row;
 struct connection;
 struct places;
 struct request_pool;
-struct tls;
 struct worker_leave;
 
 struct worker_settings {
@@ -30,6 +30,14 @@ struct worker_settings {
     uint64_t buffers_max_bytes; /* this worker's part of --memory-max */
     bool no_multi_conn;    /* a client can't count on several connections: it is not told of them */
     unsigned busy_wait_us; /* of the loop: busy-wait.h */
+};
+
+/* Of these, what can change while it works. */
+struct worker_terms {
+    enum tls_mode tls_mode;
+    unsigned handshake_timeout_ms, drain_max_ms, stall_timeout_ms;
+    uint64_t buffers_max_bytes;
+    bool no_multi_conn;
 };
 
 struct worker {
@@ -51,6 +59,8 @@ struct worker {
     struct connection *connections; /* list */
     struct waiting_line parked;     /* transmissions that wait for a slot or buffer */
     struct loop_task unpark;        /* transmission.c's */
+    enum tls_mode tls_mode;
+    bool has_tls_mode; /* else it is that of `tls` */
     bool shutting_down, no_multi_conn;
     bool abandoned; /* it ended beside connections of which something is still calculated */
     /* Raised by who hands clients over, lowered by this worker. */
@@ -59,6 +69,7 @@ struct worker {
     /* What its owner hears of; both are set before the first connection. */
     struct io_event *connection_ended; /* one is gone, perhaps the last one of an export */
     struct io_event *room_wanted;      /* somebody begins to wait for slots or buffers */
+    struct io_event *terms_changed;    /* or NULL; `result` is the stall timeout, in ms */
     struct io_event *empty;            /* shutting_down, and no connection is left */
 };
 
@@ -68,6 +79,15 @@ void worker_init(struct worker *worker, const struct worker_settings *settings);
 void worker_join_board(struct worker *worker, const struct board *board);
 /* On the worker's thread, to which the loop belongs: makes what it has. */
 NODISCARD int worker_set_up(struct worker *worker, struct error *err);
+/* On the worker's thread: what holds from now on. */
+void worker_set_terms(struct worker *worker, const struct worker_terms *terms);
+/* How clients have to come now. */
+static inline enum tls_mode worker_tls_mode(const struct worker *worker)
+{
+    if (worker->has_tls_mode)
+        return worker->tls_mode;
+    return worker->tls != NULL ? worker->tls->mode : TLS_OFF;
+}
 /* On the worker's thread, when no connection is left, or after worker_set_up() failed: frees all
  * but the loop. */
 void worker_tear_down(struct worker *worker);

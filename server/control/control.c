@@ -483,6 +483,29 @@ int control_create(struct control **out, const struct control_host *host, struct
     return 0;
 }
 
+void control_use_rules(struct control *control)
+{
+    for (struct control_client *client = control->clients; client != NULL; client = client->next)
+        if (!client->gone)
+            client->role =
+                control_rules_role(control->host.rules, client->varlink.file.fd, &client->peer);
+}
+
+void control_use_tls(struct control *control, const char *mode)
+{
+    control->host.tls = mode;
+}
+
+/* One that was asked for some time only stays in force for that. */
+void control_use_log_level(struct control *control, enum log_level level)
+{
+    control->usual_log_level = level;
+    if (control->log_seconds > 0)
+        return;
+    control->log_level = level;
+    log_set_level(level);
+}
+
 void control_tell_ending(struct control *control)
 {
     control->ending = true;

@@ -24,6 +24,11 @@ NODISCARD int control_create(struct control **out, const struct control_host *ho
                              struct error *err);
 /* A client has connected; takes `fd`. */
 void control_accept(struct control *control, int fd, const struct peer *peer);
+/* What has changed of the host: its rules, whose roles clients have from now on; how TLS is; the
+ * level that the log usually has. */
+void control_use_rules(struct control *control);
+void control_use_tls(struct control *control, const char *mode);
+void control_use_log_level(struct control *control, enum log_level level);
 /* The server has begun to end: the state is told. */
 void control_tell_ending(struct control *control);
 /* Lets all clients go; `stopped` follows. */

@@ -64,11 +64,7 @@ int buffer_pool_create(struct buffer_pool **out, struct loop *loop, size_t limit
     if (pool == NULL)
         return error_no_memory(err, "for data buffers");
     pool->loop = loop;
-    pool->piece_max = (unsigned)(max_bytes / BUFFER_PIECE_BYTES);
-    pool->piece_limit = (unsigned)(limit_bytes / BUFFER_PIECE_BYTES);
-    if (pool->piece_limit > pool->piece_max)
-        pool->piece_limit = pool->piece_max;
-    assert(pool->piece_limit > 0);
+    buffer_pool_set_max(pool, limit_bytes, max_bytes);
     pool->trim_timer.event.fn = trim;
     *out = pool;
     return 0;
@@ -131,6 +127,17 @@ static bool give_back_unused(struct buffer_pool *pool)
         return false;
     give_back(pool, link);
     return true;
+}
+
+void buffer_pool_set_max(struct buffer_pool *pool, size_t limit_bytes, size_t max_bytes)
+{
+    pool->piece_max = (unsigned)(max_bytes / BUFFER_PIECE_BYTES);
+    pool->piece_limit = (unsigned)(limit_bytes / BUFFER_PIECE_BYTES);
+    if (pool->piece_limit > pool->piece_max)
+        pool->piece_limit = pool->piece_max;
+    assert(pool->piece_limit > 0);
+    while (pool->piece_count > pool->piece_limit && give_back_unused(pool))
+        continue;
 }
 
 /* ---- more memory ---- */

@@ -33,6 +33,8 @@ struct buffer_pool;
 /* `limit_bytes`, `max_bytes`: at least BUFFER_PIECE_BYTES. */
 NODISCARD int buffer_pool_create(struct buffer_pool **out, struct loop *loop, size_t limit_bytes,
                                  size_t max_bytes, struct error *err);
+/* Other limits from now on; what is out comes back when it does. */
+void buffer_pool_set_max(struct buffer_pool *pool, size_t limit_bytes, size_t max_bytes);
 /* Every buffer must have been given back. */
 void buffer_pool_destroy(struct buffer_pool *pool);
 

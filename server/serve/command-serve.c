@@ -21,6 +21,7 @@
 #include "server/serve/dead-rules.h"
 #include "server/serve/exports.h"
 #include "server/serve/listeners.h"
+#include "server/base/log-level.h"
 #include "server/base/log-service.h"
 #include "server/base/log.h"
 #include "server/base/memory-limit.h"
@@ -39,9 +40,6 @@
 #define OFFLOAD_THREADS 4u
 #define HANDSHAKES_NICE 10
 #define LOG_LAST_MS 1000u /* for the reader of the log to take what it was not given yet */
-#define WORKER_BUFFERS_LEAST_BYTES (2u * BUFFER_PIECE_BYTES)
-#define CONNECTIONS_OF_A_COPY \
-    4u /* nbdcopy opens up to so many where the server can do with several */
 /* Before that it is the same wish: timeout(1) sends SIGTERM twice, and ends a command of --run
  * besides. */
 #define SECOND_SIGNAL_MS 1000u
@@ -62,9 +60,11 @@ struct server {
     struct serve_control *control; /* NULL: there is none */
     struct serve_metrics *metrics;
     struct reload reload;
-    struct export *exports; /* options.export_count */
-    struct export_set *set; /* what it begins with */
-    struct exports *live;   /* has that set, and the next ones */
+    struct reload_host reload_host;
+    unsigned stall_timeout_seconds, shutdown_timeout_seconds; /* of the options, or the next ones */
+    struct export *exports;                                   /* options.export_count */
+    struct export_set *set;                                   /* what it begins with */
+    struct exports *live;                                     /* has that set, and the next ones */
     struct export_opening opening;
     struct export_retry *retry; /* NULL: all are open, or they are not tried again */
     bool retry_is_left;         /* it is opening one while we end */
@@ -153,8 +153,12 @@ static bool brought_along(const struct serve_options *options)
 /* Such a server does not talk about each client. */
 static enum log_level usual_level(const struct serve_options *options)
 {
+    enum log_level level;
+
     if (options->verbose > 0)
         return options->verbose > 1 ? LOG_DEBUG : LOG_INFO;
+    if (options->log_level != NULL && log_level_of(&level, options->log_level))
+        return level;
     return brought_along(options) ? LOG_WARNING : LOG_NOTICE;
 }
 
@@ -220,20 +224,10 @@ static int open_exports(struct server *server, unsigned workers, struct error *e
     return exports_create(&server->live, &settings, err);
 }
 
-/* Each worker's part of the memory for data buffers. */
-static uint64_t buffers_max_bytes(const struct serve_options *options, unsigned workers)
-{
-    uint64_t all_bytes = options->memory_max_bytes;
-    if (all_bytes == 0)
-        all_bytes = memory_limit_bytes() / 2;
-    if (all_bytes == 0)
-        return SIZE_MAX;
-    uint64_t part_bytes = all_bytes / workers;
-    return part_bytes > WORKER_BUFFERS_LEAST_BYTES ? part_bytes : WORKER_BUFFERS_LEAST_BYTES;
-}
-
 static int start_workers(struct server *server, unsigned count, struct error *err)
 {
+    const struct worker_terms terms = worker_terms_of(&server->options, count);
+
     server->places = malloc(sizeof *server->places);
     if (server->places == NULL)
         return error_no_memory(err, "for workers");
@@ -249,15 +243,13 @@ static int start_workers(struct server *server, unsigned count, struct error *er
                 .places = server->places,
                 .index = i,
                 .worker_count = count,
-                .buffers_max_bytes = buffers_max_bytes(&server->options, count),
-                .handshake_timeout_ms = server->options.handshake_timeout_seconds * 1000,
-                .no_multi_conn = server->options.max_connections < CONNECTIONS_OF_A_COPY ||
-                                 server->places->share_max < CONNECTIONS_OF_A_COPY,
-                /* The other half is for storage. */
-                .drain_max_ms = server->options.shutdown_timeout_seconds * 1000 / 2,
+                .buffers_max_bytes = terms.buffers_max_bytes,
+                .handshake_timeout_ms = terms.handshake_timeout_ms,
+                .no_multi_conn = terms.no_multi_conn,
+                .drain_max_ms = terms.drain_max_ms,
                 .busy_wait_us = server->options.busy_wait_us,
             },
-            .stall_timeout_ms = server->options.stall_timeout_seconds * 1000,
+            .stall_timeout_ms = terms.stall_timeout_ms,
             .owner = server,
             .main_loop = server->loop,
             .ended = server->worker_ended,
@@ -281,11 +273,59 @@ static int require_room_for_a_client(const struct server *server, struct error *
     return result;
 }
 
+/* Half of the CPUs, or two, and of these what those who are in leave over: however many want in,
+ * nobody waits behind them for storage. */
+static int need_handshakes(void *context, struct error *err)
+{
+    struct server *server = context;
+    int result = 0;
+
+    if (server->handshakes == NULL)
+        result = offload_create(&server->handshakes, cpu_count() > 4 ? cpu_count() / 2 : 2,
+                                HANDSHAKES_NICE, err);
+    server->tls.offload = server->handshakes;
+    return result;
+}
+
+static void note_timeouts(struct server *server, const struct serve_options *options)
+{
+    server->stall_timeout_seconds = options->stall_timeout_seconds;
+    server->shutdown_timeout_seconds = options->shutdown_timeout_seconds;
+}
+
+static void use_options(void *context, const struct serve_options *options,
+                        struct control_rules *rules)
+{
+    struct server *server = context;
+
+    note_timeouts(server, options);
+    serve_control_use(server->control, rules, usual_level(options));
+}
+
+/* What a reload can change. */
+static void allow_reloads(struct server *server, unsigned workers)
+{
+    server->reload_host = (struct reload_host){ .loop = server->loop,
+                                                .listeners = &server->listeners,
+                                                .tls = &server->tls,
+                                                .places = server->places,
+                                                .exports = server->live,
+                                                .workers = workers,
+                                                .need_handshakes = need_handshakes,
+                                                .changed = use_options,
+                                                .context = server };
+    server->reload.config.exports = server->live;
+    server->reload.config.host = &server->reload_host;
+    server->reload.loop = server->loop;
+    server->reload.admin = server->admin;
+}
+
 static int set_up(struct server *server, struct error *err)
 {
     struct loop_config config = { .entries = 64 };
     unsigned workers = server->options.threads > 0 ? server->options.threads : cpu_count();
 
+    note_timeouts(server, &server->options);
     descriptors_raise_limit(); /* a connection is a descriptor */
     descriptors_keep_low();
     int result = board_create(&server->board, workers, err);
@@ -317,22 +357,16 @@ static int set_up(struct server *server, struct error *err)
         result = offload_create(&server->admin, 1, 0, err);
     if (result == 0)
         result = offload_create(&server->offload, OFFLOAD_THREADS, 0, err);
-    /* Half of the CPUs, or two, and of these what those who are in leave over: however many want
-     * in, nobody waits behind them for storage. */
     if (result == 0 && server->options.tls_mode != TLS_OFF)
-        result = offload_create(&server->handshakes, cpu_count() > 4 ? cpu_count() / 2 : 2,
-                                HANDSHAKES_NICE, err);
-    server->tls.offload = server->handshakes;
+        result = need_handshakes(server, err);
     descriptors_give_low();
     if (result == 0)
         result = open_exports(server, workers, err);
-    server->reload.config.exports = server->live;
     if (result == 0)
         report_sections_use(server->live, &server->reload.config);
-    server->reload.loop = server->loop;
-    server->reload.admin = server->admin;
     if (result == 0)
         result = start_workers(server, workers, err);
+    allow_reloads(server, workers);
     startup_signals_stop(&server->early_end);
     if (result == 0)
         result = require_room_for_a_client(server, err);
@@ -477,9 +511,9 @@ static void turn_away(struct worker_thread *worker, int fd, const struct peer *p
 }
 
 /* A little less than --stall-timeout, after which the kernel's next look would come too late. */
-static unsigned unacknowledged_ms(const struct serve_options *options)
+static unsigned unacknowledged_ms(const struct server *server)
 {
-    unsigned seconds = options->stall_timeout_seconds;
+    unsigned seconds = server->stall_timeout_seconds;
 
     return seconds > 2 * KEEPALIVE_MARGIN_S ? (seconds - KEEPALIVE_MARGIN_S) * 1000 : seconds * 500;
 }
@@ -500,7 +534,7 @@ static void client_accepted(void *context, int fd, const struct peer *peer)
             least = server->workers[i];
         }
     }
-    tcp_keepalive(fd, unacknowledged_ms(&server->options));
+    tcp_keepalive(fd, unacknowledged_ms(server));
     enum place_result result = places_enter(server->places, &place, peer);
     if (result == PLACE_GRANTED) {
         worker_thread_connect(least, fd, peer, &place);
@@ -547,7 +581,7 @@ static void captive_has_ended(struct io_event *ev, int result)
 /* A watch that is shorter than our own does not cut it off. */
 static void tell_stopping(const struct server *server)
 {
-    unsigned seconds = server->options.shutdown_timeout_seconds;
+    unsigned seconds = server->shutdown_timeout_seconds;
     char state[128];
 
     int length =
@@ -564,7 +598,7 @@ static void stop(struct server *server)
         return;
     server->stopping = true;
     server->stopping_ms = channel_clock_ms();
-    shutdown_timeout_start(server->options.shutdown_timeout_seconds);
+    shutdown_timeout_start(server->shutdown_timeout_seconds);
     tell_stopping(server);
     serve_guard_unwatch(server->watchdog, server->board);
     spawner_end_stop(server->spawner_end);

@@ -352,12 +352,14 @@ static bool has_short_value(const struct plan_key *key)
 static void print_key(FILE *out, const struct plan_key *key)
 {
     fputs(key->name, out);
-    if (!has_short_value(key))
-        return;
-    fputc(' ', out);
-    print_value(out, key->row, key->before);
-    fputs(" -> ", out);
-    print_value(out, key->row, key->after);
+    if (has_short_value(key)) {
+        fputc(' ', out);
+        print_value(out, key->row, key->before);
+        fputs(" -> ", out);
+        print_value(out, key->row, key->after);
+    }
+    if (key->change == PARAM_RESTART)
+        fprintf(out, ": needs a restart (%s)", key->row->why);
 }
 
 static void print_item(FILE *out, const struct plan_item *item, const struct serve_options *after)
@@ -380,13 +382,12 @@ static void print_item(FILE *out, const struct plan_item *item, const struct ser
     else if (!section && removed)
         fputs("removed", out);
     for (size_t i = 0; i < item->key_count; i++) {
-        fputs(i > 0 ? ", " : "", out);
+        if (i > 0)
+            fputs(item->keys[i - 1].change == PARAM_RESTART ? "; " : ", ", out);
         print_key(out, &item->keys[i]);
     }
     if (item->change == PARAM_REPLACE && !section)
         fprintf(out, ": opened anew, and its clients disconnected, with --replace %s", item->name);
-    else if (item->change > PARAM_LIVE)
-        fputs(": needs a restart", out);
 }
 
 char *config_plan_line(const struct config_plan *plan, size_t index,

@@ -2,7 +2,7 @@
 #ifndef NBDCRYPT_EXPORTS_CHANGE_H
 #define NBDCRYPT_EXPORTS_CHANGE_H
 
-#include "server/export/export-set.h"
+#include "server/connection/worker.h"
 
 /* What becomes of the clients of an export that goes. */
 enum exports_farewell {
@@ -32,11 +32,15 @@ struct exports_change {
     /* What differs from before is what export_alter() can give it. */
     struct exports_addition *altered;
     size_t altered_count;
-    bool rescan; /* look whether images have grown */
+    const struct worker_terms *terms; /* of all workers from then on; NULL: those of before */
+    bool rescan;                      /* look whether images have grown */
     /* Of one that is there: exports-suspend.h; NULL: of none.  Alone in a change. */
     const char *suspended, *resumed;
     const struct key_source *key; /* for `resumed`; NULL: that of its settings */
 
+    /* Called on the thread of the exports when nothing can fail any more, before any worker is
+     * told; must not block.  False: it is not made.  NULL: nobody asks. */
+    bool (*about_to)(struct exports_change *change);
     /* Called on the thread of the exports when the change has been made, before `done`, which may
      * come much later; must not block.  NULL: nobody asks. */
     void (*published)(struct exports_change *change);

@@ -494,12 +494,19 @@ static int publish(struct exports *exports, struct exports_change *change, struc
         free(goes);
         return exports_change_fail(change, result);
     }
+    if (change->about_to != NULL && !change->about_to(change)) {
+        name_no_more(exports, change, opened);
+        worker_round_free(round);
+        export_set_free(next);
+        free(goes);
+        return exports_change_fail_for_the_end(change);
+    }
     pthread_mutex_lock(&exports->mutex);
     alter(exports, change);
     exports_change_keep_figures(change, before, next, exports->settings.board);
     exports->set = next;
     pthread_mutex_unlock(&exports->mutex);
-    worker_round_use(round, exports->settings.workers, next);
+    worker_round_use(round, exports->settings.workers, next, change->terms);
     result = wait_for_all(exports, round);
     for (size_t i = 0; i < before->count; i++)
         if (goes[i])

@@ -207,7 +207,13 @@ static int listen_on(struct listener *listener, const struct listen_address *add
     return result;
 }
 
-int listen_open(struct listener **out, const struct listen_address *address, struct error *err)
+void listen_share(struct listener *listener, bool share)
+{
+    setsockopt(listener->fd, SOL_SOCKET, SO_REUSEPORT, &(int){ share }, sizeof(int));
+}
+
+int listen_open(struct listener **out, const struct listen_address *address, bool share,
+                struct error *err)
 {
     int fd = socket(address->address.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
@@ -220,7 +226,10 @@ int listen_open(struct listener **out, const struct listen_address *address, str
         close(fd);
         return -ENOMEM;
     }
+    if (share)
+        listen_share(listener, true);
     int result = listen_on(listener, address, err);
+    listen_share(listener, false);
     if (result < 0) {
         listen_free(listener);
         return result;

@@ -13,8 +13,11 @@ typedef void listen_accepted_fn(void *context, int fd, const struct peer *peer);
 
 /* Binds and listens.  A Unix socket that nobody serves any more is replaced; one that answers is
  * not, nor anything that is no socket. */
-NODISCARD int listen_open(struct listener **out, const struct listen_address *address,
+NODISCARD int listen_open(struct listener **out, const struct listen_address *address, bool share,
                           struct error *err);
+/* Of a TCP socket: while it is so, another one of this user can take a part of its address, or more
+ * than it, if that was opened with `share`. */
+void listen_share(struct listener *listener, bool share);
 /* The sockets of systemd's protocol (LISTEN_PID, LISTEN_FDS: sd_listen_fds(3)), at most `max`;
  * their number in *count, 0 when there are none. */
 NODISCARD int listen_activated(struct listener **out, size_t max, size_t *count, struct error *err);

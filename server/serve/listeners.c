@@ -31,13 +31,14 @@ static int private_address(struct listeners *listeners, struct listen_address *a
     return 0;
 }
 
-static int add(struct listening *out, const struct listen_address *address, struct error *err)
+static int add(struct listening *out, const struct listen_address *address, bool share,
+               struct error *err)
 {
     *out = (struct listening){ .address = *address, .text = strdup(address->text) };
     if (out->text == NULL)
         return error_no_memory(err, "for an address");
     out->address.text = out->text;
-    int result = listen_open(&out->listener, address, err);
+    int result = listen_open(&out->listener, address, share, err);
     if (result < 0)
         free(out->text);
     return result;
@@ -73,7 +74,7 @@ int listeners_open(struct listeners *listeners, struct serve_options *options, s
     for (size_t i = 0; i < options->address_count; i++) {
         if (listeners->count == LISTENERS_MAX)
             return too_many(err);
-        result = add(&listeners->items[listeners->count], &options->addresses[i], err);
+        result = add(&listeners->items[listeners->count], &options->addresses[i], false, err);
         if (result < 0)
             return result;
         listeners->count++;
@@ -171,20 +172,58 @@ static int permit(struct listeners_change *change, const struct listening *there
     return 0;
 }
 
-static int prepare_one(struct listeners_change *change, const struct listeners *listeners,
-                       const struct listen_address *address, struct error *err)
+/* 0: it has to be opened; 1: it is there, and stays. */
+static int keep(struct listeners_change *change, const struct listeners *listeners,
+                const struct listen_address *address, struct error *err)
 {
     size_t there = find(listeners, change, address);
 
-    if (there < LISTENERS_MAX) {
-        change->stays[there] = true;
-        return permit(change, &listeners->items[there], address, err);
-    }
+    if (there == LISTENERS_MAX)
+        return 0;
+    change->stays[there] = true;
+    int result = permit(change, &listeners->items[there], address, err);
+    return result == 0 ? 1 : result;
+}
+
+/* Those that go share their ports for a moment: 0.0.0.0:1 may come in the place of 127.0.0.1:1. */
+static void share_those_that_go(const struct listeners_change *change,
+                                const struct listeners *listeners, bool share)
+{
+    for (size_t i = 0; i < listeners->count; i++)
+        if (!change->stays[i] && !listen_is_unix(listeners->items[i].listener))
+            listen_share(listeners->items[i].listener, share);
+}
+
+static int open_new(struct listeners_change *change, const struct listen_address *address,
+                    struct error *err)
+{
     if (change->added_count == LISTENERS_MAX)
         return too_many(err);
-    int result = add(&change->added[change->added_count], address, err);
+    bool local = address->address.any.sa_family == AF_UNIX;
+    int result = add(&change->added[change->added_count], address, !local, err);
     change->added_count += result == 0;
     return result;
+}
+
+static int prepare_all(struct listeners_change *change, const struct listeners *listeners,
+                       const struct serve_options *next, struct error *err)
+{
+    const struct listen_address *missing[LISTENERS_MAX];
+    size_t count = 0;
+    int result = 0;
+
+    for (size_t i = 0; i < next->address_count && result >= 0; i++) {
+        result = keep(change, listeners, &next->addresses[i], err);
+        if (result == 0 && count == LISTENERS_MAX)
+            return too_many(err);
+        if (result == 0)
+            missing[count++] = &next->addresses[i];
+    }
+    share_those_that_go(change, listeners, true);
+    for (size_t i = 0; i < count && result >= 0; i++)
+        result = open_new(change, missing[i], err);
+    share_those_that_go(change, listeners, false);
+    return result < 0 ? result : 0;
 }
 
 /* What is not of the configuration, or is in the place of what it does not say. */
@@ -215,8 +254,8 @@ int listeners_prepare(struct listeners_change **out, const struct listeners *lis
     if (change == NULL)
         return error_no_memory(err, "for addresses");
     keep_others(change, listeners, next);
-    for (size_t i = 0; i < next->address_count && !usual && result == 0; i++)
-        result = prepare_one(change, listeners, &next->addresses[i], err);
+    if (!usual)
+        result = prepare_all(change, listeners, next, err);
     if (result == 0 && count_then(change, listeners) > LISTENERS_MAX)
         result = too_many(err);
     if (result < 0)

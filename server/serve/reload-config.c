@@ -21,7 +21,9 @@
  * exports. */
 struct reload_change {
     struct exports_change change;
-    sem_t answered; /* it is in force, or has failed */
+    struct reload_server *server; /* with what goes along */
+    atomic_int fate;              /* who comes first: it is made, or the server ends */
+    sem_t answered;               /* it is in force, or has failed */
     atomic_uint holders;
     bool is_published; /* for the thread of the exports */
     int code;
@@ -30,6 +32,8 @@ struct reload_change {
     const char **removed;
     char **names; /* what `removed` points to; as many */
 };
+
+enum reload_fate { FATE_OPEN, FATE_MADE, FATE_GIVEN_UP };
 
 /* In order of execution. */
 static int read_files(struct reload_config *config, struct serve_options *next, struct error *err);
@@ -179,7 +183,18 @@ static void let_go(struct reload_change *reload)
         free_change(reload);
 }
 
-/* On the thread of the exports, as the next one. */
+/* On the thread of the exports, as the next ones. */
+static bool about_to(struct exports_change *change)
+{
+    struct reload_change *reload = container_of(change, struct reload_change, change);
+    int open = FATE_OPEN;
+
+    if (!atomic_compare_exchange_strong(&reload->fate, &open, FATE_MADE))
+        return false;
+    reload_server_begin(reload->server);
+    return true;
+}
+
 static void published(struct exports_change *change)
 {
     struct reload_change *reload = container_of(change, struct reload_change, change);
@@ -217,6 +232,7 @@ static struct reload_change *create_change(size_t count)
                                               .removed = reload->removed,
                                               .farewell = EXPORTS_DRAIN,
                                               .drain_seconds = DRAIN_SECONDS,
+                                              .about_to = about_to,
                                               .published = published,
                                               .done = done };
     if (reload->added != NULL && reload->altered != NULL && reload->removed != NULL &&
@@ -360,9 +376,12 @@ static int wait_for_answer(struct reload_config *config, struct reload_change *r
         until.tv_nsec += LOOK_AT_STOP_NS;
         until.tv_sec += until.tv_nsec / 1000000000;
         until.tv_nsec %= 1000000000;
+        int open = FATE_OPEN;
+
         if (sem_clockwait(&reload->answered, CLOCK_MONOTONIC, &until) == 0)
             break;
-        if (atomic_load(&config->stopped))
+        if (atomic_load(&config->stopped) &&
+            atomic_compare_exchange_strong(&reload->fate, &open, FATE_GIVEN_UP))
             return error_set(err, -ESHUTDOWN, "the server is ending");
     }
     return reload->code == 0 ? 0 : error_set(err, reload->code, "%s", reload->error.text);
@@ -380,6 +399,8 @@ static int change_exports(struct reload_config *config, const struct config_plan
         drop_change(reload);
         return result;
     }
+    reload->server = &config->server;
+    reload->change.terms = &config->server.terms;
     exports_submit(config->exports, &reload->change);
     result = wait_for_answer(config, reload, err);
     let_go(reload);
@@ -436,17 +457,17 @@ static int keep_what_runs(const struct reload_config *config, struct serve_optio
 static int carry_out(struct reload_config *config, const struct config_plan *plan,
                      struct serve_options *next, struct error *err)
 {
-    struct tls_credentials *credentials;
-    int result = tls_prepare(&credentials, config->tls, &next->tls, err);
+    int result = keep_what_runs(config, next, err);
 
     if (result == 0)
-        result = keep_what_runs(config, next, err);
+        result = reload_server_prepare(&config->server, config->host, next, err);
+    if (result < 0)
+        return result;
+    result = change_exports(config, plan, next, err);
     if (result == 0)
-        result = change_exports(config, plan, next, err);
-    if (result == 0)
-        tls_use(config->tls, &next->tls, credentials);
+        reload_server_end(&config->server, &config->stopped);
     else
-        tls_forget(credentials);
+        reload_server_undo(&config->server);
     return result;
 }
 

@@ -1,22 +1,25 @@
 /* The configuration files of a running server, read again: a transaction.
  *
- *     read and check all -> compare: the plan -> prepare: TLS files, exports -> all workers use it
+ *     read and check all -> compare: the plan -> prepare: TLS files, addresses, exports -> all
+ *     workers use it
  *
  * A failure before the last step leaves all as it was.  On the admin thread, which it may block. */
 #ifndef NBDCRYPT_RELOAD_CONFIG_H
 #define NBDCRYPT_RELOAD_CONFIG_H
 
-#include "server/serve/exports.h"
+#include "server/serve/reload-server.h"
 #include "server/serve/serve-options.h"
 
-/* All of it but `current` is set by its owner, and outlives it. */
+/* All of it but `current` and `server` is set by its owner, and outlives it. */
 struct reload_config {
     int argc; /* of the command line, which files are read with */
     char **argv;
     struct tls *tls;
     struct exports *exports;
+    const struct reload_host *host;
     const struct serve_options *first; /* what the server began with */
     struct serve_options *current;     /* what holds now; NULL: that is `first` */
+    struct reload_server server;       /* what is changed besides exports */
     atomic_bool stopped;               /* the server ends: nothing is waited for any more */
 };
 

@@ -64,7 +64,7 @@ static int listen_at(struct listener **out, const char *path, const struct contr
     if (result == 0)
         result = control_options_permissions(&address.permissions, options, err);
     if (result == 0)
-        result = listen_open(out, &address, err);
+        result = listen_open(out, &address, false, err);
     if (result < 0)
         error_prefix(err, "--control: ");
     return result;
@@ -250,6 +250,23 @@ int serve_control_start(struct serve_control *control, const struct serve_contro
     listen_start(control->listener, host->loop, accepted, control);
     log_info("control socket: %s", listen_unix_path(control->listener));
     return 0;
+}
+
+void serve_control_use(struct serve_control *control, struct control_rules *rules,
+                       enum log_level level)
+{
+    if (control == NULL || control->control == NULL) {
+        control_rules_free(rules);
+        log_set_level(level);
+        return;
+    }
+    control_rules_free(&control->rules);
+    control->rules = *rules;
+    control_use_rules(control->control);
+    control_use_tls(control->control, tls_mode_name(control->host.tls->mode));
+    if (level != control->host.log_level)
+        control_use_log_level(control->control, level);
+    control->host.log_level = level;
 }
 
 void serve_control_tell_ending(struct serve_control *control)

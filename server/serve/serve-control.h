@@ -44,6 +44,10 @@ struct serve_control_host {
 /* Begins to accept; `host` is copied. */
 NODISCARD int serve_control_start(struct serve_control *control,
                                   const struct serve_control_host *host, struct error *err);
+/* Main thread: other rules, which are taken over; how TLS is, and the level of the log.  NULL:
+ * there is no control socket. */
+void serve_control_use(struct serve_control *control, struct control_rules *rules,
+                       enum log_level level);
 /* The server has begun to end. */
 void serve_control_tell_ending(struct serve_control *control);
 /* `ended` follows, perhaps at once. */

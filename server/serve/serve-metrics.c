@@ -32,7 +32,7 @@ int serve_metrics_open(struct serve_metrics **out, const struct metrics_options 
     metrics_names_init(&metrics->names, options->exports_max);
     int result = metrics_options_addresses(addresses, &count, options, err);
     for (size_t i = 0; i < count && result == 0; i++) {
-        result = listen_open(&metrics->listeners[i], &addresses[i], err);
+        result = listen_open(&metrics->listeners[i], &addresses[i], false, err);
         metrics->listener_count += result == 0;
         if (result < 0)
             error_prefix(err, "metrics: ");

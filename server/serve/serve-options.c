@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "server/access/access.h"
+#include "server/base/log-level.h"
 #include "server/serve/export-options.h"
 #include "server/serve/serve-config.h"
 
@@ -377,6 +378,10 @@ static int check_texts(struct serve_options *out, struct error *err)
         out->retry_exports_seconds = RETRY_EXPORTS_SECONDS_DEFAULT;
     if (out->run != NULL && !*out->run)
         return error_set(err, -EINVAL, "--run: the command is empty");
+    if (out->log_level != NULL && !log_level_of(&(enum log_level){ LOG_ERROR }, out->log_level))
+        return error_set(err, -EINVAL,
+                         "--log-level %s: it is error, warning, notice, info or debug",
+                         out->log_level);
     result = tls_mode_of(&out->tls_mode, &out->tls, err);
     if (result == 0)
         result = tls_ktls_mode_of(&(enum ktls_mode){ KTLS_AUTO }, &out->tls, err);

@@ -25,6 +25,7 @@ struct serve_options {
      * those of argv. */
     struct param_list unix_paths, listen_texts, export_texts;
     const char *run, *unix_mode, *unix_group;
+    const char *log_level;         /* NULL: the usual one */
     struct export_settings common; /* given once for all exports, or for the single IMAGE */
     unsigned port;                 /* UINT_MAX: none was given */
     bool strict, help;

@@ -82,10 +82,10 @@ unsigned worker_round_left(const struct worker_round *round)
 }
 
 void worker_round_use(struct worker_round *round, struct worker_thread **workers,
-                      const struct export_set *set)
+                      const struct export_set *set, const struct worker_terms *terms)
 {
     for (unsigned i = 0; i < round->worker_count; i++) {
-        round->parts[i].use = (struct worker_use){ .set = set, .done = uses };
+        round->parts[i].use = (struct worker_use){ .set = set, .terms = terms, .done = uses };
         worker_use_exports(&workers[i]->worker, &round->parts[i].use);
     }
 }

@@ -30,7 +30,7 @@ void worker_round_free(struct worker_round *round);
 
 /* See worker-exports.h. */
 void worker_round_use(struct worker_round *round, struct worker_thread **workers,
-                      const struct export_set *set);
+                      const struct export_set *set, const struct worker_terms *terms);
 void worker_round_count(struct worker_round *round, struct worker_thread **workers,
                         const struct export *export);
 

@@ -46,6 +46,15 @@ static void connection_ended(struct io_event *ev, int result)
     worker_exports_connection_ended(&thread->worker);
 }
 
+static void terms_changed(struct io_event *ev, int stall_timeout_ms)
+{
+    struct worker_thread *thread = container_of(ev, struct worker_thread, terms_changed);
+
+    thread->stall.timeout_ms = (unsigned)stall_timeout_ms;
+    if (thread->worker.connections != NULL)
+        stall_watch_begin(&thread->stall);
+}
+
 static void *run(void *context)
 {
     struct start *start = context;
@@ -80,6 +89,8 @@ int worker_thread_create(struct worker_thread **out, const struct worker_thread_
     thread->worker.empty = &thread->empty;
     thread->connection_ended.fn = connection_ended;
     thread->worker.connection_ended = &thread->connection_ended;
+    thread->terms_changed.fn = terms_changed;
+    thread->worker.terms_changed = &thread->terms_changed;
     thread->owner = settings->owner;
     thread->main_loop = settings->main_loop;
     thread->ended.event = settings->ended;

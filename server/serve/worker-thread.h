@@ -22,7 +22,7 @@ struct worker_thread {
     struct worker worker;
     struct memory_pressure pressure;
     struct stall_watch stall;
-    struct io_event empty, connection_ended; /* of the worker */
+    struct io_event empty, connection_ended, terms_changed; /* of the worker */
     void *owner;
     struct loop *main_loop;
     struct loop_message ended;    /* to main_loop */

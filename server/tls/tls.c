@@ -100,7 +100,7 @@ int tls_ktls_mode_of(enum ktls_mode *out, const struct tls_settings *settings, s
 }
 
 /* Who will do the records, as far as it does not depend on the client. */
-static void prepare_records(struct tls *tls)
+static void prepare_records(struct tls *tls, enum ktls_mode ktls)
 {
     static const char *const abilities[] = {
         [KTLS_ABSENT] = "it has no TLS for sockets",
@@ -110,18 +110,18 @@ static void prepare_records(struct tls *tls)
     const struct gcm_ops *own = gcm_choose();
 
     tls->records_per_key = tls_records_per_key();
-    if (tls->ktls != KTLS_OFF)
+    if (ktls != KTLS_OFF)
         tls->kernel = ktls_keys_ability();
     if (gcm_left_out() != NULL)
         log_warning("%s", gcm_left_out());
-    if (tls->ktls == KTLS_ON && tls->kernel == KTLS_ABSENT)
+    if (ktls == KTLS_ON && tls->kernel == KTLS_ABSENT)
         log_warning(
             "--ktls on: this kernel has no TLS for sockets (modprobe tls); it is done in user "
             "space");
     log_info(
         "TLS records: AES-GCM of TLS 1.3 by %s in this program, all else by GnuTLS; the kernel: %s",
         own != NULL ? own->name : "GnuTLS",
-        tls->ktls == KTLS_OFF ? "not used (--ktls off)" : abilities[tls->kernel]);
+        ktls == KTLS_OFF ? "not used (--ktls off)" : abilities[tls->kernel]);
 }
 
 bool tls_prefers_kernel(const struct tls *tls, bool tls13)
@@ -137,11 +137,15 @@ int tls_open(struct tls *tls, const struct tls_settings *settings, struct error 
 {
     *tls = (struct tls){ .settings = *settings };
     pthread_mutex_init(&tls->mutex, NULL);
-    int result = tls_mode_of(&tls->mode, settings, err);
+    enum ktls_mode ktls = KTLS_AUTO;
+    enum tls_mode mode = TLS_OFF;
+    int result = tls_mode_of(&mode, settings, err);
+    tls->mode = mode;
     if (result == 0)
-        result = tls_ktls_mode_of(&tls->ktls, settings, err);
+        result = tls_ktls_mode_of(&ktls, settings, err);
+    tls->ktls = ktls;
     if (result == 0 && tls->mode != TLS_OFF)
-        prepare_records(tls);
+        prepare_records(tls, tls->ktls);
     if (result == 0 && tls->mode != TLS_OFF)
         result = tls_credentials_create(&tls->credentials, settings, tls_server_session_find_psk,
                                         NULL, err);
@@ -155,22 +159,27 @@ void tls_close(struct tls *tls)
     pthread_mutex_destroy(&tls->mutex);
 }
 
-int tls_prepare(struct tls_credentials **out, const struct tls *tls,
-                const struct tls_settings *settings, struct error *err)
+int tls_prepare(struct tls_credentials **out, struct tls *tls, const struct tls_settings *settings,
+                struct error *err)
 {
+    enum ktls_mode ktls = KTLS_AUTO;
     enum tls_mode mode;
     int result = tls_mode_of(&mode, settings, err);
 
     *out = NULL;
-    if (result == 0 && mode != tls->mode)
-        return error_set(err, -EBUSY,
-                         "the mode of TLS would change from %s to %s: that needs a restart",
-                         mode_names[tls->mode], mode_names[mode]);
     if (result < 0 || mode == TLS_OFF)
         return result;
+    if (result == 0)
+        result = tls_ktls_mode_of(&ktls, settings, err);
+    if (result < 0)
+        return result;
+    if (tls->mode == TLS_OFF) /* and nobody uses it */
+        tls->ktls = ktls;
+    if (tls->mode == TLS_OFF || (tls->ktls == KTLS_OFF && ktls != KTLS_OFF))
+        prepare_records(tls, ktls);
     result =
         tls_credentials_create(out, settings, tls_server_session_find_psk, tls->credentials, err);
-    if (result < 0)
+    if (result < 0 && tls->credentials != NULL)
         error_prefix(
             err, "the TLS files were read again, and those that were read before stay in force: ");
     return result;
@@ -179,16 +188,23 @@ int tls_prepare(struct tls_credentials **out, const struct tls *tls,
 void tls_use(struct tls *tls, const struct tls_settings *settings, struct tls_credentials *fresh)
 {
     struct tls_credentials *old;
+    enum tls_mode mode = TLS_OFF, before = tls->mode;
+    enum ktls_mode ktls = KTLS_AUTO;
 
     tls->settings = *settings;
-    if (tls->mode == TLS_OFF)
-        return;
+    if (tls_mode_of(&mode, settings, NULL) == 0) /* it was found good before */
+        tls->mode = mode;
+    if (tls_ktls_mode_of(&ktls, settings, NULL) == 0)
+        tls->ktls = ktls;
     pthread_mutex_lock(&tls->mutex);
     old = tls->credentials;
     tls->credentials = fresh;
     pthread_mutex_unlock(&tls->mutex);
     tls_credentials_unref(old);
-    log_notice("the TLS files were read again; new connections use them");
+    if (mode != before)
+        log_notice("TLS is %s from now on, and was %s", mode_names[mode], mode_names[before]);
+    if (fresh != NULL)
+        log_notice("the TLS files were read again; new connections use them");
 }
 
 void tls_forget(struct tls_credentials *fresh)

@@ -20,8 +20,8 @@ enum tls_mode { TLS_OFF, TLS_ON, TLS_REQUIRE_TCP, TLS_REQUIRE };
 enum ktls_mode { KTLS_AUTO, KTLS_ON, KTLS_OFF };
 
 struct tls {
-    enum tls_mode mode;
-    enum ktls_mode ktls;
+    enum tls_mode _Atomic mode;
+    enum ktls_mode _Atomic ktls;
     enum ktls_ability kernel; /* what it can do; not asked with KTLS_OFF */
     unsigned records_per_key; /* after that many we change our keys (TLS 1.3) */
     struct tls_settings settings;
@@ -54,9 +54,9 @@ void tls_close(struct tls *tls);
 NODISCARD int tls_reload(struct tls *tls, struct error *err);
 
 /* The same with other settings, in two steps: what tls_prepare() gave is either put in force by
- * tls_use(), which can't fail, or given back by tls_forget().  `settings` must stay until others
- * are used.  -EBUSY: they mean another mode, which sockets are served by from their start. */
-NODISCARD int tls_prepare(struct tls_credentials **out, const struct tls *tls,
+ * tls_use(), which can't fail, or given back by tls_forget(); NULL is that there is no TLS.
+ * `settings` must stay until others are used. */
+NODISCARD int tls_prepare(struct tls_credentials **out, struct tls *tls,
                           const struct tls_settings *settings, struct error *err);
 void tls_use(struct tls *tls, const struct tls_settings *settings, struct tls_credentials *fresh);
 void tls_forget(struct tls_credentials *fresh);

@@ -125,7 +125,7 @@ refuses "export 'locked'"
 write_config "$(export_of one)" "[export typed]" "image = $folder/luks"
 is_refused "export 'typed' can't be opened while the server runs"
 write_config "$(export_of one)" "[tls]" "certificates = $folder/absent"
-is_refused "the mode of TLS would change from off to require: that needs a restart"
+is_refused "$folder/absent/server-cert.pem: there is no such file"
 write_config "$(export_of two)" "read-only = yes" "$(export_of three)"
 is_refused "export 'two' would be opened anew, and its clients disconnected: name it with --replace"
 is_refused "export 'two' can't be opened anew while it has the same image in use itself" --replace two
@@ -140,9 +140,10 @@ mv "$config.away" "$config"
 # ---- what is opened anew, and what only a restart changes ----
 cp "$folder/two" "$folder/other"
 threads=3
+threads_change="! [server]    threads 2 -> 3: needs a restart (each has rings, buffers and pipelines of its own, and clients stay on theirs)"
 write_config "[export two]" "image = $folder/other" "raw = yes" "$(export_of three)"
 plans "! two         image: opened anew, and its clients disconnected, with --replace two" \
-    "! [server]    threads 2 -> 3: needs a restart"
+    "$threads_change"
 "$PYTHON" -c '
 import json, sys
 reply = json.load(sys.stdin)
@@ -150,12 +151,12 @@ keys = {"name": "threads", "before": "2", "after": "3"}
 assert [(one["action"], one.get("export"), one.get("section")) for one in reply["plan"]] == [
     ("replace", "two", None), ("restart", None, "server")], reply
 assert reply["plan"][0]["keys"] == [{"name": "image"}] and reply["plan"][1]["keys"] == [keys], reply
-assert reply["plan"][0]["image"] == sys.argv[1] and reply["plan"][1]["text"].endswith(": needs a restart"), reply
+assert reply["plan"][0]["image"] == sys.argv[1] and reply["plan"][1]["text"].endswith(": needs a restart (each has rings, buffers and pipelines of its own, and clients stay on theirs)"), reply
 assert "refused" not in reply, reply' "$folder/other" <<<"$(ctl reload --json --dry-run --replace two)"
 ctl reload --replace two >"$log_dir/plan"
 expect_equal "image" "$folder/other" "$(ctl --json show two |
     "$PYTHON" -c 'import json, sys; print(json.load(sys.stdin)["image"])')"
-plans "! [server]    threads 2 -> 3: needs a restart"
+plans "$threads_change"
 expect_match "$server_log" 'threads 2 -> 3: needs a restart'
 
 # ---- by a signal, however often ----

@@ -118,8 +118,8 @@ static void sections(void)
     EXPECT(plan.count == 2);
     EXPECT_TEXT(plan.items[0].section, "server");
     EXPECT(plan.items[0].change == PARAM_RESTART && plan.items[0].key_count == 3);
-    line_is(0,
-            "! [server]    listen, threads 2 -> 3, memory-max 8388608 -> 9437184: needs a restart");
+    line_is(0, "! [server]    listen, threads 2 -> 3: needs a restart (each has rings, buffers and "
+               "pipelines of its own, and clients stay on theirs); memory-max 8388608 -> 9437184");
     EXPECT(plan.items[1].change == PARAM_LIVE);
     line_is(1, "~ [tls]       psk");
     EXPECT(config_plan_allow(&plan, NULL, 0, NULL) == 0);
