@@ -43,36 +43,40 @@ wait_until 30 test -S "$silent"
 start_nbdcrypt --raw --unix "$far" --control none "$folder/far"
 kill -STOP "$pid"
 
-write_config 4
+write_config 8
 start_nbdcrypt --control "$control" --config "$folder/nbdcrypt.conf"
 
-# ---- each alone, by a call ----
-add_hanging() {
-    local name=$1 hanging
-
-    "$NBDCRYPT" ctl --socket "$control" add "$@" >"$log_dir/add-$name" 2>&1 &
-    hanging=$!
-    remember_pid "$hanging"
-    others_change "$name"
-    if wait "$hanging"; then
-        fail "$name: it was added"
-    fi
-    expect_match "$log_dir/add-$name" "export '$name': it could not be opened within 4 seconds \(--open-timeout\)"
+# ---- by calls ----
+hanging=()
+begin_to_add() {
+    "$NBDCRYPT" ctl --socket "$control" add "$@" >"$log_dir/add-$1" 2>&1 &
+    hanging+=("$!")
+    remember_pid $!
+    wait_until 30 grep -q "control: AddExport name='$1'" "$server_log"
+}
+begin_to_add fifo "$folder/first" key-file="$folder/no-key"
+begin_to_add command "$folder/second" key-command='sleep 600'
+begin_to_add silent "nbd+unix:///x?socket=$silent" raw=yes
+begin_to_add stopped "nbd+unix:///x?socket=$far" raw=yes
+others_change "while others hang"
+! ctl add fifo "$folder/near" raw=yes 2>"$log_dir/again" || fail "two exports have one name"
+expect_match "$log_dir/again" "an export 'fifo' is being opened already"
+for one in "${hanging[@]}"; do
+    ! wait "$one" || fail "one was added"
+done
+for name in fifo command silent stopped; do
+    expect_match "$log_dir/add-$name" "export '$name': it could not be opened within 8 seconds \(--open-timeout\)"
     ctl add "$name" "$folder/near" raw=yes || fail "$name: its name is not free"
     ctl remove "$name"
-}
-add_hanging fifo "$folder/first" key-file="$folder/no-key"
-add_hanging command "$folder/second" key-command='sleep 600'
-add_hanging silent "nbd+unix:///x?socket=$silent" raw=yes
-add_hanging stopped "nbd+unix:///x?socket=$far" raw=yes
+done
 
 # ---- in a reload ----
-write_config 4 "[export one]" "image = $folder/near" "raw = yes" "[export two]" "image = $folder/third" "key-file = $folder/no-key"
+write_config 8 "[export one]" "image = $folder/near" "raw = yes" "[export two]" "image = $folder/third" "key-file = $folder/no-key"
 before=$(ctl --json exports)
 ctl reload >"$log_dir/reload" 2>&1 && fail "a reload succeeded with an export that does not open"
-expect_match "$log_dir/reload" "export 'two': it could not be opened within 4 seconds"
+expect_match "$log_dir/reload" "export 'two': it could not be opened within 8 seconds"
 expect_equal "exports" "$before" "$(ctl --json exports)"
-write_config 4 "[export one]" "image = $folder/near" "raw = yes"
+write_config 8 "[export one]" "image = $folder/near" "raw = yes"
 ctl reload >"$log_dir/reload" 2>&1 || fail "what was opened in vain is still in use: $(cat "$log_dir/reload")"
 ctl --json show one >"$log_dir/one"
 
@@ -82,7 +86,7 @@ ctl suspend disk
 ctl --key-fd 9 resume disk >"$log_dir/resume" 2>&1 &
 resume=$!
 remember_pid "$resume"
-wait_until 30 grep -q "control: org.nbdcrypt.Resume 'disk'" "$server_log"
+wait_until 30 grep -q "control: Resume name='disk' key_fd" "$server_log"
 ctl remove one
 ctl resume disk || fail "a key that is there does not get past one that is not"
 if wait "$resume"; then
@@ -100,7 +104,7 @@ remember_pid "$resume"
 "$NBDCRYPT" ctl --socket "$control" add late "$folder/fourth" key-file="$folder/no-key" >"$log_dir/late" 2>&1 &
 late=$!
 remember_pid "$late"
-wait_until 30 grep -q "AddExport 'late'" "$server_log"
+wait_until 30 grep -q "control: AddExport name='late'" "$server_log"
 before=$SECONDS
 stop_nbdcrypt
 [ $((SECONDS - before)) -lt 10 ] || fail "the end took $((SECONDS - before)) s"
