@@ -102,10 +102,15 @@ static void take_namespaces(FILE *out, struct json_object *parameters, const str
 static void offer_types(FILE *out, const struct typing *typing)
 {
     static const char *const types[] = {
-        "client",       "client.attached", "client.detached", "client.denied",    "export",
-        "export.added", "export.removed",  "export.changed",  "export.suspended", "export.resumed",
-        "export.grown", "reload",          "reload.done",     "reload.failed",    "backend",
-        "backend.down", "backend.up",
+        "client",         "client.attached", "client.detached",
+        "client.denied",  "export",          "export.added",
+        "export.removed", "export.changed",  "export.suspended",
+        "export.resumed", "export.grown",    "key",
+        "key.used",       "key.failed",      "reload",
+        "reload.done",    "reload.failed",   "tls",
+        "tls.renewed",    "tls.expiring",    "limit.reached",
+        "backend",        "backend.down",    "backend.up",
+        "report.written",
     };
 
     for (size_t i = 0; i < sizeof types / sizeof types[0]; i++)

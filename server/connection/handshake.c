@@ -28,6 +28,7 @@
 #include "server/connection/conversation.h"
 #include "server/export/export-set.h"
 #include "server/connection/handshake-options.h"
+#include "server/base/event.h"
 #include "server/base/log.h"
 #include "server/base/tally.h"
 #include "server/transport/transport-tls.h"
@@ -493,6 +494,7 @@ void handshake_shutdown(struct handshake *handshake)
 void handshake_turn_away(struct handshake *handshake, const char *sentence)
 {
     handshake->turned_away = sentence;
+    EVENT(.type = "limit.reached", .peer = handshake->talk->peer.text, .reason = sentence);
 }
 
 void handshake_free(struct handshake *handshake)

@@ -73,7 +73,10 @@ static void add_image(struct text *text, const char *name, const char *image)
 static void add_value(struct text *text, const char *name, struct json_object *value)
 {
     const char *string = varlink_string(value);
+    bool no = json_object_is_type(value, json_type_boolean) && !json_object_get_boolean(value);
 
+    if (no || (json_object_is_type(value, json_type_array) && json_object_array_length(value) == 0))
+        return; /* as if it were left out */
     if (string != NULL && strcmp(name, "image") == 0)
         add_image(text, name, string);
     else if (string != NULL)
@@ -83,7 +86,7 @@ static void add_value(struct text *text, const char *name, struct json_object *v
     else if (json_object_is_type(value, json_type_object))
         add_names(text, name, value);
     else if (json_object_is_type(value, json_type_boolean))
-        add(text, " %s=%s", name, json_object_get_boolean(value) ? "yes" : "no");
+        add(text, " %s=yes", name);
     else
         add(text, " %s=%" PRId64, name, json_object_get_int64(value));
 }

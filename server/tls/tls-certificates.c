@@ -10,6 +10,7 @@
 
 #include "crypto/secret.h"
 #include "server/base/day-text.h"
+#include "server/base/event.h"
 #include "server/base/log.h"
 #include "server/keys/private-file.h"
 #include "server/tls/tls-limits.h"
@@ -100,6 +101,7 @@ static int check_days(gnutls_x509_crt_t certificate, const char *path, struct er
     time_t now = time(NULL), begin = gnutls_x509_crt_get_activation_time(certificate);
     time_t end = gnutls_x509_crt_get_expiration_time(certificate);
     char day[DAY_TEXT_BYTES];
+    struct error soon;
 
     day_text(now > end ? end : begin, day);
     if (now > end)
@@ -112,7 +114,9 @@ static int check_days(gnutls_x509_crt_t certificate, const char *path, struct er
                          path, day);
     if (end - now < EXPIRY_WARNING_S) {
         day_text(end, day);
-        log_warning("%s: the certificate expires on %s: issue a new one", path, day);
+        error_set(&soon, 0, "%s: the certificate expires on %s: issue a new one", path, day);
+        log_warning("%s", soon.text);
+        EVENT(.type = "tls.expiring", .reason = soon.text);
     }
     return 0;
 }

@@ -7,6 +7,7 @@
 #include "crypto/cpu-features.h"
 #include "crypto/gcm/gcm-choose.h"
 #include "server/tls/ktls-keys.h"
+#include "server/base/event.h"
 #include "server/base/log.h"
 #include "server/tls/tls-credentials.h"
 #include "server/tls/tls-record-keys.h"
@@ -203,8 +204,10 @@ void tls_use(struct tls *tls, const struct tls_settings *settings, struct tls_cr
     tls_credentials_unref(old);
     if (mode != before)
         log_notice("TLS is %s from now on, and was %s", mode_names[mode], mode_names[before]);
-    if (fresh != NULL)
+    if (fresh != NULL) {
         log_notice("the TLS files were read again; new connections use them");
+        EVENT(.type = "tls.renewed");
+    }
 }
 
 void tls_forget(struct tls_credentials *fresh)

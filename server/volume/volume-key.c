@@ -7,6 +7,7 @@
 #include "crypto/luks/luks-token-plugin.h"
 #include "crypto/luks/luks-token.h"
 #include "crypto/luks/luks-zero-holes.h"
+#include "server/base/event.h"
 #include "server/base/log.h"
 #include "server/keys/key-keyring.h"
 #include "server/keys/key-terminal.h"
@@ -145,13 +146,26 @@ static int read_and_open(struct secret **out, struct secret **key, int *slot,
     }
 }
 
+static const char *source_of(const struct key_source *source)
+{
+    const char *given = key_source_given(source);
+
+    return given != NULL ? given : "the terminal";
+}
+
 int volume_key_read(struct secret **out, int *slot, struct luks_header *header,
                     const struct key_source *source, const char *image, struct error *err)
 {
     struct secret *key = NULL;
-    int result = read_and_open(out, &key, slot, header, source, image, err);
+    struct error why = { "" };
+    int result = read_and_open(out, &key, slot, header, source, image, &why);
 
     secret_free(key);
+    if (result < 0)
+        error_set(err, result, "%s", why.text);
+    else
+        error_set(&why, 0, "image '%s' by %s", image, source_of(source));
+    EVENT(.type = result < 0 ? "key.failed" : "key.used", .reason = why.text);
     return result;
 }
 

@@ -104,11 +104,13 @@ exports|view|0
 clients|view|0
 requests|view|0
 top --batch --count 1 --delay 1|view|0
+metrics|view|0
 show none|view|1
 events|view|124
 metadata get none|view|1
 log notice|operate|0
 rescan|operate|0
+report|operate|0
 suspend none|operate|1
 disconnect 99999|operate|1
 disconnect --export none|operate|1
