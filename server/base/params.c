@@ -137,6 +137,8 @@ static int set_value(void *target, const struct param *param, const char *value,
     if (value == NULL)
         return error_set(err, -EINVAL, "a value is missing (%s)",
                          param->value != NULL ? param->value : "VALUE");
+    if (param->zero != NULL && strcmp(value, param->zero) == 0)
+        value = "0";
     switch (param->type) {
     case PARAM_FLAG:
     case PARAM_COUNT:

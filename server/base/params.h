@@ -41,6 +41,7 @@ struct param {
     const char *help;    /* one line */
     size_t offset;       /* of the field in the target struct */
     uint64_t min, max;   /* PARAM_UINT and PARAM_SIZE; max 0: no bound */
+    const char *zero;    /* of these, a word that means 0: "off"; NULL: none */
     /* It takes a protection away: no message proposes it for something else that was typed. */
     bool never_proposed;
 

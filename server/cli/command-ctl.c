@@ -15,6 +15,7 @@
 #include "server/cli/ctl-complete.h"
 #include "server/cli/ctl-events.h"
 #include "server/cli/ctl-looks.h"
+#include "server/cli/ctl-limits.h"
 #include "server/cli/ctl-metadata.h"
 #include "server/cli/ctl-metrics.h"
 #include "server/cli/ctl-reload.h"
@@ -124,6 +125,12 @@ static const struct verb {
       .options = DRAIN | NOW,
       .help = "serve it no more; without an option only if it has no clients",
       .run = ctl_remove },
+    { .name = "limits",
+      .operands = "NAME [KEY=VALUE] ...",
+      .least = 1,
+      .most = INT_MAX,
+      .help = "how fast its clients may be; with words, what holds from now on",
+      .run = ctl_limits },
     { .name = "suspend",
       .operands = "NAME",
       .least = 1,
@@ -261,12 +268,13 @@ static int check(const struct verb *verb, const struct ctl_options *options, int
     if (options->now && options->drain_seconds > 0)
         return error_set(err, -EINVAL,
                          "--now and --drain contradict each other: leave out one of the two");
-    for (int i = 2; verb->most == INT_MAX && i < count; i++)
+    for (int i = verb->least; verb->most == INT_MAX && i < count; i++)
         if (strchr(operands[i], '=') == NULL)
             return error_set(err, -EINVAL,
-                             "'%.80s' is not KEY=VALUE: a word behind the image is an option with "
-                             "its value, such as raw=yes",
-                             operands[i]);
+                             "'%.80s' is not KEY=VALUE: a word behind the %s is an option with "
+                             "its value, such as %s",
+                             operands[i], verb->least > 1 ? "image" : "name",
+                             verb->least > 1 ? "raw=yes" : "limit-iops=500");
     return 0;
 }
 
@@ -352,8 +360,8 @@ const struct command command_ctl = {
     .name = "ctl",
     .help = "ask a running server, or tell it to change something",
     .operands =
-        "status|exports|clients|requests|top|metrics|show|events|add|replace|remove|suspend|resume|"
-        "disconnect|metadata|log|rescan|reload|report|drain [OPERAND] ...",
+        "status|exports|clients|requests|top|metrics|show|events|add|replace|remove|limits|suspend|"
+        "resume|disconnect|metadata|log|rescan|reload|report|drain [OPERAND] ...",
     .params = ctl_params,
     .offer = offer,
     .run_itself = ctl,

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "server/cli/ctl-limits.h"
 #include "server/cli/text-table.h"
 #include "server/control/control-json.h"
 
@@ -31,6 +32,7 @@ static const struct text_column export_columns[] = {
     { .title = "SIZE", .key = "size_bytes", .right = true, .put = text_cell_size },
     { .title = "LUKS", .key = "encrypted" },
     { .title = "READ-ONLY", .key = "read_only" },
+    { .title = "LIMITS", .key = "limits", .put = ctl_limits_cell },
     { .title = "CLIENTS", .key = "clients", .right = true },
     { .title = "IMAGE", .key = "image" },
     { 0 },
@@ -77,6 +79,7 @@ static const struct text_column show_columns[] = {
     { .title = "key", .key = "key_source" },
     { .title = "read-only", .key = "read_only" },
     { .title = "tls-only", .key = "tls_only" },
+    { .title = "limits", .key = "limits", .put = ctl_limits_cell },
     { .title = "clients", .key = "clients" },
     { .title = "attached", .key = "attached" },
     { .title = "requests", .key = "requests" },

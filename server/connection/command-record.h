@@ -60,6 +60,21 @@ static inline void command_record_parked(const struct command_record *record, bo
     board_put(&record->row->waits, waits);
 }
 
+/* A limit holds its next command back. */
+static inline void command_record_hold(const struct command_record *record, enum request_op op,
+                                       uint64_t offset_bytes, uint32_t length_bytes)
+{
+    board_connection_hold(record->row, (enum board_op)op, offset_bytes, length_bytes,
+                          loop_now_ns());
+}
+
+/* It does so no more, after that time. */
+static inline void command_record_let_go(const struct command_record *record, uint64_t since_ns)
+{
+    board_connection_let_go(record->row);
+    board_add(&record->counted->throttled_ns, loop_now_ns() - since_ns);
+}
+
 /* ---- one command ---- */
 
 /* It has been checked. */
@@ -68,6 +83,12 @@ static inline void command_record_begin(const struct command_record *record,
 {
     board_command_begin(command->row, record->place, command->op, command->request.offset_bytes,
                         command->request.length_bytes, loop_now_ns());
+}
+
+/* A limit has held it back since then, before it began. */
+static inline void command_record_was_throttled(const struct command *command, uint64_t since_ns)
+{
+    board_command_was_throttled(command->row, since_ns);
 }
 
 /* A payload is awaited, or a slot or a buffer. */
@@ -83,7 +104,7 @@ static inline void command_record_go_on(const struct command *command, uint32_t 
 
     board_command_move(row, BOARD_BACKEND);
     if (start_bytes == 0)
-        row->backend_ns = loop_now_ns();
+        board_put(&row->backend_ns, loop_now_ns());
 }
 
 /* The last of its fragments has come back. */
@@ -92,7 +113,7 @@ static inline void command_record_ready(const struct command *command)
     struct board_command_row *row = command->row;
 
     board_command_move(row, BOARD_READY);
-    row->backend_ns = loop_now_ns() - row->backend_ns;
+    board_put(&row->backend_ns, loop_now_ns() - row->backend_ns);
 }
 
 /* It has failed, and the client has been told. */

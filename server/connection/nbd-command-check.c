@@ -27,6 +27,16 @@ static const struct rule rules[] = {
                                past_end },
 };
 
+static bool is_known(uint16_t command)
+{
+    return command < sizeof rules / sizeof rules[0] && command != NBD_CMD_DISC;
+}
+
+enum request_op command_op_of(uint16_t command)
+{
+    return is_known(command) ? rules[command].op : REQUEST_READ;
+}
+
 static void refuse(struct command *command, int error, const char *why)
 {
     command->error = error;
@@ -111,8 +121,7 @@ void command_check(struct command *command, const struct command_terms *terms)
 {
     const struct nbd_request *request = &command->request;
     const struct limits *limits = terms->limits;
-    bool known =
-        request->command < sizeof rules / sizeof rules[0] && request->command != NBD_CMD_DISC;
+    bool known = is_known(request->command);
 
     if (terms->draining) {
         refuse(command, ESHUTDOWN, "the server is shutting down");

@@ -18,4 +18,7 @@ struct command_terms {
  * is refused. */
 void command_check(struct command *command, const struct command_terms *terms);
 
+/* What a command of the protocol asks for; one that is not known is refused like a read. */
+enum request_op command_op_of(uint16_t command);
+
 #endif

@@ -13,28 +13,60 @@
 
 /* In order of execution. */
 static void receive(struct transmission *t);
-static bool next_turn(struct transmission *t);
-static bool ask(struct transmission *t, void *data, uint32_t length_bytes);
-static void recv_finished(struct io_event *ev, int result);
 static bool begin_command(struct transmission *t);
-static void begin_discard(struct transmission *t);
 static bool discard_payload(struct transmission *t);
-static bool forget(struct transmission *t) __attribute__((cold, noinline));
 static bool issue_fragment(struct transmission *t);
-static struct fragment *issue_piece(struct transmission *t, struct command *command);
 static bool issue_answer(struct transmission *t, struct command *command);
-static bool answer_at_once(struct transmission *t, struct command *command);
 static void submit(struct transmission *t, struct fragment *fragment);
-static void wait_for_room(struct transmission *t);
-static bool park(struct transmission *t);
-static void unpark_some(struct loop_task *task);
 static void fragment_done(struct layer *owner, struct request *req);
 static void note_error(struct transmission *t, struct command *command, const struct request *req);
 static void command_give_back(struct command *command);
-static void send_failed(struct outbox *outbox, int code);
-static void flush(struct loop_task *task);
-static void end_if_idle(struct transmission *t);
 static void abandon_current(struct transmission *t);
+
+static void wait_for_room(struct transmission *t)
+{
+    struct worker *worker = t->worker;
+
+    if (t->waiter.waits)
+        return;
+    waiting_line_join(&worker->parked, &t->waiter);
+    command_record_parked(&t->record, true);
+    worker->room_wanted->fn(worker->room_wanted, 0);
+}
+
+static bool park(struct transmission *t)
+{
+    t->receive_waits = true;
+    t->throttle.paid = t->current == NULL;
+    if (t->current != NULL)
+        command_record_wait(t->current);
+    wait_for_room(t);
+    return false;
+}
+
+/* A hundred commands may be there in one piece, and each of them may be work for the cipher: the
+ * loop looks at what else has come before this connection goes on. */
+static bool next_turn(struct transmission *t)
+{
+    t->awaited++;
+    loop_post(t->worker->loop, &t->turn_message);
+    return false;
+}
+
+/* True when the bytes are there already. */
+static bool ask(struct transmission *t, void *data, uint32_t length_bytes)
+{
+    t->recv_pending = !t->transport->ops->recv(t->transport, data, length_bytes);
+    return !t->recv_pending;
+}
+
+static _Thread_local uint8_t nowhere[16384];
+
+/* More than is staged, so that a receive that ends is an event. */
+RARELY static bool forget(struct transmission *t)
+{
+    return ask(t, nowhere, sizeof nowhere);
+}
 
 static void receive(struct transmission *t)
 {
@@ -80,30 +112,14 @@ static void receive(struct transmission *t)
     command_record_in_flight(&t->record, t->holds.commands);
 }
 
-/* A hundred commands may be there in one piece, and each of them may be work for the cipher: the
- * loop looks at what else has come before this connection goes on. */
-static bool next_turn(struct transmission *t)
-{
-    t->turn_posted = true;
-    loop_post(t->worker->loop, &t->turn_message);
-    return false;
-}
-
 static void turn_come(struct io_event *ev, int result)
 {
     struct transmission *t = container_of(ev, struct transmission, turn_message.event);
 
     (void)result;
-    t->turn_posted = false;
+    t->awaited--;
     receive(t);
     loop_defer(t->worker->loop, &t->flush_task); /* the end may have waited for this */
-}
-
-/* True when the bytes are there already. */
-static bool ask(struct transmission *t, void *data, uint32_t length_bytes)
-{
-    t->recv_pending = !t->transport->ops->recv(t->transport, data, length_bytes);
-    return !t->recv_pending;
 }
 
 static void recv_finished(struct io_event *ev, int result)
@@ -131,7 +147,23 @@ static void recv_finished(struct io_event *ev, int result)
 
 /* ---- a new command ---- */
 
-static bool begin_command(struct transmission *t)
+/* The payload of a refused write has to be read before the answer makes sense. */
+static void begin_discard(struct transmission *t)
+{
+    t->discard_bytes = t->current->request.length_bytes;
+    if (t->discard_bytes > 0)
+        t->step = RECEIVE_DISCARD;
+}
+
+RARELY static bool pass_limits(struct transmission *t)
+{
+    bool passes = t->terms.draining || throttle_pass(&t->throttle, t->header);
+
+    t->awaited += !passes;
+    return passes;
+}
+
+static inline __attribute__((always_inline)) bool begin_command(struct transmission *t)
 {
     struct nbd_request request;
 
@@ -156,6 +188,8 @@ static bool begin_command(struct transmission *t)
     }
     if (t->turn_commands-- == 0)
         return next_turn(t);
+    if (export_is_limited(t->export) && !pass_limits(t))
+        return false;
     struct command *command = holdings_take_command(&t->holds, t);
     if (command == NULL)
         return park(t);
@@ -175,31 +209,33 @@ static bool begin_command(struct transmission *t)
     return true;
 }
 
-/* The payload of a refused write has to be read before the answer makes sense. */
-static void begin_discard(struct transmission *t)
+/* The time that the header waits for has come, or the connection ends. */
+static void limit_passed(struct io_event *ev, int result)
 {
-    t->discard_bytes = t->current->request.length_bytes;
-    if (t->discard_bytes > 0)
-        t->step = RECEIVE_DISCARD;
+    struct transmission *t = container_of(ev, struct transmission, throttle.timer.event);
+
+    (void)result;
+    t->throttle.running = false;
+    t->awaited--;
+    t->turn_commands = TRANSMISSION_TURN_COMMANDS;
+    if (!export_is_limited(t->export))
+        throttle_end(&t->throttle);
+    if (t->step == RECEIVE_COMMAND && begin_command(t)) {
+        if (t->current != NULL && t->throttle.held_ns != 0)
+            command_record_was_throttled(t->current, t->throttle.held_ns);
+        receive(t);
+    }
+    loop_defer(t->worker->loop, &t->flush_task);
 }
 
 static bool discard_payload(struct transmission *t)
 {
-    static _Thread_local uint8_t nowhere[16384];
     uint32_t count = t->discard_bytes < sizeof nowhere ? t->discard_bytes : sizeof nowhere;
 
     t->discard_bytes -= count;
     if (t->discard_bytes == 0)
         t->step = t->current != NULL ? RECEIVE_ISSUE : RECEIVE_HEADER;
     return ask(t, nowhere, count);
-}
-
-/* More than is staged, so that a receive that ends is an event. */
-static bool forget(struct transmission *t)
-{
-    static _Thread_local uint8_t nowhere[16384];
-
-    return ask(t, nowhere, sizeof nowhere);
 }
 
 /* ---- fragments ---- */
@@ -267,16 +303,6 @@ static bool issue_fragment(struct transmission *t)
     return true;
 }
 
-/* A command that needs nothing of the pipeline: refused, or of length 0. */
-static bool issue_answer(struct transmission *t, struct command *command)
-{
-    if (!answer_at_once(t, command))
-        return park(t);
-    t->current = NULL;
-    t->step = RECEIVE_HEADER;
-    return true;
-}
-
 static bool answer_at_once(struct transmission *t, struct command *command)
 {
     struct fragment *fragment = take_fragment(t, command, 0);
@@ -286,6 +312,16 @@ static bool answer_at_once(struct transmission *t, struct command *command)
     command->issued_bytes = command->request.length_bytes;
     fragment->request.view = (struct view){ .op = command->op };
     fragment_done(NULL, &fragment->request);
+    return true;
+}
+
+/* A command that needs nothing of the pipeline: refused, or of length 0. */
+static bool issue_answer(struct transmission *t, struct command *command)
+{
+    if (!answer_at_once(t, command))
+        return park(t);
+    t->current = NULL;
+    t->step = RECEIVE_HEADER;
     return true;
 }
 
@@ -337,26 +373,6 @@ static void zeroes_abandon(struct transmission *t)
 }
 
 /* ---- waiting ---- */
-
-static void wait_for_room(struct transmission *t)
-{
-    struct worker *worker = t->worker;
-
-    if (t->waiter.waits)
-        return;
-    waiting_line_join(&worker->parked, &t->waiter);
-    command_record_parked(&t->record, true);
-    worker->room_wanted->fn(worker->room_wanted, 0);
-}
-
-static bool park(struct transmission *t)
-{
-    t->receive_waits = true;
-    if (t->current != NULL)
-        command_record_wait(t->current);
-    wait_for_room(t);
-    return false;
-}
 
 static void try_again(struct transmission *t)
 {
@@ -528,19 +544,6 @@ static void send_failed(struct outbox *outbox, int result)
     transmission_abort(t);
 }
 
-/* Once per batch of completions, whatever became ready in it. */
-static void flush(struct loop_task *task)
-{
-    struct transmission *t = container_of(task, struct transmission, flush_task);
-
-    if (!t->aborted)
-        outbox_send(&t->outbox);
-    else if (!t->outbox.sending)
-        outbox_drop(&t->outbox);
-    command_record_in_flight(&t->record, t->holds.commands);
-    end_if_idle(t);
-}
-
 /* What a client still sends that is not heard any more does not count: it might go on asking for
  * ever. */
 static bool has_heard_all(const struct transmission *t)
@@ -553,7 +556,7 @@ static bool has_heard_all(const struct transmission *t)
 static void end_if_idle(struct transmission *t)
 {
     if (t->holds.commands > 0 || t->outbox.sending || !long_zeroes_are_idle(&t->zeroes) ||
-        t->turn_posted)
+        t->awaited > 0)
         return;
     if (t->step == RECEIVE_END && !t->recv_pending) {
         t->ended->fn(t->ended, 0);
@@ -561,6 +564,19 @@ static void end_if_idle(struct transmission *t)
         t->finished = t->deaf = true;
         t->transport->ops->finish(t->transport);
     }
+}
+
+/* Once per batch of completions, whatever became ready in it. */
+static void flush(struct loop_task *task)
+{
+    struct transmission *t = container_of(task, struct transmission, flush_task);
+
+    if (!t->aborted)
+        outbox_send(&t->outbox);
+    else if (!t->outbox.sending)
+        outbox_drop(&t->outbox);
+    command_record_in_flight(&t->record, t->holds.commands);
+    end_if_idle(t);
 }
 
 /* ---- life ---- */
@@ -598,6 +614,7 @@ struct transmission *transmission_start(struct conversation *talk, struct io_eve
     t->flush_task.fn = flush;
     t->holds.worker = t->worker;
     t->worker->unpark.fn = unpark_some;
+    throttle_init(&t->throttle, t->worker->loop, talk->export, &t->record, limit_passed);
     long_zeroes_init(&t->zeroes, t->worker->loop, issue_zeroes, &t->flush_task);
     outbox_init(&t->outbox, talk,
                 &(struct outbox_owner){ .flusher = &t->flusher,
@@ -648,14 +665,8 @@ void transmission_shutdown(struct transmission *t)
 {
     t->terms.draining = true;
     transmission_resume(t); /* what it asks for is refused from here on */
+    throttle_end(&t->throttle);
     loop_defer(t->worker->loop, &t->flush_task);
-}
-
-bool transmission_is_within_request(const struct transmission *t)
-{
-    if (!t->recv_pending || t->step == RECEIVE_FORGET || t->step == RECEIVE_END)
-        return false;
-    return t->step != RECEIVE_COMMAND || t->transport->ops->has_begun(t->transport);
 }
 
 void transmission_abort(struct transmission *t)
@@ -666,6 +677,7 @@ void transmission_abort(struct transmission *t)
     command_record_abort(&t->record);
     t->transport->ops->abort(t->transport);
     unpark_for_good(t);
+    throttle_end(&t->throttle);
     zeroes_abandon(t);
     if (!t->recv_pending) {
         t->step = RECEIVE_END;
@@ -680,7 +692,7 @@ void transmission_free(struct transmission *t)
         return;
     assert(t->holds.commands == 0 && t->holds.bytes == 0);
     assert(!t->outbox.sending && !t->recv_pending);
-    assert(!t->flush_task.queued && long_zeroes_are_idle(&t->zeroes) && !t->turn_posted);
+    assert(!t->flush_task.queued && long_zeroes_are_idle(&t->zeroes) && t->awaited == 0);
     unpark_for_good(t);
     flusher_end(&t->flusher, t->left_in_order && !t->aborted);
     command_record_free(&t->record);

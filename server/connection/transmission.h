@@ -15,6 +15,7 @@
 #include "server/connection/long-zeroes.h"
 #include "server/connection/nbd-command-check.h"
 #include "server/connection/outbox.h"
+#include "server/connection/throttle.h"
 
 /* Commands that a connection begins before others have their turn. */
 #define TRANSMISSION_TURN_COMMANDS 32u
@@ -51,7 +52,8 @@ struct transmission {
     uint8_t header[NBD_REQUEST_BYTES];
     unsigned turn_commands;           /* that may still begin in this turn */
     struct loop_message turn_message; /* the next turn */
-    bool turn_posted;
+    unsigned awaited;                 /* events of this and of the throttle that are to come */
+    struct throttle throttle;
     struct waiter waiter; /* in worker->parked */
     bool receive_waits;   /* it is receiving that waits there */
 
@@ -91,7 +93,12 @@ static inline void transmission_turn_deaf(struct transmission *transmission)
 /* Of one that is `suspended`: it goes on, with a command that came meanwhile. */
 void transmission_resume(struct transmission *transmission);
 /* The client owes us the rest of what it has begun. */
-bool transmission_is_within_request(const struct transmission *transmission);
+static inline bool transmission_is_within_request(const struct transmission *t)
+{
+    if (!t->recv_pending || t->step == RECEIVE_FORGET || t->step == RECEIVE_END)
+        return false;
+    return t->step != RECEIVE_COMMAND || t->transport->ops->has_begun(t->transport);
+}
 /* Ends it without further answers; `ended` follows. */
 void transmission_abort(struct transmission *transmission);
 void transmission_free(struct transmission *transmission);

@@ -47,7 +47,15 @@ static struct json_object *view_client(const struct control_host *host,
     control_add_number(json, "written_bytes", connection->written_bytes);
     control_add_number(json, "in_flight", connection->in_flight);
     control_add_flag(json, "waits_for_memory", connection->waits_for_memory);
+    control_add_flag(json, "throttled", connection->throttled_since_ns != 0);
     return json;
+}
+
+static uint64_t throttled_us(const struct board_command *command, uint64_t now_ns)
+{
+    if (command->phase != BOARD_THROTTLED)
+        return command->throttled_ns / 1000;
+    return now_ns > command->start_ns ? (now_ns - command->start_ns) / 1000 : 0;
 }
 
 static struct json_object *view_request(const struct control_host *host,
@@ -64,6 +72,7 @@ static struct json_object *view_request(const struct control_host *host,
     control_add_number(json, "length_bytes", command->length_bytes);
     control_add_number(json, "age_us",
                        now_ns > command->start_ns ? (now_ns - command->start_ns) / 1000 : 0);
+    control_add_number(json, "throttled_us", throttled_us(command, now_ns));
     control_add_number(json, "thread", command->worker);
     return json;
 }
@@ -160,6 +169,7 @@ static struct json_object *view_figures(const struct export *ex,
     control_add_number(json, "errors", errors);
     control_add_number(json, "read_bytes", figures->read_bytes);
     control_add_number(json, "written_bytes", figures->written_bytes);
+    control_add_number(json, "throttled_us", figures->throttled_ns / 1000);
     control_add(json, "durations", durations(&all));
     return json;
 }

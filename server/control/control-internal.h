@@ -145,6 +145,7 @@ struct json_object *control_view_export(struct control *control, const struct ex
 /* "nbd://user:word@host/disk?password=word" without what lets somebody in; to be freed; NULL: no
  * memory. */
 char *control_mask_image(const char *image);
+struct json_object *control_view_limits(const struct export *ex);
 
 /* The clock runs while somebody is there, or the log's level is to change back. */
 void control_need_clock(struct control *control);

@@ -141,6 +141,19 @@ static void add_opened(struct json_object *json, const struct export *ex)
         control_add(json, "luks", view_luks(&ex->luks));
 }
 
+/* As options of --export. */
+struct json_object *control_view_limits(const struct export *ex)
+{
+    struct json_object *limits = json_object_new_object();
+    char value[LIMIT_TEXT_BYTES];
+    const char *key;
+    unsigned at = 0;
+
+    while (limit_terms_next(&ex->rates.terms, &at, &key, value))
+        control_add_text(limits, key, value);
+    return limits;
+}
+
 struct json_object *control_view_export(struct control *control, const struct export *ex)
 {
     const struct export_settings *settings = ex->settings;
@@ -166,6 +179,7 @@ struct json_object *control_view_export(struct control *control, const struct ex
         control_add_text(json, "key_source", key_source_given(&settings->key));
     control_add(json, "allow", rules(ex->access));
     control_add_number(json, "clients", board_export_connections(control->host.board, ex->place));
+    control_add(json, "limits", control_view_limits(ex));
     control_add(json, "metadata", namespaces(&settings->metadata));
     free(image);
     return json;

@@ -2,6 +2,7 @@
 #define NBDCRYPT_EXPORT_SETTINGS_H
 
 #include "server/export/export-metadata.h"
+#include "server/export/limit-settings.h"
 #include "server/volume/header-demands.h"
 #include "server/keys/key-source.h"
 #include "server/block/layer.h"
@@ -27,7 +28,8 @@ struct export_settings {
     bool no_discard; /* the flag allow-discards of a LUKS2 header means nothing */
     bool zero_holes; /* a sector of zeros in the image reads as zeros (luks-layer.h) */
     bool tls_only;   /* clients without TLS neither see nor attach it */
-    bool added;      /* by a call on the control socket: server/serve/control-exports.c */
+    struct limit_settings limits;
+    bool added; /* by a call on the control socket: server/serve/control-exports.c */
     struct export_metadata metadata; /* owned */
 };
 

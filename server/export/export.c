@@ -241,6 +241,15 @@ static void warn_if_nothing_is_durable(const struct export *ex, const char *imag
             image);
 }
 
+/* They have been checked with the other settings. */
+static void use_limits(struct export *ex, const struct export_settings *settings)
+{
+    struct limit_terms terms;
+
+    if (limit_settings_terms(&terms, &settings->limits, NULL) == 0)
+        export_limit(ex, &terms);
+}
+
 void export_declare(struct export *out, uint64_t id, const struct export_settings *settings)
 {
     *out = (struct export){
@@ -252,10 +261,20 @@ void export_declare(struct export *out, uint64_t id, const struct export_setting
         .tls_only = settings->tls_only,
         .missing = true,
     };
+    use_limits(out, settings);
+}
+
+void export_limit(struct export *ex, const struct limit_terms *terms)
+{
+    if (limit_terms_equal(terms, &ex->rates.terms))
+        return;
+    limit_set_use(&ex->rates, terms, board_now_ns());
+    atomic_store(&ex->limited, limit_terms_hold(terms));
 }
 
 void export_alter(struct export *ex, const struct export_settings *settings)
 {
+    use_limits(ex, settings);
     ex->settings = settings;
     atomic_store(&ex->name, settings->name);
     atomic_store(&ex->description, settings->description);

@@ -11,6 +11,7 @@
 
 #include "server/board/board.h"
 #include "server/export/export-settings.h"
+#include "server/export/limit-set.h"
 
 struct access;
 struct loop;
@@ -39,9 +40,11 @@ struct export
     const struct access *_Atomic access; /* who may attach it; NULL: everybody */
     atomic_bool tls_only;
     atomic_bool suspended; /* its key has gone, or is about to go */
-    atomic_uint visits;    /* of threads that read its storage, besides workers: it is not closed
-                            * before    they have gone */
-    atomic_bool missing;   /* it is not open: what follows is all zeros, or not to be looked at */
+    atomic_bool limited;   /* a command may have to wait for one of these: */
+    struct limit_set rates;
+    atomic_uint visits;  /* of threads that read its storage, besides workers: it is not closed
+                          * before    they have gone */
+    atomic_bool missing; /* it is not open: what follows is all zeros, or not to be looked at */
     struct stage *top;
     struct export_luks luks;
     struct stage *header; /* a detached one that stays open, because it is locked; NULL: none */
@@ -74,6 +77,21 @@ static inline bool export_is_open(const struct export *ex)
 
 /* Gives it other settings of the same name, image and pipeline. */
 void export_alter(struct export *ex, const struct export_settings *settings);
+/* Limits it, for the next command of each client.  One thread at a time. */
+void export_limit(struct export *ex, const struct limit_terms *terms);
+/* Whether limits have to be looked at: asked for each request, so it is one comparison in memory,
+ * which compilers make two of where a number is atomic. */
+static inline bool export_is_limited(const struct export *ex)
+{
+#if defined(__x86_64__) && !defined(__SANITIZE_THREAD__)
+    bool limited;
+
+    __asm__("cmpb $0, %1" : "=@ccne"(limited) : "m"(ex->limited));
+    return limited;
+#else
+    return atomic_load_explicit(&ex->limited, memory_order_relaxed);
+#endif
+}
 /* The worker's thread: whether those who attach it now have to wait. */
 static inline bool export_is_suspended(const struct export *ex, unsigned worker)
 {

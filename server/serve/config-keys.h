@@ -5,7 +5,7 @@
 
 #include "server/base/params.h"
 
-#define CONFIG_KEYS_MAX 64u     /* of one section */
+#define CONFIG_KEYS_MAX 96u     /* of one section */
 #define CONFIG_SECTIONS_MAX 16u /* that the tables know */
 
 #define CONFIG_EXPORT "export" /* [export NAME] */

@@ -9,6 +9,7 @@
 #include "server/block/image.h"
 #include "server/serve/config-keys.h"
 #include "server/serve/control-clients.h"
+#include "server/serve/control-limits.h"
 #include "server/serve/export-opening.h"
 #include "server/serve/export-options.h"
 
@@ -549,6 +550,11 @@ const struct control_method control_export_methods[] = {
                   { "mode", json_type_string, false },
                   { "seconds", json_type_int, false } },
       .run = remove_export },
+    { .name = "org.nbdcrypt.SetLimits",
+      .role = CONTROL_OPERATE,
+      .changes = true,
+      .params = { { "name", json_type_string, true }, { "limits", json_type_object, true } },
+      .run = control_limits_set },
     { .name = "org.nbdcrypt.Suspend",
       .role = CONTROL_OPERATE,
       .changes = true,

@@ -10,8 +10,11 @@ const struct param export_params[] = {
     EXPORT_ROWS_WHAT(struct export_settings, ),
     EXPORT_ROWS_KEYS(struct export_settings, ),
     EXPORT_ROWS_WHO(struct export_settings, ),
+    EXPORT_ROWS_LIMITS(struct export_settings, limits.),
     { 0 },
 };
+
+const struct param limit_params[] = { EXPORT_ROWS_LIMITS(struct limit_settings, ), { 0 } };
 
 int export_options_shown(size_t length)
 {
@@ -71,6 +74,7 @@ int export_options_check_flags(const struct export_settings *settings, const cha
 int export_options_check(const struct export_settings *settings, const char *dashes,
                          struct error *err)
 {
+    struct limit_terms terms;
     int result = check_string("the name", settings->name, err);
 
     if (result == 0 && settings->description != NULL)
@@ -81,6 +85,8 @@ int export_options_check(const struct export_settings *settings, const char *das
         result = check_not_empty("header", settings->header, err);
     if (result == 0)
         result = header_demands_check(&settings->header_demands, err);
+    if (result == 0)
+        result = limit_settings_terms(&terms, &settings->limits, err);
     if (result == 0 && !*settings->image)
         result = error_set(err, -EINVAL, "there is no IMAGE: name the file to serve");
     return result == 0 ? export_options_check_flags(settings, dashes, err) : result;
@@ -94,6 +100,19 @@ struct export_settings export_options_inherit(const struct export_settings *comm
     settings.allow = (struct param_list){ 0 };
     settings.header_demands = (struct header_demands){ 0 };
     return settings;
+}
+
+/* A burst comes with its limit, or not. */
+static void drop_bursts_of_others(struct limit_settings *own, const struct limit_settings *common)
+{
+    for (unsigned i = 0; i < LIMIT_KINDS; i++) {
+        bool same = i < LIMIT_IOPS_KINDS ? own->iops[i] == common->iops[i]
+                                         : own->bandwidth[i - LIMIT_IOPS_KINDS] ==
+                                               common->bandwidth[i - LIMIT_IOPS_KINDS];
+
+        if (!same && own->burst[i] == common->burst[i])
+            own->burst[i] = NULL;
+    }
 }
 
 /* What is given once for all is for those that are not raw and have no key of their own. */
@@ -111,6 +130,7 @@ static void own_or_common(struct export_settings *settings, const struct export_
         settings->no_discard = false;
     if (settings->no_discard && common->discard)
         settings->discard = false;
+    drop_bursts_of_others(&settings->limits, &common->limits);
     settings->demands = header_demands_merged(&settings->header_demands, &common->header_demands);
 }
 

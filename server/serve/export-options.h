@@ -7,6 +7,7 @@
 #include "server/block/lock-params.h"
 #include "server/export/export.h"
 #include "server/base/params.h"
+#include "server/base/rate-limit.h"
 
 /* Headings of `serve --help`. */
 #define GROUP_WHAT "What is served"
@@ -14,6 +15,7 @@
 #define GROUP_WHERE "Where it listens"
 #define GROUP_WHO "Who may attach"
 #define GROUP_TLS "TLS"
+#define GROUP_RATES "How fast clients may be"
 #define GROUP_LIMITS "Limits"
 #define GROUP_CONTROL "The control socket"
 #define GROUP_METRICS "Metrics and the status page"
@@ -65,9 +67,54 @@
         PARAM_AT(offsetof(target, at tls_only), "tls-only", FLAG, NULL,                            \
                  "clients without TLS neither see nor attach it", OF_EXPORT(GROUP_WHO, LIVE))
 
+/* At `at` of `target` is a struct limit_settings. */
+#define EXPORT_ROWS_LIMITS(target, at)                                                             \
+    PARAM_AT(offsetof(target, at iops[LIMIT_IOPS]), "limit-iops", UINT, "N",                       \
+             "operations a second of all clients of an export; off or 0: as many as there are "    \
+             "(default)",                                                                          \
+             .max = 1000000000, .zero = "off", OF_EXPORT(GROUP_RATES, LIVE)),                      \
+        PARAM_AT(offsetof(target, at iops[LIMIT_READ_IOPS]), "limit-read-iops", UINT, "N",         \
+                 "of these, those that read", .max = 1000000000, .zero = "off",                    \
+                 OF_EXPORT(GROUP_RATES, LIVE)),                                                    \
+        PARAM_AT(offsetof(target, at iops[LIMIT_WRITE_IOPS]), "limit-write-iops", UINT, "N",       \
+                 "of these, those that write", .max = 1000000000, .zero = "off",                   \
+                 OF_EXPORT(GROUP_RATES, LIVE)),                                                    \
+        PARAM_AT(                                                                                  \
+            offsetof(target, at bandwidth[LIMIT_BANDWIDTH - LIMIT_IOPS_KINDS]), "limit-bandwidth", \
+            SIZE, "SIZE",                                                                          \
+            "bytes a second that they read and write; off or 0: as many as there are (default)",   \
+            .max = RATE_LIMIT_MAX, .zero = "off", OF_EXPORT(GROUP_RATES, LIVE)),                   \
+        PARAM_AT(offsetof(target, at bandwidth[LIMIT_READ_BANDWIDTH - LIMIT_IOPS_KINDS]),          \
+                 "limit-read-bandwidth", SIZE, "SIZE", "of these, those that they read",           \
+                 .max = RATE_LIMIT_MAX, .zero = "off", OF_EXPORT(GROUP_RATES, LIVE)),              \
+        PARAM_AT(offsetof(target, at bandwidth[LIMIT_WRITE_BANDWIDTH - LIMIT_IOPS_KINDS]),         \
+                 "limit-write-bandwidth", SIZE, "SIZE", "of these, those that they write",         \
+                 .max = RATE_LIMIT_MAX, .zero = "off", OF_EXPORT(GROUP_RATES, LIVE)),              \
+        PARAM_AT(offsetof(target, at burst[LIMIT_IOPS]), "burst-iops", STRING, "RATE/SECONDS",     \
+                 "after a time of rest so many operations a second, for so long, instead of "      \
+                 "--limit-iops; off: no burst",                                                    \
+                 OF_EXPORT(GROUP_RATES, LIVE)),                                                    \
+        PARAM_AT(offsetof(target, at burst[LIMIT_READ_IOPS]), "burst-read-iops", STRING,           \
+                 "RATE/SECONDS", "the same for --limit-read-iops", OF_EXPORT(GROUP_RATES, LIVE)),  \
+        PARAM_AT(offsetof(target, at burst[LIMIT_WRITE_IOPS]), "burst-write-iops", STRING,         \
+                 "RATE/SECONDS", "the same for --limit-write-iops", OF_EXPORT(GROUP_RATES, LIVE)), \
+        PARAM_AT(offsetof(target, at burst[LIMIT_BANDWIDTH]), "burst-bandwidth", STRING,           \
+                 "RATE/SECONDS", "the same for --limit-bandwidth", OF_EXPORT(GROUP_RATES, LIVE)),  \
+        PARAM_AT(offsetof(target, at burst[LIMIT_READ_BANDWIDTH]), "burst-read-bandwidth", STRING, \
+                 "RATE/SECONDS", "the same for --limit-read-bandwidth",                            \
+                 OF_EXPORT(GROUP_RATES, LIVE)),                                                    \
+        PARAM_AT(offsetof(target, at burst[LIMIT_WRITE_BANDWIDTH]), "burst-write-bandwidth",       \
+                 STRING, "RATE/SECONDS", "the same for --limit-write-bandwidth",                   \
+                 OF_EXPORT(GROUP_RATES, LIVE)),                                                    \
+        PARAM_AT(offsetof(target, at io_size_bytes), "limit-io-size", SIZE, "SIZE",                \
+                 "a larger request counts as several operations (default: as one)", .min = 0,      \
+                 .zero = "off", OF_EXPORT(GROUP_RATES, LIVE))
+
 /* What may stand behind the commas; fields of struct export_settings.  Lists are freed by
  * params_free(). */
 extern const struct param export_params[];
+/* Of these, the limits: fields of struct limit_settings. */
+extern const struct param limit_params[];
 
 /* What is given once for all, for one export to go on from: lists and key are not its own yet. */
 struct export_settings export_options_inherit(const struct export_settings *common);

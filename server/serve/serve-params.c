@@ -53,6 +53,7 @@ const struct param serve_params[] = {
           CLI_ONLY(WHERE)),
 
     EXPORT_ROWS_WHO(struct serve_options, common.),
+    EXPORT_ROWS_LIMITS(struct serve_options, common.limits.),
 
     PARAM("tls", STRING, "MODE", tls.mode,
           "off, on (clients may use TLS), require-tcp (they must on TCP) or require (they must: "

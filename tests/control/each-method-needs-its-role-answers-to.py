@@ -18,6 +18,7 @@ calls = [
     ("Disconnect", {"id": 1 << 60}),
     ("Reload", {}),
     ("SetMetadata", {"name": "none", "namespace": "x.y"}),
+    ("SetLimits", {"name": "none", "limits": {}}),
     ("Suspend", {"name": "none"}),
     ("Resume", {"name": "none"}),
     ("AddExport", {"name": "", "image": ""}),

@@ -33,9 +33,9 @@ expect_match "$out" '^state +serving$'
 expect_match "$out" "^addresses +nbd\+unix:///\?socket=$socket\$"
 expect_json "json['exports'] == 3 and json['exports_open'] == 2 and json['pid'] == $pid and json['role'] == 'admin'" status
 ctl exports
-expect_match "$out" '^NAME +STATE +SIZE +LUKS +READ-ONLY +CLIENTS +IMAGE$'
-expect_match "$out" "^disk +serving +1.0 MiB +yes +no +0 +$image\$"
-expect_match "$out" "^gone +missing +- +yes +no +0 +$test_dir/nothing\$"
+expect_match "$out" '^NAME +STATE +SIZE +LUKS +READ-ONLY +LIMITS +CLIENTS +IMAGE$'
+expect_match "$out" "^disk +serving +1.0 MiB +yes +no +- +0 +$image\$"
+expect_match "$out" "^gone +missing +- +yes +no +- +0 +$test_dir/nothing\$"
 expect_json "[e['name'] for e in json] == ['disk', 'raw', 'gone'] and json[0]['key_source'] == 'key-file'" exports
 ctl show disk
 expect_match "$out" '^description +A disk$'

@@ -43,6 +43,7 @@ Rescan $operate
 Disconnect $nobody
 Reload $admin
 SetMetadata $missing
+SetLimits $absent
 Suspend $absent
 Resume $missing
 AddExport $exists

@@ -1,0 +1,64 @@
+/* So many units a second, and not more: the generic cell rate algorithm (ITU-T I.371, annex A).
+ *
+ * One number is all that is kept of what went before: the moment at which all that was taken is
+ * paid for.  Who comes when that is no further ahead than the tolerance takes what he wants,
+ * however much it is, and those after him wait for it.  So over any time what is taken is at most
+ * the rate times that time, the burst, what the rate gives in RATE_LIMIT_SLACK_MS, and one request.
+ * By that slack nobody loses anything who is woken a little late.
+ *
+ * Those who wait have an order, by what is wanted before them: `waiting`.  Who comes new waits
+ * behind them; who waited takes his part at the moment that he was told, or a little later, and
+ * the longer he was overtaken, the further ahead of what is paid for he may go.  So nobody starves,
+ * and no thread owns a limit.
+ *
+ * Any thread takes, without a lock; one thread at a time changes.  Times are CLOCK_MONOTONIC; one
+ * that has gone back makes nobody wait longer than once for what was taken last. */
+#ifndef NBDCRYPT_RATE_LIMIT_H
+#define NBDCRYPT_RATE_LIMIT_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#define RATE_LIMIT_MAX (UINT64_C(1) << 50) /* units a second */
+#define RATE_LIMIT_SLACK_MS 20u
+
+/* Times within are in ticks, of which a nanosecond has 16. */
+struct rate_limit {
+    _Atomic uint64_t interval;  /* of one unit, times 2^28; 0: there is no limit */
+    _Atomic uint64_t tolerance; /* how far ahead of now what is paid for may be */
+    _Atomic uint64_t paid;      /* the moment at which all is paid for */
+    _Atomic uint64_t farthest;  /* that it ever was ahead of now, since the last change */
+    _Atomic uint64_t waiting;   /* units that are waited for */
+};
+
+/* Who takes. */
+struct rate_taker {
+    uint64_t now_ns;
+    bool waited;         /* he is one of those who wait; else he comes behind them */
+    uint64_t overdue_ns; /* since the moment that he was told */
+};
+
+/* From now on `rate` units a second, 0: as many as there are, and `burst` more at once when nothing
+ * was taken for long.  What was taken before is paid for at the new rate. */
+void rate_limit_set(struct rate_limit *limit, uint64_t rate, uint64_t burst, uint64_t now_ns);
+
+/* Whether he has them now. */
+bool rate_limit_take(struct rate_limit *limit, uint64_t units, const struct rate_taker *taker);
+/* They were not used. */
+void rate_limit_give_back(struct rate_limit *limit, uint64_t units);
+/* How long he has to wait; 0: he need not. */
+uint64_t rate_limit_wait_ns(const struct rate_limit *limit, const struct rate_taker *taker);
+
+/* He begins to wait, and he does not any more: for that many, whatever has become of the limit. */
+static inline void rate_limit_join(struct rate_limit *limit, uint64_t units)
+{
+    atomic_fetch_add_explicit(&limit->waiting, units, memory_order_relaxed);
+}
+
+static inline void rate_limit_leave(struct rate_limit *limit, uint64_t units)
+{
+    atomic_fetch_sub_explicit(&limit->waiting, units, memory_order_relaxed);
+}
+
+#endif

@@ -1,0 +1,172 @@
+#include "server/connection/throttle.h"
+
+#include "server/connection/nbd-command-check.h"
+
+#define NS_PER_MS UINT64_C(1000000)
+/* How late a change of the limits is noticed at most by who waits, and the next one after it. */
+#define LOOK_MS 100u
+#define LOOK_AGAIN_MS 5u
+
+static bool is_free(uint16_t command)
+{
+    return command == NBD_CMD_FLUSH || command == NBD_CMD_DISC;
+}
+
+/* What it moves.  One that asks for more than there may be is refused: it costs as much as one that
+ * is not. */
+static uint64_t bytes_of(const struct nbd_request *request)
+{
+    uint32_t length_bytes = request->length_bytes;
+
+    switch (request->command) {
+    case NBD_CMD_READ:
+    case NBD_CMD_WRITE:
+        return length_bytes < NBD_PAYLOAD_BYTES_MAX ? length_bytes : NBD_PAYLOAD_BYTES_MAX;
+    case NBD_CMD_CACHE:
+    case NBD_CMD_WRITE_ZEROES:
+        return length_bytes;
+    default:
+        return 0;
+    }
+}
+
+static bool writes(uint16_t command)
+{
+    return command == NBD_CMD_WRITE || command == NBD_CMD_WRITE_ZEROES || command == NBD_CMD_TRIM;
+}
+
+static unsigned changes_of(const struct throttle *throttle)
+{
+    unsigned changes = 0;
+
+    for (unsigned i = 0; i < throttle->claim_count; i++)
+        changes += atomic_load_explicit(&throttle->claims[i].set->changes, memory_order_relaxed);
+    return changes;
+}
+
+static void start_timer(struct throttle *throttle, uint64_t wait_ns)
+{
+    uint64_t wait_ms = wait_ns / NS_PER_MS + 1;
+    unsigned look_ms = throttle->changing ? LOOK_AGAIN_MS : LOOK_MS;
+
+    throttle->running = true;
+    loop_timer_start(throttle->loop, &throttle->timer,
+                     wait_ms < look_ms ? (unsigned)wait_ms : look_ms);
+}
+
+/* At the end of the line, as of now. */
+static void begin_to_wait(struct throttle *throttle, const struct rate_taker *taker)
+{
+    throttle->due_ns =
+        taker->now_ns + limit_claims_wait_ns(throttle->claims, throttle->claim_count, taker);
+    limit_claims_join(throttle->claims, throttle->claim_count);
+}
+
+/* Other limits hold now, or the clock has gone back: what was calculated is wrong. */
+static bool is_outdated(struct throttle *throttle, uint64_t now_ns)
+{
+    unsigned before = throttle->changes;
+
+    throttle->changes = changes_of(throttle);
+    throttle->changing = throttle->changes != before;
+    return throttle->changing || now_ns < throttle->since_ns;
+}
+
+/* It has waited.  False: it goes on with that. */
+static bool pass_in_turn(struct throttle *throttle, struct rate_taker *taker)
+{
+    if (taker->now_ns < throttle->due_ns)
+        return false;
+    taker->waited = true;
+    taker->overdue_ns = taker->now_ns - throttle->due_ns;
+    return limit_claims_take(throttle->claims, throttle->claim_count, taker);
+}
+
+static bool pass_anew(struct throttle *throttle, struct rate_taker *taker)
+{
+    if (limit_claims_take(throttle->claims, throttle->claim_count, taker))
+        return true;
+    begin_to_wait(throttle, taker);
+    return false;
+}
+
+static uint64_t left_ns(const struct throttle *throttle, const struct rate_taker *taker)
+{
+    return throttle->due_ns > taker->now_ns
+               ? throttle->due_ns - taker->now_ns
+               : limit_claims_wait_ns(throttle->claims, throttle->claim_count, taker);
+}
+
+void throttle_init(struct throttle *throttle, struct loop *loop, struct export *export,
+                   const struct command_record *record,
+                   void (*again)(struct io_event *ev, int result))
+{
+    *throttle = (struct throttle){
+        .loop = loop, .export = export, .record = record, .timer.event.fn = again
+    };
+}
+
+/* One that has not waited yet. */
+static bool pass_first(struct throttle *throttle, const struct nbd_request *request,
+                       struct rate_taker *taker)
+{
+    limit_claim_init(&throttle->claims[0], &throttle->export->rates, writes(request->command),
+                     bytes_of(request));
+    throttle->claim_count = 1;
+    throttle->held_ns = 0;
+    (void)is_outdated(throttle, taker->now_ns);
+    if (pass_anew(throttle, taker))
+        return true;
+    throttle->since_ns = taker->now_ns;
+    command_record_hold(throttle->record, command_op_of(request->command), request->offset_bytes,
+                        request->length_bytes);
+    return false;
+}
+
+static bool pass_again(struct throttle *throttle, struct rate_taker *taker)
+{
+    if (!is_outdated(throttle, taker->now_ns))
+        return pass_in_turn(throttle, taker);
+    limit_claims_leave(throttle->claims, throttle->claim_count);
+    if (throttle->since_ns > taker->now_ns)
+        throttle->since_ns = taker->now_ns;
+    if (!pass_anew(throttle, taker))
+        return false;
+    limit_claims_join(throttle->claims, throttle->claim_count); /* end_waiting() leaves */
+    return true;
+}
+
+static void end_waiting(struct throttle *throttle)
+{
+    if (throttle->since_ns == 0)
+        return;
+    limit_claims_leave(throttle->claims, throttle->claim_count);
+    command_record_let_go(throttle->record, throttle->since_ns);
+    throttle->held_ns = throttle->since_ns;
+    throttle->since_ns = 0;
+}
+
+bool throttle_pass(struct throttle *throttle, const uint8_t header[NBD_REQUEST_BYTES])
+{
+    struct rate_taker taker = { .now_ns = loop_now_ns() };
+    struct nbd_request request;
+    bool paid = throttle->paid;
+
+    throttle->paid = false;
+    if (paid || !nbd_decode_request(header, &request) || is_free(request.command))
+        return true;
+    if (throttle->since_ns == 0 ? pass_first(throttle, &request, &taker)
+                                : pass_again(throttle, &taker)) {
+        end_waiting(throttle);
+        return true;
+    }
+    start_timer(throttle, left_ns(throttle, &taker));
+    return false;
+}
+
+void throttle_end(struct throttle *throttle)
+{
+    end_waiting(throttle);
+    if (throttle->running)
+        loop_cancel(throttle->loop, &throttle->timer.event);
+}

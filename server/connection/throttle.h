@@ -1,0 +1,39 @@
+/* A command of a connection that is held back by a limit: only its header has been received, and
+ * nothing is, until a timer of the worker has fired.  The connection holds no slot and no buffer
+ * meanwhile.  FLUSH and DISC wait for nothing but for what came before them. */
+#ifndef NBDCRYPT_THROTTLE_H
+#define NBDCRYPT_THROTTLE_H
+
+#include "server/connection/command-record.h"
+#include "server/export/export.h"
+
+#define THROTTLE_SETS 1u /* of the export */
+
+struct throttle {
+    struct loop *loop;
+    struct export *export;
+    const struct command_record *record; /* where it is seen */
+    struct loop_timer timer;
+    bool running;      /* its event is to come */
+    bool paid;         /* this command has been let through, and waits for something else */
+    uint64_t since_ns; /* it waits; 0: it does not */
+    uint64_t held_ns;  /* since when the last one waited that was let through; 0: it did not */
+    uint64_t due_ns;   /* when it is its turn */
+    unsigned changes;  /* of the limits, when that was calculated */
+    bool changing;     /* there were some since the look before */
+    unsigned claim_count;
+    struct limit_claim claims[THROTTLE_SETS];
+};
+
+/* `again`: the event of its timer.  It is the time to ask again for the same command. */
+void throttle_init(struct throttle *throttle, struct loop *loop, struct export *export,
+                   const struct command_record *record,
+                   void (*again)(struct io_event *ev, int result));
+/* Whether the command with this header, which is one, may begin now.  If not, the timer has been
+ * started. */
+bool throttle_pass(struct throttle *throttle, const uint8_t header[NBD_REQUEST_BYTES])
+    __attribute__((cold));
+/* Nothing waits for a limit any more; a timer that is running ends soon. */
+void throttle_end(struct throttle *throttle);
+
+#endif

@@ -1,0 +1,45 @@
+/* The limits of one thing, an export or a client of it: what a command takes of all of them, or of
+ * none.  Any thread takes, without a lock; one at a time changes them, and a change holds for the
+ * next command. */
+#ifndef NBDCRYPT_LIMIT_SET_H
+#define NBDCRYPT_LIMIT_SET_H
+
+#include "server/base/rate-limit.h"
+#include "server/export/limit-settings.h"
+
+/* Each kind is there twice: the rate that holds for long, with what a burst may take beyond it, and
+ * the rate of the burst. */
+#define LIMIT_SET_RATES (2 * LIMIT_KINDS)
+
+/* Zeroed at first: no limits. */
+struct limit_set {
+    atomic_uint changes; /* so many so far */
+    atomic_uint holds;   /* a bit for each of `rates` that is a limit */
+    _Atomic uint64_t io_size_bytes;
+    struct rate_limit rates[LIMIT_SET_RATES];
+    struct limit_terms terms; /* as they were given; for those who change them */
+};
+
+void limit_set_use(struct limit_set *set, const struct limit_terms *terms, uint64_t now_ns);
+
+/* What one command takes of one set. */
+struct limit_claim {
+    struct limit_set *set;
+    uint64_t operations, bytes;
+    unsigned kinds; /* bits as in `holds`: those that it is about */
+    unsigned taken; /* of these, what it has */
+};
+
+/* A command that reads or writes so many bytes; 0: none, and it is one all the same. */
+void limit_claim_init(struct limit_claim *out, struct limit_set *set, bool writes, uint64_t bytes);
+
+/* Of all of these, or of none. */
+bool limit_claims_take(struct limit_claim *claims, unsigned count, const struct rate_taker *taker);
+/* What the longest wait among them is; 0: there is none. */
+uint64_t limit_claims_wait_ns(const struct limit_claim *claims, unsigned count,
+                              const struct rate_taker *taker);
+/* It begins to wait; it waits no more. */
+void limit_claims_join(const struct limit_claim *claims, unsigned count);
+void limit_claims_leave(const struct limit_claim *claims, unsigned count);
+
+#endif

@@ -1,0 +1,61 @@
+#!/bin/bash
+# Clients get what the limits of their export allow: operations and bytes a second, one connection or several, and after a
+# change at once.  A request that waits for hours holds up neither other clients nor the end.
+. "$(dirname "$0")/../support/functions.sh"
+. "$(dirname "$0")/../support/bench-functions.sh"
+
+control=$(temp_socket) image=$(temp_file)
+truncate --size=64M "$image"
+
+ctl() {
+    expect_success ctl --socket "$control" "$@"
+}
+
+# expect_rate FIGURE RATE BENCH-OPTION...: within 5 %.
+expect_rate() {
+    local name=$1 rate=$2
+
+    shift 2
+    expect_bench --json "$@" "$uri"
+    awk -v got="$(figure "$name")" -v rate="$rate" 'BEGIN { exit !(got > rate * 0.95 && got < rate * 1.05) }' ||
+        fail "$name with $*: expected about $rate, got $(figure "$name")"
+}
+
+start_nbdcrypt --control "$control" --raw --limit-iops 400 "$image"
+expect_rate total/iops 400 --connections 1 --depth 1 --time 3 --warm-up 0.3
+ctl limits '' limit-iops=3000
+expect_rate total/iops 3000 --connections 4 --depth 8 --write 50 --time 2 --warm-up 0.3
+ctl limits '' limit-iops=off limit-read-bandwidth=20M
+expect_rate read/bytes_per_second $((20 << 20)) --connections 4 --depth 8 --block 64K --time 2 --warm-up 0.3
+
+# ---- what holds is told ----
+ctl limits ''
+expect_message "$out" "limit-read-bandwidth=20M"
+ctl show ''
+expect_match "$out" '^limits +read-bandwidth=20M$'
+ctl exports
+expect_match "$out" ' read-bandwidth=20M '
+expect_failure 1 "limit-iosp: there is no such limit: did you mean limit-iops?" ctl --socket "$control" limits '' limit-iosp=3
+expect_failure 1 "burst-iops goes beyond limit-iops, which is not given" ctl --socket "$control" limits '' burst-iops=30/1
+expect_failure 1 "there is no export 'other'" ctl --socket "$control" limits other limit-iops=3
+expect_failure 2 "'limit-iops' is not KEY=VALUE: a word behind the name is an option with its value, such as limit-iops=500" ctl --socket "$control" limits '' limit-iops
+
+# ---- a write that waits for hours ----
+ctl limits '' limit-read-bandwidth=off limit-write-bandwidth=1
+"$PYTHON" - "$uri" <<'EOF_PYTHON' &
+import sys, nbd_client
+client = nbd_client.Client(sys.argv[1])
+client.send(nbd_client.CMD_WRITE, 0, 32768, payload=bytes(32768))
+client.send(nbd_client.CMD_WRITE, 0, 512, payload=bytes(512))
+assert client.receive().error == 0
+assert client.receive().error == nbd_client.ESHUTDOWN
+EOF_PYTHON
+writer=$!
+remember_pid $writer
+throttled() {
+    "$NBDCRYPT" ctl --socket "$control" requests | grep -q 'write  *throttled'
+}
+wait_until 20 throttled
+expect_bench --count 100 "$uri"
+stop_nbdcrypt
+wait "$writer" || fail "the write that waited was not answered ESHUTDOWN"
