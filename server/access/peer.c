@@ -60,6 +60,39 @@ void peer_describe(struct peer *peer)
                  peer->identity, peer->identity[shown] != '\0' ? "..." : "");
 }
 
+static char *address_identity(const struct peer *peer)
+{
+    struct sockaddr_in6 v6 = *(const struct sockaddr_in6 *)&peer->address;
+    const struct sockaddr_in *v4 = (const struct sockaddr_in *)&peer->address;
+    char text[INET6_ADDRSTRLEN] = "";
+
+    if (peer->address.ss_family == AF_INET)
+        inet_ntop(AF_INET, &v4->sin_addr, text, sizeof text);
+    if (peer->address.ss_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&v6.sin6_addr)) {
+        inet_ntop(AF_INET, v6.sin6_addr.s6_addr + 12, text, sizeof text);
+    } else if (peer->address.ss_family == AF_INET6) {
+        memset(v6.sin6_addr.s6_addr + 8, 0, 8);
+        inet_ntop(AF_INET6, &v6.sin6_addr, text, sizeof text);
+    }
+    return strdup(text);
+}
+
+char *peer_identity(const struct peer *peer)
+{
+    char *text = NULL;
+    int bytes;
+
+    if (peer->proof != PEER_UNPROVEN && peer->identity != NULL)
+        bytes = asprintf(&text, "%s:%s", peer->proof == PEER_PSK ? "psk" : "cert", peer->identity);
+    else if (peer->address.ss_family == AF_UNIX)
+        bytes = asprintf(&text, "uid:%u", peer->uid);
+    else if (peer->address.ss_family == AF_INET || peer->address.ss_family == AF_INET6)
+        return address_identity(peer);
+    else
+        return strdup("");
+    return bytes >= 0 ? text : NULL;
+}
+
 void peer_of_socket(struct peer *out, int fd)
 {
     socklen_t bytes = sizeof out->address;

@@ -42,6 +42,9 @@ void peer_of_socket(struct peer *out, int fd);
  * "client 127.0.0.1:40312", "client pid 71 uid 0", "client 127.0.0.1:40312 (CN=vm7)",
  * "client [::1]:40312 (psk:vm7)". */
 void peer_describe(struct peer *peer);
+/* Who it is for what each client has for itself: what TLS has proven, else the user of this
+ * machine, else the address (an IPv6 network of 64 bits).  The caller frees it; NULL: no memory. */
+char *peer_identity(const struct peer *peer);
 /* Frees and forgets what TLS had proven. */
 void peer_forget_tls(struct peer *peer);
 

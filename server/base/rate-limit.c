@@ -130,6 +130,13 @@ uint64_t rate_limit_wait_ns(const struct rate_limit *limit, const struct rate_ta
     return ns_of(wait_of(limit, interval, possible(limit, get(&limit->paid), now), taker));
 }
 
+bool rate_limit_owes(const struct rate_limit *limit, uint64_t now_ns)
+{
+    uint64_t now = ticks_of(now_ns);
+
+    return get(&limit->interval) != 0 && possible(limit, get(&limit->paid), now) > now;
+}
+
 /* The same work at another rate; with no limit on one side there is nothing to pay for. */
 static uint64_t at_rate(uint64_t ticks, uint64_t before, uint64_t after)
 {

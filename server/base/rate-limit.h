@@ -50,6 +50,9 @@ void rate_limit_give_back(struct rate_limit *limit, uint64_t units);
 /* How long he has to wait; 0: he need not. */
 uint64_t rate_limit_wait_ns(const struct rate_limit *limit, const struct rate_taker *taker);
 
+/* What was taken is not paid for yet. */
+bool rate_limit_owes(const struct rate_limit *limit, uint64_t now_ns);
+
 /* He begins to wait, and he does not any more: for that many, whatever has become of the limit. */
 static inline void rate_limit_join(struct rate_limit *limit, uint64_t units)
 {

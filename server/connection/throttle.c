@@ -1,6 +1,10 @@
 #include "server/connection/throttle.h"
 
+#include <stdlib.h>
+
+#include "server/base/log.h"
 #include "server/connection/nbd-command-check.h"
+#include "server/connection/worker.h"
 
 #define NS_PER_MS UINT64_C(1000000)
 /* How late a change of the limits is noticed at most by who waits, and the next one after it. */
@@ -97,22 +101,42 @@ static uint64_t left_ns(const struct throttle *throttle, const struct rate_taker
                : limit_claims_wait_ns(throttle->claims, throttle->claim_count, taker);
 }
 
-void throttle_init(struct throttle *throttle, struct loop *loop, struct export *export,
+void throttle_init(struct throttle *throttle, const struct conversation *talk,
                    const struct command_record *record,
                    void (*again)(struct io_event *ev, int result))
 {
-    *throttle = (struct throttle){
-        .loop = loop, .export = export, .record = record, .timer.event.fn = again
-    };
+    char *identity = peer_identity(&talk->peer);
+
+    *throttle = (struct throttle){ .loop = talk->worker->loop,
+                                   .export = talk->export,
+                                   .record = record,
+                                   .timer.event.fn = again };
+    if (identity != NULL)
+        throttle->client = limit_clients_enter(&talk->export->clients, identity, loop_now_ns());
+    if (throttle->client == NULL)
+        log_write_of(LOG_WARNING, talk->peer.text,
+                     "not enough memory for limits of its own (client-limit-iops and "
+                     "client-limit-bandwidth): it has none");
+    free(identity);
+}
+
+void throttle_free(struct throttle *throttle)
+{
+    if (throttle->client != NULL)
+        limit_clients_leave(&throttle->export->clients, throttle->client, loop_now_ns());
 }
 
 /* One that has not waited yet. */
 static bool pass_first(struct throttle *throttle, const struct nbd_request *request,
                        struct rate_taker *taker)
 {
-    limit_claim_init(&throttle->claims[0], &throttle->export->rates, writes(request->command),
-                     bytes_of(request));
-    throttle->claim_count = 1;
+    struct limit_set *sets[THROTTLE_SETS] = { &throttle->export->rates, throttle->client };
+
+    throttle->claim_count = 0;
+    for (unsigned i = 0; i < THROTTLE_SETS; i++)
+        if (sets[i] != NULL)
+            limit_claim_init(&throttle->claims[throttle->claim_count++], sets[i],
+                             writes(request->command), bytes_of(request));
     throttle->held_ns = 0;
     (void)is_outdated(throttle, taker->now_ns);
     if (pass_anew(throttle, taker))

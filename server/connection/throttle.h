@@ -5,14 +5,16 @@
 #define NBDCRYPT_THROTTLE_H
 
 #include "server/connection/command-record.h"
+#include "server/connection/conversation.h"
 #include "server/export/export.h"
 
-#define THROTTLE_SETS 1u /* of the export */
+#define THROTTLE_SETS 2u /* of the export, and of the client */
 
 struct throttle {
     struct loop *loop;
     struct export *export;
     const struct command_record *record; /* where it is seen */
+    struct limit_set *client;            /* its own limits; NULL: there was no memory for them */
     struct loop_timer timer;
     bool running;      /* its event is to come */
     bool paid;         /* this command has been let through, and waits for something else */
@@ -26,9 +28,11 @@ struct throttle {
 };
 
 /* `again`: the event of its timer.  It is the time to ask again for the same command. */
-void throttle_init(struct throttle *throttle, struct loop *loop, struct export *export,
+void throttle_init(struct throttle *throttle, const struct conversation *talk,
                    const struct command_record *record,
                    void (*again)(struct io_event *ev, int result));
+/* The timer is not running. */
+void throttle_free(struct throttle *throttle);
 /* Whether the command with this header, which is one, may begin now.  If not, the timer has been
  * started. */
 bool throttle_pass(struct throttle *throttle, const uint8_t header[NBD_REQUEST_BYTES])

@@ -614,7 +614,7 @@ struct transmission *transmission_start(struct conversation *talk, struct io_eve
     t->flush_task.fn = flush;
     t->holds.worker = t->worker;
     t->worker->unpark.fn = unpark_some;
-    throttle_init(&t->throttle, t->worker->loop, talk->export, &t->record, limit_passed);
+    throttle_init(&t->throttle, talk, &t->record, limit_passed);
     long_zeroes_init(&t->zeroes, t->worker->loop, issue_zeroes, &t->flush_task);
     outbox_init(&t->outbox, talk,
                 &(struct outbox_owner){ .flusher = &t->flusher,
@@ -690,9 +690,9 @@ void transmission_free(struct transmission *t)
 {
     if (t == NULL)
         return;
-    assert(t->holds.commands == 0 && t->holds.bytes == 0);
-    assert(!t->outbox.sending && !t->recv_pending);
+    assert(t->holds.commands == 0 && t->holds.bytes == 0 && !t->outbox.sending && !t->recv_pending);
     assert(!t->flush_task.queued && long_zeroes_are_idle(&t->zeroes) && t->awaited == 0);
+    throttle_free(&t->throttle);
     unpark_for_good(t);
     flusher_end(&t->flusher, t->left_in_order && !t->aborted);
     command_record_free(&t->record);

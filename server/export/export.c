@@ -266,9 +266,13 @@ void export_declare(struct export *out, uint64_t id, const struct export_setting
 
 void export_limit(struct export *ex, const struct limit_terms *terms)
 {
+    const struct limit_terms client = limit_terms_of_client(terms);
+    uint64_t now_ns = board_now_ns();
+
     if (limit_terms_equal(terms, &ex->rates.terms))
         return;
-    limit_set_use(&ex->rates, terms, board_now_ns());
+    limit_clients_use(&ex->clients, &client, now_ns);
+    limit_set_use(&ex->rates, terms, now_ns);
     atomic_store(&ex->limited, limit_terms_hold(terms));
 }
 
@@ -326,6 +330,7 @@ void export_close(struct export *ex)
     stage_close(ex->top);
     stage_close(ex->header);
     range_lock_destroy(ex->ranges);
+    limit_clients_free(&ex->clients);
     free(ex->parts);
     *ex = (struct export){ 0 };
 }

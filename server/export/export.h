@@ -11,7 +11,7 @@
 
 #include "server/board/board.h"
 #include "server/export/export-settings.h"
-#include "server/export/limit-set.h"
+#include "server/export/limit-clients.h"
 
 struct access;
 struct loop;
@@ -42,8 +42,9 @@ struct export
     atomic_bool suspended; /* its key has gone, or is about to go */
     atomic_bool limited;   /* a command may have to wait for one of these: */
     struct limit_set rates;
+    struct limit_clients clients;
     atomic_uint visits;  /* of threads that read its storage, besides workers: it is not closed
-                          * before    they have gone */
+                          * before they have gone */
     atomic_bool missing; /* it is not open: what follows is all zeros, or not to be looked at */
     struct stage *top;
     struct export_luks luks;

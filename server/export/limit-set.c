@@ -37,6 +37,14 @@ void limit_set_use(struct limit_set *set, const struct limit_terms *terms, uint6
     atomic_fetch_add(&set->changes, 1);
 }
 
+bool limit_set_owes(const struct limit_set *set, uint64_t now_ns)
+{
+    for (unsigned i = 0; i < LIMIT_SET_RATES; i++)
+        if (rate_limit_owes(&set->rates[i], now_ns))
+            return true;
+    return false;
+}
+
 /* ---- commands ---- */
 
 void limit_claim_init(struct limit_claim *out, struct limit_set *set, bool writes, uint64_t bytes)

@@ -21,6 +21,8 @@ struct limit_set {
 };
 
 void limit_set_use(struct limit_set *set, const struct limit_terms *terms, uint64_t now_ns);
+/* What was taken of it is not paid for yet. */
+bool limit_set_owes(const struct limit_set *set, uint64_t now_ns);
 
 /* What one command takes of one set. */
 struct limit_claim {

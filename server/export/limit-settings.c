@@ -83,7 +83,9 @@ int limit_settings_terms(struct limit_terms *out, const struct limit_settings *s
 {
     int result = 0;
 
-    *out = (struct limit_terms){ .io_size_bytes = settings->io_size_bytes };
+    *out = (struct limit_terms){ .io_size_bytes = settings->io_size_bytes,
+                                 .client_iops = settings->client_iops,
+                                 .client_bandwidth = settings->client_bandwidth };
     for (unsigned i = 0; i < LIMIT_KINDS; i++)
         out->rate[i] =
             i < LIMIT_IOPS_KINDS ? settings->iops[i] : settings->bandwidth[i - LIMIT_IOPS_KINDS];
@@ -101,7 +103,9 @@ static void put_burst(char out[LIMIT_TEXT_BYTES], const struct limit_terms *term
 void limit_terms_settings(struct limit_settings *out, char texts[LIMIT_KINDS][LIMIT_TEXT_BYTES],
                           const struct limit_terms *terms)
 {
-    *out = (struct limit_settings){ .io_size_bytes = terms->io_size_bytes };
+    *out = (struct limit_settings){ .io_size_bytes = terms->io_size_bytes,
+                                    .client_iops = (unsigned)terms->client_iops,
+                                    .client_bandwidth = terms->client_bandwidth };
     for (unsigned i = 0; i < LIMIT_KINDS; i++) {
         if (i < LIMIT_IOPS_KINDS)
             out->iops[i] = (unsigned)terms->rate[i];
@@ -112,7 +116,7 @@ void limit_terms_settings(struct limit_settings *out, char texts[LIMIT_KINDS][LI
     }
 }
 
-/* Rates, their bursts, and the size. */
+/* Rates and their bursts, and then the others. */
 bool limit_terms_next(const struct limit_terms *terms, unsigned *at, const char **key,
                       char value[LIMIT_TEXT_BYTES])
 {
@@ -129,12 +133,29 @@ bool limit_terms_next(const struct limit_terms *terms, unsigned *at, const char 
         ++*at;
         return true;
     }
-    if (*at > 2 * LIMIT_KINDS || terms->io_size_bytes == 0)
-        return false;
-    *key = "limit-io-size";
-    (void)snprintf(value, LIMIT_TEXT_BYTES, "%llu", (unsigned long long)terms->io_size_bytes);
-    ++*at;
-    return true;
+    const struct {
+        const char *key;
+        uint64_t value;
+    } others[] = { { "limit-io-size", terms->io_size_bytes },
+                   { "client-limit-iops", terms->client_iops },
+                   { "client-limit-bandwidth", terms->client_bandwidth } };
+    for (unsigned i = *at - 2 * LIMIT_KINDS; i < sizeof others / sizeof others[0]; i++, ++*at) {
+        if (others[i].value == 0)
+            continue;
+        *key = others[i].key;
+        (void)snprintf(value, LIMIT_TEXT_BYTES, "%llu", (unsigned long long)others[i].value);
+        ++*at;
+        return true;
+    }
+    return false;
+}
+
+struct limit_terms limit_terms_of_client(const struct limit_terms *terms)
+{
+    return (struct limit_terms){
+        .rate = { [LIMIT_IOPS] = terms->client_iops, [LIMIT_BANDWIDTH] = terms->client_bandwidth },
+        .io_size_bytes = terms->io_size_bytes
+    };
 }
 
 bool limit_terms_hold(const struct limit_terms *terms)
@@ -142,12 +163,13 @@ bool limit_terms_hold(const struct limit_terms *terms)
     for (unsigned i = 0; i < LIMIT_KINDS; i++)
         if (terms->rate[i] > 0)
             return true;
-    return false;
+    return terms->client_iops > 0 || terms->client_bandwidth > 0;
 }
 
 bool limit_terms_equal(const struct limit_terms *a, const struct limit_terms *b)
 {
-    bool equal = a->io_size_bytes == b->io_size_bytes;
+    bool equal = a->io_size_bytes == b->io_size_bytes && a->client_iops == b->client_iops &&
+                 a->client_bandwidth == b->client_bandwidth;
 
     for (unsigned i = 0; i < LIMIT_KINDS; i++)
         equal &= a->rate[i] == b->rate[i] && a->burst_rate[i] == b->burst_rate[i] &&

@@ -27,6 +27,8 @@ struct limit_settings {
     uint64_t bandwidth[LIMIT_KINDS - LIMIT_IOPS_KINDS]; /* bytes a second */
     const char *burst[LIMIT_KINDS];                     /* "RATE/SECONDS" */
     uint64_t io_size_bytes; /* a larger request counts as several operations */
+    unsigned client_iops;   /* of each client */
+    uint64_t client_bandwidth;
 };
 
 /* What they mean. */
@@ -36,6 +38,7 @@ struct limit_terms {
         burst_rate[LIMIT_KINDS]; /* a second, for that long, after a time of nothing; 0: none */
     unsigned burst_seconds[LIMIT_KINDS];
     uint64_t io_size_bytes; /* 0: each request is one operation */
+    uint64_t client_iops, client_bandwidth;
 };
 
 /* -EINVAL with a sentence: a burst that is no burst, or of a limit that is not there. */
@@ -51,6 +54,8 @@ void limit_terms_settings(struct limit_settings *out, char texts[LIMIT_KINDS][LI
 bool limit_terms_next(const struct limit_terms *terms, unsigned *at, const char **key,
                       char value[LIMIT_TEXT_BYTES]);
 
+/* Those of each client, as limits of a thing of its own. */
+struct limit_terms limit_terms_of_client(const struct limit_terms *terms);
 /* Whether they limit anything. */
 bool limit_terms_hold(const struct limit_terms *terms);
 bool limit_terms_equal(const struct limit_terms *a, const struct limit_terms *b);

@@ -107,7 +107,13 @@
                  STRING, "RATE/SECONDS", "the same for --limit-write-bandwidth",                   \
                  OF_EXPORT(GROUP_RATES, LIVE)),                                                    \
         PARAM_AT(offsetof(target, at io_size_bytes), "limit-io-size", SIZE, "SIZE",                \
-                 "a larger request counts as several operations (default: as one)", .min = 0,      \
+                 "a larger request counts as several operations (default: as one)", .zero = "off", \
+                 OF_EXPORT(GROUP_RATES, LIVE)),                                                    \
+        PARAM_AT(offsetof(target, at client_iops), "client-limit-iops", UINT, "N",                 \
+                 "operations a second of each client, over all of its connections",                \
+                 .max = 1000000000, .zero = "off", OF_EXPORT(GROUP_RATES, LIVE)),                  \
+        PARAM_AT(offsetof(target, at client_bandwidth), "client-limit-bandwidth", SIZE, "SIZE",    \
+                 "bytes a second that each client reads and writes", .max = RATE_LIMIT_MAX,        \
                  .zero = "off", OF_EXPORT(GROUP_RATES, LIVE))
 
 /* What may stand behind the commas; fields of struct export_settings.  Lists are freed by

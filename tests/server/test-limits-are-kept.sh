@@ -11,14 +11,18 @@ ctl() {
     expect_success ctl --socket "$control" "$@"
 }
 
-# expect_rate FIGURE RATE BENCH-OPTION...: within 5 %.
+# expect_rate FIGURE RATE BENCH-OPTION...: within 5 %.  Never more; less only for as long as others want the CPUs.
 expect_rate() {
-    local name=$1 rate=$2
+    local name=$1 rate=$2 attempt
 
     shift 2
-    expect_bench --json "$@" "$uri"
-    awk -v got="$(figure "$name")" -v rate="$rate" 'BEGIN { exit !(got > rate * 0.95 && got < rate * 1.05) }' ||
-        fail "$name with $*: expected about $rate, got $(figure "$name")"
+    for attempt in 1 2 3 4 5 6; do
+        expect_bench --json "$@" "$uri"
+        awk -v got="$(figure "$name")" -v rate="$rate" 'BEGIN { exit !(got < rate * 1.05) }' ||
+            fail "$name with $*: at most $rate are allowed, it got $(figure "$name")"
+        awk -v got="$(figure "$name")" -v rate="$rate" 'BEGIN { exit !(got > rate * 0.95) }' && return
+    done
+    fail "$name with $*, $attempt times: expected about $rate, got $(figure "$name")"
 }
 
 start_nbdcrypt --control "$control" --raw --limit-iops 400 "$image"
@@ -27,6 +31,11 @@ ctl limits '' limit-iops=3000
 expect_rate total/iops 3000 --connections 4 --depth 8 --write 50 --time 2 --warm-up 0.3
 ctl limits '' limit-iops=off limit-read-bandwidth=20M
 expect_rate read/bytes_per_second $((20 << 20)) --connections 4 --depth 8 --block 64K --time 2 --warm-up 0.3
+
+# All connections of one user are one client.
+ctl limits '' limit-read-bandwidth=off client-limit-iops=1000
+expect_rate total/iops 1000 --connections 4 --depth 4 --time 2 --warm-up 0.3
+ctl limits '' client-limit-iops=off limit-read-bandwidth=20M
 
 # ---- what holds is told ----
 ctl limits ''

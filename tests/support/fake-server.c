@@ -81,6 +81,7 @@ void fake_server_close(void)
     request_pool_destroy(server.worker.requests);
     buffer_pool_destroy(server.worker.buffers);
     export_part_detach(&server.part);
+    limit_clients_free(&server.ex.clients);
     stage_close(server.ex.top);
     range_lock_destroy(server.ranges);
     export_set_free(server.set);

@@ -1,4 +1,4 @@
-/* How a client is called in messages. */
+/* How a client is called in messages, and who it is for what each has for itself. */
 #include <arpa/inet.h>
 #include <netinet/in.h>
 
@@ -68,7 +68,37 @@ static void a_long_identity_is_cut_between_characters(void)
     EXPECT_TEXT(peer.text, expected);
 }
 
+static void expect_identity(const struct peer *peer, const char *expected)
+{
+    char *identity = peer_identity(peer);
+
+    EXPECT_TEXT(identity, expected);
+    free(identity);
+}
+
+static void identities(void)
+{
+    char name[] = "CN=vm7";
+    struct peer peer = tcp(), local = { .uid = 7, .address.ss_family = AF_UNIX }, v6 = { .pid = 0 };
+    struct sockaddr_in6 *address = (struct sockaddr_in6 *)&v6.address;
+
+    expect_identity(&peer, "10.0.0.7");
+    peer.identity = name;
+    expect_identity(&peer, "10.0.0.7"); /* not proven */
+    peer.proof = PEER_CERTIFICATE;
+    expect_identity(&peer, "cert:CN=vm7");
+    peer.proof = PEER_PSK;
+    expect_identity(&peer, "psk:CN=vm7");
+    expect_identity(&local, "uid:7");
+    address->sin6_family = AF_INET6;
+    EXPECT(inet_pton(AF_INET6, "2001:db8:1:2:3:4:5:6", &address->sin6_addr) == 1);
+    expect_identity(&v6, "2001:db8:1:2::");
+    EXPECT(inet_pton(AF_INET6, "::ffff:10.0.0.7", &address->sin6_addr) == 1);
+    expect_identity(&v6, "10.0.0.7");
+}
+
 static const struct check checks[] = {
+    { "a client is who it has proven to be, else its user, else its network", identities },
     { "an identity is told when it is proven", an_identity_is_told_when_proven },
     { "a client of a Unix socket is told by its process", unix_sockets },
     { "a long identity is cut between characters", a_long_identity_is_cut_between_characters },

@@ -430,6 +430,31 @@ static void a_thousand_changes_a_second(void)
     fake_server_close();
 }
 
+/* Two connections of one client share what it has; another one has as much. */
+static void each_client_has_its_own(void)
+{
+    const struct limit_terms client = { .rate[LIMIT_IOPS] = 100 };
+
+    open_limited(&(struct limit_terms){ .client_iops = 100 });
+    limit_clients_use(&server.ex.clients, &client, loop_batch_ns);
+    expect_time(time_of(1, 500, NBD_CMD_READ), 5);
+    loop_batch_ns += 10 * SECOND;
+    expect_time(time_of(4, 500, NBD_CMD_READ), 5);
+    /* Who comes back still owes. */
+    int fd = fake_client_attach(false);
+    fake_client_send(fd, NBD_CMD_READ, 1, 0, 512);
+    fake_loop_run(server.loop);
+    EXPECT(look() && seen.phase == BOARD_THROTTLED);
+    struct limit_set *other = limit_clients_enter(&server.ex.clients, "another one", loop_batch_ns);
+    EXPECT(other != transmission_at(0)->throttle.client && !limit_set_owes(other, loop_batch_ns));
+    limit_clients_leave(&server.ex.clients, other, loop_batch_ns);
+    while (go_on())
+        take_all(fd);
+    take_all(fd);
+    fake_client_leave(fd);
+    fake_server_close();
+}
+
 /* One that waits for a slot after it was let through does not pay twice. */
 static void one_that_is_parked_pays_once(void)
 {
@@ -466,6 +491,7 @@ static const struct check checks[] = {
     { "an export is suspended beside one that waits", suspend_waits_for_nothing },
     { "a change is noticed by those who wait", changes_are_noticed_while_waiting },
     { "limits that change 1,000 times a second are kept", a_thousand_changes_a_second },
+    { "each client has limits of its own, over all of its connections", each_client_has_its_own },
     { "a command that waits for a slot pays once", one_that_is_parked_pays_once },
 };
 
