@@ -66,17 +66,3 @@ int spawn_with(pid_t *pid, const char *program, char *const argv[], char *const 
         return error_set(err, -result, "'%s' can't be started: %s", argv[0], strerror(result));
     return 0;
 }
-
-int spawn_beside(pid_t *pid, char *const argv[], char *const environment[], struct error *err)
-{
-    struct spawn_files files = { { -1, -1, -1 } };
-    struct rlimit core;
-    int result = spawn_with(pid, argv[0], argv, environment, &files, false, err);
-
-    /* What this process forbids itself is not the command's. */
-    if (result == 0 && getrlimit(RLIMIT_CORE, &core) == 0) {
-        core.rlim_cur = core.rlim_max;
-        (void)prlimit(*pid, RLIMIT_CORE, &core, NULL);
-    }
-    return result;
-}

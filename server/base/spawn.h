@@ -9,10 +9,21 @@
 
 #include "server/base/error.h"
 
-/* A program that goes on beside this one, with this environment (ends with NULL), standard files
- * and limit of core dumps as at the start of this process. */
-NODISCARD int spawn_beside(pid_t *pid, char *const argv[], char *const environment[],
-                           struct error *err);
+/* A program that goes on beside this one, with standard files and limit of core dumps as at the
+ * start of this process, and which is not known yet.  Its process is made before this one takes
+ * rights from itself, and before there are threads and secrets; it waits, and ends when we do. */
+struct spawn_held {
+    pid_t pid; /* 0: none */
+    int fd;
+};
+
+NODISCARD int spawn_hold(struct spawn_held *held, struct error *err);
+/* It becomes that program, with this environment; both end with NULL.  When that fails it has
+ * ended.  After this it is only a process, of the caller. */
+NODISCARD int spawn_release(struct spawn_held *held, char *const argv[], char *const environment[],
+                            struct error *err);
+/* One that is not needed ends; one that there never was, or was released, is fine. */
+void spawn_drop(struct spawn_held *held);
 
 /* What is to become of its standard files: -1 leaves one as it is. */
 struct spawn_files {

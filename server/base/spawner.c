@@ -34,6 +34,7 @@ static char remembered[SPAWNER_TEXT_BYTES_MAX]; /* of spawner_remember(), the sa
 static int remembered_fd = -1;
 static spawner_started_fn *tell_started;
 static void *tell_context;
+static bool is_last;
 static struct rlimit first_files;
 static spawner_rehearsal_fn *rehearsal;
 
@@ -181,7 +182,22 @@ static int is_running(struct error *err)
 {
     if (ended)
         return error_set(err, -ESHUTDOWN, "this process is ending");
+    if (control < 0 && is_last)
+        return error_set(
+            err, -EIO,
+            "%s has ended, which starts programs, and the sandbox lets no other one be "
+            "started: restart the server",
+            SPAWNER_NAME);
     return control >= 0 ? 0 : start_process(err);
+}
+
+int spawner_start_now(struct error *err)
+{
+    pthread_mutex_lock(&mutex);
+    int result = is_running(err);
+    is_last = result == 0;
+    pthread_mutex_unlock(&mutex);
+    return result;
 }
 
 /* ---- messages ---- */

@@ -36,6 +36,9 @@ NODISCARD int spawner_start(int *leash, const struct spawn_order *order, struct 
 /* How it ended, as of waitpid(2); waits for that.  -EIO: nobody knows any more. */
 NODISCARD int spawner_status(int leash, int *status, struct error *err);
 
+/* Starts it before it is needed, as the last one: from now on this process starts no other. */
+NODISCARD int spawner_start_now(struct error *err);
+
 /* Kills it, with its group, and waits for that; *leash is closed. */
 void spawner_stop(int leash);
 

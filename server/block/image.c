@@ -11,6 +11,7 @@
 #include "server/block/image-window.h"
 #include "server/base/log.h"
 #include "server/block/window-layer.h"
+#include "server/sandbox/sandbox.h"
 
 /* Ends with NULL.  Set before any image is opened. */
 static const struct layer_ops *const *backends;
@@ -140,6 +141,21 @@ static int parse_spec(struct parsed_spec *out, const char *spec, struct error *e
     return result;
 }
 
+int image_name_parse(struct image_name *out, const char *spec, struct error *err)
+{
+    struct parsed_spec parsed;
+    int result = parse_spec(&parsed, spec, err);
+
+    if (result < 0) {
+        free(parsed.path);
+        return result;
+    }
+    *out = (struct image_name){ .scheme = parsed.ops->name,
+                                .path = parsed.path,
+                                .parameters = parsed.params.text };
+    return 0;
+}
+
 bool image_names_a_part(const char *spec)
 {
     struct parsed_spec parsed;
@@ -233,6 +249,11 @@ int image_open(struct stage **out, const char *spec, const struct image_options 
     if (options->beside != NULL)
         settings.options.beside = stage_backend(options->beside);
     result = open_parsed(out, &parsed, &settings, err);
+    if (result == -EACCES && sandbox_hides(parsed.path))
+        error_set(
+            err, result,
+            "it is outside of what the sandbox of this server lets be opened: name its folder "
+            "in --sandbox-image-paths, and restart the server");
     if (result < 0)
         error_prefix(err, "image '%s': ", spec);
     free(parsed.path);

@@ -17,6 +17,16 @@ void image_set_backends(const struct layer_ops *const *table);
 NODISCARD int image_open(struct stage **out, const char *spec, const struct image_options *options,
                          struct error *err);
 
+/* IMAGE taken apart: for who has to know what opening it will take. */
+struct image_name {
+    const char *scheme; /* of the backend: "file", "rbd" */
+    char *path;         /* what is behind "scheme:", without parameters; to be freed */
+    const char
+        *parameters; /* behind the '?', encoded, but for those of a window; in `path` or NULL */
+};
+
+NODISCARD int image_name_parse(struct image_name *out, const char *spec, struct error *err);
+
 /* Is it a file whose path begins in the folder that this process happens to stand in? */
 bool image_is_relative(const char *spec);
 /* The file or device that `spec` names, so that two that are the same one can be told. */

@@ -7,6 +7,13 @@
 #include "server/cli/text-table.h"
 #include "server/control/control-json.h"
 
+static void cell_sandbox(char out[TEXT_CELL_BYTES], struct json_object *value)
+{
+    const char *text = control_text(value, "text");
+
+    (void)snprintf(out, TEXT_CELL_BYTES, "%s", text != NULL ? text : "-");
+}
+
 static const struct text_column status_columns[] = {
     { .title = "version", .key = "version" },
     { .title = "pid", .key = "pid" },
@@ -22,6 +29,7 @@ static const struct text_column status_columns[] = {
     { .title = "at most", .key = "clients_max" },
     { .title = "handshakes", .key = "handshakes" },
     { .title = "log", .key = "log_level" },
+    { .title = "sandbox", .key = "sandbox", .put = cell_sandbox },
     { .title = "your role", .key = "role" },
     { 0 },
 };

@@ -9,6 +9,7 @@
 
 #include "server/access/access.h"
 #include "server/control/control-internal.h"
+#include "server/sandbox/sandbox.h"
 
 #ifndef PACKAGE_VERSION
 #define PACKAGE_VERSION "unknown"
@@ -52,6 +53,28 @@ static void add_exports(struct json_object *to, const struct control_host *host)
     control_add_number(to, "exports_open", open);
 }
 
+static struct json_object *view_sandbox(void)
+{
+    struct json_object *json = json_object_new_object();
+    struct sandbox_report report;
+    char text[SANDBOX_TEXT_BYTES];
+
+    sandbox_describe(&report);
+    sandbox_text(text, &report);
+    control_add_text(json, "mode", sandbox_mode_name(report.mode));
+    control_add_text(json, "text", text);
+    control_add_flag(json, "no_new_privs", report.no_new_privs);
+    control_add_number(json, "landlock", (uint64_t)report.landlock);
+    control_add_flag(json, "files", report.files);
+    control_add_flag(json, "ports", report.ports);
+    control_add_flag(json, "system_calls", report.calls);
+    control_add_flag(json, "programs", report.programs);
+    control_add_flag(json, "rings", report.rings);
+    control_add_number(json, "violations", report.violations);
+    control_add_text(json, "lacks", report.lacks);
+    return json;
+}
+
 struct json_object *control_view_status(struct control_client *client)
 {
     struct control *control = client->control;
@@ -72,6 +95,7 @@ struct json_object *control_view_status(struct control_client *client)
     control_add_number(json, "clients", atomic_load(&host->places->attached));
     control_add_number(json, "clients_max", host->places->attached_max);
     control_add_number(json, "handshakes", atomic_load(&host->places->handshakes));
+    control_add(json, "sandbox", view_sandbox());
     return json;
 }
 

@@ -19,6 +19,7 @@
 
 #include "server/loop/data-buffer.h"
 #include "server/loop/busy-wait.h"
+#include "server/loop/ring-restrictions.h"
 
 #define ENTRIES_MIN 16u
 #define ENTRY_BYTES 132u /* of a ring: one to submit, and four completions */
@@ -77,7 +78,7 @@ static int explain_refusal(int result, struct error *err)
 
 /* The best mode that this kernel has: completions run only when we wait for them (6.1), or
  * without interrupting the thread (5.19), or plainly. */
-static int ring_create_sized(struct io_uring *ring, unsigned entries)
+static int ring_create_with(struct io_uring *ring, unsigned entries, unsigned flags)
 {
     static const unsigned modes[] = {
         IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG,
@@ -88,12 +89,22 @@ static int ring_create_sized(struct io_uring *ring, unsigned entries)
 
     for (size_t i = 0; i < sizeof modes / sizeof modes[0] && result == -EINVAL; i++) {
         struct io_uring_params params = {
-            .flags = modes[i] | IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP,
+            .flags = modes[i] | flags | IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP,
             .cq_entries = entries * 4,
         };
         result = io_uring_queue_init_params(entries, ring, &params);
     }
     return result;
+}
+
+/* Linux before 5.10 has no restrictions. */
+static int ring_create_sized(struct io_uring *ring, unsigned entries)
+{
+    int result = -EINVAL;
+
+    if (ring_restrictions_are_used())
+        result = ring_create_with(ring, entries, IORING_SETUP_R_DISABLED);
+    return result == -EINVAL ? ring_create_with(ring, entries, 0) : result;
 }
 
 /* False: this process may lock what it wants.  Rings and registered memory count as locked, for all
@@ -167,6 +178,14 @@ static void tables_create(struct loop *loop, const struct loop_config *config)
 static void wake_arm(struct loop *loop);
 static void deliver_messages(struct loop *loop);
 
+/* All that it needs has been registered. */
+static int ring_begin(struct loop *loop, const struct loop_config *config)
+{
+    return loop->ring.flags & IORING_SETUP_R_DISABLED
+               ? ring_enable(loop->ring.ring_fd, config->accepts)
+               : 0;
+}
+
 int loop_create(struct loop **out, const struct loop_config *config, struct error *err)
 {
     struct loop *loop = calloc(1, sizeof *loop);
@@ -191,6 +210,11 @@ int loop_create(struct loop **out, const struct loop_config *config, struct erro
     tables_create(loop, config);
     io_uring_register_ring_fd(
         &loop->ring); /* where it can't be, a descriptor is looked up each time */
+    result = ring_begin(loop, config);
+    if (result < 0) {
+        loop_destroy(loop);
+        return explain_refusal(result, err);
+    }
     if (loop->ring.flags & IORING_SETUP_TASKRUN_FLAG)
         busy_wait_init(&loop->busy_wait, config->busy_wait_us * 1000u);
     wake_arm(loop);

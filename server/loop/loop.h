@@ -78,6 +78,7 @@ struct loop_config {
     unsigned memory_slots; /* registered pieces of memory; 0: none */
     unsigned
         busy_wait_us; /* how long it may look for work before it sleeps (busy-wait.h); 0: never */
+    bool accepts;     /* loop_accept() is called */
     struct loop_turns *turns; /* zeroed; must outlive the loop; NULL: nobody looks */
     struct loop_task *after;  /* what is called at the end of each batch, before it may sleep; NULL:
                                * nothing */

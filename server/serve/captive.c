@@ -36,8 +36,8 @@ static size_t copy_environment(char **out)
     return count;
 }
 
-static int start_shell(pid_t *pid, const char *command, const char *uri, const char *unix_path,
-                       struct error *err)
+static int start_shell(struct spawn_held *held, const char *command, const char *uri,
+                       const char *unix_path, struct error *err)
 {
     char *argv[] = { (char *)(uintptr_t) "/bin/sh", (char *)(uintptr_t) "-c",
                      (char *)(uintptr_t)command, NULL };
@@ -55,7 +55,7 @@ static int start_shell(pid_t *pid, const char *command, const char *uri, const c
         count = copy_environment(environment);
         environment[count++] = own[0];
         environment[count] = own[1];
-        result = spawn_beside(pid, argv, environment, err);
+        result = spawn_release(held, argv, environment, err);
     }
     free(own[0]);
     free(own[1]);
@@ -79,12 +79,21 @@ static void ended(struct io_event *ev, int result)
                        WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
 }
 
+int captive_hold(struct captive *captive, struct error *err)
+{
+    int result = spawn_hold(&captive->held, err);
+
+    if (result < 0)
+        error_prefix(err, "--run: ");
+    return result;
+}
+
 int captive_start(struct captive *captive, const char *command, const char *uri,
                   const char *unix_path, struct loop *loop, struct io_event *ended_event,
                   struct error *err)
 {
-    pid_t pid = 0;
-    int started = start_shell(&pid, command, uri, unix_path, err);
+    pid_t pid = captive->held.pid;
+    int started = start_shell(&captive->held, command, uri, unix_path, err);
 
     if (started < 0) {
         error_prefix(err, "--run: ");
@@ -106,6 +115,7 @@ int captive_start(struct captive *captive, const char *command, const char *uri,
 
 void captive_stop(struct captive *captive)
 {
+    spawn_drop(&captive->held);
     if (captive->pid == 0)
         return;
     kill(captive->pid, SIGTERM);

@@ -29,6 +29,7 @@
 #include "server/serve/reload.h"
 #include "server/serve/serve-control.h"
 #include "server/serve/serve-metrics.h"
+#include "server/serve/serve-sandbox.h"
 #include "server/loop/offload.h"
 #include "server/serve/report-sections.h"
 #include "server/serve/serve-options.h"
@@ -322,13 +323,15 @@ static void allow_reloads(struct server *server, unsigned workers)
 
 static int set_up(struct server *server, struct error *err)
 {
-    struct loop_config config = { .entries = 64 };
+    struct loop_config config = { .entries = 64, .accepts = true };
     unsigned workers = server->options.threads > 0 ? server->options.threads : cpu_count();
 
     note_timeouts(server, &server->options);
     descriptors_raise_limit(); /* a connection is a descriptor */
     descriptors_keep_low();
-    int result = board_create(&server->board, workers, err);
+    int result = serve_sandbox_prepare(&server->options, &server->captive, err);
+    if (result == 0)
+        result = board_create(&server->board, workers, err);
     if (result == 0)
         board_keep_log(server->board);
     if (result == 0)
@@ -347,6 +350,9 @@ static int set_up(struct server *server, struct error *err)
                                     brought_along(&server->options), err);
     if (result == 0)
         result = serve_metrics_open(&server->metrics, &server->options.metrics, err);
+    if (result == 0)
+        result = serve_sandbox_enter(&server->options, server->listeners.private_directory,
+                                     serve_control_path(server->control), err);
     if (result == 0)
         result = startup_signals_watch(&server->early_end, remove_names, server, err);
     if (result == 0)

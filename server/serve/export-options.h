@@ -20,6 +20,7 @@
 #define GROUP_CONTROL "The control socket"
 #define GROUP_METRICS "Metrics and the status page"
 #define GROUP_REPORT "Reports"
+#define GROUP_SANDBOX "The sandbox"
 #define GROUP_OTHER "Other options"
 
 #define OF_EXPORT(row_group, row_change) \

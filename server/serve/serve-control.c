@@ -108,6 +108,11 @@ int serve_control_open(struct serve_control **out, const struct control_options 
     return result;
 }
 
+const char *serve_control_path(const struct serve_control *control)
+{
+    return control != NULL ? listen_unix_path(control->listener) : NULL;
+}
+
 /* ---- while it serves ---- */
 
 static void accepted(void *context, int fd, const struct peer *peer)

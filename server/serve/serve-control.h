@@ -20,6 +20,8 @@ struct serve_control;
  * none unless it was asked for. */
 NODISCARD int serve_control_open(struct serve_control **out, const struct control_options *options,
                                  bool by_itself, struct error *err);
+/* Where it is; NULL for NULL. */
+const char *serve_control_path(const struct serve_control *control);
 /* What of a server it shows and changes; all of it outlives it. */
 struct serve_control_host {
     struct loop *loop;

@@ -408,6 +408,8 @@ static int parse(struct serve_options *out, int argc, char **argv, bool any_owne
     if (result == 0)
         result = serve_config_note(out, metrics_options_check(&out->metrics, err), "metrics", err);
     if (result == 0)
+        result = serve_config_note(out, sandbox_options_check(&out->sandbox, err), "sandbox", err);
+    if (result == 0)
         result = fill_exports(out, argc - first_operand, argv + first_operand, err);
     if (result == 0)
         result = fill_accesses(out, err);

@@ -161,6 +161,24 @@ const struct param serve_params[] = {
     PARAM("log-level", STRING, "LEVEL", log_level,
           "what is told: error, warning, notice (the usual one), info or debug",
           OF(OTHER, "server", LIVE), .choices = LOG_LEVEL_CHOICES),
+
+    PARAM(
+        "sandbox", STRING, "MODE", sandbox.mode,
+        "what the server takes from itself, in case that somebody breaks into it: auto (what this "
+        "machine has; the default), strict (all, or no start; who tries more ends it) or off",
+        .choices = "auto|strict|off", OF(SANDBOX, "sandbox", RESTART), .key = "mode"),
+    PARAM("sandbox-image-paths", LIST, "PATH", sandbox.image_paths,
+          "open images below these folders only, besides those that are named here (repeatable)",
+          OF(SANDBOX, "sandbox", RESTART)),
+    PARAM("sandbox-connect", LIST, "PORTS", sandbox.connect,
+          "connect to these ports only, such as 10809 or 6800-7300, besides those of images that "
+          "are named here (repeatable)",
+          OF(SANDBOX, "sandbox", RESTART)),
+    PARAM("sandbox-plugins", STRING, "HOW", sandbox.plugins,
+          "whether plugins of nbdkit are confined, or free to start programs and to open files "
+          "(default: free with auto, confined with strict)",
+          .choices = "confined|free", OF(SANDBOX, "sandbox", RESTART)),
+
     PARAM("config", STRING, "FILE", config,
           "read options and exports from this file, and from *.conf in conf.d beside it; "
           "nbdcrypt.conf(5)",

@@ -7,6 +7,7 @@
 #include "server/serve/control-options.h"
 #include "server/serve/listen-address.h"
 #include "server/serve/metrics-options.h"
+#include "server/serve/sandbox-options.h"
 #include "server/base/params.h"
 #include "server/config/config-file.h"
 #include "server/tls/tls.h"
@@ -48,6 +49,7 @@ struct serve_options {
     struct control_options control;
     struct metrics_options metrics;
     struct report_options report;
+    struct sandbox_options sandbox;
 
     /* What it means.  Owned here; the settings point into argv and into `texts`. */
     struct export_settings *exports; /* at least one, names differ; those of files come last */

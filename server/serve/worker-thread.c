@@ -11,6 +11,7 @@
 #include "server/base/threads.h"
 #include "server/connection/connection.h"
 #include "server/connection/worker-exports.h"
+#include "server/sandbox/sandbox.h"
 
 struct start {
     struct worker_thread *thread;
@@ -64,7 +65,10 @@ static void *run(void *context)
 
     snprintf(name, sizeof name, "nbdcrypt-%u", worker->index);
     thread_begin(name);
-    int code = start->code = worker_set_up(worker, start->err);
+    int code = worker_set_up(worker, start->err);
+    if (code == 0)
+        code = sandbox_enter_worker(start->err);
+    start->code = code;
     sem_post(&start->done); /* `start` is gone from here on */
     if (code == 0)
         loop_run(worker->loop);

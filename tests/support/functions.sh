@@ -15,7 +15,8 @@
 # made by temp_file and temp_dir is removed.  Tests may run in parallel and need no root.
 #
 # Environment: NBDCRYPT, the program (default: the one built in this tree); PYTHON, an interpreter that sees Debian's python3-* packages;
-# TEST_TIMEOUT_S (300); TEST_PIPELINES, see on_each_pipeline; KEEP=1 keeps the temporary folder.
+# TEST_TIMEOUT_S (300); TEST_PIPELINES, see on_each_pipeline; KEEP=1 keeps the temporary folder;
+# TEST_SANDBOX=strict starts servers with --sandbox strict, unless the test says otherwise.
 
 set -Eeuo pipefail
 export LC_ALL=C
@@ -364,6 +365,10 @@ start_nbdcrypt() {
         own_socket=$(temp_socket)
         set -- --unix "$own_socket" "$@"
         ;;
+    esac
+    case "${TEST_SANDBOX-} $* " in
+    " "* | *" --sandbox"*) ;;
+    *) set -- --sandbox "$TEST_SANDBOX" "$@" ;;
     esac
     server_count=$((server_count + 1))
     server_log=$log_dir/server-$server_count

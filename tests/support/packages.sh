@@ -19,6 +19,7 @@ build     library:json-c                    libjson-c-dev        json-c-devel
 build     library:blkid                     libblkid-dev         libblkid-devel
 build     file:/usr/include/rbd/librbd.h    librbd-dev           librbd-devel
 build     library:libmicrohttpd             libmicrohttpd-dev    libmicrohttpd-devel
+build     library:libseccomp                libseccomp-dev       libseccomp-devel
 demo      command:nbdinfo                   libnbd-bin           libnbd
 demo      command:nbdcopy                   libnbd-bin           libnbd
 demo      command:file                      file                 file

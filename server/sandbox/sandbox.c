@@ -1,0 +1,207 @@
+#include "server/sandbox/sandbox.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+
+#include "server/base/log.h"
+#include "server/loop/ring-restrictions.h"
+#include "server/sandbox/sandbox-landlock.h"
+#include "server/sandbox/sandbox-seccomp.h"
+#include "server/sandbox/sandbox-violation.h"
+
+/* There is one sandbox in a process.  Written before there are threads. */
+static struct sandbox_report now;
+static char **hidden_but; /* whole paths; NULL: nothing is hidden */
+static size_t hidden_but_count;
+
+void sandbox_prepare(enum sandbox_mode mode)
+{
+    ring_restrictions_use(mode != SANDBOX_OFF);
+}
+
+const char *sandbox_mode_name(enum sandbox_mode mode)
+{
+    static const char *const names[] = {
+        [SANDBOX_OFF] = "off", [SANDBOX_AUTO] = "auto", [SANDBOX_STRICT] = "strict"
+    };
+
+    return names[mode];
+}
+
+/* ---- what is lacking ---- */
+
+static void note_lack(const char *what)
+{
+    size_t used = strlen(now.lacks);
+
+    (void)snprintf(now.lacks + used, sizeof now.lacks - used, "%s%s", used > 0 ? ", " : "", what);
+}
+
+static void look_at_landlock(const struct sandbox_settings *settings)
+{
+    now.landlock = landlock_version();
+    if (now.landlock == 0)
+        note_lack("Landlock (not in this kernel, or not switched on)");
+    else if (settings->only_ports && now.landlock < LANDLOCK_VERSION_NETWORK)
+        note_lack("ports (Landlock before version 4)");
+    now.files = settings->only_paths && now.landlock > 0;
+    now.ports = settings->only_ports && now.landlock >= LANDLOCK_VERSION_NETWORK;
+}
+
+/* ---- names ---- */
+
+/* For sandbox_hides(). */
+static int remember_paths(const struct sandbox_settings *settings, struct error *err)
+{
+    hidden_but = calloc(settings->path_count + 1, sizeof *hidden_but);
+    if (hidden_but == NULL)
+        return error_no_memory(err, "for the sandbox");
+    for (size_t i = 0; i < settings->path_count; i++) {
+        char *whole = settings->paths[i].access == SANDBOX_WRITE
+                          ? realpath(settings->paths[i].path, NULL)
+                          : NULL;
+
+        if (whole != NULL)
+            hidden_but[hidden_but_count++] = whole;
+    }
+    return 0;
+}
+
+static bool is_below(const char *path, const char *folder)
+{
+    size_t length = strlen(folder);
+
+    return strncmp(path, folder, length) == 0 && (path[length] == '\0' || path[length] == '/' ||
+                                                  (length > 0 && folder[length - 1] == '/'));
+}
+
+bool sandbox_hides(const char *path)
+{
+    char whole[PATH_MAX];
+
+    if (!now.files || realpath(path, whole) == NULL)
+        return false;
+    for (size_t i = 0; i < hidden_but_count; i++)
+        if (is_below(whole, hidden_but[i]))
+            return false;
+    return true;
+}
+
+bool sandbox_forbids_programs(void)
+{
+    return now.programs;
+}
+
+/* ---- in force ---- */
+
+static int refuse_to_lack(struct error *err)
+{
+    return error_set(err, -ENOSYS,
+                     "--sandbox strict: this machine lacks %s; --sandbox auto does without",
+                     now.lacks);
+}
+
+static int enter_calls(const struct sandbox_settings *settings, struct error *err)
+{
+    int result = sandbox_violation_watch(settings->mode == SANDBOX_STRICT, err);
+
+    if (result == 0)
+        result = seccomp_enter(settings->programs, err);
+    if (result < 0 && settings->mode == SANDBOX_STRICT)
+        return result;
+    now.calls = result == 0;
+    now.programs = now.calls && !settings->programs;
+    if (result < 0)
+        note_lack("system calls (seccomp is not available here)");
+    return 0;
+}
+
+static int enter_files(const struct sandbox_settings *settings, struct error *err)
+{
+    int result = landlock_enter(now.landlock, settings, err);
+
+    if (result == 0 && now.files)
+        result = remember_paths(settings, err);
+    return result;
+}
+
+int sandbox_enter(const struct sandbox_settings *settings, struct error *err)
+{
+    int result = 0;
+
+    now = (struct sandbox_report){ .mode = settings->mode };
+    if (settings->mode == SANDBOX_OFF)
+        return 0;
+    now.rings = ring_restrictions_hold();
+    if (!now.rings)
+        note_lack("rings (Linux before 5.10)");
+    look_at_landlock(settings);
+    if (seccomp_lack() != NULL)
+        note_lack(seccomp_lack());
+    if (settings->mode == SANDBOX_STRICT && now.lacks[0] != '\0')
+        return refuse_to_lack(err);
+    now.no_new_privs = prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0;
+    if (now.landlock > 0)
+        result = enter_files(settings, err);
+    if (result == 0 && seccomp_lack() == NULL)
+        result = enter_calls(settings, err);
+    if (result == 0 && now.lacks[0] != '\0')
+        log_notice("the sandbox is not whole: this machine lacks %s", now.lacks);
+    return result;
+}
+
+int sandbox_enter_worker(struct error *err)
+{
+    return now.calls ? seccomp_enter_worker(err) : 0;
+}
+
+/* ---- for who looks ---- */
+
+void sandbox_describe(struct sandbox_report *out)
+{
+    *out = now;
+    out->rings = now.rings && ring_restrictions_hold();
+    out->violations = sandbox_violation_count();
+}
+
+static void add(char out[SANDBOX_TEXT_BYTES], const char *format, ...)
+{
+    size_t used = strlen(out);
+    va_list args;
+
+    va_start(args, format);
+    (void)vsnprintf(out + used, SANDBOX_TEXT_BYTES - used, format, args);
+    va_end(args);
+}
+
+void sandbox_text(char out[SANDBOX_TEXT_BYTES], const struct sandbox_report *report)
+{
+    const struct {
+        bool in_force;
+        const char *name;
+    } parts[] = { { report->no_new_privs, "no new privileges" },
+                  { report->files, "files" },
+                  { report->ports, "ports" },
+                  { report->calls, "system calls" },
+                  { report->programs, "programs" },
+                  { report->rings, "rings" } };
+
+    out[0] = '\0';
+    add(out, "%s", sandbox_mode_name(report->mode));
+    if (report->mode == SANDBOX_OFF)
+        return;
+    if (report->landlock > 0)
+        add(out, ", Landlock %d", report->landlock);
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
+        if (parts[i].in_force)
+            add(out, ", %s", parts[i].name);
+    if (report->violations > 0)
+        add(out, "; %llu violations", (unsigned long long)report->violations);
+    if (report->lacks[0] != '\0')
+        add(out, "; lacks %s", report->lacks);
+}

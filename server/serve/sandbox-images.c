@@ -1,0 +1,139 @@
+#include "server/serve/sandbox-images.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "server/block/image.h"
+
+#define NBD_PORT 10809u
+
+/* Of Ceph: monitors, and the range of the others. */
+static const unsigned ceph_ports[][2] = { { 3300, 3300 }, { 6789, 6789 }, { 6800, 7568 } };
+
+static bool begins(const char *text, const char *start)
+{
+    return strncmp(text, start, strlen(start)) == 0;
+}
+
+/* ---- parameters ---- */
+
+static int hex_value(char c)
+{
+    const char *digits = "0123456789abcdef0123456789ABCDEF", *at = c ? strchr(digits, c) : NULL;
+
+    return at != NULL ? (int)((at - digits) % 16) : -1;
+}
+
+static void decode(char *text)
+{
+    char *out = text;
+
+    for (const char *in = text; *in != '\0'; in++) {
+        int high = *in == '%' ? hex_value(in[1]) : -1;
+        int low = high >= 0 ? hex_value(in[2]) : -1;
+
+        *out++ = low >= 0 ? (char)(high * 16 + low) : *in;
+        in += low >= 0 ? 2 : 0;
+    }
+    *out = '\0';
+}
+
+static int add_value(struct sandbox_lists *lists, char *value, bool plugin, struct error *err)
+{
+    decode(value);
+    if (*value == '+') /* password=+FILE */
+        value++;
+    if (*value != '/')
+        return 0;
+    int result = sandbox_lists_add_path(lists, value, plugin ? SANDBOX_WRITE : SANDBOX_READ, err);
+    return result == 0 && plugin ? sandbox_lists_add_folder_of(lists, value, SANDBOX_WRITE, err)
+                                 : result;
+}
+
+/* Each that is a whole path, whatever it is called. */
+static int add_parameters(struct sandbox_lists *lists, const char *parameters, bool plugin,
+                          struct error *err)
+{
+    char *text = parameters != NULL ? strdup(parameters) : NULL, *rest = text, *pair;
+    int result = parameters != NULL && text == NULL ? error_no_memory(err, "for the sandbox") : 0;
+
+    while (result == 0 && (pair = strsep(&rest, "&")) != NULL) {
+        char *equals = strchr(pair, '=');
+
+        if (equals != NULL)
+            result = add_value(lists, equals + 1, plugin, err);
+    }
+    free(text);
+    return result;
+}
+
+/* ---- kinds of images ---- */
+
+static int add_file(struct sandbox_lists *lists, const char *path, bool folders, struct error *err)
+{
+    int result = sandbox_lists_add_path(lists, path, SANDBOX_WRITE, err);
+
+    return result == 0 && folders && !begins(path, "/dev/")
+               ? sandbox_lists_add_folder_of(lists, path, SANDBOX_WRITE, err)
+               : result;
+}
+
+/* "//HOST:PORT/NAME"; 0: there is none in it. */
+static unsigned port_of(const char *path)
+{
+    size_t length = begins(path, "//") ? strcspn(path + 2, "/") : 0;
+    const char *colon = length > 0 ? memrchr(path + 2, ':', length) : NULL;
+    const char *bracket = length > 0 ? memrchr(path + 2, ']', length) : NULL;
+
+    if (length == 0)
+        return 0;
+    if (colon == NULL || (bracket != NULL && bracket > colon))
+        return NBD_PORT;
+    return (unsigned)strtoul(colon + 1, NULL, 10) & UINT16_MAX;
+}
+
+static int add_named(struct sandbox_lists *lists, const struct image_name *name, bool folders,
+                     struct error *err)
+{
+    unsigned port = begins(name->scheme, "nbd") ? port_of(name->path) : 0;
+    int result = 0;
+
+    if (strcmp(name->scheme, "file") == 0)
+        return add_file(lists, name->path, folders, err);
+    if (port > 0)
+        result = sandbox_lists_add_connect(lists, port, port, err);
+    for (size_t i = 0; strcmp(name->scheme, "rbd") == 0 && result == 0 &&
+                       i < sizeof ceph_ports / sizeof ceph_ports[0];
+         i++)
+        result = sandbox_lists_add_connect(lists, ceph_ports[i][0], ceph_ports[i][1], err);
+    if (result == 0 && *name->path == '/') /* a plugin by its path */
+        result = sandbox_lists_add_path(lists, name->path, SANDBOX_READ, err);
+    return result == 0
+               ? add_parameters(lists, name->parameters, strcmp(name->scheme, "nbdkit") == 0, err)
+               : result;
+}
+
+int sandbox_images_add(struct sandbox_lists *lists, const char *image, bool folders,
+                       struct error *err)
+{
+    struct error ignored = { "" };
+    struct image_name name;
+
+    if (image_name_parse(&name, image, &ignored) < 0)
+        return 0; /* opening it will tell */
+    int result = add_named(lists, &name, folders, err);
+    free(name.path);
+    return result;
+}
+
+bool sandbox_images_is_plugin(const char *image)
+{
+    struct error ignored = { "" };
+    struct image_name name;
+
+    if (image_name_parse(&name, image, &ignored) < 0)
+        return false;
+    bool is = strcmp(name.scheme, "nbdkit") == 0;
+    free(name.path);
+    return is;
+}

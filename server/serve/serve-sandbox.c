@@ -1,0 +1,169 @@
+#include "server/serve/serve-sandbox.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "server/base/spawner.h"
+#include "server/serve/sandbox-images.h"
+
+#define DNS_PORT 53u
+
+int serve_sandbox_prepare(const struct serve_options *options, struct captive *captive,
+                          struct error *err)
+{
+    enum sandbox_mode mode = sandbox_options_mode(&options->sandbox);
+    int result = options->run != NULL ? captive_hold(captive, err) : 0;
+
+    sandbox_prepare(mode);
+    return mode == SANDBOX_OFF || result < 0 ? result : spawner_start_now(err);
+}
+
+/* ---- what stays within reach ---- */
+
+static int add_key_files(struct sandbox_lists *lists, const struct key_source *key,
+                         struct error *err)
+{
+    const char *const files[] = { key->file, key->command_input, key->volume_key_file,
+                                  key->token_plugins };
+    int result = 0;
+
+    for (size_t i = 0; i < sizeof files / sizeof files[0] && result == 0; i++)
+        result = sandbox_lists_add_path(lists, files[i], SANDBOX_READ, err);
+    return result;
+}
+
+static int add_export(struct sandbox_lists *lists, const struct export_settings *settings,
+                      bool folders, struct error *err)
+{
+    int result = sandbox_images_add(lists, settings->image, folders, err);
+
+    if (result == 0 && settings->header != NULL)
+        result = sandbox_images_add(lists, settings->header, folders, err);
+    return result == 0 ? add_key_files(lists, &settings->key, err) : result;
+}
+
+static int add_exports(struct sandbox_lists *lists, const struct serve_options *options,
+                       struct error *err)
+{
+    bool folders = options->sandbox.image_paths.count == 0;
+    int result = 0;
+
+    for (size_t i = 0; i < options->export_count && result == 0; i++)
+        result = add_export(lists, &options->exports[i], folders, err);
+    return result;
+}
+
+/* For a reload, and what is read again. */
+static int add_configuration(struct sandbox_lists *lists, const struct serve_options *options,
+                             struct error *err)
+{
+    int result = sandbox_lists_add_path(lists, getenv("CREDENTIALS_DIRECTORY"), SANDBOX_READ, err);
+
+    if (result == 0)
+        result = sandbox_lists_add_folder_of(lists, options->config, SANDBOX_READ, err);
+    for (size_t i = 0; i < options->config_dirs.count && result == 0; i++)
+        result = sandbox_lists_add_path(lists, options->config_dirs.items[i], SANDBOX_READ, err);
+    if (result == 0)
+        result = sandbox_lists_add_path(lists, options->tls.certificates, SANDBOX_READ, err);
+    if (result == 0)
+        result = sandbox_lists_add_folder_of(lists, options->tls.psk, SANDBOX_READ, err);
+    return result;
+}
+
+/* Sockets are removed at the end. */
+static int add_sockets(struct sandbox_lists *lists, const struct serve_options *options,
+                       struct error *err)
+{
+    int result = 0;
+
+    for (size_t i = 0; i < options->address_count && result == 0; i++) {
+        const struct listen_address *address = &options->addresses[i];
+
+        if (address->address.any.sa_family == AF_UNIX)
+            result = sandbox_lists_add_folder_of(lists, address->address.local.sun_path,
+                                                 SANDBOX_NAMES, err);
+        else
+            result = sandbox_lists_add_bind(lists, ntohs(address->address.v4.sin_port), err);
+    }
+    return result;
+}
+
+static int gather(struct sandbox_lists *lists, const struct serve_options *options,
+                  const char *private_directory, const char *control_path, struct error *err)
+{
+    int result = sandbox_lists_add_paths(lists, &options->sandbox.image_paths, err);
+
+    if (result == 0)
+        result = sandbox_lists_add_ports(lists, &options->sandbox.connect, err);
+    if (result == 0)
+        result = sandbox_lists_add_connect(lists, DNS_PORT, DNS_PORT, err);
+    if (result == 0)
+        result = add_exports(lists, options, err);
+    if (result == 0)
+        result = add_configuration(lists, options, err);
+    if (result == 0)
+        result = add_sockets(lists, options, err);
+    if (result == 0)
+        result = sandbox_lists_add_folder_of(lists, control_path, SANDBOX_NAMES, err);
+    if (result == 0 && private_directory[0] != '\0')
+        result = sandbox_lists_add_folder_of(lists, private_directory, SANDBOX_NAMES, err);
+    return result;
+}
+
+/* ---- what is taken ---- */
+
+static bool has_plugins(const struct serve_options *options)
+{
+    for (size_t i = 0; i < options->export_count; i++)
+        if (sandbox_images_is_plugin(options->exports[i].image) ||
+            (options->exports[i].header != NULL &&
+             sandbox_images_is_plugin(options->exports[i].header)))
+            return true;
+    return false;
+}
+
+static bool plugins_are_free(const struct sandbox_options *options)
+{
+    return options->plugins != NULL ? strcmp(options->plugins, "free") == 0
+                                    : sandbox_options_mode(options) == SANDBOX_AUTO;
+}
+
+/* Our own service manager, or a command of --run, is not in it. */
+static bool reaches_out(const struct serve_options *options)
+{
+    const char *manager = getenv("NOTIFY_SOCKET");
+
+    return options->run != NULL || (manager != NULL && manager[0] == '@');
+}
+
+int serve_sandbox_enter(const struct serve_options *options, const char *private_directory,
+                        const char *control_path, struct error *err)
+{
+    const struct sandbox_options *asked = &options->sandbox;
+    enum sandbox_mode mode = sandbox_options_mode(asked);
+    bool plugins = has_plugins(options), free_plugins = plugins && plugins_are_free(asked);
+    bool strict = mode == SANDBOX_STRICT;
+    struct sandbox_lists lists = { 0 };
+    int result =
+        mode == SANDBOX_OFF ? 0 : gather(&lists, options, private_directory, control_path, err);
+
+    if (result == 0) {
+        const struct sandbox_settings settings = {
+            .mode = mode,
+            .programs = free_plugins,
+            .only_paths = !free_plugins && (strict || asked->image_paths.count > 0),
+            .only_ports = asked->connect.count > 0 || (strict && !plugins),
+            .outsiders = reaches_out(options) || free_plugins,
+            .paths = lists.paths,
+            .path_count = lists.path_count,
+            .connect_ports = lists.connect,
+            .connect_count = lists.connect_count,
+            .bind_ports = lists.bind,
+            .bind_count = lists.bind_count,
+        };
+
+        result = sandbox_enter(&settings, err);
+    }
+    sandbox_lists_free(&lists);
+    return result;
+}
