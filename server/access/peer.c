@@ -128,4 +128,5 @@ void peer_forget_tls(struct peer *peer)
     peer->proof = PEER_UNPROVEN;
     peer->identity = NULL;
     peer->dns_names = peer->uris = NULL;
+    peer->certificate = (struct peer_certificate){ 0 };
 }

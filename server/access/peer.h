@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/socket.h>
 #include <sys/types.h>
 
@@ -15,6 +16,14 @@ enum peer_proof {
     PEER_UNPROVEN,    /* no TLS, or a TLS client without certificate */
     PEER_CERTIFICATE, /* a certificate that verified against our CA */
     PEER_PSK,
+};
+
+/* What tells later whether a certificate is still good. */
+#define PEER_SERIAL_BYTES 20u /* RFC 5280, 4.1.2.2 */
+struct peer_certificate {
+    int64_t expires_s; /* of it, or of one above it that came along: seconds since 1970; 0: never */
+    uint64_t issuer;   /* tls_revocation_issuer() */
+    uint8_t serial[PEER_SERIAL_BYTES], serial_bytes;
 };
 
 struct peer {
@@ -34,6 +43,7 @@ struct peer {
                        * (RFC 4514); else NULL */
     char **dns_names; /* PEER_CERTIFICATE: subject alternative names, each NULL-terminated */
     char **uris;
+    struct peer_certificate certificate; /* PEER_CERTIFICATE */
 };
 
 /* Fills what the socket tells; the rest is as of a client without TLS. */

@@ -2,7 +2,9 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "server/base/event.h"
@@ -12,6 +14,7 @@
 #include "server/connection/handshake.h"
 #include "server/connection/transmission.h"
 #include "server/connection/worker.h"
+#include "server/tls/tls-standing.h"
 
 #define SURPLUS_TIMEOUT_MS 2000u /* to tell a client that it is one too many */
 #define HANDSHAKE_DRAIN_MS 1000u /* for one that has not chosen an export yet */
@@ -124,6 +127,15 @@ static void say_goodbye(struct connection *connection)
     forget(&connection->forgotten, TRANSPORT_FILLED);
 }
 
+static void tell_of_certificate(const struct connection *connection)
+{
+    struct io_event *certified = connection->talk.worker->certified;
+    int64_t end_s = tls_standing_end_s(&connection->talk.peer), left_s = end_s - time(NULL);
+
+    if (end_s != INT64_MAX && certified != NULL)
+        certified->fn(certified, left_s < 0 ? 0 : left_s > INT_MAX / 2 ? INT_MAX / 2 : (int)left_s);
+}
+
 /* The handshake has ended; `result` is an enum handshake_result. */
 static void handshake_ended(struct io_event *ev, int result)
 {
@@ -160,6 +172,7 @@ static void handshake_ended(struct io_event *ev, int result)
           .peer = connection->talk.peer.text);
     tally_add(TALLY_ATTACHED_BY(connection->talk.peer.address.ss_family == AF_UNIX,
                                 connection->talk.peer.encrypted));
+    tell_of_certificate(connection);
     if (connection->talk.worker->shutting_down || connection->told_to_go)
         connection_shutdown(connection);
 }

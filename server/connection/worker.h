@@ -71,6 +71,7 @@ struct worker {
     struct io_event *room_wanted;      /* somebody begins to wait for slots or buffers */
     struct io_event *terms_changed;    /* or NULL; `result` is the stall timeout, in ms */
     struct io_event *empty;            /* shutting_down, and no connection is left */
+    struct io_event *certified; /* a client has a certificate that is over in so many seconds */
 };
 
 /* Takes the settings over; nothing is made yet.  It is on the board when it is set up. */

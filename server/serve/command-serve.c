@@ -372,6 +372,8 @@ static int set_up(struct server *server, struct error *err)
         report_sections_use(server->live, &server->reload.config);
     if (result == 0)
         result = start_workers(server, workers, err);
+    server->reload.workers = server->workers;
+    server->reload.worker_count = server->worker_count;
     allow_reloads(server, workers);
     startup_signals_stop(&server->early_end);
     if (result == 0)

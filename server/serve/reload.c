@@ -83,6 +83,8 @@ int reload_files(struct reload *reload, const struct reload_wish *wish, struct e
     tally_set(TALLY_RELOAD_FAILED, result < 0);
     if (result == 0)
         tally_set(TALLY_RELOAD_SECONDS, (uint64_t)time(NULL));
+    for (unsigned i = 0; result == 0 && i < reload->worker_count; i++)
+        standing_watch_look(&reload->workers[i]->standing);
     return result;
 }
 

@@ -6,12 +6,15 @@
 #include "server/loop/offload.h"
 #include "server/serve/exports.h"
 #include "server/serve/reload-config.h"
+#include "server/serve/worker-thread.h"
 
 struct reload {
     struct reload_config config;
     struct loop *loop;
     struct offload *admin;
     bool stopped;
+    struct worker_thread *const *workers; /* who look at their clients when it is done */
+    unsigned worker_count;
 
     struct offload_job job; /* of the files */
     bool running, again;

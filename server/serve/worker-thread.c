@@ -74,6 +74,7 @@ static void *run(void *context)
         loop_run(worker->loop);
     memory_pressure_stop(&thread->pressure);
     stall_watch_stop(&thread->stall);
+    standing_watch_stop(&thread->standing);
     worker_tear_down(worker);
     return NULL;
 }
@@ -89,6 +90,7 @@ int worker_thread_create(struct worker_thread **out, const struct worker_thread_
     worker_init(&thread->worker, &settings->worker);
     memory_pressure_init(&thread->pressure, &thread->worker);
     stall_watch_init(&thread->stall, &thread->worker, settings->stall_timeout_ms);
+    standing_watch_init(&thread->standing, &thread->worker);
     thread->empty.fn = last_has_gone;
     thread->worker.empty = &thread->empty;
     thread->connection_ended.fn = connection_ended;

@@ -7,6 +7,7 @@
 #include "server/access/places.h"
 #include "server/connection/memory-pressure.h"
 #include "server/connection/stall-watch.h"
+#include "server/connection/standing-watch.h"
 #include "server/connection/worker.h"
 
 struct worker_thread_settings {
@@ -22,6 +23,7 @@ struct worker_thread {
     struct worker worker;
     struct memory_pressure pressure;
     struct stall_watch stall;
+    struct standing_watch standing;
     struct io_event empty, connection_ended, terms_changed; /* of the worker */
     void *owner;
     struct loop *main_loop;

@@ -6,11 +6,18 @@
 #include <string.h>
 
 #include "server/base/day-text.h"
+#include "server/access/peer.h"
 #include "server/base/log.h"
 
+struct serial {
+    uint8_t bytes[PEER_SERIAL_BYTES], count;
+};
+
 struct list {
-    gnutls_datum_t issuer; /* its distinguished name, as it is encoded */
-    time_t begin, end;     /* (time_t)-1: there is no such day */
+    gnutls_datum_t issuer;  /* its distinguished name, as it is encoded */
+    time_t begin, end;      /* (time_t)-1: there is no such day */
+    struct serial *revoked; /* in order */
+    size_t revoked_count;
 };
 
 struct tls_revocation {
@@ -20,8 +27,44 @@ struct tls_revocation {
 
 /* ---- reading ---- */
 
+static int compare_serials(const void *a, const void *b)
+{
+    return memcmp(a, b, sizeof(struct serial));
+}
+
+/* One that is longer than it may be is nobody's. */
+static int take_serials(struct list *list, gnutls_x509_crl_t crl)
+{
+    int most = gnutls_x509_crl_get_crt_count(crl), result = 0;
+    gnutls_x509_crl_iter_t at = NULL;
+
+    list->revoked = calloc(most > 0 ? (size_t)most : 1, sizeof *list->revoked);
+    if (list->revoked == NULL)
+        return GNUTLS_E_MEMORY_ERROR;
+    while (result >= 0 && list->revoked_count < (size_t)(most > 0 ? most : 0)) {
+        struct serial *serial = &list->revoked[list->revoked_count];
+        size_t bytes = sizeof serial->bytes;
+        time_t when;
+
+        result = gnutls_x509_crl_iter_crt_serial(crl, &at, serial->bytes, &bytes, &when);
+        if (result == GNUTLS_E_SHORT_MEMORY_BUFFER)
+            result = 0;
+        else if (result >= 0) {
+            serial->count = (uint8_t)bytes;
+            list->revoked_count++;
+        }
+    }
+    gnutls_x509_crl_iter_deinit(at);
+    qsort(list->revoked, list->revoked_count, sizeof *list->revoked, compare_serials);
+    return result == GNUTLS_E_REQUESTED_DATA_NOT_AVAILABLE ? 0 : result;
+}
+
 static int take_list(struct list *list, gnutls_x509_crl_t crl)
 {
+    int result = take_serials(list, crl);
+
+    if (result < 0)
+        return result;
     list->begin = gnutls_x509_crl_get_this_update(crl);
     list->end = gnutls_x509_crl_get_next_update(crl);
     return gnutls_x509_crl_get_raw_issuer_dn(crl, &list->issuer);
@@ -86,8 +129,10 @@ int tls_revocation_read(struct tls_revocation **out, const gnutls_datum_t *pem, 
 
 void tls_revocation_free(struct tls_revocation *lists)
 {
-    for (size_t i = 0; lists != NULL && i < lists->count; i++)
+    for (size_t i = 0; lists != NULL && i < lists->count; i++) {
         gnutls_free(lists->lists[i].issuer.data);
+        free(lists->lists[i].revoked);
+    }
     free(lists);
 }
 
@@ -141,4 +186,33 @@ unsigned tls_revocation_status(const struct tls_revocation *lists, gnutls_sessio
     for (unsigned i = 0; i < count && status == 0; i++)
         status = status_of_certificate(lists, &chain[i], now);
     return status;
+}
+
+/* ---- later ---- */
+
+/* FNV-1a, 64 bits (RFC 9923). */
+uint64_t tls_revocation_issuer(const gnutls_datum_t *name)
+{
+    uint64_t hash = UINT64_C(0xcbf29ce484222325);
+
+    for (unsigned i = 0; i < name->size; i++)
+        hash = (hash ^ name->data[i]) * UINT64_C(0x100000001b3);
+    return hash;
+}
+
+bool tls_revocation_has(const struct tls_revocation *lists,
+                        const struct peer_certificate *certificate)
+{
+    struct serial wanted = { .count = certificate->serial_bytes };
+
+    memcpy(wanted.bytes, certificate->serial, sizeof wanted.bytes);
+    for (size_t i = 0; lists != NULL && certificate->serial_bytes > 0 && i < lists->count; i++) {
+        const struct list *list = &lists->lists[i];
+
+        if (tls_revocation_issuer(&list->issuer) == certificate->issuer &&
+            bsearch(&wanted, list->revoked, list->revoked_count, sizeof wanted, compare_serials) !=
+                NULL)
+            return true;
+    }
+    return false;
 }

@@ -6,6 +6,8 @@
 #ifndef NBDCRYPT_TLS_REVOCATION_H
 #define NBDCRYPT_TLS_REVOCATION_H
 
+#include <stdbool.h>
+#include <stdint.h>
 #include <time.h>
 
 #include <gnutls/x509.h>
@@ -14,6 +16,7 @@
 
 /* The days of some lists; does not change, so any thread may read it. */
 struct tls_revocation;
+struct peer_certificate;
 
 /* From the lists of a file (PEM), whose `path` is for messages.  A list that is no good now is
  * worth a warning, for it can be replaced while the program runs; `others` are those who are
@@ -29,5 +32,11 @@ void tls_revocation_free(struct tls_revocation *lists);
  * or GNUTLS_CERT_INVALID: that can't be told.  `lists` may be NULL. */
 unsigned tls_revocation_status(const struct tls_revocation *lists, gnutls_session_t gnutls,
                                time_t now);
+
+/* A number for an authority, from its distinguished name as it is encoded. */
+uint64_t tls_revocation_issuer(const gnutls_datum_t *name);
+/* Whether a list has that certificate, whatever its days are.  `lists` may be NULL. */
+bool tls_revocation_has(const struct tls_revocation *lists,
+                        const struct peer_certificate *certificate);
 
 #endif

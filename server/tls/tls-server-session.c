@@ -237,6 +237,7 @@ static int collect(struct tls_server_session *admission)
     admission->identity = proven.identity;
     admission->dns_names = proven.dns_names;
     admission->uris = proven.uris;
+    admission->certificate = proven.certificate;
     return result;
 }
 
@@ -266,6 +267,7 @@ void tls_server_session_prove(struct tls_server_session *admission, struct peer 
     peer->identity = admission->identity;
     peer->dns_names = admission->dns_names;
     peer->uris = admission->uris;
+    peer->certificate = admission->certificate;
     admission->identity = NULL;
     admission->dns_names = admission->uris = NULL;
     peer_describe(peer);

@@ -17,6 +17,7 @@ struct tls_server_session {
     /* What is proven, after the handshake. */
     enum peer_proof proof;
     char *identity, **dns_names, **uris;
+    struct peer_certificate certificate;
 };
 
 /* Takes over the reference to `credentials` in every case.  -ENOMEM or -EINVAL.  tls_session_free()

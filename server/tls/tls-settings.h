@@ -12,6 +12,7 @@ struct tls_settings {
     const char *psk;          /* file of user:hex lines; NULL: none */
     const char *priority;     /* of GnuTLS; NULL: ours */
     const char *ktls;         /* "auto", "on", "off"; NULL: auto */
+    const char *expired;      /* "end", "keep"; NULL: end */
     bool verify_peer;         /* clients need a certificate: the default, here to be said aloud */
     bool no_verify_peer;      /* they need none */
 };

@@ -326,6 +326,44 @@ int tls_verify_names(gnutls_x509_crt_t certificate, struct peer *peer)
     return result;
 }
 
+/* The soonest day of those that it has shown; one that they do not tell is none. */
+static int64_t soonest_end(gnutls_session_t gnutls)
+{
+    unsigned count = 0;
+    const gnutls_datum_t *chain = gnutls_certificate_get_peers(gnutls, &count);
+    int64_t soonest = 0;
+
+    for (unsigned i = 0; i < count; i++) {
+        gnutls_x509_crt_t certificate;
+
+        if (gnutls_x509_crt_init(&certificate) < 0)
+            continue;
+        int64_t end = gnutls_x509_crt_import(certificate, &chain[i], GNUTLS_X509_FMT_DER) >= 0
+                          ? gnutls_x509_crt_get_expiration_time(certificate)
+                          : -1;
+        if (end > 0 && end != GNUTLS_X509_NO_WELL_DEFINED_EXPIRATION &&
+            (soonest == 0 || end < soonest))
+            soonest = end;
+        gnutls_x509_crt_deinit(certificate);
+    }
+    return soonest;
+}
+
+static struct peer_certificate what_tells_later(gnutls_session_t gnutls,
+                                                gnutls_x509_crt_t certificate)
+{
+    struct peer_certificate told = { .expires_s = soonest_end(gnutls) };
+    size_t bytes = sizeof told.serial;
+    gnutls_datum_t issuer = { 0 };
+
+    if (gnutls_x509_crt_get_serial(certificate, told.serial, &bytes) >= 0)
+        told.serial_bytes = (uint8_t)bytes;
+    if (gnutls_x509_crt_get_raw_issuer_dn(certificate, &issuer) >= 0)
+        told.issuer = tls_revocation_issuer(&issuer);
+    gnutls_free(issuer.data);
+    return told;
+}
+
 int tls_verify_identity(gnutls_session_t gnutls, struct peer *peer)
 {
     gnutls_x509_crt_t certificate = first_certificate(gnutls);
@@ -333,6 +371,8 @@ int tls_verify_identity(gnutls_session_t gnutls, struct peer *peer)
 
     if (certificate != NULL)
         result = tls_verify_names(certificate, peer);
+    if (certificate != NULL && result == 0)
+        peer->certificate = what_tells_later(gnutls, certificate);
     gnutls_x509_crt_deinit(certificate);
     return result;
 }

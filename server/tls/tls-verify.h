@@ -18,9 +18,9 @@ int tls_verify_client(gnutls_session_t gnutls, const struct tls_revocation *list
 int tls_verify_server(gnutls_session_t gnutls, const struct tls_revocation *lists, const char *host,
                       struct error *why);
 
-/* Fills proof, identity, dns_names and uris of `peer` from the certificate that was accepted. Names
- * with a NUL inside, with control characters, or of more than 4096 bytes, are left out, and so is
- * what comes after the first 256.  -ENOMEM; peer_forget_tls() frees. */
+/* Fills proof, identity, dns_names, uris and certificate of `peer` from the certificate that was
+ * accepted. Names with a NUL inside, with control characters, or of more than 4096 bytes, are left
+ * out, and so is what comes after the first 256.  -ENOMEM; peer_forget_tls() frees. */
 NODISCARD int tls_verify_identity(gnutls_session_t gnutls, struct peer *peer);
 /* The same for a certificate, which stays the caller's. */
 NODISCARD int tls_verify_names(gnutls_x509_crt_t certificate, struct peer *peer);

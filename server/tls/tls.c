@@ -35,6 +35,13 @@ static int check_together(const struct tls_settings *settings, enum tls_mode mod
     if (!credentials && settings->ktls != NULL)
         return error_set(err, -EINVAL,
                          "--ktls means nothing without --tls-certificates or --tls-psk");
+    if (settings->expired != NULL && strcmp(settings->expired, "end") != 0 &&
+        strcmp(settings->expired, "keep") != 0)
+        return error_set(err, -EINVAL, "--tls-expired %s: it is end or keep", settings->expired);
+    if (settings->expired != NULL && settings->certificates == NULL)
+        return error_set(err, -EINVAL,
+                         "--tls-expired is about certificates: it means nothing without "
+                         "--tls-certificates");
     if (settings->certificates == NULL && (settings->verify_peer || settings->no_verify_peer))
         return error_set(err, -EINVAL,
                          "--tls-%sverify-peer is about certificates: it means nothing "
@@ -134,9 +141,14 @@ bool tls_prefers_kernel(const struct tls *tls, bool tls13)
     return able && cpu_has_aes(); /* asked last: in a virtual machine that takes 10 us and more */
 }
 
+static bool keeps_expired(const struct tls_settings *settings)
+{
+    return settings->expired != NULL && strcmp(settings->expired, "keep") == 0;
+}
+
 int tls_open(struct tls *tls, const struct tls_settings *settings, struct error *err)
 {
-    *tls = (struct tls){ .settings = *settings };
+    *tls = (struct tls){ .settings = *settings, .keeps_expired = keeps_expired(settings) };
     pthread_mutex_init(&tls->mutex, NULL);
     enum ktls_mode ktls = KTLS_AUTO;
     enum tls_mode mode = TLS_OFF;
@@ -193,6 +205,7 @@ void tls_use(struct tls *tls, const struct tls_settings *settings, struct tls_cr
     enum ktls_mode ktls = KTLS_AUTO;
 
     tls->settings = *settings;
+    atomic_store(&tls->keeps_expired, keeps_expired(settings));
     if (tls_mode_of(&mode, settings, NULL) == 0) /* it was found good before */
         tls->mode = mode;
     if (tls_ktls_mode_of(&ktls, settings, NULL) == 0)

@@ -4,6 +4,7 @@
 #define NBDCRYPT_TLS_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "server/loop/offload.h"
 #include "server/tls/ktls-ability.h"
@@ -22,8 +23,9 @@ enum ktls_mode { KTLS_AUTO, KTLS_ON, KTLS_OFF };
 struct tls {
     enum tls_mode _Atomic mode;
     enum ktls_mode _Atomic ktls;
-    enum ktls_ability kernel; /* what it can do; not asked with KTLS_OFF */
-    unsigned records_per_key; /* after that many we change our keys (TLS 1.3) */
+    enum ktls_ability kernel;  /* what it can do; not asked with KTLS_OFF */
+    unsigned records_per_key;  /* after that many we change our keys (TLS 1.3) */
+    atomic_bool keeps_expired; /* clients whose certificate is over meanwhile stay */
     struct tls_settings settings;
     struct offload *offload; /* where handshakes are calculated; NULL: on the asking thread */
     pthread_mutex_t mutex;
