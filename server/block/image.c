@@ -249,7 +249,7 @@ int image_open(struct stage **out, const char *spec, const struct image_options 
     if (options->beside != NULL)
         settings.options.beside = stage_backend(options->beside);
     result = open_parsed(out, &parsed, &settings, err);
-    if (result == -EACCES && sandbox_hides(parsed.path))
+    if (result == -EACCES && sandbox_hides(parsed.path, SANDBOX_WRITE))
         error_set(
             err, result,
             "it is outside of what the sandbox of this server lets be opened: name its folder "

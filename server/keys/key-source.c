@@ -16,6 +16,7 @@
 #include "server/keys/key-terminal.h"
 #include "server/keys/private-file.h"
 #include "server/base/argv.h"
+#include "server/sandbox/sandbox.h"
 
 #define FIRST_BYTES 4096u
 #define COMMAND_TIMEOUT_MS 60000u
@@ -114,7 +115,11 @@ static int read_file(struct secret **out, const char *path, struct error *err)
 
     if (fd < 0) {
         result = -errno;
-        return error_set(err, result, "key file '%s' can't be opened: %s", path, strerror(-result));
+        return error_set(err, result, "key file '%s' can't be opened: %s", path,
+                         result == -EACCES && sandbox_hides(path, SANDBOX_READ)
+                             ? "it is outside of what the sandbox of this server lets be read; its "
+                               "key-files and configuration have their folders there"
+                             : strerror(-result));
     }
     private_file_warn(fd, path);
     result = read_fd(out, fd, 0, err);

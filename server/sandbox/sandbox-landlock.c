@@ -97,6 +97,22 @@ int landlock_version(void)
     return version > 0 ? (int)version : 0;
 }
 
+bool landlock_is_below(const char *path, const char *folder)
+{
+    size_t length = strlen(folder);
+
+    return strncmp(path, folder, length) == 0 && (path[length] == '\0' || path[length] == '/' ||
+                                                  (length > 0 && folder[length - 1] == '/'));
+}
+
+bool landlock_always_allows(const char *path)
+{
+    for (size_t i = 0; i < sizeof system_paths / sizeof system_paths[0]; i++)
+        if (landlock_is_below(path, system_paths[i].path))
+            return true;
+    return false;
+}
+
 /* ---- what is taken away ---- */
 
 static uint64_t known_file_rights(int version)

@@ -4,6 +4,7 @@
 #ifndef NBDCRYPT_SANDBOX_LANDLOCK_H
 #define NBDCRYPT_SANDBOX_LANDLOCK_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -17,6 +18,11 @@ int landlock_version(void);
  * A path that is not there is left out, unless it is `demanded`.  -errno with a sentence. */
 NODISCARD int landlock_enter(int version, const struct sandbox_settings *settings,
                              struct error *err);
+
+/* Is the path this folder, or in it?  Both are whole and without links. */
+bool landlock_is_below(const char *path, const char *folder);
+/* Is it one of those that can be read whatever the settings are? */
+bool landlock_always_allows(const char *path);
 
 /* The first versions that can do it. */
 #define LANDLOCK_VERSION_NETWORK 4

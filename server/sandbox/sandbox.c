@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,10 +15,13 @@
 #include "server/sandbox/sandbox-seccomp.h"
 #include "server/sandbox/sandbox-violation.h"
 
+#define BLOCK_BYTES 100000u /* less than what malloc() maps by itself */
+#define BLOCKS 320u
+
 /* There is one sandbox in a process.  Written before there are threads. */
 static struct sandbox_report now;
-static char **hidden_but; /* whole paths; NULL: nothing is hidden */
-static size_t hidden_but_count;
+static struct sandbox_path *visible; /* whole paths, without links */
+static size_t visible_count;
 
 void sandbox_prepare(enum sandbox_mode mode)
 {
@@ -58,43 +62,31 @@ static void look_at_landlock(const struct sandbox_settings *settings)
 /* For sandbox_hides(). */
 static int remember_paths(const struct sandbox_settings *settings, struct error *err)
 {
-    hidden_but = calloc(settings->path_count + 1, sizeof *hidden_but);
-    if (hidden_but == NULL)
+    visible = calloc(settings->path_count + 1, sizeof *visible);
+    if (visible == NULL)
         return error_no_memory(err, "for the sandbox");
     for (size_t i = 0; i < settings->path_count; i++) {
-        char *whole = settings->paths[i].access == SANDBOX_WRITE
-                          ? realpath(settings->paths[i].path, NULL)
-                          : NULL;
+        const struct sandbox_path *path = &settings->paths[i];
+        char *whole = path->access != SANDBOX_NAMES ? realpath(path->path, NULL) : NULL;
 
         if (whole != NULL)
-            hidden_but[hidden_but_count++] = whole;
+            visible[visible_count++] =
+                (struct sandbox_path){ .path = whole, .access = path->access };
     }
     return 0;
 }
 
-static bool is_below(const char *path, const char *folder)
-{
-    size_t length = strlen(folder);
-
-    return strncmp(path, folder, length) == 0 && (path[length] == '\0' || path[length] == '/' ||
-                                                  (length > 0 && folder[length - 1] == '/'));
-}
-
-bool sandbox_hides(const char *path)
+bool sandbox_hides(const char *path, enum sandbox_access access)
 {
     char whole[PATH_MAX];
 
-    if (!now.files || realpath(path, whole) == NULL)
+    if (!now.files || realpath(path, whole) == NULL ||
+        (access == SANDBOX_READ && landlock_always_allows(whole)))
         return false;
-    for (size_t i = 0; i < hidden_but_count; i++)
-        if (is_below(whole, hidden_but[i]))
+    for (size_t i = 0; i < visible_count; i++)
+        if (visible[i].access >= access && landlock_is_below(whole, visible[i].path))
             return false;
     return true;
-}
-
-bool sandbox_forbids_programs(void)
-{
-    return now.programs;
 }
 
 /* ---- in force ---- */
@@ -155,9 +147,37 @@ int sandbox_enter(const struct sandbox_settings *settings, struct error *err)
     return result;
 }
 
+/* glibc's malloc reads /proc/sys/vm/overcommit_memory when a thread gives memory back for the first
+ * time in a process: so that is now.  More than the limit above which it does, which grows. */
+static void let_malloc_look(void)
+{
+    static atomic_flag has_looked = ATOMIC_FLAG_INIT;
+    void **blocks = NULL;
+
+    if (atomic_flag_test_and_set(&has_looked))
+        return;
+    for (unsigned i = 0; i < BLOCKS; i++) {
+        void **block = malloc(BLOCK_BYTES);
+
+        if (block == NULL)
+            break;
+        *block = (void *)blocks;
+        blocks = block;
+    }
+    while (blocks != NULL) {
+        void **next = *blocks;
+
+        free((void *)blocks);
+        blocks = next;
+    }
+}
+
 int sandbox_enter_worker(struct error *err)
 {
-    return now.calls ? seccomp_enter_worker(err) : 0;
+    if (!now.calls)
+        return 0;
+    let_malloc_look();
+    return seccomp_enter_worker(err);
 }
 
 /* ---- for who looks ---- */

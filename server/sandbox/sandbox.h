@@ -28,11 +28,8 @@ NODISCARD int sandbox_enter(const struct sandbox_settings *settings, struct erro
 /* A worker's thread, when it has made what it needs: takes away more. */
 NODISCARD int sandbox_enter_worker(struct error *err);
 
-/* Whether a file of that name can't be opened because of `only_paths`. */
-bool sandbox_hides(const char *path);
-
-/* Is the start of programs forbidden? */
-bool sandbox_forbids_programs(void);
+/* Whether a file of that name can't be opened like that because of `only_paths`. */
+bool sandbox_hides(const char *path, enum sandbox_access access);
 
 /* ---- for who looks ---- */
 

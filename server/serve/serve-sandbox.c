@@ -27,8 +27,12 @@ static int add_key_files(struct sandbox_lists *lists, const struct key_source *k
                                   key->token_plugins };
     int result = 0;
 
-    for (size_t i = 0; i < sizeof files / sizeof files[0] && result == 0; i++)
+    /* With its folder: it may be replaced by a new one. */
+    for (size_t i = 0; i < sizeof files / sizeof files[0] && result == 0; i++) {
         result = sandbox_lists_add_path(lists, files[i], SANDBOX_READ, err);
+        if (result == 0 && files[i] != NULL && strcmp(files[i], "-") != 0)
+            result = sandbox_lists_add_folder_of(lists, files[i], SANDBOX_READ, err);
+    }
     return result;
 }
 
