@@ -148,6 +148,16 @@ static void obey(const struct order *order)
     (void)send(CONTROL, &answer, sizeof answer, MSG_NOSIGNAL);
 }
 
+static void become(const char *bytes)
+{
+    struct spawner_answer answer = { 0 };
+    struct user user;
+
+    memcpy(&user, bytes, sizeof user);
+    answer.error = -user_become(&user, NULL);
+    (void)send(CONTROL, &answer, sizeof answer, MSG_NOSIGNAL);
+}
+
 static void take_files(struct order *order, struct msghdr *message)
 {
     for (struct cmsghdr *header = CMSG_FIRSTHDR(message); header != NULL;
@@ -198,6 +208,10 @@ static bool take_order(bool gone)
     }
     if (gone)
         return true;
+    if (order.request.kind == SPAWNER_BECOME && end - text == sizeof(struct user)) {
+        become(text);
+        return true;
+    }
     if (order.request.kind != SPAWNER_START || !cut_words(&order, text, end))
         return false;
     obey(&order);

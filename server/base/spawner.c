@@ -476,6 +476,26 @@ int spawner_remember(int fd, const char *text, struct error *err)
     return result;
 }
 
+int spawner_become(const struct user *user, struct error *err)
+{
+    struct spawner_request request = { .kind = SPAWNER_BECOME };
+    static struct message message; /* under the mutex */
+    struct spawner_answer answer;
+    int result = 0;
+
+    pthread_mutex_lock(&mutex);
+    message.used_bytes = 0;
+    add_bytes(&message, &request, sizeof request);
+    add_bytes(&message, user, sizeof *user);
+    if (control >= 0 && (send_message(&message, NULL, 0) < 0 || !receive_answer(&answer)))
+        result = is_gone(err);
+    else if (control >= 0 && answer.error != 0)
+        result = error_set(err, -answer.error, "--user: %s can't become user %u: %s", SPAWNER_NAME,
+                           user->uid, strerror(answer.error));
+    pthread_mutex_unlock(&mutex);
+    return result;
+}
+
 /* ---- the end ---- */
 
 /* It closes its end when all that it has started is gone. */

@@ -16,6 +16,7 @@
 #include <sys/types.h>
 
 #include "server/base/error.h"
+#include "server/base/user.h"
 
 #define SPAWNER_FILES 3u
 #define SPAWNER_ANSWER_SECONDS 10
@@ -38,6 +39,10 @@ NODISCARD int spawner_status(int leash, int *status, struct error *err);
 
 /* Starts it before it is needed, as the last one: from now on this process starts no other. */
 NODISCARD int spawner_start_now(struct error *err);
+
+/* It is that user from now on, and so is what it starts.  One that does not run is not started: it
+ * will be who we are then. */
+NODISCARD int spawner_become(const struct user *user, struct error *err);
 
 /* Kills it, with its group, and waits for that; *leash is closed. */
 void spawner_stop(int leash);

@@ -30,6 +30,7 @@
 #include "server/serve/serve-control.h"
 #include "server/serve/serve-metrics.h"
 #include "server/serve/serve-sandbox.h"
+#include "server/serve/serve-user.h"
 #include "server/loop/offload.h"
 #include "server/serve/report-sections.h"
 #include "server/serve/serve-options.h"
@@ -370,6 +371,9 @@ static int set_up(struct server *server, struct error *err)
         result = open_exports(server, workers, err);
     if (result == 0)
         report_sections_use(server->live, &server->reload.config);
+    if (result == 0)
+        result = serve_user_become(&server->options, server->private_directory,
+                                   serve_control_path(server->control), err);
     if (result == 0)
         result = start_workers(server, workers, err);
     server->reload.workers = server->workers;

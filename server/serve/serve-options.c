@@ -405,6 +405,8 @@ static int parse(struct serve_options *out, int argc, char **argv, bool any_owne
         result = check_texts(out, err);
     if (result == 0)
         result = serve_config_note(out, control_options_check(&out->control, err), "control", err);
+    if (result == 0 && out->user_text != NULL)
+        result = serve_config_note(out, user_parse(&out->user, out->user_text, err), "server", err);
     if (result == 0)
         result = serve_config_note(out, metrics_options_check(&out->metrics, err), "metrics", err);
     if (result == 0)

@@ -182,6 +182,9 @@ const struct param serve_params[] = {
           "(default: free with auto, confined with strict)",
           .choices = "confined|free", OF(SANDBOX, "sandbox", RESTART)),
 
+    PARAM("user", STRING, "NAME[:GROUP]", user_text,
+          "once sockets, keys and images are open, go on as this user, without any capability",
+          OF(OTHER, "server", RESTART)),
     PARAM("config", STRING, "FILE", config,
           "read options and exports from this file, and from *.conf in conf.d beside it; "
           "nbdcrypt.conf(5)",

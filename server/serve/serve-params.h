@@ -9,6 +9,7 @@
 #include "server/serve/metrics-options.h"
 #include "server/serve/sandbox-options.h"
 #include "server/base/params.h"
+#include "server/base/user.h"
 #include "server/config/config-file.h"
 #include "server/tls/tls.h"
 
@@ -50,6 +51,8 @@ struct serve_options {
     struct metrics_options metrics;
     struct report_options report;
     struct sandbox_options sandbox;
+    const char *user_text; /* NULL: none */
+    struct user user;      /* what it means */
 
     /* What it means.  Owned here; the settings point into argv and into `texts`. */
     struct export_settings *exports; /* at least one, names differ; those of files come last */

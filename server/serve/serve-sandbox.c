@@ -12,8 +12,10 @@ int serve_sandbox_prepare(const struct serve_options *options, struct captive *c
                           struct error *err)
 {
     enum sandbox_mode mode = sandbox_options_mode(&options->sandbox);
-    int result = options->run != NULL ? captive_hold(captive, err) : 0;
+    int result = user_check(&options->user, err);
 
+    if (result == 0 && options->run != NULL)
+        result = captive_hold(captive, err);
     sandbox_prepare(mode);
     return mode == SANDBOX_OFF || result < 0 ? result : spawner_start_now(err);
 }
