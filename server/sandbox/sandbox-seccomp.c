@@ -104,12 +104,13 @@ static int add_all(scmp_filter_ctx filter, uint32_t action, const char *const *n
 #define ADD_ALL(filter, action, names) \
     add_all(filter, action, names, sizeof(names) / sizeof(names)[0])
 
-/* glibc makes threads by clone() where there is no clone3(), whose flags a filter can't see. */
+/* glibc makes threads by clone() where there is no clone3(), whose flags a filter can't see.  It
+ * makes processes with all signals blocked, so that a SIGSYS would end this one, and unheard. */
 static int add_threads_only(scmp_filter_ctx filter)
 {
     const struct scmp_arg_cmp process =
         SCMP_CMP64(CLONE_FLAGS_ARGUMENT, SCMP_CMP_MASKED_EQ, CLONE_THREAD, 0);
-    int result = add(filter, SCMP_ACT_TRAP, "clone", 1, &process);
+    int result = add(filter, SCMP_ACT_ERRNO(EPERM), "clone", 1, &process);
 
     return result == 0 ? add(filter, SCMP_ACT_ERRNO(ENOSYS), "clone3", 0, NULL) : result;
 }

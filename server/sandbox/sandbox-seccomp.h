@@ -1,6 +1,6 @@
 /* seccomp: which system calls threads can make.  By libseccomp, where the program was built with
  * it.  A call that is not allowed is a SIGSYS (sandbox-violation.h), which answers it with EPERM or
- * ends the process. */
+ * ends the process; but a process that would be made is EPERM and nothing else. */
 #ifndef NBDCRYPT_SANDBOX_SECCOMP_H
 #define NBDCRYPT_SANDBOX_SECCOMP_H
 

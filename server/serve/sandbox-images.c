@@ -1,7 +1,11 @@
 #include "server/serve/sandbox-images.h"
 
+#include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 
 #include "server/block/image.h"
 
@@ -43,14 +47,14 @@ static int add_value(struct sandbox_lists *lists, char *value, bool plugin, stru
     decode(value);
     if (*value == '+') /* password=+FILE */
         value++;
-    if (*value != '/')
+    if (strchr(value, '/') == NULL)
         return 0;
-    int result = sandbox_lists_add_path(lists, value, plugin ? SANDBOX_WRITE : SANDBOX_READ, err);
-    return result == 0 && plugin ? sandbox_lists_add_folder_of(lists, value, SANDBOX_WRITE, err)
-                                 : result;
+    enum sandbox_access access = plugin ? SANDBOX_WRITE : SANDBOX_READ;
+    int result = sandbox_lists_add_path(lists, value, access, err);
+    return result == 0 ? sandbox_lists_add_folder_of(lists, value, access, err) : result;
 }
 
-/* Each that is a whole path, whatever it is called. */
+/* Each that may be a path, whatever it is called: one that is not there is left out. */
 static int add_parameters(struct sandbox_lists *lists, const char *parameters, bool plugin,
                           struct error *err)
 {
@@ -69,9 +73,38 @@ static int add_parameters(struct sandbox_lists *lists, const char *parameters, b
 
 /* ---- kinds of images ---- */
 
+/* The file behind a loop device, or behind that of a partition, is locked as well. */
+static int add_behind(struct sandbox_lists *lists, const char *path, struct error *err)
+{
+    static const char *const places[] = { "", "../" };
+    struct stat status;
+    int result = 0;
+
+    if (stat(path, &status) != 0 || !S_ISBLK(status.st_mode))
+        return 0;
+    for (size_t i = 0; i < sizeof places / sizeof places[0] && result == 0; i++) {
+        char name[96], behind[PATH_MAX] = "";
+
+        (void)snprintf(name, sizeof name, "/sys/dev/block/%u:%u/%sloop/backing_file",
+                       major(status.st_rdev), minor(status.st_rdev), places[i]);
+        FILE *file = fopen(name, "re");
+        if (file == NULL)
+            continue;
+        if (fgets(behind, sizeof behind, file) != NULL) {
+            behind[strcspn(behind, "\n")] = '\0';
+            result = sandbox_lists_add_path(lists, behind, SANDBOX_WRITE, err);
+        }
+        (void)fclose(file);
+    }
+    return result;
+}
+
 static int add_file(struct sandbox_lists *lists, const char *path, bool folders, struct error *err)
 {
     int result = sandbox_lists_add_path(lists, path, SANDBOX_WRITE, err);
+
+    if (result == 0)
+        result = add_behind(lists, path, err);
 
     return result == 0 && folders && !begins(path, "/dev/")
                ? sandbox_lists_add_folder_of(lists, path, SANDBOX_WRITE, err)
@@ -126,14 +159,24 @@ int sandbox_images_add(struct sandbox_lists *lists, const char *image, bool fold
     return result;
 }
 
-bool sandbox_images_is_plugin(const char *image)
+static bool has_scheme(const char *image, const char *scheme)
 {
     struct error ignored = { "" };
     struct image_name name;
 
     if (image_name_parse(&name, image, &ignored) < 0)
         return false;
-    bool is = strcmp(name.scheme, "nbdkit") == 0;
+    bool has = strcmp(name.scheme, scheme) == 0;
     free(name.path);
-    return is;
+    return has;
+}
+
+bool sandbox_images_is_plugin(const char *image)
+{
+    return has_scheme(image, "nbdkit");
+}
+
+bool sandbox_images_connects_anywhere(const char *image)
+{
+    return has_scheme(image, "nbdkit") || has_scheme(image, "rbd");
 }

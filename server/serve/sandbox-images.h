@@ -9,5 +9,7 @@ NODISCARD int sandbox_images_add(struct sandbox_lists *lists, const char *image,
                                  struct error *err);
 /* Is it code of others, which may need anything? */
 bool sandbox_images_is_plugin(const char *image);
+/* Do its ports depend on who answers: a plugin's, or those of a cluster? */
+bool sandbox_images_connects_anywhere(const char *image);
 
 #endif

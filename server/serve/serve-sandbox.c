@@ -65,6 +65,8 @@ static int add_configuration(struct sandbox_lists *lists, const struct serve_opt
 {
     int result = sandbox_lists_add_path(lists, getenv("CREDENTIALS_DIRECTORY"), SANDBOX_READ, err);
 
+    if (result == 0) /* of librados */
+        result = sandbox_lists_add_folder_of(lists, getenv("CEPH_CONF"), SANDBOX_READ, err);
     if (result == 0)
         result = sandbox_lists_add_folder_of(lists, options->config, SANDBOX_READ, err);
     for (size_t i = 0; i < options->config_dirs.count && result == 0; i++)
@@ -118,12 +120,11 @@ static int gather(struct sandbox_lists *lists, const struct serve_options *optio
 
 /* ---- what is taken ---- */
 
-static bool has_plugins(const struct serve_options *options)
+static bool has_image(const struct serve_options *options, bool (*is)(const char *image))
 {
     for (size_t i = 0; i < options->export_count; i++)
-        if (sandbox_images_is_plugin(options->exports[i].image) ||
-            (options->exports[i].header != NULL &&
-             sandbox_images_is_plugin(options->exports[i].header)))
+        if (is(options->exports[i].image) ||
+            (options->exports[i].header != NULL && is(options->exports[i].header)))
             return true;
     return false;
 }
@@ -147,7 +148,7 @@ int serve_sandbox_enter(const struct serve_options *options, const char *private
 {
     const struct sandbox_options *asked = &options->sandbox;
     enum sandbox_mode mode = sandbox_options_mode(asked);
-    bool plugins = has_plugins(options), free_plugins = plugins && plugins_are_free(asked);
+    bool free_plugins = plugins_are_free(asked) && has_image(options, sandbox_images_is_plugin);
     bool strict = mode == SANDBOX_STRICT;
     struct sandbox_lists lists = { 0 };
     int result =
@@ -158,7 +159,8 @@ int serve_sandbox_enter(const struct serve_options *options, const char *private
             .mode = mode,
             .programs = free_plugins,
             .only_paths = !free_plugins && (strict || asked->image_paths.count > 0),
-            .only_ports = asked->connect.count > 0 || (strict && !plugins),
+            .only_ports = asked->connect.count > 0 ||
+                          (strict && !has_image(options, sandbox_images_connects_anywhere)),
             .outsiders = reaches_out(options) || free_plugins,
             .paths = lists.paths,
             .path_count = lists.path_count,

@@ -3,6 +3,7 @@
 # with is refused, logged with thread and call, and counted.  With `strict` the server ends.
 
 . "$(dirname "$0")/../support/functions.sh"
+unset TEST_SANDBOX
 
 inject=${top_builddir:-$source_dir}/tests/support/inject-call
 [ -x "$inject" ] || fail "no $inject: make check builds it"
@@ -42,7 +43,7 @@ try() {
 EPERM=-1 ENOSYS=-38
 image=$(temp_file)
 truncate --size=1M "$image"
-start_nbdcrypt --threads 1 --raw "$image"
+start_nbdcrypt --sandbox auto --threads 1 --raw "$image"
 nbdinfo --size "$uri" >/dev/null # its layers are there
 
 # The main one, the log, the pools, the one of exports, the worker.

@@ -2,6 +2,7 @@
 # `ctl status` tells what the sandbox is: off, auto, strict, and what a machine lacks.  `strict` does not start there.
 
 . "$(dirname "$0")/../support/functions.sh"
+unset TEST_SANDBOX
 
 preload=$(realpath "${top_builddir:-.}/tests/support/no-landlock.so")
 [ -e "$preload" ] || fail "tests/support/no-landlock.so was not built"
