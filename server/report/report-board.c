@@ -231,7 +231,7 @@ static void collect_messages(struct report_tree *tree, struct report_node *of,
         report_time(time, lines[i].time_ns / 1000000000u, false);
         report_text(tree, one, "time", time);
         report_text(tree, one, "level", level_name(lines[i].level));
-        report_text(tree, one, "text", lines[i].text);
+        report_text_masked(tree, one, "text", lines[i].text);
     }
 }
 
