@@ -7,6 +7,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#define FIRST_CLIENT_DESCRIPTORS 4u
 #define LOW_FIRST 3
 #define LOW_END 10 /* a shell takes one figure: "sh: 1: Syntax error: Bad fd number" */
 #define LOW_NEEDS 64u
@@ -44,6 +45,15 @@ int descriptors_require(unsigned count, struct error *err)
     int result = open_all(count);
 
     return result < 0 ? explain(result, count, err) : 0;
+}
+
+int descriptors_require_client(unsigned listeners, struct error *err)
+{
+    int result = descriptors_require(listeners + FIRST_CLIENT_DESCRIPTORS, err);
+
+    if (result < 0)
+        error_prefix(err, "there is no room for a client: ");
+    return result;
 }
 
 void descriptors_raise_limit(void)

@@ -8,6 +8,9 @@
 /* 0: so many more can be open.  -EMFILE, -ENFILE or another -errno: they can't; the message says
  * how many there may be, and how to get more.  They are opened for a moment. */
 NODISCARD int descriptors_require(unsigned count, struct error *err);
+/* The same for a first client on each of so many sockets: a server without room for a single one is
+ * of no use, and would only tell those who come. */
+NODISCARD int descriptors_require_client(unsigned listeners, struct error *err);
 
 /* As many as this process may have; what it has already is enough for a start. */
 void descriptors_raise_limit(void);

@@ -487,9 +487,10 @@ int spawner_become(const struct user *user, struct error *err)
     message.used_bytes = 0;
     add_bytes(&message, &request, sizeof request);
     add_bytes(&message, user, sizeof *user);
-    if (control >= 0 && (send_message(&message, NULL, 0) < 0 || !receive_answer(&answer)))
-        result = is_gone(err);
-    else if (control >= 0 && answer.error != 0)
+    if (control >= 0 && (send_message(&message, NULL, 0) < 0 || receive_answer(&answer) < 0)) {
+        discard();
+        result = error_set(err, -EIO, "%s does not take an order", SPAWNER_NAME);
+    } else if (control >= 0 && answer.error != 0)
         result = error_set(err, -answer.error, "--user: %s can't become user %u: %s", SPAWNER_NAME,
                            user->uid, strerror(answer.error));
     pthread_mutex_unlock(&mutex);

@@ -48,7 +48,6 @@
 #define KEEPALIVE_MARGIN_S 5u
 /* The log's, that of the client, two that come and go: a command of --run, a folder that is
  * read. */
-#define FIRST_CLIENT_DESCRIPTORS 4u
 #define STOPPING_MARGIN_S 15u
 #define SURPLUS_MAX 32u /* clients that are being told that there is no place for them */
 
@@ -264,17 +263,6 @@ static int start_workers(struct server *server, unsigned count, struct error *er
     return 0;
 }
 
-/* A server without room for a single client is of no use, and would only tell those who come. */
-static int require_room_for_a_client(const struct server *server, struct error *err)
-{
-    int result =
-        descriptors_require((unsigned)server->listeners.count + FIRST_CLIENT_DESCRIPTORS, err);
-
-    if (result < 0)
-        error_prefix(err, "there is no room for a client: ");
-    return result;
-}
-
 /* Half of the CPUs, or two, and of these what those who are in leave over: however many want in,
  * nobody waits behind them for storage. */
 static int need_handshakes(void *context, struct error *err)
@@ -372,7 +360,7 @@ static int set_up(struct server *server, struct error *err)
     if (result == 0)
         report_sections_use(server->live, &server->reload.config);
     if (result == 0)
-        result = serve_user_become(&server->options, server->private_directory,
+        result = serve_user_become(&server->options, server->listeners.private_directory,
                                    serve_control_path(server->control), err);
     if (result == 0)
         result = start_workers(server, workers, err);
@@ -381,7 +369,7 @@ static int set_up(struct server *server, struct error *err)
     allow_reloads(server, workers);
     startup_signals_stop(&server->early_end);
     if (result == 0)
-        result = require_room_for_a_client(server, err);
+        result = descriptors_require_client((unsigned)server->listeners.count, err);
     return result;
 }
 
