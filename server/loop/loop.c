@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <liburing.h>
-#include <linux/capability.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,19 +11,14 @@
 #include <sys/eventfd.h>
 #include <linux/sockios.h>
 #include <sys/ioctl.h>
-#include <sys/resource.h>
-#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "server/loop/data-buffer.h"
 #include "server/loop/busy-wait.h"
 #include "server/loop/ring-restrictions.h"
+#include "server/loop/ring-size.h"
 
-#define ENTRIES_MIN 16u
-#define ENTRY_BYTES 132u /* of a ring: one to submit, and four completions */
-#define SERVERS_OF_A_USER 64u
-#define LOCKED_BYTES_PLENTY (4ull << 30)
 #define LOOKS_PER_CLOCK 32u
 #define BATCH_MAX 256u /* completions, and messages, before the kernel is asked for others */
 
@@ -107,43 +101,12 @@ static int ring_create_sized(struct io_uring *ring, unsigned entries)
     return result == -EINVAL ? ring_create_with(ring, entries, 0) : result;
 }
 
-/* False: this process may lock what it wants.  Rings and registered memory count as locked, for all
- * processes of the user together. */
-static bool locked_memory_is_bounded(uint64_t *bytes)
-{
-    struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
-    struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = { 0 };
-    struct rlimit limit;
-
-    if (syscall(SYS_capget, &header, data) == 0 && (data[0].effective & (1u << CAP_IPC_LOCK)) != 0)
-        return false;
-    if (getrlimit(RLIMIT_MEMLOCK, &limit) != 0 || limit.rlim_cur >= LOCKED_BYTES_PLENTY)
-        return false;
-    *bytes = limit.rlim_cur;
-    return true;
-}
-
-/* A part of what the user may lock that leaves the same to the servers he starts after this one: a
- * small ring does, with more system calls. */
-static unsigned fair_entries(const struct loop_config *config)
-{
-    unsigned entries = config->entries;
-    uint64_t bytes;
-
-    if (!locked_memory_is_bounded(&bytes))
-        return entries;
-    while (entries > ENTRIES_MIN &&
-           entries * ENTRY_BYTES > bytes / SERVERS_OF_A_USER / (config->others + 2))
-        entries /= 2;
-    return entries;
-}
-
 /* Where there is still not enough, a smaller one. */
 static int ring_create(struct io_uring *ring, unsigned entries)
 {
     int result = ring_create_sized(ring, entries);
 
-    while (result == -ENOMEM && entries > ENTRIES_MIN) {
+    while (result == -ENOMEM && entries > RING_SIZE_MIN) {
         entries /= 2;
         result = ring_create_sized(ring, entries);
     }
@@ -169,7 +132,7 @@ static void tables_create(struct loop *loop, const struct loop_config *config)
         io_uring_register_files_sparse(&loop->ring, config->file_slots) == 0 &&
         !slot_stack_fill(&loop->file_slots, config->file_slots))
         io_uring_unregister_files(&loop->ring);
-    if (config->memory_slots > 0 && !locked_memory_is_bounded(&(uint64_t){ 0 }) &&
+    if (config->memory_slots > 0 && !ring_size_is_bounded() &&
         io_uring_register_buffers_sparse(&loop->ring, config->memory_slots) == 0 &&
         !slot_stack_fill(&loop->memory_slots, config->memory_slots))
         io_uring_unregister_buffers(&loop->ring);
@@ -198,7 +161,7 @@ int loop_create(struct loop **out, const struct loop_config *config, struct erro
         free(loop);
         return error_set(err, result, "an eventfd could not be made: %s", strerror(-result));
     }
-    int result = ring_create(&loop->ring, fair_entries(config));
+    int result = ring_create(&loop->ring, ring_size_fair(config->entries, config->others));
     if (result < 0) {
         close(loop->wake_fd);
         free(loop);
