@@ -28,6 +28,11 @@ struct slot_stack {
     unsigned count;
 };
 
+struct completion {
+    struct io_event *event; /* NULL: of a cancellation */
+    int result;
+};
+
 struct loop {
     struct io_uring ring;
     bool stopping;
@@ -35,6 +40,9 @@ struct loop {
     struct loop_turns *turns, own_turns;
     struct loop_task *after; /* may be NULL */
     struct slot_stack file_slots, memory_slots;
+    unsigned head;            /* the next completion to be looked at */
+    struct completion *aside; /* out of the queue, and not delivered */
+    unsigned aside_count;
     struct busy_wait busy_wait;
     uint64_t sends; /* so far: what is done can be told from them, however many receives it took */
 
@@ -196,39 +204,82 @@ void loop_destroy(struct loop *loop)
     close(loop->wake_fd);
     free(loop->file_slots.free);
     free(loop->memory_slots.free);
+    free(loop->aside);
     free(loop);
 }
 
 /* ---- running ---- */
 
-/* A free submission entry; when the queue is full, what is in it goes to the kernel first. */
+/* The kernel may use the places again of completions that have been looked at. */
+static void give_back_places(struct loop *loop)
+{
+    io_uring_cq_advance(&loop->ring, loop->head - *loop->ring.cq.khead);
+}
+
+/* The completion queue is emptied: what was in it waits here.  Without memory for that it stays. */
+static void put_aside(struct loop *loop)
+{
+    struct io_uring_cq *cq = &loop->ring.cq;
+    unsigned tail = io_uring_smp_load_acquire(cq->ktail), count = tail - loop->head;
+    struct completion *aside =
+        reallocarray(loop->aside, loop->aside_count + count + 1, sizeof *loop->aside);
+
+    if (aside == NULL)
+        return;
+    loop->aside = aside;
+    while (loop->head != tail) {
+        const struct io_uring_cqe *cqe = &cq->cqes[loop->head++ & cq->ring_mask];
+
+        aside[loop->aside_count++] = (struct completion){ io_uring_cqe_get_data(cqe), cqe->res };
+    }
+    give_back_places(loop);
+}
+
+/* A free submission entry; when the queue is full, what is in it goes to the kernel first.  Kernels
+ * before 5.13 take nothing while they have completions for which there is no room. */
 static struct io_uring_sqe *next_sqe(struct loop *loop)
 {
     struct io_uring_sqe *sqe;
 
     while ((sqe = io_uring_get_sqe(&loop->ring)) == NULL)
-        io_uring_submit(&loop->ring);
+        if (io_uring_submit(&loop->ring) == -EBUSY)
+            put_aside(loop);
     return sqe;
 }
 
+static void deliver(struct io_event *ev, int result)
+{
+    if (ev != NULL) /* NULL: the answer to a cancellation */
+        ev->fn(ev, result);
+}
+
+/* The latest first: their order says nothing. */
+static unsigned deliver_aside(struct loop *loop)
+{
+    unsigned count = 0;
+
+    for (; loop->aside_count > 0 && count < BATCH_MAX; count++) {
+        struct completion completion = loop->aside[--loop->aside_count];
+
+        deliver(completion.event, completion.result);
+    }
+    return count;
+}
+
+/* Places are given back at the end, together: a completion's values are read before its handler
+ * runs, and the ring has room for four times the entries.  Handlers submit, and that completes: it
+ * need not end by itself. */
 static void deliver_completions(struct loop *loop)
 {
-    struct io_uring_cqe *cqe;
-    unsigned head, count = 0;
+    struct io_uring_cq *cq = &loop->ring.cq;
+    unsigned count = loop->aside_count > 0 ? deliver_aside(loop) : 0;
 
-    /* The head is moved at the end, once: a completion's values are read before its handler
-     * runs, and the ring has room for four times the entries. */
-    io_uring_for_each_cqe(&loop->ring, head, cqe) {
-        if (count == BATCH_MAX) /* handlers submit, and that completes: it need not end by itself */
-            break;
-        struct io_event *ev = io_uring_cqe_get_data(cqe);
-        int result = cqe->res;
+    for (; count < BATCH_MAX && loop->head != io_uring_smp_load_acquire(cq->ktail); count++) {
+        const struct io_uring_cqe *cqe = &cq->cqes[loop->head++ & cq->ring_mask];
 
-        count++;
-        if (ev != NULL) /* NULL: the answer to a cancellation */
-            ev->fn(ev, result);
+        deliver(io_uring_cqe_get_data(cqe), cqe->res);
     }
-    io_uring_cq_advance(&loop->ring, count);
+    give_back_places(loop);
 }
 
 static void run_tasks(struct loop *loop)
@@ -295,7 +346,8 @@ static int submit_and_sleep(struct loop *loop)
 {
     __atomic_store_n(&loop->turns->asleep, 1, __ATOMIC_RELAXED);
     __atomic_store_n(&loop->asleep, true, __ATOMIC_SEQ_CST);
-    int result = io_uring_submit_and_wait(&loop->ring, has_messages(loop) ? 0 : 1);
+    bool waits = !has_messages(loop) && loop->aside_count == 0;
+    int result = io_uring_submit_and_wait(&loop->ring, waits ? 1 : 0);
     __atomic_store_n(&loop->asleep, false, __ATOMIC_RELAXED);
     return result;
 }
@@ -309,7 +361,8 @@ static int submit_and_wait(struct loop *loop)
     if (wait->limit_ns == 0)
         return submit_and_sleep(loop);
     int result = io_uring_submit(&loop->ring);
-    if (result < 0 || io_uring_cq_ready(&loop->ring) > 0 || has_messages(loop))
+    if (result < 0 || io_uring_cq_ready(&loop->ring) > 0 || has_messages(loop) ||
+        loop->aside_count > 0)
         return result;
     if (look_ns > 0) {
         look_for_work(loop, look_ns);
