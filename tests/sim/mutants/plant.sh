@@ -3,11 +3,14 @@
 #
 # Each is one line of a source, changed by sed in a copy: the product's own sources stay as they are.  A bug
 # that is not found within SEEDS_MAX seeds is a fault of the simulation.  Run in the build folder, by
-# `make check-mutants` or tests/sim/test-sim-finds-planted-bugs.sh.
+# `make check-mutants` or tests/sim/test-sim-finds-planted-bugs.sh.  MUTANTS: the list of them; MUTANT_TARGET: what
+# links one with a simulation.
 set -euo pipefail
 shopt -s extglob
 
 SEEDS_MAX=${SEEDS_MAX:-200}
+MUTANTS=${MUTANTS:-list}
+MUTANT_TARGET=${MUTANT_TARGET:-mutant}
 top_srcdir=${top_srcdir:-..}
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
@@ -36,7 +39,7 @@ mutant() {
     else
         unit=$top_srcdir/$unit
     fi
-    if ! MAKEFLAGS="" make -s mutant MUTANT="$folder" MUTANT_UNIT="$unit" >"$folder/log" 2>&1; then
+    if ! MAKEFLAGS="" make -s "$MUTANT_TARGET" MUTANT="$folder" MUTANT_UNIT="$unit" >"$folder/log" 2>&1; then
         cat "$folder/log"
         echo "$name: does not compile"
         lived=$((lived + 1))
@@ -56,7 +59,7 @@ mutant() {
 }
 
 # shellcheck source=tests/sim/mutants/list
-. "$top_srcdir/tests/sim/mutants/list"
+. "$top_srcdir/tests/sim/mutants/$MUTANTS"
 
 echo "$died planted bugs were found, each within $seeds_most seeds; $lived were not"
 [ "$lived" -eq 0 ]
