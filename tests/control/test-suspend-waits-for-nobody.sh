@@ -35,6 +35,7 @@ storage=$pid
 start_nbdcrypt --control "$control" --export "disk=$folder/disk,key-file=$secret" \
     --export "slow=nbd+unix:///?socket=$far,key-file=$secret"
 mkfifo "$test_dir/go"
+: >"$test_dir/said"
 "$PYTHON" "$source_dir/tests/control/suspend-waits-for-nobody.py" "$(at disk)" "$(at slow)" <"$test_dir/go" >"$test_dir/said" 2>"$log_dir/clients" &
 clients=$!
 remember_pid "$clients"
