@@ -335,8 +335,9 @@ static int set_up(struct server *server, struct error *err)
     if (result == 0)
         result = listeners_open(&server->listeners, &server->options, err);
     if (result == 0)
-        result = serve_control_open(&server->control, &server->options.control,
-                                    brought_along(&server->options), err);
+        result =
+            serve_control_open(&server->control, &server->options.control,
+                               brought_along(&server->options), &server->listeners.control, err);
     if (result == 0)
         result = serve_metrics_open(&server->metrics, &server->options.metrics, err);
     if (result == 0)

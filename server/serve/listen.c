@@ -262,10 +262,35 @@ static int adopt(struct listener **out, int fd, struct error *err)
     return 0;
 }
 
-int listen_activated(struct listener **out, size_t max, size_t *count, struct error *err)
+/* Whether `name` is number `index` of the list: "nbd:control", of sd_listen_fds_with_names(3). */
+static bool is_named(const char *names, size_t index, const char *name)
+{
+    for (; names != NULL && index > 0; index--) {
+        names = strchr(names, ':');
+        names = names != NULL ? names + 1 : NULL;
+    }
+    return names != NULL && strcspn(names, ":") == strlen(name) &&
+           strncmp(names, name, strlen(name)) == 0;
+}
+
+static int adopt_control(struct listener **control, int fd, struct error *err)
+{
+    if (*control != NULL)
+        return error_set(err, -EINVAL, "socket activation: there are two sockets named control");
+    int result = adopt(control, fd, err);
+    if (result == 0 && !listen_is_unix(*control))
+        return error_set(err, -EINVAL,
+                         "socket activation: the socket named control (FileDescriptorName=) is no "
+                         "Unix socket");
+    return result;
+}
+
+int listen_activated(struct listener **out, size_t max, size_t *count, struct listener **control,
+                     struct error *err)
 {
     const char *pid = getenv("LISTEN_PID");
     const char *fds = getenv("LISTEN_FDS");
+    const char *names = getenv("LISTEN_FDNAMES");
 
     *count = 0;
     if (pid == NULL || fds == NULL || strtol(pid, NULL, 10) != getpid())
@@ -275,10 +300,12 @@ int listen_activated(struct listener **out, size_t max, size_t *count, struct er
         return error_set(err, -EINVAL, "socket activation: LISTEN_FDS=%s is not between 1 and %zu",
                          fds, max);
     for (int i = 0; i < number; i++) {
-        int result = adopt(&out[i], ACTIVATED_FD_FIRST + i, err);
+        bool is_control = is_named(names, (size_t)i, "control");
+        int result = is_control ? adopt_control(control, ACTIVATED_FD_FIRST + i, err)
+                                : adopt(&out[*count], ACTIVATED_FD_FIRST + i, err);
         if (result < 0)
             return result;
-        (*count)++;
+        *count += !is_control;
     }
     unsetenv("LISTEN_PID");
     unsetenv("LISTEN_FDS");

@@ -18,9 +18,11 @@ NODISCARD int listen_open(struct listener **out, const struct listen_address *ad
 /* Of a TCP socket: while it is so, another one of this user can take a part of its address, or more
  * than it, if that was opened with `share`. */
 void listen_share(struct listener *listener, bool share);
-/* The sockets of systemd's protocol (LISTEN_PID, LISTEN_FDS: sd_listen_fds(3)), at most `max`;
- * their number in *count, 0 when there are none. */
-NODISCARD int listen_activated(struct listener **out, size_t max, size_t *count, struct error *err);
+/* The sockets of systemd's protocol (LISTEN_PID, LISTEN_FDS, LISTEN_FDNAMES: sd_listen_fds(3)), at
+ * most `max`; their number in *count, 0 when there are none.  *control, which is NULL at first: the
+ * one that is named "control", which is not among them. */
+NODISCARD int listen_activated(struct listener **out, size_t max, size_t *count,
+                               struct listener **control, struct error *err);
 
 /* Of a Unix socket that listen_open() gave: other permissions.  *before: what they were, to be
  * given back; may be NULL.  -errno: nothing has changed. */

@@ -52,7 +52,8 @@ static int too_many(struct error *err)
 static int take_activated(struct listeners *listeners, struct error *err)
 {
     struct listener *given[LISTENERS_MAX] = { 0 };
-    int result = listen_activated(given, LISTENERS_MAX, &listeners->count, err);
+    int result =
+        listen_activated(given, LISTENERS_MAX, &listeners->count, &listeners->control, err);
 
     for (size_t i = 0; i < listeners->count; i++)
         listeners->items[i] = (struct listening){ .listener = given[i], .activated = true };
@@ -115,6 +116,7 @@ void listeners_stop(struct listeners *listeners)
 void listeners_free(struct listeners *listeners)
 {
     listeners_undo(atomic_exchange(&listeners->coming, NULL));
+    listen_free(listeners->control);
     while (listeners->count > 0) {
         struct listening *last = &listeners->items[--listeners->count];
 

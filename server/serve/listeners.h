@@ -20,6 +20,7 @@ struct listeners {
     struct listening items[LISTENERS_MAX];
     size_t count;
     bool activated;             /* the first ones are */
+    struct listener *control;   /* activated, for the control socket; NULL: none, or it was taken */
     bool private;               /* the only one is that of --run */
     char private_directory[32]; /* of the socket of --run; "" when there is none */
     bool stopped;

@@ -88,8 +88,9 @@ static void listen_at_default(struct listener **out, const struct control_option
 }
 
 int serve_control_open(struct serve_control **out, const struct control_options *options,
-                       bool by_itself, struct error *err)
+                       bool by_itself, struct listener **activated, struct error *err)
 {
+    bool none = options->socket != NULL && strcmp(options->socket, "none") == 0;
     struct serve_control *control = calloc(1, sizeof *control);
     int result;
 
@@ -97,10 +98,14 @@ int serve_control_open(struct serve_control **out, const struct control_options 
     if (control == NULL)
         return error_no_memory(err, "for the control socket");
     result = control_options_rules(&control->rules, options, err);
-    if (result == 0 && options->socket == NULL && !by_itself)
+    if (result == 0 && *activated != NULL && !none) {
+        control->listener = *activated;
+        *activated = NULL;
+    } else if (result == 0 && options->socket == NULL && !by_itself) {
         listen_at_default(&control->listener, options);
-    else if (result == 0 && options->socket != NULL && strcmp(options->socket, "none") != 0)
+    } else if (result == 0 && options->socket != NULL && !none) {
         result = listen_at(&control->listener, options->socket, options, err);
+    }
     if (result < 0 || control->listener == NULL)
         serve_control_free(control);
     else

@@ -8,6 +8,7 @@
 
 struct exports;
 struct reload;
+struct listener;
 struct listeners;
 struct serve_metrics;
 struct worker_thread;
@@ -17,9 +18,10 @@ struct serve_control;
 /* Binds the socket; *out is NULL when there is to be none.  Without --control it is in the first
  * folder of control-path.h that is there; where it can't be made, or is another server's, that is
  * said in the log, and this one has none.  `by_itself`: nobody looks after this server, so there is
- * none unless it was asked for. */
+ * none unless it was asked for.  *activated: a socket that somebody else has bound, which is used
+ * instead and taken over, unless there is to be none; NULL: there is none. */
 NODISCARD int serve_control_open(struct serve_control **out, const struct control_options *options,
-                                 bool by_itself, struct error *err);
+                                 bool by_itself, struct listener **activated, struct error *err);
 /* Where it is; NULL for NULL. */
 const char *serve_control_path(const struct serve_control *control);
 /* What of a server it shows and changes; all of it outlives it. */
