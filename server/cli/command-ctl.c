@@ -49,6 +49,8 @@ static const struct param ctl_params[] = {
     PARAM("export", STRING, "NAME", export_name, "disconnect: the clients of this export"),
     PARAM("rule", STRING, "RULE", rule,
           "disconnect: the clients that a rule of --allow matches, such as psk:vm7"),
+    PARAM("persist", FLAG, NULL, persist,
+          "add, remove: also in the configuration, for after the next start"),
     PARAM("delay", UINT, "SECONDS", delay_seconds, "top: between two looks (default 2)",
           .letter = 'd', .min = 1, .max = 3600),
     PARAM("count", UINT, "N", count, "top: end after so many", .letter = 'n', .min = 1,
@@ -74,6 +76,7 @@ enum {
     REPLACE = 128,
     WHICH = 256,
     OPENMETRICS = 512,
+    PERSIST = 1024,
 };
 
 static const struct verb {
@@ -108,7 +111,7 @@ static const struct verb {
       .operands = "NAME IMAGE [KEY=VALUE] ...",
       .least = 2,
       .most = INT_MAX,
-      .options = KEY_FD,
+      .options = KEY_FD | PERSIST,
       .help = "serve one more image, with options as of --export",
       .run = ctl_add },
     { .name = "replace",
@@ -122,7 +125,7 @@ static const struct verb {
       .operands = "NAME",
       .least = 1,
       .most = 1,
-      .options = DRAIN | NOW,
+      .options = DRAIN | NOW | PERSIST,
       .help = "serve it no more; without an option only if it has no clients",
       .run = ctl_remove },
     { .name = "limits",
@@ -240,6 +243,7 @@ static const char *foreign_option(const struct verb *verb, const struct ctl_opti
         { NOW, options->now, "--now is for ctl remove" },
         { WHICH, options->export_name != NULL, "--export is for ctl disconnect" },
         { WHICH, options->rule != NULL, "--rule is for ctl disconnect" },
+        { PERSIST, options->persist, "--persist is for ctl add and remove" },
         { TOP, options->delay_seconds > 0, "--delay is for ctl top" },
         { TOP, options->count > 0, "--count is for ctl top" },
         { TOP, options->batch, "--batch is for ctl top" },

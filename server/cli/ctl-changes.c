@@ -130,6 +130,8 @@ static int add_or_replace(struct ctl *ctl, const char *method)
         control_add(parameters, "allow", allow);
     if (fd >= 0)
         control_add_number(parameters, "key_fd", 0);
+    if (ctl->options.persist)
+        control_add_flag(parameters, "persist", true);
     int status = ctl_call_with_fd(ctl, method, parameters, fd, &reply);
     if (status == EXIT_SUCCESS && ctl->options.json)
         ctl_print_json(json_object_get(reply));
@@ -160,6 +162,8 @@ int ctl_remove(struct ctl *ctl)
         control_add_text(parameters, "mode", "drain");
         control_add_number(parameters, "seconds", ctl->options.drain_seconds);
     }
+    if (ctl->options.persist)
+        control_add_flag(parameters, "persist", true);
     if (!ctl->timeout_given && ctl->options.drain_seconds > 0)
         ctl->link.timeout_ms = CONTROL_FOR_EVER;
     return ctl_change(ctl, "RemoveExport", parameters);

@@ -438,7 +438,7 @@ static int start_control(struct server *server, struct error *err)
         .tls = &server->tls,
         .exports = server->live,
         .reload = &server->reload,
-        .common = &server->options.common,
+        .options = &server->options,
         .board = server->board,
         .metrics = server->metrics,
         .places = server->places,

@@ -10,6 +10,7 @@
 #include "server/serve/config-keys.h"
 #include "server/serve/control-clients.h"
 #include "server/serve/control-limits.h"
+#include "server/serve/drop-in.h"
 #include "server/serve/export-opening.h"
 #include "server/serve/export-options.h"
 
@@ -19,11 +20,13 @@
 /* There is one server in a process. */
 static struct exports *server_exports;
 static const struct export_settings *common_settings;
+static const struct serve_options *server_options;
 
-void control_export_use(struct exports *exports, const struct export_settings *common)
+void control_export_use(struct exports *exports, const struct serve_options *options)
 {
     server_exports = exports;
-    common_settings = common;
+    common_settings = &options->common;
+    server_options = options;
 }
 
 /* One change for one caller. */
@@ -36,6 +39,8 @@ struct call {
     const char *removed; /* `name`; NULL: it is an addition, or a replacement */
     int key_fd;          /* -1: none */
     struct key_source key;
+    char *file, *text; /* of the drop-in file that is written, or goes where there is no text */
+    bool is_written;
     char name[];
 };
 
@@ -128,6 +133,25 @@ static void answer(struct control_client *client)
         control_error(client, CONTROL_NOT_POSSIBLE, "reason", change->error.text);
 }
 
+/* On the thread of the exports, as the last thing that can fail. */
+static int record(struct exports_change *change)
+{
+    struct call *call = container_of(change, struct call, change);
+    int result;
+
+    if (call->text != NULL) {
+        result = drop_in_write(call->file, call->text, &change->error);
+        call->is_written = result == 0;
+        return result;
+    }
+    if (!drop_in_is_there(call->file))
+        return error_set(&change->error, -ENOENT,
+                         "'%s' is not there, or was not written by `nbdcrypt ctl add --persist`: "
+                         "take the export out of the configuration files, and reload",
+                         call->file);
+    return drop_in_remove(call->file, &change->error);
+}
+
 /* On the thread of the exports. */
 static void made(struct exports_change *change)
 {
@@ -135,6 +159,11 @@ static void made(struct exports_change *change)
 
     if (call->key_fd >= 0)
         close(call->key_fd);
+    if (call->is_written && change->code < 0 && drop_in_remove(call->file, NULL) < 0)
+        log_error("export '%s' was not added, but is written in '%s': remove that file", call->name,
+                  call->file);
+    free(call->file);
+    free(call->text);
     loop_post(call->loop, &call->client->job.offload.done);
 }
 
@@ -316,7 +345,7 @@ static bool has_image(const char *name, const struct added *added)
 /* All but the key and the revision; the order of members counts. */
 static char *text_of(struct json_object *parameters)
 {
-    static const char *const names[] = { "name", "image", "options", "allow" };
+    static const char *const names[] = { "name", "image", "options", "allow", "persist" };
     struct json_object *copy = json_object_new_object();
 
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
@@ -338,6 +367,7 @@ static struct added *begin(struct json_object *parameters)
         return NULL;
     added->settings = export_options_inherit(common_settings);
     added->settings.added = true;
+    added->settings.persisted = control_flag(parameters, "persist");
     added->settings.name = keep(added, control_text(parameters, "name"));
     added->settings.image = keep(added, control_text(parameters, "image"));
     added->settings.description = NULL;
@@ -349,15 +379,41 @@ static struct added *begin(struct json_object *parameters)
     return NULL;
 }
 
+/* What it is to be after the next start. */
+static int prepare_record(struct call *call, const struct added *added,
+                          struct json_object *parameters, struct error *err)
+{
+    int result;
+
+    if (added->settings.key.fd_is_lent)
+        return error_set(err, -EINVAL,
+                         "a key that comes by a descriptor is not there after the next start: to "
+                         "persist, give key-file, key-command, key-credential or key-keyring");
+    result = drop_in_text(&call->text, added->settings.name, added->settings.image,
+                          control_member(parameters, "options"),
+                          control_member(parameters, "allow"), err);
+    if (result == 0)
+        result = drop_in_path(&call->file, server_options, added->settings.name, err);
+    if (result < 0) {
+        free(call->text);
+        return result;
+    }
+    call->change.record = record;
+    return 0;
+}
+
 /* `replaced`: the one of that name goes, and its clients with it. */
 static void submit_added(struct control_client *client, struct added *added, int key_fd,
                          bool replaced)
 {
-    struct call *call = calloc(1, sizeof *call);
+    const char *name = added->settings.name;
+    struct call *call = calloc(1, sizeof *call + strlen(name) + 1);
     struct error err = { "" };
     int result =
         call == NULL ? error_no_memory(&err, "for an export") : finish(added, key_fd, &err);
 
+    if (result == 0 && added->settings.persisted)
+        result = prepare_record(call, added, client->varlink.call.parameters, &err);
     if (result < 0) {
         control_error(client, CONTROL_NOT_POSSIBLE, "reason", err.text);
         free_added(&added->settings);
@@ -366,6 +422,7 @@ static void submit_added(struct control_client *client, struct added *added, int
             close(key_fd);
         return;
     }
+    memcpy(call->name, name, strlen(name) + 1);
     call->key_fd = key_fd;
     call->addition = (struct exports_addition){ &added->settings, free_added };
     call->change.added = &call->addition;
@@ -478,6 +535,16 @@ static void remove_export(struct control_client *client)
         free(call);
         return;
     }
+    if (control_flag(client->varlink.call.parameters, "persist")) {
+        struct error err = { "" };
+
+        if (drop_in_path(&call->file, server_options, call->name, &err) < 0) {
+            control_error(client, CONTROL_NOT_POSSIBLE, "reason", err.text);
+            free(call);
+            return;
+        }
+        call->change.record = record;
+    }
     call->change.removed = &call->removed;
     call->change.removed_count = 1;
     submit(client, call);
@@ -525,7 +592,8 @@ const struct control_method control_export_methods[] = {
                   { "image", json_type_string, true },
                   { "options", json_type_object, false },
                   { "allow", json_type_array, false },
-                  { "key_fd", json_type_int, false } },
+                  { "key_fd", json_type_int, false },
+                  { "persist", json_type_boolean, false } },
       .run = add_export },
     { .name = "org.nbdcrypt.ReplaceExport",
       .role = CONTROL_ADMIN,
@@ -548,7 +616,8 @@ const struct control_method control_export_methods[] = {
       .changes = true,
       .params = { { "name", json_type_string, true },
                   { "mode", json_type_string, false },
-                  { "seconds", json_type_int, false } },
+                  { "seconds", json_type_int, false },
+                  { "persist", json_type_boolean, false } },
       .run = remove_export },
     { .name = "org.nbdcrypt.SetLimits",
       .role = CONTROL_OPERATE,

@@ -38,6 +38,10 @@ struct exports_change {
     const char *suspended, *resumed;
     const struct key_source *key; /* for `resumed`; NULL: that of its settings */
 
+    /* Called on the thread of the exports when what is added is open, and nothing is in the way any
+     * more: writes down what is to last, and may block for that.  -errno, with change->error: the
+     * change fails.  NULL: there is nothing. */
+    int (*record)(struct exports_change *change);
     /* Called on the thread of the exports when nothing can fail any more, before any worker is
      * told; must not block.  False: it is not made.  NULL: nobody asks. */
     bool (*about_to)(struct exports_change *change);

@@ -229,6 +229,8 @@ static int make(struct exports *exports, struct exports_change *change, struct e
 
     if (result == 0)
         result = check_clients(exports, change);
+    if (result == 0 && change->record != NULL)
+        result = exports_change_fail(change, change->record(change));
     return result == 0 ? publish(exports, change, opened) : result;
 }
 

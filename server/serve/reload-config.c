@@ -292,7 +292,8 @@ static int check_opening(const struct export_settings *settings, struct error *e
  * one of its own. */
 struct found {
     bool there, in_the_way;
-    bool beside; /* the same image, served by nbdcrypt ctl */
+    bool beside;  /* the same image, served by nbdcrypt ctl */
+    bool written; /* that, and nbdcrypt ctl has written it into the configuration */
 };
 
 static struct found look_for(struct reload_config *config, const char *name,
@@ -305,6 +306,7 @@ static struct found look_for(struct reload_config *config, const char *name,
 
     if (named && ex->settings->added && next != NULL)
         found.beside = strcmp(ex->settings->image, next->image) == 0;
+    found.written = found.beside && ex->settings->persisted;
     if (found.there && next != NULL)
         found.in_the_way = export_is_open(ex) && strcmp(ex->settings->image, next->image) == 0 &&
                            !(ex->settings->options.read_only && next->options.read_only);
@@ -333,6 +335,8 @@ static int add_item(struct reload_config *config, struct reload_change *reload,
     struct found found = look_for(config, item->name, settings);
     int result = 0;
 
+    if (found.written) /* from now on it is the configuration's */
+        return keep(reload->altered, &change->altered_count, settings, err);
     if (found.beside) {
         log_warning("export '%s' was added by nbdcrypt ctl: it stays as it is until it is removed "
                     "there, or the server is restarted",

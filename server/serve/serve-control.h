@@ -31,7 +31,7 @@ struct serve_control_host {
     struct tls *tls;
     struct exports *exports;
     struct reload *reload;
-    const struct export_settings *common; /* what exports that are added go on from */
+    const struct serve_options *options; /* what the server began with */
     const struct places *places;
     const struct board *board;
     const struct listeners *listeners;
