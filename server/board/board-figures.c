@@ -66,9 +66,40 @@ board_place board_export_begin(const struct board *board, uint64_t id, const cha
     board_put_last(&row->before, 0);
     board_put_last(&row->after, 0);
     board_put_last(&row->connections, 0);
+    board_put_last(&row->slow_ns, 0);
+    for (unsigned i = 0; i < BOARD_LIMITS; i++)
+        board_put_last(&row->limits[i], 0);
     board_put_last(&row->id, id);
     board_put_last(&row->sequence, board_get(&row->sequence) + 1);
     return place;
+}
+
+/* Nobody tells of requests that end while it becomes shorter. */
+static void note_slow(struct board_head *head, uint64_t slow_ns)
+{
+    uint64_t known = board_get(&head->slow_ns);
+
+    while (slow_ns > 0 && (known == 0 || slow_ns < known) &&
+           !__atomic_compare_exchange_n(&head->slow_ns, &known, slow_ns, false, __ATOMIC_RELAXED,
+                                        __ATOMIC_RELAXED))
+        continue;
+}
+
+uint64_t board_slow_ns(const struct board *board)
+{
+    return board_get(&board->head->slow_ns);
+}
+
+void board_export_limit(const struct board *board, board_place place, uint64_t slow_ns,
+                        const uint64_t limits[BOARD_LIMITS])
+{
+    if (place == BOARD_NOWHERE)
+        return;
+    struct board_export_row *row = board_at(board, place);
+    board_put(&row->slow_ns, slow_ns);
+    for (unsigned i = 0; i < BOARD_LIMITS; i++)
+        board_put(&row->limits[i], limits[i]);
+    note_slow(board->head, slow_ns);
 }
 
 void board_export_replace(const struct board *board, board_place old, board_place new)

@@ -112,6 +112,7 @@ struct board_export_row {
     uint64_t begun, done;
     board_place retired;
     board_place before, after; /* the export that this one replaces, and that replaces it; or 0 */
+    uint64_t slow_ns, limits[BOARD_LIMITS];
     char name[BOARD_NAME_BYTES];
     board_place live[]; /* one for each worker */
 };
@@ -139,6 +140,7 @@ struct board_head {
     uint32_t end;                              /* enum board_end */
     uint64_t lost;
     uint64_t connections; /* ids given so far */
+    uint64_t slow_ns;     /* the shortest of an export; 0: none has one */
     uint64_t lines;
     uint32_t ring_lines[BOARD_RINGS];
     uint64_t free[BOARD_KINDS]; /* the first of each kind; a count of changes in the upper half */

@@ -162,6 +162,17 @@ static uint64_t throttled_ns(const struct board_command_row *row, uint64_t start
     return until_ns > start_ns ? until_ns - start_ns : 0;
 }
 
+static void look_at_its_export(const struct board *board,
+                               const struct board_connection_row *connection,
+                               struct board_command *out)
+{
+    board_place place = board_get_first(&connection->export);
+    const struct board_export_row *export = place != BOARD_NOWHERE ? board_at(board, place) : NULL;
+
+    out->export_place = place;
+    out->slow_ns = export != NULL ? board_get(&export->slow_ns) : 0;
+}
+
 /* The connection stays as long as its command does. */
 static bool look_at_command(const struct board *board, const struct board_command_row *row,
                             struct board_command *out)
@@ -181,11 +192,18 @@ static bool look_at_command(const struct board *board, const struct board_comman
     out->export_id = board_get_first(&connection->export_id);
     out->worker = board_get_first(&connection->worker);
     out->throttled_ns = throttled_ns(row, out->start_ns);
+    out->backend_since_ns = out->backend_ns = 0;
+    if (out->phase == BOARD_BACKEND)
+        out->backend_since_ns = board_get_first(&row->backend_ns);
+    else if (out->phase == BOARD_READY)
+        out->backend_ns = board_get_first(&row->backend_ns);
+    look_at_its_export(board, connection, out);
     return board_get_first(&row->start_ns) == out->start_ns &&
            board_get(&row->sequence) == sequence;
 }
 
-static bool look_at_held(const struct board_connection_row *row, struct board_command *out)
+static bool look_at_held(const struct board *board, const struct board_connection_row *row,
+                         struct board_command *out)
 {
     uint64_t sequence = board_get_first(&row->sequence);
 
@@ -199,6 +217,7 @@ static bool look_at_held(const struct board_connection_row *row, struct board_co
         .length_bytes = board_get_first(&row->held_length_bytes),
         .start_ns = board_get_first(&row->held_since_ns),
     };
+    look_at_its_export(board, row, out);
     return (sequence & 1) == 0 && board_get(&row->sequence) == sequence;
 }
 
@@ -215,7 +234,7 @@ static bool next_held(const struct board *board, board_cursor *cursor, struct bo
         if (board_get(&row->held_since_ns) == 0)
             continue;
         for (unsigned i = 0; i < BOARD_TRIES && torn; i++)
-            torn = !look_at_held(row, out);
+            torn = !look_at_held(board, row, out);
         out->torn = torn;
         found = out->start_ns != 0 && out->connection != 0;
     }
@@ -261,6 +280,8 @@ static bool look_at_export(const struct board_export_row *row, struct board_expo
     board_words_get(out->name, row->name, sizeof out->name);
     out->connections = board_get_first(&row->connections);
     out->replaced = board_get_first(&row->after) != 0;
+    for (unsigned i = 0; i < BOARD_LIMITS; i++)
+        out->limits[i] = board_get_first(&row->limits[i]);
     return (sequence & 1) == 0 && board_get(&row->sequence) == sequence;
 }
 

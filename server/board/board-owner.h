@@ -43,6 +43,9 @@ board_place board_export_begin(const struct board *board, uint64_t id, const cha
 /* A new one takes the place of an old one, which goes: what that had, and still gets, counts for
  * the new one. */
 void board_export_replace(const struct board *board, board_place old, board_place new);
+/* What holds for it from now on. */
+void board_export_limit(const struct board *board, board_place place, uint64_t slow_ns,
+                        const uint64_t limits[BOARD_LIMITS]);
 /* No worker has figures of it any more.  What it had is that of who replaced it, or kept for
  * BOARD_GONE. */
 void board_export_end(const struct board *board, board_place place);

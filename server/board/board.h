@@ -123,6 +123,10 @@ bool board_next_connection(const struct board *board, board_cursor *cursor,
 /* False: there is none of that id (any more).  Looks through all of them. */
 bool board_read_connection(const struct board *board, uint64_t id, struct board_connection *out);
 
+/* The place of an export's row, fast to find; it may be another's when the export has gone. */
+typedef uint32_t board_place;
+#define BOARD_NOWHERE 0u
+
 /* ---- commands ---- */
 
 enum board_op {
@@ -153,8 +157,12 @@ struct board_command {
     enum board_phase phase;
     uint64_t offset_bytes;
     uint32_t length_bytes;
-    uint64_t start_ns;     /* its header was there */
-    uint64_t throttled_ns; /* so long a limit held it back, before anything else */
+    board_place export_place;
+    uint64_t slow_ns;          /* of its export: longer than that is slow; 0: it says nothing */
+    uint64_t start_ns;         /* its header was there */
+    uint64_t throttled_ns;     /* so long a limit held it back, before anything else */
+    uint64_t backend_since_ns; /* BOARD_BACKEND: when it went to storage */
+    uint64_t backend_ns;       /* BOARD_READY: how long it was there */
     bool torn;
 };
 
@@ -163,16 +171,24 @@ bool board_next_command(const struct board *board, board_cursor *cursor, struct 
 
 /* ---- exports ---- */
 
-/* The place of an export's row, fast to find; it may be another's when the export has gone. */
-typedef uint32_t board_place;
-#define BOARD_NOWHERE 0u
+/* What an export may be asked for in a second; in the order of limit-settings.h. */
+enum board_limit {
+    BOARD_LIMIT_IOPS,
+    BOARD_LIMIT_READ_IOPS,
+    BOARD_LIMIT_WRITE_IOPS,
+    BOARD_LIMIT_BYTES,
+    BOARD_LIMIT_READ_BYTES,
+    BOARD_LIMIT_WRITE_BYTES,
+    BOARD_LIMITS
+};
 
 struct board_export {
     uint64_t id; /* never used again; from 1 */
     board_place place;
-    char name[BOARD_NAME_BYTES]; /* UTF-8 as it came; what is longer is cut */
-    unsigned connections;        /* that are attached */
-    bool replaced;               /* what is counted for it is counted for another one */
+    char name[BOARD_NAME_BYTES];   /* UTF-8 as it came; what is longer is cut */
+    unsigned connections;          /* that are attached */
+    bool replaced;                 /* what is counted for it is counted for another one */
+    uint64_t limits[BOARD_LIMITS]; /* a second; 0: none */
 };
 
 bool board_next_export(const struct board *board, board_cursor *cursor, struct board_export *out);
@@ -180,6 +196,9 @@ bool board_next_export(const struct board *board, board_cursor *cursor, struct b
 unsigned board_export_connections(const struct board *board, board_place place);
 /* False: there is none of that id (any more).  Looks through all of them. */
 bool board_read_export(const struct board *board, uint64_t id, struct board_export *out);
+
+/* The shortest slow_ns that an export ever had; 0: none had one. */
+uint64_t board_slow_ns(const struct board *board);
 
 /* ---- figures ---- */
 

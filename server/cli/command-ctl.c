@@ -60,6 +60,8 @@ static const struct param ctl_params[] = {
     PARAM("replace", LIST, "NAME", replace,
           "reload: this export may be opened anew, and its clients disconnected (repeatable)"),
     PARAM("openmetrics", FLAG, NULL, openmetrics, "metrics: in that format"),
+    PARAM("slow", FLAG, NULL, slow,
+          "requests: the last that took longer than their export's slow-request"),
     PARAM("help", FLAG, NULL, help, "print this text", .letter = 'h'),
     { 0 },
 };
@@ -77,6 +79,7 @@ enum {
     WHICH = 256,
     OPENMETRICS = 512,
     PERSIST = 1024,
+    SLOW = 2048,
 };
 
 static const struct verb {
@@ -88,7 +91,10 @@ static const struct verb {
     { .name = "status", .help = "how the server is", .run = ctl_status },
     { .name = "exports", .help = "what it serves", .run = ctl_exports },
     { .name = "clients", .help = "who is connected", .run = ctl_clients },
-    { .name = "requests", .help = "what clients wait for", .run = ctl_requests },
+    { .name = "requests",
+      .options = SLOW,
+      .help = "what clients wait for; --slow: what took too long",
+      .run = ctl_requests },
     { .name = "top",
       .options = TOP,
       .help = "what exports do, again and again, until q is pressed",
@@ -244,6 +250,7 @@ static const char *foreign_option(const struct verb *verb, const struct ctl_opti
         { WHICH, options->export_name != NULL, "--export is for ctl disconnect" },
         { WHICH, options->rule != NULL, "--rule is for ctl disconnect" },
         { PERSIST, options->persist, "--persist is for ctl add and remove" },
+        { SLOW, options->slow, "--slow is for ctl requests" },
         { TOP, options->delay_seconds > 0, "--delay is for ctl top" },
         { TOP, options->count > 0, "--count is for ctl top" },
         { TOP, options->batch, "--batch is for ctl top" },

@@ -146,8 +146,43 @@ int ctl_clients(struct ctl *ctl)
     return print_list(ctl, "ListClients", "client", client_columns);
 }
 
+/* All in one reply. */
+static int show_slow(struct ctl *ctl)
+{
+    static const struct text_column columns[] = {
+        { .title = "SINCE", .key = "since" },
+        { .title = "TOOK", .key = "age_us", .right = true, .put = text_cell_duration_us },
+        { .title = "ENDED", .key = "ended" },
+        { .title = "THROTTLED",
+          .key = "throttled_us",
+          .right = true,
+          .put = text_cell_duration_us },
+        { .title = "BACKEND", .key = "backend_us", .right = true, .put = text_cell_duration_us },
+        { .title = "CIPHER", .key = "crypto_us", .right = true, .put = text_cell_duration_us },
+        { .title = "CLIENT'S", .key = "client_us", .right = true, .put = text_cell_duration_us },
+        { .title = "EXPORT", .key = "export" },
+        { .title = "OPERATION", .key = "operation" },
+        { .title = "OFFSET", .key = "offset_bytes", .right = true },
+        { .title = "LENGTH", .key = "length_bytes", .right = true },
+        { .title = "CLIENT", .key = "peer" },
+        { 0 },
+    };
+    struct json_object *reply;
+    int status = ctl_call(ctl, "ListSlowRequests", NULL, &reply);
+    struct json_object *requests = control_member(reply, "requests");
+
+    if (status == EXIT_SUCCESS && ctl->options.json)
+        ctl_print_json(json_object_get(requests));
+    else if (status == EXIT_SUCCESS && requests != NULL)
+        text_table_print(stdout, columns, requests);
+    json_object_put(reply);
+    return status;
+}
+
 int ctl_requests(struct ctl *ctl)
 {
+    if (ctl->options.slow)
+        return show_slow(ctl);
     return print_list(ctl, "ListRequests", "request", request_columns);
 }
 

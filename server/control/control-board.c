@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "server/control/control-slow.h"
+
 /* ---- parts of replies ---- */
 
 static void add_board_time(struct json_object *to, const char *key, const struct board *board,
@@ -238,6 +240,7 @@ const struct control_method control_board_methods[] = {
       .streams = true,
       .run = list_requests,
       .next = next_request },
+    { .name = "org.nbdcrypt.ListSlowRequests", .role = CONTROL_VIEW, .run = control_list_slow },
     { .name = "org.nbdcrypt.ListFigures",
       .role = CONTROL_VIEW,
       .streams = true,

@@ -9,6 +9,7 @@
 #include "crypto/luks/luks-keyslot.h"
 #include "crypto/luks/luks.h"
 #include "server/block/align-layer.h"
+#include "server/board/board-owner.h"
 #include "server/volume/foreign-header.h"
 #include "server/block/image-io.h"
 #include "server/block/image.h"
@@ -19,7 +20,9 @@
 #include "server/block/range-lock.h"
 #include "server/base/size-text.h"
 #include "server/volume/volume-key.h"
+#include "server/export/slow-limit.h"
 #include "server/export/zero-holes.h"
+#include "server/report/guard.h"
 
 /* ---- the LUKS stage ---- */
 
@@ -264,6 +267,23 @@ void export_declare(struct export *out, uint64_t id, const struct export_setting
     use_limits(out, settings);
 }
 
+/* What observers see of what holds. */
+static void tell_board(const struct export *ex)
+{
+    uint64_t slow_ns = 0;
+
+    _Static_assert((int)BOARD_LIMITS == (int)LIMIT_KINDS &&
+                       (int)BOARD_LIMIT_BYTES == (int)LIMIT_BANDWIDTH,
+                   "the limits that are given are those that are seen");
+    if (ex->board == NULL)
+        return;
+    if (slow_limit_parse(&slow_ns, ex->settings->slow_request, NULL) < 0)
+        slow_ns = 0; /* it has been checked with the other settings */
+    board_export_limit(ex->board, ex->place, slow_ns, ex->rates.terms.rate);
+    if (slow_ns > 0)
+        guard_look_soon();
+}
+
 void export_limit(struct export *ex, const struct limit_terms *terms)
 {
     const struct limit_terms client = limit_terms_of_client(terms);
@@ -274,6 +294,14 @@ void export_limit(struct export *ex, const struct limit_terms *terms)
     limit_clients_use(&ex->clients, &client, now_ns);
     limit_set_use(&ex->rates, terms, now_ns);
     atomic_store(&ex->limited, limit_terms_hold(terms));
+    tell_board(ex);
+}
+
+void export_join_board(struct export *ex, const struct board *board)
+{
+    ex->board = board;
+    ex->place = board_export_begin(board, ex->id, ex->name);
+    tell_board(ex);
 }
 
 void export_alter(struct export *ex, const struct export_settings *settings)
@@ -284,6 +312,7 @@ void export_alter(struct export *ex, const struct export_settings *settings)
     atomic_store(&ex->description, settings->description);
     atomic_store(&ex->access, settings->access);
     atomic_store(&ex->tls_only, settings->tls_only);
+    tell_board(ex);
 }
 
 void export_publish(struct export *ex, const struct export *opened)

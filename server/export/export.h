@@ -28,8 +28,9 @@ struct export_luks {
 
 struct export
 {
-    uint64_t id;       /* never another's, in the life of a server */
-    board_place place; /* of its row on the board, which its owner has made; or BOARD_NOWHERE */
+    uint64_t id;               /* never another's, in the life of a server */
+    const struct board *board; /* where it is seen; NULL: nowhere */
+    board_place place;         /* of its row there; or BOARD_NOWHERE */
     /* What was asked for: they outlive it, unless export_alter() gave it others. */
     const struct export_settings *settings;
     void (*free_settings)(struct export_settings * settings); /* for its owner; NULL: they stay */
@@ -76,6 +77,8 @@ static inline bool export_is_open(const struct export *ex)
     return !atomic_load_explicit(&ex->missing, memory_order_acquire);
 }
 
+/* It has its id and is seen on that board from now on, which must outlive it. */
+void export_join_board(struct export *ex, const struct board *board);
 /* Gives it other settings of the same name, image and pipeline. */
 void export_alter(struct export *ex, const struct export_settings *settings);
 /* Limits it, for the next command of each client.  One thread at a time. */

@@ -12,6 +12,7 @@
 
 #include "server/base/threads.h"
 #include "server/report/report-maker.h"
+#include "server/report/slow-requests.h"
 
 #define SECOND_NS UINT64_C(1000000000)
 #define REASON_BYTES 512u
@@ -166,6 +167,12 @@ bool guard_ask(struct guard_request *request)
     return true;
 }
 
+void guard_look_soon(void)
+{
+    if (guard.runs)
+        sem_post(&wake);
+}
+
 static void answer_unexpected(void)
 {
     const char *why = atomic_exchange(&guard.unexpected, NULL);
@@ -313,8 +320,10 @@ static uint64_t tick_ns(void)
 {
     unsigned stall = guard.settings.stall_seconds, hung = guard.settings.hung_seconds;
     unsigned shortest = stall == 0 || (hung != 0 && hung < stall) ? hung : stall;
+    uint64_t tick_ns = shortest * SECOND_NS / LOOKS_A_LIMIT;
+    uint64_t slow_ns = slow_requests_every_ns(guard.settings.board);
 
-    return shortest * SECOND_NS / LOOKS_A_LIMIT;
+    return slow_ns > 0 && (tick_ns == 0 || slow_ns < tick_ns) ? slow_ns : tick_ns;
 }
 
 static uint64_t wait_until(uint64_t now_ns)
@@ -352,6 +361,7 @@ static void look(void)
     answer_unexpected();
     look_at_threads(now_ns);
     look_at_requests(now_ns);
+    slow_requests_look(guard.settings.board, board_now_ns());
     guard.last_tick_ns = board_now_ns(); /* a report takes its time */
 }
 

@@ -48,6 +48,9 @@ struct guard_request {
 };
 bool guard_ask(struct guard_request *request);
 
+/* How often it has to look may have changed.  Any thread. */
+void guard_look_soon(void);
+
 /* Something happened that can't: a report is made soon.  Any thread; takes no time.  `why` is a
  * literal: a sentence without its end. */
 void report_unexpected(const char *why);

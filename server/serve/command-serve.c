@@ -207,8 +207,7 @@ static int open_exports(struct server *server, unsigned workers, struct error *e
         return error_no_memory(err, "for the exports");
     for (size_t i = 0; i < options->export_count; i++) {
         export_declare(&server->exports[i], i + 1, &options->exports[i]);
-        server->exports[i].place =
-            board_export_begin(server->board, i + 1, options->exports[i].name);
+        export_join_board(&server->exports[i], server->board);
         server->opening.exports[i] = &server->exports[i];
     }
     int result =

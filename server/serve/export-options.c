@@ -4,14 +4,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "server/export/slow-limit.h"
 #include "server/nbd/nbd-wire.h"
 
 const struct param export_params[] = {
-    EXPORT_ROWS_WHAT(struct export_settings, ),
-    EXPORT_ROWS_KEYS(struct export_settings, ),
-    EXPORT_ROWS_WHO(struct export_settings, ),
-    EXPORT_ROWS_LIMITS(struct export_settings, limits.),
-    { 0 },
+    EXPORT_ROWS_WHAT(struct export_settings, ), EXPORT_ROWS_KEYS(struct export_settings, ),
+    EXPORT_ROWS_WHO(struct export_settings, ),  EXPORT_ROWS_LIMITS(struct export_settings, limits.),
+    EXPORT_ROWS_SLOW(struct export_settings, ), { 0 },
 };
 
 const struct param limit_params[] = { EXPORT_ROWS_LIMITS(struct limit_settings, ), { 0 } };
@@ -75,6 +74,7 @@ int export_options_check(const struct export_settings *settings, const char *das
                          struct error *err)
 {
     struct limit_terms terms;
+    uint64_t slow_ns;
     int result = check_string("the name", settings->name, err);
 
     if (result == 0 && settings->description != NULL)
@@ -87,6 +87,8 @@ int export_options_check(const struct export_settings *settings, const char *das
         result = header_demands_check(&settings->header_demands, err);
     if (result == 0)
         result = limit_settings_terms(&terms, &settings->limits, err);
+    if (result == 0)
+        result = slow_limit_parse(&slow_ns, settings->slow_request, err);
     if (result == 0 && !*settings->image)
         result = error_set(err, -EINVAL, "there is no IMAGE: name the file to serve");
     return result == 0 ? export_options_check_flags(settings, dashes, err) : result;

@@ -117,6 +117,12 @@
                  "bytes a second that each client reads and writes", .max = RATE_LIMIT_MAX,        \
                  .zero = "off", OF_EXPORT(GROUP_RATES, LIVE))
 
+#define EXPORT_ROWS_SLOW(target, at)                                                            \
+    PARAM_AT(offsetof(target, at slow_request), "slow-request", STRING, "TIME",                 \
+             "tell in the log of requests that take longer, such as 500ms or 2s, and of whose " \
+             "fault it is; off: of none (default)",                                             \
+             OF_EXPORT(GROUP_RATES, LIVE))
+
 /* What may stand behind the commas; fields of struct export_settings.  Lists are freed by
  * params_free(). */
 extern const struct param export_params[];

@@ -421,8 +421,7 @@ static void name_added(struct exports *exports, const struct exports_change *cha
 {
     for (size_t i = 0; i < change->added_count; i++) {
         opened[i]->id = ++exports->last_id;
-        opened[i]->place = board_export_begin(exports->settings.board, opened[i]->id,
-                                              change->added[i].settings->name);
+        export_join_board(opened[i], exports->settings.board);
         atomic_store(&opened[i]->missing, false);
     }
 }

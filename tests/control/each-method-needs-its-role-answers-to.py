@@ -10,6 +10,7 @@ calls = [
     ("GetMetadata", {"name": ""}),
     ("ListClients", {}),
     ("ListRequests", {}),
+    ("ListSlowRequests", {}),
     ("ListFigures", {}),
     ("Events", {}),
     ("Report", {}),

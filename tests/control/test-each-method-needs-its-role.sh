@@ -35,6 +35,7 @@ ListExports $view
 GetMetadata $view
 ListClients $follows
 ListRequests $follows
+ListSlowRequests $view
 ListFigures $follows
 Events $follows
 Report $operate
@@ -112,6 +113,7 @@ metadata get none|view|1
 log notice|operate|0
 rescan|operate|0
 report|operate|0
+limits none limit-iops=1|operate|1
 suspend none|operate|1
 disconnect 99999|operate|1
 disconnect --export none|operate|1
