@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "server/nbd/nbd-wire.h"
+
 /* ---- samples ---- */
 
 #define LABEL_BYTES_MAX 200u
@@ -79,13 +81,15 @@ static void requests(struct metrics_text *text, const struct metrics_export *of)
     }
 }
 
+/* Those that there were, and errors of storage from the start: the first one is to be seen, too. */
 static void errors(struct metrics_text *text, const struct metrics_export *of)
 {
+    const unsigned eio = board_error_index(NBD_EIO);
     char labels[64];
 
     for (unsigned op = 0; op < METRICS_OPS && of->has_counts; op++)
         for (unsigned i = 0; i < BOARD_ERRORS; i++) {
-            if (of->errors[op][i] == 0)
+            if (of->errors[op][i] == 0 && !(i == eio && op <= METRICS_FLUSH))
                 continue;
             snprintf(labels, sizeof labels, ",op=\"%s\",errno=\"%s\"",
                      metrics_op_name((enum metrics_op)op), board_error_name(i));
