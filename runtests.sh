@@ -144,7 +144,9 @@ build_and_test() {
     fi
 }
 
-packages_install build demo tests || exit 1
+groups=(build demo tests)
+[ "${CI-}" != true ] || groups+=(browser) # 120 MB, for one test
+packages_install "${groups[@]}" || exit 1
 # What tests download, and what is made of it: for all builds, and for the next run.  A change of these files, or of the
 # system that programs are taken from, makes it anew.
 downloads=${XDG_CACHE_HOME:-${HOME:-$work}/.cache}/nbdcrypt-tests

@@ -65,6 +65,8 @@ tests     command:jose                      jose                 jose
 tests     file:/usr/libexec/tangd           tang                 tang
 tests     command:systemd-analyze           systemd              systemd
 tests     command:gnuplot                   gnuplot-nox          gnuplot
+browser   command:chromium                  chromium             chromium
+browser   command:chromedriver              chromium-driver      chromedriver
 bench     command:fio                       fio                  fio
 bench     command:nbdkit                    nbdkit               nbdkit
 bench     command:qemu-nbd                  qemu-utils           qemu-img
