@@ -200,6 +200,11 @@ int spawner_start_now(struct error *err)
     return result;
 }
 
+bool spawner_is_last(void)
+{
+    return is_last;
+}
+
 /* ---- messages ---- */
 
 struct message {

@@ -39,6 +39,7 @@ NODISCARD int spawner_status(int leash, int *status, struct error *err);
 
 /* Starts it before it is needed, as the last one: from now on this process starts no other. */
 NODISCARD int spawner_start_now(struct error *err);
+bool spawner_is_last(void);
 
 /* It is that user from now on, and so is what it starts.  One that does not run is not started: it
  * will be who we are then. */

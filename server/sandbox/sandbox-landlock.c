@@ -24,6 +24,8 @@ enum {
     FS_REMOVE_DIR = 1 << 4,
     FS_REMOVE_FILE = 1 << 5,
     FS_MAKE_CHAR = 1 << 6,
+    FS_MAKE_DIR = 1 << 7,
+    FS_MAKE_REG = 1 << 8,
     FS_MAKE_SOCK = 1 << 9,
     FS_MAKE_BLOCK = 1 << 11,
     FS_ALL_1 = (1 << 13) - 1,
@@ -32,7 +34,7 @@ enum {
     FS_IOCTL_DEV = 1 << 15, /* version 5 */
 };
 enum { NET_BIND = 1, NET_CONNECT = 2 };
-enum { SCOPE_ABSTRACT_SOCKET = 1, SCOPE_SIGNAL = 2 };
+enum { SCOPE_ABSTRACT_SOCKET = 1 }; /* and signals, but we end what we have started before */
 
 #define FS_OF_FILES (FS_EXECUTE | FS_WRITE_FILE | FS_READ_FILE | FS_TRUNCATE | FS_IOCTL_DEV)
 
@@ -131,17 +133,15 @@ static uint64_t handled_files(int version, const struct sandbox_settings *settin
     return settings->programs ? rights & ~(uint64_t)FS_EXECUTE : rights;
 }
 
-/* A command of --run is outside, and gets signals: it was started before. */
 static struct ruleset ruleset_of(int version, const struct sandbox_settings *settings)
 {
     return (struct ruleset){
         .files = handled_files(version, settings),
         .ports = version >= LANDLOCK_VERSION_NETWORK && settings->only_ports
-                     ? NET_BIND | NET_CONNECT
+                     ? NET_CONNECT | (settings->only_bind ? NET_BIND : 0)
                      : 0,
-        .scopes = version >= LANDLOCK_VERSION_SCOPES && !settings->outsiders
-                      ? SCOPE_ABSTRACT_SOCKET | SCOPE_SIGNAL
-                      : 0,
+        .scopes =
+            version >= LANDLOCK_VERSION_SCOPES && !settings->outsiders ? SCOPE_ABSTRACT_SOCKET : 0,
     };
 }
 
@@ -160,6 +160,8 @@ static uint64_t rights_of(enum sandbox_access access)
         [SANDBOX_READ] = FS_READ_FILE | FS_READ_DIR,
         [SANDBOX_WRITE] = FS_READ_FILE | FS_READ_DIR | FS_WRITE_FILE | FS_TRUNCATE | FS_IOCTL_DEV,
         [SANDBOX_NAMES] = FS_READ_DIR | FS_REMOVE_FILE | FS_REMOVE_DIR | FS_MAKE_SOCK,
+        [SANDBOX_FILES] = FS_READ_DIR | FS_READ_FILE | FS_WRITE_FILE | FS_TRUNCATE | FS_MAKE_REG |
+                          FS_MAKE_DIR | FS_REMOVE_FILE,
     };
 
     return rights[access];
@@ -225,7 +227,7 @@ static int add_rules(int ruleset_fd, const struct ruleset *ruleset,
     if (result == 0 && ruleset->ports != 0) {
         result = add_ports(ruleset_fd, NET_CONNECT, settings->connect_ports,
                            settings->connect_count, err);
-        if (result == 0)
+        if (result == 0 && settings->only_bind)
             result =
                 add_ports(ruleset_fd, NET_BIND, settings->bind_ports, settings->bind_count, err);
     }

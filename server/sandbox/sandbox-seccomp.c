@@ -69,8 +69,8 @@ static const char *const of_workers[] = {
     "getegid", "geteuid", "getgid", "getpid", "getppid", "getpriority", "getrlimit", "gettid",
     "getuid",
     /* signals, and the end */
-    "exit", "exit_group", "restart_syscall", "rt_sigaction", "rt_sigpending", "rt_sigprocmask",
-    "rt_sigreturn", "rt_sigtimedwait", "sigaltstack", "sigreturn",
+    "alarm", "exit", "exit_group", "pause", "restart_syscall", "rt_sigaction", "rt_sigpending",
+    "rt_sigprocmask", "rt_sigreturn", "rt_sigtimedwait", "setitimer", "sigaltstack", "sigreturn",
 };
 /* clang-format on */
 

@@ -16,6 +16,7 @@ enum sandbox_access {
     SANDBOX_READ,
     SANDBOX_WRITE, /* and read; of a device also its ioctl(2)s */
     SANDBOX_NAMES, /* of sockets in this folder: to make and to remove them */
+    SANDBOX_FILES, /* in this folder: to make, to write and to remove them */
 };
 
 struct sandbox_path {
@@ -29,7 +30,8 @@ struct sandbox_settings {
     bool programs;   /* may be started: by plugins */
     bool only_paths; /* files are confined to `paths`, and what libraries read */
     bool only_ports; /* TCP is confined to these ports */
-    bool outsiders;  /* processes and abstract sockets outside of it may be reached */
+    bool only_bind;  /* with only_ports: those that are listened on, too */
+    bool outsiders;  /* abstract sockets of others may be reached */
     const struct sandbox_path *paths;
     size_t path_count;
     const uint16_t *connect_ports, *bind_ports;

@@ -328,8 +328,6 @@ static int set_up(struct server *server, struct error *err)
         result = watch_signals(server, err);
     if (result == 0)
         result = spawner_end_watch(&server->spawner_end, server->loop, err);
-    if (result == 0)
-        result = serve_guard_start(&server->options.report, server->board, err);
     /* Before the key is derived: an address in use is cheap to find. */
     if (result == 0)
         result = listeners_open(&server->listeners, &server->options, err);
@@ -342,6 +340,8 @@ static int set_up(struct server *server, struct error *err)
     if (result == 0)
         result = serve_sandbox_enter(&server->options, server->listeners.private_directory,
                                      serve_control_path(server->control), err);
+    if (result == 0)
+        result = serve_guard_start(&server->options.report, server->board, err);
     if (result == 0)
         result = startup_signals_watch(&server->early_end, remove_names, server, err);
     if (result == 0)

@@ -170,18 +170,20 @@ const struct param serve_params[] = {
         "sandbox", STRING, "MODE", sandbox.mode,
         "what the server takes from itself, in case that somebody breaks into it: auto (what this "
         "machine has; the default), strict (all, or no start; who tries more ends it) or off",
-        .choices = "auto|strict|off", OF(SANDBOX, "sandbox", RESTART), .key = "mode"),
+        .choices = "auto|strict|off", OF(SANDBOX, "sandbox", RESTART), .key = "mode",
+        .why = "it is for good from the start on"),
     PARAM("sandbox-image-paths", LIST, "PATH", sandbox.image_paths,
           "open images below these folders only, besides those that are named here (repeatable)",
-          OF(SANDBOX, "sandbox", RESTART)),
+          OF(SANDBOX, "sandbox", RESTART), .why = "it is for good from the start on"),
     PARAM("sandbox-connect", LIST, "PORTS", sandbox.connect,
           "connect to these ports only, such as 10809 or 6800-7300, besides those of images that "
           "are named here (repeatable)",
-          OF(SANDBOX, "sandbox", RESTART)),
+          OF(SANDBOX, "sandbox", RESTART), .why = "it is for good from the start on"),
     PARAM("sandbox-plugins", STRING, "HOW", sandbox.plugins,
           "whether plugins of nbdkit are confined, or free to start programs and to open files "
           "(default: free with auto, confined with strict)",
-          .choices = "confined|free", OF(SANDBOX, "sandbox", RESTART)),
+          .choices = "confined|free", OF(SANDBOX, "sandbox", RESTART),
+          .why = "it is for good from the start on"),
 
     PARAM("user", STRING, "NAME[:GROUP]", user_text,
           "once sockets, keys and images are open, go on as this user, without any capability",

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "server/base/spawner.h"
+#include "server/serve/drop-in.h"
 #include "server/serve/sandbox-images.h"
 
 #define DNS_PORT 53u
@@ -59,6 +60,20 @@ static int add_exports(struct sandbox_lists *lists, const struct serve_options *
     return result;
 }
 
+/* Where ctl add --persist writes, if that is there. */
+static int add_drop_ins(struct sandbox_lists *lists, const struct serve_options *options,
+                        struct error *err)
+{
+    struct error ignored = { "" };
+    char *file = NULL;
+
+    if (options->config == NULL || drop_in_path(&file, options, "export", &ignored) < 0)
+        return 0;
+    int result = sandbox_lists_add_folder_of(lists, file, SANDBOX_FILES, err);
+    free(file);
+    return result;
+}
+
 /* For a reload, and what is read again. */
 static int add_configuration(struct sandbox_lists *lists, const struct serve_options *options,
                              struct error *err)
@@ -71,6 +86,8 @@ static int add_configuration(struct sandbox_lists *lists, const struct serve_opt
         result = sandbox_lists_add_folder_of(lists, options->config, SANDBOX_READ, err);
     for (size_t i = 0; i < options->config_dirs.count && result == 0; i++)
         result = sandbox_lists_add_path(lists, options->config_dirs.items[i], SANDBOX_READ, err);
+    if (result == 0)
+        result = add_drop_ins(lists, options, err);
     if (result == 0)
         result = sandbox_lists_add_path(lists, options->tls.certificates, SANDBOX_READ, err);
     if (result == 0)
@@ -113,6 +130,14 @@ static int gather(struct sandbox_lists *lists, const struct serve_options *optio
         result = add_sockets(lists, options, err);
     if (result == 0)
         result = sandbox_lists_add_folder_of(lists, control_path, SANDBOX_NAMES, err);
+    if (result == 0)
+        result = sandbox_lists_add_path(lists, options->report.directory, SANDBOX_FILES, err);
+    if (result == 0) /* where that is not there yet */
+        result = sandbox_lists_add_folder_of(lists, options->report.directory, SANDBOX_FILES, err);
+    if (result == 0)
+        result = sandbox_lists_add_path(lists, getenv("STATE_DIRECTORY"), SANDBOX_FILES, err);
+    if (result == 0)
+        result = sandbox_lists_add_folder_of(lists, options->metrics.unix_path, SANDBOX_NAMES, err);
     if (result == 0 && private_directory[0] != '\0')
         result = sandbox_lists_add_folder_of(lists, private_directory, SANDBOX_NAMES, err);
     return result;
@@ -135,12 +160,12 @@ static bool plugins_are_free(const struct sandbox_options *options)
                                     : sandbox_options_mode(options) == SANDBOX_AUTO;
 }
 
-/* Our own service manager, or a command of --run, is not in it. */
-static bool reaches_out(const struct serve_options *options)
+/* To our own service manager. */
+static bool reaches_out(void)
 {
     const char *manager = getenv("NOTIFY_SOCKET");
 
-    return options->run != NULL || (manager != NULL && manager[0] == '@');
+    return manager != NULL && manager[0] == '@';
 }
 
 int serve_sandbox_enter(const struct serve_options *options, const char *private_directory,
@@ -161,7 +186,8 @@ int serve_sandbox_enter(const struct serve_options *options, const char *private
             .only_paths = !free_plugins && (strict || asked->image_paths.count > 0),
             .only_ports = asked->connect.count > 0 ||
                           (strict && !has_image(options, sandbox_images_connects_anywhere)),
-            .outsiders = reaches_out(options) || free_plugins,
+            .only_bind = options->config == NULL, /* a reload may have others */
+            .outsiders = reaches_out() || free_plugins,
             .paths = lists.paths,
             .path_count = lists.path_count,
             .connect_ports = lists.connect,

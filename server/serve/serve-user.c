@@ -27,6 +27,8 @@ int serve_user_become(const struct serve_options *options, const char *private_d
     if (result == 0)
         result = give(control_path, user, err);
     if (result == 0)
+        result = give(options->report.directory, user, err);
+    if (result == 0)
         result = spawner_become(user, err);
     if (result == 0)
         result = user_become(user, err);

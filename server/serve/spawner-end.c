@@ -44,8 +44,12 @@ static void has_ended(struct io_event *ev, int result)
     if (stopping)
         return;
     spawner_reap();
-    log_warning("the process beside this one, which starts programs, has ended; another one is "
-                "started when it is needed");
+    log_warning(
+        "the process beside this one, which starts programs, has ended; %s",
+        spawner_is_last()
+            ? "the sandbox lets no other one be started: restart the server before it needs "
+              "one"
+            : "another one is started when it is needed");
 }
 
 static void was_started(struct io_event *ev, int result)

@@ -18,7 +18,7 @@ spawner() {
 has_no_child() {
     [ -z "$(spawner)" ]
 }
-start_nbdcrypt --control "$control" --export "one=$folder/one,key-command=cat $folder/key"
+start_nbdcrypt --control "$control" --sandbox off --export "one=$folder/one,key-command=cat $folder/key"
 first=$(spawner)
 
 kill -KILL "$first"
@@ -44,3 +44,12 @@ is_gone() {
 }
 wait_until 30 is_gone "$second"
 wait_until 30 is_gone "$(cat "$folder/program")"
+
+# ---- in the sandbox no other one can be started, and that is told ----
+start_nbdcrypt --control "$control" --sandbox auto --export "one=$folder/one,key-command=cat $folder/key"
+kill -KILL "$(spawner)"
+wait_until 30 has_no_child
+expect_match "$server_log" 'warning: .*which starts programs, has ended; the sandbox lets no other one be started'
+! ctl add two "$folder/two" key-command="cat $folder/key" 2>"$log_dir/add" || fail "a program was started"
+expect_match "$log_dir/add" 'which starts programs, and the sandbox lets no other one be started: restart the server'
+stop_nbdcrypt
