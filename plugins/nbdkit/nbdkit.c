@@ -28,6 +28,7 @@
 #include "server/base/descendants.h"
 #include "server/block/group-sync.h"
 #include "server/base/signals.h"
+#include "server/report/report-tree.h"
 
 #define PARALLEL_THREADS 16u
 /* Of zeros, or of what is read to be cached; no least block is larger. */
@@ -616,6 +617,16 @@ static void nbdkit_detach(struct layer *layer)
 /* The plugin's own parameters are not ours to list; the empty table says that there are some. */
 static const struct param nbdkit_params[] = { { .name = NULL } };
 
+static void nbdkit_report(const struct stage *stage, struct report_tree *tree,
+                          struct report_node *of)
+{
+    const struct nbdkit_stage *nbdkit = container_of(stage, struct nbdkit_stage, stage);
+
+    report_text(tree, of, "plugin", nbdkit->name);
+    report_text(tree, of, "version", nbdkit->plugin.version);
+    report_number(tree, of, "thread_model", (uint64_t)nbdkit->plugin.thread_model);
+}
+
 const struct layer_ops nbdkit_ops = {
     .name = "nbdkit",
     .description = "nbdkit:PLUGIN[?KEY=VALUE&...], a plugin of nbdkit",
@@ -627,4 +638,5 @@ const struct layer_ops nbdkit_ops = {
     .submit = nbdkit_submit,
     .detach = nbdkit_detach,
     .close = nbdkit_close,
+    .report = nbdkit_report,
 };

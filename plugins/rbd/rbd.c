@@ -17,7 +17,9 @@
 #include "plugins/rbd/rbd-header.h"
 #include "server/block/group-sync.h"
 #include "server/base/log.h"
+#include "server/base/threads.h"
 #include "server/base/zeros.h"
+#include "server/report/report-tree.h"
 
 #define LOCK_RETRY_MS 50u
 #define LOCK_RETRIES_MAX 1200u /* a minute */
@@ -115,7 +117,9 @@ static int rbd_stage_open(struct stage **out, const struct stage_settings *setti
     if (rbd == NULL)
         return error_no_memory(err, NULL);
     rbd->stage.ops = &rbd_ops;
+    thread_is_within("librbd", "opening an image");
     int result = rbd_disk_open(&rbd->disk, settings, err);
+    thread_is_within(NULL, NULL);
     if (result == 0) {
         rbd->stage.limits = limits_of(&rbd->disk, serves);
         rbd_header_init(&rbd->header, &rbd->disk);
@@ -514,6 +518,21 @@ static void rbd_detach(struct layer *layer)
     free(rbd);
 }
 
+static void rbd_report(const struct stage *stage, struct report_tree *tree, struct report_node *of)
+{
+    const struct rbd_stage *rbd = container_of(stage, struct rbd_stage, stage);
+    int trouble = atomic_load(&rbd->trouble);
+
+    report_text(tree, of, "pool", rbd->disk.pool_name);
+    report_text(tree, of, "image_id", rbd->disk.id);
+    report_text(tree, of, "snapshot", rbd->disk.snapshot);
+    report_text(tree, of, "lock", rbd->disk.given.lock);
+    report_flag(tree, of, "cached", rbd->disk.cached);
+    report_number(tree, of, "object_bytes", rbd->disk.object_bytes);
+    if (trouble != 0)
+        report_text(tree, of, "trouble", strerrorname_np(trouble < 0 ? -trouble : trouble));
+}
+
 const struct layer_ops rbd_ops = {
     .name = "rbd",
     .description = "rbd:POOL/IMAGE[@SNAP], an image in a Ceph cluster",
@@ -523,4 +542,5 @@ const struct layer_ops rbd_ops = {
     .submit = rbd_submit,
     .detach = rbd_detach,
     .close = rbd_stage_close,
+    .report = rbd_report,
 };

@@ -21,6 +21,7 @@
 #include "plugins/remote/remote-command.h"
 #include "plugins/remote/remote-link.h"
 #include "server/base/threads.h"
+#include "server/report/report-tree.h"
 
 #define OPEN_DEADLINE_MS 10000u
 #define OPEN_GRACE_MS 500u
@@ -489,12 +490,23 @@ static int open_unix_tls(struct stage **out, const struct stage_settings *settin
     return remote_open(out, settings, &remote_unix_tls_ops, err);
 }
 
+static void remote_report(const struct stage *stage, struct report_tree *tree,
+                          struct report_node *of)
+{
+    const struct remote_stage *remote = container_of(stage, struct remote_stage, stage);
+
+    report_flag(tree, of, "given_up", atomic_load(&remote->server.away));
+    report_flag(tree, of, "one_connection", remote->forward_all);
+    report_number(tree, of, "retry_ms", remote->server.retry_ms);
+    report_number(tree, of, "timeout_ms", remote->server.timeout_ms);
+}
+
 #define REMOTE_OPS(scheme, form, open_function)                                         \
     {                                                                                   \
         .name = scheme, .description = form ", a remote disk", .params = remote_params, \
         .open = open_function, .attach = remote_attach, .submit = remote_submit,        \
         .leave = remote_leave, .detach = remote_detach, .close = remote_close,          \
-        .account = &account, .is_lost = remote_is_lost,                                 \
+        .account = &account, .is_lost = remote_is_lost, .report = remote_report,        \
     }
 
 const struct layer_ops remote_tcp_ops = REMOTE_OPS("nbd", "nbd://HOST[:PORT]/[EXPORT]", open_tcp);

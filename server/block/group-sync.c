@@ -94,6 +94,14 @@ static void tell(const struct group_sync *sync, int error)
               sync->image, strerror(error));
 }
 
+int group_sync_error(struct group_sync *sync)
+{
+    pthread_mutex_lock(&sync->mutex);
+    int error = sync->error;
+    pthread_mutex_unlock(&sync->mutex);
+    return error;
+}
+
 void group_sync_ended(struct request *leader, int error)
 {
     struct group_sync *sync = sync_of(leader);

@@ -53,6 +53,9 @@ void group_sync_destroy(struct group_sync *sync);
  * use until then. */
 void group_sync_join(struct request *req);
 
+/* Any thread: of the sync that failed, a positive errno; 0: none has. */
+int group_sync_error(struct group_sync *sync);
+
 /* `error`: 0 or a positive errno; anything but 0 is for good. */
 void group_sync_ended(struct request *leader, int error);
 

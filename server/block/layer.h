@@ -56,6 +56,8 @@ static inline void limits_grow(struct limits *limits, uint64_t size_bytes)
 }
 
 struct group_sync;
+struct report_node;
+struct report_tree;
 struct stage;
 struct layer;
 
@@ -125,6 +127,9 @@ struct layer_ops {
     void (*grow)(struct stage *stage);
     /* Any thread: is the storage not there at present, as far as is known?  NULL: it always is. */
     bool (*is_lost)(const struct stage *stage);
+    /* Any thread, while workers use it: puts into a report what only it knows.  No secret.  NULL:
+     * nothing. */
+    void (*report)(const struct stage *stage, struct report_tree *tree, struct report_node *of);
     /* Makes the layer for a worker, on the worker's thread.  `below` is NULL for a backend. */
     int (*attach)(struct layer **out, struct stage *stage, struct layer *below, struct loop *loop,
                   struct error *err);

@@ -3,6 +3,7 @@
 #include <limits.h>
 #include <string.h>
 
+#include "server/block/group-sync.h"
 #include "server/keys/key-source.h"
 #include "server/report/report.h"
 #include "server/serve/config-keys.h"
@@ -131,6 +132,12 @@ static void add_stages(struct report_tree *tree, struct report_node *of, const s
         report_flag(tree, one, "read_only", stage->limits.read_only);
         report_flag(tree, one, "fua", stage->limits.fua);
         report_flag(tree, one, "multi_conn", stage->limits.multi_conn);
+        if (stage->ops->is_lost != NULL)
+            report_flag(tree, one, "lost", stage->ops->is_lost(stage));
+        if (stage->sync != NULL && group_sync_error(stage->sync) != 0)
+            report_text(tree, one, "sync_failed", strerrorname_np(group_sync_error(stage->sync)));
+        if (stage->ops->report != NULL)
+            stage->ops->report(stage, tree, one);
     }
 }
 

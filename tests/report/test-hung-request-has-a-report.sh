@@ -51,7 +51,7 @@ expect_in_report '  export = far  client = 1  operation = write  offset_bytes = 
 expect_in_report '  namespace = org.example  bytes = 17  value = \{"org":"example"\}'
 expect_in_report '^hung-request = 1$'
 expect_in_report 'description = a disk'
-expect_in_report 'stage = nbd'
+expect_in_report 'stage = nbd\+unix .* lost = no  given_up = no .* retry_ms = [0-9]+'
 expect_same_facts "$report" "$json"
 
 # It lasts: asked for meanwhile, to see that there is none of its own accord.
