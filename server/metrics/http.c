@@ -13,6 +13,7 @@
 
 #include <microhttpd.h>
 
+#include "server/base/threads.h"
 #include "server/metrics/http-host.h"
 #include "server/metrics/metrics.h"
 #include "server/metrics/status-json.h"
@@ -310,7 +311,7 @@ static void *run(void *context)
     size_t count = http->settings.fd_count;
     struct pollfd polled[HTTP_SOCKETS_MAX + 1] = { { .fd = http->wake_fd, .events = POLLIN } };
 
-    (void)pthread_setname_np(pthread_self(), "nbdcrypt-http");
+    thread_begin("nbdcrypt-http");
     (void)setpriority(PRIO_PROCESS, (id_t)gettid(), NICE);
     for (size_t i = 0; i < count; i++)
         polled[i + 1] = (struct pollfd){ .fd = epoll_fd_of(http->daemons[i]), .events = POLLIN };
