@@ -31,6 +31,9 @@ enum tally {
     TALLY_BACKENDS_LOST, /* connections to storage */
     TALLY_BACKENDS_BACK,
 
+    TALLY_SLOW_REQUESTS, /* that took longer than their export allows */
+    TALLY_REPORTS,       /* that were written */
+
     TALLY_LOG_LINES, /* and so many for the other levels: by enum log_level */
     TALLY_LOG_LINES_LAST = TALLY_LOG_LINES + 4,
     TALLIES

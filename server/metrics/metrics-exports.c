@@ -149,6 +149,20 @@ static void throttled(struct metrics_text *text, const struct metrics_export *of
         put_seconds(text, "throttled_seconds_total", of, "", of->throttled_ns);
 }
 
+/* "limit-read-iops" -> "read-iops" */
+static void limits(struct metrics_text *text, const struct metrics_export *of)
+{
+    char labels[64];
+
+    for (unsigned kind = 0; kind < LIMIT_KINDS; kind++) {
+        if (of->limits[kind] == 0)
+            continue;
+        snprintf(labels, sizeof labels, ",limit=\"%s\"",
+                 limit_kind_name((enum limit_kind)kind) + sizeof "limit-" - 1);
+        put_count(text, "limit_per_second", of, labels, of->limits[kind]);
+    }
+}
+
 static void crypto_bytes(struct metrics_text *text, const struct metrics_export *of)
 {
     if (!of->has_counts)
@@ -230,6 +244,7 @@ static const struct family {
       oldest },
     { METRICS_COUNTER, "throttled_seconds", "For how long limits have held requests back.",
       throttled },
+    { METRICS_GAUGE, "limit_per_second", "Limits of an export: requests, or bytes.", limits },
     { METRICS_COUNTER, "crypto_bytes", "Bytes that were encrypted and decrypted.", crypto_bytes },
     { METRICS_COUNTER, "crypto_seconds", "How long that took, of which one call in 64 is measured.",
       crypto_seconds },

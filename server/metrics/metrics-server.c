@@ -124,6 +124,8 @@ static void put_reloads(struct metrics_text *text)
 
 static void put_others(struct metrics_text *text)
 {
+    static const struct label slow[] = { { "", TALLY_SLOW_REQUESTS } };
+    static const struct label reports[] = { { "", TALLY_REPORTS } };
     static const struct label lost[] = { { "", TALLY_BACKENDS_LOST } };
     static const struct label back[] = { { "", TALLY_BACKENDS_BACK } };
     static const struct label lines[] = {
@@ -134,6 +136,8 @@ static void put_others(struct metrics_text *text)
         { "{level=\"debug\"}", TALLY_LOG_LINES + 4 },
     };
 
+    PUT_TALLIES(text, "slow_requests", "Requests that took longer than slow-request allows.", slow);
+    PUT_TALLIES(text, "reports", "Reports of trouble that were written.", reports);
     PUT_TALLIES(text, "backend_losses", "Connections to storage that were lost.", lost);
     PUT_TALLIES(text, "backend_reconnects", "Connections to storage that were made again.", back);
     PUT_TALLIES(text, "log_messages", "Messages, whether they are written or not.", lines);

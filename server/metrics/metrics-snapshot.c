@@ -114,6 +114,7 @@ static void set_facts(struct metrics_export *of, const struct export *export)
     of->id = export->id;
     of->open = export_is_open(export);
     of->suspended = atomic_load(&export->suspended);
+    memcpy(of->limits, export->rates.terms.rate, sizeof of->limits);
     if (!of->open)
         return;
     const struct stage *backend = stage_backend(export->top);

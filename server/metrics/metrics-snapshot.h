@@ -48,6 +48,7 @@ struct metrics_export {
     uint64_t errors[METRICS_OPS][BOARD_ERRORS];
     uint64_t read_bytes, written_bytes, attached, throttled_ns;
     struct board_crypto crypto[2];
+    uint64_t limits[LIMIT_KINDS];        /* a second; 0: none */
     struct metrics_durations *durations; /* NULL: they are in those of the others */
 };
 

@@ -73,6 +73,19 @@ struct status {
     struct status_troubles troubles;
 };
 
+/* {"iops": "5000", "bandwidth": "209715200"} */
+static struct json_object *limits_of(const struct export *export)
+{
+    struct json_object *limits = json_object_new_object();
+    char value[LIMIT_TEXT_BYTES];
+    unsigned at = 0;
+    const char *key;
+
+    while (limit_terms_next(&export->rates.terms, &at, &key, value))
+        control_add_text(limits, strncmp(key, "limit-", 6) == 0 ? key + 6 : key, value);
+    return limits;
+}
+
 static struct json_object *export_json(const struct export *export,
                                        const struct board_figures *figures)
 {
@@ -82,6 +95,7 @@ static struct json_object *export_json(const struct export *export,
     control_add_text(json, "name", export->name);
     control_add_number(json, "id", export->id);
     control_add_text(json, "state", !open ? "missing" : suspended ? "suspended" : "serving");
+    control_add(json, "limits", limits_of(export));
     if (open) {
         control_add_number(json, "size_bytes", limits_size_bytes(&export->limits));
         control_add_text(json, "backend", stage_backend(export->top)->ops->name);

@@ -10,6 +10,7 @@
 
 #include "server/base/event.h"
 #include "server/base/log.h"
+#include "server/base/tally.h"
 #include "server/base/threads.h"
 #include "server/board/board-owner.h"
 #include "server/report/report-board.h"
@@ -65,6 +66,7 @@ static void tell(void)
     else
         log_warning("report (%s): %s; it stands above", maker.told_kind, maker.told_reason);
     EVENT(.type = "report.written", .reason = maker.told_reason);
+    tally_add(TALLY_REPORTS);
     report_files_forget(maker.files);
 }
 

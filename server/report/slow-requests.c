@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "server/base/log.h"
+#include "server/base/tally.h"
 
 #define MS_NS UINT64_C(1000000)
 #define SECOND_NS (1000 * MS_NS)
@@ -134,6 +135,7 @@ static void describe(struct slow_request *out, const struct board *board,
 
     (void)board_read_connection(board, command->connection, &connection);
     (void)board_read_export(board, command->export_id, &export);
+    tally_add(TALLY_SLOW_REQUESTS);
     *out = (struct slow_request){ .number = ++numbers,
                                   .client = command->connection,
                                   .export_id = command->export_id,

@@ -47,12 +47,14 @@ try:
     assert busiest in ("vm7", "vm10", "web-1"), busiest
     assert browser.run("return document.querySelectorAll('#clients tbody tr').length") >= 4
     assert browser.run("return document.querySelector('#clients tbody td').textContent").startswith("client pid ")
+    limits = browser.run("return [...document.querySelectorAll('#exports td:nth-child(12)')].map(td => td.textContent)")
+    assert sorted(limits) == ["bandwidth 200 MiB/s"] + 5 * ["none"], limits
     warnings = browser.run("return [...document.querySelectorAll('#warnings li')].map(li => li.textContent)")
     assert warnings == ["1 export can't be opened: 'backup'"], warnings
 
     if os.environ.get("SCREENSHOT"):
         time.sleep(122)  # until the charts are full
-        browser.devtools("Emulation.setDeviceMetricsOverride", width=1200, height=900, deviceScaleFactor=1, mobile=False)
+        browser.devtools("Emulation.setDeviceMetricsOverride", width=1160, height=800, deviceScaleFactor=1, mobile=False)
         with open(os.environ["SCREENSHOT"], "wb") as file:
             file.write(browser.screenshot())
         browser.devtools("Emulation.clearDeviceMetricsOverride")
