@@ -110,22 +110,17 @@ void board_export_replace(const struct board *board, board_place old, board_plac
     board_put_last(&((struct board_export_row *)board_at(board, new))->before, old);
 }
 
-/* The first figures that retire become those of what is retired. */
-static void retire_to(const struct board *board, struct board_export_row *to, board_place place)
+/* The first figures that retire become those of what is retired: true. */
+static bool retire_to(const struct board *board, struct board_export_row *to, board_place place)
 {
     struct board_figure_row *row = board_at(board, place);
     board_place before = 0;
 
     if (__atomic_compare_exchange_n(&to->retired, &before, place, false, __ATOMIC_ACQ_REL,
                                     __ATOMIC_ACQUIRE))
-        return;
+        return true;
     move_figures(board_at(board, before), row);
-}
-
-/* Whether the row of these figures is another export's by now. */
-static bool is_retired_of(const struct board_export_row *row, board_place place)
-{
-    return row != NULL && board_get(&row->retired) == place;
+    return false;
 }
 
 /* What is left of the line of those that replaced each other. */
@@ -149,6 +144,7 @@ void board_export_end(const struct board *board, board_place place)
         return;
     struct board_export_row *row = board_at(board, place), *heir = NULL;
     board_place retired = board_get(&row->retired), after = board_get(&row->after);
+    bool kept = false;
     begin_move(&head->gone_begun);
     if (after != 0) {
         heir = board_at(board, after);
@@ -157,7 +153,7 @@ void board_export_end(const struct board *board, board_place place)
     board_put_last(&row->sequence, board_get(&row->sequence) + 1);
     board_put_last(&row->id, 0);
     if (retired != 0 && heir != NULL)
-        retire_to(board, heir, retired);
+        kept = retire_to(board, heir, retired);
     else if (retired != 0)
         move_figures(&head->gone, board_at(board, retired));
     board_put_last(&row->retired, 0);
@@ -166,7 +162,7 @@ void board_export_end(const struct board *board, board_place place)
     if (heir != NULL)
         end_move(&heir->done);
     end_move(&head->gone_done);
-    if (retired != 0 && !is_retired_of(heir, retired)) {
+    if (retired != 0 && !kept) {
         clear_figures(board_at(board, retired));
         board_row_give(board, BOARD_FIGURE_ROWS, retired);
     }
@@ -205,8 +201,7 @@ static void retire(const struct board *board, struct board_figure_row *row)
     board_place place = board_place_of(board, row);
 
     begin_move(&of->begun);
-    retire_to(board, of, place);
-    bool kept = is_retired_of(of, place);
+    bool kept = retire_to(board, of, place);
     board_put_last(&of->live[row->worker], 0);
     end_move(&of->done);
     if (!kept) {
