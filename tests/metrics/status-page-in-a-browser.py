@@ -54,7 +54,7 @@ try:
 
     if os.environ.get("SCREENSHOT"):
         time.sleep(122)  # until the charts are full
-        browser.devtools("Emulation.setDeviceMetricsOverride", width=1160, height=800, deviceScaleFactor=1, mobile=False)
+        browser.devtools("Emulation.setDeviceMetricsOverride", width=1240, height=800, deviceScaleFactor=1, mobile=False)
         with open(os.environ["SCREENSHOT"], "wb") as file:
             file.write(browser.screenshot())
         browser.devtools("Emulation.clearDeviceMetricsOverride")
