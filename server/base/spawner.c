@@ -134,12 +134,13 @@ static bool reap(void)
     return true;
 }
 
-void spawner_reap(void)
+bool spawner_reap(void)
 {
-    if (pthread_mutex_trylock(&mutex) != 0)
-        return; /* whoever has it looks himself */
-    (void)reap();
-    pthread_mutex_unlock(&mutex);
+    if (pthread_mutex_trylock(&mutex) == 0) { /* else whoever has it looks himself */
+        (void)reap();
+        pthread_mutex_unlock(&mutex);
+    }
+    return !is_last;
 }
 
 /* What it has started would be left to nobody.  It hangs, so that they keep their numbers. */
@@ -200,11 +201,6 @@ int spawner_start_now(struct error *err)
     return result;
 }
 
-bool spawner_is_last(void)
-{
-    return is_last;
-}
-
 /* ---- messages ---- */
 
 struct message {
@@ -263,7 +259,7 @@ static int send_message(const struct message *message, const int *files, size_t 
     return sent < 0 ? -errno : 0;
 }
 
-/* 0; -ETIMEDOUT; -EIO: it has ended. */
+/* 0; -ETIMEDOUT; -EIO: it has ended; -ECONNRESET: before it took the order. */
 static int receive_answer(struct spawner_answer *answer)
 {
     ssize_t got;
@@ -273,6 +269,8 @@ static int receive_answer(struct spawner_answer *answer)
     do
         got = recv(control, answer, sizeof *answer, MSG_DONTWAIT);
     while (got < 0 && errno == EINTR);
+    if (got < 0 && errno == ECONNRESET)
+        return -ECONNRESET;
     return got == sizeof *answer ? 0 : -EIO;
 }
 
@@ -360,17 +358,20 @@ static int give_order(const struct spawn_order *order, const struct message *mes
 {
     int files[] = { order->files[0], order->files[1], order->files[2], leash };
     struct spawner_answer answer;
-    int result = send_to_one_that_lives(message, files, sizeof files / sizeof files[0], err);
+    int result = -ECONNRESET;
 
-    if (result < 0) {
-        error_prefix(err, "'%s' can't be started: ", order->argv[0]);
-        return result;
+    for (unsigned tries = 0; tries < 2 && result == -ECONNRESET; tries++) {
+        result = send_to_one_that_lives(message, files, sizeof files / sizeof files[0], err);
+        if (result < 0) {
+            error_prefix(err, "'%s' can't be started: ", order->argv[0]);
+            return result;
+        }
+        result = receive_answer(&answer);
+        if (result < 0)
+            discard();
     }
-    result = receive_answer(&answer);
-    if (result < 0) {
-        discard();
+    if (result < 0)
         return tell_gone(result, order->argv[0], err);
-    }
     if (answer.error != 0 && answer.in_folder)
         return error_set(err, -answer.error, "'%s' can't be started in '%s': %s", order->argv[0],
                          order->folder, strerror(answer.error));

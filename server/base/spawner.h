@@ -39,7 +39,6 @@ NODISCARD int spawner_status(int leash, int *status, struct error *err);
 
 /* Starts it before it is needed, as the last one: from now on this process starts no other. */
 NODISCARD int spawner_start_now(struct error *err);
-bool spawner_is_last(void);
 
 /* It is that user from now on, and so is what it starts.  One that does not run is not started: it
  * will be who we are then. */
@@ -52,8 +51,9 @@ void spawner_stop(int leash);
  * call anything here.  Who watches that process calls spawner_reap() when it has ended. */
 typedef void spawner_started_fn(void *context, pid_t process);
 void spawner_tell_started(spawner_started_fn *fn, void *context);
-/* If it has ended it is waited for.  Any thread; does not block. */
-void spawner_reap(void);
+/* If it has ended it is waited for.  Any thread; does not block.  Whether another one may be
+ * started. */
+bool spawner_reap(void);
 
 /* What carries that text in its environment is ended when this process has gone. */
 NODISCARD int spawner_watch(const char *mark, struct error *err);

@@ -43,13 +43,13 @@ static void has_ended(struct io_event *ev, int result)
     forget(one);
     if (stopping)
         return;
-    spawner_reap();
-    log_warning(
-        "the process beside this one, which starts programs, has ended; %s",
-        spawner_is_last()
-            ? "the sandbox lets no other one be started: restart the server before it needs "
-              "one"
-            : "another one is started when it is needed");
+    if (spawner_reap())
+        log_warning("the process beside this one, which starts programs, has ended; another one is "
+                    "started when it is needed");
+    else
+        log_error("the process beside this one, which starts programs, has ended, and the sandbox "
+                  "lets no other one be started: no key-command can be asked before the server is "
+                  "restarted");
 }
 
 static void was_started(struct io_event *ev, int result)

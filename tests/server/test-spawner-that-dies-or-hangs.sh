@@ -18,7 +18,16 @@ spawner() {
 has_no_child() {
     [ -z "$(spawner)" ]
 }
-start_nbdcrypt --control "$control" --sandbox off --export "one=$folder/one,key-command=cat $folder/key"
+# In a sandbox there is no other one.
+start_nbdcrypt --control "$control" --export "one=$folder/one,key-command=cat $folder/key"
+kill -KILL "$(spawner)"
+wait_until 30 has_no_child
+expect_match "$server_log" 'error: .*and the sandbox lets no other one be started'
+! ctl add two "$folder/two" key-command="cat $folder/key" 2>"$log_dir/add" || fail "a program was started in a sandbox"
+expect_match "$log_dir/add" "'cat' can't be started: .* restart the server"
+stop_nbdcrypt
+
+start_nbdcrypt --sandbox off --control "$control" --export "one=$folder/one,key-command=cat $folder/key"
 first=$(spawner)
 
 kill -KILL "$first"

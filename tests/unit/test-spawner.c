@@ -299,7 +299,7 @@ static void who_watches_it_can_wait_for_it(void)
     pid_t first = started;
     EXPECT(first > 0 && kill(first, SIGKILL) == 0);
     for (int i = 0; i < PATIENCE_MS && kill(first, 0) == 0; i++) {
-        spawner_reap();
+        EXPECT(spawner_reap());
         usleep(1000);
     }
     EXPECT(kill(first, 0) < 0 && errno == ESRCH);
