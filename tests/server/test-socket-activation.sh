@@ -20,7 +20,7 @@ tcp.bind(("127.0.0.1", 0))
 tcp.listen()
 
 
-def start(sockets, pid_offset=0):
+def start(sockets, pid_offset=0, names=""):
     """nbdcrypt with these sockets as descriptors 3, 4, ...; returns the process and, where they are not meant for
     it, its ready line: who handed over sockets gets nothing on standard output, which ends with the server."""
     ready_read, ready_write = os.pipe()
@@ -32,6 +32,8 @@ def start(sockets, pid_offset=0):
         for i, fd in enumerate(spare):
             os.dup2(fd, 3 + i, inheritable=True)
         os.environ["LISTEN_FDS"] = str(len(sockets))
+        if names:
+            os.environ["LISTEN_FDNAMES"] = names
         os.environ["LISTEN_PID"] = str(os.getpid() + pid_offset)
         arguments = ["serve", "--raw", "--name", "activated", "memory:1M"]
         if pid_offset:
@@ -46,6 +48,20 @@ def stop(pid):
     os.kill(pid, signal.SIGTERM)
     equal("exit status", os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), 0)
 
+
+# One that is named "control" is that of nbdcrypt ctl, wherever it stands.
+control = socket.socket(socket.AF_UNIX)
+control.bind(path + ".control")
+control.listen()
+for number, sockets in enumerate(([control, local], [local, control])):
+    pid, _ = start(sockets, names=("control:nbd", "nbd:control")[number])
+    with Client(f"nbd+unix:///activated?socket={path}") as client:
+        client.read(0, 512)
+    said = subprocess.run([program, "ctl", "--socket", path + ".control", "exports"], stdout=subprocess.PIPE, check=True)
+    assert b"activated" in said.stdout, said
+    stop(pid)
+    assert os.path.exists(path + ".control"), "the control socket of the service manager is gone"
+os.unlink(path + ".control")
 
 port = tcp.getsockname()[1]
 for number in range(2):
