@@ -127,12 +127,41 @@ static void file_header_was_read(struct stage *stage)
     file_lock_release_header(&container_of(stage, struct file_stage, stage)->lock);
 }
 
+/* A description of its own has locks of its own.  Where the file can't be opened by us, that of
+ * whoever lent it is shared with him. */
+static int open_lent(int lent, int flags, struct error *err)
+{
+    int has = fcntl(lent, F_GETFL);
+    char path[32];
+
+    if (has < 0)
+        return error_set(err, -errno, "its descriptor can't be used: %s", strerror(errno));
+    if ((has & O_ACCMODE) != O_RDWR && (has & O_ACCMODE) != (flags & O_ACCMODE))
+        return error_set(err, -EACCES, "its descriptor is not open for %s",
+                         (flags & O_ACCMODE) == O_RDONLY
+                             ? "reading"
+                             : "writing; with the option read-only it is served without");
+    snprintf(path, sizeof path, "/proc/self/fd/%d", lent);
+    int fd = open(path, flags | O_NONBLOCK);
+    if (fd >= 0)
+        return fd;
+    fd = fcntl(lent, F_DUPFD_CLOEXEC, 3);
+    if (fd >= 0 && (flags & O_DIRECT) != 0 && fcntl(fd, F_SETFL, has | O_DIRECT) < 0) {
+        close(fd);
+        fd = -1;
+    }
+    return fd >= 0 ? fd
+                   : error_set(err, -errno, "its descriptor can't be used: %s", strerror(errno));
+}
+
 static int open_path(const struct stage_settings *settings, struct error *err)
 {
     int flags = (settings->options.read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NOCTTY |
                 (settings->options.direct ? O_DIRECT : 0);
-    int fd = open(settings->path, flags | O_NONBLOCK); /* NONBLOCK: a FIFO must not hang us */
 
+    if (settings->options.fd > 0)
+        return open_lent((int)settings->options.fd, flags, err);
+    int fd = open(settings->path, flags | O_NONBLOCK); /* NONBLOCK: a FIFO must not hang us */
     if (fd >= 0)
         return fd;
     int result = -errno;

@@ -248,7 +248,11 @@ int image_open(struct stage **out, const char *spec, const struct image_options 
     };
     if (options->beside != NULL)
         settings.options.beside = stage_backend(options->beside);
-    result = open_parsed(out, &parsed, &settings, err);
+    if (options->fd > 0 && strcmp(parsed.ops->name, "file") != 0)
+        result = error_set(err, -EINVAL,
+                           "only a file or a block device can be handed over as a descriptor");
+    else
+        result = open_parsed(out, &parsed, &settings, err);
     if (result == -EACCES && sandbox_hides(parsed.path, SANDBOX_WRITE))
         error_set(
             err, result,

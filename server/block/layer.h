@@ -75,6 +75,7 @@ struct byte_range {
 
 /* How an image is to be opened. */
 struct image_options {
+    unsigned fd; /* one of the image, lent: what it is called is for messages; 0: there is none */
     bool read_only;
     bool direct;      /* go around the page cache */
     bool lock;        /* keep others from writing it, and with !read_only from serving it */

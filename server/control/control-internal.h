@@ -8,7 +8,7 @@
 #include "server/control/control-json.h"
 #include "server/control/varlink-connection.h"
 
-#define CONTROL_PARAMS_MAX 6u
+#define CONTROL_PARAMS_MAX 8u
 #define CONTROL_TYPE_BYTES 64u
 #define CONTROL_UNSENT_BYTES_MAX (256u * 1024u) /* events beyond that are counted and dropped */
 #define CONTROL_SLICE_BYTES (64u * 1024u)       /* of a long reply, before others have their turn */

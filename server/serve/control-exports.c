@@ -48,15 +48,27 @@ struct call {
 
 struct added {
     struct export_settings settings;
-    char *call;    /* what was asked for, to know it again */
-    size_t count;  /* of texts */
-    char *texts[]; /* what the settings point to */
+    int key_fd, image_fd; /* -1: there is none, or it is not needed any more */
+    char *call;           /* what was asked for, to know it again */
+    size_t count;         /* of texts */
+    char *texts[];        /* what the settings point to */
 };
+
+static void close_files(struct added *added)
+{
+    if (added->key_fd >= 0)
+        close(added->key_fd);
+    if (added->image_fd >= 0)
+        close(added->image_fd);
+    added->key_fd = added->image_fd = -1;
+    added->settings.options.fd = 0;
+}
 
 static void free_added(struct export_settings *settings)
 {
     struct added *added = container_of(settings, struct added, settings);
 
+    close_files(added);
     for (size_t i = 0; i < added->count; i++)
         free(added->texts[i]);
     access_free(added->settings.access);
@@ -270,9 +282,17 @@ static int check_opening(const struct export_settings *settings, struct error *e
                      settings->name);
 }
 
-static int finish(struct added *added, int key_fd, struct error *err)
+static int finish(struct added *added, struct error *err)
 {
+    int key_fd = added->key_fd;
     struct export_settings *settings = &added->settings;
+
+    if (added->image_fd >= 0 && settings->persisted)
+        return error_set(err, -EINVAL,
+                         "image_fd and persist can't both be used: a descriptor is "
+                         "not there after the next start");
+    if (added->image_fd >= 0)
+        settings->options.fd = (unsigned)added->image_fd;
 
     if (key_fd >= 0 && key_source_given(&settings->key) != NULL)
         return error_set(err, -EINVAL, "key_fd and %s can't both be used: leave out one of the two",
@@ -288,12 +308,12 @@ static int finish(struct added *added, int key_fd, struct error *err)
 }
 
 /* Takes it from the call; -1: none was named, -2: there is none of that number. */
-static int take_key_fd(struct control_client *client)
+static int take_fd(struct control_client *client, const char *name)
 {
-    int64_t index = control_number(client->varlink.call.parameters, "key_fd", -1);
+    int64_t index = control_number(client->varlink.call.parameters, name, -1);
 
     if (index < 0 || index >= VARLINK_FDS_MAX || client->varlink.fds[index] < 0)
-        return control_param(client, "key_fd") == NULL ? -1 : -2;
+        return control_param(client, name) == NULL ? -1 : -2;
     int fd = client->varlink.fds[index];
     client->varlink.fds[index] = -1;
     return fd;
@@ -367,6 +387,7 @@ static struct added *begin(struct json_object *parameters)
         return NULL;
     added->settings = export_options_inherit(common_settings);
     added->settings.added = true;
+    added->key_fd = added->image_fd = -1;
     added->settings.persisted = control_flag(parameters, "persist");
     added->settings.name = keep(added, control_text(parameters, "name"));
     added->settings.image = keep(added, control_text(parameters, "image"));
@@ -402,15 +423,21 @@ static int prepare_record(struct call *call, const struct added *added,
     return 0;
 }
 
+/* On the thread of the exports, as `made`: it has what it needs of them. */
+static void opened(struct exports_change *change)
+{
+    struct call *call = container_of(change, struct call, change);
+
+    close_files(container_of(call->addition.settings, struct added, settings));
+}
+
 /* `replaced`: the one of that name goes, and its clients with it. */
-static void submit_added(struct control_client *client, struct added *added, int key_fd,
-                         bool replaced)
+static void submit_added(struct control_client *client, struct added *added, bool replaced)
 {
     const char *name = added->settings.name;
     struct call *call = calloc(1, sizeof *call + strlen(name) + 1);
     struct error err = { "" };
-    int result =
-        call == NULL ? error_no_memory(&err, "for an export") : finish(added, key_fd, &err);
+    int result = call == NULL ? error_no_memory(&err, "for an export") : finish(added, &err);
 
     if (result == 0 && added->settings.persisted)
         result = prepare_record(call, added, client->varlink.call.parameters, &err);
@@ -418,12 +445,11 @@ static void submit_added(struct control_client *client, struct added *added, int
         control_error(client, CONTROL_NOT_POSSIBLE, "reason", err.text);
         free_added(&added->settings);
         free(call);
-        if (key_fd >= 0)
-            close(key_fd);
         return;
     }
     memcpy(call->name, name, strlen(name) + 1);
-    call->key_fd = key_fd;
+    call->key_fd = -1;
+    call->change.published = opened;
     call->addition = (struct exports_addition){ &added->settings, free_added };
     call->change.added = &call->addition;
     call->change.added_count = 1;
@@ -464,7 +490,6 @@ static void add_or_replace(struct control_client *client, bool replaced)
 {
     struct json_object *parameters = client->varlink.call.parameters;
     struct added *added = begin(parameters);
-    int key_fd;
 
     if (added == NULL) {
         control_error(client, CONTROL_NOT_POSSIBLE, "reason", "not enough memory for an export");
@@ -480,13 +505,14 @@ static void add_or_replace(struct control_client *client, bool replaced)
         free_added(&added->settings);
         return;
     }
-    key_fd = take_key_fd(client);
-    if (key_fd == -2) {
-        control_refuse(client, "key_fd");
+    added->key_fd = take_fd(client, "key_fd");
+    added->image_fd = take_fd(client, "image_fd");
+    if (added->key_fd == -2 || added->image_fd == -2) {
+        control_refuse(client, added->key_fd == -2 ? "key_fd" : "image_fd");
         free_added(&added->settings);
         return;
     }
-    submit_added(client, added, key_fd, replaced);
+    submit_added(client, added, replaced);
 }
 
 static void add_export(struct control_client *client)
@@ -568,7 +594,7 @@ static void resume_export(struct control_client *client)
 
     if (call == NULL)
         return;
-    call->key_fd = take_key_fd(client);
+    call->key_fd = take_fd(client, "key_fd");
     if (call->key_fd == -2) {
         control_refuse(client, "key_fd");
         free(call);
@@ -593,6 +619,7 @@ const struct control_method control_export_methods[] = {
                   { "options", json_type_object, false },
                   { "allow", json_type_array, false },
                   { "key_fd", json_type_int, false },
+                  { "image_fd", json_type_int, false },
                   { "persist", json_type_boolean, false } },
       .run = add_export },
     { .name = "org.nbdcrypt.ReplaceExport",
@@ -602,7 +629,8 @@ const struct control_method control_export_methods[] = {
                   { "image", json_type_string, true },
                   { "options", json_type_object, false },
                   { "allow", json_type_array, false },
-                  { "key_fd", json_type_int, false } },
+                  { "key_fd", json_type_int, false },
+                  { "image_fd", json_type_int, false } },
       .run = replace_export },
     { .name = "org.nbdcrypt.Disconnect",
       .role = CONTROL_OPERATE,

@@ -31,6 +31,35 @@ def add(fd, parameters):
     return client.reply()
 
 
+# ---- the image by a descriptor: also one that the server can't open by itself ----
+image = folder + "/lent"
+with open(image, "wb") as file:
+    file.truncate(1 << 20)
+before = descriptors()
+for mode, lock in ((os.O_RDWR, None), (os.O_RDWR, 0)):
+    fd = os.open(image, mode)
+    if lock is not None:
+        os.chmod(image, lock)
+        os.unlink(image)
+    parameters = {"name": "lent", "image": "a disk of mine", "options": {"raw": "yes"}, "image_fd": 0}
+    assert add(fd, parameters)["changed"] is True
+    assert client.call("ListExports", {"name": "lent"})["export"]["image"] == "a disk of mine"
+    client.call("RemoveExport", {"name": "lent"})
+    os.close(fd)
+with open(luks, "rb") as file:
+    for options, image, reason in (({"raw": "yes"}, "/x", "not open for writing"),
+                                   ({"raw": "yes"}, "memory:1M", "only a file or a block device")):
+        try:
+            add(file.fileno(), {"name": "lent", "image": image, "options": options, "image_fd": 0})
+        except Error as error:
+            assert reason in error.parameters["reason"], error
+        else:
+            sys.exit(f"{image} was added")
+    add(file.fileno(), {"name": "lent", "image": "/x", "options": {"raw": "yes", "read-only": "yes"}, "image_fd": 0})
+    client.call("RemoveExport", {"name": "lent"})
+fails("InvalidParameter", "AddExport", {"name": "lent", "image": "/x", "image_fd": 0}, parameter="image_fd")
+assert descriptors() == before, (before, descriptors())
+
 # ---- a key by a descriptor: a file, and a pipe ----
 with open(passphrase, "rb") as key:
     assert add(key.fileno(), {"name": "disk", "image": luks, "key_fd": 0})["changed"] is True
