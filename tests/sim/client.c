@@ -97,12 +97,35 @@ static void draw_flags(struct nbd_request *request, const struct session *sessio
         request->flags |= NBD_CMD_FLAG_REQ_ONE;
 }
 
+/* Beyond the end, an unknown flag, an unknown command. */
+static void draw_rudeness(struct nbd_request *request, const struct session *session)
+{
+    switch (random_below(STREAM_WORK, 3)) {
+    case 0:
+        if (request->command != NBD_CMD_FLUSH) {
+            request->length_bytes =
+                request->length_bytes < 65536 ? request->length_bytes + CELL_BYTES : 65536;
+            request->offset_bytes = session->size_bytes - request->length_bytes + CELL_BYTES;
+        }
+        break;
+    case 1:
+        request->flags |= 1u << 9;
+        break;
+    default:
+        if (request->command == NBD_CMD_FLUSH)
+            request->command = 77;
+        break;
+    }
+}
+
 static void draw_request(struct nbd_request *request, const struct session *session)
 {
     *request = (struct nbd_request){ .command = draw_command(session) };
     if (request->command != NBD_CMD_FLUSH)
         draw_range(request);
     draw_flags(request, session);
+    if (random_chance(STREAM_WORK, (unsigned)options.rude_permille))
+        draw_rudeness(request, session);
 }
 
 /* ---- a client ---- */

@@ -7,12 +7,12 @@
 #include "tests/sim/files.h"
 #include "tests/sim/jobs.h"
 #include "tests/sim/options.h"
+#include "tests/sim/pki.h"
 #include "tests/sim/texts.h"
 #include "tests/sim/trace.h"
 #include "tests/sim/volumes.h"
 #include "tests/sim/wire.h"
 
-#define REMOTE_URI "%s+unix://%s/" DISK "?socket=" SIM_FOLDER "store%s%s"
 #define CONFIG_BYTES_MAX 2048u
 
 static const char *const names[SITES] = { "front.conf", "store.conf" };
@@ -48,9 +48,12 @@ const char *config_image(enum site site)
 
     if (site == SITE_STORE || !options.remote)
         return SIM_FOLDER VOLUME_IMAGE;
-    (void)snprintf(uri, sizeof(uri), REMOTE_URI, options.store_tls ? "nbds" : "nbd",
-                   options.store_tls ? "client@" : "", options.store_tls ? "&tls-psk-file=" : "",
-                   options.store_tls ? wire_key_path() : "");
+    if (options.store_tls == TLS_BY_CERTIFICATE)
+        return "nbds://" PKI_ADDRESS "/" DISK "?tls-certificates=" SIM_FOLDER "pki";
+    bool tls = options.store_tls == TLS_BY_KEY;
+    (void)snprintf(uri, sizeof(uri), "%s+unix://%s/" DISK "?socket=" SIM_FOLDER "store%s%s",
+                   tls ? "nbds" : "nbd", tls ? "client@" : "", tls ? "&tls-psk-file=" : "",
+                   tls ? wire_key_path() : "");
     return uri;
 }
 
@@ -60,9 +63,11 @@ static void say_server(struct writer *writer, enum site site)
         site == SITE_FRONT ? (unsigned)options.workers : STORE_WORKERS);
     if (site == SITE_FRONT && options.retry_exports)
         say(writer, "retry-exports = 1\n");
-    if (site == SITE_STORE ? options.store_tls : options.tls == TLS_BY_KEY)
+    enum tls_proof proof =
+        site == SITE_STORE ? (enum tls_proof)options.store_tls : (enum tls_proof)options.tls;
+    if (proof == TLS_BY_KEY)
         say(writer, "[tls]\nmode = require\nktls = off\npsk = %s\n", wire_key_path());
-    else if (site == SITE_FRONT && options.tls == TLS_BY_CERTIFICATE)
+    else if (proof == TLS_BY_CERTIFICATE)
         say(writer, "[tls]\nmode = require\nktls = off\ncertificates = " SIM_FOLDER "pki\n");
 }
 

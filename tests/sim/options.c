@@ -40,7 +40,7 @@ static void draw_sizes(void)
 
     options.layer = random_below(STREAM_OPTIONS, 4);
     options.tls = one_in(3) ? 1 + random_below(STREAM_OPTIONS, 2) : 0;
-    options.store_tls = one_in(3);
+    options.store_tls = one_in(3) ? 1 + random_below(STREAM_OPTIONS, 2) : 0;
     options.key_update_permille = one_in(2) ? 0 : skewed(1, 100);
     options.remote = one_in(4);
     options.store_life_ms = skewed(10, 1000);
@@ -57,7 +57,9 @@ static void draw_sizes(void)
     options.workers = skewed(1, 3);
     options.clients = skewed(1, 6);
     options.commands = 100 + skewed(1, 500);
-    options.depth = one_in(2) ? skewed(1, 4) : skewed(4, 24);
+    options.depth = one_in(2) ? skewed(1, 4) : one_in(4) ? skewed(24, 64) : skewed(4, 24);
+    options.buffers = one_in(2) ? 1 : 8;
+    options.rude_permille = one_in(2) ? 0 : skewed(5, 100);
     options.long_permille = one_in(3) ? 0 : skewed(10, 300);
 }
 

@@ -9,7 +9,7 @@
 /* clang-format off */
 #define OPTIONS(X) \
     X(tls, 0, 2) /* clients speak TLS: 1 with pre-shared keys, 2 with certificates */ \
-    X(store_tls, 0, 1) /* and so does the front to the store */ \
+    X(store_tls, 0, 2) /* and so does the front to the store */ \
     X(key_update_permille, 0, 1000) /* of commands: the client changes keys before it */ \
     X(remote, 0, 1) /* the image is on another server */ \
     X(store_deaths, 0, 1000) \
@@ -27,6 +27,8 @@
     X(workers, 1, 8) \
     X(clients, 1, 16) \
     X(commands, 1, 100000) /* of all clients together */ \
+    X(buffers, 1, 8) /* for a worker, in multiples of what it needs at least */ \
+    X(rude_permille, 0, 1000) /* of commands and options: they ask for what can't be */ \
     X(depth, 1, 64) /* in flight for each client */ \
     X(long_permille, 0, 1000) /* commands of more than a fragment */ \
     X(read, 0, 100) \

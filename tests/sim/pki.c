@@ -40,6 +40,7 @@ static void make_key(struct pair *pair)
 
 static void make(struct pair *pair, const char *name, unsigned serial, const char *purpose)
 {
+    static const unsigned char address[] = { 127, 0, 0, 1 }; /* PKI_ADDRESS */
     unsigned char number = (unsigned char)serial;
     gnutls_x509_crt_t out;
 
@@ -57,6 +58,9 @@ static void make(struct pair *pair, const char *name, unsigned serial, const cha
         (void)gnutls_x509_crt_set_basic_constraints(out, 0, -1);
         (void)gnutls_x509_crt_set_key_purpose_oid(out, purpose, 0);
         (void)gnutls_x509_crt_set_key_usage(out, GNUTLS_KEY_DIGITAL_SIGNATURE);
+        check(gnutls_x509_crt_set_subject_alt_name(out, GNUTLS_SAN_IPADDRESS, address,
+                                                   sizeof(address), GNUTLS_FSAN_SET),
+              "a certificate");
     } else {
         (void)gnutls_x509_crt_set_basic_constraints(out, 1, -1);
         (void)gnutls_x509_crt_set_key_usage(out, GNUTLS_KEY_KEY_CERT_SIGN | GNUTLS_KEY_CRL_SIGN);
@@ -124,6 +128,8 @@ void pki_make(void)
     for (unsigned i = 0; i < 2; i++)
         make_list(&lists[i], i == 1);
     put_certificate("pki/ca-cert.pem", &ca, true);
+    put_certificate("pki/client-cert.pem", &clients[0], true);
+    put_key("pki/client-key.pem", &clients[0]);
     pki_write(&in_force);
     pki_settle(true);
 }

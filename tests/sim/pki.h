@@ -8,6 +8,8 @@
 struct gnutls_certificate_credentials_st; /* of GnuTLS, whose header does not go with ours */
 struct gnutls_session_int;
 
+#define PKI_ADDRESS "127.0.0.1" /* of the server, as its certificate says */
+
 /* Before the first fork. */
 void pki_make(void);
 

@@ -14,7 +14,7 @@
 
 #define STACK_BYTES (512u << 10)
 #define FIBERS_MAX 4096u
-#define HOSTS_MAX 4096u
+#define HOSTS_MAX 65536u
 #define SWITCHES_MAX 20000000u
 
 enum fiber_state { FIBER_READY, FIBER_WAITING, FIBER_DONE };

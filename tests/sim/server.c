@@ -154,7 +154,7 @@ static int start_workers(struct life *mine, struct error *err)
                 .places = &mine->places,
                 .index = i,
                 .worker_count = count,
-                .buffers_max_bytes = (uint64_t)8 * BUFFERS_LEAST_BYTES,
+                .buffers_max_bytes = options.buffers * BUFFERS_LEAST_BYTES,
                 .handshake_timeout_ms = 10000,
                 .drain_max_ms = 5000,
             },
@@ -574,6 +574,19 @@ int server_change(struct server_change *wanted)
     if (result < 0 && result != -EPIPE)
         trace_text(change->error.text);
     return result;
+}
+
+static bool lacked_memory;
+
+void server_lacks_memory(void)
+{
+    mark(MARK_memory_short);
+    lacked_memory |= options.stall_permille > 0 || options.slow_permille > 0;
+}
+
+bool server_lacked_memory(void)
+{
+    return lacked_memory;
 }
 
 void server_disk_goes(void)

@@ -45,6 +45,10 @@ int server_change(struct server_change *change);
 void server_disk_goes(void);
 void server_disk_stays(void);
 void server_disk_is_back(void);
+/* A server has told that it lacks memory for buffers.  While clients stall, or disks are slow, it
+ * may refuse commands, and drop who takes no answers. */
+void server_lacks_memory(void);
+bool server_lacked_memory(void);
 /* Grows with each of these; and whether it is away now. */
 uint64_t server_disturbances(void);
 bool server_disk_is_away(void);

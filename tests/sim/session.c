@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tests/sim/config.h"
+#include "tests/sim/handshake.h"
 #include "tests/sim/network.h"
 #include "tests/sim/options.h"
 #include "tests/sim/pki.h"
@@ -13,135 +13,12 @@
 #include "tests/sim/trace.h"
 #include "tests/sim/volumes.h"
 
-#define CONTEXT "base:allocation"
 #define EXTENTS_MAX 4096u
 #define ANSWER_SECONDS_MAX 120u
 #define HANDSHAKE_SECONDS_MAX 10u /* the server's */
 
 static struct session *sessions; /* that are open */
 static uint64_t last_told;       /* when a FLUSH of any of them has failed */
-
-/* ---- the handshake ---- */
-
-static bool send_option(struct session *session, uint32_t option, const void *payload,
-                        uint32_t bytes)
-{
-    uint8_t out[256];
-    struct nbd_option_header header = { .option = option, .length_bytes = bytes };
-
-    nbd_encode_option_header(out, &header);
-    memcpy(out + NBD_OPTION_HEADER_BYTES, payload, bytes);
-    return wire_send_all(&session->wire, out, NBD_OPTION_HEADER_BYTES + bytes);
-}
-
-static void take_info(struct session *session, const uint8_t *payload, uint32_t bytes)
-{
-    if (bytes != 12 || nbd_get_u16(payload) != NBD_INFO_EXPORT)
-        return;
-    session->size_bytes = nbd_get_u64(payload + 2);
-    session->flags = nbd_get_u16(payload + 10);
-}
-
-/* Up to the ACK. */
-static bool take_answers(struct session *session, uint32_t option, bool *refused)
-{
-    for (;;) {
-        uint8_t header[NBD_OPTION_REPLY_BYTES], payload[4096];
-        struct nbd_option_reply reply;
-
-        if (!wire_receive_all(&session->wire, header, sizeof(header)))
-            return false;
-        if (!nbd_decode_option_reply(header, &reply) || reply.option != option ||
-            reply.length_bytes > sizeof(payload))
-            sim_fail("client %u got a wrong answer to option %u", session->client, option);
-        if (!wire_receive_all(&session->wire, payload, reply.length_bytes))
-            return false;
-        *refused = reply.type >= NBD_REP_ERR_UNSUP;
-        if (reply.type == NBD_REP_INFO)
-            take_info(session, payload, reply.length_bytes);
-        if (reply.type == NBD_REP_ACK || *refused)
-            return true;
-    }
-}
-
-/* It is not there, or was not for a while. */
-static bool may_be_sent_away(const struct session *session)
-{
-    return server_disk_is_away() || session->came_early ||
-           session->disturbances != server_disturbances();
-}
-
-static uint32_t put_text(uint8_t *at, const char *text)
-{
-    nbd_put_u32(at, (uint32_t)strlen(text));
-    memcpy(at + 4, text, strlen(text));
-    return 4 + (uint32_t)strlen(text);
-}
-
-static bool ask(struct session *session, uint32_t option, const void *payload, uint32_t bytes)
-{
-    bool refused = false;
-
-    if (!send_option(session, option, payload, bytes) || !take_answers(session, option, &refused))
-        return false;
-    if (refused && session->life == server_life(SITE_FRONT) &&
-        server_state(SITE_FRONT) == SERVER_UP && !may_be_sent_away(session))
-        sim_fail("client %u was refused option %u", session->client, option);
-    return !refused;
-}
-
-/* The connection is gone: the end of the server, and the client's own, are all that it may be. */
-static void check_end(const struct session *session)
-{
-    if (!session->left && session->life == server_life(SITE_FRONT) &&
-        server_state(SITE_FRONT) == SERVER_UP && !may_be_sent_away(session))
-        sim_fail("client %u has lost its connection, and nothing has broken it", session->client);
-}
-
-/* What the server shows has to be what its files said when it read them last. */
-static bool start_tls(struct session *session)
-{
-    unsigned before = pki_servers();
-
-    if (!ask(session, NBD_OPT_STARTTLS, "", 0) || !wire_start_tls(&session->wire, session->second))
-        return false;
-    if (options.tls != TLS_BY_CERTIFICATE || session->life != server_life(SITE_FRONT))
-        return true;
-    unsigned shown = wire_server_certificate(&session->wire);
-    if (((before | pki_servers()) >> shown & 1) == 0)
-        sim_fail("client %u is shown certificate %u, and the server was told of another one",
-                 session->client, shown);
-    return true;
-}
-
-static bool shake_hands(struct session *session)
-{
-    uint8_t greeting[NBD_GREETING_BYTES], flags[4], query[64] = { 0 };
-    uint16_t server_flags;
-
-    if (!wire_receive_all(&session->wire, greeting, sizeof(greeting)))
-        return false;
-    if (!nbd_decode_greeting(greeting, &server_flags))
-        sim_fail("client %u got a wrong greeting", session->client);
-    nbd_put_u32(flags, NBD_FLAG_C_FIXED_NEWSTYLE | NBD_FLAG_C_NO_ZEROES);
-    if (!wire_send_all(&session->wire, flags, sizeof(flags)))
-        return false;
-    if (options.tls && !start_tls(session))
-        return false;
-    if (session->structured) {
-        uint32_t bytes = put_text(query, DISK);
-
-        nbd_put_u32(query + bytes, 1);
-        bytes += 4;
-        bytes += put_text(query + bytes, CONTEXT);
-        if (!ask(session, NBD_OPT_STRUCTURED_REPLY, "", 0) ||
-            !ask(session, NBD_OPT_SET_META_CONTEXT, query, bytes))
-            return false;
-        session->status = true;
-    }
-    memset(query, 0, sizeof(query));
-    return ask(session, NBD_OPT_GO, query, put_text(query, DISK) + 2);
-}
 
 /* ---- answers ---- */
 
@@ -165,6 +42,16 @@ static const enum mark answered_marks[] = {
     [NBD_CMD_BLOCK_STATUS] = MARK_status_answered,
 };
 
+/* It has to be refused: see draw_rudeness() in client.c. */
+static bool is_rude(const struct session *session, const struct nbd_request *request)
+{
+    uint16_t known = NBD_CMD_FLAG_FUA | NBD_CMD_FLAG_NO_HOLE | NBD_CMD_FLAG_DF |
+                     NBD_CMD_FLAG_REQ_ONE | NBD_CMD_FLAG_FAST_ZERO;
+
+    return request->command > NBD_CMD_BLOCK_STATUS || (request->flags & ~known) != 0 ||
+           request->offset_bytes + request->length_bytes > session->size_bytes;
+}
+
 /* A FLUSH or FUA may fail for what happened to another before: the whole life of the server counts.
  */
 static void check_error(const struct session *session, const struct sent_command *command)
@@ -173,13 +60,17 @@ static void check_error(const struct session *session, const struct sent_command
     bool sync = request->command == NBD_CMD_FLUSH || (request->flags & NBD_CMD_FLAG_FUA) != 0;
 
     if (command->error == NBD_ESHUTDOWN &&
-        (server_state(SITE_FRONT) == SERVER_STOPPING || may_be_sent_away(session))) {
+        (server_state(SITE_FRONT) == SERVER_STOPPING || handshake_may_fail(session))) {
         mark(MARK_answered_shutdown);
         return;
     }
     if (command->error == NBD_ENOTSUP && (request->flags & NBD_CMD_FLAG_FAST_ZERO) != 0)
         return;
     if (command->error == NBD_EOVERFLOW && (request->flags & NBD_CMD_FLAG_DF) != 0)
+        return;
+    if (command->error == NBD_ENOMEM && server_lacked_memory())
+        return;
+    if (is_rude(session, request) && command->error != NBD_EIO)
         return;
     if (command->error == NBD_EIO && volumes_are_in_trouble())
         return;
@@ -196,9 +87,7 @@ static void check_error(const struct session *session, const struct sent_command
 
 static void release(struct session *session, struct sent_command *command)
 {
-    if (command->request.command == NBD_CMD_READ ||
-        command->request.command == NBD_CMD_BLOCK_STATUS)
-        oracle_read_ends(command->moment);
+    oracle_read_ends(command->moment);
     free(command->data);
     command->data = NULL;
     command->used = false;
@@ -246,6 +135,8 @@ static void judge(struct session *session, struct sent_command *command)
     }
     trace_event("client %llu: command %llu at %llu was answered, error %llu", session->client,
                 request->command, request->offset_bytes, command->error);
+    if (success && is_rude(session, request))
+        sim_fail("client %u asked for what can't be, and it was done", session->client);
     if (!success)
         check_error(session, command);
     else if (answered_marks[request->command] != MARK_COUNT)
@@ -254,7 +145,7 @@ static void judge(struct session *session, struct sent_command *command)
         mark(MARK_fua_answered);
     if (command->change != NULL)
         oracle_change_answered(command->change, success, fua);
-    else if (request->command == NBD_CMD_FLUSH)
+    else if (request->command == NBD_CMD_FLUSH && !is_rude(session, request))
         judge_flush(session, command);
     else if (request->command == NBD_CMD_READ && success && command->moment > oracle_cut_moment())
         oracle_check_read(command->moment, request->offset_bytes, request->length_bytes,
@@ -419,7 +310,7 @@ static void *receive(void *context)
         else
             sim_fail("client %u got something that is no reply", session->client);
     }
-    check_end(session);
+    handshake_check_end(session);
     session->broken = true;
     fiber_wake_all(&session->in_flight);
     return NULL;
@@ -473,9 +364,9 @@ bool session_open(struct session *session, unsigned client, bool structured)
         return false;
     enum pki_standing before = pki_second_client();
     uint64_t late_ns = sim_now_ns + HANDSHAKE_SECONDS_MAX * NS_PER_S;
-    if (!shake_hands(session)) {
+    if (!handshake(session)) {
         if (sim_now_ns < late_ns && !may_be_refused(session, before))
-            check_end(session);
+            handshake_check_end(session);
         wire_free(&session->wire);
         endpoint_close(session->wire.endpoint);
         return false;
@@ -503,7 +394,7 @@ bool session_wait(struct session *session, unsigned in_flight)
     return !session->broken;
 }
 
-static void note(struct sent_command *command)
+static void note(const struct session *session, struct sent_command *command)
 {
     static const struct {
         bool changes;
@@ -516,6 +407,12 @@ static void note(struct sent_command *command)
     };
     const struct nbd_request *request = &command->request;
 
+    if (is_rude(session, request)) {
+        mark(MARK_rude_command);
+        command->moment = oracle_read_begins();
+        command->data = malloc(request->length_bytes + 1);
+        return;
+    }
     if (kinds[request->command].changes)
         command->change = oracle_change_begins(kinds[request->command].kind, request->offset_bytes,
                                                request->length_bytes);
@@ -543,13 +440,13 @@ bool session_send(struct session *session, const struct nbd_request *wanted)
                                       .request = request,
                                       .errors_before = volumes_errors() };
     session->in_flight++;
-    note(command);
+    note(session, command);
     trace_event("client %llu sends command %llu at %llu, %llu bytes", session->client,
                 request.command, request.offset_bytes, request.length_bytes);
     size_t payload_bytes = request.command == NBD_CMD_WRITE ? request.length_bytes : 0;
-    bytes = malloc(NBD_REQUEST_BYTES + payload_bytes);
+    bytes = calloc(1, NBD_REQUEST_BYTES + payload_bytes);
     nbd_encode_request(bytes, &request);
-    if (payload_bytes > 0)
+    if (payload_bytes > 0 && command->change != NULL)
         oracle_fill(command->change, bytes + NBD_REQUEST_BYTES);
     bool whole = wire_send_all(&session->wire, bytes, NBD_REQUEST_BYTES + payload_bytes);
     free(bytes);

@@ -2,48 +2,7 @@
 #ifndef NBDCRYPT_SIM_SESSION_H
 #define NBDCRYPT_SIM_SESSION_H
 
-#include <stdbool.h>
-#include <stdint.h>
-
-#include "server/nbd/nbd-wire.h"
-#include "tests/sim/oracle.h"
-#include "tests/sim/wire.h"
-
-#define DEPTH_MAX 64u
-#define SESSION_VERIFIER 99u /* the client that looks at the end */
-
-struct fiber;
-
-struct sent_command {
-    bool used;
-    struct nbd_request request;
-    uint64_t moment;        /* of a read or a FLUSH */
-    struct change *change;  /* of what changes cells */
-    uint8_t *data;          /* of a read */
-    uint64_t errors_before; /* of the disks, when it was sent */
-    uint32_t covered_bytes, error;
-};
-
-struct session {
-    unsigned client;
-    unsigned life;         /* of the server that it is connected to */
-    bool came_early;       /* when there was no disk */
-    uint64_t disturbances; /* see server_disturbances(); when it came */
-    struct wire wire;
-    bool structured, status, broken;
-    bool second; /* it has the certificate of the second client: see pki.h */
-    bool left;   /* by the client itself */
-    uint16_t flags;
-    uint64_t size_bytes;
-    uint64_t cookies;
-    struct sent_command commands[DEPTH_MAX];
-    unsigned in_flight, key_updates;
-    bool owed;            /* writes were lost, and its next FLUSH has to tell it */
-    uint64_t owed_moment; /* since when */
-    uint64_t told;        /* see oracle_may_be_lost() */
-    struct session *next; /* of those that are open */
-    struct fiber *receiver;
-};
+#include "tests/sim/session-state.h"
 
 /* False: the server went away meanwhile. */
 bool session_open(struct session *session, unsigned client, bool structured);

@@ -25,6 +25,7 @@
 #include "tests/sim/pki.h"
 #include "tests/sim/random.h"
 #include "tests/sim/schedule.h"
+#include "tests/sim/server.h"
 #include "tests/sim/trace.h"
 #include "tests/sim/volumes.h"
 #include "tests/sim/wire.h"
@@ -72,6 +73,8 @@ static void log_put(enum log_level level, uint64_t source, const char *who, cons
     vsnprintf(text + used, sizeof(text) - (size_t)used, format, args);
 #pragma GCC diagnostic pop
     trace_text(text);
+    if (strstr(text, "memory") != NULL)
+        server_lacks_memory();
     if (strstr(text, "if the restore is interrupted") != NULL)
         jobs_are_at_risk();
     if (strstr(text, "the connection was lost (") != NULL && !volumes_are_in_trouble())

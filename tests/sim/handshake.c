@@ -1,0 +1,224 @@
+#include "tests/sim/handshake.h"
+
+#include <string.h>
+
+#include "tests/sim/config.h"
+#include "tests/sim/network.h"
+#include "tests/sim/options.h"
+#include "tests/sim/pki.h"
+#include "tests/sim/random.h"
+#include "tests/sim/schedule.h"
+#include "tests/sim/server.h"
+#include "tests/sim/trace.h"
+
+#define CONTEXT "base:allocation"
+
+/* ---- the handshake ---- */
+
+static bool send_option(struct session *session, uint32_t option, const void *payload,
+                        uint32_t bytes)
+{
+    uint8_t out[256];
+    struct nbd_option_header header = { .option = option, .length_bytes = bytes };
+
+    nbd_encode_option_header(out, &header);
+    memcpy(out + NBD_OPTION_HEADER_BYTES, payload, bytes);
+    return wire_send_all(&session->wire, out, NBD_OPTION_HEADER_BYTES + bytes);
+}
+
+static void take_info(struct session *session, const uint8_t *payload, uint32_t bytes)
+{
+    if (bytes != 12 || nbd_get_u16(payload) != NBD_INFO_EXPORT)
+        return;
+    session->size_bytes = nbd_get_u64(payload + 2);
+    session->flags = nbd_get_u16(payload + 10);
+}
+
+/* Up to the ACK. */
+static bool take_answers(struct session *session, uint32_t option, bool *refused)
+{
+    for (;;) {
+        uint8_t header[NBD_OPTION_REPLY_BYTES], payload[4096];
+        struct nbd_option_reply reply;
+
+        if (!wire_receive_all(&session->wire, header, sizeof(header)))
+            return false;
+        if (!nbd_decode_option_reply(header, &reply) || reply.option != option ||
+            reply.length_bytes > sizeof(payload))
+            sim_fail("client %u got a wrong answer to option %u", session->client, option);
+        if (!wire_receive_all(&session->wire, payload, reply.length_bytes))
+            return false;
+        *refused = reply.type >= NBD_REP_ERR_UNSUP;
+        if (reply.type == NBD_REP_INFO)
+            take_info(session, payload, reply.length_bytes);
+        if (reply.type == NBD_REP_ACK || *refused)
+            return true;
+    }
+}
+
+/* It is not there, or was not for a while. */
+bool handshake_may_fail(const struct session *session)
+{
+    return server_disk_is_away() || session->came_early || server_lacked_memory() ||
+           session->disturbances != server_disturbances();
+}
+
+static uint32_t put_text(uint8_t *at, const char *text)
+{
+    nbd_put_u32(at, (uint32_t)strlen(text));
+    memcpy(at + 4, text, strlen(text));
+    return 4 + (uint32_t)strlen(text);
+}
+
+static bool ask(struct session *session, uint32_t option, const void *payload, uint32_t bytes)
+{
+    bool refused = false;
+
+    if (!send_option(session, option, payload, bytes) || !take_answers(session, option, &refused))
+        return false;
+    if (refused && session->life == server_life(SITE_FRONT) &&
+        server_state(SITE_FRONT) == SERVER_UP && !handshake_may_fail(session))
+        sim_fail("client %u was refused option %u", session->client, option);
+    return !refused;
+}
+
+/* The connection is gone: the end of the server, and the client's own, are all that it may be. */
+void handshake_check_end(const struct session *session)
+{
+    if (!session->left && session->life == server_life(SITE_FRONT) &&
+        server_state(SITE_FRONT) == SERVER_UP && !handshake_may_fail(session))
+        sim_fail("client %u has lost its connection, and nothing has broken it", session->client);
+}
+
+/* It has to be refused. */
+static bool ask_in_vain(struct session *session, uint32_t option, const void *payload,
+                        uint32_t bytes)
+{
+    bool refused = false;
+
+    if (!send_option(session, option, payload, bytes) || !take_answers(session, option, &refused))
+        return false;
+    if (!refused)
+        sim_fail("client %u asked for option %u, which can't be, and it was granted",
+                 session->client, option);
+    return true;
+}
+
+/* Says goodbye, or what is no option: the server ends the connection. */
+static bool leave(struct session *session)
+{
+    static const uint8_t nonsense[NBD_OPTION_HEADER_BYTES] = { 1, 2, 3 };
+    uint8_t rest[64];
+
+    session->left = true;
+    if (random_chance(STREAM_WORK, 500))
+        (void)send_option(session, NBD_OPT_ABORT, "", 0);
+    else
+        (void)wire_send_all(&session->wire, nonsense, sizeof(nonsense));
+    while (wire_receive_all(&session->wire, rest, 1))
+        ;
+    return false;
+}
+
+/* What others ask before they know what they want. */
+static bool look_around(struct session *session)
+{
+    uint8_t name[64] = { 0 };
+    uint32_t bytes = put_text(name, DISK) + 2;
+
+    if (session->client == SESSION_VERIFIER ||
+        !random_chance(STREAM_WORK, (unsigned)options.rude_permille * 5))
+        return true;
+    mark(MARK_rude_option);
+    switch (random_below(STREAM_WORK, 9)) {
+    case 0:
+        return ask(session, NBD_OPT_LIST, "", 0);
+    case 1:
+        return ask(session, NBD_OPT_INFO, name, bytes);
+    case 2:
+        return ask_in_vain(session, 99, name, 7);
+    case 3:
+        memset(name, 0, sizeof(name));
+        return ask_in_vain(session, NBD_OPT_GO, name, put_text(name, "nothing") + 2);
+    case 4:
+        return ask_in_vain(session, NBD_OPT_STARTTLS, "", 0);
+    case 5:
+        return ask_in_vain(session, NBD_OPT_STRUCTURED_REPLY, name, 4);
+    case 6:
+        return ask_in_vain(session, NBD_OPT_GO, name, bytes - 1);
+    case 7:
+        return ask_in_vain(session, NBD_OPT_LIST, name, 5);
+    default:
+        return leave(session);
+    }
+}
+
+/* The oldest way in: whoever can't be served is cut off. */
+static bool attach_by_name(struct session *session)
+{
+    uint8_t answer[10];
+    bool left = session->left;
+
+    session->left = left || handshake_may_fail(session);
+    if (!send_option(session, NBD_OPT_EXPORT_NAME, DISK, (uint32_t)strlen(DISK)) ||
+        !wire_receive_all(&session->wire, answer, sizeof(answer)))
+        return false;
+    session->left = left;
+    session->size_bytes = nbd_get_u64(answer);
+    session->flags = nbd_get_u16(answer + 8);
+    return true;
+}
+
+/* What the server shows has to be what its files said when it read them last. */
+static bool start_tls(struct session *session)
+{
+    unsigned before = pki_servers();
+
+    if (!ask(session, NBD_OPT_STARTTLS, "", 0) || !wire_start_tls(&session->wire, session->second))
+        return false;
+    if (options.tls != TLS_BY_CERTIFICATE || session->life != server_life(SITE_FRONT))
+        return true;
+    unsigned shown = wire_server_certificate(&session->wire);
+    if (((before | pki_servers()) >> shown & 1) == 0)
+        sim_fail("client %u is shown certificate %u, and the server was told of another one",
+                 session->client, shown);
+    return true;
+}
+
+bool handshake(struct session *session)
+{
+    uint8_t greeting[NBD_GREETING_BYTES], flags[4], query[64] = { 0 };
+    uint16_t server_flags;
+
+    if (!wire_receive_all(&session->wire, greeting, sizeof(greeting)))
+        return false;
+    if (!nbd_decode_greeting(greeting, &server_flags))
+        sim_fail("client %u got a wrong greeting", session->client);
+    nbd_put_u32(flags, NBD_FLAG_C_FIXED_NEWSTYLE | NBD_FLAG_C_NO_ZEROES);
+    if (!wire_send_all(&session->wire, flags, sizeof(flags)))
+        return false;
+    if (options.tls && random_chance(STREAM_WORK, (unsigned)options.rude_permille) &&
+        !ask_in_vain(session, NBD_OPT_LIST, "", 0))
+        return false;
+    if (options.tls && !start_tls(session))
+        return false;
+    if (!look_around(session))
+        return false;
+    if (session->structured) {
+        uint32_t bytes = put_text(query, DISK);
+
+        nbd_put_u32(query + bytes, 1);
+        bytes += 4;
+        bytes += put_text(query + bytes, CONTEXT);
+        if (!ask(session, NBD_OPT_STRUCTURED_REPLY, "", 0) ||
+            (random_chance(STREAM_WORK, (unsigned)options.rude_permille) &&
+             !ask(session, NBD_OPT_LIST_META_CONTEXT, query, bytes)) ||
+            !ask(session, NBD_OPT_SET_META_CONTEXT, query, bytes))
+            return false;
+        session->status = true;
+    }
+    if (!session->structured && random_chance(STREAM_WORK, (unsigned)options.rude_permille))
+        return attach_by_name(session);
+    memset(query, 0, sizeof(query));
+    return ask(session, NBD_OPT_GO, query, put_text(query, DISK) + 2);
+}
