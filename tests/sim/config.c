@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "server/loop/buffer.h"
 #include "tests/sim/files.h"
 #include "tests/sim/jobs.h"
 #include "tests/sim/options.h"
@@ -14,6 +15,7 @@
 #include "tests/sim/wire.h"
 
 #define CONFIG_BYTES_MAX 2048u
+#define BUFFERS_LEAST_BYTES (2u * BUFFER_PIECE_BYTES) /* of a worker */
 
 static const char *const names[SITES] = { "front.conf", "store.conf" };
 
@@ -59,8 +61,10 @@ const char *config_image(enum site site)
 
 static void say_server(struct writer *writer, enum site site)
 {
-    say(writer, "[server]\nthreads = %u\n",
-        site == SITE_FRONT ? (unsigned)options.workers : STORE_WORKERS);
+    unsigned workers = site == SITE_FRONT ? (unsigned)options.workers : STORE_WORKERS;
+
+    say(writer, "[server]\nthreads = %u\nshutdown-timeout = 10\nmemory-max = %llu\n", workers,
+        workers * (unsigned long long)options.buffers * BUFFERS_LEAST_BYTES);
     if (site == SITE_FRONT && options.retry_exports)
         say(writer, "retry-exports = 1\n");
     enum tls_proof proof =

@@ -8,6 +8,7 @@
 
 #include "server/access/places.h"
 #include "server/board/board-owner.h"
+#include "server/control/control-rules.h"
 #include "server/export/export-set.h"
 #include "server/loop/offload.h"
 #include "server/serve/export-opening.h"
@@ -24,12 +25,12 @@
 #include "tests/sim/pki.h"
 #include "tests/sim/schedule.h"
 #include "tests/sim/trace.h"
+#include "tests/sim/wrap.h"
 
 #define OFFLOAD_THREADS 4u
 #define HANDSHAKE_THREADS 2u
 #define WORKERS_MAX 8u
 #define CONFIG_EXPORTS_MAX 2u
-#define BUFFERS_LEAST_BYTES (2u * BUFFER_PIECE_BYTES)
 
 struct life {
     enum site site;
@@ -54,6 +55,7 @@ struct life {
     struct exports *live;
     struct export_retry *retry;
     struct reload reload;
+    struct reload_host reload_host;
     struct places places;
     struct worker_thread *workers[WORKERS_MAX];
     unsigned worker_count, ended_count, answers;
@@ -142,6 +144,7 @@ static int open_exports(struct life *mine, struct error *err)
 static int start_workers(struct life *mine, struct error *err)
 {
     unsigned count = workers_of(mine);
+    const struct worker_terms terms = worker_terms_of(&mine->options, count);
 
     places_init(&mine->places, 1000, 0);
     mine->worker_ended.fn = worker_has_ended;
@@ -154,11 +157,11 @@ static int start_workers(struct life *mine, struct error *err)
                 .places = &mine->places,
                 .index = i,
                 .worker_count = count,
-                .buffers_max_bytes = options.buffers * BUFFERS_LEAST_BYTES,
-                .handshake_timeout_ms = 10000,
-                .drain_max_ms = 5000,
+                .buffers_max_bytes = terms.buffers_max_bytes,
+                .handshake_timeout_ms = terms.handshake_timeout_ms,
+                .drain_max_ms = terms.drain_max_ms,
             },
-            .stall_timeout_ms = 60000,
+            .stall_timeout_ms = terms.stall_timeout_ms,
             .owner = mine,
             .main_loop = mine->loop,
             .ended = mine->worker_ended,
@@ -179,6 +182,44 @@ static int start_tls(struct life *mine, struct error *err)
         result = tls_open(&mine->tls, &mine->options.tls, err);
     mine->tls.offload = mine->handshakes;
     return result;
+}
+
+/* The pool is there. */
+static int need_nothing(void *nothing, struct error *err)
+{
+    (void)nothing;
+    (void)err;
+    return 0;
+}
+
+/* There is no control socket. */
+static void use_options(void *nothing, const struct serve_options *now, struct control_rules *rules)
+{
+    (void)nothing;
+    (void)now;
+    control_rules_free(rules);
+}
+
+/* Nor are there sockets to listen on. */
+int __wrap_listeners_prepare(struct listeners_change **out, const struct listeners *listeners,
+                             const struct serve_options *next, struct error *err)
+{
+    (void)listeners;
+    (void)next;
+    (void)err;
+    *out = NULL;
+    return 0;
+}
+
+void __wrap_listeners_coming(struct listeners *listeners, struct listeners_change *change)
+{
+    (void)listeners;
+    (void)change;
+}
+
+void __wrap_listeners_commit(struct listeners *listeners)
+{
+    (void)listeners;
 }
 
 /* In the order of server/serve/command-serve.c. */
@@ -202,11 +243,21 @@ static int start(struct life *mine, struct error *err)
                                                   .argv = mine->words[1],
                                                   .tls = &mine->tls,
                                                   .exports = mine->live,
+                                                  .host = &mine->reload_host,
                                                   .first = &mine->options };
+    mine->reload_host = (struct reload_host){ .loop = mine->loop,
+                                              .tls = &mine->tls,
+                                              .places = &mine->places,
+                                              .exports = mine->live,
+                                              .workers = workers_of(mine),
+                                              .need_handshakes = need_nothing,
+                                              .changed = use_options };
     mine->reload.loop = mine->loop;
     mine->reload.admin = mine->admin;
     if (result == 0)
         result = start_workers(mine, err);
+    mine->reload.workers = mine->workers;
+    mine->reload.worker_count = mine->worker_count;
     if (result == 0)
         result = export_retry_start(&mine->retry, &mine->opening,
                                     mine->options.retry_exports_seconds, err);
@@ -516,10 +567,10 @@ static int wait_for(struct wish *wish)
 static void read_files(struct offload_job *job)
 {
     struct wish *wish = container_of(job, struct wish, job);
-    struct error err = { "" };
+    struct error err = { "" }, refused = { "" };
+    const struct reload_wish how = { .dry_run = wish->dry_run, .refused = &refused };
 
-    wish->job.done.result =
-        reload_files(&wish->life->reload, &(struct reload_wish){ .dry_run = wish->dry_run }, &err);
+    wish->job.done.result = reload_files(&wish->life->reload, &how, &err);
     if (wish->job.done.result < 0)
         trace_text(err.text);
 }

@@ -17,6 +17,7 @@
 #include "crypto/luks/luks-turns.h"
 #include "plugins/file/file-loop.h"
 #include "server/keys/key-source.h"
+#include "server/serve/listeners.h"
 
 int __wrap_pthread_create(pthread_t *out, const pthread_attr_t *attributes, void *(*fn)(void *),
                           void *context);
@@ -82,6 +83,10 @@ int __wrap_crypt_format(struct crypt_device *device, const char *type, const cha
                         size_t volume_key_bytes, void *settings);
 int __wrap_output_file_write(const char *path, const void *data, size_t length_bytes, bool replace,
                              struct error *err);
+int __wrap_listeners_prepare(struct listeners_change **out, const struct listeners *listeners,
+                             const struct serve_options *next, struct error *err);
+void __wrap_listeners_coming(struct listeners *listeners, struct listeners_change *change);
+void __wrap_listeners_commit(struct listeners *listeners);
 void __wrap_luks_turns_begin(struct luks_turn *turn, uint64_t memory_bytes);
 void __wrap_luks_turns_begin_alone(struct luks_turn *turn, uint64_t memory_bytes);
 void __wrap_luks_turns_end(struct luks_turn *turn);
