@@ -57,6 +57,9 @@ static const struct param bench_params[] = {
         "write blocks that describe themselves, check what is read, and read all back at the end"),
     PARAM("read-back", FLAG, NULL, read_back,
           "check what an earlier run with --verify has written"),
+    PARAM("check-history", FLAG, NULL, check_history,
+          "clients read and write the same places at once, and connect again when the server goes "
+          "away; every answer is judged"),
     PARAM("state", STRING, "FILE", state_path,
           "where --verify notes what must be where, and --read-back finds it"),
     PARAM("seed", SIZE, "N", seed, "of the pseudo-random numbers (default: another one each time)",
@@ -222,6 +225,20 @@ static int check_verify(const struct bench_options *options, struct error *err)
     return 0;
 }
 
+/* It has a run of its own, which takes few of the options. */
+static int check_history(const struct bench_options *options, struct error *err)
+{
+    if (!options->check_history)
+        return 0;
+    if (options->verify || options->read_back || options->json || options->pattern_text != NULL ||
+        options->count != 0 || options->passes != 0 || options->warm_up_ms != 0 ||
+        options->threads > 1)
+        return error_set(err, -EINVAL,
+                         "--check-history takes neither --verify, --read-back, --json, --pattern, "
+                         "--count, --passes, --warm-up nor --threads");
+    return 0;
+}
+
 static int check_end(struct bench_options *options, struct error *err)
 {
     if (options->read_back) {
@@ -257,6 +274,8 @@ static int check(struct bench_options *options, struct error *err)
         result = check_mix(options, err);
     if (result == 0)
         result = check_verify(options, err);
+    if (result == 0)
+        result = check_history(options, err);
     return result == 0 ? check_end(options, err) : result;
 }
 

@@ -24,7 +24,7 @@ struct bench_options {
     uint64_t time_ms, warm_up_ms;         /* time 0: not by it */
     uint64_t count;                       /* 0: not by it */
     bool simple;
-    bool verify, read_back;
+    bool verify, read_back, check_history;
     const char *state_path;
     uint64_t seed;       /* 0: none was given */
     unsigned server_pid; /* 0: none */

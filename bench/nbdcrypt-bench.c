@@ -12,6 +12,7 @@
 #include "bench/bench-options.h"
 #include "bench/bench-report.h"
 #include "bench/bench-session.h"
+#include "bench/history-run.h"
 #include "bench/load.h"
 #include "server/base/log.h"
 
@@ -123,6 +124,20 @@ static int run(const struct bench_options *options, const struct nbd_uri *uri)
     return result == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
+static int check_history(const struct bench_options *options, const struct nbd_uri *uri)
+{
+    struct error err = { .text = "" };
+
+    if (uri->tls) {
+        log_error("--check-history speaks in the clear");
+        return EXIT_USAGE;
+    }
+    if (history_run(options, uri, &err) == 0)
+        return EXIT_SUCCESS;
+    log_error("%s", err.text);
+    return EXIT_FAILURE;
+}
+
 static int check_tls(const struct nbd_uri *uri, struct error *err)
 {
     if (!uri->tls)
@@ -174,8 +189,13 @@ int main(int argc, char **argv)
         log_error("%s", err.text);
         return EXIT_USAGE;
     }
-    load_block_signals();
-    int status = run(&options, &uri);
+    int status;
+    if (options.check_history) {
+        status = check_history(&options, &uri);
+    } else {
+        load_block_signals();
+        status = run(&options, &uri);
+    }
     nbd_uri_free(&uri);
     return status;
 }
