@@ -13,8 +13,24 @@
 struct holdings {
     struct worker *worker;
     unsigned commands;
-    size_t bytes; /* the capacities of its buffers */
+    unsigned commands_max; /* as many as it may have now: fair-share.h */
+    size_t bytes;          /* the capacities of its buffers */
+    size_t bytes_max;
 };
+
+static inline void holdings_init(struct holdings *holdings, struct worker *worker)
+{
+    *holdings = (struct holdings){ .worker = worker,
+                                   .commands_max = HOLDINGS_COMMANDS_MAX,
+                                   .bytes_max = HOLDINGS_BYTES_MAX };
+    worker->attached++;
+}
+
+/* Nothing is held. */
+static inline void holdings_end(const struct holdings *holdings)
+{
+    holdings->worker->attached--;
+}
 
 /* Those who wait try again: something has come back. */
 static inline void holdings_tell(const struct holdings *holdings)
@@ -29,7 +45,7 @@ static inline struct command *holdings_take_command(struct holdings *holdings,
 {
     struct command *command = NULL;
 
-    if (holdings->commands < HOLDINGS_COMMANDS_MAX)
+    if (holdings->commands < holdings->commands_max)
         command = command_acquire(holdings->worker->requests, transmission, holdings->commands);
     if (command != NULL)
         holdings->commands++;
@@ -48,7 +64,7 @@ static inline void holdings_give_command(struct holdings *holdings, struct comma
 static inline struct buffer *holdings_take_buffer(struct holdings *holdings, uint32_t buffer_bytes,
                                                   bool urgent)
 {
-    if (holdings->bytes + buffer_bytes > HOLDINGS_BYTES_MAX && !urgent)
+    if (holdings->bytes + buffer_bytes > holdings->bytes_max && !urgent)
         return NULL;
     return buffer_acquire(holdings->worker->buffers, buffer_bytes, urgent ? 0 : holdings->bytes);
 }

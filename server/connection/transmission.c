@@ -243,8 +243,8 @@ static bool discard_payload(struct transmission *t)
 /* A fragment with a buffer of that size (0: without one); NULL when there is none now.  The stream
  * whose turn on the wire it is always gets on: what waits behind it gives nothing back before it is
  * through. */
-static struct fragment *take_fragment(struct transmission *t, struct command *command,
-                                      uint32_t buffer_bytes)
+static inline __attribute__((always_inline)) struct fragment *
+take_fragment(struct transmission *t, struct command *command, uint32_t buffer_bytes)
 {
     bool urgent = t->outbox.stream == command && command->fragments_held == 0;
 
@@ -612,7 +612,7 @@ struct transmission *transmission_start(struct conversation *talk, struct io_eve
     t->transport->recv_done = &t->recv_done;
     t->turn_message.event.fn = turn_come;
     t->flush_task.fn = flush;
-    t->holds.worker = t->worker;
+    holdings_init(&t->holds, t->worker);
     t->worker->unpark.fn = unpark_some;
     throttle_init(&t->throttle, talk, &t->record, limit_passed);
     long_zeroes_init(&t->zeroes, t->worker->loop, issue_zeroes, &t->flush_task);
@@ -688,13 +688,12 @@ void transmission_abort(struct transmission *t)
 
 void transmission_free(struct transmission *t)
 {
-    if (t == NULL)
-        return;
     assert(t->holds.commands == 0 && t->holds.bytes == 0 && !t->outbox.sending && !t->recv_pending);
     assert(!t->flush_task.queued && long_zeroes_are_idle(&t->zeroes) && t->awaited == 0);
     throttle_free(&t->throttle);
     unpark_for_good(t);
     flusher_end(&t->flusher, t->left_in_order && !t->aborted);
+    holdings_end(&t->holds);
     command_record_free(&t->record);
     free(t);
 }

@@ -65,6 +65,7 @@ struct transmission {
     /* Answering. */
     struct loop_task flush_task;
     unsigned errors_logged;
+    uint64_t share_sends;               /* fair-share.c's */
     uint64_t sends_seen, receives_seen; /* these three are memory-pressure.c's */
     unsigned stalled_ticks;
 

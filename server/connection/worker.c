@@ -39,6 +39,8 @@ static void tell(struct loop_task *task)
     board_put(&row->parked, worker->parked.count);
     board_put(&row->connections,
               atomic_load_explicit(&worker->connection_count, memory_order_relaxed));
+    if (worker->attached > 1)
+        worker->crowded->fn(worker->crowded, 0);
 }
 
 /* It is being torn down, while its loop goes on. */

@@ -59,6 +59,7 @@ struct worker {
     struct connection *connections; /* list */
     struct waiting_line parked;     /* transmissions that wait for a slot or buffer */
     struct loop_task unpark;        /* transmission.c's */
+    unsigned attached;              /* connections that have an export */
     enum tls_mode tls_mode;
     bool has_tls_mode; /* else it is that of `tls` */
     bool shutting_down, no_multi_conn;
@@ -69,6 +70,7 @@ struct worker {
     /* What its owner hears of; both are set before the first connection. */
     struct io_event *connection_ended; /* one is gone, perhaps the last one of an export */
     struct io_event *room_wanted;      /* somebody begins to wait for slots or buffers */
+    struct io_event *crowded;          /* a batch ends, and several connections have an export */
     struct io_event *terms_changed;    /* or NULL; `result` is the stall timeout, in ms */
     struct io_event *empty;            /* shutting_down, and no connection is left */
     struct io_event *certified; /* a client has a certificate that is over in so many seconds */

@@ -251,6 +251,7 @@ static void use_limits(struct export *ex, const struct export_settings *settings
 
     if (limit_settings_terms(&terms, &settings->limits, NULL) == 0)
         export_limit(ex, &terms);
+    atomic_store(&ex->weight, settings->weight);
 }
 
 void export_declare(struct export *out, uint64_t id, const struct export_settings *settings)

@@ -41,6 +41,7 @@ struct export
     const struct access *_Atomic access; /* who may attach it; NULL: everybody */
     atomic_bool tls_only;
     atomic_bool suspended; /* its key has gone, or is about to go */
+    atomic_uint weight;    /* of its clients beside those of others; 0: EXPORT_WEIGHT_USUAL */
     atomic_bool limited;   /* a command may have to wait for one of these: */
     struct limit_set rates;
     struct limit_clients clients;
@@ -83,6 +84,14 @@ void export_join_board(struct export *ex, const struct board *board);
 void export_alter(struct export *ex, const struct export_settings *settings);
 /* Limits it, for the next command of each client.  One thread at a time. */
 void export_limit(struct export *ex, const struct limit_terms *terms);
+#define EXPORT_WEIGHT_USUAL 100u
+static inline unsigned export_weight(const struct export *ex)
+{
+    unsigned weight = atomic_load_explicit(&ex->weight, memory_order_relaxed);
+
+    return weight > 0 ? weight : EXPORT_WEIGHT_USUAL;
+}
+
 /* Whether limits have to be looked at: asked for each request, so it is one comparison in memory,
  * which compilers make two of where a number is atomic. */
 static inline bool export_is_limited(const struct export *ex)

@@ -8,9 +8,12 @@
 #include "server/nbd/nbd-wire.h"
 
 const struct param export_params[] = {
-    EXPORT_ROWS_WHAT(struct export_settings, ), EXPORT_ROWS_KEYS(struct export_settings, ),
-    EXPORT_ROWS_WHO(struct export_settings, ),  EXPORT_ROWS_LIMITS(struct export_settings, limits.),
-    EXPORT_ROWS_SLOW(struct export_settings, ), { 0 },
+    EXPORT_ROWS_WHAT(struct export_settings, ),
+    EXPORT_ROWS_KEYS(struct export_settings, ),
+    EXPORT_ROWS_WHO(struct export_settings, ),
+    EXPORT_ROWS_LIMITS(struct export_settings, limits.),
+    EXPORT_ROWS_SHARE(struct export_settings, ),
+    { 0 },
 };
 
 const struct param limit_params[] = { EXPORT_ROWS_LIMITS(struct limit_settings, ), { 0 } };

@@ -117,11 +117,16 @@
                  "bytes a second that each client reads and writes", .max = RATE_LIMIT_MAX,        \
                  .zero = "off", OF_EXPORT(GROUP_RATES, LIVE))
 
-#define EXPORT_ROWS_SLOW(target, at)                                                            \
-    PARAM_AT(offsetof(target, at slow_request), "slow-request", STRING, "TIME",                 \
-             "tell in the log of requests that take longer, such as 500ms or 2s, and of whose " \
-             "fault it is; off: of none (default)",                                             \
-             OF_EXPORT(GROUP_RATES, LIVE))
+#define EXPORT_ROWS_SHARE(target, at)                                                              \
+    PARAM_AT(offsetof(target, at weight), "weight", UINT, "N",                                     \
+             "the part of its clients where a thread has more to do than it can, beside those of " \
+             "other exports (default 100)",                                                        \
+             .min = 1, .max = 1000, OF_EXPORT(GROUP_RATES, LIVE)),                                 \
+        PARAM_AT(                                                                                  \
+            offsetof(target, at slow_request), "slow-request", STRING, "TIME",                     \
+            "tell in the log of requests that take longer, such as 500ms or 2s, and of whose "     \
+            "fault it is; off: of none (default)",                                                 \
+            OF_EXPORT(GROUP_RATES, LIVE))
 
 /* What may stand behind the commas; fields of struct export_settings.  Lists are freed by
  * params_free(). */

@@ -54,7 +54,7 @@ const struct param serve_params[] = {
 
     EXPORT_ROWS_WHO(struct serve_options, common.),
     EXPORT_ROWS_LIMITS(struct serve_options, common.limits.),
-    EXPORT_ROWS_SLOW(struct serve_options, common.),
+    EXPORT_ROWS_SHARE(struct serve_options, common.),
 
     PARAM("tls", STRING, "MODE", tls.mode,
           "off, on (clients may use TLS), require-tcp (they must on TCP) or require (they must: "

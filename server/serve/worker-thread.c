@@ -89,6 +89,7 @@ int worker_thread_create(struct worker_thread **out, const struct worker_thread_
         return error_no_memory(err, "for a worker");
     worker_init(&thread->worker, &settings->worker);
     memory_pressure_init(&thread->pressure, &thread->worker);
+    fair_share_init(&thread->share, &thread->worker);
     stall_watch_init(&thread->stall, &thread->worker, settings->stall_timeout_ms);
     standing_watch_init(&thread->standing, &thread->worker);
     thread->empty.fn = last_has_gone;

@@ -5,6 +5,7 @@
 #include <pthread.h>
 
 #include "server/access/places.h"
+#include "server/connection/fair-share.h"
 #include "server/connection/memory-pressure.h"
 #include "server/connection/stall-watch.h"
 #include "server/connection/standing-watch.h"
@@ -22,6 +23,7 @@ struct worker_thread_settings {
 struct worker_thread {
     struct worker worker;
     struct memory_pressure pressure;
+    struct fair_share share;
     struct stall_watch stall;
     struct standing_watch standing;
     struct io_event empty, connection_ended, terms_changed; /* of the worker */
