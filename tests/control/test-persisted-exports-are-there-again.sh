@@ -19,7 +19,8 @@ make_pattern "$plain" 1M
 encrypt_by_nbdcrypt "$plain" "$luks"
 config=$folder/nbdcrypt.conf
 printf '[server]\nunix = %s\n[export first]\nimage = memory:1M\nraw = yes\n' "$socket" >"$config"
-start() { start_nbdcrypt --unix "$socket" --config "$config" --control "$control"; }
+mkdir "$folder/conf.d" # for the sandbox, which is made at the start
+start() { start_nbdcrypt "$@" --unix "$socket" --config "$config" --control "$control"; }
 ctl() { expect_success ctl --socket "$control" "$@"; }
 names() {
     "$NBDCRYPT" ctl --socket "$control" --json exports |
@@ -75,7 +76,7 @@ refuses() {
     expect_equal "exports after '$*'" "'first'" "$(names)"
 }
 exec {key}<"$passphrase"
-trailing=$(printf 'x\\')
+printf -v trailing 'x%b' '\0134' # a backslash
 refuses 'a key that comes by a descriptor is not there after the next start' add x "$luks" --key-fd "$key" --persist
 refuses 'description: a line of a file can.t have this value' add x memory:1M raw=yes "description=$trailing" --persist
 refuses 'image: write a whole path, from / on' add x "${image##*/}" raw=yes --persist
@@ -95,6 +96,15 @@ if [ "$(id -u)" -eq 0 ] && mount -t tmpfs -o size=4k,nr_inodes=20 none "$folder/
     clean_up_test
 fi
 stop_nbdcrypt
+
+# ---- from within the sandbox ----
+start --sandbox strict
+ctl add kept memory:1M raw=yes --persist
+expect_equal "files" "ctl-kept.conf" "$(files)"
+ctl remove kept --persist
+expect_equal "files" "" "$(files)"
+stop_nbdcrypt
+
 start_nbdcrypt --raw --control "$control" memory:1M
 run_nbdcrypt ctl --socket "$control" add x memory:1M raw=yes --persist
 expect_match "$err" 'the server was started without --config'
