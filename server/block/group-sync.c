@@ -6,6 +6,7 @@
 
 #include "server/block/layer.h"
 #include "server/base/log.h"
+#include "server/report/guard.h"
 
 /* In order of execution. */
 static void lead(struct io_event *ev, int result);
@@ -117,8 +118,10 @@ void group_sync_ended(struct request *leader, int error)
     pthread_mutex_unlock(&sync->mutex);
 
     if (error != 0) {
-        if (sync->image != NULL)
+        if (sync->image != NULL) {
             tell(sync, error);
+            report_unexpected("storage can't make durable what was written: some of it is lost");
+        }
         answer_all(waiting, EIO);
     } else if (next != NULL) {
         hand_over(next);

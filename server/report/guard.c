@@ -376,6 +376,7 @@ static void *watch(void *unused)
         look();
         sleep_until(wait_until(board_now_ns()));
     }
+    answer_unexpected();
     return NULL;
 }
 

@@ -640,6 +640,7 @@ static void leave_threads_behind(const struct server *server)
 
 static void close_exports(struct server *server)
 {
+    report_sections_forget();
     if (server->live != NULL) {
         exports_close(server->live);
         return;

@@ -1,6 +1,7 @@
 #include "server/serve/report-sections.h"
 
 #include <limits.h>
+#include <pthread.h>
 #include <string.h>
 
 #include "server/block/group-sync.h"
@@ -13,9 +14,10 @@
 #define VALUE_BYTES_MAX 3000u /* of metadata */
 
 static struct {
-    struct exports *exports;
+    pthread_mutex_t mutex;   /* who has it may look at them */
+    struct exports *exports; /* NULL: they have gone */
     struct reload_config *config;
-} server;
+} server = { .mutex = PTHREAD_MUTEX_INITIALIZER };
 
 /* ---- values of options ---- */
 
@@ -85,16 +87,24 @@ static bool is_of_exports(const struct param *row)
            strcmp(row->name, "export") == 0;
 }
 
-static void collect_configuration(struct report_tree *tree, struct report_node *of,
-                                  const struct report_look *look)
+static void add_options(struct report_tree *tree, struct report_node *of)
 {
     const struct serve_options *options = reload_config_lock(server.config);
 
-    (void)look;
     for (const struct param *row = serve_params; row->name != NULL; row++)
         if (!is_of_exports(row))
             add_option(tree, of, row, options);
     reload_config_unlock(server.config);
+}
+
+static void collect_configuration(struct report_tree *tree, struct report_node *of,
+                                  const struct report_look *look)
+{
+    (void)look;
+    pthread_mutex_lock(&server.mutex);
+    if (server.exports != NULL)
+        add_options(tree, of);
+    pthread_mutex_unlock(&server.mutex);
 }
 
 static const struct report_section configuration_section = { "configuration", 0,
@@ -163,17 +173,25 @@ static void add_export(struct report_tree *tree, struct report_node *list, const
         add_stages(tree, one, ex);
 }
 
-static void collect_exports(struct report_tree *tree, struct report_node *of,
-                            const struct report_look *look)
+static void add_exports(struct report_tree *tree, struct report_node *of)
 {
     const struct export_set *set = exports_lock(server.exports);
     struct report_node *list = report_list(tree, of, "exports");
 
-    (void)look;
     report_number(tree, of, "count", set->count);
     for (size_t i = 0; i < set->count && i < EXPORTS_MAX; i++)
         add_export(tree, list, set->exports[i]);
     exports_unlock(server.exports);
+}
+
+static void collect_exports(struct report_tree *tree, struct report_node *of,
+                            const struct report_look *look)
+{
+    (void)look;
+    pthread_mutex_lock(&server.mutex);
+    if (server.exports != NULL)
+        add_exports(tree, of);
+    pthread_mutex_unlock(&server.mutex);
 }
 
 static const struct report_section exports_section = { "exports", 0, collect_exports };
@@ -184,4 +202,11 @@ void report_sections_use(struct exports *exports, struct reload_config *config)
     server.config = config;
     report_register(&exports_section);
     report_register(&configuration_section);
+}
+
+void report_sections_forget(void)
+{
+    pthread_mutex_lock(&server.mutex);
+    server.exports = NULL;
+    pthread_mutex_unlock(&server.mutex);
 }

@@ -14,7 +14,8 @@ lose=$test_dir/lose
 loses() {
     local status=0
 
-    start_nbdcrypt --raw --threads 2 "nbdkit:$plugin?size=1048576&fua=$1&lose=$lose"
+    reports=$(temp_dir)
+    start_nbdcrypt --raw --threads 2 --report-directory "$reports" "nbdkit:$plugin?size=1048576&fua=$1&lose=$lose"
     python "$source_dir/tests/nbdkit/failed-flush-of-a-plugin-is-remembered-loses.py" "$uri" "$lose" "$2" </dev/null
     kill -TERM "$pid"
     wait "$pid" || status=$?
@@ -22,6 +23,9 @@ loses() {
     expect_equal "how often the log tells when $2 finds out" 1 "$(grep -c \
         "image '$plugin': it can't be made durable: No space left on device; what was written since the last good FLUSH" \
         "$server_log")"
+    report=$(find "$reports" -name 'report-*-unexpected.txt')
+    expect_match "$report" '^reason = storage can.t make durable what was written: some of it is lost$'
+    [ "$how" = end ] || expect_match "$report" ' sync_failed = ENOSPC '
 }
 
 for fua in 1 2; do

@@ -86,7 +86,7 @@ stop_nbdcrypt
 
 # A cache answers writes before they are stored, and tells the next FLUSH alone that one has failed: from then on they all
 # do, of all connections, though the OSD is back.
-start_nbdcrypt --raw --threads 2 "$disk&id=disks&keyring=$test_dir/disks&timeout=1&cache"
+start_nbdcrypt --raw --threads 2 --report-directory "$test_dir/reports" "$disk&id=disks&keyring=$test_dir/disks&timeout=1&cache"
 python - "$uri" "$ceph_osd_pid" <<'EOF'
 import os
 import signal

@@ -54,14 +54,14 @@ flushes() {
 # ---- FLUSH ----
 
 make_image
-start_nbdcrypt --raw --threads 2 "$image"
+start_nbdcrypt --report-directory "$test_dir/reports" --raw --threads 2 "$image"
 flushes
 expect_end
 umount "$mounted"
 
 # Opened again, it flushes.
 make_image
-start_nbdcrypt --raw "$image"
+start_nbdcrypt --report-directory "$test_dir/reports" --raw "$image"
 python - "$uri" <<'PYTHON_END'
 import sys
 from nbd_client import *
@@ -77,7 +77,7 @@ umount "$mounted"
 # The device itself, where no file system can lose its way to what was flushed.
 empty_disk
 image=$device
-start_nbdcrypt --raw --threads 2 "$image"
+start_nbdcrypt --report-directory "$test_dir/reports" --raw --threads 2 "$image"
 flushes
 expect_end
 blockdev --flushbufs "$device"
@@ -87,7 +87,7 @@ cmp <(tail --bytes=+$(((118 << 20) + 1)) "$device" | head --bytes=65536) <(yes k
 # ---- FUA: a small write is told of what another client wrote ----
 
 make_image
-start_nbdcrypt --raw --threads 2 "$image"
+start_nbdcrypt --report-directory "$test_dir/reports" --raw --threads 2 "$image"
 python "$source_dir/tests/server/failed-writeback-fails-every-flush-of-all.py" "$uri" </dev/null
 expect_end
 umount "$mounted"
@@ -95,7 +95,7 @@ umount "$mounted"
 # ---- nobody flushes but the server, at its end ----
 
 make_image
-start_nbdcrypt --raw "$image"
+start_nbdcrypt --report-directory "$test_dir/reports" --raw "$image"
 python - "$uri" <<'PYTHON_END'
 import sys
 from nbd_client import *
