@@ -28,6 +28,7 @@ struct place {
     char name[THREAD_NAME_BYTES];
     char whose[THREAD_WHOSE_BYTES];
     _Atomic(const char *) call; /* NULL: it is not within other code */
+    atomic_bool crashed;
     void *handler_stack;
 };
 
@@ -100,6 +101,7 @@ void thread_begin(const char *name)
         return;
     snprintf(place->name, sizeof place->name, "%s", name);
     atomic_store(&place->call, NULL);
+    atomic_store(&place->crashed, false);
     atomic_store(&place->asked, 0);
     atomic_store(&place->answered, 0);
     give_handler_stack(place);
@@ -117,6 +119,12 @@ void thread_is_within(const char *whose, const char *call)
     if (whose != NULL)
         (void)memccpy(place->whose, whose, '\0', sizeof place->whose - 1);
     atomic_store_explicit(&place->call, whose != NULL ? call : NULL, memory_order_release);
+}
+
+void thread_has_crashed(void)
+{
+    if (own != NULL)
+        atomic_store(&own->crashed, true);
 }
 
 void thread_block_signals(sigset_t *before)
@@ -175,7 +183,7 @@ static bool ask(struct place *place, unsigned number)
 {
     pid_t tid = atomic_load(&place->tid);
 
-    if (tid <= 0 || (atomic_load(&place->call) != NULL && place != own))
+    if (tid <= 0 || (atomic_load(&place->call) != NULL && !atomic_load(&place->crashed)))
         return false;
     atomic_store(&place->asked, number);
     if (place != own)

@@ -28,6 +28,9 @@ void thread_begin(const char *name);
  * called, a literal.  NULL: it is over. */
 void thread_is_within(const char *whose, const char *call);
 
+/* In the handler of a crash: it is asked all the same. */
+void thread_has_crashed(void);
+
 /* Before there are other threads: from now on they can be asked, and get a stack for handlers. */
 void threads_watch(void);
 

@@ -9,9 +9,12 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "server/base/threads.h"
+#include "server/report/guard.h"
 #include "server/report/report-maker.h"
 
 #define REASON_BYTES 256u
+#define GUARD_MS 4000u     /* it may be in the middle of another report */
 #define REPORT_SECONDS 10u /* longer than that it may not hold up the end */
 
 static const int crashes[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT };
@@ -86,8 +89,11 @@ static void report(int number, const siginfo_t *info)
     if (explain != NULL)
         explain();
     limit_time();
+    thread_has_crashed();
     describe(reason, number, info);
-    (void)report_make_at_end(&(struct report_cause){ "crash", reason });
+    const struct report_cause cause = { "crash", reason };
+    if (!guard_make_at_end(&cause, GUARD_MS))
+        (void)report_make_at_end(&cause);
     alarm(0);
 }
 

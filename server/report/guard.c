@@ -51,6 +51,8 @@ static struct {
     atomic_bool ends;
     _Atomic(struct guard_request *) requests;
     _Atomic(const char *) unexpected;
+    _Atomic(const struct report_cause *) crash;
+    atomic_bool crash_told;
 
     struct watched *watched;
     size_t watched_count;
@@ -185,6 +187,31 @@ void report_unexpected(const char *why)
 {
     atomic_store(&guard.unexpected, why);
     sem_post(&wake);
+}
+
+/* ---- the last report ---- */
+
+bool guard_make_at_end(const struct report_cause *cause, unsigned wait_ms)
+{
+    uint64_t end_ns = board_now_ns() + wait_ms * UINT64_C(1000000);
+
+    if (!guard.runs || is_guard)
+        return false;
+    atomic_store(&guard.crash, cause);
+    sem_post(&wake);
+    while (!atomic_load(&guard.crash_told) && board_now_ns() < end_ns)
+        nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
+    return atomic_load(&guard.crash_told);
+}
+
+static void answer_crash(void)
+{
+    const struct report_cause *cause = atomic_load(&guard.crash);
+
+    if (cause == NULL || atomic_load(&guard.crash_told))
+        return;
+    (void)report_make_at_end(cause);
+    atomic_store(&guard.crash_told, true);
 }
 
 /* ---- threads that must answer ---- */
@@ -356,6 +383,7 @@ static void look(void)
     if (tick_ns() > 0 && now_ns > guard.last_tick_ns + tick_ns() + LATE_NS)
         forgive(now_ns);
     guard.last_tick_ns = now_ns;
+    answer_crash();
     answer_requests();
     answer_signals();
     answer_unexpected();

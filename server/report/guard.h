@@ -51,6 +51,11 @@ bool guard_ask(struct guard_request *request);
 /* How often it has to look may have changed.  Any thread. */
 void guard_look_soon(void);
 
+/* In the handler of a signal: the guard makes the last report, for it may open files where others
+ * may not (server/sandbox), and this thread waits for that, at most so long.  False: there is none,
+ * it does not answer, or this is the guard itself. */
+bool guard_make_at_end(const struct report_cause *cause, unsigned wait_ms);
+
 /* Something happened that can't: a report is made soon.  Any thread; takes no time.  `why` is a
  * literal: a sentence without its end. */
 void report_unexpected(const char *why);

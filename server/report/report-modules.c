@@ -105,8 +105,9 @@ static void find_build_id(void)
 
 void report_modules_start(void)
 {
-    if (program.file == NULL)
-        map_program();
+    if (program.file != NULL)
+        return;
+    map_program();
     if (program.file == NULL || memcmp(program.file, ELFMAG, SELFMAG) != 0)
         return;
     find_symbols();

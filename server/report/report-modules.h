@@ -23,7 +23,8 @@ struct report_modules {
     struct report_module modules[REPORT_MODULES_MAX];
 };
 
-/* At the start: maps the program's own file, and looks for its build id. */
+/* At the start, where that file can be opened: maps the program's own file, and looks for its build
+ * id.  Once more does no harm. */
 void report_modules_start(void);
 /* "": it has none. */
 const char *report_build_id(void);

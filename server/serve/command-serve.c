@@ -317,6 +317,7 @@ static int set_up(struct server *server, struct error *err)
     note_timeouts(server, &server->options);
     descriptors_raise_limit(); /* a connection is a descriptor */
     descriptors_keep_low();
+    serve_guard_prepare(&server->options.report);
     int result = serve_sandbox_prepare(&server->options, &server->captive, err);
     if (result == 0)
         result = board_create(&server->board, workers, err);

@@ -23,6 +23,15 @@ static void put_directory(char out[PATH_MAX], const struct report_options *optio
         (void)snprintf(out, PATH_MAX, "%.*s/reports", (int)strcspn(state, ":"), state);
 }
 
+void serve_guard_prepare(const struct report_options *options)
+{
+    struct report_files files = { .keep = 0 };
+
+    put_directory(files.directory, options);
+    report_files_make_folder(&files);
+    report_modules_start();
+}
+
 int serve_guard_start(const struct report_options *options, const struct board *board,
                       struct error *err)
 {
@@ -32,7 +41,6 @@ int serve_guard_start(const struct report_options *options, const struct board *
                                        .board = board };
 
     put_directory(settings.files.directory, options);
-    report_files_make_folder(&settings.files);
     if (!report_files_are_writable(&settings.files))
         log_warning("reports can't be written to '%s': %m; they go to standard error (--report-"
                     "directory)",

@@ -5,6 +5,8 @@
 #include "server/serve/serve-params.h"
 #include "server/serve/watchdog.h"
 
+/* Before the sandbox: makes the folder of reports, and reads what lies outside of it. */
+void serve_guard_prepare(const struct report_options *options);
 /* Main thread, before there are others, with signals blocked (signals.h): SIGUSR1, crashes and
  * requests that hang have reports from now on. */
 NODISCARD int serve_guard_start(const struct report_options *options, const struct board *board,

@@ -132,8 +132,6 @@ static int gather(struct sandbox_lists *lists, const struct serve_options *optio
         result = sandbox_lists_add_folder_of(lists, control_path, SANDBOX_NAMES, err);
     if (result == 0)
         result = sandbox_lists_add_path(lists, options->report.directory, SANDBOX_FILES, err);
-    if (result == 0) /* where that is not there yet */
-        result = sandbox_lists_add_folder_of(lists, options->report.directory, SANDBOX_FILES, err);
     if (result == 0)
         result = sandbox_lists_add_path(lists, getenv("STATE_DIRECTORY"), SANDBOX_FILES, err);
     if (result == 0)

@@ -79,6 +79,37 @@ for _ in 1 2 3 4 5; do
 done
 trap - USR1
 
+# ---- in the sandbox ----
+reports=$(temp_dir)/reports
+start_nbdcrypt --raw --sandbox auto --report-directory "$reports" "$image"
+for folder in "$reports" "$(dirname "$reports")"; do
+    [ -d "$folder" ] || fail "$folder is not there"
+done
+kill -USR1 "$pid"
+wait_for_report asked
+expect_in_report 'function = loop_run '
+stop_nbdcrypt
+images=$(temp_dir)
+truncate --size=1M "$images/image"
+reports=$(temp_dir)/reports
+run_nbdcrypt serve --raw --sandbox strict --unix "$(temp_socket)" --run true "$images/image"
+if [ "$status" -eq 0 ]; then # this kernel has all that it takes
+    start_nbdcrypt --raw --sandbox strict --report-directory "$reports" "$images/image"
+    kill -USR1 "$pid"
+    wait_for_report asked
+    expect_in_report 'function = loop_run '
+    expect_in_report '^sandbox = strict$'
+    kill -SEGV "$pid"
+    wait "$pid" || true
+    wait_for_report crash
+    start_nbdcrypt --raw --sandbox strict --report-directory "$reports" "$images/image"
+    kill -KILL "$pid"
+    wait "$pid" || true
+    wait_for_report killed
+else
+    note "without a strict sandbox: $(cat "$err")"
+fi
+
 # ---- other commands ----
 "$NBDCRYPT" ctl --socket "$control" status >"$test_dir/out" 2>&1 || true
 key=$test_dir/key

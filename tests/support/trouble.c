@@ -13,6 +13,7 @@ enum { OVER, SPIN, NULL_POINTER, NO_FILE, NO_INSTRUCTION, DIVISION, ABORT, OVERF
 
 static volatile int over, memory_hangs;
 static volatile int zero, nothing;
+static volatile char *no_file; /* made at the start: a thread in a sandbox can't */
 
 /* ---- what it does ---- */
 
@@ -45,12 +46,12 @@ static void divide(void)
 #endif
 }
 
-static void touch_what_the_file_has_not(void)
+/* Memory of a file that ends before it. */
+static volatile char *beyond_the_file(void)
 {
     int fd = memfd_create("trouble", 0);
-    volatile char *memory = mmap(NULL, 4096, PROT_READ, MAP_SHARED, fd, 0);
 
-    nothing = memory[0];
+    return mmap(NULL, 4096, PROT_READ, MAP_SHARED, fd, 0);
 }
 
 static void make_trouble(int number, siginfo_t *info, void *context)
@@ -70,7 +71,7 @@ static void make_trouble(int number, siginfo_t *info, void *context)
         *(volatile int *)(long)zero = 1;
         break;
     case NO_FILE:
-        touch_what_the_file_has_not();
+        nothing = *no_file;
         break;
     case NO_INSTRUCTION:
         trap();
@@ -93,6 +94,7 @@ __attribute__((constructor)) static void start(void)
 {
     struct sigaction action = { .sa_sigaction = make_trouble, .sa_flags = SA_SIGINFO | SA_RESTART };
 
+    no_file = beyond_the_file();
     sigemptyset(&action.sa_mask);
     sigaction(SIGUSR2, &action, NULL);
 }
