@@ -41,10 +41,12 @@ wait_until 30 they_sleep
 cpu_ms() {
     awk '{ print ($14 + $15) * 10 }' "/proc/$pid/stat"
 }
-cpu_before=$(cpu_ms)
+cpu_before=$(cpu_ms) start=$SECONDS
 for _ in {1..10}; do scrape "$test_dir/first"; done
 cpu=$(($(cpu_ms) - cpu_before))
-expect_equal "turns of workers for 10 scrapes" "$before" "$(worker_turns)"
+after=$(worker_turns) # each second they are asked whether they live
+[ $((${after#2 } - ${before#2 })) -lt $((3 * (SECONDS - start + 2))) ] ||
+    fail "turns of 2 workers for 10 scrapes: from $before to $after"
 note "a scrape of 1,000 exports: $((cpu / 10)) ms of CPU time, $(wc -l <"$test_dir/first") lines"
 is_sanitized || [ "$cpu" -lt 4000 ] || fail "10 scrapes took $cpu ms of CPU time"
 
