@@ -41,6 +41,7 @@ expect_bench --json --count 700 "$(uri_of short)"
 cp "$out" "$test_dir/bench-short"
 scrape
 # One that stays while its export is replaced, and others are removed.
+: >"$log_dir/qemu-io"
 mkfifo "$test_dir/commands"
 qemu-io --format raw "$(uri_of plain)" <"$test_dir/commands" >"$log_dir/qemu-io" 2>&1 &
 remember_pid $!
