@@ -68,3 +68,34 @@ wait_until 20 throttled
 expect_bench --count 100 "$uri"
 stop_nbdcrypt
 wait "$writer" || fail "the write that waited was not answered ESHUTDOWN"
+
+# ---- configuration files ----
+cat >"$test_dir/limits.conf" <<EOF_CONFIG
+[server]
+unix = $test_dir/nbd
+[control]
+socket = $control
+[defaults]
+raw = yes
+limit-iops = 400
+burst-iops = 4000/3
+client-limit-iops = 100
+[export one]
+image = $image
+[export two]
+image = memory:1M
+limit-iops = off
+client-limit-iops = off
+weight = 300
+EOF_CONFIG
+start_nbdcrypt --config "$test_dir/limits.conf" --unix "$test_dir/nbd"
+ctl limits one
+expect_equal "limits of one" "limit-iops=400 burst-iops=4000/3 client-limit-iops=100" "$(paste -sd ' ' "$out")"
+ctl limits two
+expect_equal "limits of two" "" "$(cat "$out")"
+sed -i 's/^limit-iops = 400/limit-iops = 800/' "$test_dir/limits.conf"
+ctl reload
+expect_match "$out" '^~ one +limit-iops 400 -> 800'
+ctl limits one
+expect_equal "limits of one" "limit-iops=800 burst-iops=4000/3 client-limit-iops=100" "$(paste -sd ' ' "$out")"
+stop_nbdcrypt
