@@ -59,7 +59,8 @@ static bool take_answers(struct session *session, uint32_t option, bool *refused
 /* It is not there, or was not for a while. */
 bool handshake_may_fail(const struct session *session)
 {
-    return server_disk_is_away() || session->came_early || server_lacked_memory() ||
+    return (session->second && pki_second_client() != PKI_VALID) || server_disk_is_away() ||
+           session->came_early || server_lacked_memory() ||
            session->disturbances != server_disturbances();
 }
 

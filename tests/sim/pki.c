@@ -9,6 +9,7 @@
 #include "tests/sim/trace.h"
 
 #define BEGIN_SECONDS 1600000000 /* before all clocks of the simulation, */
+#define GONE_SECONDS 30u         /* after which who was revoked is served no more */
 #define END_SECONDS 4000000000   /* and behind the real one */
 
 struct pair {
@@ -23,6 +24,7 @@ static gnutls_certificate_credentials_t credentials[CLIENTS];
 static gnutls_datum_t lists[2]; /* of revoked certificates: none, and the second client's */
 static struct pki_wish in_force, written;
 static bool settled = true;
+static uint64_t revoked_ns;
 
 static void check(int result, const char *what)
 {
@@ -147,6 +149,8 @@ void pki_write(const struct pki_wish *wish)
 
 void pki_settle(bool taken)
 {
+    if (taken && written.revoked && !in_force.revoked)
+        revoked_ns = sim_now_ns;
     if (taken)
         in_force = written;
     else /* so that what is read next can be used */
@@ -171,6 +175,11 @@ enum pki_standing pki_second_client(void)
     if (!settled && !written.broken && written.revoked != in_force.revoked)
         return PKI_EITHER;
     return in_force.revoked ? PKI_REVOKED : PKI_VALID;
+}
+
+bool pki_must_be_gone(void)
+{
+    return pki_second_client() == PKI_REVOKED && sim_now_ns > revoked_ns + GONE_SECONDS * NS_PER_S;
 }
 
 gnutls_certificate_credentials_t pki_credentials(bool second)

@@ -35,6 +35,9 @@ unsigned pki_servers(void); /* a bit for each certificate that the server may sh
 enum pki_standing { PKI_VALID, PKI_REVOKED, PKI_EITHER };
 enum pki_standing pki_second_client(void);
 
+/* The second client was revoked so long ago that nobody serves it any more. */
+bool pki_must_be_gone(void);
+
 /* For a session of the first or the second client. */
 struct gnutls_certificate_credentials_st *pki_credentials(bool second);
 /* Which of its certificates the server has shown. */

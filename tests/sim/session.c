@@ -135,6 +135,8 @@ static void judge(struct session *session, struct sent_command *command)
     }
     trace_event("client %llu: command %llu at %llu was answered, error %llu", session->client,
                 request->command, request->offset_bytes, command->error);
+    if (session->second && pki_must_be_gone())
+        sim_fail("client %u is served, and its certificate is revoked", session->client);
     if (success && is_rude(session, request))
         sim_fail("client %u asked for what can't be, and it was done", session->client);
     if (!success)
