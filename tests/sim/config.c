@@ -53,9 +53,9 @@ const char *config_image(enum site site)
     if (options.store_tls == TLS_BY_CERTIFICATE)
         return "nbds://" PKI_ADDRESS "/" DISK "?tls-certificates=" SIM_FOLDER "pki";
     bool tls = options.store_tls == TLS_BY_KEY;
-    (void)snprintf(uri, sizeof(uri), "%s+unix://%s/" DISK "?socket=" SIM_FOLDER "store%s%s",
+    (void)snprintf(uri, sizeof(uri), "%s+unix://%s/" DISK "?socket=" SIM_FOLDER "store%s%s%s",
                    tls ? "nbds" : "nbd", tls ? "client@" : "", tls ? "&tls-psk-file=" : "",
-                   tls ? wire_key_path() : "");
+                   tls ? wire_key_path() : "", options.lies > 0 ? "&timeout=10" : "");
     return uri;
 }
 

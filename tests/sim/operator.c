@@ -4,6 +4,7 @@
 
 #include "tests/sim/client.h"
 #include "tests/sim/jobs.h"
+#include "tests/sim/liar.h"
 #include "tests/sim/live.h"
 #include "tests/sim/network.h"
 #include "tests/sim/options.h"
@@ -28,6 +29,7 @@ static bool end_server(enum site site, enum death death);
 static void end_faults(void)
 {
     volumes_end_faults();
+    liar_ends();
     network.stall = 0;
 }
 

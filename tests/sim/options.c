@@ -99,6 +99,7 @@ static void draw_faults(void)
     options.short_net_permille = one_in(2) ? 0 : skewed(1, 300);
     options.stall_permille = one_in(4) ? skewed(1, 10) : 0;
     options.reset_permille = one_in(3) ? skewed(1, 30) : 0;
+    options.lies = options.remote && one_in(3) ? skewed(1, 100) : 0;
 }
 
 void options_draw(void)

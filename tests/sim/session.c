@@ -72,7 +72,9 @@ static void check_error(const struct session *session, const struct sent_command
         return;
     if (is_rude(session, request) && command->error != NBD_EIO)
         return;
-    if (command->error == NBD_EIO && volumes_are_in_trouble())
+    /* A liar may say anything; but that the store ends is no answer to a client of the front. */
+    if ((command->error == NBD_EIO || (options.lies > 0 && command->error != NBD_ESHUTDOWN)) &&
+        volumes_are_in_trouble())
         return;
     if (volumes_errors() == (sync ? 0 : command->errors_before))
         sim_fail("client %u: %s was answered with error %u, and nothing has failed",

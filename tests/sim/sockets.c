@@ -6,7 +6,9 @@
 #include <unistd.h>
 
 #include "tests/sim/files.h"
+#include "tests/sim/liar.h"
 #include "tests/sim/network.h"
+#include "tests/sim/options.h"
 #include "tests/sim/random.h"
 #include "tests/sim/schedule.h"
 #include "tests/sim/server.h"
@@ -30,7 +32,8 @@ int __wrap_connect(int fd, const struct sockaddr *address, socklen_t address_byt
     (void)address;
     (void)address_bytes;
     fiber_sleep(random_skewed(STREAM_NETWORK, NS_PER_US, network.delay_max_ns));
-    endpoint = server_connect(SITE_STORE, STORE_CLIENT);
+    endpoint =
+        options.lies > 0 ? liar_connect(STORE_CLIENT) : server_connect(SITE_STORE, STORE_CLIENT);
     if (endpoint == NULL) {
         errno = ECONNREFUSED;
         return -1;
