@@ -312,6 +312,7 @@ static void end(struct connection *connection)
         connection->previous->next = connection->next;
     else
         worker->connections = connection->next;
+    worker->left = connection->talk.export;
     if (!connection->abandoned)
         worker_connection_ended(worker, connection->surplus);
     free(connection);

@@ -156,6 +156,7 @@ void worker_exports_connection_ended(struct worker *worker)
 {
     for (struct worker_leave *leave = worker->leaving, *next; leave != NULL; leave = next) {
         next = leave->next;
-        detach_if_nobody_is_left(leave);
+        if (leave->export == worker->left) /* clients are counted for that one alone */
+            detach_if_nobody_is_left(leave);
     }
 }

@@ -51,6 +51,7 @@ struct worker {
     const struct export_set *exports;
     struct export_part *parts;    /* the pipelines that are here */
     struct worker_leave *leaving; /* those that go: worker-exports.h */
+    const struct export *left;    /* whose client has gone last; perhaps NULL */
     struct tls *tls;              /* NULL: no TLS */
     struct places *places;
     struct tls_buffers tls_buffers;

@@ -15,6 +15,7 @@
 #include "server/tls/tls.h"
 
 #define DRAIN_SECONDS 60u
+#define LOGGED_MAX 100u /* changes of a plan */
 #define LOOK_AT_STOP_NS 50000000L
 
 /* The change of the exports; freed by the last of the two who have it: this thread, and that of the
@@ -147,20 +148,32 @@ static bool needs_restart(const struct plan_item *item)
     return item->section != NULL && item->change > PARAM_LIVE;
 }
 
+/* A plan of thousands would push out of the log what others have to say; what needs a restart comes
+ * last, and is always told. */
+static void log_plan(const struct config_plan *plan, const struct serve_options *next)
+{
+    size_t untold = 0;
+
+    for (size_t i = 0; i < plan->count; i++) {
+        bool warns = needs_restart(&plan->items[i]);
+        char *line = i < LOGGED_MAX || warns ? config_plan_line(plan, i, next) : NULL;
+
+        untold += line == NULL;
+        if (line != NULL)
+            log_write(warns ? LOG_WARNING : LOG_NOTICE, "configuration: %s", line);
+        free(line);
+    }
+    if (untold > 0)
+        log_notice("configuration: and %zu more changes", untold);
+}
+
 static void tell_plan(const struct config_plan *plan, const struct serve_options *next,
                       const struct reload_wish *wish)
 {
-    for (size_t i = 0; i < plan->count; i++) {
-        char *line = config_plan_line(plan, i, next);
-
-        if (wish->change != NULL)
-            wish->change(wish->context, config_plan_json(plan, i, next));
-        if (line != NULL && !wish->dry_run && needs_restart(&plan->items[i]))
-            log_warning("configuration: %s", line);
-        else if (line != NULL && !wish->dry_run)
-            log_notice("configuration: %s", line);
-        free(line);
-    }
+    for (size_t i = 0; i < plan->count && wish->change != NULL; i++)
+        wish->change(wish->context, config_plan_json(plan, i, next));
+    if (!wish->dry_run)
+        log_plan(plan, next);
 }
 
 /* ---- the change ---- */
