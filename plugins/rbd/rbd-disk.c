@@ -18,20 +18,19 @@
 #define FIELD(name) offsetof(struct rbd_parameters, name)
 
 const struct param rbd_params[] = {
-    PARAM("conf", STRING, "FILE", conf, "Ceph's configuration; default: /etc/ceph/ceph.conf"),
-    PARAM("id", STRING, "USER", id, "the cluster's user, without \"client.\"; default: admin"),
-    PARAM("keyring", STRING, "FILE", keyring, "where the user's key is; default: as conf says"),
-    PARAM(
-        "lock", STRING, "MODE", lock,
-        "exclusive (default): nobody else can write the image meanwhile; shared: the lock goes to "
-        "whoever writes"),
+    PARAM("conf", STRING, "FILE", conf, "Ceph's configuration (default: /etc/ceph/ceph.conf)"),
+    PARAM("id", STRING, "USER", id, "the cluster's user, without \"client.\" (default: admin)"),
+    PARAM("keyring", STRING, "FILE", keyring, "where the user's key is (default: as conf says)"),
+    PARAM("lock", STRING, "MODE", lock,
+          "exclusive: nobody else can write the image meanwhile; shared: the lock goes to whoever "
+          "writes (default: exclusive)"),
     PARAM("lock-wait", UINT, "SECONDS", lock_wait_s,
-          "how long to wait for another client's lock; default: 40", .max = 86400),
+          "how long to wait for another client's lock (default: 40)", .max = 86400),
     PARAM("connect-timeout", UINT, "SECONDS", connect_timeout_s,
-          "how long the cluster may take to answer at the start; default: 10", .min = 1,
+          "how long the cluster may take to answer at the start (default: 10)", .min = 1,
           .max = 86400),
     PARAM("timeout", UINT, "SECONDS", timeout_s,
-          "how long it may take to answer a request later; default: 0, for ever", .max = 86400),
+          "how long it may take to answer a request later; 0: for ever (default: 0)", .max = 86400),
     PARAM("cache", FLAG, NULL, cache, "librbd's cache in memory"),
     { .name = NULL },
 };

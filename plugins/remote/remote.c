@@ -45,10 +45,11 @@ static const struct param remote_params[] = {
         "ca-cert.pem to verify the server with; client-cert.pem and client-key.pem to be verified"),
     PARAM("tls-psk-file", STRING, "FILE", tls_psk_file, "the shared secret of the user in the URI"),
     PARAM("retry-for", UINT, "SECONDS", retry_s,
-          "how long requests wait for a server that went away; default: 30; 0: they fail at once",
+          "how long requests wait for a server that went away; 0: they fail at once (default: 30)",
           .max = 86400),
     PARAM("timeout", UINT, "SECONDS", timeout_s,
-          "how long the server may take to answer a request; default: 0, for ever", .max = 86400),
+          "how long the server may take to answer a request; 0: for ever (default: 0)",
+          .max = 86400),
     { .name = NULL },
 };
 

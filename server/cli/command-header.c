@@ -480,7 +480,9 @@ static const struct command header_backup = {
     .name = "header backup",
     .help = "copy the header to a file",
     .cryptsetup = "luksHeaderBackup",
-    .about = "Copies the LUKS header with its keyslots to FILE, in the format of cryptsetup.",
+    .about = "Copies the LUKS header with its keyslots to FILE, in the format of cryptsetup.\n"
+             "Whoever has the copy and a key of today can open the volume for ever, also after\n"
+             "that key was removed.",
     .operands = "IMAGE FILE",
     .params = backup_params,
     .arguments_bytes = sizeof(struct header_arguments),
@@ -503,7 +505,8 @@ static const struct command header_discard = {
     .name = "header discard",
     .help = "set or clear the flag that lets TRIM through",
     .about = "Sets or clears the persistent flag allow-discards of a LUKS2 volume: whoever\n"
-             "opens it, this program or cryptsetup, passes TRIM on to the storage.",
+             "opens it, this program or cryptsetup, passes TRIM on to the storage, which then\n"
+             "sees which blocks are in use.",
     .operands = "IMAGE on|off",
     .params = discard_params,
     .arguments_bytes = sizeof(struct header_arguments),
@@ -527,7 +530,9 @@ const struct command command_erase = {
     .name = "erase",
     .help = "wipe all keys of an image",
     .cryptsetup = "luksErase",
-    .about = "Wipes all keys: nobody can read the data again without a backup of the header.",
+    .about = "Wipes all keys: nobody can read the data again without a backup of the header,\n"
+             "or the volume key. Storage that keeps old blocks (flash, snapshots) may still\n"
+             "have the keys. It asks on the terminal first.",
     .operands = "IMAGE",
     .params = erase_params,
     .arguments_bytes = sizeof(struct header_arguments),

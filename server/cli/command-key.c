@@ -54,15 +54,16 @@ struct key_arguments {
 #define PARAM_SLOT(help) PARAM("slot", UINT, "N", slot, help, .max = SLOT_MAX)
 #define PARAM_PRIORITY(help) \
     PARAM("priority", STRING, "PRIORITY", priority, help, .choices = "prefer|normal|ignore")
-#define PARAMS_PBKDF                                                                            \
-    PARAM("pbkdf", STRING, "KDF", pbkdf.name, "argon2id (default of luks2), argon2i or pbkdf2", \
-          .choices = "argon2id|argon2i|pbkdf2"),                                                \
-        PARAM("pbkdf-iterations", UINT, "N", pbkdf.iterations,                                  \
-              "fixed cost; default: what takes 2 seconds here", .min = 1, .max = UINT32_MAX),   \
-        PARAM("pbkdf-memory-kib", UINT, "KIB", pbkdf.memory_kib,                                \
-              "memory of Argon2 at most; default: 1048576", .min = 1, .max = UINT32_MAX),       \
-        PARAM("pbkdf-parallel", UINT, "N", pbkdf.parallel,                                      \
-              "threads of Argon2; default: 4, or the CPUs if less", .min = 1, .max = 4)
+#define PARAMS_PBKDF                                                                           \
+    PARAM("pbkdf", STRING, "KDF", pbkdf.name,                                                  \
+          "argon2id, argon2i or pbkdf2 (default: argon2id, of luks1 pbkdf2)",                  \
+          .choices = "argon2id|argon2i|pbkdf2"),                                               \
+        PARAM("pbkdf-iterations", UINT, "N", pbkdf.iterations,                                 \
+              "fixed cost (default: what takes 2 seconds here)", .min = 1, .max = UINT32_MAX), \
+        PARAM("pbkdf-memory-kib", UINT, "KIB", pbkdf.memory_kib,                               \
+              "memory of Argon2 at most (default: 1048576)", .min = 1, .max = UINT32_MAX),     \
+        PARAM("pbkdf-parallel", UINT, "N", pbkdf.parallel,                                     \
+              "threads of Argon2 (default: 4, or the CPUs if less)", .min = 1, .max = 4)
 #define PARAM_HEADER \
     PARAM("header", STRING, "FILE", header, "the header is in this file, not in the image")
 #define PARAMS_LOCK LOCK_ROWS(struct key_arguments, terms)
@@ -73,10 +74,10 @@ static const struct param add_params[] = {
     KEY_SOURCE_VOLUME_KEY_ROWS(struct key_arguments, key),
     PARAMS_NEW_KEY,
     PARAM_SLOT("try only this keyslot with the passphrase that opens the volume"),
-    PARAM("new-slot", UINT, "N", new_slot, "put the new key there; default: the first that is free",
-          .max = SLOT_MAX),
-    PARAM_PRIORITY("prefer, normal (default) or ignore: whether this key is tried first, or only "
-                   "when its keyslot is named (luks2)"),
+    PARAM("new-slot", UINT, "N", new_slot,
+          "put the new key there (default: the first that is free)", .max = SLOT_MAX),
+    PARAM_PRIORITY("prefer, normal or ignore: whether this key is tried first, or only when its "
+                   "keyslot is named (luks2; default: normal)"),
     PARAMS_PBKDF,
     PARAMS_LOCK,
     PARAM_HEADER,
@@ -88,8 +89,8 @@ static const struct param add_params[] = {
 static const struct param change_params[] = {
     PARAMS_KEY,
     PARAMS_NEW_KEY,
-    PARAM_SLOT("change the key in this keyslot; default: in the one that the old key opens"),
-    PARAM_PRIORITY("prefer, normal or ignore (luks2); default: as it was"),
+    PARAM_SLOT("change the key in this keyslot (default: the one that the old key opens)"),
+    PARAM_PRIORITY("prefer, normal or ignore (luks2; default: as it was)"),
     PARAMS_PBKDF,
     PARAMS_LOCK,
     PARAM_HEADER,
@@ -548,7 +549,8 @@ static const struct command key_remove = {
     .name = "key remove",
     .help = "remove a key",
     .cryptsetup = "luksRemoveKey luksKillSlot",
-    .about = "Removes a key and wipes what the header kept of it.",
+    .about = "Removes a key and wipes what the header kept of it. A backup of the header still\n"
+             "has it.",
     .operands = "IMAGE",
     .params = remove_params,
     .arguments_bytes = sizeof(struct key_arguments),

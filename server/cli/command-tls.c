@@ -33,9 +33,9 @@ struct arguments {
 
 static const struct param init_params[] = {
     HOST_ROW("DNS name or IP address by which clients know the server (repeatable)"),
-    PARAM("client", STRING, "NAME", client, "name of the first client; \"client\" by default"),
-    DAYS_ROW("how long the certificates are valid; 365 by default"),
-    PARAM("ca-days", UINT, "N", ca_days, "how long the authority is; 3650 by default", .min = 1,
+    PARAM("client", STRING, "NAME", client, "name of the first client (default: client)"),
+    DAYS_ROW("how long the certificates are valid (default: 365)"),
+    PARAM("ca-days", UINT, "N", ca_days, "how long the authority is (default: 3650)", .min = 1,
           .max = PKI_DAYS_MAX),
     FORCE_ROW("replace an authority, and with it all that it has made"),
     HELP_ROW,
@@ -43,7 +43,7 @@ static const struct param init_params[] = {
 };
 
 static const struct param client_params[] = {
-    DAYS_ROW("how long the certificate is valid; 365 by default"),
+    DAYS_ROW("how long the certificate is valid (default: 365)"),
     PARAM("dns", LIST, "NAME", dns, "DNS name to put into the certificate (repeatable)"),
     PARAM("uri", LIST, "URI", uris, "URI to put into the certificate (repeatable)"),
     FORCE_ROW("replace the files of a client that is there"),
@@ -52,8 +52,8 @@ static const struct param client_params[] = {
 };
 
 static const struct param server_params[] = {
-    HOST_ROW("as for init (repeatable); by default those of the present certificate"),
-    DAYS_ROW("how long the certificate is valid; 365 by default"),
+    HOST_ROW("as for init (repeatable; default: those of the present certificate)"),
+    DAYS_ROW("how long the certificate is valid (default: 365)"),
     HELP_ROW,
     { .name = NULL },
 };
@@ -288,7 +288,9 @@ static const struct command tls_server = {
 static const struct command tls_revoke = {
     .name = "tls revoke",
     .help = "revoke the certificates of a client",
-    .about = "Revokes all certificates of the client NAME, in DIR/server/ca-crl.pem.",
+    .about = "Revokes all certificates of the client NAME, in DIR/ca-crl.pem with a\n"
+             "copy in DIR/server. Copy that to the server, and send it SIGHUP or run\n"
+             "nbdcrypt ctl reload: until then the client is served.",
     .operands = "DIR NAME",
     .params = revoke_params,
     .arguments_bytes = sizeof(struct arguments),

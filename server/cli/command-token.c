@@ -45,7 +45,7 @@ static const struct param list_params[] = {
 };
 
 static const struct param import_params[] = {
-    PARAM_TOKEN("its number; default: the first that is free"),
+    PARAM_TOKEN("its number (default: the first that is free)"),
     PARAM("force", FLAG, NULL, force, "replace the token of this number", .never_proposed = true),
     PARAMS_LOCK,
     PARAM_HEADER,
@@ -55,7 +55,7 @@ static const struct param import_params[] = {
 };
 
 static const struct param export_params[] = {
-    PARAM_TOKEN("its number; default: the only one there is"),
+    PARAM_TOKEN("its number (default: the only one there is)"),
     PARAM("force", FLAG, NULL, force, "replace FILE if it exists", .never_proposed = true),
     PARAM_HEADER,
     PARAM_HELP,

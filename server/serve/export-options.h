@@ -72,7 +72,7 @@
 #define EXPORT_ROWS_LIMITS(target, at)                                                             \
     PARAM_AT(offsetof(target, at iops[LIMIT_IOPS]), "limit-iops", UINT, "N",                       \
              "operations a second of all clients of an export; off or 0: as many as there are "    \
-             "(default)",                                                                          \
+             "(default: off)",                                                                     \
              .max = 1000000000, .zero = "off", OF_EXPORT(GROUP_RATES, LIVE)),                      \
         PARAM_AT(offsetof(target, at iops[LIMIT_READ_IOPS]), "limit-read-iops", UINT, "N",         \
                  "of these, those that read", .max = 1000000000, .zero = "off",                    \
@@ -80,11 +80,10 @@
         PARAM_AT(offsetof(target, at iops[LIMIT_WRITE_IOPS]), "limit-write-iops", UINT, "N",       \
                  "of these, those that write", .max = 1000000000, .zero = "off",                   \
                  OF_EXPORT(GROUP_RATES, LIVE)),                                                    \
-        PARAM_AT(                                                                                  \
-            offsetof(target, at bandwidth[LIMIT_BANDWIDTH - LIMIT_IOPS_KINDS]), "limit-bandwidth", \
-            SIZE, "SIZE",                                                                          \
-            "bytes a second that they read and write; off or 0: as many as there are (default)",   \
-            .max = RATE_LIMIT_MAX, .zero = "off", OF_EXPORT(GROUP_RATES, LIVE)),                   \
+        PARAM_AT(offsetof(target, at bandwidth[LIMIT_BANDWIDTH - LIMIT_IOPS_KINDS]),               \
+                 "limit-bandwidth", SIZE, "SIZE",                                                  \
+                 "bytes a second that they read and write; off or 0: any number (default: off)",   \
+                 .max = RATE_LIMIT_MAX, .zero = "off", OF_EXPORT(GROUP_RATES, LIVE)),              \
         PARAM_AT(offsetof(target, at bandwidth[LIMIT_READ_BANDWIDTH - LIMIT_IOPS_KINDS]),          \
                  "limit-read-bandwidth", SIZE, "SIZE", "of these, those that they read",           \
                  .max = RATE_LIMIT_MAX, .zero = "off", OF_EXPORT(GROUP_RATES, LIVE)),              \
@@ -120,12 +119,12 @@
 #define EXPORT_ROWS_SHARE(target, at)                                                              \
     PARAM_AT(offsetof(target, at weight), "weight", UINT, "N",                                     \
              "the part of its clients where a thread has more to do than it can, beside those of " \
-             "other exports (default 100)",                                                        \
+             "other exports (default: 100)",                                                       \
              .min = 1, .max = 1000, OF_EXPORT(GROUP_RATES, LIVE)),                                 \
         PARAM_AT(                                                                                  \
             offsetof(target, at slow_request), "slow-request", STRING, "TIME",                     \
             "tell in the log of requests that take longer, such as 500ms or 2s, and of whose "     \
-            "fault it is; off: of none (default)",                                                 \
+            "fault it is; off: of none (default: off)",                                            \
             OF_EXPORT(GROUP_RATES, LIVE))
 
 /* What may stand behind the commas; fields of struct export_settings.  Lists are freed by

@@ -24,12 +24,12 @@ const struct param serve_params[] = {
           "do not start when an export can't be opened (default: the others are served)",
           OF(WHAT, "server", RESTART), .why = "it is about the start"),
     PARAM("retry-exports", UINT, "SECONDS", retry_exports_seconds,
-          "try exports again that can't be opened (default 60); 0: never", .max = 86400,
+          "try exports again that can't be opened; 0: never (default: 60)", .max = 86400,
           OF(WHAT, "server", RESTART),
           .why = "it is about exports that could not be opened at the start"),
     PARAM("open-timeout", UINT, "SECONDS", open_timeout_seconds,
           "how long an export that comes while the server runs may take to be opened, and a key to "
-          "be read again (default 120); 0: for ever",
+          "be read again; 0: for ever (default: 120)",
           .max = 86400, OF(WHAT, "server", LIVE)),
 
     EXPORT_ROWS_KEYS(struct serve_options, common.),
@@ -43,7 +43,7 @@ const struct param serve_params[] = {
           OF(WHERE, "server", LIVE)),
     PARAM("listen", LIST, "ADDR:PORT", listen_texts,
           "listen on a TCP address, such as 0.0.0.0:10809 or [::1]:10809; port 0 takes a free one "
-          "(repeatable; default " ADDRESS_DEFAULT " when there is no --unix)",
+          "(repeatable; default: " ADDRESS_DEFAULT " when there is no --unix)",
           OF(WHERE, "server", LIVE)),
     PARAM("port", UINT, "PORT", port, "the same as --listen " LOOPBACK ":PORT", .letter = 'p',
           .max = UINT16_MAX, OF(WHERE, "server", LIVE)),
@@ -57,8 +57,8 @@ const struct param serve_params[] = {
     EXPORT_ROWS_SHARE(struct serve_options, common.),
 
     PARAM("tls", STRING, "MODE", tls.mode,
-          "off, on (clients may use TLS), require-tcp (they must on TCP) or require (they must: "
-          "the default once certificates or keys are given)",
+          "off, on (clients may use TLS), require-tcp (they must on TCP) or require (they must) "
+          "(default: require once certificates or keys are given, else off)",
           OF(TLS, "tls", LIVE), .key = "mode", .choices = "off|on|require-tcp|require"),
     PARAM("tls-certificates", STRING, "DIR", tls.certificates,
           "a folder with server-cert.pem, server-key.pem, ca-cert.pem and perhaps ca-crl.pem",
@@ -66,26 +66,28 @@ const struct param serve_params[] = {
     PARAM("tls-psk", STRING, "FILE", tls.psk,
           "pre-shared keys: lines of IDENTITY:KEY, as psktool makes them", OF(TLS, "tls", LIVE)),
     PARAM("tls-verify-peer", FLAG, NULL, tls.verify_peer,
-          "clients need a certificate of the CA in ca-cert.pem (the default)",
+          "clients need a certificate of the CA in ca-cert.pem (default: they do)",
           OF(TLS, "tls", LIVE)),
     PARAM("tls-no-verify-peer", FLAG, NULL, tls.no_verify_peer,
           "clients need no certificate: everybody who can connect is served",
           .never_proposed = true, OF(TLS, "tls", LIVE)),
     PARAM("tls-expired", STRING, "WHAT", tls.expired,
-          "clients whose certificate expires while they are connected: end (the default) or keep",
+          "clients whose certificate expires while they are connected: end or keep (default: end)",
           .choices = "end|keep", OF(TLS, "tls", LIVE)),
     PARAM("tls-priority", STRING, "STRING", tls.priority,
           "versions and ciphers, in the notation of GnuTLS, instead of the built-in choice",
           OF(TLS, "tls", LIVE)),
     PARAM("ktls", STRING, "MODE", tls.ktls,
-          "who encrypts under TLS: on (the kernel, where it can), off or auto (user space)",
+          "who encrypts under TLS: on (the kernel, where it can), off (this program), auto (this "
+          "program "
+          "where it can use VAES, else the kernel where that can) (default: auto)",
           .choices = "on|off|auto", OF(TLS, "tls", LIVE)),
 
     PARAM("threads", UINT, "N", threads, "worker threads (default: one per online CPU)", .min = 1,
           .max = 1024, OF(LIMITS, "server", RESTART),
           .why = "each has rings, buffers and pipelines of its own, and clients stay on theirs"),
     PARAM("max-connections", UINT, "N", max_connections,
-          "clients at a time, more are turned away (default 4096)", .min = 1, .max = 1000000,
+          "clients at a time, more are turned away (default: 4096)", .min = 1, .max = 1000000,
           OF(LIMITS, "server", LIVE)),
     PARAM("max-connections-per-client", UINT, "N", max_connections_per_client,
           "of these, from one address, of one user or of one identity (default: a quarter)",
@@ -94,18 +96,18 @@ const struct param serve_params[] = {
           "memory for data buffers (default: half of what this machine or its cgroup has)",
           .min = MEMORY_MAX_LEAST_BYTES, OF(LIMITS, "server", LIVE)),
     PARAM("shutdown-timeout", UINT, "SECONDS", shutdown_timeout_seconds,
-          "after SIGTERM, how long what is in flight may take; default: 60; 0: for ever",
+          "after SIGTERM, how long what is in flight may take; 0: for ever (default: 60)",
           .max = 86400, OF(LIMITS, "server", LIVE)),
     PARAM("handshake-timeout", UINT, "SECONDS", handshake_timeout_seconds,
-          "time that a client has to choose an export (default 10)", .min = 1, .max = 3600,
+          "time that a client has to choose an export (default: 10)", .min = 1, .max = 3600,
           OF(LIMITS, "server", LIVE)),
     PARAM("stall-timeout", UINT, "SECONDS", stall_timeout_seconds,
           "a client that stops within a request, or takes no reply, for so long is dropped "
-          "(default 60); 0: never",
+          "0: never (default: 60)",
           .max = 86400, OF(LIMITS, "server", LIVE)),
     PARAM("busy-wait", UINT, "MICROSECONDS", busy_wait_us,
           "how long a thread whose client answers at once looks for its next request before it "
-          "sleeps; 0: not at all (default 50)",
+          "sleeps; 0: not at all (default: 50)",
           .max = 1000, OF(LIMITS, "server", RESTART),
           .why = "the loops of the threads are made with it"),
 
@@ -145,31 +147,31 @@ const struct param serve_params[] = {
           OF(METRICS, "metrics", RESTART), .why = "the page is made at the start",
           .choices = "full|basic|off"),
     PARAM("metrics-exports-max", UINT, "N", metrics.exports_max,
-          "so many exports have histograms of their own (default 100)", .max = 100000,
+          "so many exports have histograms of their own (default: 100)", .max = 100000,
           OF(METRICS, "metrics", RESTART), .why = "the page is made at the start"),
 
     PARAM("report-directory", STRING, "DIR", report.directory,
           "where reports are written, which SIGUSR1 and trouble make (default: reports in "
           "$STATE_DIRECTORY; without it, standard error)",
           OF(REPORT, "report", RESTART), .why = "it is read at the start"),
-    PARAM("report-keep", UINT, "N", report.keep, "of these, so many are kept (default 20); 0: all",
+    PARAM("report-keep", UINT, "N", report.keep, "of these, so many are kept; 0: all (default: 20)",
           .max = 100000, OF(REPORT, "report", RESTART), .why = "it is read at the start"),
     PARAM("stall-report", UINT, "SECONDS", report.stall_seconds,
-          "a report is made when a thread has not answered for so long (default 5); 0: not",
+          "a report is made when a thread has not answered for so long; 0: not (default: 5)",
           .max = 86400, OF(REPORT, "report", RESTART), .why = "it is read at the start"),
     PARAM("hung-request", UINT, "SECONDS", report.hung_seconds,
-          "a report is made when storage has not answered a request for so long (default 30); 0: "
-          "not",
+          "a report is made when storage has not answered a request for so long; 0: not "
+          "(default: 30)",
           .max = 86400, OF(REPORT, "report", RESTART), .why = "it is read at the start"),
 
     PARAM("log-level", STRING, "LEVEL", log_level,
-          "what is told: error, warning, notice (the usual one), info or debug",
+          "what is told: error, warning, notice, info or debug (default: notice)",
           OF(OTHER, "server", LIVE), .choices = LOG_LEVEL_CHOICES),
 
     PARAM(
         "sandbox", STRING, "MODE", sandbox.mode,
         "what the server takes from itself, in case that somebody breaks into it: auto (what this "
-        "machine has; the default), strict (all, or no start; who tries more ends it) or off",
+        "machine has), strict (all, or no start; who tries more ends it) or off (default: auto)",
         .choices = "auto|strict|off", OF(SANDBOX, "sandbox", RESTART), .key = "mode",
         .why = "it is for good from the start on"),
     PARAM("sandbox-image-paths", LIST, "PATH", sandbox.image_paths,

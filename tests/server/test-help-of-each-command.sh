@@ -1,5 +1,6 @@
 #!/bin/bash
-# `nbdcrypt help COMMAND` and `nbdcrypt COMMAND --help` print the same, for each command that a list of commands names.
+# `nbdcrypt help COMMAND` and `nbdcrypt COMMAND --help` print the same, for each command that a list of commands names: in 80
+# columns, and with defaults written in one way.
 . "$(dirname "$0")/../support/functions.sh"
 
 # commands_of HELP-OUTPUT: the first words of the lines under "Commands:".
@@ -18,6 +19,9 @@ expect_same() {
     expect_success "$@" -h
     cmp "$first" "$out" || fail "'help $*' and '$* -h' differ"
     expect_match "$out" "^Usage: nbdcrypt $*"
+    ! grep -E '^.{81}' "$out" || fail "'$* --help' has lines of more than 80 columns"
+    # "(default: X)", or behind something else in the parenthesis.
+    ! paste -s -d ' ' "$out" | tr -s ' ' | grep -oE '.{30}\(?default[^:s].{20}' || fail "'$* --help' tells a default in another way"
 }
 
 expect_success --help
