@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <semaphore.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -39,6 +40,7 @@ struct http {
     char *policy; /* of the page */
     int wake_fd;
     atomic_bool stopping;
+    sem_t ended;
     pthread_t thread;
 };
 
@@ -323,6 +325,7 @@ static void *run(void *context)
     }
     for (size_t i = 0; i < count; i++)
         MHD_stop_daemon(http->daemons[i]);
+    sem_post(&http->ended);
     return NULL;
 }
 
@@ -350,6 +353,7 @@ static void release(struct http *http)
 {
     if (http->wake_fd >= 0)
         close(http->wake_fd);
+    sem_destroy(&http->ended);
     free(http->policy);
     free(http);
 }
@@ -372,6 +376,7 @@ int http_start(struct http **out, const struct http_settings *settings, struct e
     if (http == NULL)
         return error_no_memory(err, "for metrics");
     http->settings = *settings;
+    sem_init(&http->ended, 0, 0);
     for (size_t i = 0; i < CONNECTIONS_MAX; i++)
         http->connections[i].fd = -1;
     http->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -405,8 +410,13 @@ bool http_stop(struct http *http)
     (void)!write(http->wake_fd, &(uint64_t){ 1 }, sizeof(uint64_t));
     clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_sec += STOP_SECONDS;
-    if (pthread_clockjoin_np(http->thread, NULL, CLOCK_MONOTONIC, &until) != 0)
+    int result;
+    do
+        result = sem_clockwait(&http->ended, CLOCK_MONOTONIC, &until);
+    while (result != 0 && errno == EINTR);
+    if (result != 0)
         return false;
+    pthread_join(http->thread, NULL);
     release(http);
     return true;
 }
