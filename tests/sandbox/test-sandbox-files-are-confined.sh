@@ -51,8 +51,10 @@ check() {
 }
 
 check --sandbox-image-paths "$inside"
-check --sandbox strict
-check --sandbox strict --sandbox-image-paths "$inside /dev"
+if ! is_sanitized; then # they have no filter of system calls, and so no strict
+    check --sandbox strict
+    check --sandbox strict --sandbox-image-paths "$inside /dev"
+fi
 
 # ---- what makes no sense ----
 

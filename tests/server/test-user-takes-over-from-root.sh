@@ -45,6 +45,9 @@ expect_disk() {
 }
 
 for mode in auto "strict --sandbox-image-paths $test_dir" off; do
+    if [ "${mode%% *}" = strict ] && is_sanitized; then
+        continue # it has no filter of system calls
+    fi
     # shellcheck disable=SC2086 # words
     start_tls_nbdcrypt --user nobody --sandbox $mode --control "$control" --tls-certificates "$secret/tls" \
         --export disk="$secret/luks,key-file=$secret/key"
