@@ -19,7 +19,8 @@
 #define KEYS_MAX 24u
 #define KILLED_PER_MILLE 250u
 #define CUT_PER_MILLE 700u
-#define CUT_OPERATIONS_MAX 24u
+#define WRITES_FEW 24u  /* of a change of a key, */
+#define WRITES_MANY 90u /* and of a header that is restored */
 #define TRIES_MAX 200u
 #define FIRST_KEY "key" /* commands on keys never remove it */
 #define ITERATIONS "--pbkdf", "pbkdf2", "--pbkdf-iterations", "1000"
@@ -239,6 +240,19 @@ static void forget(const struct keys *before, const struct keys *after)
             risk || before->states[i] != after->states[i] ? KEY_UNKNOWN : before->states[i];
 }
 
+static void check(unsigned index)
+{
+    bool failed;
+
+    if (known.states[index] == KEY_UNKNOWN)
+        return;
+    bool open = opens(index, &failed);
+    if (known.states[index] == KEY_THERE && !open && !failed)
+        sim_fail("'%s' opens the volume no more", names[index]);
+    if (known.states[index] == KEY_GONE && open)
+        sim_fail("'%s' opens the volume, and was told to be gone", names[index]);
+}
+
 /* Of a command that would make `after` of them. */
 static int change_keys(struct words words, const struct keys *after, bool killable)
 {
@@ -251,6 +265,8 @@ static int change_keys(struct words words, const struct keys *after, bool killab
     if (status == 0) {
         known = *after;
         mark(MARK_key_changed);
+        if (random_chance(STREAM_OPERATOR, 300))
+            check((unsigned)random_below(STREAM_OPERATOR, key_count));
     } else if (status > 0 && volumes_errors() == errors) {
         known = before; /* it was refused */
     } else {
@@ -444,7 +460,9 @@ static void do_one_and_cut(void (*power_cut)(void))
 
     cut_power = power ? power_cut : NULL;
     if (random_chance(STREAM_OPERATOR, CUT_PER_MILLE))
-        cut_at = 1 + (unsigned)random_below(STREAM_OPERATOR, CUT_OPERATIONS_MAX);
+        cut_at = 1 + (unsigned)random_below(STREAM_OPERATOR, random_chance(STREAM_OPERATOR, 400)
+                                                                 ? WRITES_MANY
+                                                                 : WRITES_FEW);
     do_one();
     cut_at = 0;
     cut_power = NULL;
@@ -482,15 +500,6 @@ void jobs_without_server(void (*power_cut)(void))
 
 void jobs_verify(void)
 {
-    for (unsigned i = 0; i < key_count && options.layer > 0 && !options.remote; i++) {
-        bool failed;
-
-        if (known.states[i] == KEY_UNKNOWN)
-            continue;
-        bool open = opens(i, &failed);
-        if (known.states[i] == KEY_THERE && !open)
-            sim_fail("'%s' opens the volume no more", names[i]);
-        if (known.states[i] == KEY_GONE && open)
-            sim_fail("'%s' opens the volume, and was told to be gone", names[i]);
-    }
+    for (unsigned i = 0; i < key_count && options.layer > 0 && !options.remote; i++)
+        check(i);
 }
