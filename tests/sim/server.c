@@ -200,28 +200,6 @@ static void use_options(void *nothing, const struct serve_options *now, struct c
     control_rules_free(rules);
 }
 
-/* Nor are there sockets to listen on. */
-int __wrap_listeners_prepare(struct listeners_change **out, const struct listeners *listeners,
-                             const struct serve_options *next, struct error *err)
-{
-    (void)listeners;
-    (void)next;
-    (void)err;
-    *out = NULL;
-    return 0;
-}
-
-void __wrap_listeners_coming(struct listeners *listeners, struct listeners_change *change)
-{
-    (void)listeners;
-    (void)change;
-}
-
-void __wrap_listeners_commit(struct listeners *listeners)
-{
-    (void)listeners;
-}
-
 /* In the order of server/serve/command-serve.c. */
 static int start(struct life *mine, struct error *err)
 {
