@@ -16,6 +16,7 @@ struct holdings {
     unsigned commands_max; /* as many as it may have now: fair-share.h */
     size_t bytes;          /* the capacities of its buffers */
     size_t bytes_max;
+    bool lacks; /* it waits, and not because its share among others is used up (fair-share.h) */
 };
 
 static inline void holdings_init(struct holdings *holdings, struct worker *worker)
@@ -30,6 +31,26 @@ static inline void holdings_init(struct holdings *holdings, struct worker *worke
 static inline void holdings_end(const struct holdings *holdings)
 {
     holdings->worker->attached--;
+}
+
+/* It begins to wait for a slot or a buffer; whether that is for lack of them. */
+static inline bool holdings_wait(struct holdings *holdings)
+{
+    bool has_its_share = holdings->commands_max < HOLDINGS_COMMANDS_MAX &&
+                         (holdings->commands >= holdings->commands_max ||
+                          holdings->bytes + BUFFER_BYTES_MAX > holdings->bytes_max);
+
+    holdings->lacks = !has_its_share;
+    holdings->worker->lacking += holdings->lacks;
+    return holdings->lacks;
+}
+
+/* It waits no more, if it did. */
+static inline bool holdings_go_on(struct holdings *holdings)
+{
+    holdings->worker->lacking -= holdings->lacks;
+    holdings->lacks = false;
+    return false;
 }
 
 /* Those who wait try again: something has come back. */

@@ -30,7 +30,7 @@ static void wait_for_room(struct transmission *t)
     if (t->waiter.waits)
         return;
     waiting_line_join(&worker->parked, &t->waiter);
-    command_record_parked(&t->record, true);
+    command_record_parked(&t->record, holdings_wait(&t->holds));
     worker->room_wanted->fn(worker->room_wanted, 0);
 }
 
@@ -393,7 +393,7 @@ static struct transmission *unpark_next(struct worker *worker, const struct wait
         waiter != NULL ? container_of(waiter, struct transmission, waiter) : NULL;
 
     if (t != NULL)
-        command_record_parked(&t->record, false);
+        command_record_parked(&t->record, holdings_go_on(&t->holds));
     return t;
 }
 
@@ -416,7 +416,7 @@ static void unpark_for_good(struct transmission *t)
 {
     if (t->waiter.waits)
         waiting_line_leave(&t->worker->parked, &t->waiter);
-    command_record_parked(&t->record, false);
+    command_record_parked(&t->record, holdings_go_on(&t->holds));
     t->receive_waits = false;
 }
 

@@ -36,7 +36,7 @@ static void tell(struct loop_task *task)
 
     board_put(&row->buffers_bytes, buffer_pool_used_bytes(worker->buffers));
     board_put(&row->commands, request_pool_commands(worker->requests));
-    board_put(&row->parked, worker->parked.count);
+    board_put(&row->parked, worker->lacking);
     board_put(&row->connections,
               atomic_load_explicit(&worker->connection_count, memory_order_relaxed));
     if (worker->attached > 1)

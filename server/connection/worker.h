@@ -61,6 +61,7 @@ struct worker {
     struct waiting_line parked;     /* transmissions that wait for a slot or buffer */
     struct loop_task unpark;        /* transmission.c's */
     unsigned attached;              /* connections that have an export */
+    unsigned lacking;               /* of these, those in `parked` for lack of slots or buffers */
     enum tls_mode tls_mode;
     bool has_tls_mode; /* else it is that of `tls` */
     bool shutting_down, no_multi_conn;
