@@ -18,6 +18,8 @@ static struct {
     size_t symbol_count;
     const char *names;
     size_t names_bytes;
+    uint64_t
+        first; /* the address of its beginning, as the linker had it: 0 where it can lie anywhere */
     char build_id[REPORT_BUILD_ID_BYTES];
 } program;
 
@@ -89,7 +91,7 @@ static void take_build_id(const uint8_t *note, const uint8_t *end)
     }
 }
 
-static void find_build_id(void)
+static void read_program_header(void)
 {
     const ElfW(Ehdr) *header = (const void *)program.file;
 
@@ -97,6 +99,9 @@ static void find_build_id(void)
         !is_inside(header->e_phoff, (uint64_t)header->e_phnum * sizeof(ElfW(Phdr))))
         return;
     const ElfW(Phdr) *parts = (const void *)(program.file + header->e_phoff);
+    for (size_t i = header->e_phnum; i-- > 0;)
+        if (parts[i].p_type == PT_LOAD && parts[i].p_offset == 0)
+            program.first = parts[i].p_vaddr;
     for (size_t i = 0; i < header->e_phnum; i++)
         if (parts[i].p_type == PT_NOTE && is_inside(parts[i].p_offset, parts[i].p_filesz))
             take_build_id(program.file + parts[i].p_offset,
@@ -111,7 +116,7 @@ void report_modules_start(void)
     if (program.file == NULL || memcmp(program.file, ELFMAG, SELFMAG) != 0)
         return;
     find_symbols();
-    find_build_id();
+    read_program_header();
 }
 
 const char *report_build_id(void)
@@ -123,6 +128,7 @@ const char *report_function_at(uint64_t offset, uint64_t *within)
 {
     const ElfW(Sym) *found = NULL;
 
+    offset += program.first;
     for (size_t i = 0; i < program.symbol_count; i++) {
         const ElfW(Sym) *one = &program.symbols[i];
 

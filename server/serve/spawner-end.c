@@ -1,6 +1,7 @@
 #include "server/serve/spawner-end.h"
 
 #include <poll.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <sys/pidfd.h>
 #include <unistd.h>
@@ -8,7 +9,8 @@
 #include "server/base/log.h"
 #include "server/base/spawner.h"
 
-/* One of the processes, in the order in which they were started. */
+/* One of the processes, the last one first: from its start on, though the loop may never hear of
+ * it, when the server fails to start. */
 struct watched {
     struct watched *next;
     struct spawner_end *owner;
@@ -19,6 +21,7 @@ struct watched {
 
 struct spawner_end {
     struct loop *loop;
+    pthread_mutex_t mutex; /* of the list */
     struct watched *first;
     bool stopping;
 };
@@ -27,9 +30,11 @@ static void forget(struct watched *one)
 {
     struct watched **link = &one->owner->first;
 
+    pthread_mutex_lock(&one->owner->mutex);
     while (*link != one)
         link = &(*link)->next;
     *link = one->next;
+    pthread_mutex_unlock(&one->owner->mutex);
     close(one->pidfd);
     free(one);
 }
@@ -57,8 +62,6 @@ static void was_started(struct io_event *ev, int result)
     struct watched *one = container_of(ev, struct watched, started.event);
 
     (void)result;
-    one->next = one->owner->first;
-    one->owner->first = one;
     loop_poll(one->owner->loop, &one->ended, one->pidfd, POLLIN);
     if (one->owner->stopping)
         loop_cancel(one->owner->loop, &one->ended);
@@ -76,10 +79,15 @@ static void watch(void *context, pid_t process)
     one->started.event.fn = was_started;
     one->ended.fn = has_ended;
     one->pidfd = pidfd_open(process, 0);
-    if (one->pidfd >= 0)
-        loop_post(owner->loop, &one->started);
-    else
+    if (one->pidfd < 0) {
         free(one);
+        return;
+    }
+    pthread_mutex_lock(&owner->mutex);
+    one->next = owner->first;
+    owner->first = one;
+    pthread_mutex_unlock(&owner->mutex);
+    loop_post(owner->loop, &one->started);
 }
 
 int spawner_end_watch(struct spawner_end **out, struct loop *loop, struct error *err)
@@ -89,6 +97,7 @@ int spawner_end_watch(struct spawner_end **out, struct loop *loop, struct error 
     if (owner == NULL)
         return error_no_memory(err, NULL);
     owner->loop = loop;
+    pthread_mutex_init(&owner->mutex, NULL);
     *out = owner;
     spawner_tell_started(watch, owner);
     return 0;
@@ -100,8 +109,10 @@ void spawner_end_stop(struct spawner_end *owner)
         return;
     owner->stopping = true;
     spawner_tell_started(NULL, NULL);
+    pthread_mutex_lock(&owner->mutex);
     for (struct watched *one = owner->first; one != NULL; one = one->next)
         loop_cancel(owner->loop, &one->ended);
+    pthread_mutex_unlock(&owner->mutex);
 }
 
 void spawner_end_free(struct spawner_end *owner)
@@ -110,5 +121,6 @@ void spawner_end_free(struct spawner_end *owner)
         return;
     while (owner->first != NULL)
         forget(owner->first);
+    pthread_mutex_destroy(&owner->mutex);
     free(owner);
 }

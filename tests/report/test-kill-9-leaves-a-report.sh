@@ -46,11 +46,13 @@ kill -TERM "$pid"
 wait "$pid" || fail "it ended with $?"
 expect_no_report "an end in good order"
 
-start_nbdcrypt --raw --report-directory "$reports" "$image"
-kill -SEGV "$pid"
-wait "$pid" || true
-wait_for_report crash
-expect_no_report "a crash"
+if ! is_sanitized; then # which would tell it itself
+    start_nbdcrypt --raw --report-directory "$reports" "$image"
+    kill -SEGV "$pid"
+    wait "$pid" || true
+    wait_for_report crash
+    expect_no_report "a crash"
+fi
 
 "$NBDCRYPT" serve --raw --report-directory "$reports" --unix "$(temp_socket)" "$test_dir/nowhere" >"$test_dir/out" 2>"$log_dir/failed" &
 pid=$!
