@@ -369,7 +369,7 @@ start_nbdcrypt() {
     case "${TEST_SANDBOX-} $* " in
     " "* | *" --sandbox"*) ;;
     *nbdkit:*) set -- --sandbox "$TEST_SANDBOX" --sandbox-plugins free "$@" ;; # they are made to start programs
-    *) set -- --sandbox "$TEST_SANDBOX" "$@" ;;
+    *) set -- --sandbox "$TEST_SANDBOX" --sandbox-image-paths "$test_dir" "$@" ;;
     esac
     server_count=$((server_count + 1))
     server_log=$log_dir/server-$server_count
