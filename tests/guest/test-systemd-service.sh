@@ -50,6 +50,8 @@ expect "owner" nbdcrypt "$(stat -c %U "/proc/$(value MainPID nbdcrypt)/task")"
 systemctl --no-pager status nbdcrypt | grep 'Status: "1 of 1 exports are served"'
 journal_has nbdcrypt "attached export 'vm1'"
 nbdcrypt ctl status | grep '^state  *serving'
+# Its own sandbox, inside of systemd's.
+nbdcrypt ctl status | grep -E '^sandbox +auto, .*no new privileges, system calls, programs, rings' || { nbdcrypt ctl status; exit 1; }
 
 step "reloads"
 systemctl reload nbdcrypt
