@@ -58,7 +58,7 @@ wait_until 30 is_gone "$(cat "$folder/program")"
 start_nbdcrypt --control "$control" --sandbox auto --export "one=$folder/one,key-command=cat $folder/key"
 kill -KILL "$(spawner)"
 wait_until 30 has_no_child
-expect_match "$server_log" 'warning: .*which starts programs, has ended; the sandbox lets no other one be started'
+expect_match "$server_log" 'error: .*which starts programs, has ended, and the sandbox lets no other one be started'
 ! ctl add two "$folder/two" key-command="cat $folder/key" 2>"$log_dir/add" || fail "a program was started"
 expect_match "$log_dir/add" 'which starts programs, and the sandbox lets no other one be started: restart the server'
 stop_nbdcrypt
