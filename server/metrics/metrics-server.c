@@ -102,6 +102,7 @@ static void put_certificates(struct metrics_text *text, struct tls *tls)
                    "When the first of these certificates is over, in seconds since 1970.");
     put_expiry(text, "server", expiry.server);
     put_expiry(text, "ca", expiry.ca);
+    put_expiry(text, "crl", expiry.crl);
 }
 
 /* ---- the whole ---- */

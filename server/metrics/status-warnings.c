@@ -65,9 +65,9 @@ static void warn_of_certificate(struct json_object *list, const char *what, time
     if (expiry <= 0 || left > EXPIRY_DAYS * DAY_SECONDS)
         return;
     if (left <= 0)
-        warn(list, "The certificate of %s is over.", what);
+        warn(list, "%s is over.", what);
     else
-        warn(list, "The certificate of %s is good for %lld more day%s.", what, left / DAY_SECONDS,
+        warn(list, "%s is good for %lld more day%s.", what, left / DAY_SECONDS,
              left / DAY_SECONDS == 1 ? "" : "s");
 }
 
@@ -76,8 +76,9 @@ static void warn_of_certificates(struct json_object *list, struct tls *tls)
     struct tls_expiry expiry;
 
     tls_expiry_of(&expiry, tls);
-    warn_of_certificate(list, "this server", expiry.server);
-    warn_of_certificate(list, "the CA of the clients", expiry.ca);
+    warn_of_certificate(list, "The certificate of this server", expiry.server);
+    warn_of_certificate(list, "The certificate of the CA of the clients", expiry.ca);
+    warn_of_certificate(list, "The list of revoked certificates", expiry.crl);
 }
 
 static void warn_of_workers(struct json_object *list, const struct board *board)

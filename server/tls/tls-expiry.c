@@ -50,6 +50,7 @@ void tls_expiry_of(struct tls_expiry *out, struct tls *tls)
     *out = (struct tls_expiry){ 0 };
     if (credentials != NULL && credentials->certificates != NULL) {
         out->server = of_server(credentials->certificates);
+        out->crl = tls_revocation_end(credentials->revocation);
         out->ca = of_authorities(credentials->certificates);
     }
     tls_credentials_unref(credentials);

@@ -9,6 +9,7 @@ struct tls;
 /* Seconds since 1970; 0: there is none. */
 struct tls_expiry {
     time_t server; /* the one that is over first, of its own and those above it in the file */
+    time_t crl;    /* the list of revoked certificates: nobody gets in after it */
     time_t ca;     /* the one that is over first, of those that clients are measured by */
 };
 

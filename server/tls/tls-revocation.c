@@ -127,6 +127,19 @@ int tls_revocation_read(struct tls_revocation **out, const gnutls_datum_t *pem, 
     return 0;
 }
 
+time_t tls_revocation_end(const struct tls_revocation *lists)
+{
+    time_t first = 0;
+
+    for (size_t i = 0; lists != NULL && i < lists->count; i++) {
+        time_t end = lists->lists[i].end;
+
+        if (end != (time_t)-1 && (first == 0 || end < first))
+            first = end;
+    }
+    return first;
+}
+
 void tls_revocation_free(struct tls_revocation *lists)
 {
     for (size_t i = 0; lists != NULL && i < lists->count; i++) {

@@ -23,6 +23,8 @@ struct peer_certificate;
  * refused then. -EINVAL, -ENOMEM. */
 NODISCARD int tls_revocation_read(struct tls_revocation **out, const gnutls_datum_t *pem,
                                   const char *path, const char *others, struct error *err);
+/* When the first of them is over, seconds since 1970; 0: never.  NULL is fine. */
+time_t tls_revocation_end(const struct tls_revocation *lists);
 /* NULL is fine. */
 void tls_revocation_free(struct tls_revocation *lists);
 
