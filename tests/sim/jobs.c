@@ -36,7 +36,7 @@ struct keys {
 static char names[KEYS_MAX][16] = { FIRST_KEY };
 static unsigned key_count = 1;
 static struct keys known = { { KEY_THERE } }, in_backup;
-static bool has_backup, risk;
+static bool has_backup, risk, wrecked;
 
 static struct {
     unsigned host; /* 0: none is at work */
@@ -340,13 +340,27 @@ static void backup(bool killable)
 
 static int restore(bool killable)
 {
-    struct words words = WORDS(&command_header, "restore", "--yes");
+    /* What is left of keys is data for it, which may be somebody's. */
+    bool force = wrecked && random_chance(STREAM_OPERATOR, 500);
+    struct words words = WORDS(&command_header, "restore", force ? "--force" : "--yes");
 
     words.operand = PATH_BACKUP;
     int status = change_keys(words, &in_backup, killable);
-    if (status == 0)
+    if (status == 0) {
         mark(MARK_header_restored);
+        wrecked = false;
+    }
     return status;
+}
+
+/* Nothing opens the volume until it is restored. */
+static void wreck(void)
+{
+    volumes_wreck_header();
+    mark(MARK_header_wrecked);
+    wrecked = true;
+    for (unsigned i = 0; i < KEYS_MAX; i++)
+        known.states[i] = KEY_UNKNOWN;
 }
 
 static void erase(bool killable)
@@ -367,11 +381,26 @@ static void switch_discard(bool killable)
     (void)change_keys(words, &after, killable);
 }
 
+/* Keys stay, and which is tried first may be another one. */
+static void look_at_keyslots(bool killable)
+{
+    struct words words = WORDS(&command_key, "priority", "--slot", "0");
+    struct keys after = known;
+
+    words.operand = random_chance(STREAM_OPERATOR, 500) ? "prefer" : "normal";
+    if (random_chance(STREAM_OPERATOR, 500))
+        (void)run_job(WORDS(&command_key, "list"), false);
+    else
+        (void)change_keys(words, &after, killable);
+}
+
 static void change_one_key(bool killable)
 {
     int index = find_key_to_change();
 
-    if (key_count + 1 >= KEYS_MAX || random_chance(STREAM_OPERATOR, 150))
+    if (random_chance(STREAM_OPERATOR, 150))
+        look_at_keyslots(killable);
+    else if (key_count + 1 >= KEYS_MAX || random_chance(STREAM_OPERATOR, 150))
         switch_discard(killable);
     else if (!any_is_there())
         return;
@@ -450,6 +479,8 @@ static void do_one(void)
         (void)restore(true);
     else if (drawn < 6)
         erase(true);
+    else if (drawn < 7)
+        wreck();
     else
         change_one_key(true);
 }

@@ -50,6 +50,7 @@ static void draw_sizes(void)
     options.retry_exports = one_in(4);
     options.job_ms = one_in(3) ? skewed(10, 2000) : 0;
     options.cbc = options.layer > 0 && one_in(4);
+    options.serpent = options.layer > 0 && one_in(6);
     options.zero_holes = options.layer > 1 && one_in(4);
     options.discard = options.layer > 0 && one_in(3);
     options.size_kib = sizes_kib[random_below(STREAM_OPTIONS, 5)];
@@ -114,7 +115,7 @@ void options_agree(void)
     if (options.layer < 2)
         options.zero_holes = 0;
     if (options.layer == 0)
-        options.detached = options.cbc = options.discard = 0;
+        options.detached = options.cbc = options.serpent = options.discard = 0;
     if (options.remote)
         options.detached = 0;
 }

@@ -21,6 +21,7 @@
     X(retry_exports, 0, 1) /* it starts without its disk, and tries again to open it */ \
     X(job_ms, 0, 1000000) /* between two changes of keys, at most; 0: none */ \
     X(cbc, 0, 1) /* a cipher in a mode where one half of a sector depends on the other */ \
+    X(serpent, 0, 1) /* a cipher whose keyslots are opened by our code */ \
     X(zero_holes, 0, 1) \
     X(discard, 0, 1) \
     X(size_kib, 16, 65536) \

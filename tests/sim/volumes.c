@@ -15,10 +15,12 @@
 #include "tests/sim/wrap.h"
 
 #define LAYERS 4u
+#define CIPHERS 3u
 #define KEYSLOTS_BYTES (12u * (128u << 10))
 #define PASSPHRASE "key"
 
 #define BLOCK_BYTES 4096u
+#define LUKS2_COPY_BYTES 16384u /* where the second one is */
 #define OTHERS 3u
 #define OTHER_BYTES 65536u
 
@@ -31,12 +33,17 @@ struct block {
     uint8_t bytes[BLOCK_BYTES];
 };
 
-/* A header of each layer, attached and apart, by XTS and CBC. */
+/* A header of each layer, attached and apart, of each cipher. */
 static struct fixture {
     struct block *blocks;
     size_t length_bytes;
     uint64_t payload_offset_bytes;
-} fixtures[LAYERS][2][2];
+} fixtures[LAYERS][2][CIPHERS];
+
+/* The last one is unknown to the kernel's interface that libcryptsetup would use for its keyslots.
+ */
+static const char *const ciphers[CIPHERS] = { "aes-xts-plain64", "aes-cbc-essiv:sha256",
+                                              "serpent-xts-plain64" };
 
 /* The name of a file is the key that is in it. */
 int __wrap_key_source_read(struct secret **out, const struct key_source *source, const char *image,
@@ -84,11 +91,11 @@ static void keep_blocks(struct fixture *fixture, int fd)
     }
 }
 
-static void make_fixture(unsigned layer, bool detached, bool cbc)
+static void make_fixture(unsigned layer, bool detached, unsigned cipher)
 {
     struct luks_format_options wanted = {
         .type = layer == 1 ? LUKS_TYPE_1 : LUKS_TYPE_2,
-        .cipher = cbc ? "aes-cbc-essiv:sha256" : "aes-xts-plain64",
+        .cipher = ciphers[cipher],
         .key_bits = 256,
         .sector_bytes = layer == 3 ? 4096 : 512,
         .pbkdf = { .name = "pbkdf2", .hash = "sha256", .iterations = 1000 },
@@ -96,7 +103,7 @@ static void make_fixture(unsigned layer, bool detached, bool cbc)
         .data_bytes = (uint64_t)1 << 30,
         .detached = detached,
     };
-    struct fixture *fixture = &fixtures[layer][detached][cbc];
+    struct fixture *fixture = &fixtures[layer][detached][cipher];
     struct secret *passphrase;
     struct luks_format_result made;
     struct error err = { "" };
@@ -114,14 +121,14 @@ static void make_fixture(unsigned layer, bool detached, bool cbc)
 void volumes_make_fixtures(void)
 {
     for (unsigned layer = 1; layer < LAYERS; layer++) {
-        for (unsigned i = 0; i < 4; i++)
-            make_fixture(layer, i & 1, i & 2);
+        for (unsigned i = 0; i < 2 * CIPHERS; i++)
+            make_fixture(layer, i & 1, i / 2);
     }
 }
 
 static const struct fixture *fixture(void)
 {
-    return &fixtures[options.layer][options.detached][options.cbc];
+    return &fixtures[options.layer][options.detached][options.cbc ? 1 : options.serpent ? 2 : 0];
 }
 
 static void write_header(struct disk *disk)
@@ -185,6 +192,17 @@ void volumes_make(void)
     set_faults(disk);
     if (options.layer > 0)
         disk_forbid(disk, oracle_marker());
+}
+
+void volumes_wreck_header(void)
+{
+    static const uint8_t zeros[BLOCK_BYTES];
+    struct disk *disk = disk_find(options.detached ? VOLUME_HEADER : VOLUME_IMAGE);
+
+    disk_write(disk, 0, zeros, sizeof(zeros));
+    if (options.layer > 1)
+        disk_write(disk, LUKS2_COPY_BYTES, zeros, sizeof(zeros));
+    disk_settle(disk);
 }
 
 /* A backup of a header: as a whole, on a disk that loses nothing. */

@@ -26,6 +26,8 @@ void volumes_forget_errors(void);
 void volumes_trouble(void);
 bool volumes_are_in_trouble(void);
 void volumes_power_cut(void);
+/* Somebody has overwritten the start of the header, in both copies. */
+void volumes_wreck_header(void);
 void volumes_end_faults(void);
 
 #endif
