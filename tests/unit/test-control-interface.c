@@ -4,6 +4,7 @@
 #include "server/control/control-board.h"
 #include "server/control/control-interface.h"
 #include "server/control/control-metadata.h"
+#include "server/control/control-report.h"
 #include "server/control/control-metrics.h"
 #include "server/serve/control-exports.h"
 #include "tests/support/check.h"
@@ -64,6 +65,7 @@ static void methods_are_declared(void)
     check_table(control_export_methods);
     check_table(control_metadata_methods);
     check_table(control_board_methods);
+    check_table(control_report_methods);
     check_table(control_metrics_methods);
 }
 
@@ -88,7 +90,7 @@ static void check_interface(const char *interface)
         snprintf(name, sizeof name, "%s.%.*s", interface, (int)strcspn(at, "("), at);
         EXPECT(is_in(control_methods, name) || is_in(control_export_methods, name) ||
                is_in(control_metadata_methods, name) || is_in(control_board_methods, name) ||
-               is_in(control_metrics_methods, name));
+               is_in(control_report_methods, name) || is_in(control_metrics_methods, name));
         count++;
     }
     EXPECT(count >= 2);
