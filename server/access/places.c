@@ -196,7 +196,7 @@ void places_log(const struct places *places, const struct peer *peer, enum place
     tally_add(TALLY_REJECTED_LIMIT);
     if (why == PLACE_NONE)
         log_write_of(LOG_WARNING, peer->text,
-                     "turned away, %u clients are connected (--max-connections)",
+                     "turned away, as many clients are connected as may be: %u (--max-connections)",
                      places->attached_max);
     else if (why == PLACE_NO_HANDSHAKES)
         log_write_of(

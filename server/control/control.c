@@ -435,7 +435,7 @@ static void count_down_log_level(struct control *control)
         return;
     control->log_level = control->usual_log_level;
     log_set_level(control->log_level);
-    log_notice("control: the log's usual level is in force again");
+    log_notice("control: the time of the other log level is over: the usual one is in force again");
 }
 
 static void ticked(struct io_event *ev, int result)

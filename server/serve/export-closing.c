@@ -52,7 +52,8 @@ static void prepare(struct export_closing *closing, struct export *export,
 void export_closing_begin(struct export_closing *closing, struct export *export,
                           const struct export_keepers *keepers, sem_t *wake)
 {
-    log_notice("export '%s': it has been removed", export->name);
+    log_notice("export '%s' is removed: what was written is flushed, and its image closed",
+               export->name);
     EVENT(.type = "export.removed", .export = export->name);
     prepare(closing, export, keepers);
     closing->wake = wake;

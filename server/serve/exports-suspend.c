@@ -232,7 +232,8 @@ static void tell_suspended(const struct key_change *key)
         log_warning("export '%s': %u connection%s of it had requests that its storage has not "
                     "answered: what these carry is in memory until it does",
                     key->export->name, left, left == 1 ? "" : "s");
-    log_notice("export '%s': it is suspended, and its key is not in memory", key->export->name);
+    log_notice("export '%s' is suspended: its key is not in memory, and its clients wait",
+               key->export->name);
     EVENT(.type = "export.suspended", .export = key->export->name);
 }
 
@@ -329,7 +330,7 @@ static bool have_gone_on(struct key_change *key)
     int code = worker_round_code(key->round);
 
     if (code == 0 && change->resumed != NULL) {
-        log_notice("export '%s': it is resumed", ex->name);
+        log_notice("export '%s' is resumed: its key is there, and its clients go on", ex->name);
         EVENT(.type = "export.resumed", .export = ex->name);
     }
     if (code == 0)

@@ -427,7 +427,7 @@ static void accepted(struct io_event *ev, int result)
         return;
     }
     if (result == -ENOBUFS || result == -ENOMEM) {
-        log_write_of(LOG_WARNING, "a client", "it could not be accepted: %s; trying again",
+        log_write_of(LOG_WARNING, "a client", "can't be accepted: %s; the server tries again",
                      strerror(-result));
         loop_timer_start(listener->loop, &listener->retry, RETRY_MS);
         return;

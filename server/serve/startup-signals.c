@@ -78,7 +78,8 @@ void startup_signals_stop(struct early_end *end)
     if (!end->watching)
         return;
     if (write(end->started_fd, &(uint64_t){ 1 }, sizeof(uint64_t)) < 0)
-        log_error("the end of the start could not be told: %s", strerror(errno));
+        log_error("the thread for signals could not be told that the start is over: %s",
+                  strerror(errno));
     pthread_join(end->thread, NULL);
     close(end->started_fd);
     end->watching = false;

@@ -24,7 +24,7 @@ kill -STOP "$storage"
 "$NBDCRYPT" ctl --socket "$control" remove --now far >"$log_dir/remove" 2>&1 &
 removal=$!
 remember_pid "$removal"
-wait_until 30 grep -q "export 'far': it has been removed" "$server_log"
+wait_until 30 grep -q "export 'far' is removed" "$server_log"
 
 ctl add near "$folder/near" raw=yes || fail "no export could be added beside storage that hangs"
 ctl suspend disk || fail "no key could be taken out of memory beside storage that hangs"
