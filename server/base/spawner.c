@@ -511,10 +511,10 @@ void spawner_end(void)
     struct timespec until;
     char nothing;
 
-    clock_gettime(CLOCK_MONOTONIC, &until);
+    clock_gettime(CLOCK_REALTIME, &until); /* as pthread_mutex_timedlock(3) has it */
     until.tv_sec += END_MS / 1000;
     /* Who has it may wait for one that hangs: that sees by itself that this process is gone. */
-    if (pthread_mutex_clocklock(&mutex, CLOCK_MONOTONIC, &until) != 0)
+    if (pthread_mutex_timedlock(&mutex, &until) != 0)
         return;
     ended = true;
     if (control >= 0 && shutdown(control, SHUT_WR) == 0) {

@@ -25,6 +25,7 @@ struct reload_change {
     struct reload_server *server; /* with what goes along */
     atomic_int fate;              /* who comes first: it is made, or the server ends */
     sem_t answered;               /* it is in force, or has failed */
+    atomic_bool is_answered;      /* ... which orders what was answered before us */
     atomic_uint holders;
     bool is_published; /* for the thread of the exports */
     int code;
@@ -213,6 +214,7 @@ static void published(struct exports_change *change)
     struct reload_change *reload = container_of(change, struct reload_change, change);
 
     reload->is_published = true;
+    atomic_store(&reload->is_answered, true);
     sem_post(&reload->answered);
 }
 
@@ -223,6 +225,7 @@ static void done(struct exports_change *change)
     if (!reload->is_published) {
         reload->code = change->code;
         reload->error = change->error;
+        atomic_store(&reload->is_answered, true);
         sem_post(&reload->answered);
     }
     let_go(reload);
@@ -395,7 +398,8 @@ static int wait_for_answer(struct reload_config *config, struct reload_change *r
         until.tv_nsec %= 1000000000;
         int open = FATE_OPEN;
 
-        if (sem_clockwait(&reload->answered, CLOCK_MONOTONIC, &until) == 0)
+        if (sem_clockwait(&reload->answered, CLOCK_MONOTONIC, &until) == 0 &&
+            atomic_load(&reload->is_answered))
             break;
         if (atomic_load(&config->stopped) &&
             atomic_compare_exchange_strong(&reload->fate, &open, FATE_GIVEN_UP))

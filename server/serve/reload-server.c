@@ -118,6 +118,7 @@ static void commit_on_main(struct io_event *ev, int result)
     (void)result;
     listeners_commit(host->listeners);
     host->changed(host->context, reload->next, &reload->rules);
+    atomic_store(&reload->is_done, true);
     sem_post(&reload->done);
 }
 
@@ -129,7 +130,8 @@ static bool is_done(struct reload_server *reload)
     until.tv_nsec += LOOK_AT_STOP_NS;
     until.tv_sec += until.tv_nsec / 1000000000;
     until.tv_nsec %= 1000000000;
-    return sem_clockwait(&reload->done, CLOCK_MONOTONIC, &until) == 0;
+    return sem_clockwait(&reload->done, CLOCK_MONOTONIC, &until) == 0 &&
+           atomic_load(&reload->is_done);
 }
 
 void reload_server_end(struct reload_server *reload, const atomic_bool *stopped)

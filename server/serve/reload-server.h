@@ -37,6 +37,7 @@ struct reload_server {
     struct worker_terms terms; /* for exports_change.terms */
     struct loop_message message;
     sem_t done;
+    atomic_bool is_done; /* which orders what was done before us */
 };
 
 /* Of the options, for the workers: of so many. */
