@@ -478,8 +478,10 @@ uint64_t key_changes_next_ms(const struct key_change *list)
 {
     uint64_t soonest = UINT64_MAX;
 
+    /* Behind an errand that has ended the workers are waited for, and they wake. */
     for (; list != NULL; list = list->next)
-        if (list->errand != NULL && list->errand->errand.until_ms < soonest)
+        if (list->errand != NULL && !errand_has_ended(&list->errand->errand) &&
+            list->errand->errand.until_ms < soonest)
             soonest = list->errand->errand.until_ms;
     return soonest;
 }
