@@ -50,12 +50,17 @@ const char *config_image(enum site site)
 
     if (site == SITE_STORE || !options.remote)
         return SIM_FOLDER VOLUME_IMAGE;
-    if (options.store_tls == TLS_BY_CERTIFICATE)
-        return "nbds://" PKI_ADDRESS "/" DISK "?tls-certificates=" SIM_FOLDER "pki";
+    const char *timeout = options.lies > 0 ? "&timeout=10" : ""; /* he may fall silent */
+    if (options.store_tls == TLS_BY_CERTIFICATE) {
+        (void)snprintf(uri, sizeof(uri),
+                       "nbds://" PKI_ADDRESS "/" DISK "?tls-certificates=" SIM_FOLDER "pki%s",
+                       timeout);
+        return uri;
+    }
     bool tls = options.store_tls == TLS_BY_KEY;
     (void)snprintf(uri, sizeof(uri), "%s+unix://%s/" DISK "?socket=" SIM_FOLDER "store%s%s%s",
                    tls ? "nbds" : "nbd", tls ? "client@" : "", tls ? "&tls-psk-file=" : "",
-                   tls ? wire_key_path() : "", options.lies > 0 ? "&timeout=10" : "");
+                   tls ? wire_key_path() : "", timeout);
     return uri;
 }
 

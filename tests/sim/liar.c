@@ -36,6 +36,7 @@ struct message {
     size_t header_bytes, length_bytes; /* the payload is behind the header */
 };
 
+static bool honest;
 static unsigned leaving; /* connections that the store has not closed yet */
 
 static uint64_t below(uint64_t bound)
@@ -45,12 +46,12 @@ static uint64_t below(uint64_t bound)
 
 static bool lies_now(void)
 {
-    return random_chance(STREAM_NETWORK, (unsigned)options.lies);
+    return !honest && random_chance(STREAM_NETWORK, (unsigned)options.lies);
 }
 
 void liar_ends(void)
 {
-    options.lies = 0;
+    honest = true;
 }
 
 static bool say(struct middle *middle, const void *bytes, size_t length_bytes)
