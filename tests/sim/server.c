@@ -25,7 +25,6 @@
 #include "tests/sim/pki.h"
 #include "tests/sim/schedule.h"
 #include "tests/sim/trace.h"
-#include "tests/sim/wrap.h"
 
 #define OFFLOAD_THREADS 4u
 #define HANDSHAKE_THREADS 2u
