@@ -5,8 +5,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "server/serve/listeners.h"
-#include "server/serve/serve-options.h"
 #include "tests/sim/files.h"
 #include "tests/sim/liar.h"
 #include "tests/sim/network.h"
@@ -119,26 +117,4 @@ int __wrap_setsockopt(int fd, int level, int name, const void *value, socklen_t 
     (void)value;
     (void)value_bytes;
     return 0;
-}
-
-/* There are no sockets to listen on. */
-int __wrap_listeners_prepare(struct listeners_change **out, const struct listeners *listeners,
-                             const struct serve_options *next, struct error *err)
-{
-    (void)listeners;
-    (void)next;
-    (void)err;
-    *out = NULL;
-    return 0;
-}
-
-void __wrap_listeners_coming(struct listeners *listeners, struct listeners_change *change)
-{
-    (void)listeners;
-    (void)change;
-}
-
-void __wrap_listeners_commit(struct listeners *listeners)
-{
-    (void)listeners;
 }
