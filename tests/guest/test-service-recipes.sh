@@ -22,7 +22,7 @@ recipes() {
 }
 mkdir "$test_dir/recipes"
 recipes "${top_srcdir:-$source_dir}/docs/nbdcrypt-service.7" "$test_dir/recipes"
-expect_equal "recipes" 10 "$(find "$test_dir/recipes" -type f | wc -l)"
+expect_equal "recipes" 12 "$(find "$test_dir/recipes" -type f | wc -l)"
 guest_add "$test_dir/recipes" /recipes
 for program in install cp; do # busybox has none, or one that knows no holes
     guest_add "$(command -v "$program")" "/usr/local/bin/$program"
@@ -81,6 +81,10 @@ follow A disk whose key must not be in memory
 has_clients 1
 kill -0 "$vm2"
 
+follow A disk that takes too much
+nbdcrypt ctl show vm1 | grep 500
+has_clients 1
+
 follow A larger disk
 size_of vm1
 has_clients 1
@@ -97,6 +101,10 @@ client vm2 vm2 --count 50 >/dev/null
 follow Restore
 client backup vm1 --count 10 >/dev/null
 client vm2 vm2 --count 10 >/dev/null
+
+follow Something is wrong
+has_report() { ls /var/lib/nbdcrypt/reports/*.txt >/dev/null 2>&1; }
+until_so has_report
 
 follow A restart
 client vm2 vm2 --count 10 >/dev/null
