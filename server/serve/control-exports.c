@@ -5,28 +5,27 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "server/access/access.h"
 #include "server/block/image.h"
+#include "server/serve/added-export.h"
 #include "server/serve/config-keys.h"
 #include "server/serve/control-clients.h"
 #include "server/serve/control-limits.h"
 #include "server/serve/drop-in.h"
 #include "server/serve/export-opening.h"
 #include "server/serve/export-options.h"
+#include "server/serve/reload-config.h"
 
 #define DRAIN_SECONDS_DEFAULT 60
 #define DRAIN_SECONDS_MAX 86400
 
 /* There is one server in a process. */
 static struct exports *server_exports;
-static const struct export_settings *common_settings;
-static const struct serve_options *server_options;
+static struct reload_config *server_config;
 
-void control_export_use(struct exports *exports, const struct serve_options *options)
+void control_export_use(struct exports *exports, struct reload_config *config)
 {
     server_exports = exports;
-    common_settings = &options->common;
-    server_options = options;
+    server_config = config;
 }
 
 /* One change for one caller. */
@@ -43,50 +42,6 @@ struct call {
     bool is_written;
     char name[];
 };
-
-/* ---- what came by a call, and stays as long as the export ---- */
-
-struct added {
-    struct export_settings settings;
-    int key_fd, image_fd; /* -1: there is none, or it is not needed any more */
-    char *call;           /* what was asked for, to know it again */
-    size_t count;         /* of texts */
-    char *texts[];        /* what the settings point to */
-};
-
-static void close_files(struct added *added)
-{
-    if (added->key_fd >= 0)
-        close(added->key_fd);
-    if (added->image_fd >= 0)
-        close(added->image_fd);
-    added->key_fd = added->image_fd = -1;
-    added->settings.options.fd = 0;
-}
-
-static void free_added(struct export_settings *settings)
-{
-    struct added *added = container_of(settings, struct added, settings);
-
-    close_files(added);
-    for (size_t i = 0; i < added->count; i++)
-        free(added->texts[i]);
-    access_free(added->settings.access);
-    export_metadata_free(&added->settings.metadata);
-    params_free(&added->settings, export_params);
-    free(added->call);
-    free(added);
-}
-
-/* NULL: no memory. */
-static const char *keep(struct added *added, const char *text)
-{
-    char *copy = strdup(text);
-
-    if (copy != NULL)
-        added->texts[added->count++] = copy;
-    return copy;
-}
 
 static bool is_from(const struct export *ex, const char *call)
 {
@@ -145,7 +100,24 @@ static void answer(struct control_client *client)
         control_error(client, CONTROL_NOT_POSSIBLE, "reason", change->error.text);
 }
 
-/* On the thread of the exports, as the last thing that can fail. */
+/* On the thread of the exports, as the next one: the opening may have taken long. */
+static int check_inherited(struct exports_change *change)
+{
+    struct call *call = container_of(change, struct call, change);
+    const struct added *added = container_of(call->addition.settings, struct added, settings);
+    const struct export *ex = exports_find(exports_lock(server_exports), call->name);
+    bool still = ex == NULL || added_inherits_still(added, ex);
+
+    exports_unlock(server_exports);
+    if (still)
+        return 0;
+    return error_set(&change->error, -EBUSY,
+                     "the rules of export '%s' were changed while its new image was opened: call "
+                     "it once more",
+                     call->name);
+}
+
+/* As the last thing that can fail. */
 static int record(struct exports_change *change)
 {
     struct call *call = container_of(change, struct call, change);
@@ -212,7 +184,7 @@ static bool set_option(struct control_client *client, struct added *added, const
                        const char *value)
 {
     const struct param *param = params_find(export_params, name);
-    const char *text = keep(added, value);
+    const char *text = added_keep(added, value);
     struct error err = { "" };
 
     if (param == NULL)
@@ -255,12 +227,15 @@ static bool set_options(struct control_client *client, struct added *added,
     return true;
 }
 
-static int set_access(struct export_settings *settings, struct error *err)
+static int inherit_access(struct added *added, struct json_object *options, struct error *err)
 {
-    const struct param_list *rules =
-        settings->allow.count > 0 ? &settings->allow : &common_settings->allow;
+    const struct export *ex = exports_find(exports_lock(server_exports), added->settings.name);
+    int result = ex != NULL ? added_inherit(added, ex) : 0;
 
-    return access_create(&settings->access, rules->items, rules->count, err);
+    if (ex != NULL && control_member(options, "tls-only") == NULL)
+        added->settings.tls_only = ex->tls_only;
+    exports_unlock(server_exports);
+    return result == 0 ? 0 : error_no_memory(err, "for an export");
 }
 
 /* What only whoever started the server could give it is not there any more; and an image that is
@@ -301,9 +276,9 @@ static int finish(struct added *added, struct error *err)
         settings->key.fd = (unsigned)key_fd;
         settings->key.fd_is_lent = true;
     }
-    int result = export_options_finish(settings, common_settings, err);
+    int result = export_options_finish(settings, added->common, err);
     if (result == 0)
-        result = set_access(settings, err);
+        result = added_set_access(added, err);
     return result == 0 ? check_opening(settings, err) : result;
 }
 
@@ -362,44 +337,6 @@ static bool has_image(const char *name, const struct added *added)
     return has;
 }
 
-/* All but the key and the revision; the order of members counts. */
-static char *text_of(struct json_object *parameters)
-{
-    static const char *const names[] = { "name", "image", "options", "allow", "persist" };
-    struct json_object *copy = json_object_new_object();
-
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
-        control_add(copy, names[i], json_object_get(control_member(parameters, names[i])));
-    char *text = strdup(json_object_to_json_string_ext(copy, JSON_C_TO_STRING_PLAIN));
-    json_object_put(copy);
-    return text;
-}
-
-static struct added *begin(struct json_object *parameters)
-{
-    struct json_object *options = control_member(parameters, "options");
-    struct json_object *allow = control_member(parameters, "allow");
-    size_t texts = 2 + (options != NULL ? (size_t)json_object_object_length(options) : 0) +
-                   (allow != NULL ? json_object_array_length(allow) : 0);
-    struct added *added = calloc(1, sizeof *added + texts * sizeof added->texts[0]);
-
-    if (added == NULL)
-        return NULL;
-    added->settings = export_options_inherit(common_settings);
-    added->settings.added = true;
-    added->key_fd = added->image_fd = -1;
-    added->settings.persisted = control_flag(parameters, "persist");
-    added->settings.name = keep(added, control_text(parameters, "name"));
-    added->settings.image = keep(added, control_text(parameters, "image"));
-    added->settings.description = NULL;
-    added->settings.metadata = (struct export_metadata){ 0 };
-    added->call = text_of(parameters);
-    if (added->settings.name != NULL && added->settings.image != NULL && added->call != NULL)
-        return added;
-    free_added(&added->settings);
-    return NULL;
-}
-
 /* What it is to be after the next start. */
 static int prepare_record(struct call *call, const struct added *added,
                           struct json_object *parameters, struct error *err)
@@ -414,7 +351,7 @@ static int prepare_record(struct call *call, const struct added *added,
                           control_member(parameters, "options"),
                           control_member(parameters, "allow"), err);
     if (result == 0)
-        result = drop_in_path(&call->file, server_options, added->settings.name, err);
+        result = drop_in_path(&call->file, server_config->first, added->settings.name, err);
     if (result < 0) {
         free(call->text);
         return result;
@@ -428,7 +365,7 @@ static void opened(struct exports_change *change)
 {
     struct call *call = container_of(change, struct call, change);
 
-    close_files(container_of(call->addition.settings, struct added, settings));
+    added_close_files(container_of(call->addition.settings, struct added, settings));
 }
 
 /* `replaced`: the one of that name goes, and its clients with it. */
@@ -437,26 +374,33 @@ static void submit_added(struct control_client *client, struct added *added, boo
     const char *name = added->settings.name;
     struct call *call = calloc(1, sizeof *call + strlen(name) + 1);
     struct error err = { "" };
-    int result = call == NULL ? error_no_memory(&err, "for an export") : finish(added, &err);
+    struct json_object *parameters = client->varlink.call.parameters;
+    int result = call == NULL ? error_no_memory(&err, "for an export") : 0;
+
+    if (result == 0 && replaced)
+        result = inherit_access(added, control_member(parameters, "options"), &err);
+    if (result == 0)
+        result = finish(added, &err);
 
     if (result == 0 && added->settings.persisted)
-        result = prepare_record(call, added, client->varlink.call.parameters, &err);
+        result = prepare_record(call, added, parameters, &err);
     if (result < 0) {
         control_error(client, CONTROL_NOT_POSSIBLE, "reason", err.text);
-        free_added(&added->settings);
+        added_free(&added->settings);
         free(call);
         return;
     }
     memcpy(call->name, name, strlen(name) + 1);
     call->key_fd = -1;
     call->change.published = opened;
-    call->addition = (struct exports_addition){ &added->settings, free_added };
+    call->addition = (struct exports_addition){ &added->settings, added_free };
     call->change.added = &call->addition;
     call->change.added_count = 1;
     if (replaced) {
         call->change.removed = &added->settings.name;
         call->change.removed_count = 1;
         call->change.farewell = EXPORTS_NOW;
+        call->change.record = check_inherited;
     }
     submit(client, call);
 }
@@ -489,8 +433,9 @@ static bool may_come(struct control_client *client, const struct added *added, b
 static void add_or_replace(struct control_client *client, bool replaced)
 {
     struct json_object *parameters = client->varlink.call.parameters;
-    struct added *added = begin(parameters);
+    struct added *added = added_create(parameters, &reload_config_lock(server_config)->common);
 
+    reload_config_unlock(server_config);
     if (added == NULL) {
         control_error(client, CONTROL_NOT_POSSIBLE, "reason", "not enough memory for an export");
         return;
@@ -502,14 +447,14 @@ static void add_or_replace(struct control_client *client, bool replaced)
     if (secret != NULL || !may_come(client, added, replaced) ||
         !set_options(client, added, control_member(parameters, "options"),
                      control_member(parameters, "allow"))) {
-        free_added(&added->settings);
+        added_free(&added->settings);
         return;
     }
     added->key_fd = take_fd(client, "key_fd");
     added->image_fd = take_fd(client, "image_fd");
     if (added->key_fd == -2 || added->image_fd == -2) {
         control_refuse(client, added->key_fd == -2 ? "key_fd" : "image_fd");
-        free_added(&added->settings);
+        added_free(&added->settings);
         return;
     }
     submit_added(client, added, replaced);
@@ -564,7 +509,7 @@ static void remove_export(struct control_client *client)
     if (control_flag(client->varlink.call.parameters, "persist")) {
         struct error err = { "" };
 
-        if (drop_in_path(&call->file, server_options, call->name, &err) < 0) {
+        if (drop_in_path(&call->file, server_config->first, call->name, &err) < 0) {
             control_error(client, CONTROL_NOT_POSSIBLE, "reason", err.text);
             free(call);
             return;

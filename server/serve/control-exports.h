@@ -5,12 +5,12 @@
 #include "server/control/control-internal.h"
 #include "server/serve/exports.h"
 
-struct serve_options;
+struct reload_config;
 
 /* For struct control_host. */
 extern const struct control_method control_export_methods[];
 
 /* Before the first call: of which server, and what those that are added go on from. */
-void control_export_use(struct exports *exports, const struct serve_options *options);
+void control_export_use(struct exports *exports, struct reload_config *config);
 
 #endif

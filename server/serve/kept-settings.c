@@ -97,6 +97,17 @@ struct export_settings *kept_settings_create(struct export_settings *settings)
     return kept;
 }
 
+struct export_settings *kept_settings_common(const struct export_settings *common)
+{
+    struct export_settings copy = *common;
+
+    copy.name = copy.image = "";
+    copy.access = NULL;
+    copy.metadata = (struct export_metadata){ 0 };
+    copy.demands = header_demands_meaning(&common->header_demands);
+    return kept_settings_create(&copy);
+}
+
 void kept_settings_free(struct export_settings *kept)
 {
     for (const struct param *row = export_params; row->name != NULL; row++) {

@@ -252,7 +252,7 @@ int serve_control_start(struct serve_control *control, const struct serve_contro
     };
 
     control->host = *host;
-    control_export_use(host->exports, host->options);
+    control_export_use(host->exports, &host->reload->config);
     control_clients_use(host->workers, host->threads);
     int result = control_create(&control->control, &shown, err);
     if (result < 0)

@@ -1,0 +1,47 @@
+#!/bin/bash
+# Who may attach an export stays as it was when nbdcrypt ctl gives it another image and says nothing of rules, and what is added
+# after a reload goes on from the defaults of that, not from those that the server began with.
+. "$(dirname "$0")/../support/functions.sh"
+
+requires nbdinfo --version
+folder=$(temp_dir) control=$(temp_socket) socket=$(temp_socket)
+config=$folder/nbdcrypt.conf
+other=$(($(id -u) + 12345))
+printf '[export kept]\nimage = memory:1M\nraw = yes\nallow = uid:%s\n' "$other" >"$config"
+chmod 600 "$config"
+start_nbdcrypt --unix "$socket" --config "$config" --control "$control"
+ctl() { expect_success ctl --socket "$control" "$@"; }
+refused() {
+    ! nbdinfo --size "nbd+unix:///$1?socket=$socket" >/dev/null 2>&1 || fail "everybody may attach '$1' $2"
+}
+refused kept "at the start"
+
+# ---- another image ----
+ctl replace kept memory:2M raw=yes
+refused kept "once it has another image"
+ctl --json show kept
+expect_match "$out" "\"uid:$other\""
+ctl replace kept memory:3M raw=yes "allow=uid:$(id -u)" # what is said holds
+expect_equal "size" $((3 << 20)) "$(nbdinfo --size "nbd+unix:///kept?socket=$socket")"
+ctl replace kept memory:4M raw=yes # and is what stays from then on
+ctl --json show kept
+expect_match "$out" "\"uid:$(id -u)\""
+ctl replace kept memory:5M raw=yes allow=any
+ctl replace kept memory:6M raw=yes
+expect_equal "size" $((6 << 20)) "$(nbdinfo --size "nbd+unix:///kept?socket=$socket")"
+
+# ---- other defaults ----
+ctl add before memory:1M raw=yes
+expect_equal "size" $((1 << 20)) "$(nbdinfo --size "nbd+unix:///before?socket=$socket")"
+printf '[defaults]\nallow = uid:%s\nlimit-iops = 777\n' "$other" >>"$config"
+ctl reload
+ctl add after memory:1M raw=yes
+refused after "beside the rules of the configuration"
+sed -i '/limit-iops/d' "$config"
+ctl reload # what the one before has read is gone, but not for exports that go on from it
+ctl --json show after
+expect_match "$out" "\"uid:$other\""
+ctl --json show after
+expect_match "$out" '777'
+ctl remove after
+stop_nbdcrypt
