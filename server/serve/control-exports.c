@@ -337,6 +337,19 @@ static bool has_image(const char *name, const struct added *added)
     return has;
 }
 
+/* Then a file of ours would be read on top of what the configuration says of it: rules of both
+ * would let clients in. */
+static bool is_configured(const char *name)
+{
+    const struct serve_options *options = reload_config_lock(server_config);
+    bool is = false;
+
+    for (size_t i = 0; i < options->export_count && !is; i++)
+        is = strcmp(options->exports[i].name, name) == 0;
+    reload_config_unlock(server_config);
+    return is;
+}
+
 /* What it is to be after the next start. */
 static int prepare_record(struct call *call, const struct added *added,
                           struct json_object *parameters, struct error *err)
@@ -347,6 +360,12 @@ static int prepare_record(struct call *call, const struct added *added,
         return error_set(err, -EINVAL,
                          "a key that comes by a descriptor is not there after the next start: to "
                          "persist, give key-file, key-command, key-credential or key-keyring");
+    if (is_configured(added->settings.name))
+        return error_set(err, -EEXIST,
+                         "the configuration has an export '%s' already, which this would be added "
+                         "to at the next start: take it out of the files, reload, and call it once "
+                         "more",
+                         added->settings.name);
     result = drop_in_text(&call->text, added->settings.name, added->settings.image,
                           control_member(parameters, "options"),
                           control_member(parameters, "allow"), err);

@@ -135,6 +135,8 @@ static int put_options(FILE *out, struct json_object *options, struct json_objec
                 result = put_option(out, name, json_object_get_string(value), err);
         }
     }
+    if (allow != NULL && result == 0)
+        fputs("allow =\n", out); /* and nobody whom another file lets in */
     for (size_t i = 0; allow != NULL && result == 0 && i < json_object_array_length(allow); i++)
         result = put_option(out, "allow",
                             json_object_get_string(json_object_array_get_idx(allow, i)), err);

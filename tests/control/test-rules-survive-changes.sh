@@ -1,6 +1,7 @@
 #!/bin/bash
 # Who may attach an export stays as it was when nbdcrypt ctl gives it another image and says nothing of rules, and what is added
-# after a reload goes on from the defaults of that, not from those that the server began with.
+# after a reload goes on from the defaults of that, not from those that the server began with.  Nothing is written into the
+# configuration under a name that it has, whose rules would be joined at the next start.
 . "$(dirname "$0")/../support/functions.sh"
 
 requires nbdinfo --version
@@ -44,4 +45,12 @@ expect_match "$out" "\"uid:$other\""
 ctl --json show after
 expect_match "$out" '777'
 ctl remove after
+
+# ---- the next start ----
+ctl remove kept --now
+expect_failure 1 \
+    "the configuration has an export 'kept' already, which this would be added to at the next start: take it out of the files, reload, and call it once more" \
+    ctl --socket "$control" add kept memory:1M raw=yes allow=uid:1 --persist
+mkdir -p "$folder/conf.d"
+[ -z "$(ls "$folder/conf.d")" ] || fail "it is written nevertheless"
 stop_nbdcrypt
