@@ -252,14 +252,19 @@ static void refuse_method(struct control_client *client, const char *name)
         control_error(client, VARLINK_METHOD_NOT_FOUND, "method", name);
 }
 
+static void refuse_role(struct control_client *client)
+{
+    control_log_refusal(client);
+    control_error(client, CONTROL_DENIED, "need", control_role_name(client->method->role));
+}
+
 static void run(struct control_client *client)
 {
     const struct control_method *method = client->method;
     const char *wrong = wrong_param(method, client->varlink.call.parameters);
 
     if (client->role < method->role) {
-        control_log_refusal(client);
-        control_error(client, CONTROL_DENIED, "need", control_role_name(method->role));
+        refuse_role(client);
     } else if (wrong != NULL) {
         control_refuse(client, wrong);
     } else if (!revision_fits(client)) {
@@ -483,12 +488,26 @@ int control_create(struct control **out, const struct control_host *host, struct
     return 0;
 }
 
+/* Events have no end by themselves. */
+static void look_at_role(struct control_client *client)
+{
+    client->role =
+        control_rules_role(client->control->host.rules, client->varlink.file.fd, &client->peer);
+    if (!client->follows || client->role >= client->method->role)
+        return;
+    client->follows = false;
+    refuse_role(client);
+}
+
 void control_use_rules(struct control *control)
 {
-    for (struct control_client *client = control->clients; client != NULL; client = client->next)
+    struct control_client *next;
+
+    for (struct control_client *client = control->clients; client != NULL; client = next) {
+        next = client->next;
         if (!client->gone)
-            client->role =
-                control_rules_role(control->host.rules, client->varlink.file.fd, &client->peer);
+            look_at_role(client);
+    }
 }
 
 void control_use_tls(struct control *control, const char *mode)
