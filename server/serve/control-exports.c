@@ -257,6 +257,20 @@ static int check_opening(const struct export_settings *settings, struct error *e
                      settings->name);
 }
 
+/* Nobody would find it, and a configuration that has it is refused. */
+static int check_tls_only(const struct export_settings *settings, struct error *err)
+{
+    bool none = reload_config_lock(server_config)->tls_mode == TLS_OFF;
+
+    reload_config_unlock(server_config);
+    if (!settings->tls_only || !none)
+        return 0;
+    return error_set(err, -EINVAL,
+                     "export '%s' is tls-only, and the server has no TLS: leave that out, or start "
+                     "the server with TLS",
+                     settings->name);
+}
+
 static int finish(struct added *added, struct error *err)
 {
     int key_fd = added->key_fd;
@@ -279,6 +293,8 @@ static int finish(struct added *added, struct error *err)
     int result = export_options_finish(settings, added->common, err);
     if (result == 0)
         result = added_set_access(added, err);
+    if (result == 0)
+        result = check_tls_only(settings, err);
     return result == 0 ? check_opening(settings, err) : result;
 }
 

@@ -38,6 +38,11 @@ expect_equal "mode" 600 "$(stat --format=%a "$folder/conf.d/ctl-raw.conf")"
 expect_success check --config "$config" --open
 ctl add raw "$image" raw=yes "description=one more" "allow=uid:$(id -u)" --persist # once more: nothing changes
 
+# What the next start would refuse is not added.
+expect_failure 1 "export 'tls' is tls-only, and the server has no TLS: leave that out, or start the server with TLS" \
+    ctl --socket "$control" add tls memory:1M raw=yes tls-only=yes --persist
+expect_success check --config "$config"
+
 # ---- a reload beside a client ----
 "$(dirname "$NBDCRYPT")/nbdcrypt-bench" --time 3 --json "nbd+unix:///raw?socket=$socket" >"$log_dir/bench" 2>&1 &
 bench=$!
