@@ -265,6 +265,22 @@ static int open_folder(const char *path, const char **file, bool make)
     return fd;
 }
 
+/* The next start would refuse the configuration for it. */
+static int check_folder(int folder, const char *path, struct error *err)
+{
+    struct stat status;
+
+    if (fstat(folder, &status) < 0)
+        return fail(err, path);
+    if ((status.st_mode & (S_IWGRP | S_IWOTH)) == 0 &&
+        (status.st_uid == 0 || status.st_uid == geteuid()))
+        return 0;
+    return error_set(err, -EPERM,
+                     "'%s' is not written: others may write in its folder, which no server reads "
+                     "its configuration from; chown it, and chmod go-w it",
+                     path);
+}
+
 int drop_in_write(const char *path, const char *text, struct error *err)
 {
     const char *file;
@@ -272,7 +288,9 @@ int drop_in_write(const char *path, const char *text, struct error *err)
 
     if (folder < 0)
         return fail(err, path);
-    result = write_in(folder, file, path, text, err);
+    result = check_folder(folder, path, err);
+    if (result == 0)
+        result = write_in(folder, file, path, text, err);
     close(folder);
     return result;
 }

@@ -41,6 +41,10 @@ ctl add raw "$image" raw=yes "description=one more" "allow=uid:$(id -u)" --persi
 # What the next start would refuse is not added.
 expect_failure 1 "export 'tls' is tls-only, and the server has no TLS: leave that out, or start the server with TLS" \
     ctl --socket "$control" add tls memory:1M raw=yes tls-only=yes --persist
+chmod 777 "$folder/conf.d"
+expect_failure 1 "'$folder/conf.d/ctl-x.conf' is not written: others may write in its folder, which no server reads its \
+configuration from; chown it, and chmod go-w it" ctl --socket "$control" add x memory:1M raw=yes --persist
+chmod 755 "$folder/conf.d"
 expect_success check --config "$config"
 
 # ---- a reload beside a client ----
@@ -93,7 +97,7 @@ printf '# somebody else\n' >"$folder/conf.d/ctl-mine.conf"
 refuses "ctl-mine.conf' can't be written: File exists" add mine memory:1M raw=yes --persist
 expect_equal "what somebody else wrote" '# somebody else' "$(cat "$folder/conf.d/ctl-mine.conf")"
 rm "$folder/conf.d/ctl-mine.conf"
-if [ "$(id -u)" -eq 0 ] && mount -t tmpfs -o size=4k,nr_inodes=20 none "$folder/conf.d" 2>"$log_dir/mount"; then
+if [ "$(id -u)" -eq 0 ] && mount -t tmpfs -o size=4k,nr_inodes=20,mode=755 none "$folder/conf.d" 2>"$log_dir/mount"; then
     mounted=$folder/conf.d
     head --bytes=4096 /dev/zero >"$folder/conf.d/full"
     refuses "No space left on device" add x memory:1M raw=yes --persist
