@@ -98,7 +98,8 @@ static void has_detached(struct io_event *ev, int result)
     struct worker_leave **link = &worker->leaving;
 
     (void)result;
-    export_part_detach(&leave->export->parts[worker->index]);
+    if (leave->export->parts != NULL)
+        export_part_detach(&leave->export->parts[worker->index]);
     while (*link != leave)
         link = &(*link)->next;
     *link = leave->next;
@@ -115,7 +116,10 @@ static void detach_if_nobody_is_left(struct worker_leave *leave)
         return;
     leave->detaching = true;
     leave->detached.fn = has_detached;
-    export_part_leave(&leave->export->parts[worker->index], &leave->detached);
+    if (leave->export->parts != NULL)
+        export_part_leave(&leave->export->parts[worker->index], &leave->detached);
+    else /* it has never been open */
+        has_detached(&leave->detached, 0);
 }
 
 static void leave_here(struct io_event *ev, int result)
