@@ -100,7 +100,7 @@ static uint64_t count_files(void)
 
 /* No limit is none in the report. */
 static void add_limit(struct report_tree *tree, struct report_node *of, const char *name,
-                      int resource)
+                      __rlimit_resource_t resource)
 {
     struct rlimit limit;
 
