@@ -22,6 +22,7 @@
 #include "server/cli/ctl-report.h"
 #include "server/cli/ctl-suspend.h"
 #include "server/cli/ctl-top.h"
+#include "server/keys/key-source.h"
 
 #define TIMEOUT_SECONDS_DEFAULT 10u
 
@@ -279,6 +280,10 @@ static int check(const struct verb *verb, const struct ctl_options *options, int
     if (options->now && options->drain_seconds > 0)
         return error_set(err, -EINVAL,
                          "--now and --drain contradict each other: leave out one of the two");
+    if (options->key_fd > 0 && !key_source_is_handed_down(options->key_fd)) /* our socket may be */
+        return error_set(err, -EINVAL,
+                         "--key-fd %u: descriptor %u is not open: give it by %u< FILE",
+                         options->key_fd, options->key_fd, options->key_fd);
     for (int i = verb->least; verb->most == INT_MAX && i < count; i++)
         if (strchr(operands[i], '=') == NULL)
             return error_set(err, -EINVAL,

@@ -182,9 +182,7 @@ static int read_command(struct secret **out, const struct key_source *source, st
     return result;
 }
 
-/* What somebody handed down was not closed by exec(); all that this program opens is closed by
- * it. */
-static bool is_handed_down(unsigned fd)
+bool key_source_is_handed_down(unsigned fd)
 {
     int flags = fcntl((int)fd, F_GETFD);
 
@@ -210,7 +208,7 @@ static int read_descriptor(struct secret **out, const struct key_source *source,
 
     if (source->fd_is_lent)
         return read_lent(out, (int)fd, err);
-    if (!is_handed_down(fd))
+    if (!key_source_is_handed_down(fd))
         return error_set(err, -EBADF,
                          "file descriptor %u can't be used as the key: it has been read and "
                          "closed already",
@@ -346,7 +344,7 @@ static int check_descriptor(const struct key_source *source, const char *prefix,
 {
     unsigned fd = source->fd;
 
-    if (fd == 0 || source->fd_is_lent || is_handed_down(fd))
+    if (fd == 0 || source->fd_is_lent || key_source_is_handed_down(fd))
         return 0;
     return error_set(err, -EBADF,
                      "%skey-fd %u: %s: whoever starts this program has to open it, as a "

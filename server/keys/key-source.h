@@ -78,6 +78,10 @@ bool key_source_is_typed(const struct key_source *source);
 /* LUKS_TOKEN_ANY or the number; -EINVAL with a sentence.  It needs source->token. */
 NODISCARD int key_source_token(int *token, const struct key_source *source, struct error *err);
 
+/* Whether a descriptor is open since the start: what somebody handed down was not closed by exec(),
+ * and all that this program opens is closed by it. */
+bool key_source_is_handed_down(unsigned fd);
+
 /* -EINVAL: two sources at once, or one that can't be.  -EBADF: a descriptor that nobody handed
  * down, so that its number may be that of a file of ours later.  `prefix` stands before the names
  * of options: "--", "--new-", "". */
