@@ -132,6 +132,7 @@ static int add_or_replace(struct ctl *ctl, const char *method)
         control_add_number(parameters, "key_fd", 0);
     if (ctl->options.persist)
         control_add_flag(parameters, "persist", true);
+    ctl_wait_for_change(ctl);
     int status = ctl_call_with_fd(ctl, method, parameters, fd, &reply);
     if (status == EXIT_SUCCESS && ctl->options.json)
         ctl_print_json(json_object_get(reply));
@@ -164,8 +165,7 @@ int ctl_remove(struct ctl *ctl)
     }
     if (ctl->options.persist)
         control_add_flag(parameters, "persist", true);
-    if (!ctl->timeout_given && ctl->options.drain_seconds > 0)
-        ctl->link.timeout_ms = CONTROL_FOR_EVER;
+    ctl_wait_for_change(ctl);
     return ctl_change(ctl, "RemoveExport", parameters);
 }
 
@@ -178,8 +178,7 @@ int ctl_drain(struct ctl *ctl)
 
     if (status != EXIT_SUCCESS)
         return status;
-    if (!ctl->timeout_given)
-        ctl->link.timeout_ms = CONTROL_FOR_EVER;
+    ctl_wait_for_change(ctl);
     int result = control_link_receive(&ctl->link, &reply, &err);
     json_object_put(reply);
     if (result == -EPIPE)

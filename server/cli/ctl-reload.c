@@ -25,8 +25,7 @@ int ctl_reload(struct ctl *ctl)
         control_append(names, json_object_new_string(ctl->options.replace.items[i]));
     control_add(parameters, "replace", names);
     control_add_flag(parameters, "dry_run", ctl->options.dry_run);
-    if (!ctl->timeout_given)
-        ctl->link.timeout_ms = CONTROL_FOR_EVER;
+    ctl_wait_for_change(ctl);
     int status = ctl_call(ctl, "Reload", parameters, &reply);
     const char *refused = control_text(reply, "refused");
     if (status == EXIT_SUCCESS && ctl->options.json)

@@ -11,8 +11,7 @@ static int change_key(struct ctl *ctl, const char *method, int fd)
 
     if (fd >= 0)
         control_add_number(parameters, "key_fd", 0);
-    if (!ctl->timeout_given)
-        ctl->link.timeout_ms = CONTROL_FOR_EVER;
+    ctl_wait_for_change(ctl);
     int status = ctl_call_with_fd(ctl, method, parameters, fd, &reply);
     if (status == EXIT_SUCCESS && ctl->options.json)
         ctl_print_json(json_object_get(reply));

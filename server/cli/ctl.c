@@ -174,6 +174,12 @@ int ctl_change(struct ctl *ctl, const char *method, struct json_object *paramete
     return status;
 }
 
+void ctl_wait_for_change(struct ctl *ctl)
+{
+    if (!ctl->timeout_given)
+        ctl->link.timeout_ms = CONTROL_FOR_EVER;
+}
+
 /* ---- operands and output ---- */
 
 struct json_object *ctl_operand(const struct ctl *ctl, const char *key)

@@ -39,6 +39,9 @@ int ctl_call_with_fd(struct ctl *ctl, const char *method, struct json_object *pa
                      struct json_object **out);
 /* A change about which nothing is to be said. */
 int ctl_change(struct ctl *ctl, const char *method, struct json_object *parameters);
+/* Before a change that takes the time of storage or of a key, which the server limits: without
+ * --timeout the answer is waited for until it comes. */
+void ctl_wait_for_change(struct ctl *ctl);
 /* All replies: what each has under `key`, as an array. */
 int ctl_list(struct ctl *ctl, const char *method, struct json_object *parameters, const char *key,
              struct json_object **out);

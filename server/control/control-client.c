@@ -91,8 +91,11 @@ static int wait_for(const struct control_link *link, short events, struct error 
     while ((ready = poll(&poller, 1, link->timeout_ms)) < 0 && errno == EINTR)
         continue;
     if (ready == 0)
-        return error_set(err, -ETIMEDOUT, "the server has not answered within %d s (--timeout)",
-                         link->timeout_ms / 1000);
+        return error_set(
+            err, -ETIMEDOUT,
+            "the server has not answered within %d s (--timeout), and may go on with what "
+            "it was asked",
+            link->timeout_ms / 1000);
     return ready < 0 ? error_set(err, -errno, "poll: %s", strerror(errno)) : 0;
 }
 

@@ -12,7 +12,7 @@ printf passphrase >"$folder/key"
 mkfifo "$folder/no-key"
 truncate --size=1M "$folder/near" "$folder/far"
 expect_success format --type luks2 --pbkdf pbkdf2 --pbkdf-iterations 1000 --size 8M --key-file "$folder/key" "$folder/disk"
-for name in first second third fourth; do
+for name in first second third fourth fifth sixth; do
     cp "$folder/disk" "$folder/$name"
 done
 
@@ -59,6 +59,8 @@ begin_to_add command "$folder/second" key-command='sleep 600'
 begin_to_add silent "nbd+unix:///x?socket=$silent" raw=yes
 begin_to_add stopped "nbd+unix:///x?socket=$far" raw=yes
 others_change "while others hang"
+expect_failure 1 "the server has not answered within 1 s (--timeout), and may go on with what it was asked" \
+    ctl --socket "$control" --timeout 1 add given-up "$folder/fifth" key-file="$folder/no-key"
 ! ctl add fifo "$folder/near" raw=yes 2>"$log_dir/again" || fail "two exports have one name"
 expect_match "$log_dir/again" "an export 'fifo' is being opened already"
 for one in "${hanging[@]}"; do
@@ -70,11 +72,16 @@ for name in fifo command silent stopped; do
     ctl remove "$name"
 done
 
-# ---- in a reload ----
-write_config 8 "[export one]" "image = $folder/near" "raw = yes" "[export two]" "image = $folder/third" "key-file = $folder/no-key"
+# ---- in a reload, and longer than ctl waits for a look ----
+write_config 11
+ctl reload >"$log_dir/reload" || fail "the time was not changed"
+begin_to_add long "$folder/sixth" key-file="$folder/no-key"
+write_config 11 "[export one]" "image = $folder/near" "raw = yes" "[export two]" "image = $folder/third" "key-file = $folder/no-key"
 before=$(ctl --json exports)
 ctl reload >"$log_dir/reload" 2>&1 && fail "a reload succeeded with an export that does not open"
-expect_match "$log_dir/reload" "export 'two': it could not be opened within 8 seconds"
+expect_match "$log_dir/reload" "export 'two': it could not be opened within 11 seconds"
+! wait "${hanging[-1]}" || fail "it was added"
+expect_match "$log_dir/add-long" "export 'long': it could not be opened within 11 seconds"
 expect_equal "exports" "$before" "$(ctl --json exports)"
 write_config 8 "[export one]" "image = $folder/near" "raw = yes"
 ctl reload >"$log_dir/reload" 2>&1 || fail "what was opened in vain is still in use: $(cat "$log_dir/reload")"
