@@ -24,7 +24,7 @@ mkdir "$test_dir/recipes"
 recipes "${top_srcdir:-$source_dir}/docs/nbdcrypt-service.7" "$test_dir/recipes"
 expect_equal "recipes" 12 "$(find "$test_dir/recipes" -type f | wc -l)"
 guest_add "$test_dir/recipes" /recipes
-for program in install cp; do # busybox has none, or one that knows no holes
+for program in install cp truncate; do # busybox has none, or one that knows no holes and no growing by a size
     guest_add "$(command -v "$program")" "/usr/local/bin/$program"
 done
 
