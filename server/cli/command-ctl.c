@@ -281,6 +281,11 @@ static int check(const struct verb *verb, const struct ctl_options *options, int
     if (options->now && options->drain_seconds > 0)
         return error_set(err, -EINVAL,
                          "--now and --drain contradict each other: leave out one of the two");
+    if (options->json && verb->run == ctl_metrics)
+        return error_set(err, -EINVAL,
+                         "ctl metrics has no JSON: leave out --json, or take ctl exports --json");
+    if (options->type != NULL && !ctl_type_is_known(options->type))
+        return ctl_type_tell(options->type, err);
     if (options->key_fd > 0 && !key_source_is_handed_down(options->key_fd)) /* our socket may be */
         return error_set(err, -EINVAL,
                          "--key-fd %u: descriptor %u is not open: give it by %u< FILE",

@@ -1,6 +1,8 @@
 #include "server/cli/ctl-complete.h"
 
 #include <ctype.h>
+#include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -99,22 +101,47 @@ static void take_namespaces(FILE *out, struct json_object *parameters, const str
         offer(out, json_object_get_string(json_object_array_get_idx(list, i)), "", typing);
 }
 
+/* Those of nbdcrypt-ctl(1), and what they begin with. */
+static const char *const event_types[] = {
+    "client",         "client.attached", "client.detached",
+    "client.denied",  "export",          "export.added",
+    "export.removed", "export.changed",  "export.suspended",
+    "export.resumed", "export.grown",    "key",
+    "key.used",       "key.failed",      "reload",
+    "reload.done",    "reload.failed",   "tls",
+    "tls.renewed",    "tls.expiring",    "limit",
+    "limit.reached",  "backend",         "backend.down",
+    "backend.up",     "report",          "report.written",
+};
+#define EVENT_TYPES (sizeof event_types / sizeof event_types[0])
+
+bool ctl_type_is_known(const char *type)
+{
+    for (size_t i = 0; i < EVENT_TYPES; i++)
+        if (strcmp(event_types[i], type) == 0)
+            return true;
+    return false;
+}
+
+int ctl_type_tell(const char *type, struct error *err)
+{
+    char list[512];
+    size_t used = 0;
+
+    for (size_t i = 0; i < EVENT_TYPES; i++)
+        if (strchr(event_types[i], '.') != NULL)
+            used += (size_t)snprintf(list + used, sizeof list - used, "%s%s", used > 0 ? ", " : "",
+                                     event_types[i]);
+    return error_set(err, -EINVAL,
+                     "--type '%.80s': there are no such events: they are %s, and those that begin "
+                     "with one word of these, such as client",
+                     type, list);
+}
+
 static void offer_types(FILE *out, const struct typing *typing)
 {
-    static const char *const types[] = {
-        "client",         "client.attached", "client.detached",
-        "client.denied",  "export",          "export.added",
-        "export.removed", "export.changed",  "export.suspended",
-        "export.resumed", "export.grown",    "key",
-        "key.used",       "key.failed",      "reload",
-        "reload.done",    "reload.failed",   "tls",
-        "tls.renewed",    "tls.expiring",    "limit.reached",
-        "backend",        "backend.down",    "backend.up",
-        "report.written",
-    };
-
-    for (size_t i = 0; i < sizeof types / sizeof types[0]; i++)
-        offer(out, types[i], "", typing);
+    for (size_t i = 0; i < EVENT_TYPES; i++)
+        offer(out, event_types[i], "", typing);
 }
 
 static bool begins(const char *name, const char *word)

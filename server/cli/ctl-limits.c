@@ -84,8 +84,10 @@ int ctl_limits(struct ctl *ctl)
         control_member(given != NULL ? reply : control_member(reply, "export"), "limits");
     if (status == EXIT_SUCCESS && ctl->options.json)
         ctl_print_json(json_object_get(limits));
-    else if (status == EXIT_SUCCESS && limits != NULL)
+    else if (status == EXIT_SUCCESS && limits != NULL && json_object_object_length(limits) > 0)
         print_limits(limits);
+    else if (status == EXIT_SUCCESS)
+        puts("no limits");
     json_object_put(reply);
     return status;
 }

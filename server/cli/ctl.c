@@ -60,7 +60,10 @@ static int refused_option(struct json_object *parameters)
     const char *option = control_text(parameters, "option");
     const char *reason = control_text(parameters, "reason");
     const char *near = control_text(parameters, "near");
+    size_t bytes = option != NULL ? strlen(option) : 0;
 
+    if (bytes > 0 && reason != NULL && strncmp(reason, option, bytes) == 0 && reason[bytes] == ':')
+        reason += bytes + 2; /* the option's name and ": " */
     log_error("%.200s: %.400s%s%.200s%s", option != NULL ? option : "?",
               reason != NULL ? reason : "?", near != NULL ? ": did you mean " : "",
               near != NULL ? near : "", near != NULL ? "?" : "");

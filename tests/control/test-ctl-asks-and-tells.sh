@@ -82,6 +82,12 @@ ctl rescan raw
 expect_match "$out" '^raw +4.0 MiB +8.0 MiB$'
 expect_json "json['grown'] == []" rescan
 expect_failure 1 "there is no export 'none'" ctl --socket "$control" rescan none
+ctl limits disk
+expect_equal "limits" "no limits" "$(cat "$out")"
+ctl limits disk limit-iops=500
+expect_equal "limits" "limit-iops=500" "$(cat "$out")"
+expect_failure 1 "limit-iops: 'many' is not a whole number" ctl --socket "$control" limits disk limit-iops=many
+ctl limits disk limit-iops=off
 ctl reload
 before=$("$NBDCRYPT" ctl --socket "$control" --json status | sed -n 's/.*"revision": *\([0-9]*\).*/\1/p')
 expect_json "json['revision'] == $before + 1" reload
@@ -124,6 +130,10 @@ expect_failure 2 "there is no 'ctl stauts': did you mean status?" ctl stauts
 expect_failure 2 "too few operands: nbdcrypt ctl show NAME" ctl show
 expect_failure 2 "'b' is one operand too many for ctl show" ctl show a b
 expect_failure 2 "--type is for ctl events" ctl status --type x
+expect_failure 2 "ctl metrics has no JSON: leave out --json, or take ctl exports --json" ctl metrics --json
+run_nbdcrypt ctl events --type bogus
+expect_equal "status of an unknown type" 2 "$status"
+expect_match "$err" "^nbdcrypt: --type 'bogus': there are no such events: they are client.attached, client.detached, .* such as client\$"
 expect_failure 2 "--for is for ctl log" ctl status --for 3
 expect_failure 2 "--now is for ctl remove" ctl status --now
 expect_failure 2 "--now and --drain contradict each other: leave out one of the two" ctl remove x --now --drain 3
