@@ -198,12 +198,15 @@ static void print_plan(struct json_object *plan)
         printf("  %s\n", text_of(json_object_array_get_idx(changes, i), "text"));
 }
 
-static void print_text(const struct serve_options *options, struct json_object *plan)
+static void print_text(const struct serve_options *options, bool opened, struct json_object *plan)
 {
     if (config_problems_count(&options->files.problems) == 0)
-        printf("%s: nothing is wrong: %zu %s in %zu %s\n", options->config, options->export_count,
+        printf("%s: nothing is wrong: %zu %s in %zu %s%s\n", options->config, options->export_count,
                options->export_count == 1 ? "export" : "exports", options->files.file_count,
-               options->files.file_count == 1 ? "file" : "files");
+               options->files.file_count == 1 ? "file" : "files",
+               opened || options->export_count == 0
+                   ? ""
+                   : "; images and keys were not looked at: --open does");
     if (plan != NULL)
         print_plan(plan);
 }
@@ -216,7 +219,7 @@ static int tell(const struct check_arguments *arguments, struct serve_options *o
         print_json(options, readable, headers, json_object_get(plan));
     } else {
         config_problems_log(&options->files.problems);
-        print_text(options, plan);
+        print_text(options, arguments->open, plan);
     }
     return config_problems_count(&options->files.problems) > 0;
 }

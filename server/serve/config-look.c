@@ -108,7 +108,8 @@ static int look_at_key(const struct export_settings *settings, struct error *err
     if (result == 0 && key->credential != NULL)
         result = look_at_credential(key->credential, err);
     if (result == 0 && key_source_given(key) == NULL)
-        log_warning("export '%s': no key is named, so it is asked for on the terminal",
+        log_warning("export '%s': no key is named, so it is asked for on the terminal, which a "
+                    "service has not: give it key-file, key-command or key-credential",
                     settings->name);
     return result;
 }

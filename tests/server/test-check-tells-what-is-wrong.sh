@@ -27,7 +27,7 @@ raw = yes
 allow = uid:0
 END
 expect_success check --config "$config"
-expect_equal "what check says" "$config: nothing is wrong: 2 exports in 1 file" "$(cat "$out")"
+expect_equal "what check says" "$config: nothing is wrong: 2 exports in 1 file; images and keys were not looked at: --open does" "$(cat "$out")"
 [ ! -e "$folder/server.sock" ] || fail "check made a socket"
 
 # ---- beside the server, which has locked the images ----
@@ -158,7 +158,7 @@ control=$(temp_socket)
 printf '[export a]\nimage = %s\nraw = yes\n' "$raw" >"$folder/running.conf"
 start_nbdcrypt --config "$folder/running.conf" --control "$control"
 expect_success check --config "$folder/running.conf" --running --socket "$control"
-expect_match "$out" "^$folder/running.conf: nothing is wrong: 1 export in 1 file\$"
+expect_match "$out" "^$folder/running.conf: nothing is wrong: 1 export in 1 file; images and keys were not looked at: --open does\$"
 expect_match "$out" '^a reload of the running server would change nothing$'
 printf '[export b]\nimage = memory:1M\nraw = yes\n' >>"$folder/running.conf"
 expect_success check --config "$folder/running.conf" --running --socket "$control"
