@@ -576,6 +576,14 @@ static void warn_of_weakness(const struct luks_segment *segment)
         log_warning("%s %s", segment->cipher.name, weakness);
 }
 
+/* The key of a new volume is often new, too. */
+static bool passphrase_file_is_missing(const struct format_arguments *arguments)
+{
+    const char *path = arguments->key.file;
+
+    return path != NULL && strcmp(path, "-") != 0 && access(path, F_OK) < 0 && errno == ENOENT;
+}
+
 /* The header in memory; the caller closes its image_fd. */
 static int make_header(struct luks_format_result *header, struct format *format, struct error *err)
 {
@@ -589,6 +597,9 @@ static int make_header(struct luks_format_result *header, struct format *format,
             key_source_read(&volume_key, &arguments->volume_key, format->image.spec, false, err);
     if (result == 0)
         result = key_source_read(&passphrase, &arguments->key, format->image.spec, true, err);
+    if (result == -ENOENT && passphrase_file_is_missing(arguments))
+        error_set(err, result, "%s; (umask 077; head -c 64 /dev/urandom > FILE) makes one",
+                  err->text);
     if (result == 0) {
         format->options.volume_key = volume_key;
         wait_notice_begin(&notice, "Making the keyslot");

@@ -17,6 +17,8 @@ expect_failure 1 "image '$image': no keyslot opens with this key: it ends with a
 expect_failure 1 "key file '$empty' can't be used: it is empty" "${serve[@]}" --key-file "$empty" "$image"
 expect_failure 1 "key file '$empty.gone' can't be opened: No such file or directory" \
     "${serve[@]}" --key-file "$empty.gone" "$image"
+expect_failure 1 "key file '$empty.gone' can't be opened: No such file or directory; (umask 077; head -c 64 /dev/urandom > FILE) makes one" \
+    format --size 1M --key-file "$empty.gone" "$test_dir/new"
 expect_failure 1 "key file '$test_dir' can't be used: Is a directory" "${serve[@]}" --key-file "$test_dir" "$image"
 expect_failure 1 "standard input can't be used as the key: it is empty" "${serve[@]}" --key-file - "$image"
 expect_failure 1 "no passphrase for '$image': standard input is not a terminal; give --key-file FILE, or --key-file - to read it from there" \
