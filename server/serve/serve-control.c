@@ -77,9 +77,15 @@ static void listen_at_default(struct listener **out, const struct control_option
     struct listen_address address;
     struct error err;
 
-    if (!find_path(path) || listen_address_parse_unix(&address, path, &err) < 0)
+    if (!find_path(path)) {
+        log_info("there is no control socket, because neither RUNTIME_DIRECTORY nor "
+                 "XDG_RUNTIME_DIR names a folder for it, and /run/nbdcrypt is not there or can't "
+                 "be written (--control PATH)");
         return;
-    if (is_served(&address))
+    }
+    if (listen_address_parse_unix(&address, path, &err) < 0)
+        log_notice("there is no control socket: %s", err.text);
+    else if (is_served(&address))
         log_notice("the control socket '%s' is another server's, so that this one has none "
                    "(--control PATH)",
                    path);

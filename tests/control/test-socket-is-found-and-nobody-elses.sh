@@ -58,6 +58,13 @@ expect_pid "$pid"
 stop_nbdcrypt
 unset RUNTIME_DIRECTORY
 
+# Nowhere is a folder for it.
+unset XDG_RUNTIME_DIR
+start_nbdcrypt --raw --verbose "$image"
+expect_match "$server_log" "there is no control socket, because neither RUNTIME_DIRECTORY nor XDG_RUNTIME_DIR names a folder"
+stop_nbdcrypt
+export XDG_RUNTIME_DIR=$runtime
+
 # No socket: no word of it, and no name.
 start_nbdcrypt --raw --control none "$image"
 stop_nbdcrypt
