@@ -128,7 +128,7 @@ int ctl_type_tell(const char *type, struct error *err)
     char list[512];
     size_t used = 0;
 
-    for (size_t i = 0; i < EVENT_TYPES; i++)
+    for (size_t i = 0; i < EVENT_TYPES && used < sizeof list; i++)
         if (strchr(event_types[i], '.') != NULL)
             used += (size_t)snprintf(list + used, sizeof list - used, "%s%s", used > 0 ? ", " : "",
                                      event_types[i]);

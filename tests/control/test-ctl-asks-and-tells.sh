@@ -139,7 +139,7 @@ expect_failure 2 "--now is for ctl remove" ctl status --now
 expect_failure 2 "--now and --drain contradict each other: leave out one of the two" ctl remove x --now --drain 3
 for verb in "add more $raw raw=yes" "replace raw $raw" "resume disk"; do
     # shellcheck disable=SC2086 # words
-    expect_failure 2 "--key-fd 9: descriptor 9 is not open: give it by 9< FILE" ctl --socket "$control" $verb --key-fd 9 9<&-
+    expect_failure 2 "--key-fd 3: descriptor 3 is not open: give it by 3< FILE" ctl --socket "$control" $verb --key-fd 3 3<&-
 done
 expect_success ctl --help
 
