@@ -62,6 +62,21 @@ static void add_names(struct text *text, const char *name, struct json_object *o
     }
 }
 
+/* How fast clients may be is no secret: what was asked for is there to be read. */
+static void add_limits(struct text *text, const char *name, struct json_object *limits)
+{
+    const char *before = "";
+
+    add(text, " %s=", name);
+    json_object_object_foreach(limits, key, value)
+    {
+        const char *string = varlink_string(value);
+
+        add(text, "%s%.60s=%.60s", before, key, string != NULL ? string : "?");
+        before = ",";
+    }
+}
+
 static void add_image(struct text *text, const char *name, const char *image)
 {
     char *masked = control_mask_image(image);
@@ -83,6 +98,8 @@ static void add_value(struct text *text, const char *name, struct json_object *v
         add(text, " %s='%.200s'", name, string);
     else if (json_object_is_type(value, json_type_array))
         add_list(text, name, value);
+    else if (json_object_is_type(value, json_type_object) && strcmp(name, "limits") == 0)
+        add_limits(text, name, value);
     else if (json_object_is_type(value, json_type_object))
         add_names(text, name, value);
     else if (json_object_is_type(value, json_type_boolean))

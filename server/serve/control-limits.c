@@ -81,7 +81,7 @@ static void refuse(struct control_client *client, const struct refusal *refusal)
     control_add_text(parameters, "reason", refusal->reason.text);
     if (near != NULL && strcmp(near, refusal->option) != 0)
         control_add_text(parameters, "near", near);
-    varlink_error(&client->varlink, CONTROL_BAD_OPTION, parameters);
+    control_fail(client, CONTROL_BAD_OPTION, parameters);
 }
 
 void control_limits_set(struct control_client *client)

@@ -46,6 +46,8 @@ ctl exports
 expect_match "$out" ' read-bandwidth=20M '
 expect_failure 1 "limit-iosp: there is no such limit: did you mean limit-iops?" ctl --socket "$control" limits '' limit-iosp=3
 expect_failure 1 "burst-iops goes beyond limit-iops, which is not given" ctl --socket "$control" limits '' burst-iops=30/1
+expect_match "$server_log" "control: SetLimits name='' limits=limit-iops=3000\$"
+expect_match "$server_log" "control: SetLimits name='' limits=limit-iosp=3 failed: BadOption: there is no such limit"
 expect_failure 1 "there is no export 'other'" ctl --socket "$control" limits other limit-iops=3
 expect_failure 2 "'limit-iops' is not KEY=VALUE: a word behind the name is an option with its value, such as limit-iops=500" ctl --socket "$control" limits '' limit-iops
 
