@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,6 +12,7 @@
 #include "server/serve/export-options.h"
 
 #define NAME_COLUMNS 10
+#define ANY_CHANGE UINT_MAX
 
 static int no_memory(struct error *err)
 {
@@ -78,14 +80,17 @@ static int add_key(struct plan_item *item, const struct plan_key *key)
     return 0;
 }
 
-static int compare_rows(struct plan_item *item, const char *section, const void *before,
-                        const void *after)
+/* Of all keys that take one of the `wanted`, a set of bits. */
+static int compare_rows(struct plan_item *item, const char *section, unsigned wanted,
+                        const void *before, const void *after)
 {
     struct config_keys keys;
     int result = 0;
 
     config_keys_of(&keys, section);
     for (size_t i = 0; i < keys.count && result == 0; i++) {
+        if (!(wanted & 1u << keys.rows[i].change))
+            continue;
         const struct plan_key key = { .name = keys.rows[i].name,
                                       .change = keys.rows[i].change,
                                       .row = config_key_row(section, keys.rows[i].name),
@@ -128,7 +133,7 @@ static int compare_export(struct config_plan *plan, struct plan_item *item,
                           const struct export_settings *before, const struct export_settings *after)
 {
     static const struct plan_key metadata = { .name = CONFIG_METADATA, .change = PARAM_LIVE };
-    int result = compare_rows(item, CONFIG_EXPORT, before, after);
+    int result = compare_rows(item, CONFIG_EXPORT, ANY_CHANGE, before, after);
 
     if (result == 0 && !export_metadata_equal(&before->metadata, &after->metadata))
         result = add_key(item, &metadata);
@@ -210,11 +215,11 @@ static int compare_exports(struct config_plan *plan, const struct serve_options 
 
 /* ---- all of it ---- */
 
-static int compare_section(struct config_plan *plan, const char *section,
+static int compare_section(struct config_plan *plan, const char *section, unsigned wanted,
                            const struct serve_options *before, const struct serve_options *after)
 {
     struct plan_item item = { .section = section, .before = PLAN_NONE, .after = PLAN_NONE };
-    int result = compare_rows(&item, section, before, after);
+    int result = compare_rows(&item, section, wanted, before, after);
 
     if (result == 0 && item.key_count == 0)
         return 0;
@@ -224,18 +229,34 @@ static int compare_section(struct config_plan *plan, const char *section,
     return -ENOMEM;
 }
 
+/* What happens at once is not said with what needs a restart. */
+static int compare_sections(struct config_plan *plan, const struct serve_options *before,
+                            const struct serve_options *after)
+{
+    static const unsigned restart = 1u << PARAM_RESTART;
+    const char *sections[CONFIG_SECTIONS_MAX];
+    size_t count = config_sections(sections);
+    int result = 0;
+
+    for (size_t i = 0; i < count && result == 0; i++) {
+        if (strcmp(sections[i], CONFIG_EXPORT) == 0 || strcmp(sections[i], CONFIG_DEFAULTS) == 0)
+            continue;
+        result = compare_section(plan, sections[i], ~restart, before, after);
+        if (result == 0)
+            result = compare_section(plan, sections[i], restart, before, after);
+    }
+    return result;
+}
+
 int config_plan_make(struct config_plan *out, const struct serve_options *before,
                      const struct serve_options *after, struct error *err)
 {
-    const char *sections[CONFIG_SECTIONS_MAX];
-    size_t count = config_sections(sections);
     int result;
 
     *out = (struct config_plan){ 0 };
     result = compare_exports(out, before, after);
-    for (size_t i = 0; i < count && result == 0; i++)
-        if (strcmp(sections[i], CONFIG_EXPORT) != 0 && strcmp(sections[i], CONFIG_DEFAULTS) != 0)
-            result = compare_section(out, sections[i], before, after);
+    if (result == 0)
+        result = compare_sections(out, before, after);
     return result == 0 ? 0 : no_memory(err);
 }
 
@@ -331,11 +352,21 @@ int config_plan_allow(const struct config_plan *plan, const char *const *replace
 
 /* ---- what is said of it ---- */
 
+static bool is_zero(const struct param *row, const char *value)
+{
+    if (row->type == PARAM_SIZE)
+        return *(const uint64_t *)value == 0;
+    return row->type != PARAM_FLAG && *(const unsigned *)value == 0;
+}
+
+/* 0 has a word where it is none of the numbers that may be given. */
 static void print_value(FILE *out, const struct param *row, const void *target)
 {
     const char *value = (const char *)target + row->offset;
 
-    if (row->type == PARAM_FLAG)
+    if (is_zero(row, value) && (row->zero != NULL || row->min > 0))
+        fputs(row->zero != NULL ? row->zero : "default", out);
+    else if (row->type == PARAM_FLAG)
         fputs(*(const bool *)value ? "yes" : "no", out);
     else if (row->type == PARAM_SIZE)
         fprintf(out, "%" PRIu64, *(const uint64_t *)value);

@@ -28,7 +28,8 @@ struct plan_item {
     bool left_alone; /* nbdcrypt ctl serves another one of that name, which stays as it is */
 };
 
-/* Exports by name, then sections in the order of the tables.  Nothing at all: both are the same. */
+/* Exports by name, then sections in the order of the tables: of each what happens at once, then
+ * what needs a restart.  Nothing at all: both are the same. */
 struct config_plan {
     struct plan_item *items;
     size_t count;
@@ -36,8 +37,8 @@ struct config_plan {
     size_t effective_count;            /* of both sides */
 };
 
-/* Compares what `before` and `after` mean; both must stay as long as the plan.  -ENOMEM; `out` is
- * freed by config_plan_free() in every case. */
+/* Compares what `before` and `after` mean; both must stay as long
+ * as the plan.  -ENOMEM; `out` is freed by config_plan_free() in every case. */
 NODISCARD int config_plan_make(struct config_plan *out, const struct serve_options *before,
                                const struct serve_options *after, struct error *err);
 void config_plan_free(struct config_plan *plan);

@@ -115,14 +115,30 @@ static void sections(void)
     compare("[server]\nthreads = 2\nlisten = 127.0.0.1:1\nmemory-max = 8M\n" A,
             "[server]\nthreads = 3\nlisten = 127.0.0.1:2\nmemory-max = 9M\n"
             "[tls]\npsk = /k\n" A);
-    EXPECT(plan.count == 2);
+    EXPECT(plan.count == 3);
     EXPECT_TEXT(plan.items[0].section, "server");
-    EXPECT(plan.items[0].change == PARAM_RESTART && plan.items[0].key_count == 3);
-    line_is(0, "! [server]    listen, threads 2 -> 3: needs a restart (each has rings, buffers and "
-               "pipelines of its own, and clients stay on theirs); memory-max 8388608 -> 9437184");
-    EXPECT(plan.items[1].change == PARAM_LIVE);
-    line_is(1, "~ [tls]       psk");
+    EXPECT(plan.items[0].change == PARAM_LIVE && plan.items[0].key_count == 2);
+    line_is(0, "~ [server]    listen, memory-max 8388608 -> 9437184");
+    EXPECT_TEXT(plan.items[1].section, "server");
+    EXPECT(plan.items[1].change == PARAM_RESTART && plan.items[1].key_count == 1);
+    line_is(1, "! [server]    threads 2 -> 3: needs a restart (each has rings, buffers and "
+               "pipelines of its own, and clients stay on theirs)");
+    EXPECT(plan.items[2].change == PARAM_LIVE);
+    line_is(2, "~ [tls]       psk");
     EXPECT(config_plan_allow(&plan, NULL, 0, NULL) == 0);
+}
+
+/* 0 is shown as what it means. */
+static void words(void)
+{
+    compare(A "limit-iops = 5\nweight = 7\n", "[server]\nthreads = 3\nmemory-max = 8M\n" A);
+    EXPECT(plan.count == 3);
+    line_is(0, "~ a           limit-iops 5 -> off, weight 7 -> default");
+    line_is(1, "~ [server]    memory-max default -> 8388608");
+    line_is(2, "! [server]    threads default -> 3: needs a restart (each has rings, buffers and "
+               "pipelines of its own, and clients stay on theirs)");
+    compare("[server]\nshutdown-timeout = 5\n" A, "[server]\nshutdown-timeout = 0\n" A);
+    line_is(0, "~ [server]    shutdown-timeout 5 -> 0"); /* a number as others */
 }
 
 /* Each key of an export makes a difference, and of a kind that is said. */
@@ -173,6 +189,7 @@ static const struct check checks[] = {
     { "a change is live, or has to be asked for", change },
     { "what exports inherit is compared as theirs", inherited },
     { "the server's own sections are compared", sections },
+    { "0 is shown as what it means", words },
     { "each key of an export makes a difference", each_key },
 };
 
