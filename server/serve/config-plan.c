@@ -419,8 +419,6 @@ static void print_item(FILE *out, const struct plan_item *item, const struct ser
     }
     if (item->change == PARAM_REPLACE && !section)
         fprintf(out, ": opened anew, and its clients disconnected, with --replace %s", item->name);
-    if (item->left_alone)
-        fputs("; not done: it is served by nbdcrypt ctl", out);
 }
 
 char *config_plan_line(const struct config_plan *plan, size_t index,

@@ -25,7 +25,6 @@ struct plan_item {
     struct plan_key *keys; /* what changes, if it is on both sides */
     size_t key_count;
     enum param_change change; /* what all of it takes: LIVE for one that comes or goes */
-    bool left_alone; /* nbdcrypt ctl serves another one of that name, which stays as it is */
 };
 
 /* Exports by name, then sections in the order of the tables: of each what happens at once, then

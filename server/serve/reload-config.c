@@ -39,8 +39,6 @@ enum reload_fate { FATE_OPEN, FATE_MADE, FATE_GIVEN_UP };
 
 /* In order of execution. */
 static int read_files(struct reload_config *config, struct serve_options *next, struct error *err);
-static void mark_left_alone(struct reload_config *config, struct config_plan *plan,
-                            const struct serve_options *next);
 static void tell_plan(const struct config_plan *plan, const struct serve_options *next,
                       const struct reload_wish *wish);
 static int foresee(struct reload_config *config, const struct config_plan *plan,
@@ -81,8 +79,6 @@ int reload_config_run(struct reload_config *config, const struct reload_wish *wi
     int result = read_files(config, next, err);
     if (result == 0)
         result = compare(config, &plan, next, err);
-    if (result == 0)
-        mark_left_alone(config, &plan, next);
     if (result == 0)
         tell_plan(&plan, next, wish);
     if (result == 0 && wish->dry_run)
@@ -314,8 +310,6 @@ struct found {
     bool there, in_the_way;
     bool beside;  /* the same image, served by nbdcrypt ctl */
     bool written; /* that, and nbdcrypt ctl has written it into the configuration */
-    bool other;   /* one with another image, or that the configuration has no more, is served by
-                   * nbdcrypt ctl */
 };
 
 static struct found look_for(struct reload_config *config, const char *name,
@@ -328,36 +322,12 @@ static struct found look_for(struct reload_config *config, const char *name,
 
     if (named && ex->settings->added && next != NULL)
         found.beside = strcmp(ex->settings->image, next->image) == 0;
-    found.other = named && ex->settings->added && !found.beside;
     found.written = found.beside && ex->settings->persisted;
     if (found.there && next != NULL)
         found.in_the_way = export_is_open(ex) && strcmp(ex->settings->image, next->image) == 0 &&
                            !(ex->settings->options.read_only && next->options.read_only);
     exports_unlock(config->exports);
     return found;
-}
-
-/* What the configuration says of it is not done. */
-static bool is_left_alone(const struct found *found, const struct plan_item *item)
-{
-    bool changes =
-        item->before != PLAN_NONE && (item->after == PLAN_NONE || item->change == PARAM_LIVE);
-
-    return !found->written && (found->beside || (found->other && changes));
-}
-
-static void mark_left_alone(struct reload_config *config, struct config_plan *plan,
-                            const struct serve_options *next)
-{
-    for (size_t i = 0; i < plan->count; i++) {
-        struct plan_item *item = &plan->items[i];
-
-        if (item->section != NULL)
-            continue;
-        struct found found = look_for(
-            config, item->name, item->after != PLAN_NONE ? &next->exports[item->after] : NULL);
-        item->left_alone = is_left_alone(&found, item);
-    }
 }
 
 static int check_replacing(const struct found *found, const char *name, struct error *err)
@@ -383,7 +353,7 @@ static int add_item(struct reload_config *config, struct reload_change *reload,
 
     if (found.written) /* from now on it is the configuration's */
         return keep(reload->altered, &change->altered_count, settings, err);
-    if (is_left_alone(&found, item)) {
+    if (found.beside) {
         log_warning("export '%s' was added by nbdcrypt ctl: it stays as it is until it is removed "
                     "there, or the server is restarted",
                     item->name);

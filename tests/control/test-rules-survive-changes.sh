@@ -46,14 +46,6 @@ ctl --json show after
 expect_match "$out" '777'
 ctl remove after
 
-# ---- what a reload leaves alone ----
-sed -i "0,/^allow = .*/s//allow = uid:1/" "$config"
-ctl reload --dry-run
-expect_match "$out" '^~ kept +allow; not done: it is served by nbdcrypt ctl$'
-ctl reload
-expect_match "$out" '^~ kept +allow; not done: it is served by nbdcrypt ctl$'
-expect_match "$server_log" "warning: export 'kept' was added by nbdcrypt ctl: it stays as it is"
-
 # ---- the next start ----
 ctl remove kept --now
 expect_failure 1 \
