@@ -125,11 +125,30 @@ bool added_inherits_still(const struct added *added, const struct export *ex)
     return true;
 }
 
+static const struct param_list *rules_of(const struct added *added)
+{
+    if (added->settings.allow.count > 0)
+        return &added->settings.allow;
+    return added->replaces ? &added->inherited : &added->common->allow;
+}
+
+struct export_settings added_as_configured(const struct export_settings *settings)
+{
+    const struct added *added = container_of(settings, struct added, settings);
+    struct export_settings result = *settings;
+
+    result.access = NULL;
+    result.allow = *rules_of(added);
+    if (result.key.fd_is_lent)
+        result.key = (struct key_source){ 0 };
+    if (added->image_was_lent)
+        result.image = "";
+    return result;
+}
+
 int added_set_access(struct added *added, struct error *err)
 {
-    const struct param_list *rules = added->settings.allow.count > 0 ? &added->settings.allow
-                                     : added->replaces               ? &added->inherited
-                                                                     : &added->common->allow;
+    const struct param_list *rules = rules_of(added);
 
     return access_create(&added->settings.access, rules->items, rules->count, err);
 }

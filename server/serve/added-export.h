@@ -12,6 +12,7 @@ struct added {
     struct export_settings *common; /* what is said of all; a reload takes nothing of it away */
     struct param_list inherited;    /* rules of the one that it replaces; each is owned */
     bool replaces;
+    bool image_was_lent;  /* as a descriptor: nobody else can say which image that is */
     int key_fd, image_fd; /* -1: there is none, or it is not needed any more */
     char *call;           /* what was asked for, to know it again */
     size_t count;         /* of texts */
@@ -32,6 +33,10 @@ const char *added_keep(struct added *added, const char *text);
 NODISCARD int added_inherit(struct added *added, const struct export *ex);
 /* Nobody has changed these rules since then; with the lock. */
 bool added_inherits_still(const struct added *added, const struct export *ex);
+/* `settings` of a struct added, as the same export would be in a configuration; nothing of it is
+ * owned.  A key that came by a descriptor is not there any more, and an image that did has no name
+ * there. */
+struct export_settings added_as_configured(const struct export_settings *settings);
 /* Who may attach it. */
 NODISCARD int added_set_access(struct added *added, struct error *err);
 

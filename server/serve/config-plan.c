@@ -113,7 +113,7 @@ static struct export_settings effective(const struct export_settings *settings,
     const struct luks_demands *demands = &settings->demands;
     struct export_settings result = *settings;
 
-    if (result.allow.count == 0)
+    if (result.allow.count == 0 && !result.added)
         result.allow = common->allow;
     result.header_demands = (struct header_demands){ 0 };
     if (settings->raw) /* it has no header */
@@ -137,10 +137,12 @@ static int compare_export(struct config_plan *plan, struct plan_item *item,
 
     if (result == 0 && !export_metadata_equal(&before->metadata, &after->metadata))
         result = add_key(item, &metadata);
-    if (result == 0 && item->key_count > 0 && add_item(plan, item) != NULL)
+    item->taken_over = before->added;
+    bool same = item->key_count == 0 && !item->taken_over;
+    if (result == 0 && !same && add_item(plan, item) != NULL)
         return 0;
     free(item->keys);
-    return result == 0 && item->key_count == 0 ? 0 : -ENOMEM;
+    return result == 0 && same ? 0 : -ENOMEM;
 }
 
 static int by_name(const void *a, const void *b)
@@ -332,6 +334,22 @@ static int check_named(const struct config_plan *plan, const char *name, struct 
                      export_options_shown(strlen(name)), name);
 }
 
+static int refuse_replacing(const struct plan_item *item, struct error *err)
+{
+    int length = export_options_shown(strlen(item->name));
+
+    if (!item->taken_over)
+        return error_set(err, -EPERM,
+                         "export '%.*s' would be opened anew, and its clients disconnected: "
+                         "name it with --replace",
+                         length, item->name);
+    return error_set(
+        err, -EPERM,
+        "export '%.*s' was added by nbdcrypt ctl, and not as the files have it: remove "
+        "it there, or have it opened anew, and its clients disconnected, with --replace",
+        length, item->name);
+}
+
 int config_plan_allow(const struct config_plan *plan, const char *const *replace, size_t count,
                       struct error *err)
 {
@@ -342,10 +360,7 @@ int config_plan_allow(const struct config_plan *plan, const char *const *replace
         const struct plan_item *item = &plan->items[i];
 
         if (is_replaced(item) && !is_named(item->name, replace, count))
-            return error_set(err, -EPERM,
-                             "export '%.*s' would be opened anew, and its clients disconnected: "
-                             "name it with --replace",
-                             export_options_shown(strlen(item->name)), item->name);
+            return refuse_replacing(item, err);
     }
     return 0;
 }
@@ -412,13 +427,20 @@ static void print_item(FILE *out, const struct plan_item *item, const struct ser
         fprintf(out, "added: %s", after->exports[item->after].image);
     else if (!section && removed)
         fputs("removed", out);
+    else if (item->taken_over && item->change == PARAM_LIVE)
+        fprintf(out, "taken over from nbdcrypt ctl%s", item->key_count > 0 ? ": " : "");
     for (size_t i = 0; i < item->key_count; i++) {
         if (i > 0)
             fputs(item->keys[i - 1].change == PARAM_RESTART ? "; " : ", ", out);
         print_key(out, &item->keys[i]);
     }
     if (item->change == PARAM_REPLACE && !section)
-        fprintf(out, ": opened anew, and its clients disconnected, with --replace %s", item->name);
+        fprintf(out,
+                item->taken_over
+                    ? ": was added otherwise by nbdcrypt ctl: remove it there, or have "
+                      "it opened anew, and its clients disconnected, with --replace %s"
+                    : ": opened anew, and its clients disconnected, with --replace %s",
+                item->name);
 }
 
 char *config_plan_line(const struct config_plan *plan, size_t index,

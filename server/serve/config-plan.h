@@ -25,6 +25,7 @@ struct plan_item {
     struct plan_key *keys; /* what changes, if it is on both sides */
     size_t key_count;
     enum param_change change; /* what all of it takes: LIVE for one that comes or goes */
+    bool taken_over;          /* nbdcrypt ctl has added it: it is on both sides, and may be equal */
 };
 
 /* Exports by name, then sections in the order of the tables: of each what happens at once, then
@@ -36,7 +37,7 @@ struct config_plan {
     size_t effective_count;            /* of both sides */
 };
 
-/* Compares what `before` and `after` mean; both must stay as long
+/* Compares what `before`, of which exports may be `added`, and `after` mean; both must stay as long
  * as the plan.  -ENOMEM; `out` is freed by config_plan_free() in every case. */
 NODISCARD int config_plan_make(struct config_plan *out, const struct serve_options *before,
                                const struct serve_options *after, struct error *err);

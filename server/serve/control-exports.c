@@ -487,6 +487,7 @@ static void add_or_replace(struct control_client *client, bool replaced)
     }
     added->key_fd = take_fd(client, "key_fd");
     added->image_fd = take_fd(client, "image_fd");
+    added->image_was_lent = added->image_fd >= 0;
     if (added->key_fd == -2 || added->image_fd == -2) {
         control_refuse(client, added->key_fd == -2 ? "key_fd" : "image_fd");
         added_free(&added->settings);

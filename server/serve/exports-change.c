@@ -63,6 +63,18 @@ void exports_change_keep_figures(const struct exports_change *change,
     }
 }
 
+/* Of one that is there: it may have got another one since the change was thought of. */
+static int check_image(struct exports_change *change, const struct export_set *set,
+                       const struct export_settings *settings)
+{
+    if (strcmp(exports_find(set, settings->name)->settings->image, settings->image) == 0)
+        return 0;
+    return exports_change_fail(change,
+                               error_set(&change->error, -EBUSY,
+                                         "export '%s' got another image meanwhile: do it once more",
+                                         settings->name));
+}
+
 int exports_change_check(struct exports_change *change, const struct export_set *set)
 {
     int code = 0;
@@ -71,6 +83,8 @@ int exports_change_check(struct exports_change *change, const struct export_set 
         code = exports_change_needs(change, set, change->removed[i]);
     for (size_t i = 0; code == 0 && i < change->altered_count; i++)
         code = exports_change_needs(change, set, change->altered[i].settings->name);
+    for (size_t i = 0; code == 0 && i < change->altered_count; i++)
+        code = check_image(change, set, change->altered[i].settings);
     if (code < 0)
         return code;
     for (size_t i = 0; i < change->added_count; i++) {

@@ -12,6 +12,7 @@
 #include "server/serve/config-plan.h"
 #include "server/serve/export-opening.h"
 #include "server/serve/kept-settings.h"
+#include "server/serve/served-config.h"
 #include "server/tls/tls.h"
 
 #define DRAIN_SECONDS 60u
@@ -58,11 +59,13 @@ static int no_memory(struct error *err)
 }
 
 /* What applications have recorded of exports is changed with their lock. */
-static int compare(const struct reload_config *config, struct config_plan *plan,
-                   const struct serve_options *next, struct error *err)
+static int compare(const struct reload_config *config, struct served_config *served,
+                   struct config_plan *plan, const struct serve_options *next, struct error *err)
 {
-    (void)exports_lock(config->exports);
-    int result = config_plan_make(plan, current_of(config), next, err);
+    const struct export_set *set = exports_lock(config->exports);
+    int result = served_config_make(served, current_of(config), next, set, err);
+    if (result == 0)
+        result = config_plan_make(plan, &served->options, next, err);
     exports_unlock(config->exports);
     return result;
 }
@@ -71,6 +74,7 @@ int reload_config_run(struct reload_config *config, const struct reload_wish *wi
                       struct error *err)
 {
     struct serve_options *next = calloc(1, sizeof *next);
+    struct served_config served = { .kept_count = 0 };
     struct config_plan plan = { 0 };
     bool used = false;
 
@@ -78,7 +82,7 @@ int reload_config_run(struct reload_config *config, const struct reload_wish *wi
         return no_memory(err);
     int result = read_files(config, next, err);
     if (result == 0)
-        result = compare(config, &plan, next, err);
+        result = compare(config, &served, &plan, next, err);
     if (result == 0)
         tell_plan(&plan, next, wish);
     if (result == 0 && wish->dry_run)
@@ -90,6 +94,7 @@ int reload_config_run(struct reload_config *config, const struct reload_wish *wi
         used = result == 0;
     }
     config_plan_free(&plan);
+    served_config_free(&served);
     if (result < 0)
         config_keys_in_sentence(err, NULL);
     if (wish->dry_run)
@@ -304,25 +309,20 @@ static int check_opening(const struct export_settings *settings, struct error *e
                      settings->name);
 }
 
-/* What the configuration has under that name is served; nbdcrypt ctl may have removed it, and added
- * one of its own. */
+/* What is served under that name, as the plan has it; nbdcrypt ctl may have removed it meanwhile.
+ */
 struct found {
     bool there, in_the_way;
-    bool beside;  /* the same image, served by nbdcrypt ctl */
-    bool written; /* that, and nbdcrypt ctl has written it into the configuration */
+    bool taken_over; /* from nbdcrypt ctl */
 };
 
-static struct found look_for(struct reload_config *config, const char *name,
+static struct found look_for(struct reload_config *config, const struct plan_item *item,
                              const struct export_settings *next)
 {
-    const struct export_set *set = exports_lock(config->exports);
-    const struct export *ex = export_set_named(set, name, strlen(name));
-    bool named = ex != NULL && strcmp(ex->name, name) == 0;
-    struct found found = { .there = named && !ex->settings->added };
+    const struct export *ex = exports_find(exports_lock(config->exports), item->name);
+    struct found found = { .there = ex != NULL && ex->settings->added == item->taken_over,
+                           .taken_over = item->taken_over };
 
-    if (named && ex->settings->added && next != NULL)
-        found.beside = strcmp(ex->settings->image, next->image) == 0;
-    found.written = found.beside && ex->settings->persisted;
     if (found.there && next != NULL)
         found.in_the_way = export_is_open(ex) && strcmp(ex->settings->image, next->image) == 0 &&
                            !(ex->settings->options.read_only && next->options.read_only);
@@ -334,10 +334,12 @@ static int check_replacing(const struct found *found, const char *name, struct e
 {
     if (!found->in_the_way)
         return 0;
-    return error_set(err, -EBUSY,
-                     "export '%s' can't be opened anew while it has the same image in use itself: "
-                     "take it out of the configuration and reload, then put it in again and reload",
-                     name);
+    return error_set(
+        err, -EBUSY,
+        "export '%s' can't be opened anew while it has the same image in use itself: %s", name,
+        found->taken_over ? "remove it with nbdcrypt ctl, and reload"
+                          : "take it out of the configuration and reload, then put it in again and "
+                            "reload");
 }
 
 /* Sections are no exports. */
@@ -348,21 +350,19 @@ static int add_item(struct reload_config *config, struct reload_change *reload,
         item->after != PLAN_NONE ? &next->exports[item->after] : NULL;
     bool replaced = item->change > PARAM_LIVE;
     struct exports_change *change = &reload->change;
-    struct found found = look_for(config, item->name, settings);
+    struct found found = look_for(config, item, settings);
     int result = 0;
 
-    if (found.written) /* from now on it is the configuration's */
+    if (settings == NULL)
+        return found.there ? remove_it(reload, item->name, err) : 0;
+    if (item->before != PLAN_NONE && !replaced && found.there)
         return keep(reload->altered, &change->altered_count, settings, err);
-    if (found.beside) {
-        log_warning("export '%s' was added by nbdcrypt ctl: it stays as it is until it is removed "
-                    "there, or the server is restarted",
+    if (item->before != PLAN_NONE && !replaced && export_opens_in_order(settings)) {
+        log_warning("export '%s' was removed, and can only be opened at the start: it comes back "
+                    "with that",
                     item->name);
         return 0;
     }
-    if (settings == NULL)
-        return found.there ? remove_it(reload, item->name, err) : 0;
-    if (item->before != PLAN_NONE && !replaced)
-        return found.there ? keep(reload->altered, &change->altered_count, settings, err) : 0;
     if (item->before != PLAN_NONE && found.there) {
         result = check_replacing(&found, item->name, err);
         if (result == 0)

@@ -52,7 +52,7 @@ expect_success check --config "$config"
 bench=$!
 remember_pid "$bench"
 ctl reload
-! grep -q 'was added by nbdcrypt ctl: it stays' "$server_log" || fail "the reload says that it leaves it alone"
+expect_match "$out" '^~ raw +taken over from nbdcrypt ctl$'
 ctl reload --dry-run
 [ ! -s "$out" ] || fail "another reload would change something"
 sed -i 's/^description = .*/description = another/' "$folder/conf.d/ctl-raw.conf"

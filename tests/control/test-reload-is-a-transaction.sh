@@ -65,27 +65,6 @@ plans() {
 write_config "$(export_of one)"
 start_nbdcrypt --control "$control" --config "$config"
 
-# What nbdcrypt ctl has added and the files name for the next start is in nobody's way.
-ctl add two "$folder/two" raw=yes
-write_config "$(export_of one)" "$(export_of two)"
-ctl reload >"$log_dir/reload"
-expect_match "$server_log" "warning: export 'two' was added by nbdcrypt ctl: it stays as it is until"
-expect_equal "exports" "busy one two" "$(names)"
-write_config "$(export_of one)" "$(export_of two)" "description = more"
-ctl reload >"$log_dir/reload"
-expect_equal "exports" "busy one two" "$(names)"
-# Another image of that name is not passed over.
-write_config "$(export_of one)"
-ctl reload >"$log_dir/reload"
-write_config "$(export_of one)" "[export two]" "image = $folder/three" "raw = yes"
-is_refused "there is an export 'two' already"
-ctl remove two >"$log_dir/remove"
-write_config "$(export_of one)"
-ctl reload >"$log_dir/reload"
-expect_equal "exports" "busy one" "$(names)"
-expect_equal "exports" "busy one" "$(names)"
-plans ""
-
 # Somebody is at work on an export that stays as it is, and somebody else only holds another one.
 "$(dirname "$NBDCRYPT")/nbdcrypt-bench" --verify --write 50 --time 10 --connections 2 --json "$(at busy)" \
     >"$log_dir/bench" 2>&1 &

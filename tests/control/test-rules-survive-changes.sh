@@ -29,6 +29,7 @@ ctl --json show kept
 expect_match "$out" "\"uid:$(id -u)\""
 ctl replace kept memory:5M raw=yes allow=any
 ctl replace kept memory:6M raw=yes
+sed -i 's/memory:1M/memory:6M/' "$config"
 expect_equal "size" $((6 << 20)) "$(nbdinfo --size "nbd+unix:///kept?socket=$socket")"
 
 # ---- other defaults ----
