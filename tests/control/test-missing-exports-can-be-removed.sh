@@ -18,6 +18,8 @@ ctl() { expect_success ctl --socket "$control" "$@"; }
 ctl remove one
 ctl replace two memory:2M raw=yes
 expect_equal "size" $((2 << 20)) "$(nbdinfo --size "nbd+unix:///two?socket=$socket")"
+# The files say the same from here on.
+sed -i "/^\[export one\]/,/^raw/d; /^\[export two\]/,/^raw/s,^image = .*,image = memory:2M," "$config"
 sed -i "/^\[export three\]/,/^raw/s,^image = .*,image = $image," "$config"
 ctl reload --replace three
 expect_equal "size" $((2 << 20)) "$(nbdinfo --size "nbd+unix:///three?socket=$socket")"
