@@ -3,6 +3,7 @@
 #include <limits.h>
 #include <stdlib.h>
 
+#include "server/serve/added-export.h"
 #include "server/serve/exports.h"
 #include "tests/sim/config.h"
 #include "tests/sim/files.h"
@@ -23,10 +24,12 @@
 struct edit {
     struct server_change change;
     struct exports_addition added;
-    struct export_settings settings;
     const char *removed[1];
     bool settings_freed;
+    struct added as_called; /* the last one: texts of a call may follow it */
 };
+
+static struct export_settings common; /* nothing is said of all */
 
 static bool wanted;
 static struct fiber *administrator;
@@ -49,7 +52,7 @@ static bool drawn(unsigned per_mille)
 
 static void free_settings(struct export_settings *settings)
 {
-    struct edit *edit = container_of(settings, struct edit, settings);
+    struct edit *edit = container_of(settings, struct edit, as_called.settings);
 
     if (edit->settings_freed)
         sim_fail("the settings of export '%s' are freed twice", settings->name);
@@ -62,7 +65,8 @@ static struct edit *create(void)
 
     if (edit == NULL)
         sim_fail("no memory");
-    edit->added = (struct exports_addition){ &edit->settings, free_settings };
+    edit->as_called.common = &common;
+    edit->added = (struct exports_addition){ &edit->as_called.settings, free_settings };
     edit->change.change.added = &edit->added;
     edit->change.change.removed = edit->removed;
     return edit;
@@ -71,7 +75,7 @@ static struct edit *create(void)
 static void add_disk(struct edit *edit)
 {
     edit->change.change.added_count = 1;
-    edit->settings = (struct export_settings){
+    edit->as_called.settings = (struct export_settings){
         .name = DISK,
         .image = config_image(SITE_FRONT),
         .header = options.layer > 0 && options.detached ? SIM_FOLDER VOLUME_HEADER : NULL,
@@ -86,7 +90,7 @@ static void add_disk(struct edit *edit)
 static void add_other(struct edit *edit, unsigned image)
 {
     edit->change.change.added_count = 1;
-    edit->settings = (struct export_settings){
+    edit->as_called.settings = (struct export_settings){
         .name = OTHER,
         .image = image == 1 ? SIM_FOLDER VOLUME_OTHER "1" : SIM_FOLDER VOLUME_OTHER "2",
         .raw = true,
