@@ -18,6 +18,7 @@ format_luks2 "$image" 64M --sector-size 4096
 start_nbdcrypt --control none --metrics-listen 127.0.0.1:0 --threads 2 \
     --export "vm7=$image,key-file=$passphrase" --export 'vm10=memory:64M,raw,limit-bandwidth=200M' --export 'vm9=memory:64M,raw' \
     --export "web-1=memory:1G,raw" --export "backup=$test_dir/nothing,raw" --export '<b>bold</b>=memory:1M,raw'
+expect_match "$server_log" 'metrics: http://'
 http=$(sed -nE 's|.*metrics: (http://127.0.0.1:[0-9]+)/$|\1|p' "$server_log")
 load() { # NAME SECONDS ARGUMENT...
     "$bench" --time "$2" "${@:3}" "nbd+unix:///$1?socket=$socket" >>"$log_dir/bench" 2>&1 &
