@@ -54,11 +54,3 @@ void board_histogram_add(struct board_histogram *histogram, const struct board_h
     for (unsigned i = 0; i < BOARD_BUCKETS; i++)
         histogram->counts[i] += from->counts[i];
 }
-
-void board_histogram_subtract(struct board_histogram *histogram,
-                              const struct board_histogram *before)
-{
-    histogram->sum_ns -= before->sum_ns;
-    for (unsigned i = 0; i < BOARD_BUCKETS; i++)
-        histogram->counts[i] -= before->counts[i];
-}

@@ -223,10 +223,7 @@ uint64_t board_bucket_us(unsigned index);
 uint64_t board_histogram_below(const struct board_histogram *histogram, uint64_t limit_us);
 /* What at least `fraction` (0 to 1) of them did not exceed, in microseconds; 0: there are none. */
 uint64_t board_histogram_quantile_us(const struct board_histogram *histogram, double fraction);
-/* Adds `from`; takes `before` away: what came between two looks. */
 void board_histogram_add(struct board_histogram *histogram, const struct board_histogram *from);
-void board_histogram_subtract(struct board_histogram *histogram,
-                              const struct board_histogram *before);
 
 /* The errors of NBD, and all others; `nbd`: as on the wire. */
 #define BOARD_ERRORS 9u

@@ -121,23 +121,16 @@ static struct json_object *options_of(const struct ctl *ctl, struct json_object 
 
 static int add_or_replace(struct ctl *ctl, const char *method)
 {
-    struct json_object *parameters = ctl_operand(ctl, "name"), *allow, *reply;
+    struct json_object *parameters = ctl_operand(ctl, "name"), *allow;
     int fd = ctl->options.key_fd > 0 ? (int)ctl->options.key_fd : -1;
 
     control_add_text(parameters, "image", ctl->others[0]);
     control_add(parameters, "options", options_of(ctl, &allow));
     if (allow != NULL)
         control_add(parameters, "allow", allow);
-    if (fd >= 0)
-        control_add_number(parameters, "key_fd", 0);
     if (ctl->options.persist)
         control_add_flag(parameters, "persist", true);
-    ctl_wait_for_change(ctl);
-    int status = ctl_call_with_fd(ctl, method, parameters, fd, &reply);
-    if (status == EXIT_SUCCESS && ctl->options.json)
-        ctl_print_json(json_object_get(reply));
-    json_object_put(reply);
-    return status;
+    return ctl_change_with_key(ctl, method, parameters, fd);
 }
 
 int ctl_add(struct ctl *ctl)

@@ -183,6 +183,21 @@ void ctl_wait_for_change(struct ctl *ctl)
         ctl->link.timeout_ms = CONTROL_FOR_EVER;
 }
 
+int ctl_change_with_key(struct ctl *ctl, const char *method, struct json_object *parameters,
+                        int key_fd)
+{
+    struct json_object *reply;
+
+    if (key_fd >= 0)
+        control_add_number(parameters, "key_fd", 0);
+    ctl_wait_for_change(ctl);
+    int status = ctl_call_with_fd(ctl, method, parameters, key_fd, &reply);
+    if (status == EXIT_SUCCESS && ctl->options.json)
+        ctl_print_json(json_object_get(reply));
+    json_object_put(reply);
+    return status;
+}
+
 /* ---- operands and output ---- */
 
 struct json_object *ctl_operand(const struct ctl *ctl, const char *key)

@@ -42,6 +42,9 @@ int ctl_change(struct ctl *ctl, const char *method, struct json_object *paramete
 /* Before a change that takes the time of storage or of a key, which the server limits: without
  * --timeout the answer is waited for until it comes. */
 void ctl_wait_for_change(struct ctl *ctl);
+/* Such a change, with a key in `key_fd`, or -1: none; the answer is printed with --json. */
+int ctl_change_with_key(struct ctl *ctl, const char *method, struct json_object *parameters,
+                        int key_fd);
 /* All replies: what each has under `key`, as an array. */
 int ctl_list(struct ctl *ctl, const char *method, struct json_object *parameters, const char *key,
              struct json_object **out);
