@@ -42,7 +42,9 @@ for transport in ("unix", "tcp"):
 for row in rows:
     if row["job"] == "idle":
         continue
-    if int(row["server_cpu_ns"]) <= 0 or int(row["client_cpu_ns"]) <= 0 or int(row["server_peak_kib"]) < 1000:
+    # nbd-server forks: what a process of the warm-up has used is told in ticks of 10 ms once it has ended.
+    least_ns = -20_000_000 if row["server"] == "nbd-server" else 0
+    if int(row["server_cpu_ns"]) <= least_ns or int(row["client_cpu_ns"]) <= 0 or int(row["server_peak_kib"]) < 1000:
         raise SystemExit("no cost: %s" % row)
     # No server can have more time than all CPUs had, and every request costs something.
     if int(row["bytes"]) != int(row["requests"]) * int(row["block_bytes"]):
