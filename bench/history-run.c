@@ -93,7 +93,7 @@ static int connect_again(struct client *client)
 {
     struct run *run = client->run;
     uint64_t end_ms = channel_clock_ms() + (uint64_t)run->options->timeout_s * 1000;
-    struct export_info info;
+    struct export_info info = { 0 };
 
     while (connect_once(client, &info, &client->reason) < 0) {
         if (channel_clock_ms() > end_ms || atomic_load(&run->failed))

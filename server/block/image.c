@@ -248,6 +248,7 @@ int image_open(struct stage **out, const char *spec, const struct image_options 
     };
     if (options->beside != NULL)
         settings.options.beside = stage_backend(options->beside);
+    /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): each error of parse_spec() is below 0 */
     if (options->fd > 0 && strcmp(parsed.ops->name, "file") != 0)
         result = error_set(err, -EINVAL,
                            "only a file or a block device can be handed over as a descriptor");

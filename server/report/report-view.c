@@ -192,8 +192,11 @@ static void put_section(struct report_out *out, const struct report_node *sectio
     char title[WIDTH - 8];
     size_t length = 0;
 
-    for (; section->name[length] != '\0' && length < sizeof title - 1; length++)
-        title[length] = section->name[length] == '_' ? ' ' : section->name[length];
+    for (; section->name[length] != '\0' && length < sizeof title - 1; length++) {
+        title[length] = section->name[length];
+        if (title[length] == '_')
+            title[length] = ' ';
+    }
     title[length] = '\0';
     title[0] = (char)(title[0] - 'a' + 'A');
     put_title(out, title);

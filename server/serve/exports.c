@@ -239,7 +239,9 @@ static void run(struct exports *exports, struct exports_change *change)
     if (change->suspended != NULL || change->resumed != NULL) {
         begin_key_change(exports, change);
     } else if (change->added_count == 0) {
-        if (make(exports, change, NULL) == 0)
+        struct export *none = NULL;
+
+        if (make(exports, change, &none) == 0)
             answer(exports, change);
         else
             answer_failure(change);

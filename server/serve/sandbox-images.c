@@ -36,8 +36,12 @@ static void decode(char *text)
         int high = *in == '%' ? hex_value(in[1]) : -1;
         int low = high >= 0 ? hex_value(in[2]) : -1;
 
-        *out++ = low >= 0 ? (char)(high * 16 + low) : *in;
-        in += low >= 0 ? 2 : 0;
+        *out = *in;
+        if (low >= 0) {
+            *out = (char)(high * 16 + low);
+            in += 2;
+        }
+        out++;
     }
     *out = '\0';
 }

@@ -83,13 +83,16 @@ static void listen_at_default(struct listener **out, const struct control_option
                  "be written (--control PATH)");
         return;
     }
-    if (listen_address_parse_unix(&address, path, &err) < 0)
-        log_notice("there is no control socket: %s", err.text);
-    else if (is_served(&address))
+    int result = listen_address_parse_unix(&address, path, &err);
+    if (result == 0 && is_served(&address)) {
         log_notice("the control socket '%s' is another server's, so that this one has none "
                    "(--control PATH)",
                    path);
-    else if (listen_at(out, path, options, &err) < 0)
+        return;
+    }
+    if (result == 0)
+        result = listen_at(out, path, options, &err);
+    if (result < 0)
         log_notice("there is no control socket: %s", err.text);
 }
 

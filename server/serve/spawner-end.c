@@ -119,8 +119,11 @@ void spawner_end_free(struct spawner_end *owner)
 {
     if (owner == NULL)
         return;
-    while (owner->first != NULL)
-        forget(owner->first);
+    for (struct watched *one = owner->first, *next; one != NULL; one = next) {
+        next = one->next;
+        close(one->pidfd);
+        free(one);
+    }
     pthread_mutex_destroy(&owner->mutex);
     free(owner);
 }
