@@ -73,7 +73,8 @@ if ! "${run_as[@]+"${run_as[@]}"}" "$NBDCRYPT" --version >"$log_dir/version" 2>&
     exit 0
 fi
 expect_warnings '' key test --key-file "$large" "$image"
-run_as+=(prlimit --memlock=$((1 << 20)))
+# Before the other user comes in, who may not enter a folder such as /root to start the program there himself.
+run_as=(prlimit --memlock=$((1 << 20)) "${run_as[@]+"${run_as[@]}"}")
 run_nbdcrypt key test --key-file "$large" "$image"
 if grep -q 'io_uring could not be set up' "$err"; then
     note "other processes of this user have locked what may be locked"
