@@ -20,6 +20,7 @@
 
 /* A connection of the front, and the one to the store that belongs to it. */
 struct middle {
+    struct middle *next; /* of all that there are */
     struct endpoint *front, *store;
     unsigned fibers; /* that forward */
     bool knew;       /* the front knew what the export is when it connected */
@@ -37,7 +38,7 @@ struct message {
 };
 
 static bool honest;
-static unsigned leaving; /* connections that the store has not closed yet */
+static struct middle *middles;
 
 static uint64_t below(uint64_t bound)
 {
@@ -492,6 +493,13 @@ static size_t receive_some(struct endpoint *from, uint8_t bytes[RAW_BYTES])
     return count > 0 ? (size_t)count : 0;
 }
 
+/* As often as the options say in RAW_BYTES, however small the pieces are in which they come: else
+ * a long reply would hardly ever arrive where windows are small. */
+static bool lies_about(size_t length_bytes)
+{
+    return below(RAW_BYTES) < length_bytes && lies_now();
+}
+
 /* Under TLS he does not know what is what. */
 static bool forward_raw(struct middle *middle)
 {
@@ -502,7 +510,7 @@ static bool forward_raw(struct middle *middle)
     message.length_bytes = receive_some(middle->store, bytes);
     if (message.length_bytes == 0)
         return false;
-    if (!lies_now())
+    if (!lies_about(message.length_bytes))
         return say_all(middle, &message);
     volumes_trouble();
     mark(MARK_lie_under_tls);
@@ -512,6 +520,24 @@ static bool forward_raw(struct middle *middle)
     return say_all(middle, &message);
 }
 
+static void forget(const struct middle *middle)
+{
+    struct middle **link = &middles;
+
+    while (*link != middle)
+        link = &(*link)->next;
+    *link = middle->next;
+}
+
+/* The front has left it, or he has; the store may still carry out what it was asked for there. */
+static bool any_is_ending(void)
+{
+    for (const struct middle *middle = middles; middle != NULL; middle = middle->next)
+        if (middle->fibers < 2 || endpoint_peer_is_closed(middle->front))
+            return true;
+    return false;
+}
+
 /* Both go; and who connects anew waits until the store has done what it was at (README.md). */
 static void leave(struct middle *middle)
 {
@@ -519,10 +545,9 @@ static void leave(struct middle *middle)
     endpoint_reset(middle->store);
     if (--middle->fibers > 0)
         return;
-    leaving++;
     while (!endpoint_peer_is_closed(middle->store))
         fiber_sleep(LOOK_NS);
-    leaving--;
+    forget(middle);
     endpoint_close(middle->front);
     endpoint_close(middle->store);
     free(middle->held);
@@ -565,7 +590,7 @@ struct endpoint *liar_connect(unsigned client)
 
     if (middle == NULL)
         sim_fail("no memory");
-    while (leaving > 0)
+    while (any_is_ending())
         fiber_sleep(LOOK_NS);
     middle->store = server_connect(SITE_STORE, client);
     if (middle->store == NULL) {
@@ -574,8 +599,11 @@ struct endpoint *liar_connect(unsigned client)
     }
     network_connect(ends);
     middle->front = ends[1];
-    middle->knew = server_state(SITE_FRONT) == SERVER_UP;
+    /* Who opens the disk anew believes what he is told of it: he knows nothing from before. */
+    middle->knew = server_state(SITE_FRONT) == SERVER_UP && !server_disk_is_away();
     middle->fibers = 2;
+    middle->next = middles;
+    middles = middle;
     fiber_detach(fiber_start("answers", HOST_WORLD, forward_answers, middle));
     fiber_detach(fiber_start("questions", HOST_WORLD, forward_questions, middle));
     return ends[0];
