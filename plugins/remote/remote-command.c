@@ -37,12 +37,21 @@ static uint16_t flags_of(const struct request *req, const struct remote_features
     return flags;
 }
 
-bool remote_command_needs_flush(const struct request *req, const struct remote_features *features)
+static bool is_to_be_durable(const struct request *req)
 {
     const uint32_t changes = OP_BIT(REQUEST_WRITE) | OP_BIT(REQUEST_ZERO) | OP_BIT(REQUEST_TRIM);
 
-    return req->flags & REQUEST_FUA && changes & OP_BIT(req->view.op) && !features->fua &&
-           features->flush;
+    return req->flags & REQUEST_FUA && changes & OP_BIT(req->view.op);
+}
+
+bool remote_command_needs_flush(const struct request *req, const struct remote_features *features)
+{
+    return is_to_be_durable(req) && !features->fua && features->flush;
+}
+
+bool remote_command_is_sync(const struct request *req, const struct remote_features *features)
+{
+    return remote_command_op(req) == REQUEST_FLUSH || (is_to_be_durable(req) && features->fua);
 }
 
 enum request_op remote_command_op(const struct request *req)

@@ -4,6 +4,7 @@
 
 #include "plugins/remote/remote-coverage.h"
 #include "plugins/remote/remote-dial.h"
+#include "plugins/remote/remote-syncs.h"
 #include "server/block/layer.h"
 #include "server/nbd/nbd-wire.h"
 
@@ -21,19 +22,22 @@ struct remote_slot {
     uint32_t data_bytes;   /* behind it, from the request's buffer */
     uint32_t unsent_bytes; /* of both */
     bool begun;            /* perhaps some of it has been sent */
+    uint32_t epoch;        /* of the ledger, when it was to be sent */
 
     /* On its way back. */
     bool answered; /* wholly; the last of it may still seem unsent */
     unsigned error_chunks;
     struct remote_coverage coverage; /* of a READ: what has come */
+    struct remote_sync sync;
 };
 
 /* A request with FUA where the server has none goes through the primary, as what it is and then as
  * a FLUSH; the second when req->backend_step says so. */
 enum remote_step { REMOTE_ITSELF, REMOTE_THEN_FLUSH };
 bool remote_command_needs_flush(const struct request *req, const struct remote_features *features);
-/* What it is at present. */
+/* What it is at present; and whether the server makes something durable by it. */
 enum request_op remote_command_op(const struct request *req);
+bool remote_command_is_sync(const struct request *req, const struct remote_features *features);
 /* It is to be begun (again). */
 void remote_command_restart(struct request *req);
 

@@ -4,9 +4,10 @@
  * sent to its successor would succeed and mean nothing, so it has to fail.  The rules:
  *
  * 1. A write is a command of a client (WRITE, WRITE_ZEROES) as a whole, and is counted when its
- *    answer leaves: before that nothing was promised.  Its parts were answered by the server
- *    earlier, each in an epoch: the number of losses until then.  If one of them is of an epoch
- *    that is over, the write counts as lost when it is counted.
+ *    answer leaves: before that nothing was promised.  Its parts were sent to the server earlier,
+ *    each in an epoch: the number of losses until then.  If one of them is of an epoch that is
+ *    over, the write counts as lost when it is counted: what the server has dropped, it may have
+ *    dropped before its answer to that part was here.
  * 2. FLUSHes go through one connection, the primary, which is made before the first write.  As
  *    long as it lives, the server is the same one; what it flushes covers all connections (NBD's
  *    CAN_MULTI_CONN; without that flag there is only the primary).
@@ -29,16 +30,18 @@
  *    each is followed by a FLUSH, both through the primary, and done again as a whole when that is
  *    lost in between, or something else was), the latter promises nothing.
  * 8. One FLUSH is under way at a time, and a FLUSH behind a write with FUA is one: of two, the one
- * that succeeds might be answered before the one that failed, which the server may never tell
- * again.
+ *    that succeeds might be answered before the one that failed, which the server may never tell
+ *    again.  The same of FLUSHes and writes with FUA, of which several are under way:
+ *    remote-syncs.h.
  *
  * It fails too often rather than too seldom: for instance when the lost part of a write had been
  * flushed before the write was answered, or when another connection breaks and the server lives.
  * What it can't see: a FLUSH that was on its way when a write was answered, and is received behind
  * that and fails, counts as having told of that write; who comes when a client has vanished is
  * taken for that client, so that of several which vanish those who come back after one was told are
- * not told themselves; and a server that lives on as the primary's when its connections are made to
- * another one behind the same address.
+ * not told themselves; a server that lives on as the primary's when its connections are made to
+ * another one behind the same address; and what was answered before the ledger was made, when the
+ * server has lost it since.
  *
  * Orders that matter, each so that one of two sees the other: a loss raises the epoch, then reads
  * the count; a write that is answered raises the count, then reads the epoch.  When the primary is
@@ -72,7 +75,8 @@ struct remote_ledger {
 
 /* ---- any thread ---- */
 
-/* The epoch of a reply that is here, never 0; to be asked for before remote_ledger_is_current(). */
+/* The epoch of a command that is about to be sent, or of a reply that is here, never 0; to be asked
+ * for before remote_ledger_is_current(). */
 uint32_t remote_ledger_epoch(struct remote_ledger *ledger);
 /* Whether a reply on a connection that was begun in `generation` may be believed. */
 bool remote_ledger_is_current(struct remote_ledger *ledger, unsigned generation);

@@ -64,10 +64,11 @@ static bool is_out_of_patience(const struct remote_link *link)
     return remote_outage_is_too_long(&link->outage, link->server->retry_ms, channel_clock_ms());
 }
 
+/* Of a link that is stopping: then nobody sends it a message any more (begin_to_leave()). */
 static bool is_quiet(const struct remote_link *link)
 {
     return link->attempt == NULL && remote_stream_is_idle(&link->stream) && !link->tick_armed &&
-           !link->farewell_armed && !link->work.queued;
+           !link->farewell_armed && !link->work.queued && !link->requests.waiter.posted;
 }
 
 /* The end has been asked for, and nothing of the link is in flight: it may be gone after this. */
@@ -318,6 +319,19 @@ static void tick(struct io_event *ev, int result)
     loop_defer(link->loop, &link->work);
 }
 
+/* What some of our own wait for has ended, on another connection. */
+static void others_have_ended(struct io_event *ev, int result)
+{
+    struct remote_link *link = container_of(ev, struct remote_link, requests.waiter.message.event);
+
+    (void)result;
+    remote_syncs_heard(&link->server->syncs, &link->requests.waiter);
+    if (link->stopping)
+        tell_if_quiet(link);
+    else
+        loop_defer(link->loop, &link->work);
+}
+
 /* ---- what the stream tells ---- */
 
 static struct remote_link *link_of(struct remote_stream *stream)
@@ -395,6 +409,8 @@ int remote_link_create(struct remote_link **out, const struct remote_link_settin
     remote_stream_init(&link->stream, &stream_owner, link->requests.slots.all, REMOTE_SLOTS);
     remote_requests_init(&link->requests, link->server, &link->stream, is_primary(link),
                          settings->answer);
+    link->requests.waiter.loop = link->loop;
+    link->requests.waiter.message.event.fn = others_have_ended;
     link->work.fn = work;
     link->tick.event.fn = tick;
     link->farewell.event.fn = farewell_ended;
@@ -412,6 +428,7 @@ static void begin_to_leave(struct remote_link *link)
 {
     assert(remote_requests_are_none(&link->requests));
     link->stopping = true;
+    remote_syncs_forget(&link->server->syncs, &link->requests.waiter);
     if (link->tick_armed)
         loop_cancel(link->loop, &link->tick.event);
     if (link->attempt != NULL)

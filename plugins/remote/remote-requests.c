@@ -83,6 +83,9 @@ void remote_requests_send(struct remote_requests *requests)
         struct remote_slot *slot = remote_slots_take(&requests->slots, req, now_ms);
         int error = remote_command_prepare(slot, &requests->server->features);
         if (error == 0) {
+            slot->epoch = remote_ledger_epoch(&requests->server->ledger);
+            if (remote_command_is_sync(req, &requests->server->features))
+                remote_syncs_begin(&requests->server->syncs, &slot->sync);
             remote_stream_add(requests->stream, slot);
             continue;
         }
@@ -123,14 +126,43 @@ static void note_epoch(const struct remote_requests *requests, struct request *r
         req->epoch = epoch;
 }
 
-/* The server could not make something durable, and what else it dropped it may never tell. */
-static void note_failure(struct remote_requests *requests, const struct request *req, int error)
+/* The server could not make something durable, and what else it dropped it may never tell.  One
+ * that shuts down has told nothing, and is a loss of the connection soon. */
+static void note_failure(struct remote_requests *requests, struct remote_slot *slot)
 {
-    bool was_to_be_durable = req->flags & REQUEST_FUA && requests->server->features.fua;
+    int error = slot->error;
+    bool may_be_lost = remote_command_op(slot->req) == REQUEST_FLUSH || error == EIO ||
+                       error == ENOSPC || error == ESHUTDOWN;
 
-    if (remote_command_op(req) == REQUEST_FLUSH ||
-        (was_to_be_durable && (error == EIO || error == ENOSPC)))
-        remote_ledger_sync_failed(&requests->server->ledger);
+    if (!may_be_lost) {
+        remote_syncs_dropped(&requests->server->syncs, &slot->sync);
+        return;
+    }
+    if (error != ESHUTDOWN)
+        remote_ledger_sync_failed(&requests->server->ledger); /* before others hear of it */
+    remote_syncs_failed(&requests->server->syncs, &slot->sync);
+}
+
+/* A command that was to make something durable has been answered; false: what that means is open
+ * until others have been, too. */
+static bool sync_is_over(struct remote_requests *requests, struct remote_slot *slot)
+{
+    if (slot->error != 0)
+        note_failure(requests, slot);
+    else if (!remote_syncs_succeeded(&requests->server->syncs, &slot->sync, &requests->waiter)) {
+        remote_slots_hold(&requests->slots, slot);
+        return false;
+    }
+    return true;
+}
+
+static void look_at_held(struct remote_requests *requests)
+{
+    struct remote_slot *slot;
+
+    while ((slot = requests->slots.held) != NULL &&
+           remote_syncs_are_over(&requests->server->syncs, &slot->sync, &requests->waiter))
+        remote_slots_finish_held(&requests->slots);
 }
 
 /* All commands of a request are done but, perhaps, the FLUSH that makes it durable.  Where
@@ -160,26 +192,33 @@ static void finish(struct remote_requests *requests, struct request *req, uint32
 }
 
 /* A command has ended; so may its request have.  Whether the server has answered. */
-static bool settle(struct remote_requests *requests, struct request *req, uint32_t piece_bytes,
-                   int error)
+static bool settle(struct remote_requests *requests, const struct remote_slot *ended)
 {
+    struct request *req = ended->req;
     enum request_op op = remote_command_op(req);
     uint32_t epoch = remote_ledger_epoch(&requests->server->ledger); /* before is_unanswered() */
+    int error = ended->error;
 
     if (is_unanswered(requests, error)) {
         remote_queue_append(&requests->waiting, req);
         return false;
     }
+    if (ended->sync.in_doubt && op != REQUEST_FLUSH) {
+        remote_command_restart(req);
+        remote_queue_append(&requests->waiting, req);
+        return true;
+    }
+    if (ended->sync.in_doubt)
+        error = EIO;
     if (error != 0) {
-        note_failure(requests, req, error);
         if (op == REQUEST_FLUSH)
             flush_ended(requests);
         requests->answer(req, error);
         return true;
     }
-    note_epoch(requests, req, epoch);
+    note_epoch(requests, req, ended->epoch);
     if (op == REQUEST_READ || op == REQUEST_WRITE) {
-        req->progress_bytes += piece_bytes;
+        req->progress_bytes += ended->piece_bytes;
         if (req->progress_bytes < req->view.length_bytes) {
             remote_queue_prepend(&requests->waiting, req);
             return true;
@@ -196,14 +235,14 @@ bool remote_requests_reap(struct remote_requests *requests)
     struct remote_slot *slot;
     bool answered = false;
 
+    if (requests->slots.held != NULL)
+        look_at_held(requests);
     while ((slot = remote_slots_next_finished(&requests->slots)) != NULL) {
-        struct request *req = slot->req;
-        uint32_t piece_bytes = slot->piece_bytes;
-        int error = slot->error;
-
-        remote_slots_release(&requests->slots, slot);
-        if (settle(requests, req, piece_bytes, error))
+        if (slot->sync.state == REMOTE_SYNC_UNDER_WAY && !sync_is_over(requests, slot))
+            continue;
+        if (settle(requests, slot))
             answered = true;
+        remote_slots_release(&requests->slots, slot);
     }
     return answered;
 }
@@ -233,6 +272,8 @@ void remote_requests_lost(struct remote_requests *requests)
 
         if (req == NULL)
             continue;
+        if (slot->sync.state == REMOTE_SYNC_UNDER_WAY)
+            remote_syncs_failed(&requests->server->syncs, &slot->sync);
         remote_slots_release(&requests->slots, slot);
         remote_queue_prepend(&requests->waiting, req);
     }

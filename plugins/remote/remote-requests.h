@@ -26,6 +26,7 @@ struct remote_requests {
     struct remote_queue held; /* FLUSHes that wait for the one that is under way */
     bool flushing;            /* one is */
     struct remote_slots slots;
+    struct remote_sync_waiter waiter; /* for those that are held; who owns it gives it its loop */
 };
 
 void remote_requests_init(struct remote_requests *requests, struct remote_server *server,

@@ -1,4 +1,5 @@
-/* The commands that are in flight on a connection: free -> taken -> finished -> free. */
+/* The commands that are in flight on a connection: free -> taken -> finished -> free.  Some are
+ * held (remote-syncs.h) before they are finished. */
 #ifndef NBDCRYPT_REMOTE_SLOTS_H
 #define NBDCRYPT_REMOTE_SLOTS_H
 
@@ -10,6 +11,7 @@ struct remote_slots {
     struct remote_slot all[REMOTE_SLOTS];
     struct remote_slot *free;
     struct remote_slot *finished, **finished_end;
+    struct remote_slot *held, **held_end; /* the one that waits for the least is the first */
     unsigned in_flight;
     uint64_t commands; /* so far: for cookies */
 };
@@ -24,12 +26,15 @@ void remote_slots_release(struct remote_slots *slots, struct remote_slot *slot);
 
 /* Its reply has come: noted, in this order. */
 void remote_slots_finish(struct remote_slots *slots, struct remote_slot *slot);
+/* It waits for others; later the first of these, which is there, is noted. */
+void remote_slots_hold(struct remote_slots *slots, struct remote_slot *slot);
+void remote_slots_finish_held(struct remote_slots *slots);
 /* The next one that was finished, out of their list; NULL: there is none. */
 struct remote_slot *remote_slots_next_finished(struct remote_slots *slots);
-/* What was finished counts as in flight like the others. */
+/* What was finished, or is held, counts as in flight like the others. */
 void remote_slots_forget_finished(struct remote_slots *slots);
 
-/* Whether one has been in flight for `timeout_ms`. */
+/* Whether one has been in flight for `timeout_ms`, and is not answered. */
 bool remote_slots_any_overdue(const struct remote_slots *slots, unsigned timeout_ms,
                               uint64_t now_ms);
 

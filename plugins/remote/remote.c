@@ -310,6 +310,7 @@ static void remote_close(struct stage *stage)
     }
     remote_connection_close(&remote->first);
     remote_address_clear(&remote->server.address);
+    remote_syncs_destroy(&remote->server.syncs);
     free(remote->server.name);
     free(remote->parameter_text);
     free(remote);
@@ -351,6 +352,7 @@ static int remote_open(struct stage **out, const struct stage_settings *settings
         return error_no_memory(err, NULL);
     struct remote_server *server = &remote->server;
     remote->first.fd = -1;
+    remote_syncs_init(&server->syncs);
     remote->stage.ops = ops;
     remote->scheme = ops->name;
     int result = parse(remote, settings, err);
