@@ -8,7 +8,8 @@
  * When the connection is lost (closed, broken, a reply that makes no sense, ESHUTDOWN, or no
  * answer within timeout_ms), unanswered requests wait too, and are sent again: all of them
  * may be done twice.  When no request was answered for retry_ms since, they fail with EIO, and
- * so do new ones until the server is back, for which the link goes on trying.  A server that
+ * so do new ones until the server is back, for which the link goes on trying.  So does one with
+ * which connections are lost for as long, whatever else was answered meanwhile.  A server that
  * comes back with another size or other abilities counts as away, at once. */
 #ifndef NBDCRYPT_REMOTE_LINK_H
 #define NBDCRYPT_REMOTE_LINK_H
@@ -41,8 +42,8 @@ void remote_link_leave(struct remote_link *link, struct io_event *left);
  * nothing of the link is in flight there; the event of remote_link_leave() comes no more then. */
 void remote_link_destroy(struct remote_link *link);
 
-/* The loop's thread.  req->job, req->progress_bytes and req->backend_step are the link's until the
- * answer.  A FLUSH, which has no range, has its mark (remote-ledger.h) as the view's offset. */
+/* The loop's thread.  req->job, progress_bytes, backend_ms and backend_step are the link's until
+ * the answer.  A FLUSH, which has no range, has its mark (remote-ledger.h) as the view's offset. */
 void remote_link_submit(struct remote_link *link, struct request *req);
 
 #endif

@@ -2,6 +2,8 @@
 
 #include <errno.h>
 
+#include "server/base/log.h"
+
 void remote_requests_init(struct remote_requests *requests, struct remote_server *server,
                           struct remote_stream *stream, bool primary,
                           void (*answer)(struct request *req, int error))
@@ -263,8 +265,36 @@ static void review_waiting(struct remote_requests *requests)
     }
 }
 
+/* Connections have been lost with it for as long as a server may be away: another one will hardly
+ * bring the answer, and whoever else is served by the server is disturbed by each. */
+static bool is_hopeless(const struct remote_requests *requests, struct request *req)
+{
+    uint32_t now_ms = (uint32_t)channel_clock_ms();
+
+    if (req->backend_ms == 0)
+        req->backend_ms = now_ms != 0 ? now_ms : 1;
+    else if (now_ms - req->backend_ms >= requests->server->retry_ms)
+        return true;
+    return false;
+}
+
+static void fail_hopeless(struct remote_requests *requests, struct remote_queue *hopeless)
+{
+    struct request *req;
+
+    if (hopeless->first != NULL)
+        log_write_of(LOG_ERROR, requests->server->name,
+                     "a request fails: connections were lost before its answer for %u seconds",
+                     requests->server->retry_ms / 1000);
+    while ((req = remote_queue_take(hopeless)) != NULL)
+        requests->answer(req, EIO);
+}
+
 void remote_requests_lost(struct remote_requests *requests)
 {
+    struct remote_queue hopeless;
+
+    remote_queue_init(&hopeless);
     remote_slots_forget_finished(&requests->slots);
     for (unsigned i = 0; i < REMOTE_SLOTS; i++) {
         struct remote_slot *slot = &requests->slots.all[i];
@@ -275,7 +305,10 @@ void remote_requests_lost(struct remote_requests *requests)
         if (slot->sync.state == REMOTE_SYNC_UNDER_WAY)
             remote_syncs_failed(&requests->server->syncs, &slot->sync);
         remote_slots_release(&requests->slots, slot);
-        remote_queue_prepend(&requests->waiting, req);
+        if (is_hopeless(requests, req))
+            remote_queue_append(&hopeless, req);
+        else
+            remote_queue_prepend(&requests->waiting, req);
     }
     flush_ended(requests);
     if (requests->primary) {
@@ -284,11 +317,13 @@ void remote_requests_lost(struct remote_requests *requests)
     } else {
         remote_ledger_connection_lost(&requests->server->ledger, requests->generation);
     }
+    fail_hopeless(requests, &hopeless);
 }
 
 bool remote_requests_take(struct remote_requests *requests, struct request *req)
 {
     remote_command_restart(req);
+    req->backend_ms = 0; /* since when connections are lost with it; 0: none was */
     if (!remote_stream_is_open(requests->stream) && answer_flush(requests, req))
         return false;
     remote_queue_append(&requests->waiting, req);

@@ -79,14 +79,15 @@ struct request {
     struct view view;
     struct frame frames[REQUEST_DEPTH_MAX];
 
+    struct request *next; /* the list that it is in */
+
     /* For the backend: its layer, the one operation it has in flight, and where it stands. */
     struct layer *backend;
     struct io_event io;
     struct offload_job job;
     uint32_t progress_bytes;
+    uint32_t backend_ms; /* a moment */
     uint8_t backend_step;
-
-    struct request *next; /* the list that it is in */
 
     /* For the align layer. */
     uint8_t align_step;

@@ -26,6 +26,7 @@ once.lie:gap; each name counts on its own.  Behaviours, of which `requests` coun
     stall=N           requests from the N-th on are never answered
     stall-COMMAND=N   the same of WRITE, FLUSH or READ
     fail-flush=N      answers N FLUSHes with EIO, and each time forgets what was not flushed
+    never=OFFSET      a READ there is never answered
     die=WHEN:COMMAND:N    the process ends at the N-th (0 is the first) WRITE, FLUSH or READ: "before" it is carried out,
                       "after" that, in the middle of the reply ("half"), or when it was "answered"
     once              the misbehaviour is that of the first connection that does it only
@@ -261,6 +262,8 @@ class Connection(threading.Thread):
             return False
         wrong, argument = self.behaviour.reply(command) or (None, None)
         if wrong == "stall" or self.behaviour.stalls(command):
+            return True
+        if command == CMD_READ and self.behaviour.get("never") == str(offset):
             return True
         death = self.behaviour.death(command)
         self.die_if(death == "before")
