@@ -8,6 +8,10 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <ucontext.h>
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/asan_interface.h>
+#include <sanitizer/common_interface_defs.h>
+#endif
 
 #include "tests/sim/random.h"
 #include "tests/sim/trace.h"
@@ -19,17 +23,14 @@
 
 enum fiber_state { FIBER_READY, FIBER_WAITING, FIBER_DONE };
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SWITCHES_BY_CONTEXT true /* which the sanitizers follow */
-#else
-#define SWITCHES_BY_CONTEXT false
-#endif
-
 /* swapcontext(), but that it asks the kernel for nothing once a context has begun. */
 struct place {
     ucontext_t context;
     sigjmp_buf jump;
     bool has_begun;
+    uint8_t *stack;     /* lowest byte */
+    size_t stack_bytes; /* known once it has been left, of the scheduler's */
+    void *frames;       /* of the sanitizer, while somebody else runs */
 };
 
 struct fiber {
@@ -43,7 +44,6 @@ struct fiber {
     void *(*fn)(void *);
     void *argument, *result;
     char name[24];
-    uint8_t *stack;
 };
 
 struct event {
@@ -69,19 +69,63 @@ static uint64_t progress_ns, patience_ns;
 
 /* ---- switching ---- */
 
+#if defined(__SANITIZE_ADDRESS__)
+/* It is told of each switch.  Its own swapcontext() and siglongjmp() are avoided: the one wipes
+ * what it knows of the whole stack that is entered, 64 KiB at each switch, the other what it knows
+ * of the frames of the one that is left. */
 static void switch_places(struct place *from, struct place *to)
 {
-    if (SWITCHES_BY_CONTEXT) {
-        swapcontext(&from->context, &to->context);
+    volatile bool is_back = false;
+
+    getcontext(&from->context);
+    if (is_back) {
+        __sanitizer_finish_switch_fiber(from->frames, NULL, NULL);
         return;
     }
+    is_back = true;
+    __sanitizer_start_switch_fiber(&from->frames, to->stack, to->stack_bytes);
+    setcontext(&to->context);
+}
+
+/* First of all on a new stack. */
+static void has_arrived(struct place *from)
+{
+    const void *stack;
+
+    __sanitizer_finish_switch_fiber(NULL, &stack, &from->stack_bytes);
+    from->stack = (uint8_t *)(uintptr_t)stack;
+}
+
+/* Whoever was killed there has left marks in it. */
+static void forget_frames(uint8_t *stack)
+{
+    __asan_unpoison_memory_region(stack, STACK_BYTES);
+}
+#else
+static void switch_places(struct place *from, struct place *to)
+{
+#if defined(__SANITIZE_THREAD__) /* which follows this */
+    swapcontext(&from->context, &to->context);
+#else
     if (sigsetjmp(from->jump, 0) != 0)
         return;
     if (to->has_begun)
         siglongjmp(to->jump, 1);
     to->has_begun = true;
     setcontext(&to->context);
+#endif
 }
+
+static void has_arrived(struct place *from)
+{
+    (void)from;
+}
+
+static void forget_frames(uint8_t *stack)
+{
+    (void)stack;
+}
+#endif
 
 /* ---- fibers ---- */
 
@@ -99,6 +143,7 @@ static uint8_t *take_stack(void)
 
 static void give_stack(uint8_t *stack)
 {
+    forget_frames(stack);
     if (spare_stack_count < sizeof(spare_stacks) / sizeof(*spare_stacks))
         spare_stacks[spare_stack_count++] = stack;
     else
@@ -114,7 +159,7 @@ static void forget(struct fiber *fiber)
         fiber_count--;
         break;
     }
-    give_stack(fiber->stack);
+    give_stack(fiber->place.stack);
     free(fiber);
 }
 
@@ -129,6 +174,7 @@ static void back_to_scheduler(void)
 
 static void run_fiber(void)
 {
+    has_arrived(&scheduler);
     current->result = current->fn(current->argument);
     current->state = FIBER_DONE;
     fiber_wake_all(current);
@@ -147,10 +193,11 @@ struct fiber *fiber_start(const char *name, unsigned host, void *(*fn)(void *), 
     fiber->fn = fn;
     fiber->argument = context;
     (void)snprintf(fiber->name, sizeof(fiber->name), "%s", name);
-    fiber->stack = take_stack();
+    fiber->place.stack = take_stack();
+    fiber->place.stack_bytes = STACK_BYTES;
     ucontext_t *own = &fiber->place.context;
     getcontext(own);
-    own->uc_stack.ss_sp = fiber->stack;
+    own->uc_stack.ss_sp = fiber->place.stack;
     own->uc_stack.ss_size = STACK_BYTES;
     own->uc_link = NULL;
     makecontext(own, run_fiber, 0);

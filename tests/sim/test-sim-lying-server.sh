@@ -3,10 +3,6 @@
 # nobody waits for ever, and once he is honest all goes on. Without TLS he knows what he changes, with TLS he does not.
 set -euo pipefail
 
-if [ -n "${SANITIZERS:-}" ]; then
-    echo "skipped: with a sanitizer some of these days take more processor time than a seed may have"
-    exit 77
-fi
 simulate=${top_builddir:?}/tests/sim/simulate
 liar=(remote=1 store_deaths=1 lives=2 commands=150)
 
