@@ -101,6 +101,7 @@ static void draw_faults(void)
     options.stall_permille = one_in(4) ? skewed(1, 10) : 0;
     options.reset_permille = one_in(3) ? skewed(1, 30) : 0;
     options.lies = options.remote && one_in(3) ? skewed(1, 100) : 0;
+    options.plain_syncs = options.remote && one_in(2);
 }
 
 void options_draw(void)
@@ -118,6 +119,8 @@ void options_agree(void)
         options.detached = options.cbc = options.serpent = options.discard = 0;
     if (options.remote)
         options.detached = 0;
+    else
+        options.plain_syncs = 0;
 }
 
 bool options_set(const char *text)

@@ -13,6 +13,7 @@
     X(key_update_permille, 0, 1000) /* of commands: the client changes keys before it */ \
     X(remote, 0, 1) /* the image is on another server */ \
     X(lies, 0, 1000) /* per mille of what the store says: it arrives as something else */ \
+    X(plain_syncs, 0, 1) /* the store tells each failed sync once, as servers without an account do */ \
     X(store_deaths, 0, 1000) \
     X(store_life_ms, 1, 1000000) /* how long that one lives, at most */ \
     X(layer, 0, 3) /* 0 raw, 1 LUKS1, 2 LUKS2 with sectors of 512, 3 of 4096 */ \

@@ -16,6 +16,7 @@
 
 #include "crypto/luks/luks-turns.h"
 #include "plugins/file/file-loop.h"
+#include "server/block/request.h"
 #include "server/keys/key-source.h"
 #include "server/serve/listeners.h"
 
@@ -87,6 +88,10 @@ int __wrap_listeners_prepare(struct listeners_change **out, const struct listene
                              const struct serve_options *next, struct error *err);
 void __wrap_listeners_coming(struct listeners *listeners, struct listeners_change *change);
 void __wrap_listeners_commit(struct listeners *listeners);
+void __real_group_sync_join(struct request *req);
+void __wrap_group_sync_join(struct request *req);
+void __real_group_sync_ended(struct request *leader, int error);
+void __wrap_group_sync_ended(struct request *leader, int error);
 void __wrap_luks_turns_begin(struct luks_turn *turn, uint64_t memory_bytes);
 void __wrap_luks_turns_begin_alone(struct luks_turn *turn, uint64_t memory_bytes);
 void __wrap_luks_turns_end(struct luks_turn *turn);
