@@ -109,6 +109,9 @@ void config_write(enum site site, const struct config_wish *wish)
     say_server(&writer, site);
     if (!wish->no_disk)
         say_disk(&writer, site, wish);
+    if (site == SITE_FRONT && options.neighbour)
+        say(&writer,
+            "[export " NEIGHBOUR "]\nimage = " SIM_FOLDER VOLUME_NEIGHBOUR "\nraw = yes\n");
     if (wish->other > 0)
         say(&writer, "[export " OTHER "]\nimage = " SIM_FOLDER VOLUME_OTHER "%u\nraw = yes\n",
             wish->other);

@@ -8,7 +8,8 @@
 
 #define DISK "disk" /* the export that clients attach */
 #define OTHER "other"
-#define CONFIG_OTHER 3u /* the image of that one in a configuration */
+#define NEIGHBOUR "neighbour" /* see neighbour.h */
+#define CONFIG_OTHER 3u       /* the image of that one in a configuration */
 
 /* What differs from the one that a server is started with. */
 struct config_wish {

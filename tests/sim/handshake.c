@@ -2,7 +2,6 @@
 
 #include <string.h>
 
-#include "tests/sim/config.h"
 #include "tests/sim/network.h"
 #include "tests/sim/options.h"
 #include "tests/sim/pki.h"
@@ -128,9 +127,9 @@ static bool leave(struct session *session)
 static bool look_around(struct session *session)
 {
     uint8_t name[64] = { 0 };
-    uint32_t bytes = put_text(name, DISK) + 2;
+    uint32_t bytes = put_text(name, session->export) + 2;
 
-    if (session->client == SESSION_VERIFIER ||
+    if (session->client >= SESSION_VERIFIER ||
         !random_chance(STREAM_WORK, (unsigned)options.rude_permille * 5))
         return true;
     mark(MARK_rude_option);
@@ -164,7 +163,8 @@ static bool attach_by_name(struct session *session)
     bool left = session->left;
 
     session->left = left || handshake_may_fail(session);
-    if (!send_option(session, NBD_OPT_EXPORT_NAME, DISK, (uint32_t)strlen(DISK)) ||
+    if (!send_option(session, NBD_OPT_EXPORT_NAME, session->export,
+                     (uint32_t)strlen(session->export)) ||
         !wire_receive_all(&session->wire, answer, sizeof(answer)))
         return false;
     session->left = left;
@@ -209,7 +209,7 @@ bool handshake(struct session *session)
     if (!look_around(session))
         return false;
     if (session->structured) {
-        uint32_t bytes = put_text(query, DISK);
+        uint32_t bytes = put_text(query, session->export);
 
         nbd_put_u32(query + bytes, 1);
         bytes += 4;
@@ -224,5 +224,5 @@ bool handshake(struct session *session)
     if (!session->structured && random_chance(STREAM_WORK, (unsigned)options.rude_permille))
         return attach_by_name(session);
     memset(query, 0, sizeof(query));
-    return ask(session, NBD_OPT_GO, query, put_text(query, DISK) + 2);
+    return ask(session, NBD_OPT_GO, query, put_text(query, session->export) + 2);
 }

@@ -6,6 +6,7 @@
 #include "tests/sim/jobs.h"
 #include "tests/sim/liar.h"
 #include "tests/sim/live.h"
+#include "tests/sim/neighbour.h"
 #include "tests/sim/network.h"
 #include "tests/sim/options.h"
 #include "tests/sim/oracle.h"
@@ -227,6 +228,7 @@ void *operator_work(void *nothing)
     clients_start();
     jobs_begin();
     live_begin();
+    neighbour_begin();
     for (unsigned life = 1; life < options.lives && clients_running() > 0; life++) {
         wait_for_answers((unsigned)random_skewed(STREAM_OPERATOR, 1, options.life_commands));
         fiber_sleep(random_skewed(STREAM_OPERATOR, 1, LOOK_NS));
@@ -237,6 +239,7 @@ void *operator_work(void *nothing)
     }
     clients_end();
     live_end();
+    neighbour_end();
     jobs_end();
     end_store_faults(store);
     last_look();

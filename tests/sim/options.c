@@ -102,6 +102,7 @@ static void draw_faults(void)
     options.reset_permille = one_in(3) ? skewed(1, 30) : 0;
     options.lies = options.remote && one_in(3) ? skewed(1, 100) : 0;
     options.plain_syncs = options.remote && one_in(2);
+    options.neighbour = options.remote && one_in(2);
 }
 
 void options_draw(void)

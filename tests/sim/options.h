@@ -14,6 +14,7 @@
     X(remote, 0, 1) /* the image is on another server */ \
     X(lies, 0, 1000) /* per mille of what the store says: it arrives as something else */ \
     X(plain_syncs, 0, 1) /* the store tells each failed sync once, as servers without an account do */ \
+    X(neighbour, 0, 1) /* a client of another export, whose disk is well */ \
     X(store_deaths, 0, 1000) \
     X(store_life_ms, 1, 1000000) /* how long that one lives, at most */ \
     X(layer, 0, 3) /* 0 raw, 1 LUKS1, 2 LUKS2 with sectors of 512, 3 of 4096 */ \

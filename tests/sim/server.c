@@ -29,7 +29,7 @@
 #define OFFLOAD_THREADS 4u
 #define HANDSHAKE_THREADS 2u
 #define WORKERS_MAX 8u
-#define CONFIG_EXPORTS_MAX 2u
+#define CONFIG_EXPORTS_MAX 3u
 
 struct life {
     enum site site;

@@ -10,7 +10,7 @@
 #include "tests/sim/wire.h"
 
 #define DEPTH_MAX 64u
-#define SESSION_VERIFIER 99u /* the client that looks at the end */
+#define SESSION_VERIFIER 99u /* the client that looks at the end; no client above is rude */
 
 struct fiber;
 
@@ -26,6 +26,7 @@ struct sent_command {
 
 struct session {
     unsigned client;
+    const char *export;
     unsigned life;         /* of the server that it is connected to */
     bool came_early;       /* when there was no disk */
     uint64_t disturbances; /* see server_disturbances(); when it came */

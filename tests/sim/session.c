@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tests/sim/config.h"
 #include "tests/sim/handshake.h"
 #include "tests/sim/network.h"
 #include "tests/sim/options.h"
@@ -356,6 +357,7 @@ bool session_open(struct session *session, unsigned client, bool structured)
 {
     *session =
         (struct session){ .client = client,
+                          .export = DISK,
                           .structured = structured,
                           .life = server_life(SITE_FRONT),
                           .second = options.tls == TLS_BY_CERTIFICATE &&

@@ -38,7 +38,7 @@ void sim_fail_shows(void (*show)(void));
     X(disk_in_use) X(suspended) X(other_changed) X(config_reread) X(certificates_changed) \
     X(ended_beside_an_opening) X(flush_failed_as_owed) X(lie_in_handshake) X(lie_about_the_disk) \
     X(lie_in_reply) X(lie_cut) X(lie_silence) X(lie_held_back) X(lie_in_pieces) X(lie_overlaps) \
-    X(lie_under_tls)
+    X(lie_under_tls) X(neighbour_asked)
 /* clang-format on */
 
 #define MARK_ENUM(name) MARK_##name,

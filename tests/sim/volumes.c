@@ -21,10 +21,11 @@
 
 #define BLOCK_BYTES 4096u
 #define LUKS2_COPY_BYTES 16384u /* where the second one is */
-#define OTHERS 3u
+#define OTHERS 4u
 #define OTHER_BYTES 65536u
 
-static const char *const others[OTHERS] = { VOLUME_OTHER "1", VOLUME_OTHER "2", VOLUME_OTHER "3" };
+static const char *const others[OTHERS] = { VOLUME_OTHER "1", VOLUME_OTHER "2", VOLUME_OTHER "3",
+                                            VOLUME_NEIGHBOUR };
 
 struct block {
     struct block *next;

@@ -12,6 +12,8 @@
 #define VOLUME_OTHER \
     "other-" /* and 1, 2 or 3: for an export that clients of the first do not see */
 
+#define VOLUME_NEIGHBOUR VOLUME_OTHER "4"
+
 /* Before the first fork: what takes long and is the same in all seeds. */
 void volumes_make_fixtures(void);
 /* As the options say; once for each seed. */
