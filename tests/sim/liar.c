@@ -17,6 +17,7 @@
 #define PAYLOAD_BYTES_MAX (33u << 20)
 #define RAW_BYTES 4096u
 #define FLOOD_MAX 3000u
+#define OPENINGS_SPARED 3u /* one of so many */
 
 /* A connection of the front, and the one to the store that belongs to it. */
 struct middle {
@@ -24,6 +25,7 @@ struct middle {
     struct endpoint *front, *store;
     unsigned fibers; /* that forward */
     bool knew;       /* the front knew what the export is when it connected */
+    bool spared;     /* nothing that is said on it is changed */
     bool silent;     /* nothing of the store arrives any more */
     uint8_t *known;  /* a reply that was said before; NULL: none */
     size_t known_bytes;
@@ -45,9 +47,9 @@ static uint64_t below(uint64_t bound)
     return random_below(STREAM_NETWORK, bound);
 }
 
-static bool lies_now(void)
+static bool lies_now(const struct middle *middle)
 {
-    return !honest && random_chance(STREAM_NETWORK, (unsigned)options.lies);
+    return !honest && !middle->spared && random_chance(STREAM_NETWORK, (unsigned)options.lies);
 }
 
 void liar_ends(void)
@@ -190,7 +192,7 @@ static lie_fn *const answer_lies[] = { wrong_magic,  garbage,      cut,
 
 static bool pass_on_in_handshake(struct middle *middle, struct message *message, bool greeting)
 {
-    if (!lies_now())
+    if (!lies_now(middle))
         return say_all(middle, message);
     volumes_trouble();
     mark(MARK_lie_in_handshake);
@@ -403,7 +405,7 @@ static bool pass_on_reply(struct middle *middle, struct message *message)
     uint8_t *held = middle->held;
     bool whole;
 
-    if (lies_now()) {
+    if (lies_now(middle)) {
         unsigned chosen = (unsigned)below(COUNT(reply_lies));
 
         volumes_trouble();
@@ -495,9 +497,9 @@ static size_t receive_some(struct endpoint *from, uint8_t bytes[RAW_BYTES])
 
 /* As often as the options say in RAW_BYTES, however small the pieces are in which they come: else
  * a long reply would hardly ever arrive where windows are small. */
-static bool lies_about(size_t length_bytes)
+static bool lies_about(const struct middle *middle, size_t length_bytes)
 {
-    return below(RAW_BYTES) < length_bytes && lies_now();
+    return below(RAW_BYTES) < length_bytes && lies_now(middle);
 }
 
 /* Under TLS he does not know what is what. */
@@ -510,7 +512,7 @@ static bool forward_raw(struct middle *middle)
     message.length_bytes = receive_some(middle->store, bytes);
     if (message.length_bytes == 0)
         return false;
-    if (!lies_about(message.length_bytes))
+    if (!lies_about(middle, message.length_bytes))
         return say_all(middle, &message);
     volumes_trouble();
     mark(MARK_lie_under_tls);
@@ -583,6 +585,15 @@ static void *forward_questions(void *context)
     return NULL;
 }
 
+/* A server that was started without its disk tries again once in a minute.  If it could be unlucky
+ * each time, it would seem that it does not go on. */
+static bool is_spared(const struct middle *middle)
+{
+    static unsigned openings;
+
+    return !middle->knew && ++openings % OPENINGS_SPARED == 0;
+}
+
 struct endpoint *liar_connect(unsigned client)
 {
     struct middle *middle = calloc(1, sizeof(*middle));
@@ -601,6 +612,7 @@ struct endpoint *liar_connect(unsigned client)
     middle->front = ends[1];
     /* Who opens the disk anew believes what he is told of it: he knows nothing from before. */
     middle->knew = server_state(SITE_FRONT) == SERVER_UP && !server_disk_is_away();
+    middle->spared = is_spared(middle);
     middle->fibers = 2;
     middle->next = middles;
     middles = middle;
