@@ -70,9 +70,9 @@ static uint64_t progress_ns, patience_ns;
 /* ---- switching ---- */
 
 #if defined(__SANITIZE_ADDRESS__)
-/* It is told of each switch.  Its own swapcontext() and siglongjmp() are avoided: the one wipes
- * what it knows of the whole stack that is entered, 64 KiB at each switch, the other what it knows
- * of the frames of the one that is left. */
+/* It is told of each switch.  Its own swapcontext() and siglongjmp() are avoided: the one maps anew
+ * at each switch what it knows of the whole stack that is entered (64 KiB, and page faults), the
+ * other forgets what it knows of the frames of the one that is left. */
 static void switch_places(struct place *from, struct place *to)
 {
     volatile bool is_back = false;
