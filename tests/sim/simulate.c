@@ -1,13 +1,15 @@
 /* simulate [OPTIONS] [--seeds N | --seconds S] SEED [KEY=VALUE...]
  *
  * Runs the simulation of SEED, or of N seeds from there, or of as many as there is time for; each
- * in a process of its own.  See README.md. */
+ * in a process of its own, one on each CPU at a time (--jobs).  See README.md. */
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -31,11 +33,12 @@
 #include "tests/sim/wire.h"
 
 #define CPU_SECONDS_MAX 20u /* of a seed */
+#define JOBS_MAX 64u
 
 struct arguments {
     bool verbose, first_failure, every_mark, shrink;
     const char *needed; /* a mark; NULL: none */
-    uint64_t seeds, seconds, first;
+    uint64_t seeds, seconds, first, jobs;
     char **settings;
     int setting_count;
 };
@@ -56,7 +59,7 @@ static void usage(void)
 {
     fprintf(stderr, "usage: simulate [--verbose] [--shrink] [--first-failure]\n"
                     "                [--every-mark | --needs MARK]\n"
-                    "                [--seeds N | --seconds S] SEED [KEY=VALUE...]\n");
+                    "                [--jobs N] [--seeds N | --seconds S] SEED [KEY=VALUE...]\n");
     exit(2);
 }
 
@@ -142,34 +145,81 @@ static void run_seed(struct outcome *out)
 
 /* ---- processes ---- */
 
-static bool run_apart(struct outcome *out)
-{
-    int ends[2], status;
+struct child {
+    uint64_t seed;
+    pid_t pid;
+    int outcome_fd, errors_fd; /* -1: it says itself what is wrong */
+};
 
+_Noreturn static void be_child(int outcome_fd)
+{
+    struct rlimit limit = { CPU_SECONDS_MAX, CPU_SECONDS_MAX };
+    struct outcome own = { 0 };
+
+    (void)setrlimit(RLIMIT_CPU, &limit);
+    run_seed(&own);
+    if (__gcov_dump != NULL) /* _exit() does not */
+        __gcov_dump();
+    _exit(write(outcome_fd, &own, sizeof(own)) == (ssize_t)sizeof(own) ? 0 : 1);
+}
+
+static struct child begin(bool kept)
+{
+    struct child child = { .seed = seed, .errors_fd = -1 };
+    int ends[2];
+
+    if (kept)
+        child.errors_fd = memfd_create("errors", MFD_CLOEXEC);
     if (pipe(ends) != 0)
         sim_fail("no pipe");
-    pid_t child = fork();
-    if (child == 0) {
-        struct rlimit limit = { CPU_SECONDS_MAX, CPU_SECONDS_MAX };
-        struct outcome own = { 0 };
-
-        (void)setrlimit(RLIMIT_CPU, &limit);
-        run_seed(&own);
-        if (__gcov_dump != NULL) /* _exit() does not */
-            __gcov_dump();
-        _exit(write(ends[1], &own, sizeof(own)) == (ssize_t)sizeof(own) ? 0 : 1);
+    fflush(stdout);
+    child.pid = fork();
+    if (child.pid == 0) {
+        if (child.errors_fd >= 0)
+            (void)dup2(child.errors_fd, STDERR_FILENO);
+        be_child(ends[1]);
     }
     close(ends[1]);
-    bool whole = child > 0 && read(ends[0], out, sizeof(*out)) == (ssize_t)sizeof(*out);
-    close(ends[0]);
-    while (waitpid(child, &status, 0) < 0 && errno == EINTR)
+    child.outcome_fd = ends[0];
+    return child;
+}
+
+static void tell_errors(int fd)
+{
+    char text[4096];
+    ssize_t bytes;
+
+    (void)lseek(fd, 0, SEEK_SET);
+    while ((bytes = read(fd, text, sizeof(text))) > 0)
+        (void)fwrite(text, 1, (size_t)bytes, stderr);
+}
+
+/* Waits for it; false: it has failed, and that is told. */
+static bool end(struct child *child, struct outcome *out)
+{
+    int status = 0;
+    bool whole =
+        child->pid > 0 && read(child->outcome_fd, out, sizeof(*out)) == (ssize_t)sizeof(*out);
+
+    close(child->outcome_fd);
+    while (waitpid(child->pid, &status, 0) < 0 && errno == EINTR)
         ;
-    if (whole && WIFEXITED(status) && WEXITSTATUS(status) == 0)
-        return true;
+    bool success = whole && WIFEXITED(status) && WEXITSTATUS(status) == 0;
+    if (!success && child->errors_fd >= 0)
+        tell_errors(child->errors_fd);
+    if (child->errors_fd >= 0)
+        close(child->errors_fd);
     if (WIFSIGNALED(status))
-        printf("seed %" PRIu64 " ended by signal %d (%s)\n", seed, WTERMSIG(status),
+        printf("seed %" PRIu64 " ended by signal %d (%s)\n", child->seed, WTERMSIG(status),
                strsignal(WTERMSIG(status)));
-    return false;
+    return success;
+}
+
+static bool run_apart(struct outcome *out)
+{
+    struct child child = begin(false);
+
+    return end(&child, out);
 }
 
 static double now_s(void)
@@ -196,46 +246,98 @@ static bool is_needed(enum mark mark)
                                  : given->every_mark && !rare;
 }
 
-static int run_many(void)
+/* What many seeds have come to. */
+struct sum {
+    uint64_t run, failed, events;
+    uint64_t marks[MARK_COUNT];
+    unsigned seeds_with[MARK_COUNT];
+};
+
+/* Some run at a time, and are looked at in their order. */
+struct line {
+    struct child children[JOBS_MAX];
+    unsigned first, count;
+    uint64_t begun;
+    double end_s;
+};
+
+static bool is_more(const struct line *line)
 {
-    uint64_t totals[MARK_COUNT] = { 0 }, run = 0, failed = 0, events = 0;
-    unsigned seeds_with[MARK_COUNT] = { 0 };
-    double start_s = now_s();
+    return given->seconds > 0 ? now_s() < line->end_s : line->begun < given->seeds;
+}
 
-    for (seed = given->first;
-         given->seconds > 0 ? now_s() < start_s + (double)given->seconds : run < given->seeds;
-         seed++, run++) {
+static void fill(struct line *line)
+{
+    for (; line->count < given->jobs && is_more(line); line->count++, line->begun++) {
+        seed = given->first + line->begun;
+        line->children[(line->first + line->count) % JOBS_MAX] = begin(given->jobs > 1);
+    }
+}
+
+static struct child *take(struct line *line)
+{
+    struct child *child = &line->children[line->first];
+
+    line->first = (line->first + 1) % JOBS_MAX;
+    line->count--;
+    return child;
+}
+
+static void add(struct sum *sum, const struct child *child, const struct outcome *outcome)
+{
+    sum->events += outcome->events;
+    for (unsigned i = 0; i < MARK_COUNT; i++) {
+        sum->marks[i] += outcome->marks[i];
+        sum->seeds_with[i] += outcome->marks[i] > 0;
+    }
+    if (given->seeds == 1)
+        printf("seed %" PRIu64 " trace %016" PRIx64 " events %" PRIu64 "\n", child->seed,
+               outcome->hash, outcome->events);
+}
+
+static void run_all(struct sum *sum)
+{
+    struct line line = { .end_s = now_s() + (double)given->seconds };
+    bool enough = false;
+
+    for (fill(&line); line.count > 0; enough ? (void)0 : fill(&line)) {
         struct outcome outcome = { 0 };
+        struct child *child = take(&line);
 
-        fflush(stdout);
-        if (!run_apart(&outcome)) {
-            printf("seed %" PRIu64 " FAILED\n", seed);
-            failed++;
-            if (given->first_failure && ++run)
-                break;
+        if (enough) /* nobody asks what has become of it */
+            (void)kill(child->pid, SIGKILL);
+        bool success = end(child, &outcome);
+        if (enough)
+            continue;
+        sum->run++;
+        if (success) {
+            add(sum, child, &outcome);
             continue;
         }
-        events += outcome.events;
-        for (unsigned i = 0; i < MARK_COUNT; i++) {
-            totals[i] += outcome.marks[i];
-            seeds_with[i] += outcome.marks[i] > 0;
-        }
-        if (given->seeds == 1)
-            printf("seed %" PRIu64 " trace %016" PRIx64 " events %" PRIu64 "\n", seed, outcome.hash,
-                   outcome.events);
+        printf("seed %" PRIu64 " FAILED\n", child->seed);
+        sum->failed++;
+        enough = given->first_failure;
     }
+}
+
+static int run_many(void)
+{
+    struct sum sum = { 0 };
+    double start_s = now_s();
+
+    run_all(&sum);
     if (given->seeds != 1)
-        print_marks(totals, seeds_with);
+        print_marks(sum.marks, sum.seeds_with);
     double seconds = now_s() - start_s;
     printf("%" PRIu64 " seeds from %" PRIu64 ", %" PRIu64 " failed, %" PRIu64
            " events, %.1f s, %.1f seeds/s\n",
-           run, given->first, failed, events, seconds, (double)run / seconds);
+           sum.run, given->first, sum.failed, sum.events, seconds, (double)sum.run / seconds);
     for (unsigned i = 0; i < MARK_COUNT; i++)
-        if (seeds_with[i] == 0 && is_needed((enum mark)i)) {
+        if (sum.seeds_with[i] == 0 && is_needed((enum mark)i)) {
             printf("%s has never happened\n", mark_name((enum mark)i));
-            failed++;
+            sum.failed++;
         }
-    return failed > 0 ? 1 : 0;
+    return sum.failed > 0 ? 1 : 0;
 }
 
 /* ---- shrinking ---- */
@@ -320,6 +422,8 @@ int main(int argc, char **argv)
             arguments.needed = argv[++at];
         else if (strcmp(argv[at], "--seeds") == 0 && at + 1 < argc)
             arguments.seeds = number(argv[++at]);
+        else if (strcmp(argv[at], "--jobs") == 0 && at + 1 < argc)
+            arguments.jobs = number(argv[++at]);
         else if (strcmp(argv[at], "--seconds") == 0 && at + 1 < argc)
             arguments.seconds = number(argv[++at]);
         else
@@ -327,6 +431,12 @@ int main(int argc, char **argv)
     }
     if (at == argc)
         usage();
+    if (arguments.jobs == 0)
+        arguments.jobs = (uint64_t)sysconf(_SC_NPROCESSORS_ONLN);
+    if (arguments.jobs > JOBS_MAX)
+        arguments.jobs = JOBS_MAX;
+    if (arguments.seconds == 0 && arguments.seeds == 1)
+        arguments.jobs = 1; /* it says what it does at once */
     arguments.first = number(argv[at]);
     arguments.settings = argv + at + 1;
     arguments.setting_count = argc - at - 1;
