@@ -17,6 +17,8 @@
 #define CLIENTS_MAX 16u
 #define KEY_UPDATES_MAX 8u
 #define PATIENT_AFTER 50u
+#define FROZEN_NS_MAX (200 * NS_PER_S) /* the server waits 60 s for it */
+#define VERIFIER_TRIES 20u
 
 static uint64_t commands_left;
 static struct fiber *fibers[CLIENTS_MAX];
@@ -151,6 +153,17 @@ static bool change_keys_perhaps(struct session *session)
     return wire_update_keys(&session->wire);
 }
 
+/* For a while, or until the server has enough of it. */
+static void freeze(struct session *session, const struct nbd_request *last)
+{
+    uint64_t patience_ns = random_chance(STREAM_RARE, 300)
+                               ? FROZEN_NS_MAX
+                               : random_skewed(STREAM_RARE, NS_PER_MS, 3 * NS_PER_S);
+
+    session_freeze(session, last, patience_ns);
+    session_close(session, SESSION_RESET);
+}
+
 static void work(struct session *session)
 {
     bool whole = true;
@@ -172,6 +185,10 @@ static void work(struct session *session)
         if (!change_keys_perhaps(session))
             break;
         draw_request(&request, session);
+        if (random_chance(STREAM_RARE, (unsigned)options.freeze_permille)) {
+            freeze(session, &request);
+            return;
+        }
         whole = session_send(session, &request);
     }
     if (session_wait(session, 0))
@@ -235,9 +252,15 @@ void client_verify(void)
 {
     struct session *session = malloc(sizeof(*session));
     uint64_t at = region_start_bytes, end = at + region_bytes;
+    unsigned tries = 0;
 
-    if (session == NULL || !session_open(session, SESSION_VERIFIER, true))
-        sim_fail("the client that verifies can't connect");
+    if (session == NULL)
+        sim_fail("no memory");
+    while (!session_open(session, SESSION_VERIFIER, true)) { /* the place of one who has left */
+        if (options.places == 0 || ++tries == VERIFIER_TRIES)
+            sim_fail("the client that verifies can't connect");
+        fiber_sleep(NS_PER_S);
+    }
     while (at < end) {
         uint64_t bytes = end - at < VERIFY_BYTES ? end - at : VERIFY_BYTES;
         struct nbd_request request = { .command = NBD_CMD_READ,

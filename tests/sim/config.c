@@ -9,6 +9,7 @@
 #include "tests/sim/jobs.h"
 #include "tests/sim/options.h"
 #include "tests/sim/pki.h"
+#include "tests/sim/rates.h"
 #include "tests/sim/texts.h"
 #include "tests/sim/trace.h"
 #include "tests/sim/volumes.h"
@@ -50,7 +51,13 @@ const char *config_image(enum site site)
 
     if (site == SITE_STORE || !options.remote)
         return SIM_FOLDER VOLUME_IMAGE;
-    const char *timeout = options.lies > 0 ? "&timeout=10" : ""; /* he may fall silent */
+    char timeout[64] = "";
+
+    if (options.lies > 0) /* he may fall silent */
+        (void)snprintf(timeout, sizeof(timeout), "&timeout=10");
+    if (options.retry_seconds > 0)
+        (void)snprintf(timeout + strlen(timeout), sizeof(timeout) - strlen(timeout),
+                       "&retry-for=%llu", (unsigned long long)options.retry_seconds);
     if (options.store_tls == TLS_BY_CERTIFICATE) {
         (void)snprintf(uri, sizeof(uri),
                        "nbds://" PKI_ADDRESS "/" DISK "?tls-certificates=" SIM_FOLDER "pki%s",
@@ -72,12 +79,38 @@ static void say_server(struct writer *writer, enum site site)
         workers * (unsigned long long)options.buffers * BUFFERS_LEAST_BYTES);
     if (site == SITE_FRONT && options.retry_exports)
         say(writer, "retry-exports = 1\n");
+    if (site == SITE_FRONT && options.open_seconds > 0)
+        say(writer, "open-timeout = %llu\n", (unsigned long long)options.open_seconds);
+    if (site == SITE_FRONT && options.places > 0)
+        say(writer, "max-connections = %llu\n", (unsigned long long)options.places);
     enum tls_proof proof =
         site == SITE_STORE ? (enum tls_proof)options.store_tls : (enum tls_proof)options.tls;
     if (proof == TLS_BY_KEY)
         say(writer, "[tls]\nmode = require\nktls = off\npsk = %s\n", wire_key_path());
     else if (proof == TLS_BY_CERTIFICATE)
         say(writer, "[tls]\nmode = require\nktls = off\ncertificates = " SIM_FOLDER "pki\n");
+}
+
+static void say_rate(struct writer *writer, const char *name, uint64_t rate)
+{
+    if (rate > 0)
+        say(writer, "%s = %llu\n", name, (unsigned long long)rate);
+}
+
+static void say_limits(struct writer *writer, const struct config_wish *wish)
+{
+    const struct rates rates = rates_of(wish->limits + 1);
+
+    say_rate(writer, "limit-iops", rates.iops);
+    say_rate(writer, "limit-bandwidth", rates.bytes);
+    say_rate(writer, "client-limit-iops", rates.client_iops);
+    say_rate(writer, "limit-io-size", options.io_size_kib * 1024);
+    if (options.burst_seconds > 0 && rates.iops > 0)
+        say(writer, "burst-iops = %llu/%llu\n", 2 * (unsigned long long)rates.iops,
+            (unsigned long long)options.burst_seconds);
+    if (options.burst_seconds > 0 && rates.bytes > 0)
+        say(writer, "burst-bandwidth = %llu/%llu\n", 2 * (unsigned long long)rates.bytes,
+            (unsigned long long)options.burst_seconds);
 }
 
 /* The store has the image as it is; the front has LUKS, above the image or above the store. */
@@ -98,8 +131,12 @@ static void say_disk(struct writer *writer, enum site site, const struct config_
         say(writer, "zero-holes = yes\n");
     if (wish->description > 0)
         say(writer, "description = number %u\n", wish->description);
-    if (wish->other_rules)
+    if (wish->nobody)
+        say(writer, "allow = psk:nobody\n");
+    else if (wish->other_rules)
         say(writer, "allow = any\n");
+    if (front)
+        say_limits(writer, wish);
 }
 
 void config_write(enum site site, const struct config_wish *wish)

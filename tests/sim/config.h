@@ -18,6 +18,8 @@ struct config_wish {
     unsigned other;       /* the image of another export; 0: there is none */
     unsigned description; /* a number that is in it; 0: none */
     bool other_rules;     /* who may attach it is said in another way, and means the same */
+    bool nobody;          /* may attach it */
+    unsigned limits;      /* the rates are these, times that and one more */
 };
 
 /* Its path; for a text that is kept. */

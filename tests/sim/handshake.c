@@ -56,11 +56,16 @@ static bool take_answers(struct session *session, uint32_t option, bool *refused
     }
 }
 
+static bool may_be_turned_away(const struct session *session)
+{
+    return options.places > 0 && session->receiver == NULL;
+}
+
 /* It is not there, or was not for a while. */
 bool handshake_may_fail(const struct session *session)
 {
     return (session->second && pki_second_client() != PKI_VALID) || server_disk_is_away() ||
-           session->came_early || server_lacked_memory() ||
+           session->came_early || server_lacked_memory() || may_be_turned_away(session) ||
            session->disturbances != server_disturbances();
 }
 
@@ -123,12 +128,27 @@ static bool leave(struct session *session)
     return false;
 }
 
+/* Says nothing until the server has enough of it. */
+static bool stay_silent(struct session *session)
+{
+    uint8_t rest[64];
+
+    mark(MARK_client_silent);
+    session->left = true;
+    while (wire_receive_all(&session->wire, rest, 1))
+        ;
+    return false;
+}
+
 /* What others ask before they know what they want. */
 static bool look_around(struct session *session)
 {
     uint8_t name[64] = { 0 };
     uint32_t bytes = put_text(name, session->export) + 2;
 
+    if (session->client < SESSION_VERIFIER &&
+        random_chance(STREAM_RARE, (unsigned)options.freeze_permille * 5))
+        return stay_silent(session);
     if (session->client >= SESSION_VERIFIER ||
         !random_chance(STREAM_WORK, (unsigned)options.rude_permille * 5))
         return true;

@@ -16,11 +16,15 @@
 #include "tests/sim/trace.h"
 #include "tests/sim/volumes.h"
 
+#define WORDS_MAX 32u
 #define KEYS_MAX 24u
 #define KILLED_PER_MILLE 250u
 #define CUT_PER_MILLE 700u
-#define WRITES_FEW 24u  /* of a change of a key, */
-#define WRITES_MANY 90u /* and of a header that is restored */
+#define WRITES_FEW 24u   /* of a change of a key, */
+#define WRITES_MANY 90u  /* and of a header that is restored */
+#define HEADER_WRITES 3u /* of these, to the header itself */
+#define CUT_IN_HEADER_PER_MILLE 300u
+#define RARE_PER_MILLE 250u
 #define TRIES_MAX 200u
 #define FIRST_KEY "key" /* commands on keys never remove it */
 #define ITERATIONS "--pbkdf", "pbkdf2", "--pbkdf-iterations", "1000"
@@ -37,6 +41,7 @@ static char names[KEYS_MAX][16] = { FIRST_KEY };
 static unsigned key_count = 1;
 static struct keys known = { { KEY_THERE } }, in_backup;
 static bool has_backup, risk, wrecked;
+static bool copies_are_whole = true; /* of the header, as far as commands write it */
 
 static struct {
     unsigned host; /* 0: none is at work */
@@ -44,13 +49,14 @@ static struct {
     bool ended;
     struct fiber *fiber;
     const struct command *program;
-    const char *words[20];
+    const char *words[WORDS_MAX];
 } job;
 
 static bool wanted, busy;
 static struct fiber *changer;
 static void (*cut_power)(void);
-static unsigned cut_at; /* so many of its writes are done; 0: it is not cut off */
+static unsigned cut_at;    /* so many of its writes are done; 0: it is not cut off */
+static bool cut_in_header; /* only those of the header itself count, not those of keyslots */
 
 const char *jobs_key(void)
 {
@@ -117,6 +123,8 @@ static void cut_off(void *nothing)
     if (job.host == 0)
         return;
     mark(MARK_job_cut_at_a_write);
+    if (cut_in_header)
+        mark(MARK_job_cut_in_its_header);
     jobs_kill();
     if (cut_power != NULL)
         cut_power();
@@ -140,7 +148,7 @@ static void wait_or_kill(bool killable)
 /* A command as its words, which begin with the last one of its name. */
 struct words {
     const struct command *program;
-    const char *words[20];
+    const char *words[WORDS_MAX];
     unsigned count;
     const char *operand; /* behind IMAGE; NULL: none */
 };
@@ -154,6 +162,12 @@ static struct words words_of(const struct command *program, const char *const *w
         out.count++;
     }
     return out;
+}
+
+static struct words with_operand(struct words words, const char *operand)
+{
+    words.operand = operand;
+    return words;
 }
 
 #define WORDS(program, ...) words_of(program, (const char *const[]){ __VA_ARGS__, NULL })
@@ -175,7 +189,7 @@ static int run_job(struct words words, bool killable)
     trace_text(words.words[0]);
     job.fiber = fiber_start("job", job.host, run, NULL);
     if (killable && cut_at > 0)
-        op_watch_writes(job.host, cut_at, cut_off);
+        op_watch_writes(job.host, cut_at, cut_in_header ? volumes_header_bytes() : 0, cut_off);
     wait_or_kill(killable);
     if (job.host == 0)
         return -1;
@@ -262,6 +276,7 @@ static int change_keys(struct words words, const struct keys *after, bool killab
     risk = false;
     forget(&before, after);
     int status = run_job(words, killable);
+    copies_are_whole = status == 0;
     if (status == 0) {
         known = *after;
         mark(MARK_key_changed);
@@ -328,9 +343,8 @@ static void remove_key(unsigned old, bool killable)
 
 static void backup(bool killable)
 {
-    struct words words = WORDS(&command_header, "backup", "--force");
+    struct words words = with_operand(WORDS(&command_header, "backup", "--force"), PATH_BACKUP);
 
-    words.operand = PATH_BACKUP;
     if (known.states[0] != KEY_THERE || run_job(words, killable) != 0)
         return;
     mark(MARK_header_backup);
@@ -356,7 +370,7 @@ static int restore(bool killable)
 /* Nothing opens the volume until it is restored. */
 static void wreck(void)
 {
-    volumes_wreck_header();
+    volumes_wreck_header(options.layer > 1 && random_chance(STREAM_RARE, 300));
     mark(MARK_header_wrecked);
     wrecked = true;
     for (unsigned i = 0; i < KEYS_MAX; i++)
@@ -374,11 +388,10 @@ static void erase(bool killable)
 /* A header is written anew, and all keys stay. */
 static void switch_discard(bool killable)
 {
-    struct words words = WORDS(&command_header, "discard");
+    const char *state = random_chance(STREAM_OPERATOR, 500) ? "on" : "off";
     struct keys after = known;
 
-    words.operand = random_chance(STREAM_OPERATOR, 500) ? "on" : "off";
-    (void)change_keys(words, &after, killable);
+    (void)change_keys(with_operand(WORDS(&command_header, "discard"), state), &after, killable);
 }
 
 /* Keys stay, and which is tried first may be another one. */
@@ -394,10 +407,154 @@ static void look_at_keyslots(bool killable)
         (void)change_keys(words, &after, killable);
 }
 
+/* ---- what is rarer, or wrong: drawn from a stream of its own ---- */
+
+static bool rare(unsigned per_mille)
+{
+    return random_chance(STREAM_RARE, per_mille);
+}
+
+/* Nothing comes of it. */
+static void refuse(struct words words, const char *why)
+{
+    struct keys before = known;
+
+    mark(MARK_job_refused);
+    if (run_job(words, false) == 0)
+        sim_fail("the command '%s' was carried out: %s", words.words[0], why);
+    known = before;
+}
+
+static void ask_for_what_cant_be(void)
+{
+    const char *there = jobs_key(), *nowhere = "key-of-nobody";
+
+    switch (random_below(STREAM_RARE, 9)) {
+    case 0:
+        refuse(WORDS(&command_key, "add", "--key-file", nowhere, "--new-key-file", "key-x",
+                     ITERATIONS),
+               "the old key opens nothing");
+        break;
+    case 1:
+        refuse(WORDS(&command_key, "change", "--key-file", nowhere, "--new-key-file", "key-x",
+                     ITERATIONS),
+               "the old key opens nothing");
+        break;
+    case 2:
+        refuse(WORDS(&command_key, "remove", "--key-file", nowhere), "the key opens nothing");
+        break;
+    case 3:
+        refuse(WORDS(&command_key, "remove", "--slot", "31"), "there is no such keyslot");
+        break;
+    case 4:
+        refuse(WORDS(&command_key, "add", "--key-file", there, "--new-key-file", "key-x",
+                     "--new-slot", "31", "--priority", "prefer", "--pbkdf", "argon2i",
+                     "--pbkdf-memory-kib", "1"),
+               "no function takes so little memory");
+        break;
+    case 5:
+        refuse(with_operand(WORDS(&command_key, "priority", "--slot", "31"), "prefer"),
+               "there is no such keyslot");
+        break;
+    case 6:
+        refuse(WORDS(&command_erase, "erase"), "nobody has confirmed it");
+        break;
+    case 7:
+        refuse(
+            with_operand(WORDS(&command_header, "restore", "--yes"), SIM_FOLDER VOLUME_OTHER "1"),
+            "the backup is none");
+        break;
+    default:
+        volumes_make_foreign_backup();
+        refuse(with_operand(WORDS(&command_header, "restore", "--yes"), SIM_FOLDER VOLUME_FOREIGN),
+               "the backup is of another volume");
+        break;
+    }
+}
+
+/* In a keyslot that is named, which may be in use, by a function that takes memory. */
+static void add_in_detail(bool killable)
+{
+    unsigned index = new_key();
+    struct keys after = known;
+    char slot[4];
+
+    (void)snprintf(slot, sizeof(slot), "%u", (unsigned)random_below(STREAM_RARE, 8));
+    after.states[index] = KEY_THERE;
+    struct words words = WORDS(&command_key, "add", "--key-file", jobs_key(), "--new-key-file",
+                               names[index], "--new-slot", slot, "--pbkdf");
+    words.words[words.count++] = options.layer > 1 ? "argon2id" : "pbkdf2";
+    words.words[words.count++] = "--pbkdf-iterations";
+    words.words[words.count++] = options.layer > 1 ? "4" : "1000";
+    if (options.layer > 1) {
+        words.words[words.count++] = "--pbkdf-memory-kib";
+        words.words[words.count++] = "32";
+        words.words[words.count++] = "--pbkdf-parallel";
+        words.words[words.count++] = "1";
+        words.words[words.count++] = "--priority";
+        words.words[words.count++] = "prefer";
+    }
+    (void)change_keys(words, &after, killable);
+}
+
+/* The header says of holes what the server is told anyway. */
+static void record_zero_holes(bool killable)
+{
+    struct keys after = known;
+
+    if (!options.zero_holes)
+        return;
+    (void)change_keys(
+        with_operand(WORDS(&command_header, "zero-holes", "--yes"), rare(500) ? "on" : "off"),
+        &after, killable);
+}
+
+static void list_for_scripts(void)
+{
+    (void)run_job(rare(500) ? WORDS(&command_key, "list", "--json")
+                            : WORDS(&command_key, "test", "--slot", "0", "--key-file", jobs_key()),
+                  false);
+}
+
+/* A change is made of the other copy, and makes both good again. */
+static void damage_one_copy(void)
+{
+    if (options.layer < 2 || options.zero_holes || !copies_are_whole)
+        return; /* a server with zero-holes writes the header, too */
+    volumes_damage_header(rare(500));
+    copies_are_whole = false;
+    mark(MARK_header_damaged);
+}
+
+/* Beside a server, too.  True: it was one of these. */
+static bool change_rarely(bool killable)
+{
+    if (!any_is_there() || !rare(RARE_PER_MILLE))
+        return false;
+    switch (random_below(STREAM_RARE, 5)) {
+    case 0:
+        list_for_scripts();
+        break;
+    case 1:
+        record_zero_holes(killable);
+        break;
+    case 2:
+        if (key_count + 1 < KEYS_MAX)
+            add_in_detail(killable);
+        break;
+    default:
+        ask_for_what_cant_be();
+        break;
+    }
+    return true;
+}
+
 static void change_one_key(bool killable)
 {
     int index = find_key_to_change();
 
+    if (change_rarely(killable))
+        return;
     if (random_chance(STREAM_OPERATOR, 150))
         look_at_keyslots(killable);
     else if (key_count + 1 >= KEYS_MAX || random_chance(STREAM_OPERATOR, 150))
@@ -473,6 +630,8 @@ static void do_one(void)
 {
     uint64_t drawn = random_below(STREAM_OPERATOR, 10);
 
+    if (any_is_there() && rare(RARE_PER_MILLE))
+        damage_one_copy();
     if (!has_backup || drawn == 0)
         backup(true);
     else if (!any_is_there() || drawn < 4)
@@ -494,7 +653,11 @@ static void do_one_and_cut(void (*power_cut)(void))
         cut_at = 1 + (unsigned)random_below(STREAM_OPERATOR, random_chance(STREAM_OPERATOR, 400)
                                                                  ? WRITES_MANY
                                                                  : WRITES_FEW);
+    cut_in_header = random_chance(STREAM_RARE, CUT_IN_HEADER_PER_MILLE);
+    if (cut_in_header)
+        cut_at = 1 + (unsigned)random_below(STREAM_RARE, HEADER_WRITES);
     do_one();
+    cut_in_header = false;
     cut_at = 0;
     cut_power = NULL;
 }

@@ -1,5 +1,6 @@
 #include "tests/sim/live.h"
 
+#include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
 
@@ -12,12 +13,15 @@
 #include "tests/sim/oracle.h"
 #include "tests/sim/pki.h"
 #include "tests/sim/random.h"
+#include "tests/sim/rates.h"
 #include "tests/sim/schedule.h"
 #include "tests/sim/server.h"
+#include "tests/sim/session.h"
 #include "tests/sim/trace.h"
 #include "tests/sim/volumes.h"
 
 #define TRIES_MAX 400u
+#define RARE_PER_MILLE 200u
 #define PAUSE_NS (20 * NS_PER_MS)
 
 /* Nobody knows when a server that was killed lets go of one: they are never freed. */
@@ -38,6 +42,8 @@ static struct config_wish config;
 static unsigned other; /* as added by nbdcrypt ctl: its image; 0: it is not there */
 static bool by_config; /* or by the configuration */
 
+static bool limits_are_by_hand; /* and not those of the configuration */
+
 static bool is_over(void)
 {
     return server_life(SITE_FRONT) != life || server_state(SITE_FRONT) != SERVER_UP;
@@ -46,6 +52,14 @@ static bool is_over(void)
 static bool drawn(unsigned per_mille)
 {
     return random_chance(STREAM_OPERATOR, per_mille);
+}
+
+/* One that changes the export gives it the limits of the configuration again. */
+static int reload(bool dry_run)
+{
+    if (limits_are_by_hand)
+        rates_hold(NULL);
+    return server_reload(dry_run);
 }
 
 /* ---- changes of exports ---- */
@@ -74,6 +88,8 @@ static struct edit *create(void)
 
 static void add_disk(struct edit *edit)
 {
+    const struct rates rates = rates_of(config.limits + 1);
+
     edit->change.change.added_count = 1;
     edit->as_called.settings = (struct export_settings){
         .name = DISK,
@@ -83,6 +99,10 @@ static void add_disk(struct edit *edit)
         .raw = options.layer == 0,
         .discard = options.discard,
         .zero_holes = options.zero_holes,
+        .limits = { .iops = { [LIMIT_IOPS] = (unsigned)rates.iops },
+                    .bandwidth = { [LIMIT_BANDWIDTH - LIMIT_IOPS_KINDS] = rates.bytes },
+                    .client_iops = (unsigned)rates.client_iops,
+                    .io_size_bytes = options.io_size_kib * 1024 },
         .added = true,
     };
 }
@@ -115,7 +135,8 @@ static int submit(struct edit *edit, bool must_succeed)
     if (result < 0 && must_succeed && !is_over())
         sim_fail("a change of the exports has failed, and nothing else has: %s",
                  edit->change.change.error.text);
-    if (result < 0 && edit->change.change.added_count > 0 && !edit->settings_freed && !is_over())
+    if (result < 0 && result != -ETIMEDOUT && edit->change.change.added_count > 0 &&
+        !edit->settings_freed && !is_over()) /* what was given up may still be looking at them */
         sim_fail("a change has failed and kept its settings");
     return result;
 }
@@ -126,11 +147,25 @@ static int submit(struct edit *edit, bool must_succeed)
  */
 static void disk_is_back(void)
 {
+    const struct rates rates = rates_of(config.limits + 1);
+
     if (is_over())
         return;
+    limits_are_by_hand = false;
+    rates_hold(&rates);
     oracle_opened_anew();
     volumes_forget_errors();
     server_disk_is_back();
+}
+
+#define LATE_NS (2 * NS_PER_S) /* until all workers have told their clients */
+
+/* On the thread of the exports: it has been made, and clients are told to go, or will be. */
+static void disk_has_gone(struct exports_change *change)
+{
+    uint64_t drain_ns = change->farewell == EXPORTS_DRAIN ? change->drain_seconds * NS_PER_S : 0;
+
+    sessions_are_told_to_go(sim_now_ns + drain_ns + LATE_NS);
 }
 
 static void put_disk_back(bool by_reload)
@@ -143,7 +178,7 @@ static void put_disk_back(bool by_reload)
         if (by_reload) {
             config.no_disk = false;
             config_write(SITE_FRONT, &config);
-            result = server_reload(false);
+            result = reload(false);
         } else {
             struct edit *edit = create();
 
@@ -163,8 +198,9 @@ static void remove_disk(void)
     struct edit *edit = create();
     uint64_t sent = oracle_moment();
 
-    server_disk_goes();
+    server_disk_goes(true);
     remove_it(edit, DISK, farewell);
+    edit->change.change.published = disk_has_gone;
     int result = submit(edit, false);
     if (is_over())
         return;
@@ -188,8 +224,8 @@ static void remove_disk_by_config(void)
     config.no_disk = by_config = true;
     config.other = CONFIG_OTHER; /* a configuration without exports is refused */
     config_write(SITE_FRONT, &config);
-    server_disk_goes();
-    if (server_reload(false) < 0 && !is_over())
+    server_disk_goes(true);
+    if (reload(false) < 0 && !is_over())
         sim_fail("a configuration without the disk is not taken");
     if (is_over())
         return;
@@ -199,6 +235,15 @@ static void remove_disk_by_config(void)
 }
 
 /* ---- its key ---- */
+
+/* All who were held up go on. */
+static void see_clients_go_on(uint64_t since_ns)
+{
+    if (sessions_wait_since(since_ns))
+        mark(MARK_resumed_clients);
+    while (!is_over() && sessions_wait_since(since_ns))
+        fiber_sleep(PAUSE_NS);
+}
 
 static void suspend(void)
 {
@@ -226,6 +271,8 @@ static void suspend(void)
         edit->change.change.resumed = DISK;
         edit->change.change.key = options.layer > 0 ? &key : NULL;
     } while (submit(edit, options.layer == 0) < 0 && !is_over());
+    if (random_chance(STREAM_RARE, 500))
+        see_clients_go_on(sim_now_ns);
 }
 
 /* ---- another export ---- */
@@ -273,7 +320,7 @@ static void read_config_again(void)
     if (other == 0)
         config.other = drawn(500) ? CONFIG_OTHER : 0;
     config_write(SITE_FRONT, &config);
-    int result = server_reload(dry_run);
+    int result = reload(dry_run);
     if (is_over())
         return;
     if (result < 0 && !config.broken)
@@ -301,7 +348,7 @@ static void change_certificates(void)
         while (!is_over() && server_is_reading())
             fiber_sleep(NS_PER_MS);
     } else {
-        int result = server_reload(false);
+        int result = reload(false);
 
         if (!is_over() && (result == 0) == wish.broken)
             sim_fail("certificates are taken that can't be, or those that can are not");
@@ -314,6 +361,124 @@ static void change_certificates(void)
     mark(MARK_certificates_changed);
 }
 
+/* ---- what came later: drawn from a stream of its own ---- */
+
+/* Who may not attach the disk any more is told to go; and perhaps its key has to go, too, while
+ * something of them is in flight. */
+static void forbid_all(void)
+{
+    config.nobody = true;
+    config_write(SITE_FRONT, &config);
+    server_disk_goes(false);
+    if (reload(false) < 0 && !is_over())
+        sim_fail("a configuration with other rules is not taken");
+    mark(MARK_forbidden);
+    if (!is_over() && options.layer > 0 && random_chance(STREAM_RARE, 600))
+        suspend();
+    if (!is_over())
+        fiber_sleep(random_skewed(STREAM_RARE, 1, 2 * NS_PER_S));
+    if (is_over())
+        return;
+    config.nobody = false;
+    config_write(SITE_FRONT, &config);
+    if (reload(false) < 0 && !is_over())
+        sim_fail("a configuration with the rules of before is not taken");
+    if (!is_over())
+        server_disk_is_back();
+}
+
+/* By the configuration, or by nbdcrypt ctl limit: then the configuration does not say what holds.
+ */
+static void change_limits(void)
+{
+    unsigned factor = (unsigned)random_below(STREAM_RARE, 4);
+
+    if (random_chance(STREAM_RARE, 500)) {
+        struct rates rates = rates_of(factor);
+        const struct limit_terms terms = {
+            .rate = { [LIMIT_IOPS] = rates.iops, [LIMIT_BANDWIDTH] = rates.bytes },
+            .client_iops = rates.client_iops,
+            .io_size_bytes = options.io_size_kib * 1024
+        };
+
+        limits_are_by_hand = true;
+        if (server_limit(&terms))
+            rates_hold(&rates);
+    } else if (factor != config.limits) {
+        struct rates rates = rates_of(factor + 1);
+
+        config.limits = factor;
+        config_write(SITE_FRONT, &config);
+        if (reload(false) < 0 && !is_over())
+            sim_fail("a configuration with other limits is not taken");
+        limits_are_by_hand = false;
+        if (!is_over())
+            rates_hold(&rates);
+    }
+    mark(MARK_limits_changed);
+}
+
+/* Two at once, of which one has no image: what was opened is closed, and nothing of it is there. */
+static unsigned halves_freed;
+
+static void free_half(struct export_settings *settings)
+{
+    (void)settings;
+    halves_freed++;
+}
+
+static void change_by_half(void)
+{
+    struct half {
+        struct server_change change;
+        struct exports_addition added[2];
+        struct added as_called[2];
+    } *half = calloc(1, sizeof(*half));
+
+    if (half == NULL)
+        sim_fail("no memory");
+    if (other > 0 || by_config)
+        return;
+    for (unsigned i = 0; i < 2; i++) {
+        half->as_called[i].common = &common;
+        half->as_called[i].settings =
+            (struct export_settings){ .name = i == 0 ? OTHER : "half",
+                                      .image = i == 0 ? SIM_FOLDER VOLUME_OTHER "1"
+                                                      : SIM_FOLDER "nothing",
+                                      .raw = true,
+                                      .added = true };
+        half->added[i] = (struct exports_addition){ &half->as_called[i].settings, free_half };
+    }
+    half->change.change.added = half->added;
+    half->change.change.added_count = 2;
+    halves_freed = 0;
+    mark(MARK_changed_by_half);
+    int result = server_change(&half->change);
+    if (is_over())
+        return;
+    if (result == 0 || server_has_export(OTHER))
+        sim_fail("an export is added, and the other one of that change has no image");
+    if (halves_freed != 2)
+        sim_fail("a change has failed and kept its settings");
+}
+
+static bool change_something_rare(void)
+{
+    bool limited = options.limit_iops + options.limit_kib + options.client_iops > 0;
+
+    if (!random_chance(STREAM_RARE, RARE_PER_MILLE))
+        return false;
+    uint64_t which = random_below(STREAM_RARE, limited ? 3 : 2);
+    trace_event("a rare change of the running server: %llu", which, 0, 0, 0);
+    if (which == 0)
+        forbid_all();
+    else if (which == 1)
+        change_by_half();
+    else
+        change_limits();
+    return true;
+}
+
 /* ---- all of it ---- */
 
 static void forget(void)
@@ -321,7 +486,7 @@ static void forget(void)
     life = server_life(SITE_FRONT);
     config = (struct config_wish){ 0 };
     other = 0;
-    by_config = false;
+    by_config = limits_are_by_hand = false;
 }
 
 static void change_something(void)
@@ -354,7 +519,7 @@ static void *administrate(void *nothing)
             continue;
         if (life != server_life(SITE_FRONT))
             forget();
-        if (!server_disk_is_away())
+        if (!server_disk_is_away() && !change_something_rare())
             change_something();
     }
     return nothing;

@@ -14,6 +14,7 @@
 #include "tests/sim/loop-hosts.h"
 #include "tests/sim/network.h"
 #include "tests/sim/op.h"
+#include "tests/sim/options.h"
 #include "tests/sim/random.h"
 #include "tests/sim/schedule.h"
 #include "tests/sim/trace.h"
@@ -273,6 +274,16 @@ static void begin_turn(struct loop_turns *turns)
     turns->asleep = 0;
 }
 
+/* It is at work meanwhile, and others wait. */
+static void spend_time(const struct loop *loop)
+{
+    if (options.batch_us == 0 || loop->turns == &loop->own_turns)
+        return;
+    mark(MARK_long_batch);
+    fiber_sleep(random_skewed(STREAM_RARE, 1, options.batch_us * NS_PER_US));
+    loop_batch_ns = loop->turns->start_ns;
+}
+
 static void end_turn(struct loop *loop)
 {
     run_tasks(loop);
@@ -294,6 +305,7 @@ void loop_run(struct loop *loop)
         begin_turn(loop->turns);
         deliver_completions(loop);
         deliver_messages(loop);
+        spend_time(loop);
         end_turn(loop);
     }
 }

@@ -177,6 +177,11 @@ size_t endpoint_unsent_bytes(const struct endpoint *endpoint)
     return endpoint->out.sent - endpoint->out.head;
 }
 
+bool endpoint_is_reset(const struct endpoint *endpoint)
+{
+    return endpoint->reset;
+}
+
 bool endpoint_peer_is_closed(const struct endpoint *endpoint)
 {
     return endpoint->peer->closed;

@@ -29,6 +29,7 @@ bool endpoint_is_readable(const struct endpoint *endpoint);
 bool endpoint_is_writable(const struct endpoint *endpoint);
 size_t endpoint_unread_bytes(const struct endpoint *endpoint);
 size_t endpoint_unsent_bytes(const struct endpoint *endpoint);
+bool endpoint_is_reset(const struct endpoint *endpoint);
 bool endpoint_peer_is_closed(const struct endpoint *endpoint);
 void endpoint_shutdown(struct endpoint *endpoint, bool receive, bool send);
 /* With unread bytes, a reset; else a FIN. */

@@ -137,20 +137,28 @@ static void sync_now(struct op *op)
 
 static struct {
     unsigned host, left;
+    uint64_t below_bytes; /* 0: anywhere */
     void (*fn)(void *nothing);
 } watch;
 
-void op_watch_writes(unsigned host, unsigned count, void (*fn)(void *nothing))
+void op_watch_writes(unsigned host, unsigned count, uint64_t below_bytes, void (*fn)(void *nothing))
 {
     watch.host = host;
     watch.left = count;
+    watch.below_bytes = below_bytes;
     watch.fn = fn;
+}
+
+static bool is_watched(const struct op *op)
+{
+    if (watch.below_bytes > 0)
+        return op->kind == OP_WRITE && op->offset_bytes < watch.below_bytes;
+    return op->kind == OP_WRITE || op->kind == OP_SYNC;
 }
 
 static void count_write(const struct op *op)
 {
-    if (op->host == watch.host && watch.left > 0 && (op->kind == OP_WRITE || op->kind == OP_SYNC) &&
-        --watch.left == 0)
+    if (op->host == watch.host && watch.left > 0 && is_watched(op) && --watch.left == 0)
         event_at(sim_now_ns, watch.fn, NULL);
 }
 

@@ -52,8 +52,9 @@ void op_ends(struct op *op, int result);
 uint64_t disk_op_delay_ns(const struct op *op);
 void disk_op_happens(void *op);
 /* `fn` is called, as an event, when so many of the writes and syncs of a host have happened, and
- * nobody was told of the last one. */
-void op_watch_writes(unsigned host, unsigned count, void (*fn)(void *nothing));
+ * nobody was told of the last one.  `below_bytes` not 0: only writes that begin before that. */
+void op_watch_writes(unsigned host, unsigned count, uint64_t below_bytes,
+                     void (*fn)(void *nothing));
 /* Its host is killed: some of what was asked of a disk happens all the same. */
 void disk_op_drop(struct op *op);
 

@@ -11,6 +11,7 @@
 #include "tests/sim/options.h"
 #include "tests/sim/oracle.h"
 #include "tests/sim/random.h"
+#include "tests/sim/rates.h"
 #include "tests/sim/schedule.h"
 #include "tests/sim/server.h"
 #include "tests/sim/session.h"
@@ -63,6 +64,15 @@ static void power_cut(void)
     oracle_power_cut();
 }
 
+static void begin(enum site site)
+{
+    const struct rates rates = rates_of(1);
+
+    if (site == SITE_FRONT)
+        rates_hold(&rates);
+    server_begin(site);
+}
+
 /* Dies while it starts, now and then, and is started again. */
 static void start(enum site site)
 {
@@ -79,7 +89,7 @@ static void start(enum site site)
             (void)end_server(SITE_STORE, DEATH_TERM);
             start(SITE_STORE);
         }
-        server_begin(site);
+        begin(site);
         if (i < 3 && random_chance(STREAM_OPERATOR, (unsigned)options.early_permille)) {
             fiber_sleep(random_skewed(STREAM_OPERATOR, NS_PER_US, 100 * NS_PER_MS));
             if (server_state(site) != SERVER_DOWN)
@@ -200,7 +210,7 @@ static void last_look(void)
             power_cut();
         start(SITE_STORE);
     }
-    server_begin(SITE_FRONT);
+    begin(SITE_FRONT);
     if (!server_has_started(SITE_FRONT))
         sim_fail("the server does not start, and nothing fails any more");
     client_verify();

@@ -105,11 +105,35 @@ static void draw_faults(void)
     options.neighbour = options.remote && one_in(2);
 }
 
+/* What is slow in virtual time lets changes of the running server and of keys happen often. */
+static bool is_quiet(void)
+{
+    return options.live_ms == 0 && options.job_ms == 0;
+}
+
+/* Behind the others, so that those of a seed stay what they were. */
+static void draw_restraints(void)
+{
+    bool limited = one_in(4), frozen = one_in(5), crowded = one_in(6), slow = one_in(4);
+
+    options.limit_iops = limited && one_in(2) ? skewed(100, 5000) : 0;
+    options.limit_kib = limited && one_in(2) ? skewed(4096, 65536) : 0;
+    options.burst_seconds = one_in(2) ? 0 : skewed(1, 5);
+    options.client_iops = limited && one_in(2) ? skewed(100, 2000) : 0;
+    options.io_size_kib = one_in(2) ? 0 : skewed(4, 256);
+    options.freeze_permille = frozen && is_quiet() ? skewed(1, 20) : 0;
+    options.places = crowded ? skewed(1, 8) : 0;
+    options.batch_us = slow ? skewed(10, 500) : 0;
+    options.open_seconds = one_in(5) ? skewed(1, 3) : 0;
+    options.retry_seconds = one_in(3) ? skewed(1, 3) : 0;
+}
+
 void options_draw(void)
 {
     draw_sizes();
     draw_work();
     draw_faults();
+    draw_restraints();
 }
 
 void options_agree(void)

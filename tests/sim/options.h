@@ -64,7 +64,17 @@
     X(window_bytes, 1, 16777216) \
     X(short_net_permille, 0, 1000) \
     X(stall_permille, 0, 1000) \
-    X(reset_permille, 0, 1000) /* of commands: the client resets, closes or leaves there */
+    X(reset_permille, 0, 1000) /* of commands: the client resets, closes or leaves there */ \
+    X(freeze_permille, 0, 1000) /* of commands: the client stops in the middle of it */ \
+    X(limit_iops, 0, 1000000) /* of the export; 0: none, as for the others */ \
+    X(limit_kib, 0, 1000000) /* a second */ \
+    X(burst_seconds, 0, 100) /* so long it may go at twice the rate */ \
+    X(client_iops, 0, 1000000) /* of each client */ \
+    X(io_size_kib, 0, 1024) /* a longer command counts as several */ \
+    X(places, 0, 1000) /* for clients; 0: for all */ \
+    X(open_seconds, 0, 1000) /* an export may take so long to be opened; 0: 120 s */ \
+    X(retry_seconds, 0, 1000) /* a remote disk is waited for; 0: as long as by default */ \
+    X(batch_us, 0, 100000) /* a batch of a loop takes so long, at most */
 /* clang-format on */
 
 struct options {

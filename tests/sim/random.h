@@ -16,6 +16,7 @@ enum stream {
     STREAM_OPERATOR,
     STREAM_ENTROPY,   /* what the product gets from getrandom(2) */
     STREAM_LIBRARIES, /* and what libraries get */
+    STREAM_RARE,      /* what was added later: others draw what they drew before */
     STREAM_COUNT,
 };
 

@@ -132,12 +132,14 @@ static int open_exports(struct life *mine, struct error *err)
         result = export_opening_run(&mine->opening, err);
     if (result < 0)
         return result;
-    return exports_create(&mine->live,
-                          &(struct exports_settings){ .opening = &mine->opening,
-                                                      .set = mine->set,
-                                                      .board = mine->board,
-                                                      .workers = mine->workers },
-                          err);
+    return exports_create(
+        &mine->live,
+        &(struct exports_settings){ .opening = &mine->opening,
+                                    .set = mine->set,
+                                    .board = mine->board,
+                                    .workers = mine->workers,
+                                    .open_timeout_seconds = mine->options.open_timeout_seconds },
+        err);
 }
 
 static int start_workers(struct life *mine, struct error *err)
@@ -145,7 +147,8 @@ static int start_workers(struct life *mine, struct error *err)
     unsigned count = workers_of(mine);
     const struct worker_terms terms = worker_terms_of(&mine->options, count);
 
-    places_init(&mine->places, 1000, 0);
+    places_init(&mine->places, mine->options.max_connections,
+                mine->options.max_connections_per_client);
     mine->worker_ended.fn = worker_has_ended;
     for (unsigned i = 0; i < count; i++) {
         struct worker_thread_settings settings = {
@@ -604,24 +607,22 @@ int server_change(struct server_change *wanted)
     return result;
 }
 
-static bool lacked_memory;
-
-void server_lacks_memory(void)
+bool server_limit(const struct limit_terms *terms)
 {
-    mark(MARK_memory_short);
-    lacked_memory |= options.stall_permille > 0 || options.slow_permille > 0;
+    struct life *life = lives[SITE_FRONT];
+    struct export *disk = exports_find(exports_lock(life->live), DISK);
+
+    if (disk != NULL)
+        export_limit(disk, terms);
+    exports_unlock(life->live);
+    return disk != NULL;
 }
 
-bool server_lacked_memory(void)
-{
-    return lacked_memory;
-}
-
-void server_disk_goes(void)
+void server_disk_goes(bool for_good)
 {
     disturbances++;
     away = true;
-    lives[SITE_FRONT]->disk_went = true;
+    lives[SITE_FRONT]->disk_went |= for_good;
 }
 
 void server_disk_stays(void)
@@ -654,7 +655,7 @@ static void arrived(struct io_event *ev, int result)
 {
     struct arrival *arrival = container_of(ev, struct arrival, message.event);
     struct life *mine = arrival->life;
-    struct peer peer = { .address = { .ss_family = AF_UNIX } };
+    struct peer peer = { .address = { .ss_family = AF_UNIX }, .uid = client_user(arrival->client) };
     struct worker_thread *least = mine->workers[0];
     struct place place;
 
@@ -664,10 +665,16 @@ static void arrived(struct io_event *ev, int result)
         if (atomic_load(&mine->workers[i]->worker.connection_count) <
             atomic_load(&least->worker.connection_count))
             least = mine->workers[i];
-    if (mine->state != SERVER_UP || places_enter(&mine->places, &place, &peer) != PLACE_GRANTED)
+    enum place_result granted =
+        mine->state == SERVER_UP ? places_enter(&mine->places, &place, &peer) : PLACE_NONE;
+    if (mine->state != SERVER_UP) {
         close(arrival->fd);
-    else
+    } else if (granted == PLACE_GRANTED) {
         worker_thread_connect(least, arrival->fd, &peer, &place);
+    } else {
+        mark(MARK_turned_away);
+        worker_thread_turn_away(least, arrival->fd, &peer, granted);
+    }
     free(arrival);
 }
 

@@ -11,6 +11,7 @@
 #define STORE_WORKERS 2u
 
 struct endpoint;
+struct limit_terms;
 
 /* Clients are served by the front.  Its image may be on the other one, the store. */
 enum site { SITE_FRONT, SITE_STORE, SITES };
@@ -41,8 +42,11 @@ struct server_change {
     struct wish *wish; /* for server.c */
 };
 int server_change(struct server_change *change);
-/* The disk of the front is about to be taken from its clients; it was not; it is served again. */
-void server_disk_goes(void);
+/* The rates of the disk are these, as `nbdcrypt ctl limit` says it.  False: it is not served. */
+bool server_limit(const struct limit_terms *terms);
+/* The disk of the front is about to be taken from its clients, and closed, or only kept from them;
+ * it was not; it is served again. */
+void server_disk_goes(bool for_good);
 void server_disk_stays(void);
 void server_disk_is_back(void);
 /* A server has told that it lacks memory for buffers.  While clients stall, or disks are slow, it
@@ -60,6 +64,11 @@ unsigned server_connections(enum site site);
 void server_count_answer(void);
 unsigned server_answers(void);
 
+/* The user who is a client: some of them are the same one. */
+static inline unsigned client_user(unsigned client)
+{
+    return 1000 + client % 3;
+}
 /* A connection to it, from the other side; NULL: refused. */
 struct endpoint *server_connect(enum site site, unsigned client);
 

@@ -17,6 +17,7 @@ struct fiber;
 struct sent_command {
     bool used;
     struct nbd_request request;
+    uint64_t sent_ns;
     uint64_t moment;        /* of a read or a FLUSH */
     struct change *change;  /* of what changes cells */
     uint8_t *data;          /* of a read */
@@ -34,15 +35,17 @@ struct session {
     bool structured, status, broken;
     bool second; /* it has the certificate of the second client: see pki.h */
     bool left;   /* by the client itself */
+    bool frozen; /* it takes no answers any more */
     uint16_t flags;
     uint64_t size_bytes;
     uint64_t cookies;
     struct sent_command commands[DEPTH_MAX];
     unsigned in_flight, key_updates;
-    bool owed;            /* writes were lost, and its next FLUSH has to tell it */
-    uint64_t owed_moment; /* since when */
-    uint64_t told;        /* see oracle_may_be_lost() */
-    struct session *next; /* of those that are open */
+    bool owed;                /* writes were lost, and its next FLUSH has to tell it */
+    uint64_t owed_moment;     /* since when */
+    uint64_t told;            /* see oracle_may_be_lost() */
+    uint64_t served_until_ns; /* its export has gone, and it is told; 0: nothing is known of that */
+    struct session *next;     /* of those that are open */
     struct fiber *receiver;
 };
 

@@ -9,6 +9,7 @@
 #include "tests/sim/options.h"
 #include "tests/sim/pki.h"
 #include "tests/sim/random.h"
+#include "tests/sim/rates.h"
 #include "tests/sim/schedule.h"
 #include "tests/sim/server.h"
 #include "tests/sim/trace.h"
@@ -126,6 +127,14 @@ static void judge_flush(struct session *session, const struct sent_command *comm
     oracle_flushed(command->moment);
 }
 
+/* Who it is for the server. */
+static unsigned identity_of(const struct session *session)
+{
+    return options.tls == TLS_BY_CERTIFICATE ? session->second
+           : options.tls == TLS_BY_KEY       ? 0
+                                             : client_user(session->client);
+}
+
 static void judge(struct session *session, struct sent_command *command)
 {
     const struct nbd_request *request = &command->request;
@@ -142,12 +151,16 @@ static void judge(struct session *session, struct sent_command *command)
         sim_fail("client %u is served, and its certificate is revoked", session->client);
     if (success && is_rude(session, request))
         sim_fail("client %u asked for what can't be, and it was done", session->client);
+    if (success && session->served_until_ns != 0 && command->sent_ns > session->served_until_ns)
+        sim_fail("client %u is still served, and its export has gone", session->client);
     if (!success)
         check_error(session, command);
     else if (answered_marks[request->command] != MARK_COUNT)
         mark(answered_marks[request->command]);
     if (success && fua)
         mark(MARK_fua_answered);
+    if (success && session->disturbances == server_disturbances()) /* not of one that drains */
+        rates_answered(identity_of(session), request, command->sent_ns);
     if (command->change != NULL)
         oracle_change_answered(command->change, success, fua);
     else if (request->command == NBD_CMD_FLUSH && !is_rude(session, request))
@@ -307,7 +320,7 @@ static void *receive(void *context)
     uint8_t header[NBD_CHUNK_HEADER_BYTES];
     bool whole = true;
 
-    while (whole && wire_receive_all(&session->wire, header, 4)) {
+    while (whole && !session->frozen && wire_receive_all(&session->wire, header, 4)) {
         if (nbd_is_simple_reply(header))
             whole = take_simple(session, header);
         else if (nbd_is_chunk(header) && session->structured)
@@ -328,6 +341,32 @@ void sessions_are_owed(void)
     for (struct session *session = sessions; session != NULL; session = session->next)
         if (oracle_may_be_lost(session->told))
             owe(session);
+}
+
+void sessions_are_told_to_go(uint64_t until_ns)
+{
+    for (struct session *session = sessions; session != NULL; session = session->next) {
+        if (session->disturbances + 1 < server_disturbances())
+            continue; /* on one that has gone before, and may have longer */
+        session->served_until_ns = until_ns;
+        mark(MARK_told_to_go);
+    }
+}
+
+static bool waits_since(const struct session *session, uint64_t sent_ns)
+{
+    for (unsigned i = 0; i < DEPTH_MAX; i++)
+        if (session->commands[i].used && session->commands[i].sent_ns < sent_ns)
+            return true;
+    return false;
+}
+
+bool sessions_wait_since(uint64_t sent_ns)
+{
+    for (const struct session *session = sessions; session != NULL; session = session->next)
+        if (!session->broken && !session->left && waits_since(session, sent_ns))
+            return true;
+    return false;
 }
 
 static void leave(struct session *session)
@@ -430,7 +469,8 @@ static void note(const struct session *session, struct sent_command *command)
         command->data = malloc(request->length_bytes);
 }
 
-bool session_send(struct session *session, const struct nbd_request *wanted)
+/* `part`: a half of it, at most. */
+static bool send_request(struct session *session, const struct nbd_request *wanted, bool part)
 {
     struct nbd_request request = *wanted;
     uint8_t *bytes;
@@ -442,9 +482,9 @@ bool session_send(struct session *session, const struct nbd_request *wanted)
         slot++;
     request.cookie = (uint64_t)session->client << 32 | ++session->cookies;
     struct sent_command *command = &session->commands[slot];
-    *command = (struct sent_command){ .used = true,
-                                      .request = request,
-                                      .errors_before = volumes_errors() };
+    *command = (struct sent_command){
+        .used = true, .request = request, .sent_ns = sim_now_ns, .errors_before = volumes_errors()
+    };
     session->in_flight++;
     note(session, command);
     trace_event("client %llu sends command %llu at %llu, %llu bytes", session->client,
@@ -454,9 +494,33 @@ bool session_send(struct session *session, const struct nbd_request *wanted)
     nbd_encode_request(bytes, &request);
     if (payload_bytes > 0 && command->change != NULL)
         oracle_fill(command->change, bytes + NBD_REQUEST_BYTES);
-    bool whole = wire_send_all(&session->wire, bytes, NBD_REQUEST_BYTES + payload_bytes);
+    size_t count = NBD_REQUEST_BYTES + payload_bytes;
+    if (part)
+        count = 1 + random_below(STREAM_RARE, count / 2);
+    bool whole = wire_send_all(&session->wire, bytes, count);
     free(bytes);
     return whole;
+}
+
+bool session_send(struct session *session, const struct nbd_request *wanted)
+{
+    return send_request(session, wanted, false);
+}
+
+/* What is in flight may happen, as it may of one who breaks the connection. */
+void session_freeze(struct session *session, const struct nbd_request *last, uint64_t patience_ns)
+{
+    uint64_t until_ns = sim_now_ns + patience_ns;
+
+    mark(MARK_client_froze);
+    session->left = true;
+    session->frozen = random_chance(STREAM_RARE, 500);
+    trace_event("client %llu freezes, and takes answers no more: %llu", session->client,
+                session->frozen, 0, 0);
+    if (!session->frozen)
+        (void)send_request(session, last, true);
+    while (!endpoint_is_reset(session->wire.endpoint) && !session->broken && sim_now_ns < until_ns)
+        fiber_sleep(NS_PER_MS * 100);
 }
 
 void session_close(struct session *session, enum session_end how)

@@ -10,8 +10,15 @@ bool session_open(struct session *session, unsigned client, bool structured);
 bool session_wait(struct session *session, unsigned in_flight);
 /* Sends it; `request` without its cookie.  False: the connection is broken. */
 bool session_send(struct session *session, const struct nbd_request *request);
+/* Sends a half of it, or takes no more answers, and waits until the server has ended the
+ * connection, but so long at most. */
+void session_freeze(struct session *session, const struct nbd_request *last, uint64_t patience_ns);
 /* Power went at the storage while the server lives on: each client is told at its next FLUSH. */
 void sessions_are_owed(void);
+/* Their export has gone: what they send after that time is not done any more. */
+void sessions_are_told_to_go(uint64_t until_ns);
+/* One of them waits for an answer to what it has sent before that time. */
+bool sessions_wait_since(uint64_t sent_ns);
 enum session_end { SESSION_DISC, SESSION_CLOSE, SESSION_RESET };
 void session_close(struct session *session, enum session_end how);
 

@@ -36,7 +36,11 @@ void sim_fail_shows(void (*show)(void));
     X(key_update) X(key_changed) X(job_killed) X(job_cut_at_a_write) X(job_looked_at) \
     X(header_backup) X(header_restored) X(header_erased) X(header_wrecked) X(store_died) X(hangup) X(memory_short) X(rude_option) X(rude_command) X(second_client) X(disk_replaced) \
     X(disk_in_use) X(suspended) X(other_changed) X(config_reread) X(certificates_changed) \
-    X(ended_beside_an_opening) X(flush_failed_as_owed) X(lie_in_handshake) X(lie_about_the_disk) \
+    X(ended_beside_an_opening) X(job_cut_in_its_header) \
+    X(resumed_clients) X(told_to_go) \
+    X(forbidden) X(client_froze) X(client_silent) X(turned_away) X(limited) X(limits_changed) \
+    X(long_batch) X(changed_by_half) X(job_refused) X(header_damaged) \
+    X(flush_failed_as_owed) X(lie_in_handshake) X(lie_about_the_disk) \
     X(lie_in_reply) X(lie_cut) X(lie_silence) X(lie_held_back) X(lie_in_pieces) X(lie_overlaps) \
     X(lie_under_tls) X(neighbour_asked)
 /* clang-format on */

@@ -1,6 +1,7 @@
 /* Images and their headers: see volumes.h. */
 #include "tests/sim/volumes.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -21,6 +22,7 @@
 
 #define BLOCK_BYTES 4096u
 #define LUKS2_COPY_BYTES 16384u /* where the second one is */
+#define EXT4_MARK_BYTES 1080u   /* s_magic of its superblock, which is at byte 1024 */
 #define OTHERS 4u
 #define OTHER_BYTES 65536u
 
@@ -39,7 +41,7 @@ static struct fixture {
     struct block *blocks;
     size_t length_bytes;
     uint64_t payload_offset_bytes;
-} fixtures[LAYERS][2][CIPHERS];
+} fixtures[LAYERS][2][CIPHERS], foreign[LAYERS]; /* these are of another volume */
 
 /* The last one is unknown to the kernel's interface that libcryptsetup would use for its keyslots.
  */
@@ -92,7 +94,8 @@ static void keep_blocks(struct fixture *fixture, int fd)
     }
 }
 
-static void make_fixture(unsigned layer, bool detached, unsigned cipher)
+static void make_fixture(struct fixture *fixture, unsigned layer, bool detached, unsigned cipher,
+                         const char *uuid)
 {
     struct luks_format_options wanted = {
         .type = layer == 1 ? LUKS_TYPE_1 : LUKS_TYPE_2,
@@ -100,11 +103,10 @@ static void make_fixture(unsigned layer, bool detached, unsigned cipher)
         .key_bits = 256,
         .sector_bytes = layer == 3 ? 4096 : 512,
         .pbkdf = { .name = "pbkdf2", .hash = "sha256", .iterations = 1000 },
-        .uuid = "11111111-2222-3333-4444-555555555555",
+        .uuid = uuid,
         .data_bytes = (uint64_t)1 << 30,
         .detached = detached,
     };
-    struct fixture *fixture = &fixtures[layer][detached][cipher];
     struct secret *passphrase;
     struct luks_format_result made;
     struct error err = { "" };
@@ -123,7 +125,9 @@ void volumes_make_fixtures(void)
 {
     for (unsigned layer = 1; layer < LAYERS; layer++) {
         for (unsigned i = 0; i < 2 * CIPHERS; i++)
-            make_fixture(layer, i & 1, i / 2);
+            make_fixture(&fixtures[layer][i & 1][i / 2], layer, i & 1, i / 2,
+                         "11111111-2222-3333-4444-555555555555");
+        make_fixture(&foreign[layer], layer, false, 0, "99999999-2222-3333-4444-555555555555");
     }
 }
 
@@ -132,9 +136,9 @@ static const struct fixture *fixture(void)
     return &fixtures[options.layer][options.detached][options.cbc ? 1 : options.serpent ? 2 : 0];
 }
 
-static void write_header(struct disk *disk)
+static void write_header(struct disk *disk, const struct fixture *fixture)
 {
-    for (const struct block *block = fixture()->blocks; block != NULL; block = block->next)
+    for (const struct block *block = fixture->blocks; block != NULL; block = block->next)
         disk_write(disk, block->offset_bytes, block->bytes, block->length_bytes);
 }
 
@@ -183,11 +187,11 @@ void volumes_make(void)
     if (options.layer > 0 && options.detached) {
         struct disk *header = disk_create(VOLUME_HEADER, fixture()->length_bytes);
 
-        write_header(header);
+        write_header(header, fixture());
         disk_settle(header);
         set_faults(header);
     } else if (options.layer > 0) {
-        write_header(disk);
+        write_header(disk, fixture());
     }
     disk_settle(disk);
     set_faults(disk);
@@ -195,15 +199,42 @@ void volumes_make(void)
         disk_forbid(disk, oracle_marker());
 }
 
-void volumes_wreck_header(void)
+static struct disk *header_disk(void)
+{
+    return disk_find(options.detached ? VOLUME_HEADER : VOLUME_IMAGE);
+}
+
+void volumes_damage_header(bool secondary)
 {
     static const uint8_t zeros[BLOCK_BYTES];
-    struct disk *disk = disk_find(options.detached ? VOLUME_HEADER : VOLUME_IMAGE);
 
-    disk_write(disk, 0, zeros, sizeof(zeros));
+    disk_write(header_disk(), secondary ? LUKS2_COPY_BYTES : 0, zeros, sizeof(zeros));
+    disk_settle(header_disk());
+}
+
+void volumes_wreck_header(bool marked)
+{
+    static const uint8_t ext4[] = { 0x53, 0xef };
+
+    volumes_damage_header(false);
     if (options.layer > 1)
-        disk_write(disk, LUKS2_COPY_BYTES, zeros, sizeof(zeros));
-    disk_settle(disk);
+        volumes_damage_header(true);
+    if (marked)
+        disk_write(header_disk(), EXT4_MARK_BYTES, ext4, sizeof(ext4));
+    disk_settle(header_disk());
+}
+
+void volumes_make_foreign_backup(void)
+{
+    if (disk_find(VOLUME_FOREIGN) == NULL)
+        write_header(disk_create(VOLUME_FOREIGN, foreign[options.layer].length_bytes),
+                     &foreign[options.layer]);
+    disk_settle(disk_find(VOLUME_FOREIGN));
+}
+
+uint64_t volumes_header_bytes(void)
+{
+    return options.layer > 1 ? 2 * (uint64_t)LUKS2_COPY_BYTES : BLOCK_BYTES;
 }
 
 /* A backup of a header: as a whole, on a disk that loses nothing. */
@@ -213,10 +244,11 @@ int __wrap_output_file_write(const char *path, const void *data, size_t length_b
     struct disk *disk = disk_find(VOLUME_BACKUP);
 
     (void)path;
-    (void)err;
+    if (disk != NULL && !replace)
+        return error_set(err, -EEXIST, "there is one");
     if (disk == NULL)
         disk = disk_create(VOLUME_BACKUP, length_bytes);
-    if (!replace || disk_size(disk) != length_bytes)
+    if (disk_size(disk) != length_bytes)
         sim_fail("a backup has %zu bytes, and had others before", length_bytes);
     for (size_t at = 0; at < length_bytes; at += BLOCK_BYTES) {
         size_t left = length_bytes - at, bytes = left < BLOCK_BYTES ? left : BLOCK_BYTES;

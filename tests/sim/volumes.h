@@ -9,6 +9,7 @@
 #define VOLUME_IMAGE "image"
 #define VOLUME_HEADER "header"
 #define VOLUME_BACKUP "backup" /* of the header, when there is one */
+#define VOLUME_FOREIGN "foreign"
 #define VOLUME_OTHER \
     "other-" /* and 1, 2 or 3: for an export that clients of the first do not see */
 
@@ -28,8 +29,15 @@ void volumes_forget_errors(void);
 void volumes_trouble(void);
 bool volumes_are_in_trouble(void);
 void volumes_power_cut(void);
-/* Somebody has overwritten the start of the header, in both copies. */
-void volumes_wreck_header(void);
+/* Somebody has overwritten the start of the header, in both copies; and there is the mark of a
+ * filesystem now. */
+void volumes_wreck_header(bool marked);
+/* Of LUKS2: in one of them. */
+void volumes_damage_header(bool secondary);
+/* One of another volume of the same type. */
+void volumes_make_foreign_backup(void);
+/* Where its copies end, before the keyslots. */
+uint64_t volumes_header_bytes(void);
 void volumes_end_faults(void);
 
 #endif
