@@ -140,6 +140,74 @@ static bool stay_silent(struct session *session)
     return false;
 }
 
+/* More than a server reads: its data comes in pieces, and is thrown away. */
+static bool ask_at_length(struct session *session, uint32_t bytes)
+{
+    static const uint8_t zeros[4096];
+    uint8_t out[NBD_OPTION_HEADER_BYTES];
+    struct nbd_option_header header = { .option = NBD_OPT_INFO, .length_bytes = bytes };
+    bool refused = false;
+
+    nbd_encode_option_header(out, &header);
+    bool whole = wire_send_all(&session->wire, out, sizeof(out));
+    for (uint32_t at = 0; whole && at < bytes; at += sizeof(zeros))
+        whole = wire_send_all(&session->wire, zeros,
+                              bytes - at < sizeof(zeros) ? bytes - at : sizeof(zeros));
+    return whole && take_answers(session, NBD_OPT_INFO, &refused);
+}
+
+/* So many that it is cut off. */
+static bool ask_for_ever(struct session *session)
+{
+    bool refused = false;
+
+    session->left = true;
+    while (send_option(session, NBD_OPT_LIST, "", 0) &&
+           take_answers(session, NBD_OPT_LIST, &refused))
+        ;
+    return false;
+}
+
+/* What no other client asks: drawn from a stream of its own. */
+static bool ask_oddly(struct session *session)
+{
+    uint8_t all[64] = { 0 };
+    uint32_t bytes = put_text(all, DISK);
+    bool refused = false;
+
+    if (!random_chance(STREAM_RARE, (unsigned)options.rude_permille * 2))
+        return true;
+    mark(MARK_odd_option);
+    switch (random_below(STREAM_RARE, 8)) {
+    case 0: /* all that there is to be told */
+        nbd_put_u16(all + bytes, 3);
+        for (uint16_t i = 0; i < 3; i++)
+            nbd_put_u16(all + bytes + 2 + 2 * i, (uint16_t)(NBD_INFO_NAME + i));
+        return ask(session, NBD_OPT_INFO, all, bytes + 8);
+    case 1:
+        return ask_in_vain(session, NBD_OPT_SET_META_CONTEXT, all, bytes + 4);
+    case 2: /* the default one, which is the only one, if there is one only */
+        memset(all, 0, sizeof(all));
+        return send_option(session, NBD_OPT_INFO, all, put_text(all, "") + 2) &&
+               take_answers(session, NBD_OPT_INFO, &refused);
+    case 3:
+        return ask_at_length(session, 100000);
+    case 4:
+        session->left = true;
+        return ask_at_length(session, 2u << 20);
+    case 5:
+        return ask_for_ever(session);
+    case 6: /* one that is too long to be a name */
+        nbd_put_u32(all, 60000);
+        return ask_in_vain(session, NBD_OPT_GO, all, sizeof(all));
+    default:
+        nbd_put_u32(all + bytes, 1);
+        put_text(all + bytes + 4, "base:");
+        return !session->structured || (ask(session, NBD_OPT_STRUCTURED_REPLY, "", 0) &&
+                                        ask(session, NBD_OPT_LIST_META_CONTEXT, all, bytes + 13));
+    }
+}
+
 /* What others ask before they know what they want. */
 static bool look_around(struct session *session)
 {
@@ -226,7 +294,7 @@ bool handshake(struct session *session)
         return false;
     if (options.tls && !start_tls(session))
         return false;
-    if (!look_around(session))
+    if (!look_around(session) || (session->client != SESSION_VERIFIER && !ask_oddly(session)))
         return false;
     if (session->structured) {
         uint32_t bytes = put_text(query, session->export);

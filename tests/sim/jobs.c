@@ -276,7 +276,7 @@ static int change_keys(struct words words, const struct keys *after, bool killab
     risk = false;
     forget(&before, after);
     int status = run_job(words, killable);
-    copies_are_whole = status == 0;
+    copies_are_whole = status == 0 && after != &in_backup; /* which has them as they were then */
     if (status == 0) {
         known = *after;
         mark(MARK_key_changed);

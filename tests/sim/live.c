@@ -42,6 +42,7 @@ static struct config_wish config;
 static unsigned other; /* as added by nbdcrypt ctl: its image; 0: it is not there */
 static bool by_config; /* or by the configuration */
 
+static uint64_t resumed_ns;     /* the last time */
 static bool limits_are_by_hand; /* and not those of the configuration */
 
 static bool is_over(void)
@@ -271,6 +272,7 @@ static void suspend(void)
         edit->change.change.resumed = DISK;
         edit->change.change.key = options.layer > 0 ? &key : NULL;
     } while (submit(edit, options.layer == 0) < 0 && !is_over());
+    resumed_ns = sim_now_ns;
     if (random_chance(STREAM_RARE, 500))
         see_clients_go_on(sim_now_ns);
 }
@@ -370,6 +372,8 @@ static void forbid_all(void)
     config.nobody = true;
     config_write(SITE_FRONT, &config);
     server_disk_goes(false);
+    if (sim_now_ns > resumed_ns + NS_PER_S) /* who was held up has begun, too */
+        sessions_are_forbidden();
     if (reload(false) < 0 && !is_over())
         sim_fail("a configuration with other rules is not taken");
     mark(MARK_forbidden);

@@ -45,6 +45,7 @@ struct session {
     uint64_t owed_moment;     /* since when */
     uint64_t told;            /* see oracle_may_be_lost() */
     uint64_t served_until_ns; /* its export has gone, and it is told; 0: nothing is known of that */
+    uint64_t forbidden_ns;    /* when it was told to go, as it may not attach it any more; 0: not */
     struct session *next;     /* of those that are open */
     struct fiber *receiver;
 };

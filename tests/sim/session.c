@@ -17,6 +17,7 @@
 
 #define EXTENTS_MAX 4096u
 #define ANSWER_SECONDS_MAX 120u
+#define BEGUN_NS (100 * NS_PER_MS)
 #define HANDSHAKE_SECONDS_MAX 10u /* the server's */
 
 static struct session *sessions; /* that are open */
@@ -54,6 +55,18 @@ static bool is_rude(const struct session *session, const struct nbd_request *req
            request->offset_bytes + request->length_bytes > session->size_bytes;
 }
 
+/* It had begun when its client was told to go, and nothing was in its way: it is carried out. */
+static bool has_begun(const struct session *session, const struct sent_command *command)
+{
+    uint64_t way_ns = BEGUN_NS + 2 * options.net_us * NS_PER_US;
+    bool in_its_way = options.remote || options.stall_permille > 0 || options.buffers < 8 ||
+                      options.depth > 8 || options.long_permille > 0 || options.limit_iops > 0 ||
+                      options.limit_kib > 0 || options.client_iops > 0 || options.batch_us > 0;
+
+    return !in_its_way && server_state(SITE_FRONT) == SERVER_UP && session->forbidden_ns > 0 &&
+           command->sent_ns + way_ns < session->forbidden_ns;
+}
+
 /* A FLUSH or FUA may fail for what happened to another before: the whole life of the server counts.
  */
 static void check_error(const struct session *session, const struct sent_command *command)
@@ -64,6 +77,9 @@ static void check_error(const struct session *session, const struct sent_command
     if (command->error == NBD_ESHUTDOWN &&
         (server_state(SITE_FRONT) == SERVER_STOPPING || handshake_may_fail(session))) {
         mark(MARK_answered_shutdown);
+        if (has_begun(session, command))
+            sim_fail("client %u: %s had begun, and was given up when its client was told to go",
+                     session->client, nbd_command_name(request->command));
         return;
     }
     if (command->error == NBD_ENOTSUP && (request->flags & NBD_CMD_FLAG_FAST_ZERO) != 0)
@@ -353,6 +369,13 @@ void sessions_are_told_to_go(uint64_t until_ns)
     }
 }
 
+void sessions_are_forbidden(void)
+{
+    for (struct session *session = sessions; session != NULL; session = session->next)
+        if (session->disturbances + 1 == server_disturbances())
+            session->forbidden_ns = sim_now_ns;
+}
+
 static bool waits_since(const struct session *session, uint64_t sent_ns)
 {
     for (unsigned i = 0; i < DEPTH_MAX; i++)
@@ -510,6 +533,7 @@ bool session_send(struct session *session, const struct nbd_request *wanted)
 /* What is in flight may happen, as it may of one who breaks the connection. */
 void session_freeze(struct session *session, const struct nbd_request *last, uint64_t patience_ns)
 {
+    static const uint8_t nonsense[NBD_REQUEST_BYTES] = "no request at all";
     uint64_t until_ns = sim_now_ns + patience_ns;
 
     mark(MARK_client_froze);
@@ -517,7 +541,9 @@ void session_freeze(struct session *session, const struct nbd_request *last, uin
     session->frozen = random_chance(STREAM_RARE, 500);
     trace_event("client %llu freezes, and takes answers no more: %llu", session->client,
                 session->frozen, 0, 0);
-    if (!session->frozen)
+    if (!session->frozen && random_chance(STREAM_RARE, 300))
+        (void)wire_send_all(&session->wire, nonsense, sizeof(nonsense));
+    else if (!session->frozen)
         (void)send_request(session, last, true);
     while (!endpoint_is_reset(session->wire.endpoint) && !session->broken && sim_now_ns < until_ns)
         fiber_sleep(NS_PER_MS * 100);

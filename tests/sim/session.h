@@ -17,6 +17,8 @@ void session_freeze(struct session *session, const struct nbd_request *last, uin
 void sessions_are_owed(void);
 /* Their export has gone: what they send after that time is not done any more. */
 void sessions_are_told_to_go(uint64_t until_ns);
+/* They may not attach it any more, from now on. */
+void sessions_are_forbidden(void);
 /* One of them waits for an answer to what it has sent before that time. */
 bool sessions_wait_since(uint64_t sent_ns);
 enum session_end { SESSION_DISC, SESSION_CLOSE, SESSION_RESET };
