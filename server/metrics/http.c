@@ -16,27 +16,27 @@
 
 #include "server/base/threads.h"
 #include "server/metrics/http-host.h"
+#include "server/metrics/http-places.h"
 #include "server/metrics/metrics.h"
 #include "server/metrics/status-json.h"
 #include "server/metrics/status-page.h"
 
 #define TICK_MS 500
 #define STOP_SECONDS 2
-#define NICE 10 /* it yields to those who serve disks */
-#define CONNECTIONS_MAX (HTTP_SOCKETS_MAX * HTTP_CONNECTIONS_MAX)
-#define SECOND_NS UINT64_C(1000000000)
+#define NICE 10            /* it yields to those who serve disks */
+#define ACCEPTS_A_ROUND 8u /* fewer than places of one: none of them is cut for another */
 
-/* A connection that is there. */
-struct http_connection {
-    int fd;            /* -1: this place is free */
-    uint64_t since_ns; /* it was accepted, or has got its last answer */
-    bool cut;
+/* A socket that listens. */
+struct http_socket {
+    int fd;     /* of our own */
+    bool tired; /* there was no room for one that came: later */
+    struct MHD_Daemon *daemon;
+    struct http_places places;
 };
 
 struct http {
     struct http_settings settings;
-    struct MHD_Daemon *daemons[HTTP_SOCKETS_MAX]; /* one for each socket */
-    struct http_connection connections[CONNECTIONS_MAX];
+    struct http_socket sockets[HTTP_SOCKETS_MAX];
     char *policy; /* of the page */
     int wake_fd;
     atomic_bool stopping;
@@ -195,6 +195,31 @@ static struct answer refusal(const struct http_settings *settings,
     return (struct answer){ .text = NULL };
 }
 
+static struct http_place *place_of(struct MHD_Connection *connection)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+
+    return info != NULL ? info->socket_context : NULL;
+}
+
+static void put_stage(struct MHD_Connection *connection, enum http_stage stage)
+{
+    struct http_place *place = place_of(connection);
+
+    if (place != NULL)
+        place->stage = stage;
+}
+
+/* Called when the first line of a request is there. */
+static void *begins_to_ask(void *context, const char *uri, struct MHD_Connection *connection)
+{
+    (void)context;
+    (void)uri;
+    put_stage(connection, HTTP_SPEAKS);
+    return NULL;
+}
+
 /* Called when the head of a request is there, for each part of its body, and at its end.  An answer
  * to the head alone closes the connection. */
 static enum MHD_Result asked(void *context, struct MHD_Connection *connection, const char *path,
@@ -209,6 +234,7 @@ static enum MHD_Result asked(void *context, struct MHD_Connection *connection, c
     (void)body;
     if (*request == NULL) {
         *request = &seen;
+        put_stage(connection, HTTP_IS_ASKED);
         answer = refusal(&http->settings, connection, method);
         return answer.text != NULL ? give(connection, http, &answer) : MHD_YES;
     }
@@ -222,37 +248,21 @@ static enum MHD_Result asked(void *context, struct MHD_Connection *connection, c
 
 /* ---- connections ---- */
 
-static struct http_connection *place_of(struct MHD_Connection *connection)
-{
-    const union MHD_ConnectionInfo *info =
-        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
-
-    return info != NULL ? info->socket_context : NULL;
-}
-
-static struct http_connection *free_place(struct http *http)
-{
-    size_t i = 0;
-
-    while (i < CONNECTIONS_MAX - 1 && http->connections[i].fd >= 0)
-        i++;
-    return &http->connections[i];
-}
-
 static void came_or_went(void *context, struct MHD_Connection *connection, void **place,
                          enum MHD_ConnectionNotificationCode what)
 {
-    struct http *http = context;
+    struct http_socket *listening = context;
 
     if (what == MHD_CONNECTION_NOTIFY_STARTED) {
         const union MHD_ConnectionInfo *info =
             MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
-        struct http_connection *new = free_place(http);
+        struct http_place *new = http_places_find(&listening->places, info->connect_fd);
 
-        *new = (struct http_connection){ .fd = info->connect_fd, .since_ns = board_now_ns() };
+        if (new != NULL)
+            new->begun = true;
         *place = new;
     } else if (*place != NULL) {
-        ((struct http_connection *)*place)->fd = -1;
+        http_place_leave(*place);
         *place = NULL;
     }
 }
@@ -260,28 +270,57 @@ static void came_or_went(void *context, struct MHD_Connection *connection, void 
 static void answered(void *context, struct MHD_Connection *connection, void **request,
                      enum MHD_RequestTerminationCode how)
 {
-    struct http_connection *place = place_of(connection);
+    struct http_place *place = place_of(connection);
 
     (void)context;
     (void)request;
     (void)how;
-    if (place != NULL)
-        place->since_ns = board_now_ns();
+    if (place == NULL)
+        return;
+    place->stage = HTTP_SILENT;
+    place->was_answered = true;
+    place->since_ns = board_now_ns();
 }
 
-/* A byte now and then does not keep a place. */
-static void cut_slow(struct http *http)
+/* False: none came, or none can come now. */
+static bool accept_one(struct http_socket *listening)
 {
-    uint64_t now_ns = board_now_ns();
+    struct sockaddr_storage address = { .ss_family = AF_UNSPEC };
+    socklen_t bytes = sizeof address;
+    int fd =
+        accept4(listening->fd, (struct sockaddr *)&address, &bytes, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
-    for (size_t i = 0; i < CONNECTIONS_MAX; i++) {
-        struct http_connection *one = &http->connections[i];
-
-        if (one->fd < 0 || one->cut || now_ns < one->since_ns + HTTP_REQUEST_SECONDS * SECOND_NS)
-            continue;
-        one->cut = true;
-        (void)shutdown(one->fd, SHUT_RDWR);
+    if (fd < 0) {
+        listening->tired = errno != EAGAIN && errno != EINTR && errno != ECONNABORTED;
+        return false;
     }
+    struct http_place *place =
+        http_places_enter(&listening->places, fd, http_owner(fd, &address), board_now_ns());
+    if (MHD_add_connection(listening->daemon, fd, (struct sockaddr *)&address, bytes) != MHD_YES)
+        http_place_leave(place); /* it has closed it */
+    return true;
+}
+
+/* Those whom the library did not want, for want of memory. */
+static void forget_unwanted(struct http_places *places)
+{
+    for (size_t i = 0; i < HTTP_PLACES_MOST; i++)
+        if (places->all[i].fd >= 0 && !places->all[i].begun)
+            http_place_leave(&places->all[i]);
+}
+
+static void serve_socket(struct http_socket *listening)
+{
+    unsigned count = 0;
+
+    while (count < ACCEPTS_A_ROUND && http_places_have_room(&listening->places) &&
+           accept_one(listening))
+        count++;
+    (void)MHD_run(listening->daemon); /* it takes those who came */
+    if (count > 0)
+        (void)MHD_run(listening->daemon); /* it answers what they have sent */
+    forget_unwanted(&listening->places);
+    http_places_cut_slow(&listening->places, board_now_ns());
 }
 
 /* ---- the thread ---- */
@@ -301,56 +340,62 @@ static int wait_ms(const struct http *http)
     for (size_t i = 0; i < http->settings.fd_count; i++) {
         MHD_UNSIGNED_LONG_LONG ms;
 
-        if (MHD_get_timeout(http->daemons[i], &ms) == MHD_YES && ms < (unsigned)least_ms)
+        if (MHD_get_timeout(http->sockets[i].daemon, &ms) == MHD_YES && ms < (unsigned)least_ms)
             least_ms = (int)ms;
     }
     return least_ms;
 }
 
+static void wait_for_work(struct http *http)
+{
+    struct pollfd polled[2 * HTTP_SOCKETS_MAX + 1] = { { .fd = http->wake_fd, .events = POLLIN } };
+    nfds_t count = 1;
+
+    for (size_t i = 0; i < http->settings.fd_count; i++) {
+        struct http_socket *one = &http->sockets[i];
+
+        polled[count++] = (struct pollfd){ .fd = epoll_fd_of(one->daemon), .events = POLLIN };
+        if (!one->tired && http_places_have_room(&one->places))
+            polled[count++] = (struct pollfd){ .fd = one->fd, .events = POLLIN };
+        one->tired = false;
+    }
+    (void)poll(polled, count, wait_ms(http));
+}
+
 static void *run(void *context)
 {
     struct http *http = context;
-    size_t count = http->settings.fd_count;
-    struct pollfd polled[HTTP_SOCKETS_MAX + 1] = { { .fd = http->wake_fd, .events = POLLIN } };
 
     thread_begin("nbdcrypt-http");
     (void)setpriority(PRIO_PROCESS, (id_t)gettid(), NICE);
-    for (size_t i = 0; i < count; i++)
-        polled[i + 1] = (struct pollfd){ .fd = epoll_fd_of(http->daemons[i]), .events = POLLIN };
     while (!atomic_load(&http->stopping)) {
-        (void)poll(polled, count + 1, wait_ms(http));
-        for (size_t i = 0; i < count; i++)
-            (void)MHD_run(http->daemons[i]);
-        cut_slow(http);
+        wait_for_work(http);
+        for (size_t i = 0; i < http->settings.fd_count; i++)
+            serve_socket(&http->sockets[i]);
     }
-    for (size_t i = 0; i < count; i++)
-        MHD_stop_daemon(http->daemons[i]);
+    for (size_t i = 0; i < http->settings.fd_count; i++)
+        MHD_stop_daemon(http->sockets[i].daemon);
     sem_post(&http->ended);
     return NULL;
 }
 
 /* ---- start and end ---- */
 
-static struct MHD_Daemon *start_daemon(struct http *http, int fd)
+static struct MHD_Daemon *start_daemon(struct http *http, struct http_socket *listening)
 {
-    int own_fd = fcntl(fd, F_DUPFD_CLOEXEC, 0); /* which it closes */
-    int flags = own_fd >= 0 ? fcntl(own_fd, F_GETFL) : -1;
-
-    if (flags < 0 || fcntl(own_fd, F_SETFL, flags | O_NONBLOCK) < 0)
-        return NULL;
-    struct MHD_Daemon *daemon = MHD_start_daemon(
-        MHD_USE_EPOLL, 0, NULL, NULL, asked, http, MHD_OPTION_LISTEN_SOCKET, own_fd,
-        MHD_OPTION_CONNECTION_LIMIT, HTTP_CONNECTIONS_MAX, MHD_OPTION_PER_IP_CONNECTION_LIMIT,
-        HTTP_CONNECTIONS_OF_ONE, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HTTP_REQUEST_BYTES_MAX,
-        MHD_OPTION_CONNECTION_TIMEOUT, HTTP_REQUEST_SECONDS, MHD_OPTION_NOTIFY_CONNECTION,
-        came_or_went, http, MHD_OPTION_NOTIFY_COMPLETED, answered, http, MHD_OPTION_END);
-    if (daemon == NULL)
-        close(own_fd);
-    return daemon;
+    return MHD_start_daemon(
+        MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET, 0, NULL, NULL, asked, http,
+        MHD_OPTION_CONNECTION_LIMIT, HTTP_PLACES_MOST, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+        (size_t)HTTP_REQUEST_BYTES_MAX, MHD_OPTION_CONNECTION_TIMEOUT, HTTP_REQUEST_SECONDS,
+        MHD_OPTION_NOTIFY_CONNECTION, came_or_went, listening, MHD_OPTION_NOTIFY_COMPLETED,
+        answered, http, MHD_OPTION_URI_LOG_CALLBACK, begins_to_ask, http, MHD_OPTION_END);
 }
 
 static void release(struct http *http)
 {
+    for (size_t i = 0; i < HTTP_SOCKETS_MAX; i++)
+        if (http->sockets[i].fd >= 0)
+            close(http->sockets[i].fd);
     if (http->wake_fd >= 0)
         close(http->wake_fd);
     sem_destroy(&http->ended);
@@ -358,12 +403,24 @@ static void release(struct http *http)
     free(http);
 }
 
-static int start_daemons(struct http *http, struct error *err)
+static int start_socket(struct http *http, struct http_socket *listening, int fd)
+{
+    listening->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    int flags = listening->fd >= 0 ? fcntl(listening->fd, F_GETFL) : -1;
+
+    if (flags < 0 || fcntl(listening->fd, F_SETFL, flags | O_NONBLOCK) < 0)
+        return -errno;
+    listening->daemon = start_daemon(http, listening);
+    return listening->daemon != NULL ? 0 : -EIO;
+}
+
+static int start_sockets(struct http *http, struct error *err)
 {
     for (size_t i = 0; i < http->settings.fd_count; i++) {
-        http->daemons[i] = start_daemon(http, http->settings.fds[i]);
-        if (http->daemons[i] == NULL)
-            return error_set(err, -EIO, "libmicrohttpd can't serve HTTP: %s", strerror(errno));
+        int result = start_socket(http, &http->sockets[i], http->settings.fds[i]);
+
+        if (result < 0)
+            return error_set(err, result, "libmicrohttpd can't serve HTTP: %s", strerror(-result));
     }
     return 0;
 }
@@ -377,12 +434,14 @@ int http_start(struct http **out, const struct http_settings *settings, struct e
         return error_no_memory(err, "for metrics");
     http->settings = *settings;
     sem_init(&http->ended, 0, 0);
-    for (size_t i = 0; i < CONNECTIONS_MAX; i++)
-        http->connections[i].fd = -1;
+    for (size_t i = 0; i < HTTP_SOCKETS_MAX; i++) {
+        http->sockets[i].fd = -1;
+        http_places_init(&http->sockets[i].places);
+    }
     http->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     http->policy = status_page_policy();
     int result = http->wake_fd < 0 || http->policy == NULL ? error_no_memory(err, "for metrics")
-                                                           : start_daemons(http, err);
+                                                           : start_sockets(http, err);
     if (result == 0) {
         result = -pthread_create(&http->thread, NULL, run, http);
         if (result < 0)
@@ -394,8 +453,8 @@ int http_start(struct http **out, const struct http_settings *settings, struct e
         return 0;
     }
     for (size_t i = 0; i < HTTP_SOCKETS_MAX; i++)
-        if (http->daemons[i] != NULL)
-            MHD_stop_daemon(http->daemons[i]);
+        if (http->sockets[i].daemon != NULL)
+            MHD_stop_daemon(http->sockets[i].daemon);
     release(http);
     return result;
 }

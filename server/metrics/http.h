@@ -1,9 +1,9 @@
 /* Metrics and the status page over HTTP: a thread of its own, on sockets that listen.
  *
  * It answers GET and HEAD of /metrics, /status.json, /healthz and /, and nothing else; whatever it
- * is sent changes nothing.  Who is slow or sends much has its connection for HTTP_REQUEST_SECONDS;
- * a web page of somebody else's has none of the names that it answers to (DNS rebinding).  When it
- * hangs, nobody else does.
+ * is sent changes nothing.  Who is slow, sends much or comes often keeps nobody out
+ * (http-places.h); a web page of somebody else's has none of the names that it answers to (DNS
+ * rebinding).  When it hangs, nobody else does.
  *
  * By libmicrohttpd, which the program may have been built without. */
 #ifndef NBDCRYPT_HTTP_H
@@ -13,10 +13,7 @@
 #include "server/metrics/metrics-source.h"
 
 #define HTTP_SOCKETS_MAX 2u
-#define HTTP_CONNECTIONS_MAX 16u   /* of each socket */
-#define HTTP_CONNECTIONS_OF_ONE 8u /* of these, from one address */
 #define HTTP_REQUEST_BYTES_MAX 16384u
-#define HTTP_REQUEST_SECONDS 10u
 
 struct http_settings {
     int fds[HTTP_SOCKETS_MAX]; /* which listen; they stay the caller's */
