@@ -1,10 +1,14 @@
 #include "server/base/spawn.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 static int fill_actions(posix_spawn_file_actions_t *actions, const struct spawn_files *files)
@@ -65,4 +69,29 @@ int spawn_with(pid_t *pid, const char *program, char *const argv[], char *const 
     if (result != 0)
         return error_set(err, -result, "'%s' can't be started: %s", argv[0], strerror(result));
     return 0;
+}
+
+/* glibc has no function for such a child. */
+int spawn_sibling(pid_t *pid, char *const argv[], char *const environment[], int input, int folder)
+{
+    int failed[2], error = 0;
+
+    if (pipe2(failed, O_CLOEXEC) < 0)
+        return -errno;
+    long made = syscall(SYS_clone, CLONE_PARENT | SIGCHLD, 0L, 0L, 0L, 0L);
+    if (made == 0) {
+        if ((folder < 0 || fchdir(folder) == 0) && dup2(input, STDIN_FILENO) == STDIN_FILENO)
+            (void)execve("/proc/self/exe", argv, environment);
+        error = errno;
+        (void)!write(failed[1], &error, sizeof error);
+        _exit(EXIT_FAILURE);
+    }
+    error = made < 0 ? errno : 0;
+    close(failed[1]);
+    if (made > 0) {
+        *pid = (pid_t)made;
+        (void)!read(failed[0], &error, sizeof error);
+    }
+    close(failed[0]);
+    return -error;
 }

@@ -31,6 +31,8 @@ struct program {
 static struct program programs[PROGRAMS_MAX];
 static size_t program_count;
 static char mark[MARK_BYTES_MAX]; /* "": there is none */
+static char **own_arguments;
+static int home = -1; /* where the server works */
 static spawner_last_words_fn *last_words;
 static char last_text[SPAWNER_TEXT_BYTES_MAX];
 static int last_fd = -1; /* -1: nothing is to be said */
@@ -101,11 +103,7 @@ static bool cut_words(struct order *order, char *text, const char *end)
 /* Its own umask and folder are those of the program that it has started last: it needs none. */
 static int start(const struct order *order, struct spawner_answer *answer, pid_t *pid)
 {
-    static int home = -1; /* where the server works */
     struct spawn_files files = { { order->files[0], order->files[1], order->files[2] } };
-
-    if (home < 0)
-        home = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
     int moved = order->folder[0] != '\0' ? chdir(order->folder) : fchdir(home);
     if (moved < 0 && (home >= 0 || order->folder[0] != '\0')) {
         answer->in_folder = order->folder[0] != '\0';
@@ -155,6 +153,18 @@ static void become(const char *bytes)
 
     memcpy(&user, bytes, sizeof user);
     answer.error = -user_become(&user, NULL);
+    (void)send(CONTROL, &answer, sizeof answer, MSG_NOSIGNAL);
+}
+
+static void twin(const struct order *order)
+{
+    struct spawner_answer answer = { .error = EINVAL };
+
+    if (order->file_count == 1)
+        answer.error =
+            -spawn_sibling(&answer.process, own_arguments, environ, order->files[0], home);
+    for (size_t i = 0; i < order->file_count; i++)
+        close(order->files[i]);
     (void)send(CONTROL, &answer, sizeof answer, MSG_NOSIGNAL);
 }
 
@@ -210,6 +220,10 @@ static bool take_order(bool gone)
         return true;
     if (order.request.kind == SPAWNER_BECOME && end - text == sizeof(struct user)) {
         become(text);
+        return true;
+    }
+    if (order.request.kind == SPAWNER_TWIN) {
+        twin(&order);
         return true;
     }
     if (order.request.kind != SPAWNER_START || !cut_words(&order, text, end))
@@ -268,12 +282,18 @@ bool spawner_is_this(int argc, char **argv, int *status)
 {
     static const int ignored[] = { SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGPIPE, SIGUSR1 };
 
-    if (argc != 3 || strcmp(argv[0], SPAWNER_NAME) != 0)
+    if (argc < 3 || strcmp(argv[0], SPAWNER_NAME) != 0)
         return false;
+    own_arguments = argv;
+    if (argc > 3 && strcmp(argv[3], SPAWNER_NO_NEW_PRIVILEGES) == 0 &&
+        prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
+        exit(EXIT_FAILURE);
+    (void)setpgid(0, 0);
     /* What is sent to a group or a terminal is meant for others: it ends when its parent does. */
     for (size_t i = 0; i < sizeof ignored / sizeof ignored[0]; i++)
         (void)signal(ignored[i], SIG_IGN);
     limit_files(argv[2]);
+    home = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
     (void)prctl(PR_SET_NAME, SPAWNER_NAME); /* its first 15 bytes */
     pid_t parent = (pid_t)strtol(argv[1], NULL, 10);
     int parent_ends = pidfd_open(parent, 0);

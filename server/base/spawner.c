@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,16 +26,24 @@
 #define SOCKET_FROM 32
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
-static int control = -1; /* our end of its socket; -1: it does not run */
+/* One of them: our end of its socket (-1: it does not run), and its number (0: there is none, or it
+ * has been waited for). */
+struct beside {
+    int control;
+    pid_t process;
+};
+static struct beside active = { .control = -1 };
+static struct beside standby = { .control = -1 }; /* takes the other's place when that is gone */
 static unsigned answer_ms = SPAWNER_ANSWER_SECONDS * 1000;
-static pid_t process; /* it; 0: there is none, or it has been waited for */
 static bool ended;
 static char watched[MARK_BYTES_MAX]; /* the mark of spawner_watch(), for the next one, too */
 static char remembered[SPAWNER_TEXT_BYTES_MAX]; /* of spawner_remember(), the same */
 static int remembered_fd = -1;
 static spawner_started_fn *tell_started;
 static void *tell_context;
-static bool is_last;
+static atomic_bool none_left;
+static bool only_twins; /* this process starts no other one: those that there are do */
+static bool no_new_privileges;
 static struct rlimit first_files;
 static spawner_rehearsal_fn *rehearsal;
 
@@ -53,8 +62,10 @@ void spawner_tell_started(spawner_started_fn *fn, void *context)
     pthread_mutex_lock(&mutex);
     tell_started = fn;
     tell_context = context;
-    if (fn != NULL && process > 0)
-        fn(context, process);
+    if (fn != NULL && active.process > 0)
+        fn(context, active.process);
+    if (fn != NULL && standby.process > 0)
+        fn(context, standby.process);
     pthread_mutex_unlock(&mutex);
 }
 
@@ -76,7 +87,7 @@ static int lift(int fd)
 }
 
 /* One that hangs does not hold us up. */
-static void limit_sending(void)
+static void limit_sending(int control)
 {
     const struct timeval limit = { .tv_sec = answer_ms / 1000, .tv_usec = answer_ms % 1000 * 1000 };
 
@@ -94,57 +105,62 @@ static bool is_readable(int fd, int timeout_ms)
     return count == 1;
 }
 
-static int start_process(struct error *err)
+/* `control` is ours from now on. */
+static void adopt(struct beside *one, int control, pid_t process)
+{
+    *one = (struct beside){ .control = lift(control), .process = process };
+    limit_sending(one->control);
+    if (tell_started != NULL)
+        tell_started(tell_context, process);
+}
+
+static int open_socket(int ends[2], struct error *err)
+{
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) == 0)
+        return 0;
+    return error_set(err, -errno, "no socket for %s: %s", SPAWNER_NAME, strerror(errno));
+}
+
+static int start_process(struct beside *one, struct error *err)
 {
     char parent[16], files[24];
-    char *argv[] = { (char *)(uintptr_t)SPAWNER_NAME, parent, files, NULL };
+    char *argv[] = { (char *)(uintptr_t)SPAWNER_NAME, parent, files,
+                     no_new_privileges ? (char *)(uintptr_t)SPAWNER_NO_NEW_PRIVILEGES : NULL,
+                     NULL };
     int ends[2], nothing = open("/dev/null", O_RDWR | O_CLOEXEC);
     pid_t pid;
 
     if (nothing < 0)
         return error_set(err, -errno, "/dev/null can't be opened: %s", strerror(errno));
-    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0) {
+    int result = open_socket(ends, err);
+    if (result < 0) {
         close(nothing);
-        return error_set(err, -errno, "no socket for %s: %s", SPAWNER_NAME, strerror(errno));
+        return result;
     }
     snprintf(parent, sizeof parent, "%d", (int)getpid());
     snprintf(files, sizeof files, "%llu", (unsigned long long)first_files.rlim_cur);
     struct spawn_files standard = { { ends[1], nothing, nothing } };
-    int result = spawn_with(&pid, "/proc/self/exe", argv, environ, &standard, true, err);
+    result = spawn_with(&pid, "/proc/self/exe", argv, environ, &standard, true, err);
     close(nothing);
     close(ends[1]);
-    if (result < 0) {
+    if (result == 0)
+        adopt(one, ends[0], pid);
+    else
         close(ends[0]);
-        return result;
-    }
-    control = lift(ends[0]);
-    process = pid;
-    limit_sending();
-    if (tell_started != NULL)
-        tell_started(tell_context, process);
-    return 0;
+    return result;
 }
 
 /* False: it lives. */
-static bool reap(void)
+static bool reap(struct beside *one)
 {
-    if (process > 0 && waitpid(process, NULL, WNOHANG) == 0)
+    if (one->process > 0 && waitpid(one->process, NULL, WNOHANG) == 0)
         return false;
-    process = 0;
+    one->process = 0;
     return true;
 }
 
-bool spawner_reap(void)
-{
-    if (pthread_mutex_trylock(&mutex) == 0) { /* else whoever has it looks himself */
-        (void)reap();
-        pthread_mutex_unlock(&mutex);
-    }
-    return !is_last;
-}
-
 /* What it has started would be left to nobody.  It hangs, so that they keep their numbers. */
-static void kill_programs(void)
+static void kill_programs(pid_t process)
 {
     char path[64], text[4096];
 
@@ -164,18 +180,19 @@ static void kill_programs(void)
     }
 }
 
-/* It does not answer, or has ended: the next order starts another one. */
-static void discard(void)
+/* It does not answer, or has ended: the next order goes to another one. */
+static void discard(struct beside *one)
 {
     const struct timespec pause = { .tv_nsec = 1000000 };
 
-    close(control);
-    control = -1;
-    if (!reap()) {
-        kill_programs();
-        (void)kill(process, SIGKILL);
+    if (one->control >= 0)
+        close(one->control);
+    one->control = -1;
+    if (!reap(one)) {
+        kill_programs(one->process);
+        (void)kill(one->process, SIGKILL);
     }
-    for (unsigned i = 0; i < KILL_MS && !reap(); i++)
+    for (unsigned i = 0; i < KILL_MS && !reap(one); i++)
         nanosleep(&pause, NULL);
 }
 
@@ -183,20 +200,28 @@ static int is_running(struct error *err)
 {
     if (ended)
         return error_set(err, -ESHUTDOWN, "this process is ending");
-    if (control < 0 && is_last)
+    if (active.control < 0 && standby.control >= 0) {
+        active = standby;
+        standby = (struct beside){ .control = -1 };
+    }
+    atomic_store(&none_left, active.control < 0 && only_twins);
+    if (atomic_load(&none_left))
         return error_set(
             err, -EIO,
             "%s has ended, which starts programs, and the sandbox lets no other one be "
             "started: restart the server",
             SPAWNER_NAME);
-    return control >= 0 ? 0 : start_process(err);
+    return active.control >= 0 ? 0 : start_process(&active, err);
 }
 
-int spawner_start_now(struct error *err)
+int spawner_start_now(bool sandboxed, struct error *err)
 {
     pthread_mutex_lock(&mutex);
+    no_new_privileges = sandboxed;
     int result = is_running(err);
-    is_last = result == 0;
+    if (result == 0 && sandboxed && standby.control < 0)
+        result = start_process(&standby, err);
+    only_twins = sandboxed && result == 0;
     pthread_mutex_unlock(&mutex);
     return result;
 }
@@ -234,7 +259,8 @@ static uint32_t count_of(char *const *strings)
     return count;
 }
 
-static int send_message(const struct message *message, const int *files, size_t file_count)
+static int send_message(const struct beside *to, const struct message *message, const int *files,
+                        size_t file_count)
 {
     union {
         struct cmsghdr header;
@@ -254,20 +280,20 @@ static int send_message(const struct message *message, const int *files, size_t 
         memcpy(CMSG_DATA(header), files, file_count * sizeof(int));
     }
     do
-        sent = sendmsg(control, &what, MSG_NOSIGNAL);
+        sent = sendmsg(to->control, &what, MSG_NOSIGNAL);
     while (sent < 0 && errno == EINTR);
     return sent < 0 ? -errno : 0;
 }
 
 /* 0; -ETIMEDOUT; -EIO: it has ended; -ECONNRESET: before it took the order. */
-static int receive_answer(struct spawner_answer *answer)
+static int receive_answer(const struct beside *from, struct spawner_answer *answer)
 {
     ssize_t got;
 
-    if (!is_readable(control, (int)answer_ms))
+    if (!is_readable(from->control, (int)answer_ms))
         return -ETIMEDOUT;
     do
-        got = recv(control, answer, sizeof *answer, MSG_DONTWAIT);
+        got = recv(from->control, answer, sizeof *answer, MSG_DONTWAIT);
     while (got < 0 && errno == EINTR);
     if (got < 0 && errno == ECONNRESET)
         return -ECONNRESET;
@@ -283,7 +309,7 @@ static int send_text(enum spawner_request_kind kind, const char *text, const int
     message.used_bytes = 0;
     add_bytes(&message, &request, sizeof request);
     add_bytes(&message, text, strlen(text) + 1);
-    return send_message(&message, files, file_count);
+    return send_message(&active, &message, files, file_count);
 }
 
 /* It may be a new one, which knows nothing yet. */
@@ -322,16 +348,16 @@ static int send_to_one_that_lives(const struct message *message, const int *file
     int result = -EPIPE;
 
     for (unsigned tries = 0; tries < 2 && (result == -EPIPE || result == -ECONNRESET); tries++) {
-        bool is_new = control < 0;
+        bool is_new = active.control < 0;
 
         result = is_running(err);
         if (result < 0)
             return result;
         result = is_new ? send_what_lasts() : 0;
         if (result == 0)
-            result = send_message(message, files, file_count);
+            result = send_message(&active, message, files, file_count);
         if (result < 0)
-            discard();
+            discard(&active);
     }
     return result == 0
                ? 0
@@ -366,9 +392,9 @@ static int give_order(const struct spawn_order *order, const struct message *mes
             error_prefix(err, "'%s' can't be started: ", order->argv[0]);
             return result;
         }
-        result = receive_answer(&answer);
+        result = receive_answer(&active, &answer);
         if (result < 0)
-            discard();
+            discard(&active);
     }
     if (result < 0)
         return tell_gone(result, order->argv[0], err);
@@ -434,8 +460,8 @@ void spawner_stop(int leash)
         (void)read_status(leash, &status);
     } else {
         pthread_mutex_lock(&mutex);
-        if (control >= 0)
-            discard();
+        if (active.control >= 0)
+            discard(&active);
         pthread_mutex_unlock(&mutex);
     }
     close(leash);
@@ -446,7 +472,7 @@ static int give_what_lasts(struct error *err)
     int result = is_running(err);
 
     if (result == 0 && send_what_lasts() < 0) {
-        discard();
+        discard(&active);
         result = is_running(err);
         if (result == 0 && send_what_lasts() < 0)
             result = error_set(err, -EIO, "%s does not take an order", SPAWNER_NAME);
@@ -482,25 +508,102 @@ int spawner_remember(int fd, const char *text, struct error *err)
     return result;
 }
 
-int spawner_become(const struct user *user, struct error *err)
+/* One that does not run will be who we are then. */
+static int tell_user(struct beside *one, const struct user *user, struct error *err)
 {
     struct spawner_request request = { .kind = SPAWNER_BECOME };
     static struct message message; /* under the mutex */
     struct spawner_answer answer;
-    int result = 0;
 
-    pthread_mutex_lock(&mutex);
+    if (one->control < 0)
+        return 0;
     message.used_bytes = 0;
     add_bytes(&message, &request, sizeof request);
     add_bytes(&message, user, sizeof *user);
-    if (control >= 0 && (send_message(&message, NULL, 0) < 0 || receive_answer(&answer) < 0)) {
-        discard();
-        result = error_set(err, -EIO, "%s does not take an order", SPAWNER_NAME);
-    } else if (control >= 0 && answer.error != 0)
-        result = error_set(err, -answer.error, "--user: %s can't become user %u: %s", SPAWNER_NAME,
-                           user->uid, strerror(answer.error));
+    if (send_message(one, &message, NULL, 0) < 0 || receive_answer(one, &answer) < 0) {
+        discard(one);
+        return error_set(err, -EIO, "%s does not take an order", SPAWNER_NAME);
+    }
+    return answer.error == 0 ? 0
+                             : error_set(err, -answer.error, "--user: %s can't become user %u: %s",
+                                         SPAWNER_NAME, user->uid, strerror(answer.error));
+}
+
+int spawner_become(const struct user *user, struct error *err)
+{
+    pthread_mutex_lock(&mutex);
+    int result = tell_user(&active, user, err);
+    if (result == 0)
+        result = tell_user(&standby, user, err);
     pthread_mutex_unlock(&mutex);
     return result;
+}
+
+/* ---- one that is gone ---- */
+
+/* The one that lives makes another process like itself, which is a child of ours. */
+static int make_twin(struct error *err)
+{
+    struct spawner_request request = { .kind = SPAWNER_TWIN };
+    static struct message message; /* under the mutex */
+    struct spawner_answer answer = { 0 };
+    int ends[2], result = open_socket(ends, err);
+
+    if (result < 0)
+        return result;
+    message.used_bytes = 0;
+    add_bytes(&message, &request, sizeof request);
+    result = send_message(&active, &message, &ends[1], 1);
+    if (result == 0)
+        result = receive_answer(&active, &answer);
+    close(ends[1]);
+    if (result == 0 && answer.error == 0) {
+        adopt(&standby, ends[0], answer.process);
+        return 0;
+    }
+    close(ends[0]);
+    if (result < 0)
+        discard(&active);
+    else if (answer.process > 0)
+        (void)waitpid(answer.process, NULL, 0); /* it has not become anything */
+    return error_set(err, result < 0 ? result : -answer.error,
+                     "%s can't start another one of its kind: %s", SPAWNER_NAME,
+                     strerror(result < 0 ? -result : answer.error));
+}
+
+/* Has it ended?  Then it is waited for. */
+static void bury(struct beside *one)
+{
+    if (one->process > 0 && reap(one))
+        discard(one);
+}
+
+int spawner_restore(bool *as_needed, struct error *err)
+{
+    int result = 0;
+
+    pthread_mutex_lock(&mutex);
+    bury(&standby);
+    bury(&active);
+    *as_needed = !only_twins;
+    for (unsigned tries = 0;
+         tries < 2 && only_twins && !ended && (active.control < 0 || standby.control < 0);
+         tries++) {
+        bool is_new = active.control < 0;
+
+        result = is_running(err);
+        if (result == 0 && is_new && send_what_lasts() < 0)
+            discard(&active);
+        else if (result == 0)
+            result = make_twin(err);
+    }
+    pthread_mutex_unlock(&mutex);
+    return result;
+}
+
+bool spawner_is_gone(void)
+{
+    return atomic_load(&none_left);
 }
 
 /* ---- the end ---- */
@@ -517,13 +620,15 @@ void spawner_end(void)
     if (pthread_mutex_timedlock(&mutex, &until) != 0)
         return;
     ended = true;
-    if (control >= 0 && shutdown(control, SHUT_WR) == 0) {
+    if (standby.control >= 0)
+        (void)shutdown(standby.control, SHUT_WR);
+    if (active.control >= 0 && shutdown(active.control, SHUT_WR) == 0) {
         bool gone = false;
 
-        while (!gone && is_readable(control, END_MS))
-            gone = recv(control, &nothing, 1, 0) <= 0;
+        while (!gone && is_readable(active.control, END_MS))
+            gone = recv(active.control, &nothing, 1, 0) <= 0;
         if (!gone)
-            discard();
+            discard(&active);
     }
     pthread_mutex_unlock(&mutex);
 }

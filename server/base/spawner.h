@@ -37,8 +37,10 @@ NODISCARD int spawner_start(int *leash, const struct spawn_order *order, struct 
 /* How it ended, as of waitpid(2); waits for that.  -EIO: nobody knows any more. */
 NODISCARD int spawner_status(int leash, int *status, struct error *err);
 
-/* Starts it before it is needed, as the last one: from now on this process starts no other. */
-NODISCARD int spawner_start_now(struct error *err);
+/* Starts it before it is needed.  `sandboxed`: and another one that stands by, because from now on
+ * this process starts none: when one of the two ends, the other one makes its successor.  None of
+ * them, and nothing that they start, gains privileges by exec (no_new_privs). */
+NODISCARD int spawner_start_now(bool sandboxed, struct error *err);
 
 /* It is that user from now on, and so is what it starts.  One that does not run is not started: it
  * will be who we are then. */
@@ -47,13 +49,17 @@ NODISCARD int spawner_become(const struct user *user, struct error *err);
 /* Kills it, with its group, and waits for that; *leash is closed. */
 void spawner_stop(int leash);
 
-/* Called whenever it has been started, on the thread that did, and at once if it runs; must not
- * call anything here.  Who watches that process calls spawner_reap() when it has ended. */
+/* Called for each such process that is started, on the thread that did, and at once for those that
+ * run; must not call anything here.  Who watches that process calls spawner_restore() when it has
+ * ended. */
 typedef void spawner_started_fn(void *context, pid_t process);
 void spawner_tell_started(spawner_started_fn *fn, void *context);
-/* If it has ended it is waited for.  Any thread; does not block.  Whether another one may be
- * started. */
-bool spawner_reap(void);
+/* What has ended is waited for, and replaced: at once if there is another one that can, else when
+ * it is needed (*as_needed).  Any thread; may block for SPAWNER_ANSWER_SECONDS.  -EIO: nothing can
+ * be started any more. */
+NODISCARD int spawner_restore(bool *as_needed, struct error *err);
+/* Nothing can be started any more; any thread, at once. */
+bool spawner_is_gone(void);
 
 /* What carries that text in its environment is ended when this process has gone. */
 NODISCARD int spawner_watch(const char *mark, struct error *err);

@@ -6,6 +6,7 @@
 #include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 /* ---- names ---- */
@@ -88,11 +89,26 @@ int user_check(const struct user *user, struct error *err)
                      "that user and without --user");
 }
 
+/* Where root may not do this, he has it from somebody who has taken that from him. */
+static void drop_bounding_set(void)
+{
+    for (unsigned long capability = 0; prctl(PR_CAPBSET_READ, capability, 0, 0, 0) >= 0;
+         capability++)
+        (void)prctl(PR_CAPBSET_DROP, capability, 0, 0, 0);
+}
+
+void user_prepare(const struct user *user)
+{
+    if (user->given && !is_already(user))
+        drop_bounding_set();
+}
+
 /* glibc does it for each thread.  Who is not root any more has no capabilities. */
 int user_become(const struct user *user, struct error *err)
 {
     if (is_already(user))
         return 0;
+    drop_bounding_set();
     if (setgroups(0, NULL) != 0 || setresgid(user->gid, user->gid, user->gid) != 0 ||
         setresuid(user->uid, user->uid, user->uid) != 0)
         return error_set(err, -errno, "--user: user %u with group %u can't be taken: %s", user->uid,

@@ -21,6 +21,11 @@ NODISCARD int user_parse(struct user *out, const char *text, struct error *err);
  * sentence. */
 NODISCARD int user_check(const struct user *user, struct error *err);
 
+/* Before there are threads, and when what is to have root's rights for good has been started: who
+ * is to become another user starts no program any more that has a capability, whatever stands in
+ * its file (the bounding set of capabilities(7) is emptied).  The rights of this process stay. */
+void user_prepare(const struct user *user);
+
 /* All threads of this process are that user from now on, with that group and no other, and without
  * any capability; there is no way back.  Nothing happens when they are it already.  -EPERM: this
  * process may not. */

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <time.h>
 
+#include "server/base/spawner.h"
 #include "server/base/tally.h"
 #include "server/control/control-json.h"
 #include "server/control/varlink-message.h"
@@ -111,6 +112,9 @@ struct json_object *status_warnings(const struct metrics_source *source,
     if (attached >= source->places->attached_max / 100.0 * CLIENTS_PERCENT)
         warn(list, "%u of %u clients are attached (--max-connections).", attached,
              source->places->attached_max);
+    if (spawner_is_gone())
+        warn(list, "The processes that start programs have ended: no key-command can be asked "
+                   "before the server is started again.");
     if (board_lost(source->board) > 0)
         warn(list, "There was no room to tell all of what happens: figures lack something.");
     return list;

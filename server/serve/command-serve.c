@@ -328,7 +328,7 @@ static int set_up(struct server *server, struct error *err)
     if (result == 0)
         result = watch_signals(server, err);
     if (result == 0)
-        result = spawner_end_watch(&server->spawner_end, server->loop, err);
+        result = spawner_end_watch(&server->spawner_end, server->loop, &server->offload, err);
     /* Before the key is derived: an address in use is cheap to find. */
     if (result == 0)
         result = listeners_open(&server->listeners, &server->options, err);

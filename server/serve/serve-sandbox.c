@@ -18,7 +18,11 @@ int serve_sandbox_prepare(const struct serve_options *options, struct captive *c
     if (result == 0 && options->run != NULL)
         result = captive_hold(captive, err);
     sandbox_prepare(mode);
-    return mode == SANDBOX_OFF || result < 0 ? result : spawner_start_now(err);
+    if (result == 0 && (mode != SANDBOX_OFF || options->user.given))
+        result = spawner_start_now(mode != SANDBOX_OFF, err);
+    if (result == 0)
+        user_prepare(&options->user);
+    return result;
 }
 
 /* ---- what stays within reach ---- */

@@ -21,6 +21,11 @@ struct watched {
 
 struct spawner_end {
     struct loop *loop;
+    struct offload *const *offload;
+    struct offload_job restore; /* one at a time */
+    bool restoring, again;
+    bool as_needed; /* of the job */
+    struct error why;
     pthread_mutex_t mutex; /* of the list */
     struct watched *first;
     bool stopping;
@@ -39,22 +44,55 @@ static void forget(struct watched *one)
     free(one);
 }
 
+static void restore(struct offload_job *job)
+{
+    struct spawner_end *owner = container_of(job, struct spawner_end, restore);
+
+    job->done.result = spawner_restore(&owner->as_needed, &owner->why);
+}
+
+static void begin_to_restore(struct spawner_end *owner);
+
+static void restored(struct io_event *ev, int result)
+{
+    struct spawner_end *owner = container_of(ev, struct spawner_end, restore.done.event);
+
+    owner->restoring = false;
+    if (owner->stopping)
+        return;
+    if (result == 0)
+        log_warning("the process beside this one, which starts programs, has ended; another one %s",
+                    owner->as_needed ? "is started when it is needed" : "has taken its place");
+    else if (spawner_is_gone())
+        log_error("the processes beside this one, which start programs, have ended, and the "
+                  "sandbox lets no other one be started: no key-command can be asked, and a server "
+                  "that is killed has no report, before it is started again");
+    else
+        log_error("one of the processes beside this one, which start programs, has ended: %s; when "
+                  "the other one ends, no key-command can be asked",
+                  owner->why.text);
+    if (owner->again)
+        begin_to_restore(owner);
+}
+
+static void begin_to_restore(struct spawner_end *owner)
+{
+    owner->again = owner->restoring;
+    if (owner->restoring)
+        return;
+    owner->restoring = true;
+    offload_run(*owner->offload, &owner->restore);
+}
+
 static void has_ended(struct io_event *ev, int result)
 {
     struct watched *one = container_of(ev, struct watched, ended);
-    bool stopping = one->owner->stopping;
+    struct spawner_end *owner = one->owner;
 
     (void)result;
     forget(one);
-    if (stopping)
-        return;
-    if (spawner_reap())
-        log_warning("the process beside this one, which starts programs, has ended; another one is "
-                    "started when it is needed");
-    else
-        log_error("the process beside this one, which starts programs, has ended, and the sandbox "
-                  "lets no other one be started: no key-command can be asked before the server is "
-                  "restarted");
+    if (!owner->stopping)
+        begin_to_restore(owner);
 }
 
 static void was_started(struct io_event *ev, int result)
@@ -90,13 +128,17 @@ static void watch(void *context, pid_t process)
     loop_post(owner->loop, &one->started);
 }
 
-int spawner_end_watch(struct spawner_end **out, struct loop *loop, struct error *err)
+int spawner_end_watch(struct spawner_end **out, struct loop *loop, struct offload *const *offload,
+                      struct error *err)
 {
     struct spawner_end *owner = calloc(1, sizeof *owner);
 
     if (owner == NULL)
         return error_no_memory(err, NULL);
     owner->loop = loop;
+    owner->offload = offload;
+    owner->restore =
+        (struct offload_job){ .work = restore, .done.event.fn = restored, .loop = loop };
     pthread_mutex_init(&owner->mutex, NULL);
     *out = owner;
     spawner_tell_started(watch, owner);

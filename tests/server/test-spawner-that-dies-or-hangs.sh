@@ -1,7 +1,8 @@
 #!/bin/bash
 # The process that starts programs for a server is killed: it does not stay in the table of processes, that is told, and the next
-# program starts.  It hangs: the server ends all the same when it is told to, and with it what was started.
+# program starts, also in a sandbox, which takes from the server what that needs.  It hangs: the server ends all the same when it is told to, and with it what was started.
 . "$(dirname "$0")/../support/functions.sh"
+. "$(dirname "$0")/../support/report-functions.sh"
 
 folder=$(temp_dir) control=$(temp_socket)
 printf passphrase >"$folder/key"
@@ -15,12 +16,51 @@ ctl() {
 spawner() {
     ps -o pid= --ppid "$pid" | tr -d ' '
 }
+is_gone() {
+    ! kill -0 "$1" 2>"$log_dir/kill" || [ "$(ps -o stat= -p "$1" | cut -c 1)" = Z ]
+}
 has_no_child() {
     [ -z "$(spawner)" ]
 }
-# In a sandbox there is no other one.
+# ---- in a sandbox there are two, and the one that lives makes the next ----
+# wait_for_two PID...: there are two again, and none of these.
+are_two_others() {
+    local found
+
+    found=$(spawner)
+    [ "$(wc -l <<<"$found")" -eq 2 ] && ! grep -qxF "$(printf '%s\n' "$@")" <<<"$found"
+}
+start_nbdcrypt --control "$control" --report-directory "$reports" --export "one=$folder/one,key-command=cat $folder/key"
+wait_until 30 are_two_others 1
+for round in 1 2 3 4 5 6; do
+    victim=$(spawner | sed -n "$((round % 2 + 1))p")
+    kill -KILL "$victim"
+    wait_until 30 are_two_others "$victim"
+    ctl add two "$folder/two" key-command="cat $folder/key" || fail "no program is started after the end of $victim"
+    ctl remove two
+done
+expect_equal "how often it was told" 6 "$(grep -c 'which starts programs, has ended; another one has taken its place' "$server_log")"
+for pid_of_one in $(spawner); do
+    expect_equal "no_new_privs of a successor" 1 "$(awk '/^NoNewPrivs:/ { print $2 }' /proc/"$pid_of_one"/status)"
+    expect_equal "where a successor works" "$(readlink /proc/"$pid"/cwd)" "$(readlink /proc/"$pid_of_one"/cwd)"
+    expect_equal "sockets of a successor" 1 "$(find /proc/"$pid_of_one"/fd -lname 'socket:*' | wc -l)"
+done
+# What has taken the place of another one knows what to do when the server is gone.
+victims=$(spawner)
+kill -KILL "$pid"
+wait "$pid" || true
+wait_for_report killed
+for pid_of_one in $victims; do
+    wait_until 30 is_gone "$pid_of_one"
+done
+
+# Both at once: nothing can be started any more, and that is told.
 start_nbdcrypt --control "$control" --export "one=$folder/one,key-command=cat $folder/key"
-kill -KILL "$(spawner)"
+wait_until 30 are_two_others 1
+# shellcheck disable=SC2046 # numbers
+kill -STOP $(spawner)
+# shellcheck disable=SC2046 # numbers
+kill -KILL $(spawner)
 wait_until 30 has_no_child
 expect_match "$server_log" 'error: .*and the sandbox lets no other one be started'
 ! ctl add two "$folder/two" key-command="cat $folder/key" 2>"$log_dir/add" || fail "a program was started in a sandbox"
@@ -48,17 +88,5 @@ before=$SECONDS
 stop_nbdcrypt
 [ $((SECONDS - before)) -lt 20 ] || fail "the end took $((SECONDS - before)) s"
 wait "$add" && fail "an export was added to a server that ended"
-is_gone() {
-    ! kill -0 "$1" 2>"$log_dir/kill" || [ "$(ps -o stat= -p "$1" | cut -c 1)" = Z ]
-}
 wait_until 30 is_gone "$second"
 wait_until 30 is_gone "$(cat "$folder/program")"
-
-# ---- in the sandbox no other one can be started, and that is told ----
-start_nbdcrypt --control "$control" --sandbox auto --export "one=$folder/one,key-command=cat $folder/key"
-kill -KILL "$(spawner)"
-wait_until 30 has_no_child
-expect_match "$server_log" 'error: .*which starts programs, has ended, and the sandbox lets no other one be started'
-! ctl add two "$folder/two" key-command="cat $folder/key" 2>"$log_dir/add" || fail "a program was started"
-expect_match "$log_dir/add" 'which starts programs, and the sandbox lets no other one be started: restart the server'
-stop_nbdcrypt

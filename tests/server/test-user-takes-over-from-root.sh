@@ -30,9 +30,9 @@ check_process() {
     local status
 
     for status in /proc/"$1"/task/*/status; do
-        expect_equal "user, group, groups, capabilities of $status ($(sed -n 's/^Name:\t//p' "$status"))" \
-            "$nobody $nobody $nobody $nobody $group $group $group $group  0000000000000000 0000000000000000 0000000000000000 0000000000000000" \
-            "$(awk '/^Uid:|^Gid:/ { printf "%s %s %s %s ", $2, $3, $4, $5 } /^Groups:/ { printf "%s ", $2 } /^Cap(Inh|Prm|Eff|Amb):/ { printf "%s ", $2 }' "$status" | sed 's/ $//')"
+        expect_equal "user, group, groups, capabilities (also those of its programs) of $status ($(sed -n 's/^Name:\t//p' "$status"))" \
+            "$nobody $nobody $nobody $nobody $group $group $group $group  0000000000000000 0000000000000000 0000000000000000 0000000000000000 0000000000000000" \
+            "$(awk '/^Uid:|^Gid:/ { printf "%s %s %s %s ", $2, $3, $4, $5 } /^Groups:/ { printf "%s ", $2 } /^Cap(Inh|Prm|Eff|Bnd|Amb):/ { printf "%s ", $2 }' "$status" | sed 's/ $//')"
     done
 }
 
@@ -64,8 +64,11 @@ for mode in auto "strict --sandbox-image-paths $test_dir" off; do
     cp "$secret/luks" "$own"
     ctl add own "$own" "key-command=/bin/sh $test_dir/give-key"
     expect_equal "who a key-command is" "$nobody" "$(cat "$test_dir/who")"
-    spawner=$(pgrep --parent "$pid" --full nbdcrypt-spawner)
-    check_process "$spawner"
+    for spawner in $(pgrep --parent "$pid" --full nbdcrypt-spawner); do
+        check_process "$spawner"
+        expect_equal "no_new_privs of the process that starts programs, with $mode" "$([ "$mode" = off ] && echo 0 || echo 1)" \
+            "$(awk '/^NoNewPrivs:/ { print $2 }' /proc/"$spawner"/status)"
+    done
 
     # What is root's.
     ! ctl add raw "$secret/raw" raw=yes 2>"$test_dir/refused" || fail "a file of root was opened"

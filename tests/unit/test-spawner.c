@@ -299,7 +299,9 @@ static void who_watches_it_can_wait_for_it(void)
     pid_t first = started;
     EXPECT(first > 0 && kill(first, SIGKILL) == 0);
     for (int i = 0; i < PATIENCE_MS && kill(first, 0) == 0; i++) {
-        EXPECT(spawner_reap());
+        bool as_needed = false;
+
+        EXPECT(spawner_restore(&as_needed, &err) == 0 && as_needed);
         usleep(1000);
     }
     EXPECT(kill(first, 0) < 0 && errno == ESRCH);
@@ -349,6 +351,65 @@ static void programs_end_when_this_process_does(void)
     programs_end_with_us(0);
     programs_end_with_us(SIGTERM);
     programs_end_with_us(SIGKILL);
+}
+
+/* ---- one that stands by ---- */
+
+static pid_t twins[8];
+static size_t twin_count;
+
+static void note_twin(void *context, pid_t process)
+{
+    (void)context;
+    EXPECT(twin_count < sizeof twins / sizeof twins[0]);
+    twins[twin_count++] = process;
+}
+
+/* What a restored one does; who is its parent, and that its programs gain nothing. */
+static void check_one(pid_t parent)
+{
+    EXPECT(shell("sed -n 's/^NoNewPrivs:\t//p' /proc/self/status; "
+                 "sed -n 's/^PPid:\t//p' /proc/$PPID/status; pwd -P") == 0);
+    char *at, here[4096];
+    EXPECT(strtol(said, &at, 10) == 1);
+    EXPECT(strtol(at, &at, 10) == parent);
+    EXPECT(getcwd(here, sizeof here) != NULL && strncmp(at + 1, here, strlen(here)) == 0);
+}
+
+/* In a process of its own, which starts no other one from then on. */
+static void two_of_them_replace_each_other(void)
+{
+    bool as_needed;
+    int status;
+    pid_t child = fork();
+
+    EXPECT(child >= 0);
+    if (child > 0) {
+        EXPECT(waitpid(child, &status, 0) == child && status == 0);
+        return;
+    }
+    spawner_tell_started(note_twin, NULL);
+    EXPECT(spawner_start_now(true, &err) == 0 && twin_count == 2);
+    pid_t alive[] = { twins[0], twins[1] };
+    for (size_t i = 0; i < 4; i++) {
+        pid_t victim = alive[i / 2]; /* the one that is asked, then the one that stands by */
+
+        EXPECT(kill(victim, SIGKILL) == 0);
+        while (kill(victim, 0) == 0) { /* until it has been waited for */
+            EXPECT(spawner_restore(&as_needed, &err) == 0 && !as_needed);
+            usleep(1000);
+        }
+        EXPECT(twin_count == 3 + i && !spawner_is_gone());
+        alive[0] = alive[1 - i / 2];
+        alive[1] = twins[twin_count - 1];
+        check_one(getpid());
+    }
+    for (size_t i = 0; i < twin_count; i++)
+        (void)kill(twins[i], SIGKILL);
+    EXPECT(start("true", NULL) == -EIO && spawner_is_gone());
+    EXPECT(strstr(err.text, "restart the server") != NULL);
+    EXPECT(spawner_restore(&as_needed, &err) == -EIO);
+    _exit(0);
 }
 
 /* ---- many ---- */
@@ -404,6 +465,7 @@ static void a_rehearsal_starts_nothing(void)
 static const struct check checks[] = {
     /* The first, for the processes that it forks start one of their own. */
     { "programs end when this process does", programs_end_when_this_process_does },
+    { "two of them replace each other", two_of_them_replace_each_other },
     { "programs get the arguments, environment, folder and umask of their order",
       programs_get_what_is_said },
     { "they work where we do", they_work_where_we_do },
