@@ -254,7 +254,8 @@ int image_open(struct stage **out, const char *spec, const struct image_options 
                            "only a file or a block device can be handed over as a descriptor");
     else
         result = open_parsed(out, &parsed, &settings, err);
-    if (result == -EACCES && sandbox_hides(parsed.path, SANDBOX_WRITE))
+    if (result == -EACCES &&
+        sandbox_hides(parsed.path, options->read_only ? SANDBOX_READ : SANDBOX_WRITE))
         error_set(
             err, result,
             "it is outside of what the sandbox of this server lets be opened: name its folder "

@@ -65,7 +65,8 @@ static struct json_object *view_sandbox(void)
     control_add_text(json, "text", text);
     control_add_flag(json, "no_new_privs", report.no_new_privs);
     control_add_number(json, "landlock", (uint64_t)report.landlock);
-    control_add_flag(json, "files", report.files);
+    control_add_flag(json, "files", report.reach == SANDBOX_REACH_PATHS);
+    control_add_text(json, "writes", sandbox_writes_name(report.reach));
     control_add_flag(json, "ports", report.ports);
     control_add_flag(json, "system_calls", report.calls);
     control_add_flag(json, "programs", report.programs);

@@ -1,7 +1,9 @@
 #include "server/sandbox/sandbox-landlock.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
@@ -27,7 +29,9 @@ enum {
     FS_MAKE_DIR = 1 << 7,
     FS_MAKE_REG = 1 << 8,
     FS_MAKE_SOCK = 1 << 9,
+    FS_MAKE_FIFO = 1 << 10,
     FS_MAKE_BLOCK = 1 << 11,
+    FS_MAKE_SYM = 1 << 12,
     FS_ALL_1 = (1 << 13) - 1,
     FS_REFER = 1 << 13,     /* version 2 */
     FS_TRUNCATE = 1 << 14,  /* version 3 */
@@ -36,6 +40,9 @@ enum {
 enum { NET_BIND = 1, NET_CONNECT = 2 };
 enum { SCOPE_ABSTRACT_SOCKET = 1 }; /* and signals, but we end what we have started before */
 
+#define FS_WRITES                                                                                \
+    (FS_WRITE_FILE | FS_REMOVE_DIR | FS_REMOVE_FILE | FS_MAKE_DIR | FS_MAKE_REG | FS_MAKE_SOCK | \
+     FS_MAKE_FIFO | FS_MAKE_SYM)
 #define FS_OF_FILES (FS_EXECUTE | FS_WRITE_FILE | FS_READ_FILE | FS_TRUNCATE | FS_IOCTL_DEV)
 
 struct ruleset {
@@ -92,6 +99,12 @@ static const struct sandbox_path system_paths[] = {
     { "/etc/ssl", SANDBOX_READ, false },
 };
 
+/* Who writes there is there again at the next start, or is root.  In /, and in /var. */
+static const char *const system_folders[] = {
+    "/bin",    "/boot", "/efi",  "/etc",  "/lib", "/lib32", "/lib64",
+    "/libx32", "/proc", "/root", "/sbin", "/sys", "/usr",   "/var/spool",
+};
+
 int landlock_version(void)
 {
     long version = syscall(SYS_CREATE, NULL, (size_t)0, CREATE_VERSION);
@@ -115,6 +128,14 @@ bool landlock_always_allows(const char *path)
     return false;
 }
 
+bool landlock_is_of_system(const char *path)
+{
+    for (size_t i = 0; i < sizeof system_folders / sizeof system_folders[0]; i++)
+        if (landlock_is_below(path, system_folders[i]))
+            return true;
+    return false;
+}
+
 /* ---- what is taken away ---- */
 
 static uint64_t known_file_rights(int version)
@@ -123,14 +144,20 @@ static uint64_t known_file_rights(int version)
            (version >= 5 ? FS_IOCTL_DEV : 0);
 }
 
-/* Without a list of paths, what we never do: but a plugin may. */
+/* In any case what we never do: but a plugin may. */
 static uint64_t handled_files(int version, const struct sandbox_settings *settings)
 {
-    uint64_t rights = settings->only_paths ? known_file_rights(version)
-                      : settings->programs ? 0
-                                           : FS_EXECUTE | FS_MAKE_CHAR | FS_MAKE_BLOCK;
+    const uint64_t never = FS_EXECUTE | FS_MAKE_CHAR | FS_MAKE_BLOCK;
+    const uint64_t writes = FS_WRITES | (known_file_rights(version) & (FS_REFER | FS_TRUNCATE));
+    const uint64_t rights[] = {
+        [SANDBOX_REACH_ALL] = settings->programs ? 0 : never,
+        [SANDBOX_REACH_SYSTEM] = never | writes,
+        [SANDBOX_REACH_WRITES] = never | writes,
+        [SANDBOX_REACH_PATHS] = known_file_rights(version),
+    };
 
-    return settings->programs ? rights & ~(uint64_t)FS_EXECUTE : rights;
+    return settings->programs ? rights[settings->reach] & ~(uint64_t)FS_EXECUTE
+                              : rights[settings->reach];
 }
 
 static struct ruleset ruleset_of(int version, const struct sandbox_settings *settings)
@@ -162,6 +189,7 @@ static uint64_t rights_of(enum sandbox_access access)
         [SANDBOX_NAMES] = FS_READ_DIR | FS_REMOVE_FILE | FS_REMOVE_DIR | FS_MAKE_SOCK,
         [SANDBOX_FILES] = FS_READ_DIR | FS_READ_FILE | FS_WRITE_FILE | FS_TRUNCATE | FS_MAKE_REG |
                           FS_MAKE_DIR | FS_REMOVE_FILE,
+        [SANDBOX_ALL] = FS_WRITES | FS_READ_FILE | FS_READ_DIR | FS_REFER | FS_TRUNCATE,
     };
 
     return rights[access];
@@ -199,6 +227,29 @@ static int add_paths(int ruleset_fd, uint64_t handled, const struct sandbox_path
     return result;
 }
 
+/* Each folder in this one, but for those of the system, and `apart`. */
+static int add_folders_in(int ruleset_fd, uint64_t handled, const char *folder, const char *apart,
+                          struct error *err)
+{
+    DIR *listing = opendir(folder);
+    const struct dirent *entry;
+    int result = 0;
+
+    while (listing != NULL && result == 0 && (entry = readdir(listing)) != NULL) {
+        char name[sizeof entry->d_name + sizeof "/var/"];
+        const struct sandbox_path path = { name, SANDBOX_ALL, false };
+
+        (void)snprintf(name, sizeof name, "%s%s", folder, entry->d_name);
+        if (entry->d_type == DT_DIR && strcmp(entry->d_name, ".") != 0 &&
+            strcmp(entry->d_name, "..") != 0 && strcmp(name, apart) != 0 &&
+            !landlock_is_of_system(name))
+            result = add_path(ruleset_fd, handled, &path, err);
+    }
+    if (listing != NULL)
+        (void)closedir(listing);
+    return result;
+}
+
 static int add_ports(int ruleset_fd, uint64_t allowed, const uint16_t *ports, size_t count,
                      struct error *err)
 {
@@ -217,12 +268,17 @@ static int add_rules(int ruleset_fd, const struct ruleset *ruleset,
 {
     int result = 0;
 
-    if (settings->only_paths) {
+    if (settings->reach != SANDBOX_REACH_ALL) {
         result = add_paths(ruleset_fd, ruleset->files, system_paths,
                            sizeof system_paths / sizeof system_paths[0], err);
         if (result == 0)
             result =
                 add_paths(ruleset_fd, ruleset->files, settings->paths, settings->path_count, err);
+    }
+    if (result == 0 && settings->reach == SANDBOX_REACH_SYSTEM) {
+        result = add_folders_in(ruleset_fd, ruleset->files, "/", "/var", err);
+        if (result == 0)
+            result = add_folders_in(ruleset_fd, ruleset->files, "/var/", "", err);
     }
     if (result == 0 && ruleset->ports != 0) {
         result = add_ports(ruleset_fd, NET_CONNECT, settings->connect_ports,

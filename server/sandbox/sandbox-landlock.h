@@ -23,6 +23,8 @@ NODISCARD int landlock_enter(int version, const struct sandbox_settings *setting
 bool landlock_is_below(const char *path, const char *folder);
 /* Is it one of those that can be read whatever the settings are? */
 bool landlock_always_allows(const char *path);
+/* Is it one that can't be written with SANDBOX_REACH_SYSTEM, unless it is named? */
+bool landlock_is_of_system(const char *path);
 
 /* The first versions that can do it. */
 #define LANDLOCK_VERSION_NETWORK 4

@@ -17,6 +17,15 @@ enum sandbox_access {
     SANDBOX_WRITE, /* and read; of a device also its ioctl(2)s */
     SANDBOX_NAMES, /* of sockets in this folder: to make and to remove them */
     SANDBOX_FILES, /* in this folder: to make, to write and to remove them */
+    SANDBOX_ALL,   /* what is below: all but to make devices */
+};
+
+/* Which files it comes to, by name; what is open stays open. */
+enum sandbox_reach {
+    SANDBOX_REACH_ALL,    /* those that its user may */
+    SANDBOX_REACH_SYSTEM, /* it writes `paths`, and what is not below the folders of the system */
+    SANDBOX_REACH_WRITES, /* it writes `paths` */
+    SANDBOX_REACH_PATHS,  /* it reads and writes `paths`, and reads what libraries read */
 };
 
 struct sandbox_path {
@@ -27,8 +36,8 @@ struct sandbox_path {
 
 struct sandbox_settings {
     enum sandbox_mode mode;
-    bool programs;   /* may be started: by plugins */
-    bool only_paths; /* files are confined to `paths`, and what libraries read */
+    bool programs; /* may be started: by plugins */
+    enum sandbox_reach reach;
     bool only_ports; /* TCP is confined to these ports */
     bool only_bind;  /* with only_ports: those that are listened on, too */
     bool outsiders;  /* abstract sockets of others may be reached */

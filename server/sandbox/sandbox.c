@@ -53,7 +53,7 @@ static void look_at_landlock(const struct sandbox_settings *settings)
         note_lack("Landlock (not in this kernel, or not switched on)");
     else if (settings->only_ports && now.landlock < LANDLOCK_VERSION_NETWORK)
         note_lack("ports (Landlock before version 4)");
-    now.files = settings->only_paths && now.landlock > 0;
+    now.reach = now.landlock > 0 ? settings->reach : SANDBOX_REACH_ALL;
     now.ports = settings->only_ports && now.landlock >= LANDLOCK_VERSION_NETWORK;
 }
 
@@ -80,13 +80,15 @@ bool sandbox_hides(const char *path, enum sandbox_access access)
 {
     char whole[PATH_MAX];
 
-    if (!now.files || realpath(path, whole) == NULL ||
-        (access == SANDBOX_READ && landlock_always_allows(whole)))
+    if (now.reach == SANDBOX_REACH_ALL || realpath(path, whole) == NULL)
+        return false;
+    if (access == SANDBOX_READ &&
+        (now.reach != SANDBOX_REACH_PATHS || landlock_always_allows(whole)))
         return false;
     for (size_t i = 0; i < visible_count; i++)
         if (visible[i].access >= access && landlock_is_below(whole, visible[i].path))
             return false;
-    return true;
+    return now.reach != SANDBOX_REACH_SYSTEM || landlock_is_of_system(whole);
 }
 
 /* ---- in force ---- */
@@ -117,7 +119,7 @@ static int enter_files(const struct sandbox_settings *settings, struct error *er
 {
     int result = landlock_enter(now.landlock, settings, err);
 
-    if (result == 0 && now.files)
+    if (result == 0 && now.reach != SANDBOX_REACH_ALL)
         result = remember_paths(settings, err);
     return result;
 }
@@ -200,13 +202,27 @@ static void add(char out[SANDBOX_TEXT_BYTES], const char *format, ...)
     va_end(args);
 }
 
+const char *sandbox_writes_name(enum sandbox_reach reach)
+{
+    static const char *const names[] = {
+        [SANDBOX_REACH_ALL] = "anywhere",
+        [SANDBOX_REACH_SYSTEM] = "outside_system",
+        [SANDBOX_REACH_WRITES] = "named",
+        [SANDBOX_REACH_PATHS] = "named",
+    };
+
+    return names[reach];
+}
+
 void sandbox_text(char out[SANDBOX_TEXT_BYTES], const struct sandbox_report *report)
 {
     const struct {
         bool in_force;
         const char *name;
     } parts[] = { { report->no_new_privs, "no new privileges" },
-                  { report->files, "files" },
+                  { report->reach == SANDBOX_REACH_PATHS, "files" },
+                  { report->reach == SANDBOX_REACH_WRITES, "writes" },
+                  { report->reach == SANDBOX_REACH_SYSTEM, "writes to the system" },
                   { report->ports, "ports" },
                   { report->calls, "system calls" },
                   { report->programs, "programs" },

@@ -28,7 +28,7 @@ NODISCARD int sandbox_enter(const struct sandbox_settings *settings, struct erro
 /* A worker's thread, when it has made what it needs: takes away more. */
 NODISCARD int sandbox_enter_worker(struct error *err);
 
-/* Whether a file of that name can't be opened like that because of `only_paths`. */
+/* Whether a file of that name can't be opened like that because of `reach`. */
 bool sandbox_hides(const char *path, enum sandbox_access access);
 
 /* ---- for who looks ---- */
@@ -39,7 +39,7 @@ struct sandbox_report {
     enum sandbox_mode mode;
     bool no_new_privs;
     int landlock; /* version; 0: none */
-    bool files;   /* are confined */
+    enum sandbox_reach reach;
     bool ports;
     bool calls;    /* by seccomp */
     bool programs; /* can't be started */
@@ -51,6 +51,8 @@ struct sandbox_report {
 /* Any thread; takes no lock. */
 void sandbox_describe(struct sandbox_report *out);
 const char *sandbox_mode_name(enum sandbox_mode mode);
+/* What it writes: "anywhere", "outside_system", "named". */
+const char *sandbox_writes_name(enum sandbox_reach reach);
 /* "auto: landlock 7, calls, programs, rings; lacks ..." */
 #define SANDBOX_TEXT_BYTES 320u
 void sandbox_text(char out[SANDBOX_TEXT_BYTES], const struct sandbox_report *report);

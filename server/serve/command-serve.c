@@ -340,7 +340,7 @@ static int set_up(struct server *server, struct error *err)
         result = serve_metrics_open(&server->metrics, &server->options.metrics, err);
     if (result == 0)
         result = serve_sandbox_enter(&server->options, server->listeners.private_directory,
-                                     serve_control_path(server->control), err);
+                                     server->control, err);
     if (result == 0)
         result = serve_guard_start(&server->options.report, server->board, err);
     if (result == 0)

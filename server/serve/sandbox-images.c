@@ -6,8 +6,10 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <unistd.h>
 
 #include "server/block/image.h"
+#include "server/sandbox/sandbox-landlock.h"
 
 #define NBD_PORT 10809u
 
@@ -103,16 +105,25 @@ static int add_behind(struct sandbox_lists *lists, const char *path, struct erro
     return result;
 }
 
-static int add_file(struct sandbox_lists *lists, const char *path, bool folders, struct error *err)
+static bool is_of_system(const char *path)
+{
+    char whole[PATH_MAX];
+
+    return realpath(path, whole) != NULL && landlock_is_of_system(whole);
+}
+
+static int add_file(struct sandbox_lists *lists, const char *path, enum sandbox_folders folders,
+                    struct error *err)
 {
     int result = sandbox_lists_add_path(lists, path, SANDBOX_WRITE, err);
 
     if (result == 0)
         result = add_behind(lists, path, err);
 
-    return result == 0 && folders && !begins(path, "/dev/")
-               ? sandbox_lists_add_folder_of(lists, path, SANDBOX_WRITE, err)
-               : result;
+    if (result < 0 || folders == SANDBOX_FOLDERS_NONE || begins(path, "/dev/") ||
+        (folders == SANDBOX_FOLDERS_OF_USERS && is_of_system(path)))
+        return result;
+    return sandbox_lists_add_folder_of(lists, path, SANDBOX_WRITE, err);
 }
 
 /* "//HOST:PORT/NAME"; 0: there is none in it. */
@@ -129,8 +140,8 @@ static unsigned port_of(const char *path)
     return (unsigned)strtoul(colon + 1, NULL, 10) & UINT16_MAX;
 }
 
-static int add_named(struct sandbox_lists *lists, const struct image_name *name, bool folders,
-                     struct error *err)
+static int add_named(struct sandbox_lists *lists, const struct image_name *name,
+                     enum sandbox_folders folders, struct error *err)
 {
     unsigned port = begins(name->scheme, "nbd") ? port_of(name->path) : 0;
     int result = 0;
@@ -150,7 +161,7 @@ static int add_named(struct sandbox_lists *lists, const struct image_name *name,
                : result;
 }
 
-int sandbox_images_add(struct sandbox_lists *lists, const char *image, bool folders,
+int sandbox_images_add(struct sandbox_lists *lists, const char *image, enum sandbox_folders folders,
                        struct error *err)
 {
     struct error ignored = { "" };
@@ -173,6 +184,20 @@ static bool has_scheme(const char *image, const char *scheme)
     bool has = strcmp(name.scheme, scheme) == 0;
     free(name.path);
     return has;
+}
+
+bool sandbox_images_is_known(const char *image)
+{
+    struct error ignored = { "" };
+    struct image_name name;
+
+    if (image_name_parse(&name, image, &ignored) < 0)
+        return true; /* it will not be opened */
+    bool known = strcmp(name.scheme, "file") == 0
+                     ? access(name.path, F_OK) == 0
+                     : strcmp(name.scheme, "nbdkit") != 0 && strcmp(name.scheme, "rbd") != 0;
+    free(name.path);
+    return known;
 }
 
 bool sandbox_images_is_plugin(const char *image)

@@ -44,7 +44,7 @@ static int add_key_files(struct sandbox_lists *lists, const struct key_source *k
 }
 
 static int add_export(struct sandbox_lists *lists, const struct export_settings *settings,
-                      bool folders, struct error *err)
+                      enum sandbox_folders folders, struct error *err)
 {
     int result = sandbox_images_add(lists, settings->image, folders, err);
 
@@ -56,7 +56,10 @@ static int add_export(struct sandbox_lists *lists, const struct export_settings 
 static int add_exports(struct sandbox_lists *lists, const struct serve_options *options,
                        struct error *err)
 {
-    bool folders = options->sandbox.image_paths.count == 0;
+    enum sandbox_folders folders = options->sandbox.image_paths.count > 0 ? SANDBOX_FOLDERS_NONE
+                                   : sandbox_options_mode(&options->sandbox) == SANDBOX_STRICT
+                                       ? SANDBOX_FOLDERS_ALL
+                                       : SANDBOX_FOLDERS_OF_USERS;
     int result = 0;
 
     for (size_t i = 0; i < options->export_count && result == 0; i++)
@@ -162,6 +165,33 @@ static bool plugins_are_free(const struct sandbox_options *options)
                                     : sandbox_options_mode(options) == SANDBOX_AUTO;
 }
 
+/* Nobody can bring another image, and all that there are can be named now: a file that comes later
+ * may be on a file system that is not there yet. */
+static bool images_are_known(const struct serve_options *options, bool controlled)
+{
+    if (options->config != NULL || controlled)
+        return false;
+    for (size_t i = 0; i < options->export_count; i++) {
+        const struct export_settings *export = &options->exports[i];
+
+        if (!sandbox_images_is_known(export->image) || export->key.token_plugins != NULL ||
+            (export->header != NULL && !sandbox_images_is_known(export->header)))
+            return false;
+    }
+    return true;
+}
+
+static enum sandbox_reach reach_of(const struct serve_options *options, bool free_plugins,
+                                   bool controlled)
+{
+    if (free_plugins)
+        return SANDBOX_REACH_ALL;
+    if (sandbox_options_mode(&options->sandbox) == SANDBOX_STRICT ||
+        options->sandbox.image_paths.count > 0)
+        return SANDBOX_REACH_PATHS;
+    return images_are_known(options, controlled) ? SANDBOX_REACH_WRITES : SANDBOX_REACH_SYSTEM;
+}
+
 /* To our own service manager. */
 static bool reaches_out(void)
 {
@@ -171,21 +201,22 @@ static bool reaches_out(void)
 }
 
 int serve_sandbox_enter(const struct serve_options *options, const char *private_directory,
-                        const char *control_path, struct error *err)
+                        const struct serve_control *control, struct error *err)
 {
     const struct sandbox_options *asked = &options->sandbox;
     enum sandbox_mode mode = sandbox_options_mode(asked);
     bool free_plugins = plugins_are_free(asked) && has_image(options, sandbox_images_is_plugin);
     bool strict = mode == SANDBOX_STRICT;
     struct sandbox_lists lists = { 0 };
-    int result =
-        mode == SANDBOX_OFF ? 0 : gather(&lists, options, private_directory, control_path, err);
+    int result = mode == SANDBOX_OFF
+                     ? 0
+                     : gather(&lists, options, private_directory, serve_control_path(control), err);
 
     if (result == 0) {
         const struct sandbox_settings settings = {
             .mode = mode,
             .programs = free_plugins,
-            .only_paths = !free_plugins && (strict || asked->image_paths.count > 0),
+            .reach = reach_of(options, free_plugins, control != NULL),
             .only_ports = asked->connect.count > 0 ||
                           (strict && !has_image(options, sandbox_images_connects_anywhere)),
             .only_bind = options->config == NULL, /* a reload may have others */

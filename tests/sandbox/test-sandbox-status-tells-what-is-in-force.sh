@@ -19,20 +19,20 @@ look() {
     stop_nbdcrypt
 }
 
-everything="rings=True system_calls=True violations=0"
+everything="rings=True system_calls=True violations=0 writes"
 landlock=$("$PYTHON" -c 'import ctypes; print(max(0, ctypes.CDLL(None).syscall(444, None, 0, 1)))')
 [ "$landlock" -ge 4 ] || skip "this kernel has no Landlock that knows of ports"
 
 look --sandbox off
-expect_equal off "files=False landlock=0 mode=off no_new_privs=False ports=False programs=False rings=False system_calls=False violations=0 " "$seen"
+expect_equal off "files=False landlock=0 mode=off no_new_privs=False ports=False programs=False rings=False system_calls=False violations=0 writes=anywhere " "$seen"
 expect_match "$test_dir/text" '^ *sandbox +off$'
 look
-expect_equal auto "files=False landlock=$landlock mode=auto no_new_privs=True ports=False programs=True $everything " "$seen"
-expect_match "$test_dir/text" "^ *sandbox +auto, Landlock $landlock, no new privileges, system calls, programs, rings\$"
+expect_equal auto "files=False landlock=$landlock mode=auto no_new_privs=True ports=False programs=True $everything=outside_system " "$seen"
+expect_match "$test_dir/text" "^ *sandbox +auto, Landlock $landlock, no new privileges, writes to the system, system calls, programs, rings\$"
 look --sandbox strict
-expect_equal strict "files=True landlock=$landlock mode=strict no_new_privs=True ports=True programs=True $everything " "$seen"
+expect_equal strict "files=True landlock=$landlock mode=strict no_new_privs=True ports=True programs=True $everything=named " "$seen"
 look --sandbox-image-paths "$test_dir"
-expect_equal "auto with paths" "files=True landlock=$landlock mode=auto no_new_privs=True ports=False programs=True $everything " "$seen"
+expect_equal "auto with paths" "files=True landlock=$landlock mode=auto no_new_privs=True ports=False programs=True $everything=named " "$seen"
 
 # What the kernel tells of the process.
 start_nbdcrypt --raw memory:1M
@@ -46,10 +46,10 @@ stop_nbdcrypt
 
 export LD_PRELOAD=$preload
 look --sandbox-image-paths "$test_dir"
-expect_equal "without Landlock" "files=False landlock=0 mode=auto no_new_privs=True ports=False programs=True $everything Landlock (not in this kernel, or not switched on)" "$seen"
+expect_equal "without Landlock" "files=False landlock=0 mode=auto no_new_privs=True ports=False programs=True $everything=anywhere Landlock (not in this kernel, or not switched on)" "$seen"
 expect_match "$server_log" 'nbdcrypt: the sandbox is not whole: this machine lacks Landlock'
 export LANDLOCK=1
 look --sandbox-image-paths "$test_dir" --sandbox-connect 10809
-expect_equal "Landlock 1" "files=True landlock=1 mode=auto no_new_privs=True ports=False programs=True $everything ports (Landlock before version 4)" "$seen"
+expect_equal "Landlock 1" "files=True landlock=1 mode=auto no_new_privs=True ports=False programs=True $everything=named ports (Landlock before version 4)" "$seen"
 expect_failure 1 "--sandbox strict: this machine lacks ports (Landlock before version 4); --sandbox auto does without" \
     serve --sandbox strict --raw --unix "$(temp_socket)" memory:1M
