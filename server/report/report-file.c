@@ -164,13 +164,28 @@ void report_files_write(const struct report_files *files, const char *kind, pid_
 
 /* ---- forgetting ---- */
 
-/* How many there are, and the name of the oldest one: names are in the order of time. */
+/* Names are in the order of time.  But one of a time that is still to come was made by a clock that
+ * was wrong: it is older than those that were made since. */
+static bool is_older(const char *name, const char *than, const char *now)
+{
+    bool is_wrong = strncmp(name, now, strlen(now)) > 0;
+    bool than_is_wrong = strncmp(than, now, strlen(now)) > 0;
+
+    return is_wrong != than_is_wrong ? is_wrong : strcmp(name, than) < 0;
+}
+
+/* How many there are, and the name of the oldest one. */
 static unsigned look_through(int folder, char oldest[NAME_BYTES])
 {
+    char time[REPORT_TIME_BYTES], now[REPORT_TIME_BYTES + sizeof PREFIX];
     struct proc_folder names;
+    struct timespec clock;
     unsigned count = 0;
     const char *name;
 
+    clock_gettime(CLOCK_REALTIME, &clock);
+    report_time(time, (uint64_t)clock.tv_sec, true);
+    report_join(now, sizeof now, PREFIX, time, NULL);
     oldest[0] = '\0';
     (void)lseek(folder, 0, SEEK_SET);
     proc_folder_begin(&names, folder);
@@ -178,7 +193,7 @@ static unsigned look_through(int folder, char oldest[NAME_BYTES])
         if (!is_report(name))
             continue;
         count++;
-        if (oldest[0] == '\0' || strcmp(name, oldest) < 0)
+        if (oldest[0] == '\0' || is_older(name, oldest, now))
             report_join(oldest, NAME_BYTES, name, NULL);
     }
     return count;

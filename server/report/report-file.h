@@ -28,7 +28,8 @@ void report_files_write(const struct report_files *files, const char *kind, pid_
                         const struct report_tree *const *trees, size_t count,
                         char path[REPORT_PATH_BYTES]);
 
-/* Removes the oldest reports of the folder, whosoever they are, beyond files->keep. */
+/* Removes the oldest reports of the folder, whosoever they are, beyond files->keep; those whose
+ * time is still to come count as the oldest. */
 void report_files_forget(const struct report_files *files);
 
 #endif

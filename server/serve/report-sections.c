@@ -112,6 +112,23 @@ static const struct report_section configuration_section = { "configuration", 0,
 
 /* ---- exports ---- */
 
+/* By --report-metadata: its name and its size are told in any case. */
+static bool may_be_told(const char *name_space)
+{
+    const struct param_list *which = &server.config->first->report.metadata;
+    bool may = which->count == 0;
+
+    for (size_t i = 0; i < which->count && !may; i++) {
+        const char *item = which->items[i];
+        size_t length = strlen(item);
+
+        may = strcmp(item, "all") == 0 || strcmp(item, name_space) == 0 ||
+              (length > 2 && strcmp(item + length - 2, ".*") == 0 &&
+               strncmp(item, name_space, length - 1) == 0);
+    }
+    return may;
+}
+
 /* As the application wrote it; what looks like a password is not shown. */
 static void add_metadata(struct report_tree *tree, struct report_node *of,
                          const struct export_metadata *metadata)
@@ -124,7 +141,7 @@ static void add_metadata(struct report_tree *tree, struct report_node *of,
 
         report_text(tree, one, "namespace", item->name_space);
         report_number(tree, one, "bytes", item->value_bytes);
-        if (item->value_bytes <= VALUE_BYTES_MAX)
+        if (item->value_bytes <= VALUE_BYTES_MAX && may_be_told(item->name_space))
             report_text_masked(tree, one, "value", item->value);
     }
 }

@@ -388,6 +388,19 @@ static int check_texts(struct serve_options *out, struct error *err)
     return serve_config_note(out, result, "tls", err);
 }
 
+/* "all" and "none" say it all. */
+static int check_report(const struct report_options *options, struct error *err)
+{
+    const struct param_list *which = &options->metadata;
+
+    for (size_t i = 0; i < which->count && which->count > 1; i++)
+        if (strcmp(which->items[i], "all") == 0 || strcmp(which->items[i], "none") == 0)
+            return error_set(err, -EINVAL,
+                             "--report-metadata %s goes with no other --report-metadata",
+                             which->items[i]);
+    return 0;
+}
+
 static int parse(struct serve_options *out, int argc, char **argv, bool any_owner,
                  struct error *err)
 {
@@ -409,6 +422,8 @@ static int parse(struct serve_options *out, int argc, char **argv, bool any_owne
         result = serve_config_note(out, user_parse(&out->user, out->user_text, err), "server", err);
     if (result == 0)
         result = serve_config_note(out, metrics_options_check(&out->metrics, err), "metrics", err);
+    if (result == 0)
+        result = serve_config_note(out, check_report(&out->report, err), "report", err);
     if (result == 0)
         result = serve_config_note(out, sandbox_options_check(&out->sandbox, err), "sandbox", err);
     if (result == 0)

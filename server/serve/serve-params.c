@@ -156,6 +156,10 @@ const struct param serve_params[] = {
           OF(REPORT, "report", RESTART), .why = "it is read at the start"),
     PARAM("report-keep", UINT, "N", report.keep, "of these, so many are kept; 0: all (default: 20)",
           .max = 100000, OF(REPORT, "report", RESTART), .why = "it is read at the start"),
+    PARAM("report-metadata", LIST, "WHICH", report.metadata,
+          "metadata of exports whose values are in reports: all, none, or a namespace such as "
+          "org.example or org.example.* (repeatable; default: all)",
+          OF(REPORT, "report", RESTART), .why = "it is read at the start"),
     PARAM("stall-report", UINT, "SECONDS", report.stall_seconds,
           "a report is made when a thread has not answered for so long; 0: not (default: 5)",
           .max = 86400, OF(REPORT, "report", RESTART), .why = "it is read at the start"),

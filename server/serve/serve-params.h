@@ -20,6 +20,7 @@ struct report_options {
     const char *directory;                /* NULL: as report_directory() says */
     unsigned keep;                        /* 0: all */
     unsigned stall_seconds, hung_seconds; /* 0: never */
+    struct param_list metadata;           /* namespaces, "all" or "none"; empty: all */
 };
 
 struct serve_options {
