@@ -2,16 +2,30 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
+#include "server/base/log-text.h"
 #include "server/base/log.h"
 #include "server/control/control-json.h"
+
+/* Names of exports may have anything in them, which a terminal would obey. */
+static void print_line(const char *text)
+{
+    char *shown = malloc(LOG_TEXT_GROWTH * strlen(text) + 1);
+
+    if (shown == NULL)
+        return;
+    shown[log_text_escape(shown, text)] = '\0';
+    puts(shown);
+    free(shown);
+}
 
 static void print_plan(struct json_object *plan)
 {
     for (size_t i = 0; plan != NULL && i < json_object_array_length(plan); i++) {
         const char *text = control_text(json_object_array_get_idx(plan, i), "text");
 
-        puts(text != NULL ? text : "?");
+        print_line(text != NULL ? text : "?");
     }
 }
 

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -199,6 +200,9 @@ static int read_lent(struct secret **out, int fd, struct error *err)
     return result;
 }
 
+#define NOTED_FDS 1024u
+static atomic_bool was_read[NOTED_FDS];
+
 /* It was there at the start, but a second reader finds it closed, and maybe in use by something
  * else. */
 static int read_descriptor(struct secret **out, const struct key_source *source, struct error *err)
@@ -214,6 +218,8 @@ static int read_descriptor(struct secret **out, const struct key_source *source,
                          "closed already",
                          fd);
     result = read_fd(out, (int)fd, 0, err);
+    if (fd < NOTED_FDS)
+        atomic_store(&was_read[fd], true);
     (void)close((int)fd); /* a pipe would tell whoever fills it that the key is still wanted */
     if (result < 0)
         error_prefix(err, "file descriptor %u can't be used as the key: ", fd);
@@ -340,11 +346,13 @@ static int check_token(const struct key_source *source, const char *prefix, stru
                      source->offset_bytes > 0 ? "key-offset" : "key-size", prefix);
 }
 
+/* One that has been read is named rightly, too, when a configuration is read again. */
 static int check_descriptor(const struct key_source *source, const char *prefix, struct error *err)
 {
     unsigned fd = source->fd;
 
-    if (fd == 0 || source->fd_is_lent || key_source_is_handed_down(fd))
+    if (fd == 0 || source->fd_is_lent || key_source_is_handed_down(fd) ||
+        (fd < NOTED_FDS && atomic_load(&was_read[fd])))
         return 0;
     return error_set(err, -EBADF,
                      "%skey-fd %u: %s: whoever starts this program has to open it, as a "

@@ -23,10 +23,11 @@
  * exports. */
 struct reload_change {
     struct exports_change change;
-    struct reload_server *server; /* with what goes along */
-    atomic_int fate;              /* who comes first: it is made, or the server ends */
-    sem_t answered;               /* it is in force, or has failed */
-    atomic_bool is_answered;      /* ... which orders what was answered before us */
+    struct reload_config *config;
+    struct serve_options *next, *before; /* in force when it is published, and until then */
+    atomic_int fate;                     /* who comes first: it is made, or the server ends */
+    sem_t answered;                      /* it is in force, or has failed */
+    atomic_bool is_answered;             /* ... which orders what was answered before us */
     atomic_uint holders;
     bool is_published; /* for the thread of the exports */
     int code;
@@ -45,12 +46,19 @@ static void tell_plan(const struct config_plan *plan, const struct serve_options
 static int foresee(struct reload_config *config, const struct config_plan *plan,
                    struct serve_options *next, const struct reload_wish *wish, struct error *err);
 static int carry_out(struct reload_config *config, const struct config_plan *plan,
-                     struct serve_options *next, struct error *err);
-static void put_in_place(struct reload_config *config, struct serve_options *next);
+                     struct serve_options *next, struct serve_options **before, struct error *err);
 
 static const struct serve_options *current_of(const struct reload_config *config)
 {
     return config->current != NULL ? config->current : config->first;
+}
+
+static void free_options(struct serve_options *options)
+{
+    if (options == NULL)
+        return;
+    serve_options_free(options);
+    free(options);
 }
 
 static int no_memory(struct error *err)
@@ -73,7 +81,7 @@ static int compare(const struct reload_config *config, struct served_config *ser
 int reload_config_run(struct reload_config *config, const struct reload_wish *wish,
                       struct error *err)
 {
-    struct serve_options *next = calloc(1, sizeof *next);
+    struct serve_options *next = calloc(1, sizeof *next), *before = NULL;
     struct served_config served = { .kept_count = 0 };
     struct config_plan plan = { 0 };
     bool used = false;
@@ -90,7 +98,7 @@ int reload_config_run(struct reload_config *config, const struct reload_wish *wi
     if (result == 0 && !wish->dry_run) {
         result = config_plan_allow(&plan, wish->replace, wish->replace_count, err);
         if (result == 0)
-            result = carry_out(config, &plan, next, err);
+            result = carry_out(config, &plan, next, &before, err);
         used = result == 0;
     }
     config_plan_free(&plan);
@@ -99,12 +107,8 @@ int reload_config_run(struct reload_config *config, const struct reload_wish *wi
         config_keys_in_sentence(err, NULL);
     if (wish->dry_run)
         config_keys_in_sentence(wish->refused, NULL);
-    if (used) {
-        put_in_place(config, next);
-    } else {
-        serve_options_free(next);
-        free(next);
-    }
+    /* Exports have their own copies, and TLS uses the new one. */
+    free_options(used ? before : next);
     return result;
 }
 
@@ -125,10 +129,7 @@ void reload_config_unlock(struct reload_config *config)
 
 void reload_config_free(struct reload_config *config)
 {
-    if (config->current == NULL)
-        return;
-    serve_options_free(config->current);
-    free(config->current);
+    free_options(config->current);
     config->current = NULL;
 }
 
@@ -210,14 +211,19 @@ static bool about_to(struct exports_change *change)
 
     if (!atomic_compare_exchange_strong(&reload->fate, &open, FATE_MADE))
         return false;
-    reload_server_begin(reload->server);
+    reload_server_begin(&reload->config->server);
     return true;
 }
 
+/* Who adds an export from now on goes on from the new configuration. */
 static void published(struct exports_change *change)
 {
     struct reload_change *reload = container_of(change, struct reload_change, change);
 
+    pthread_mutex_lock(&in_force);
+    reload->before = reload->config->current;
+    reload->config->current = reload->next;
+    pthread_mutex_unlock(&in_force);
     reload->is_published = true;
     atomic_store(&reload->is_answered, true);
     sem_post(&reload->answered);
@@ -409,7 +415,8 @@ static int wait_for_answer(struct reload_config *config, struct reload_change *r
 }
 
 static int change_exports(struct reload_config *config, const struct config_plan *plan,
-                          struct serve_options *next, struct error *err)
+                          struct serve_options *next, struct serve_options **before,
+                          struct error *err)
 {
     struct reload_change *reload = create_change(plan->count);
 
@@ -420,10 +427,12 @@ static int change_exports(struct reload_config *config, const struct config_plan
         drop_change(reload);
         return result;
     }
-    reload->server = &config->server;
+    reload->config = config;
+    reload->next = next;
     reload->change.terms = &config->server.terms;
     exports_submit(config->exports, &reload->change);
     result = wait_for_answer(config, reload, err);
+    *before = result == 0 ? reload->before : NULL;
     let_go(reload);
     return result;
 }
@@ -474,9 +483,10 @@ static int keep_what_runs(const struct reload_config *config, struct serve_optio
     return result == 0 ? 0 : no_memory(err);
 }
 
-/* All that can fail comes before what is seen. */
+/* All that can fail comes before what is seen.  *before is what was in force, and the caller's to
+ * free; NULL: that is what the server began with. */
 static int carry_out(struct reload_config *config, const struct config_plan *plan,
-                     struct serve_options *next, struct error *err)
+                     struct serve_options *next, struct serve_options **before, struct error *err)
 {
     int result = keep_what_runs(config, next, err);
 
@@ -484,19 +494,10 @@ static int carry_out(struct reload_config *config, const struct config_plan *pla
         result = reload_server_prepare(&config->server, config->host, next, err);
     if (result < 0)
         return result;
-    result = change_exports(config, plan, next, err);
+    result = change_exports(config, plan, next, before, err);
     if (result == 0)
         reload_server_end(&config->server, &config->stopped);
     else
         reload_server_undo(&config->server);
     return result;
-}
-
-/* Exports have their own copies, and TLS uses the new one. */
-static void put_in_place(struct reload_config *config, struct serve_options *next)
-{
-    pthread_mutex_lock(&in_force);
-    reload_config_free(config);
-    config->current = next;
-    pthread_mutex_unlock(&in_force);
 }
