@@ -115,6 +115,8 @@ bool added_inherits_still(const struct added *added, const struct export *ex)
     const struct access *access = ex->access;
     size_t count = access_rule_count(access);
 
+    if (added->inherits_tls_only && added->settings.tls_only != ex->tls_only)
+        return false;
     if (added->settings.allow.count > 0)
         return true;
     if (count != added->inherited.count)

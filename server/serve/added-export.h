@@ -12,6 +12,7 @@ struct added {
     struct export_settings *common; /* what is said of all; a reload takes nothing of it away */
     struct param_list inherited;    /* rules of the one that it replaces; each is owned */
     bool replaces;
+    bool inherits_tls_only;
     bool image_was_lent;  /* as a descriptor: nobody else can say which image that is */
     int key_fd, image_fd; /* -1: there is none, or it is not needed any more */
     char *call;           /* what was asked for, to know it again */

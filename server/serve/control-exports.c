@@ -232,7 +232,8 @@ static int inherit_access(struct added *added, struct json_object *options, stru
     const struct export *ex = exports_find(exports_lock(server_exports), added->settings.name);
     int result = ex != NULL ? added_inherit(added, ex) : 0;
 
-    if (ex != NULL && control_member(options, "tls-only") == NULL)
+    added->inherits_tls_only = ex != NULL && control_member(options, "tls-only") == NULL;
+    if (added->inherits_tls_only)
         added->settings.tls_only = ex->tls_only;
     exports_unlock(server_exports);
     return result == 0 ? 0 : error_no_memory(err, "for an export");

@@ -242,7 +242,12 @@ static int write_in(int folder, const char *file, const char *path, const char *
     if (result == 0 && linkat(folder, draft, folder, file, 0) != 0)
         result = fail(err, path);
     (void)unlinkat(folder, draft, 0);
-    return result == 0 ? sync_folder(folder, path, err) : result;
+    if (result < 0)
+        return result;
+    result = sync_folder(folder, path, err);
+    if (result < 0) /* it is told as not written: so it must not be there at the next start */
+        (void)unlinkat(folder, file, 0);
+    return result;
 }
 
 /* -1, with errno; *file is what stands behind it. */

@@ -105,6 +105,14 @@ if [ "$(id -u)" -eq 0 ] && mount -t tmpfs -o size=4k,nr_inodes=20,mode=755 none 
     clean_up_test
 fi
 stop_nbdcrypt
+if ! is_sanitized; then # whose own calls come first
+    preload=$(realpath "${top_builddir:-.}/tests/support/no-folder-sync.so")
+    [ -e "$preload" ] || fail "tests/support/no-folder-sync.so was not built"
+    LD_PRELOAD=$preload start
+    refuses "Input/output error" add x memory:1M raw=yes --persist
+    expect_equal "files of a folder that can't be made durable" "" "$(files)"
+    stop_nbdcrypt
+fi
 
 # ---- from within the sandbox ----
 mode=strict

@@ -47,6 +47,34 @@ ctl --json show after
 expect_match "$out" '777'
 ctl remove after
 
+# ---- rules that change while the new image is opened ----
+stop_nbdcrypt
+printf 'somebody:0123456789abcdef0123456789abcdef\n' >"$folder/psk"
+chmod 600 "$folder/psk"
+plain=$(temp_file) luks=$(temp_file)
+truncate --size=1M "$plain"
+encrypt_by_nbdcrypt "$plain" "$luks"
+mkfifo "$folder/key"
+write() { # [LINE...]
+    printf '%s\n' "[tls]" "psk = $folder/psk" "mode = on" "[export kept]" "image = memory:1M" "raw = yes" "$@" >"$config"
+}
+write
+start_nbdcrypt --unix "$socket" --config "$config" --control "$control"
+for rule in "tls-only = yes" "allow = uid:$other"; do
+    "$NBDCRYPT" ctl --socket "$control" replace kept "$luks" "key-command=cat $folder/key" >"$log_dir/replace" 2>&1 &
+    replace=$!
+    remember_pid "$replace"
+    exec 7>"$folder/key" # it waits for its key
+    write "$rule"
+    ctl reload
+    cat "$passphrase" >&7
+    exec 7>&-
+    ! wait "$replace" || fail "'$rule', which came meanwhile, is gone"
+    expect_match "$log_dir/replace" "the rules of export 'kept' were changed while its new image was opened: call it once more"
+    write
+    ctl reload
+done
+
 # ---- the next start ----
 ctl remove kept --now
 expect_failure 1 \
