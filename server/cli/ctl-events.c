@@ -2,9 +2,24 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "server/cli/text-table.h"
 #include "server/control/control-json.h"
+
+/* In quotes that are not in it, where there are such. */
+static void print_value(const char *key, const char *value)
+{
+    bool has_quote = strchr(value, '\'') != NULL;
+
+    printf(" %s=%c", key, has_quote ? '"' : '\'');
+    for (; *value != '\0'; value++) {
+        if (has_quote && (*value == '"' || *value == '\\'))
+            putchar('\\');
+        putchar(*value);
+    }
+    putchar(has_quote ? '"' : '\'');
+}
 
 static void print_event(struct json_object *reply)
 {
@@ -23,7 +38,7 @@ static void print_event(struct json_object *reply)
         if (control_member(event, keys[i]) == NULL)
             continue;
         text_table_cell(cell, &(struct text_column){ .key = keys[i] }, event);
-        printf(" %s='%s'", keys[i], cell);
+        print_value(keys[i], cell);
     }
     printf("\n");
     fflush(stdout);

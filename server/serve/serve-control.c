@@ -190,7 +190,11 @@ static char *address_at(void *context, size_t index)
     if (index >= host->listeners->count)
         return NULL;
     const struct listener *listener = host->listeners->items[index].listener;
-    return listen_uri(listener, "", tls_is_demanded(host->tls->mode, listen_is_unix(listener)));
+    bool tls = tls_is_demanded(host->tls->mode, listen_is_unix(listener));
+    const struct export_set *set = exports_lock(host->exports);
+    char *uri = listen_uri(listener, export_set_name_to_attach(set, tls), tls);
+    exports_unlock(host->exports);
+    return uri;
 }
 
 static int reload(void *context, const struct control_reload *asked, struct error *err)

@@ -30,7 +30,7 @@ expect_json() {
 # ---- looks ----
 ctl status
 expect_match "$out" '^state +serving$'
-expect_match "$out" "^addresses +nbd\+unix:///\?socket=$socket\$"
+expect_match "$out" "^addresses +nbd\+unix:///disk\?socket=$socket\$"
 expect_json "json['exports'] == 3 and json['exports_open'] == 2 and json['pid'] == $pid and json['role'] == 'admin'" status
 ctl exports
 expect_match "$out" '^NAME +STATE +SIZE +LUKS +READ-ONLY +LIMITS +CLIENTS +IMAGE$'

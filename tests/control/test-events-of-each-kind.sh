@@ -28,11 +28,11 @@ tells() {
 }
 
 expect_success ctl --socket "$control" add disk "$disk" "key-file=$passphrase"
-tells "key.used reason='image '$disk' by key-file'"
+tells "key.used reason=\"image '$disk' by key-file\""
 tells "export.added export='disk'"
 run_nbdcrypt ctl --socket "$control" add disk2 "$disk" "key-file=$other" force-in-use=yes
 expect_equal "status of a wrong key" 1 "$status"
-tells "key.failed reason='image '$disk': no key"
+tells "key.failed reason=\"image '$disk': no key"
 ! grep -qF "another passphrase" "$test_dir/events" || fail "a passphrase was told"
 expect_success ctl --socket "$control" reload
 tells "tls.expiring reason='$pki/server/server-cert.pem: the certificate expires on "
