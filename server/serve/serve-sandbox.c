@@ -104,6 +104,19 @@ static int add_configuration(struct sandbox_lists *lists, const struct serve_opt
 
 /* Sockets are removed at the end. */
 static int add_sockets(struct sandbox_lists *lists, const struct serve_options *options,
+/* The first of those that a service manager has made: where reports are. */
+static int add_state_folder(struct sandbox_lists *lists, struct error *err)
+{
+    const char *folders = getenv("STATE_DIRECTORY");
+    char *first = folders != NULL ? strndup(folders, strcspn(folders, ":")) : NULL;
+
+    if (folders != NULL && first == NULL)
+        return error_no_memory(err, "for the sandbox");
+    int result = sandbox_lists_add_path(lists, first, SANDBOX_FILES, err);
+    free(first);
+    return result;
+}
+
                        struct error *err)
 {
     int result = 0;
@@ -140,7 +153,7 @@ static int gather(struct sandbox_lists *lists, const struct serve_options *optio
     if (result == 0)
         result = sandbox_lists_add_path(lists, options->report.directory, SANDBOX_FILES, err);
     if (result == 0)
-        result = sandbox_lists_add_path(lists, getenv("STATE_DIRECTORY"), SANDBOX_FILES, err);
+        result = add_state_folder(lists, err);
     if (result == 0)
         result = sandbox_lists_add_folder_of(lists, options->metrics.unix_path, SANDBOX_NAMES, err);
     if (result == 0 && private_directory[0] != '\0')
