@@ -84,17 +84,22 @@ static const struct tls_end server_end = {
     .free = admission_free,
 };
 
-int tls_server_session_create(struct tls_server_session **out, struct tls_credentials *credentials,
-                              struct error *err)
+/* `gnutls` NULL: a session of its own is made. */
+static int create(struct tls_server_session **out, gnutls_session_t gnutls,
+                  struct tls_credentials *credentials, struct error *err)
 {
     struct tls_server_session *admission = calloc(1, sizeof *admission);
+    int code = 0;
 
     if (admission == NULL) {
         tls_credentials_unref(credentials);
         return error_no_memory(err, "for a connection");
     }
     admission->credentials = credentials;
-    int code = tls_session_init(&admission->session, &server_end, GNUTLS_SERVER, err);
+    if (gnutls != NULL)
+        tls_session_adopt(&admission->session, &server_end, gnutls);
+    else
+        code = tls_session_init(&admission->session, &server_end, GNUTLS_SERVER, err);
     if (code == 0) {
         int result = set_credentials(admission);
 
@@ -106,6 +111,18 @@ int tls_server_session_create(struct tls_server_session **out, struct tls_creden
     }
     *out = admission;
     return 0;
+}
+
+int tls_server_session_create(struct tls_server_session **out, struct tls_credentials *credentials,
+                              struct error *err)
+{
+    return create(out, NULL, credentials, err);
+}
+
+int tls_server_session_adopt(struct tls_server_session **out, gnutls_session_t gnutls,
+                             struct tls_credentials *credentials, struct error *err)
+{
+    return create(out, gnutls, credentials, err);
 }
 
 /* ---- why it failed ---- */
@@ -271,6 +288,15 @@ void tls_server_session_prove(struct tls_server_session *admission, struct peer 
     admission->identity = NULL;
     admission->dns_names = admission->uris = NULL;
     peer_describe(peer);
+}
+
+int tls_server_session_conclude(struct tls_server_session *admission, struct peer *peer)
+{
+    int result = collect(admission);
+
+    if (result == 0)
+        tls_server_session_prove(admission, peer);
+    return result;
 }
 
 void tls_server_session_describe(struct tls_server_session *admission, const struct peer *peer,

@@ -25,6 +25,14 @@ struct tls_server_session {
 NODISCARD int tls_server_session_create(struct tls_server_session **out,
                                         struct tls_credentials *credentials, struct error *err);
 
+/* The same around a session that somebody else has made and whose handshake he leads: what is
+ * demanded of a client is demanded there.  It is freed first, or when the other one is not used any
+ * more. */
+NODISCARD int tls_server_session_adopt(struct tls_server_session **out, gnutls_session_t gnutls,
+                                       struct tls_credentials *credentials, struct error *err);
+/* When that handshake has succeeded: as tls_server_session_prove().  -ENOMEM. */
+NODISCARD int tls_server_session_conclude(struct tls_server_session *admission, struct peer *peer);
+
 /* Goes on with the handshake as far as the bytes go that have arrived; may take milliseconds.
  * 0: done; -EAGAIN: the client has to send more; -EPROTO: it failed, the session's reason says why,
  * and an alert has been pushed. */

@@ -25,6 +25,23 @@ static int look(gnutls_session_t gnutls, unsigned type, unsigned when, unsigned 
     return result;
 }
 
+static void guard(struct tls_session *session)
+{
+    gnutls_session_set_ptr(session->gnutls, session);
+    /* Under TLS 1.2; it means nothing under 1.3. */
+    gnutls_handshake_set_max_packet_length(session->gnutls, TLS_LIMITS_HANDSHAKE_BYTES);
+    gnutls_handshake_set_hook_function(session->gnutls, GNUTLS_HANDSHAKE_ANY, GNUTLS_HOOK_PRE,
+                                       look);
+}
+
+void tls_session_adopt(struct tls_session *session, const struct tls_end *end,
+                       gnutls_session_t gnutls)
+{
+    *session = (struct tls_session){ .end = end, .alert = -1, .gnutls = gnutls, .adopted = true };
+    gnutls_credentials_clear(gnutls);
+    guard(session);
+}
+
 int tls_session_init(struct tls_session *session, const struct tls_end *end, unsigned flags,
                      struct error *err)
 {
@@ -34,11 +51,7 @@ int tls_session_init(struct tls_session *session, const struct tls_end *end, uns
 
     if (result < 0)
         return tls_session_no_start(result, err);
-    gnutls_session_set_ptr(session->gnutls, session);
-    /* Under TLS 1.2; it means nothing under 1.3. */
-    gnutls_handshake_set_max_packet_length(session->gnutls, TLS_LIMITS_HANDSHAKE_BYTES);
-    gnutls_handshake_set_hook_function(session->gnutls, GNUTLS_HANDSHAKE_ANY, GNUTLS_HOOK_PRE,
-                                       look);
+    guard(session);
     return 0;
 }
 
@@ -50,7 +63,7 @@ int tls_session_no_start(int error, struct error *err)
 
 void tls_session_clear(struct tls_session *session)
 {
-    if (session->gnutls != NULL)
+    if (session->gnutls != NULL && !session->adopted)
         gnutls_deinit(session->gnutls);
     secret_free(session->record_keys);
     *session = (struct tls_session){ .end = session->end };

@@ -30,6 +30,7 @@ struct tls_end {
 
 struct tls_session {
     gnutls_session_t gnutls; /* its session pointer is this struct, which does not move */
+    bool adopted;            /* `gnutls` is somebody else's, who leads the handshake */
     const struct tls_end *end;
     int alert; /* what the other one is told; -1: what GnuTLS takes for the error */
     char reason[TLS_REASON_BYTES]; /* why it failed: a sentence; "" before */
@@ -43,6 +44,9 @@ struct tls_session {
  * GNUTLS_CLIENT. -ENOMEM or -EINVAL; tls_session_clear() frees in every case. */
 NODISCARD int tls_session_init(struct tls_session *session, const struct tls_end *end,
                                unsigned flags, struct error *err);
+/* The same for a session that somebody else has made, and frees when this one has gone. */
+void tls_session_adopt(struct tls_session *session, const struct tls_end *end,
+                       gnutls_session_t gnutls);
 /* -ENOMEM or -EINVAL, for an error of GnuTLS before the handshake. */
 int tls_session_no_start(int error, struct error *err);
 /* Frees what is common. */
