@@ -517,28 +517,39 @@ static bool query_matches(const struct option_exchange *ex, const struct name *q
     return ex->option == NBD_OPT_LIST_META_CONTEXT && name_equals(query, CONTEXT_NAMESPACE);
 }
 
+/* What was asked for of what there is. */
+struct context_queries {
+    bool base_allocation;
+    bool uuid; /* for LIST only: it describes no part of the disk, so nobody can set it */
+};
+
 /* Name of the export, then a counted list of queries: nothing else. */
-static bool take_queries(struct option_exchange *ex, struct name *name, bool *matched)
+static bool take_queries(struct option_exchange *ex, struct name *name,
+                         struct context_queries *asked)
 {
+    bool list = ex->option == NBD_OPT_LIST_META_CONTEXT;
     struct name query;
     uint32_t count;
 
     if (!take_string(&ex->payload, name) || !nbd_take_u32(&ex->payload, &count))
         return false;
-    *matched = count == 0 && ex->option == NBD_OPT_LIST_META_CONTEXT;
+    *asked = (struct context_queries){ .base_allocation = count == 0 && list };
     while (count-- > 0) {
         if (!take_string(&ex->payload, &query))
             return false;
-        *matched |= query_matches(ex, &query);
+        asked->base_allocation |= query_matches(ex, &query);
+        asked->uuid |= list && name_equals(&query, NBD_CONTEXT_UUID);
     }
     return ex->payload.left_bytes == 0;
 }
 
-static void reply_context(struct option_exchange *ex, uint32_t id)
+static void reply_context(struct option_exchange *ex, uint32_t id, const char *name,
+                          const char *value)
 {
-    reply_header(ex, NBD_REP_META_CONTEXT, 4 + strlen(CONTEXT_NAME));
+    reply_header(ex, NBD_REP_META_CONTEXT, 4 + strlen(name) + strlen(value));
     reply_u32(ex, id);
-    reply_text(ex, CONTEXT_NAME, strlen(CONTEXT_NAME));
+    reply_text(ex, name, strlen(name));
+    reply_text(ex, value, strlen(value));
 }
 
 static bool select_base_allocation(struct negotiated *negotiated, const struct export *export)
@@ -553,24 +564,27 @@ static bool select_base_allocation(struct negotiated *negotiated, const struct e
 static enum option_outcome option_meta_context(struct option_exchange *ex)
 {
     struct negotiated *negotiated = &ex->talk->negotiated;
-    bool set = ex->option == NBD_OPT_SET_META_CONTEXT, matched;
+    bool set = ex->option == NBD_OPT_SET_META_CONTEXT;
+    struct context_queries asked;
     struct export *export;
     struct name name;
 
     if (!negotiated->structured_replies)
         return refuse_invalid(ex, "structured replies must be negotiated first");
-    if (!take_queries(ex, &name, &matched))
+    if (!take_queries(ex, &name, &asked))
         return refuse_invalid(ex, "the export name or the list of queries is malformed");
     export = find_export(ex, &name);
     if (export == NULL || is_hidden(ex, export)) /* only INFO and GO may tell of TLS (proto.md) */
         return refuse_unknown(ex, &name);
     if (!export_is_open(export))
         return refuse_missing(ex, export);
-    if (matched) {
+    if (asked.base_allocation) {
         if (set && !select_base_allocation(negotiated, export))
             return OPTION_DROP;
-        reply_context(ex, set ? NBD_CONTEXT_BASE_ALLOCATION_ID : 0);
+        reply_context(ex, set ? NBD_CONTEXT_BASE_ALLOCATION_ID : 0, CONTEXT_NAME, "");
     }
+    if (asked.uuid && export->luks.uuid[0] != '\0')
+        reply_context(ex, 0, NBD_CONTEXT_UUID, export->luks.uuid);
     return reply_ack(ex);
 }
 

@@ -47,6 +47,10 @@ enum nbd_option {
 #define NBD_REP_ERR_BLOCK_SIZE_REQD 0x80000008u
 #define NBD_REP_ERR_TOO_BIG 0x80000009u
 
+/* Of LIST_META_CONTEXT, ours: a query, and the beginning of its answer, which goes on with the UUID
+ * of the volume that the export shows. */
+#define NBD_CONTEXT_UUID "nbdcrypt:uuid:"
+
 #define NBD_INFO_EXPORT 0u
 #define NBD_INFO_NAME 1u
 #define NBD_INFO_DESCRIPTION 2u
