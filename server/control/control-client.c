@@ -68,7 +68,7 @@ static int connect_to_any(struct error *err)
 
 int control_link_open(struct control_link *out, const char *path, int timeout_ms, struct error *err)
 {
-    *out = (struct control_link){ .timeout_ms = timeout_ms };
+    *out = (struct control_link){ .timeout_ms = timeout_ms, .received_fd = -1 };
     out->fd = path != NULL ? connect_to(path, err) : connect_to_any(err);
     return out->fd < 0 ? out->fd : 0;
 }
@@ -77,8 +77,10 @@ void control_link_close(struct control_link *link)
 {
     if (link->fd >= 0)
         close(link->fd);
+    if (link->received_fd >= 0)
+        close(link->received_fd);
     free(link->input);
-    *link = (struct control_link){ .fd = -1 };
+    *link = (struct control_link){ .fd = -1, .received_fd = -1 };
 }
 
 /* ---- calls ---- */
@@ -171,6 +173,38 @@ int control_link_send(struct control_link *link, const char *method, struct json
 
 /* ---- replies ---- */
 
+/* Keeps a descriptor that comes along. */
+static ssize_t receive_some(struct control_link *link)
+{
+    union {
+        struct cmsghdr header;
+        char bytes[CMSG_SPACE(sizeof(int))];
+    } control;
+    struct iovec part = { .iov_base = link->input + link->input_bytes, .iov_len = READ_BYTES };
+    struct msghdr message = { .msg_iov = &part,
+                              .msg_iovlen = 1,
+                              .msg_control = &control,
+                              .msg_controllen = sizeof control.bytes };
+    ssize_t got = recvmsg(link->fd, &message, MSG_CMSG_CLOEXEC);
+    const struct cmsghdr *header = got > 0 ? CMSG_FIRSTHDR(&message) : NULL;
+
+    if (header != NULL && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS &&
+        header->cmsg_len == CMSG_LEN(sizeof(int))) {
+        if (link->received_fd >= 0)
+            close(link->received_fd);
+        memcpy(&link->received_fd, CMSG_DATA(header), sizeof(int));
+    }
+    return got;
+}
+
+int control_link_take_fd(struct control_link *link)
+{
+    int fd = link->received_fd;
+
+    link->received_fd = -1;
+    return fd;
+}
+
 static int read_more(struct control_link *link, struct error *err)
 {
     if (link->input_room_bytes - link->input_bytes < READ_BYTES) {
@@ -185,7 +219,7 @@ static int read_more(struct control_link *link, struct error *err)
     int result = wait_for(link, POLLIN, err);
     if (result < 0)
         return result;
-    ssize_t got = recv(link->fd, link->input + link->input_bytes, READ_BYTES, 0);
+    ssize_t got = receive_some(link);
     if (got <= 0)
         return got < 0 && errno == EINTR ? 0 : closed(got < 0 ? errno : 0, err);
     link->input_bytes += (size_t)got;

@@ -12,7 +12,8 @@
 
 struct control_link {
     int fd;
-    int timeout_ms; /* for each answer; CONTROL_FOR_EVER */
+    int timeout_ms;  /* for each answer; CONTROL_FOR_EVER */
+    int received_fd; /* that has come with a reply and nobody has taken; -1: none */
     char *input;
     size_t input_bytes, input_room_bytes;
 };
@@ -31,5 +32,7 @@ NODISCARD int control_link_send(struct control_link *link, const char *method,
  * -EPIPE: the server has closed; -ETIMEDOUT; -EPROTO: that is no varlink. */
 NODISCARD int control_link_receive(struct control_link *link, struct json_object **out,
                                    struct error *err);
+/* The descriptor that has come with the last reply, the caller's to close; -1: none has. */
+int control_link_take_fd(struct control_link *link);
 
 #endif
