@@ -9,6 +9,8 @@
 #define OPTION_REPLY_TEXT_MAX 4096u
 #define OPTION_REPLIES_MAX 64u /* a server that has more to say about one export is broken */
 
+#define CONTEXT_QUERY_BYTES_MAX 32u
+
 static const char base_allocation[] = "base:allocation";
 
 static int discard(struct channel *channel, uint32_t length_bytes, struct error *err)
@@ -157,20 +159,27 @@ static int take_contexts(struct export_info *info, struct channel *channel, stru
 }
 
 /* 32 bits length and the name; 32 bits number of queries; 32 bits length and the query. */
-static int ask_for_base_allocation(struct export_info *info, struct channel *channel,
-                                   const char *name, struct error *err)
+static int ask_for_context(struct channel *channel, uint32_t option, const char *name,
+                           const char *query, struct error *err)
 {
-    uint8_t data[4 + NBD_STRING_BYTES_MAX + 4 + 4 + sizeof base_allocation];
-    uint32_t name_bytes = (uint32_t)strlen(name), query_bytes = (uint32_t)strlen(base_allocation);
+    uint8_t data[4 + NBD_STRING_BYTES_MAX + 4 + 4 + CONTEXT_QUERY_BYTES_MAX];
+    uint32_t name_bytes = (uint32_t)strlen(name), query_bytes = (uint32_t)strlen(query);
     uint8_t *at = data + 4 + name_bytes;
 
+    assert(query_bytes <= CONTEXT_QUERY_BYTES_MAX);
     nbd_put_u32(data, name_bytes);
     memcpy(data + 4, name, name_bytes);
     nbd_put_u32(at, 1);
     nbd_put_u32(at + 4, query_bytes);
-    memcpy(at + 8, base_allocation, query_bytes);
-    int result =
-        send_option(channel, NBD_OPT_SET_META_CONTEXT, data, 12 + name_bytes + query_bytes, err);
+    memcpy(at + 8, query, query_bytes);
+    return send_option(channel, option, data, 12 + name_bytes + query_bytes, err);
+}
+
+static int ask_for_base_allocation(struct export_info *info, struct channel *channel,
+                                   const char *name, struct error *err)
+{
+    int result = ask_for_context(channel, NBD_OPT_SET_META_CONTEXT, name, base_allocation, err);
+
     return result == 0 ? take_contexts(info, channel, err) : result;
 }
 
@@ -277,5 +286,66 @@ int client_handshake(struct export_info *out, struct channel *channel,
                            "export '%s': the server says that it has %llu bytes, "
                            "which cannot be",
                            wishes->export_name, (unsigned long long)out->size_bytes);
+    return result;
+}
+
+/* ---- which disk it is ---- */
+
+/* Of a context "nbdcrypt:uuid:VALUE". */
+static void take_uuid(char uuid[CLIENT_UUID_BYTES], const struct option_answer *answer)
+{
+    size_t prefix_bytes = strlen(NBD_CONTEXT_UUID);
+
+    if (answer->kept_bytes <= 4 + prefix_bytes ||
+        answer->kept_bytes - 4 - prefix_bytes >= CLIENT_UUID_BYTES ||
+        memcmp(answer->data + 4, NBD_CONTEXT_UUID, prefix_bytes) != 0)
+        return;
+    const char *text = (const char *)answer->data + 4 + prefix_bytes;
+    if (strspn(text, "0123456789abcdefABCDEF-") == answer->kept_bytes - 4 - prefix_bytes)
+        memcpy(uuid, text, strlen(text) + 1);
+}
+
+/* A server that does not know the option, or refuses it, says no more. */
+static int take_uuid_answers(char uuid[CLIENT_UUID_BYTES], struct channel *channel,
+                             const char *name, struct error *err)
+{
+    struct option_answer answer;
+
+    for (unsigned i = 0; i < OPTION_REPLIES_MAX; i++) {
+        int result = receive_answer(channel, NBD_OPT_LIST_META_CONTEXT, &answer, err);
+
+        if (result != 0)
+            return result;
+        if (answer.type == NBD_REP_ERR_UNKNOWN)
+            return refused(&answer, name, err);
+        if (answer.type != NBD_REP_META_CONTEXT)
+            return 0;
+        take_uuid(uuid, &answer);
+    }
+    return error_set(err, -EPROTO, "the server's answer to LIST_META_CONTEXT does not end");
+}
+
+int client_handshake_uuid(char uuid[CLIENT_UUID_BYTES], struct channel *channel,
+                          const struct client_wishes *wishes, struct error *err)
+{
+    const char *name = wishes->export_name;
+    bool no_zeroes = false, structured = false;
+    struct option_answer answer;
+    int result = greet(channel, &no_zeroes, err);
+
+    uuid[0] = '\0';
+    if (result == 0 && wishes->start_tls != NULL)
+        result = start_tls(channel, wishes, err);
+    if (result == 0)
+        result = ask(channel, NBD_OPT_STRUCTURED_REPLY, &structured, err);
+    if (result == 0 && structured)
+        result = ask_for_context(channel, NBD_OPT_LIST_META_CONTEXT, name, NBD_CONTEXT_UUID, err);
+    if (result == 0 && structured)
+        result = take_uuid_answers(uuid, channel, name, err);
+    if (result == 0)
+        result = send_option(channel, NBD_OPT_ABORT, NULL, 0, err);
+    /* It is answered, or the server just closes: both are an end in order. */
+    if (result == 0 && receive_answer(channel, NBD_OPT_ABORT, &answer, NULL) == -ECANCELED)
+        result = error_set(err, -ECANCELED, "the program ends");
     return result;
 }

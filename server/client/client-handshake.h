@@ -35,4 +35,11 @@ struct export_info {
 NODISCARD int client_handshake(struct export_info *out, struct channel *channel,
                                const struct client_wishes *wishes, struct error *err);
 
+/* Which disk the export is, so that another one of the same name is told from it: the UUID of its
+ * volume, as nbdcrypt alone tells it; "" of other servers, and of disks that have none.  A
+ * handshake of its own, which ends the connection. */
+#define CLIENT_UUID_BYTES 40u
+NODISCARD int client_handshake_uuid(char uuid[CLIENT_UUID_BYTES], struct channel *channel,
+                                    const struct client_wishes *wishes, struct error *err);
+
 #endif

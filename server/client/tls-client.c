@@ -389,10 +389,15 @@ int tls_client_handshake(struct tls_client **out, struct channel *channel,
         return result;
     }
     client->open = true;
-    channel->protection = &under_tls;
-    channel->context = client;
+    tls_client_channel(client, channel);
     *out = client;
     return 0;
+}
+
+void tls_client_channel(struct tls_client *client, struct channel *channel)
+{
+    channel->protection = &under_tls;
+    channel->context = client;
 }
 
 void tls_client_free(struct tls_client *client)
@@ -401,6 +406,11 @@ void tls_client_free(struct tls_client *client)
         return;
     if (!client->lost && !client->unsent)
         gnutls_bye(client->session.gnutls, GNUTLS_SHUT_WR);
+    client_free(&client->session);
+}
+
+void tls_client_leave(struct tls_client *client)
+{
     client_free(&client->session);
 }
 

@@ -31,6 +31,12 @@ NODISCARD int tls_client_handshake(struct tls_client **out, struct channel *chan
  * once, and frees.  The channel must not be used any more.  NULL is fine. */
 void tls_client_free(struct tls_client *client);
 
+/* Puts the channel, with the same socket as the one of the handshake, under its protection. */
+void tls_client_channel(struct tls_client *client, struct channel *channel);
+
+/* Frees without a good-bye: somebody else goes on with the session. */
+void tls_client_leave(struct tls_client *client);
+
 /* For the transport that goes on, while the channel is at rest: its session, which stays the
  * client's. NULL: it can't go on, as TLS has failed, or has something left to be sent. */
 struct tls_session *tls_client_session(struct tls_client *client);
