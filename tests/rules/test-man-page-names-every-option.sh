@@ -122,6 +122,7 @@ check_page "$docs/nbdcrypt-luks.1" 'key add' 'key change' 'key remove' 'key prio
     'header backup' 'header restore' 'header discard' 'header zero-holes' erase 'token list' 'token import' 'token export' 'token remove'
 check_page "$docs/nbdcrypt-tls.1" 'tls init' 'tls client' 'tls server' 'tls revoke' 'tls psk' 'tls show'
 check_page "$docs/nbdcrypt-ctl.1" ctl
+check_page "$docs/nbdcrypt-attach.8" attach attached detach
 check_named "$docs/nbdcrypt-security.7" serve format info
 check_keys "$docs/nbdcrypt.conf.5"
 

@@ -124,6 +124,7 @@ server/control
 server/metrics
 server/cli
 server/serve
+server/attach
 plugins/file
 plugins/nbdkit
 plugins/rbd

@@ -20,6 +20,7 @@ build     library:blkid                     libblkid-dev         libblkid-devel
 build     file:/usr/include/rbd/librbd.h    librbd-dev           librbd-devel
 build     library:libmicrohttpd             libmicrohttpd-dev    libmicrohttpd-devel
 build     library:libseccomp                libseccomp-dev       libseccomp-devel
+build     library:libnl-genl-3.0            libnl-genl-3-dev     libnl3-devel
 demo      command:nbdinfo                   libnbd-bin           libnbd
 demo      command:nbdcopy                   libnbd-bin           libnbd
 demo      command:file                      file                 file

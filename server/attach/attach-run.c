@@ -1,0 +1,290 @@
+#include "server/attach/attach-run.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include "server/attach/attach-dial.h"
+#include "server/attach/by-name.h"
+#include "server/attach/nbd-device.h"
+#include "server/attach/supervisor.h"
+#include "server/base/log.h"
+#include "server/client/channel.h"
+#include "server/nbd/nbd-wire.h"
+
+#ifndef PR_SET_IO_FLUSHER
+#define PR_SET_IO_FLUSHER 57
+#endif
+
+#define BLOCK_BYTES_LEAST 512u
+#define BLOCK_BYTES_MOST 4096u /* that the kernel's client can do */
+#define RETRY_MS_FIRST 100
+#define RETRY_MS_MAX 2000
+
+/* Its sockets, until they are the kernel's. */
+struct sockets {
+    struct export_info info; /* of the first */
+    int fds[NBD_NETLINK_SOCKETS_MAX];
+    unsigned count;
+};
+
+static void close_sockets(struct sockets *sockets)
+{
+    while (sockets->count > 0)
+        close(sockets->fds[--sockets->count]);
+}
+
+/* ---- the server ---- */
+
+/* Those after the first have to be of the same disk, which the server could have exchanged. */
+static int dial_all(struct sockets *sockets, const struct attach_run *run, struct error *err)
+{
+    unsigned wanted = run->options->connections;
+    int result = 0;
+
+    while (sockets->count < wanted && result == 0) {
+        struct export_info info;
+
+        result = attach_dial(&sockets->fds[sockets->count], &info, &run->target, run->stop, err);
+        if (result < 0)
+            break;
+        if (sockets->count++ == 0)
+            sockets->info = info;
+        else if (info.size_bytes != sockets->info.size_bytes || info.flags != sockets->info.flags)
+            result =
+                error_set(err, -ESTALE, "the disk was exchanged while it was attached: once more");
+        if ((info.flags & NBD_FLAG_CAN_MULTI_CONN) == 0)
+            wanted = 1;
+    }
+    return result;
+}
+
+/* What may be otherwise in a moment: the server is not there yet, or has not the export yet. */
+static bool may_come(int result)
+{
+    return result != -EINVAL && result != -ECANCELED && result != -ENOMEM && result != -EACCES &&
+           result != -EPROTO;
+}
+
+static int dial_until(struct sockets *sockets, const struct attach_run *run, struct error *err)
+{
+    uint64_t end_ms = channel_clock_ms() + (uint64_t)run->options->wait_seconds * 1000;
+    int pause_ms = RETRY_MS_FIRST;
+
+    for (;;) {
+        int result = dial_all(sockets, run, err);
+
+        if (result == 0)
+            return 0;
+        close_sockets(sockets);
+        if (!may_come(result) || channel_clock_ms() >= end_ms || atomic_load(run->stop))
+            return result;
+        log_info("%s; it is waited for", err->text);
+        (void)poll(NULL, 0, pause_ms);
+        pause_ms = pause_ms * 2 < RETRY_MS_MAX ? pause_ms * 2 : RETRY_MS_MAX;
+    }
+}
+
+/* ---- the kernel ---- */
+
+static int choose_block(uint32_t *out, const struct attach_run *run, const struct export_info *info,
+                        struct error *err)
+{
+    uint32_t least =
+        info->block_min_bytes > BLOCK_BYTES_LEAST ? info->block_min_bytes : BLOCK_BYTES_LEAST;
+
+    *out = run->options->block_bytes != 0 ? run->options->block_bytes : least;
+    if (least > BLOCK_BYTES_MOST || (least & (least - 1)) != 0)
+        return error_set(err, -EINVAL,
+                         "the server takes blocks of %u bytes at least, and the kernel's client "
+                         "makes none of more than %u",
+                         least, BLOCK_BYTES_MOST);
+    if (*out < least)
+        return error_set(err, -EINVAL, "--block-size %u: the server takes %u bytes at least", *out,
+                         least);
+    if (info->size_bytes < *out)
+        return error_set(err, -EINVAL, "the disk has %llu bytes, which is less than a block",
+                         (unsigned long long)info->size_bytes);
+    return 0;
+}
+
+static int give_to_kernel(struct attach_run *run, struct sockets *sockets, struct error *err)
+{
+    const struct attach_options *options = run->options;
+    char backend[NBD_BACKEND_BYTES];
+    struct nbd_netlink_device device = {
+        .index = NBD_NETLINK_ANY_INDEX,
+        .size_bytes = sockets->info.size_bytes,
+        .flags = (uint16_t)(sockets->info.flags | (options->read_only ? NBD_FLAG_READ_ONLY : 0)),
+        .timeout_seconds = options->timeout_seconds,
+        .dead_timeout_seconds = options->dead_timeout_seconds,
+        .backend = backend,
+        .socket_count = sockets->count,
+    };
+    int result = choose_block(&device.block_bytes, run, &sockets->info, err);
+
+    if (result == 0 && options->device != NULL)
+        result = nbd_device_parse(&device.index, options->device, err);
+    if (result < 0)
+        return result;
+    run->record.size_bytes = device.size_bytes;
+    run->record.flags = device.flags;
+    run->record.connections = sockets->count;
+    supervisor_backend(backend, sizeof backend, &run->record);
+    memcpy(device.sockets, sockets->fds, sockets->count * sizeof sockets->fds[0]);
+    result = nbd_netlink_attach(run->commands, &device, err);
+    if (result < 0 && options->device != NULL)
+        error_prefix(err, "/dev/nbd%u: ", device.index);
+    run->index = device.index;
+    return result;
+}
+
+static void say_what_it_is(const struct attach_run *run)
+{
+    if (run->record.uuid[0] == '\0')
+        log_notice(
+            "the server does not tell which disk this is: after a lost connection another one "
+            "of the same name and size would be taken for it");
+    if (run->options->connections > 1 && run->record.connections == 1)
+        log_info("the server can't do with several connections to this export: there is one");
+}
+
+/* It is attached, and nothing of it may be left behind when the rest fails. */
+static int remember(struct attach_run *run, struct error *err)
+{
+    run->lock = attach_record_lock(run->index, err);
+    int result = run->lock < 0 ? run->lock : attach_record_write(&run->record, run->index, err);
+
+    if (result < 0) {
+        if (nbd_netlink_detach(run->commands, run->index, NULL) < 0)
+            log_error("/dev/nbd%u stays attached: nbdcrypt detach nbd%u", run->index, run->index);
+        return result;
+    }
+    nbd_device_announce(run->index);
+    by_name_make(run->record.link, run->index);
+    say_what_it_is(run);
+    return 0;
+}
+
+static int attach_new(struct attach_run *run, struct error *err)
+{
+    struct sockets sockets = { .count = 0 };
+    int result = dial_until(&sockets, run, err);
+
+    if (result == 0)
+        result = attach_dial_uuid(run->record.uuid, &run->target, run->stop, err);
+    if (result == 0)
+        result = give_to_kernel(run, &sockets, err);
+    close_sockets(&sockets);
+    return result == 0 ? remember(run, err) : result;
+}
+
+/* ---- what is attached already ---- */
+
+static int take_over(struct attach_run *run, const struct attach_record *found, struct error *err)
+{
+    unsigned wanted;
+
+    if (strcmp(found->source, run->source) != 0)
+        return error_set(
+            err, -EBUSY,
+            "'%.200s' is the name of /dev/nbd%u already, which is %.200s: give another "
+            "one by --name",
+            found->name, run->index, found->source);
+    if (run->options->device != NULL) {
+        int result = nbd_device_parse(&wanted, run->options->device, err);
+
+        if (result < 0)
+            return result;
+        if (wanted != run->index)
+            return error_set(err, -EBUSY, "'%.200s' is attached already, as /dev/nbd%u",
+                             found->name, run->index);
+    }
+    run->record = *found;
+    run->found = true;
+    run->looked_after = attach_record_supervisor(run->index) != 0;
+    if (run->looked_after)
+        return 0;
+    run->lock = attach_record_lock(run->index, err);
+    return run->lock < 0 ? run->lock : 0;
+}
+
+/* ---- all of it ---- */
+
+static int fill_record(struct attach_run *run, struct error *err)
+{
+    const struct attach_options *options = run->options;
+    const char *name = options->name != NULL ? options->name : run->target.export_name;
+    struct attach_record *record = &run->record;
+
+    if (name[0] == '\0')
+        return error_set(err, -EINVAL, "the default export has no name: give one by --name");
+    int result = attach_target_check_text("the name", name, err);
+    if (result < 0)
+        return result;
+    *record = (struct attach_record){
+        .timeout_seconds = options->timeout_seconds,
+        .dead_timeout_seconds = options->dead_timeout_seconds,
+    };
+    snprintf(record->name, sizeof record->name, "%s", name);
+    snprintf(record->source, sizeof record->source, "%s", run->source);
+    attach_record_link(record->link, name);
+    return 0;
+}
+
+int attach_run(struct attach_run *run, struct error *err)
+{
+    static struct attach_record found;
+    int result = fill_record(run, err);
+
+    run->lock = -1;
+    if (result == 0)
+        result = nbd_netlink_open(&run->commands, err);
+    if (result == 0)
+        result = nbd_netlink_watch(&run->watch, err);
+    if (result < 0)
+        return result;
+    if (attach_record_find(&run->index, &found, run->record.name) == 0)
+        return take_over(run, &found, err);
+    return attach_new(run, err);
+}
+
+/* When the kernel needs memory it writes to the device, which needs this process, which must not
+ * wait for memory then: as far as this machine lets it. */
+static void be_needed_by_the_kernel(void)
+{
+    if (prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0) != 0)
+        log_debug("PR_SET_IO_FLUSHER: %m");
+    if (mlockall(MCL_CURRENT | MCL_FUTURE) != 0)
+        log_debug("mlockall: %m");
+}
+
+void attach_run_supervise(struct attach_run *run)
+{
+    struct supervisor supervisor = {
+        .index = run->index,
+        .record = run->record,
+        .target = &run->target,
+        .commands = run->commands,
+        .watch = run->watch,
+        .stop = run->stop,
+    };
+
+    be_needed_by_the_kernel();
+    if (supervisor_run(&supervisor, run->found)) {
+        by_name_remove(run->record.link, run->index);
+        attach_record_remove(run->index);
+    }
+}
+
+void attach_run_end(struct attach_run *run)
+{
+    nbd_netlink_close(run->watch);
+    nbd_netlink_close(run->commands);
+    if (run->lock >= 0)
+        close(run->lock);
+}

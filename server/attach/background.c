@@ -1,0 +1,135 @@
+#include "server/attach/background.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "server/attach/system-log.h"
+#include "server/base/file-io.h"
+#include "server/base/log.h"
+#include "server/base/spawn.h"
+
+#define MARK "NBDCRYPT_BACKGROUND"
+#define COMMAND_LINE_BYTES 131072u
+#define WORDS_MAX 256u
+
+extern char **environ;
+
+/* ---- the process that starts it ---- */
+
+/* "nbdcrypt attach --foreground ...": into `words`, which point into `text`. */
+static int build_words(char *words[WORDS_MAX], char *text, struct error *err)
+{
+    static char foreground[] = "--foreground";
+    size_t length_bytes = 0, count = 0;
+    int fd = open("/proc/self/cmdline", O_RDONLY | O_CLOEXEC);
+    int result = fd >= 0 ? file_io_read(fd, text, COMMAND_LINE_BYTES, &length_bytes) : -errno;
+
+    if (fd >= 0)
+        close(fd);
+    if (result < 0)
+        return error_set(err, result, "the command line can't be read: %s", strerror(-result));
+    for (size_t at = 0; at < length_bytes && count + 2 < WORDS_MAX; at += strlen(text + at) + 1) {
+        words[count++] = text + at;
+        if (count == 2)
+            words[count++] = foreground;
+    }
+    words[count] = NULL;
+    return count >= 3 && length_bytes < COMMAND_LINE_BYTES && count + 2 < WORDS_MAX
+               ? 0
+               : error_set(err, -E2BIG, "the command line is too long");
+}
+
+/* Until the process has let go of it. */
+static bool show(int fd)
+{
+    char text[4096];
+    bool any = false;
+    ssize_t got;
+
+    while ((got = read(fd, text, sizeof text)) > 0 || (got < 0 && errno == EINTR)) {
+        if (got > 0)
+            any |= file_io_write(STDOUT_FILENO, text, (size_t)got) == 0;
+    }
+    return any;
+}
+
+static int start(pid_t *pid, int output, struct error *err)
+{
+    static char text[COMMAND_LINE_BYTES + 1];
+    char *words[WORDS_MAX];
+    int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    const struct spawn_files files = { .fds = { null, output, -1 } };
+    int result = build_words(words, text, err);
+
+    if (result == 0 && setenv(MARK, "1", 1) != 0)
+        result = error_no_memory(err, NULL);
+    if (result == 0)
+        result = spawn_with(pid, "/proc/self/exe", words, environ, &files, false, err);
+    if (null >= 0)
+        close(null);
+    return result;
+}
+
+int background_start(struct error *err)
+{
+    int ends[2], status = 0;
+    pid_t pid;
+
+    if (pipe2(ends, O_CLOEXEC) != 0)
+        return error_set(err, -errno, "a pipe can't be made: %s", strerror(errno));
+    int result = start(&pid, ends[1], err);
+    close(ends[1]);
+    if (result < 0) {
+        close(ends[0]);
+        return result;
+    }
+    bool ready = show(ends[0]);
+    close(ends[0]);
+    if (ready)
+        return 0;
+    while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+        continue;
+    return 1;
+}
+
+/* ---- the process in the background ---- */
+
+bool background_is_this(void)
+{
+    return getenv(MARK) != NULL;
+}
+
+static void put(enum log_level level, uint64_t source, const char *who, const char *format,
+                va_list args)
+{
+    char text[1024];
+    int length = who != NULL ? snprintf(text, sizeof text, "%.200s: ", who) : 0;
+
+    (void)source;
+    if (length >= 0 && vsnprintf(text + length, sizeof text - (size_t)length, format, args) >= 0)
+        system_log_write(log_priority(level), text);
+}
+
+static const struct log_sink system_log = { .put = put };
+
+void background_enter(void)
+{
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+    (void)fflush(stdout);
+    system_log_open();
+    log_set_sink(&system_log);
+    (void)setsid();
+    if (chdir("/") != 0)
+        log_debug("the folder can't be left: %m");
+    if (null < 0)
+        return;
+    (void)dup2(null, STDOUT_FILENO);
+    (void)dup2(null, STDERR_FILENO);
+    close(null);
+}

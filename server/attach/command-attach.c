@@ -1,0 +1,193 @@
+/* nbdcrypt attach. */
+#include "server/attach/command-attach.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "server/attach/attach-json.h"
+#include "server/attach/attach-run.h"
+#include "server/attach/background.h"
+#include "server/attach/nbdtab.h"
+#include "server/base/log.h"
+#include "server/cli/command-line.h"
+#include "server/cli/ctl-complete.h"
+#include "server/serve/notify.h"
+
+static atomic_bool stop_asked;
+
+static void on_signal(int number)
+{
+    if (number != SIGCONT)
+        atomic_store(&stop_asked, true);
+}
+
+/* A call that waits is to notice them.  SIGCONT comes from `detach`: something has changed. */
+static void take_signals(void)
+{
+    static const int numbers[] = { SIGTERM, SIGINT, SIGCONT };
+    const struct sigaction action = { .sa_handler = on_signal };
+
+    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
+        (void)sigaction(numbers[i], &action, NULL);
+    if (background_is_this())
+        (void)signal(SIGHUP, SIG_IGN);
+}
+
+/* ---- nbdtab ---- */
+
+/* What stands on the command line is before what stands in the file. */
+static void merge(struct attach_options *out, const struct attach_options *given)
+{
+    const struct attach_options *usual = &attach_options_default;
+    const struct {
+        unsigned *out, given, usual;
+    } numbers[] = {
+        { &out->connections, given->connections, usual->connections },
+        { &out->timeout_seconds, given->timeout_seconds, usual->timeout_seconds },
+        { &out->dead_timeout_seconds, given->dead_timeout_seconds, usual->dead_timeout_seconds },
+        { &out->wait_seconds, given->wait_seconds, usual->wait_seconds },
+        { &out->block_bytes, given->block_bytes, usual->block_bytes },
+    };
+
+    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
+        if (numbers[i].given != numbers[i].usual)
+            *numbers[i].out = numbers[i].given;
+    out->read_only |= given->read_only;
+    out->tls_proxy |= given->tls_proxy;
+    if (given->name != NULL)
+        out->name = given->name;
+    if (given->device != NULL)
+        out->device = given->device;
+    if (given->socket != NULL)
+        out->socket = given->socket;
+}
+
+/* 1: `operand` is a name of nbdtab, and these are its options; 0: it is none. */
+static int look_up(struct attach_options *options, struct nbdtab_line *line, const char *operand,
+                   struct error *err)
+{
+    struct attach_options found = attach_options_default;
+    int result = strstr(operand, "://") == NULL ? nbdtab_find(line, NBDTAB_PATH, operand, err) : 0;
+
+    if (result != 1)
+        return result;
+    found.name = line->name;
+    result = nbdtab_options(&found, line, err);
+    if (result < 0)
+        return result;
+    merge(&found, options);
+    found.foreground = options->foreground;
+    found.persist = options->persist;
+    found.json = options->json;
+    *options = found;
+    return 1;
+}
+
+/* ---- attaching ---- */
+
+static int put_into_nbdtab(const struct attach_run *run, struct error *err)
+{
+    struct attach_options options = *run->options;
+    int result = nbdtab_put(NBDTAB_PATH, run->record.name, run->source, &options, err);
+
+    if (result < 0)
+        error_prefix(err, "/dev/nbd%u is attached, but not for after the next boot: ", run->index);
+    return result;
+}
+
+static void supervise(struct attach_run *run)
+{
+    char state[128];
+
+    if (background_is_this())
+        background_enter();
+    snprintf(state, sizeof state, "READY=1\nSTATUS=/dev/nbd%u", run->index);
+    notify_service_manager(state);
+    attach_run_supervise(run);
+    notify_service_manager("STOPPING=1");
+    if (atomic_load(&stop_asked))
+        log_warning("/dev/nbd%u stays attached, and nobody looks after it: nbdcrypt attach of the "
+                    "same does, nbdcrypt detach takes it away",
+                    run->index);
+}
+
+static int attach(struct attach_run *run, struct error *err)
+{
+    int result = attach_run(run, err);
+
+    if (result == 0 && run->options->persist)
+        result = put_into_nbdtab(run, err);
+    if (result < 0)
+        return result;
+    attach_json_print_one(run->index, run->options->json, !run->found);
+    (void)fflush(stdout);
+    if (!run->looked_after)
+        supervise(run);
+    return 0;
+}
+
+static int run(void *context, char **operands, struct error *err)
+{
+    struct attach_options *options = context;
+    struct nbdtab_line line = { .text = NULL };
+    struct attach_run it = { .options = options, .stop = &stop_asked, .source = operands[0] };
+
+    if (!options->foreground)
+        return background_start(err);
+    options->device = operands[1];
+    take_signals();
+    int result = look_up(options, &line, operands[0], err);
+    if (result == 1)
+        it.source = line.source;
+    if (result >= 0)
+        result = attach_target_parse(&it.target, it.source, err);
+    if (result == 0) {
+        it.target.control = options->socket;
+        it.target.tls_proxy = options->tls_proxy;
+        result = attach(&it, err);
+        attach_run_end(&it);
+        attach_target_free(&it.target);
+    }
+    nbdtab_free(&line);
+    return result;
+}
+
+static int check(void *context, char **operands, struct error *err)
+{
+    struct attach_target target;
+    int result = attach_options_check(context, err);
+
+    if (result == 0)
+        result = attach_target_parse(&target, operands[0], err);
+    if (result == 0)
+        attach_target_free(&target);
+    return result;
+}
+
+static const char *offer(FILE *out, const struct typing *typing)
+{
+    const char *name = typing->param != NULL ? typing->param->value : NULL;
+
+    if (typing->param == NULL && typing->operand_count == 0)
+        name = "NAME";
+    return name == NULL || ctl_complete(out, name, typing, 1) ? NULL : name;
+}
+
+const struct command command_attach = {
+    .name = "attach",
+    .help = "make an export a block device of this machine",
+    .about = "Attaches an export of the server of this machine, or of any NBD server, by the\n"
+             "kernel's NBD client, prints the device, and dials again when connections are lost.\n"
+             "WHAT is the name of a line of /etc/nbdcrypt/nbdtab, else that of an export of the\n"
+             "server of this machine, or an NBD URI.",
+    .operands = "WHAT [DEVICE]",
+    .params = attach_params,
+    .arguments_bytes = sizeof(struct attach_options),
+    .defaults = &attach_options_default,
+    .check = check,
+    .run = run,
+    .offer = offer,
+};

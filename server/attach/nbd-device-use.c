@@ -1,0 +1,214 @@
+#include "server/attach/nbd-device-use.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#define PATH_BYTES 512u
+#define NODES_MAX 257u /* it and its partitions */
+
+/* The device and its partitions. */
+struct nodes {
+    unsigned index;
+    dev_t numbers[NODES_MAX];
+    size_t count;
+};
+
+/* "43:0" of a file of sysfs. */
+static bool read_number(dev_t *out, const char *path)
+{
+    unsigned major, minor;
+    FILE *file = fopen(path, "re");
+    bool found = file != NULL && fscanf(file, "%u:%u", &major, &minor) == 2;
+
+    if (file != NULL)
+        (void)fclose(file);
+    if (found)
+        *out = makedev(major, minor);
+    return found;
+}
+
+static void add_node(struct nodes *nodes, const char *path)
+{
+    if (nodes->count < NODES_MAX && read_number(&nodes->numbers[nodes->count], path))
+        nodes->count++;
+}
+
+static void find_nodes(struct nodes *nodes)
+{
+    char path[PATH_BYTES], name[32];
+    const struct dirent *entry;
+
+    snprintf(path, sizeof path, "/sys/block/nbd%u/dev", nodes->index);
+    add_node(nodes, path);
+    snprintf(path, sizeof path, "/sys/block/nbd%u", nodes->index);
+    DIR *folder = opendir(path);
+    int length = snprintf(name, sizeof name, "nbd%up", nodes->index);
+    while (folder != NULL && (entry = readdir(folder)) != NULL) {
+        if (strncmp(entry->d_name, name, (size_t)length) != 0)
+            continue;
+        snprintf(path, sizeof path, "/sys/block/nbd%u/%.64s/dev", nodes->index, entry->d_name);
+        add_node(nodes, path);
+    }
+    if (folder != NULL)
+        closedir(folder);
+}
+
+static bool has_number(const struct nodes *nodes, dev_t number)
+{
+    for (size_t i = 0; i < nodes->count; i++)
+        if (nodes->numbers[i] == number)
+            return true;
+    return false;
+}
+
+static bool has_path(const struct nodes *nodes, const char *path)
+{
+    struct stat found;
+
+    return strncmp(path, "/dev/", 5) == 0 && stat(path, &found) == 0 && S_ISBLK(found.st_mode) &&
+           has_number(nodes, found.st_rdev);
+}
+
+static int busy(const struct nodes *nodes, struct error *err, const char *why, const char *whom)
+{
+    return error_set(err, -EBUSY, "/dev/nbd%u is in use: %s%.400s", nodes->index, why, whom);
+}
+
+/* proc(5): number, parent, major:minor, root, mount point, ..., "-", type, source.  File systems of
+ * several devices have a number of their own there. */
+static int check_mounts(const struct nodes *nodes, struct error *err)
+{
+    FILE *file = fopen("/proc/self/mountinfo", "re");
+    unsigned major, minor;
+    char *line = NULL, where[PATH_BYTES], source[PATH_BYTES];
+    size_t room_bytes = 0;
+    int result = 0;
+
+    while (file != NULL && result == 0 && getline(&line, &room_bytes, file) > 0) {
+        const char *rest = strstr(line, " - ");
+
+        if (sscanf(line, "%*s %*s %u:%u %*s %511s", &major, &minor, where) != 3)
+            continue;
+        bool ours =
+            has_number(nodes, makedev(major, minor)) ||
+            (rest != NULL && sscanf(rest + 3, "%*s %511s", source) == 1 && has_path(nodes, source));
+        if (ours)
+            result = busy(nodes, err, "it is mounted at ", where);
+    }
+    free(line);
+    if (file != NULL)
+        (void)fclose(file);
+    return result;
+}
+
+static int check_swaps(const struct nodes *nodes, struct error *err)
+{
+    FILE *file = fopen("/proc/swaps", "re");
+    char *line = NULL, path[PATH_BYTES];
+    size_t room_bytes = 0;
+    int result = 0;
+
+    while (file != NULL && result == 0 && getline(&line, &room_bytes, file) > 0)
+        if (sscanf(line, "%511s", path) == 1 && has_path(nodes, path))
+            result = busy(nodes, err, "this machine swaps to ", path);
+    free(line);
+    if (file != NULL)
+        (void)fclose(file);
+    return result;
+}
+
+/* device-mapper, md and others that are built upon it. */
+static int check_holders(const struct nodes *nodes, struct error *err)
+{
+    int result = 0;
+
+    for (size_t i = 0; i < nodes->count && result == 0; i++) {
+        char path[PATH_BYTES];
+        const struct dirent *entry;
+
+        snprintf(path, sizeof path, "/sys/dev/block/%u:%u/holders", major(nodes->numbers[i]),
+                 minor(nodes->numbers[i]));
+        DIR *folder = opendir(path);
+        while (folder != NULL && result == 0 && (entry = readdir(folder)) != NULL)
+            if (entry->d_name[0] != '.')
+                result = busy(nodes, err, "it is part of ", entry->d_name);
+        if (folder != NULL)
+            closedir(folder);
+    }
+    return result;
+}
+
+/* Only what is below /dev is asked what it is: a file of a dead file server would not answer. */
+static int check_process(const struct nodes *nodes, const char *pid, struct error *err)
+{
+    char path[PATH_BYTES], target[PATH_BYTES], whom[64];
+    const struct dirent *entry;
+    int result = 0;
+
+    snprintf(path, sizeof path, "/proc/%.16s/fd", pid);
+    DIR *folder = opendir(path);
+    while (folder != NULL && result == 0 && (entry = readdir(folder)) != NULL) {
+        ssize_t length = readlinkat(dirfd(folder), entry->d_name, target, sizeof target - 1);
+
+        if (length <= 0)
+            continue;
+        target[length] = '\0';
+        snprintf(whom, sizeof whom, "%.16s has it open", pid);
+        if (has_path(nodes, target))
+            result = busy(nodes, err, "process ", whom);
+    }
+    if (folder != NULL)
+        closedir(folder);
+    return result;
+}
+
+static int check_processes(const struct nodes *nodes, struct error *err)
+{
+    DIR *folder = opendir("/proc");
+    const struct dirent *entry;
+    int result = 0;
+
+    while (folder != NULL && result == 0 && (entry = readdir(folder)) != NULL)
+        if (entry->d_name[0] >= '1' && entry->d_name[0] <= '9')
+            result = check_process(nodes, entry->d_name, err);
+    if (folder != NULL)
+        closedir(folder);
+    return result;
+}
+
+/* What cannot be seen from this name space of mounts; whoever claims a device is the only one. */
+static int check_claim(const struct nodes *nodes, struct error *err)
+{
+    char path[PATH_BYTES];
+
+    snprintf(path, sizeof path, "/dev/nbd%u", nodes->index);
+    int fd = open(path, O_RDONLY | O_EXCL | O_NONBLOCK | O_CLOEXEC);
+    int error = fd < 0 ? errno : 0;
+    if (fd >= 0)
+        close(fd);
+    return error == EBUSY
+               ? busy(nodes, err, "somebody has claimed it, perhaps a mount of a container", "")
+               : 0;
+}
+
+int nbd_device_use(unsigned index, struct error *err)
+{
+    static int (*const checks[])(const struct nodes *, struct error *) = {
+        check_mounts, check_swaps, check_holders, check_processes, check_claim,
+    };
+    struct nodes nodes = { .index = index };
+    int result = 0;
+
+    find_nodes(&nodes);
+    for (size_t i = 0; i < sizeof checks / sizeof checks[0] && result == 0; i++)
+        result = checks[i](&nodes, err);
+    return result;
+}
