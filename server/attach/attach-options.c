@@ -25,7 +25,7 @@ const struct attach_options attach_options_default = {
           .max = 4096),                                                                            \
     PARAM("timeout", UINT, "SECONDS", timeout_seconds,                                             \
           "a request that has no answer for so long is sent again by another connection; off: "    \
-          "a server may take any time (default: 30)", .min = 1, .max = 3600, .zero = "off"),       \
+          "a server may take any time (default: 30)", .max = 3600, .zero = "off"),       \
     PARAM("dead-timeout", UINT, "SECONDS", dead_timeout_seconds,                                   \
           "how long requests wait without any connection, before they fail (default: 300)",        \
           .min = 1, .max = 31536000),                                                              \

@@ -164,7 +164,6 @@ static int remember(struct attach_run *run, struct error *err)
             log_error("/dev/nbd%u stays attached: nbdcrypt detach nbd%u", run->index, run->index);
         return result;
     }
-    nbd_device_announce(run->index);
     by_name_make(run->record.link, run->index);
     say_what_it_is(run);
     return 0;
@@ -276,8 +275,8 @@ void attach_run_supervise(struct attach_run *run)
 
     be_needed_by_the_kernel();
     if (supervisor_run(&supervisor, run->found)) {
-        by_name_remove(run->record.link, run->index);
         attach_record_remove(run->index);
+        by_name_remove(run->record.link, run->index);
     }
 }
 

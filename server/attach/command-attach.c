@@ -138,6 +138,7 @@ static int run(void *context, char **operands, struct error *err)
     if (!options->foreground)
         return background_start(err);
     options->device = operands[1];
+    log_set_level(LOG_NOTICE); /* that a connection is there again, is one */
     take_signals();
     int result = look_up(options, &line, operands[0], err);
     if (result == 1)

@@ -161,8 +161,8 @@ static int detach_one(unsigned index, const struct attach_record *record, bool f
     if (result < 0)
         return result;
     end_supervisor(index);
-    by_name_remove(record->link, index);
     attach_record_remove(index);
+    by_name_remove(record->link, index);
     return 0;
 }
 
