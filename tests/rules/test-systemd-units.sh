@@ -9,7 +9,7 @@ units=$source_dir/dist/systemd
 work=$(temp_dir)
 mkdir "$work/bin" "$work/units"
 ln -s "$(realpath "$NBDCRYPT")" "$work/bin/nbdcrypt"
-for unit in nbdcrypt.service nbdcrypt@.service; do
+for unit in nbdcrypt.service nbdcrypt@.service nbdcrypt-attach@.service; do
     sed "s|@bindir@|$work/bin|" "$units/$unit.in" >"$work/units/$unit"
     ! grep -n '@[a-z]*@' "$work/units/$unit" || fail "$unit has names that nothing stands for"
 done
@@ -24,6 +24,8 @@ verify() {
 verify "$work/units/nbdcrypt.service" "$work/units/nbdcrypt.socket"
 cp "$work/units/nbdcrypt@.service" "$work/units/nbdcrypt@vm7.service"
 verify "$work/units/nbdcrypt@vm7.service"
+cp "$work/units/nbdcrypt-attach@.service" "$work/units/nbdcrypt-attach@vm7.service"
+verify "$work/units/nbdcrypt-attach@vm7.service"
 
 for unit in nbdcrypt.service nbdcrypt@vm7.service; do
     systemd-analyze security --no-pager --offline=yes --threshold=$EXPOSURE_MAX "$work/units/$unit" >"$log_dir/security" 2>&1 ||
@@ -47,6 +49,7 @@ if ! grep -qs '^systemd_unitdir = ' "$build/Makefile"; then
 fi
 "$make" -C "$build" install-data DESTDIR="$work/installed" prefix=/opt >"$log_dir/install" 2>&1 || fail "make install-data"
 for file in systemd/system/nbdcrypt.service systemd/system/nbdcrypt@.service systemd/system/nbdcrypt.socket \
+    systemd/system/nbdcrypt-attach@.service systemd/system-generators/nbdcrypt-attach-generator udev/rules.d/66-nbdcrypt-attach.rules \
     sysusers.d/nbdcrypt.conf tmpfiles.d/nbdcrypt.conf; do
     [ -s "$work/installed/opt/lib/$file" ] || fail "make install does not bring $file"
 done
