@@ -10,6 +10,7 @@
 #include "server/attach/attach-json.h"
 #include "server/attach/attach-run.h"
 #include "server/attach/background.h"
+#include "server/attach/nbd-device.h"
 #include "server/attach/nbdtab.h"
 #include "server/base/log.h"
 #include "server/cli/command-line.h"
@@ -159,8 +160,11 @@ static int run(void *context, char **operands, struct error *err)
 static int check(void *context, char **operands, struct error *err)
 {
     struct attach_target target;
+    unsigned index;
     int result = attach_options_check(context, err);
 
+    if (result == 0 && operands[1] != NULL)
+        result = nbd_device_parse(&index, operands[1], err);
     if (result == 0)
         result = attach_target_parse(&target, operands[0], err);
     if (result == 0)

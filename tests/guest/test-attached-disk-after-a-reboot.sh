@@ -25,7 +25,7 @@ printf '[Service]\nUser=root\nGroup=root\nCapabilityBoundingSet=~\nDevicePolicy=
 mkdir -p "$guest_root/etc/systemd/system/nbdcrypt.service.d"
 cp "$test_dir/drop-in" "$guest_root/etc/systemd/system/nbdcrypt.service.d/root.conf"
 boot() { guest_run -- -drive "file=$disk,format=raw,if=none,id=disk,cache=writethrough" -device virtio-blk-pci,drive=disk; }
-prelude='
+cat >"$test_dir/prelude" <<'SCRIPT'
 failed() {
     status=$?
     [ "$status" -eq 0 ] || { systemctl --no-pager --failed; journalctl --no-pager --boot | grep -vE "kernel:|sysusers" | tail -n 60; }
@@ -33,8 +33,8 @@ failed() {
 }
 trap failed EXIT
 step() { echo "== $* ($(cut -d . -f 1 /proc/uptime) s)" | tee /dev/console; }
-'
-{ echo "$prelude" && cat <<'SCRIPT'; } >"$test_dir/first"
+SCRIPT
+{ cat "$test_dir/prelude" - <<'SCRIPT'; } >"$test_dir/first"
 step "the first time"
 nbdcrypt format --pbkdf pbkdf2 --pbkdf-iterations 1000 --key-file /etc/nbdcrypt/keys/vm7 /dev/vda >/dev/null
 systemctl start nbdcrypt
@@ -56,7 +56,7 @@ mkdir -p "$guest_root/srv" "$guest_root/etc/systemd/system/multi-user.target.wan
 for unit in /usr/local/lib/systemd/system/nbdcrypt.service /usr/lib/systemd/system/remote-fs.target; do
     ln -s "$unit" "$guest_root/etc/systemd/system/multi-user.target.wants/"
 done
-{ echo "$prelude" && cat <<'SCRIPT'; } >"$test_dir/second"
+{ cat "$test_dir/prelude" - <<'SCRIPT'; } >"$test_dir/second"
 value() { systemctl show --property "$1" --value "$2"; }
 step "after the reboot"
 systemctl --no-pager list-units 'nbdcrypt*' srv.mount

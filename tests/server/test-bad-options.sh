@@ -43,6 +43,14 @@ usage "--allow is used by no export, for each has an allow= of its own: leave it
 usage "'x' and --export can't be used together: write --export NAME=x" serve --export a=y x
 usage "standard input can hold only one key, and two exports want it: give each export a key-file of its own" \
     serve --export a=x,key-file=- --export b=y,key-file=-
+usage "--connections: 65 is too large: the most is 64" attach --connections 65 x
+usage "--block-size 1000 is not 512, 1024, 2048 or 4096" attach --block-size 1000 x
+usage "--timeout: 3601 is too large: the most is 3600" attach --timeout 3601 x
+usage "--dead-timeout: 0 is too small: the least is 1" attach --dead-timeout 0 x
+usage "'nbd:///x?socket=/y': a socket is given with nbd+unix:///?socket=PATH" attach 'nbd:///x?socket=/y'
+usage "'vda' is no device of the kernel's NBD client: write it as nbd3 or /dev/nbd3" attach x vda
+usage "no WHAT was given: nbdcrypt attach --help tells more" attach
+usage "no NAME|DEVICE was given: nbdcrypt detach --help tells more" detach
 usage "no IMAGE was given: nbdcrypt format --help tells more" format
 usage "--size: '1Z' is not a size: $sizes" format --size 1Z x
 usage "--size: '-1' is not a size: $sizes" format --size -1 x
