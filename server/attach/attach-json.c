@@ -13,7 +13,8 @@ struct json_object *attach_json(unsigned index)
     struct json_object *json = json_object_new_object();
     char device[32], backend[NBD_BACKEND_BYTES];
     pid_t supervisor = attach_record_supervisor(index);
-    bool known = attach_record_read(&record, index, NULL) == 0;
+    bool known =
+        attach_record_read(&record, index, NULL) == 0 && attach_record_is_of(&record, index);
 
     snprintf(device, sizeof device, "/dev/nbd%u", index);
     nbd_device_backend(backend, index);

@@ -8,7 +8,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "server/attach/nbd-device.h"
+#include "server/base/file-io.h"
+#include "server/base/retry.h"
 
 #define FOLDER "/run/nbdcrypt-attach"
 #define PATH_BYTES 64u
@@ -99,12 +100,14 @@ static int make_folder(struct error *err)
 {
     struct stat found;
 
+    if (geteuid() != 0)
+        return error_set(err, -EPERM, "only root (CAP_SYS_ADMIN) may do that");
     if (mkdir(FOLDER, 0755) != 0 && errno != EEXIST)
         return error_set(err, -errno, "%s can't be made: %s", FOLDER, strerror(errno));
     /* What stands there is believed, so it is root's. */
-    if (lstat(FOLDER, &found) != 0 || !S_ISDIR(found.st_mode) || found.st_uid != geteuid() ||
+    if (lstat(FOLDER, &found) != 0 || !S_ISDIR(found.st_mode) || found.st_uid != 0 ||
         (found.st_mode & 022) != 0)
-        return error_set(err, -EPERM, "%s is not a folder of this user alone: remove it", FOLDER);
+        return error_set(err, -EPERM, "%s is not a folder of root's alone: remove it", FOLDER);
     return 0;
 }
 
@@ -147,6 +150,21 @@ void attach_record_remove(unsigned index)
 
 /* ---- all of them ---- */
 
+void attach_record_backend(char out[NBD_BACKEND_BYTES], const struct attach_record *record)
+{
+    snprintf(out, NBD_BACKEND_BYTES, "%s%s%s", record->name, record->uuid[0] != '\0' ? " " : "",
+             record->uuid);
+}
+
+bool attach_record_is_of(const struct attach_record *record, unsigned index)
+{
+    char expected[NBD_BACKEND_BYTES], found[NBD_BACKEND_BYTES];
+
+    attach_record_backend(expected, record);
+    nbd_device_backend(found, index);
+    return nbd_device_is_attached(index) && strcmp(found, expected) == 0;
+}
+
 struct search {
     const char *name;
     struct attach_record *out;
@@ -158,7 +176,7 @@ static int look(void *context, unsigned index)
     const struct search *search = context;
 
     if (attach_record_read(search->out, index, NULL) < 0 ||
-        strcmp(search->out->name, search->name) != 0)
+        strcmp(search->out->name, search->name) != 0 || !attach_record_is_of(search->out, index))
         return 0;
     *search->index = index;
     return 1;
@@ -181,9 +199,34 @@ static int open_lock(unsigned index, int flags)
     return open(path, flags | O_CLOEXEC | O_NOFOLLOW, 0644);
 }
 
+/* A byte of one file for each name: FNV-1a, of 62 bits. */
+int attach_record_lock_name(const char *name, struct error *err)
+{
+    struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = 1 };
+    uint64_t hash = 0xcbf29ce484222325u;
+    int result = make_folder(err);
+
+    if (result < 0)
+        return result;
+    for (const char *at = name; *at != '\0'; at++)
+        hash = (hash ^ (unsigned char)*at) * 0x100000001b3u;
+    lock.l_start = (off_t)(hash >> 2);
+    int fd = open(FOLDER "/names.lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+    if (fd < 0)
+        return error_set(err, -errno, FOLDER "/names.lock can't be opened: %s", strerror(errno));
+    if (fcntl(fd, F_OFD_SETLKW, &lock) == 0)
+        return fd;
+    result = error_set(err, -errno, FOLDER "/names.lock can't be locked: %s", strerror(errno));
+    close(fd);
+    return result;
+}
+
+/* One that has just been detached may have a supervisor that is about to end.  The lock is the open
+ * file's: one of the process would go when it looks at the file itself. */
 int attach_record_lock(unsigned index, struct error *err)
 {
     struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+    struct retry retry = { .tries = 0 };
     int result = make_folder(err);
     int fd = result == 0 ? open_lock(index, O_RDWR | O_CREAT) : result;
 
@@ -192,8 +235,13 @@ int attach_record_lock(unsigned index, struct error *err)
     if (fd < 0)
         return error_set(err, -errno, "the lock of /dev/nbd%u can't be opened: %s", index,
                          strerror(errno));
-    if (fcntl(fd, F_SETLK, &lock) == 0)
-        return fd;
+    do {
+        if (fcntl(fd, F_OFD_SETLK, &lock) == 0) {
+            if (ftruncate(fd, 0) == 0)
+                (void)dprintf(fd, "%d\n", (int)getpid());
+            return fd;
+        }
+    } while (retry_wait(&retry));
     close(fd);
     return error_set(err, -EBUSY, "another nbdcrypt attach looks after /dev/nbd%u", index);
 }
@@ -201,10 +249,14 @@ int attach_record_lock(unsigned index, struct error *err)
 pid_t attach_record_supervisor(unsigned index)
 {
     struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+    char text[16] = "";
     int fd = open_lock(index, O_RDONLY);
-    bool held = fd >= 0 && fcntl(fd, F_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
+    bool held = fd >= 0 && fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
+    size_t length_bytes;
 
+    if (held && file_io_read(fd, text, sizeof text - 1, &length_bytes) < 0)
+        held = false;
     if (fd >= 0)
         close(fd);
-    return held ? lock.l_pid : 0;
+    return held ? (pid_t)strtol(text, NULL, 10) : 0;
 }

@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "server/attach/nbd-device.h"
 #include "server/base/error.h"
 #include "server/client/client-handshake.h"
 
@@ -36,8 +37,17 @@ NODISCARD int attach_record_write(const struct attach_record *record, unsigned i
                                   struct error *err);
 void attach_record_remove(unsigned index);
 
+/* "NAME UUID": what the kernel wants to hear with each new socket (NBD_ATTR_BACKEND_IDENTIFIER). */
+void attach_record_backend(char out[NBD_BACKEND_BYTES], const struct attach_record *record);
+/* The device is the one that the record is of, and not somebody else's of the same number. */
+bool attach_record_is_of(const struct attach_record *record, unsigned index);
+
 /* The device that is attached under a name. -ENOENT: none. */
 NODISCARD int attach_record_find(unsigned *index, struct attach_record *out, const char *name);
+
+/* Held by who attaches something under this name, and waited for: the descriptor.  -EINTR: a signal
+ * came meanwhile. */
+NODISCARD int attach_record_lock_name(const char *name, struct error *err);
 
 /* Only one supervisor has it; the descriptor, which is held as long as it lives.  -EBUSY: another
  * one has. */

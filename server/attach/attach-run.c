@@ -134,7 +134,7 @@ static int give_to_kernel(struct attach_run *run, struct sockets *sockets, struc
     run->record.size_bytes = device.size_bytes;
     run->record.flags = device.flags;
     run->record.connections = sockets->count;
-    supervisor_backend(backend, sizeof backend, &run->record);
+    attach_record_backend(backend, &run->record);
     memcpy(device.sockets, sockets->fds, sockets->count * sizeof sockets->fds[0]);
     result = nbd_netlink_attach(run->commands, &device, err);
     if (result < 0 && options->device != NULL)
@@ -153,15 +153,22 @@ static void say_what_it_is(const struct attach_run *run)
         log_info("the server can't do with several connections to this export: there is one");
 }
 
-/* It is attached, and nothing of it may be left behind when the rest fails. */
+/* Nothing of it may be left behind when what follows fails. */
+static void take_back(const struct attach_run *run)
+{
+    if (nbd_netlink_detach(run->commands, run->index, NULL) < 0)
+        log_error("/dev/nbd%u stays attached: nbdcrypt detach nbd%u", run->index, run->index);
+    attach_record_remove(run->index);
+    by_name_remove(run->record.link, run->index);
+}
+
 static int remember(struct attach_run *run, struct error *err)
 {
     run->lock = attach_record_lock(run->index, err);
     int result = run->lock < 0 ? run->lock : attach_record_write(&run->record, run->index, err);
 
     if (result < 0) {
-        if (nbd_netlink_detach(run->commands, run->index, NULL) < 0)
-            log_error("/dev/nbd%u stays attached: nbdcrypt detach nbd%u", run->index, run->index);
+        take_back(run);
         return result;
     }
     by_name_make(run->record.link, run->index);
@@ -235,9 +242,23 @@ static int fill_record(struct attach_run *run, struct error *err)
     return 0;
 }
 
-int attach_run(struct attach_run *run, struct error *err)
+/* Two at once would make two devices of one disk. */
+static int attach_by_name(struct attach_run *run, struct error *err)
 {
     static struct attach_record found;
+    int lock = attach_record_lock_name(run->record.name, err);
+
+    if (lock < 0)
+        return lock;
+    int result = attach_record_find(&run->index, &found, run->record.name) == 0
+                     ? take_over(run, &found, err)
+                     : attach_new(run, err);
+    close(lock);
+    return result;
+}
+
+int attach_run(struct attach_run *run, struct error *err)
+{
     int result = fill_record(run, err);
 
     run->lock = -1;
@@ -245,11 +266,13 @@ int attach_run(struct attach_run *run, struct error *err)
         result = nbd_netlink_open(&run->commands, err);
     if (result == 0)
         result = nbd_netlink_watch(&run->watch, err);
-    if (result < 0)
-        return result;
-    if (attach_record_find(&run->index, &found, run->record.name) == 0)
-        return take_over(run, &found, err);
-    return attach_new(run, err);
+    return result == 0 ? attach_by_name(run, err) : result;
+}
+
+void attach_run_undo(struct attach_run *run)
+{
+    if (!run->found)
+        take_back(run);
 }
 
 /* When the kernel needs memory it writes to the device, which needs this process, which must not
@@ -258,7 +281,7 @@ static void be_needed_by_the_kernel(void)
 {
     if (prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0) != 0)
         log_debug("PR_SET_IO_FLUSHER: %m");
-    if (mlockall(MCL_CURRENT | MCL_FUTURE) != 0)
+    if (mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) != 0)
         log_debug("mlockall: %m");
 }
 

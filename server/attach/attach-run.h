@@ -28,6 +28,8 @@ struct attach_run {
 /* Attaches, or takes over what is attached under this name from this source and nobody looks after.
  * -errno with a sentence; attach_run_end() in every case. */
 NODISCARD int attach_run(struct attach_run *run, struct error *err);
+/* Takes back what attach_run() has done, before it is looked after. */
+void attach_run_undo(struct attach_run *run);
 /* Looks after it, until it is detached or *stop is set. */
 void attach_run_supervise(struct attach_run *run);
 void attach_run_end(struct attach_run *run);

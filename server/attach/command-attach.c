@@ -89,13 +89,13 @@ static int look_up(struct attach_options *options, struct nbdtab_line *line, con
 
 /* ---- attaching ---- */
 
-static int put_into_nbdtab(const struct attach_run *run, struct error *err)
+static int put_into_nbdtab(struct attach_run *run, struct error *err)
 {
     struct attach_options options = *run->options;
     int result = nbdtab_put(NBDTAB_PATH, run->record.name, run->source, &options, err);
 
     if (result < 0)
-        error_prefix(err, "/dev/nbd%u is attached, but not for after the next boot: ", run->index);
+        attach_run_undo(run);
     return result;
 }
 

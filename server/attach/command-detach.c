@@ -104,7 +104,7 @@ static int find(unsigned *index, struct attach_record *record, const char *opera
         return error_set(err, -ENOENT, "nothing is attached under the name '%.200s'", operand);
     if (!nbd_device_is_attached(*index))
         return error_set(err, -ENOENT, "/dev/nbd%u is not attached", *index);
-    if (attach_record_read(record, *index, NULL) < 0)
+    if (attach_record_read(record, *index, NULL) < 0 || !attach_record_is_of(record, *index))
         *record = (struct attach_record){ .size_bytes = 0 };
     return 0;
 }

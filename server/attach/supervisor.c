@@ -27,12 +27,6 @@ struct watch {
     struct error told; /* the last reason that was logged */
 };
 
-void supervisor_backend(char *out, size_t room_bytes, const struct attach_record *record)
-{
-    snprintf(out, room_bytes, "%s%s%s", record->name, record->uuid[0] != '\0' ? " " : "",
-             record->uuid);
-}
-
 int supervisor_compare(const struct attach_record *record, const struct export_info *info,
                        const char *uuid, struct error *err)
 {
@@ -56,6 +50,12 @@ int supervisor_compare(const struct attach_record *record, const struct export_i
                          "the server can't flush, write through or discard any more as it could "
                          "before: it is not used");
     return 0;
+}
+
+/* It may have been detached, and its number given to another one: that must not get our sockets. */
+static bool is_ours(const struct supervisor *supervisor)
+{
+    return attach_record_is_of(&supervisor->record, supervisor->index);
 }
 
 /* ---- words ---- */
@@ -174,7 +174,7 @@ static void revive_some(struct watch *watch)
     struct error err = { "" };
     int result = revive(watch, &err);
 
-    if (result == -ECANCELED || !nbd_device_is_attached(watch->supervisor->index))
+    if (result == -ECANCELED || !is_ours(watch->supervisor))
         return;
     if (result < 0) {
         say_failure(watch, &err);
@@ -195,13 +195,13 @@ bool supervisor_run(struct supervisor *supervisor, bool unknown)
     struct watch watch = { .supervisor = supervisor };
     struct pollfd poller = { .fd = nbd_netlink_fd(supervisor->watch), .events = POLLIN };
 
-    supervisor_backend(watch.backend, sizeof watch.backend, &supervisor->record);
+    attach_record_backend(watch.backend, &supervisor->record);
     watch.since_ms = channel_clock_ms();
     watch.dead = unknown ? supervisor->record.connections : 0;
     watch.misses =
         unknown ? MISSES_MAX - 1 : 0; /* the first that is not taken says that all live */
     while (!atomic_load(supervisor->stop)) {
-        if (!nbd_device_is_attached(supervisor->index))
+        if (!is_ours(supervisor))
             return true;
         unsigned wait_ms = watch.dead == 0 ? LOOK_MS : watch.pause_ms;
         (void)poll(&poller, 1, (int)wait_ms);

@@ -18,9 +18,6 @@ struct supervisor {
     const atomic_bool *stop;
 };
 
-/* "NAME UUID": what the kernel wants to hear with each new socket. */
-void supervisor_backend(char *out, size_t room_bytes, const struct attach_record *record);
-
 /* Whether a connection with this export may take the place of one that the device was attached
  * with: another disk, a smaller one, or one that can't do what it could would lose data.  -ESTALE
  * with a sentence. */

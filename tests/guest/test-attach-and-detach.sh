@@ -100,6 +100,21 @@ refused "nothing is attached under the name 'vm7'" nbdcrypt detach vm7
 refused '/dev/nbd0 is not attached' nbdcrypt detach nbd0
 nbdcrypt detach --if-attached vm7
 
+step "two at once, and a device that is a stranger's now"
+nbdcrypt attach --socket /control --json vm7 >/one &
+other=$!
+nbdcrypt attach --socket /control --json vm7 >/two
+wait "$other"
+[ "$(nbdcrypt attached | wc -l)" -eq 2 ]
+[ "$(cat /one /two | grep -c '"changed": true')" -eq 1 ]
+kill -9 "$(nbdcrypt attached --json | sed -n 's/.*"supervisor": \([0-9]*\).*/\1/p')"
+nbd-client -d /dev/nbd0 >/dev/null
+nbd-client localhost 10809 /dev/nbd0 -N 'odd name/ü' >/dev/null 2>&1
+nbdcrypt attached | grep '^/dev/nbd0  *-'
+[ "$(nbdcrypt attach --socket /control vm7)" = /dev/nbd1 ]
+nbdcrypt detach vm7
+nbdcrypt detach nbd0
+
 step "an odd name, block sizes"
 nbdcrypt attach --socket /control --block-size 4096 --read-only 'odd name/ü' >/device
 [ -b '/dev/disk/by-nbd/odd\x20name\x2f\xc3\xbc' ]
@@ -149,6 +164,10 @@ nbdcrypt attached --json | grep '"connections": 2'
 cat /etc/nbdcrypt/nbdtab
 nbdcrypt detach --persist disk
 grep -c . /etc/nbdcrypt/nbdtab
+rm /etc/nbdcrypt/nbdtab
+mkdir -p /etc/nbdcrypt/nbdtab/x
+refused '/etc/nbdcrypt/nbdtab' nbdcrypt attach --persist --socket /control --name disk vm7
+[ "$(nbdcrypt attached | wc -l)" -eq 1 ]
 step "all done"
 SCRIPT
 guest_run -- <"$test_dir/script" || fail "in the guest: $(cat "$guest_output")"
