@@ -21,8 +21,6 @@
 #include "server/serve/dead-rules.h"
 #include "server/serve/exports.h"
 #include "server/serve/listeners.h"
-#include "server/base/log-level.h"
-#include "server/base/log-service.h"
 #include "server/base/log.h"
 #include "server/base/memory-limit.h"
 #include "server/serve/notify.h"
@@ -37,11 +35,11 @@
 #include "server/base/signals.h"
 #include "server/base/tcp-keepalive.h"
 #include "server/serve/serve-guard.h"
+#include "server/serve/serve-log.h"
 #include "server/serve/worker-thread.h"
 
 #define OFFLOAD_THREADS 4u
 #define HANDSHAKES_NICE 10
-#define LOG_LAST_MS 1000u /* for the reader of the log to take what it was not given yet */
 /* Before that it is the same wish: timeout(1) sends SIGTERM twice, and ends a command of --run
  * besides. */
 #define SECOND_SIGNAL_MS 1000u
@@ -86,7 +84,6 @@ struct server {
 };
 
 /* In order of execution. */
-static enum log_level usual_level(const struct serve_options *options);
 static int set_up(struct server *server, struct error *err);
 static int announce(struct server *server, struct error *err);
 static void client_accepted(void *context, int fd, const struct peer *peer);
@@ -114,7 +111,7 @@ static int serve(int argc, char **argv)
         serve_options_free(&server.options);
         return result < 0 ? EXIT_USAGE : EXIT_SUCCESS;
     }
-    log_set_level(usual_level(&server.options));
+    log_set_level(serve_log_level(&server.options));
     result = set_up(&server, &err);
     if (result == 0)
         result = announce(&server, &err);
@@ -128,7 +125,7 @@ static int serve(int argc, char **argv)
     if (server.loop != NULL && (result == 0 || server.worker_count > 0))
         loop_run(server.loop);
     int status = tear_down(&server);
-    log_service_stop(LOG_LAST_MS);
+    serve_log_stop();
     return status;
 }
 
@@ -142,26 +139,6 @@ const struct command command_serve = {
 };
 
 /* ---- start ---- */
-
-/* A command has it for itself, and nobody else looks after it. */
-static bool brought_along(const struct serve_options *options)
-{
-    return options->run != NULL ||
-           (getenv("LISTEN_FDS") != NULL && getenv("NOTIFY_SOCKET") == NULL &&
-            getenv("JOURNAL_STREAM") == NULL);
-}
-
-/* Such a server does not talk about each client. */
-static enum log_level usual_level(const struct serve_options *options)
-{
-    enum log_level level;
-
-    if (options->verbose > 0)
-        return options->verbose > 1 ? LOG_DEBUG : LOG_INFO;
-    if (options->log_level != NULL && log_level_of(&level, options->log_level))
-        return level;
-    return brought_along(options) ? LOG_WARNING : LOG_NOTICE;
-}
 
 /* Before any thread exists: signals arrive at the loop, through a descriptor. */
 static int watch_signals(struct server *server, struct error *err)
@@ -288,7 +265,7 @@ static void use_options(void *context, const struct serve_options *options,
     struct server *server = context;
 
     note_timeouts(server, options);
-    serve_control_use(server->control, rules, usual_level(options));
+    serve_control_use(server->control, rules, serve_log_level(options));
 }
 
 /* What a reload can change. */
@@ -333,9 +310,9 @@ static int set_up(struct server *server, struct error *err)
     if (result == 0)
         result = listeners_open(&server->listeners, &server->options, err);
     if (result == 0)
-        result =
-            serve_control_open(&server->control, &server->options.control,
-                               brought_along(&server->options), &server->listeners.control, err);
+        result = serve_control_open(&server->control, &server->options.control,
+                                    serve_log_is_brought_along(&server->options),
+                                    &server->listeners.control, err);
     if (result == 0)
         result = serve_metrics_open(&server->metrics, &server->options.metrics, err);
     if (result == 0)
@@ -445,7 +422,7 @@ static int start_control(struct server *server, struct error *err)
         .listeners = &server->listeners,
         .workers = server->workers,
         .threads = server->worker_count,
-        .log_level = usual_level(&server->options),
+        .log_level = serve_log_level(&server->options),
         .context = server,
         .connect = client_accepted,
         .drain = drain,
@@ -458,7 +435,7 @@ static int start_control(struct server *server, struct error *err)
 /* The line with the URIs; from then on clients are served. */
 static int announce(struct server *server, struct error *err)
 {
-    int result = log_service_start(err);
+    int result = serve_log_start(err);
     const char *unix_path = NULL;
     char *first_uri = NULL;
 
@@ -562,7 +539,7 @@ static void signal_ready(struct io_event *ev, int result)
             continue;
         if (server->stopping) {
             log_warning("ended by a second signal; what was not flushed may be lost");
-            log_service_drain(LOG_LAST_MS);
+            serve_log_drain();
             _exit(EXIT_FAILURE);
         }
         log_notice("ending: answering what is in flight");
@@ -635,7 +612,7 @@ static void leave_threads_behind(const struct server *server)
     log_info(server->retry_is_left ? "ended beside an export that was being opened"
                                    : "ended beside TLS handshakes that are still being calculated");
     key_command_end_all(); /* it may have been asked for the key */
-    log_service_drain(LOG_LAST_MS);
+    serve_log_drain();
     _exit(server->exit_status);
 }
 
