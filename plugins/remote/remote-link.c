@@ -9,6 +9,7 @@
 #include "plugins/remote/remote-outage.h"
 #include "plugins/remote/remote-requests.h"
 #include "server/base/event.h"
+#include "server/base/log-ids.h"
 #include "server/base/log.h"
 #include "server/base/tally.h"
 #include "server/client/transport-tls-adopt.h"
@@ -113,8 +114,10 @@ static void give_up(struct remote_link *link)
 static void lose(struct remote_link *link)
 {
     if (!link->stream.aborted) {
-        log_write_of(LOG_WARNING, link->server->name, "the connection was lost (%s)",
-                     link->reason.text[0] != '\0' ? link->reason.text : "the server closed it");
+        log_write_about(LOG_WARNING,
+                        LOG_ABOUT(.id = LOG_ID_BACKEND_DOWN, .who = link->server->name),
+                        "the connection was lost (%s)",
+                        link->reason.text[0] != '\0' ? link->reason.text : "the server closed it");
         tally_add(TALLY_BACKENDS_LOST);
         if (is_primary(link))
             atomic_store(&link->server->lost, true);
@@ -209,7 +212,8 @@ static int use(struct remote_link *link, struct remote_connection *connection, s
 static void dial_succeeded(struct remote_link *link, bool again)
 {
     if (again) {
-        log_write_of(LOG_WARNING, link->server->name, "connected again");
+        log_write_about(LOG_WARNING, LOG_ABOUT(.id = LOG_ID_BACKEND_UP, .who = link->server->name),
+                        "connected again");
         tally_add(TALLY_BACKENDS_BACK);
         EVENT(.type = "backend.up", .peer = link->server->name);
     }

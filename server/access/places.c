@@ -6,6 +6,7 @@
 #include <sys/random.h>
 #include <unistd.h>
 
+#include "server/base/log-ids.h"
 #include "server/base/log.h"
 #include "server/base/tally.h"
 
@@ -195,17 +196,18 @@ void places_log(const struct places *places, const struct peer *peer, enum place
 {
     tally_add(TALLY_REJECTED_LIMIT);
     if (why == PLACE_NONE)
-        log_write_of(LOG_WARNING, peer->text,
-                     "turned away, as many clients are connected as may be: %u (--max-connections)",
-                     places->attached_max);
+        log_write_about(
+            LOG_WARNING, LOG_ABOUT(.id = LOG_ID_CLIENT_REFUSED, .who = peer->text),
+            "turned away, as many clients are connected as may be: %u (--max-connections)",
+            places->attached_max);
     else if (why == PLACE_NO_HANDSHAKES)
-        log_write_of(
-            LOG_WARNING, peer->text,
+        log_write_about(
+            LOG_WARNING, LOG_ABOUT(.id = LOG_ID_CLIENT_REFUSED, .who = peer->text),
             "turned away, %u clients are in their handshake (a quarter of --max-connections, "
             "or %u)",
             atomic_load(&places->handshakes), PLACES_HANDSHAKES_LEAST);
     else
-        log_write_of(LOG_WARNING, peer->text,
-                     "turned away, it has %u connections (--max-connections-per-client)",
-                     places->share_max);
+        log_write_about(LOG_WARNING, LOG_ABOUT(.id = LOG_ID_CLIENT_REFUSED, .who = peer->text),
+                        "turned away, it has %u connections (--max-connections-per-client)",
+                        places->share_max);
 }

@@ -21,6 +21,7 @@ struct log_entry {
     uint64_t source;      /* of log_source_of(); 0: nobody's, and not limited */
     struct timespec time; /* CLOCK_REALTIME */
     char text[LOG_TEXT_BYTES];
+    char fields[LOG_FIELDS_BYTES]; /* of log_about_fields() */
 };
 
 struct log_queue {

@@ -10,6 +10,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "server/base/log-journal.h"
 #include "server/base/log-limit.h"
 #include "server/base/log-queue.h"
 #include "server/base/log-text.h"
@@ -28,8 +29,9 @@ static struct {
     atomic_bool asleep; /* the thread waits for wake_fd */
     atomic_bool ending;
     atomic_uint_fast64_t handled; /* lines written or held back so far */
+    int journal_fd;               /* -1: each line is written to standard error */
     bool running, journal;
-} service;
+} service = { .journal_fd = -1 };
 
 /* ---- any thread ---- */
 
@@ -43,8 +45,8 @@ static void wake(void)
     }
 }
 
-static void put(enum log_level level, uint64_t source, const char *who, const char *format,
-                va_list args)
+static void put(enum log_level level, uint64_t source, const struct log_about *about,
+                const char *format, va_list args)
 {
     static const char cut[] = " [cut]";
     struct log_entry *entry = log_queue_reserve(&service.queue);
@@ -57,8 +59,11 @@ static void put(enum log_level level, uint64_t source, const char *who, const ch
     entry->kind = format;
     entry->source = source;
     entry->text[0] = '\0';
-    if (who != NULL)
-        used = snprintf(entry->text, sizeof entry->text / 2, "%s: ", who);
+    entry->fields[0] = '\0';
+    if (service.journal_fd >= 0)
+        log_about_fields(entry->fields, about);
+    if (about->who != NULL)
+        used = snprintf(entry->text, sizeof entry->text / 2, "%s: ", about->who);
     if (used < 0 || used >= (int)(sizeof entry->text / 2))
         used = 0;
     errno = saved; /* for %m */
@@ -118,14 +123,17 @@ static size_t put_prefix(char *out, enum log_level level, const struct timespec 
                             (int)getpid(), names[level]);
 }
 
-static void write_entry(enum log_level level, const struct timespec *time, const char *text)
+static void write_entry(enum log_level level, const struct timespec *time, const char *fields,
+                        const char *text)
 {
     static char line[PREFIX_BYTES + LOG_TEXT_BYTES * LOG_TEXT_GROWTH + 1]; /* one thread uses it */
-    size_t length = put_prefix(line, level, time);
+    size_t prefix_bytes = put_prefix(line, level, time);
+    size_t length = prefix_bytes + log_text_escape(line + prefix_bytes, text);
 
-    length += log_text_escape(line + length, text);
     line[length++] = '\n';
-    write_line(line, length);
+    if (!log_journal_send(service.journal_fd, level, fields, line + prefix_bytes,
+                          length - prefix_bytes))
+        write_line(line, length);
 }
 
 static void tell_now(enum log_level level, const char *text)
@@ -133,7 +141,7 @@ static void tell_now(enum log_level level, const char *text)
     struct timespec now;
 
     clock_gettime(CLOCK_REALTIME, &now);
-    write_entry(level, &now, text);
+    write_entry(level, &now, "", text);
 }
 
 static void handle_lines(void)
@@ -143,7 +151,7 @@ static void handle_lines(void)
     while ((entry = log_queue_peek(&service.queue)) != NULL) {
         if (entry->source == 0 || log_limit_lets_pass(&service.limit, entry->kind, entry->source,
                                                       (int)entry->level, entry->text, now_ms()))
-            write_entry(entry->level, &entry->time, entry->text);
+            write_entry(entry->level, &entry->time, entry->fields, entry->text);
         log_queue_pop(&service.queue);
         atomic_fetch_add(&service.handled, 1);
     }
@@ -206,6 +214,7 @@ int log_service_start(struct error *err)
 
     log_queue_init(&service.queue);
     service.journal = log_is_journal();
+    service.journal_fd = service.journal ? log_journal_open() : -1;
     service.wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (service.wake_fd < 0)
         return error_set(err, -errno, "an eventfd could not be made: %s", strerror(errno));
@@ -251,5 +260,8 @@ void log_service_stop(unsigned timeout_ms)
     }
     log_set_sink(NULL);
     close(service.wake_fd);
+    if (service.journal_fd >= 0)
+        close(service.journal_fd);
+    service.journal_fd = -1;
     service.running = false;
 }

@@ -11,6 +11,7 @@
 
 #include "server/base/error.h"
 #include "server/base/file-io.h"
+#include "server/base/log-exports.h"
 #include "server/base/log-text.h"
 
 #define TEXT_BYTES (ERROR_TEXT_BYTES + 512u) /* any error, and on whom it came */
@@ -139,47 +140,65 @@ static void write_at_once(enum log_level level, const char *who, const char *for
     (void)ignored;
 }
 
-static void put(enum log_level level, uint64_t source, const char *who, const char *format,
+static void put(enum log_level level, const struct log_about *about, const char *format,
                 va_list args)
 {
     const struct log_sink *sink = atomic_load_explicit(&log_sink, memory_order_acquire);
+    uint64_t source = about->who != NULL ? log_source_of(about->who) : 0;
 
     if (sink != NULL)
-        sink->put(level, source, who, format, args);
+        sink->put(level, source, about, format, args);
     else
-        write_at_once(level, who, format, args);
+        write_at_once(level, about->who, format, args);
+}
+
+static bool is_wanted(enum log_level level, const char *export)
+{
+    int own;
+
+    if (export != NULL && log_exports_get(export, &own))
+        return (int)level <= own;
+    return log_enabled(level);
+}
+
+static void write_about(enum log_level level, const struct log_about *about, const char *format,
+                        va_list args)
+{
+    log_witness_fn *witness = atomic_load_explicit(&log_witness, memory_order_acquire);
+    va_list copy;
+
+    if (witness != NULL) {
+        va_copy(copy, args);
+        witness(level, about->who, format, copy);
+        va_end(copy);
+    }
+    if (is_wanted(level, about->export))
+        put(level, about, format, args);
 }
 
 void log_write(enum log_level level, const char *format, ...)
 {
-    log_witness_fn *witness = atomic_load_explicit(&log_witness, memory_order_acquire);
     va_list args;
 
-    if (witness != NULL) {
-        va_start(args, format);
-        witness(level, NULL, format, args);
-        va_end(args);
-    }
-    if (!log_enabled(level))
-        return;
     va_start(args, format);
-    put(level, 0, NULL, format, args);
+    write_about(level, &LOG_ABOUT(0), format, args);
     va_end(args);
 }
 
 void log_write_of(enum log_level level, const char *who, const char *format, ...)
 {
-    log_witness_fn *witness = atomic_load_explicit(&log_witness, memory_order_acquire);
     va_list args;
 
-    if (witness != NULL) {
-        va_start(args, format);
-        witness(level, who, format, args);
-        va_end(args);
-    }
-    if (!log_enabled(level))
-        return;
     va_start(args, format);
-    put(level, log_source_of(who), who, format, args);
+    write_about(level, &LOG_ABOUT(.who = who), format, args);
+    va_end(args);
+}
+
+void log_write_about(enum log_level level, struct log_about about, const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    write_about(level, &about, format, args);
     va_end(args);
 }

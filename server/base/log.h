@@ -8,6 +8,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "server/base/log-about.h"
+
 /* LOG_NOTICE: what somebody who looks after a server wants to know of a day on which all went
  * well. */
 enum log_level { LOG_ERROR, LOG_WARNING, LOG_NOTICE, LOG_INFO, LOG_DEBUG };
@@ -39,6 +41,12 @@ void log_write(enum log_level level, const char *format, ...) __attribute__((for
  * format and from one address are written in a minute: see log-limit.h. `format` is a literal. */
 void log_write_of(enum log_level level, const char *who, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+/* The same with all that is known of what it is about. */
+void log_write_about(enum log_level level, struct log_about about, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+#define log_export(level, message_id, name, ...) \
+    log_write_about(level, LOG_ABOUT(.id = (message_id), .export = (name)), __VA_ARGS__)
 
 #define log_error(...) log_write(LOG_ERROR, __VA_ARGS__)
 #define log_warning(...) log_write(LOG_WARNING, __VA_ARGS__)
@@ -58,9 +66,9 @@ void log_set_witness(log_witness_fn *witness);
 
 /* What log-service.c puts in the place of writing each line at once; NULL: nothing. */
 struct log_sink {
-    /* `source` is 0 where nothing is to be limited, and `who` NULL. */
-    void (*put)(enum log_level level, uint64_t source, const char *who, const char *format,
-                va_list args);
+    /* `source` is 0 where nothing is to be limited. */
+    void (*put)(enum log_level level, uint64_t source, const struct log_about *about,
+                const char *format, va_list args);
 };
 void log_set_sink(const struct log_sink *sink);
 

@@ -7,7 +7,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "server/base/event.h"
+#include "server/base/log-ids.h"
 #include "server/base/log.h"
 #include "server/base/tally.h"
 #include "server/board/board-owner.h"
@@ -166,10 +166,10 @@ static void handshake_ended(struct io_event *ev, int result)
         end(connection);
         return;
     }
-    log_write_of(LOG_NOTICE, connection->talk.peer.text, "attached export '%s' (worker %u)",
-                 connection->talk.export->name, connection->talk.worker->index);
-    EVENT(.type = "client.attached", .export = connection->talk.export->name,
-          .peer = connection->talk.peer.text);
+    conversation_tell(&connection->talk, LOG_NOTICE, LOG_ID_CLIENT_ATTACHED,
+                      "attached export '%s' (worker %u)", connection->talk.export->name,
+                      connection->talk.worker->index);
+    conversation_event(&connection->talk, "client.attached", NULL);
     tally_add(TALLY_ATTACHED_BY(connection->talk.peer.address.ss_family == AF_UNIX,
                                 connection->talk.peer.encrypted));
     tell_of_certificate(connection);
@@ -185,10 +185,9 @@ static void transmission_ended(struct io_event *ev, int result)
     (void)result;
     transmission_free(connection->transmission);
     connection->transmission = NULL;
-    log_write_of(LOG_NOTICE, connection->talk.peer.text, "detached export '%s'",
-                 connection->talk.export->name);
-    EVENT(.type = "client.detached", .export = connection->talk.export->name,
-          .peer = connection->talk.peer.text);
+    conversation_tell(&connection->talk, LOG_NOTICE, LOG_ID_CLIENT_DETACHED, "detached export '%s'",
+                      connection->talk.export->name);
+    conversation_event(&connection->talk, "client.detached", NULL);
     end(connection);
 }
 
@@ -239,8 +238,7 @@ static void drain(struct connection *connection)
     if (verdict == DRAIN_DEAF)
         transmission_turn_deaf(t);
     if (drain_sentence(verdict) != NULL)
-        log_write_of(LOG_NOTICE, connection->talk.peer.text, "%s; dropped",
-                     drain_sentence(verdict));
+        conversation_log(&connection->talk, LOG_NOTICE, "%s; dropped", drain_sentence(verdict));
     if (verdict != DRAIN_WAIT && verdict != DRAIN_DEAF)
         transmission_abort(t);
 }
@@ -273,10 +271,10 @@ static void timer_fired(struct io_event *ev, int result)
     if (handshake && !connection->talk.worker->shutting_down)
         tally_add(TALLY_REJECTED_TIMEOUT);
     if (handshake)
-        log_write_of(LOG_NOTICE, connection->talk.peer.text, "%s; dropped",
-                     connection->talk.worker->shutting_down
-                         ? "was still in its handshake at the end"
-                         : "did not finish its handshake in time");
+        conversation_log(&connection->talk, LOG_NOTICE, "%s; dropped",
+                         connection->talk.worker->shutting_down
+                             ? "was still in its handshake at the end"
+                             : "did not finish its handshake in time");
     end_at_once(connection);
     if (!handshake)
         return;

@@ -5,6 +5,8 @@
 
 #include "server/access/peer.h"
 #include "server/access/places.h"
+#include "server/base/event.h"
+#include "server/base/log.h"
 #include "server/connection/negotiated.h"
 #include "server/transport/transport.h"
 
@@ -21,5 +23,17 @@ struct conversation {
     struct negotiated negotiated;
     struct export *export; /* set by GO or EXPORT_NAME */
 };
+
+/* What a line of the log about this client is about; `id` of log-ids.h, or NULL. */
+struct log_about conversation_about(const struct conversation *talk, const char *id);
+/* An event of this client; `reason` may be NULL. */
+void conversation_event(const struct conversation *talk, const char *type, const char *reason);
+/* The same about another export than that which it has attached. */
+void conversation_event_of(const struct conversation *talk, const char *type, const char *export,
+                           const char *reason);
+/* As log_write_of() does. */
+#define conversation_log(talk, level, ...) conversation_tell(talk, level, NULL, __VA_ARGS__)
+#define conversation_tell(talk, level, id, ...) \
+    log_write_about(level, conversation_about(talk, id), __VA_ARGS__)
 
 #endif

@@ -9,7 +9,7 @@
 
 #include "server/connection/conversation.h"
 #include "server/export/export-set.h"
-#include "server/base/event.h"
+#include "server/base/log-ids.h"
 #include "server/base/log.h"
 #include "server/base/tally.h"
 #include "server/tls/tls.h"
@@ -91,8 +91,19 @@ static void reply_error(struct option_exchange *ex, uint32_t type, const char *t
 
 static void log_refusal(const struct option_exchange *ex, const char *text)
 {
-    log_write_of(LOG_NOTICE, ex->talk->peer.text, "%s refused: %s", nbd_option_name(ex->option),
-                 text);
+    conversation_log(ex->talk, LOG_NOTICE, "%s refused: %s", nbd_option_name(ex->option), text);
+}
+
+/* The client may not attach this one. */
+static void log_denial(const struct option_exchange *ex, const struct export *export)
+{
+    struct log_about about = conversation_about(ex->talk, LOG_ID_CLIENT_DENIED);
+
+    about.export = export->name;
+    log_write_about(LOG_NOTICE, about,
+                    "%s refused: export '%s' is not allowed to it: no --allow rule matches",
+                    nbd_option_name(ex->option), about.export);
+    conversation_event_of(ex->talk, "client.denied", about.export, "no --allow rule matches");
 }
 
 void option_refuse(struct option_exchange *ex, uint32_t type, const char *format, ...)
@@ -174,16 +185,12 @@ static void log_unknown(const struct option_exchange *ex, const struct name *nam
 {
     const struct export *hidden =
         export_set_named(ex->talk->worker->exports, name->text, name->bytes);
-    struct error truth;
 
-    if (hidden) {
-        error_set(&truth, -EACCES, "export '%s' is not allowed to it: no --allow rule matches",
-                  hidden->name);
-        EVENT(.type = "client.denied", .export = hidden->name, .peer = ex->talk->peer.text,
-              .reason = "no --allow rule matches");
-    }
     tally_add(hidden != NULL ? TALLY_REJECTED_ACCESS : TALLY_REJECTED_NAME);
-    log_refusal(ex, hidden != NULL ? truth.text : told);
+    if (hidden != NULL)
+        log_denial(ex, hidden);
+    else
+        log_refusal(ex, told);
 }
 
 static enum option_outcome refuse_unknown(struct option_exchange *ex, const struct name *name)
@@ -354,9 +361,9 @@ static void log_hidden(const struct option_exchange *ex)
         return;
     shown = export_set_count(set, &ex->talk->peer);
     if (shown < set->count)
-        log_write_of(LOG_NOTICE, ex->talk->peer.text,
-                     "LIST leaves out %zu of %zu exports: no --allow rule matches",
-                     set->count - shown, set->count);
+        conversation_log(ex->talk, LOG_NOTICE,
+                         "LIST leaves out %zu of %zu exports: no --allow rule matches",
+                         set->count - shown, set->count);
 }
 
 /* One export at a time as long as the longest one fits, so that the list of ten thousand needs
@@ -398,8 +405,8 @@ static enum option_outcome option_starttls(struct option_exchange *ex)
     if (talk->peer.encrypted)
         return refuse_invalid(ex, "this connection is under TLS already");
     if (talk->transport->ops->has_unread(talk->transport)) {
-        log_write_of(LOG_WARNING, talk->peer.text,
-                     "dropped: bytes came behind STARTTLS, before it was answered");
+        conversation_log(talk, LOG_WARNING,
+                         "dropped: bytes came behind STARTTLS, before it was answered");
         return OPTION_DROP;
     }
     reply_ack(ex);

@@ -28,7 +28,6 @@
 #include "server/connection/conversation.h"
 #include "server/export/export-set.h"
 #include "server/connection/handshake-options.h"
-#include "server/base/event.h"
 #include "server/base/log.h"
 #include "server/base/tally.h"
 #include "server/transport/transport-tls.h"
@@ -135,7 +134,7 @@ static bool end(struct handshake *hs, enum handshake_result result)
 
 static bool drop(struct handshake *hs, const char *why)
 {
-    log_write_of(LOG_NOTICE, hs->talk->peer.text, "dropped in the handshake: %s", why);
+    conversation_log(hs->talk, LOG_NOTICE, "dropped in the handshake: %s", why);
     return end(hs, HANDSHAKE_ABORT);
 }
 
@@ -414,9 +413,9 @@ static void count_as_proven(struct handshake *hs)
     if (result == PLACE_GRANTED)
         return;
     tally_add(TALLY_REJECTED_LIMIT);
-    log_write_of(LOG_WARNING, talk->peer.text,
-                 "turned away, it has as many connections as one client may have "
-                 "(--max-connections-per-client)");
+    conversation_log(talk, LOG_WARNING,
+                     "turned away, it has as many connections as one client may have "
+                     "(--max-connections-per-client)");
     handshake_turn_away(hs, places_sentence(result));
 }
 
@@ -451,7 +450,7 @@ static bool start_tls(struct handshake *hs)
     struct error err;
 
     if (transport_tls_create(&tls, &settings, &err) < 0) {
-        log_write_of(LOG_WARNING, talk->peer.text, "dropped: %s", err.text);
+        conversation_log(talk, LOG_WARNING, "dropped: %s", err.text);
         return end(hs, HANDSHAKE_ABORT);
     }
     file = transport_plain_detach(talk->transport);
@@ -494,7 +493,7 @@ void handshake_shutdown(struct handshake *handshake)
 void handshake_turn_away(struct handshake *handshake, const char *sentence)
 {
     handshake->turned_away = sentence;
-    EVENT(.type = "limit.reached", .peer = handshake->talk->peer.text, .reason = sentence);
+    conversation_event(handshake->talk, "limit.reached", sentence);
 }
 
 void handshake_free(struct handshake *handshake)

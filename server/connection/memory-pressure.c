@@ -35,8 +35,8 @@ static unsigned drop_stalled(struct worker *worker)
 
         if (t == NULL || t->aborted || !is_stalled(t))
             continue;
-        log_write_of(LOG_WARNING, connection->talk.peer.text,
-                     "stalled while others waited for memory; dropped");
+        conversation_log(&connection->talk, LOG_WARNING,
+                         "stalled while others waited for memory; dropped");
         transmission_abort(t); /* it ends in an event of its own */
         dropped++;
     }

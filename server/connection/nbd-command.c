@@ -5,6 +5,8 @@
 
 #include "server/base/log.h"
 #include "server/board/board-owner.h"
+#include "server/connection/conversation.h"
+#include "server/export/export.h"
 
 #define SLAB_SLOTS BOARD_COMMANDS
 #define ERRORS_LOGGED_MAX 10u /* of a connection */
@@ -114,13 +116,13 @@ bool request_pool_grow_fragments(struct request_pool *pool)
     return slots_grow(&pool->fragments);
 }
 
-void command_log_error(const struct command *command, unsigned before, const char *peer,
-                       const char *export)
+void command_log_error(const struct command *command, unsigned before,
+                       const struct conversation *talk)
 {
     if (before < ERRORS_LOGGED_MAX)
-        log_write_of(LOG_WARNING, peer, "export '%s': %s at byte %llu failed: %s", export,
-                     nbd_command_name(command->request.command),
-                     (unsigned long long)command->error_offset_bytes, strerror(command->error));
+        conversation_log(talk, LOG_WARNING, "export '%s': %s at byte %llu failed: %s",
+                         talk->export->name, nbd_command_name(command->request.command),
+                         (unsigned long long)command->error_offset_bytes, strerror(command->error));
     if (before + 1 == ERRORS_LOGGED_MAX)
-        log_write_of(LOG_WARNING, peer, "further errors of this client are not logged");
+        conversation_log(talk, LOG_WARNING, "further errors of this client are not logged");
 }

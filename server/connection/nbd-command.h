@@ -163,10 +163,12 @@ static inline void fragment_release(struct request_pool *pool, struct fragment *
     slots_give(&pool->fragments, fragment);
 }
 
+struct conversation;
+
 /* Tells of one that has failed, unless so many `before` it have: a failing disk must not fill the
  * log. */
-void command_log_error(const struct command *command, unsigned before, const char *peer,
-                       const char *export) __attribute__((cold));
+void command_log_error(const struct command *command, unsigned before,
+                       const struct conversation *talk) __attribute__((cold));
 
 /* Of a write, in a backend that keeps an account: `epoch` of one of its fragments. */
 static inline void command_note_epoch(struct command *command, uint32_t epoch)

@@ -78,7 +78,7 @@ RARELY static void encode_error(struct outbox *outbox, struct fragment *fragment
     uint32_t error = nbd_error_from_errno(command->error);
     uint16_t text_bytes = describe_error(outbox, command);
 
-    log_write_of(LOG_DEBUG, outbox->talk->peer.text, "%s", command->message);
+    conversation_log(outbox->talk, LOG_DEBUG, "%s", command->message);
     if (!outbox->structured) {
         encode_simple(fragment, error);
         return;

@@ -11,9 +11,8 @@ static void look(const struct stall_watch *watch, struct connection *connection)
 
     if (did == NULL)
         return;
-    log_write_of(LOG_NOTICE, connection->talk.peer.text,
-                 "%s for %u seconds (--stall-timeout); dropped", did,
-                 (watch->timeout_ms + 999) / 1000);
+    conversation_log(&connection->talk, LOG_NOTICE, "%s for %u seconds (--stall-timeout); dropped",
+                     did, (watch->timeout_ms + 999) / 1000);
     transmission_abort(connection->transmission); /* it ends in an event of its own */
 }
 

@@ -2,7 +2,7 @@
 
 #include <time.h>
 
-#include "server/base/event.h"
+#include "server/base/log-ids.h"
 #include "server/base/log.h"
 #include "server/connection/connection.h"
 #include "server/connection/worker.h"
@@ -22,11 +22,9 @@ static int64_t wall_clock_s(void)
 
 static void send_away(struct connection *connection, const char *why)
 {
-    const char *export = connection->talk.export != NULL ? connection->talk.export->name : NULL;
-
-    log_write_of(LOG_NOTICE, connection->talk.peer.text, "%s; its connection is ended", why);
-    EVENT(.type = "client.denied", .export = export, .peer = connection->talk.peer.text,
-          .reason = why);
+    conversation_tell(&connection->talk, LOG_NOTICE, LOG_ID_CLIENT_DENIED,
+                      "%s; its connection is ended", why);
+    conversation_event(&connection->talk, "client.denied", why);
     connection_shutdown(connection);
 }
 

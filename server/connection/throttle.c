@@ -114,9 +114,9 @@ void throttle_init(struct throttle *throttle, const struct conversation *talk,
     if (identity != NULL)
         throttle->client = limit_clients_enter(&talk->export->clients, identity, loop_now_ns());
     if (throttle->client == NULL)
-        log_write_of(LOG_WARNING, talk->peer.text,
-                     "not enough memory for limits of its own (client-limit-iops and "
-                     "client-limit-bandwidth): it has none");
+        conversation_log(talk, LOG_WARNING,
+                         "not enough memory for limits of its own (client-limit-iops and "
+                         "client-limit-bandwidth): it has none");
     free(identity);
 }
 

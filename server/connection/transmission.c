@@ -138,7 +138,7 @@ static void recv_finished(struct io_event *ev, int result)
     t->left_in_order = orderly && t->holds.commands == 0;
     t->step = RECEIVE_END;
     if (!orderly && !t->aborted) {
-        log_write_of(LOG_NOTICE, t->talk->peer.text, "connection lost in the middle of a request");
+        conversation_log(t->talk, LOG_NOTICE, "connection lost in the middle of a request");
         transmission_abort(t);
     }
     abandon_current(t);
@@ -168,8 +168,7 @@ static inline __attribute__((always_inline)) bool begin_command(struct transmiss
     struct nbd_request request;
 
     if (!nbd_decode_request(t->header, &request)) {
-        log_write_of(LOG_NOTICE, t->talk->peer.text,
-                     "sent something that is not an NBD request; dropped");
+        conversation_log(t->talk, LOG_NOTICE, "sent something that is not an NBD request; dropped");
         transmission_abort(t);
         return false;
     }
@@ -427,7 +426,7 @@ static void refuse_current(struct transmission *t)
 
     if (command == NULL ||
         command->issued_bytes > 0) { /* there is nobody to tell, or half was told */
-        log_write_of(LOG_WARNING, t->talk->peer.text, "not enough memory to go on; dropped");
+        conversation_log(t->talk, LOG_WARNING, "not enough memory to go on; dropped");
         transmission_abort(t);
         return;
     }
@@ -523,7 +522,7 @@ RARELY static void note_error(struct transmission *t, struct command *command,
     if (command->error == 0) {
         command->error = req->error;
         command->error_offset_bytes = req->view.offset_bytes;
-        command_log_error(command, t->errors_logged++, t->talk->peer.text, t->export->name);
+        command_log_error(command, t->errors_logged++, t->talk);
     }
     if (command->long_zeroes)
         long_zeroes_remove(&t->zeroes, command);
@@ -540,7 +539,7 @@ static void send_failed(struct outbox *outbox, int result)
 
     if (t->aborted)
         return;
-    log_write_of(LOG_NOTICE, t->talk->peer.text, "connection lost: %s", strerror(-result));
+    conversation_log(t->talk, LOG_NOTICE, "connection lost: %s", strerror(-result));
     transmission_abort(t);
 }
 
@@ -587,12 +586,12 @@ struct transmission *transmission_start(struct conversation *talk, struct io_eve
     struct error err;
 
     if (t == NULL) {
-        log_write_of(LOG_WARNING, talk->peer.text, "not enough memory for a connection");
+        conversation_log(talk, LOG_WARNING, "not enough memory for a connection");
         return NULL;
     }
     if (export_attach(&t->top, talk->export, talk->worker->index, talk->worker->loop,
                       &talk->worker->parts, &err) < 0) {
-        log_write_of(LOG_ERROR, talk->peer.text, "export '%s': %s", talk->export->name, err.text);
+        conversation_log(talk, LOG_ERROR, "export '%s': %s", talk->export->name, err.text);
         free(t);
         return NULL;
     }

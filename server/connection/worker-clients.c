@@ -28,8 +28,8 @@ static void send_away_here(struct io_event *ev, int result)
         if (!is_meant(farewell, one))
             continue;
         farewell->count++;
-        log_write_of(LOG_NOTICE, one->talk.peer.text,
-                     "is told to go, as was asked on the control socket");
+        conversation_log(&one->talk, LOG_NOTICE,
+                         "is told to go, as was asked on the control socket");
         connection_shutdown(one);
     }
     farewell->done(farewell);

@@ -1,8 +1,9 @@
 #include "server/connection/worker-exports.h"
 
 #include "server/access/access.h"
-#include "server/connection/connection.h"
+#include "server/base/log-ids.h"
 #include "server/base/log.h"
+#include "server/connection/connection.h"
 
 /* ---- clients ---- */
 
@@ -47,8 +48,9 @@ static void send_away_those_who_may_not(struct worker *worker)
         next = one->next;
         if (why == NULL)
             continue;
-        log_write_of(LOG_NOTICE, one->talk.peer.text, "export '%s' %s; its connection is ended",
-                     one->talk.export->name, why);
+        conversation_tell(&one->talk, LOG_NOTICE, LOG_ID_CLIENT_DENIED,
+                          "export '%s' %s; its connection is ended", one->talk.export->name, why);
+        conversation_event(&one->talk, "client.denied", why);
         connection_shutdown(one);
     }
 }

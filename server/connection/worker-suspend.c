@@ -44,10 +44,11 @@ static void cut_unquiet(const struct worker_suspend *suspend)
         next = one->next;
         if (t == NULL || is_quiet(t))
             continue;
-        log_write_of(LOG_WARNING, one->talk.peer.text,
-                     "did not end a request within %u seconds, and the key of export '%s' has to "
-                     "go: its connection is ended",
-                     WORKER_SUSPEND_SECONDS_MAX, suspend->export->name);
+        conversation_log(
+            &one->talk, LOG_WARNING,
+            "did not end a request within %u seconds, and the key of export '%s' has to "
+            "go: its connection is ended",
+            WORKER_SUSPEND_SECONDS_MAX, suspend->export->name);
         one->scrubs = true;
         transmission_abort(t);
     }

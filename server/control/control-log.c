@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "server/base/event.h"
+#include "server/base/log-ids.h"
 #include "server/base/log.h"
 #include "server/control/control-internal.h"
 
@@ -135,6 +137,34 @@ static void describe(struct text *text, const struct control_client *client)
 
 /* ---- what is written ---- */
 
+static struct log_about about(const struct control_client *client, const char *id)
+{
+    const char *export = control_text(client->varlink.call.parameters, "export");
+
+    if (export == NULL)
+        export = control_text(client->varlink.call.parameters, "name");
+    return LOG_ABOUT(.id = id, .peer = client->peer.text, .export = export);
+}
+
+/* The same, of which there are so many in a minute. */
+static struct log_about about_limited(const struct control_client *client, const char *id)
+{
+    struct log_about one = about(client, id);
+
+    one.who = one.peer;
+    return one;
+}
+
+static void audit(const struct control_client *client, const char *type, const char *result,
+                  const struct text *what, const char *reason)
+{
+    const struct log_about named = about(client, NULL);
+
+    EVENT(.type = type, .result = result, .export = named.export, .peer = client->peer.text,
+          .local = true, .uid = client->peer.uid, .pid = (uint32_t)client->peer.pid,
+          .what = what->bytes, .reason = reason, .audit_only = true);
+}
+
 /* Who may do everything is not kept from having it all written down; of others there are so many
  * lines in a minute. */
 void control_log_change(const struct control_client *client)
@@ -142,10 +172,13 @@ void control_log_change(const struct control_client *client)
     struct text text;
 
     describe(&text, client);
+    audit(client, "control.change", "asked", &text, NULL);
     if (client->role == CONTROL_ADMIN)
-        log_notice("%s: control: %s", client->peer.text, text.bytes);
+        log_write_about(LOG_NOTICE, about(client, LOG_ID_CONTROL_CHANGE), "%s: control: %s",
+                        client->peer.text, text.bytes);
     else
-        log_write_of(LOG_NOTICE, client->peer.text, "control: %s", text.bytes);
+        log_write_about(LOG_NOTICE, about_limited(client, LOG_ID_CONTROL_CHANGE), "control: %s",
+                        text.bytes);
 }
 
 void control_log_refusal(const struct control_client *client)
@@ -153,9 +186,18 @@ void control_log_refusal(const struct control_client *client)
     struct text text;
 
     describe(&text, client);
-    log_write_of(LOG_WARNING, client->peer.text,
-                 "control: it may not do %s: that takes the role %s", text.bytes,
-                 control_role_name(client->method->role));
+    audit(client, "control.denied", "refused", &text, control_role_name(client->role));
+    log_write_about(LOG_WARNING, about_limited(client, LOG_ID_CONTROL_DENIED),
+                    "control: it may not do %s: that takes the role %s", text.bytes,
+                    control_role_name(client->method->role));
+}
+
+void control_log_done(const struct control_client *client)
+{
+    struct text text;
+
+    describe(&text, client);
+    audit(client, "control.change", "done", &text, NULL);
 }
 
 void control_log_failure(const struct control_client *client, const char *error,
@@ -167,6 +209,8 @@ void control_log_failure(const struct control_client *client, const char *error,
     describe(&text, client);
     if (reason == NULL && parameters != NULL)
         reason = json_object_to_json_string_ext(parameters, JSON_C_TO_STRING_PLAIN);
-    log_write_of(LOG_WARNING, client->peer.text, "control: %s failed: %s: %.400s", text.bytes,
-                 short_name(error), reason != NULL ? reason : "");
+    audit(client, "control.change", "failed", &text, reason != NULL ? reason : short_name(error));
+    log_write_about(LOG_WARNING, about_limited(client, LOG_ID_CONTROL_FAILED),
+                    "control: %s failed: %s: %.400s", text.bytes, short_name(error),
+                    reason != NULL ? reason : "");
 }

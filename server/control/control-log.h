@@ -8,6 +8,8 @@ struct json_object;
 
 /* A change that the caller may make, before it is made. */
 void control_log_change(const struct control_client *client);
+/* It was made.  For the audit log alone. */
+void control_log_done(const struct control_client *client);
 /* The caller may not. */
 void control_log_refusal(const struct control_client *client);
 /* It was not made: `error` is the name of the reply, with these parameters. */

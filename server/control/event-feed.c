@@ -157,12 +157,12 @@ void event_feed_start(struct loop *loop, event_feed_fn *fn, void *context)
     feed.context = context;
     feed.seq = 0;
     feed.arrived.event.fn = arrived;
-    event_set_sink(&sink);
+    event_set_sink(EVENT_FEED, &sink);
 }
 
 void event_feed_stop(void)
 {
-    event_set_sink(NULL);
+    event_set_sink(EVENT_FEED, NULL);
     for (struct told *told = take_all(), *next; told != NULL; told = next) {
         next = told->next;
         free(told);

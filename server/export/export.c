@@ -14,6 +14,7 @@
 #include "server/block/image-io.h"
 #include "server/block/image.h"
 #include "server/base/event.h"
+#include "server/base/log-ids.h"
 #include "server/base/log.h"
 #include "server/volume/volume-header.h"
 #include "server/block/luks-layer.h"
@@ -56,8 +57,8 @@ static int check_cipher(const struct export_settings *settings, const struct luk
         log_warning("image '%s': %s %s", settings->image, spec->name, weakness);
     if (cipher_left_out() != NULL)
         log_warning("%s", cipher_left_out());
-    log_info("export '%s': %s, %u-bit key, %s", settings->name, spec->name, spec->key_bits,
-             implementation);
+    log_export(LOG_INFO, NULL, settings->name, "export '%s': %s, %u-bit key, %s", settings->name,
+               spec->name, spec->key_bits, implementation);
     return 0;
 }
 
@@ -78,16 +79,17 @@ static void tell_of_trim(const struct export_settings *settings, const struct lu
     bool flag = luks_segment(header)->allow_discards;
 
     if (settings->zero_holes || settings->discard)
-        log_notice("export '%s': TRIM is passed on (%s)", settings->name,
-                   settings->zero_holes ? "--zero-holes" : "--discard");
+        log_export(LOG_NOTICE, NULL, settings->name, "export '%s': TRIM is passed on (%s)",
+                   settings->name, settings->zero_holes ? "--zero-holes" : "--discard");
     else if (flag && settings->no_discard)
-        log_notice("export '%s': TRIM is not passed on: the flag allow-discards in its header is "
+        log_export(LOG_NOTICE, NULL, settings->name,
+                   "export '%s': TRIM is not passed on: the flag allow-discards in its header is "
                    "ignored (--no-discard)",
                    settings->name);
     else if (flag && flags_are_known(settings, header))
-        log_notice(by_flag, settings->name);
+        log_export(LOG_NOTICE, NULL, settings->name, by_flag, settings->name);
     else if (flag)
-        log_warning(by_flag, settings->name);
+        log_export(LOG_WARNING, NULL, settings->name, by_flag, settings->name);
 }
 
 static bool passes_trim(const struct export_settings *settings, const struct luks_header *header,
@@ -373,12 +375,14 @@ void export_grow(struct export *ex)
     stage_grow(ex->top);
     limits_grow(&ex->limits, ex->top->limits.size_bytes);
     if (ex->limits.size_bytes > size_bytes) {
-        log_notice(
+        log_export(
+            LOG_NOTICE, LOG_ID_EXPORT_GROWN, ex->name,
             "export '%s': it has grown from %s to %s; clients that connect from now on see that",
             ex->name, size_text(size_bytes).text, size_text(ex->limits.size_bytes).text);
         EVENT(.type = "export.grown", .export = ex->name, .size_bytes = ex->limits.size_bytes);
     } else if (image->size_bytes > image_bytes) {
-        log_notice(
+        log_export(
+            LOG_NOTICE, NULL, ex->name,
             "export '%s': its image has grown to %s, but the export has not: it is a part of the "
             "image, or its header says how large the volume is",
             ex->name, size_text(image->size_bytes).text);

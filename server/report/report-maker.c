@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "server/base/event.h"
+#include "server/base/log-ids.h"
 #include "server/base/log.h"
 #include "server/base/tally.h"
 #include "server/base/threads.h"
@@ -61,10 +62,12 @@ static void register_own(void)
 static void tell(void)
 {
     if (maker.told_path[0] != '\0')
-        log_warning("report (%s): %s; it is in '%s'", maker.told_kind, maker.told_reason,
-                    maker.told_path);
+        log_write_about(
+            LOG_WARNING, LOG_ABOUT(.id = LOG_ID_REPORT_WRITTEN, .report = maker.told_path),
+            "report (%s): %s; it is in '%s'", maker.told_kind, maker.told_reason, maker.told_path);
     else
-        log_warning("report (%s): %s; it stands above", maker.told_kind, maker.told_reason);
+        log_write_about(LOG_WARNING, LOG_ABOUT(.id = LOG_ID_REPORT_WRITTEN),
+                        "report (%s): %s; it stands above", maker.told_kind, maker.told_reason);
     EVENT(.type = "report.written", .reason = maker.told_reason);
     tally_add(TALLY_REPORTS);
     report_files_forget(maker.files);

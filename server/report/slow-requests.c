@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "server/base/log-ids.h"
 #include "server/base/log.h"
 #include "server/base/tally.h"
 
@@ -87,15 +88,25 @@ static bool may_tell(uint64_t now_ns)
 
 static void tell(const struct slow_request *request)
 {
-    log_warning("export '%s': slow %s %llu+%u of %s: %llu ms%s (throttled %llu, backend %llu, "
-                "crypto %llu, waiting for the client %llu)",
-                request->export, board_op_name(request->op),
-                (unsigned long long)request->offset_bytes, request->length_bytes, request->peer,
-                (unsigned long long)(request->age_ns / MS_NS), request->ended ? "" : " so far",
-                (unsigned long long)(request->throttled_ns / MS_NS),
-                (unsigned long long)(since(request->backend_ns, request->crypto_ns) / MS_NS),
-                (unsigned long long)(request->crypto_ns / MS_NS),
-                (unsigned long long)(request->client_ns / MS_NS));
+    const struct log_about about = { .id = LOG_ID_SLOW_REQUEST,
+                                     .peer = request->peer,
+                                     .client = request->client,
+                                     .export = request->export,
+                                     .operation = board_op_name(request->op),
+                                     .offset_bytes = request->offset_bytes,
+                                     .length_bytes = request->length_bytes,
+                                     .duration_us = request->age_ns / 1000 };
+
+    log_write_about(LOG_WARNING, about,
+                    "export '%s': slow %s %llu+%u of %s: %llu ms%s (throttled %llu, backend %llu, "
+                    "crypto %llu, waiting for the client %llu)",
+                    request->export, board_op_name(request->op),
+                    (unsigned long long)request->offset_bytes, request->length_bytes, request->peer,
+                    (unsigned long long)(request->age_ns / MS_NS), request->ended ? "" : " so far",
+                    (unsigned long long)(request->throttled_ns / MS_NS),
+                    (unsigned long long)(since(request->backend_ns, request->crypto_ns) / MS_NS),
+                    (unsigned long long)(request->crypto_ns / MS_NS),
+                    (unsigned long long)(request->client_ns / MS_NS));
 }
 
 static void keep(const struct slow_request *request)

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "server/base/log-service.h"
+#include "server/base/log-ids.h"
 #include "server/base/log.h"
 #include "server/sandbox/sandbox-seccomp.h"
 
@@ -54,8 +55,9 @@ static void tell(int number)
 
     (void)prctl(PR_GET_NAME, thread);
     (void)snprintf(who, sizeof who, "sandbox: thread '%s' (%d)", thread, (int)gettid());
-    log_write_of(LOG_ERROR, who, "tried the system call %s (%d), which is not allowed%s",
-                 name != NULL ? name : "of this number", number, ends ? "; nbdcrypt ends" : "");
+    log_write_about(LOG_ERROR, LOG_ABOUT(.id = LOG_ID_SANDBOX_VIOLATION, .who = who),
+                    "tried the system call %s (%d), which is not allowed%s",
+                    name != NULL ? name : "of this number", number, ends ? "; nbdcrypt ends" : "");
 }
 
 /* As if we had not been there. */

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "server/base/event.h"
+#include "server/base/log-ids.h"
 #include "server/base/log.h"
 #include "server/base/threads.h"
 #include "server/board/board-owner.h"
@@ -52,7 +53,8 @@ static void prepare(struct export_closing *closing, struct export *export,
 void export_closing_begin(struct export_closing *closing, struct export *export,
                           const struct export_keepers *keepers, sem_t *wake)
 {
-    log_notice("export '%s' is removed: what was written is flushed, and its image closed",
+    log_export(LOG_NOTICE, LOG_ID_EXPORT_REMOVED, export->name,
+               "export '%s' is removed: what was written is flushed, and its image closed",
                export->name);
     EVENT(.type = "export.removed", .export = export->name);
     prepare(closing, export, keepers);

@@ -70,7 +70,8 @@ static void tell_failure(const struct export_opening *opening, size_t index,
 
     if (*reason != NULL && strcmp(*reason, err->text) == 0)
         return;
-    log_error("export '%s' is not served: %s", opening->settings[index].name, err->text);
+    log_export(LOG_ERROR, NULL, opening->settings[index].name, "export '%s' is not served: %s",
+               opening->settings[index].name, err->text);
     free(*reason);
     *reason = strdup(err->text); /* NULL: it is told again */
 }

@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "server/base/event.h"
+#include "server/base/log-ids.h"
 #include "server/base/log.h"
 #include "server/base/threads.h"
 #include "server/serve/notify.h"
@@ -34,7 +35,8 @@ static void tell_served(const struct export_opening *opening, size_t index)
 {
     char state[128];
 
-    log_notice("export '%s' is served from now on", opening->settings[index].name);
+    log_export(LOG_NOTICE, LOG_ID_EXPORT_ADDED, opening->settings[index].name,
+               "export '%s' is served from now on", opening->settings[index].name);
     EVENT(.type = "export.added", .export = opening->settings[index].name);
     (void)snprintf(state, sizeof state, "STATUS=%zu of %zu exports are served",
                    export_opening_count(opening), opening->count);

@@ -51,7 +51,8 @@ void removals_add(struct removals *removals, struct exports_change *change, stru
 
     /* Without memory it stays open until the end, and nobody finds it. */
     if (removal == NULL) {
-        log_error("export '%s': not enough memory to close it before the end", export->name);
+        log_export(LOG_ERROR, NULL, export->name,
+                   "export '%s': not enough memory to close it before the end", export->name);
         return;
     }
     removal->removals = removals;

@@ -8,6 +8,7 @@
 
 #include "crypto/luks/luks-keyslot.h"
 #include "server/base/event.h"
+#include "server/base/log-ids.h"
 #include "server/base/log.h"
 #include "server/block/luks-layer.h"
 #include "server/client/channel.h"
@@ -198,7 +199,8 @@ static int begin_to_stop(struct key_change *key)
     key->step = KEY_STOPS;
     begin_round(key, false);
     if (begin_errand(key, false, HEADER_SECONDS, &why) < 0)
-        log_warning("export '%s': its header can't be looked at: %s", ex->name, why.text);
+        log_export(LOG_WARNING, NULL, ex->name, "export '%s': its header can't be looked at: %s",
+                   ex->name, why.text);
     return 1;
 }
 
@@ -209,10 +211,11 @@ static int check_header(struct key_change *key)
     const char *name = key->export->name;
 
     if (asked == NULL || asked->code < 0) {
-        log_warning("export '%s': its header could not be read now, so that nobody has looked "
-                    "whether its key can be had again%s%s",
-                    name, asked != NULL ? ": " : ": its storage does not answer",
-                    asked != NULL ? asked->error.text : "");
+        log_export(LOG_WARNING, NULL, name,
+                   "export '%s': its header could not be read now, so that nobody has looked "
+                   "whether its key can be had again%s%s",
+                   name, asked != NULL ? ": " : ": its storage does not answer",
+                   asked != NULL ? asked->error.text : "");
         return 0;
     }
     int code = luks_keyslot_check_volume_key(asked->header, luks_stage_volume_key(key->export->top),
@@ -229,10 +232,12 @@ static void tell_suspended(const struct key_change *key)
     unsigned left = worker_round_left(key->round);
 
     if (left > 0)
-        log_warning("export '%s': %u connection%s of it had requests that its storage has not "
-                    "answered: what these carry is in memory until it does",
-                    key->export->name, left, left == 1 ? "" : "s");
-    log_notice("export '%s' is suspended: its key is not in memory, and its clients wait",
+        log_export(LOG_WARNING, NULL, key->export->name,
+                   "export '%s': %u connection%s of it had requests that its storage has not "
+                   "answered: what these carry is in memory until it does",
+                   key->export->name, left, left == 1 ? "" : "s");
+    log_export(LOG_NOTICE, LOG_ID_EXPORT_SUSPENDED, key->export->name,
+               "export '%s' is suspended: its key is not in memory, and its clients wait",
                key->export->name);
     EVENT(.type = "export.suspended", .export = key->export->name);
 }
@@ -330,7 +335,8 @@ static bool have_gone_on(struct key_change *key)
     int code = worker_round_code(key->round);
 
     if (code == 0 && change->resumed != NULL) {
-        log_notice("export '%s' is resumed: its key is there, and its clients go on", ex->name);
+        log_export(LOG_NOTICE, LOG_ID_EXPORT_RESUMED, ex->name,
+                   "export '%s' is resumed: its key is there, and its clients go on", ex->name);
         EVENT(.type = "export.resumed", .export = ex->name);
     }
     if (code == 0)

@@ -11,6 +11,7 @@
 #include "crypto/secret.h"
 #include "server/base/day-text.h"
 #include "server/base/event.h"
+#include "server/base/log-ids.h"
 #include "server/base/log.h"
 #include "server/keys/private-file.h"
 #include "server/tls/tls-limits.h"
@@ -115,7 +116,7 @@ static int check_days(gnutls_x509_crt_t certificate, const char *path, struct er
     if (end - now < EXPIRY_WARNING_S) {
         day_text(end, day);
         error_set(&soon, 0, "%s: the certificate expires on %s: issue a new one", path, day);
-        log_warning("%s", soon.text);
+        log_write_about(LOG_WARNING, LOG_ABOUT(.id = LOG_ID_TLS_EXPIRING), "%s", soon.text);
         EVENT(.type = "tls.expiring", .reason = soon.text);
     }
     return 0;

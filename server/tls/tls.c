@@ -8,6 +8,7 @@
 #include "crypto/gcm/gcm-choose.h"
 #include "server/tls/ktls-keys.h"
 #include "server/base/event.h"
+#include "server/base/log-ids.h"
 #include "server/base/log.h"
 #include "server/tls/tls-credentials.h"
 #include "server/tls/tls-record-keys.h"
@@ -218,7 +219,8 @@ void tls_use(struct tls *tls, const struct tls_settings *settings, struct tls_cr
     if (mode != before)
         log_notice("TLS is %s from now on, and was %s", mode_names[mode], mode_names[before]);
     if (fresh != NULL) {
-        log_notice("the TLS files were read again; new connections use them");
+        log_write_about(LOG_NOTICE, LOG_ABOUT(.id = LOG_ID_TLS_RENEWED),
+                        "the TLS files were read again; new connections use them");
         EVENT(.type = "tls.renewed");
     }
 }

@@ -9,8 +9,10 @@
 #include <errno.h>
 #include <sys/socket.h>
 
-#include "server/transport/ktls-handover.h"
+#include "server/base/event.h"
+#include "server/base/log-ids.h"
 #include "server/base/log.h"
+#include "server/transport/ktls-handover.h"
 #include "server/tls/tls-limits.h"
 #include "server/transport/tls-record-scan.h"
 #include "server/transport/transport-tls-internal.h"
@@ -239,8 +241,10 @@ static void handshake_next(struct tls_transport *tls)
 static void refuse(struct tls_transport *tls)
 {
     tls->broken = true;
-    log_write_of(tls->admission->refused ? LOG_WARNING : LOG_NOTICE, tls->name, "TLS refused: %s",
-                 tls->session->reason);
+    log_write_about(tls->admission->refused ? LOG_WARNING : LOG_NOTICE,
+                    LOG_ABOUT(.id = LOG_ID_CLIENT_DENIED, .who = tls->name), "TLS refused: %s",
+                    tls->session->reason);
+    EVENT(.type = "client.denied", .peer = tls->name, .reason = tls->session->reason);
     loop_file_shutdown(tls->transport.loop, &tls->file, SHUT_WR);
     tls->recv_event.fn = forgotten;
     forget(tls);

@@ -3,7 +3,7 @@
 # and places is told.
 . "$(dirname "$0")/../support/functions.sh"
 
-kinds=$(grep -rhoE 'type = (result < 0 \? "[a-z.]+" : )?"[a-z]+\.[a-z.]+"' "$source_dir"/server "$source_dir"/plugins --include='*.c' |
+kinds=$(grep -rhoE '(type = (result < 0 \? "[a-z.]+" : )?|conversation_event(_of)?\([^"]*)"[a-z]+\.[a-z.]+"' "$source_dir"/server "$source_dir"/plugins --include='*.c' |
     grep -oE '[a-z]+\.[a-z.]+' | grep -vxE 'io\..*' | sort -u)
 [ "$(wc -l <<<"$kinds")" -gt 15 ] || fail "only few events were found"
 "$NBDCRYPT" __complete ctl events --type "" | cut -f 1 >"$test_dir/offered"

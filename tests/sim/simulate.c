@@ -63,10 +63,11 @@ static void usage(void)
     exit(2);
 }
 
-static void log_put(enum log_level level, uint64_t source, const char *who, const char *format,
-                    va_list args)
+static void log_put(enum log_level level, uint64_t source, const struct log_about *about,
+                    const char *format, va_list args)
 {
     char text[200];
+    const char *who = about->who;
     int used = snprintf(text, sizeof(text), "log %d: %s%s", (int)level, who != NULL ? who : "",
                         who != NULL ? ": " : "");
 
