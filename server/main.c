@@ -14,6 +14,7 @@
 #include "plugins/plugin-table.h"
 #include "server/attach/command-attach.h"
 #include "server/block/image.h"
+#include "server/cli/command-audit.h"
 #include "server/cli/command-ctl.h"
 #include "server/cli/command-format.h"
 #include "server/cli/command-header.h"
@@ -50,10 +51,23 @@ static int complete(int argc, char **argv);
 static const struct command command_complete = { .name = "__complete", .run_itself = complete };
 
 static const struct command *const commands[] = {
-    &command_serve,  &command_check_config, &command_ctl,      &command_format,
-    &command_info,   &command_tls,          &command_key,      &command_header,
-    &command_token,  &command_erase,        &command_attach,   &command_attached,
-    &command_detach, &command_help,         &command_complete, NULL,
+    &command_serve,
+    &command_check_config,
+    &command_ctl,
+    &command_audit,
+    &command_format,
+    &command_info,
+    &command_tls,
+    &command_key,
+    &command_header,
+    &command_token,
+    &command_erase,
+    &command_attach,
+    &command_attached,
+    &command_detach,
+    &command_help,
+    &command_complete,
+    NULL,
 };
 
 static const struct command program = { .name = "", .commands = commands };

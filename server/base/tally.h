@@ -34,6 +34,11 @@ enum tally {
     TALLY_SLOW_REQUESTS, /* that took longer than their export allows */
     TALLY_REPORTS,       /* that were written */
 
+    /* Of the audit log. */
+    TALLY_AUDIT_RECORDS,
+    TALLY_AUDIT_LOST,
+    TALLY_AUDIT_FAILING, /* not a count: 1 while it can't be written */
+
     TALLY_LOG_LINES, /* and so many for the other levels: by enum log_level */
     TALLY_LOG_LINES_LAST = TALLY_LOG_LINES + 4,
     TALLIES

@@ -22,7 +22,14 @@ static bool is_log_level(const char *name)
 
 int ctl_log(struct ctl *ctl)
 {
-    if (!is_log_level(ctl->operand)) {
+    const char *export = ctl->options.export_name;
+    bool usual = strcmp(ctl->operand, "usual") == 0;
+
+    if (usual && export == NULL) {
+        log_error("usual is the level of one export: write --export NAME");
+        return EXIT_USAGE;
+    }
+    if (!usual && !is_log_level(ctl->operand)) {
         log_error("'%.80s' is no level: it is error, warning, notice, info or debug", ctl->operand);
         return EXIT_USAGE;
     }
@@ -31,6 +38,8 @@ int ctl_log(struct ctl *ctl)
 
     if (ctl->options.for_seconds > 0)
         control_add_number(parameters, "seconds", ctl->options.for_seconds);
+    if (export != NULL)
+        control_add_text(parameters, "export", export);
     return ctl_change(ctl, "SetLogLevel", parameters);
 }
 

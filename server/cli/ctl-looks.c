@@ -14,6 +14,32 @@ static void cell_sandbox(char out[TEXT_CELL_BYTES], struct json_object *value)
     (void)snprintf(out, TEXT_CELL_BYTES, "%s", text != NULL ? text : "-");
 }
 
+static void cell_audit(char out[TEXT_CELL_BYTES], struct json_object *value)
+{
+    const char *path = control_text(value, "path");
+
+    (void)snprintf(out, TEXT_CELL_BYTES, "%.200s, %lld records, %lld lost%s",
+                   path != NULL ? path : "", (long long)control_number(value, "records", 0),
+                   (long long)control_number(value, "lost", 0),
+                   control_flag(value, "failing") ? ", can't be written" : "");
+}
+
+/* "vm7=debug". */
+static void cell_levels(char out[TEXT_CELL_BYTES], struct json_object *value)
+{
+    struct json_object *words = json_object_new_array();
+
+    json_object_object_foreach(value, name, level)
+    {
+        char word[TEXT_CELL_BYTES];
+
+        (void)snprintf(word, sizeof word, "%.80s=%s", name, json_object_get_string(level));
+        json_object_array_add(words, json_object_new_string(word));
+    }
+    text_cell_words(out, words);
+    json_object_put(words);
+}
+
 static const struct text_column status_columns[] = {
     { .title = "version", .key = "version" },
     { .title = "pid", .key = "pid" },
@@ -29,7 +55,9 @@ static const struct text_column status_columns[] = {
     { .title = "at most", .key = "clients_max" },
     { .title = "handshakes", .key = "handshakes" },
     { .title = "log", .key = "log_level" },
+    { .title = "log levels", .key = "log_exports", .put = cell_levels },
     { .title = "sandbox", .key = "sandbox", .put = cell_sandbox },
+    { .title = "audit", .key = "audit", .put = cell_audit },
     { .title = "your role", .key = "role" },
     { 0 },
 };

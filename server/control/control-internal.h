@@ -4,6 +4,7 @@
 
 #include <stdatomic.h>
 
+#include "server/base/log-exports.h"
 #include "server/control/control-host.h"
 #include "server/control/control-json.h"
 #include "server/control/varlink-connection.h"
@@ -97,6 +98,11 @@ struct control {
     bool ending, stopping, stopped;
     struct timespec since;
     enum log_level log_level, usual_log_level;
+    struct control_level { /* of an export */
+        char *export;      /* NULL: the place is free */
+        enum log_level level;
+        unsigned seconds; /* as below */
+    } levels[LOG_EXPORTS_MAX];
     unsigned log_seconds; /* until the usual level is in force again; 0: it stays */
     struct loop_timer clock;
     bool clock_runs;

@@ -11,6 +11,7 @@
 #include "server/control/control-board.h"
 #include "server/control/control-interface.h"
 #include "server/control/control-internal.h"
+#include "server/control/control-level.h"
 #include "server/control/control-metadata.h"
 #include "server/control/control-metrics.h"
 #include "server/control/control-report.h"
@@ -19,7 +20,6 @@
 #define PACKAGE_VERSION "unknown"
 #endif
 #define URL "https://github.com/nbdcrypt/nbdcrypt"
-#define LOG_SECONDS_MAX 86400
 
 /* ---- org.varlink.service ---- */
 
@@ -110,37 +110,6 @@ static void list_exports(struct control_client *client)
         control_error(client, CONTROL_NO_SUCH_EXPORT, "name", name);
     else
         varlink_reply(&client->varlink, reply, false);
-}
-
-/* ---- changes ---- */
-
-static void set_log_level(struct control_client *client)
-{
-    static const char *const names[] = { [LOG_ERROR] = "error",
-                                         [LOG_WARNING] = "warning",
-                                         [LOG_NOTICE] = "notice",
-                                         [LOG_INFO] = "info",
-                                         [LOG_DEBUG] = "debug" };
-    struct json_object *parameters = client->varlink.call.parameters;
-    const char *name = control_text(parameters, "level");
-    int64_t seconds = control_number(parameters, "seconds", 0);
-    struct control *control = client->control;
-    int level = LOG_ERROR;
-
-    while (level <= LOG_DEBUG && strcmp(names[level], name) != 0)
-        level++;
-    if (level > LOG_DEBUG || seconds < 0 || seconds > LOG_SECONDS_MAX) {
-        control_refuse(client, level > LOG_DEBUG ? "level" : "seconds");
-        return;
-    }
-    if (seconds == 0)
-        control->usual_log_level = (enum log_level)level;
-    control->log_level = (enum log_level)level;
-    /* The clock may be about to tick: one more, so that it lasts as long as was asked for. */
-    control->log_seconds = seconds > 0 ? (unsigned)seconds + 1 : 0;
-    log_set_level(control->log_level);
-    control_need_clock(control);
-    control_changed(client, NULL);
 }
 
 /* ---- images that have grown ---- */
@@ -347,8 +316,10 @@ const struct control_method control_methods[] = {
     { .name = "org.nbdcrypt.SetLogLevel",
       .role = CONTROL_OPERATE,
       .changes = true,
-      .params = { { "level", json_type_string, true }, { "seconds", json_type_int, false } },
-      .run = set_log_level },
+      .params = { { "level", json_type_string, true },
+                  { "export", json_type_string, false },
+                  { "seconds", json_type_int, false } },
+      .run = control_level_set },
     { .name = "org.nbdcrypt.Rescan",
       .role = CONTROL_OPERATE,
       .changes = true,

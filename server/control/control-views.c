@@ -8,23 +8,14 @@
 #include <unistd.h>
 
 #include "server/access/access.h"
+#include "server/audit/audit.h"
 #include "server/control/control-internal.h"
+#include "server/control/control-level.h"
 #include "server/sandbox/sandbox.h"
 
 #ifndef PACKAGE_VERSION
 #define PACKAGE_VERSION "unknown"
 #endif
-
-static const char *log_level_name(enum log_level level)
-{
-    static const char *const names[] = { [LOG_ERROR] = "error",
-                                         [LOG_WARNING] = "warning",
-                                         [LOG_NOTICE] = "notice",
-                                         [LOG_INFO] = "info",
-                                         [LOG_DEBUG] = "debug" };
-
-    return names[level];
-}
 
 /* ---- the server ---- */
 
@@ -76,6 +67,22 @@ static struct json_object *view_sandbox(void)
     return json;
 }
 
+static struct json_object *view_audit(void)
+{
+    struct json_object *json;
+    struct audit_state state;
+
+    audit_describe(&state);
+    if (state.path == NULL)
+        return NULL;
+    json = json_object_new_object();
+    control_add_text(json, "path", state.path);
+    control_add_number(json, "records", state.records);
+    control_add_number(json, "lost", state.lost);
+    control_add_flag(json, "failing", state.failing);
+    return json;
+}
+
 struct json_object *control_view_status(struct control_client *client)
 {
     struct control *control = client->control;
@@ -88,7 +95,7 @@ struct json_object *control_view_status(struct control_client *client)
     control_add_time(json, "since", &control->since);
     control_add_number(json, "revision", atomic_load(&control->revision));
     control_add_text(json, "role", control_role_name(client->role));
-    control_add_text(json, "log_level", log_level_name(control->log_level));
+    control_level_describe(json, control);
     control_add_number(json, "threads", host->threads);
     control_add_text(json, "tls", host->tls);
     control_add(json, "addresses", addresses(host));
@@ -97,6 +104,7 @@ struct json_object *control_view_status(struct control_client *client)
     control_add_number(json, "clients_max", host->places->attached_max);
     control_add_number(json, "handshakes", atomic_load(&host->places->handshakes));
     control_add(json, "sandbox", view_sandbox());
+    control_add(json, "audit", view_audit());
     return json;
 }
 

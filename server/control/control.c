@@ -7,6 +7,7 @@
 
 #include "server/control/control-interface.h"
 #include "server/control/control-internal.h"
+#include "server/control/control-level.h"
 #include "server/control/control-log.h"
 #include "server/control/event-feed.h"
 
@@ -45,6 +46,7 @@ void control_changed(struct control_client *client, struct json_object *reply)
 {
     struct control *control = client->control;
 
+    control_log_done(client);
     if (reply == NULL)
         reply = json_object_new_object();
     control_add_number(reply, "revision", atomic_fetch_add(&control->revision, 1) + 1);
@@ -434,15 +436,6 @@ static void look_at(struct control_client *client)
     varlink_close(varlink);
 }
 
-static void count_down_log_level(struct control *control)
-{
-    if (control->log_seconds == 0 || --control->log_seconds > 0)
-        return;
-    control->log_level = control->usual_log_level;
-    log_set_level(control->log_level);
-    log_notice("control: the time of the other log level is over: the usual one is in force again");
-}
-
 static void ticked(struct io_event *ev, int result)
 {
     struct control *control = container_of(ev, struct control, clock.event);
@@ -453,13 +446,13 @@ static void ticked(struct io_event *ev, int result)
         end_if_empty(control);
         return;
     }
-    count_down_log_level(control);
+    bool levels = control_level_tick(control);
     for (struct control_client *client = control->clients, *next; client != NULL; client = next) {
         next = client->next;
         if (!client->gone)
             look_at(client);
     }
-    if (control->client_count > 0 || control->log_seconds > 0)
+    if (control->client_count > 0 || levels)
         control_need_clock(control);
 }
 
@@ -551,5 +544,6 @@ void control_free(struct control *control)
     while (control->clients != NULL) /* whose change has not come back */
         /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): the first one has none before it */
         free_client(control->clients);
+    control_level_free(control);
     free(control);
 }

@@ -127,6 +127,8 @@ static void put_others(struct metrics_text *text)
 {
     static const struct label slow[] = { { "", TALLY_SLOW_REQUESTS } };
     static const struct label reports[] = { { "", TALLY_REPORTS } };
+    static const struct label records[] = { { "", TALLY_AUDIT_RECORDS } };
+    static const struct label unwritten[] = { { "", TALLY_AUDIT_LOST } };
     static const struct label lost[] = { { "", TALLY_BACKENDS_LOST } };
     static const struct label back[] = { { "", TALLY_BACKENDS_BACK } };
     static const struct label lines[] = {
@@ -139,6 +141,10 @@ static void put_others(struct metrics_text *text)
 
     PUT_TALLIES(text, "slow_requests", "Requests that took longer than slow-request allows.", slow);
     PUT_TALLIES(text, "reports", "Reports of trouble that were written.", reports);
+    PUT_TALLIES(text, "audit_records", "Records of the audit log that were written.", records);
+    PUT_TALLIES(text, "audit_lost", "Those that could not be written.", unwritten);
+    put_gauge(text, "nbdcrypt_audit_failing", "1 while the audit log can't be written.",
+              tally_get(TALLY_AUDIT_FAILING));
     PUT_TALLIES(text, "backend_losses", "Connections to storage that were lost.", lost);
     PUT_TALLIES(text, "backend_reconnects", "Connections to storage that were made again.", back);
     PUT_TALLIES(text, "log_messages", "Messages, whether they are written or not.", lines);

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "server/audit/audit.h"
 #include "server/base/cpu-count.h"
 #include "server/base/descriptors.h"
 #include "server/board/board-owner.h"
@@ -39,6 +40,7 @@
 #include "server/serve/worker-thread.h"
 
 #define OFFLOAD_THREADS 4u
+#define AUDIT_LAST_MS 1000u
 #define HANDSHAKES_NICE 10
 /* Before that it is the same wish: timeout(1) sends SIGTERM twice, and ends a command of --run
  * besides. */
@@ -159,6 +161,7 @@ static void remove_names(void *context)
     listeners_remove_names(&server->listeners);
     serve_control_remove_name(server->control);
     serve_metrics_remove_name(server->metrics);
+    audit_stop(AUDIT_LAST_MS);
     board_say_end(server->board, BOARD_ENDS);
 }
 
@@ -322,6 +325,8 @@ static int set_up(struct server *server, struct error *err)
         result = serve_guard_start(&server->options.report, server->board, err);
     if (result == 0)
         result = startup_signals_watch(&server->early_end, remove_names, server, err);
+    if (result == 0)
+        result = audit_start(server->options.audit_file, err);
     if (result == 0)
         result = tls_open(&server->tls, &server->options.tls, err);
     if (result == 0)

@@ -20,6 +20,7 @@
 #define GROUP_CONTROL "The control socket"
 #define GROUP_METRICS "Metrics and the status page"
 #define GROUP_REPORT "Reports"
+#define GROUP_AUDIT "The audit log"
 #define GROUP_SANDBOX "The sandbox"
 #define GROUP_OTHER "Other options"
 

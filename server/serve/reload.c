@@ -4,7 +4,9 @@
 #include <stdio.h>
 #include <time.h>
 
+#include "server/audit/audit.h"
 #include "server/base/event.h"
+#include "server/base/log-ids.h"
 #include "server/base/log.h"
 #include "server/base/tally.h"
 #include "server/serve/notify.h"
@@ -52,9 +54,11 @@ static int reload_configuration(struct reload *reload, const struct reload_wish 
         return result;
     tell_end(reload, result < 0 ? err->text : NULL);
     if (result < 0)
-        log_error("the reload failed, and nothing has changed: %s", err->text);
+        log_write_about(LOG_ERROR, LOG_ABOUT(.id = LOG_ID_RELOAD_FAILED),
+                        "the reload failed, and nothing has changed: %s", err->text);
     else
-        log_notice("the configuration was read again");
+        log_write_about(LOG_NOTICE, LOG_ABOUT(.id = LOG_ID_RELOAD_DONE),
+                        "the configuration was read again");
     return result;
 }
 
@@ -75,6 +79,7 @@ int reload_files(struct reload *reload, const struct reload_wish *wish, struct e
 
     if (wish->dry_run)
         return result;
+    audit_reopen();
     if (result < 0)
         EVENT(.type = "reload.failed", .reason = err->text);
     else

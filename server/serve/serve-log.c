@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "server/audit/audit.h"
 #include "server/base/log-level.h"
 #include "server/base/log-service.h"
 
@@ -32,10 +33,12 @@ int serve_log_start(struct error *err)
 
 void serve_log_drain(void)
 {
+    audit_stop(LAST_MS);
     log_service_drain(LAST_MS);
 }
 
 void serve_log_stop(void)
 {
+    audit_stop(LAST_MS);
     log_service_stop(LAST_MS);
 }

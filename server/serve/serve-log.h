@@ -11,8 +11,10 @@ bool serve_log_is_brought_along(const struct serve_options *options);
 enum log_level serve_log_level(const struct serve_options *options);
 
 NODISCARD int serve_log_start(struct error *err);
-/* Waits for the reader of the log, for a moment, to take what it was not given yet. */
+/* Before _exit(): ends the audit log, and waits for the reader of the log, for a moment, to take
+ * what it was not given yet. */
 void serve_log_drain(void);
+/* The same at the end of all threads. */
 void serve_log_stop(void);
 
 #endif

@@ -168,6 +168,11 @@ const struct param serve_params[] = {
           "(default: 30)",
           .max = 86400, OF(REPORT, "report", RESTART), .why = "it is read at the start"),
 
+    PARAM("audit-file", STRING, "FILE", audit_file,
+          "write to this file, or to the journal, who attached an export, was refused, used a key "
+          "or changed something",
+          OF(AUDIT, "audit", RESTART), .why = "it is opened at the start"),
+
     PARAM("log-level", STRING, "LEVEL", log_level,
           "what is told: error, warning, notice, info or debug (default: notice)",
           OF(OTHER, "server", LIVE), .choices = LOG_LEVEL_CHOICES),

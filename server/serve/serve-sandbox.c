@@ -152,6 +152,8 @@ static int gather(struct sandbox_lists *lists, const struct serve_options *optio
         result = sandbox_lists_add_folder_of(lists, control_path, SANDBOX_NAMES, err);
     if (result == 0)
         result = sandbox_lists_add_path(lists, options->report.directory, SANDBOX_FILES, err);
+    if (result == 0 && options->audit_file != NULL)
+        result = sandbox_lists_add_folder_of(lists, options->audit_file, SANDBOX_FILES, err);
     if (result == 0)
         result = add_state_folder(lists, err);
     if (result == 0)

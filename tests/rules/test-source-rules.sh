@@ -105,6 +105,7 @@ crypto
 crypto/cipher
 crypto/gcm
 crypto/luks
+server/audit
 server/loop
 server/sandbox
 server/nbd
