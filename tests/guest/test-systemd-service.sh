@@ -50,6 +50,12 @@ expect "owner" nbdcrypt "$(stat -c %U "/proc/$(value MainPID nbdcrypt)/task")"
 systemctl --no-pager status nbdcrypt | grep 'Status: "1 of 1 exports are served"'
 journal_has nbdcrypt "attached export 'vm1'"
 nbdcrypt ctl status | grep '^state  *serving'
+# The journal knows what a line is about.
+has_field() { journalctl --no-pager --unit nbdcrypt --boot --output json NBDCRYPT_EXPORT=vm1 NBDCRYPT_CLIENT=1 | grep -q "\"MESSAGE_ID\":\"$attached\""; }
+attached=31983969c09444f79b879726aa3d03f7
+until_so has_field
+journalctl --update-catalog
+journalctl --no-pager --catalog --boot "MESSAGE_ID=$attached" | grep 'A client has attached an export'
 # Its own sandbox, inside of systemd's.
 nbdcrypt ctl status | grep -E '^sandbox +auto, .*no new privileges, system calls, programs, rings' || { nbdcrypt ctl status; exit 1; }
 

@@ -50,7 +50,7 @@ fi
 "$make" -C "$build" install-data DESTDIR="$work/installed" prefix=/opt >"$log_dir/install" 2>&1 || fail "make install-data"
 for file in systemd/system/nbdcrypt.service systemd/system/nbdcrypt@.service systemd/system/nbdcrypt.socket \
     systemd/system/nbdcrypt-attach@.service systemd/system-generators/nbdcrypt-attach-generator udev/rules.d/66-nbdcrypt-attach.rules \
-    sysusers.d/nbdcrypt.conf tmpfiles.d/nbdcrypt.conf; do
+    systemd/catalog/nbdcrypt.catalog sysusers.d/nbdcrypt.conf tmpfiles.d/nbdcrypt.conf; do
     [ -s "$work/installed/opt/lib/$file" ] || fail "make install does not bring $file"
 done
 ! grep -q '@bindir@' "$work/installed/opt/lib/systemd/system/nbdcrypt.service" || fail "the installed unit has no path"
