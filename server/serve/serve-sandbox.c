@@ -102,8 +102,6 @@ static int add_configuration(struct sandbox_lists *lists, const struct serve_opt
     return result;
 }
 
-/* Sockets are removed at the end. */
-static int add_sockets(struct sandbox_lists *lists, const struct serve_options *options,
 /* The first of those that a service manager has made: where reports are. */
 static int add_state_folder(struct sandbox_lists *lists, struct error *err)
 {
@@ -117,6 +115,8 @@ static int add_state_folder(struct sandbox_lists *lists, struct error *err)
     return result;
 }
 
+/* Sockets are removed at the end. */
+static int add_sockets(struct sandbox_lists *lists, const struct serve_options *options,
                        struct error *err)
 {
     int result = 0;
