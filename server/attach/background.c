@@ -104,11 +104,11 @@ bool background_is_this(void)
     return getenv(MARK) != NULL;
 }
 
-static void put(enum log_level level, uint64_t source, const char *who, const char *format,
-                va_list args)
+static void put(enum log_level level, uint64_t source, const struct log_about *about,
+                const char *format, va_list args)
 {
     char text[1024];
-    int length = who != NULL ? snprintf(text, sizeof text, "%.200s: ", who) : 0;
+    int length = about->who != NULL ? snprintf(text, sizeof text, "%.200s: ", about->who) : 0;
 
     (void)source;
     if (length >= 0 && vsnprintf(text + length, sizeof text - (size_t)length, format, args) >= 0)

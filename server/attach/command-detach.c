@@ -204,9 +204,8 @@ static const char *offer(FILE *out, const struct typing *typing)
 const struct command command_detach = {
     .name = "detach",
     .help = "take a block device away that attach has made",
-    .about =
-        "Detaches what attach has attached, by its name or device.  Refuses as long as somebody\n"
-        "uses it.",
+    .about = "Detaches what attach has attached, by its name or device.  Refuses as long as\n"
+             "somebody uses it.",
     .operands = "NAME|DEVICE",
     .params = detach_params,
     .arguments_bytes = sizeof(struct detach_arguments),
