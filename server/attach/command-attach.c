@@ -184,10 +184,10 @@ static const char *offer(FILE *out, const struct typing *typing)
 const struct command command_attach = {
     .name = "attach",
     .help = "make an export a block device of this machine",
-    .about = "Attaches an export of the server of this machine, or of any NBD server, by the\n"
-             "kernel's NBD client, prints the device, and dials again when connections are lost.\n"
-             "WHAT is the name of a line of /etc/nbdcrypt/nbdtab, else that of an export of the\n"
-             "server of this machine, or an NBD URI.",
+    .about = "Attaches an export of the server of this machine, or of any NBD server, by\n"
+             "the kernel's NBD client, prints the device, and dials again when connections\n"
+             "are lost.  WHAT is the name of a line of /etc/nbdcrypt/nbdtab, else that of an\n"
+             "export of the server of this machine, or an NBD URI.",
     .operands = "WHAT [DEVICE]",
     .params = attach_params,
     .arguments_bytes = sizeof(struct attach_options),
