@@ -4,7 +4,7 @@
 . "$(dirname "$0")/../support/functions.sh"
 . "$(dirname "$0")/../support/guest.sh"
 
-"$NBDCRYPT" attach --foreground nbd://127.0.0.1:1/x 2>&1 | grep -q 'built without' && skip "this build has no libnl-genl-3"
+guest_requires_attach
 requires nbdkit --version
 guest_add "$NBDCRYPT" /usr/bin/nbdcrypt
 guest_add "$passphrase" /key
@@ -29,7 +29,7 @@ kill_server() {
     wait "$server" 2>/dev/null || true
 }
 until_so() {
-    for _ in $(seq 400); do
+    for _ in $(seq 1000); do
         "$@" && return
         sleep 0.05
     done

@@ -7,7 +7,7 @@
 . "$(dirname "$0")/../support/guest-systemd.sh"
 . "$(dirname "$0")/../support/guest-udev.sh"
 
-"$NBDCRYPT" attach --foreground nbd://127.0.0.1:1/x 2>&1 | grep -q 'built without' && skip "this build has no libnl-genl-3"
+guest_requires_attach
 disk=$(temp_file)
 truncate --size=80M "$disk" # what stays over a reboot
 guest_add /lib/systemd/system-generators/systemd-fstab-generator /lib/systemd/system-generators/systemd-fstab-generator
