@@ -206,7 +206,7 @@ static void remove_disk(void)
     if (is_over())
         return;
     if (result == 0)
-        oracle_flushed(sent);
+        oracle_flushed_by_itself(sent, options.remote > 0);
     if (server_has_export(DISK)) {
         if (farewell != EXPORTS_SAFE)
             sim_fail("the disk is still served");

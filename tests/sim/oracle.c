@@ -217,7 +217,7 @@ void oracle_change_answered(struct change *change, bool success, bool durable)
     change->durable = durable && change->answered;
 }
 
-void oracle_flushed(uint64_t sent)
+static void flushed(uint64_t sent, uint64_t since)
 {
     struct change **link = &pending;
 
@@ -225,13 +225,24 @@ void oracle_flushed(uint64_t sent)
     while (*link != NULL) {
         struct change *change = *link;
 
-        if (change->ended < sent && change->answered)
+        if (change->sent >= since && change->ended < sent && change->answered)
             change->durable = true;
-        if (change->durable || (change->ended != NEVER && change->ended < sent))
+        if (change->durable ||
+            (change->sent >= since && change->ended != NEVER && change->ended < sent))
             *link = change->next;
         else
             link = &change->next;
     }
+}
+
+void oracle_flushed(uint64_t sent)
+{
+    flushed(sent, 0);
+}
+
+void oracle_flushed_by_itself(uint64_t sent, bool remote)
+{
+    flushed(sent, remote ? gone_moment : 0);
 }
 
 /* Of what was sent since the last FLUSH succeeded: answers overtake each other.

@@ -52,6 +52,12 @@ void oracle_check_read(uint64_t sent, uint64_t offset_bytes, uint32_t length_byt
 /* BLOCK_STATUS says that it reads as zeros; checked as a read of zeros, and it has to stay so. */
 void oracle_check_zeros(uint64_t sent, uint64_t offset_bytes, uint32_t length_bytes, unsigned who);
 void oracle_flushed(uint64_t sent);
+/* The same of one that the server has sent for itself, at its end or before it closes an image.  Of
+ * a remote disk that says nothing of what was answered before it was opened: nobody has promised
+ * that
+ * (`since_start` in server/block/flusher.h), and where nothing was answered since, the store, which
+ * may be gone, is not asked. */
+void oracle_flushed_by_itself(uint64_t sent, bool remote);
 /* Of what had been answered nothing is durable any more by a later FLUSH: the first has told of it.
  */
 void oracle_flush_failed(void);

@@ -269,7 +269,7 @@ static void flush(struct life *mine)
 
     exports_unlock(mine->live);
     if (exports_flush(mine->live, mine->loop) == 0 && there && mine->site == SITE_FRONT)
-        oracle_flushed(sent);
+        oracle_flushed_by_itself(sent, options.remote > 0);
 }
 
 static void close_exports(struct life *mine)
