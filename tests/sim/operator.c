@@ -21,12 +21,11 @@
 #define STARTS_MAX 30u
 #define LOOK_NS (5 * NS_PER_MS)
 #define DRAINED_SECONDS_MAX 120u
+#define DISK_SECONDS_MAX 100u
 
 enum death { DEATH_POWER, DEATH_KILL, DEATH_TERM };
 
 static bool store_is_left_alone = true;
-
-static bool end_server(enum site site, enum death death);
 
 static void end_faults(void)
 {
@@ -53,6 +52,17 @@ static void front_is_gone(void)
     }
     oracle_server_gone();
     volumes_forget_errors();
+}
+
+static void start(enum site site);
+static bool end_server(enum site site, enum death death);
+
+/* A sync of it has failed: it makes nothing durable until it is started again. */
+static void restart_store(void)
+{
+    volumes_trouble();
+    (void)end_server(SITE_STORE, DEATH_TERM);
+    start(SITE_STORE);
 }
 
 static void power_cut(void)
@@ -84,10 +94,7 @@ static void start(enum site site)
         if (i > 2 * STARTS_MAX && !volumes_are_in_trouble())
             sim_fail("server %u does not start, and nothing fails any more", (unsigned)site);
         if (i >= STARTS_MAX && site == SITE_FRONT && options.remote && store_is_left_alone) {
-            /* A sync of it has failed: it makes nothing durable until it is started again. */
-            volumes_trouble();
-            (void)end_server(SITE_STORE, DEATH_TERM);
-            start(SITE_STORE);
+            restart_store();
         }
         begin(site);
         if (i < 3 && random_chance(STREAM_OPERATOR, (unsigned)options.early_permille)) {
@@ -158,6 +165,25 @@ static void end_front(enum death death)
 
 static bool store_may_die = true;
 
+/* The front has started without its disk, and can't open it: then somebody looks after the store.
+ */
+static void wait_for_disk(void)
+{
+    uint64_t since_ns = sim_now_ns;
+
+    while (store_may_die) {
+        fiber_sleep(LOOK_NS);
+        if (server_state(SITE_FRONT) != SERVER_UP || !server_disk_is_away())
+            since_ns = sim_now_ns;
+        if (sim_now_ns < since_ns + DISK_SECONDS_MAX * NS_PER_S)
+            continue;
+        store_is_left_alone = false;
+        restart_store();
+        store_is_left_alone = true;
+        since_ns = sim_now_ns;
+    }
+}
+
 /* It goes, with the power or without, and comes again, while the front lives on. */
 static void *look_after_store(void *nothing)
 {
@@ -180,6 +206,8 @@ static void *look_after_store(void *nothing)
         volumes_trouble(); /* what was asked for meanwhile may have failed */
     }
     store_is_left_alone = true;
+    if (options.retry_exports)
+        wait_for_disk();
     return nothing;
 }
 

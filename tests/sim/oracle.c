@@ -28,7 +28,8 @@ struct change {
 struct cell {
     struct change **candidates;
     uint16_t count, room;
-    bool said_zero; /* a client was told that it reads as zeros, since it was changed */
+    bool said_zero;     /* a client was told that it reads as zeros, since it was changed */
+    bool may_come_back; /* what a power cut took: see mark_edges() */
 };
 
 static struct oracle_settings settings;
@@ -302,7 +303,7 @@ static void pin(struct cell *cell, struct change *seen)
 {
     unsigned kept = 0;
 
-    if (!seen->settled)
+    if (!seen->settled || cell->may_come_back)
         return;
     for (unsigned i = 0; i < cell->count; i++)
         if (cell->candidates[i] == seen || !cell->candidates[i]->settled ||
@@ -484,13 +485,25 @@ static void settle(struct change *change, uint64_t now)
     change->durable = true;
 }
 
+/* It had read what was around it when the power went at the store, and writes that once more when
+ * it is sent again: what was lost there is seen, and is no more durable than it was. */
+static void mark_edges(const struct change *change)
+{
+    uint64_t block = settings.block_bytes, end = change->offset_bytes + change->length_bytes;
+    uint64_t from = change->offset_bytes / block * block, to = (end + block - 1) / block * block;
+
+    for (uint64_t at = from; at < to && at < settings.size_bytes; at += CELL_BYTES)
+        if (at < change->offset_bytes || at >= end)
+            cells[at / CELL_BYTES].may_come_back = true;
+}
+
 /* What is left may each be there, whoever came first: they count as concurrent from now on. */
 void oracle_power_cut(void)
 {
     uint64_t now = oracle_moment();
 
     for (uint64_t i = 0; i < settings.size_bytes / CELL_BYTES; i++) {
-        cells[i].said_zero = false;
+        cells[i].said_zero = cells[i].may_come_back = false;
         if (cells[i].count > 1)
             cut_cell(&cells[i]);
     }
@@ -502,6 +515,7 @@ void oracle_power_cut(void)
     for (uint32_t id = 1; id <= ids_given; id++) {
         if (by_id[id]->ended != NEVER)
             continue;
+        mark_edges(by_id[id]);
         by_id[id]->next = pending;
         pending = by_id[id];
     }

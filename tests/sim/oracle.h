@@ -27,7 +27,8 @@ struct oracle_settings {
     uint64_t size_bytes;
     bool starts_as_zeros;     /* else as anything */
     bool trim_is_zero_or_old; /* else anything */
-    bool halves_are_noise;    /* while a cell is being written, it may be seen as noise */
+    uint32_t block_bytes;  /* at its edges a change writes again what was there, in such blocks */
+    bool halves_are_noise; /* while a cell is being written, it may be seen as noise */
 };
 
 void oracle_init(const struct oracle_settings *settings);

@@ -120,6 +120,9 @@ static void set_options(void)
     oracle_init(&(struct oracle_settings){
         .size_bytes = volumes_export_bytes(),
         .starts_as_zeros = options.layer == 0 || options.zero_holes,
+        .block_bytes = options.layer == 3  ? 4096
+                       : options.layer > 0 ? 512
+                                           : CELL_BYTES,
         .halves_are_noise = options.cbc || options.zero_holes,
         .trim_is_zero_or_old = options.layer == 0 || options.zero_holes,
     });
