@@ -41,6 +41,7 @@ static uint64_t moment, cut_moment, gone_moment, flushed_moment;
 static struct change first;
 static uint64_t reads[4096]; /* when those in flight were sent */
 static unsigned read_count;
+static bool perhaps_anew; /* since the front was started */
 
 uint64_t oracle_marker(void)
 {
@@ -243,7 +244,10 @@ void oracle_flushed(uint64_t sent)
 
 void oracle_flushed_by_itself(uint64_t sent, bool remote)
 {
-    flushed(sent, remote ? gone_moment : 0);
+    if (!remote)
+        flushed(sent, 0);
+    else if (!perhaps_anew)
+        flushed(sent, gone_moment);
 }
 
 /* Of what was sent since the last FLUSH succeeded: answers overtake each other.
@@ -427,6 +431,11 @@ void oracle_check_zeros(uint64_t sent, uint64_t offset_bytes, uint32_t length_by
 
 /* ---- the end of a server ---- */
 
+void oracle_may_be_opened_anew(void)
+{
+    perhaps_anew = true;
+}
+
 void oracle_opened_anew(void)
 {
     gone_moment = oracle_moment();
@@ -437,6 +446,7 @@ void oracle_server_gone(void)
     uint64_t now = oracle_moment();
 
     gone_moment = now;
+    perhaps_anew = false;
     for (struct change *change = pending; change != NULL; change = change->next)
         if (change->ended == NEVER)
             change->ended = now;

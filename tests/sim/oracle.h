@@ -68,6 +68,9 @@ void oracle_flush_failed(void);
  * "what it can't see"). */
 bool oracle_may_be_lost(uint64_t told);
 
+/* Files are read again: that may replace the disk by another version of itself, which has answered
+ * nothing, and what becomes of the old one's flush is told to the log alone. */
+void oracle_may_be_opened_anew(void);
 /* The disk was closed and opened again: of what was answered before, nobody is told any more. */
 void oracle_opened_anew(void);
 /* The server is gone: what was not answered will not happen later. */
