@@ -512,6 +512,9 @@ static void change_something(void)
     if (changes[which] == change_certificates && options.tls != TLS_BY_CERTIFICATE)
         return;
     trace_event("change %llu of the running server", which, 0, 0, 0);
+    if (changes[which] == server_hangup || changes[which] == read_config_again ||
+        changes[which] == change_certificates || changes[which] == remove_disk_by_config)
+        oracle_may_be_opened_anew();
     changes[which]();
 }
 

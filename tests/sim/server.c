@@ -481,7 +481,6 @@ void server_hangup(void)
     struct life *life = lives[SITE_FRONT];
 
     trace_event("SIGHUP", 0, 0, 0, 0);
-    oracle_may_be_opened_anew();
     mark(MARK_hangup);
     if (!life->hangup_is_pending)
         loop_post(life->loop, &life->hangup);
@@ -577,7 +576,6 @@ int server_reload(bool dry_run)
     struct wish *wish = ask(read_here);
 
     wish->dry_run = dry_run;
-    oracle_may_be_opened_anew();
     return wait_for(wish);
 }
 
