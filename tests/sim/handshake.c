@@ -172,10 +172,11 @@ static bool ask_for_ever(struct session *session)
 static bool ask_oddly(struct session *session)
 {
     uint8_t all[64] = { 0 };
-    uint32_t bytes = put_text(all, DISK);
+    uint32_t bytes = put_text(all, session->export);
     bool refused = false;
 
-    if (!random_chance(STREAM_RARE, (unsigned)options.rude_permille * 2))
+    if (session->client > SESSION_VERIFIER ||
+        !random_chance(STREAM_RARE, (unsigned)options.rude_permille * 2))
         return true;
     mark(MARK_odd_option);
     switch (random_below(STREAM_RARE, 8)) {
