@@ -8,6 +8,11 @@ bool http_is_there(void)
     return false;
 }
 
+bool http_has_tls(void)
+{
+    return false;
+}
+
 int http_start(struct http **out, const struct http_settings *settings, struct error *err)
 {
     (void)settings;

@@ -32,6 +32,7 @@ struct http_place {
     enum http_stage stage;
     uint64_t since_ns; /* it was accepted, or has got its last answer */
     uint64_t owner;
+    struct http_guest *guest; /* NULL: he was not let in, or has not begun */
 };
 
 /* Those that were cut stay for a moment. */

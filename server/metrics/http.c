@@ -15,6 +15,7 @@
 #include <microhttpd.h>
 
 #include "server/base/threads.h"
+#include "server/metrics/http-guest.h"
 #include "server/metrics/http-host.h"
 #include "server/metrics/http-places.h"
 #include "server/metrics/metrics.h"
@@ -28,7 +29,9 @@
 
 /* A socket that listens. */
 struct http_socket {
-    int fd;     /* of our own */
+    struct http *http;
+    int fd; /* of our own */
+    bool tls;
     bool tired; /* there was no room for one that came: later */
     struct MHD_Daemon *daemon;
     struct http_places places;
@@ -47,6 +50,11 @@ struct http {
 bool http_is_there(void)
 {
     return true;
+}
+
+bool http_has_tls(void)
+{
+    return MHD_is_feature_supported(MHD_FEATURE_TLS) == MHD_YES;
 }
 
 /* ---- answers ---- */
@@ -179,6 +187,21 @@ static struct answer get(const struct http *http, struct MHD_Connection *connect
 
 /* ---- requests ---- */
 
+static struct http_place *place_of(struct MHD_Connection *connection)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+
+    return info != NULL ? info->socket_context : NULL;
+}
+
+static bool may_ask(const struct http_settings *settings, struct MHD_Connection *connection)
+{
+    const struct http_place *place = place_of(connection);
+
+    return place != NULL && place->guest != NULL && http_guest_may(place->guest, settings->access);
+}
+
 /* What is refused; else NULL is in answer->text. */
 static struct answer refusal(const struct http_settings *settings,
                              struct MHD_Connection *connection, const char *method)
@@ -186,6 +209,8 @@ static struct answer refusal(const struct http_settings *settings,
     const char *host =
         MHD_lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_HOST);
 
+    if (!may_ask(settings, connection))
+        return say(MHD_HTTP_FORBIDDEN, "No --metrics-allow rule matches you.\n");
     if (!http_host_is_ours(host, settings->hosts, settings->host_count))
         return say(MHD_HTTP_MISDIRECTED_REQUEST,
                    "This server is not called by that name: ask for its address, or name it with "
@@ -193,14 +218,6 @@ static struct answer refusal(const struct http_settings *settings,
     if (strcmp(method, MHD_HTTP_METHOD_GET) != 0 && strcmp(method, MHD_HTTP_METHOD_HEAD) != 0)
         return say(MHD_HTTP_METHOD_NOT_ALLOWED, "Nothing can be changed here.\n");
     return (struct answer){ .text = NULL };
-}
-
-static struct http_place *place_of(struct MHD_Connection *connection)
-{
-    const union MHD_ConnectionInfo *info =
-        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
-
-    return info != NULL ? info->socket_context : NULL;
 }
 
 static void put_stage(struct MHD_Connection *connection, enum http_stage stage)
@@ -248,6 +265,20 @@ static enum MHD_Result asked(void *context, struct MHD_Connection *connection, c
 
 /* ---- connections ---- */
 
+/* By the session that the library has made of it: it does the handshake, with what we demand. */
+static struct http_guest *receive(const struct http *http, struct MHD_Connection *connection,
+                                  int fd)
+{
+    const union MHD_ConnectionInfo *tls =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_GNUTLS_SESSION);
+    struct http_guest *guest =
+        http_guest_create(fd, tls != NULL ? tls->tls_session : NULL, http->settings.tls);
+
+    if (guest == NULL)
+        (void)shutdown(fd, SHUT_RDWR);
+    return guest;
+}
+
 static void came_or_went(void *context, struct MHD_Connection *connection, void **place,
                          enum MHD_ConnectionNotificationCode what)
 {
@@ -258,10 +289,15 @@ static void came_or_went(void *context, struct MHD_Connection *connection, void 
             MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
         struct http_place *new = http_places_find(&listening->places, info->connect_fd);
 
-        if (new != NULL)
+        if (new != NULL) {
             new->begun = true;
+            new->guest = receive(listening->http, connection, info->connect_fd);
+        } else {
+            (void)shutdown(info->connect_fd, SHUT_RDWR);
+        }
         *place = new;
     } else if (*place != NULL) {
+        http_guest_free(((struct http_place *)*place)->guest);
         http_place_leave(*place);
         *place = NULL;
     }
@@ -384,7 +420,8 @@ static void *run(void *context)
 static struct MHD_Daemon *start_daemon(struct http *http, struct http_socket *listening)
 {
     return MHD_start_daemon(
-        MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET, 0, NULL, NULL, asked, http,
+        MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | (listening->tls ? MHD_USE_TLS : 0), 0, NULL,
+        NULL, asked, http, MHD_OPTION_HTTPS_CRED_TYPE, HTTP_GUEST_CREDENTIALS,
         MHD_OPTION_CONNECTION_LIMIT, HTTP_PLACES_MOST, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
         (size_t)HTTP_REQUEST_BYTES_MAX, MHD_OPTION_CONNECTION_TIMEOUT, HTTP_REQUEST_SECONDS,
         MHD_OPTION_NOTIFY_CONNECTION, came_or_went, listening, MHD_OPTION_NOTIFY_COMPLETED,
@@ -417,6 +454,8 @@ static int start_socket(struct http *http, struct http_socket *listening, int fd
 static int start_sockets(struct http *http, struct error *err)
 {
     for (size_t i = 0; i < http->settings.fd_count; i++) {
+        http->sockets[i].http = http;
+        http->sockets[i].tls = http->settings.is_tls[i];
         int result = start_socket(http, &http->sockets[i], http->settings.fds[i]);
 
         if (result < 0)

@@ -21,6 +21,9 @@ struct http_settings {
     const struct metrics_source *source; /* outlives it, as does: */
     const char *const *hosts;            /* names that the server may be called by */
     size_t host_count;
+    const struct access *access; /* who may ask; NULL: everybody */
+    struct tls *tls;             /* of those sockets that are HTTPS */
+    bool is_tls[HTTP_SOCKETS_MAX];
 };
 
 struct http;
@@ -32,5 +35,6 @@ NODISCARD int http_start(struct http **out, const struct http_settings *settings
  * fine. */
 NODISCARD bool http_stop(struct http *http);
 bool http_is_there(void);
+bool http_has_tls(void);
 
 #endif

@@ -283,6 +283,7 @@ static void allow_reloads(struct server *server, unsigned workers)
                                                 .need_handshakes = need_handshakes,
                                                 .changed = use_options,
                                                 .context = server };
+    server->reload.metrics_tls = serve_metrics_tls(server->metrics);
     server->reload.config.exports = server->live;
     server->reload.config.host = &server->reload_host;
     server->reload.loop = server->loop;

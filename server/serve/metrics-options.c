@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "server/access/access.h"
 #include "server/metrics/http-host.h"
 #include "server/metrics/http.h"
 
@@ -32,8 +33,8 @@ static int check_reach(const struct listen_address *address, struct error *err)
         return 0;
     return error_set(err, -EINVAL,
                      "--metrics-listen %s: other machines could ask there without TLS who the "
-                     "clients are; listen on a loopback address with a proxy in front of it, or "
-                     "say --metrics-insecure",
+                     "clients are; say --metrics-tls, listen on a loopback address with a proxy in "
+                     "front of it, or say --metrics-insecure",
                      address->text);
 }
 
@@ -48,7 +49,7 @@ int metrics_options_addresses(struct listen_address out[2], size_t *count,
         result = listen_address_parse_tcp(&out[*count], options->listen, err);
         if (result < 0)
             return own_name(result, err);
-        if (!options->insecure)
+        if (!options->insecure && !options->tls)
             result = check_reach(&out[*count], err);
         ++*count;
     }
@@ -86,16 +87,74 @@ static int check_exports(const struct metrics_options *options, struct error *er
     return error_set(err, -EINVAL, "--metrics-exports %s: it is full, basic or off", text);
 }
 
-int metrics_options_check(const struct metrics_options *options, struct error *err)
+/* Of what NBD has: a certificate, and a CA that those of clients are measured by. */
+static int check_certificates(const struct tls_settings *tls, struct error *err)
+{
+    if (tls->certificates == NULL || (tls->mode != NULL && strcmp(tls->mode, "off") == 0))
+        return error_set(err, -EINVAL,
+                         "--metrics-tls: there is no certificate: give --metrics-certificates, or "
+                         "--tls-certificates, which is then used, too");
+    if (tls->no_verify_peer)
+        return error_set(err, -EINVAL,
+                         "--metrics-tls: with --tls-no-verify-peer strangers could ask who the "
+                         "clients are: give --metrics-certificates, with a ca-cert.pem");
+    return 0;
+}
+
+static int check_tls(const struct metrics_options *options, const struct tls_settings *tls,
+                     struct error *err)
+{
+    if (!options->tls && options->certificates != NULL)
+        return error_set(err, -EINVAL,
+                         "--metrics-certificates is for --metrics-tls: say that, too");
+    if (!options->tls)
+        return 0;
+    if (options->listen == NULL)
+        return error_set(err, -EINVAL, "--metrics-tls is for --metrics-listen: there is none");
+    if (options->insecure)
+        return error_set(err, -EINVAL,
+                         "--metrics-tls and --metrics-insecure contradict each other: leave out "
+                         "one of the two");
+    if (!http_has_tls())
+        return error_set(err, -EINVAL,
+                         "--metrics-tls: the libmicrohttpd of this machine has no TLS: put a proxy "
+                         "in front of a loopback address");
+    return options->certificates == NULL ? check_certificates(tls, err) : 0;
+}
+
+static int check_allow(const struct metrics_options *options, struct error *err)
+{
+    struct access *access = NULL;
+    int result = access_create(&access, options->allow.items, options->allow.count, err);
+
+    if (result < 0)
+        error_prefix(err, "--metrics-allow: ");
+    access_free(access);
+    return result;
+}
+
+/* An option that needs HTTP; NULL: there is none. */
+static const char *about_http(const struct metrics_options *options)
+{
+    return options->insecure               ? "insecure"
+           : options->tls                  ? "tls"
+           : options->certificates != NULL ? "certificates"
+           : options->allow.count > 0      ? "allow"
+           : options->hosts.count > 0      ? "hosts"
+                                           : NULL;
+}
+
+int metrics_options_check(const struct metrics_options *options, const struct tls_settings *tls,
+                          struct error *err)
 {
     bool http = options->listen != NULL || options->unix_path != NULL;
     struct listen_address addresses[2];
     size_t count;
 
-    if (!http && (options->insecure || options->hosts.count > 0))
+    if (!http && about_http(options) != NULL)
         return error_set(err, -EINVAL,
                          "--metrics-%s means nothing without --metrics-listen or --metrics-unix",
-                         options->insecure ? "insecure" : "hosts");
+                         about_http(options));
     if (http && !http_is_there())
         return error_set(err, -EINVAL,
                          "--metrics-%s: this program was built without libmicrohttpd; `nbdcrypt "
@@ -107,5 +166,9 @@ int metrics_options_check(const struct metrics_options *options, struct error *e
                              "--metrics-hosts %s: it is the name of a host, without a port",
                              options->hosts.items[i]);
     int result = check_exports(options, err);
+    if (result == 0)
+        result = check_tls(options, tls, err);
+    if (result == 0)
+        result = check_allow(options, err);
     return result == 0 ? metrics_options_addresses(addresses, &count, options, err) : result;
 }

@@ -72,10 +72,38 @@ static int reload_tls(struct reload *reload, const struct reload_wish *wish, str
     return tls_reload(reload->config.tls, err);
 }
 
+static int reload_nbd(struct reload *reload, const struct reload_wish *wish, struct error *err)
+{
+    return reload->config.first->config != NULL ? reload_configuration(reload, wish, err)
+                                                : reload_tls(reload, wish, err);
+}
+
+/* The files of a TLS that metrics have for themselves are read before all else, and used after it:
+ * one failure leaves all as it was. */
+static int reload_both(struct reload *reload, const struct reload_wish *wish, struct error *err)
+{
+    struct tls *tls = reload->metrics_tls;
+    struct tls_credentials *fresh;
+
+    if (tls == NULL || wish->dry_run)
+        return reload_nbd(reload, wish, err);
+    int result = tls_prepare(&fresh, tls, &tls->settings, err);
+    if (result < 0) {
+        error_prefix(err, "metrics: ");
+        log_error("the reload failed, and nothing has changed: %s", err->text);
+        return result;
+    }
+    result = reload_nbd(reload, wish, err);
+    if (result == 0)
+        tls_use(tls, &tls->settings, fresh);
+    else
+        tls_forget(fresh);
+    return result;
+}
+
 int reload_files(struct reload *reload, const struct reload_wish *wish, struct error *err)
 {
-    int result = reload->config.first->config != NULL ? reload_configuration(reload, wish, err)
-                                                      : reload_tls(reload, wish, err);
+    int result = reload_both(reload, wish, err);
 
     if (wish->dry_run)
         return result;

@@ -15,6 +15,7 @@ struct reload {
     bool stopped;
     struct worker_thread *const *workers; /* who look at their clients when it is done */
     unsigned worker_count;
+    struct tls *metrics_tls; /* NULL: metrics have none of their own */
 
     struct offload_job job; /* of the files */
     bool running, again;

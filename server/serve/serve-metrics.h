@@ -23,6 +23,9 @@ struct serve_metrics_host {
 /* Answers from then on; `host` is copied. */
 NODISCARD int serve_metrics_start(struct serve_metrics *metrics,
                                   const struct serve_metrics_host *host, struct error *err);
+/* What it proves itself with, if that is its own and not NBD's: a reload reads it again; else NULL.
+ */
+struct tls *serve_metrics_tls(struct serve_metrics *metrics);
 const struct metrics_source *serve_metrics_source(const struct serve_metrics *metrics);
 /* One thread, for what takes milliseconds; there from serve_metrics_start() on. */
 struct offload *serve_metrics_looks(const struct serve_metrics *metrics);

@@ -421,7 +421,8 @@ static int parse(struct serve_options *out, int argc, char **argv, bool any_owne
     if (result == 0 && out->user_text != NULL)
         result = serve_config_note(out, user_parse(&out->user, out->user_text, err), "server", err);
     if (result == 0)
-        result = serve_config_note(out, metrics_options_check(&out->metrics, err), "metrics", err);
+        result = serve_config_note(out, metrics_options_check(&out->metrics, &out->tls, err),
+                                   "metrics", err);
     if (result == 0)
         result = serve_config_note(out, check_report(&out->report, err), "report", err);
     if (result == 0)

@@ -98,6 +98,8 @@ static int add_configuration(struct sandbox_lists *lists, const struct serve_opt
     if (result == 0)
         result = sandbox_lists_add_path(lists, options->tls.certificates, SANDBOX_READ, err);
     if (result == 0)
+        result = sandbox_lists_add_path(lists, options->metrics.certificates, SANDBOX_READ, err);
+    if (result == 0)
         result = sandbox_lists_add_folder_of(lists, options->tls.psk, SANDBOX_READ, err);
     return result;
 }

@@ -8,10 +8,10 @@ case $("$NBDCRYPT" serve --metrics-listen 127.0.0.1:0 2>&1 || true) in
 esac
 
 # ---- options ----
-expect_failure 2 "--metrics-listen 0.0.0.0:1: other machines could ask there without TLS who the clients are; listen on a \
-loopback address with a proxy in front of it, or say --metrics-insecure" serve --metrics-listen 0.0.0.0:1 memory:1M --raw
-expect_failure 2 "--metrics-listen [::]:1: other machines could ask there without TLS who the clients are; listen on a loopback \
-address with a proxy in front of it, or say --metrics-insecure" serve --metrics-listen '[::]:1' memory:1M --raw
+expect_failure 2 "--metrics-listen 0.0.0.0:1: other machines could ask there without TLS who the clients are; say \
+--metrics-tls, listen on a loopback address with a proxy in front of it, or say --metrics-insecure" serve --metrics-listen 0.0.0.0:1 memory:1M --raw
+expect_failure 2 "--metrics-listen [::]:1: other machines could ask there without TLS who the clients are; say --metrics-tls, \
+listen on a loopback address with a proxy in front of it, or say --metrics-insecure" serve --metrics-listen '[::]:1' memory:1M --raw
 expect_failure 2 "--metrics-hosts means nothing without --metrics-listen or --metrics-unix" serve --metrics-hosts a memory:1M --raw
 expect_failure 2 "--metrics-hosts a:1: it is the name of a host, without a port" serve --metrics-unix x --metrics-hosts a:1 memory:1M --raw
 expect_failure 2 "--metrics-exports some: it is full, basic or off" serve --metrics-exports some memory:1M --raw
