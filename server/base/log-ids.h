@@ -25,6 +25,6 @@
 #define LOG_ID_CONTROL_FAILED "a9fa5313b94d43a78b9a587ee1cef761"    /* control.failed */
 #define LOG_ID_CONTROL_DENIED "e7c0d71ab6234ae091a45501ef0ce93a"    /* control.denied */
 #define LOG_ID_SANDBOX_VIOLATION "494047cc156d44aeb82005dcbe94dbd5" /* sandbox.violation */
-#define LOG_ID_AUDIT "f31bace29422491aa89db18366c1591a" /* audit: a record of --audit-file journal */
+#define LOG_ID_AUDIT "f31bace29422491aa89db18366c1591a"             /* --audit-file journal */
 
 #endif

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "tests/sim/config.h"
 #include "tests/sim/network.h"
 #include "tests/sim/options.h"
 #include "tests/sim/pki.h"
