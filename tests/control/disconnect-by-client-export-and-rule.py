@@ -15,7 +15,7 @@ tcp = next(one for one in addresses if one.startswith("nbd://"))
 
 def attach(export, by_tcp=False):
     if by_tcp:
-        return Client(tcp.rstrip("/") + "/" + export)
+        return Client(tcp.rpartition("/")[0] + "/" + export)
     return Client(f"nbd+unix:///{export}?socket={unix}")
 
 

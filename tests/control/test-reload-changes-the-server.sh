@@ -31,10 +31,10 @@ at() {
 serves() {
     nbdinfo --size "$@" >"$log_dir/size" 2>&1
 }
-# The URI of the TCP address.
+# The URI of the TCP address, without an export.
 tcp() {
     ctl --json status | "$PYTHON" -c 'import json, sys
-print(*(one for one in json.load(sys.stdin)["addresses"] if "unix" not in one))'
+print(*(one.rpartition("/")[0] + "/" for one in json.load(sys.stdin)["addresses"] if "unix" not in one))'
 }
 everything() {
     ctl --json exports | grep -v -e in_flight -e requests -e bytes -e oldest
