@@ -11,6 +11,7 @@
 #include "server/base/event.h"
 #include "server/base/log-ids.h"
 #include "server/base/log.h"
+#include "server/base/probe.h"
 #include "server/base/tally.h"
 #include "server/client/transport-tls-adopt.h"
 #include "server/transport/tls-buffer.h"
@@ -119,6 +120,7 @@ static void lose(struct remote_link *link)
                         "the connection was lost (%s)",
                         link->reason.text[0] != '\0' ? link->reason.text : "the server closed it");
         tally_add(TALLY_BACKENDS_LOST);
+        PROBE(remote_lost, link->server->name, (const char *)link->reason.text);
         if (is_primary(link))
             atomic_store(&link->server->lost, true);
         EVENT(.type = "backend.down", .peer = link->server->name, .reason = link->reason.text);
@@ -215,6 +217,7 @@ static void dial_succeeded(struct remote_link *link, bool again)
         log_write_about(LOG_WARNING, LOG_ABOUT(.id = LOG_ID_BACKEND_UP, .who = link->server->name),
                         "connected again");
         tally_add(TALLY_BACKENDS_BACK);
+        PROBE(remote_reconnect, link->server->name);
         EVENT(.type = "backend.up", .peer = link->server->name);
     }
     remote_outage_connected(&link->outage, remote_requests_are_waiting(&link->requests));

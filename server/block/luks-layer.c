@@ -8,6 +8,7 @@
 #include "crypto/cipher/cipher.h"
 #include "crypto/secret-mark.h"
 #include "server/base/zeros.h"
+#include "server/base/probe.h"
 #include "server/board/board-owner.h"
 
 struct luks_stage {
@@ -51,10 +52,12 @@ static inline void run_counted(struct luks_layer *luks, cipher_fn *run, struct b
                                uint64_t iv_sector, uint8_t *data, size_t length_bytes)
 {
     board_add(&counts->bytes, length_bytes);
+    PROBE(crypto_begin, luks, run == cipher_encrypt, length_bytes);
     if (--luks->untimed == 0)
         run_timed(luks, run, counts, iv_sector, data, length_bytes);
     else
         run(luks->cipher, iv_sector, data, length_bytes);
+    PROBE(crypto_end, luks);
 }
 
 static void decrypt(struct luks_layer *luks, uint64_t iv_sector, uint8_t *data, size_t length_bytes)

@@ -3,6 +3,7 @@
 #ifndef NBDCRYPT_COMMAND_RECORD_H
 #define NBDCRYPT_COMMAND_RECORD_H
 
+#include "server/base/probe.h"
 #include "server/block/luks-layer.h"
 #include "server/board/board-owner.h"
 #include "server/connection/nbd-command.h"
@@ -66,11 +67,13 @@ static inline void command_record_hold(const struct command_record *record, enum
 {
     board_connection_hold(record->row, (enum board_op)op, offset_bytes, length_bytes,
                           loop_now_ns());
+    PROBE(throttle_park, record->row->id, record->row->export_id, op, offset_bytes, length_bytes);
 }
 
 /* It does so no more, after that time. */
 static inline void command_record_let_go(const struct command_record *record, uint64_t since_ns)
 {
+    PROBE(throttle_unpark, record->row->id, record->row->export_id, loop_now_ns() - since_ns);
     board_connection_let_go(record->row);
     board_add(&record->counted->throttled_ns, loop_now_ns() - since_ns);
 }
@@ -83,6 +86,8 @@ static inline void command_record_begin(const struct command_record *record,
 {
     board_command_begin(command->row, record->place, command->op, command->request.offset_bytes,
                         command->request.length_bytes, loop_now_ns());
+    PROBE(request_begin, command->row, record->row->id, record->row->export_id, command->op,
+          command->request.offset_bytes, command->request.length_bytes);
 }
 
 /* A limit has held it back since then, before it began. */
@@ -103,8 +108,10 @@ static inline void command_record_go_on(const struct command *command, uint32_t 
     struct board_command_row *row = command->row;
 
     board_command_move(row, BOARD_BACKEND);
-    if (start_bytes == 0)
+    if (start_bytes == 0) {
         board_put(&row->backend_ns, loop_now_ns());
+        PROBE(request_backend, row);
+    }
 }
 
 /* The last of its fragments has come back. */
@@ -114,6 +121,7 @@ static inline void command_record_ready(const struct command *command)
 
     board_command_move(row, BOARD_READY);
     board_put(&row->backend_ns, loop_now_ns() - row->backend_ns);
+    PROBE(request_ready, row);
 }
 
 /* It has failed, and the client has been told. */
@@ -137,6 +145,7 @@ static inline void command_record_end(const struct command_record *record,
     uint32_t op = command->op;
     struct board_histogram *request = &figures->durations[op];
 
+    PROBE(request_end, row, command->error);
     BOARD_IS_THERE(request);
     board_add(&connection->requests, 1);
     board_record(request, loop_now_ns() - row->start_ns);

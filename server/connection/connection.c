@@ -9,6 +9,7 @@
 
 #include "server/base/log-ids.h"
 #include "server/base/log.h"
+#include "server/base/probe.h"
 #include "server/base/tally.h"
 #include "server/board/board-owner.h"
 #include "server/connection/handshake.h"
@@ -170,6 +171,8 @@ static void handshake_ended(struct io_event *ev, int result)
                       "attached export '%s' (worker %u)", connection->talk.export->name,
                       connection->talk.worker->index);
     conversation_event(&connection->talk, "client.attached", NULL);
+    PROBE(connection_attach, talk->row->id, talk->row->export_id, (const char *)talk->export->name,
+          talk->peer.text);
     tally_add(TALLY_ATTACHED_BY(connection->talk.peer.address.ss_family == AF_UNIX,
                                 connection->talk.peer.encrypted));
     tell_of_certificate(connection);
@@ -188,6 +191,7 @@ static void transmission_ended(struct io_event *ev, int result)
     conversation_tell(&connection->talk, LOG_NOTICE, LOG_ID_CLIENT_DETACHED, "detached export '%s'",
                       connection->talk.export->name);
     conversation_event(&connection->talk, "client.detached", NULL);
+    PROBE(connection_detach, connection->talk.row->id, connection->talk.row->export_id);
     end(connection);
 }
 

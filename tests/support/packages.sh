@@ -20,7 +20,11 @@ build     library:blkid                     libblkid-dev         libblkid-devel
 build     file:/usr/include/rbd/librbd.h    librbd-dev           librbd-devel
 build     library:libmicrohttpd             libmicrohttpd-dev    libmicrohttpd-devel
 build     library:libseccomp                libseccomp-dev       libseccomp-devel
+<<<<<<< HEAD
 build     library:libnl-genl-3.0            libnl-genl-3-dev     libnl3-devel
+=======
+build     include:sys/sdt.h                 systemtap-sdt-dev    systemtap-sdt-devel
+>>>>>>> cd7533d (Static probes for requests, encryption, limits, clients and storage, with three scripts for bpftrace)
 demo      command:nbdinfo                   libnbd-bin           libnbd
 demo      command:nbdcopy                   libnbd-bin           libnbd
 demo      command:file                      file                 file
@@ -30,6 +34,8 @@ tests     command:clang-format              clang-format         clang-tools-ext
 tests     command:shellcheck                shellcheck           ShellCheck
 tests     command:mandoc                    mandoc               mandoc
 tests     command:ps                        procps               procps-ng
+tests     command:readelf                   binutils             binutils
+tests     command:bpftrace                  bpftrace             bpftrace
 tests     command:valgrind                  valgrind             valgrind
 tests     command:cryptsetup                cryptsetup-bin       cryptsetup
 tests     command:qemu-img                  qemu-utils           qemu-img
@@ -99,6 +105,7 @@ package_is_there() {
     case $1 in
     command:*) PATH=$PATH:/usr/sbin:/sbin command -v "$name" >/dev/null ;;
     file:*) [ -e "$name" ] ;;
+    include:*) compgen -G "/usr/include/$name" >/dev/null || compgen -G "/usr/include/*/$name" >/dev/null ;;
     library:*) pkg-config --exists "$name" 2>/dev/null ;;
     clang:*) compgen -G "$(clang -print-runtime-dir 2>/dev/null)/libclang_rt.$name*" >/dev/null ;;
     nbdkit:*) nbdkit "$name" --dump-plugin >/dev/null 2>&1 ;;
