@@ -296,7 +296,7 @@ bool handshake(struct session *session)
         return false;
     if (options.tls && !start_tls(session))
         return false;
-    if (!look_around(session) || (session->client != SESSION_VERIFIER && !ask_oddly(session)))
+    if (!look_around(session) || (session->client < SESSION_VERIFIER && !ask_oddly(session)))
         return false;
     if (session->structured) {
         uint32_t bytes = put_text(query, session->export);

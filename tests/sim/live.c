@@ -265,8 +265,8 @@ static void suspend(void)
     do {
         if (++tries == TRIES_MAX)
             sim_fail("the disk can't be resumed");
-        if (tries > 1)
-            fiber_sleep(PAUSE_NS);
+        if (tries > 1) /* a remote disk may be away for longer */
+            fiber_sleep(options.remote ? NS_PER_S : PAUSE_NS);
         key = (struct key_source){ .file = jobs_key() };
         edit = create();
         edit->change.change.resumed = DISK;

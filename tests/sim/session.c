@@ -17,6 +17,7 @@
 
 #define EXTENTS_MAX 4096u
 #define ANSWER_SECONDS_MAX 120u
+#define STALL_SECONDS_MAX 150u /* the server waits for 60, and looks now and then */
 #define BEGUN_NS (100 * NS_PER_MS)
 #define HANDSHAKE_SECONDS_MAX 10u /* the server's */
 
@@ -519,7 +520,8 @@ static bool send_request(struct session *session, const struct nbd_request *want
         oracle_fill(command->change, bytes + NBD_REQUEST_BYTES);
     size_t count = NBD_REQUEST_BYTES + payload_bytes;
     if (part)
-        count = 1 + random_below(STREAM_RARE, count / 2);
+        count = payload_bytes > 0 ? NBD_REQUEST_BYTES + payload_bytes / 2
+                                  : 1 + random_below(STREAM_RARE, count / 2);
     bool whole = wire_send_all(&session->wire, bytes, count);
     free(bytes);
     return whole;
@@ -537,6 +539,7 @@ void session_freeze(struct session *session, const struct nbd_request *last, uin
     uint64_t until_ns = sim_now_ns + patience_ns;
 
     mark(MARK_client_froze);
+    bool half = false;
     session->left = true;
     session->frozen = random_chance(STREAM_RARE, 500);
     trace_event("client %llu freezes, and takes answers no more: %llu", session->client,
@@ -544,9 +547,13 @@ void session_freeze(struct session *session, const struct nbd_request *last, uin
     if (!session->frozen && random_chance(STREAM_RARE, 300))
         (void)wire_send_all(&session->wire, nonsense, sizeof(nonsense));
     else if (!session->frozen)
-        (void)send_request(session, last, true);
+        half = send_request(session, last, true) && last->command == NBD_CMD_WRITE;
     while (!endpoint_is_reset(session->wire.endpoint) && !session->broken && sim_now_ns < until_ns)
         fiber_sleep(NS_PER_MS * 100);
+    if (half && patience_ns > STALL_SECONDS_MAX * NS_PER_S && sim_now_ns >= until_ns &&
+        !session->broken && session->life == server_life(SITE_FRONT) &&
+        server_state(SITE_FRONT) == SERVER_UP)
+        sim_fail("client %u has sent half a request, and is still waited for", session->client);
 }
 
 void session_close(struct session *session, enum session_end how)
