@@ -128,7 +128,7 @@ static int fill(scmp_filter_ctx filter, bool programs)
 static int add_worker_conditions(scmp_filter_ctx filter)
 {
     const struct scmp_arg_cmp not_code = SCMP_CMP64(2, SCMP_CMP_MASKED_EQ, PROT_EXEC, 0);
-    const struct scmp_arg_cmp ourselves = SCMP_CMP64(0, SCMP_CMP_EQ, (uint64_t)getpid());
+    const struct scmp_arg_cmp ourselves = SCMP_CMP64(0, SCMP_CMP_EQ, (uint64_t)getpid(), 0);
     static const struct {
         const char *name;
         unsigned argument;
@@ -147,7 +147,7 @@ static int add_worker_conditions(scmp_filter_ctx filter)
         result = add(filter, SCMP_ACT_ALLOW, "tgkill", 1, &ourselves);
     for (size_t i = 0; i < sizeof requests / sizeof requests[0] && result == 0; i++) {
         const struct scmp_arg_cmp asks =
-            SCMP_CMP64(requests[i].argument, SCMP_CMP_EQ, requests[i].value);
+            SCMP_CMP64(requests[i].argument, SCMP_CMP_EQ, requests[i].value, 0);
 
         result = add(filter, SCMP_ACT_ALLOW, requests[i].name, 1, &asks);
     }

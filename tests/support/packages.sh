@@ -20,11 +20,8 @@ build     library:blkid                     libblkid-dev         libblkid-devel
 build     file:/usr/include/rbd/librbd.h    librbd-dev           librbd-devel
 build     library:libmicrohttpd             libmicrohttpd-dev    libmicrohttpd-devel
 build     library:libseccomp                libseccomp-dev       libseccomp-devel
-<<<<<<< HEAD
 build     library:libnl-genl-3.0            libnl-genl-3-dev     libnl3-devel
-=======
 build     include:sys/sdt.h                 systemtap-sdt-dev    systemtap-sdt-devel
->>>>>>> cd7533d (Static probes for requests, encryption, limits, clients and storage, with three scripts for bpftrace)
 demo      command:nbdinfo                   libnbd-bin           libnbd
 demo      command:nbdcopy                   libnbd-bin           libnbd
 demo      command:file                      file                 file
