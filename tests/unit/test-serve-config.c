@@ -83,7 +83,7 @@ static const char *value_for(const struct param *row)
     case PARAM_LIST:
         break;
     }
-    if (strcmp(row->name, "allow") == 0)
+    if (strcmp(row->name, "allow") == 0 || strcmp(row->name, "metrics-allow") == 0)
         return "uid:0";
     if (strcmp(row->name, "listen") == 0)
         return "127.0.0.1:1";
