@@ -87,9 +87,8 @@ static int run(void *arguments, char **operands, struct error *err)
 const struct command command_audit = {
     .name = "audit",
     .help = "tell whether an audit log is whole",
-    .about =
-        "Records have numbers, and each has a hash over those before it.  The status is 1 when "
-        "records are missing or were changed.",
+    .about = "Records have numbers, and each has a hash over those before it.  The status is\n"
+             "1 when records are missing or were changed.",
     .operands = "FILE",
     .params = audit_params,
     .arguments_bytes = sizeof(struct audit_arguments),

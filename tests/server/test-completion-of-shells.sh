@@ -46,7 +46,7 @@ expect_success ctl --help
 verbs=$(awk '/^Verbs:/ { inside = 1; next } /^$/ { inside = 0 } inside && /^  [a-z]/ { print $1 }' "$out" | paste -s -d ' ')
 expect_match <(echo "$verbs") '^status .*drain'
 expect_offered "$verbs" ctl --json ""
-expect_offered "error warning notice info debug" ctl log ""
+expect_offered "error warning notice info debug usual" ctl log ""
 expect_offered "get set remove" ctl metadata ""
 expect_offered "aes-xts-plain64 aes-cbc-essiv:sha256" format --cipher a
 expect_offered "key" k
