@@ -57,7 +57,7 @@ until_so has_field
 journalctl --update-catalog
 journalctl --no-pager --catalog --boot "MESSAGE_ID=$attached" | grep 'A client has attached an export'
 # Its own sandbox, inside of systemd's.
-nbdcrypt ctl status | grep -E '^sandbox +auto, .*no new privileges, system calls, programs, rings' || { nbdcrypt ctl status; exit 1; }
+nbdcrypt ctl status | grep -E '^sandbox +auto, .*no new privileges, writes to the system, system calls, programs, rings' || { nbdcrypt ctl status; exit 1; }
 
 step "reloads"
 systemctl reload nbdcrypt
