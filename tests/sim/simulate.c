@@ -244,6 +244,7 @@ static void print_marks(const uint64_t totals[MARK_COUNT], const unsigned seeds_
 static bool is_needed(enum mark mark)
 {
     bool rare = mark == MARK_flush_failed_as_owed || mark == MARK_start_failed ||
+                mark == MARK_client_silent || mark == MARK_header_damaged ||
                 mark >= MARK_lie_in_handshake;
 
     return given->needed != NULL ? strcmp(given->needed, mark_name(mark)) == 0

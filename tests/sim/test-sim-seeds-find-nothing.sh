@@ -28,6 +28,9 @@ fi
 "$simulate" --needs flush_failed_as_owed --seeds 12 1 remote=1 store_deaths=4 store_life_ms=40 power=100 kill=0 \
     term=0 write=50 flush=10 fua_permille=0 depth=2 commands=200
 "$simulate" --needs start_failed --seeds 8 1 remote=0 read_error_permille=30
+"$simulate" --needs client_silent --seeds 6 1 freeze_permille=20 commands=40 remote=0 clients=2 lives=1 live_ms=0
+"$simulate" --needs header_damaged --seeds 8 1 layer=2 remote=0 job_ms=50 lives=6 life_commands=20 power=100 \
+    commands=200 live_ms=0
 
 # Commands on headers that are cut off at their writes, one after the other.
 for layer in 1 2; do
