@@ -341,13 +341,14 @@ static void write_order(struct message *message, const struct spawn_order *order
     message->full |= request.argument_count + request.environment_count > SPAWNER_WORDS_MAX;
 }
 
-/* One that has ended since the last time has not seen it: another one gets it. */
+/* One that has ended since the last time has not seen it: another one gets it.  There are two at
+ * most; after both, is_running() tells whether there can be another one. */
 static int send_to_one_that_lives(const struct message *message, const int *files,
                                   size_t file_count, struct error *err)
 {
     int result = -EPIPE;
 
-    for (unsigned tries = 0; tries < 2 && (result == -EPIPE || result == -ECONNRESET); tries++) {
+    for (unsigned tries = 0; tries < 3 && (result == -EPIPE || result == -ECONNRESET); tries++) {
         bool is_new = active.control < 0;
 
         result = is_running(err);

@@ -376,6 +376,21 @@ static void check_one(pid_t parent)
     EXPECT(getcwd(here, sizeof here) != NULL && strncmp(at + 1, here, strlen(here)) == 0);
 }
 
+/* At once: none of them may make a successor of the other. */
+static void end_both(const pid_t alive[2])
+{
+    siginfo_t info;
+
+    for (size_t i = 0; i < 2; i++) {
+        EXPECT(kill(alive[i], SIGSTOP) == 0);
+        EXPECT(waitid(P_PID, (id_t)alive[i], &info, WSTOPPED | WNOWAIT) == 0);
+    }
+    for (size_t i = 0; i < 2; i++) {
+        EXPECT(kill(alive[i], SIGKILL) == 0);
+        EXPECT(waitid(P_PID, (id_t)alive[i], &info, WEXITED | WNOWAIT) == 0);
+    }
+}
+
 /* In a process of its own, which starts no other one from then on. */
 static void two_of_them_replace_each_other(void)
 {
@@ -404,8 +419,7 @@ static void two_of_them_replace_each_other(void)
         alive[1] = twins[twin_count - 1];
         check_one(getpid());
     }
-    for (size_t i = 0; i < twin_count; i++)
-        (void)kill(twins[i], SIGKILL);
+    end_both(alive);
     EXPECT(start("true", NULL) == -EIO && spawner_is_gone());
     EXPECT(strstr(err.text, "restart the server") != NULL);
     EXPECT(spawner_restore(&as_needed, &err) == -EIO);
