@@ -8,6 +8,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "server/base/file-io.h"
+
 #define BLANKS " \t\r\n"
 #define PATH_BYTES 4096u
 
@@ -171,23 +173,6 @@ static bool write_new(int fd, FILE *from, const char *name, const char *source,
     return fclose(file) == 0 && written;
 }
 
-/* Its name is to be there after a loss of power. */
-static void sync_folder(const char *path)
-{
-    char folder[PATH_BYTES];
-
-    snprintf(folder, sizeof folder, "%s", path);
-    char *slash = strrchr(folder, '/');
-    if (slash == NULL || slash == folder)
-        return;
-    *slash = '\0';
-    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd >= 0) {
-        (void)fsync(fd);
-        close(fd);
-    }
-}
-
 static int replace(const char *path, FILE *from, const char *name, const char *source,
                    const struct attach_options *options, struct error *err)
 {
@@ -203,8 +188,10 @@ static int replace(const char *path, FILE *from, const char *name, const char *s
         (void)unlink(new_path);
         return result;
     }
-    sync_folder(path);
-    return 0;
+    int result = file_io_sync_name(path);
+    return result == 0 ? 0
+                       : error_set(err, result, "%s is written, and may be lost with the power: %s",
+                                   path, strerror(-result));
 }
 
 int nbdtab_put(const char *path, const char *name, const char *source,

@@ -7,6 +7,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "server/base/file-io.h"
+
 static int check(const struct stat *status, const char *path, struct error *err)
 {
     if (!S_ISREG(status->st_mode))
@@ -60,26 +62,6 @@ static int take(struct audit_file *file, struct audit_line *last, struct error *
     return 0;
 }
 
-/* The name, too, is there after the power has failed. */
-static int sync_folder(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    char folder[4096] = ".";
-
-    if (slash != NULL && (size_t)(slash - path) + 2 <= sizeof folder) {
-        size_t bytes = slash == path ? 1 : (size_t)(slash - path);
-
-        memcpy(folder, path, bytes);
-        folder[bytes] = '\0';
-    }
-    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0)
-        return -errno;
-    int result = fsync(fd) == 0 ? 0 : -errno;
-    close(fd);
-    return result;
-}
-
 int audit_file_open(struct audit_file *out, const char *path, struct audit_line *last,
                     struct error *err)
 {
@@ -91,9 +73,15 @@ int audit_file_open(struct audit_file *out, const char *path, struct audit_line 
         return error_set(err, -errno, "audit file '%s': it can't be opened: %s", path,
                          strerror(errno));
     int result = take(out, last, err);
-    if (result == 0)
-        (void)sync_folder(path); /* a folder may only let names be made */
-    else
+    if (result == 0) {
+        result = file_io_sync_name(path);
+        if (result == -EACCES) /* the folder lets names be made, and nobody look */
+            result = 0;
+        if (result < 0)
+            error_set(err, result, "audit file '%s': its folder can't be synced: %s", path,
+                      strerror(-result));
+    }
+    if (result < 0)
         audit_file_close(out);
     return result;
 }

@@ -1,6 +1,9 @@
 #include "server/base/file-io.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 int file_io_read(int fd, void *out, size_t room_bytes, size_t *length_bytes)
@@ -37,4 +40,17 @@ int file_io_write(int fd, const void *data, size_t length_bytes)
         length_bytes -= (size_t)written;
     }
     return 0;
+}
+
+int file_io_sync_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    char *directory = slash != NULL ? strndup(path, (size_t)(slash - path) + 1) : strdup(".");
+    int fd = directory != NULL ? open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+    int result = fd >= 0 && fsync(fd) == 0 ? 0 : -errno;
+
+    if (fd >= 0)
+        (void)close(fd);
+    free(directory);
+    return result == -EINVAL ? 0 : result; /* file systems that have no such thing */
 }

@@ -11,5 +11,8 @@
 NODISCARD int file_io_read(int fd, void *out, size_t room_bytes, size_t *length_bytes);
 /* All of it; 0 or -errno. */
 NODISCARD int file_io_write(int fd, const void *data, size_t length_bytes);
+/* The name of the file is there after a loss of power: its folder is synced.  0 or -errno; 0 where
+ * the file system has no such thing. */
+NODISCARD int file_io_sync_name(const char *path);
 
 #endif

@@ -21,9 +21,9 @@
 #include "server/block/image.h"
 #include "server/keys/key-source.h"
 #include "server/block/lock-params.h"
+#include "server/base/file-io.h"
 #include "server/base/log.h"
 #include "server/volume/volume-header.h"
-#include "server/cli/output-file.h"
 #include "server/base/shell-text.h"
 #include "server/base/size-text.h"
 #include "server/keys/wait-notice.h"
@@ -294,7 +294,7 @@ static int keep_room(const struct target *target, struct error *err)
     int result = fsync(target->grown_fd) == 0 ? 0 : -errno;
 
     if (result == 0 && target->made)
-        result = output_file_sync_name(target->path);
+        result = file_io_sync_name(target->path);
     if (result < 0)
         (void)error_set(err, result, "'%s' can't be made durable: %s", target->path,
                         strerror(-result));

@@ -34,19 +34,6 @@ static int give_name(const char *temporary, const char *path, bool replace)
     return 0;
 }
 
-int output_file_sync_name(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    char *directory = slash != NULL ? strndup(path, (size_t)(slash - path) + 1) : strdup(".");
-    int fd = directory != NULL ? open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
-    int result = fd >= 0 && fsync(fd) == 0 ? 0 : -errno;
-
-    if (fd >= 0)
-        (void)close(fd);
-    free(directory);
-    return result == -EINVAL ? 0 : result; /* file systems that have no such thing */
-}
-
 int output_file_write(const char *path, const void *data, size_t length_bytes, bool replace,
                       struct error *err)
 {
@@ -67,7 +54,7 @@ int output_file_write(const char *path, const void *data, size_t length_bytes, b
         (void)unlink(temporary);
     free(temporary);
     if (result == 0)
-        result = output_file_sync_name(path);
+        result = file_io_sync_name(path);
     if (result == -EEXIST)
         return error_set(err, result, "'%s' is there already; --force replaces it", path);
     if (result < 0)

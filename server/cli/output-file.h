@@ -12,8 +12,4 @@
 NODISCARD int output_file_write(const char *path, const void *data, size_t length_bytes,
                                 bool replace, struct error *err);
 
-/* The name of a file that was made survives a loss of power, too, when this returns 0; -errno.
- * Blocks. */
-NODISCARD int output_file_sync_name(const char *path);
-
 #endif
