@@ -22,7 +22,6 @@ are_kept() {
     [ "$(kept)" = "$*" ]
 }
 kill -USR1 "$pid"
-wait_for_report asked 1
 wait_until 20 are_kept 20200101T000000Z.json 20200101T000000Z.txt 20200102T000000Z.json 20200102T000000Z.txt new.json new.txt
 for name in report-of-somebody.txt other; do
     [ -e "$reports/$name" ] || fail "$name, which is no report, was removed"
