@@ -463,6 +463,28 @@ int rbd_disk_open(struct rbd_disk *disk, const struct stage_settings *settings, 
     return result;
 }
 
+static void free_texts(struct rbd_disk *disk)
+{
+    free(disk->pool_name);
+    free(disk->name);
+    free(disk->parameter_text);
+}
+
+char *rbd_disk_identify(const struct stage_settings *settings)
+{
+    struct rbd_disk disk = { 0 };
+    struct error ignored;
+    char *text = NULL;
+
+    if (parse(&disk, settings, &ignored) == 0 &&
+        asprintf(&text, "rbd:%s:%s/%s/%s", disk.given.conf != NULL ? disk.given.conf : "",
+                 disk.pool_name, disk.name_space != NULL ? disk.name_space : "",
+                 disk.image_name) < 0)
+        text = NULL;
+    free_texts(&disk);
+    return text;
+}
+
 void rbd_disk_close(struct rbd_disk *disk)
 {
     if (disk->image != NULL)
@@ -471,7 +493,5 @@ void rbd_disk_close(struct rbd_disk *disk)
         ceph.rados_ioctx_destroy(disk->pool);
     if (disk->cluster != NULL)
         ceph.rados_shutdown(disk->cluster);
-    free(disk->pool_name);
-    free(disk->name);
-    free(disk->parameter_text);
+    free_texts(disk);
 }

@@ -55,6 +55,8 @@ struct rbd_disk {
  * case. */
 NODISCARD int rbd_disk_open(struct rbd_disk *disk, const struct stage_settings *settings,
                             struct error *err);
+/* Of an image, without its snapshot, in the cluster that "conf=" names; see layer_ops.identify. */
+char *rbd_disk_identify(const struct stage_settings *settings);
 /* Gives the lock back.  Nothing is in flight. */
 void rbd_disk_close(struct rbd_disk *disk);
 

@@ -64,6 +64,12 @@ static int watch_start(struct rbd_stage *rbd, struct error *err)
     return 0;
 }
 
+static char *rbd_identify(const char *scheme, const struct stage_settings *settings)
+{
+    (void)scheme;
+    return rbd_disk_identify(settings);
+}
+
 static void rbd_stage_close(struct stage *stage)
 {
     struct rbd_stage *rbd = container_of(stage, struct rbd_stage, stage);
@@ -543,4 +549,5 @@ const struct layer_ops rbd_ops = {
     .detach = rbd_detach,
     .close = rbd_stage_close,
     .report = rbd_report,
+    .identify = rbd_identify,
 };

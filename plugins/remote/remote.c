@@ -10,6 +10,8 @@
  * that the server has not been restarted (remote-ledger.h). */
 #include "plugins/remote/remote.h"
 
+#include <arpa/inet.h>
+#include <ctype.h>
 #include <errno.h>
 #include <pthread.h>
 #include <semaphore.h>
@@ -21,6 +23,7 @@
 #include "plugins/remote/remote-command.h"
 #include "plugins/remote/remote-link.h"
 #include "server/base/threads.h"
+#include "server/nbd/nbd-uri.h"
 #include "server/report/report-tree.h"
 
 #define OPEN_DEADLINE_MS 10000u
@@ -86,7 +89,7 @@ static struct remote_stage *stage_of(const struct layer *layer)
 /* ---- the URI ---- */
 
 /* Without what is not part of an NBD URI: of the query, "socket" alone. */
-static char *server_uri(const struct remote_stage *remote, const struct stage_settings *settings)
+static char *server_uri(const char *scheme, const struct stage_settings *settings)
 {
     const char *query = settings->params->text != NULL ? settings->params->text : "";
     const char *socket = NULL;
@@ -102,10 +105,50 @@ static char *server_uri(const struct remote_stage *remote, const struct stage_se
         }
         query += bytes + (query[bytes] == '&');
     }
-    int length =
-        asprintf(&uri, "%s:%s%s%.*s", remote->scheme, settings->path, socket != NULL ? "?" : "",
-                 (int)socket_bytes, socket != NULL ? socket : "");
+    int length = asprintf(&uri, "%s:%s%s%.*s", scheme, settings->path, socket != NULL ? "?" : "",
+                          (int)socket_bytes, socket != NULL ? socket : "");
     return length < 0 ? NULL : uri;
+}
+
+static char *identity_of_socket(const struct nbd_uri *uri)
+{
+    char *path = realpath(uri->socket_path, NULL), *text;
+    int length =
+        asprintf(&text, "unix:%s/%s", path != NULL ? path : uri->socket_path, uri->export_name);
+
+    free(path);
+    return length < 0 ? NULL : text;
+}
+
+/* Of a name the case, of an address how it is written makes no difference. */
+static char *identity_of_host(const struct nbd_uri *uri)
+{
+    char host[INET6_ADDRSTRLEN], *text;
+    unsigned char address[sizeof(struct in6_addr)];
+    const char *shown = inet_pton(AF_INET6, uri->host, address) == 1
+                            ? inet_ntop(AF_INET6, address, host, sizeof host)
+                            : uri->host;
+
+    if (asprintf(&text, "tcp:%s:%lu/%s", shown, strtoul(uri->port, NULL, 10), uri->export_name) < 0)
+        return NULL;
+    for (char *at = text; *at != '/'; at++)
+        *at = (char)tolower((unsigned char)*at);
+    return text;
+}
+
+/* With TLS or without, and as whatever user: the same disk. */
+static char *remote_identify(const char *scheme, const struct stage_settings *settings)
+{
+    char *text = server_uri(scheme, settings), *identity = NULL;
+    struct error ignored;
+    struct nbd_uri uri;
+
+    if (text != NULL && nbd_uri_parse(&uri, text, &ignored) == 0) {
+        identity = uri.socket_path != NULL ? identity_of_socket(&uri) : identity_of_host(&uri);
+        nbd_uri_free(&uri);
+    }
+    free(text);
+    return identity;
 }
 
 static int check_uri(const struct remote_stage *remote, const char *path, struct error *err)
@@ -144,7 +187,7 @@ static int parse(struct remote_stage *remote, const struct stage_settings *setti
 
     given->retry_s = RETRY_DEFAULT_S;
     remote->parameter_text = strdup(text);
-    char *uri = server_uri(remote, settings);
+    char *uri = server_uri(remote->scheme, settings);
     if (remote->parameter_text == NULL || uri == NULL ||
         asprintf(&server->name, "image '%s'", uri) < 0) {
         free(uri);
@@ -510,6 +553,7 @@ static void remote_report(const struct stage *stage, struct report_tree *tree,
         .open = open_function, .attach = remote_attach, .submit = remote_submit,        \
         .leave = remote_leave, .detach = remote_detach, .close = remote_close,          \
         .account = &account, .is_lost = remote_is_lost, .report = remote_report,        \
+        .identify = remote_identify,                                                    \
     }
 
 const struct layer_ops remote_tcp_ops = REMOTE_OPS("nbd", "nbd://HOST[:PORT]/[EXPORT]", open_tcp);

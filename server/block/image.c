@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "server/block/image-claim.h"
 #include "server/block/image-window.h"
 #include "server/base/log.h"
 #include "server/block/window-layer.h"
@@ -204,6 +205,48 @@ static int add_window(struct stage **stage, const struct image_window *window,
     return result == 0 ? window_stage_create(stage, *stage, &settings->part, err) : result;
 }
 
+/* Beside one that is open for the same purpose. */
+static bool is_claimed_beside(const struct stage_settings *settings, const char *identity)
+{
+    const struct stage *beside = settings->options.beside;
+
+    return beside != NULL && beside->claim != NULL && image_claim_is_of(beside->claim, identity);
+}
+
+static int claim_as_agreed(struct stage *backend, const struct image_claim_wish *wish,
+                           const struct stage_settings *settings, struct error *err)
+{
+    struct error why = { "" };
+    int result = image_claim_take(&backend->claim, wish, &why);
+
+    if (result == -EBUSY && settings->options.terms.force_in_use) {
+        log_warning("'%s': %s; going on (--force-in-use)", settings->path, why.text);
+        result = image_claim_share(&backend->claim, wish, &why);
+    }
+    return result < 0 ? error_set(err, result, "%s", why.text) : 0;
+}
+
+/* Whoever only reads does no harm. */
+static int claim(struct stage *stage, const struct stage_settings *settings, struct error *err)
+{
+    struct stage *backend = stage_backend(stage);
+
+    if (!settings->options.lock || settings->options.read_only || backend->limits.read_only ||
+        backend->ops->identify == NULL)
+        return 0;
+    char *identity = backend->ops->identify(backend->ops->name, settings);
+    if (identity == NULL)
+        return error_no_memory(err, NULL);
+    const struct image_claim_wish wish = { .identity = identity,
+                                           .offset_bytes = settings->part.offset_bytes,
+                                           .size_bytes = settings->part.size_bytes,
+                                           .export_name = settings->options.export_name };
+    int result =
+        is_claimed_beside(settings, identity) ? 0 : claim_as_agreed(backend, &wish, settings, err);
+    free(identity);
+    return result;
+}
+
 static int open_parsed(struct stage **out, const struct parsed_spec *parsed,
                        struct stage_settings *settings, struct error *err)
 {
@@ -214,6 +257,8 @@ static int open_parsed(struct stage **out, const struct parsed_spec *parsed,
 
     if (result == 0 && parsed->window.given)
         result = add_window(&stage, &parsed->window, settings, err);
+    if (result == 0)
+        result = claim(stage, settings, err);
     if (result < 0)
         stage_close(stage);
     else
@@ -272,6 +317,11 @@ void image_header_was_read(struct stage *stage)
 
     if (backend->ops->header_was_read != NULL)
         backend->ops->header_was_read(backend);
+}
+
+void image_is_leaving(struct stage *stage)
+{
+    image_claim_leaves(stage_backend(stage)->claim);
 }
 
 void image_warn_if_volatile(const struct stage *stage, const char *spec)

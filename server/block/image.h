@@ -46,6 +46,9 @@ bool image_opens_in_order(const char *spec);
  * happens. */
 void image_header_was_read(struct stage *stage);
 
+/* It is about to be closed, when those who use it have gone.  Any thread. */
+void image_is_leaving(struct stage *stage);
+
 /* Before something that has to last is written: a warning where nothing can be made durable,
  * neither by FLUSH nor by FUA. */
 void image_warn_if_volatile(const struct stage *stage, const char *spec);

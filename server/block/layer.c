@@ -2,6 +2,8 @@
 
 #include <assert.h>
 
+#include "server/block/image-claim.h"
+
 int stage_attach(struct layer **out, struct stage *top, struct loop *loop, struct error *err)
 {
     struct layer *below = NULL;
@@ -41,8 +43,10 @@ void stage_close(struct stage *top)
 {
     while (top != NULL) {
         struct stage *below = top->below;
+        struct image_claim *claim = top->claim;
 
         top->ops->close(top);
+        image_claim_release(claim);
         top = below;
     }
 }

@@ -56,6 +56,7 @@ static inline void limits_grow(struct limits *limits, uint64_t size_bytes)
 }
 
 struct group_sync;
+struct image_claim;
 struct report_node;
 struct report_tree;
 struct stage;
@@ -83,6 +84,7 @@ struct image_options {
                        * read it (see image_header_was_read) may go on serving the data; with
                        * read_only, for a server whose header is apart */
     struct lock_terms terms; /* of the lock */
+    const char *export_name; /* what it is opened for; NULL: a command */
     struct stage *beside;    /* one that is open; if it is of the same image, its lock is enough;
                               * may be NULL */
     struct offload *offload; /* may be NULL: nothing will be asked that blocks */
@@ -119,6 +121,11 @@ struct layer_ops {
     /* What `open` would lock, narrowed to settings->part, once it is known; blocks.  NULL: `open`
      * has locked what can be locked. */
     int (*lock)(struct stage *stage, const struct stage_settings *settings, struct error *err);
+    /* A text that is equal for names of the same image, as far as names tell; to be freed; NULL: no
+     * memory, or it can't be named like that.  Of storage that lets one process write an image by
+     * two pipelines: see image-claim.h.  NULL: `lock` is for that, or each is an image of its own.
+     */
+    char *(*identify)(const char *scheme, const struct stage_settings *settings);
     bool opens_in_order; /* by one thread, one at a time, in the order of the command line */
     /* What `lock` has locked is the data alone from now on: see image_header_was_read().  NULL:
      * there are no locks. */
@@ -150,6 +157,7 @@ struct stage {
     const struct layer_ops *ops;
     struct stage *below; /* owned; NULL: this is a backend */
     struct limits limits;
+    struct image_claim *claim; /* of a backend with layer_ops.identify that is written, or NULL */
     struct group_sync
         *sync; /* of a backend whose storage tells of lost data once (group-sync.h), or NULL */
 };

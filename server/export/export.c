@@ -337,6 +337,7 @@ int export_open(struct export *out, const struct export_settings *settings, stru
 
     options.lock = true;
     options.offload = offload;
+    options.export_name = settings->name;
     export_declare(&ex, 0, settings);
     int result = image_open(&ex.top, settings->image, &options, err);
     if (result == 0)

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "server/base/log.h"
+#include "server/block/image.h"
 #include "server/client/channel.h"
 #include "server/connection/worker-exports.h"
 
@@ -59,6 +60,8 @@ void removals_add(struct removals *removals, struct exports_change *change, stru
     removal->export = export;
     removal->change = change;
     change->leaving++;
+    if (export_is_open(export))
+        image_is_leaving(export->top);
     removal->next = removals->first;
     removals->first = removal;
     atomic_init(&removal->pending, removals->worker_count);

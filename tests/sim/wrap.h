@@ -16,6 +16,7 @@
 
 #include "crypto/luks/luks-turns.h"
 #include "plugins/file/file-loop.h"
+#include "server/block/image-claim.h"
 #include "server/block/request.h"
 #include "server/keys/key-source.h"
 #include "server/serve/listeners.h"
@@ -92,6 +93,12 @@ void __real_group_sync_join(struct request *req);
 void __wrap_group_sync_join(struct request *req);
 void __real_group_sync_ended(struct request *leader, int error);
 void __wrap_group_sync_ended(struct request *leader, int error);
+int __real_image_claim_take(struct image_claim **out, const struct image_claim_wish *wish,
+                            struct error *err);
+int __wrap_image_claim_take(struct image_claim **out, const struct image_claim_wish *wish,
+                            struct error *err);
+bool __real_image_claim_is_of(const struct image_claim *claim, const char *identity);
+bool __wrap_image_claim_is_of(const struct image_claim *claim, const char *identity);
 void __wrap_luks_turns_begin(struct luks_turn *turn, uint64_t memory_bytes);
 void __wrap_luks_turns_begin_alone(struct luks_turn *turn, uint64_t memory_bytes);
 void __wrap_luks_turns_end(struct luks_turn *turn);
