@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "server/loop/buffer.h"
 #include "tests/sim/config.h"
 #include "tests/sim/network.h"
 #include "tests/sim/options.h"
@@ -13,6 +14,7 @@
 #include "tests/sim/volumes.h"
 
 #define CONTEXT "base:allocation"
+#define PIECE_BYTES_LEAST (BUFFER_BYTES_MAX - 4096) /* but for the last one of a READ */
 
 /* ---- the handshake ---- */
 
@@ -89,13 +91,29 @@ static bool ask(struct session *session, uint32_t option, const void *payload, u
     return !refused;
 }
 
+/* Of one READ in several pieces a later one could not be read, and what is in front of it was on
+ * its way: a simple reply has no way to say that, and doc/proto.md has the server end the
+ * connection. */
+static bool lacks_the_rest_of_a_read(const struct session *session)
+{
+    for (unsigned i = 0; i < DEPTH_MAX && !session->structured; i++) {
+        const struct sent_command *command = &session->commands[i];
+
+        if (command->used && command->request.command == NBD_CMD_READ &&
+            command->request.length_bytes > PIECE_BYTES_LEAST &&
+            (volumes_errors() > command->errors_before || volumes_are_in_trouble()))
+            return true;
+    }
+    return false;
+}
+
 /* The connection is gone: the end of the server, and the client's own, are all that it may be; and
- * that the key of a volume had to go, while a remote disk was silent. */
+ * that the key of a volume had to go, while a remote disk was silent, or half of a READ. */
 void handshake_check_end(const struct session *session)
 {
     if (!session->left && session->life == server_life(SITE_FRONT) &&
         server_state(SITE_FRONT) == SERVER_UP && !handshake_may_fail(session) &&
-        !(options.lies > 0 && volumes_are_in_trouble()))
+        !(options.lies > 0 && volumes_are_in_trouble()) && !lacks_the_rest_of_a_read(session))
         sim_fail("client %u has lost its connection, and nothing has broken it", session->client);
 }
 
