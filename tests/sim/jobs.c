@@ -40,7 +40,7 @@ struct keys {
 static char names[KEYS_MAX][16] = { FIRST_KEY };
 static unsigned key_count = 1;
 static struct keys known = { { KEY_THERE } }, in_backup;
-static bool has_backup, risk, wrecked;
+static enum risk risk;               /* of the command at work */
 static bool copies_are_whole = true; /* of the header, as far as commands write it */
 
 static struct {
@@ -52,7 +52,7 @@ static struct {
     const char *words[WORDS_MAX];
 } job;
 
-static bool wanted, busy;
+static bool wanted, busy, has_backup, wrecked;
 static struct fiber *changer;
 static void (*cut_power)(void);
 static unsigned cut_at;    /* so many of its writes are done; 0: it is not cut off */
@@ -82,9 +82,9 @@ static bool any_is_there(void)
     return has(&known, KEY_THERE);
 }
 
-void jobs_are_at_risk(void)
+void jobs_are_at_risk(enum risk of)
 {
-    risk = true;
+    risk = of;
 }
 
 /* ---- a process ---- */
@@ -250,8 +250,9 @@ static void look(const struct keys *before, const struct keys *after)
 static void forget(const struct keys *before, const struct keys *after)
 {
     for (unsigned i = 0; i < key_count; i++)
-        known.states[i] =
-            risk || before->states[i] != after->states[i] ? KEY_UNKNOWN : before->states[i];
+        known.states[i] = risk == RISK_ALL || before->states[i] != after->states[i]
+                              ? KEY_UNKNOWN
+                              : before->states[i];
 }
 
 static void check(unsigned index)
@@ -273,7 +274,7 @@ static int change_keys(struct words words, const struct keys *after, bool killab
     struct keys before = known;
     uint64_t errors = volumes_errors();
 
-    risk = false;
+    risk = RISK_NONE;
     forget(&before, after);
     int status = run_job(words, killable);
     copies_are_whole = status == 0 && after != &in_backup; /* which has them as they were then */

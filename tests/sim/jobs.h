@@ -20,8 +20,11 @@ void jobs_kill(void);
 /* While no server is there: now and then several commands, most of them cut off, by a kill or by
  * `power_cut`, at one of their writes; the last one mends what they left. */
 void jobs_without_server(void (*power_cut)(void));
-/* A restore has said that no key opens the volume when it is interrupted. */
-void jobs_are_at_risk(void);
+/* A command has said that it could not undo what it has changed: the keys before and after are to
+ * be kept, for the storage may have either, and what is read of it now says nothing of what a power
+ * cut leaves.  Or a restore, that no key opens the volume when it is interrupted. */
+enum risk { RISK_NONE, RISK_CHANGED, RISK_ALL };
+void jobs_are_at_risk(enum risk risk);
 /* Each key does what is known of it; nothing fails any more. */
 void jobs_verify(void);
 

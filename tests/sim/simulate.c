@@ -80,7 +80,9 @@ static void log_put(enum log_level level, uint64_t source, const struct log_abou
     if (strstr(text, "memory") != NULL)
         server_lacks_memory();
     if (strstr(text, "if the restore is interrupted") != NULL)
-        jobs_are_at_risk();
+        jobs_are_at_risk(RISK_ALL);
+    if (strstr(text, "the change of the header failed, and could not be undone") != NULL)
+        jobs_are_at_risk(RISK_CHANGED);
     if (strstr(text, "the connection was lost (") != NULL && !volumes_are_in_trouble())
         sim_fail("the front has lost its connection to the store, and nothing has broken it");
 }
