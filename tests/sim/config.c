@@ -113,6 +113,14 @@ static void say_limits(struct writer *writer, const struct config_wish *wish)
             (unsigned long long)options.burst_seconds);
 }
 
+/* One that is read again and again until the disk can be opened has to be there for good. */
+static const char *key_of_disk(void)
+{
+    const char *drawn = jobs_key();
+
+    return options.retry_exports ? JOBS_FIRST_KEY : drawn;
+}
+
 /* The store has the image as it is; the front has LUKS, above the image or above the store. */
 static void say_disk(struct writer *writer, enum site site, const struct config_wish *wish)
 {
@@ -122,7 +130,7 @@ static void say_disk(struct writer *writer, enum site site, const struct config_
     if (!front || options.layer == 0)
         say(writer, "raw = yes\n");
     else
-        say(writer, "key-file = " SIM_FOLDER "%s\n", jobs_key());
+        say(writer, "key-file = " SIM_FOLDER "%s\n", key_of_disk());
     if (front && options.layer > 0 && options.detached)
         say(writer, "header = " SIM_FOLDER VOLUME_HEADER "\n");
     if (front && options.discard)

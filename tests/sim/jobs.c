@@ -26,7 +26,6 @@
 #define CUT_IN_HEADER_PER_MILLE 300u
 #define RARE_PER_MILLE 250u
 #define TRIES_MAX 200u
-#define FIRST_KEY "key" /* commands on keys never remove it */
 #define ITERATIONS "--pbkdf", "pbkdf2", "--pbkdf-iterations", "1000"
 #define PATH_BACKUP SIM_FOLDER VOLUME_BACKUP
 
@@ -37,7 +36,7 @@ struct keys {
     enum key_state states[KEYS_MAX];
 };
 
-static char names[KEYS_MAX][16] = { FIRST_KEY };
+static char names[KEYS_MAX][16] = { JOBS_FIRST_KEY };
 static unsigned key_count = 1;
 static struct keys known = { { KEY_THERE } }, in_backup;
 static enum risk risk;               /* of the command at work */
@@ -66,7 +65,7 @@ const char *jobs_key(void)
     for (unsigned i = 0; i < key_count; i++)
         if (known.states[i] == KEY_THERE)
             there[count++] = names[i];
-    return count > 0 ? there[random_below(STREAM_OPERATOR, count)] : FIRST_KEY;
+    return count > 0 ? there[random_below(STREAM_OPERATOR, count)] : JOBS_FIRST_KEY;
 }
 
 static bool has(const struct keys *keys, enum key_state state)

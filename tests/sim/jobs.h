@@ -7,6 +7,8 @@
 
 #include <stdbool.h>
 
+#define JOBS_FIRST_KEY "key" /* commands on keys never remove it */
+
 /* A key that opens the volume for sure; a drawn one. */
 const char *jobs_key(void);
 /* Begins to change keys beside the servers now and then, until jobs_end(). */
