@@ -40,6 +40,8 @@ done
 
 # A server that is changed while it runs.
 "$simulate" --needs certificates_changed --seeds 10 1 live_ms=20 tls=2 lives=3
+"$simulate" --needs image_claimed --seeds 10 1 remote=1 live_ms=20 clients=6 lives=1 store_deaths=0 lies=0 commands=2000 \
+    net_us=10000 disk_us=10000 read=50
 
 # Clients that change their keys while they receive: none of them uses what GnuTLS has freed.
 "$simulate" --needs key_update --seeds 12 1 tls=1 key_update_permille=100
