@@ -167,18 +167,35 @@ bool image_names_a_part(const char *spec)
     return result < 0 || parsed.window.given;
 }
 
-bool image_identify(struct image_identity *out, const char *spec)
+static bool identify_file(struct image_identity *out, const struct parsed_spec *parsed)
 {
-    struct parsed_spec parsed;
-    struct error ignored = { "" };
     struct stat status;
-    bool known = parse_spec(&parsed, spec, &ignored) == 0 &&
-                 strcmp(parsed.ops->name, "file") == 0 && stat(parsed.path, &status) == 0;
+    bool known = strcmp(parsed->ops->name, "file") == 0 && stat(parsed->path, &status) == 0;
 
     if (known && S_ISBLK(status.st_mode)) /* whatever its node is */
         *out = (struct image_identity){ .device = UINT64_MAX, .number = status.st_rdev };
     else if (known)
         *out = (struct image_identity){ .device = status.st_dev, .number = status.st_ino };
+    return known;
+}
+
+static bool identify_other(struct image_identity *out, const struct parsed_spec *parsed)
+{
+    const struct stage_settings settings = { .params = &parsed->params, .path = parsed->path };
+
+    if (parsed->ops->identify == NULL)
+        return false;
+    *out = (struct image_identity){ .claim = parsed->ops->identify(parsed->ops->name, &settings) };
+    return out->claim != NULL;
+}
+
+bool image_identify(struct image_identity *out, const char *spec)
+{
+    struct parsed_spec parsed;
+    struct error ignored = { "" };
+    bool known = parse_spec(&parsed, spec, &ignored) == 0 &&
+                 (identify_file(out, &parsed) || identify_other(out, &parsed));
+
     if (known)
         out->is_part = parsed.window.given;
     free(parsed.path);

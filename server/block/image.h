@@ -29,12 +29,13 @@ NODISCARD int image_name_parse(struct image_name *out, const char *spec, struct 
 
 /* Is it a file whose path begins in the folder that this process happens to stand in? */
 bool image_is_relative(const char *spec);
-/* The file or device that `spec` names, so that two that are the same one can be told. */
+/* What `spec` names, so that two that are the same one can be told. */
 struct image_identity {
-    uint64_t device, number;
-    bool is_part; /* only a part of it is used */
+    char *claim; /* what is claimed of other storage (image-claim.h), owned; NULL: it is a file */
+    uint64_t device, number; /* of a file or a device */
+    bool is_part;            /* only a part of it is used */
 };
-/* False: it is no file or device, or not there. */
+/* False: it is not there, or may be opened as often as one likes. */
 bool image_identify(struct image_identity *out, const char *spec);
 /* Does it name a part of something that is there, or nothing that can be opened? */
 bool image_names_a_part(const char *spec);

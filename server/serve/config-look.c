@@ -179,10 +179,20 @@ struct owner {
     size_t index; /* of the export */
 };
 
+static int compare_claims(const struct image_identity *one, const struct image_identity *other)
+{
+    if (one->claim == NULL || other->claim == NULL)
+        return (one->claim != NULL) - (other->claim != NULL);
+    return strcmp(one->claim, other->claim);
+}
+
 static int by_image(const void *a, const void *b)
 {
     const struct owner *one = a, *other = b;
+    int order = compare_claims(&one->image, &other->image);
 
+    if (order != 0)
+        return order;
     if (one->image.device != other->image.device)
         return one->image.device < other->image.device ? -1 : 1;
     if (one->image.number != other->image.number)
@@ -192,7 +202,8 @@ static int by_image(const void *a, const void *b)
 
 static bool is_same(const struct owner *one, const struct owner *other)
 {
-    return one->image.device == other->image.device && one->image.number == other->image.number;
+    return compare_claims(&one->image, &other->image) == 0 &&
+           one->image.device == other->image.device && one->image.number == other->image.number;
 }
 
 static void tell_shared(struct serve_options *options, const struct owner *one,
@@ -203,21 +214,31 @@ static void tell_shared(struct serve_options *options, const struct owner *one,
 
     error_set(&err, -EBUSY,
               "image '%s' is that of export '%.*s', too: only one of them can be opened, unless "
-              "both are read-only",
-              options->exports[other->index].image, export_options_shown(strlen(name)), name);
+              "%s read-only",
+              options->exports[other->index].image, export_options_shown(strlen(name)), name,
+              one->image.claim != NULL ? "one is" : "both are");
     serve_config_add_place(options, one->index, &err);
     tell(options, other->index, err.text);
 }
 
-/* Of the same image those can be together that only read; of its parts, those that do not overlap,
- * which opening them tells. */
+static bool only_reads(const struct serve_options *options, const struct owner *owner)
+{
+    return options->exports[owner->index].options.read_only;
+}
+
+/* Of the same image those can be together that only read, and one that writes where it is claimed;
+ * of its parts, those that do not overlap, which opening them tells. */
 static void look_at_same(struct serve_options *options, const struct owner *owners, size_t count)
 {
     const struct owner *first = &owners[0];
 
+    while (first->image.claim != NULL && count > 1 && only_reads(options, first)) {
+        first = ++owners;
+        count--;
+    }
     for (size_t i = 1; i < count; i++) {
-        bool reads = options->exports[first->index].options.read_only &&
-                     options->exports[owners[i].index].options.read_only;
+        bool one = only_reads(options, first), other = only_reads(options, &owners[i]);
+        bool reads = first->image.claim != NULL ? one || other : one && other;
         bool parts = first->image.is_part && owners[i].image.is_part;
         bool forced = options->exports[owners[i].index].options.terms.force_in_use;
 
@@ -244,6 +265,8 @@ static int look_for_shared(struct serve_options *options)
             last++;
         look_at_same(options, &owners[i], last - i);
     }
+    while (count > 0)
+        free(owners[--count].image.claim);
     free(owners);
     return 0;
 }

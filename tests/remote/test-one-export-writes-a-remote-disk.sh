@@ -70,3 +70,26 @@ ctl_fails "$served" add back "$remote&offset=2047K&size=1M" raw=yes
 ctl add back "$remote&offset=2M&size=1M" raw=yes
 ctl_fails "writes it already" add all "$remote" raw=yes
 stop_nbdcrypt
+
+# It is told before.
+cat >"$folder/two.conf" <<END
+[export reader]
+image = $remote
+raw = yes
+read-only = yes
+[export one]
+image = $remote
+raw = yes
+[export other]
+image = nbd+unix:///other?socket=$remote_socket
+raw = yes
+[export two]
+image = $same
+raw = yes
+END
+chmod 600 "$folder/two.conf"
+run_nbdcrypt check --config "$folder/two.conf" --open
+expect_equal "status" 1 "$status"
+expect_message "$err" "nbdcrypt: $folder/two.conf:11: export 'two': image '$same' is that of export 'one', too: only one \
+of them can be opened, unless one is read-only; the other one is in $folder/two.conf:5"
+expect_equal "findings" 1 "$(grep -c . "$err")"
