@@ -95,6 +95,10 @@ static void check_error(const struct session *session, const struct sent_command
     if ((command->error == NBD_EIO || (options.lies > 0 && command->error != NBD_ESHUTDOWN)) &&
         volumes_are_in_trouble())
         return;
+    /* A loss at a remote disk is told to who comes later, too, until somebody has taken note of it:
+     * rule 5 of plugins/remote/remote-ledger.h. */
+    if (sync && options.remote && command->error == NBD_EIO && volumes_were_in_trouble())
+        return;
     if (volumes_errors() == (sync ? 0 : command->errors_before))
         sim_fail("client %u: %s was answered with error %u, and nothing has failed",
                  session->client, nbd_command_name(request->command), command->error);

@@ -267,6 +267,7 @@ int __wrap_output_file_write(const char *path, const void *data, size_t length_b
 #define TROUBLE_SECONDS 60u
 
 static uint64_t trouble_ns;
+static bool was_in_trouble;
 
 uint64_t volumes_errors(void)
 {
@@ -283,11 +284,18 @@ void volumes_forget_errors(void)
     if (volumes_errors() > known)
         oracle_flush_failed();
     known = volumes_errors();
+    was_in_trouble = false;
 }
 
 void volumes_trouble(void)
 {
+    was_in_trouble = true;
     trouble_ns = sim_now_ns + TROUBLE_SECONDS * NS_PER_S;
+}
+
+bool volumes_were_in_trouble(void)
+{
+    return was_in_trouble;
 }
 
 bool volumes_are_in_trouble(void)

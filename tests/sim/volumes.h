@@ -28,6 +28,8 @@ void volumes_forget_errors(void);
 /* Something holds them up that may last a while: errors may follow until long after that. */
 void volumes_trouble(void);
 bool volumes_are_in_trouble(void);
+/* Since they were opened. */
+bool volumes_were_in_trouble(void);
 void volumes_power_cut(void);
 /* Somebody has overwritten the start of the header, in both copies; and there is the mark of a
  * filesystem now. */
