@@ -134,6 +134,8 @@ void options_draw(void)
     draw_work();
     draw_faults();
     draw_restraints();
+    if (options.neighbour) /* its export is there: the server starts without the disk */
+        options.retry_exports = 1;
 }
 
 void options_agree(void)
