@@ -122,6 +122,7 @@ enter() {
     unshare --mount --pid --fork --kill-child bash -eu -c '
         root=$1; shift
         mount --make-rprivate /
+        mount --bind "$root" "$root" # as on a machine, "/" is a mount point
         mount -t proc proc "$root/proc"
         mount --rbind /sys "$root/sys"
         mount --rbind /dev "$root/dev"

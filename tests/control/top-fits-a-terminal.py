@@ -19,7 +19,7 @@ def run(columns, rows, environment=None):
         fcntl.ioctl(1, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
         os.execv(program, [program, "ctl", "--socket", path, "top", "--delay", "1"])
     before = termios.tcgetattr(master)
-    written, begun, first = b"", time.monotonic(), None
+    written, begun, first, told = b"", time.monotonic(), None, False
     while True:
         if select.select([master], [], [], 20)[0]:
             try:
@@ -32,9 +32,9 @@ def run(columns, rows, environment=None):
         assert time.monotonic() < begun + 40, written
         if first is None and b"b " in written:
             first = time.monotonic() - begun
-        if written.count(b"EXPORT") == 3:
+        if written.count(b"EXPORT") == 3 and not told:  # once: one that comes too late is echoed
             os.write(master, b"q")
-            time.sleep(0)
+            told = True
     _, status = os.waitpid(pid, 0)
     assert os.waitstatus_to_exitcode(status) == 0, (status, written)
     assert termios.tcgetattr(master) == before, "the terminal is left changed"

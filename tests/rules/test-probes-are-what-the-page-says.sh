@@ -26,6 +26,7 @@ for script in nbdlat nbdslow nbdthrottle; do
     bpftrace -d -p "$pid" "$source_dir/dist/bpftrace/$script.bt" 1 >"$test_dir/$script" 2>&1 || fail "$script.bt does not parse"
 done
 
+unshare --mount true 2>"$log_dir/unshare" || skip "no mounts of one's own here; the probes were looked at"
 # measure PATTERN SCRIPT ARGUMENT...: $log_dir/measured has what the script printed while an image was read, again and again
 # until that matches, or at its end.
 measure() {

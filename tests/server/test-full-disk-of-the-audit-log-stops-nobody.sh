@@ -6,6 +6,7 @@
 [ "$(id -u)" -eq 0 ] || skip "mounting takes root"
 small=$(temp_dir) control=$(temp_socket) socket=$(temp_socket)
 mkfifo "$test_dir/ready"
+unshare --mount true 2>"$log_dir/unshare" || skip "no mounts of one's own here"
 # shellcheck disable=SC2016 # it is for the other shell
 unshare --mount bash -c 'mount -t tmpfs -o size=64k none "$1" && shift && exec "$@"' bash "$small" \
     "$NBDCRYPT" serve --raw --unix "$socket" --control "$control" --audit-file "$small/audit" \

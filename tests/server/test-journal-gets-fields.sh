@@ -9,6 +9,7 @@
 control=$(temp_socket) socket=$(temp_socket)
 mkfifo "$test_dir/ready"
 
+unshare --mount true 2>"$log_dir/unshare" || skip "no mounts of one's own here"
 # What the server sees as the journal is a program of this test, in a mount namespace of their own.
 # shellcheck disable=SC2016 # it is for the other shell
 unshare --mount bash -c 'mount -t tmpfs none /run && mkdir -p /run/systemd/journal && exec "$@"' bash \
