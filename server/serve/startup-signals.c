@@ -32,6 +32,23 @@ static void end_by(int number)
     pthread_sigmask(SIG_UNBLOCK, &signals, NULL);
 }
 
+/* False: the start is over.  A signal that is there may be gone when it is read: a thread took it
+ * that lets signals through, and sends it again (signals_let_through()). */
+static bool wait_for_signal(int started_fd, int signal_fd, struct signalfd_siginfo *info)
+{
+    struct pollfd files[] = { { .fd = started_fd, .events = POLLIN },
+                              { .fd = signal_fd, .events = POLLIN } };
+
+    do {
+        while (poll(files, 2, -1) < 0)
+            if (errno != EINTR)
+                return false;
+        if (files[0].revents != 0)
+            return false;
+    } while (read(signal_fd, info, sizeof *info) != sizeof *info);
+    return true;
+}
+
 static void *watch(void *context)
 {
     struct early_end *end = context;
@@ -41,11 +58,7 @@ static void *watch(void *context)
     thread_begin("nbdcrypt-start");
     ending_signals(&signals);
     int signal_fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
-    struct pollfd files[] = { { .fd = end->started_fd, .events = POLLIN },
-                              { .fd = signal_fd, .events = POLLIN } };
-    while (poll(files, 2, -1) < 0 && errno == EINTR)
-        continue;
-    if (files[0].revents == 0 && read(signal_fd, &info, sizeof info) == sizeof info) {
+    if (wait_for_signal(end->started_fd, signal_fd, &info)) {
         key_terminal_echo_again();
         log_warning("ended by a signal before it was ready");
         key_command_end_all();
