@@ -1,20 +1,22 @@
-"""A caller of AddExport goes at each byte of its call, with the descriptors that go along: SOCKET PID IMAGE."""
+"""A caller of AddExport goes at each byte of its call, with the descriptors that go along: SOCKET IMAGE."""
 
 import json
-import os
+import re
 import socket
 import sys
 
 from nbd_client import equal, wait_for
 from varlink_client import Connection
 
-path, pid, image = sys.argv[1:]
+path, image = sys.argv[1:]
 client = Connection(path)
 client.call("Status")
 
 
 def descriptors():
-    return len(os.listdir(f"/proc/{pid}/fd"))
+    """By the server's own count: only root may look into one that holds secrets."""
+    text = "".join(one["text"] for one in client.list("Metrics"))
+    return int(re.search(r"^process_open_fds (\d+)", text, re.MULTILINE)[1])
 
 
 def names():

@@ -5,5 +5,5 @@
 image=$(temp_file) control=$(temp_socket)
 truncate --size=1M "$image"
 start_nbdcrypt --control "$control" --export other=memory:1M,raw
-python "$source_dir/tests/control/callers-killed-at-each-byte.py" "$control" "$pid" "$image"
+python "$source_dir/tests/control/callers-killed-at-each-byte.py" "$control" "$image"
 stop_nbdcrypt

@@ -42,7 +42,7 @@ done
 expect_equal "how often it was told" 6 "$(grep -c 'which starts programs, has ended; another one has taken its place' "$server_log")"
 for pid_of_one in $(spawner); do
     expect_equal "no_new_privs of a successor" 1 "$(awk '/^NoNewPrivs:/ { print $2 }' /proc/"$pid_of_one"/status)"
-    expect_equal "where a successor works" "$(readlink /proc/"$pid"/cwd)" "$(readlink /proc/"$pid_of_one"/cwd)"
+    expect_equal "where a successor works" "$PWD" "$(readlink /proc/"$pid_of_one"/cwd)"
     expect_equal "sockets of a successor" 1 "$(find /proc/"$pid_of_one"/fd -lname 'socket:*' | wc -l)"
 done
 # What has taken the place of another one knows what to do when the server is gone.
