@@ -104,16 +104,18 @@ static int add_configuration(struct sandbox_lists *lists, const struct serve_opt
     return result;
 }
 
-/* The first of those that a service manager has made: where reports are. */
-static int add_state_folder(struct sandbox_lists *lists, struct error *err)
+/* What systemd sets aside, with a colon between one folder and the next: systemd.exec(5). */
+static int add_state_folders(struct sandbox_lists *lists, struct error *err)
 {
-    const char *folders = getenv("STATE_DIRECTORY");
-    char *first = folders != NULL ? strndup(folders, strcspn(folders, ":")) : NULL;
+    const char *state = getenv("STATE_DIRECTORY");
+    char *text = state == NULL ? NULL : strdup(state), *rest = text, *path;
+    int result = 0;
 
-    if (folders != NULL && first == NULL)
+    if (state != NULL && text == NULL)
         return error_no_memory(err, "for the sandbox");
-    int result = sandbox_lists_add_path(lists, first, SANDBOX_FILES, err);
-    free(first);
+    while (result == 0 && (path = strsep(&rest, ":")) != NULL)
+        result = *path == '\0' ? 0 : sandbox_lists_add_path(lists, path, SANDBOX_FILES, err);
+    free(text);
     return result;
 }
 
@@ -157,7 +159,7 @@ static int gather(struct sandbox_lists *lists, const struct serve_options *optio
     if (result == 0 && options->audit_file != NULL)
         result = sandbox_lists_add_folder_of(lists, options->audit_file, SANDBOX_FILES, err);
     if (result == 0)
-        result = add_state_folder(lists, err);
+        result = add_state_folders(lists, err);
     if (result == 0)
         result = sandbox_lists_add_folder_of(lists, options->metrics.unix_path, SANDBOX_NAMES, err);
     if (result == 0 && private_directory[0] != '\0')
