@@ -178,7 +178,8 @@ static int open_exports(struct server *server, unsigned workers, struct error *e
         .exports = calloc(options->export_count, sizeof *server->opening.exports),
         .reasons = calloc(options->export_count, sizeof *server->opening.reasons),
         .strict = serve_options_are_strict(options),
-        .none_will_do = options->retry_exports_given && options->retry_exports_seconds > 0,
+        .none_will_do = options->export_count == 0 ||
+                        (options->retry_exports_given && options->retry_exports_seconds > 0),
     };
     server->exports = calloc(options->export_count, sizeof *server->exports);
     server->workers = calloc(workers, sizeof *server->workers);

@@ -160,12 +160,12 @@ static int check_exports(struct serve_options *options, struct error *err)
         result = note_pair(options, result, culprit, other, err);
     if (result == 0)
         result = check_tls_only(options, err);
-    if (result == 0 && options->export_count == 0 &&
+    if (result == 0 && options->export_count == 0 && !options->may_be_empty &&
         config_problems_count(&options->files.problems) == 0)
         result = serve_config_note(options,
                                    error_set(err, -EINVAL,
                                              "there is no export: write [export NAME] with image = "
-                                             "IMAGE"),
+                                             "IMAGE, or may-be-empty = yes below [server]"),
                                    NULL, err);
     return result;
 }

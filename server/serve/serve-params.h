@@ -31,7 +31,7 @@ struct serve_options {
     const char *log_level;         /* NULL: the usual one */
     struct export_settings common; /* given once for all exports, or for the single IMAGE */
     unsigned port;                 /* UINT_MAX: none was given */
-    bool strict, help;
+    bool strict, may_be_empty, help;
     unsigned verbose;
     unsigned threads; /* 0: one per online CPU */
     unsigned max_connections;
@@ -57,8 +57,8 @@ struct serve_options {
     struct user user;      /* what it means */
 
     /* What it means.  Owned here; the settings point into argv and into `texts`. */
-    struct export_settings *exports; /* at least one, names differ; those of files come last */
-    size_t export_count;
+    struct export_settings *exports;    /* names differ; those of files come last */
+    size_t export_count;                /* 0 only with may_be_empty */
     struct config_file files;           /* with `config`, and what is wrong with it */
     struct config_place *export_places; /* of each export; only with `config` */
     bool retry_exports_given;

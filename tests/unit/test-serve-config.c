@@ -496,7 +496,10 @@ static void many(void)
     EXPECT(parse_text("[server]\nthreads = 2\n") == -EINVAL);
     EXPECT(options.files.problems.count == 1);
     EXPECT_TEXT(options.files.problems.items[0].text,
-                "there is no export: write [export NAME] with image = IMAGE");
+                "there is no export: write [export NAME] with image = IMAGE, or may-be-empty = yes "
+                "below [server]");
+    EXPECT(parse_text("[server]\nmay-be-empty = yes\n") == 0);
+    EXPECT(options.export_count == 0);
 }
 
 static void clean_up(void)
