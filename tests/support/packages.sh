@@ -69,6 +69,13 @@ tests     command:jose                      jose                 jose
 tests     file:/usr/libexec/tangd           tang                 tang
 tests     command:systemd-analyze           systemd              systemd
 tests     command:gnuplot                   gnuplot-nox          gnuplot
+tests     command:dh                        debhelper            debhelper
+tests     command:dpkg-buildpackage         dpkg-dev             dpkg-dev
+tests     command:lintian                   lintian              lintian
+tests     command:debootstrap               debootstrap          debootstrap
+tests     command:jq                        jq                   jq
+tests     command:rpmbuild                  rpm                  rpm-build
+tests     command:rpmlint                   rpmlint              rpmlint
 browser   command:chromium                  chromium             chromium
 browser   command:chromedriver              chromium-driver      chromedriver
 bench     command:fio                       fio                  fio
