@@ -13,7 +13,7 @@ package_sources=$(realpath "${top_srcdir:-$source_dir}")
 # package_files [OPTION...]: an archive of the sources without what was built among them.
 # shellcheck disable=SC2119,SC2120 # most have no option
 package_files() {
-    tar --create --directory "$package_sources" --exclude=./.git --exclude='./build*' --exclude=./demo --exclude='./autom4te*' \
+    tar --create --directory "$package_sources" --exclude=./.git --exclude=./build --exclude='./build-[!a]*' --exclude='./build-asan*' --exclude=./demo --exclude='./autom4te*' \
         --exclude=./config.status --exclude='*.o' --exclude='*.a' --exclude=.deps --exclude='*.log' --exclude='*.trs' \
         --sort=name --mtime="$(sed -n 's/^ -- .*>  //p' "$package_sources/debian/changelog" | head -n 1)" --owner=0 --group=0 --mode=go=rX,u+rw "$@" .
 }
