@@ -41,6 +41,8 @@ static unsigned life; /* of the front, that what follows is about */
 static struct config_wish config;
 static unsigned other; /* as added by nbdcrypt ctl: its image; 0: it is not there */
 static bool by_config; /* or by the configuration */
+static bool
+    disk_may_be_added; /* by nbdcrypt ctl: then it stays, whatever the configuration lacks */
 
 static uint64_t resumed_ns;     /* the last time */
 static bool limits_are_by_hand; /* and not those of the configuration */
@@ -190,6 +192,7 @@ static void put_disk_back(bool by_reload)
             fiber_sleep(random_skewed(STREAM_OPERATOR, NS_PER_MS, 2 * NS_PER_S));
     }
     mark(MARK_disk_replaced);
+    disk_may_be_added = !by_reload;
     disk_is_back();
 }
 
@@ -230,6 +233,14 @@ static void remove_disk_by_config(void)
         sim_fail("a configuration without the disk is not taken");
     if (is_over())
         return;
+    if (server_has_export(DISK)) {
+        if (!disk_may_be_added)
+            sim_fail("the disk is still served, and the configuration has it no more");
+        config.no_disk = false;
+        config_write(SITE_FRONT, &config);
+        server_disk_stays();
+        return;
+    }
     fiber_sleep(random_skewed(STREAM_OPERATOR, 1, 10 * NS_PER_S));
     put_disk_back(drawn(700));
     config.no_disk = false;
@@ -490,7 +501,7 @@ static void forget(void)
     life = server_life(SITE_FRONT);
     config = (struct config_wish){ 0 };
     other = 0;
-    by_config = limits_are_by_hand = false;
+    by_config = limits_are_by_hand = disk_may_be_added = false;
 }
 
 static void change_something(void)
