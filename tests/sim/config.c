@@ -6,7 +6,7 @@
 
 #include "server/loop/buffer.h"
 #include "tests/sim/files.h"
-#include "tests/sim/jobs.h"
+#include "tests/sim/keys.h"
 #include "tests/sim/options.h"
 #include "tests/sim/pki.h"
 #include "tests/sim/rates.h"
@@ -116,9 +116,9 @@ static void say_limits(struct writer *writer, const struct config_wish *wish)
 /* One that is read again and again until the disk can be opened has to be there for good. */
 static const char *key_of_disk(void)
 {
-    const char *drawn = jobs_key();
+    const char *drawn = keys_any();
 
-    return options.retry_exports ? JOBS_FIRST_KEY : drawn;
+    return options.retry_exports ? KEYS_FIRST : drawn;
 }
 
 /* The store has the image as it is; the front has LUKS, above the image or above the store. */

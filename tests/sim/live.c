@@ -8,7 +8,7 @@
 #include "server/serve/exports.h"
 #include "tests/sim/config.h"
 #include "tests/sim/files.h"
-#include "tests/sim/jobs.h"
+#include "tests/sim/keys.h"
 #include "tests/sim/options.h"
 #include "tests/sim/oracle.h"
 #include "tests/sim/pki.h"
@@ -98,7 +98,7 @@ static void add_disk(struct edit *edit)
         .name = DISK,
         .image = config_image(SITE_FRONT),
         .header = options.layer > 0 && options.detached ? SIM_FOLDER VOLUME_HEADER : NULL,
-        .key = { .file = options.layer > 0 ? jobs_key() : NULL },
+        .key = { .file = options.layer > 0 ? keys_any() : NULL },
         .raw = options.layer == 0,
         .discard = options.discard,
         .zero_holes = options.zero_holes,
@@ -278,7 +278,7 @@ static void suspend(void)
             sim_fail("the disk can't be resumed");
         if (tries > 1) /* a remote disk may be away for longer */
             fiber_sleep(options.remote ? NS_PER_S : PAUSE_NS);
-        key = (struct key_source){ .file = jobs_key() };
+        key = (struct key_source){ .file = keys_any() };
         edit = create();
         edit->change.change.resumed = DISK;
         edit->change.change.key = options.layer > 0 ? &key : NULL;

@@ -3,6 +3,7 @@
 #include <stddef.h>
 
 #include "tests/sim/client.h"
+#include "tests/sim/job.h"
 #include "tests/sim/jobs.h"
 #include "tests/sim/liar.h"
 #include "tests/sim/live.h"
@@ -68,7 +69,7 @@ static void restart_store(void)
 static void power_cut(void)
 {
     mark(MARK_power_cut);
-    jobs_kill();
+    job_kill();
     volumes_power_cut();
     sessions_are_owed();
     oracle_power_cut();

@@ -19,7 +19,7 @@
 #include "server/base/log.h"
 #include "server/block/image.h"
 #include "tests/sim/disk.h"
-#include "tests/sim/jobs.h"
+#include "tests/sim/keys.h"
 #include "tests/sim/network.h"
 #include "tests/sim/operator.h"
 #include "tests/sim/options.h"
@@ -80,9 +80,9 @@ static void log_put(enum log_level level, uint64_t source, const struct log_abou
     if (strstr(text, "memory") != NULL)
         server_lacks_memory();
     if (strstr(text, "if the restore is interrupted") != NULL)
-        jobs_are_at_risk(RISK_ALL);
+        keys_are_at_risk(RISK_ALL);
     if (strstr(text, "the change of the header failed, and could not be undone") != NULL)
-        jobs_are_at_risk(RISK_CHANGED);
+        keys_are_at_risk(RISK_CHANGED);
     if (strstr(text, "the connection was lost (") != NULL && !volumes_are_in_trouble())
         sim_fail("the front has lost its connection to the store, and nothing has broken it");
 }
