@@ -158,12 +158,9 @@ static bool rare(unsigned per_mille)
 /* Nothing comes of it. */
 static void refuse(struct job_words words, const char *why)
 {
-    struct keys before = keys_known;
-
     mark(MARK_job_refused);
     if (job_run(words, false) == 0)
         sim_fail("the command '%s' was carried out: %s", words.words[0], why);
-    keys_known = before;
 }
 
 static void ask_for_what_cant_be(void)
@@ -331,6 +328,7 @@ static void *change_now_and_then(void *nothing)
         if (!wanted || busy)
             continue;
         busy = true;
+        keys_settle();
         if (!keys_any_is_there())
             (void)restore(false);
         else if (random_chance(STREAM_OPERATOR, 300))
@@ -426,10 +424,24 @@ void jobs_without_server(void (*power_cut)(void))
     while (busy)
         fiber_wait(&busy);
     busy = true;
+    keys_settle();
     if (!has_backup)
         backup(true);
     for (unsigned i = 0; wanted && i < count; i++)
         do_one_and_cut(power_cut);
+    mend();
+    busy = false;
+    fiber_wake_all(&busy);
+}
+
+void jobs_settle(void)
+{
+    if (!keys_are_in_doubt())
+        return;
+    while (busy)
+        fiber_wait(&busy);
+    busy = true;
+    keys_settle();
     mend();
     busy = false;
     fiber_wake_all(&busy);

@@ -31,6 +31,12 @@ bool keys_any_is_there(void);
 
 /* A command that makes `after` of them; its exit status, or -1. */
 int keys_change(struct job_words words, const struct keys *after, bool killable);
+/* What a killed command has written is there to read, and may be gone when the power goes: keys
+ * that were looked at in between are not known any more. */
+void keys_power_is_cut(void);
+bool keys_are_in_doubt(void);
+/* Looks at them again. */
+void keys_settle(void);
 /* Whether the key does what is known of it. */
 void keys_check(unsigned index);
 

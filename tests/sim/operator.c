@@ -5,6 +5,7 @@
 #include "tests/sim/client.h"
 #include "tests/sim/job.h"
 #include "tests/sim/jobs.h"
+#include "tests/sim/keys.h"
 #include "tests/sim/liar.h"
 #include "tests/sim/live.h"
 #include "tests/sim/neighbour.h"
@@ -70,6 +71,7 @@ static void power_cut(void)
 {
     mark(MARK_power_cut);
     job_kill();
+    keys_power_is_cut();
     volumes_power_cut();
     sessions_are_owed();
     oracle_power_cut();
@@ -79,8 +81,10 @@ static void begin(enum site site)
 {
     const struct rates rates = rates_of(1);
 
-    if (site == SITE_FRONT)
+    if (site == SITE_FRONT) {
+        jobs_settle();
         rates_hold(&rates);
+    }
     server_begin(site);
 }
 
