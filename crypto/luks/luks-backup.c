@@ -66,13 +66,26 @@ static int zero_gap(int fd, const struct luks1_header *header, struct error *err
     return cryptsetup_image_write(fd, LUKS1_PADDED_BYTES, zeros, sizeof zeros, err);
 }
 
-/* In the image in memory, where both copies must be good for the backup. */
+/* The library puts the other one in its place; of two that count as equally old it keeps both. */
+static int drop_older_copy(const struct luks_header *header, struct error *err)
+{
+    static const uint8_t zeros[SECTOR_BYTES];
+
+    if (!header->copies_differ)
+        return 0;
+    return cryptsetup_image_write(header->image_fd,
+                                  header->primary_is_worse ? 0 : header->copy_bytes, zeros,
+                                  sizeof zeros, err);
+}
+
+/* In the image in memory, where both copies must be good and say the same for the backup: with an
+ * older one a restore that is interrupted would be neither what was there nor the backup. */
 static int mend_copies(struct luks_header *header, struct error *err)
 {
-    int result;
+    int result = drop_older_copy(header, err);
 
-    if (header->damaged_copy == NULL)
-        return 0;
+    if (result < 0 || (header->damaged_copy == NULL && !header->copies_differ))
+        return result;
     cryptsetup_library_lock();
     result = crypt_repair(header->library->device, CRYPT_LUKS2, NULL);
     cryptsetup_library_unlock();

@@ -17,6 +17,7 @@ struct luks_header {
     struct cryptsetup_library *library;
     const char *damaged_copy;  /* "primary", "secondary" or NULL (LUKS2) */
     bool primary_is_worse;     /* LUKS2: damaged, or older than the secondary copy */
+    bool copies_differ;        /* LUKS2: both are good, and a change has reached only one of them */
     struct luks1_header luks1; /* LUKS1 */
     struct json_object *json;  /* LUKS2: what libcryptsetup understood; owned */
 };

@@ -204,6 +204,7 @@ static int load_luks2(struct luks_header *header, const struct source *source, s
     else if (copies.secondary.bytes == NULL)
         header->damaged_copy = "secondary";
     header->primary_is_worse = copies.chosen == &copies.secondary;
+    header->copies_differ = luks2_copies_differ(&copies);
     if (header->damaged_copy)
         result = check_signatures(header, source, err);
     if (result == 0)

@@ -277,6 +277,17 @@ void luks2_copies_free(struct luks2_copies *copies)
     *copies = (struct luks2_copies){ 0 };
 }
 
+bool luks2_copies_differ(const struct luks2_copies *copies)
+{
+    const struct luks2_copy *primary = &copies->primary, *secondary = &copies->secondary;
+
+    if (primary->bytes == NULL || secondary->bytes == NULL)
+        return false;
+    return primary->sequence != secondary->sequence ||
+           memcmp(primary->bytes + LUKS2_BINARY_BYTES, secondary->bytes + LUKS2_BINARY_BYTES,
+                  (size_t)primary->length_bytes - LUKS2_BINARY_BYTES) != 0;
+}
+
 void luks2_copy_uuid(char *out, const struct luks2_copy *copy)
 {
     memcpy(out, copy->bytes + AT_UUID, UUID_BYTES); /* its end has been seen */

@@ -35,6 +35,9 @@ NODISCARD int luks2_copies_read(struct luks2_copies *out, luks_read_fn *read, vo
                                 uint64_t header_bytes, luks2_check_fn *check, struct error *err);
 void luks2_copies_free(struct luks2_copies *copies);
 
+/* Whether both are good and say different things: a change was interrupted between them. */
+bool luks2_copies_differ(const struct luks2_copies *copies);
+
 /* Sets the checksum of a copy that was changed. */
 NODISCARD int luks2_copy_seal(uint8_t *bytes, uint64_t length_bytes, struct error *err);
 
