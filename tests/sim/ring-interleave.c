@@ -113,6 +113,8 @@ void __tsan_atomic_thread_fence(int order)
     int __tsan_atomic##bits##_compare_exchange_strong(volatile type *at, type *expected,           \
                                                       type value, int order, int failure_order);   \
     int __tsan_atomic##bits##_compare_exchange_weak(volatile type *at, type *expected, type value, \
+                                                    int order, int failure_order);                 \
+    type __tsan_atomic##bits##_compare_exchange_val(volatile type *at, type expected, type value,  \
                                                     int order, int failure_order);
 
 #define DEFINE_ATOMIC(bits, type)                                                                  \
@@ -165,6 +167,14 @@ void __tsan_atomic_thread_fence(int order)
     {                                                                                              \
         return __tsan_atomic##bits##_compare_exchange_strong(at, expected, value, order,           \
                                                              failure_order);                       \
+    }                                                                                              \
+    /* gcc calls those above, clang this one */                                                    \
+    type __tsan_atomic##bits##_compare_exchange_val(volatile type *at, type expected, type value,  \
+                                                    int order, int failure_order)                  \
+    {                                                                                              \
+        (void)__tsan_atomic##bits##_compare_exchange_strong(at, &expected, value, order,           \
+                                                            failure_order);                        \
+        return expected;                                                                           \
     }
 
 DEFINE_ATOMIC(8, uint8_t)
