@@ -36,7 +36,7 @@
 #define JOBS_MAX 64u
 
 struct arguments {
-    bool verbose, first_failure, every_mark, shrink;
+    bool verbose, first_failure, every_mark, shrink, traces;
     const char *needed; /* a mark; NULL: none */
     uint64_t seeds, seconds, first, jobs;
     char **settings;
@@ -57,7 +57,7 @@ static const struct options *chosen; /* instead of what the seed draws; NULL: no
 
 static void usage(void)
 {
-    fprintf(stderr, "usage: simulate [--verbose] [--shrink] [--first-failure]\n"
+    fprintf(stderr, "usage: simulate [--verbose] [--shrink] [--first-failure] [--traces]\n"
                     "                [--every-mark | --needs MARK]\n"
                     "                [--jobs N] [--seeds N | --seconds S] SEED [KEY=VALUE...]\n");
     exit(2);
@@ -106,12 +106,17 @@ static void draw_options(void)
         }
 }
 
-static void set_options(void)
+static void choose_options(void)
 {
     draw_options();
     if (chosen != NULL)
         options = *chosen;
     options_agree();
+}
+
+static void set_options(void)
+{
+    choose_options();
     network = (struct network_settings){
         .delay_max_ns = options.net_us * NS_PER_US,
         .window_bytes = (uint32_t)options.window_bytes,
@@ -152,7 +157,7 @@ static void run_seed(struct outcome *out)
 /* ---- processes ---- */
 
 struct child {
-    uint64_t seed;
+    uint64_t seed, cpu_ms;
     pid_t pid;
     int outcome_fd, errors_fd; /* -1: it says itself what is wrong */
 };
@@ -169,6 +174,13 @@ _Noreturn static void be_child(int outcome_fd)
     _exit(write(outcome_fd, &own, sizeof(own)) == (ssize_t)sizeof(own) ? 0 : 1);
 }
 
+/* Here, for all seeds after this one, and of the same bytes whichever comes first. */
+static void make_what_it_needs(void)
+{
+    choose_options();
+    volumes_make_fixtures();
+}
+
 static struct child begin(bool kept)
 {
     struct child child = { .seed = seed, .errors_fd = -1 };
@@ -179,6 +191,7 @@ static struct child begin(bool kept)
     if (pipe(ends) != 0)
         sim_fail("no pipe");
     fflush(stdout);
+    make_what_it_needs();
     child.pid = fork();
     if (child.pid == 0) {
         if (child.errors_fd >= 0)
@@ -200,16 +213,24 @@ static void tell_errors(int fd)
         (void)fwrite(text, 1, (size_t)bytes, stderr);
 }
 
+static uint64_t cpu_ms_of(const struct rusage *usage)
+{
+    return (uint64_t)(usage->ru_utime.tv_sec + usage->ru_stime.tv_sec) * 1000 +
+           (uint64_t)(usage->ru_utime.tv_usec + usage->ru_stime.tv_usec) / 1000;
+}
+
 /* Waits for it; false: it has failed, and that is told. */
 static bool end(struct child *child, struct outcome *out)
 {
+    struct rusage usage = { 0 };
     int status = 0;
     bool whole =
         child->pid > 0 && read(child->outcome_fd, out, sizeof(*out)) == (ssize_t)sizeof(*out);
 
     close(child->outcome_fd);
-    while (waitpid(child->pid, &status, 0) < 0 && errno == EINTR)
+    while (wait4(child->pid, &status, 0, &usage) < 0 && errno == EINTR)
         ;
+    child->cpu_ms = cpu_ms_of(&usage);
     bool success = whole && WIFEXITED(status) && WEXITSTATUS(status) == 0;
     if (!success && child->errors_fd >= 0)
         tell_errors(child->errors_fd);
@@ -256,6 +277,7 @@ static bool is_needed(enum mark mark)
 /* What many seeds have come to. */
 struct sum {
     uint64_t run, failed, events;
+    uint64_t cpu_ms, longest_ms, longest_seed; /* of CPU: how busy others are does not matter */
     uint64_t marks[MARK_COUNT];
     unsigned seeds_with[MARK_COUNT];
 };
@@ -297,9 +319,18 @@ static void add(struct sum *sum, const struct child *child, const struct outcome
         sum->marks[i] += outcome->marks[i];
         sum->seeds_with[i] += outcome->marks[i] > 0;
     }
-    if (given->seeds == 1)
+    if (given->seeds == 1 || given->traces)
         printf("seed %" PRIu64 " trace %016" PRIx64 " events %" PRIu64 "\n", child->seed,
                outcome->hash, outcome->events);
+}
+
+static void add_cpu(struct sum *sum, const struct child *child)
+{
+    sum->cpu_ms += child->cpu_ms;
+    if (child->cpu_ms < sum->longest_ms)
+        return;
+    sum->longest_ms = child->cpu_ms;
+    sum->longest_seed = child->seed;
 }
 
 static void run_all(struct sum *sum)
@@ -317,6 +348,7 @@ static void run_all(struct sum *sum)
         if (enough)
             continue;
         sum->run++;
+        add_cpu(sum, child);
         if (success) {
             add(sum, child, &outcome);
             continue;
@@ -339,6 +371,9 @@ static int run_many(void)
     printf("%" PRIu64 " seeds from %" PRIu64 ", %" PRIu64 " failed, %" PRIu64
            " events, %.1f s, %.1f seeds/s\n",
            sum.run, given->first, sum.failed, sum.events, seconds, (double)sum.run / seconds);
+    if (sum.run > 0)
+        printf("%" PRIu64 " ms of CPU for each, at most %" PRIu64 " (seed %" PRIu64 ")\n",
+               sum.cpu_ms / sum.run, sum.longest_ms, sum.longest_seed);
     for (unsigned i = 0; i < MARK_COUNT; i++)
         if (sum.seeds_with[i] == 0 && is_needed((enum mark)i)) {
             printf("%s has never happened\n", mark_name((enum mark)i));
@@ -421,6 +456,8 @@ int main(int argc, char **argv)
             arguments.verbose = true;
         else if (strcmp(argv[at], "--first-failure") == 0)
             arguments.first_failure = true;
+        else if (strcmp(argv[at], "--traces") == 0)
+            arguments.traces = true;
         else if (strcmp(argv[at], "--every-mark") == 0)
             arguments.every_mark = true;
         else if (strcmp(argv[at], "--shrink") == 0)
@@ -452,7 +489,6 @@ int main(int argc, char **argv)
     given = &arguments;
     random_seed(0);
     image_set_backends(plugin_table);
-    volumes_make_fixtures();
     wire_make_key();
     pki_make();
     return arguments.shrink ? shrink() : run_many();

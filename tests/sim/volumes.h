@@ -15,7 +15,8 @@
 
 #define VOLUME_NEIGHBOUR VOLUME_OTHER "4"
 
-/* Before the first fork: what takes long and is the same in all seeds. */
+/* Before the fork: what takes long and is the same in all seeds; those that `options` need and that
+ * are not there yet. */
 void volumes_make_fixtures(void);
 /* As the options say; once for each seed. */
 void volumes_make(void);
