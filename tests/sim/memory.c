@@ -6,8 +6,8 @@
 #include <string.h>
 
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) /* they do it better */
-#define QUARANTINE_BLOCKS 8192u
-#define QUARANTINE_BYTES (8u << 20)
+#define QUARANTINE_BLOCKS 2048u
+#define QUARANTINE_BYTES (1u << 20)
 #define BLOCK_BYTES_MAX (1u << 20) /* what is larger is unmapped, and a touch of it is a crash */
 #define FREED 0xa5
 

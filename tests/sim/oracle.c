@@ -116,43 +116,38 @@ static struct cell *cell_at(uint64_t index)
     return cell;
 }
 
-/* Another one took its place before that moment: both its own end and the other's were seen. */
-static bool is_replaced(const struct cell *cell, const struct change *change, uint64_t before)
+/* When the last one was sent that was answered before that moment: it took the place of all that
+ * had ended by then, their ends and its own were seen. */
+static uint64_t last_sent(const struct cell *cell, uint64_t before, bool durable)
 {
-    for (unsigned i = 0; i < cell->count; i++) {
-        const struct change *other = cell->candidates[i];
+    uint64_t last = 0;
 
-        if (other != change && other->answered && other->ended < before &&
-            change->ended < other->sent)
-            return true;
+    for (unsigned i = 0; i < cell->count; i++) {
+        const struct change *change = cell->candidates[i];
+
+        if (change->answered && (change->durable || !durable) && change->ended < before &&
+            change->sent > last)
+            last = change->sent;
     }
-    return false;
+    return last;
 }
 
-/* It will not be seen again, whatever happens: a durable one has replaced it. */
-static bool is_gone(const struct cell *cell, const struct change *change, uint64_t before)
+static bool is_replaced(const struct cell *cell, const struct change *change, uint64_t before)
 {
-    for (unsigned i = 0; i < cell->count; i++) {
-        const struct change *other = cell->candidates[i];
-
-        if (other != change && other->answered && other->durable && other->ended < before &&
-            change->ended < other->sent)
-            return true;
-    }
-    return false;
+    return change->ended < last_sent(cell, before, false);
 }
 
 static void drop_gone(struct cell *cell)
 {
     unsigned kept = 0, count = cell->count;
     struct change *before[256];
-    uint64_t oldest = oldest_read();
+    uint64_t last = last_sent(cell, oldest_read(), true);
 
     if (count > 256)
         count = 256;
     memcpy(before, cell->candidates, count * sizeof(before[0]));
     for (unsigned i = 0; i < count; i++)
-        if (!is_gone(cell, before[i], oldest))
+        if (before[i]->ended >= last) /* the others will not be seen again, whatever happens */
             before[kept++] = before[i];
     memmove(cell->candidates + kept, cell->candidates + count,
             (cell->count - count) * sizeof(struct change *));
@@ -363,11 +358,12 @@ static bool is_being_written(const struct cell *cell, uint64_t sent)
 
 static bool has_open_candidate(const struct cell *cell, uint64_t sent, bool zero)
 {
+    uint64_t last = last_sent(cell, sent, false);
+
     for (unsigned i = 0; i < cell->count; i++) {
         const struct change *change = cell->candidates[i];
 
-        if ((change->anything || (zero && change->kind != CHANGE_WRITE)) &&
-            !is_replaced(cell, change, sent))
+        if ((change->anything || (zero && change->kind != CHANGE_WRITE)) && change->ended >= last)
             return true;
     }
     return false;
