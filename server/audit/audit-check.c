@@ -92,6 +92,12 @@ static void check_line(struct audit_check *check, const struct place *place, con
         fault(check, place, "this is no whole record: it was cut off, or changed");
         return;
     }
+    if (line.doubtful_to > 0)
+        fault(check, place,
+              "records %" PRIu64 " to %" PRIu64
+              " were written and not made durable, as this one says: what a loss of power took is "
+              "missing",
+              line.doubtful_from, line.doubtful_to);
     bool begins = strcmp(line.type, "audit.begin") == 0;
     if (check->has_last ? follows(check, place, &line) : true)
         check_hash(check, place, text, &line);

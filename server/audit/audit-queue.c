@@ -29,6 +29,11 @@ static struct audit_item *make(enum audit_class of, const struct event *event)
     return item;
 }
 
+bool audit_queue_has_room(const struct audit_queue *queue, enum audit_class of)
+{
+    return atomic_load(&queue->waiting[of]) < room[of];
+}
+
 bool audit_queue_put(struct audit_queue *queue, enum audit_class of, const struct event *event)
 {
     bool fits = atomic_fetch_add(&queue->waiting[of], 1) < room[of];

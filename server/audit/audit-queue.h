@@ -4,6 +4,7 @@
 #define NBDCRYPT_AUDIT_QUEUE_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <time.h>
 
@@ -34,6 +35,7 @@ struct audit_queue {
 
 /* False: there was no room, which is counted.  Any thread. */
 bool audit_queue_put(struct audit_queue *queue, enum audit_class of, const struct event *event);
+bool audit_queue_has_room(const struct audit_queue *queue, enum audit_class of);
 /* All that came, the oldest first; NULL: nothing did.  One thread. */
 struct audit_item *audit_queue_take(struct audit_queue *queue);
 void audit_queue_free(struct audit_queue *queue, struct audit_item *item);

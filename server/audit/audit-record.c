@@ -179,6 +179,8 @@ int audit_line_parse(struct audit_line *out, const char *text, size_t bytes)
         !take_text(&at, end, ",\"type\":\"", out->type, sizeof out->type))
         return -1;
     (void)take_number(&at, end, ",\"lost\":", &out->lost);
+    if (take_number(&at, end, ",\"from\":", &out->doubtful_from))
+        (void)take_number(&at, end, ",\"to\":", &out->doubtful_to);
     (void)take_text(&at, end, ",\"after\":\"", out->after, sizeof out->after);
     return 0;
 }

@@ -41,7 +41,8 @@ size_t audit_record_write(char out[AUDIT_LINE_BYTES], const struct audit_head *h
 
 struct audit_line {
     uint64_t seq;
-    uint64_t lost; /* of "audit.lost" */
+    uint64_t lost;                       /* of "audit.lost" */
+    uint64_t doubtful_from, doubtful_to; /* of "audit.doubtful"; 0: none */
     char time[40], type[40];
     char hash[AUDIT_HASH_BYTES];
     char after[AUDIT_HASH_BYTES]; /* of "audit.begin": the hash before it; "": not given */

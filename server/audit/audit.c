@@ -27,7 +27,9 @@
 #ifndef PACKAGE_VERSION
 #define PACKAGE_VERSION "unknown"
 #endif
-#define LOOK_MS 1000 /* how often it is tried again, and what was held back is looked at */
+#define LOOK_MS 1000   /* how often it is tried again, and what was held back is looked at */
+#define AGAIN_MS 60000 /* the same, where all is written and was not made durable */
+#define HANGS_MS 5000  /* a disk that has not answered for so long does not */
 
 /* There is one audit log in a process. */
 static struct {
@@ -35,8 +37,10 @@ static struct {
     int wake_fd;
     atomic_bool asleep, ending, reopen, running, failing;
     atomic_uint_fast64_t told, handled, written; /* written: the number of the last record */
+    atomic_uint_fast64_t asked_ms; /* since when the file has not answered; 0: it has */
     pthread_t thread;
     const char *path;
+    bool required;
     int journal_fd; /* -1: it is a file */
 
     /* Of its thread. */
@@ -46,9 +50,42 @@ static struct {
     uint64_t lost;                    /* no record has told it yet */
     struct log_limit limit;
     bool unsynced;
+    uint64_t synced; /* the last record of which the storage said that it has it */
+    struct {
+        uint64_t first, last; /* what may be lost; 0: nothing that has to be told yet */
+        uint64_t total;
+        int error;
+        bool told;   /* by a record that is not known to be on the storage */
+        bool logged; /* since a sync has last succeeded */
+    } doubt;
 } audit = { .journal_fd = -1, .file.fd = -1 };
 
+static uint64_t now_ms(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
 /* ---- any thread ---- */
+
+/* Its thread is in a call that does not come back. */
+static bool hangs(void)
+{
+    uint64_t asked_ms = atomic_load(&audit.asked_ms);
+
+    return asked_ms != 0 && now_ms() - asked_ms > HANGS_MS;
+}
+
+static void tell_hanging(void)
+{
+    if (!hangs() || atomic_exchange(&audit.failing, true))
+        return;
+    log_error("the audit log can't be written to '%s': its storage does not answer; what happens "
+              "meanwhile waits, and is lost when there is too much",
+              audit.path);
+}
 
 static void wake(void)
 {
@@ -106,7 +143,16 @@ static void hear(const struct event *event)
         atomic_fetch_add(&audit.told, 1);
     else
         tally_add(TALLY_AUDIT_LOST);
+    tell_hanging();
     wake();
+}
+
+bool audit_can_record(enum audit_class of)
+{
+    if (!audit.required || !atomic_load(&audit.running))
+        return true;
+    tell_hanging();
+    return !atomic_load(&audit.failing) && audit_queue_has_room(&audit.queue, of);
 }
 
 void audit_reopen(void)
@@ -124,23 +170,24 @@ void audit_describe(struct audit_state *out)
     out->path = audit.path;
     out->records = atomic_load(&audit.written);
     out->lost = tally_get(TALLY_AUDIT_LOST);
-    out->failing = atomic_load(&audit.failing);
+    out->doubtful = tally_get(TALLY_AUDIT_DOUBTFUL);
+    out->failing = atomic_load(&audit.failing) || hangs();
 }
 
 /* ---- its thread: one record ---- */
 
-static uint64_t now_ms(void)
+static int append_line(const char *line, size_t bytes)
 {
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+    atomic_store(&audit.asked_ms, now_ms());
+    int result = audit_file_append(&audit.file, line, bytes);
+    atomic_store(&audit.asked_ms, 0);
+    return result;
 }
 
 static int put_line(const char *line, size_t bytes)
 {
     if (audit.journal_fd < 0)
-        return audit_file_append(&audit.file, line, bytes);
+        return append_line(line, bytes);
     return log_journal_send(audit.journal_fd, LOG_NOTICE, "MESSAGE_ID=" LOG_ID_AUDIT "\n", line,
                             bytes)
                ? 0
@@ -198,8 +245,51 @@ static int open_file(struct error *err)
     if (result < 0 || last.seq == 0)
         return result;
     atomic_store(&audit.written, last.seq);
+    audit.synced = last.seq;
     memcpy(audit.hash, last.hash, sizeof audit.hash);
     return 0;
+}
+
+/* The kernel tells once that it could not write, and forgets what it was: a sync that succeeds
+ * later says nothing of these records.  So they stay told: here, and by a record in the log itself.
+ */
+static void doubt(int error)
+{
+    uint64_t before = audit.doubt.first != 0 ? audit.doubt.last : audit.synced;
+
+    if (audit.doubt.first == 0)
+        audit.doubt.first = audit.synced + 1;
+    audit.doubt.last = atomic_load(&audit.written);
+    audit.doubt.total += audit.doubt.last - before;
+    audit.doubt.error = error;
+    audit.doubt.told = false;
+    tally_set(TALLY_AUDIT_DOUBTFUL, audit.doubt.total);
+    if (!audit.doubt.logged)
+        log_error("audit file '%s': from record %" PRIu64
+                  " on it could not be made durable, and a loss of power may take them: %s",
+                  audit.path, audit.doubt.first, strerror(-error));
+    audit.doubt.logged = true;
+}
+
+static void sync_succeeded(void)
+{
+    audit.synced = atomic_load(&audit.written);
+    audit.doubt.logged = false;
+    if (audit.doubt.told)
+        audit.doubt.first = 0;
+    audit.doubt.told = false;
+}
+
+static int sync_file(const struct audit_file *file)
+{
+    atomic_store(&audit.asked_ms, now_ms());
+    int result = audit_file_sync(file);
+    atomic_store(&audit.asked_ms, 0);
+    if (result < 0)
+        doubt(result);
+    else
+        sync_succeeded();
+    return result;
 }
 
 /* The next one under the same name; the old one stays when there can't be one. */
@@ -215,9 +305,7 @@ static void change_file(void)
         log_error("%s; records go on into the file that had this name before", err.text);
         return;
     }
-    if (audit_file_sync(&before) < 0)
-        log_error("audit file '%s': what was written into the one before may be lost: %m",
-                  audit.path);
+    (void)sync_file(&before);
     audit_file_close(&before);
     if (put_begin("audit.continue") < 0)
         log_error("audit file '%s': the new one can't be written to: %m", audit.path);
@@ -245,15 +333,17 @@ static int begin_anew(void)
 
 /* ---- what waits ---- */
 
-static void tell_failing(int result)
+static void tell_failing(int result, int synced)
 {
-    if (result < 0 && !atomic_exchange(&audit.failing, true))
+    bool failing = result < 0 || synced < 0;
+    bool before = atomic_exchange(&audit.failing, failing);
+
+    if (result < 0 && !before)
         log_error("the audit log can't be written to '%s': %s; what happens meanwhile waits, and "
                   "is lost when there is too much",
                   audit.path, strerror(-result));
-    else if (result == 0 && atomic_exchange(&audit.failing, false))
+    else if (before && !failing)
         log_notice("the audit log can be written to '%s' again", audit.path);
-    tally_set(TALLY_AUDIT_FAILING, result < 0);
 }
 
 static void take(void)
@@ -323,6 +413,17 @@ static int put_held_back(bool end)
     return result;
 }
 
+static int put_doubt(void)
+{
+    if (audit.doubt.first == 0 || audit.doubt.told)
+        return 0;
+    int result =
+        put_own("audit.doubtful", 0, ",\"from\":%" PRIu64 ",\"to\":%" PRIu64 ",\"reason\":\"%s\"",
+                audit.doubt.first, audit.doubt.last, strerror(-audit.doubt.error));
+    audit.doubt.told = result == 0;
+    return result;
+}
+
 static int put_all(bool end)
 {
     int result = put_waiting();
@@ -334,31 +435,51 @@ static int put_all(bool end)
     }
     if (result == 0)
         result = put_lost();
+    if (result == 0)
+        result = put_doubt();
     return result == 0 ? put_held_back(end) : result;
 }
 
-static void sync_all(void)
+static int sync_all(void)
 {
     if (!audit.unsynced || audit.journal_fd >= 0)
-        return;
-    int result = audit_file_sync(&audit.file);
+        return 0;
     audit.unsynced = false;
-    if (result < 0)
-        log_error("audit file '%s': records that were written last may be lost: %s", audit.path,
-                  strerror(-result));
+    return sync_file(&audit.file);
+}
+
+/* What could not be made durable is told at once, where the file can be written again.  A disk that
+ * has failed twice is left alone until there is something to write. */
+static void write_all(bool end)
+{
+    int result = put_all(end), synced = sync_all();
+
+    if (synced < 0) {
+        if (put_doubt() == 0)
+            synced = sync_all();
+    }
+    tell_failing(result, synced);
+}
+
+/* For at most so long; -1: nothing has to be looked at. */
+static int look_ms(void)
+{
+    if (audit.first != NULL || audit.lost > 0 || log_limit_holds_back(&audit.limit))
+        return LOOK_MS;
+    return audit.doubt.first != 0 ? AGAIN_MS : -1;
 }
 
 static void sleep_until_woken(void)
 {
-    bool look = audit.first != NULL || audit.lost > 0 || log_limit_holds_back(&audit.limit);
+    struct pollfd wake = { .fd = audit.wake_fd, .events = POLLIN };
     uint64_t count;
 
     atomic_store(&audit.asleep, true);
-    if (atomic_load(&audit.queue.newest) == NULL && !atomic_load(&audit.ending) &&
-        !atomic_load(&audit.reopen))
-        poll(&(struct pollfd){ .fd = audit.wake_fd, .events = POLLIN }, 1, look ? LOOK_MS : -1);
-    else if (look && audit.first != NULL)
-        poll(&(struct pollfd){ .fd = audit.wake_fd, .events = POLLIN }, 1, LOOK_MS);
+    if (audit.first != NULL)
+        poll(&wake, 1, LOOK_MS); /* it could not be written: not at once again */
+    else if (atomic_load(&audit.queue.newest) == NULL && !atomic_load(&audit.ending) &&
+             !atomic_load(&audit.reopen))
+        poll(&wake, 1, look_ms());
     atomic_store(&audit.asleep, false);
     if (read(audit.wake_fd, &count, sizeof count) < 0) {
         /* EAGAIN: it was the time. */
@@ -375,7 +496,7 @@ static void end(void)
         log_error("%" PRIu64 " records of the audit log are lost: it could not be written", left);
     else if (put_own("audit.end", 0, "%s", "") < 0)
         log_error("the last record of the audit log could not be written");
-    sync_all();
+    (void)sync_all();
 }
 
 static void *serve(void *unused)
@@ -387,8 +508,7 @@ static void *serve(void *unused)
 
         look_for_another();
         take();
-        tell_failing(put_all(ending));
-        sync_all();
+        write_all(ending);
         if (ending) {
             end();
             return NULL;
@@ -437,13 +557,14 @@ static int start_thread(struct error *err)
                      strerror(result));
 }
 
-int audit_start(const char *path, struct error *err)
+int audit_start(const char *path, bool required, struct error *err)
 {
     static const struct event_sink sink = { hear };
 
     if (path == NULL)
         return 0;
     audit.path = path;
+    audit.required = required;
     int result = open_target(err);
     if (result == 0 && (result = put_begin("audit.begin")) < 0)
         error_set(err, result, "the audit log can't be written to '%s': %s", path,

@@ -13,14 +13,17 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "server/audit/audit-record.h"
+#include "server/audit/audit-queue.h"
 #include "server/base/error.h"
 
 #define AUDIT_JOURNAL "journal" /* instead of a path */
 
 /* Once in a process; `path` stays; NULL: there is none.  The first record is written when it
- * returns 0. */
-NODISCARD int audit_start(const char *path, struct error *err);
+ * returns 0.  `required`: see audit_can_record(). */
+NODISCARD int audit_start(const char *path, bool required, struct error *err);
+/* False: what would be told now could not be written, and is not to be done: the log fails, or
+ * there is no room for such records.  Always true where the log is not required.  Any thread. */
+bool audit_can_record(enum audit_class of);
 /* The file has got another name: the next records go into a new one under the old name.  Any
  * thread. */
 void audit_reopen(void);
@@ -32,10 +35,11 @@ void audit_stop(unsigned timeout_ms);
 /* ---- for who looks: any thread ---- */
 
 struct audit_state {
-    const char *path; /* NULL: there is no audit log */
-    uint64_t records; /* the number of the last one that was written */
-    uint64_t lost;    /* of this process */
-    bool failing;     /* what is told now can't be written */
+    const char *path;  /* NULL: there is no audit log */
+    uint64_t records;  /* the number of the last one that was written */
+    uint64_t lost;     /* of this process */
+    uint64_t doubtful; /* the same: written, and not made durable */
+    bool failing;      /* what is told now can't be written, or is not made durable */
 };
 
 void audit_describe(struct audit_state *out);

@@ -22,6 +22,7 @@ enum tally {
     TALLY_REJECTED_NAME,     /* there is no such export */
     TALLY_REJECTED_TIMEOUT,  /* it chose no export in time */
     TALLY_REJECTED_PROTOCOL, /* what it sent is not NBD */
+    TALLY_REJECTED_AUDIT,    /* --audit-required, and it could not be recorded */
 
     TALLY_RELOADS,
     TALLY_RELOADS_FAILED,
@@ -37,7 +38,7 @@ enum tally {
     /* Of the audit log. */
     TALLY_AUDIT_RECORDS,
     TALLY_AUDIT_LOST,
-    TALLY_AUDIT_FAILING, /* not a count: 1 while it can't be written */
+    TALLY_AUDIT_DOUBTFUL,
 
     TALLY_LOG_LINES, /* and so many for the other levels: by enum log_level */
     TALLY_LOG_LINES_LAST = TALLY_LOG_LINES + 4,

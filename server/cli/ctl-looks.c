@@ -17,10 +17,14 @@ static void cell_sandbox(char out[TEXT_CELL_BYTES], struct json_object *value)
 static void cell_audit(char out[TEXT_CELL_BYTES], struct json_object *value)
 {
     const char *path = control_text(value, "path");
+    int64_t doubtful = control_number(value, "doubtful", 0);
+    char doubt[48] = "";
 
-    (void)snprintf(out, TEXT_CELL_BYTES, "%.200s, %lld records, %lld lost%s",
+    if (doubtful > 0)
+        (void)snprintf(doubt, sizeof doubt, ", %lld not durable", (long long)doubtful);
+    (void)snprintf(out, TEXT_CELL_BYTES, "%.200s, %lld records, %lld lost%s%s",
                    path != NULL ? path : "", (long long)control_number(value, "records", 0),
-                   (long long)control_number(value, "lost", 0),
+                   (long long)control_number(value, "lost", 0), doubt,
                    control_flag(value, "failing") ? ", can't be written" : "");
 }
 

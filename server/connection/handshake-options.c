@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "server/audit/audit.h"
 #include "server/connection/conversation.h"
 #include "server/export/export-set.h"
 #include "server/base/log-ids.h"
@@ -276,12 +277,20 @@ static uint16_t flags_for(const struct option_exchange *ex, const struct export 
     return (uint16_t)flags;
 }
 
-/* A place among those who are attached; false: there is none. */
-static bool take_place(struct option_exchange *ex)
+/* A place among those who are attached; NULL: it has one, else why there is none for it. */
+static const char *take_place(struct option_exchange *ex, const struct export *export)
 {
     struct conversation *talk = ex->talk;
 
-    return places_attach(talk->worker->places, &talk->place) == PLACE_GRANTED;
+    if (!audit_can_record(AUDIT_CLIENTS)) {
+        tally_add(TALLY_REJECTED_AUDIT);
+        conversation_event_of(talk, "client.denied", export->name, "it could not be recorded");
+        return "who attaches an export is recorded, and that can't be done at the moment: the log "
+               "of the server says why";
+    }
+    return places_attach(talk->worker->places, &talk->place) == PLACE_GRANTED
+               ? NULL
+               : places_sentence(PLACE_NONE);
 }
 
 /* Contexts belong to the export that they were set for (proto.md, SET_META_CONTEXT). */
@@ -319,8 +328,9 @@ static enum option_outcome option_export_name(struct option_exchange *ex)
         log_refusal(ex, told);
         return OPTION_DROP;
     }
-    if (!take_place(ex)) {
-        log_refusal(ex, places_sentence(PLACE_NONE));
+    const char *why = take_place(ex, export);
+    if (why != NULL) {
+        log_refusal(ex, why);
         return OPTION_DROP;
     }
     reply_u64(ex, limits_size_bytes(&export->limits));
@@ -500,8 +510,9 @@ static enum option_outcome option_info(struct option_exchange *ex)
     }
     if (!export_is_open(export))
         return refuse_missing(ex, export);
-    if (ex->option == NBD_OPT_GO && !take_place(ex)) {
-        option_refuse(ex, NBD_REP_ERR_POLICY, "%s", places_sentence(PLACE_NONE));
+    const char *why = ex->option == NBD_OPT_GO ? take_place(ex, export) : NULL;
+    if (why != NULL) {
+        option_refuse(ex, NBD_REP_ERR_POLICY, "%s", why);
         return OPTION_NEXT;
     }
     reply_infos(ex, export, asked);

@@ -35,6 +35,7 @@ struct control_method {
     const char *name; /* with its interface */
     int role;         /* CONTROL_NOBODY: everybody may */
     bool changes;     /* it takes `if_revision`, and what it does is logged */
+    bool gives;       /* access: not done where it can't be recorded (audit_can_record()) */
     bool streams;     /* with `more` there may be several replies */
     struct control_param params[CONTROL_PARAMS_MAX];
     void (*run)(struct control_client *client);

@@ -79,6 +79,7 @@ static struct json_object *view_audit(void)
     control_add_text(json, "path", state.path);
     control_add_number(json, "records", state.records);
     control_add_number(json, "lost", state.lost);
+    control_add_number(json, "doubtful", state.doubtful);
     control_add_flag(json, "failing", state.failing);
     return json;
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "server/audit/audit.h"
 #include "server/control/control-interface.h"
 #include "server/control/control-internal.h"
 #include "server/control/control-level.h"
@@ -260,6 +261,18 @@ static void refuse_role(struct control_client *client)
     control_error(client, CONTROL_DENIED, "need", control_role_name(client->method->role));
 }
 
+static bool can_be_recorded(const struct control_method *method)
+{
+    return !method->gives || audit_can_record(AUDIT_OPERATORS);
+}
+
+static void refuse_unrecorded(struct control_client *client)
+{
+    control_error(client, CONTROL_NOT_POSSIBLE, "reason",
+                  "changes are recorded, and that can't be done at the moment: the log of the "
+                  "server says why");
+}
+
 static void run(struct control_client *client)
 {
     const struct control_method *method = client->method;
@@ -271,6 +284,8 @@ static void run(struct control_client *client)
         control_refuse(client, wrong);
     } else if (!revision_fits(client)) {
         refuse_conflict(client);
+    } else if (!can_be_recorded(method)) {
+        refuse_unrecorded(client);
     } else {
         if (method->changes)
             control_log_change(client);

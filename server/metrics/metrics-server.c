@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "crypto/gcm/gcm-choose.h"
+#include "server/audit/audit.h"
 #include "server/base/tally.h"
 #include "server/metrics/metrics-exports.h"
 #include "server/tls/tls-expiry.h"
@@ -61,6 +62,7 @@ static void put_clients(struct metrics_text *text)
         { "{reason=\"name\"}", TALLY_REJECTED_NAME },
         { "{reason=\"timeout\"}", TALLY_REJECTED_TIMEOUT },
         { "{reason=\"protocol\"}", TALLY_REJECTED_PROTOCOL },
+        { "{reason=\"audit\"}", TALLY_REJECTED_AUDIT },
     };
 
     PUT_TALLIES(text, "connections_attached", "Clients that have attached an export.", attached);
@@ -129,6 +131,7 @@ static void put_others(struct metrics_text *text)
     static const struct label reports[] = { { "", TALLY_REPORTS } };
     static const struct label records[] = { { "", TALLY_AUDIT_RECORDS } };
     static const struct label unwritten[] = { { "", TALLY_AUDIT_LOST } };
+    static const struct label doubtful[] = { { "", TALLY_AUDIT_DOUBTFUL } };
     static const struct label lost[] = { { "", TALLY_BACKENDS_LOST } };
     static const struct label back[] = { { "", TALLY_BACKENDS_BACK } };
     static const struct label lines[] = {
@@ -138,13 +141,17 @@ static void put_others(struct metrics_text *text)
         { "{level=\"info\"}", TALLY_LOG_LINES + 3 },
         { "{level=\"debug\"}", TALLY_LOG_LINES + 4 },
     };
+    struct audit_state audit;
 
+    audit_describe(&audit);
     PUT_TALLIES(text, "slow_requests", "Requests that took longer than slow-request allows.", slow);
     PUT_TALLIES(text, "reports", "Reports of trouble that were written.", reports);
     PUT_TALLIES(text, "audit_records", "Records of the audit log that were written.", records);
     PUT_TALLIES(text, "audit_lost", "Those that could not be written.", unwritten);
+    PUT_TALLIES(text, "audit_doubtful", "Those that were written, and may not be durable.",
+                doubtful);
     put_gauge(text, "nbdcrypt_audit_failing", "1 while the audit log can't be written.",
-              tally_get(TALLY_AUDIT_FAILING));
+              audit.failing);
     PUT_TALLIES(text, "backend_losses", "Connections to storage that were lost.", lost);
     PUT_TALLIES(text, "backend_reconnects", "Connections to storage that were made again.", back);
     PUT_TALLIES(text, "log_messages", "Messages, whether they are written or not.", lines);

@@ -328,7 +328,7 @@ static int set_up(struct server *server, struct error *err)
     if (result == 0)
         result = startup_signals_watch(&server->early_end, remove_names, server, err);
     if (result == 0)
-        result = audit_start(server->options.audit_file, err);
+        result = audit_start(server->options.audit_file, server->options.audit_required, err);
     if (result == 0)
         result = tls_open(&server->tls, &server->options.tls, err);
     if (result == 0)

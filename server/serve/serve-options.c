@@ -401,6 +401,13 @@ static int check_report(const struct report_options *options, struct error *err)
     return 0;
 }
 
+static int check_audit(const struct serve_options *options, struct error *err)
+{
+    return !options->audit_required || options->audit_file != NULL
+               ? 0
+               : error_set(err, -EINVAL, "--audit-required goes with --audit-file FILE");
+}
+
 static int parse(struct serve_options *out, int argc, char **argv, bool any_owner,
                  struct error *err)
 {
@@ -425,6 +432,8 @@ static int parse(struct serve_options *out, int argc, char **argv, bool any_owne
                                    "metrics", err);
     if (result == 0)
         result = serve_config_note(out, check_report(&out->report, err), "report", err);
+    if (result == 0)
+        result = serve_config_note(out, check_audit(out, err), "audit", err);
     if (result == 0)
         result = serve_config_note(out, sandbox_options_check(&out->sandbox, err), "sandbox", err);
     if (result == 0)

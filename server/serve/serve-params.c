@@ -184,6 +184,9 @@ const struct param serve_params[] = {
           "write to this file, or to the journal, who attached an export, was refused, used a key "
           "or changed something",
           OF(AUDIT, "audit", RESTART), .why = "it is opened at the start"),
+    PARAM("audit-required", FLAG, NULL, audit_required,
+          "refuse clients, and new exports, while the audit log can't be written",
+          OF(AUDIT, "audit", RESTART), .why = "it is read at the start"),
 
     PARAM("log-level", STRING, "LEVEL", log_level,
           "what is told: error, warning, notice, info or debug (default: notice)",

@@ -52,6 +52,7 @@ struct serve_options {
     struct metrics_options metrics;
     struct report_options report;
     const char *audit_file; /* NULL: there is none; or AUDIT_JOURNAL */
+    bool audit_required;
     struct sandbox_options sandbox;
     const char *user_text; /* NULL: none */
     struct user user;      /* what it means */
