@@ -125,6 +125,9 @@ check_page "$docs/nbdcrypt-ctl.1" ctl
 check_page "$docs/nbdcrypt-attach.8" attach attached detach
 check_named "$docs/nbdcrypt-security.7" serve format info
 check_keys "$docs/nbdcrypt.conf.5"
+for page in "$docs"/nbdcrypt-{metrics,service,troubleshoot,vm}.7; do
+    check_mdoc
+done
 
 [ "$failures" -eq 0 ] || exit 1
 echo "the man pages and --help agree"

@@ -56,5 +56,8 @@ guest_put "$root" "$(command -v busybox)" /usr/bin/busybox
 for program in $(busybox --list); do
     [ -e "$root/usr/bin/$program" ] || ln -s busybox "$root/usr/bin/$program"
 done
+for program in mkfs.ext4 resize2fs; do
+    guest_put "$root" "$(command -v "$program")" "/usr/sbin/$program"
+done
 install -m 755 "$here/machine-commands.sh" "$root/commands"
 mkfs.ext4 -q -E "offset=$((root_start * 512))" -d "$root" "$disk" $((root_sectors / 2))k

@@ -41,7 +41,7 @@ class Machine:
         with open(self.name + "-qemu", "wb") as log:
             self.process = subprocess.Popen(
                 [
-                    "qemu-system-x86_64",
+                    *"setpriv --pdeathsig KILL qemu-system-x86_64".split(),
                     *os.environ["GUEST_MACHINE"].split(),
                     *"-M q35 -m 256 -smp 2 -nodefaults -no-user-config -display none".split(),
                     "-chardev",
@@ -105,6 +105,11 @@ class Machine:
                     return found
             self.events.append(self._read())
 
+    def has_event(self, name):
+        """Whether it came until now."""
+        self.qmp("query-status")
+        return any(event["event"] == name for event in self.events)
+
     def begin(self, command):
         """Without waiting for its end, which is to be asked for by end()."""
         self.shell.write(command.encode() + b"\n")
@@ -119,6 +124,10 @@ class Machine:
     def run(self, command):
         self.begin(command)
         return self.end(command)
+
+    def write(self, path, text):
+        """A small file in the machine."""
+        self.run("echo %s | base64 -d >%s" % (base64.b64encode(text.encode()).decode(), path))
 
     def until(self, command):
         return self.run("until %s; do sleep 0.05; done" % command)
