@@ -63,6 +63,9 @@ tests     command:busybox                   busybox-static       busybox
 tests     command:dash                      dash                 dash
 tests     command:mkfs.ext4                 e2fsprogs            e2fsprogs
 tests     command:sfdisk                fdisk                util-linux
+tests     command:nbdfuse                   libnbd-bin           libnbd
+tests     command:fusermount3               fuse3                fuse3
+tests     command:fuse2fs                   fuse2fs              fuse2fs
 tests     command:syslinux                  syslinux             syslinux
 tests     command:mcopy                     mtools               mtools
 tests     command:mkfs.fat                  dosfstools           dosfstools

@@ -7,11 +7,11 @@
 #     recipe boot                 prints it, for what is no command of a shell
 #
 # A recipe is what stands below its mark in the page, as man(1) shows it.  Its paths are those of $root, its server
-# is localhost, its users are who runs the test, and 10G is $recipe_size.
+# is localhost, its user is $recipe_uid (who runs the test) in $recipe_group, and 10G is $recipe_size.
 
 page=$source_dir/docs/nbdcrypt-vm.7
 root=$test_dir/root
-recipe_size=${recipe_size:-128M}
+recipe_size=${recipe_size:-128M} recipe_uid=${recipe_uid:-$(id -u)} recipe_group=${recipe_group:-$(id -gn)}
 mkdir -p "$root"/{etc/nbdcrypt/keys,etc/pki,run/nbdcrypt,var/lib/nbdcrypt} "$test_dir/bin"
 ln -s "$NBDCRYPT" "$test_dir/bin/nbdcrypt"
 PATH=$test_dir/bin:$PATH
@@ -21,7 +21,7 @@ export RUNTIME_DIRECTORY=$root/run/nbdcrypt # where ctl looks for the control so
 awk '/^\.\\" example: / { marked = 1; next } /^\.Bd/ && !marked { print NR ": " $0 } { marked = 0 }' "$page" >"$test_dir/unmarked"
 expect_equal "displays of the page without a mark" "" "$(cat "$test_dir/unmarked")"
 while read -r name; do
-    grep -qE "recipe $name\b|\"$name\"" "$source_dir"/tests/{support/vm-recipes.sh,vm/*.{sh,py}} || fail "no test runs the recipe $name"
+    grep -qE "recipe $name([^a-z-]|$)|\"$name\"" "$source_dir"/tests/{support/vm-recipes.sh,vm/*.{sh,py}} || fail "no test runs the recipe $name"
 done < <(sed -n 's/^\.\\" example: //p' "$page")
 
 # recipe NAME
@@ -34,7 +34,7 @@ recipe() {
     [ -s "$test_dir/recipe" ] || fail "the page has no recipe '$1'"
     sed -E -e "s,(^|[^A-Za-z])/(etc/nbdcrypt|etc/pki|run/nbdcrypt|var/lib/nbdcrypt)/,\1$root/\2/,g" \
         -e "s/storage\.example\.org/localhost/g; s/0\.0\.0\.0:10809/127.0.0.1:0/" \
-        -e "s/uid:libvirt-qemu/uid:$(id -u)/; s/unix-group = .*/unix-group = $(id -gn)/" \
+        -e "s/uid:libvirt-qemu/uid:$recipe_uid/; s/unix-group = .*/unix-group = $recipe_group/" \
         -e "s/\b10G\b/$recipe_size/g; s/\b21474836480\b/$((2 * $(numfmt --from=iec "$recipe_size")))/" \
         -e "s,tcp:(0\.0\.0\.0|host2\.example\.org):49152,unix:$root/run/migration," \
         -e 's/^( *nbdcrypt format) /\1 --pbkdf pbkdf2 --pbkdf-iterations 1000 /' "$test_dir/recipe"
@@ -56,6 +56,12 @@ make_server_of_page() {
     cp -R "$root/etc/nbdcrypt/pki/clients/vm1" "$root/etc/pki/vm1"
     mkdir -m 700 "$root/etc/pki/vm1-psk"
     (umask 077 && grep '^vm1:' "$root/etc/nbdcrypt/keys.psk" >"$root/etc/pki/vm1-psk/keys.psk")
+}
+
+# serve_page: that server, by start_nbdcrypt; and what the recipe `add` adds to it.
+serve_page() {
+    start_nbdcrypt --config "$root/etc/nbdcrypt/nbdcrypt.conf" --unix "$root/run/nbdcrypt/nbd.sock"
+    run_recipe add
 }
 
 # save_recipes NAME...: for programs, each as a file; sets $recipes, their folder.
