@@ -135,9 +135,11 @@ int attach_record_write(const struct attach_record *record, unsigned index, stru
     bool written = file != NULL && print(file, record);
     if (file != NULL && fclose(file) != 0)
         written = false;
-    if (!written || rename(new_path, path) != 0)
-        return error_set(err, -EIO, "%s can't be written: %s", path, strerror(errno));
-    return 0;
+    if (written && rename(new_path, path) == 0)
+        return 0;
+    result = error_set(err, -EIO, "%s can't be written: %s", path, strerror(errno));
+    (void)unlink(new_path);
+    return result;
 }
 
 void attach_record_remove(unsigned index)
@@ -219,6 +221,11 @@ int attach_record_lock_name(const char *name, struct error *err)
     result = error_set(err, -errno, FOLDER "/names.lock can't be locked: %s", strerror(errno));
     close(fd);
     return result;
+}
+
+int attach_record_lock_tab(struct error *err)
+{
+    return attach_record_lock_name("\n", err); /* which is no name */
 }
 
 /* One that has just been detached may have a supervisor that is about to end.  The lock is the open

@@ -49,6 +49,9 @@ NODISCARD int attach_record_find(unsigned *index, struct attach_record *out, con
  * came meanwhile. */
 NODISCARD int attach_record_lock_name(const char *name, struct error *err);
 
+/* The same for who writes to nbdtab. */
+NODISCARD int attach_record_lock_tab(struct error *err);
+
 /* Only one supervisor has it; the descriptor, which is held as long as it lives.  -EBUSY: another
  * one has. */
 NODISCARD int attach_record_lock(unsigned index, struct error *err);

@@ -6,8 +6,10 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "server/attach/attach-json.h"
+#include "server/attach/attach-record.h"
 #include "server/attach/attach-run.h"
 #include "server/attach/background.h"
 #include "server/attach/nbd-device.h"
@@ -91,9 +93,12 @@ static int look_up(struct attach_options *options, struct nbdtab_line *line, con
 
 static int put_into_nbdtab(struct attach_run *run, struct error *err)
 {
-    struct attach_options options = *run->options;
-    int result = nbdtab_put(NBDTAB_PATH, run->record.name, run->source, &options, err);
+    int lock = attach_record_lock_tab(err);
+    int result =
+        lock < 0 ? lock : nbdtab_put(NBDTAB_PATH, run->record.name, run->source, run->options, err);
 
+    if (lock >= 0)
+        close(lock);
     if (result < 0)
         attach_run_undo(run);
     return result;

@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "server/attach/attach-json.h"
 #include "server/attach/attach-record.h"
@@ -166,6 +167,16 @@ static int detach_one(unsigned index, const struct attach_record *record, bool f
     return 0;
 }
 
+static int take_out_of_nbdtab(const char *name, struct error *err)
+{
+    int lock = attach_record_lock_tab(err);
+    int result = lock < 0 ? lock : nbdtab_put(NBDTAB_PATH, name, NULL, NULL, err);
+
+    if (lock >= 0)
+        close(lock);
+    return result;
+}
+
 static int detach(void *context, char **operands, struct error *err)
 {
     const struct detach_arguments *arguments = context;
@@ -181,7 +192,7 @@ static int detach(void *context, char **operands, struct error *err)
         result = 0;
     }
     if (result == 0 && arguments->persist)
-        result = nbdtab_put(NBDTAB_PATH, name, NULL, NULL, err);
+        result = take_out_of_nbdtab(name, err);
     return result;
 }
 

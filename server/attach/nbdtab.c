@@ -72,6 +72,22 @@ static FILE *open_tab(const char *path, int *result, struct error *err)
     return file;
 }
 
+static bool is_of(const char *line, const char *name)
+{
+    size_t length = strlen(name);
+
+    line += strspn(line, BLANKS);
+    return strncmp(line, name, length) == 0 && strchr(BLANKS, line[length]) != NULL;
+}
+
+/* A line that is wrong is nothing to those of other names: whoever attaches that one is told. */
+static int parse_of(struct nbdtab_line *out, const char *line, const char *name, struct error *err)
+{
+    int result = nbdtab_parse(out, line, err);
+
+    return result == -EINVAL && !is_of(line, name) ? 0 : result;
+}
+
 int nbdtab_find(struct nbdtab_line *out, const char *path, const char *name, struct error *err)
 {
     char *line = NULL;
@@ -83,7 +99,7 @@ int nbdtab_find(struct nbdtab_line *out, const char *path, const char *name, str
 
     while (file != NULL && !found && result >= 0 && getline(&line, &room_bytes, file) > 0) {
         number++;
-        result = nbdtab_parse(out, line, err);
+        result = parse_of(out, line, name, err);
         if (result < 0)
             error_prefix(err, "%s:%u: ", path, number);
         found = result == 1 && strcmp(out->name, name) == 0;
@@ -113,7 +129,9 @@ static void print_options(FILE *file, const struct attach_options *options)
     const struct {
         const char *name;
         bool value;
-    } flags[] = { { "read-only", options->read_only }, { "tls-proxy", options->tls_proxy } };
+    } flags[] = { { "read-only", options->read_only },
+                  { "tls-proxy", options->tls_proxy },
+                  { "noauto", options->no_auto } };
     const char *before = " ";
 
     for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
@@ -140,13 +158,17 @@ static void copy_others(FILE *to, FILE *from, const char *name)
 {
     char *line = NULL;
     size_t room_bytes = 0;
+    ssize_t length;
 
-    while (getline(&line, &room_bytes, from) > 0) {
+    while ((length = getline(&line, &room_bytes, from)) > 0) {
         struct nbdtab_line cut;
         int result = nbdtab_parse(&cut, line, NULL);
 
-        if (result != 1 || strcmp(cut.name, name) != 0)
-            fprintf(to, "%s%s", line, line[strlen(line) - 1] == '\n' ? "" : "\n");
+        if (result != 1 || strcmp(cut.name, name) != 0) {
+            (void)fwrite(line, 1, (size_t)length, to);
+            if (line[length - 1] != '\n')
+                (void)fputc('\n', to);
+        }
         if (result == 1)
             nbdtab_free(&cut);
     }
@@ -169,16 +191,20 @@ static bool write_new(int fd, FILE *from, const char *name, const char *source,
         print_options(file, options);
         fprintf(file, "\n");
     }
-    bool written = fflush(file) == 0 && fchmod(fd, 0644) == 0 && fsync(fd) == 0;
+    bool written =
+        fflush(file) == 0 && ferror(file) == 0 && fchmod(fd, 0644) == 0 && fsync(fd) == 0;
     return fclose(file) == 0 && written;
 }
 
 static int replace(const char *path, FILE *from, const char *name, const char *source,
                    const struct attach_options *options, struct error *err)
 {
-    char new_path[PATH_BYTES];
+    char new_path[PATH_BYTES], real[PATH_BYTES];
 
-    snprintf(new_path, sizeof new_path, "%s.XXXXXX", path);
+    /* Where it is a link, what that leads to is written. */
+    if (realpath(path, real) != NULL)
+        path = real;
+    snprintf(new_path, sizeof new_path, "%.4000s.XXXXXX", path);
     int fd = mkostemp(new_path, O_CLOEXEC);
     if (fd < 0)
         return error_set(err, -errno, "%s can't be written: %s", path, strerror(errno));
@@ -194,11 +220,25 @@ static int replace(const char *path, FILE *from, const char *name, const char *s
                                    path, strerror(-result));
 }
 
+/* They stand there as they are. */
+static int check_values(const char *path, const struct attach_options *options, struct error *err)
+{
+    const char *const values[] = { options->socket, options->device };
+
+    for (size_t i = 0; i < sizeof values / sizeof values[0]; i++)
+        if (values[i] != NULL && strpbrk(values[i], BLANKS ",") != NULL)
+            return error_set(err, -EINVAL, "'%.200s' has a blank or a comma, and can't stand in %s",
+                             values[i], path);
+    return 0;
+}
+
 int nbdtab_put(const char *path, const char *name, const char *source,
                const struct attach_options *options, struct error *err)
 {
-    int result;
+    int result = source != NULL ? check_values(path, options, err) : 0;
 
+    if (result < 0)
+        return result;
     if (name[strcspn(name, BLANKS)] != '\0' || name[0] == '#' ||
         (source != NULL && source[strcspn(source, BLANKS)] != '\0'))
         return error_set(err, -EINVAL,

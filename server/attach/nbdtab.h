@@ -24,12 +24,13 @@ NODISCARD int nbdtab_options(struct attach_options *options, struct nbdtab_line 
                              struct error *err);
 void nbdtab_free(struct nbdtab_line *line);
 
-/* The line of that name in the file at `path`.  1: there is one; 0: there is none, or no file. */
+/* The line of that name in the file at `path`, whatever is wrong in others.  1: there is one; 0:
+ * there is none, or no file. */
 NODISCARD int nbdtab_find(struct nbdtab_line *out, const char *path, const char *name,
                           struct error *err);
 
 /* Writes a line in the place of those of the same name; `source` NULL: only takes these away.  All
- * of it or nothing is written. */
+ * of it or nothing is written.  attach_record_lock_tab() is held: others write there, too. */
 NODISCARD int nbdtab_put(const char *path, const char *name, const char *source,
                          const struct attach_options *options, struct error *err);
 

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "server/attach/attach-record.h"
@@ -134,14 +135,47 @@ static void file(void)
     EXPECT(nbdtab_find(&line, path, "other", &err) == 1);
     EXPECT_TEXT(line.options, "noauto");
     nbdtab_free(&line);
-    EXPECT(nbdtab_find(&line, path, "vm7", &err) == -EINVAL &&
+    EXPECT(nbdtab_find(&line, path, "wrong", &err) == -EINVAL &&
            strstr(err.text, "nbdtab:3: ") != NULL);
+    EXPECT(nbdtab_find(&line, path, "wron", &err) == 0);
+    EXPECT(nbdtab_find(&line, path, "vm7", &err) == 1);
+    nbdtab_free(&line);
     EXPECT(nbdtab_put(path, "vm7", NULL, NULL, &err) == 0);
     read_all(path, text, sizeof text);
     EXPECT_TEXT(text, "# mine\nother x noauto\nwrong\n");
     EXPECT(nbdtab_put(path, "a b", "x", &options, &err) == -EINVAL);
     EXPECT(nbdtab_put(path, "#a", "x", &options, &err) == -EINVAL);
     EXPECT(unlink(path) == 0 && rmdir(folder) == 0);
+}
+
+/* Whatever stands there: a link is not replaced, and bytes that are no text stay. */
+static void odd_file(void)
+{
+    static const char before[] = "a x\n\0b y\n\0\nvm7 old\nvm7 older";
+    static const char after[] = "a x\n\0b y\n\0\nvm7 vm7 noauto\n";
+    char folder[] = "/tmp/nbdcrypt-test-attach.XXXXXX", path[64], link[64], text[512] = "";
+    struct attach_options options = attach_options_default;
+    struct stat found;
+
+    EXPECT(mkdtemp(folder) != NULL);
+    snprintf(path, sizeof path, "%s/real", folder);
+    snprintf(link, sizeof link, "%s/link", folder);
+    FILE *out = fopen(path, "we");
+    EXPECT(out != NULL && fwrite(before, 1, sizeof before - 1, out) == sizeof before - 1 &&
+           fclose(out) == 0);
+    EXPECT(symlink("real", link) == 0);
+    options.no_auto = true;
+    EXPECT(nbdtab_put(link, "vm7", "vm7", &options, &err) == 0);
+    EXPECT(lstat(link, &found) == 0 && S_ISLNK(found.st_mode));
+    read_all(path, text, sizeof text);
+    EXPECT(memcmp(text, after, sizeof after) == 0);
+    options.socket = "/a b";
+    EXPECT(nbdtab_put(link, "vm7", "vm7", &options, &err) == -EINVAL);
+    options.socket = "/a,b";
+    EXPECT(nbdtab_put(link, "vm7", "vm7", &options, &err) == -EINVAL);
+    read_all(path, text, sizeof text);
+    EXPECT(memcmp(text, after, sizeof after) == 0);
+    EXPECT(unlink(link) == 0 && unlink(path) == 0 && rmdir(folder) == 0);
 }
 
 /* ---- which disk ---- */
@@ -183,6 +217,7 @@ static const struct check checks[] = {
     { "what has :// is a URI, all else the name of an export", targets },
     { "a line of nbdtab is a name, a source and options", lines },
     { "a line is put in the place of those of its name", file },
+    { "nbdtab may be a link, and have any bytes", odd_file },
     { "only the same disk takes the place of one", disks },
 };
 
