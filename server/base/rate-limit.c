@@ -5,6 +5,8 @@
 #define INTERVAL_SHIFT 28
 #define TICKS_MAX (UINT64_C(1) << 60) /* two years: nobody has to pay for longer */
 #define SLACK_TICKS (TICKS_PER_SECOND / 1000 * RATE_LIMIT_SLACK_MS)
+#define LOAN_TICKS \
+    (TICKS_PER_SECOND / 10) /* what a member has taken beyond his part is forgotten */
 /* Workers read the clock once a batch, so one may be so much behind another. */
 #define CLOCKS_APART_TICKS TICKS_PER_SECOND
 
@@ -128,6 +130,28 @@ uint64_t rate_limit_wait_ns(const struct rate_limit *limit, const struct rate_ta
     if (interval == 0)
         return 0;
     return ns_of(wait_of(limit, interval, possible(limit, get(&limit->paid), now), taker));
+}
+
+/* One that is further ahead was counted before the clock went back. */
+uint64_t rate_limit_right_ns(const _Atomic uint64_t *own_paid, uint64_t now_ns)
+{
+    uint64_t from = sum(ticks_of(now_ns), SLACK_TICKS), paid = get(own_paid);
+
+    return paid > from && paid - from < TICKS_MAX ? ns_of(paid - from) : 0;
+}
+
+void rate_limit_count_part(const struct rate_limit *limit, _Atomic uint64_t *own_paid,
+                           unsigned members, uint64_t units, uint64_t now_ns)
+{
+    uint64_t now = ticks_of(now_ns), known = get(own_paid), next;
+    uint64_t price = clamp((unsigned __int128)cost(get(&limit->interval), units) * members);
+    uint64_t most = sum(now, price > LOAN_TICKS ? price : LOAN_TICKS);
+
+    do {
+        next = sum(known > now ? known : now, price);
+        next = next < most ? next : most;
+    } while (!atomic_compare_exchange_weak_explicit(own_paid, &known, next, memory_order_relaxed,
+                                                    memory_order_relaxed));
 }
 
 bool rate_limit_owes(const struct rate_limit *limit, uint64_t now_ns)

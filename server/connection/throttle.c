@@ -63,7 +63,7 @@ static void begin_to_wait(struct throttle *throttle, const struct rate_taker *ta
 {
     throttle->due_ns =
         taker->now_ns + limit_claims_wait_ns(throttle->claims, throttle->claim_count, taker);
-    limit_claims_join(throttle->claims, throttle->claim_count);
+    limit_claims_join(throttle->claims, throttle->claim_count, taker);
 }
 
 /* Other limits hold now, or the clock has gone back: what was calculated is wrong. */
@@ -83,7 +83,11 @@ static bool pass_in_turn(struct throttle *throttle, struct rate_taker *taker)
         return false;
     taker->waited = true;
     taker->overdue_ns = taker->now_ns - throttle->due_ns;
-    return limit_claims_take(throttle->claims, throttle->claim_count, taker);
+    if (limit_claims_take(throttle->claims, throttle->claim_count, taker))
+        return true;
+    limit_claims_leave(throttle->claims, throttle->claim_count); /* it waits for another one now */
+    limit_claims_join(throttle->claims, throttle->claim_count, taker);
+    return false;
 }
 
 static bool pass_anew(struct throttle *throttle, struct rate_taker *taker)
@@ -126,17 +130,33 @@ void throttle_free(struct throttle *throttle)
         limit_clients_leave(&throttle->export->clients, throttle->client, loop_now_ns());
 }
 
+static void add_claim(struct throttle *throttle, struct limit_set *set, struct limit_part *part,
+                      const struct nbd_request *request)
+{
+    struct limit_claim *claim = &throttle->claims[throttle->claim_count];
+
+    if (set == NULL)
+        return;
+    limit_claim_init(claim, set, writes(request->command), bytes_of(request));
+    claim->part = part;
+    throttle->claim_count++;
+}
+
+static void make_claims(struct throttle *throttle, const struct nbd_request *request)
+{
+    struct export *ex = throttle->export;
+
+    throttle->claim_count = 0;
+    add_claim(throttle, &ex->rates, NULL, request);
+    add_claim(throttle, atomic_load(&ex->group), &ex->part, request);
+    add_claim(throttle, throttle->client, NULL, request);
+}
+
 /* One that has not waited yet. */
 static bool pass_first(struct throttle *throttle, const struct nbd_request *request,
                        struct rate_taker *taker)
 {
-    struct limit_set *sets[THROTTLE_SETS] = { &throttle->export->rates, throttle->client };
-
-    throttle->claim_count = 0;
-    for (unsigned i = 0; i < THROTTLE_SETS; i++)
-        if (sets[i] != NULL)
-            limit_claim_init(&throttle->claims[throttle->claim_count++], sets[i],
-                             writes(request->command), bytes_of(request));
+    make_claims(throttle, request);
     throttle->held_ns = 0;
     (void)is_outdated(throttle, taker->now_ns);
     if (pass_anew(throttle, taker))
@@ -147,17 +167,18 @@ static bool pass_first(struct throttle *throttle, const struct nbd_request *requ
     return false;
 }
 
-static bool pass_again(struct throttle *throttle, struct rate_taker *taker)
+/* Another group may have become its own. */
+static bool pass_again(struct throttle *throttle, const struct nbd_request *request,
+                       struct rate_taker *taker)
 {
     if (!is_outdated(throttle, taker->now_ns))
         return pass_in_turn(throttle, taker);
     limit_claims_leave(throttle->claims, throttle->claim_count);
+    make_claims(throttle, request);
+    throttle->changes = changes_of(throttle);
     if (throttle->since_ns > taker->now_ns)
         throttle->since_ns = taker->now_ns;
-    if (!pass_anew(throttle, taker))
-        return false;
-    limit_claims_join(throttle->claims, throttle->claim_count); /* end_waiting() leaves */
-    return true;
+    return pass_anew(throttle, taker);
 }
 
 static void end_waiting(struct throttle *throttle)
@@ -180,7 +201,7 @@ bool throttle_pass(struct throttle *throttle, const uint8_t header[NBD_REQUEST_B
     if (paid || !nbd_decode_request(header, &request) || is_free(request.command))
         return true;
     if (throttle->since_ns == 0 ? pass_first(throttle, &request, &taker)
-                                : pass_again(throttle, &taker)) {
+                                : pass_again(throttle, &request, &taker)) {
         end_waiting(throttle);
         return true;
     }

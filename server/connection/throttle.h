@@ -8,7 +8,7 @@
 #include "server/connection/conversation.h"
 #include "server/export/export.h"
 
-#define THROTTLE_SETS 2u /* of the export, and of the client */
+#define THROTTLE_SETS 3u /* of the export, of its group, and of the client */
 
 struct throttle {
     struct loop *loop;

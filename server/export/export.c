@@ -21,6 +21,7 @@
 #include "server/block/range-lock.h"
 #include "server/base/size-text.h"
 #include "server/volume/volume-key.h"
+#include "server/export/limit-groups.h"
 #include "server/export/slow-limit.h"
 #include "server/export/zero-holes.h"
 #include "server/report/guard.h"
@@ -287,6 +288,12 @@ static void tell_board(const struct export *ex)
         guard_look_soon();
 }
 
+static void tell_whether_limited(struct export *ex)
+{
+    atomic_store(&ex->limited,
+                 limit_terms_hold(&ex->rates.terms) || atomic_load(&ex->group) != NULL);
+}
+
 void export_limit(struct export *ex, const struct limit_terms *terms)
 {
     const struct limit_terms client = limit_terms_of_client(terms);
@@ -296,20 +303,39 @@ void export_limit(struct export *ex, const struct limit_terms *terms)
         return;
     limit_clients_use(&ex->clients, &client, now_ns);
     limit_set_use(&ex->rates, terms, now_ns);
-    atomic_store(&ex->limited, limit_terms_hold(terms));
+    tell_whether_limited(ex);
     tell_board(ex);
+}
+
+/* Who waits for the one before notices. */
+static void use_group(struct export *ex, const char *name)
+{
+    struct limit_set *next = name != NULL && *name != '\0' ? limit_groups_get(name) : NULL;
+    struct limit_set *before = atomic_load(&ex->group);
+
+    if (next == before)
+        return;
+    if (next != NULL)
+        atomic_fetch_add(&next->members, 1);
+    atomic_store(&ex->group, next);
+    if (before != NULL)
+        atomic_fetch_sub(&before->members, 1);
+    atomic_fetch_add(&ex->rates.changes, 1);
+    tell_whether_limited(ex);
 }
 
 void export_join_board(struct export *ex, const struct board *board)
 {
     ex->board = board;
     ex->place = board_export_begin(board, ex->id, ex->name);
+    use_group(ex, ex->settings->limit_group);
     tell_board(ex);
 }
 
 void export_alter(struct export *ex, const struct export_settings *settings)
 {
     use_limits(ex, settings);
+    use_group(ex, settings->limit_group);
     ex->settings = settings;
     atomic_store(&ex->name, settings->name);
     atomic_store(&ex->description, settings->description);
@@ -364,6 +390,7 @@ void export_close(struct export *ex)
     stage_close(ex->header);
     range_lock_destroy(ex->ranges);
     limit_clients_free(&ex->clients);
+    use_group(ex, NULL);
     free(ex->parts);
     *ex = (struct export){ 0 };
 }

@@ -44,6 +44,8 @@ struct export
     atomic_uint weight;    /* of its clients beside those of others; 0: EXPORT_WEIGHT_USUAL */
     atomic_bool limited;   /* a command may have to wait for one of these: */
     struct limit_set rates;
+    struct limit_set *_Atomic group; /* that it has a part of; NULL: none */
+    struct limit_part part;
     struct limit_clients clients;
     atomic_uint visits;  /* of threads that read its storage, besides workers: it is not closed
                           * before they have gone */

@@ -18,6 +18,16 @@ struct limit_set {
     _Atomic uint64_t io_size_bytes;
     struct rate_limit rates[LIMIT_SET_RATES];
     struct limit_terms terms; /* as they were given; for those who change them */
+    /* Of a group: */
+    atomic_uint members;
+    atomic_uint
+        rightful; /* commands that wait for it, of members who have had less than their part */
+};
+
+/* What one member has had of a group.  Zeroed at first. */
+struct limit_part {
+    _Atomic uint64_t paid[LIMIT_SET_RATES];
+    atomic_bool has_front; /* one of its commands waits before the others: for its part */
 };
 
 void limit_set_use(struct limit_set *set, const struct limit_terms *terms, uint64_t now_ns);
@@ -28,8 +38,12 @@ bool limit_set_owes(const struct limit_set *set, uint64_t now_ns);
 struct limit_claim {
     struct limit_set *set;
     uint64_t operations, bytes;
-    unsigned kinds; /* bits as in `holds`: those that it is about */
-    unsigned taken; /* of these, what it has */
+    unsigned kinds;          /* bits as in `holds`: those that it is about */
+    unsigned taken;          /* of these, what it has */
+    unsigned joined;         /* of these, for what it waits */
+    bool front;              /* it is the one of its member */
+    bool rightful;           /* it is one of those of `set` */
+    struct limit_part *part; /* of whose command it is; NULL: the set is no group */
 };
 
 /* A command that reads or writes so many bytes; 0: none, and it is one all the same. */
@@ -40,8 +54,9 @@ bool limit_claims_take(struct limit_claim *claims, unsigned count, const struct 
 /* What the longest wait among them is; 0: there is none. */
 uint64_t limit_claims_wait_ns(const struct limit_claim *claims, unsigned count,
                               const struct rate_taker *taker);
-/* It begins to wait; it waits no more. */
-void limit_claims_join(const struct limit_claim *claims, unsigned count);
-void limit_claims_leave(const struct limit_claim *claims, unsigned count);
+/* It begins to wait, for that limit which holds it back longest: one that waits for a limit of its
+ * own keeps nobody else from what it can't use.  It waits no more. */
+void limit_claims_join(struct limit_claim *claims, unsigned count, const struct rate_taker *taker);
+void limit_claims_leave(struct limit_claim *claims, unsigned count);
 
 #endif
