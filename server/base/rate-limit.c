@@ -5,6 +5,7 @@
 #define INTERVAL_SHIFT 28
 #define TICKS_MAX (UINT64_C(1) << 60) /* two years: nobody has to pay for longer */
 #define SLACK_TICKS (TICKS_PER_SECOND / 1000 * RATE_LIMIT_SLACK_MS)
+#define LOAN_UNITS 8u
 #define LOAN_TICKS \
     (TICKS_PER_SECOND / 10) /* what a member has taken beyond his part is forgotten */
 /* Workers read the clock once a batch, so one may be so much behind another. */
@@ -141,14 +142,17 @@ uint64_t rate_limit_right_ns(const _Atomic uint64_t *own_paid, uint64_t now_ns)
 }
 
 void rate_limit_count_part(const struct rate_limit *limit, _Atomic uint64_t *own_paid,
-                           unsigned members, uint64_t units, uint64_t now_ns)
+                           struct rate_part part, uint64_t units, uint64_t now_ns)
 {
     uint64_t now = ticks_of(now_ns), known = get(own_paid), next;
-    uint64_t price = clamp((unsigned __int128)cost(get(&limit->interval), units) * members);
-    uint64_t most = sum(now, price > LOAN_TICKS ? price : LOAN_TICKS);
+    uint64_t whole = cost(get(&limit->interval), units);
+    uint64_t price = clamp((unsigned __int128)whole * part.all / (part.own > 0 ? part.own : 1));
+    uint64_t loan = clamp((unsigned __int128)price * LOAN_UNITS);
+    uint64_t since = now > price ? now - price : 0; /* one late command is not lost */
+    uint64_t most = sum(now, loan > LOAN_TICKS ? loan : LOAN_TICKS);
 
     do {
-        next = sum(known > now ? known : now, price);
+        next = sum(known > since ? known : since, price);
         next = next < most ? next : most;
     } while (!atomic_compare_exchange_weak_explicit(own_paid, &known, next, memory_order_relaxed,
                                                     memory_order_relaxed));

@@ -50,13 +50,18 @@ void rate_limit_give_back(struct rate_limit *limit, uint64_t units);
 /* How long he has to wait; 0: he need not. */
 uint64_t rate_limit_wait_ns(const struct rate_limit *limit, const struct rate_taker *taker);
 
-/* Of a limit that `members` have together each has a part to which he has a right: he may go before
- * those who have taken more than theirs.  It costs him nothing later what he takes beyond it while
- * nobody else wants it.  The moment at which his part is paid for is all that is kept of him; 0 at
- * first.  How long it is until he has that right; 0: he has it. */
+/* Of a limit that several have together: his weight, and that of all of them. */
+struct rate_part {
+    unsigned own, all;
+};
+
+/* To his part of it each has a right: he may go before those who have taken more than theirs.  It
+ * costs him nothing later what he takes beyond it while nobody else wants it.  The moment at which
+ * his part is paid for is all that is kept of him; 0 at first.  How long it is until he has that
+ * right; 0: he has it. */
 uint64_t rate_limit_right_ns(const _Atomic uint64_t *own_paid, uint64_t now_ns);
 void rate_limit_count_part(const struct rate_limit *limit, _Atomic uint64_t *own_paid,
-                           unsigned members, uint64_t units, uint64_t now_ns);
+                           struct rate_part part, uint64_t units, uint64_t now_ns);
 
 /* What was taken is not paid for yet. */
 bool rate_limit_owes(const struct rate_limit *limit, uint64_t now_ns);

@@ -313,13 +313,13 @@ static void use_group(struct export *ex, const char *name)
     struct limit_set *next = name != NULL && *name != '\0' ? limit_groups_get(name) : NULL;
     struct limit_set *before = atomic_load(&ex->group);
 
+    if (before != NULL && next != before)
+        limit_group_weigh(before, &ex->part, 0);
+    if (next != NULL)
+        limit_group_weigh(next, &ex->part, export_weight(ex));
     if (next == before)
         return;
-    if (next != NULL)
-        atomic_fetch_add(&next->members, 1);
     atomic_store(&ex->group, next);
-    if (before != NULL)
-        atomic_fetch_sub(&before->members, 1);
     atomic_fetch_add(&ex->rates.changes, 1);
     tell_whether_limited(ex);
 }

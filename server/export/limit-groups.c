@@ -68,6 +68,12 @@ void limit_group_use(struct limit_set *group, const struct limit_terms *terms, u
         limit_set_use(group, terms, now_ns);
 }
 
+/* Whoever counts meanwhile has one of both. */
+void limit_group_weigh(struct limit_set *group, struct limit_part *part, unsigned weight)
+{
+    atomic_fetch_add(&group->weight, weight - atomic_exchange(&part->weight, weight));
+}
+
 struct limit_set *limit_groups_next(const struct limit_set *group)
 {
     struct limit_group *next =

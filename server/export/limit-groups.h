@@ -1,5 +1,6 @@
 /* Limits that several exports have together: [limits NAME], and limit-group = NAME of an export.
- * Each member has a right to an equal part of them, and to what the others leave.
+ * Each member has a right to a part of them by its weight, and to what the others leave.
+ * Timers have milliseconds: beyond some 100,000 commands a second weights are not kept.
  *
  * A group stays until the process ends, so that a command may wait for one that was taken out of
  * the configuration meanwhile: it has no limits then.  Any thread finds one; one at a time changes
@@ -22,6 +23,10 @@ const char *limit_group_name(const struct limit_set *group);
 
 /* Limits it, for the next command of each client of each member. */
 void limit_group_use(struct limit_set *group, const struct limit_terms *terms, uint64_t now_ns);
+
+/* One more member, with that weight; another weight of it; 0: it is none any more.  One thread at a
+ * time for each part. */
+void limit_group_weigh(struct limit_set *group, struct limit_part *part, unsigned weight);
 
 /* One after the other; NULL at first, and after the last.  They are never taken away. */
 struct limit_set *limit_groups_next(const struct limit_set *group);

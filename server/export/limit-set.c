@@ -146,11 +146,14 @@ static bool take(struct limit_claim *claim, const struct rate_taker *taker)
 
 static void count_part(const struct limit_claim *claim, uint64_t now_ns)
 {
-    for (unsigned rest = claim->part != NULL ? claim->taken : 0; rest != 0; rest &= rest - 1) {
+    if (claim->part == NULL)
+        return;
+    const struct rate_part part = { get(&claim->part->weight), get(&claim->set->weight) };
+    for (unsigned rest = claim->taken; rest != 0; rest &= rest - 1) {
         unsigned rate = (unsigned)__builtin_ctz(rest);
 
-        rate_limit_count_part(&claim->set->rates[rate], &claim->part->paid[rate],
-                              get(&claim->set->members), units_of(claim, rate), now_ns);
+        rate_limit_count_part(&claim->set->rates[rate], &claim->part->paid[rate], part,
+                              units_of(claim, rate), now_ns);
     }
 }
 
@@ -214,6 +217,16 @@ uint64_t limit_claims_wait_ns(const struct limit_claim *claims, unsigned count,
     return longest_wait(claims, count, taker).ns;
 }
 
+/* By the time that there is something for it, if not now. */
+static bool will_have_right(const struct limit_claim *claim, unsigned rate,
+                            const struct rate_taker *taker)
+{
+    struct rate_taker here = *taker;
+
+    here.waited = true;
+    return right_ns(claim, taker->now_ns) <= rate_limit_wait_ns(&claim->set->rates[rate], &here);
+}
+
 void limit_claims_join(struct limit_claim *claims, unsigned count, const struct rate_taker *taker)
 {
     struct longest longest = longest_wait(claims, count, taker);
@@ -225,7 +238,7 @@ void limit_claims_join(struct limit_claim *claims, unsigned count, const struct 
     claim->joined = 1u << longest.rate;
     claim->front = claim->part != NULL &&
                    !atomic_exchange_explicit(&claim->part->has_front, true, memory_order_relaxed);
-    claim->rightful = claim->front && has_right(claim, taker);
+    claim->rightful = claim->front && will_have_right(claim, longest.rate, taker);
     if (claim->rightful)
         atomic_fetch_add_explicit(&claim->set->rightful, 1, memory_order_relaxed);
 }

@@ -19,13 +19,14 @@ struct limit_set {
     struct rate_limit rates[LIMIT_SET_RATES];
     struct limit_terms terms; /* as they were given; for those who change them */
     /* Of a group: */
-    atomic_uint members;
+    atomic_uint weight; /* of all members */
     atomic_uint
         rightful; /* commands that wait for it, of members who have had less than their part */
 };
 
 /* What one member has had of a group.  Zeroed at first. */
 struct limit_part {
+    atomic_uint weight; /* beside the others; 0: it is no member */
     _Atomic uint64_t paid[LIMIT_SET_RATES];
     atomic_bool has_front; /* one of its commands waits before the others: for its part */
 };

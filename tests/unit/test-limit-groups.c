@@ -24,6 +24,7 @@ static struct client clients[CONNECTIONS_MAX];
 static unsigned client_count;
 static struct limit_set *group;
 static struct limit_part parts[8];
+static unsigned part_count;
 
 static void begin(const struct limit_terms *terms)
 {
@@ -35,17 +36,24 @@ static void begin(const struct limit_terms *terms)
     memset(parts, 0, sizeof parts);
     memset(clients, 0, sizeof clients);
     client_count = 0;
-    atomic_store(&group->members, 0);
+    atomic_store(&group->weight, 0);
+    part_count = 0;
+}
+
+static struct client *add_weighed(unsigned weight, unsigned connections)
+{
+    struct limit_part *part = &parts[part_count++];
+    struct client *first = &clients[client_count];
+
+    limit_group_weigh(group, part, weight);
+    for (unsigned i = 0; i < connections; i++)
+        clients[client_count++] = (struct client){ .part = part, .wake_ns = START + i };
+    return first;
 }
 
 static struct client *add_member(unsigned connections)
 {
-    struct limit_part *part = &parts[atomic_fetch_add(&group->members, 1)];
-    struct client *first = &clients[client_count];
-
-    for (unsigned i = 0; i < connections; i++)
-        clients[client_count++] = (struct client){ .part = part, .wake_ns = START + i };
-    return first;
+    return add_weighed(100, connections);
 }
 
 static void ask(struct client *client, struct limit_set *own, uint64_t now_ns)
@@ -169,9 +177,25 @@ static void what_a_member_leaves_the_others_have(void)
 {
     begin(&(struct limit_terms){ .rate[LIMIT_IOPS] = 1000 });
     (void)add_member(4);
-    atomic_fetch_add(&group->members, 3); /* who are idle */
+    (void)add_weighed(300, 0); /* is idle */
     (void)run(START + 10 * SECOND, NULL, 0);
     EXPECT(is_within(run(START + 20 * SECOND, NULL, 0), 10000, 0.02));
+}
+
+static void weights_are_kept(void)
+{
+    static const uint64_t rates[] = { 20, 1000, 20000 };
+
+    for (size_t i = 0; i < sizeof rates / sizeof rates[0]; i++) {
+        begin(&(struct limit_terms){ .rate[LIMIT_IOPS] = rates[i] });
+        struct client *heavy = add_weighed(300, 16), *light = add_weighed(100, 16);
+        (void)run(START + 10 * SECOND, NULL, 0);
+        forget();
+        uint64_t all = run(START + 20 * SECOND, NULL, 0);
+        EXPECT(is_within(all, 10.0 * (double)rates[i], 0.02));
+        EXPECT(is_within(taken_by(heavy, 16), 7.5 * (double)rates[i], 0.02));
+        EXPECT(is_within(taken_by(light, 16), 2.5 * (double)rates[i], 0.02));
+    }
 }
 
 /* It waits for what it has alone, and stands in nobody's way. */
@@ -201,6 +225,7 @@ int main(void)
     rates_are_kept();
     a_member_has_its_part_beside_a_thousand_connections();
     what_a_member_leaves_the_others_have();
+    weights_are_kept();
     who_waits_for_a_limit_of_its_own_keeps_nobody_back();
     return EXIT_SUCCESS;
 }
