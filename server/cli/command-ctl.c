@@ -65,6 +65,7 @@ static const struct param ctl_params[] = {
     PARAM("openmetrics", FLAG, NULL, openmetrics, "metrics: in that format"),
     PARAM("slow", FLAG, NULL, slow,
           "requests: the last that took longer than their export's slow-request"),
+    PARAM("group", FLAG, NULL, group, "limits: NAME is that of a group of exports"),
     PARAM("help", FLAG, NULL, help, "print this text", .letter = 'h'),
     { 0 },
 };
@@ -84,6 +85,7 @@ enum {
     PERSIST = 1024,
     SLOW = 2048,
     EXPORT = 4096,
+    GROUP = 8192,
 };
 
 static const struct verb {
@@ -142,8 +144,10 @@ static const struct verb {
       .operands = "NAME [KEY=VALUE] ...",
       .least = 1,
       .most = INT_MAX,
+      .options = GROUP,
       .help = "how fast its clients may be; with words, what holds from now on",
       .run = ctl_limits },
+    { .name = "groups", .help = "limits that several exports share", .run = ctl_groups },
     { .name = "suspend",
       .operands = "NAME",
       .least = 1,
@@ -260,6 +264,7 @@ static const char *foreign_option(const struct verb *verb, const struct ctl_opti
         { TOP, options->batch, "--batch is for ctl top" },
         { DRY_RUN, options->dry_run, "--dry-run is for ctl reload" },
         { REPLACE, options->replace.count > 0, "--replace is for ctl reload" },
+        { GROUP, options->group, "--group is for ctl limits" },
         { OPENMETRICS, options->openmetrics, "--openmetrics is for ctl metrics" },
     };
 
@@ -360,6 +365,14 @@ static const char *operand_name(const char *operands, int index)
     return operands != NULL && *operands == '[' ? operands + 1 : operands;
 }
 
+static bool is_typed(const struct typing *typing, const char *word)
+{
+    for (int i = 0; i < typing->word_count; i++)
+        if (strcmp(typing->words[i], word) == 0)
+            return true;
+    return false;
+}
+
 static const char *offer(FILE *out, const struct typing *typing)
 {
     const struct verb *verb = NULL;
@@ -374,6 +387,9 @@ static const char *offer(FILE *out, const struct typing *typing)
         name = typing->param->value;
     else if (verb != NULL)
         name = operand_name(verb->operands, typing->operand_count - 1);
+    if (verb != NULL && verb->run == ctl_limits && typing->param == NULL &&
+        typing->operand_count == 1 && is_typed(typing, "--group"))
+        name = "GROUP";
     /* What is to be added has no name yet. */
     if (name == NULL || (verb != NULL && verb->run == ctl_add && typing->operand_count == 1))
         return NULL;
@@ -384,8 +400,8 @@ const struct command command_ctl = {
     .name = "ctl",
     .help = "ask a running server, or tell it to change something",
     .operands =
-        "status|exports|clients|requests|top|metrics|show|events|add|replace|remove|limits|suspend|"
-        "resume|disconnect|metadata|log|rescan|reload|report|drain [OPERAND] ...",
+        "status|exports|clients|requests|top|metrics|show|events|add|replace|remove|limits|groups|"
+        "suspend|resume|disconnect|metadata|log|rescan|reload|report|drain [OPERAND] ...",
     .params = ctl_params,
     .offer = offer,
     .run_itself = ctl,

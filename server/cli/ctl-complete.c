@@ -81,6 +81,18 @@ static void take_export(FILE *out, struct json_object *parameters, const struct 
         offer(out, name, state != NULL ? state : "", typing);
 }
 
+static void take_groups(FILE *out, struct json_object *parameters, const struct typing *typing)
+{
+    struct json_object *list = control_member(parameters, "groups");
+
+    for (size_t i = 0; list != NULL && i < json_object_array_length(list); i++) {
+        const char *name = control_text(json_object_array_get_idx(list, i), "name");
+
+        if (name != NULL)
+            offer(out, name, "", typing);
+    }
+}
+
 static void take_client(FILE *out, struct json_object *parameters, const struct typing *typing)
 {
     struct json_object *client = control_member(parameters, "client");
@@ -159,6 +171,8 @@ bool ctl_complete(FILE *out, const char *name, const struct typing *typing, int 
             take_namespaces);
     else if (begins(name, "NAME"))
         ask(out, "ListExports", NULL, true, typing, take_export);
+    else if (begins(name, "GROUP"))
+        ask(out, "ListGroups", NULL, false, typing, take_groups);
     else if (begins(name, "ID"))
         ask(out, "ListClients", NULL, true, typing, take_client);
     else if (begins(name, "TYPE"))

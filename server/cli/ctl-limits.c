@@ -71,23 +71,57 @@ static struct json_object *limits_of(const struct ctl *ctl)
     return limits;
 }
 
+/* Of the answer to either call. */
+static struct json_object *limits_in(struct json_object *reply)
+{
+    struct json_object *groups = control_member(reply, "groups");
+    struct json_object *one =
+        groups != NULL ? json_object_array_get_idx(groups, 0) : control_member(reply, "export");
+
+    return control_member(one != NULL ? one : reply, "limits");
+}
+
 /* Those that hold, and with words behind the name those that hold from now on. */
 int ctl_limits(struct ctl *ctl)
 {
     struct json_object *parameters = ctl_operand(ctl, "name"), *reply;
     struct json_object *given = limits_of(ctl);
+    bool group = ctl->options.group;
+    const char *method = group ? "ListGroups" : "ListExports";
 
-    if (given != NULL)
+    if (given != NULL) {
         control_add(parameters, "limits", given);
-    int status = ctl_call(ctl, given != NULL ? "SetLimits" : "ListExports", parameters, &reply);
-    struct json_object *limits =
-        control_member(given != NULL ? reply : control_member(reply, "export"), "limits");
+        method = group ? "SetGroupLimits" : "SetLimits";
+    }
+    int status = ctl_call(ctl, method, parameters, &reply);
+    struct json_object *limits = limits_in(reply);
     if (status == EXIT_SUCCESS && ctl->options.json)
         ctl_print_json(json_object_get(limits));
     else if (status == EXIT_SUCCESS && limits != NULL && json_object_object_length(limits) > 0)
         print_limits(limits);
     else if (status == EXIT_SUCCESS)
         puts("no limits");
+    json_object_put(reply);
+    return status;
+}
+
+int ctl_groups(struct ctl *ctl)
+{
+    static const struct text_column columns[] = {
+        { .title = "NAME", .key = "name" },
+        { .title = "LIMITS", .key = "limits", .put = ctl_limits_cell },
+        { .title = "WEIGHT", .key = "weight", .right = true },
+        { .title = "EXPORTS", .key = "exports", .put = text_cell_words },
+        { 0 },
+    };
+    struct json_object *reply;
+    int status = ctl_call(ctl, "ListGroups", NULL, &reply);
+    struct json_object *groups = control_member(reply, "groups");
+
+    if (status == EXIT_SUCCESS && ctl->options.json)
+        ctl_print_json(json_object_get(groups));
+    else if (status == EXIT_SUCCESS && groups != NULL)
+        text_table_print(stdout, columns, groups);
     json_object_put(reply);
     return status;
 }

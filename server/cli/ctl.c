@@ -29,6 +29,7 @@ static const struct sentence {
     int status;
 } sentences[] = {
     { "org.nbdcrypt.NoSuchExport", "name", "there is no export '%s'", EXIT_FAILURE },
+    { "org.nbdcrypt.NoSuchGroup", "name", "there is no group of limits '%s'", EXIT_FAILURE },
     { "org.nbdcrypt.NoSuchClient", "id", "there is no client %s (any more)", EXIT_FAILURE },
     { "org.nbdcrypt.NotPossible", "reason", "%s", EXIT_FAILURE },
     { "org.nbdcrypt.Denied", "need",

@@ -19,6 +19,7 @@
 #define CONTROL_CONFLICT "org.nbdcrypt.Conflict"
 #define CONTROL_NOT_POSSIBLE "org.nbdcrypt.NotPossible"
 #define CONTROL_NO_SUCH_EXPORT "org.nbdcrypt.NoSuchExport"
+#define CONTROL_NO_SUCH_GROUP "org.nbdcrypt.NoSuchGroup"
 #define CONTROL_NO_SUCH_CLIENT "org.nbdcrypt.NoSuchClient"
 #define CONTROL_EXPORT_BUSY "org.nbdcrypt.ExportBusy"
 #define CONTROL_BAD_OPTION "org.nbdcrypt.BadOption"

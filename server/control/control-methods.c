@@ -9,6 +9,7 @@
 
 #include "server/base/event.h"
 #include "server/control/control-board.h"
+#include "server/control/control-groups.h"
 #include "server/control/control-interface.h"
 #include "server/control/control-internal.h"
 #include "server/control/control-level.h"
@@ -302,6 +303,10 @@ const struct control_method control_methods[] = {
       .params = { { "interface", json_type_string, true } },
       .run = get_interface_description },
     { .name = "org.nbdcrypt.Status", .role = CONTROL_VIEW, .run = status },
+    { .name = "org.nbdcrypt.ListGroups",
+      .role = CONTROL_VIEW,
+      .params = { { "name", json_type_string, false } },
+      .run = control_list_groups },
     { .name = "org.nbdcrypt.ListExports",
       .role = CONTROL_VIEW,
       .streams = true,

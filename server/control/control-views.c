@@ -2,6 +2,7 @@
 #include "config.h"
 #endif
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -9,6 +10,7 @@
 
 #include "server/access/access.h"
 #include "server/audit/audit.h"
+#include "server/control/control-groups.h"
 #include "server/control/control-internal.h"
 #include "server/control/control-level.h"
 #include "server/sandbox/sandbox.h"
@@ -178,13 +180,17 @@ static void add_opened(struct json_object *json, const struct export *ex)
 /* As options of --export. */
 struct json_object *control_view_limits(const struct export *ex)
 {
-    struct json_object *limits = json_object_new_object();
-    char value[LIMIT_TEXT_BYTES];
-    const char *key;
-    unsigned at = 0;
+    struct json_object *limits = control_view_terms(&ex->rates.terms);
+    const struct limit_set *group = atomic_load(&ex->group);
 
-    while (limit_terms_next(&ex->rates.terms, &at, &key, value))
-        control_add_text(limits, key, value);
+    if (group != NULL)
+        control_add_text(limits, "limit-group", limit_group_name(group));
+    if (export_weight(ex) != EXPORT_WEIGHT_USUAL) {
+        char text[16];
+
+        (void)snprintf(text, sizeof text, "%u", export_weight(ex));
+        control_add_text(limits, "weight", text);
+    }
     return limits;
 }
 

@@ -29,7 +29,7 @@ struct export_settings {
     bool zero_holes; /* a sector of zeros in the image reads as zeros (luks-layer.h) */
     bool tls_only;   /* clients without TLS neither see nor attach it */
     struct limit_settings limits;
-    const char *limit_group;  /* whose limits it shares, too; NULL or "": none */
+    const char *limit_group;  /* whose limits it shares, too; NULL or LIMIT_GROUP_NONE: none */
     unsigned weight;          /* beside clients of others on a thread; 0: as usual */
     const char *slow_request; /* how long one may take before it is told of; NULL: for ever */
     bool added;               /* by a call on the control socket: server/serve/control-exports.c */

@@ -254,7 +254,6 @@ static void use_limits(struct export *ex, const struct export_settings *settings
 
     if (limit_settings_terms(&terms, &settings->limits, NULL) == 0)
         export_limit(ex, &terms);
-    atomic_store(&ex->weight, settings->weight);
 }
 
 void export_declare(struct export *out, uint64_t id, const struct export_settings *settings)
@@ -310,8 +309,9 @@ void export_limit(struct export *ex, const struct limit_terms *terms)
 /* Who waits for the one before notices. */
 static void use_group(struct export *ex, const char *name)
 {
-    struct limit_set *next = name != NULL && *name != '\0' ? limit_groups_get(name) : NULL;
-    struct limit_set *before = atomic_load(&ex->group);
+    bool none = name == NULL || strcmp(name, LIMIT_GROUP_NONE) == 0;
+    struct limit_set *next = none ? NULL : limit_groups_get(name),
+                     *before = atomic_load(&ex->group);
 
     if (before != NULL && next != before)
         limit_group_weigh(before, &ex->part, 0);
@@ -324,18 +324,24 @@ static void use_group(struct export *ex, const char *name)
     tell_whether_limited(ex);
 }
 
+void export_share(struct export *ex, const char *group, unsigned weight)
+{
+    atomic_store(&ex->weight, weight);
+    use_group(ex, group);
+}
+
 void export_join_board(struct export *ex, const struct board *board)
 {
     ex->board = board;
     ex->place = board_export_begin(board, ex->id, ex->name);
-    use_group(ex, ex->settings->limit_group);
+    export_share(ex, ex->settings->limit_group, ex->settings->weight);
     tell_board(ex);
 }
 
 void export_alter(struct export *ex, const struct export_settings *settings)
 {
     use_limits(ex, settings);
-    use_group(ex, settings->limit_group);
+    export_share(ex, settings->limit_group, settings->weight);
     ex->settings = settings;
     atomic_store(&ex->name, settings->name);
     atomic_store(&ex->description, settings->description);

@@ -86,6 +86,9 @@ void export_join_board(struct export *ex, const struct board *board);
 void export_alter(struct export *ex, const struct export_settings *settings);
 /* Limits it, for the next command of each client.  One thread at a time. */
 void export_limit(struct export *ex, const struct limit_terms *terms);
+/* Makes it one of a group (NULL or LIMIT_GROUP_NONE: of none) with that weight, for the same.  One
+ * thread at a time. */
+void export_share(struct export *ex, const char *group, unsigned weight);
 #define EXPORT_WEIGHT_USUAL 100u
 static inline unsigned export_weight(const struct export *ex)
 {

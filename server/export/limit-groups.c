@@ -10,6 +10,8 @@
 struct limit_group {
     struct limit_group *_Atomic next;
     struct limit_set set;
+    struct limit_terms configured; /* for those who change it */
+    atomic_bool is_configured;
     char name[];
 };
 
@@ -66,6 +68,23 @@ void limit_group_use(struct limit_set *group, const struct limit_terms *terms, u
 {
     if (!limit_terms_equal(terms, &group->terms))
         limit_set_use(group, terms, now_ns);
+}
+
+void limit_group_configure(struct limit_set *set, const struct limit_terms *terms, uint64_t now_ns)
+{
+    static const struct limit_terms none;
+    struct limit_group *group = container_of(set, struct limit_group, set);
+    const struct limit_terms *next = terms != NULL ? terms : &none;
+
+    if (terms == NULL || !limit_terms_equal(next, &group->configured))
+        limit_group_use(set, next, now_ns);
+    group->configured = *next;
+    atomic_store(&group->is_configured, terms != NULL);
+}
+
+bool limit_group_is_configured(const struct limit_set *group)
+{
+    return atomic_load(&container_of(group, const struct limit_group, set)->is_configured);
 }
 
 /* Whoever counts meanwhile has one of both. */

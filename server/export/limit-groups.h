@@ -21,8 +21,13 @@ struct limit_set *limit_groups_get(const char *name);
 /* Of one that limit_groups_get() gave. */
 const char *limit_group_name(const struct limit_set *group);
 
-/* Limits it, for the next command of each client of each member. */
+/* Limits it, for the next command of each client of each member, until it is configured anew. */
 void limit_group_use(struct limit_set *group, const struct limit_terms *terms, uint64_t now_ns);
+/* What the configuration says of it: nothing changes where that is what it said before.  NULL: it
+ * has no such group (any more), which then limits nothing. */
+void limit_group_configure(struct limit_set *group, const struct limit_terms *terms,
+                           uint64_t now_ns);
+bool limit_group_is_configured(const struct limit_set *group);
 
 /* One more member, with that weight; another weight of it; 0: it is none any more.  One thread at a
  * time for each part. */

@@ -31,6 +31,13 @@ struct limit_settings {
     uint64_t client_bandwidth;
 };
 
+/* Of several exports together; no limits of clients. */
+struct limit_group_settings {
+    const char *name;
+    struct limit_settings limits;
+};
+#define LIMIT_GROUP_NONE "off" /* no group has this name: an export that is in none */
+
 /* What they mean. */
 struct limit_terms {
     uint64_t rate[LIMIT_KINDS]; /* a second; 0: none */

@@ -21,6 +21,7 @@
 #include "server/serve/startup-signals.h"
 #include "server/serve/dead-rules.h"
 #include "server/serve/exports.h"
+#include "server/serve/limit-options.h"
 #include "server/serve/listeners.h"
 #include "server/base/log.h"
 #include "server/base/memory-limit.h"
@@ -186,6 +187,7 @@ static int open_exports(struct server *server, unsigned workers, struct error *e
     if (server->exports == NULL || server->workers == NULL || server->opening.exports == NULL ||
         server->opening.reasons == NULL)
         return error_no_memory(err, "for the exports");
+    limit_options_use(options);
     for (size_t i = 0; i < options->export_count; i++) {
         export_declare(&server->exports[i], i + 1, &options->exports[i]);
         export_join_board(&server->exports[i], server->board);

@@ -5,6 +5,7 @@
 
 #include "server/block/image.h"
 #include "server/serve/export-options.h"
+#include "server/serve/limit-options.h"
 #include "server/serve/serve-params.h"
 
 #define FIELD(name) offsetof(struct export_settings, name)
@@ -72,6 +73,8 @@ void config_keys_of(struct config_keys *out, const char *section)
     } else if (strcmp(section, CONFIG_DEFAULTS) == 0) {
         add_rows(out, serve_params, CONFIG_EXPORT);
         remove_what_is_not_shared(out);
+    } else if (strcmp(section, CONFIG_LIMITS) == 0) {
+        add_rows(out, group_params, CONFIG_EXPORT);
     } else {
         add_rows(out, serve_params, section);
     }
@@ -93,6 +96,8 @@ const struct param *config_key_row(const char *section, const char *key)
 
     if (strcmp(section, CONFIG_DEFAULTS) == 0)
         return is_shared(key) ? find_row(serve_params, CONFIG_EXPORT, key) : NULL;
+    if (strcmp(section, CONFIG_LIMITS) == 0)
+        return find_row(group_params, CONFIG_EXPORT, key);
     if (strcmp(section, CONFIG_EXPORT) != 0)
         return find_row(serve_params, section, key);
     row = find_row(config_export_params, section, key);
@@ -117,7 +122,8 @@ size_t config_sections(const char *out[CONFIG_SECTIONS_MAX])
         if (row->section != NULL && strcmp(row->section, CONFIG_EXPORT) != 0)
             count = add_section(out, count, row->section);
     count = add_section(out, count, CONFIG_DEFAULTS);
-    return add_section(out, count, CONFIG_EXPORT);
+    count = add_section(out, count, CONFIG_EXPORT);
+    return add_section(out, count, CONFIG_LIMITS);
 }
 
 /* ---- what was meant ---- */

@@ -12,6 +12,8 @@
 #define CONFIG_DEFAULTS \
     "defaults" /* what is given once for all exports: the rows of "export" in serve_params */
 
+#define CONFIG_LIMITS "limits" /* [limits NAME] */
+
 /* Keys of an export with a namespace behind them, which no row has. */
 #define CONFIG_METADATA "metadata"
 #define CONFIG_METADATA_FILE "metadata-file"

@@ -10,6 +10,7 @@
 
 #include "server/serve/config-keys.h"
 #include "server/serve/export-options.h"
+#include "server/serve/limit-options.h"
 
 #define NAME_COLUMNS 10
 #define ANY_CHANGE UINT_MAX
@@ -215,6 +216,52 @@ static int compare_exports(struct config_plan *plan, const struct serve_options 
     return result;
 }
 
+/* ---- groups of limits ---- */
+
+static size_t index_of(const struct serve_options *options, const char *name)
+{
+    const struct limit_group_settings *group = limit_options_named(options, name);
+
+    return group == NULL ? PLAN_NONE : (size_t)(group - options->limit_groups);
+}
+
+static int compare_group(struct config_plan *plan, const char *name,
+                         const struct serve_options *before, const struct serve_options *after)
+{
+    struct plan_item item = { .section = CONFIG_LIMITS,
+                              .group = name,
+                              .before = index_of(before, name),
+                              .after = index_of(after, name),
+                              .change = PARAM_LIVE };
+    bool both = item.before != PLAN_NONE && item.after != PLAN_NONE;
+    int result = 0;
+
+    if (both)
+        result = compare_rows(&item, CONFIG_LIMITS, ANY_CHANGE,
+                              &before->limit_groups[item.before].limits,
+                              &after->limit_groups[item.after].limits);
+    if (result == 0 && both && item.key_count == 0)
+        return 0;
+    if (result == 0 && add_item(plan, &item) != NULL)
+        return 0;
+    free(item.keys);
+    return -ENOMEM;
+}
+
+/* Those that stay or go, and then those that come. */
+static int compare_groups(struct config_plan *plan, const struct serve_options *before,
+                          const struct serve_options *after)
+{
+    int result = 0;
+
+    for (size_t i = 0; i < before->limit_group_count && result == 0; i++)
+        result = compare_group(plan, before->limit_groups[i].name, before, after);
+    for (size_t i = 0; i < after->limit_group_count && result == 0; i++)
+        if (index_of(before, after->limit_groups[i].name) == PLAN_NONE)
+            result = compare_group(plan, after->limit_groups[i].name, before, after);
+    return result;
+}
+
 /* ---- all of it ---- */
 
 static int compare_section(struct config_plan *plan, const char *section, unsigned wanted,
@@ -241,7 +288,8 @@ static int compare_sections(struct config_plan *plan, const struct serve_options
     int result = 0;
 
     for (size_t i = 0; i < count && result == 0; i++) {
-        if (strcmp(sections[i], CONFIG_EXPORT) == 0 || strcmp(sections[i], CONFIG_DEFAULTS) == 0)
+        if (strcmp(sections[i], CONFIG_EXPORT) == 0 || strcmp(sections[i], CONFIG_DEFAULTS) == 0 ||
+            strcmp(sections[i], CONFIG_LIMITS) == 0)
             continue;
         result = compare_section(plan, sections[i], ~restart, before, after);
         if (result == 0)
@@ -257,6 +305,8 @@ int config_plan_make(struct config_plan *out, const struct serve_options *before
 
     *out = (struct config_plan){ 0 };
     result = compare_exports(out, before, after);
+    if (result == 0)
+        result = compare_groups(out, before, after);
     if (result == 0)
         result = compare_sections(out, before, after);
     return result == 0 ? 0 : no_memory(err);
@@ -408,24 +458,45 @@ static void print_key(FILE *out, const struct plan_key *key)
         fprintf(out, ": needs a restart (%s)", key->row->why);
 }
 
+static bool comes_or_goes(const struct plan_item *item)
+{
+    return item->section == NULL || item->group != NULL;
+}
+
+static bool is_added(const struct plan_item *item)
+{
+    return comes_or_goes(item) && item->before == PLAN_NONE;
+}
+
+static bool is_removed(const struct plan_item *item)
+{
+    return comes_or_goes(item) && item->after == PLAN_NONE;
+}
+
+static void print_name(FILE *out, const struct plan_item *item)
+{
+    int used = item->group != NULL     ? fprintf(out, "[%s %s]", item->section, item->group)
+               : item->section != NULL ? fprintf(out, "[%s]", item->section)
+                                       : fprintf(out, "%s", item->name);
+
+    fprintf(out, "%*s  ", used < NAME_COLUMNS ? NAME_COLUMNS - used : 0, "");
+}
+
 static void print_item(FILE *out, const struct plan_item *item, const struct serve_options *after)
 {
-    bool added = item->before == PLAN_NONE, removed = item->after == PLAN_NONE;
     bool section = item->section != NULL;
 
     fprintf(out, "%c ",
-            !section && added            ? '+'
-            : !section && removed        ? '-'
+            is_added(item)               ? '+'
+            : is_removed(item)           ? '-'
             : item->change == PARAM_LIVE ? '~'
                                          : '!');
-    if (section)
-        fprintf(out, "[%s]%*s", item->section, NAME_COLUMNS - 2 - (int)strlen(item->section), "");
-    else
-        fprintf(out, "%-*s", NAME_COLUMNS, item->name);
-    fputs("  ", out);
-    if (!section && added)
+    print_name(out, item);
+    if (is_added(item) && section)
+        fputs("added", out);
+    else if (is_added(item))
         fprintf(out, "added: %s", after->exports[item->after].image);
-    else if (!section && removed)
+    else if (is_removed(item))
         fputs("removed", out);
     else if (item->taken_over && item->change == PARAM_LIVE)
         fprintf(out, "taken over from nbdcrypt ctl%s", item->key_count > 0 ? ": " : "");
@@ -470,9 +541,9 @@ static void put_text(struct json_object *object, const char *key, const char *te
 
 static const char *action_of(const struct plan_item *item)
 {
-    if (item->section == NULL && item->before == PLAN_NONE)
+    if (is_added(item))
         return "add";
-    if (item->section == NULL && item->after == PLAN_NONE)
+    if (is_removed(item))
         return "remove";
     if (item->change == PARAM_LIVE)
         return "change";
@@ -526,6 +597,7 @@ struct json_object *config_plan_json(const struct config_plan *plan, size_t inde
     put_text(object, "action", action_of(item));
     put_text(object, "export", item->name);
     put_text(object, "section", item->section);
+    put_text(object, "group", item->group);
     if (item->section == NULL && item->after != PLAN_NONE)
         put_text(object, "image", after->exports[item->after].image);
     for (size_t i = 0; i < item->key_count; i++)

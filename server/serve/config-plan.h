@@ -21,15 +21,17 @@ struct plan_key {
 struct plan_item {
     const char *name;      /* of the export, or NULL */
     const char *section;   /* "server", "tls" and others; NULL: it is an export */
-    size_t before, after;  /* its indices in the two lists of exports; PLAN_NONE: it is not there */
+    const char *group;     /* of limits, which is a section that may come and go; NULL: none */
+    size_t before, after;  /* its indices in the two lists of exports, or of groups; PLAN_NONE: it
+                            * is not there */
     struct plan_key *keys; /* what changes, if it is on both sides */
     size_t key_count;
     enum param_change change; /* what all of it takes: LIVE for one that comes or goes */
     bool taken_over;          /* nbdcrypt ctl has added it: it is on both sides, and may be equal */
 };
 
-/* Exports by name, then sections in the order of the tables: of each what happens at once, then
- * what needs a restart.  Nothing at all: both are the same. */
+/* Exports by name, then groups of limits, then sections in the order of the tables: of each what
+ * happens at once, then what needs a restart.  Nothing at all: both are the same. */
 struct config_plan {
     struct plan_item *items;
     size_t count;

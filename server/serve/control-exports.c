@@ -13,6 +13,7 @@
 #include "server/serve/drop-in.h"
 #include "server/serve/export-opening.h"
 #include "server/serve/export-options.h"
+#include "server/serve/limit-options.h"
 #include "server/serve/reload-config.h"
 
 #define DRAIN_SECONDS_DEFAULT 60
@@ -26,6 +27,7 @@ void control_export_use(struct exports *exports, struct reload_config *config)
 {
     server_exports = exports;
     server_config = config;
+    control_limits_use(config);
 }
 
 /* One change for one caller. */
@@ -272,6 +274,16 @@ static int check_tls_only(const struct export_settings *settings, struct error *
                      settings->name);
 }
 
+static int check_group(const struct export_settings *settings, struct error *err)
+{
+    int result = limit_options_find(reload_config_lock(server_config), settings->limit_group, err);
+
+    reload_config_unlock(server_config);
+    if (result < 0)
+        error_prefix(err, "limit-group: ");
+    return result;
+}
+
 static int finish(struct added *added, struct error *err)
 {
     int key_fd = added->key_fd;
@@ -296,6 +308,8 @@ static int finish(struct added *added, struct error *err)
         result = added_set_access(added, err);
     if (result == 0)
         result = check_tls_only(settings, err);
+    if (result == 0)
+        result = check_group(settings, err);
     return result == 0 ? check_opening(settings, err) : result;
 }
 
@@ -636,6 +650,11 @@ const struct control_method control_export_methods[] = {
       .changes = true,
       .params = { { "name", json_type_string, true }, { "limits", json_type_object, true } },
       .run = control_limits_set },
+    { .name = "org.nbdcrypt.SetGroupLimits",
+      .role = CONTROL_OPERATE,
+      .changes = true,
+      .params = { { "name", json_type_string, true }, { "limits", json_type_object, true } },
+      .run = control_limits_set_group },
     { .name = "org.nbdcrypt.Suspend",
       .role = CONTROL_OPERATE,
       .changes = true,

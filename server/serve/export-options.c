@@ -13,10 +13,15 @@ const struct param export_params[] = {
     EXPORT_ROWS_WHO(struct export_settings, ),
     EXPORT_ROWS_LIMITS(struct export_settings, limits.),
     EXPORT_ROWS_SHARE(struct export_settings, ),
+    EXPORT_ROWS_SLOW(struct export_settings, ),
     { 0 },
 };
 
-const struct param limit_params[] = { EXPORT_ROWS_LIMITS(struct limit_settings, ), { 0 } };
+const struct param rate_params[] = {
+    EXPORT_ROWS_LIMITS(struct export_rates, limits.),
+    EXPORT_ROWS_SHARE(struct export_rates, ),
+    { 0 },
+};
 
 int export_options_shown(size_t length)
 {

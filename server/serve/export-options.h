@@ -69,8 +69,8 @@
         PARAM_AT(offsetof(target, at tls_only), "tls-only", FLAG, NULL,                            \
                  "clients without TLS neither see nor attach it", OF_EXPORT(GROUP_WHO, LIVE))
 
-/* At `at` of `target` is a struct limit_settings. */
-#define EXPORT_ROWS_LIMITS(target, at)                                                             \
+/* At `at` of `target` is a struct limit_settings.  What a group can have, too. */
+#define EXPORT_ROWS_RATES(target, at)                                                              \
     PARAM_AT(offsetof(target, at iops[LIMIT_IOPS]), "limit-iops", UINT, "N",                       \
              "operations a second of all clients of an export; off or 0: as many as there are "    \
              "(default: off)",                                                                     \
@@ -109,30 +109,44 @@
                  OF_EXPORT(GROUP_RATES, LIVE)),                                                    \
         PARAM_AT(offsetof(target, at io_size_bytes), "limit-io-size", SIZE, "SIZE",                \
                  "a larger request counts as several operations (default: as one)", .zero = "off", \
-                 OF_EXPORT(GROUP_RATES, LIVE)),                                                    \
-        PARAM_AT(offsetof(target, at client_iops), "client-limit-iops", UINT, "N",                 \
-                 "operations a second of each client, over all of its connections",                \
-                 .max = 1000000000, .zero = "off", OF_EXPORT(GROUP_RATES, LIVE)),                  \
-        PARAM_AT(offsetof(target, at client_bandwidth), "client-limit-bandwidth", SIZE, "SIZE",    \
-                 "bytes a second that each client reads and writes", .max = RATE_LIMIT_MAX,        \
+                 OF_EXPORT(GROUP_RATES, LIVE))
+
+/* And what only an export can. */
+#define EXPORT_ROWS_LIMITS(target, at)                                                          \
+    EXPORT_ROWS_RATES(target, at),                                                              \
+        PARAM_AT(offsetof(target, at client_iops), "client-limit-iops", UINT, "N",              \
+                 "operations a second of each client, over all of its connections",             \
+                 .max = 1000000000, .zero = "off", OF_EXPORT(GROUP_RATES, LIVE)),               \
+        PARAM_AT(offsetof(target, at client_bandwidth), "client-limit-bandwidth", SIZE, "SIZE", \
+                 "bytes a second that each client reads and writes", .max = RATE_LIMIT_MAX,     \
                  .zero = "off", OF_EXPORT(GROUP_RATES, LIVE))
 
-#define EXPORT_ROWS_SHARE(target, at)                                                              \
-    PARAM_AT(offsetof(target, at weight), "weight", UINT, "N",                                     \
-             "the part of its clients where a thread has more to do than it can, beside those of " \
-             "other exports (default: 100)",                                                       \
-             .min = 1, .max = 1000, OF_EXPORT(GROUP_RATES, LIVE)),                                 \
-        PARAM_AT(                                                                                  \
-            offsetof(target, at slow_request), "slow-request", STRING, "TIME",                     \
-            "tell in the log of requests that take longer, such as 500ms or 2s, and of whose "     \
-            "fault it is; off: of none (default: off)",                                            \
-            OF_EXPORT(GROUP_RATES, LIVE))
+#define EXPORT_ROWS_SHARE(target, at)                                                          \
+    PARAM_AT(offsetof(target, at limit_group), "limit-group", STRING, "NAME",                  \
+             "share the limits of this group (--limits) with its other exports; off: of none " \
+             "(default: off)",                                                                 \
+             OF_EXPORT(GROUP_RATES, LIVE)),                                                    \
+        PARAM_AT(offsetof(target, at weight), "weight", UINT, "N",                             \
+                 "its part of the limits of its group, and of a thread that has more to do "   \
+                 "than it can, beside other exports (default: 100)",                           \
+                 .min = 1, .max = 1000, OF_EXPORT(GROUP_RATES, LIVE))
+
+#define EXPORT_ROWS_SLOW(target, at)                                                      \
+    PARAM_AT(offsetof(target, at slow_request), "slow-request", STRING, "TIME",           \
+             "tell in the log of requests that take longer, such as 500ms or 2s, and of " \
+             "whose fault it is; off: of none (default: off)",                            \
+             OF_EXPORT(GROUP_RATES, LIVE))
 
 /* What may stand behind the commas; fields of struct export_settings.  Lists are freed by
  * params_free(). */
 extern const struct param export_params[];
-/* Of these, the limits: fields of struct limit_settings. */
-extern const struct param limit_params[];
+/* Of these, what can be said of one while it is served. */
+struct export_rates {
+    struct limit_settings limits;
+    const char *limit_group;
+    unsigned weight;
+};
+extern const struct param rate_params[];
 
 /* What is given once for all, for one export to go on from: lists and key are not its own yet. */
 struct export_settings export_options_inherit(const struct export_settings *common);

@@ -8,10 +8,12 @@
 #include <time.h>
 
 #include "server/base/log.h"
+#include "server/export/limit-groups.h"
 #include "server/serve/config-keys.h"
 #include "server/serve/config-plan.h"
 #include "server/serve/export-opening.h"
 #include "server/serve/kept-settings.h"
+#include "server/serve/limit-options.h"
 #include "server/serve/served-config.h"
 #include "server/tls/tls.h"
 
@@ -212,6 +214,9 @@ static bool about_to(struct exports_change *change)
     if (!atomic_compare_exchange_strong(&reload->fate, &open, FATE_MADE))
         return false;
     reload_server_begin(&reload->config->server);
+    pthread_mutex_lock(&in_force); /* with which others change them */
+    limit_options_use(reload->next);
+    pthread_mutex_unlock(&in_force);
     return true;
 }
 
@@ -447,6 +452,50 @@ static int check_names(const struct reload_config *config, struct reload_change 
     return result == 0 ? 0 : error_set(err, result, "%s", reload->change.error.text);
 }
 
+static bool has_export(const struct serve_options *options, const char *name)
+{
+    for (size_t i = 0; i < options->export_count; i++)
+        if (strcmp(options->exports[i].name, name) == 0)
+            return true;
+    return false;
+}
+
+/* It is one of that group by nbdcrypt ctl, and nothing that the reload says of it changes that. */
+static bool stays_in_group(const struct export *ex, const char *group,
+                           const struct serve_options *next)
+{
+    const char *configured = ex->settings->limit_group;
+
+    if (ex->settings->added)
+        return !has_export(next, ex->settings->name);
+    return has_export(next, ex->settings->name) &&
+           (configured == NULL || strcmp(configured, group) != 0);
+}
+
+/* No group goes that has an export. */
+static int check_groups(const struct reload_config *config, const struct serve_options *next,
+                        struct error *err)
+{
+    const struct export_set *set = exports_lock(config->exports);
+    int result = 0;
+
+    for (size_t i = 0; i < set->count && result == 0; i++) {
+        const struct export *ex = set->exports[i];
+        const struct limit_set *group = atomic_load(&ex->group);
+        const char *name = group != NULL ? limit_group_name(group) : NULL;
+
+        if (name != NULL && limit_options_named(next, name) == NULL &&
+            stays_in_group(ex, name, next))
+            result = error_set(err, -EBUSY,
+                               "[limits %s] can't go: by nbdcrypt ctl export '%s' is in that "
+                               "group: take it out first, with nbdcrypt ctl limits %s "
+                               "limit-group=off",
+                               name, ex->name, ex->name);
+    }
+    exports_unlock(config->exports);
+    return result;
+}
+
 /* What would be refused before anything is opened goes to wish->refused: to see that is no failure.
  */
 static int foresee(struct reload_config *config, const struct config_plan *plan,
@@ -462,6 +511,8 @@ static int foresee(struct reload_config *config, const struct config_plan *plan,
         result = fill_change(config, reload, plan, next, wish->refused);
     if (result == 0)
         result = check_names(config, reload, wish->refused);
+    if (result == 0)
+        result = check_groups(config, next, wish->refused);
     if (result == 0)
         result = tls_prepare(&credentials, config->tls, &next->tls, wish->refused);
     if (result == 0)
@@ -490,6 +541,8 @@ static int carry_out(struct reload_config *config, const struct config_plan *pla
 {
     int result = keep_what_runs(config, next, err);
 
+    if (result == 0)
+        result = check_groups(config, next, err);
     if (result == 0)
         result = reload_server_prepare(&config->server, config->host, next, err);
     if (result < 0)

@@ -12,6 +12,7 @@
 #include "server/config/config-folder.h"
 #include "server/serve/config-keys.h"
 #include "server/serve/export-options.h"
+#include "server/serve/limit-options.h"
 
 #define WHERE_BYTES 160u
 
@@ -288,6 +289,12 @@ static int apply_section(struct target *target, const struct config_section *sec
     return result == 0 ? 0 : no_memory(err);
 }
 
+/* There may be several, [KIND NAME]; all others are there once. */
+static bool has_names(const char *kind)
+{
+    return strcmp(kind, CONFIG_EXPORT) == 0 || strcmp(kind, CONFIG_LIMITS) == 0;
+}
+
 /* The nearest of them is found as that of a table is; others write them with capitals. */
 static void tell_unknown_section(struct serve_options *options,
                                  const struct config_section *section, const char **names,
@@ -305,17 +312,17 @@ static void tell_unknown_section(struct serve_options *options,
     config_problem(&options->files.problems, &section->place, "unknown section [%.*s]%s%s%s%s",
                    export_options_shown(strlen(section->kind)), section->kind,
                    near != NULL ? " ([" : "", near != NULL ? near : "",
-                   near != NULL && strcmp(near, CONFIG_EXPORT) == 0 ? " NAME" : "",
-                   near != NULL ? "]?)" : "");
+                   near != NULL && has_names(near) ? " NAME" : "", near != NULL ? "]?)" : "");
 }
 
 static void check_label(struct serve_options *options, const struct config_section *section)
 {
-    bool named = strcmp(section->kind, CONFIG_EXPORT) == 0;
+    bool named = has_names(section->kind);
 
     if (named && *section->label == '\0')
-        config_problem(&options->files.problems, &section->place,
-                       "an export has a name: write [export NAME]");
+        config_problem(&options->files.problems, &section->place, "%s has a name: write [%s NAME]",
+                       strcmp(section->kind, CONFIG_EXPORT) == 0 ? "an export" : "a group",
+                       section->kind);
     else if (!named && *section->label != '\0')
         config_problem(&options->files.problems, &section->place,
                        "there is one section [%s]: it has no name", section->kind);
@@ -392,7 +399,7 @@ int serve_config_apply(struct serve_options *options, struct error *err)
         target->defaults = &defaults;
     }
     for (size_t i = 0; i < count && result == 0; i++)
-        if (strcmp(names[i], CONFIG_EXPORT) != 0)
+        if (!has_names(names[i]))
             result = apply_kind(target, names[i], err);
     free(target);
     return result;
@@ -406,7 +413,7 @@ int serve_config_read(struct serve_options *options, bool any_owner, struct erro
     return result == 0 ? serve_config_apply(options, err) : result;
 }
 
-/* ---- exports ---- */
+/* ---- sections with names ---- */
 
 static int by_label(const void *a, const void *b, void *context)
 {
@@ -417,21 +424,31 @@ static int by_label(const void *a, const void *b, void *context)
     return order != 0 ? order : one < other ? -1 : one > other;
 }
 
-static bool is_export(const struct config_section *section)
+static bool is_named(const struct config_section *section, const char *kind)
 {
-    return strcmp(section->kind, CONFIG_EXPORT) == 0 && *section->label != '\0';
+    return strcmp(section->kind, kind) == 0 && *section->label != '\0';
 }
 
-/* Gives for each section of an export the one that goes on with it, SIZE_MAX for the last, and for
+static size_t count_of(const struct serve_options *options, const char *kind)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < options->files.section_count; i++)
+        count += is_named(&options->files.sections[i], kind);
+    return count;
+}
+
+/* Gives for each section of the kind the one that goes on with it, SIZE_MAX for the last, and for
  * the others 0; and in `firsts` those that begin one. */
-static int chain(const struct config_file *files, size_t *next, bool *firsts, struct error *err)
+static int chain(const struct config_file *files, const char *kind, size_t *next, bool *firsts,
+                 struct error *err)
 {
     size_t *order = calloc(files->section_count + 1, sizeof *order), count = 0;
 
     if (order == NULL)
         return no_memory(err);
     for (size_t i = 0; i < files->section_count; i++)
-        if (is_export(&files->sections[i]))
+        if (is_named(&files->sections[i], kind))
             order[count++] = i;
     if (count > 0)
         qsort_r(order, count, sizeof *order, by_label, files->sections);
@@ -446,16 +463,7 @@ static int chain(const struct config_file *files, size_t *next, bool *firsts, st
     return 0;
 }
 
-size_t serve_config_export_count(const struct serve_options *options)
-{
-    size_t count = 0;
-
-    for (size_t i = 0; i < options->files.section_count; i++)
-        count += is_export(&options->files.sections[i]);
-    return count < CONFIG_EXPORTS_MAX ? count : CONFIG_EXPORTS_MAX;
-}
-
-/* A later file adds to an export; the same file has it once. */
+/* A later file adds to what an earlier one has; the same file has it once. */
 static int apply_sections(struct target *target, size_t first, const size_t *next,
                           struct error *err)
 {
@@ -473,6 +481,49 @@ static int apply_sections(struct target *target, size_t first, const size_t *nex
     }
     return result;
 }
+
+/* Begins one: what its sections say is written to `fields`. */
+static int apply_named(struct target *target, void *fields, const void *defaults, size_t first,
+                       const size_t *next, struct error *err)
+{
+    memset(target->places, 0, sizeof target->places);
+    target->allow_is_emptied = false;
+    memset(target->metadata_places, 0, sizeof target->metadata_places);
+    target->fields = fields;
+    target->defaults = defaults;
+    return apply_sections(target, first, next, err);
+}
+
+typedef int read_fn(struct target *target, const size_t *next, const bool *firsts, size_t at,
+                    struct error *err);
+
+/* All of one kind, from `first` on where they are put. */
+static int read_kind(struct serve_options *options, const char *kind, read_fn *read, size_t first,
+                     struct error *err)
+{
+    size_t count = options->files.section_count;
+    size_t *next = calloc(count + 1, sizeof *next);
+    bool *firsts = calloc(count + 1, sizeof *firsts);
+    struct target *target = calloc(1, sizeof *target);
+    int result;
+
+    if (next == NULL || firsts == NULL || target == NULL) {
+        result = no_memory(err);
+    } else {
+        target->options = options;
+        target->section = kind;
+        config_keys_of(&target->keys, kind);
+        result = chain(&options->files, kind, next, firsts, err);
+    }
+    if (result == 0)
+        result = read(target, next, firsts, first, err);
+    free(target);
+    free(firsts);
+    free(next);
+    return result;
+}
+
+/* ---- exports ---- */
 
 static int complete_export(struct target *target, struct error *err)
 {
@@ -494,17 +545,12 @@ static int read_export(struct target *target, size_t first, const size_t *next, 
     struct error reason = { "" };
     int result;
 
-    memset(target->places, 0, sizeof target->places);
-    target->allow_is_emptied = false;
-    memset(target->metadata_places, 0, sizeof target->metadata_places);
     defaults.name = section->label;
     defaults.image = NULL;
     *target->settings = defaults;
-    target->fields = target->settings;
-    target->defaults = &defaults;
     (void)snprintf(target->where, sizeof target->where,
                    "export '%.*s': ", export_options_shown(strlen(section->label)), section->label);
-    result = apply_sections(target, first, next, err);
+    result = apply_named(target, target->settings, &defaults, first, next, err);
     if (result == 0) {
         result = complete_export(target, &reason);
         result = note(options, result, &section->place, target->where, CONFIG_EXPORT, &reason);
@@ -534,28 +580,78 @@ static int read_exports(struct target *target, const size_t *next, const bool *f
     return result;
 }
 
+size_t serve_config_export_count(const struct serve_options *options)
+{
+    size_t count = count_of(options, CONFIG_EXPORT);
+
+    return count < CONFIG_EXPORTS_MAX ? count : CONFIG_EXPORTS_MAX;
+}
+
 int serve_config_exports(struct serve_options *options, size_t first, struct error *err)
 {
-    size_t count = options->files.section_count;
-    size_t *next = calloc(count + 1, sizeof *next);
-    bool *firsts = calloc(count + 1, sizeof *firsts);
-    struct target *target = calloc(1, sizeof *target);
-    int result;
+    return read_kind(options, CONFIG_EXPORT, read_exports, first, err);
+}
 
-    if (next == NULL || firsts == NULL || target == NULL) {
-        result = no_memory(err);
-    } else {
-        target->options = options;
-        target->section = CONFIG_EXPORT;
-        config_keys_of(&target->keys, CONFIG_EXPORT);
-        result = chain(&options->files, next, firsts, err);
+/* ---- groups of limits ---- */
+
+static bool is_given(const struct target *target)
+{
+    for (size_t i = 0; i < target->keys.count; i++)
+        if (target->places[i].file != NULL)
+            return true;
+    return false;
+}
+
+static int read_group(struct target *target, struct limit_group_settings *group, size_t first,
+                      const size_t *next, struct error *err)
+{
+    static const struct limit_settings none;
+    const struct config_section *section = &target->options->files.sections[first];
+    struct error reason = { "" };
+
+    group->name = section->label;
+    (void)snprintf(target->where, sizeof target->where,
+                   "limits '%.*s': ", export_options_shown(strlen(section->label)), section->label);
+    int result = apply_named(target, &group->limits, &none, first, next, err);
+    if (result == 0) {
+        result = limit_options_check(group, is_given(target) || section->entry_count > 0, &reason);
+        result =
+            note(target->options, result, &section->place, target->where, CONFIG_LIMITS, &reason);
     }
-    if (result == 0)
-        result = read_exports(target, next, firsts, first, err);
-    free(target);
-    free(firsts);
-    free(next);
+    return result == 0 ? 0 : no_memory(err);
+}
+
+static int read_groups(struct target *target, const size_t *next, const bool *firsts, size_t at,
+                       struct error *err)
+{
+    struct serve_options *options = target->options;
+    size_t most = at + LIMIT_GROUPS_CONFIGURED_MAX;
+    int result = 0;
+
+    for (size_t i = 0; i < options->files.section_count && result == 0; i++) {
+        if (!firsts[i])
+            continue;
+        if (at == most) {
+            config_problem(&options->files.problems, &options->files.sections[i].place,
+                           "there are more than %u groups of limits", LIMIT_GROUPS_CONFIGURED_MAX);
+            break;
+        }
+        result = read_group(target, &options->limit_groups[at++], i, next, err);
+        options->limit_group_count = at;
+    }
     return result;
+}
+
+size_t serve_config_group_count(const struct serve_options *options)
+{
+    size_t count = count_of(options, CONFIG_LIMITS);
+
+    return count < LIMIT_GROUPS_CONFIGURED_MAX ? count : LIMIT_GROUPS_CONFIGURED_MAX;
+}
+
+int serve_config_groups(struct serve_options *options, size_t first, struct error *err)
+{
+    return read_kind(options, CONFIG_LIMITS, read_groups, first, err);
 }
 
 /* ---- what is seen later ---- */

@@ -7,7 +7,7 @@
 
 #define CONFIG_EXPORTS_MAX 10000u
 
-/* Reads options->config and the folders, and sets what all sections but [export NAME] say.  The
+/* Reads options->config and the folders, and sets what all sections without a name say.  The
  * options are as they are when nobody has said anything.  `any_owner`: see config-folder.h.
  * -ENOMEM. */
 NODISCARD int serve_config_read(struct serve_options *options, bool any_owner, struct error *err);
@@ -21,6 +21,10 @@ size_t serve_config_export_count(const struct serve_options *options);
 /* Fills options->exports from `first` on, which has room for so many, and export_places; sets
  * options->export_count.  -ENOMEM. */
 NODISCARD int serve_config_exports(struct serve_options *options, size_t first, struct error *err);
+
+/* The same of groups of limits: options->limit_groups, which has room for so many. */
+size_t serve_config_group_count(const struct serve_options *options);
+NODISCARD int serve_config_groups(struct serve_options *options, size_t first, struct error *err);
 
 /* Takes note of a failure of what looks at options as a whole, and goes on: gives 0, but -ENOMEM
  * when that is `code`.  Without configuration files it gives `code`.  `section` is where it may

@@ -8,6 +8,7 @@
 #include "server/access/access.h"
 #include "server/base/log-level.h"
 #include "server/serve/export-options.h"
+#include "server/serve/limit-options.h"
 #include "server/serve/serve-config.h"
 
 #define MAX_CONNECTIONS_DEFAULT 4096u
@@ -141,6 +142,71 @@ static int check_operands(const struct serve_options *options, int count, char *
     return result != 0 ? result : header_demands_check(&options->common.header_demands, err);
 }
 
+/* ---- groups of limits ---- */
+
+static int parse_groups(struct serve_options *options, struct error *err)
+{
+    int result = 0;
+
+    for (size_t i = 0; i < options->limit_texts.count && result == 0; i++) {
+        options->limit_copies[i] = strdup(options->limit_texts.items[i]);
+        if (options->limit_copies[i] == NULL)
+            return no_memory(err);
+        result = limit_options_parse(&options->limit_groups[i], options->limit_copies[i], err);
+        options->limit_group_count = i + 1;
+    }
+    return result;
+}
+
+/* Those of files differ among themselves. */
+static int check_groups_differ(const struct serve_options *options, struct error *err)
+{
+    for (size_t i = 0; i < options->limit_group_count; i++) {
+        const char *name = options->limit_groups[i].name;
+
+        if (limit_options_named(options, name) != &options->limit_groups[i])
+            return error_set(err, -EINVAL,
+                             "limits '%.*s' are there twice: leave out one of the two",
+                             export_options_shown(strlen(name)), name);
+    }
+    return 0;
+}
+
+static int fill_groups(struct serve_options *options, struct error *err)
+{
+    size_t line = options->limit_texts.count;
+    size_t room = line + serve_config_group_count(options) + 1;
+
+    options->limit_groups = calloc(room, sizeof *options->limit_groups);
+    options->limit_copies = calloc(room, sizeof *options->limit_copies);
+    if (options->limit_groups == NULL || options->limit_copies == NULL)
+        return no_memory(err);
+    int result = parse_groups(options, err);
+    if (result == 0)
+        result = serve_config_groups(options, line, err);
+    return result == 0
+               ? serve_config_note(options, check_groups_differ(options, err), "limits", err)
+               : result;
+}
+
+static int check_group_names(struct serve_options *options, struct error *err)
+{
+    int result = 0;
+
+    for (size_t i = 0; i < options->export_count && result == 0; i++) {
+        const struct export_settings *settings = &options->exports[i];
+
+        result = limit_options_find(options, settings->limit_group, err);
+        if (result != 0)
+            error_prefix(err, "export '%.*s': limit-group: ",
+                         export_options_shown(strlen(settings->name)), settings->name);
+        result = serve_config_note_export(options, result, i, err);
+    }
+    return result;
+}
+
+/* ---- all exports ---- */
+
 /* Two exports do not go together: the message has both places. */
 static int note_pair(struct serve_options *options, int result, size_t culprit, size_t other,
                      struct error *err)
@@ -160,6 +226,8 @@ static int check_exports(struct serve_options *options, struct error *err)
         result = note_pair(options, result, culprit, other, err);
     if (result == 0)
         result = check_tls_only(options, err);
+    if (result == 0)
+        result = check_group_names(options, err);
     if (result == 0 && options->export_count == 0 && !options->may_be_empty &&
         config_problems_count(&options->files.problems) == 0)
         result = serve_config_note(options,
@@ -437,6 +505,8 @@ static int parse(struct serve_options *out, int argc, char **argv, bool any_owne
     if (result == 0)
         result = serve_config_note(out, sandbox_options_check(&out->sandbox, err), "sandbox", err);
     if (result == 0)
+        result = fill_groups(out, err);
+    if (result == 0)
         result = fill_exports(out, argc - first_operand, argv + first_operand, err);
     if (result == 0)
         result = fill_accesses(out, err);
@@ -480,6 +550,10 @@ void serve_options_free(struct serve_options *options)
         export_metadata_free(&options->exports[i].metadata);
         params_free(&options->exports[i], export_params);
     }
+    for (size_t i = 0; options->limit_copies != NULL && i < options->limit_texts.count; i++)
+        free(options->limit_copies[i]);
+    free(options->limit_copies);
+    free(options->limit_groups);
     free(options->texts);
     free(options->exports);
     free(options->addresses);

@@ -58,6 +58,11 @@ const struct param serve_params[] = {
     EXPORT_ROWS_WHO(struct serve_options, common.),
     EXPORT_ROWS_LIMITS(struct serve_options, common.limits.),
     EXPORT_ROWS_SHARE(struct serve_options, common.),
+    PARAM("limits", LIST, "NAME,KEY=VALUE[,...]", limit_texts,
+          "limits that all exports with limit-group=NAME have together, such as gold,"
+          "limit-iops=5000 (repeatable)",
+          CLI_ONLY(RATES)),
+    EXPORT_ROWS_SLOW(struct serve_options, common.),
 
     PARAM("tls", STRING, "MODE", tls.mode,
           "off, on (clients may use TLS), require-tcp (they must on TCP) or require (they must) "

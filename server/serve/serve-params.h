@@ -26,7 +26,7 @@ struct report_options {
 struct serve_options {
     /* What the command line says, one field for each row of serve_params.  The strings are
      * those of argv. */
-    struct param_list unix_paths, listen_texts, export_texts;
+    struct param_list unix_paths, listen_texts, export_texts, limit_texts;
     const char *run, *unix_mode, *unix_group;
     const char *log_level;         /* NULL: the usual one */
     struct export_settings common; /* given once for all exports, or for the single IMAGE */
@@ -58,10 +58,13 @@ struct serve_options {
     struct user user;      /* what it means */
 
     /* What it means.  Owned here; the settings point into argv and into `texts`. */
-    struct export_settings *exports;    /* names differ; those of files come last */
-    size_t export_count;                /* 0 only with may_be_empty */
-    struct config_file files;           /* with `config`, and what is wrong with it */
-    struct config_place *export_places; /* of each export; only with `config` */
+    struct export_settings *exports;           /* names differ; those of files come last */
+    size_t export_count;                       /* 0 only with may_be_empty */
+    struct config_file files;                  /* with `config`, and what is wrong with it */
+    struct config_place *export_places;        /* of each export; only with `config` */
+    struct limit_group_settings *limit_groups; /* names differ; those of files come last */
+    size_t limit_group_count;
+    char **limit_copies; /* of each --limits, cut into pieces */
     bool retry_exports_given;
     enum tls_mode tls_mode;
     struct listen_address *addresses; /* at least one; --unix first, then --listen and

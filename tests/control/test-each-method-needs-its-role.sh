@@ -20,18 +20,19 @@ answers_to() {
 # expect_role ROLE [COMMAND-PREFIX...]
 expect_role() {
     local role=$1 view=ok operate=ok admin=ok conflict=Conflict follows=ExpectedMore exists=NotPossible missing=NoSuchExport
-    local absent=NoSuchExport nobody=NoSuchClient
+    local absent=NoSuchExport nobody=NoSuchClient ungrouped=NoSuchGroup
 
     shift
     case $role in
-    none) view='denied: view' operate='denied: operate' absent=$operate nobody=$operate admin='denied: admin' follows=$view conflict=$admin exists=$admin missing=$admin ;;
-    view) operate='denied: operate' absent=$operate nobody=$operate admin='denied: admin' conflict=$admin exists=$admin missing=$admin ;;
+    none) view='denied: view' operate='denied: operate' absent=$operate nobody=$operate ungrouped=$operate admin='denied: admin' follows=$view conflict=$admin exists=$admin missing=$admin ;;
+    view) operate='denied: operate' absent=$operate nobody=$operate ungrouped=$operate admin='denied: admin' conflict=$admin exists=$admin missing=$admin ;;
     operate) admin='denied: admin' conflict=$admin exists=$admin missing=$admin ;;
     esac
     expect_equal "answers to $role ($*)" "GetInfo ok
 GetInterfaceDescription ok
 Status $view
 ListExports $view
+ListGroups $view
 GetMetadata $view
 ListClients $follows
 ListRequests $follows
@@ -45,6 +46,7 @@ Disconnect $nobody
 Reload $admin
 SetMetadata $missing
 SetLimits $absent
+SetGroupLimits $ungrouped
 Suspend $absent
 Resume $missing
 AddExport $exists
@@ -117,6 +119,9 @@ limits none limit-iops=1|operate|1
 suspend none|operate|1
 disconnect 99999|operate|1
 disconnect --export none|operate|1
+limits --group none|view|1
+limits --group none limit-iops=3|operate|1
+groups|view|0
 disconnect --rule psk:nobody|operate|0
 metadata set none x.y /dev/null|admin|1
 metadata remove none x.y|admin|1

@@ -94,7 +94,7 @@ start_nbdcrypt --config "$test_dir/limits.conf" --unix "$test_dir/nbd"
 ctl limits one
 expect_equal "limits of one" "limit-iops=400 burst-iops=4000/3 client-limit-iops=100" "$(paste -sd ' ' "$out")"
 ctl limits two
-expect_equal "limits of two" "no limits" "$(cat "$out")"
+expect_equal "limits of two" "weight=300" "$(cat "$out")"
 sed -i 's/^limit-iops = 400/limit-iops = 800/' "$test_dir/limits.conf"
 ctl reload
 expect_match "$out" '^~ one +limit-iops 400 -> 800'

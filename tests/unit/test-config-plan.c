@@ -128,6 +128,20 @@ static void sections(void)
     EXPECT(config_plan_allow(&plan, NULL, 0, NULL) == 0);
 }
 
+static void groups(void)
+{
+    compare(
+        "[limits b]\nlimit-iops = 1\n[limits c]\nlimit-iops = 3\n[limits d]\nlimit-iops = 4\n" A,
+        "[limits a]\nlimit-iops = 1\n[limits b]\nlimit-iops = off\nlimit-bandwidth = 1M\n"
+        "[limits d]\nlimit-iops = 4\n" A "limit-group = b\n");
+    EXPECT(plan.count == 4);
+    line_is(0, "~ a           limit-group");
+    line_is(1, "~ [limits b]  limit-iops 1 -> off, limit-bandwidth off -> 1048576");
+    line_is(2, "- [limits c]  removed");
+    line_is(3, "+ [limits a]  added");
+    EXPECT(config_plan_allow(&plan, NULL, 0, NULL) == 0);
+}
+
 /* 0 is shown as what it means. */
 static void words(void)
 {
@@ -189,6 +203,7 @@ static const struct check checks[] = {
     { "a change is live, or has to be asked for", change },
     { "what exports inherit is compared as theirs", inherited },
     { "the server's own sections are compared", sections },
+    { "groups of limits come, go and change", groups },
     { "0 is shown as what it means", words },
     { "each key of an export makes a difference", each_key },
 };

@@ -193,8 +193,8 @@ static void options_of_exports(void)
 /* What is for the command line alone is known by name, so that a new option is thought of. */
 static void command_line_only(void)
 {
-    static const char *const names[] = { "name",       "export",  "run", "config",
-                                         "config-dir", "verbose", "help" };
+    static const char *const names[] = { "name",       "export",  "run",  "config",
+                                         "config-dir", "verbose", "help", "limits" };
     unsigned count = 0;
 
     for (const struct param *row = serve_params; row->name; row++) {
@@ -307,6 +307,73 @@ static void command_line_beats_files(void)
     EXPECT(parse((char *[]){ (char[]){ "serve" }, (char[]){ "--config-dir=/x" }, NULL }) ==
            -EINVAL);
     EXPECT_TEXT(err.text, "--config-dir goes with --config FILE");
+}
+
+/* ---- groups of limits ---- */
+
+static void groups(void)
+{
+    put(drop_in, "[limits gold]\nlimit-iops = 6000\n[export b]\nlimit-group = off\n");
+    put(main_file, "[limits gold]\nlimit-iops = 5000\nburst-iops = 8000/3\n"
+                   "[limits none yet]\nlimit-bandwidth = off\n"
+                   "[defaults]\nraw = yes\nlimit-group = gold\n"
+                   "[export a]\nimage = memory:1M\nweight = 300\n"
+                   "[export b]\nimage = memory:1M\n");
+    EXPECT(PARSE((char[]){ "--limits=iron,limit-read-iops=7,limit-io-size=4K" },
+                 (char[]){ "--export" }, (char[]){ "c=memory:1M,limit-group=iron" }) == 0);
+    EXPECT(options.limit_group_count == 3);
+    EXPECT_TEXT(options.limit_groups[0].name, "iron");
+    EXPECT(options.limit_groups[0].limits.iops[LIMIT_READ_IOPS] == 7);
+    EXPECT(options.limit_groups[0].limits.io_size_bytes == 4096);
+    EXPECT_TEXT(options.limit_groups[1].name, "gold");
+    EXPECT(options.limit_groups[1].limits.iops[LIMIT_IOPS] == 6000);
+    EXPECT_TEXT(options.limit_groups[1].limits.burst[LIMIT_IOPS], "8000/3");
+    EXPECT_TEXT(options.limit_groups[2].name, "none yet");
+    EXPECT_TEXT(options.exports[0].limit_group, "iron");
+    EXPECT_TEXT(options.exports[1].limit_group, "gold");
+    EXPECT(options.exports[1].weight == 300);
+    EXPECT_TEXT(options.exports[2].limit_group, "off");
+    remove_drop_ins();
+    EXPECT(PARSE((char[]){ "--limits=gold,limit-iops=7" }) == -EINVAL);
+    problem_is(4, "limits 'gold' are there twice: leave out one of the two");
+}
+
+static void bad_groups(void)
+{
+    EXPECT(parse_text("[limits gold]\n"         /* 1 */
+                      "[limits]\n"              /* 2 */
+                      "limit-iops = 5\n"        /* 3 */
+                      "[limits off]\n"          /* 4 */
+                      "limit-iops = 5\n"        /* 5 */
+                      "[limits b]\n"            /* 6 */
+                      "client-limit-iops = 4\n" /* 7 */
+                      "limit-iosp = 4\n"        /* 8 */
+                      "weight = 5\n"            /* 9 */
+                      "limit-iops = many\n"     /* 10 */
+                      "[limits c]\n"            /* 11 */
+                      "burst-iops = 5/1\n"      /* 12 */
+                      "[export a]\n"            /* 13 */
+                      "image = memory:1M\n"     /* 14 */
+                      "raw = yes\n"             /* 15 */
+                      "limit-group = golf\n"    /* 16 */
+                      "weight = 0\n"            /* 17 */
+                      "[limits gold]\n"         /* 18 */
+                      "limit-iops = 5\n") == -EINVAL);
+    problem_is(2, "a group has a name: write [limits NAME]");
+    problem_is(4, "limits 'off': no group is called off: that means none");
+    problem_is(7, "limits 'b': unknown key 'client-limit-iops': it belongs into [defaults]");
+    problem_is(8, "limits 'b': unknown key 'limit-iosp' (limit-iops?)");
+    problem_is(9, "limits 'b': unknown key 'weight': it belongs into [defaults]");
+    problem_is(10, "limits 'b': limit-iops: 'many' is not a whole number");
+    problem_is(11, "limits 'c': burst-iops goes beyond limit-iops, which is not given");
+    problem_is(13,
+               "export 'a': limit-group: there is no group 'golf' (gold?): write [limits golf], "
+               "or give --limits golf,limit-iops=N");
+    problem_is(17, "export 'a': weight: 0 is too small: the least is 1");
+    problem_is(18, "limits 'gold': it is there twice: in line 1, too");
+    EXPECT(parse_text("[limits empty]\n[export a]\nimage = memory:1M\nraw = yes\n") == -EINVAL);
+    problem_is(1, "limits 'empty': it limits nothing: give it a limit, such as limit-iops=5000, or "
+                  "limit-iops=off");
 }
 
 /* ---- what is refused ---- */
@@ -521,6 +588,8 @@ static const struct check checks[] = {
     { "exports have names, images and what they inherit", exports },
     { "later files add to what earlier ones say, and take it back", drop_ins },
     { "the command line takes the place of files, and exports add up", command_line_beats_files },
+    { "groups of limits come from files and the command line", groups },
+    { "what is wrong with groups of limits is told", bad_groups },
     { "everything that is wrong is told, with its line, in order", all_at_once },
     { "what makes no sense together is told at its section", sections_as_a_whole },
     { "files are named with their whole path", whole_paths },
