@@ -48,6 +48,7 @@ static const struct param ctl_params[] = {
     PARAM("drain", UINT, "SECONDS", drain_seconds,
           "remove: hidden at once, its clients may stay so long", .min = 1, .max = 86400),
     PARAM("now", FLAG, NULL, now, "remove: its clients are told to go"),
+    PARAM("if-present", FLAG, NULL, if_present, "remove: it is no failure if it is gone already"),
     PARAM("export", STRING, "NAME", export_name,
           "disconnect: the clients of this export; log: what is about it"),
     PARAM("rule", STRING, "RULE", rule,
@@ -86,6 +87,7 @@ enum {
     SLOW = 2048,
     EXPORT = 4096,
     GROUP = 8192,
+    IF_PRESENT = 16384,
 };
 
 static const struct verb {
@@ -137,7 +139,7 @@ static const struct verb {
       .operands = "NAME",
       .least = 1,
       .most = 1,
-      .options = DRAIN | NOW | PERSIST,
+      .options = DRAIN | NOW | PERSIST | IF_PRESENT,
       .help = "serve it no more; without an option only if it has no clients",
       .run = ctl_remove },
     { .name = "limits",
@@ -255,6 +257,7 @@ static const char *foreign_option(const struct verb *verb, const struct ctl_opti
         { KEY_FD, options->key_fd > 0, "--key-fd is for ctl add, replace and resume" },
         { DRAIN, options->drain_seconds > 0, "--drain is for ctl remove" },
         { NOW, options->now, "--now is for ctl remove" },
+        { IF_PRESENT, options->if_present, "--if-present is for ctl remove" },
         { EXPORT, options->export_name != NULL, "--export is for ctl disconnect and log" },
         { WHICH, options->rule != NULL, "--rule is for ctl disconnect" },
         { PERSIST, options->persist, "--persist is for ctl add and remove" },

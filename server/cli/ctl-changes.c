@@ -167,6 +167,8 @@ int ctl_remove(struct ctl *ctl)
     }
     if (ctl->options.persist)
         control_add_flag(parameters, "persist", true);
+    if (ctl->options.if_present)
+        control_add_flag(parameters, "if_present", true);
     ctl_wait_for_change(ctl);
     return ctl_change(ctl, "RemoveExport", parameters);
 }

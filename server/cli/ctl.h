@@ -14,7 +14,7 @@ struct ctl_options {
     const char *socket, *type, *export_name, *rule;
     unsigned timeout_seconds; /* 0: as long as it takes */
     unsigned for_seconds, drain_seconds, delay_seconds, count, key_fd;
-    bool json, now, persist, batch, dry_run, openmetrics, slow, group, help;
+    bool json, now, persist, if_present, batch, dry_run, openmetrics, slow, group, help;
     struct param_list replace;
 };
 

@@ -41,7 +41,8 @@ struct call {
     int key_fd;          /* -1: none */
     struct key_source key;
     char *file, *text; /* of the drop-in file that is written, or goes where there is no text */
-    bool is_written;
+    bool is_written, is_unwritten; /* it was, and is not any more */
+    bool is_there;                 /* what is asked for was before, as it is asked for */
     char name[];
 };
 
@@ -82,18 +83,37 @@ static bool is_served(const char *name)
     return served;
 }
 
+static void reply_unchanged(struct control_client *client)
+{
+    struct json_object *reply = json_object_new_object();
+
+    control_add_flag(reply, "changed", false);
+    control_add_number(reply, "revision", atomic_load(&client->control->revision));
+    varlink_reply(&client->varlink, reply, false);
+}
+
+static void reply_changed(struct control_client *client, const struct call *call, bool is_changed)
+{
+    const struct exports_change *change = &call->change;
+    struct json_object *reply = NULL;
+
+    if (!is_changed) {
+        reply_unchanged(client);
+        return;
+    }
+    if (change->added_count > 0 || change->removed_count > 0)
+        control_add_flag(reply = json_object_new_object(), "changed", true);
+    control_changed(client, reply);
+}
+
 static void answer(struct control_client *client)
 {
     struct call *call = client->data;
     const struct exports_change *change = &call->change;
-    struct json_object *reply = NULL;
+    bool is_changed = !call->is_there && (!change->absent || call->is_unwritten);
 
-    if (change->added_count > 0)
-        control_add_flag(reply = json_object_new_object(), "changed", true);
     if (change->code == 0)
-        control_changed(client, reply);
-    else
-        json_object_put(reply);
+        reply_changed(client, call, is_changed);
     if (change->code == -EBUSY && change->clients > 0)
         refuse_busy(client, call->removed, change->clients);
     else if (change->code == -ENOENT && call->removed != NULL && !is_served(call->removed))
@@ -130,7 +150,10 @@ static int record(struct exports_change *change)
         call->is_written = result == 0;
         return result;
     }
-    if (!drop_in_is_there(call->file))
+    call->is_unwritten = drop_in_is_there(call->file);
+    if (change->absent && !call->is_unwritten)
+        return 0;
+    if (!call->is_unwritten)
         return error_set(&change->error, -ENOENT,
                          "'%s' is not there, or was not written by `nbdcrypt ctl add --persist`: "
                          "take the export out of the configuration files, and reload",
@@ -330,16 +353,11 @@ static bool is_from_call(struct control_client *client, const char *name, const 
 {
     const struct export *ex = exports_find(exports_lock(server_exports), name);
     bool same = ex != NULL && is_from(ex, text);
-    struct json_object *reply;
 
     exports_unlock(server_exports);
-    if (!same)
-        return false;
-    reply = json_object_new_object();
-    control_add_flag(reply, "changed", false);
-    control_add_number(reply, "revision", atomic_load(&client->control->revision));
-    varlink_reply(&client->varlink, reply, false);
-    return true;
+    if (same)
+        reply_unchanged(client);
+    return same;
 }
 
 /* The name of an export that is there, by this very call or not. */
@@ -567,6 +585,7 @@ static void remove_export(struct control_client *client)
         }
         call->change.record = record;
     }
+    call->change.if_present = control_flag(client->varlink.call.parameters, "if_present");
     call->change.removed = &call->removed;
     call->change.removed_count = 1;
     submit(client, call);
@@ -643,7 +662,8 @@ const struct control_method control_export_methods[] = {
       .params = { { "name", json_type_string, true },
                   { "mode", json_type_string, false },
                   { "seconds", json_type_int, false },
-                  { "persist", json_type_boolean, false } },
+                  { "persist", json_type_boolean, false },
+                  { "if_present", json_type_boolean, false } },
       .run = remove_export },
     { .name = "org.nbdcrypt.SetLimits",
       .role = CONTROL_OPERATE,

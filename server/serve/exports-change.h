@@ -29,6 +29,9 @@ struct exports_change {
     size_t removed_count;
     enum exports_farewell farewell; /* of those */
     unsigned drain_seconds;         /* EXPORTS_DRAIN: then they are told to go */
+    /* The one in `removed` may have gone already, which is told in `absent`; where it is going, the
+     * change ends with that.  Alone in a change. */
+    bool if_present, absent;
     /* What differs from before is what export_alter() can give it. */
     struct exports_addition *altered;
     size_t altered_count;

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "server/base/log.h"
 #include "server/block/image.h"
@@ -10,10 +11,18 @@
 
 #define CLOSINGS_MAX 16u /* at a time: so many may hang before others that go have to wait */
 
+/* Somebody else who waits for it. */
+struct awaiting {
+    struct awaiting *next;
+    struct exports_change *change;
+};
+
 struct removal {
     struct removal *next;
     struct removals *removals;
     struct export *export;
+    const char *name; /* of it, also while it is being closed */
+    struct awaiting *awaiting;
     struct exports_change *change; /* NULL: it has been told */
     uint64_t hurry_at_ms;          /* by channel_clock_ms(); UINT64_MAX: it has been hurried */
     atomic_uint pending;           /* answers of workers that are still to come */
@@ -58,6 +67,7 @@ void removals_add(struct removals *removals, struct exports_change *change, stru
     }
     removal->removals = removals;
     removal->export = export;
+    removal->name = export->name;
     removal->change = change;
     change->leaving++;
     if (export_is_open(export))
@@ -77,6 +87,28 @@ void removals_add(struct removals *removals, struct exports_change *change, stru
         hurry(removal);
 }
 
+static int await(struct removal *removal, struct exports_change *change)
+{
+    struct awaiting *one = malloc(sizeof *one);
+
+    if (one == NULL)
+        return error_no_memory(&change->error, NULL);
+    *one = (struct awaiting){ removal->awaiting, change };
+    removal->awaiting = one;
+    change->leaving++;
+    if (change->farewell == EXPORTS_NOW && removal->hurry_at_ms != UINT64_MAX)
+        hurry(removal);
+    return 0;
+}
+
+int removals_await(struct removals *removals, struct exports_change *change, const char *name)
+{
+    for (struct removal *one = removals->first; one != NULL; one = one->next)
+        if (strcmp(one->name, name) == 0 && await(one, change) < 0)
+            return change->leaving > 0 ? 0 : -ENOMEM; /* those before will tell */
+    return 0;
+}
+
 uint64_t removals_next_ms(const struct removals *removals)
 {
     uint64_t soonest = UINT64_MAX;
@@ -89,19 +121,37 @@ uint64_t removals_next_ms(const struct removals *removals)
 
 /* ---- closing ---- */
 
+static void tell(struct exports_change *change, const struct export_closing *closing)
+{
+    if (closing->code < 0) {
+        change->error = closing->error;
+        change->code = -EIO;
+    }
+    if (--change->leaving == 0)
+        change->done(change);
+}
+
+static void tell_others(struct removal *removal)
+{
+    while (removal->awaiting != NULL) {
+        struct awaiting *one = removal->awaiting;
+
+        removal->awaiting = one->next;
+        tell(one->change, &removal->closing);
+        free(one);
+    }
+}
+
 static void finish(struct removals *removals, struct removal *removal)
 {
     struct exports_change *change = removal->change;
 
     removals->closing_count--;
-    if (export_closing_end(&removal->closing, removals->loop) < 0) {
-        change->error = removal->closing.error;
-        change->code = -EIO;
-    }
+    (void)export_closing_end(&removal->closing, removals->loop); /* its code is told */
     export_closing_free(&removal->closing);
+    tell_others(removal);
+    tell(change, &removal->closing);
     free(removal);
-    if (--change->leaving == 0)
-        change->done(change);
 }
 
 /* Who has to wait for others is looked at again when one of them has ended. */
@@ -146,16 +196,29 @@ void removals_look(struct removals *removals)
 
 /* ---- the end ---- */
 
+static void fail(struct exports_change *change)
+{
+    if (--change->leaving > 0)
+        return;
+    (void)exports_change_fail_for_the_end(change);
+    change->done(change);
+}
+
 void removals_fail(struct removals *removals)
 {
     for (struct removal *one = removals->first; one != NULL; one = one->next) {
         struct exports_change *change = one->change;
 
         one->change = NULL;
-        if (change == NULL || --change->leaving > 0)
-            continue;
-        (void)exports_change_fail_for_the_end(change);
-        change->done(change);
+        if (change != NULL)
+            fail(change);
+        while (one->awaiting != NULL) {
+            struct awaiting *other = one->awaiting;
+
+            one->awaiting = other->next;
+            fail(other->change);
+            free(other);
+        }
     }
 }
 

@@ -22,6 +22,10 @@ struct removals {
 /* This export goes, as the change says; change->leaving grows, and change->done is called when all
  * that it removed are closed. */
 void removals_add(struct removals *removals, struct exports_change *change, struct export *export);
+/* Those of that name that are going are waited for: change->leaving grows, and change->done is
+ * called when they are closed.  -ENOMEM, and nothing of that. */
+NODISCARD int removals_await(struct removals *removals, struct exports_change *change,
+                             const char *name);
 /* What there is to do now. */
 void removals_look(struct removals *removals);
 /* When to look again at the latest, by channel_clock_ms(); UINT64_MAX: when `wake` says so. */

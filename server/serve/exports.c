@@ -234,10 +234,28 @@ static int make(struct exports *exports, struct exports_change *change, struct e
     return result == 0 ? publish(exports, change, opened) : result;
 }
 
+/* It may be gone, and it is: what is to be recorded of that is, and who is going is waited for. */
+static void await_absent(struct exports *exports, struct exports_change *change)
+{
+    int result = 0;
+
+    change->absent = true;
+    if (change->record != NULL)
+        result = exports_change_fail(change, change->record(change));
+    if (result == 0)
+        result = removals_await(&exports->removals, change, change->removed[0]);
+    if (result < 0)
+        (void)exports_change_fail(change, result);
+    if (change->leaving == 0)
+        change->done(change);
+}
+
 static void run(struct exports *exports, struct exports_change *change)
 {
     if (change->suspended != NULL || change->resumed != NULL) {
         begin_key_change(exports, change);
+    } else if (change->if_present && exports_find(exports->set, change->removed[0]) == NULL) {
+        await_absent(exports, change);
     } else if (change->added_count == 0) {
         struct export *none = NULL;
 
