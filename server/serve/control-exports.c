@@ -8,6 +8,7 @@
 #include "server/block/image.h"
 #include "server/serve/added-export.h"
 #include "server/serve/config-keys.h"
+#include "server/serve/control-added.h"
 #include "server/serve/control-clients.h"
 #include "server/serve/control-limits.h"
 #include "server/serve/drop-in.h"
@@ -53,18 +54,6 @@ static bool is_from(const struct export *ex, const char *call)
 }
 
 /* ---- the answers ---- */
-
-static void refuse_option(struct control_client *client, const char *option, const char *reason)
-{
-    struct json_object *parameters = json_object_new_object();
-    const char *near = params_nearest(export_params, option);
-
-    control_add_text(parameters, "option", option);
-    control_add_text(parameters, "reason", reason);
-    if (near != NULL && strcmp(near, option) != 0)
-        control_add_text(parameters, "near", near);
-    control_fail(client, CONTROL_BAD_OPTION, parameters);
-}
 
 static void refuse_busy(struct control_client *client, const char *name, unsigned clients)
 {
@@ -204,54 +193,6 @@ static struct call *call_of_name(struct control_client *client)
 
 /* ---- AddExport ---- */
 
-/* False: it was refused. */
-static bool set_option(struct control_client *client, struct added *added, const char *name,
-                       const char *value)
-{
-    const struct param *param = params_find(export_params, name);
-    const char *text = added_keep(added, value);
-    struct error err = { "" };
-
-    if (param == NULL)
-        error_set(&err, -EINVAL, "there is no such option");
-    else if (strcmp(name, "key-fd") == 0)
-        error_set(&err, -EINVAL, "a descriptor comes with the call: key_fd");
-    else if (text == NULL)
-        (void)error_no_memory(&err, "for an option");
-    else if (params_set(&added->settings, param, text, &err) == 0)
-        return true;
-    refuse_option(client, name, err.text);
-    return false;
-}
-
-static bool set_options(struct control_client *client, struct added *added,
-                        struct json_object *options, struct json_object *allow)
-{
-    if (options != NULL) {
-        json_object_object_foreach(options, name, value)
-        {
-            const char *text = varlink_string(value);
-
-            if (text == NULL) {
-                refuse_option(client, name, "its value is not a text");
-                return false;
-            }
-            if (!set_option(client, added, name, text))
-                return false;
-        }
-    }
-    for (size_t i = 0; allow != NULL && i < json_object_array_length(allow); i++) {
-        const char *text = varlink_string(json_object_array_get_idx(allow, i));
-
-        if (text == NULL || !set_option(client, added, "allow", text)) {
-            if (text == NULL)
-                control_refuse(client, "allow");
-            return false;
-        }
-    }
-    return true;
-}
-
 static int inherit_access(struct added *added, struct json_object *options, struct error *err)
 {
     const struct export *ex = exports_find(exports_lock(server_exports), added->settings.name);
@@ -334,18 +275,6 @@ static int finish(struct added *added, struct error *err)
     if (result == 0)
         result = check_group(settings, err);
     return result == 0 ? check_opening(settings, err) : result;
-}
-
-/* Takes it from the call; -1: none was named, -2: there is none of that number. */
-static int take_fd(struct control_client *client, const char *name)
-{
-    int64_t index = control_number(client->varlink.call.parameters, name, -1);
-
-    if (index < 0 || index >= VARLINK_FDS_MAX || client->varlink.fds[index] < 0)
-        return control_param(client, name) == NULL ? -1 : -2;
-    int fd = client->varlink.fds[index];
-    client->varlink.fds[index] = -1;
-    return fd;
 }
 
 /* It is there by this very call: then that is the answer. */
@@ -511,15 +440,15 @@ static void add_or_replace(struct control_client *client, bool replaced)
     /* Errors repeat the image. */
     const char *secret = config_value_has_password(added->settings.image);
     if (secret != NULL)
-        refuse_option(client, "image", secret);
+        control_refuse_option(client, "image", secret);
     if (secret != NULL || !may_come(client, added, replaced) ||
-        !set_options(client, added, control_member(parameters, "options"),
-                     control_member(parameters, "allow"))) {
+        !control_set_options(client, added, control_member(parameters, "options"),
+                             control_member(parameters, "allow"))) {
         added_free(&added->settings);
         return;
     }
-    added->key_fd = take_fd(client, "key_fd");
-    added->image_fd = take_fd(client, "image_fd");
+    added->key_fd = control_take_fd(client, "key_fd");
+    added->image_fd = control_take_fd(client, "image_fd");
     added->image_was_lent = added->image_fd >= 0;
     if (added->key_fd == -2 || added->image_fd == -2) {
         control_refuse(client, added->key_fd == -2 ? "key_fd" : "image_fd");
@@ -609,7 +538,7 @@ static void resume_export(struct control_client *client)
 
     if (call == NULL)
         return;
-    call->key_fd = take_fd(client, "key_fd");
+    call->key_fd = control_take_fd(client, "key_fd");
     if (call->key_fd == -2) {
         control_refuse(client, "key_fd");
         free(call);
