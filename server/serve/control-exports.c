@@ -137,7 +137,7 @@ static int record(struct exports_change *change)
     if (call->text != NULL) {
         result = drop_in_write(call->file, call->text, &change->error);
         call->is_written = result == 0;
-        return result;
+        return result == -EEXIST && drop_in_says(call->file, call->text) ? 0 : result;
     }
     call->is_unwritten = drop_in_is_there(call->file);
     if (change->absent && !call->is_unwritten)
@@ -150,11 +150,39 @@ static int record(struct exports_change *change)
     return drop_in_remove(call->file, &change->error);
 }
 
+static bool is_open(const char *name)
+{
+    const struct export *ex = exports_find(exports_lock(server_exports), name);
+    bool open = ex != NULL && export_is_open(ex);
+
+    exports_unlock(server_exports);
+    return open;
+}
+
+/* The same call has written it down, before the server was started. */
+static void look_whether_it_is_there(struct call *call)
+{
+    struct exports_change *change = &call->change;
+
+    if (!drop_in_says(call->file, call->text))
+        return;
+    call->is_there = is_open(call->name);
+    if (call->is_there)
+        change->code = 0;
+    else
+        error_set(&change->error, -EEXIST,
+                  "there is an export '%s' already, as it is asked for, but it can't be opened: "
+                  "the log says why",
+                  call->name);
+}
+
 /* On the thread of the exports. */
 static void made(struct exports_change *change)
 {
     struct call *call = container_of(change, struct call, change);
 
+    if (change->code == -EEXIST && call->text != NULL)
+        look_whether_it_is_there(call);
     if (call->key_fd >= 0)
         close(call->key_fd);
     if (call->is_written && change->code < 0 && drop_in_remove(call->file, NULL) < 0)
@@ -296,8 +324,8 @@ static bool is_there(struct control_client *client, const char *name, const char
 
     if (is_from_call(client, name, text))
         return true;
-    if (!is_served(name))
-        return false;
+    if (!is_served(name) || control_flag(client->varlink.call.parameters, "persist"))
+        return false; /* what is persisted may be from before: made() */
     error_set(&err, -EEXIST, "there is an export '%s' already", name);
     control_error(client, CONTROL_NOT_POSSIBLE, "reason", err.text);
     return true;
@@ -315,15 +343,19 @@ static bool has_image(const char *name, const struct added *added)
     return has;
 }
 
-/* Then a file of ours would be read on top of what the configuration says of it: rules of both
- * would let clients in. */
-static bool is_configured(const char *name)
+/* Then `file` would be read on top of what the configuration says of it: rules of both would let
+ * clients in.  What it has from that file itself is no matter: that is there, or has gone. */
+static bool is_configured(const char *name, const char *file)
 {
     const struct serve_options *options = reload_config_lock(server_config);
     bool is = false;
 
-    for (size_t i = 0; i < options->export_count && !is; i++)
-        is = strcmp(options->exports[i].name, name) == 0;
+    for (size_t i = 0; i < options->export_count && !is; i++) {
+        const char *from = options->export_places != NULL ? options->export_places[i].file : NULL;
+
+        is = strcmp(options->exports[i].name, name) == 0 &&
+             (from == NULL || strcmp(from, file) != 0);
+    }
     reload_config_unlock(server_config);
     return is;
 }
@@ -332,25 +364,25 @@ static bool is_configured(const char *name)
 static int prepare_record(struct call *call, const struct added *added,
                           struct json_object *parameters, struct error *err)
 {
-    int result;
+    const char *name = added->settings.name;
 
     if (added->settings.key.fd_is_lent)
         return error_set(err, -EINVAL,
                          "a key that comes by a descriptor is not there after the next start: to "
                          "persist, give key-file, key-command, key-credential or key-keyring");
-    if (is_configured(added->settings.name))
-        return error_set(err, -EEXIST,
-                         "the configuration has an export '%s' already, which this would be added "
-                         "to at the next start: take it out of the files, reload, and call it once "
-                         "more",
-                         added->settings.name);
-    result = drop_in_text(&call->text, added->settings.name, added->settings.image,
-                          control_member(parameters, "options"),
-                          control_member(parameters, "allow"), err);
+    int result = drop_in_path(&call->file, server_config->first, name, err);
+    if (result == 0 && is_configured(name, call->file) && !is_served(name))
+        result = error_set(err, -EEXIST,
+                           "the configuration has an export '%s' already, which this would be "
+                           "added to at the next start: take it out of the files, reload, and call "
+                           "it once more",
+                           name);
     if (result == 0)
-        result = drop_in_path(&call->file, server_config->first, added->settings.name, err);
+        result = drop_in_text(&call->text, name, added->settings.image,
+                              control_member(parameters, "options"),
+                              control_member(parameters, "allow"), err);
     if (result < 0) {
-        free(call->text);
+        free(call->file);
         return result;
     }
     call->change.record = record;

@@ -312,6 +312,22 @@ bool drop_in_is_there(const char *path)
     return ours;
 }
 
+bool drop_in_says(const char *path, const char *text)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    FILE *file = fd >= 0 ? fdopen(fd, "r") : NULL;
+    bool same = file != NULL;
+
+    if (file == NULL && fd >= 0)
+        close(fd);
+    for (; same && *text != '\0'; text++)
+        same = getc(file) == (uint8_t)*text;
+    same = same && getc(file) == EOF && !ferror(file);
+    if (file != NULL)
+        (void)fclose(file);
+    return same;
+}
+
 int drop_in_remove(const char *path, struct error *err)
 {
     const char *file;

@@ -25,6 +25,9 @@ NODISCARD int drop_in_write(const char *path, const char *text, struct error *er
 /* Whether there is one which drop_in_write() has made. */
 bool drop_in_is_there(const char *path);
 
+/* Whether it has just this text.  Blocks. */
+bool drop_in_says(const char *path, const char *text);
+
 /* Takes it away, for good.  Blocks. */
 NODISCARD int drop_in_remove(const char *path, struct error *err);
 

@@ -35,6 +35,37 @@ changes false remove none --if-present
 changes true remove disk --if-present
 changes false remove disk --if-present
 
+# ---- what lasts over a restart ----
+changes true add kept "$image" raw=yes "description=one of many" --persist
+changes false add kept "$image" raw=yes "description=one of many" --persist
+stop_nbdcrypt
+start
+changes false add kept "$image" raw=yes "description=one of many" --persist
+expect_failure 1 "there is an export 'kept' already" ctl --socket "$control" add kept "$image" raw=yes --persist
+expect_failure 1 "there is an export 'kept' already" ctl --socket "$control" add kept "$image" raw=yes "description=one of many"
+expect_failure 1 "there is an export 'first' already" ctl --socket "$control" add first memory:1M raw=yes --persist
+expect_equal "size" $((1 << 20)) "$(nbdinfo --size "nbd+unix:///kept?socket=$socket")"
+stop_nbdcrypt
+mv "$image" "$image.away"
+start
+expect_failure 1 "there is an export 'kept' already, as it is asked for, but it can't be opened: the log says why" \
+    ctl --socket "$control" add kept "$image" raw=yes "description=one of many" --persist
+mv "$image.away" "$image"
+changes true remove kept --persist --if-present
+[ ! -e "$folder/conf.d/ctl-kept.conf" ] || fail "its file is left"
+changes false remove kept --persist --if-present
+changes true add kept "$image" raw=yes --persist # the configuration that was read at the start had it, too
+stop_nbdcrypt
+start
+changes false add kept "$image" raw=yes --persist
+changes true remove kept # its file stays
+expect_failure 1 "'$folder/conf.d/ctl-kept.conf' can't be written: File exists" \
+    ctl --socket "$control" add kept "$image" raw=yes read-only=yes --persist
+changes true add kept "$image" raw=yes --persist # as it says
+changes true remove kept
+changes true remove kept --persist --if-present
+[ ! -e "$folder/conf.d/ctl-kept.conf" ] || fail "its file is left"
+
 # ---- while the first is under way ----
 # attach: a client that stays until leave.
 attach() {
