@@ -40,6 +40,7 @@ const struct param attach_params[] = {
     ROWS_OF_A_DEVICE,
     PARAM("persist", FLAG, NULL, persist,
           "also write it into /etc/nbdcrypt/nbdtab, for after the next boot"),
+    PARAM("grow", FLAG, NULL, grow, "what is attached already gets the size that the disk has now"),
     PARAM("foreground", FLAG, NULL, foreground,
           "look after it in this process, until it is detached"),
     PARAM("json", FLAG, NULL, json, "for programs"),

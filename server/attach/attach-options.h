@@ -15,7 +15,7 @@ struct attach_options {
     bool no_auto; /* of nbdtab: not at boot */
 
     /* Of the command line alone. */
-    bool foreground, persist, json, help;
+    bool foreground, persist, grow, json, help;
 };
 
 extern const struct attach_options attach_options_default;

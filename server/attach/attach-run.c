@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "server/attach/attach-dial.h"
+#include "server/attach/attach-grow.h"
 #include "server/attach/by-name.h"
 #include "server/attach/nbd-device.h"
 #include "server/attach/supervisor.h"
@@ -191,6 +192,22 @@ static int attach_new(struct attach_run *run, struct error *err)
 
 /* ---- what is attached already ---- */
 
+static int grow(struct attach_run *run, struct error *err)
+{
+    struct supervisor it = {
+        .index = run->index,
+        .record = run->record,
+        .target = &run->target,
+        .commands = run->commands,
+        .stop = run->stop,
+    };
+    int result = attach_grow(&it, err);
+
+    run->record = it.record;
+    run->grown = result == 1;
+    return result < 0 ? result : 0;
+}
+
 static int take_over(struct attach_run *run, const struct attach_record *found, struct error *err)
 {
     unsigned wanted;
@@ -213,6 +230,12 @@ static int take_over(struct attach_run *run, const struct attach_record *found, 
     run->record = *found;
     run->found = true;
     run->looked_after = attach_record_supervisor(run->index) != 0;
+    if (run->options->grow) {
+        int result = grow(run, err);
+
+        if (result < 0)
+            return result;
+    }
     if (run->looked_after)
         return 0;
     run->lock = attach_record_lock(run->index, err);

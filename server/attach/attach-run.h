@@ -23,6 +23,7 @@ struct attach_run {
     int lock;          /* of its supervisor */
     bool found;        /* it was attached before */
     bool looked_after; /* ... and somebody looks after it: nothing is left to do */
+    bool grown;        /* ... and it has another size now */
 };
 
 /* Attaches, or takes over what is attached under this name from this source and nobody looks after.

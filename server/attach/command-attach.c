@@ -84,6 +84,7 @@ static int look_up(struct attach_options *options, struct nbdtab_line *line, con
     merge(&found, options);
     found.foreground = options->foreground;
     found.persist = options->persist;
+    found.grow = options->grow;
     found.json = options->json;
     *options = found;
     return 1;
@@ -128,7 +129,7 @@ static int attach(struct attach_run *run, struct error *err)
         result = put_into_nbdtab(run, err);
     if (result < 0)
         return result;
-    attach_json_print_one(run->index, run->options->json, !run->found);
+    attach_json_print_one(run->index, run->options->json, !run->found || run->grown);
     (void)fflush(stdout);
     if (!run->looked_after)
         supervise(run);

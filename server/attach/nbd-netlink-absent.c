@@ -63,6 +63,16 @@ bool nbd_netlink_has_taken(int socket)
     return false;
 }
 
+int nbd_netlink_resize(struct nbd_netlink *netlink, uint32_t index, const char *backend,
+                       uint64_t size_bytes, struct error *err)
+{
+    (void)netlink;
+    (void)index;
+    (void)backend;
+    (void)size_bytes;
+    return absent(err);
+}
+
 int nbd_netlink_detach(struct nbd_netlink *netlink, uint32_t index, struct error *err)
 {
     (void)netlink;

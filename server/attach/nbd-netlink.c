@@ -222,6 +222,19 @@ int nbd_netlink_revive(struct nbd_netlink *netlink, uint32_t index, const char *
     return call(netlink, message, result, err);
 }
 
+int nbd_netlink_resize(struct nbd_netlink *netlink, uint32_t index, const char *backend,
+                       uint64_t size_bytes, struct error *err)
+{
+    struct nl_msg *message = new_message(netlink, NBD_CMD_RECONFIGURE);
+    int result = message != NULL ? nla_put_u32(message, NBD_ATTR_INDEX, index) : 0;
+
+    if (message != NULL && result == 0)
+        result = nla_put_string(message, ATTRIBUTE_BACKEND, backend);
+    if (message != NULL && result == 0)
+        result = nla_put_u64(message, NBD_ATTR_SIZE_BYTES, size_bytes);
+    return call(netlink, message, result, err);
+}
+
 int nbd_netlink_detach(struct nbd_netlink *netlink, uint32_t index, struct error *err)
 {
     struct nl_msg *message = new_message(netlink, NBD_CMD_DISCONNECT);

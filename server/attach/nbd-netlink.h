@@ -43,6 +43,9 @@ NODISCARD int nbd_netlink_revive(struct nbd_netlink *netlink, uint32_t index, co
  * handed over nbd_netlink_mark() has marked it. */
 bool nbd_netlink_has_taken(int socket);
 void nbd_netlink_mark(int socket);
+/* The device has this size from now on.  Newer kernels wait for what is in flight. */
+NODISCARD int nbd_netlink_resize(struct nbd_netlink *netlink, uint32_t index, const char *backend,
+                                 uint64_t size_bytes, struct error *err);
 /* Ends it; what is in flight fails. */
 NODISCARD int nbd_netlink_detach(struct nbd_netlink *netlink, uint32_t index, struct error *err);
 

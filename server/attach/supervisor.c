@@ -75,10 +75,20 @@ static void say_failure(struct watch *watch, const struct error *err)
     say(watch, LOG_ERROR, err->text);
 }
 
+/* What attach_grow() has made of it in another process. */
+static void note_size(struct attach_record *record, unsigned index)
+{
+    uint64_t size_bytes = nbd_device_size_bytes(index);
+
+    if (size_bytes > record->size_bytes)
+        record->size_bytes = size_bytes;
+}
+
 static void note_dead(struct watch *watch)
 {
     struct supervisor *supervisor = watch->supervisor;
 
+    note_size(&supervisor->record, supervisor->index);
     supervisor->record.dead = watch->dead;
     if (attach_record_write(&supervisor->record, supervisor->index, NULL) < 0)
         log_debug("/run/nbdcrypt-attach could not be written");
@@ -105,10 +115,11 @@ static int dial(struct watch *watch, int *fd, struct error *err)
     if (result < 0)
         return result;
     result = attach_dial_uuid(uuid, supervisor->target, supervisor->stop, err);
+    note_size(&supervisor->record, supervisor->index);
     if (result == 0)
         result = supervisor_compare(&supervisor->record, &info, uuid, err);
     if (result == 0 && info.size_bytes > supervisor->record.size_bytes)
-        say(watch, LOG_NOTICE, "the disk has grown: it has to be detached and attached to show it");
+        say(watch, LOG_NOTICE, "the disk has grown: nbdcrypt attach --grow shows it");
     if (result < 0)
         close(*fd);
     return result;
