@@ -116,7 +116,8 @@ exit "$status"
 INNER
 }
 
-# enter ROOT COMMAND...: there, with processes of its own.
+# enter ROOT COMMAND...: there, with processes of its own, and nothing of this machine is to be seen: who looks for a
+# program by its path in another's namespace (bpftrace does) finds it.
 enter() {
     # shellcheck disable=SC2016 # for the shell in there
     unshare --mount --pid --fork --kill-child bash -eu -c '
@@ -127,8 +128,12 @@ enter() {
         mount --rbind /sys "$root/sys"
         mount --rbind /dev "$root/dev"
         mount -t tmpfs -o mode=1777 tmpfs "$root/dev/shm"
+        cd "$root"
+        pivot_root . mnt
+        cd /
+        umount --lazy /mnt
         status=0
-        chroot "$root" "$@" || status=$? # not exec: this shell reaps what nobody waits for
+        "$@" || status=$? # not exec: this shell reaps what nobody waits for
         exit "$status"' enter "$@"
 }
 
