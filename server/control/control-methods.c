@@ -268,6 +268,21 @@ static void drain(struct control_client *client)
     host->drain(host->context);
 }
 
+static void refuse_to_connect(struct control_client *client, const char *name, bool missing)
+{
+    struct error err;
+
+    if (!missing) {
+        control_error(client, CONTROL_NO_SUCH_EXPORT, "name", name);
+        return;
+    }
+    error_set(&err, -ENOENT,
+              "export '%.200s' is not served: its image or its key can't be opened, and the log of "
+              "the server says why",
+              name);
+    control_error(client, CONTROL_NOT_POSSIBLE, "reason", err.text);
+}
+
 /* A connection to be given away: a client of this server like one that came by a Unix socket, so
  * that --allow holds for the caller. */
 static void connect_client(struct control_client *client)
@@ -282,7 +297,7 @@ static void connect_client(struct control_client *client)
 
     host->unlock(host->context);
     if (!open) {
-        control_error(client, CONTROL_NO_SUCH_EXPORT, "name", name);
+        refuse_to_connect(client, name, ex != NULL);
         return;
     }
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) {

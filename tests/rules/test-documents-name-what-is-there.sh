@@ -32,7 +32,7 @@ fi
 
 # A path has a slash behind one of our folders.  The rest may be a name without its ending (a pair of .c and .h), or a
 # pattern; what is written in capitals stands for something.
-word='\b(server|crypto|plugins|tests|bench|docs)/[A-Za-z0-9_*./-]*[A-Za-z0-9_*]'
+word='\b(server|crypto|plugins|tests|bench|docs|examples)/[A-Za-z0-9_*./-]*[A-Za-z0-9_*]'
 grep -oHE "$word" "${texts[@]}" docs/*.[17] CONTRIBUTING.md |
     while IFS=: read -r text path; do
         case $path in

@@ -26,7 +26,7 @@ outline() {
 }
 
 shopt -s nullglob
-scripts=(./*.sh ./bootstrap .ci/run tests/*.sh tests/*/*.sh bench/*.sh)
+scripts=(./*.sh ./bootstrap .ci/run tests/*.sh tests/*/*.sh bench/*.sh examples/csi-node)
 for script in tests/support/*.sh bench/*.sh; do
     outline "$script" >"$outlines/tests/support/$(basename "$script")"
 done
