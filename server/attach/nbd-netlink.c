@@ -19,6 +19,7 @@ struct nbd_netlink {
     int family;
     uint32_t index; /* of the answer, or whose deaths are counted */
     unsigned deaths;
+    bool acknowledged; /* the command that was sent last */
 };
 
 /* ---- connection ---- */
@@ -38,6 +39,15 @@ static int on_message(struct nl_msg *message, void *context)
     if (header->cmd == NBD_CMD_LINK_DEAD && index == netlink->index)
         netlink->deaths++;
     return NL_OK;
+}
+
+static int on_acknowledgement(struct nl_msg *message, void *context)
+{
+    struct nbd_netlink *netlink = context;
+
+    (void)message;
+    netlink->acknowledged = true;
+    return NL_STOP;
 }
 
 static int no_nbd(struct error *err)
@@ -66,6 +76,9 @@ static int begin(struct nbd_netlink **out, struct error *err)
     if (result == 0)
         result =
             nl_socket_modify_cb(netlink->socket, NL_CB_VALID, NL_CB_CUSTOM, on_message, netlink);
+    if (result == 0)
+        result = nl_socket_modify_cb(netlink->socket, NL_CB_ACK, NL_CB_CUSTOM, on_acknowledgement,
+                                     netlink);
     if (result < 0) {
         nbd_netlink_close(netlink);
         return result == -ENOENT ? result : -EIO;
@@ -162,6 +175,18 @@ static int explain(int code, struct error *err)
     }
 }
 
+/* Until the kernel has acknowledged it.  A command that is answered as well has the answer first,
+ * and nl_wait_for_ack() would be content with that: each command later would have the
+ * acknowledgement of the one before. */
+static int send_and_wait(struct nbd_netlink *netlink, struct nl_msg *message)
+{
+    netlink->acknowledged = false;
+    int result = nl_send_auto(netlink->socket, message);
+    while (result >= 0 && !netlink->acknowledged)
+        result = nl_recvmsgs_default(netlink->socket);
+    return result < 0 ? result : 0;
+}
+
 /* Consumes the message.  `result`: what filling it has come to. */
 static int call(struct nbd_netlink *netlink, struct nl_msg *message, int result, struct error *err)
 {
@@ -169,7 +194,8 @@ static int call(struct nbd_netlink *netlink, struct nl_msg *message, int result,
         nlmsg_free(message);
         return error_no_memory(err, "for netlink");
     }
-    result = nl_send_sync(netlink->socket, message);
+    result = send_and_wait(netlink, message);
+    nlmsg_free(message);
     return result < 0 ? explain(result, err) : 0;
 }
 
