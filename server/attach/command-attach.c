@@ -14,10 +14,13 @@
 #include "server/attach/background.h"
 #include "server/attach/nbd-device.h"
 #include "server/attach/nbdtab.h"
+#include "server/base/log-service.h"
 #include "server/base/log.h"
 #include "server/cli/command-line.h"
 #include "server/cli/ctl-complete.h"
 #include "server/serve/notify.h"
+
+#define LAST_MS 1000u /* for its last words */
 
 static atomic_bool stop_asked;
 
@@ -105,12 +108,22 @@ static int put_into_nbdtab(struct attach_run *run, struct error *err)
     return result;
 }
 
+/* Nobody who reads what it says is waited for: he may need the disk. */
+static void leave_the_terminal(void)
+{
+    struct error err;
+
+    if (background_is_this())
+        background_enter();
+    else if (log_service_start(&err) < 0)
+        log_warning("%s: who does not read this stops the supervisor", err.text);
+}
+
 static void supervise(struct attach_run *run)
 {
     char state[128];
 
-    if (background_is_this())
-        background_enter();
+    leave_the_terminal();
     snprintf(state, sizeof state, "READY=1\nSTATUS=/dev/nbd%u", run->index);
     notify_service_manager(state);
     attach_run_supervise(run);
@@ -119,12 +132,18 @@ static void supervise(struct attach_run *run)
         log_warning("/dev/nbd%u stays attached, and nobody looks after it: nbdcrypt attach of the "
                     "same does, nbdcrypt detach takes it away",
                     run->index);
+    log_service_stop(LAST_MS);
 }
 
 static int attach(struct attach_run *run, struct error *err)
 {
     int result = attach_run(run, err);
 
+    /* Who gives up before it is ready is left with nothing. */
+    if (result == 0 && atomic_load(&stop_asked) && !run->found) {
+        attach_run_undo(run);
+        return error_set(err, -ECANCELED, "the program ends");
+    }
     if (result == 0 && run->options->persist)
         result = put_into_nbdtab(run, err);
     if (result < 0)

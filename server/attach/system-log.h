@@ -1,4 +1,6 @@
-/* syslog(3), whose names of levels are not those of server/base/log.h. */
+/* The system's log, as syslog(3) writes to it, whose names of levels are not those of
+ * server/base/log.h.  It is never waited for: whoever reads it may wait for the disk that the
+ * caller is to bring back.  What finds no place there is lost. */
 #ifndef NBDCRYPT_SYSTEM_LOG_H
 #define NBDCRYPT_SYSTEM_LOG_H
 
