@@ -191,6 +191,30 @@ int attach_record_find(unsigned *index, struct attach_record *out, const char *n
     return nbd_device_each(look, &search) == 1 ? 0 : -ENOENT;
 }
 
+struct lost_search {
+    const struct attach_record *record;
+    unsigned *index;
+};
+
+static int look_for_lost(void *context, unsigned index)
+{
+    static struct attach_record found;
+    const struct lost_search *search = context;
+
+    if (!attach_record_is_of(search->record, index) ||
+        (attach_record_read(&found, index, NULL) == 0 && attach_record_is_of(&found, index)))
+        return 0;
+    *search->index = index;
+    return 1;
+}
+
+int attach_record_find_lost(unsigned *index, const struct attach_record *record)
+{
+    struct lost_search search = { .record = record, .index = index };
+
+    return nbd_device_each(look_for_lost, &search) == 1 ? 0 : -ENOENT;
+}
+
 /* ---- the lock ---- */
 
 static int open_lock(unsigned index, int flags)
@@ -228,11 +252,21 @@ int attach_record_lock_tab(struct error *err)
     return attach_record_lock_name("\n", err); /* which is no name */
 }
 
-/* One that has just been detached may have a supervisor that is about to end.  The lock is the open
- * file's: one of the process would go when it looks at the file itself. */
-int attach_record_lock(unsigned index, struct error *err)
+/* The lock is the open file's: one of the process would go when it looks at the file itself. */
+static bool take_lock(int fd)
 {
     struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+
+    if (fcntl(fd, F_OFD_SETLK, &lock) != 0)
+        return false;
+    if (ftruncate(fd, 0) == 0)
+        (void)dprintf(fd, "%d\n", (int)getpid());
+    return true;
+}
+
+/* One that has just been detached may have a supervisor that is about to end. */
+int attach_record_lock(unsigned index, struct error *err)
+{
     struct retry retry = { .tries = 0 };
     int result = make_folder(err);
     int fd = result == 0 ? open_lock(index, O_RDWR | O_CREAT) : result;
@@ -243,14 +277,23 @@ int attach_record_lock(unsigned index, struct error *err)
         return error_set(err, -errno, "the lock of /dev/nbd%u can't be opened: %s", index,
                          strerror(errno));
     do {
-        if (fcntl(fd, F_OFD_SETLK, &lock) == 0) {
-            if (ftruncate(fd, 0) == 0)
-                (void)dprintf(fd, "%d\n", (int)getpid());
+        if (take_lock(fd))
             return fd;
-        }
     } while (retry_wait(&retry));
     close(fd);
     return error_set(err, -EBUSY, "another nbdcrypt attach looks after /dev/nbd%u", index);
+}
+
+int attach_record_try_lock(unsigned index)
+{
+    int fd = open_lock(index, O_RDWR);
+
+    if (fd < 0)
+        return -errno;
+    if (take_lock(fd))
+        return fd;
+    close(fd);
+    return -EBUSY;
 }
 
 pid_t attach_record_supervisor(unsigned index)

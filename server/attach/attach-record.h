@@ -45,6 +45,10 @@ bool attach_record_is_of(const struct attach_record *record, unsigned index);
 /* The device that is attached under a name. -ENOENT: none. */
 NODISCARD int attach_record_find(unsigned *index, struct attach_record *out, const char *name);
 
+/* One that was attached as what the record says, and of which nothing was written down: who did it
+ * was killed in between.  -ENOENT: none. */
+NODISCARD int attach_record_find_lost(unsigned *index, const struct attach_record *record);
+
 /* Held by who attaches something under this name, and waited for: the descriptor.  -EINTR: a signal
  * came meanwhile. */
 NODISCARD int attach_record_lock_name(const char *name, struct error *err);
@@ -55,6 +59,8 @@ NODISCARD int attach_record_lock_tab(struct error *err);
 /* Only one supervisor has it; the descriptor, which is held as long as it lives.  -EBUSY: another
  * one has. */
 NODISCARD int attach_record_lock(unsigned index, struct error *err);
+/* The same without waiting, for who has it for a moment. -EBUSY: another one has it. */
+NODISCARD int attach_record_try_lock(unsigned index);
 /* The process that has; 0: none. */
 pid_t attach_record_supervisor(unsigned index);
 

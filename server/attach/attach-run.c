@@ -163,34 +163,84 @@ static void take_back(const struct attach_run *run)
     by_name_remove(run->record.link, run->index);
 }
 
-static int remember(struct attach_run *run, struct error *err)
+static int write_down(struct attach_run *run, struct error *err)
 {
     run->lock = attach_record_lock(run->index, err);
     int result = run->lock < 0 ? run->lock : attach_record_write(&run->record, run->index, err);
 
-    if (result < 0) {
+    if (result == 0)
+        by_name_make(run->record.link, run->index);
+    return result;
+}
+
+static int remember(struct attach_run *run, struct error *err)
+{
+    int result = attach_record_is_of(&run->record, run->index)
+                     ? write_down(run, err)
+                     : error_set(err, -ENOTSUP,
+                                 "/dev/nbd%u does not tell what it was attached as: the kernel is "
+                                 "older than Linux 5.14, or somebody has detached it",
+                                 run->index);
+
+    if (result < 0)
         take_back(run);
-        return result;
-    }
-    by_name_make(run->record.link, run->index);
-    say_what_it_is(run);
-    return 0;
+    else
+        say_what_it_is(run);
+    return result;
+}
+
+/* ---- what is attached already ---- */
+
+static int check_device(const struct attach_run *run, struct error *err)
+{
+    unsigned wanted;
+
+    if (run->options->device == NULL)
+        return 0;
+    int result = nbd_device_parse(&wanted, run->options->device, err);
+    if (result == 0 && wanted != run->index)
+        result = error_set(err, -EBUSY, "'%.200s' is attached already, as /dev/nbd%u",
+                           run->record.name, run->index);
+    return result;
+}
+
+/* Who attached it was killed before he had written it down. */
+static int adopt(struct attach_run *run, const struct sockets *sockets, struct error *err)
+{
+    if (run->record.uuid[0] == '\0')
+        return error_set(err, -EBUSY,
+                         "/dev/nbd%u is attached under this name, and nobody knows from where: "
+                         "`nbdcrypt detach nbd%u` takes it away",
+                         run->index, run->index);
+    run->record.size_bytes = nbd_device_size_bytes(run->index);
+    run->record.flags =
+        sockets->info.flags | (nbd_device_is_read_only(run->index) ? NBD_FLAG_READ_ONLY : 0);
+    run->record.connections = sockets->count;
+    run->found = true;
+    int result = check_device(run, err);
+    if (result == 0)
+        result = write_down(run, err);
+    if (result == 0)
+        log_notice("/dev/nbd%u was attached already, by a process that did not come to its end",
+                   run->index);
+    return result;
 }
 
 static int attach_new(struct attach_run *run, struct error *err)
 {
     struct sockets sockets = { .count = 0 };
     int result = dial_until(&sockets, run, err);
+    bool lost = false;
 
     if (result == 0)
         result = attach_dial_uuid(run->record.uuid, &run->target, run->stop, err);
     if (result == 0)
-        result = give_to_kernel(run, &sockets, err);
+        lost = attach_record_find_lost(&run->index, &run->record) == 0;
+    if (result == 0)
+        result = lost ? adopt(run, &sockets, err) : give_to_kernel(run, &sockets, err);
     close_sockets(&sockets);
-    return result == 0 ? remember(run, err) : result;
+    return result == 0 && !lost ? remember(run, err) : result;
 }
-
-/* ---- what is attached already ---- */
 
 static int grow(struct attach_run *run, struct error *err)
 {
@@ -208,38 +258,40 @@ static int grow(struct attach_run *run, struct error *err)
     return result < 0 ? result : 0;
 }
 
-static int take_over(struct attach_run *run, const struct attach_record *found, struct error *err)
+static int check_wishes(const struct attach_run *run, const struct attach_record *found,
+                        struct error *err)
 {
-    unsigned wanted;
-
     if (strcmp(found->source, run->source) != 0)
         return error_set(
             err, -EBUSY,
             "'%.200s' is the name of /dev/nbd%u already, which is %.200s: give another "
             "one by --name",
             found->name, run->index, found->source);
-    if (run->options->device != NULL) {
-        int result = nbd_device_parse(&wanted, run->options->device, err);
+    if (run->options->read_only && (found->flags & NBD_FLAG_READ_ONLY) == 0)
+        return error_set(err, -EBUSY,
+                         "'%.200s' is attached already, as /dev/nbd%u, which can be written",
+                         found->name, run->index);
+    return check_device(run, err);
+}
 
-        if (result < 0)
-            return result;
-        if (wanted != run->index)
-            return error_set(err, -EBUSY, "'%.200s' is attached already, as /dev/nbd%u",
-                             found->name, run->index);
-    }
+static int take_over(struct attach_run *run, const struct attach_record *found, struct error *err)
+{
+    int result = check_wishes(run, found, err);
+
+    if (result < 0)
+        return result;
     run->record = *found;
     run->found = true;
     run->looked_after = attach_record_supervisor(run->index) != 0;
-    if (run->options->grow) {
-        int result = grow(run, err);
-
-        if (result < 0)
-            return result;
-    }
-    if (run->looked_after)
-        return 0;
+    if (run->options->grow)
+        result = grow(run, err);
+    if (result < 0 || run->looked_after)
+        return result;
     run->lock = attach_record_lock(run->index, err);
-    return run->lock < 0 ? run->lock : 0;
+    if (run->lock < 0)
+        return run->lock;
+    by_name_make(run->record.link, run->index); /* whoever died may not have come to that */
+    return 0;
 }
 
 /* ---- all of it ---- */

@@ -59,6 +59,8 @@ void by_name_make(const char *link, unsigned index)
         wait_for_udev(path, target);
         return;
     }
+    if (is_there(path, target))
+        return;
     (void)mkdir("/dev/disk", 0755);
     (void)mkdir(FOLDER, 0755);
     (void)unlink(path);

@@ -95,75 +95,116 @@ static const struct param detach_params[] = {
 
 #undef FIELD
 
+/* What is to be detached.  Its number may be somebody else's soon: others attach, too. */
+struct victim {
+    unsigned index;
+    char attacher[NBD_ATTACHER_BYTES];
+    struct attach_record record; /* without a name: it is not ours */
+    pid_t supervisor;            /* 0: none */
+};
+
+static bool is_there(const struct victim *victim)
+{
+    char attacher[NBD_ATTACHER_BYTES];
+
+    nbd_device_attacher(attacher, victim->index);
+    return attacher[0] != '\0' && strcmp(attacher, victim->attacher) == 0 &&
+           (victim->record.name[0] == '\0' || attach_record_is_of(&victim->record, victim->index));
+}
+
 /* -ENOENT: it is not attached. */
-static int find(unsigned *index, struct attach_record *record, const char *operand,
-                struct error *err)
+static int find(struct victim *victim, const char *operand, struct error *err)
 {
-    if (attach_record_find(index, record, operand) == 0)
-        return 0;
-    if (nbd_device_parse(index, operand, NULL) < 0)
+    bool named = attach_record_find(&victim->index, &victim->record, operand) == 0;
+
+    if (!named && nbd_device_parse(&victim->index, operand, NULL) < 0)
         return error_set(err, -ENOENT, "nothing is attached under the name '%.200s'", operand);
-    if (!nbd_device_is_attached(*index))
-        return error_set(err, -ENOENT, "/dev/nbd%u is not attached", *index);
-    if (attach_record_read(record, *index, NULL) < 0 || !attach_record_is_of(record, *index))
-        *record = (struct attach_record){ .size_bytes = 0 };
-    return 0;
+    nbd_device_attacher(victim->attacher, victim->index);
+    if (!named && (attach_record_read(&victim->record, victim->index, NULL) < 0 ||
+                   !attach_record_is_of(&victim->record, victim->index)))
+        victim->record = (struct attach_record){ .size_bytes = 0 };
+    victim->supervisor = attach_record_supervisor(victim->index);
+    return is_there(victim) ? 0
+                            : error_set(err, -ENOENT, "/dev/nbd%u is not attached", victim->index);
 }
 
-/* Its supervisor sees by itself that it has gone, but within a second: it is told to look. */
-static void end_supervisor(unsigned index)
+static bool has_supervisor(const struct victim *victim)
 {
-    pid_t supervisor = attach_record_supervisor(index);
-
-    if (supervisor > 0)
-        (void)kill(supervisor, SIGCONT);
-    for (unsigned ms = 0; supervisor > 0 && ms < END_MS; ms += LOOK_MS) {
-        (void)poll(NULL, 0, LOOK_MS);
-        if (attach_record_supervisor(index) == 0)
-            return;
-    }
-    if (supervisor > 0)
-        (void)kill(supervisor, SIGTERM);
+    return victim->supervisor > 0 && attach_record_supervisor(victim->index) == victim->supervisor;
 }
 
-static int take_away(unsigned index, struct error *err)
+/* It sees by itself that its device has gone, but within a second: it is told to look. */
+static void end_supervisor(const struct victim *victim)
+{
+    if (has_supervisor(victim))
+        (void)kill(victim->supervisor, SIGCONT);
+    for (unsigned ms = 0; has_supervisor(victim) && ms < END_MS; ms += LOOK_MS)
+        (void)poll(NULL, 0, LOOK_MS);
+    if (has_supervisor(victim))
+        (void)kill(victim->supervisor, SIGTERM);
+}
+
+/* Without a supervisor nobody else does.  Who attaches next has the lock before he writes. */
+static void forget(const struct victim *victim)
+{
+    static struct attach_record found;
+    int lock = attach_record_try_lock(victim->index);
+
+    if (lock < 0)
+        return;
+    bool left = attach_record_read(&found, victim->index, NULL) == 0 &&
+                !attach_record_is_of(&found, victim->index);
+    if (left) {
+        attach_record_remove(victim->index);
+        by_name_remove(found.link, victim->index);
+    }
+    close(lock);
+}
+
+static int disconnect(const struct victim *victim, struct error *err)
 {
     struct nbd_netlink *netlink;
     int result = nbd_netlink_open(&netlink, err);
 
     if (result < 0)
         return result;
-    result = nbd_netlink_detach(netlink, index, err);
+    /* The kernel is told the number alone. */
+    if (is_there(victim))
+        result = nbd_netlink_detach(netlink, victim->index, err);
     nbd_netlink_close(netlink);
-    if (result < 0) {
-        error_prefix(err, "/dev/nbd%u: ", index);
-        return result;
-    }
-    /* The kernel keeps it as long as somebody has it open. */
-    for (unsigned ms = 0; nbd_device_is_attached(index); ms += LOOK_MS) {
-        if (ms >= END_MS)
-            return error_set(err, -EBUSY,
-                             "/dev/nbd%u is disconnected, but somebody has it open still", index);
-        (void)poll(NULL, 0, LOOK_MS);
-    }
-    return 0;
+    if (result < 0)
+        error_prefix(err, "/dev/nbd%u: ", victim->index);
+    return result;
 }
 
-static int detach_one(unsigned index, const struct attach_record *record, bool force,
-                      struct error *err)
+static int take_away(const struct victim *victim, struct error *err)
 {
-    int result = force ? 0 : nbd_device_use(index, err);
+    int result = disconnect(victim, err);
+
+    /* The kernel keeps it as long as somebody has it open. */
+    for (unsigned ms = 0; result == 0 && is_there(victim); ms += LOOK_MS) {
+        if (ms >= END_MS)
+            return error_set(err, -EBUSY,
+                             "/dev/nbd%u is disconnected, but somebody has it open still",
+                             victim->index);
+        (void)poll(NULL, 0, LOOK_MS);
+    }
+    return result;
+}
+
+static int detach_one(const struct victim *victim, bool force, struct error *err)
+{
+    int result = force ? 0 : nbd_device_use(victim->index, err);
 
     if (result < 0) {
         error_prefix(err, "it is not detached: ");
         return result;
     }
-    result = take_away(index, err);
+    result = take_away(victim, err);
     if (result < 0)
         return result;
-    end_supervisor(index);
-    attach_record_remove(index);
-    by_name_remove(record->link, index);
+    end_supervisor(victim);
+    forget(victim);
     return 0;
 }
 
@@ -180,14 +221,13 @@ static int take_out_of_nbdtab(const char *name, struct error *err)
 static int detach(void *context, char **operands, struct error *err)
 {
     const struct detach_arguments *arguments = context;
-    static struct attach_record record;
+    static struct victim victim;
     const char *name = operands[0];
-    unsigned index;
-    int result = find(&index, &record, operands[0], err);
+    int result = find(&victim, operands[0], err);
 
     if (result == 0) {
-        result = detach_one(index, &record, arguments->force, err);
-        name = record.name[0] != '\0' ? record.name : name;
+        result = detach_one(&victim, arguments->force, err);
+        name = victim.record.name[0] != '\0' ? victim.record.name : name;
     } else if (result == -ENOENT && arguments->if_attached) {
         result = 0;
     }

@@ -146,6 +146,34 @@ static int check_holders(const struct nodes *nodes, struct error *err)
     return result;
 }
 
+/* A loop device has no process and claims nothing. */
+static int check_loop(const struct nodes *nodes, const char *name, struct error *err)
+{
+    char path[PATH_BYTES], backing[PATH_BYTES] = "", whom[64];
+
+    snprintf(path, sizeof path, "/sys/block/%.32s/loop/backing_file", name);
+    FILE *file = fopen(path, "re");
+    bool ours = file != NULL && fscanf(file, "%511[^\n]", backing) == 1 && has_path(nodes, backing);
+    if (file != NULL)
+        (void)fclose(file);
+    snprintf(whom, sizeof whom, "/dev/%.32s is made of it", name);
+    return ours ? busy(nodes, err, "", whom) : 0;
+}
+
+static int check_loops(const struct nodes *nodes, struct error *err)
+{
+    DIR *folder = opendir("/sys/block");
+    const struct dirent *entry;
+    int result = 0;
+
+    while (folder != NULL && result == 0 && (entry = readdir(folder)) != NULL)
+        if (strncmp(entry->d_name, "loop", 4) == 0)
+            result = check_loop(nodes, entry->d_name, err);
+    if (folder != NULL)
+        closedir(folder);
+    return result;
+}
+
 /* Only what is below /dev is asked what it is: a file of a dead file server would not answer. */
 static int check_process(const struct nodes *nodes, const char *pid, struct error *err)
 {
@@ -202,7 +230,7 @@ static int check_claim(const struct nodes *nodes, struct error *err)
 int nbd_device_use(unsigned index, struct error *err)
 {
     static int (*const checks[])(const struct nodes *, struct error *) = {
-        check_mounts, check_swaps, check_holders, check_processes, check_claim,
+        check_mounts, check_swaps, check_holders, check_loops, check_processes, check_claim,
     };
     struct nodes nodes = { .index = index };
     int result = 0;

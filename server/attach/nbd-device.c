@@ -70,6 +70,11 @@ bool nbd_device_is_attached(unsigned index)
     return access(path, F_OK) == 0;
 }
 
+void nbd_device_attacher(char out[NBD_ATTACHER_BYTES], unsigned index)
+{
+    read_attribute(out, NBD_ATTACHER_BYTES, index, "pid");
+}
+
 void nbd_device_backend(char out[NBD_BACKEND_BYTES], unsigned index)
 {
     read_attribute(out, NBD_BACKEND_BYTES, index, "backend");

@@ -9,13 +9,17 @@
 #include "server/base/error.h"
 
 #define NBD_DEVICE_INDEX_MAX 1048575u /* minors have 20 bits */
-#define NBD_BACKEND_BYTES 4400u       /* "NAME UUID" */
+#define NBD_ATTACHER_BYTES 16u
+#define NBD_BACKEND_BYTES 4400u /* "NAME UUID" */
 
 /* "nbd3", "/dev/nbd3" or a link to that. -EINVAL with a sentence. */
 NODISCARD int nbd_device_parse(unsigned *index, const char *text, struct error *err);
 
 /* The kernel has sockets for it. */
 bool nbd_device_is_attached(unsigned index);
+/* The process that attached it, as sysfs has it; "": it is not attached.  It tells one who was
+ * attached from the next one of the same number. */
+void nbd_device_attacher(char out[NBD_ATTACHER_BYTES], unsigned index);
 /* What it was attached with (NBD_ATTR_BACKEND_IDENTIFIER); "": nothing, or not attached. */
 void nbd_device_backend(char out[NBD_BACKEND_BYTES], unsigned index);
 uint64_t nbd_device_size_bytes(unsigned index);

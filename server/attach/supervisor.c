@@ -147,7 +147,8 @@ static int revive(struct watch *watch, struct error *err)
 
     if (result < 0)
         return result;
-    result = give(watch, fd, err);
+    /* It may have gone while this was dialed: the kernel compares only what has a backend. */
+    result = is_ours(watch->supervisor) ? give(watch, fd, err) : -ECANCELED;
     close(fd);
     if (result < 0)
         return result;
