@@ -1,0 +1,172 @@
+#!/bin/bash
+# nbdcrypt attach in a guest, when others are in the way: one that is killed before it has written down what it did; a
+# device whose number somebody else has by now; who does not read what the supervisor says; several that write to nbdtab;
+# what is built on a device without claiming it; no server.
+. "$(dirname "$0")/../support/functions.sh"
+. "$(dirname "$0")/../support/guest.sh"
+
+guest_requires_attach
+requires command -v dmsetup
+guest_add "$NBDCRYPT" /usr/bin/nbdcrypt
+guest_add "$(command -v dmsetup)" /usr/sbin/dmsetup
+guest_add "$passphrase" /key
+
+cat >"$test_dir/script" <<'SCRIPT'
+chmod 600 /key
+step() { echo "== $* ($(cut -d . -f 1 /proc/uptime) s)" | tee /dev/console; }
+start() {
+    rm -f /ready
+    nbdcrypt serve --control /control --listen 127.0.0.1:10809 --key-file /key --export vm7=/disk --export other=/disk2 \
+        >/ready 2>>/server.log &
+    server=$!
+    wait_for /ready "$server" /server.log
+}
+kill_server() {
+    kill -9 "$server"
+    wait "$server" 2>/dev/null || true
+}
+until_so() {
+    for _ in $(seq 600); do
+        "$@" && return
+        sleep 0.05
+    done
+    echo "it did not come to: $*"
+    nbdcrypt attached
+    return 1
+}
+lost() { [ "$(nbdcrypt attached --json | sed -n 's/.*"dead_connections": \([0-9]*\).*/\1/p')" -eq "$1" ]; }
+supervisor_of() { nbdcrypt attached --json | tr -d ' \n' | sed "s/}/\n/g" | sed -n "s/.*\"name\":\"$1\".*\"supervisor\":\([0-9]*\).*/\1/p"; }
+is_attached() { [ -e "/sys/block/$1/pid" ]; }
+is_not_attached() { ! is_attached "$1"; }
+disconnected() { dmesg | grep -q "shutting down sockets"; }
+ends() { ! kill -0 "$1" 2>/dev/null; }
+in_use() {
+    if nbdcrypt detach vm7 2>/err; then
+        echo "detached, and it is in use: $1"
+        exit 1
+    fi
+    grep -qF "it is not detached: /dev/nbd0 is in use: $1" /err || { cat /err; exit 1; }
+}
+options='--socket /control --connections 1 --timeout 1'
+attach() { nbdcrypt attach $options "$@"; }
+
+for disk in /disk /disk2; do
+    nbdcrypt format --pbkdf pbkdf2 --pbkdf-iterations 1000 --size 32M --key-file /key "$disk" >/dev/null
+done
+start
+
+step "killed before it is written down"
+mkdir -m 755 /run/nbdcrypt-attach
+mkfifo /run/nbdcrypt-attach/nbd0.new # it waits here
+nbdcrypt attach $options --foreground vm7 >/dev/null 2>&1 &
+first=$!
+until_so is_attached nbd0
+until_so grep -q vm7 /sys/block/nbd0/backend
+kill -9 "$first"
+rm /run/nbdcrypt-attach/nbd0.new
+[ "$(attach --json vm7 | tee /json | grep -c '"changed": false')" -eq 1 ]
+grep '/dev/nbd0' /json
+[ "$(readlink /dev/disk/by-nbd/vm7)" = ../../nbd0 ]
+[ "$(nbdcrypt attached | wc -l)" -eq 2 ]
+# ... nor what its supervisor has not read.
+[ "$(awk '$2 == 16 { sum += $5 } END { print sum + 0 }' /proc/net/netlink)" -eq 0 ]
+kill -9 "$(supervisor_of vm7)"
+rm /dev/disk/by-nbd/vm7
+attach vm7
+[ -e /dev/disk/by-nbd/vm7 ]
+if attach --read-only vm7 2>/err; then exit 1; fi
+grep -F "which can be written" /err
+nbdcrypt detach vm7
+mkfifo /run/nbdcrypt-attach/nbd0.new
+nbdcrypt attach $options --foreground vm7 >/dev/null 2>&1 &
+first=$!
+until_so is_attached nbd0
+kill -INT "$first"
+until_so ends "$first"
+rm -f /run/nbdcrypt-attach/nbd0.new
+until_so is_not_attached nbd0
+
+step "a number that is another's by now"
+attach vm7
+dmesg -c >/dev/null
+exec 5</dev/nbd0
+nbdcrypt detach --force vm7 5<&- & # which waits for that
+detacher=$!
+until_so disconnected
+kill -STOP "$detacher"
+exec 5<&-
+until_so is_not_attached nbd0
+attach other
+until_so supervisor_of other
+kill -CONT "$detacher"
+wait "$detacher"
+[ "$(supervisor_of other)" -gt 0 ]
+[ "$(readlink /dev/disk/by-nbd/other)" = ../../nbd0 ]
+sleep 1
+nbdcrypt attached | grep other
+nbdcrypt detach other
+
+step "nobody reads"
+mkfifo /log
+sleep 1000 <>/log &
+reader=$!
+dd if=/dev/zero bs=4k count=64 of=/log 2>/dev/null & # more than a pipe holds
+writer=$!
+nbdcrypt attach $options --foreground vm7 >/device 2>/log &
+supervisor=$!
+until_so grep -q nbd /device
+kill_server
+until_so lost 1
+start
+until_so lost 0
+kill "$reader" "$writer"
+nbdcrypt detach vm7
+until_so ends "$supervisor"
+syslogd -n -O /messages &
+syslog=$!
+until_so test -S /dev/log
+attach vm7
+kill -STOP "$syslog"
+for _ in $(seq 30); do logger full & done
+kill_server
+until_so lost 1
+start
+until_so lost 0
+kill -9 "$syslog"
+nbdcrypt detach vm7
+
+step "nbdtab has all lines"
+mkdir -p /etc/nbdcrypt
+echo 'a line that is wrong' >/etc/nbdcrypt/nbdtab
+pids=
+for name in a b c d e f; do
+    attach --name "$name" --persist vm7 >/dev/null &
+    pids="$pids $!"
+done
+for pid in $pids; do wait "$pid"; done
+cat /etc/nbdcrypt/nbdtab
+[ "$(grep -c '^[a-f] vm7 ' /etc/nbdcrypt/nbdtab)" -eq 6 ]
+for name in a b c d e f; do nbdcrypt detach "$name"; done
+attach a >/dev/null
+nbdcrypt detach a
+
+step "what is built on it"
+attach vm7
+losetup /dev/loop0 /dev/nbd0
+in_use '/dev/loop0 is made of it'
+losetup -d /dev/loop0
+sh -eu /modules/load-dm-crypt 2>/dev/null || true
+echo '0 1024 linear /dev/nbd0 0' | dmsetup create --noudevsync part
+in_use 'it is part of dm-0'
+dmsetup remove --noudevsync part
+
+step "no server"
+kill_server
+until_so lost 1
+timeout 15 nbdcrypt detach vm7
+is_not_attached nbd0
+step "all done"
+SCRIPT
+guest_run -- <"$test_dir/script" || fail "in the guest: $(cat "$guest_output")"
+note "$(grep '^==' "$guest_output" | tr '\n' ';')"
+expect_match "$guest_output" '^== all done'
