@@ -88,6 +88,8 @@ static const struct tls_end server_end = {
 static int create(struct tls_server_session **out, gnutls_session_t gnutls,
                   struct tls_credentials *credentials, struct error *err)
 {
+    if (credentials == NULL) /* between the answer to STARTTLS and here, which may be long */
+        return error_set(err, -ESHUTDOWN, "TLS was switched off meanwhile");
     struct tls_server_session *admission = calloc(1, sizeof *admission);
     int code = 0;
 

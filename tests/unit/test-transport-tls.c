@@ -18,6 +18,22 @@ static void fill_pattern(void)
         pattern[i] = (uint8_t)rand_r(&seed);
 }
 
+/* Between the answer to STARTTLS and the first record, as long as the client does not read it. */
+static void switched_off_meanwhile(void)
+{
+    struct transport *transport;
+    struct tls_peer peer;
+    struct error err;
+
+    tls_peer_open(&peer, NULL);
+    const struct transport_tls_settings settings = {
+        .loop = peer.loop, .tls = &peer.tls, .buffers = &peer.buffers, .peer = &peer.peer
+    };
+    tls_use(&peer.tls, &(struct tls_settings){ 0 }, NULL);
+    EXPECT(transport_tls_create(&transport, &settings, &err) == -ESHUTDOWN);
+    tls_peer_close(&peer);
+}
+
 static void handshake_in_pieces(void)
 {
     static const size_t pieces[] = { 1, 2, 3, 5, 6, 100, 1000000 };
@@ -304,6 +320,7 @@ static void handshake_ends_anywhere(void)
 
 static const struct check checks[] = {
     { "a handshake succeeds whatever the size of the pieces", handshake_in_pieces },
+    { "TLS that is switched off before it begins is an error", switched_off_meanwhile },
     { "bytes arrive in order whatever the size of the pieces", pieces_of_any_size },
     { "a record may be asked for in parts", parts_of_a_record },
     { "a transport may be closed in the middle of a large receive", closed_in_the_middle },
