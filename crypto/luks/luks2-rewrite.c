@@ -14,6 +14,17 @@
 
 typedef int edit_fn(const void *context, struct json_object *root, struct error *err);
 
+static int set_text(struct json_object *object, const char *key, const char *text,
+                    struct error *err)
+{
+    struct json_object *value = json_object_new_string(text);
+
+    if (value != NULL && json_object_object_add(object, key, value) == 0)
+        return 0;
+    json_object_put(value);
+    return error_no_memory(err, "for the header");
+}
+
 static int set_cipher(const void *cipher, struct json_object *root, struct error *err)
 {
     struct json_object *segments = NULL, *segment = NULL;
@@ -21,9 +32,7 @@ static int set_cipher(const void *cipher, struct json_object *root, struct error
 
     if (result == 0)
         result = luks2_json_object(&segment, segments, "0", err);
-    if (result == 0)
-        json_object_object_add(segment, "encryption", json_object_new_string(cipher));
-    return result;
+    return result == 0 ? set_text(segment, "encryption", cipher, err) : result;
 }
 
 struct moved_areas {
@@ -44,8 +53,7 @@ static int set_offset(struct json_object *keyslot, const struct moved_areas *mov
         if (moved->from->items[i].offset_bytes != offset_bytes)
             continue;
         (void)snprintf(text, sizeof text, "%" PRIu64, moved->to->items[i].offset_bytes);
-        json_object_object_add(area, "offset", json_object_new_string(text));
-        break;
+        return set_text(area, "offset", text, err);
     }
     return result;
 }

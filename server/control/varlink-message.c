@@ -146,22 +146,29 @@ static struct json_object *message_with(struct json_object *parameters)
     return NULL;
 }
 
+/* With a member that is not to be missing: a failure would be read as success.  Takes both. */
+static char *text_with(struct json_object *message, const char *key, struct json_object *value,
+                       size_t *length_bytes)
+{
+    if (message != NULL && value != NULL && json_object_object_add(message, key, value) == 0)
+        return message_text(message, length_bytes);
+    json_object_put(value);
+    json_object_put(message);
+    return NULL;
+}
+
 char *varlink_reply_text(struct json_object *parameters, bool continues, size_t *length_bytes)
 {
     struct json_object *message = message_with(parameters);
 
-    if (message != NULL && continues)
-        json_object_object_add(message, "continues", json_object_new_boolean(true));
+    if (continues)
+        return text_with(message, "continues", json_object_new_boolean(true), length_bytes);
     return message != NULL ? message_text(message, length_bytes) : NULL;
 }
 
 char *varlink_error_text(const char *name, struct json_object *parameters, size_t *length_bytes)
 {
-    struct json_object *message = message_with(parameters);
-
-    if (message != NULL)
-        json_object_object_add(message, "error", json_object_new_string(name));
-    return message != NULL ? message_text(message, length_bytes) : NULL;
+    return text_with(message_with(parameters), "error", json_object_new_string(name), length_bytes);
 }
 
 struct json_object *varlink_text(const char *text)

@@ -8,6 +8,7 @@
 
 #include <json-c/json.h>
 
+#include "server/control/control-json.h"
 #include "server/serve/config-keys.h"
 #include "server/serve/export-options.h"
 #include "server/serve/limit-options.h"
@@ -536,7 +537,7 @@ char *config_plan_line(const struct config_plan *plan, size_t index,
 static void put_text(struct json_object *object, const char *key, const char *text)
 {
     if (text != NULL)
-        json_object_object_add(object, key, json_object_new_string(text));
+        control_add(object, key, json_object_new_string(text));
 }
 
 static const char *action_of(const struct plan_item *item)
@@ -601,8 +602,8 @@ struct json_object *config_plan_json(const struct config_plan *plan, size_t inde
     if (item->section == NULL && item->after != PLAN_NONE)
         put_text(object, "image", after->exports[item->after].image);
     for (size_t i = 0; i < item->key_count; i++)
-        json_object_array_add(keys, key_json(&item->keys[i]));
-    json_object_object_add(object, "keys", keys);
+        control_append(keys, key_json(&item->keys[i]));
+    control_add(object, "keys", keys);
     put_text(object, "text", line != NULL ? line : "");
     free(line);
     return object;

@@ -54,17 +54,28 @@ static void hurry(struct removal *removal)
         worker_hurry_export(&removal->goodbyes[i].leave);
 }
 
+int removals_reserve(struct removals *removals, size_t count)
+{
+    size_t bytes = sizeof(struct removal) + removals->worker_count * sizeof(struct goodbye);
+
+    for (const struct removal *one = removals->spare; count > 0 && one != NULL; one = one->next)
+        count--;
+    for (; count > 0; count--) {
+        struct removal *removal = calloc(1, bytes);
+
+        if (removal == NULL)
+            return -ENOMEM;
+        removal->next = removals->spare;
+        removals->spare = removal;
+    }
+    return 0;
+}
+
 void removals_add(struct removals *removals, struct exports_change *change, struct export *export)
 {
-    struct removal *removal =
-        calloc(1, sizeof *removal + removals->worker_count * sizeof *removal->goodbyes);
+    struct removal *removal = removals->spare;
 
-    /* Without memory it stays open until the end, and nobody finds it. */
-    if (removal == NULL) {
-        log_export(LOG_ERROR, NULL, export->name,
-                   "export '%s': not enough memory to close it before the end", export->name);
-        return;
-    }
+    removals->spare = removal->next;
     removal->removals = removals;
     removal->export = export;
     removal->name = export->name;
@@ -240,6 +251,12 @@ int removals_flush(struct removals *removals, struct loop *loop)
 
 void removals_close(struct removals *removals)
 {
+    while (removals->spare != NULL) {
+        struct removal *removal = removals->spare;
+
+        removals->spare = removal->next;
+        free(removal);
+    }
     while (removals->first != NULL) {
         struct removal *removal = removals->first;
 

@@ -41,6 +41,13 @@ struct exports {
     bool stopping;
 };
 
+/* All that a change needs memory for, so that it can't fail any more when it is seen. */
+struct publication {
+    struct worker_round *round;
+    bool *goes;
+    struct export_set *next;
+};
+
 /* In order of execution. */
 static void run(struct exports *exports, struct exports_change *change);
 static int check_clients(struct exports *exports, struct exports_change *change);
@@ -48,7 +55,12 @@ static void begin_key_change(struct exports *exports, struct exports_change *cha
 static int begin_opening(struct exports *exports, struct exports_change *change);
 static void look_at_arrivals(struct exports *exports);
 static void fail_arrivals(struct exports *exports);
-static int publish(struct exports *exports, struct exports_change *change, struct export **opened);
+static int prepare_publication(struct exports *exports, struct exports_change *change,
+                               struct export **opened, struct publication *out);
+static void drop_publication(const struct exports *exports, const struct exports_change *change,
+                             struct export **opened, struct publication *publication);
+static int publish(struct exports *exports, struct exports_change *change, struct export **opened,
+                   struct publication *publication);
 static void answer_failure(struct exports_change *change);
 
 /* ---- what others ask ---- */
@@ -225,13 +237,20 @@ static void answer(struct exports *exports, struct exports_change *change)
 /* With what it adds, which is opened. */
 static int make(struct exports *exports, struct exports_change *change, struct export **opened)
 {
+    struct publication publication;
     int result = exports_change_check(change, exports->set);
 
     if (result == 0)
         result = check_clients(exports, change);
-    if (result == 0 && change->record != NULL)
-        result = exports_change_fail(change, change->record(change));
-    return result == 0 ? publish(exports, change, opened) : result;
+    if (result == 0)
+        result = prepare_publication(exports, change, opened, &publication);
+    if (result < 0)
+        return result;
+    result = change->record != NULL ? change->record(change) : 0;
+    if (result == 0)
+        return publish(exports, change, opened, &publication);
+    drop_publication(exports, change, opened, &publication);
+    return exports_change_fail(change, result);
 }
 
 /* It may be gone, and it is: what is to be recorded of that is, and who is going is waited for. */
@@ -499,27 +518,44 @@ static void tell(const struct exports_change *change)
         EVENT(.type = "export.changed", .export = change->altered[i].settings->name);
 }
 
-/* From here on nothing fails but by the end of the server, which closes all there is. */
-static int publish(struct exports *exports, struct exports_change *change, struct export **opened)
+static void drop_publication(const struct exports *exports, const struct exports_change *change,
+                             struct export **opened, struct publication *publication)
 {
-    struct worker_round *round = worker_round_create(exports->worker_count);
-    struct export_set *next, *before = exports->set;
-    bool *goes = those_that_go(change, before);
-    int result = round == NULL || goes == NULL
-                     ? error_no_memory(&change->error, NULL)
-                     : next_set(exports, change, opened, goes, &next, &change->error);
-
-    if (result < 0) {
-        if (round != NULL)
-            worker_round_free(round);
-        free(goes);
-        return exports_change_fail(change, result);
-    }
-    if (change->about_to != NULL && !change->about_to(change)) {
+    if (publication->next != NULL) {
         name_no_more(exports, change, opened);
-        worker_round_free(round);
-        export_set_free(next);
-        free(goes);
+        export_set_free(publication->next);
+    }
+    if (publication->round != NULL)
+        worker_round_free(publication->round);
+    free(publication->goes);
+}
+
+static int prepare_publication(struct exports *exports, struct exports_change *change,
+                               struct export **opened, struct publication *out)
+{
+    *out = (struct publication){ .round = worker_round_create(exports->worker_count),
+                                 .goes = those_that_go(change, exports->set) };
+    int result = removals_reserve(&exports->removals, change->removed_count);
+
+    if (out->round == NULL || out->goes == NULL || result < 0)
+        result = error_no_memory(&change->error, NULL);
+    else
+        result = next_set(exports, change, opened, out->goes, &out->next, &change->error);
+    if (result == 0)
+        return 0;
+    drop_publication(exports, change, opened, out);
+    return exports_change_fail(change, result);
+}
+
+/* From here on nothing fails but by the end of the server, which closes all there is. */
+static int publish(struct exports *exports, struct exports_change *change, struct export **opened,
+                   struct publication *publication)
+{
+    struct export_set *next = publication->next, *before = exports->set;
+    struct worker_round *round = publication->round;
+
+    if (change->about_to != NULL && !change->about_to(change)) {
+        drop_publication(exports, change, opened, publication);
         return exports_change_fail_for_the_end(change);
     }
     pthread_mutex_lock(&exports->mutex);
@@ -528,11 +564,11 @@ static int publish(struct exports *exports, struct exports_change *change, struc
     exports->set = next;
     pthread_mutex_unlock(&exports->mutex);
     worker_round_use(round, exports->settings.workers, next, change->terms);
-    result = wait_for_all(exports, round);
+    int result = wait_for_all(exports, round);
     for (size_t i = 0; i < before->count; i++)
-        if (goes[i])
+        if (publication->goes[i])
             removals_add(&exports->removals, change, before->exports[i]);
-    free(goes);
+    free(publication->goes);
     tell(change);
     if (result == 0) { /* else a worker may still look at them: they stay until the process ends */
         worker_round_free(round);

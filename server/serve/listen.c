@@ -187,14 +187,6 @@ static int listen_patiently(struct listener *listener, const struct listen_addre
     return result < 0 ? explain_bind(address, result, err) : 0;
 }
 
-static int absolute_path(char **out, const char *path, struct error *err)
-{
-    *out = realpath(path, NULL);
-    if (*out == NULL)
-        return error_set(err, -errno, "Unix socket '%s': %s", path, strerror(errno));
-    return 0;
-}
-
 static int listen_on(struct listener *listener, const struct listen_address *address,
                      struct error *err)
 {
@@ -202,9 +194,15 @@ static int listen_on(struct listener *listener, const struct listen_address *add
 
     if (result < 0 || address->address.any.sa_family != AF_UNIX)
         return result;
-    result = absolute_path(&listener->unix_path, address->address.local.sun_path, err);
-    listener->unlink_path = result == 0 && identify(listener->unix_path, &listener->bound);
-    return result;
+    const char *path = address->address.local.sun_path;
+    listener->unix_path = realpath(path, NULL);
+    if (listener->unix_path == NULL) {
+        result = error_set(err, -errno, "Unix socket '%s': %s", path, strerror(errno));
+        unlink(path); /* it was bound just now */
+        return result;
+    }
+    listener->unlink_path = identify(listener->unix_path, &listener->bound);
+    return 0;
 }
 
 void listen_share(struct listener *listener, bool share)

@@ -1,0 +1,121 @@
+"""failed-reload-changes-nothing.py FOLDER CONTROL ORDER KIND...: reloads between two configurations, of which one call fails.
+
+FOLDER/before and FOLDER/after are the two; ORDER is what tests/support/failing-calls.c maps."""
+import difflib
+import json
+import os
+import re
+import struct
+import sys
+
+from nbd_client import Client
+from varlink_client import Connection, Error
+
+folder, control, order = sys.argv[1:4]
+KINDS = {"memory": 1, "library-memory": 2, "descriptors": 3, "files": 4, "threads": 5}
+CHANGING = ("since", "clients", "handshakes", "revision", "in_flight", "oldest_ms", "id", "requests", "opened")
+
+
+def arm(kind, fail_at):
+    with open(order, "r+b") as file:
+        file.write(struct.pack("4I", kind, 0, fail_at, 0))
+
+
+def disarm():
+    """Whether it has failed, and how many calls there were."""
+    with open(order, "r+b") as file:
+        _, seen, _, failed = struct.unpack("4I", file.read(16))
+        file.seek(0)
+        file.write(struct.pack("4I", 0, 0, 0, 0))
+    return bool(failed), seen
+
+
+def use(name):
+    with open(f"{folder}/{name}", "rb") as file, open(f"{folder}/new", "wb") as new:
+        new.write(file.read())
+    os.rename(f"{folder}/new", f"{folder}/nbdcrypt.conf")
+
+
+def constant(view):
+    if isinstance(view, dict):
+        return {key: constant(value) for key, value in view.items() if key not in CHANGING}
+    return [constant(one) for one in view] if isinstance(view, list) else view
+
+
+def everything():
+    with_control = Connection(control)
+    exports = sorted(with_control.list("ListExports"), key=lambda one: one["export"]["name"])
+    metrics = "".join(part["text"] for part in with_control.list("Metrics"))
+    certificates = sorted(line for line in metrics.splitlines() if line.startswith("nbdcrypt_tls_certificate_expiry"))
+    sockets = sorted((name, os.stat(f"{folder}/{name}").st_mode) for name in os.listdir(folder) if name.endswith(".sock"))
+    shown = [constant(exports), constant(with_control.call("Status")["status"]), certificates, sockets]
+    text = json.dumps(shown, indent=1, sort_keys=True)
+    return re.sub(r"127\.0\.0\.1:\d+", "127.0.0.1", text)
+
+
+def expect_same(expected, what):
+    now = everything()
+    differences = difflib.unified_diff(expected.splitlines(), now.splitlines(), "expected", "now", lineterm="")
+    assert now == expected, what + "\n" + "\n".join(differences)
+
+
+def reload():
+    """None, or why it has failed."""
+    try:
+        Connection(control).call("Reload")
+        return None
+    except Error as error:
+        assert error.name.startswith("org.nbdcrypt."), error
+        return str(error)
+
+
+def descriptors():
+    return len(os.listdir(f"/proc/{server}/fd"))
+
+
+def back():
+    use("before")
+    why = reload()
+    assert why is None, f"the way back: {why}"
+    expect_same(before, "the way back")
+
+
+server = Connection(control).call("Status")["status"]["pid"]
+before = everything()
+use("after")
+assert reload() is None
+after = everything()
+assert before != after
+back()
+use("after")
+assert reload() is None
+back()
+open_before = descriptors()
+attached = Client(f"nbd+unix:///stays?socket={folder}/stays.sock")
+
+for kind in sys.argv[4:]:
+    fail_at, stride = int(os.environ.get("START", "1")), int(os.environ.get("STRIDE", "1"))
+    tolerated = refused = 0
+    while True:
+        use("after")
+        arm(KINDS[kind], fail_at)
+        try:
+            why = reload()
+        finally:
+            failed, seen = disarm()
+        expect_same(after if why is None else before, f"{kind} {fail_at}: {why}")
+        attached.write(0, b"%08d" % fail_at)
+        assert attached.read(0, 8) == b"%08d" % fail_at
+        if not failed:
+            assert why is None, f"{kind} {fail_at}: {why}"
+            back()
+            break
+        refused += why is not None
+        if os.environ.get("SHOW"):
+            print(kind, fail_at, why, file=sys.stderr, flush=True)
+        if why is None:
+            tolerated += 1
+            back()
+        fail_at += stride
+    print(f"{kind}: {seen} calls, {refused} refused, {tolerated} done all the same", file=sys.stderr)
+assert descriptors() <= open_before + 1, f"descriptors: {open_before} before, {descriptors()} after"
