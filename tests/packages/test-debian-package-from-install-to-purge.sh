@@ -7,12 +7,8 @@
 . "$(dirname "$0")/../support/debian-machine.sh"
 
 packages_built
-names_needed() {
-    dpkg --field "$1" Depends | tr ',' '\n' | sed -E 's/^ *//; s/[ (|].*//' | grep -vx 'nbdcrypt'
-}
-# shellcheck disable=SC2046 # one word for each
-machine_make libnbd-bin cryptsetup-bin $(names_needed "$(package nbdcrypt)"; names_needed "$(package nbdcrypt-bench)")
-cp "$(package nbdcrypt)" "$(package nbdcrypt-bench)" "$machine_root/root/"
+machine_make
+cp "$(package nbdcrypt)" "$(package nbdcrypt-attach)" "$(package nbdcrypt-bench)" "$machine_root/root/"
 # Its other one takes credentials, which systemd in a namespace does not hand over; the guests with systemd have that.
 cp "$package_sources/debian/tests/copy-in-and-out" "$machine_root/root/"
 
@@ -24,19 +20,11 @@ printf 'the next one' >>"$test_dir/next/usr/bin/nbdcrypt"
 mkdir "$machine_root/root/next"
 dpkg-deb -Znone --root-owner-group --build "$test_dir/next" "$machine_root/root/next" >"$log_dir/next"
 
-# steps: the README's commands behind the headline, as they are.
-steps() {
-    sed -n '/^## From a package/,/^## /p' "$package_sources/README.md" | sed -n 's/^    //p' | sed 's/  #.*//'
-}
-steps | grep -E '^sudo (apt|systemctl) ' >"$test_dir/install"
-steps | sed -n '/^sudo -u nbdcrypt/,/key-file=/p' >"$test_dir/disk"
-for command in 'apt install' 'systemctl enable' 'ctl add'; do
-    grep -q "$command" "$test_dir/install" "$test_dir/disk" || fail "the README has other steps, without $command"
-done
-# Who installs, and from which folder; a key that is derived quickly.
-for file in install disk; do
-    sed -E 's/^sudo -u (\S+)/runuser -u \1 --/; s/\bsudo //; s/nbdcrypt format/& --pbkdf pbkdf2 --pbkdf-iterations 1000/' \
-        "$test_dir/$file" >"$machine_root/root/$file"
+# The last two steps are for a machine with devices and for QEMU.
+debian_steps >"$test_dir/steps"
+sed -n '1,/ctl add/p' "$test_dir/steps" >"$machine_root/root/steps"
+for command in 'apt install' 'systemctl enable' 'nbdcrypt format' 'ctl add'; do
+    grep -q "$command" "$machine_root/root/steps" || fail "the README has other steps, without $command"
 done
 
 machine_run <<'SCRIPT' || fail "in the machine: $(tail -n 60 "$machine_output"; tail -n 20 "$log_dir/machine-console")"
@@ -77,10 +65,9 @@ nbdcrypt check --config /etc/nbdcrypt/nbdcrypt.conf
 cat /tmp/rbd
 
 step "the steps of the README"
-. ./install
+. ./steps
 expect "state" active "$(value ActiveState nbdcrypt)"
 expect "at the next boot" enabled "$(systemctl is-enabled nbdcrypt)"
-. ./disk
 expect "size" 10737418240 "$(nbdinfo --size "$uri")"
 systemctl restart nbdcrypt
 expect "size after a restart" 10737418240 "$(nbdinfo --size "$uri")"
@@ -141,16 +128,16 @@ expect "state" inactive "$(value ActiveState nbdcrypt@vm7)"
 [ -e /etc/nbdcrypt/nbdcrypt.conf ]
 
 step "purged: the disk stays"
-dpkg --purge nbdcrypt 2>&1 | tee /tmp/purge
+dpkg --purge nbdcrypt-attach nbdcrypt 2>&1 | tee /tmp/purge
 grep 'nbdcrypt: /var/lib/nbdcrypt is left: it is not empty' /tmp/purge
 [ -s /var/lib/nbdcrypt/vm1.luks ]
 [ ! -e /etc/nbdcrypt ]
 rm /var/lib/nbdcrypt/vm1.*
 
 step "purged: nothing stays"
-apt install ./nbdcrypt_*.deb
+apt install ./nbdcrypt_*.deb ./nbdcrypt-attach_*.deb
 systemctl start nbdcrypt
-dpkg --purge nbdcrypt 2>&1
+dpkg --purge nbdcrypt-attach nbdcrypt 2>&1
 find / -xdev -path '*nbdcrypt*' ! -path '/root/*' ! -path '/tmp/*' ! -path '*/nbdcrypt-bench*' ! -path '/var/lib/dpkg/*' \
     ! -path '/var/log/*' ! -path '*nbdcrypt[@-]vm7*' | tee /tmp/left
 [ ! -s /tmp/left ]

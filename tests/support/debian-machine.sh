@@ -1,44 +1,29 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2154 # what functions.sh sets
 # A small Debian whose systemd runs in namespaces of its own, for packages and what they do to services.  It has the kernel of
-# this machine, and neither its network nor its devices.  Sourced after functions.sh:
+# this machine, and neither its network nor its devices.  Sourced after debian-packages.sh:
 #
 #     . "$(dirname "$0")/../support/debian-machine.sh"
-#     machine_make libnbd-bin ...                packages of Debian that are in it
+#     machine_make
 #     cp package.deb "$machine_root/root/"
 #     machine_run <<'END' || fail "..."          runs the script there as root by sh -eu when the system is up
 #     systemctl start nbdcrypt
 #     END
 #     expect_match "$machine_output" 'text'      what it printed, stderr among it
-#
-# Environment: DEBIAN_CACHE, a folder for the system, which is downloaded once (default: in the folder of the program).
 
-[ "$(id -u)" -eq 0 ] || skip "it takes root to make a system of its own"
-requires debootstrap --version
+. "$support_dir/debian-system.sh"
 requires unshare --version
 
-debian_cache=${DEBIAN_CACHE:-$(dirname "$NBDCRYPT")/tests/debian-cache}
 machine_root=$test_dir/machine
 machine_output=$log_dir/machine
 machine_group=
 
-# machine_make PACKAGE...
 machine_make() {
-    local archive
-    # shellcheck disable=SC2046 # one word for each
-    set -- $(printf '%s\n' systemd "$@" | sort -u)
-    archive=$debian_cache/root-$(echo "$@" | cat - "$support_dir/debian-root.sh" | sha256sum | cut -c 1-12).tar.gz
-    if ! bash "$support_dir/debian-root.sh" "$archive" "$@" >"$log_dir/debian-root" 2>&1; then
-        [ "${CI-}" != true ] || fail "there is no Debian to install packages in, which CI must be able to download"
-        skip "there is no Debian to install packages in: $(tail -n 1 "$log_dir/debian-root")"
-    fi
-    mkdir "$machine_root"
-    tar --extract --gunzip --directory "$machine_root" --file "$archive"
-    printf 'machine\n' >"$machine_root/etc/hostname"
-    : >"$machine_root/etc/fstab"
-    # What would look for hardware, for consoles and for other machines, or work at night.
-    for unit in getty.target console-getty.service remote-fs.target systemd-sysctl.service apt-daily.timer apt-daily-upgrade.timer \
-        dpkg-db-backup.timer e2scrub_all.timer e2scrub_reap.service fstrim.timer systemd-logind.service systemd-networkd.service; do
+    local unit
+
+    debian_unpack "$machine_root"
+    # What would look for hardware and for file systems.
+    for unit in remote-fs.target systemd-sysctl.service; do
         ln -sf /dev/null "$machine_root/etc/systemd/system/$unit"
     done
     cat >"$machine_root/etc/systemd/system/script.service" <<'UNIT'

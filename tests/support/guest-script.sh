@@ -18,7 +18,7 @@ port() {
 }
 output=$(port output)
 exec 3>"$(port status)"
-sh -eu /script >"$output" 2>&1 </dev/null 3>&-
+sh -eu "$(dirname "$0")/script" >"$output" 2>&1 </dev/null 3>&-
 echo "$?" >&3
 sync
-busybox poweroff -f
+${GUEST_END-busybox poweroff -f}
