@@ -150,13 +150,14 @@ packages_install "${groups[@]}" || exit 1
 # What tests download, and what is made of it: for all builds, and for the next run.  A change of these files, or of the
 # system that programs are taken from, makes it anew.
 downloads=${XDG_CACHE_HOME:-${HOME:-$work}/.cache}/nbdcrypt-tests
-made_of=$(cat tests/support/{packages,guest-image,guest-files,guest-init,ceph-programs,varlinkctl-program,debian-root}.sh /var/lib/dpkg/status 2>/dev/null |
+made_of=$(cat tests/support/{packages,guest-image,guest-files,guest-init,ceph-programs,newer-programs,debian-root}.sh /var/lib/dpkg/status 2>/dev/null |
     sha256sum | cut -c 1-16)
 mkdir -p "$downloads"
 find "$downloads" -mindepth 1 -maxdepth 1 ! -name "$made_of" -mtime +7 -exec rm -rf {} +
 export GUEST_CACHE=$downloads/$made_of/guest
 export CEPH_CACHE=$downloads/$made_of/ceph
 export VARLINKCTL_CACHE=$downloads/$made_of/varlinkctl
+export NEWER_NBD_CACHE=$downloads/$made_of/newer-nbd
 export PROMTOOL_CACHE=$downloads/$made_of/promtool
 export DEBIAN_CACHE=$downloads/$made_of/debian
 export CCACHE_BASEDIR=$work CCACHE_NOHASHDIR=1 # where it is installed

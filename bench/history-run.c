@@ -157,8 +157,9 @@ static void note(struct client *client, struct command *command)
     else if (request->command == NBD_CMD_FLUSH)
         command->sent = history_moment(history);
     else
-        command->number = history_change_begins(history, kinds[request->command],
-                                                request->offset_bytes, request->length_bytes);
+        command->number =
+            history_change_begins(history, kinds[request->command], request->offset_bytes,
+                                  (uint32_t)request->length_bytes);
 }
 
 /* Into the buffer, at `at`: how many bytes. */
@@ -170,8 +171,8 @@ static uint32_t encode(struct client *client, struct command *command, uint8_t *
     if (request->command != NBD_CMD_WRITE)
         return NBD_REQUEST_BYTES;
     history_fill(client->run->history, command->number, at + NBD_REQUEST_BYTES,
-                 request->offset_bytes, request->length_bytes);
-    return NBD_REQUEST_BYTES + request->length_bytes;
+                 request->offset_bytes, (uint32_t)request->length_bytes);
+    return NBD_REQUEST_BYTES + (uint32_t)request->length_bytes;
 }
 
 static uint32_t add_command(struct client *client, const struct nbd_request *request,
@@ -208,7 +209,7 @@ static uint32_t draw_commands(struct client *client)
         struct nbd_request request;
 
         draw_command(client, &request);
-        moved_bytes += request.length_bytes;
+        moved_bytes += (uint32_t)request.length_bytes;
         if (moved_bytes > SENT_BYTES_MAX)
             break;
         used_bytes = add_command(client, &request, used_bytes);
@@ -230,7 +231,7 @@ static void judge(struct client *client, struct command *command, uint32_t error
         atomic_fetch_add(&client->run->errors, 1);
     if (request->command == NBD_CMD_READ)
         history_read_ends(history, command->sent, error == 0 ? data : NULL, request->offset_bytes,
-                          request->length_bytes);
+                          (uint32_t)request->length_bytes);
     else if (request->command == NBD_CMD_FLUSH)
         history_flushed(history, command->sent, error == 0);
     else

@@ -100,7 +100,7 @@ static void memory_detach(struct layer *layer)
 }
 
 /* Zeroes a range; whole pages go back to the system and read as zeros again. */
-static void discard(uint8_t *from, uint32_t length_bytes)
+static void discard(uint8_t *from, uint64_t length_bytes)
 {
     uintptr_t page = 4096;
     uintptr_t start = ((uintptr_t)from + page - 1) / page * page;

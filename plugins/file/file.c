@@ -348,7 +348,7 @@ static void file_submit(struct layer *layer, struct request *req)
     case REQUEST_CACHE:
         req->io.fn = readahead_done;
         loop_readahead(layer->loop, &req->io, &layer_of(req)->file, req->view.offset_bytes,
-                       req->view.length_bytes);
+                       (uint32_t)req->view.length_bytes);
         return;
     case REQUEST_EXTENTS:
         extents_start(req);
@@ -365,7 +365,7 @@ static void transfer_start(struct request *req)
     struct file_layer *file = layer_of(req);
     const struct view *view = &req->view;
     uint8_t *data = view->data + req->progress_bytes;
-    uint32_t length_bytes = view->length_bytes - req->progress_bytes;
+    uint32_t length_bytes = (uint32_t)view->length_bytes - req->progress_bytes;
     uint64_t offset_bytes = view->offset_bytes + req->progress_bytes;
 
     req->io.fn = transfer_done;

@@ -462,18 +462,18 @@ static int cache(struct nbdkit_stage *nbdkit, uint32_t length_bytes, uint64_t of
     return result;
 }
 
-static int find_extents(struct nbdkit_stage *nbdkit, struct request *req)
+static int find_extents(struct nbdkit_stage *nbdkit, struct request *req, uint32_t length_bytes)
 {
     struct view *view = &req->view;
     struct nbdkit_extents extents = {
         .start_bytes = view->offset_bytes,
-        .end_bytes = view->offset_bytes + view->length_bytes,
+        .end_bytes = view->offset_bytes + length_bytes,
         .list = (struct extent_list *)(void *)view->data,
     };
     uint32_t flags = (req->flags & REQUEST_ONE) ? NBDKIT_FLAG_REQ_ONE : 0;
 
-    if (nbdkit->plugin.extents(nbdkit->handle, view->length_bytes, view->offset_bytes, flags,
-                               &extents) < 0)
+    if (nbdkit->plugin.extents(nbdkit->handle, length_bytes, view->offset_bytes, flags, &extents) <
+        0)
         return -1;
     if (extents.list->count > 0)
         return 0;
@@ -500,7 +500,7 @@ static int call_part(struct nbdkit_stage *nbdkit, struct request *req, uint32_t 
     case REQUEST_CACHE:
         return cache(nbdkit, part, at);
     case REQUEST_EXTENTS:
-        return find_extents(nbdkit, req);
+        return find_extents(nbdkit, req, part);
     case REQUEST_FLUSH:
     case REQUEST_OP_COUNT:
         break;
@@ -524,8 +524,10 @@ static int call_plugin(struct nbdkit_stage *nbdkit, struct request *req)
     enum request_op op = req->view.op;
     bool native = nbdkit->claims.fua == NBDKIT_NATIVE && nbdkit->stage.sync == NULL;
     uint32_t fua = native && must_be_durable(req) ? NBDKIT_FLAG_FUA : 0;
-    uint32_t done_bytes = 0, length_bytes = req->view.length_bytes;
+    uint32_t done_bytes = 0, length_bytes = REQUEST_BYTES_MAX;
 
+    if (req->view.length_bytes < length_bytes) /* of EXTENTS less than asked may be told */
+        length_bytes = (uint32_t)req->view.length_bytes;
     /* It is a hint, and others wait for the plugin. */
     if (op == REQUEST_CACHE && nbdkit->claims.cache == NBDKIT_EMULATE &&
         length_bytes > CACHE_BYTES_MAX)

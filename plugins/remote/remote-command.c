@@ -59,6 +59,13 @@ enum request_op remote_command_op(const struct request *req)
     return req->backend_step == REMOTE_THEN_FLUSH ? REQUEST_FLUSH : req->view.op;
 }
 
+uint32_t remote_command_extents_bytes(const struct request *req)
+{
+    uint64_t length_bytes = req->view.length_bytes;
+
+    return length_bytes < REQUEST_BYTES_MAX ? (uint32_t)length_bytes : REQUEST_BYTES_MAX;
+}
+
 void remote_command_restart(struct request *req)
 {
     req->backend_step = REMOTE_ITSELF;
@@ -93,7 +100,7 @@ int remote_command_prepare(struct remote_slot *slot, const struct remote_feature
     if (op == REQUEST_ZERO && req->flags & REQUEST_FAST_ZERO && !features->fast_zero)
         return ENOTSUP;
     if (transfers) {
-        uint32_t left_bytes = view->length_bytes - req->progress_bytes;
+        uint32_t left_bytes = (uint32_t)view->length_bytes - req->progress_bytes;
 
         slot->piece_bytes =
             left_bytes < features->payload_max_bytes ? left_bytes : features->payload_max_bytes;
@@ -103,6 +110,7 @@ int remote_command_prepare(struct remote_slot *slot, const struct remote_feature
         request.offset_bytes = request.length_bytes = 0; /* the view's are something else */
     } else if (op == REQUEST_EXTENTS) {
         ((struct extent_list *)(void *)view->data)->count = 0; /* may have been asked before */
+        request.length_bytes = remote_command_extents_bytes(req);
     }
     nbd_encode_request(slot->header, &request);
     slot->data_bytes = op == REQUEST_WRITE ? slot->piece_bytes : 0;

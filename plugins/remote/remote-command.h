@@ -37,6 +37,8 @@ enum remote_step { REMOTE_ITSELF, REMOTE_THEN_FLUSH };
 bool remote_command_needs_flush(const struct request *req, const struct remote_features *features);
 /* What it is at present; and whether the server makes something durable by it. */
 enum request_op remote_command_op(const struct request *req);
+/* Of an EXTENTS: of so much from the start of the view the server is asked. */
+uint32_t remote_command_extents_bytes(const struct request *req);
 bool remote_command_is_sync(const struct request *req, const struct remote_features *features);
 /* It is to be begun (again). */
 void remote_command_restart(struct request *req);

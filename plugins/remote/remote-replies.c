@@ -77,7 +77,7 @@ static const char *reply_ends(struct remote_replies *replies)
         return "its reply to a READ lacks some of the data";
     /* A server that answered without an extent has told nothing: all of it may be data. */
     if (slot->error == 0 && op_of(replies) == REQUEST_EXTENTS && extents_of(replies)->count == 0)
-        extent_list_add(extents_of(replies), slot->req->view.length_bytes, 0);
+        extent_list_add(extents_of(replies), remote_command_extents_bytes(slot->req), 0);
     want_header(replies);
     replies->owner->answered(replies, slot);
     return NULL;
@@ -245,7 +245,7 @@ static const char *take_context(struct remote_replies *replies)
 {
     bool wanted = nbd_get_u32(replies->small) == replies->base_allocation_id;
 
-    replies->unlisted_bytes = wanted ? replies->slot->req->view.length_bytes : 0;
+    replies->unlisted_bytes = wanted ? remote_command_extents_bytes(replies->slot->req) : 0;
     if (wanted)
         extents_of(replies)->count = 0;
     return want_extents(replies);

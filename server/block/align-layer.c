@@ -72,7 +72,7 @@ static void align_submit(struct layer *layer, struct request *req)
             return;
         }
         view->offset_bytes = start;
-        view->length_bytes = (uint32_t)(end - start);
+        view->length_bytes = end - start;
         write_start(layer, req);
         return;
     }
@@ -182,13 +182,10 @@ static void widen(struct layer *layer, struct request *req)
     uint64_t start = round_down(view->offset_bytes, block);
     uint64_t end = round_up(end_of(view), block);
 
-    /* Only BLOCK_STATUS and CACHE can be this long, and both may do less than asked. */
-    if (end - start > UINT32_MAX)
-        end -= block;
     if (view->op == REQUEST_READ)
         view->data -= view->offset_bytes - start; /* the buffer leaves room: limits.phase_bytes */
     view->offset_bytes = start;
-    view->length_bytes = (uint32_t)(end - start);
+    view->length_bytes = end - start;
 }
 
 static void widened_done(struct layer *layer, struct request *req)
@@ -204,13 +201,14 @@ static void widened_done(struct layer *layer, struct request *req)
 static void trim_extents(struct request *req, uint32_t skip_bytes, uint32_t block_bytes)
 {
     struct extent_list *list = (struct extent_list *)(void *)req->view.data;
-    uint32_t left = req->view.length_bytes;
+    uint64_t left = req->view.length_bytes;
     uint32_t in_block = block_bytes - skip_bytes;
     uint32_t kept = 0;
 
     for (uint32_t i = 0; i < list->count && left > 0; i++) {
         struct extent extent = list->extents[i];
-        uint32_t skipped = extent.length_bytes < skip_bytes ? extent.length_bytes : skip_bytes;
+        uint32_t skipped =
+            extent.length_bytes < skip_bytes ? (uint32_t)extent.length_bytes : skip_bytes;
 
         extent.length_bytes -= skipped;
         skip_bytes -= skipped;
@@ -303,7 +301,7 @@ static void merge_edges(struct layer *layer, struct request *req)
     *view = (struct view){
         .op = REQUEST_WRITE,
         .offset_bytes = req->claim.start_bytes,
-        .length_bytes = (uint32_t)(req->claim.end_bytes - req->claim.start_bytes),
+        .length_bytes = req->claim.end_bytes - req->claim.start_bytes,
         .data = data,
     };
 }

@@ -19,21 +19,16 @@ void request_complete(struct request *req, int error)
     frame->done(frame->owner, req);
 }
 
-/* Extents are 32-bit on the wire.  Who tells of them has cut them to the view, whatever storage
- * said (remote-replies.c, nbdkit_add_extent(), find_extents() of file.c): longer ones never get
- * here. */
 bool extent_list_add(struct extent_list *list, uint64_t length_bytes, uint32_t flags)
 {
     if (length_bytes == 0)
         return true;
-    assert(length_bytes <= UINT32_MAX);
     if (list->count > 0 && list->extents[list->count - 1].flags == flags) {
-        list->extents[list->count - 1].length_bytes += (uint32_t)length_bytes;
+        list->extents[list->count - 1].length_bytes += length_bytes;
         return true;
     }
     if (list->count == list->capacity)
         return false;
-    list->extents[list->count++] =
-        (struct extent){ .length_bytes = (uint32_t)length_bytes, .flags = flags };
+    list->extents[list->count++] = (struct extent){ .length_bytes = length_bytes, .flags = flags };
     return true;
 }

@@ -30,6 +30,7 @@ enum request_op {
 #define REQUEST_ONE (1u << 3)       /* EXTENTS: only the first one is wanted */
 
 #define REQUEST_DEPTH_MAX 4u
+#define REQUEST_BYTES_MAX (1u << 30)
 
 struct flusher;
 struct layer;
@@ -40,8 +41,8 @@ typedef void request_done_fn(struct layer *owner, struct request *req);
 struct view {
     enum request_op op;
     uint64_t offset_bytes;
-    uint32_t length_bytes;
-    uint8_t *data; /* into the buffer; NULL when the operation has no payload */
+    uint64_t length_bytes; /* at most REQUEST_BYTES_MAX, but of EXTENTS any */
+    uint8_t *data;         /* into the buffer; NULL when the operation has no payload */
 };
 
 struct frame {
@@ -54,7 +55,7 @@ struct frame {
 #define EXTENT_ZERO (1u << 1) /* NBD_STATE_ZERO */
 
 struct extent {
-    uint32_t length_bytes;
+    uint64_t length_bytes;
     uint32_t flags;
 };
 

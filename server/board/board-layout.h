@@ -76,19 +76,18 @@ struct board_connection_row {
     uint32_t in_flight, waits;
 
     /* A command that a limit holds back, which has no row yet; held_since_ns is 0: none. */
-    uint64_t held_since_ns, held_offset_bytes;
-    uint32_t held_length_bytes, held_op;
+    uint64_t held_since_ns, held_offset_bytes, held_length_bytes;
+    uint32_t held_op;
 };
 
-/* What is stored from `sequence` on is of one command when it was the same before and after; a
- * start_ns of 0 says that there is none. */
+/* What is stored from `connection` on is of one command when `sequence` was the same before and
+ * after; a start_ns of 0 says that there is none. */
 struct board_command_row {
     alignas(BOARD_UNIT_BYTES) uint32_t next; /* free; of the first of BOARD_COMMANDS */
+    board_place connection;
     uint64_t sequence;
     uint64_t start_ns;
-    uint64_t offset_bytes;
-    uint32_t length_bytes;
-    board_place connection;
+    uint64_t offset_bytes, length_bytes;
     uint32_t op, phase;
     uint64_t backend_ns; /* its owner's: when it went to storage, then how long it was there */
     uint64_t throttled_until_ns; /* before start_ns: that was another command */

@@ -93,7 +93,7 @@ void board_connection_attach(const struct board *board, struct board_connection_
 }
 
 void board_connection_hold(struct board_connection_row *row, enum board_op op,
-                           uint64_t offset_bytes, uint32_t length_bytes, uint64_t since_ns)
+                           uint64_t offset_bytes, uint64_t length_bytes, uint64_t since_ns)
 {
     begin_change(&row->sequence);
     board_put_last(&row->held_op, op);

@@ -31,7 +31,7 @@ void board_connection_attach(const struct board *board, struct board_connection_
 void board_handshake_took(const struct board *board, bool tls, uint64_t ns);
 /* A limit holds its next command back, and does so no more. */
 void board_connection_hold(struct board_connection_row *row, enum board_op op,
-                           uint64_t offset_bytes, uint32_t length_bytes, uint64_t since_ns);
+                           uint64_t offset_bytes, uint64_t length_bytes, uint64_t since_ns);
 void board_connection_let_go(struct board_connection_row *row);
 /* The row is another's from then on. */
 void board_connection_end(const struct board *board, struct board_connection_row *row);
@@ -96,7 +96,7 @@ struct board_command_row *board_commands_begin(const struct board *board);
 void board_commands_end(const struct board *board, struct board_command_row *rows);
 
 static inline void board_command_begin(struct board_command_row *row, board_place connection,
-                                       uint32_t op, uint64_t offset_bytes, uint32_t length_bytes,
+                                       uint32_t op, uint64_t offset_bytes, uint64_t length_bytes,
                                        uint64_t now_ns)
 {
     board_add(&row->sequence, 1);

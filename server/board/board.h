@@ -155,8 +155,7 @@ struct board_command {
     unsigned worker;
     enum board_op op;
     enum board_phase phase;
-    uint64_t offset_bytes;
-    uint32_t length_bytes;
+    uint64_t offset_bytes, length_bytes;
     board_place export_place;
     uint64_t slow_ns;          /* of its export: longer than that is slow; 0: it says nothing */
     uint64_t start_ns;         /* its header was there */

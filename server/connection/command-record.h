@@ -63,7 +63,7 @@ static inline void command_record_parked(const struct command_record *record, bo
 
 /* A limit holds its next command back. */
 static inline void command_record_hold(const struct command_record *record, enum request_op op,
-                                       uint64_t offset_bytes, uint32_t length_bytes)
+                                       uint64_t offset_bytes, uint64_t length_bytes)
 {
     board_connection_hold(record->row, (enum board_op)op, offset_bytes, length_bytes,
                           loop_now_ns());
@@ -103,7 +103,7 @@ static inline void command_record_wait(const struct command *command)
 }
 
 /* That is there for this fragment: with the first one its time in storage begins. */
-static inline void command_record_go_on(const struct command *command, uint32_t start_bytes)
+static inline void command_record_go_on(const struct command *command, uint64_t start_bytes)
 {
     struct board_command_row *row = command->row;
 

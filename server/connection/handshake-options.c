@@ -267,6 +267,13 @@ uint16_t handshake_transmission_flags(const struct export *ex, bool structured_r
     return (uint16_t)flags;
 }
 
+/* Contexts belong to the export that they were set for (proto.md, SET_META_CONTEXT). */
+static bool has_context(const struct negotiated *negotiated, const struct export *export)
+{
+    return negotiated->base_allocation && negotiated->context_export != NULL &&
+           strcmp(negotiated->context_export, export->name) == 0;
+}
+
 static uint16_t flags_for(const struct option_exchange *ex, const struct export *export)
 {
     const struct conversation *talk = ex->talk;
@@ -274,6 +281,8 @@ static uint16_t flags_for(const struct option_exchange *ex, const struct export 
 
     if (talk->worker->no_multi_conn)
         flags &= ~(unsigned)NBD_FLAG_CAN_MULTI_CONN;
+    if (talk->negotiated.extended_headers && has_context(&talk->negotiated, export))
+        flags |= NBD_FLAG_BLOCK_STATUS_PAYLOAD;
     return (uint16_t)flags;
 }
 
@@ -293,13 +302,11 @@ static const char *take_place(struct option_exchange *ex, const struct export *e
                : places_sentence(PLACE_NONE);
 }
 
-/* Contexts belong to the export that they were set for (proto.md, SET_META_CONTEXT). */
 static enum option_outcome enter_transmission(struct option_exchange *ex, struct export *export)
 {
     struct negotiated *negotiated = &ex->talk->negotiated;
 
-    if (negotiated->context_export == NULL || strcmp(negotiated->context_export, export->name) != 0)
-        negotiated->base_allocation = false;
+    negotiated->base_allocation = has_context(negotiated, export);
     ex->talk->export = export;
     return OPTION_TRANSMISSION;
 }
@@ -310,6 +317,10 @@ static enum option_outcome option_export_name(struct option_exchange *ex)
     const struct name name = { (const char *)ex->payload.at, ex->payload.left_bytes };
     struct export *export = NULL;
 
+    if (ex->talk->negotiated.extended_headers) {
+        log_refusal(ex, "extended headers were agreed on, and they need GO");
+        return OPTION_DROP;
+    }
     if (nbd_string_is_valid(ex->payload.at, name.bytes))
         export = find_export(ex, &name);
     if (export != NULL && is_hidden(ex, export))
@@ -425,7 +436,27 @@ static enum option_outcome option_starttls(struct option_exchange *ex)
 
 static enum option_outcome option_structured_reply(struct option_exchange *ex)
 {
+    if (ex->talk->negotiated.extended_headers) {
+        option_refuse(ex, NBD_REP_ERR_EXT_HEADER_REQD,
+                      "extended headers were agreed on, which go before structured replies");
+        return OPTION_NEXT;
+    }
     ex->talk->negotiated.structured_replies = true;
+    return reply_ack(ex);
+}
+
+/* They bring all that structured replies do. */
+static enum option_outcome option_extended_headers(struct option_exchange *ex)
+{
+    struct negotiated *negotiated = &ex->talk->negotiated;
+
+    if (ex->talk->worker->no_extended_headers) {
+        option_refuse(ex, NBD_REP_ERR_UNSUP, "this server is told not to use extended headers");
+        return OPTION_NEXT;
+    }
+    if (negotiated->extended_headers)
+        return refuse_invalid(ex, "extended headers were agreed on already");
+    negotiated->extended_headers = negotiated->structured_replies = true;
     return reply_ack(ex);
 }
 
@@ -616,6 +647,7 @@ static const struct option_handler handlers[] = {
     { NBD_OPT_INFO, NAME_PAYLOAD_BYTES_MAX, false, option_info },
     { NBD_OPT_GO, NAME_PAYLOAD_BYTES_MAX, false, option_info },
     { NBD_OPT_STRUCTURED_REPLY, 0, false, option_structured_reply },
+    { NBD_OPT_EXTENDED_HEADERS, 0, false, option_extended_headers },
     { NBD_OPT_LIST_META_CONTEXT, CONTEXT_PAYLOAD_BYTES_MAX, false, option_meta_context },
     { NBD_OPT_SET_META_CONTEXT, CONTEXT_PAYLOAD_BYTES_MAX, false, option_meta_context },
 };

@@ -14,6 +14,15 @@ void long_zeroes_init(struct long_zeroes *zeroes, struct loop *loop, long_zeroes
     zeroes->message.event.fn = come_again;
 }
 
+bool long_zeroes_take(const struct command *command, const struct limits *limits)
+{
+    const uint32_t ops = OP_BIT(REQUEST_ZERO) | OP_BIT(REQUEST_TRIM);
+    bool writes = command->op == REQUEST_ZERO && limits->zero_needs_data;
+
+    return command->error == 0 && ops & OP_BIT(command->op) &&
+           command->request.length_bytes > (writes ? BUFFER_BYTES_MAX : REQUEST_BYTES_MAX);
+}
+
 void long_zeroes_add(struct long_zeroes *zeroes, struct command *command)
 {
     command->long_zeroes = true;

@@ -1,11 +1,13 @@
-/* WRITE_ZEROES of more than one buffer, where the zeros have to be written out: they go aside, and
- * their fragments are issued one by one as earlier ones come back, while the commands behind them
- * are received.
+/* Commands that are long without having data: WRITE_ZEROES of more than one buffer, where the zeros
+ * have to be written out, and WRITE_ZEROES and TRIM of more than REQUEST_BYTES_MAX.  They go aside,
+ * and their fragments are issued one by one as earlier ones come back, while the commands behind
+ * them are received.
  *
  * One command after the other.  How a fragment is issued its owner knows. */
 #ifndef NBDCRYPT_LONG_ZEROES_H
 #define NBDCRYPT_LONG_ZEROES_H
 
+#include "server/block/layer.h"
 #include "server/connection/nbd-command.h"
 #include "server/loop/loop.h"
 
@@ -28,6 +30,8 @@ struct long_zeroes {
 
 void long_zeroes_init(struct long_zeroes *zeroes, struct loop *loop, long_zeroes_issue_fn *issue,
                       struct loop_task *done);
+/* Whether such a command, which has been checked, is one of them. */
+bool long_zeroes_take(const struct command *command, const struct limits *limits);
 void long_zeroes_add(struct long_zeroes *zeroes, struct command *command);
 /* No more fragments of this command, which is in there, are issued. */
 void long_zeroes_remove(struct long_zeroes *zeroes, struct command *command);

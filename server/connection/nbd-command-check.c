@@ -86,6 +86,13 @@ static bool check_particular(struct command *command, const struct command_terms
     return command->error == 0;
 }
 
+/* CACHE is a hint: no more than the first of a long range is fetched. */
+static void shorten_hint(struct command *command)
+{
+    if (command->op == REQUEST_CACHE && command->request.length_bytes > REQUEST_BYTES_MAX)
+        command->request.length_bytes = REQUEST_BYTES_MAX;
+}
+
 static uint32_t flags_for_pipeline(const struct command *command)
 {
     uint16_t flags = command->request.flags;
@@ -102,18 +109,36 @@ static uint32_t flags_for_pipeline(const struct command *command)
     return result;
 }
 
+/* Besides WRITE only BLOCK_STATUS may have one, which says what contexts it is about. */
+static bool check_payload(struct command *command, bool extended)
+{
+    const struct nbd_request *request = &command->request;
+
+    if (!extended)
+        refuse(command, EINVAL, "PAYLOAD_LEN needs extended headers");
+    else if (request->command == NBD_CMD_BLOCK_STATUS &&
+             request->length_bytes != NBD_STATUS_QUERY_BYTES)
+        refuse(command, EINVAL, "the payload is not a length and one context");
+    else if (request->command != NBD_CMD_WRITE && request->command != NBD_CMD_BLOCK_STATUS)
+        refuse(command, EINVAL, "this command takes no payload");
+    return command->error == 0;
+}
+
 /* "SHOULD accept [FUA] on every command", once it was offered; a client that sets it all the same
  * must not believe that it was heeded. */
 static bool check_flags(struct command *command, const struct rule *rule,
-                        const struct limits *limits)
+                        const struct command_terms *terms)
 {
-    uint16_t unknown =
-        command->request.flags & (uint16_t) ~(rule->flags | (limits->fua ? NBD_CMD_FLAG_FUA : 0));
+    uint16_t flags = command->request.flags;
+    uint16_t unknown = flags & (uint16_t) ~(rule->flags | NBD_CMD_FLAG_PAYLOAD_LEN |
+                                            (terms->limits->fua ? NBD_CMD_FLAG_FUA : 0));
 
     if (unknown != 0)
         refuse(command, EINVAL,
                unknown == NBD_CMD_FLAG_FUA ? "the export does not offer FUA"
                                            : "a flag that this command does not have");
+    else if (flags & NBD_CMD_FLAG_PAYLOAD_LEN)
+        return check_payload(command, terms->extended);
     return unknown == 0;
 }
 
@@ -133,7 +158,7 @@ void command_check(struct command *command, const struct command_terms *terms)
     }
     const struct rule *rule = &rules[request->command];
     command->op = rule->op;
-    if (!check_flags(command, rule, limits))
+    if (!check_flags(command, rule, terms))
         return;
     if (rule->writes && limits->read_only)
         refuse(command, EPERM, "the export is read-only");
@@ -142,6 +167,20 @@ void command_check(struct command *command, const struct command_terms *terms)
     else if (!rule->has_range && (request->offset_bytes != 0 || request->length_bytes != 0))
         refuse(command, EINVAL, "FLUSH takes no range");
     else if (check_particular(command, terms) &&
-             (!rule->has_range || check_range(command, rule, limits)))
+             (!rule->has_range || command_awaits_query(command) ||
+              check_range(command, rule, limits))) {
+        shorten_hint(command);
         command->request_flags = flags_for_pipeline(command);
+    }
+}
+
+void command_take_query(struct command *command, const struct command_terms *terms,
+                        const uint8_t query[NBD_STATUS_QUERY_BYTES])
+{
+    command->request.length_bytes = nbd_get_u64(query);
+    command->request.flags &= (uint16_t)~NBD_CMD_FLAG_PAYLOAD_LEN;
+    if (nbd_get_u32(query + 8) == NBD_CONTEXT_BASE_ALLOCATION_ID)
+        command_check(command, terms);
+    else
+        refuse(command, EINVAL, "a context that was not agreed on");
 }

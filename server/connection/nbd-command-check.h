@@ -4,19 +4,51 @@
 #define NBDCRYPT_NBD_COMMAND_CHECK_H
 
 #include "server/connection/nbd-command.h"
+#include "server/connection/negotiated.h"
 #include "server/block/layer.h"
 
 /* Between a client and an export. */
 struct command_terms {
     const struct limits *limits;
     bool structured;      /* structured replies */
+    bool extended;        /* extended headers, and so structured replies, too */
     bool base_allocation; /* BLOCK_STATUS was negotiated */
     bool draining;        /* new commands are answered ESHUTDOWN */
 };
 
+static inline struct command_terms command_terms_of(const struct limits *limits,
+                                                    const struct negotiated *negotiated)
+{
+    return (struct command_terms){ .limits = limits,
+                                   .structured = negotiated->structured_replies,
+                                   .extended = negotiated->extended_headers,
+                                   .base_allocation = negotiated->base_allocation };
+}
+
 /* Sets op and request_flags; or error and refusal (a sentence for the client), when the command
  * is refused. */
 void command_check(struct command *command, const struct command_terms *terms);
+
+/* Bytes that come behind the header of a command.  With extended headers a flag announces them;
+ * QEMU (10.0) does not set it on a WRITE, and its own server takes the payload all the same. */
+static inline uint64_t command_payload_bytes(const struct nbd_request *request, bool extended)
+{
+    bool has_payload = request->command == NBD_CMD_WRITE ||
+                       (extended && request->flags & NBD_CMD_FLAG_PAYLOAD_LEN);
+
+    return has_payload ? request->length_bytes : 0;
+}
+
+/* A BLOCK_STATUS that has been checked, whose range and context come behind its header:
+ * NBD_STATUS_QUERY_BYTES. */
+static inline bool command_awaits_query(const struct command *command)
+{
+    return command->op == REQUEST_EXTENTS && command->request.flags & NBD_CMD_FLAG_PAYLOAD_LEN;
+}
+
+/* They are there: it is checked again, as one that has its range in the header. */
+void command_take_query(struct command *command, const struct command_terms *terms,
+                        const uint8_t query[NBD_STATUS_QUERY_BYTES]) __attribute__((cold));
 
 /* What a command of the protocol asks for; one that is not known is refused like a read. */
 enum request_op command_op_of(uint16_t command);

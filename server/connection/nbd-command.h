@@ -27,7 +27,7 @@ struct command {
     /* From here to `message` all is zeroed at first. */
     enum request_op op;           /* what it is for the pipeline */
     uint32_t request_flags;       /* REQUEST_... for every fragment */
-    uint32_t issued_bytes;        /* of request.length_bytes */
+    uint64_t issued_bytes;        /* of request.length_bytes */
     unsigned fragments_in_flight; /* acquired, and not yet through the pipeline */
     unsigned fragments_held;      /* acquired, and not yet sent */
     int error;                    /* a positive errno; the first failure wins */
@@ -49,12 +49,12 @@ struct command {
 /* One request to the pipeline and one piece of the reply. */
 struct fragment {
     struct command *command;
-    uint8_t head[32];      /* goes on the wire before the payload */
+    uint8_t head[40];      /* goes on the wire before the payload */
     struct fragment *next; /* of the list it is in; or the free list */
 
     /* From here to request.view all is zeroed at first. */
-    uint32_t start_bytes;   /* from the start of the command's range */
-    uint32_t data_bytes;    /* of that range, without what widens it */
+    uint64_t start_bytes;   /* from the start of the command's range */
+    uint32_t data_bytes;    /* of a READ or WRITE: of that range, without what widens it */
     const uint8_t *payload; /* once it is ready */
     uint32_t payload_bytes;
     uint32_t head_bytes;

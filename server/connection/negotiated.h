@@ -9,9 +9,10 @@
 
 /* All that an unencrypted conversation may have agreed on; STARTTLS resets it as a whole. */
 struct negotiated {
-    bool structured_replies;
-    bool base_allocation; /* base:allocation is selected, for ... */
-    char *context_export; /* ... this export (NUL-terminated, owned); NULL: none */
+    bool structured_replies; /* in chunks: structured or extended */
+    bool extended_headers;   /* of requests and of chunks */
+    bool base_allocation;    /* base:allocation is selected, for ... */
+    char *context_export;    /* ... this export (NUL-terminated, owned); NULL: none */
 };
 
 /* Forgets all of it and frees what it owns. */

@@ -22,6 +22,7 @@ void outbox_init(struct outbox *outbox, const struct conversation *talk,
     outbox->transport->send_done = &outbox->send_done;
     outbox->send_done.fn = send_finished;
     outbox->structured = talk->negotiated.structured_replies;
+    outbox->extended = talk->negotiated.extended_headers;
     outbox->ready_end = &outbox->ready;
     outbox->blocked_end = &outbox->blocked;
     outbox->streams_end = &outbox->streams;
@@ -36,17 +37,24 @@ void outbox_add_stream(struct outbox *outbox, struct command *command)
 
 /* ---- encoding ---- */
 
-static void encode_chunk(struct fragment *fragment, uint16_t type, bool done, uint32_t length_bytes)
+static void encode_chunk(const struct outbox *outbox, struct fragment *fragment, uint16_t type,
+                         bool done, uint32_t length_bytes)
 {
+    const struct nbd_request *request = &fragment->command->request;
     struct nbd_chunk chunk = {
         .flags = done ? NBD_REPLY_FLAG_DONE : 0,
         .type = type,
-        .cookie = fragment->command->request.cookie,
+        .cookie = request->cookie,
         .length_bytes = length_bytes,
     };
 
-    nbd_encode_chunk(fragment->head, &chunk);
-    fragment->head_bytes = NBD_CHUNK_HEADER_BYTES;
+    if (__builtin_expect(outbox->extended, false)) {
+        nbd_encode_extended_chunk(fragment->head, &chunk, request->offset_bytes);
+        fragment->head_bytes = NBD_EXTENDED_CHUNK_HEADER_BYTES;
+    } else {
+        nbd_encode_chunk(fragment->head, &chunk);
+        fragment->head_bytes = NBD_CHUNK_HEADER_BYTES;
+    }
 }
 
 /* `error`: as on the wire; 0: success. */
@@ -62,8 +70,9 @@ static uint16_t describe_error(struct outbox *outbox, struct command *command)
     const char *why = command->refusal != NULL ? command->refusal : strerror(command->error);
     int length =
         snprintf(command->message, sizeof command->message,
-                 "%s of %u bytes at byte %llu: %s (export '%.64s')",
-                 nbd_command_name(command->request.command), command->request.length_bytes,
+                 "%s of %llu bytes at byte %llu: %s (export '%.64s')",
+                 nbd_command_name(command->request.command),
+                 (unsigned long long)command->request.length_bytes,
                  (unsigned long long)command->error_offset_bytes, why, outbox->talk->export->name);
 
     if (length < 0)
@@ -83,37 +92,55 @@ RARELY static void encode_error(struct outbox *outbox, struct fragment *fragment
         encode_simple(fragment, error);
         return;
     }
-    encode_chunk(fragment, NBD_REPLY_TYPE_ERROR, true, 6u + text_bytes);
-    nbd_put_u32(fragment->head + NBD_CHUNK_HEADER_BYTES, error);
-    nbd_put_u16(fragment->head + NBD_CHUNK_HEADER_BYTES + 4, text_bytes);
+    encode_chunk(outbox, fragment, NBD_REPLY_TYPE_ERROR, true, 6u + text_bytes);
+    nbd_put_u32(fragment->head + fragment->head_bytes, error);
+    nbd_put_u16(fragment->head + fragment->head_bytes + 4, text_bytes);
     fragment->head_bytes += 6;
     fragment->payload = (const uint8_t *)command->message;
     fragment->payload_bytes = text_bytes;
 }
 
-/* The list is turned into its wire form where it lies. */
-static void encode_extents(struct fragment *fragment)
+/* The list is turned into its wire form where it lies.  That is never longer, so no extent is
+ * overwritten before it has been read. */
+static uint32_t encode_descriptors(struct extent_list *list, uint32_t count, bool extended)
+{
+    uint8_t *out = (uint8_t *)list->extents;
+
+    for (uint32_t i = 0; i < count; i++) {
+        struct extent extent = list->extents[i];
+
+        if (extended) {
+            nbd_put_u64(out, extent.length_bytes);
+            nbd_put_u64(out + 8, extent.flags);
+            out += 16;
+        } else {
+            nbd_put_u32(out, (uint32_t)extent.length_bytes);
+            nbd_put_u32(out + 4, extent.flags);
+            out += 8;
+        }
+    }
+    return (uint32_t)(out - (uint8_t *)list->extents);
+}
+
+static void encode_extents(const struct outbox *outbox, struct fragment *fragment)
 {
     struct extent_list *list = (struct extent_list *)(void *)fragment->request.view.data;
-    uint32_t count = list->count;
+    uint32_t count = list->count, head_bytes = outbox->extended ? 8 : 4;
 
     /* struct extent_list promises it.  The backends keep that where storage told nothing, and so
      * do the layers that drop or round what it told. */
     assert(count > 0);
     if (fragment->request.flags & REQUEST_ONE)
         count = 1;
-    for (uint32_t i = 0; i < count; i++) {
-        struct extent extent = list->extents[i];
-        uint8_t *out = (uint8_t *)&list->extents[i];
-
-        nbd_put_u32(out, extent.length_bytes);
-        nbd_put_u32(out + 4, extent.flags);
-    }
-    encode_chunk(fragment, NBD_REPLY_TYPE_BLOCK_STATUS, true, 4 + count * 8);
-    nbd_put_u32(fragment->head + NBD_CHUNK_HEADER_BYTES, NBD_CONTEXT_BASE_ALLOCATION_ID);
-    fragment->head_bytes += 4;
     fragment->payload = (const uint8_t *)list->extents;
-    fragment->payload_bytes = count * 8;
+    fragment->payload_bytes = encode_descriptors(list, count, outbox->extended);
+    encode_chunk(outbox, fragment,
+                 outbox->extended ? NBD_REPLY_TYPE_BLOCK_STATUS_EXT : NBD_REPLY_TYPE_BLOCK_STATUS,
+                 true, head_bytes + fragment->payload_bytes);
+    nbd_put_u32(fragment->head + fragment->head_bytes, NBD_CONTEXT_BASE_ALLOCATION_ID);
+    if (outbox->extended)
+        nbd_put_u32(fragment->head + fragment->head_bytes + 4, count);
+    fragment->head_bytes += head_bytes;
 }
 
 /* ---- queueing ---- */
@@ -153,9 +180,9 @@ void outbox_put_end(struct outbox *outbox, struct fragment *fragment)
     if (command->error != 0)
         encode_error(outbox, fragment);
     else if (command->op == REQUEST_EXTENTS)
-        encode_extents(fragment);
+        encode_extents(outbox, fragment);
     else if (outbox->structured)
-        encode_chunk(fragment, NBD_REPLY_TYPE_NONE, true, 0);
+        encode_chunk(outbox, fragment, NBD_REPLY_TYPE_NONE, true, 0);
     else
         encode_simple(fragment, 0);
     fragment->last = true;
@@ -171,8 +198,9 @@ static void attach_payload(struct fragment *fragment)
 void outbox_put_data(struct outbox *outbox, struct fragment *fragment, bool finished)
 {
     if (outbox->structured) {
-        encode_chunk(fragment, NBD_REPLY_TYPE_OFFSET_DATA, finished, 8 + fragment->data_bytes);
-        nbd_put_u64(fragment->head + NBD_CHUNK_HEADER_BYTES,
+        encode_chunk(outbox, fragment, NBD_REPLY_TYPE_OFFSET_DATA, finished,
+                     8 + fragment->data_bytes);
+        nbd_put_u64(fragment->head + fragment->head_bytes,
                     fragment->command->request.offset_bytes + fragment->start_bytes);
         fragment->head_bytes += 8;
     } else {

@@ -35,7 +35,7 @@ struct outbox {
     const struct conversation *talk;
     struct transport *transport;
     struct io_event send_done;
-    bool structured; /* replies */
+    bool structured, extended; /* replies */
     bool sending;
     uint64_t sends;                      /* that have ended: does the client take its replies? */
     struct fragment *ready, **ready_end; /* on the wire in this order */

@@ -6,12 +6,12 @@
 #include "server/connection/nbd-command.h"
 #include "server/block/layer.h"
 
-#define PIECE_EXTENTS_BYTES 16384u /* the buffer of a BLOCK_STATUS */
+#define PIECE_EXTENTS_BYTES 32768u /* the buffer of a BLOCK_STATUS */
 
 /* The next piece of a command, and the buffer that it needs. */
 struct piece {
     uint64_t offset_bytes;
-    uint32_t length_bytes;
+    uint64_t length_bytes;
     uint32_t buffer_bytes; /* 0: none */
     uint32_t data_at;      /* where in the buffer the data lies */
 };
@@ -38,7 +38,7 @@ static inline uint32_t piece_round_up(uint32_t length_bytes, uint32_t phase)
 
 /* A piece with data: it begins at its phase, so that what the align layer widens it to is
  * contiguous; a write that must be widened has two scratch blocks behind it. */
-static inline struct piece piece_of_data(uint64_t offset_bytes, uint32_t left_bytes, uint32_t phase,
+static inline struct piece piece_of_data(uint64_t offset_bytes, uint64_t left_bytes, uint32_t phase,
                                          bool writes)
 {
     uint32_t skip = offset_in_block(offset_bytes, phase);
@@ -58,8 +58,16 @@ static inline struct piece piece_of_data(uint64_t offset_bytes, uint32_t left_by
     };
 }
 
+/* Of a piece without data.  One that is cut ends on a multiple, so that storage can give back the
+ * blocks on both sides of the cut. */
+static inline uint64_t piece_without_data(uint64_t offset_bytes, uint64_t left_bytes)
+{
+    return left_bytes > REQUEST_BYTES_MAX ? REQUEST_BYTES_MAX - offset_bytes % REQUEST_BYTES_MAX
+                                          : left_bytes;
+}
+
 /* Zeros that need no data: only a first and last part of a block do. */
-static inline struct piece piece_of_zeros(uint64_t offset_bytes, uint32_t left_bytes,
+static inline struct piece piece_of_zeros(uint64_t offset_bytes, uint64_t left_bytes,
                                           uint32_t phase)
 {
     uint32_t skip = offset_in_block(offset_bytes, phase);
@@ -68,6 +76,7 @@ static inline struct piece piece_of_zeros(uint64_t offset_bytes, uint32_t left_b
         return piece_of_data(offset_bytes, piece_smaller(left_bytes, phase - skip), phase, true);
     if (left_bytes < phase)
         return piece_of_data(offset_bytes, left_bytes, phase, true);
+    left_bytes = piece_without_data(offset_bytes, left_bytes);
     return (struct piece){ .offset_bytes = offset_bytes,
                            .length_bytes = left_bytes - offset_in_block(left_bytes, phase) };
 }
@@ -76,7 +85,7 @@ static inline struct piece piece_of_zeros(uint64_t offset_bytes, uint32_t left_b
 static inline struct piece piece_next(const struct limits *limits, const struct command *command)
 {
     uint64_t offset_bytes = command->request.offset_bytes + command->issued_bytes;
-    uint32_t left_bytes = command->request.length_bytes - command->issued_bytes;
+    uint64_t left_bytes = command->request.length_bytes - command->issued_bytes;
 
     switch (command->op) {
     case REQUEST_READ:
@@ -97,7 +106,8 @@ static inline struct piece piece_next(const struct limits *limits, const struct 
     case REQUEST_OP_COUNT:
         break;
     }
-    return (struct piece){ .offset_bytes = offset_bytes, .length_bytes = left_bytes };
+    return (struct piece){ .offset_bytes = offset_bytes,
+                           .length_bytes = piece_without_data(offset_bytes, left_bytes) };
 }
 
 #endif

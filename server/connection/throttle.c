@@ -20,7 +20,7 @@ static bool is_free(uint16_t command)
  * is not. */
 static uint64_t bytes_of(const struct nbd_request *request)
 {
-    uint32_t length_bytes = request->length_bytes;
+    uint64_t length_bytes = request->length_bytes;
 
     switch (request->command) {
     case NBD_CMD_READ:
@@ -191,14 +191,14 @@ static void end_waiting(struct throttle *throttle)
     throttle->since_ns = 0;
 }
 
-bool throttle_pass(struct throttle *throttle, const uint8_t header[NBD_REQUEST_BYTES])
+bool throttle_pass(struct throttle *throttle, const uint8_t *header, bool extended)
 {
     struct rate_taker taker = { .now_ns = loop_now_ns() };
     struct nbd_request request;
     bool paid = throttle->paid;
 
     throttle->paid = false;
-    if (paid || !nbd_decode_request(header, &request) || is_free(request.command))
+    if (paid || !nbd_decode_request_of(header, extended, &request) || is_free(request.command))
         return true;
     if (throttle->since_ns == 0 ? pass_first(throttle, &request, &taker)
                                 : pass_again(throttle, &request, &taker)) {

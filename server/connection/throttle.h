@@ -35,7 +35,7 @@ void throttle_init(struct throttle *throttle, const struct conversation *talk,
 void throttle_free(struct throttle *throttle);
 /* Whether the command with this header, which is one, may begin now.  If not, the timer has been
  * started. */
-bool throttle_pass(struct throttle *throttle, const uint8_t header[NBD_REQUEST_BYTES])
+bool throttle_pass(struct throttle *throttle, const uint8_t *header, bool extended)
     __attribute__((cold));
 /* Nothing waits for a limit any more; a timer that is running ends soon. */
 void throttle_end(struct throttle *throttle);

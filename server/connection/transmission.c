@@ -62,12 +62,6 @@ static bool ask(struct transmission *t, void *data, uint32_t length_bytes)
 
 static _Thread_local uint8_t nowhere[16384];
 
-/* More than is staged, so that a receive that ends is an event. */
-RARELY static bool forget(struct transmission *t)
-{
-    return ask(t, nowhere, sizeof nowhere);
-}
-
 static void receive(struct transmission *t)
 {
     bool more = true;
@@ -77,12 +71,16 @@ static void receive(struct transmission *t)
         switch (t->step) {
         case RECEIVE_HEADER:
             t->step = RECEIVE_COMMAND;
-            more = ask(t, t->header, sizeof t->header);
+            more = ask(t, t->header, t->header_bytes);
             if (!more)
                 break;
             /* fall through */
         case RECEIVE_COMMAND:
             more = begin_command(t);
+            break;
+        case RECEIVE_QUERY:
+            command_take_query(t->current, &t->terms, t->header);
+            t->step = RECEIVE_ISSUE;
             break;
         case RECEIVE_DISCARD:
             more = discard_payload(t);
@@ -103,7 +101,7 @@ static void receive(struct transmission *t)
             break;
         }
         case RECEIVE_FORGET:
-            more = forget(t);
+            more = ask(t, nowhere, sizeof nowhere); /* more than is staged: its end is an event */
             break;
         case RECEIVE_END:
             more = false;
@@ -147,17 +145,27 @@ static void recv_finished(struct io_event *ev, int result)
 
 /* ---- a new command ---- */
 
-/* The payload of a refused write has to be read before the answer makes sense. */
-static void begin_discard(struct transmission *t)
+/* The payload of a refused command has to be read before the answer makes sense.  False: it is
+ * longer than any may be, which ends the connection. */
+RARELY static bool begin_discard(struct transmission *t)
 {
-    t->discard_bytes = t->current->request.length_bytes;
+    uint64_t payload_bytes = command_payload_bytes(&t->current->request, t->terms.extended);
+
+    if (payload_bytes > UINT32_MAX ||
+        (t->terms.extended && payload_bytes > NBD_PAYLOAD_BYTES_MAX)) {
+        conversation_log(t->talk, LOG_NOTICE, "announced a payload of more than 32 MiB; dropped");
+        transmission_abort(t);
+        return false;
+    }
+    t->discard_bytes = (uint32_t)payload_bytes;
     if (t->discard_bytes > 0)
         t->step = RECEIVE_DISCARD;
+    return true;
 }
 
 RARELY static bool pass_limits(struct transmission *t)
 {
-    bool passes = t->terms.draining || throttle_pass(&t->throttle, t->header);
+    bool passes = t->terms.draining || throttle_pass(&t->throttle, t->header, t->terms.extended);
 
     t->awaited += !passes;
     return passes;
@@ -167,7 +175,7 @@ static inline __attribute__((always_inline)) bool begin_command(struct transmiss
 {
     struct nbd_request request;
 
-    if (!nbd_decode_request(t->header, &request)) {
+    if (!nbd_decode_request_of(t->header, t->terms.extended, &request)) {
         conversation_log(t->talk, LOG_NOTICE, "sent something that is not an NBD request; dropped");
         transmission_abort(t);
         return false;
@@ -195,16 +203,20 @@ static inline __attribute__((always_inline)) bool begin_command(struct transmiss
     command->request = request;
     command_check(command, &t->terms);
     command_record_begin(&t->record, command);
-    if (command->op == REQUEST_ZERO && command->error == 0 &&
-        command->request.length_bytes > BUFFER_BYTES_MAX && t->top->stage->limits.zero_needs_data) {
+    if (request.length_bytes > BUFFER_BYTES_MAX &&
+        long_zeroes_take(command, &t->top->stage->limits)) {
         long_zeroes_add(&t->zeroes, command);
         t->step = RECEIVE_HEADER;
         return true;
     }
     t->current = command;
     t->step = RECEIVE_ISSUE;
-    if (command->error != 0 && command->request.command == NBD_CMD_WRITE)
-        begin_discard(t);
+    if (command->error != 0)
+        return begin_discard(t);
+    if (command_awaits_query(command)) {
+        t->step = RECEIVE_QUERY;
+        return ask(t, t->header, NBD_STATUS_QUERY_BYTES);
+    }
     return true;
 }
 
@@ -259,7 +271,7 @@ static struct fragment *issue_piece(struct transmission *t, struct command *comm
         return NULL;
     struct request *req = &fragment->request;
     fragment->start_bytes = command->issued_bytes;
-    fragment->data_bytes = piece.length_bytes;
+    fragment->data_bytes = (uint32_t)piece.length_bytes;
     req->flags = command->request_flags;
     req->view = (struct view){ .op = command->op,
                                .offset_bytes = piece.offset_bytes,
@@ -295,7 +307,7 @@ static bool issue_fragment(struct transmission *t)
         t->receiving = fragment;
         t->step = RECEIVE_PAYLOAD;
         command_record_wait(command);
-        return ask(t, view->data, view->length_bytes);
+        return ask(t, view->data, fragment->data_bytes);
     }
     t->step = all_issued ? RECEIVE_HEADER : RECEIVE_ISSUE;
     submit(t, fragment);
@@ -432,8 +444,7 @@ static void refuse_current(struct transmission *t)
     }
     command->error = ENOMEM;
     command->refusal = "the server has no memory for it now";
-    if (command->request.command == NBD_CMD_WRITE)
-        begin_discard(t);
+    (void)begin_discard(t);
 }
 
 static void refuse_zeroes(struct transmission *t)
@@ -543,15 +554,6 @@ static void send_failed(struct outbox *outbox, int result)
     transmission_abort(t);
 }
 
-/* What a client still sends that is not heard any more does not count: it might go on asking for
- * ever. */
-static bool has_heard_all(const struct transmission *t)
-{
-    if (t->step == RECEIVE_FORGET)
-        return true;
-    return t->step == RECEIVE_COMMAND && (t->deaf || !t->transport->ops->has_unread(t->transport));
-}
-
 static void end_if_idle(struct transmission *t)
 {
     if (t->holds.commands > 0 || t->outbox.sending || !long_zeroes_are_idle(&t->zeroes) ||
@@ -559,7 +561,7 @@ static void end_if_idle(struct transmission *t)
         return;
     if (t->step == RECEIVE_END && !t->recv_pending) {
         t->ended->fn(t->ended, 0);
-    } else if (t->terms.draining && !t->finished && has_heard_all(t)) {
+    } else if (t->terms.draining && !t->finished && transmission_has_heard_all(t)) {
         t->finished = t->deaf = true;
         t->transport->ops->finish(t->transport);
     }
@@ -602,11 +604,8 @@ struct transmission *transmission_start(struct conversation *talk, struct io_eve
     t->export = talk->export;
     command_record_init(&t->record, t->worker->board, talk->row, t->export->place, t->worker->index,
                         t->top);
-    t->terms = (struct command_terms){
-        .limits = &talk->export->limits,
-        .structured = talk->negotiated.structured_replies,
-        .base_allocation = talk->negotiated.base_allocation,
-    };
+    t->terms = command_terms_of(&talk->export->limits, &talk->negotiated);
+    t->header_bytes = t->terms.extended ? NBD_EXTENDED_REQUEST_BYTES : NBD_REQUEST_BYTES;
     t->recv_done.fn = recv_finished;
     t->transport->recv_done = &t->recv_done;
     t->turn_message.event.fn = turn_come;

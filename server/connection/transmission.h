@@ -3,7 +3,7 @@
  *   receive:  header -> check -> { slots and buffer -> (payload) -> layer_submit }*
  *   answer:   fragment_done -> outbox: what goes on the wire -> one gathered send per batch
  *
- * A long WRITE_ZEROES whose zeros have to be written out goes aside (long-zeroes.h).  When slots or
+ * What is long without having data goes aside (long-zeroes.h).  When slots or
  * buffers run out, the connection stops receiving and waits in worker->parked: back-pressure, never
  * growth. */
 #ifndef NBDCRYPT_TRANSMISSION_H
@@ -25,7 +25,8 @@ enum receive_step {
     RECEIVE_COMMAND, /* it is there */
     RECEIVE_ISSUE,   /* `current` has fragments to issue */
     RECEIVE_PAYLOAD, /* the payload of `receiving` is there */
-    RECEIVE_DISCARD, /* payload of a refused write: read and forgotten */
+    RECEIVE_QUERY,   /* what the BLOCK_STATUS `current` is about is there */
+    RECEIVE_DISCARD, /* payload of a refused command: read and forgotten */
     RECEIVE_FORGET,  /* it was told that the server goes: what it still sends is read, and that is
                         all */
     RECEIVE_END,     /* nothing is read any more */
@@ -49,7 +50,8 @@ struct transmission {
     struct command *current;
     struct fragment *receiving;
     uint32_t discard_bytes;
-    uint8_t header[NBD_REQUEST_BYTES];
+    uint32_t header_bytes;
+    uint8_t header[NBD_EXTENDED_REQUEST_BYTES];
     unsigned turn_commands;           /* that may still begin in this turn */
     struct loop_message turn_message; /* the next turn */
     unsigned awaited;                 /* events of this and of the throttle that are to come */
@@ -99,6 +101,14 @@ static inline bool transmission_is_within_request(const struct transmission *t)
     if (!t->recv_pending || t->step == RECEIVE_FORGET || t->step == RECEIVE_END)
         return false;
     return t->step != RECEIVE_COMMAND || t->transport->ops->has_begun(t->transport);
+}
+/* What a client still sends that is not heard any more does not count: it might go on asking for
+ * ever. */
+static inline bool transmission_has_heard_all(const struct transmission *t)
+{
+    if (t->step == RECEIVE_FORGET)
+        return true;
+    return t->step == RECEIVE_COMMAND && (t->deaf || !t->transport->ops->has_unread(t->transport));
 }
 /* Ends it without further answers; `ended` follows. */
 void transmission_abort(struct transmission *transmission);

@@ -23,6 +23,7 @@ void worker_init(struct worker *worker, const struct worker_settings *settings)
         .drain_max_ms = settings->drain_max_ms,
         .buffers_max_bytes = settings->buffers_max_bytes,
         .no_multi_conn = settings->no_multi_conn,
+        .no_extended_headers = settings->no_extended_headers,
         .busy_wait_us = settings->busy_wait_us,
     };
     worker_join_board(worker, settings->board);
@@ -86,6 +87,7 @@ void worker_set_terms(struct worker *worker, const struct worker_terms *terms)
     worker->handshake_timeout_ms = terms->handshake_timeout_ms;
     worker->drain_max_ms = terms->drain_max_ms;
     worker->no_multi_conn = terms->no_multi_conn;
+    worker->no_extended_headers = terms->no_extended_headers;
     if (worker->buffers_max_bytes != terms->buffers_max_bytes)
         buffer_pool_set_max(worker->buffers, BUFFER_LIMIT_BYTES, terms->buffers_max_bytes);
     worker->buffers_max_bytes = terms->buffers_max_bytes;

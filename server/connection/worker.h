@@ -28,7 +28,8 @@ struct worker_settings {
     unsigned handshake_timeout_ms;
     unsigned drain_max_ms;      /* for clients that are slow when the server goes; 0: no limit */
     uint64_t buffers_max_bytes; /* this worker's part of --memory-max */
-    bool no_multi_conn;    /* a client can't count on several connections: it is not told of them */
+    bool no_multi_conn; /* a client can't count on several connections: it is not told of them */
+    bool no_extended_headers;
     unsigned busy_wait_us; /* of the loop: busy-wait.h */
 };
 
@@ -37,7 +38,7 @@ struct worker_terms {
     enum tls_mode tls_mode;
     unsigned handshake_timeout_ms, drain_max_ms, stall_timeout_ms;
     uint64_t buffers_max_bytes;
-    bool no_multi_conn;
+    bool no_multi_conn, no_extended_headers;
 };
 
 struct worker {
@@ -64,7 +65,7 @@ struct worker {
     unsigned lacking;               /* of these, those in `parked` for lack of slots or buffers */
     enum tls_mode tls_mode;
     bool has_tls_mode; /* else it is that of `tls` */
-    bool shutting_down, no_multi_conn;
+    bool shutting_down, no_multi_conn, no_extended_headers;
     bool abandoned; /* it ended beside connections of which something is still calculated */
     /* Raised by who hands clients over, lowered by this worker. */
     atomic_uint connection_count, surplus_count;

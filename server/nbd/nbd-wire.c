@@ -71,7 +71,18 @@ void nbd_encode_request(uint8_t out[NBD_REQUEST_BYTES], const struct nbd_request
     nbd_put_u16(out + 6, request->command);
     nbd_put_u64(out + 8, request->cookie);
     nbd_put_u64(out + 16, request->offset_bytes);
-    nbd_put_u32(out + 24, request->length_bytes);
+    nbd_put_u32(out + 24, (uint32_t)request->length_bytes);
+}
+
+void nbd_encode_extended_request(uint8_t out[NBD_EXTENDED_REQUEST_BYTES],
+                                 const struct nbd_request *request)
+{
+    nbd_put_u32(out, NBD_EXTENDED_REQUEST_MAGIC);
+    nbd_put_u16(out + 4, request->flags);
+    nbd_put_u16(out + 6, request->command);
+    nbd_put_u64(out + 8, request->cookie);
+    nbd_put_u64(out + 16, request->offset_bytes);
+    nbd_put_u64(out + 24, request->length_bytes);
 }
 
 bool nbd_decode_simple_reply(const uint8_t in[NBD_SIMPLE_REPLY_BYTES], uint32_t *error,
@@ -99,6 +110,21 @@ bool nbd_decode_chunk(const uint8_t in[NBD_CHUNK_HEADER_BYTES], struct nbd_chunk
     chunk->cookie = nbd_get_u64(in + 8);
     chunk->length_bytes = nbd_get_u32(in + 16);
     return nbd_get_u32(in) == NBD_CHUNK_MAGIC;
+}
+
+bool nbd_decode_extended_chunk(const uint8_t in[NBD_EXTENDED_CHUNK_HEADER_BYTES],
+                               struct nbd_chunk *chunk, uint64_t *offset_bytes)
+{
+    uint64_t length_bytes = nbd_get_u64(in + 24);
+
+    *chunk = (struct nbd_chunk){
+        .flags = nbd_get_u16(in + 4),
+        .type = nbd_get_u16(in + 6),
+        .cookie = nbd_get_u64(in + 8),
+        .length_bytes = (uint32_t)length_bytes,
+    };
+    *offset_bytes = nbd_get_u64(in + 16);
+    return nbd_get_u32(in) == NBD_EXTENDED_CHUNK_MAGIC && length_bytes <= UINT32_MAX;
 }
 
 bool nbd_take_bytes(struct nbd_cursor *cursor, size_t length_bytes, const uint8_t **out)

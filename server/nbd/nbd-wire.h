@@ -1,5 +1,6 @@
 /* The NBD wire format: pure encode and decode on byte ranges, no I/O, no state.
- * Source: NetworkBlockDevice/nbd doc/proto.md.  All integers are big endian on the wire. */
+ * Source: NetworkBlockDevice/nbd doc/proto.md; for extended headers that of its branch
+ * extension-ext-header.  All integers are big endian on the wire. */
 #ifndef NBDCRYPT_NBD_WIRE_H
 #define NBDCRYPT_NBD_WIRE_H
 
@@ -46,6 +47,7 @@ enum nbd_option {
 #define NBD_REP_ERR_SHUTDOWN 0x80000007u
 #define NBD_REP_ERR_BLOCK_SIZE_REQD 0x80000008u
 #define NBD_REP_ERR_TOO_BIG 0x80000009u
+#define NBD_REP_ERR_EXT_HEADER_REQD 0x8000000au
 
 /* Of LIST_META_CONTEXT, ours: a query, and the beginning of its answer, which goes on with the UUID
  * of the volume that the export shows. */
@@ -68,6 +70,7 @@ enum nbd_option {
 #define NBD_FLAG_CAN_MULTI_CONN (1u << 8)
 #define NBD_FLAG_SEND_CACHE (1u << 10)
 #define NBD_FLAG_SEND_FAST_ZERO (1u << 11)
+#define NBD_FLAG_BLOCK_STATUS_PAYLOAD (1u << 12)
 
 enum nbd_command {
     NBD_CMD_READ = 0,
@@ -85,12 +88,14 @@ enum nbd_command {
 #define NBD_CMD_FLAG_DF (1u << 2)
 #define NBD_CMD_FLAG_REQ_ONE (1u << 3)
 #define NBD_CMD_FLAG_FAST_ZERO (1u << 4)
+#define NBD_CMD_FLAG_PAYLOAD_LEN (1u << 5)
 
 #define NBD_REPLY_FLAG_DONE (1u << 0)
 #define NBD_REPLY_TYPE_NONE 0u
 #define NBD_REPLY_TYPE_OFFSET_DATA 1u
 #define NBD_REPLY_TYPE_OFFSET_HOLE 2u
 #define NBD_REPLY_TYPE_BLOCK_STATUS 5u
+#define NBD_REPLY_TYPE_BLOCK_STATUS_EXT 6u
 #define NBD_REPLY_TYPE_ERROR 0x8001u
 #define NBD_REPLY_TYPE_ERROR_OFFSET 0x8002u
 
@@ -114,17 +119,23 @@ enum nbd_command {
 #define NBD_SIMPLE_REPLY_BYTES 16u
 #define NBD_CHUNK_HEADER_BYTES 20u
 #define NBD_OFFSET_DATA_BYTES (NBD_CHUNK_HEADER_BYTES + 8u)
+/* With extended headers. */
+#define NBD_EXTENDED_REQUEST_BYTES 32u
+#define NBD_EXTENDED_CHUNK_HEADER_BYTES 32u
+#define NBD_STATUS_QUERY_BYTES 12u /* payload of a BLOCK_STATUS that names one context */
 
 #define NBD_REQUEST_MAGIC 0x25609513u
 #define NBD_SIMPLE_REPLY_MAGIC 0x67446698u
 #define NBD_CHUNK_MAGIC 0x668e33efu
+#define NBD_EXTENDED_REQUEST_MAGIC 0x21e41c71u
+#define NBD_EXTENDED_CHUNK_MAGIC 0x6e8a278cu
 
 struct nbd_request {
     uint16_t flags;
     uint16_t command;
     uint64_t cookie;
     uint64_t offset_bytes;
-    uint32_t length_bytes;
+    uint64_t length_bytes;
 };
 
 struct nbd_option_header {
@@ -205,6 +216,25 @@ static inline bool nbd_decode_request(const uint8_t in[NBD_REQUEST_BYTES],
     return nbd_get_u32(in) == NBD_REQUEST_MAGIC;
 }
 
+/* Extended request: the same, but the length has 64 bits. */
+static inline bool nbd_decode_extended_request(const uint8_t in[NBD_EXTENDED_REQUEST_BYTES],
+                                               struct nbd_request *request)
+{
+    request->flags = nbd_get_u16(in + 4);
+    request->command = nbd_get_u16(in + 6);
+    request->cookie = nbd_get_u64(in + 8);
+    request->offset_bytes = nbd_get_u64(in + 16);
+    request->length_bytes = nbd_get_u64(in + 24);
+    return nbd_get_u32(in) == NBD_EXTENDED_REQUEST_MAGIC;
+}
+
+static inline bool nbd_decode_request_of(const uint8_t *in, bool extended,
+                                         struct nbd_request *request)
+{
+    return __builtin_expect(extended, false) ? nbd_decode_extended_request(in, request)
+                                             : nbd_decode_request(in, request);
+}
+
 /* Simple reply: 32 bits magic, 32 bits error, 64 bits cookie. */
 static inline void nbd_encode_simple_reply(uint8_t out[NBD_SIMPLE_REPLY_BYTES], uint32_t error,
                                            uint64_t cookie)
@@ -226,6 +256,19 @@ static inline void nbd_encode_chunk(uint8_t out[NBD_CHUNK_HEADER_BYTES],
     nbd_put_u32(out + 16, chunk->length_bytes);
 }
 
+/* Chunk of an extended reply: 32 bits magic, 16 bits flags, 16 bits type, 64 bits cookie, 64 bits
+ * offset of the request, 64 bits length of its data. */
+static inline void nbd_encode_extended_chunk(uint8_t out[NBD_EXTENDED_CHUNK_HEADER_BYTES],
+                                             const struct nbd_chunk *chunk, uint64_t offset_bytes)
+{
+    nbd_put_u32(out, NBD_EXTENDED_CHUNK_MAGIC);
+    nbd_put_u16(out + 4, chunk->flags);
+    nbd_put_u16(out + 6, chunk->type);
+    nbd_put_u64(out + 8, chunk->cookie);
+    nbd_put_u64(out + 16, offset_bytes);
+    nbd_put_u64(out + 24, chunk->length_bytes);
+}
+
 /* ---- the rest ---- */
 
 void nbd_encode_greeting(uint8_t out[NBD_GREETING_BYTES], uint16_t flags);
@@ -239,13 +282,20 @@ void nbd_encode_option_reply(uint8_t out[NBD_OPTION_REPLY_BYTES],
                              const struct nbd_option_reply *reply);
 bool nbd_decode_option_reply(const uint8_t in[NBD_OPTION_REPLY_BYTES],
                              struct nbd_option_reply *reply);
+/* Of the length its 32 bits. */
 void nbd_encode_request(uint8_t out[NBD_REQUEST_BYTES], const struct nbd_request *request);
+void nbd_encode_extended_request(uint8_t out[NBD_EXTENDED_REQUEST_BYTES],
+                                 const struct nbd_request *request);
 bool nbd_decode_simple_reply(const uint8_t in[NBD_SIMPLE_REPLY_BYTES], uint32_t *error,
                              uint64_t *cookie);
 /* Which of the two begins here, by the magic: the first 4 bytes. */
 bool nbd_is_simple_reply(const uint8_t in[4]);
 bool nbd_is_chunk(const uint8_t in[4]);
 bool nbd_decode_chunk(const uint8_t in[NBD_CHUNK_HEADER_BYTES], struct nbd_chunk *chunk);
+/* False, too, where its data is longer than 32 bits can say: nobody sends that. `offset_bytes`:
+ * that of the request. */
+bool nbd_decode_extended_chunk(const uint8_t in[NBD_EXTENDED_CHUNK_HEADER_BYTES],
+                               struct nbd_chunk *chunk, uint64_t *offset_bytes);
 
 /* A cursor over the payload of an option; each take fails (false) when the bytes are not
  * there, and nothing is taken then.  Lengths are compared before they are added. */

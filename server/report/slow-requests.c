@@ -63,7 +63,7 @@ static uint64_t crypto_of(const struct board *board, const struct board_command 
     if (!moves_data || !board_sum_export(board, command->export_place, &figures) ||
         crypto->bytes == 0)
         return 0;
-    return (uint64_t)((double)crypto->ns / (double)crypto->bytes * command->length_bytes);
+    return (uint64_t)((double)crypto->ns / (double)crypto->bytes * (double)command->length_bytes);
 }
 
 /* ---- what is told ---- */
@@ -97,16 +97,17 @@ static void tell(const struct slow_request *request)
                                      .length_bytes = request->length_bytes,
                                      .duration_us = request->age_ns / 1000 };
 
-    log_write_about(LOG_WARNING, about,
-                    "export '%s': slow %s %llu+%u of %s: %llu ms%s (throttled %llu, backend %llu, "
-                    "crypto %llu, waiting for the client %llu)",
-                    request->export, board_op_name(request->op),
-                    (unsigned long long)request->offset_bytes, request->length_bytes, request->peer,
-                    (unsigned long long)(request->age_ns / MS_NS), request->ended ? "" : " so far",
-                    (unsigned long long)(request->throttled_ns / MS_NS),
-                    (unsigned long long)(since(request->backend_ns, request->crypto_ns) / MS_NS),
-                    (unsigned long long)(request->crypto_ns / MS_NS),
-                    (unsigned long long)(request->client_ns / MS_NS));
+    log_write_about(
+        LOG_WARNING, about,
+        "export '%s': slow %s %llu+%llu of %s: %llu ms%s (throttled %llu, backend %llu, "
+        "crypto %llu, waiting for the client %llu)",
+        request->export, board_op_name(request->op), (unsigned long long)request->offset_bytes,
+        (unsigned long long)request->length_bytes, request->peer,
+        (unsigned long long)(request->age_ns / MS_NS), request->ended ? "" : " so far",
+        (unsigned long long)(request->throttled_ns / MS_NS),
+        (unsigned long long)(since(request->backend_ns, request->crypto_ns) / MS_NS),
+        (unsigned long long)(request->crypto_ns / MS_NS),
+        (unsigned long long)(request->client_ns / MS_NS));
 }
 
 static void keep(const struct slow_request *request)

@@ -18,7 +18,7 @@ struct slow_request {
     char peer[BOARD_PEER_BYTES], export[BOARD_NAME_BYTES];
     enum board_op op;
     uint64_t offset_bytes;
-    uint32_t length_bytes;
+    uint64_t length_bytes;
     uint64_t start_ns;
     bool ended;
     /* How long it has taken or, of one that has ended, took; and of that: */

@@ -229,6 +229,7 @@ static int start_workers(struct server *server, unsigned count, struct error *er
                 .buffers_max_bytes = terms.buffers_max_bytes,
                 .handshake_timeout_ms = terms.handshake_timeout_ms,
                 .no_multi_conn = terms.no_multi_conn,
+                .no_extended_headers = terms.no_extended_headers,
                 .drain_max_ms = terms.drain_max_ms,
                 .busy_wait_us = server->options.busy_wait_us,
             },

@@ -41,6 +41,7 @@ struct worker_terms worker_terms_of(const struct serve_options *options, unsigne
         .buffers_max_bytes = buffers_max_bytes(options, workers),
         .no_multi_conn =
             options->max_connections < CONNECTIONS_OF_A_COPY || share_max < CONNECTIONS_OF_A_COPY,
+        .no_extended_headers = options->no_extended_headers,
     };
 }
 

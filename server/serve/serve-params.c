@@ -113,6 +113,9 @@ const struct param serve_params[] = {
           "a client that stops within a request, or takes no reply, for so long is dropped "
           "0: never (default: 60)",
           .max = 86400, OF(LIMITS, "server", LIVE)),
+    PARAM("no-extended-headers", FLAG, NULL, no_extended_headers,
+          "refuse headers with lengths of 64 bits, for a client that fails with them",
+          OF(LIMITS, "server", LIVE)),
     PARAM("busy-wait", UINT, "MICROSECONDS", busy_wait_us,
           "how long a thread whose client answers at once looks for its next request before it "
           "sleeps; 0: not at all (default: 50)",

@@ -44,6 +44,7 @@ struct serve_options {
         retry_exports_seconds; /* 0: those that can't be opened at the start are not tried again */
     unsigned open_timeout_seconds; /* 0: none */
     unsigned busy_wait_us;         /* 0: never */
+    bool no_extended_headers;
     struct tls_settings tls;
     const char *config; /* a file; NULL: the command line is all */
     struct param_list config_dirs;

@@ -12,7 +12,8 @@ if command -v varlinkctl >/dev/null && varlinkctl --help | grep -q validate-idl;
     program=varlinkctl
 elif ! command -v dpkg >/dev/null || ! command -v apt-get >/dev/null; then
     skip "varlinkctl of systemd 257 or later comes from Debian's packages, and this is not Debian"
-elif bash "$support_dir/varlinkctl-program.sh" "$cache" >"$log_dir/program" 2>&1; then
+elif bash "$support_dir/newer-programs.sh" "$cache" varlinkctl "systemd libsystemd-shared libacl1 libapparmor1 libaudit1 libblkid1 libcap2
+    libcap-ng0 libcrypt1 libmount1 libpam0g libpcre2-8-0 libseccomp2 libselinux1 libssl3t64 libzstd1 zlib1g" >"$log_dir/program" 2>&1; then
     program=$cache/varlinkctl
 else
     [ "${CI-}" != true ] || fail "varlinkctl, which CI must be able to download, is not there"

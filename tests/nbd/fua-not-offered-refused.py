@@ -1,7 +1,7 @@
 import sys
 from nbd_client import *
 
-for client in both_styles(sys.argv[1]):
+for client in all_styles(sys.argv[1]):
     equal("FUA is offered", client.flags & TF_FUA, 0)
     client.write(0, b"D" * 512)
     for command, length, payload in ((CMD_WRITE, 512, bytes(512)), (CMD_READ, 512, b""), (CMD_FLUSH, 0, b""),

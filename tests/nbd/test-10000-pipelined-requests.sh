@@ -15,7 +15,7 @@ COUNT = 10000
 writer = Client(uri)
 content = b"".join(struct.pack(">Q", number) * 64 for number in range(COUNT))
 writer.write(0, content)
-for client in both_styles(uri):
+for client in all_styles(uri):
     requests, numbers = [], {}
     for number in range(COUNT):
         requests.append(client.request_bytes(CMD_READ, number * 512, 512))

@@ -19,7 +19,7 @@ minimum, preferred, maximum = other.block_sizes()
 if maximum < LENGTH:
     raise AssertionError(f"maximum payload {maximum}")
 content = random.Random(1).randbytes(LENGTH)
-for number, client in enumerate(both_styles(uri)):
+for number, client in enumerate(all_styles(uri)):
     for offset in (4096, 8193 + number):
         client.write(offset, content)
         equal("data", client.read(offset, LENGTH), content)

@@ -11,7 +11,7 @@ import sys
 from nbd_client import *
 
 uri, pipeline = sys.argv[1:]
-for client in both_styles(uri):
+for client in all_styles(uri):
     parts, reads = [], []
     for number in range(200):
         parts.append(client.request_bytes(CMD_WRITE, number * 16384, 16384, 0,

@@ -10,7 +10,7 @@ import sys
 from nbd_client import *
 
 uri, pipeline = sys.argv[1:]
-for client in both_styles(uri):
+for client in all_styles(uri):
     if not client.flags & TF_FAST_ZERO or not client.flags & TF_WRITE_ZEROES:
         raise AssertionError(f"FAST_ZERO or WRITE_ZEROES is not advertised: {client.flags:#x}")
     client.write(0, b"F" * 65536)

@@ -9,7 +9,7 @@ check() {
 import sys
 from nbd_client import *
 
-for client in both_styles(sys.argv[1]):
+for client in all_styles(sys.argv[1]):
     if not client.flags & TF_FUA or not client.flags & TF_FLUSH:
         raise AssertionError(f"FLUSH and FUA are not advertised: {client.flags:#x}")
     client.write(0, b"D" * 10000, F_FUA)

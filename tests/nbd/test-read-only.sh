@@ -12,7 +12,7 @@ refuses_writes() {
 import sys
 from nbd_client import *
 
-for client in both_styles(sys.argv[1]):
+for client in all_styles(sys.argv[1]):
     if not client.flags & TF_READ_ONLY:
         raise AssertionError(f"READ_ONLY is not advertised: {client.flags:#x}")
     before = client.read(0, 65536)

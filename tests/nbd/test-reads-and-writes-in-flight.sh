@@ -14,7 +14,7 @@ from nbd_client import *
 uri, pipeline = sys.argv[1:]
 chance = random.Random(7)
 for piece in (1000, 4096, 70000):
-    for client in both_styles(uri):
+    for client in all_styles(uri):
         count = min(400, client.size // piece)
         start = client.size - count * piece
         model = [b"." * piece] * count

@@ -11,7 +11,7 @@ import sys
 from nbd_client import *
 
 uri, pipeline = sys.argv[1:]
-for client in both_styles(uri):
+for client in all_styles(uri):
     size = client.size
     client.write(size - 4096, b"L" * 4096)
     places = ((size, 1), (size - 1, 2), (size - 512, 1024), (size - 4096, 8192), (size + 1, 1),

@@ -9,7 +9,7 @@ check() {
 import sys
 from nbd_client import *
 
-for client in both_styles(sys.argv[1]):
+for client in all_styles(sys.argv[1]):
     client.write(4096, b"B" * 4096)
     for command in (8, 9, 100, 255, 256, 32768, 65535):
         for length in (0, 4096, 0xFFFFFFFF):

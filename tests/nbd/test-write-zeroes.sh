@@ -11,7 +11,7 @@ from nbd_client import *
 
 uri, pipeline = sys.argv[1:]
 MIB = 1 << 20
-for client in both_styles(uri):
+for client in all_styles(uri):
     for flags in (0, F_NO_HOLE, F_FUA):
         model = bytearray(b"Z" * (2 * MIB))
         client.write(0, model)

@@ -9,7 +9,7 @@ check() {
 import sys
 from nbd_client import *
 
-for client in both_styles(sys.argv[1]):
+for client in all_styles(sys.argv[1]):
     client.write(0, b"A" * 4096)
     for command in (CMD_READ, CMD_WRITE, CMD_WRITE_ZEROES, CMD_TRIM, CMD_CACHE, CMD_BLOCK_STATUS):
         for offset in (0, 1, client.size):

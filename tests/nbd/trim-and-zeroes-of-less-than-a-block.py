@@ -6,7 +6,7 @@ uri, kind, block = sys.argv[1], sys.argv[2], int(sys.argv[3])
 KIB = 1024
 disk = bytearray(random.Random(1).randbytes(1024 * KIB))
 ranges = [(at, length) for at in (0, 1, 511, 512, 3584, 4095, 4096, 4608) for length in (1, 512, 513, 4096, 8192, 70000)]
-for number, client in enumerate(both_styles(uri)):
+for number, client in enumerate(all_styles(uri)):
     client.write(0, bytes(disk))
     for at, length in ranges:
         at += 128 * KIB

@@ -17,7 +17,7 @@ from nbd_client import *
 uri, image, pipeline = sys.argv[1:]
 MIB = 1 << 20
 size_bytes = os.stat(image).st_size
-for client in both_styles(uri):
+for client in all_styles(uri):
     client.write(0, b"e" * client.size)
     client.flush()
     os.truncate(image, size_bytes - 4 * MIB)

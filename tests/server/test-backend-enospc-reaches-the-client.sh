@@ -47,7 +47,7 @@ import sys
 from nbd_client import *
 
 MIB = 1 << 20
-for client in both_styles(sys.argv[1]):
+for client in all_styles(sys.argv[1]):
     client.write(0, b"first" * 100)
     # From the front, until it is full; the last bytes of the volume are surely behind the limit.
     errors = [client.error_of(CMD_WRITE, at, MIB, 0, b"f" * MIB) for at in range(MIB, 64 * MIB, MIB)]

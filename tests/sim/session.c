@@ -187,7 +187,7 @@ static void judge(struct session *session, struct sent_command *command)
     else if (request->command == NBD_CMD_FLUSH && !is_rude(session, request))
         judge_flush(session, command);
     else if (request->command == NBD_CMD_READ && success && command->moment > oracle_cut_moment())
-        oracle_check_read(command->moment, request->offset_bytes, request->length_bytes,
+        oracle_check_read(command->moment, request->offset_bytes, (uint32_t)request->length_bytes,
                           command->data, session->client);
     server_count_answer();
     release(session, command);
@@ -274,7 +274,7 @@ static void check_extents(struct session *session, struct sent_command *command,
         }
         at += length_bytes;
     }
-    command->covered_bytes = request->length_bytes;
+    command->covered_bytes = (uint32_t)request->length_bytes;
 }
 
 static bool take_status(struct session *session, struct sent_command *command,
@@ -330,7 +330,7 @@ static bool take_chunk(struct session *session, uint8_t header[NBD_CHUNK_HEADER_
     if (command->error == 0 && (read || command->request.command == NBD_CMD_BLOCK_STATUS) &&
         command->covered_bytes != command->request.length_bytes)
         sim_fail("client %u got %u of %u bytes", session->client, command->covered_bytes,
-                 command->request.length_bytes);
+                 (uint32_t)command->request.length_bytes);
     judge(session, command);
     return true;
 }
@@ -488,7 +488,7 @@ static void note(const struct session *session, struct sent_command *command)
     }
     if (kinds[request->command].changes)
         command->change = oracle_change_begins(kinds[request->command].kind, request->offset_bytes,
-                                               request->length_bytes);
+                                               (uint32_t)request->length_bytes);
     else if (request->command == NBD_CMD_FLUSH)
         command->moment = oracle_moment();
     else

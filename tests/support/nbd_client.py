@@ -23,6 +23,8 @@ MAGIC_OPTION_REPLY = 0x3E889045565A9
 MAGIC_REQUEST = 0x25609513
 MAGIC_SIMPLE_REPLY = 0x67446698
 MAGIC_STRUCTURED_REPLY = 0x668E33EF
+MAGIC_EXTENDED_REQUEST = 0x21E41C71
+MAGIC_EXTENDED_REPLY = 0x6E8A278C
 
 FLAG_FIXED_NEWSTYLE, FLAG_NO_ZEROES = 1, 2
 
@@ -34,19 +36,20 @@ REP_ACK, REP_SERVER, REP_INFO, REP_META_CONTEXT = 1, 2, 3, 4
 REP_ERROR = 1 << 31
 (REP_ERR_UNSUP, REP_ERR_POLICY, REP_ERR_INVALID, REP_ERR_PLATFORM, REP_ERR_TLS_REQD,
  REP_ERR_UNKNOWN, REP_ERR_SHUTDOWN, REP_ERR_BLOCK_SIZE_REQD,
- REP_ERR_TOO_BIG) = (REP_ERROR + code for code in range(1, 10))
+ REP_ERR_TOO_BIG, REP_ERR_EXT_HEADER_REQD) = (REP_ERROR + code for code in range(1, 11))
 
 INFO_EXPORT, INFO_NAME, INFO_DESCRIPTION, INFO_BLOCK_SIZE = 0, 1, 2, 3
 
 (TF_HAS_FLAGS, TF_READ_ONLY, TF_FLUSH, TF_FUA, TF_ROTATIONAL, TF_TRIM, TF_WRITE_ZEROES, TF_DF,
- TF_MULTI_CONN, TF_RESIZE, TF_CACHE, TF_FAST_ZERO) = (1 << bit for bit in range(12))
+ TF_MULTI_CONN, TF_RESIZE, TF_CACHE, TF_FAST_ZERO, TF_STATUS_PAYLOAD) = (1 << bit for bit in range(13))
 
 (CMD_READ, CMD_WRITE, CMD_DISC, CMD_FLUSH, CMD_TRIM, CMD_CACHE, CMD_WRITE_ZEROES,
  CMD_BLOCK_STATUS) = range(8)
-F_FUA, F_NO_HOLE, F_DF, F_REQ_ONE, F_FAST_ZERO = (1 << bit for bit in range(5))
+F_FUA, F_NO_HOLE, F_DF, F_REQ_ONE, F_FAST_ZERO, F_PAYLOAD_LEN = (1 << bit for bit in range(6))
 
 CHUNK_DONE = 1
-(CHUNK_NONE, CHUNK_OFFSET_DATA, CHUNK_OFFSET_HOLE, CHUNK_BLOCK_STATUS) = (0, 1, 2, 5)
+(CHUNK_NONE, CHUNK_OFFSET_DATA, CHUNK_OFFSET_HOLE, CHUNK_BLOCK_STATUS,
+ CHUNK_BLOCK_STATUS_EXT) = (0, 1, 2, 5, 6)
 CHUNK_ERROR, CHUNK_ERROR_OFFSET = 0x8001, 0x8002
 
 EPERM, EIO, ENOMEM, EINVAL, ENOSPC, EOVERFLOW, ENOTSUP, ESHUTDOWN = 1, 5, 12, 22, 28, 75, 95, 108
@@ -115,12 +118,12 @@ class Reply:
 
 class Client:
     def __init__(self, uri, structured=True, contexts=("base:allocation",), handshake=True,
-                 timeout_s=TIMEOUT_S, receive_buffer_bytes=0):
+                 timeout_s=TIMEOUT_S, receive_buffer_bytes=0, extended=False):
         self.socket, self.name = connect(uri, timeout_s)
         if receive_buffer_bytes:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer_bytes)
         self.buffer = bytearray()
-        self.structured = False
+        self.structured = self.extended = False
         self.contexts = {}       # name -> id
         self.outstanding = {}    # cookie -> (command, offset, length, flags)
         self.next_cookie = 0x1122334400000000
@@ -129,8 +132,11 @@ class Client:
         self.read_greeting()
         if handshake:
             self.send_client_flags()
-            if structured:
+            if extended:
+                self.want_extended_headers()
+            elif structured:
                 self.want_structured_replies()
+            if self.structured:
                 if contexts:
                     self.want_contexts(contexts)
             self.go()
@@ -228,6 +234,12 @@ class Client:
             raise ProtocolError(f"STRUCTURED_REPLY refused with {result:#x}")
         self.structured = True
 
+    def want_extended_headers(self):
+        result = self.option_result(OPT_EXTENDED_HEADERS)
+        if result != REP_ACK:
+            raise ProtocolError(f"EXTENDED_HEADERS refused with {result:#x}")
+        self.structured = self.extended = True
+
     @staticmethod
     def meta_payload(name, queries):
         name = name.encode()
@@ -271,7 +283,15 @@ class Client:
         """A request as bytes, remembered as outstanding; its cookie is self.next_cookie - 1."""
         cookie = self.next_cookie
         self.next_cookie += 1
-        self.outstanding[cookie] = (command, offset, length, flags)
+        effect = length
+        if command == CMD_BLOCK_STATUS and flags & F_PAYLOAD_LEN and len(payload) >= 8:
+            effect, = struct.unpack(">Q", payload[:8])
+        self.outstanding[cookie] = (command, offset, effect, flags)
+        if self.extended:
+            if command == CMD_WRITE:
+                flags |= F_PAYLOAD_LEN
+            return struct.pack(">IHHQQQ", MAGIC_EXTENDED_REQUEST, flags, command, cookie, offset,
+                               length) + payload
         return struct.pack(">IHHQQI", MAGIC_REQUEST, flags, command, cookie, offset,
                            length) + payload
 
@@ -305,6 +325,10 @@ class Client:
     def receive_part(self, partial):
         """One simple reply or one chunk; the Reply when it is complete, else None."""
         magic, = self.receive_struct(">I")
+        if self.extended:
+            if magic == MAGIC_EXTENDED_REPLY:
+                return self.receive_chunk(partial)
+            raise ProtocolError(f"reply magic {magic:#x} where extended headers were agreed on")
         if magic == MAGIC_SIMPLE_REPLY:
             return self.receive_simple()
         if magic == MAGIC_STRUCTURED_REPLY and self.structured:
@@ -329,8 +353,13 @@ class Client:
         return reply
 
     def receive_chunk(self, partial):
-        flags, kind, cookie, length = self.receive_struct(">HHQI")
+        if self.extended:
+            flags, kind, cookie, offset, length = self.receive_struct(">HHQQQ")
+        else:
+            flags, kind, cookie, length = self.receive_struct(">HHQI")
         request = self.request_of(cookie)
+        if self.extended and offset != request[1]:
+            raise ProtocolError(f"a chunk with offset {offset} for a request at {request[1]}")
         payload = self.receive_bytes(length)
         reply = partial.setdefault(cookie, Reply(cookie, True))
         reply.chunks.append((kind, length))
@@ -358,7 +387,7 @@ class Client:
             if not content or at < offset or at + len(content) > offset + length:
                 raise ProtocolError("data chunk is empty or outside of the request")
             reply.__dict__.setdefault("parts", []).append((at - offset, content))
-        elif kind == CHUNK_BLOCK_STATUS:
+        elif kind == (CHUNK_BLOCK_STATUS_EXT if self.extended else CHUNK_BLOCK_STATUS):
             self.take_block_status(reply, command, payload)
         elif kind in (CHUNK_ERROR, CHUNK_ERROR_OFFSET):
             reply.error, text_length = struct.unpack(">IH", payload[:6])
@@ -373,6 +402,12 @@ class Client:
         context, = struct.unpack(">I", payload[:4])
         if command != CMD_BLOCK_STATUS or context not in self.contexts.values():
             raise ProtocolError(f"BLOCK_STATUS chunk for context {context}, which nobody asked for")
+        if self.extended:
+            count, = struct.unpack(">I", payload[4:8])
+            if not count or len(payload) != 8 + 16 * count:
+                raise ProtocolError(f"BLOCK_STATUS chunk of {len(payload)} bytes for {count} extents")
+            reply.extents += list(struct.iter_unpack(">QQ", payload[8:]))
+            return
         if len(payload) < 12 or (len(payload) - 4) % 8:
             raise ProtocolError("BLOCK_STATUS chunk of odd length")
         reply.extents += list(struct.iter_unpack(">II", payload[4:]))
@@ -399,7 +434,7 @@ class Client:
         return b"".join(data)
 
     def check_block_status(self, reply, length, flags):
-        kinds = [kind for kind, _ in reply.chunks if kind == CHUNK_BLOCK_STATUS]
+        kinds = [kind for kind, _ in reply.chunks if kind in (CHUNK_BLOCK_STATUS, CHUNK_BLOCK_STATUS_EXT)]
         if len(kinds) != len(self.contexts):
             raise ProtocolError(f"{len(kinds)} BLOCK_STATUS chunks for {len(self.contexts)} contexts")
         lengths = [extent for extent, _ in reply.extents]
@@ -441,14 +476,14 @@ class Client:
 
     def disconnect(self):
         """DISC, and waits for the server to close."""
-        self.send_bytes(struct.pack(">IHHQQI", MAGIC_REQUEST, 0, CMD_DISC, 0, 0, 0))
+        self.send_bytes(self.request_bytes(CMD_DISC))
         self.expect_end()
         self.socket.close()
 
 
-def both_styles(uri):
-    """Two clients: simple replies, structured replies."""
-    return Client(uri, structured=False), Client(uri)
+def all_styles(uri):
+    """Three clients: simple replies, structured replies, extended headers."""
+    return Client(uri, structured=False), Client(uri), Client(uri, extended=True)
 
 
 def equal(what, actual, expected):

@@ -505,7 +505,7 @@ static void zeros_are_claimed_of_whole_sectors(void)
             layer_submit(p.top, &query.request);
             EXPECT(query.request.error == 0 && list->count > 0);
             for (uint32_t i = 0; i < list->count; i++) {
-                for (uint32_t end = at + list->extents[i].length_bytes; at < end; at++) {
+                for (uint64_t end = at + list->extents[i].length_bytes; at < end; at++) {
                     uint32_t first = (PAYLOAD_AT + at) / BLOCK * BLOCK;
                     bool zeros = true;
 

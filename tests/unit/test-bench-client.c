@@ -129,7 +129,7 @@ static void feed_simple(const struct nbd_request *request, uint32_t error)
     nbd_encode_simple_reply(header, error, request->cookie);
     feed(header, sizeof header);
     if (request->command == NBD_CMD_READ && error == 0)
-        feed_pattern(request->offset_bytes, request->length_bytes);
+        feed_pattern(request->offset_bytes, (uint32_t)request->length_bytes);
 }
 
 static void feed_chunk(const struct nbd_request *request, uint16_t type, bool done,

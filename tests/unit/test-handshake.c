@@ -261,8 +261,7 @@ static void starttls_is_unsupported(void)
 
 static void unknown_options(void)
 {
-    static const uint32_t options[] = { 0,  NBD_OPT_PEEK_EXPORT, NBD_OPT_EXTENDED_HEADERS,
-                                        12, 0x7fffffff,          0xffffffff };
+    static const uint32_t options[] = { 0, NBD_OPT_PEEK_EXPORT, 12, 0x7fffffff, 0xffffffff };
     static uint8_t data[5000];
 
     memset(data, 'I', sizeof data);

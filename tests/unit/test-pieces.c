@@ -81,7 +81,7 @@ static uint32_t widened_bytes(const struct cut *cut, const struct piece *piece)
 {
     uint32_t phase = cut->limits.phase_bytes;
 
-    return (piece->data_at + piece->length_bytes + phase - 1) / phase * phase;
+    return (piece->data_at + (uint32_t)piece->length_bytes + phase - 1) / phase * phase;
 }
 
 static bool must_be_widened(const struct cut *cut, const struct piece *piece)

@@ -1,19 +1,18 @@
 #!/bin/bash
-# Makes FOLDER/varlinkctl: systemd's client of varlink, of a newer Debian than this one may be, with the libraries that it
-# wants; packages are downloaded and unpacked, but not installed (14 MB, and once the list of them, 10 MB).
+# Makes FOLDER/PROGRAM: programs of a newer Debian than this one may be, with the libraries that they want; packages are
+# downloaded and unpacked, but not installed (some 15 MB, and the list of them, 10 MB).
 #
-#     varlinkctl-program.sh FOLDER
+#     newer-programs.sh FOLDER 'PROGRAM...' 'PACKAGE...'
 #
-# Nothing happens when it is there.  Several may call it at once.  The last line on stderr says why it failed.
+# Nothing happens when they are there.  Several may call it at once.  The last line on stderr says why it failed.
 set -euo pipefail
 export LC_ALL=C
 
 release=trixie
-packages='systemd libsystemd-shared libc6 libacl1 libapparmor1 libaudit1 libblkid1 libcap2 libcap-ng0 libcrypt1 libmount1
-    libpam0g libpcre2-8-0 libseccomp2 libselinux1 libssl3t64 libzstd1 zlib1g'
+programs=$2 packages="libc6 $3"
 
 cannot() {
-    echo "varlinkctl-program.sh: $*" >&2
+    echo "newer-programs.sh: $*" >&2
     exit 1
 }
 
@@ -56,13 +55,16 @@ done
 rm -rf "${folder:?}/lib"
 mkdir "$folder/lib"
 libraries=$(dirname "$work"/root/usr/lib/*/libc.so.6)
-cp -P "$libraries"/*.so* "$libraries"/systemd/*.so "$folder/lib/"
-cp "$work/root/usr/bin/varlinkctl" "$folder/lib/varlinkctl"
+cp -P "$libraries"/*.so* "$folder/lib/"
+[ ! -d "$libraries/systemd" ] || cp -P "$libraries"/systemd/*.so "$folder/lib/"
 loader=$(basename "$libraries"/ld-linux-*.so.*)
-cat >"$folder/varlinkctl" <<END
+for program in $programs; do
+    cp "$work/root/usr/bin/$program" "$folder/lib/$program"
+    cat >"$folder/$program" <<END
 #!/bin/sh
-exec '$folder/lib/$loader' --library-path '$folder/lib' '$folder/lib/varlinkctl' "\$@"
+exec '$folder/lib/$loader' --library-path '$folder/lib' '$folder/lib/$program' "\$@"
 END
-chmod +x "$folder/varlinkctl"
-"$folder/varlinkctl" --version >&2 || cannot "the program of $release does not run here"
+    chmod +x "$folder/$program"
+    "$folder/$program" --version >&2 || cannot "$program of $release does not run here"
+done
 touch "$folder/ready"
