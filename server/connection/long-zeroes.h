@@ -9,6 +9,7 @@
 
 #include "server/block/layer.h"
 #include "server/connection/nbd-command.h"
+#include "server/connection/throttle.h"
 #include "server/loop/loop.h"
 
 struct long_zeroes;
@@ -21,6 +22,9 @@ struct long_zeroes {
     struct loop *loop;
     long_zeroes_issue_fn *issue;
     struct loop_task *done; /* deferred when there are none any more */
+    const struct limits *limits;
+    struct throttle parts; /* for all but the first fragment of each */
+    bool hurries;          /* limits hold no more */
     struct command *first, **end;
     bool issuing;
     struct loop_task task;
@@ -28,13 +32,18 @@ struct long_zeroes {
     bool posted;
 };
 
-void long_zeroes_init(struct long_zeroes *zeroes, struct loop *loop, long_zeroes_issue_fn *issue,
+/* `throttle`, of the connection, and `limits`, of what is above the pipeline, must outlive it. */
+void long_zeroes_init(struct long_zeroes *zeroes, const struct throttle *throttle,
+                      const struct limits *limits, long_zeroes_issue_fn *issue,
                       struct loop_task *done);
 /* Whether such a command, which has been checked, is one of them. */
 bool long_zeroes_take(const struct command *command, const struct limits *limits);
 void long_zeroes_add(struct long_zeroes *zeroes, struct command *command);
 /* No more fragments of this command, which is in there, are issued. */
 void long_zeroes_remove(struct long_zeroes *zeroes, struct command *command);
+
+/* They are to end soon: no limit holds them back any more. */
+void long_zeroes_hurry(struct long_zeroes *zeroes);
 
 /* There may be room now. */
 static inline void long_zeroes_go_on(struct long_zeroes *zeroes)
@@ -46,7 +55,7 @@ static inline void long_zeroes_go_on(struct long_zeroes *zeroes)
 /* No event of it is to come. */
 static inline bool long_zeroes_are_idle(const struct long_zeroes *zeroes)
 {
-    return !zeroes->posted && !zeroes->task.queued;
+    return !zeroes->posted && !zeroes->task.queued && !zeroes->parts.running;
 }
 
 #endif

@@ -130,6 +130,28 @@ void throttle_free(struct throttle *throttle)
         limit_clients_leave(&throttle->export->clients, throttle->client, loop_now_ns());
 }
 
+void throttle_init_parts(struct throttle *parts, const struct throttle *whole,
+                         void (*again)(struct io_event *ev, int result))
+{
+    *parts = (struct throttle){ .loop = whole->loop,
+                                .export = whole->export,
+                                .client = whole->client,
+                                .timer.event.fn = again };
+}
+
+/* The whole is one operation, or as many as its length makes; what it moves is paid for part by
+ * part, so that others have their turn between them. */
+static void claim_part(const struct throttle *throttle, struct limit_claim *claim)
+{
+    const struct limits *limits = &throttle->export->limits;
+    uint64_t part_bytes = limits->zero_needs_data ? BUFFER_BYTES_MAX : REQUEST_BYTES_MAX;
+
+    if (claim->bytes > part_bytes)
+        claim->bytes = part_bytes;
+    if (throttle->record == NULL)
+        claim->operations = 0;
+}
+
 static void add_claim(struct throttle *throttle, struct limit_set *set, struct limit_part *part,
                       const struct nbd_request *request)
 {
@@ -139,6 +161,8 @@ static void add_claim(struct throttle *throttle, struct limit_set *set, struct l
         return;
     limit_claim_init(claim, set, writes(request->command), bytes_of(request));
     claim->part = part;
+    if (request->command == NBD_CMD_WRITE_ZEROES)
+        claim_part(throttle, claim);
     throttle->claim_count++;
 }
 
@@ -162,8 +186,9 @@ static bool pass_first(struct throttle *throttle, const struct nbd_request *requ
     if (pass_anew(throttle, taker))
         return true;
     throttle->since_ns = taker->now_ns;
-    command_record_hold(throttle->record, command_op_of(request->command), request->offset_bytes,
-                        request->length_bytes);
+    if (throttle->record != NULL)
+        command_record_hold(throttle->record, command_op_of(request->command),
+                            request->offset_bytes, request->length_bytes);
     return false;
 }
 
@@ -186,27 +211,43 @@ static void end_waiting(struct throttle *throttle)
     if (throttle->since_ns == 0)
         return;
     limit_claims_leave(throttle->claims, throttle->claim_count);
-    command_record_let_go(throttle->record, throttle->since_ns);
+    if (throttle->record != NULL)
+        command_record_let_go(throttle->record, throttle->since_ns);
     throttle->held_ns = throttle->since_ns;
     throttle->since_ns = 0;
 }
 
-bool throttle_pass(struct throttle *throttle, const uint8_t *header, bool extended)
+static bool pass(struct throttle *throttle, const struct nbd_request *request)
 {
     struct rate_taker taker = { .now_ns = loop_now_ns() };
-    struct nbd_request request;
-    bool paid = throttle->paid;
 
-    throttle->paid = false;
-    if (paid || !nbd_decode_request_of(header, extended, &request) || is_free(request.command))
-        return true;
-    if (throttle->since_ns == 0 ? pass_first(throttle, &request, &taker)
-                                : pass_again(throttle, &request, &taker)) {
+    if (throttle->since_ns == 0 ? pass_first(throttle, request, &taker)
+                                : pass_again(throttle, request, &taker)) {
         end_waiting(throttle);
         return true;
     }
     start_timer(throttle, left_ns(throttle, &taker));
     return false;
+}
+
+bool throttle_pass(struct throttle *throttle, const uint8_t *header, bool extended)
+{
+    struct nbd_request request;
+    bool paid = throttle->paid;
+
+    throttle->paid = false;
+    return paid || !nbd_decode_request_of(header, extended, &request) || is_free(request.command) ||
+           pass(throttle, &request);
+}
+
+bool throttle_pass_part(struct throttle *parts, uint64_t length_bytes)
+{
+    const struct nbd_request request = { .command = NBD_CMD_WRITE_ZEROES,
+                                         .length_bytes = length_bytes };
+    bool paid = parts->paid;
+
+    parts->paid = false;
+    return paid || (!parts->running && pass(parts, &request));
 }
 
 void throttle_end(struct throttle *throttle)

@@ -13,7 +13,7 @@
 struct throttle {
     struct loop *loop;
     struct export *export;
-    const struct command_record *record; /* where it is seen */
+    const struct command_record *record; /* where it is seen; NULL: it holds back parts */
     struct limit_set *client;            /* its own limits; NULL: there was no memory for them */
     struct loop_timer timer;
     bool running;      /* its event is to come */
@@ -37,6 +37,12 @@ void throttle_free(struct throttle *throttle);
  * started. */
 bool throttle_pass(struct throttle *throttle, const uint8_t *header, bool extended)
     __attribute__((cold));
+/* For the parts behind the first one of a WRITE_ZEROES that goes aside, under the limits of
+ * `whole`, which must outlive it. */
+void throttle_init_parts(struct throttle *parts, const struct throttle *whole,
+                         void (*again)(struct io_event *ev, int result));
+/* Whether the next part, of so many bytes, may begin now.  If not, the timer is running. */
+bool throttle_pass_part(struct throttle *parts, uint64_t length_bytes) __attribute__((cold));
 /* Nothing waits for a limit any more; a timer that is running ends soon. */
 void throttle_end(struct throttle *throttle);
 

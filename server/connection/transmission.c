@@ -613,7 +613,8 @@ struct transmission *transmission_start(struct conversation *talk, struct io_eve
     holdings_init(&t->holds, t->worker);
     t->worker->unpark.fn = unpark_some;
     throttle_init(&t->throttle, talk, &t->record, limit_passed);
-    long_zeroes_init(&t->zeroes, t->worker->loop, issue_zeroes, &t->flush_task);
+    long_zeroes_init(&t->zeroes, &t->throttle, &t->top->stage->limits, issue_zeroes,
+                     &t->flush_task);
     outbox_init(&t->outbox, talk,
                 &(struct outbox_owner){ .flusher = &t->flusher,
                                         .after_send = &t->flush_task,
@@ -664,6 +665,7 @@ void transmission_shutdown(struct transmission *t)
     t->terms.draining = true;
     transmission_resume(t); /* what it asks for is refused from here on */
     throttle_end(&t->throttle);
+    long_zeroes_hurry(&t->zeroes);
     loop_defer(t->worker->loop, &t->flush_task);
 }
 
