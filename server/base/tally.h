@@ -32,8 +32,21 @@ enum tally {
     TALLY_BACKENDS_LOST, /* connections to storage */
     TALLY_BACKENDS_BACK,
 
-    TALLY_SLOW_REQUESTS, /* that took longer than their export allows */
-    TALLY_REPORTS,       /* that were written */
+    /* Reports that were written, by what made them. */
+    TALLY_REPORTS_ASKED,
+    TALLY_REPORTS_STALL,
+    TALLY_REPORTS_HUNG,
+    TALLY_REPORTS_UNEXPECTED,
+
+    /* Of TLS with clients. */
+    TALLY_TLS_HANDSHAKES,
+    TALLY_TLS_HANDSHAKES_FAILED,
+    TALLY_TLS_BY_KERNEL, /* sessions, by what encrypts them */
+    TALLY_TLS_BY_US,
+    TALLY_TLS_BY_GNUTLS,
+    /* Also with remote disks: other keys for what they send, and for what we do. */
+    TALLY_TLS_KEY_UPDATES_BY_PEER,
+    TALLY_TLS_KEY_UPDATES_BY_US,
 
     /* Of the audit log. */
     TALLY_AUDIT_RECORDS,

@@ -67,6 +67,7 @@ board_place board_export_begin(const struct board *board, uint64_t id, const cha
     board_put_last(&row->after, 0);
     board_put_last(&row->connections, 0);
     board_put_last(&row->slow_ns, 0);
+    board_put_last(&row->slow, 0);
     for (unsigned i = 0; i < BOARD_LIMITS; i++)
         board_put_last(&row->limits[i], 0);
     board_put_last(&row->id, id);
@@ -100,6 +101,14 @@ void board_export_limit(const struct board *board, board_place place, uint64_t s
     for (unsigned i = 0; i < BOARD_LIMITS; i++)
         board_put(&row->limits[i], limits[i]);
     note_slow(board->head, slow_ns);
+}
+
+void board_export_was_slow(const struct board *board, board_place place)
+{
+    struct board_export_row *row = place != BOARD_NOWHERE ? board_at(board, place) : NULL;
+
+    if (row != NULL)
+        __atomic_fetch_add(&row->slow, 1, __ATOMIC_RELAXED);
 }
 
 void board_export_replace(const struct board *board, board_place old, board_place new)
@@ -157,6 +166,8 @@ void board_export_end(const struct board *board, board_place place)
     else if (retired != 0)
         move_figures(&head->gone, board_at(board, retired));
     board_put_last(&row->retired, 0);
+    __atomic_fetch_add(heir != NULL ? &heir->slow : &head->gone.figures.slow,
+                       __atomic_exchange_n(&row->slow, 0, __ATOMIC_ACQ_REL), __ATOMIC_RELEASE);
     leave_line(board, row);
     board_put_last(&row->sequence, board_get(&row->sequence) + 1);
     if (heir != NULL)
@@ -238,6 +249,7 @@ static bool try_sum(const struct board *board, const struct board_export_row *ro
     if (board_get_first(&row->begun) != done)
         return false;
     add(board, board_get_first(&row->retired), out);
+    out->slow += board_get_first(&row->slow);
     for (unsigned i = 0; i < board->head->workers; i++)
         add(board, board_get_first(&row->live[i]), out);
     board_place before = board_get_first(&row->before);
@@ -320,15 +332,28 @@ uint64_t board_moves(const struct board *board)
 
 /* ---- handshakes ---- */
 
-void board_handshake_took(const struct board *board, bool tls, uint64_t ns)
+static void took(struct board_histogram *to, uint64_t ns)
 {
-    struct board_histogram *to = &board->head->handshakes[tls];
-
     __atomic_fetch_add(&to->sum_ns, ns, __ATOMIC_RELAXED);
     __atomic_fetch_add(&to->counts[board_bucket(ns)], 1, __ATOMIC_RELAXED);
+}
+
+void board_handshake_took(const struct board *board, bool tls, uint64_t ns)
+{
+    took(&board->head->handshakes[tls], ns);
+}
+
+void board_tls_handshake_took(const struct board *board, uint64_t ns)
+{
+    took(&board->head->tls_handshakes, ns);
 }
 
 void board_read_handshakes(const struct board *board, bool tls, struct board_histogram *out)
 {
     board_words_get(out, &board->head->handshakes[tls], sizeof *out);
+}
+
+void board_read_tls_handshakes(const struct board *board, struct board_histogram *out)
+{
+    board_words_get(out, &board->head->tls_handshakes, sizeof *out);
 }

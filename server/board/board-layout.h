@@ -112,6 +112,7 @@ struct board_export_row {
     board_place retired;
     board_place before, after; /* the export that this one replaces, and that replaces it; or 0 */
     uint64_t slow_ns, limits[BOARD_LIMITS];
+    uint64_t slow; /* of its figures, which workers do not count */
     char name[BOARD_NAME_BYTES];
     board_place live[]; /* one for each worker */
 };
@@ -148,7 +149,8 @@ struct board_head {
     uint64_t gone_begun, gone_done;
     struct board_figure_row gone;
     struct board_histogram handshakes[2]; /* without TLS, under TLS */
-    uint8_t directory[BOARD_CHUNKS_MAX];  /* enum board_kind */
+    struct board_histogram tls_handshakes;
+    uint8_t directory[BOARD_CHUNKS_MAX]; /* enum board_kind */
 };
 
 struct board {

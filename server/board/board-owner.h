@@ -29,6 +29,7 @@ void board_connection_attach(const struct board *board, struct board_connection_
                              board_place export);
 /* It has been so long since it was accepted, and it has its export. */
 void board_handshake_took(const struct board *board, bool tls, uint64_t ns);
+void board_tls_handshake_took(const struct board *board, uint64_t ns);
 /* A limit holds its next command back, and does so no more. */
 void board_connection_hold(struct board_connection_row *row, enum board_op op,
                            uint64_t offset_bytes, uint64_t length_bytes, uint64_t since_ns);
@@ -46,6 +47,8 @@ void board_export_replace(const struct board *board, board_place old, board_plac
 /* What holds for it from now on. */
 void board_export_limit(const struct board *board, board_place place, uint64_t slow_ns,
                         const uint64_t limits[BOARD_LIMITS]);
+/* A request of it was seen to be slow; any thread. */
+void board_export_was_slow(const struct board *board, board_place place);
 /* No worker has figures of it any more.  What it had is that of who replaced it, or kept for
  * BOARD_GONE. */
 void board_export_end(const struct board *board, board_place place);

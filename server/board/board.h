@@ -255,6 +255,7 @@ struct board_figures {
     };
     uint64_t attached; /* connections so far */
     uint64_t throttled_ns;
+    uint64_t slow;                 /* requests that were seen to take longer than slow-request */
     struct board_crypto crypto[2]; /* decrypted, encrypted */
 };
 
@@ -272,6 +273,8 @@ uint64_t board_moves(const struct board *board);
 
 /* How long clients took from their arrival to their export, under TLS or without. */
 void board_read_handshakes(const struct board *board, bool tls, struct board_histogram *out);
+/* Of that, the handshake of TLS alone. */
+void board_read_tls_handshakes(const struct board *board, struct board_histogram *out);
 
 /* ---- lines of the log ---- */
 

@@ -55,6 +55,7 @@ static const struct text_column status_columns[] = {
     { .title = "threads", .key = "threads" },
     { .title = "exports", .key = "exports" },
     { .title = "open", .key = "exports_open" },
+    { .title = "groups", .key = "limit_groups" },
     { .title = "clients", .key = "clients" },
     { .title = "at most", .key = "clients_max" },
     { .title = "handshakes", .key = "handshakes" },

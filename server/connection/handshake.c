@@ -30,6 +30,7 @@
 #include "server/connection/handshake-options.h"
 #include "server/base/log.h"
 #include "server/base/tally.h"
+#include "server/board/board-owner.h"
 #include "server/transport/transport-tls.h"
 #include "server/connection/worker.h"
 
@@ -53,6 +54,7 @@ struct handshake {
     struct conversation *talk;
     struct io_event *ended;
     struct io_event recv_done, send_done, tls_done;
+    uint64_t tls_since_ns;
     enum handshake_step step;
     enum option_outcome outcome; /* of the last option */
     bool fixed;                  /* the client speaks fixed newstyle */
@@ -423,11 +425,13 @@ static void tls_done(struct io_event *ev, int result)
 {
     struct handshake *hs = container_of(ev, struct handshake, tls_done);
 
+    tally_add(result < 0 ? TALLY_TLS_HANDSHAKES_FAILED : TALLY_TLS_HANDSHAKES);
     if (result < 0) {
         tally_add(TALLY_REJECTED_TLS);
         end(hs, HANDSHAKE_ABORT); /* the reason has been logged */
         return;
     }
+    board_tls_handshake_took(hs->talk->worker->board, board_now_ns() - hs->tls_since_ns);
     hs->talk->transport = transport_tls_settle(hs->talk->transport);
     count_as_proven(hs);
     run(hs);
@@ -459,6 +463,7 @@ static bool start_tls(struct handshake *hs)
     tls->recv_done = &hs->recv_done;
     tls->send_done = &hs->send_done;
     hs->step = STEP_TLS;
+    hs->tls_since_ns = board_now_ns();
     transport_tls_handshake(tls, &file, &hs->tls_done);
     return false;
 }

@@ -103,6 +103,7 @@ struct json_object *control_view_status(struct control_client *client)
     control_add_text(json, "tls", host->tls);
     control_add(json, "addresses", addresses(host));
     add_exports(json, host);
+    control_add_number(json, "limit_groups", limit_groups_configured());
     control_add_number(json, "clients", atomic_load(&host->places->attached));
     control_add_number(json, "clients_max", host->places->attached_max);
     control_add_number(json, "handshakes", atomic_load(&host->places->handshakes));

@@ -101,3 +101,13 @@ struct limit_set *limit_groups_next(const struct limit_set *group)
 
     return next != NULL ? &next->set : NULL;
 }
+
+unsigned limit_groups_configured(void)
+{
+    unsigned configured = 0;
+
+    for (const struct limit_set *group = limit_groups_next(NULL); group != NULL;
+         group = limit_groups_next(group))
+        configured += limit_group_is_configured(group);
+    return configured;
+}

@@ -28,6 +28,7 @@ void limit_group_use(struct limit_set *group, const struct limit_terms *terms, u
 void limit_group_configure(struct limit_set *group, const struct limit_terms *terms,
                            uint64_t now_ns);
 bool limit_group_is_configured(const struct limit_set *group);
+unsigned limit_groups_configured(void); /* how many */
 
 /* One more member, with that weight; another weight of it; 0: it is none any more.  One thread at a
  * time for each part. */

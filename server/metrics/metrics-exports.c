@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "server/export/limit-groups.h"
 #include "server/nbd/nbd-wire.h"
 
 /* ---- samples ---- */
@@ -61,9 +62,10 @@ void metrics_put_histogram(struct metrics_text *text, const char *name, const ch
     metrics_put(text, "nbdcrypt_%s_bucket{%sle=\"+Inf\"}", name, labels);
     metrics_put_count(text, histogram->count);
     int length = (int)strlen(labels) - (labels[0] != '\0');
-    metrics_put(text, "nbdcrypt_%s_sum{%.*s}", name, length, labels);
+    const char *open = length > 0 ? "{" : "", *close = length > 0 ? "}" : "";
+    metrics_put(text, "nbdcrypt_%s_sum%s%.*s%s", name, open, length, labels, close);
     metrics_put_seconds(text, histogram->sum_ns);
-    metrics_put(text, "nbdcrypt_%s_count{%.*s}", name, length, labels);
+    metrics_put(text, "nbdcrypt_%s_count%s%.*s%s", name, open, length, labels, close);
     metrics_put_count(text, histogram->count);
 }
 
@@ -143,6 +145,12 @@ static void oldest(struct metrics_text *text, const struct metrics_export *of)
     put_seconds(text, "oldest_request_seconds", of, "", of->oldest_ns);
 }
 
+static void slow(struct metrics_text *text, const struct metrics_export *of)
+{
+    if (of->has_counts)
+        put_count(text, "slow_requests_total", of, "", of->slow);
+}
+
 static void throttled(struct metrics_text *text, const struct metrics_export *of)
 {
     if (of->has_counts)
@@ -161,6 +169,17 @@ static void limits(struct metrics_text *text, const struct metrics_export *of)
                  limit_kind_name((enum limit_kind)kind) + sizeof "limit-" - 1);
         put_count(text, "limit_per_second", of, labels, of->limits[kind]);
     }
+}
+
+static void group_weight(struct metrics_text *text, const struct metrics_export *of)
+{
+    if (of->group == NULL)
+        return;
+    begin(text, "limit_group_weight", of);
+    metrics_put(text, ",group=\"");
+    metrics_put_label(text, limit_group_name(of->group));
+    metrics_put(text, "\"}");
+    metrics_put_count(text, of->weight);
 }
 
 static void crypto_bytes(struct metrics_text *text, const struct metrics_export *of)
@@ -242,9 +261,13 @@ static const struct family {
     { METRICS_GAUGE, "requests_in_flight", "Requests that have not been answered.", in_flight },
     { METRICS_GAUGE, "oldest_request_seconds", "How long the oldest of them has been in flight.",
       oldest },
+    { METRICS_COUNTER, "slow_requests", "Requests that took longer than slow-request allows.",
+      slow },
     { METRICS_COUNTER, "throttled_seconds", "For how long limits have held requests back.",
       throttled },
     { METRICS_GAUGE, "limit_per_second", "Limits of an export: requests, or bytes.", limits },
+    { METRICS_GAUGE, "limit_group_weight", "The part of an export in the limits of its group.",
+      group_weight },
     { METRICS_COUNTER, "crypto_bytes", "Bytes that were encrypted and decrypted.", crypto_bytes },
     { METRICS_COUNTER, "crypto_seconds", "How long that took, of which one call in 64 is measured.",
       crypto_seconds },

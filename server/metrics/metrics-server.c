@@ -107,6 +107,35 @@ static void put_certificates(struct metrics_text *text, struct tls *tls)
     put_expiry(text, "crl", expiry.crl);
 }
 
+static void put_sessions(struct metrics_text *text, const struct board *board)
+{
+    static const struct label handshakes[] = {
+        { "{result=\"success\"}", TALLY_TLS_HANDSHAKES },
+        { "{result=\"failure\"}", TALLY_TLS_HANDSHAKES_FAILED },
+    };
+    static const struct label sessions[] = {
+        { "{by=\"nbdcrypt\"}", TALLY_TLS_BY_US },
+        { "{by=\"kernel\"}", TALLY_TLS_BY_KERNEL },
+        { "{by=\"gnutls\"}", TALLY_TLS_BY_GNUTLS },
+    };
+    static const struct label updates[] = {
+        { "{by=\"peer\"}", TALLY_TLS_KEY_UPDATES_BY_PEER },
+        { "{by=\"nbdcrypt\"}", TALLY_TLS_KEY_UPDATES_BY_US },
+    };
+    struct board_histogram durations;
+    struct metrics_histogram shown;
+
+    PUT_TALLIES(text, "tls_handshakes", "Handshakes of TLS that have ended.", handshakes);
+    metrics_family(text, METRICS_HISTOGRAM, "nbdcrypt_tls_handshake_duration_seconds",
+                   "How long those took that succeeded.");
+    board_read_tls_handshakes(board, &durations);
+    metrics_histogram_of(&shown, &durations);
+    metrics_put_histogram(text, "tls_handshake_duration_seconds", "", &shown);
+    PUT_TALLIES(text, "tls_sessions", "Sessions that were opened, by what encrypts them.",
+                sessions);
+    PUT_TALLIES(text, "tls_key_updates", "New keys within sessions, by who changed them.", updates);
+}
+
 /* ---- the whole ---- */
 
 static void put_reloads(struct metrics_text *text)
@@ -127,8 +156,12 @@ static void put_reloads(struct metrics_text *text)
 
 static void put_others(struct metrics_text *text)
 {
-    static const struct label slow[] = { { "", TALLY_SLOW_REQUESTS } };
-    static const struct label reports[] = { { "", TALLY_REPORTS } };
+    static const struct label reports[] = {
+        { "{reason=\"asked\"}", TALLY_REPORTS_ASKED },
+        { "{reason=\"stall\"}", TALLY_REPORTS_STALL },
+        { "{reason=\"hung\"}", TALLY_REPORTS_HUNG },
+        { "{reason=\"unexpected\"}", TALLY_REPORTS_UNEXPECTED },
+    };
     static const struct label records[] = { { "", TALLY_AUDIT_RECORDS } };
     static const struct label unwritten[] = { { "", TALLY_AUDIT_LOST } };
     static const struct label doubtful[] = { { "", TALLY_AUDIT_DOUBTFUL } };
@@ -144,8 +177,8 @@ static void put_others(struct metrics_text *text)
     struct audit_state audit;
 
     audit_describe(&audit);
-    PUT_TALLIES(text, "slow_requests", "Requests that took longer than slow-request allows.", slow);
-    PUT_TALLIES(text, "reports", "Reports of trouble that were written.", reports);
+    PUT_TALLIES(text, "reports", "Reports of trouble that were written, by what made them.",
+                reports);
     PUT_TALLIES(text, "audit_records", "Records of the audit log that were written.", records);
     PUT_TALLIES(text, "audit_lost", "Those that could not be written.", unwritten);
     PUT_TALLIES(text, "audit_doubtful", "Those that were written, and may not be durable.",
@@ -175,6 +208,7 @@ void metrics_put_server(struct metrics_text *text, const struct metrics_source *
               atomic_load(&source->places->handshakes));
     put_clients(text);
     put_handshakes(text, source->board);
+    put_sessions(text, source->board);
     put_certificates(text, source->tls);
     put_reloads(text);
     put_others(text);

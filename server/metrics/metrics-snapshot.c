@@ -74,6 +74,7 @@ static void set_counts(struct metrics_export *of, const struct board_figures *fi
     of->written_bytes = figures->written_bytes;
     of->attached = figures->attached;
     of->throttled_ns = figures->throttled_ns;
+    of->slow = figures->slow;
     of->crypto[0] = figures->crypto[0];
     of->crypto[1] = figures->crypto[1];
 }
@@ -115,6 +116,8 @@ static void set_facts(struct metrics_export *of, const struct export *export)
     of->open = export_is_open(export);
     of->suspended = atomic_load(&export->suspended);
     memcpy(of->limits, export->rates.terms.rate, sizeof of->limits);
+    of->group = atomic_load(&export->group);
+    of->weight = export_weight(export);
     if (!of->open)
         return;
     const struct stage *backend = stage_backend(export->top);

@@ -46,9 +46,11 @@ struct metrics_export {
 
     uint64_t requests[METRICS_OPS];
     uint64_t errors[METRICS_OPS][BOARD_ERRORS];
-    uint64_t read_bytes, written_bytes, attached, throttled_ns;
+    uint64_t read_bytes, written_bytes, attached, throttled_ns, slow;
     struct board_crypto crypto[2];
     uint64_t limits[LIMIT_KINDS];        /* a second; 0: none */
+    const struct limit_set *group;       /* whose limits it shares; NULL: none */
+    unsigned weight;                     /* of its part in these */
     struct metrics_durations *durations; /* NULL: they are in those of the others */
 };
 

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "server/metrics/metrics-exports.h"
+#include "server/metrics/metrics-groups.h"
 #include "server/metrics/metrics-server.h"
 
 char *metrics_text(const struct metrics_source *source, bool openmetrics, size_t *length_bytes)
@@ -16,6 +17,7 @@ char *metrics_text(const struct metrics_source *source, bool openmetrics, size_t
     metrics_put_workers(&text, source);
     metrics_put_process(&text);
     metrics_put_exports(&text, &snapshot);
+    metrics_put_groups(&text);
     metrics_end(&text);
     metrics_snapshot_free(&snapshot);
     if (text.failed)

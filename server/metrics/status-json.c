@@ -4,6 +4,7 @@
 
 #include "server/metrics/status-json.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -12,6 +13,7 @@
 #include "server/base/tally.h"
 #include "server/control/control-json.h"
 #include "server/control/varlink-message.h"
+#include "server/export/limit-groups.h"
 #include "server/metrics/metrics-server.h"
 #include "server/metrics/metrics-snapshot.h"
 #include "server/metrics/status-warnings.h"
@@ -73,7 +75,16 @@ struct status {
     struct status_troubles troubles;
 };
 
-/* {"iops": "5000", "bandwidth": "209715200"} */
+/* "gold (weight 300)" */
+static void add_group(struct json_object *limits, const struct limit_set *group, unsigned weight)
+{
+    char text[LIMIT_GROUP_NAME_BYTES_MAX + 32];
+
+    (void)snprintf(text, sizeof text, "%s (weight %u)", limit_group_name(group), weight);
+    control_add_text(limits, "group", text);
+}
+
+/* {"iops": "5000", "bandwidth": "209715200", "group": ...} */
 static struct json_object *limits_of(const struct export *export)
 {
     struct json_object *limits = json_object_new_object();
@@ -83,6 +94,9 @@ static struct json_object *limits_of(const struct export *export)
 
     while (limit_terms_next(&export->rates.terms, &at, &key, value))
         control_add_text(limits, strncmp(key, "limit-", 6) == 0 ? key + 6 : key, value);
+    const struct limit_set *group = atomic_load(&export->group);
+    if (group != NULL)
+        add_group(limits, group, export_weight(export));
     return limits;
 }
 

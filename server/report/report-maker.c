@@ -59,6 +59,23 @@ static void register_own(void)
 
 /* ---- the second tier ---- */
 
+/* One that is told by others was asked for. */
+static void count(const char *kind)
+{
+    static const struct {
+        const char *kind;
+        enum tally tally;
+    } kinds[] = { { "stall", TALLY_REPORTS_STALL },
+                  { "hung", TALLY_REPORTS_HUNG },
+                  { "unexpected", TALLY_REPORTS_UNEXPECTED } };
+    enum tally tally = TALLY_REPORTS_ASKED;
+
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
+        if (strcmp(kinds[i].kind, kind) == 0)
+            tally = kinds[i].tally;
+    tally_add(tally);
+}
+
 static void tell(void)
 {
     if (maker.told_path[0] != '\0')
@@ -69,7 +86,7 @@ static void tell(void)
         log_write_about(LOG_WARNING, LOG_ABOUT(.id = LOG_ID_REPORT_WRITTEN),
                         "report (%s): %s; it stands above", maker.told_kind, maker.told_reason);
     EVENT(.type = "report.written", .reason = maker.told_reason);
-    tally_add(TALLY_REPORTS);
+    count(maker.told_kind);
     report_files_forget(maker.files);
 }
 

@@ -6,7 +6,7 @@
 
 #include "server/base/log-ids.h"
 #include "server/base/log.h"
-#include "server/base/tally.h"
+#include "server/board/board-owner.h"
 
 #define MS_NS UINT64_C(1000000)
 #define SECOND_NS (1000 * MS_NS)
@@ -147,7 +147,7 @@ static void describe(struct slow_request *out, const struct board *board,
 
     (void)board_read_connection(board, command->connection, &connection);
     (void)board_read_export(board, command->export_id, &export);
-    tally_add(TALLY_SLOW_REQUESTS);
+    board_export_was_slow(board, export.place);
     *out = (struct slow_request){ .number = ++numbers,
                                   .client = command->connection,
                                   .export_id = command->export_id,

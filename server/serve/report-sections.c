@@ -6,6 +6,7 @@
 
 #include "server/block/group-sync.h"
 #include "server/keys/key-source.h"
+#include "server/export/limit-groups.h"
 #include "server/report/report.h"
 #include "server/serve/config-keys.h"
 #include "server/serve/export-options.h"
@@ -168,6 +169,45 @@ static void add_stages(struct report_tree *tree, struct report_node *of, const s
     }
 }
 
+/* As they hold: nbdcrypt ctl may have changed them since. */
+static void add_terms(struct report_tree *tree, struct report_node *of,
+                      const struct limit_terms *terms)
+{
+    char value[LIMIT_TEXT_BYTES];
+    const char *key;
+    unsigned at = 0;
+
+    while (limit_terms_next(terms, &at, &key, value))
+        report_text(tree, of, key, value);
+}
+
+static void add_limits(struct report_tree *tree, struct report_node *of, const struct export *ex)
+{
+    const struct limit_set *group = atomic_load(&ex->group);
+    struct report_node *limits = report_object(tree, of, "limits");
+
+    add_terms(tree, limits, &ex->rates.terms);
+    report_number(tree, limits, "weight", export_weight(ex));
+    if (group != NULL)
+        report_text(tree, limits, "limit-group", limit_group_name(group));
+}
+
+static void add_groups(struct report_tree *tree, struct report_node *of)
+{
+    struct report_node *list = report_list(tree, of, "limit_groups");
+    const struct limit_set *group = limit_groups_next(NULL);
+
+    for (unsigned i = 0; group != NULL && i < EXPORTS_MAX; group = limit_groups_next(group)) {
+        if (!limit_group_is_configured(group))
+            continue;
+        struct report_node *one = report_object(tree, list, NULL);
+        report_text(tree, one, "name", limit_group_name(group));
+        report_number(tree, one, "weight", atomic_load(&group->weight));
+        add_terms(tree, one, &group->terms);
+        i++;
+    }
+}
+
 static void add_export(struct report_tree *tree, struct report_node *list, const struct export *ex)
 {
     struct report_node *one = report_object(tree, list, NULL), *options;
@@ -182,6 +222,7 @@ static void add_export(struct report_tree *tree, struct report_node *list, const
     report_text_masked(tree, one, "image", ex->settings->image);
     if (!ex->settings->raw)
         report_text(tree, one, "key_source", key_source_given(&ex->settings->key));
+    add_limits(tree, one, ex);
     options = report_object(tree, one, "options");
     for (const struct param *row = export_params; row->name != NULL; row++)
         add_option(tree, options, row, ex->settings);
@@ -199,6 +240,7 @@ static void add_exports(struct report_tree *tree, struct report_node *of)
     for (size_t i = 0; i < set->count && i < EXPORTS_MAX; i++)
         add_export(tree, list, set->exports[i]);
     exports_unlock(server.exports);
+    add_groups(tree, of);
 }
 
 static void collect_exports(struct report_tree *tree, struct report_node *of,

@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "server/base/tally.h"
 #include "server/tls/tls-limits.h"
 
 /* A gnutls_handshake_hook_func: 0 goes on. */
@@ -15,6 +16,8 @@ static int look(gnutls_session_t gnutls, unsigned type, unsigned when, unsigned 
     int alert = -1;
 
     (void)when;
+    if (type == GNUTLS_HANDSHAKE_KEY_UPDATE)
+        tally_add(incoming ? TALLY_TLS_KEY_UPDATES_BY_PEER : TALLY_TLS_KEY_UPDATES_BY_US);
     if (!incoming)
         return 0;
     int result = tls_limits_check_message(gnutls, type, message, &alert, text);

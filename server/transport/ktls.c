@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "server/base/log.h"
+#include "server/base/tally.h"
 #include "server/tls/tls-record-types.h"
 #include "server/tls/tls-session.h"
 
@@ -135,6 +136,7 @@ static int key_update_received(struct ktls *ktls, const uint8_t *message, size_t
                          "the client has changed its keys, which kernel TLS can't follow: serve "
                          "with --ktls off, or on Linux 6.14 or later",
                          alert);
+    tally_add(TALLY_TLS_KEY_UPDATES_BY_PEER);
     ktls->update_due |= message[4] == TLS_UPDATE_REQUESTED;
     return -EAGAIN;
 }
@@ -253,6 +255,7 @@ int ktls_update_sent(struct ktls *ktls, int result)
     if (result != TLS_KEY_UPDATE_BYTES ||
         ktls_keys_change(ktls->fd, &ktls->keys->sending, TLS_TX) < 0)
         return break_off(ktls, "the kernel did not take new keys for sending", -1);
+    tally_add(TALLY_TLS_KEY_UPDATES_BY_US);
     return 0;
 }
 

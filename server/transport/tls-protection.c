@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "crypto/gcm/gcm-choose.h"
+#include "server/base/tally.h"
 #include "server/tls/tls-record-types.h"
 #include "server/transport/tls-stream.h"
 
@@ -68,6 +69,7 @@ static int put_key_update(struct tls_transport *tls)
     own->records_left = own->records_per_key;
     if (error == 0 && !tls_record_keys_update(&own->keys->sending, own->gcm))
         error = GNUTLS_E_INTERNAL_ERROR;
+    tally_add(TALLY_TLS_KEY_UPDATES_BY_US);
     return error;
 }
 
@@ -141,6 +143,7 @@ static int key_update_received(struct tls_protection *own)
         own->update_due = true;
     if (!tls_record_keys_update(&own->keys->receiving, own->gcm))
         return GNUTLS_E_INTERNAL_ERROR;
+    tally_add(TALLY_TLS_KEY_UPDATES_BY_PEER);
     return idle(own);
 }
 

@@ -12,6 +12,7 @@
 #include "server/base/event.h"
 #include "server/base/log-ids.h"
 #include "server/base/log.h"
+#include "server/base/tally.h"
 #include "server/transport/ktls-handover.h"
 #include "server/tls/tls-limits.h"
 #include "server/transport/tls-record-scan.h"
@@ -281,6 +282,9 @@ struct transport *transport_tls_settle(struct transport *transport)
     struct tls_transport *tls = container_of(transport, struct tls_transport, transport);
     struct transport *successor = tls->successor;
 
+    tally_add(successor != NULL             ? TALLY_TLS_BY_KERNEL
+              : tls->protection.gcm != NULL ? TALLY_TLS_BY_US
+                                            : TALLY_TLS_BY_GNUTLS);
     if (successor == NULL)
         return transport;
     successor->recv_done = transport->recv_done;

@@ -60,6 +60,17 @@ exec {silent}>&-
 printf '\377\377\377\377' >"/dev/tcp/127.0.0.1/$port"
 wait_until 20 is_more 'nbdcrypt_connections_rejected_total{reason="protocol"}' 0
 
+# ---- handshakes of TLS ----
+is 'nbdcrypt_tls_handshakes_total{result="success"}' 3 || fail "of three clients that TLS let in"
+is nbdcrypt_tls_handshake_duration_seconds_count 3 || fail "their handshakes were not measured"
+expect_equal "handshakes that failed" "$(value 'nbdcrypt_connections_rejected_total{reason="tls"}')" \
+    "$(value 'nbdcrypt_tls_handshakes_total{result="failure"}')"
+by=0
+for one in nbdcrypt kernel gnutls; do
+    by=$((by + $(value "nbdcrypt_tls_sessions_total{by=\"$one\"}")))
+done
+expect_equal "sessions, by what encrypts them" 3 "$by"
+
 # ---- storage ----
 is 'nbdcrypt_backend_up{export="far"}' 1 || fail "the storage is there"
 nbdinfo --size "$(x509_uri client far)" >"$log_dir/far"

@@ -73,4 +73,13 @@ echo 'aio_write 64k 4k' >&7
 wait_until 20 in_flight 1
 wait_for_report hung 2
 expect_in_report '^in_flight = 1$'
+counted() {
+    local metrics
+
+    metrics=$("$NBDCRYPT" ctl --socket "$control" metrics)
+    grep -qxF 'nbdcrypt_reports_total{reason="hung"} 2' <<<"$metrics" &&
+        grep -qxF 'nbdcrypt_reports_total{reason="asked"} 4' <<<"$metrics" &&
+        grep -qxF 'nbdcrypt_reports_total{reason="stall"} 0' <<<"$metrics"
+}
+wait_until 20 counted
 kill -CONT "$remote_pid"

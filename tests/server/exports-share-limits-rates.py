@@ -1,5 +1,5 @@
-"""What clients of two exports get together, and the part of the first one: exports-share-limits-rates.py SOCKET SECONDS
-FIGURE NAME NAME, of the figures `requests` or `read_bytes`."""
+"""What clients of two exports get together, at least, about and the part of the first one of it: exports-share-limits-rates.py
+SOCKET SECONDS FIGURE NAME NAME, of the figures `requests` or `read_bytes`."""
 
 import sys
 import time
@@ -11,15 +11,17 @@ client = Connection(path)
 
 
 def look():
-    counts = {}
+    """A look takes time, and what it counts is of some moment of it."""
     began = time.monotonic()
-    for reply in client.list("ListFigures"):
-        counts[reply["figures"]["name"]] = reply["figures"][figure]
-    return (began + time.monotonic()) / 2, [counts[name] for name in names]
+    replies = client.list("ListFigures")
+    ended = time.monotonic()
+    counts = {reply["figures"]["name"]: reply["figures"][figure] for reply in replies}
+    return began, ended, [counts[name] for name in names]
 
 
-began, before = look()
+first_began, first_ended, before = look()
 time.sleep(float(seconds))
-ended, after = look()
-rates = [(late - early) / (ended - began) for early, late in zip(before, after)]
-print(sum(rates), rates[0] / max(sum(rates), 1e-9))
+last_began, last_ended, after = look()
+grown = [late - early for early, late in zip(before, after)]
+about = (last_began + last_ended - first_began - first_ended) / 2
+print(sum(grown) / (last_ended - first_began), sum(grown) / about, grown[0] / max(sum(grown), 1))

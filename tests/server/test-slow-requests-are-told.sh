@@ -60,6 +60,11 @@ wait "$client_pid"
 expect_success ctl --socket "$control" --json requests --slow
 "$PYTHON" -c "import json, sys; got = [(r['export'], r['operation'], r['ended']) for r in json.load(sys.stdin)]
 assert got == [('far', 'read', True), ('slow', 'read', True), ('slow', 'write', True)], got" <"$out"
+expect_success ctl --socket "$control" metrics
+expect_message "$out" 'nbdcrypt_slow_requests_total{export="far"} 1'
+expect_message "$out" 'nbdcrypt_slow_requests_total{export="slow"} 2'
+expect_message "$out" 'nbdcrypt_slow_requests_total{export="fast"} 0'
+expect_message "$out" 'nbdcrypt_slow_requests_total{export="(others)"} 0'
 ! told "fast'" || fail "a request was told of an export that wants none"
 stop_nbdcrypt
 

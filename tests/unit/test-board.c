@@ -224,6 +224,14 @@ static uint64_t reads_of(board_place place)
     return board_histogram_count(&seen.request[BOARD_READ]);
 }
 
+static uint64_t slow_of(board_place place)
+{
+    static struct board_figures seen;
+
+    EXPECT(board_sum_export(board, place, &seen));
+    return seen.slow;
+}
+
 static void read_by(struct board_figure_row *row, unsigned count)
 {
     for (unsigned i = 0; i < count; i++)
@@ -255,8 +263,12 @@ static void figures_go_on_when_an_export_is_replaced(void)
         read_by(stays, 1);
         struct board_figure_row *newer = board_figures_begin(board, second, 0);
         read_by(newer, 100);
+        board_export_was_slow(board, first);
+        board_export_was_slow(board, second);
         board_place third = board_export_begin(board, 3, "vm");
         board_export_replace(board, second, third);
+        board_export_was_slow(board, third);
+        EXPECT(slow_of(third) == 3 && slow_of(second) == 2);
         EXPECT(reads_of(third) == 114);
         EXPECT(board_sum_all(board, &all));
         EXPECT(board_histogram_count(&all.request[BOARD_READ]) == 114);
@@ -270,6 +282,7 @@ static void figures_go_on_when_an_export_is_replaced(void)
         board_figures_end(board, stays);
         board_export_end(board, first);
         EXPECT(reads_of(third) == 114 && board_moves(board) > moves);
+        EXPECT(slow_of(third) == 3);
         if (!last_is_first)
             board_export_end(board, second);
         EXPECT(reads_of(third) == 114);
@@ -277,7 +290,7 @@ static void figures_go_on_when_an_export_is_replaced(void)
         EXPECT(board_histogram_count(&all.request[BOARD_READ]) == 114);
         board_export_end(board, third);
         EXPECT(board_sum_export(board, BOARD_GONE, &all));
-        EXPECT(board_histogram_count(&all.request[BOARD_READ]) == 114);
+        EXPECT(board_histogram_count(&all.request[BOARD_READ]) == 114 && all.slow == 3);
         close_board();
     }
 }
@@ -294,6 +307,9 @@ static void handshakes_are_counted(void)
     EXPECT(board_histogram_below(&seen, 8) == 1);
     board_read_handshakes(board, false, &seen);
     EXPECT(board_histogram_count(&seen) == 0);
+    board_tls_handshake_took(board, 7000);
+    board_read_tls_handshakes(board, &seen);
+    EXPECT(board_histogram_count(&seen) == 1 && seen.sum_ns == 7000);
     close_board();
 }
 

@@ -3,6 +3,8 @@
 #include <errno.h>
 
 #include "crypto/cpu-features.h"
+#include "server/base/tally.h"
+
 #include "tests/support/check.h"
 #include "tests/support/tls-peer.h"
 
@@ -221,6 +223,8 @@ static void orderly_ends(void)
 /* New keys of both sides, asked for by the client, while the server's send is in flight. */
 static void new_keys(void)
 {
+    uint64_t by_us = tally_get(TALLY_TLS_KEY_UPDATES_BY_US);
+    uint64_t by_peer = tally_get(TALLY_TLS_KEY_UPDATES_BY_PEER);
     struct tls_peer peer;
 
     tls_peer_connect(&peer, NULL);
@@ -248,6 +252,8 @@ static void new_keys(void)
         EXPECT(peer.send_result == 200000);
         tls_peer_expect_sent(&peer, &(struct iovec){ pattern + i, 30000 }, 1);
     }
+    EXPECT(tally_get(TALLY_TLS_KEY_UPDATES_BY_PEER) - by_peer == 7);
+    EXPECT(tally_get(TALLY_TLS_KEY_UPDATES_BY_US) - by_us == 3);
     tls_peer_close(&peer);
 }
 
