@@ -239,11 +239,9 @@ static void drain(struct connection *connection)
         drain_look(&connection->drain, t, connection->talk.worker->drain_max_ms);
 
     start_timer(connection, DRAIN_TICK_MS);
-    if (verdict == DRAIN_DEAF)
-        transmission_turn_deaf(t);
     if (drain_sentence(verdict) != NULL)
         conversation_log(&connection->talk, LOG_NOTICE, "%s; dropped", drain_sentence(verdict));
-    if (verdict != DRAIN_WAIT && verdict != DRAIN_DEAF)
+    if (verdict != DRAIN_WAIT)
         transmission_abort(t);
 }
 

@@ -6,7 +6,7 @@
  * GOODBYE: the handshake has ended with an answer; what the client still sends is read and
  * forgotten until it closes, for a close with unread bytes would take that answer back.
  * DRAINING: the server is going down or the client said DISC: what is in flight is answered,
- * new requests get ESHUTDOWN, then the stream is finished (drain.h).  CLOSING: waits until nothing
+ * new requests are not heard, then the stream is finished (drain.h).  CLOSING: waits until nothing
  * of this connection is in flight, then everything is given back.  An error of the client,
  * whatever it is, ends here and nowhere else. */
 #ifndef NBDCRYPT_CONNECTION_H

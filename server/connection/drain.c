@@ -2,7 +2,7 @@
 
 #include "server/connection/transmission.h"
 
-#define STILL_TICKS_MAX (5000u / DRAIN_TICK_MS) /* and so long what comes anew is answered */
+#define STILL_TICKS_MAX (5000u / DRAIN_TICK_MS)
 #define LAST_TICKS_MIN \
     2u /* what it asked for before it heard of the end may be on its way: no reset */
 
@@ -39,7 +39,7 @@ enum drain_verdict drain_look(struct drain_state *state, const struct transmissi
         return too_long(t, DRAIN_NOT_TAKEN);
     if (its_turn && max_ms > 0 && state->ticks >= max_ms / DRAIN_TICK_MS)
         return too_long(t, DRAIN_TOO_SLOW);
-    return state->ticks == STILL_TICKS_MAX ? DRAIN_DEAF : DRAIN_WAIT;
+    return DRAIN_WAIT;
 }
 
 const char *drain_sentence(enum drain_verdict verdict)
@@ -52,7 +52,6 @@ const char *drain_sentence(enum drain_verdict verdict)
     case DRAIN_NOT_SENT:
         return "did not send the rest of its request";
     case DRAIN_WAIT:
-    case DRAIN_DEAF:
     case DRAIN_DONE:
         break;
     }

@@ -16,7 +16,6 @@ struct transmission;
 
 enum drain_verdict {
     DRAIN_WAIT,
-    DRAIN_DEAF,      /* once: what else it asks for is not to be answered */
     DRAIN_DONE,      /* it has all that is due */
     DRAIN_NOT_TAKEN, /* it does not take what is due */
     DRAIN_TOO_SLOW,  /* it does, but so slowly that the others would wait for it */

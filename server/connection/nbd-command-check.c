@@ -148,10 +148,6 @@ void command_check(struct command *command, const struct command_terms *terms)
     const struct limits *limits = terms->limits;
     bool known = is_known(request->command);
 
-    if (terms->draining) {
-        refuse(command, ESHUTDOWN, "the server is shutting down");
-        return;
-    }
     if (!known) {
         refuse(command, EINVAL, "unknown command");
         return;

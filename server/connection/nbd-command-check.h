@@ -13,7 +13,7 @@ struct command_terms {
     bool structured;      /* structured replies */
     bool extended;        /* extended headers, and so structured replies, too */
     bool base_allocation; /* BLOCK_STATUS was negotiated */
-    bool draining;        /* new commands are answered ESHUTDOWN */
+    bool draining;        /* no command is begun any more */
 };
 
 static inline struct command_terms command_terms_of(const struct limits *limits,

@@ -165,7 +165,7 @@ RARELY static bool begin_discard(struct transmission *t)
 
 RARELY static bool pass_limits(struct transmission *t)
 {
-    bool passes = t->terms.draining || throttle_pass(&t->throttle, t->header, t->terms.extended);
+    bool passes = throttle_pass(&t->throttle, t->header, t->terms.extended);
 
     t->awaited += !passes;
     return passes;
@@ -662,8 +662,8 @@ static void abandon_current(struct transmission *t)
 
 void transmission_shutdown(struct transmission *t)
 {
-    t->terms.draining = true;
-    transmission_resume(t); /* what it asks for is refused from here on */
+    t->terms.draining = t->deaf = true;
+    transmission_resume(t); /* what it asks for is not heard any more */
     throttle_end(&t->throttle);
     long_zeroes_hurry(&t->zeroes);
     loop_defer(t->worker->loop, &t->flush_task);

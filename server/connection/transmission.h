@@ -85,14 +85,10 @@ struct transmission {
  * and nothing of it is in flight, with 0; the one who hears it frees it.  NULL: no memory (or the
  * pipeline could not be attached, which is logged). */
 struct transmission *transmission_start(struct conversation *talk, struct io_event *ended);
-/* Answers what is in flight, refuses the rest, tells the client. */
+/* Answers what is in flight, and tells the client that nothing follows.  What has not begun is not
+ * answered: ESHUTDOWN would be an error to the users of a client that would otherwise ask once more
+ * when it has connected again, as Linux and QEMU do. */
 void transmission_shutdown(struct transmission *transmission);
-/* Of what it has still to send, nothing is answered: a client that asks for ever does not hold the
- * end up. */
-static inline void transmission_turn_deaf(struct transmission *transmission)
-{
-    transmission->deaf = true;
-}
 /* Of one that is `suspended`: it goes on, with a command that came meanwhile. */
 void transmission_resume(struct transmission *transmission);
 /* The client owes us the rest of what it has begun. */

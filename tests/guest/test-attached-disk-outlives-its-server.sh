@@ -1,6 +1,6 @@
 #!/bin/bash
-# nbdcrypt attach in a guest, by the kernel's NBD client: a disk that is written while its server is killed and started
-# again, 20 times, has no error and loses nothing.  Another disk, or a smaller one, under its name is not taken for it.  A
+# nbdcrypt attach in a guest, by the kernel's NBD client: a disk that is written while its server is killed, or ended, and
+# started again, 20 times, has no error and loses nothing.  Another disk, or a smaller one, under its name is not taken for it.  A
 # supervisor that dies has a successor.  Without any server requests fail when they are told to.
 . "$(dirname "$0")/../support/functions.sh"
 . "$(dirname "$0")/../support/guest.sh"
@@ -25,8 +25,9 @@ start() {
     server=$!
     wait_for /ready "$server" /server.log
 }
+# kill_server [SIGNAL]
 kill_server() {
-    kill -9 "$server"
+    kill "-${1-KILL}" "$server"
     wait "$server" 2>/dev/null || true
 }
 until_so() {
@@ -70,7 +71,10 @@ part=$((4096 / (kills + 2)))
 for kill in $(seq "$kills"); do
     until_so has_done $((kill * part))
     kill -0 "$fio" || break
-    kill_server
+    case $kill in
+    *[02468]) kill_server TERM ;; # it takes its leave of the clients
+    *) kill_server ;;
+    esac
     start
 done
 echo "killed $kill times, $(done_requests) requests"

@@ -33,4 +33,26 @@ printf 'read -P 71 0 4096\n' >&7
 start_nbdcrypt --unix "$socket_path" --key-file "$passphrase" "$image"
 wait_until 60 grep -q "read 4096/4096" "$test_dir/patient.out"
 ! grep -qiE "failed|error" "$test_dir/patient.out" || fail "a request of the patient one failed: $(cat "$test_dir/patient.out")"
+
+# ---- with requests that the server has not begun when it is told to end ----
 exec 7>&- 8>&-
+kill -TERM "$pid"
+wait "$pid" || fail "the server ended with status $?"
+control=$(temp_socket)
+start_nbdcrypt --unix "$socket_path" --control "$control" --limit-iops 10 --key-file "$passphrase" "$image"
+writes=()
+for number in $(seq 60); do
+    writes+=(-c "aio_write -P 73 $((number * 4096)) 4096")
+done
+qemu-io "${writes[@]}" -c aio_flush --image-opts "driver=nbd,server.type=unix,server.path=$socket_path,reconnect-delay=60" \
+    >"$test_dir/many.out" 2>&1 &
+qemu=$!
+remember_pid "$qemu"
+throttled() { "$NBDCRYPT" ctl --socket "$control" requests | grep -q throttled; }
+wait_until 30 throttled
+kill -TERM "$pid"
+wait "$pid" || fail "the server ended with status $?"
+start_nbdcrypt --unix "$socket_path" --key-file "$passphrase" "$image"
+wait "$qemu" || fail "QEMU failed: $(cat "$test_dir/many.out")"
+! grep -qiE "failed|error" "$test_dir/many.out" || fail "a request failed: $(cat "$test_dir/many.out")"
+expect_equal "writes" 60 "$(grep -c "wrote 4096/4096" "$test_dir/many.out")"

@@ -59,7 +59,7 @@ client = nbd_client.Client(sys.argv[1])
 client.send(nbd_client.CMD_WRITE, 0, 32768, payload=bytes(32768))
 client.send(nbd_client.CMD_WRITE, 0, 512, payload=bytes(512))
 assert client.receive().error == 0
-assert client.receive().error == nbd_client.ESHUTDOWN
+client.expect_end() # not begun, and so not answered
 EOF_PYTHON
 writer=$!
 remember_pid $writer
@@ -69,7 +69,7 @@ throttled() {
 wait_until 20 throttled
 expect_bench --count 100 "$uri"
 stop_nbdcrypt
-wait "$writer" || fail "the write that waited was not answered ESHUTDOWN"
+wait "$writer" || fail "the end of the server waited for the write"
 
 # ---- configuration files ----
 cat >"$test_dir/limits.conf" <<EOF_CONFIG

@@ -75,14 +75,6 @@ static void check_error(const struct session *session, const struct sent_command
     const struct nbd_request *request = &command->request;
     bool sync = request->command == NBD_CMD_FLUSH || (request->flags & NBD_CMD_FLAG_FUA) != 0;
 
-    if (command->error == NBD_ESHUTDOWN &&
-        (server_state(SITE_FRONT) == SERVER_STOPPING || handshake_may_fail(session))) {
-        mark(MARK_answered_shutdown);
-        if (has_begun(session, command))
-            sim_fail("client %u: %s had begun, and was given up when its client was told to go",
-                     session->client, nbd_command_name(request->command));
-        return;
-    }
     if (command->error == NBD_ENOTSUP && (request->flags & NBD_CMD_FLAG_FAST_ZERO) != 0)
         return;
     if (command->error == NBD_EOVERFLOW && (request->flags & NBD_CMD_FLAG_DF) != 0)
@@ -335,6 +327,23 @@ static bool take_chunk(struct session *session, uint8_t header[NBD_CHUNK_HEADER_
     return true;
 }
 
+/* What a client asked for before it was told to go, and has no answer. */
+static void check_unanswered(const struct session *session)
+{
+    if (session->frozen || session->left || endpoint_is_reset(session->wire.endpoint))
+        return;
+    for (unsigned i = 0; i < DEPTH_MAX; i++) {
+        const struct sent_command *command = &session->commands[i];
+
+        if (!command->used)
+            continue;
+        mark(MARK_ended_unanswered);
+        if (has_begun(session, command))
+            sim_fail("client %u: %s had begun, and was given up when its client was told to go",
+                     session->client, nbd_command_name(command->request.command));
+    }
+}
+
 static void *receive(void *context)
 {
     struct session *session = context;
@@ -350,6 +359,8 @@ static void *receive(void *context)
             sim_fail("client %u got something that is no reply", session->client);
     }
     handshake_check_end(session);
+    if (whole)
+        check_unanswered(session);
     session->broken = true;
     fiber_wake_all(&session->in_flight);
     return NULL;

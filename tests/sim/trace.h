@@ -31,7 +31,7 @@ void sim_fail_shows(void (*show)(void));
     X(client_closed) X(client_disc) X(client_stalled) X(window_full) X(late_cancel) \
     X(refused) X(unaligned_write) X(overlapping_write) X(long_command) X(fua_answered) \
     X(flush_answered) X(trim_answered) X(zero_answered) X(status_answered) X(cache_answered) \
-    X(flush_failed) X(write_failed) X(read_failed) X(answered_shutdown) \
+    X(flush_failed) X(write_failed) X(read_failed) X(ended_unanswered) \
     X(read_raced_a_write) X(old_data_after_cut) X(lock_waited) X(start_failed) \
     X(key_update) X(key_changed) X(job_killed) X(job_cut_at_a_write) X(job_looked_at) \
     X(header_backup) X(header_restored) X(header_erased) X(header_wrecked) X(store_died) X(hangup) X(memory_short) X(rude_option) X(rude_command) X(second_client) X(disk_replaced) \

@@ -322,6 +322,19 @@ class Client:
                 replies[reply.cookie] = reply
         return replies
 
+    def receive_to_the_end(self):
+        """Replies until the server closes, whole ones: what it has not begun has none."""
+        partial, replies = {}, {}
+        try:
+            while True:
+                reply = self.receive_part(partial)
+                if reply is not None:
+                    replies[reply.cookie] = reply
+        except EndOfStream as end:
+            if end.received or partial:
+                raise
+        return replies
+
     def receive_part(self, partial):
         """One simple reply or one chunk; the Reply when it is complete, else None."""
         magic, = self.receive_struct(">I")

@@ -20,9 +20,7 @@ while (answer := haggling.option_result(nbd.OPT_LIST)) == nbd.REP_ACK:
     pass
 assert answer == nbd.REP_ERR_SHUTDOWN
 haggling.socket.close()
-replies = busy.receive_all()
-assert len(replies) == 16
-assert all(reply.error in (0, nbd.ESHUTDOWN) for reply in replies.values())
+assert all(reply.error == 0 for reply in busy.receive_to_the_end().values()) # those that had begun
 # suppress_ragged_eofs is off: without close_notify these would be errors.
 for client in idle, busy:
     assert client.socket.recv(1) == b""
