@@ -392,15 +392,19 @@ static void turn_one_away(struct listener *listener)
     listener->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 }
 
+void listen_widen(int fd)
+{
+    setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &(int){ UNIX_SEND_BUFFER_BYTES }, sizeof(int));
+}
+
 static void hand_over(struct listener *listener, int fd)
 {
     struct peer peer;
 
     peer_of_socket(&peer, fd);
-    /* Each fails harmlessly, or is of no use, on the other kind of socket.  A Unix socket's buffer
-     * does not grow by itself, and its default does not hold one reply of 256 KiB. */
+    /* Each fails harmlessly, or is of no use, on the other kind of socket. */
     if (peer.address.ss_family == AF_UNIX)
-        setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &(int){ UNIX_SEND_BUFFER_BYTES }, sizeof(int));
+        listen_widen(fd);
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){ 1 }, sizeof(int));
     listener->accepted(listener->context, fd, &peer);
 }

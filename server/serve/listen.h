@@ -46,6 +46,9 @@ void listen_free(struct listener *listener);
 /* "nbd://127.0.0.1:10809/NAME", "nbd+unix:///NAME?socket=/path"; "nbds://..." and "nbds+unix://..."
  * if `tls`; NBD URI specification, uri.md.  The caller's to free; NULL: no memory. */
 char *listen_uri(const struct listener *listener, const char *export_name, bool tls);
+/* For a client's Unix socket: its buffer does not grow by itself, and its default does not hold one
+ * reply of 256 KiB. */
+void listen_widen(int fd);
 /* It stays the listener's. */
 int listen_fd(const struct listener *listener);
 /* Of a Unix socket, with a path or without. */

@@ -11,6 +11,7 @@
 #include "server/serve/control-clients.h"
 #include "server/serve/control-exports.h"
 #include "server/serve/exports.h"
+#include "server/serve/listen.h"
 #include "server/serve/listeners.h"
 #include "server/serve/reload.h"
 #include "server/serve/serve-metrics.h"
@@ -214,6 +215,7 @@ static void connect_client(void *context, int fd, const struct peer *peer)
 {
     struct serve_control *control = context;
 
+    listen_widen(fd);
     control->host.connect(control->host.context, fd, peer);
 }
 

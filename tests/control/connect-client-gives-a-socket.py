@@ -1,7 +1,9 @@
+import fcntl
 import os
 import socket
 import struct
 import sys
+import termios
 import time
 
 from varlink_client import Connection, Error
@@ -38,7 +40,15 @@ for _ in range(20):
     with open(image, "rb") as file:
         file.seek(4096)
         assert exactly(client, 8192) == file.read(8192)
-    client.sendall(struct.pack(">IHHQQI", 0x25609513, 0, 2, 8, 0, 0))  # DISC
+    # A reply of 256 KiB finds room all at once, as on a socket that the server has accepted.
+    client.sendall(struct.pack(">IHHQQI", 0x25609513, 0, 0, 8, 0, 1 << 18))
+    deadline, there = time.monotonic() + 20, 0
+    while there < 16 + (1 << 18):
+        assert time.monotonic() < deadline, f"only {there} bytes have room"
+        time.sleep(0.002)
+        there = struct.unpack("i", fcntl.ioctl(client, termios.FIONREAD, b"0000"))[0]
+    exactly(client, there)
+    client.sendall(struct.pack(">IHHQQI", 0x25609513, 0, 2, 9, 0, 0))  # DISC
     assert client.recv(1) == b""
     client.close()
     at_first = at_first or descriptors()
