@@ -3,15 +3,20 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define PATH_BYTES 512u
+#define CLAIM_MS 5000u
+#define CLAIM_LOOK_MS 10
 #define NODES_MAX 257u /* it and its partitions */
 
 /* The device and its partitions. */
@@ -212,19 +217,53 @@ static int check_processes(const struct nodes *nodes, struct error *err)
     return result;
 }
 
+/* errno.  The first open reads the partitions, which takes a server: nothing ends one that waits
+ * for that. */
+static int claim(const char *path)
+{
+    int fd = open(path, O_RDONLY | O_EXCL | O_NONBLOCK | O_CLOEXEC);
+    int error = fd < 0 ? errno : 0;
+
+    if (fd >= 0)
+        close(fd);
+    return error;
+}
+
+/* In a process that can be left behind.  -ETIMEDOUT: it is. */
+static int claim_in_time(const char *path)
+{
+    pid_t pid = fork();
+    pid_t ended = 0;
+    int status = 0;
+
+    if (pid == 0)
+        _exit(claim(path) == EBUSY);
+    if (pid < 0)
+        return -errno;
+    for (unsigned ms = 0; ended == 0 && ms < CLAIM_MS; ms += CLAIM_LOOK_MS) {
+        (void)poll(NULL, 0, CLAIM_LOOK_MS);
+        ended = waitpid(pid, &status, WNOHANG);
+    }
+    if (ended == pid)
+        return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : -EBUSY;
+    (void)kill(pid, SIGKILL);
+    return -ETIMEDOUT;
+}
+
 /* What cannot be seen from this name space of mounts; whoever claims a device is the only one. */
 static int check_claim(const struct nodes *nodes, struct error *err)
 {
     char path[PATH_BYTES];
 
     snprintf(path, sizeof path, "/dev/nbd%u", nodes->index);
-    int fd = open(path, O_RDONLY | O_EXCL | O_NONBLOCK | O_CLOEXEC);
-    int error = fd < 0 ? errno : 0;
-    if (fd >= 0)
-        close(fd);
-    return error == EBUSY
-               ? busy(nodes, err, "somebody has claimed it, perhaps a mount of a container", "")
-               : 0;
+    int result = claim_in_time(path);
+    if (result == -EBUSY)
+        return busy(nodes, err, "somebody has claimed it, perhaps a mount of a container", "");
+    return result == 0 ? 0
+                       : error_set(err, result,
+                                   "it can't be told whether /dev/nbd%u is in use, as it does not "
+                                   "answer: is its server there?  --force detaches it all the same",
+                                   nodes->index);
 }
 
 int nbd_device_use(unsigned index, struct error *err)

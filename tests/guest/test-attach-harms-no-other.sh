@@ -5,6 +5,7 @@
 . "$(dirname "$0")/../support/functions.sh"
 . "$(dirname "$0")/../support/guest.sh"
 
+GUEST_TIMEOUT_S=${GUEST_TIMEOUT_S:-270}
 guest_requires_attach
 requires command -v dmsetup
 guest_add "$NBDCRYPT" /usr/bin/nbdcrypt
@@ -137,7 +138,7 @@ nbdcrypt detach vm7
 
 step "nbdtab has all lines"
 mkdir -p /etc/nbdcrypt
-echo 'a line that is wrong' >/etc/nbdcrypt/nbdtab
+echo 'wrong is this line, too' >/etc/nbdcrypt/nbdtab
 pids=
 for name in a b c d e f; do
     attach --name "$name" --persist vm7 >/dev/null &
@@ -161,9 +162,16 @@ in_use 'it is part of dm-0'
 dmsetup remove --noudevsync part
 
 step "no server"
+nbdcrypt detach vm7
+attach vm7 # nobody has opened it
 kill_server
 until_so lost 1
-timeout 15 nbdcrypt detach vm7
+if timeout 60 nbdcrypt detach vm7 2>/err; then
+    echo "detached, and nobody knew whether it was in use"
+    exit 1
+fi
+grep -F "it can't be told whether /dev/nbd0 is in use" /err
+timeout 60 nbdcrypt detach --force vm7
 is_not_attached nbd0
 step "all done"
 SCRIPT
