@@ -11,6 +11,7 @@
 #     scrape     metrics of 1,000 exports are there within 200 ms
 #
 # Exit status: 1 when a bar was missed.  ROUNDS (5) and SECONDS_EACH (2) are of the first three.
+# shellcheck disable=SC2317 # checks are called by their names
 here=$(cd "$(dirname "$0")" && pwd)
 export TEST_TIMEOUT_S=3600
 . "$here/../tests/support/functions.sh"

@@ -40,6 +40,7 @@ enum request_op command_op_of(uint16_t command)
 static void refuse(struct command *command, int error, const char *why)
 {
     command->error = error;
+    command->needs_care = true;
     command->error_offset_bytes = command->request.offset_bytes;
     command->refusal = why;
 }
@@ -109,18 +110,34 @@ static uint32_t flags_for_pipeline(const struct command *command)
     return result;
 }
 
-/* Besides WRITE only BLOCK_STATUS may have one, which says what contexts it is about. */
-static bool check_payload(struct command *command, bool extended)
+/* With extended headers a payload is announced by a flag.  Besides WRITE only BLOCK_STATUS may have
+ * one, which says what contexts it is about. */
+static void check_payload(struct command *command)
 {
     const struct nbd_request *request = &command->request;
 
-    if (!extended)
-        refuse(command, EINVAL, "PAYLOAD_LEN needs extended headers");
-    else if (request->command == NBD_CMD_BLOCK_STATUS &&
-             request->length_bytes != NBD_STATUS_QUERY_BYTES)
-        refuse(command, EINVAL, "the payload is not a length and one context");
-    else if (request->command != NBD_CMD_WRITE && request->command != NBD_CMD_BLOCK_STATUS)
+    if (request->command == NBD_CMD_WRITE)
+        return;
+    if (request->command != NBD_CMD_BLOCK_STATUS)
         refuse(command, EINVAL, "this command takes no payload");
+    else if (request->length_bytes != NBD_STATUS_QUERY_BYTES)
+        refuse(command, EINVAL, "the payload is not a length and one context");
+    else
+        command->needs_care = true;
+}
+
+/* What neither the command nor the export has. */
+RARELY static bool check_unknown_flags(struct command *command, const struct command_terms *terms,
+                                       uint16_t unknown)
+{
+    if (terms->extended)
+        unknown &= (uint16_t)~NBD_CMD_FLAG_PAYLOAD_LEN;
+    if (unknown == 0)
+        check_payload(command);
+    else if (unknown == NBD_CMD_FLAG_FUA)
+        refuse(command, EINVAL, "the export does not offer FUA");
+    else
+        refuse(command, EINVAL, "a flag that this command does not have");
     return command->error == 0;
 }
 
@@ -129,17 +146,10 @@ static bool check_payload(struct command *command, bool extended)
 static bool check_flags(struct command *command, const struct rule *rule,
                         const struct command_terms *terms)
 {
-    uint16_t flags = command->request.flags;
-    uint16_t unknown = flags & (uint16_t) ~(rule->flags | NBD_CMD_FLAG_PAYLOAD_LEN |
-                                            (terms->limits->fua ? NBD_CMD_FLAG_FUA : 0));
+    uint16_t unknown = command->request.flags &
+                       (uint16_t) ~(rule->flags | (terms->limits->fua ? NBD_CMD_FLAG_FUA : 0));
 
-    if (unknown != 0)
-        refuse(command, EINVAL,
-               unknown == NBD_CMD_FLAG_FUA ? "the export does not offer FUA"
-                                           : "a flag that this command does not have");
-    else if (flags & NBD_CMD_FLAG_PAYLOAD_LEN)
-        return check_payload(command, terms->extended);
-    return unknown == 0;
+    return unknown == 0 || check_unknown_flags(command, terms, unknown);
 }
 
 void command_check(struct command *command, const struct command_terms *terms)
@@ -175,6 +185,7 @@ void command_take_query(struct command *command, const struct command_terms *ter
 {
     command->request.length_bytes = nbd_get_u64(query);
     command->request.flags &= (uint16_t)~NBD_CMD_FLAG_PAYLOAD_LEN;
+    command->needs_care = false;
     if (nbd_get_u32(query + 8) == NBD_CONTEXT_BASE_ALLOCATION_ID)
         command_check(command, terms);
     else

@@ -34,6 +34,7 @@ struct command {
     uint32_t epoch;               /* the least of its fragments that is not 0 (request.epoch) */
     uint64_t error_offset_bytes;
     const char *refusal; /* why it was refused before it began; NULL otherwise */
+    bool needs_care; /* it was refused, or more than its header has to be there before it begins */
 
     /* A read of several fragments in simple replies is one piece on the wire: header, then
      * the data in order, nothing between. */

@@ -37,23 +37,47 @@ void outbox_add_stream(struct outbox *outbox, struct command *command)
 
 /* ---- encoding ---- */
 
+static struct nbd_chunk chunk_of(const struct fragment *fragment, uint16_t type, bool done,
+                                 uint32_t length_bytes)
+{
+    return (struct nbd_chunk){
+        .flags = done ? NBD_REPLY_FLAG_DONE : 0,
+        .type = type,
+        .cookie = fragment->command->request.cookie,
+        .length_bytes = length_bytes,
+    };
+}
+
 static void encode_chunk(const struct outbox *outbox, struct fragment *fragment, uint16_t type,
                          bool done, uint32_t length_bytes)
 {
-    const struct nbd_request *request = &fragment->command->request;
-    struct nbd_chunk chunk = {
-        .flags = done ? NBD_REPLY_FLAG_DONE : 0,
-        .type = type,
-        .cookie = request->cookie,
-        .length_bytes = length_bytes,
-    };
+    struct nbd_chunk chunk = chunk_of(fragment, type, done, length_bytes);
 
     if (__builtin_expect(outbox->extended, false)) {
-        nbd_encode_extended_chunk(fragment->head, &chunk, request->offset_bytes);
+        nbd_encode_extended_chunk(fragment->head, &chunk, fragment->command->request.offset_bytes);
         fragment->head_bytes = NBD_EXTENDED_CHUNK_HEADER_BYTES;
     } else {
         nbd_encode_chunk(fragment->head, &chunk);
         fragment->head_bytes = NBD_CHUNK_HEADER_BYTES;
+    }
+}
+
+/* The header of a chunk with data.  Where it lies is known to the compiler, for each of both. */
+static void encode_data_chunk(const struct outbox *outbox, struct fragment *fragment, bool done)
+{
+    const struct nbd_request *request = &fragment->command->request;
+    struct nbd_chunk chunk =
+        chunk_of(fragment, NBD_REPLY_TYPE_OFFSET_DATA, done, 8 + fragment->data_bytes);
+    uint64_t at_bytes = request->offset_bytes + fragment->start_bytes;
+
+    if (__builtin_expect(outbox->extended, false)) {
+        nbd_encode_extended_chunk(fragment->head, &chunk, request->offset_bytes);
+        nbd_put_u64(fragment->head + NBD_EXTENDED_CHUNK_HEADER_BYTES, at_bytes);
+        fragment->head_bytes = NBD_EXTENDED_CHUNK_HEADER_BYTES + 8;
+    } else {
+        nbd_encode_chunk(fragment->head, &chunk);
+        nbd_put_u64(fragment->head + NBD_CHUNK_HEADER_BYTES, at_bytes);
+        fragment->head_bytes = NBD_CHUNK_HEADER_BYTES + 8;
     }
 }
 
@@ -197,15 +221,10 @@ static void attach_payload(struct fragment *fragment)
 
 void outbox_put_data(struct outbox *outbox, struct fragment *fragment, bool finished)
 {
-    if (outbox->structured) {
-        encode_chunk(outbox, fragment, NBD_REPLY_TYPE_OFFSET_DATA, finished,
-                     8 + fragment->data_bytes);
-        nbd_put_u64(fragment->head + fragment->head_bytes,
-                    fragment->command->request.offset_bytes + fragment->start_bytes);
-        fragment->head_bytes += 8;
-    } else {
+    if (outbox->structured)
+        encode_data_chunk(outbox, fragment, finished);
+    else
         encode_simple(fragment, 0);
-    }
     attach_payload(fragment);
     fragment->last = finished;
     queue(outbox, fragment);

@@ -151,8 +151,7 @@ RARELY static bool begin_discard(struct transmission *t)
 {
     uint64_t payload_bytes = command_payload_bytes(&t->current->request, t->terms.extended);
 
-    if (payload_bytes > UINT32_MAX ||
-        (t->terms.extended && payload_bytes > NBD_PAYLOAD_BYTES_MAX)) {
+    if (t->terms.extended && payload_bytes > NBD_PAYLOAD_BYTES_MAX) {
         conversation_log(t->talk, LOG_NOTICE, "announced a payload of more than 32 MiB; dropped");
         transmission_abort(t);
         return false;
@@ -161,6 +160,15 @@ RARELY static bool begin_discard(struct transmission *t)
     if (t->discard_bytes > 0)
         t->step = RECEIVE_DISCARD;
     return true;
+}
+
+/* Of the command that was begun: it was refused, or its range comes behind it. */
+RARELY static bool take_care(struct transmission *t)
+{
+    if (t->current->error != 0)
+        return begin_discard(t);
+    t->step = RECEIVE_QUERY;
+    return ask(t, t->header, NBD_STATUS_QUERY_BYTES);
 }
 
 RARELY static bool pass_limits(struct transmission *t)
@@ -211,13 +219,7 @@ static inline __attribute__((always_inline)) bool begin_command(struct transmiss
     }
     t->current = command;
     t->step = RECEIVE_ISSUE;
-    if (command->error != 0)
-        return begin_discard(t);
-    if (command_awaits_query(command)) {
-        t->step = RECEIVE_QUERY;
-        return ask(t, t->header, NBD_STATUS_QUERY_BYTES);
-    }
-    return true;
+    return !command->needs_care || take_care(t);
 }
 
 /* The time that the header waits for has come, or the connection ends. */
@@ -548,9 +550,8 @@ static void send_failed(struct outbox *outbox, int result)
 {
     struct transmission *t = container_of(outbox, struct transmission, outbox);
 
-    if (t->aborted)
-        return;
-    conversation_log(t->talk, LOG_NOTICE, "connection lost: %s", strerror(-result));
+    if (!t->aborted)
+        conversation_log(t->talk, LOG_NOTICE, "connection lost: %s", strerror(-result));
     transmission_abort(t);
 }
 

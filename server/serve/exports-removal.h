@@ -11,7 +11,7 @@ struct removal;
 
 struct removals {
     struct removal *first;
-    struct removal *spare; /* reserved */
+    struct removal *spare;  /* reserved */
     unsigned closing_count; /* of those that are being closed */
     sem_t *wake;            /* posted when there is something to look at */
     struct worker_thread **workers;
@@ -22,8 +22,8 @@ struct removals {
 
 /* Before a change that removes so many is made: 0, or -ENOMEM and nothing can be removed. */
 NODISCARD int removals_reserve(struct removals *removals, size_t count);
-/* For one that was reserved.  This export goes, as the change says; change->leaving grows, and change->done is called when all
- * that it removed are closed. */
+/* For one that was reserved.  This export goes, as the change says; change->leaving grows, and
+ * change->done is called when all that it removed are closed. */
 void removals_add(struct removals *removals, struct exports_change *change, struct export *export);
 /* Those of that name that are going are waited for: change->leaving grows, and change->done is
  * called when they are closed.  -ENOMEM, and nothing of that. */

@@ -48,7 +48,8 @@ static void find_program(void)
     ssize_t got = read(fd, text, sizeof text - 1);
     close(fd);
     text[got > 0 ? got : 0] = '\0';
-    for (char *line = strtok(text, "\n"); line != NULL; line = strtok(NULL, "\n")) {
+    char *rest = text, *line;
+    while ((line = strsep(&rest, "\n")) != NULL) {
         char *end;
         uintptr_t start = strtoull(line, &end, 16);
 
