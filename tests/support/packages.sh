@@ -57,6 +57,7 @@ tests     command:openssl                   openssl              openssl
 tests     command:nbd-server                nbd-server           nbd
 tests     command:qemu-system-x86_64        qemu-system-x86      qemu-system-x86-core
 tests     command:virsh                     libvirt-clients      libvirt-client
+tests     command:xmllint                   libxml2-utils        libxml2
 tests     command:libvirtd                  libvirt-daemon       libvirt-daemon
 tests     command:libvirtd                  libvirt-daemon-driver-qemu libvirt-daemon-driver-qemu
 tests     command:busybox                   busybox-static       busybox

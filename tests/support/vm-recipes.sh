@@ -35,6 +35,7 @@ recipe() {
     sed -E -e "s,(^|[^A-Za-z])/(etc/nbdcrypt|etc/pki|run/nbdcrypt|var/lib/nbdcrypt)/,\1$root/\2/,g" \
         -e "s/storage\.example\.org/localhost/g; s/0\.0\.0\.0:10809/127.0.0.1:0/" \
         -e "s/uid:libvirt-qemu/uid:$recipe_uid/; s/unix-group = .*/unix-group = $recipe_group/" \
+        -e "s/\b10809\b/${port:-10809}/" \
         -e "s/\b10G\b/$recipe_size/g; s/\b21474836480\b/$((2 * $(numfmt --from=iec "$recipe_size")))/" \
         -e "s,tcp:(0\.0\.0\.0|host2\.example\.org):49152,unix:$root/run/migration," \
         -e 's/^( *nbdcrypt format) /\1 --pbkdf pbkdf2 --pbkdf-iterations 1000 /' "$test_dir/recipe"

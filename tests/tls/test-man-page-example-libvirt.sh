@@ -4,12 +4,8 @@
 . "$(dirname "$0")/../support/functions.sh"
 . "$(dirname "$0")/../support/tls-peers.sh"
 . "$(dirname "$0")/../support/tls-examples.sh"
+. "$(dirname "$0")/../support/libvirt.sh"
 
-[ "$(uname -m)" = x86_64 ] || skip "the machine is an x86-64 one, and this one is not"
-PATH=$PATH:/usr/sbin:/sbin
-requires virsh --version
-requires libvirtd --version
-requires qemu-system-x86_64 --version
 disk=$(temp_file) work=$(temp_dir)
 make_pattern "$disk" 2M
 cd "$work"
@@ -21,35 +17,7 @@ serve_example serve-x509 none
 
 # At first those of the other authority.
 ln -sfn "$work/others/clients/client" certificates
-# A libvirt of a user's own, in folders of its own; root's would be the system's.
-mkdir -m 700 run
-mkdir -p home config/libvirt cache data
-echo "nbd_tls_x509_cert_dir = \"$work/certificates\"" >config/libvirt/qemu.conf
-as_user=(env HOME="$work/home" XDG_RUNTIME_DIR="$work/run" XDG_CONFIG_HOME="$work/config" XDG_CACHE_HOME="$work/cache"
-    XDG_DATA_HOME="$work/data")
-if [ "$(id -u)" -eq 0 ]; then
-    as_user=(setpriv --reuid=65534 --regid=65534 --clear-groups "${as_user[@]}")
-    chown -R 65534:65534 "$work"
-    chmod a+x "$test_dir" "$work"
-fi
-"${as_user[@]}" libvirtd >"$log_dir/libvirtd" 2>&1 &
-libvirtd_pid=$!
-remember_pid "$libvirtd_pid"
-wait_until 30 test -S run/libvirt/libvirt-sock
-# The machine and what keeps its log are no children of ours, and outlive their libvirtd.
-clean_up_test() {
-    local file other
-
-    for file in "$work"/run/libvirt/{qemu/run/vm,virtlogd}.pid; do
-        other=$(cat "$file" 2>/dev/null) || continue
-        if cat "/proc/$other/cmdline" "/proc/$other/environ" 2>/dev/null | grep -qaF "$work"; then
-            kill -KILL "$other"
-        fi
-    done
-}
-virsh() {
-    timeout 60 "${as_user[@]}" virsh --connect qemu:///session "$@"
-}
+start_libvirt "$work" <<<"nbd_tls_x509_cert_dir = \"$work/certificates\""
 
 {
     cat <<'END'
