@@ -17,11 +17,15 @@
 #define PAUSE_MS_FIRST 50u
 #define PAUSE_MS_MAX 5000u
 #define MISSES_MAX 5u
+#define SOON_SECONDS 3u
+#define SOON_TOLD 3u /* restarts of a server are seldom so near */
 
 struct watch {
     struct supervisor *supervisor;
     unsigned dead, misses;
-    uint64_t since_ms; /* the first of them died */
+    uint64_t since_ms;      /* the first of them died */
+    uint64_t restored_ms;   /* all of them lived again */
+    unsigned restored_soon; /* how often, one soon after the other */
     unsigned pause_ms;
     char backend[NBD_BACKEND_BYTES];
     struct error told; /* the last reason that was logged */
@@ -94,13 +98,34 @@ static void note_dead(struct watch *watch)
         log_debug("/run/nbdcrypt-attach could not be written");
 }
 
+/* The kernel gives up a connection that is silent for so long, and sends what was asked for by
+ * another one, which is as slow: it may never have an answer. */
+static void say_if_timeout_is_short(struct watch *watch, uint64_t now_ms)
+{
+    unsigned timeout_seconds = watch->supervisor->record.timeout_seconds;
+    bool soon = now_ms - watch->restored_ms < (timeout_seconds + SOON_SECONDS) * UINT64_C(1000);
+    char text[160];
+
+    watch->restored_ms = now_ms;
+    watch->restored_soon = soon ? watch->restored_soon + 1 : 0;
+    if (timeout_seconds == 0 || watch->restored_soon != SOON_TOLD)
+        return;
+    snprintf(text, sizeof text,
+             "connections are lost again and again, and the server is there: does it take longer "
+             "than --timeout %u to answer?",
+             timeout_seconds);
+    say(watch, LOG_WARNING, text);
+}
+
 static void say_restored(struct watch *watch)
 {
+    uint64_t now_ms = channel_clock_ms();
     char text[80];
 
     snprintf(text, sizeof text, "connected again after %.1f s",
-             (double)(channel_clock_ms() - watch->since_ms) / 1000);
+             (double)(now_ms - watch->since_ms) / 1000);
     say(watch, LOG_NOTICE, text);
+    say_if_timeout_is_short(watch, now_ms);
 }
 
 /* ---- one connection ---- */

@@ -11,6 +11,13 @@ requires command -v dmsetup
 guest_add "$NBDCRYPT" /usr/bin/nbdcrypt
 guest_add "$(command -v dmsetup)" /usr/sbin/dmsetup
 guest_add "$passphrase" /key
+requires nbdkit --version
+folders=$(nbdkit --dump-config)
+guest_add "$(command -v nbdkit)" /usr/bin/nbdkit
+for part in plugindir=nbdkit-memory-plugin.so filterdir=nbdkit-delay-filter.so; do
+    install "$(sed -n "s/^${part%%=*}=//p" <<<"$folders")/${part#*=}" "$test_dir/${part#*=}" # what is executable takes its libraries along
+    guest_add "$test_dir/${part#*=}" "/${part#*=}"
+done
 
 cat >"$test_dir/script" <<'SCRIPT'
 chmod 600 /key
@@ -160,6 +167,25 @@ sh -eu /modules/load-dm-crypt 2>/dev/null || true
 echo '0 1024 linear /dev/nbd0 0' | dmsetup create --noudevsync part
 in_use 'it is part of dm-0'
 dmsetup remove --noudevsync part
+
+step "a time limit that is shorter than an answer takes"
+nbdkit --unix /kit.socket --filter=/nbdkit-delay-filter.so /nbdkit-memory-plugin.so 8M rdelay=3
+kit='--name kit nbd+unix:///?socket=/kit.socket'
+dmesg -c >/dev/null
+nbdcrypt detach vm7
+nbdcrypt attach --foreground --timeout 1 $kit >/device 2>/kit.log &
+until_so grep -q nbd /device
+dd if=/dev/nbd0 of=/dev/null bs=4k count=1 iflag=direct 2>/dev/null &
+reader=$!
+until_so grep -q 'does it take longer than --timeout 1 to answer?' /kit.log
+kill -0 "$reader" # all of this time
+dmesg | grep -m 1 'Connection timed out, retrying (4/4 alive)'
+nbdcrypt detach --force kit
+wait "$reader" || true
+nbdcrypt attach --timeout 20 $kit >/device 2>&1
+dd if=/dev/nbd0 of=/dev/null bs=4k count=1 iflag=direct 2>/dev/null
+nbdcrypt detach kit
+attach vm7
 
 step "no server"
 nbdcrypt detach vm7
