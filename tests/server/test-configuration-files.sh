@@ -39,7 +39,7 @@ allow = uid:$(id -u)
 END
 cat >"$folder/conf.d/20-more.conf" <<END
 [export hidden]
-image = $raw
+image = memory:1M
 raw = yes
 allow = psk:nobody
 END
