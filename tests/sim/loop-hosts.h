@@ -19,6 +19,9 @@ struct loop;
 /* Timers that are running on it never fire. */
 void loop_forget_timers(struct loop *loop);
 unsigned loops_count(unsigned host);
+/* Since when none of them all had anything to do but to wait for sockets and timers; now: one has.
+ */
+uint64_t loops_idle_since_ns(void);
 /* What is in flight ends, without an event; some of it has happened.  Before its files are closed.
  */
 void loops_kill(unsigned host);

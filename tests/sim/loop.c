@@ -26,6 +26,7 @@
 struct loop {
     unsigned host, number;
     bool stopping, dead;
+    uint64_t busy_ns; /* when it had something to do, the last time */
     struct loop_turns *turns, own_turns;
     struct loop_task *after; /* may be NULL */
     struct loop_task *tasks, **tasks_end;
@@ -107,6 +108,22 @@ unsigned loops_count(unsigned host)
     for (const struct loop *loop = loops; loop != NULL; loop = loop->next)
         count += loop->host == host;
     return count;
+}
+
+uint64_t loops_idle_since_ns(void)
+{
+    uint64_t since_ns = 0;
+
+    for (const struct loop *loop = loops; loop != NULL; loop = loop->next) {
+        if (loop->ready_count + loop->queued_count > 0 || loop->messages != NULL)
+            return sim_now_ns;
+        for (const struct op *op = loop->ops; op != NULL; op = op->next)
+            if (op->disk != NULL)
+                return sim_now_ns;
+        if (loop->busy_ns > since_ns)
+            since_ns = loop->busy_ns;
+    }
+    return since_ns;
 }
 
 /* ---- operations ---- */
@@ -303,6 +320,7 @@ void loop_run(struct loop *loop)
         while (loop->ready_count == 0 && loop->messages == NULL)
             fiber_wait(loop);
         begin_turn(loop->turns);
+        loop->busy_ns = sim_now_ns;
         deliver_completions(loop);
         deliver_messages(loop);
         spend_time(loop);

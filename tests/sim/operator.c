@@ -3,6 +3,7 @@
 #include <stddef.h>
 
 #include "tests/sim/client.h"
+#include "tests/sim/idle.h"
 #include "tests/sim/job.h"
 #include "tests/sim/jobs.h"
 #include "tests/sim/keys.h"
@@ -272,6 +273,7 @@ void *operator_work(void *nothing)
     jobs_begin();
     live_begin();
     neighbour_begin();
+    idle_watch_begin();
     for (unsigned life = 1; life < options.lives && clients_running() > 0; life++) {
         wait_for_answers((unsigned)random_skewed(STREAM_OPERATOR, 1, options.life_commands));
         fiber_sleep(random_skewed(STREAM_OPERATOR, 1, LOOK_NS));
@@ -283,6 +285,7 @@ void *operator_work(void *nothing)
     clients_end();
     live_end();
     neighbour_end();
+    idle_watch_end();
     jobs_end();
     end_store_faults(store);
     last_look();
