@@ -150,6 +150,7 @@ static void add_rates(struct json_object *row, struct json_object *figures, stru
     add_rate(row, "read", grown(figures, old, "read_bytes"), seconds);
     add_rate(row, "written", grown(figures, old, "written_bytes"), seconds);
     add_rate(row, "requests", grown(figures, old, "requests"), seconds);
+    add_rate(row, "held_percent", grown(figures, old, "throttled_us"), seconds * 10000);
     if (p50 >= 0)
         control_add_number(row, "p50_us", (uint64_t)p50);
     if (p99 >= 0)
@@ -258,10 +259,15 @@ static void print_cut(const char *text, size_t columns)
     }
 }
 
+static void cell_percent(char out[TEXT_CELL_BYTES], struct json_object *value)
+{
+    (void)snprintf(out, TEXT_CELL_BYTES, "%lld%%", (long long)json_object_get_int64(value));
+}
+
 static void print_rows(FILE *out, struct json_object *rows)
 {
     static const struct text_column columns[] = {
-        { .title = "EXPORT", .key = "name", .most = 16 },
+        { .title = "EXPORT", .key = "name", .most = 14 },
         { .title = "CL", .key = "clients", .right = true },
         { .title = "READ/s", .key = "read", .right = true, .put = text_cell_short_size },
         { .title = "WRITE/s", .key = "written", .right = true, .put = text_cell_short_size },
@@ -270,6 +276,7 @@ static void print_rows(FILE *out, struct json_object *rows)
         { .title = "p99", .key = "p99_us", .right = true, .put = text_cell_short_us },
         { .title = "FLIGHT", .key = "in_flight", .right = true },
         { .title = "OLDEST", .key = "oldest_us", .right = true, .put = text_cell_short_us },
+        { .title = "HELD", .key = "held_percent", .right = true, .put = cell_percent },
         { 0 },
     };
 

@@ -53,9 +53,9 @@ expect_success ctl --socket "$control" requests
 expect_match "$out" '^ *[0-9]+ [mu]?s +far +[0-9]+ +read +backend +8192 +4096$'
 expect_success ctl --socket "$control" top --batch --count 1 --delay 1
 expect_match "$out" '^nbdcrypt .* serving +threads [0-9]+ +exports 2 +clients 1$'
-expect_match "$out" '^EXPORT +CL +READ/s +WRITE/s +IOPS +p50 +p99 +FLIGHT +OLDEST$'
-expect_match "$out" '^far +1 .* 1 +[0-9.]+[mu]?s$'
-expect_match "$out" '^idle +0 +0 +0 +0 +- +- +0 +-$'
+expect_match "$out" '^EXPORT +CL +READ/s +WRITE/s +IOPS +p50 +p99 +FLIGHT +OLDEST +HELD$'
+expect_match "$out" '^far +1 .* 1 +[0-9.]+[mu]?s +0%$'
+expect_match "$out" '^idle +0 +0 +0 +0 +- +- +0 +- +0%$'
 [ "$(awk 'length > 80' "$out")" = '' ] || fail "a line has more than 80 columns"
 kill -CONT "$storage"
 wait_until 30 grep -q "4096/4096" "$test_dir/answers"

@@ -55,7 +55,7 @@ for table in tables:
     assert all(len(line) <= 80 for line in table), table
     assert table[0].endswith("q quit") and table[1].split()[0] == "EXPORT" and len(table) == 4, table
     assert "\033" not in "".join(table), "colours or others"
-busy = [next(line for line in table if line.startswith("a name of an ex~")) for table in tables]
+busy = [next(line for line in table if line.startswith("a name of an ~")) for table in tables]
 assert re.match(r"\S.*~ +2 +- +- +- +- +- ", busy[0]), busy[0]
 for line in busy[1:3]:
     assert re.match(r"\S.*~ +2 +[0-9.]+[KMG] +0 +[0-9.]+k? ", line), line

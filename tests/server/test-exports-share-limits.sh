@@ -93,6 +93,8 @@ expect_match "$server_log" "control: SetGroupLimits name='gold' limits=limit-iop
 
 ctl status
 expect_match "$out" '^groups +2$'
+ctl top --batch --count 1 --delay 1
+expect_match "$out" '^b +8 .* [1-9][0-9]+%$'
 ctl metrics
 expect_message "$out" 'nbdcrypt_limit_group_per_second{group="gold",limit="iops"} 800'
 expect_message "$out" "nbdcrypt_limit_group_per_second{group=\"silver\",limit=\"bandwidth\"} $((1 << 30))"
