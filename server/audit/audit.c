@@ -50,6 +50,7 @@ static struct {
     uint64_t lost;                    /* no record has told it yet */
     struct log_limit limit;
     bool unsynced;
+    bool wants_file; /* it could not be opened anew when that was asked for */
     uint64_t synced; /* the last record of which the storage said that it has it */
     struct {
         uint64_t first, last; /* what may be lost; 0: nothing that has to be told yet */
@@ -302,9 +303,16 @@ static void change_file(void)
     int result = audit_file_open(&audit.file, audit.path, &last, &err);
     if (result < 0) {
         audit.file = before;
-        log_error("%s; records go on into the file that had this name before", err.text);
+        if (!audit.wants_file)
+            log_error("%s; records go on into the file that had this name before, until there can "
+                      "be a new one",
+                      err.text);
+        audit.wants_file = true;
         return;
     }
+    if (audit.wants_file)
+        log_notice("audit file '%s': the new one is there", audit.path);
+    audit.wants_file = false;
     (void)sync_file(&before);
     audit_file_close(&before);
     if (put_begin("audit.continue") < 0)
@@ -313,8 +321,9 @@ static void change_file(void)
 
 static void look_for_another(void)
 {
-    if (audit.journal_fd < 0 && atomic_exchange(&audit.reopen, false) &&
-        !audit_file_is_named(&audit.file))
+    bool asked = atomic_exchange(&audit.reopen, false) || audit.wants_file;
+
+    if (audit.journal_fd < 0 && asked && !audit_file_is_named(&audit.file))
         change_file();
 }
 
@@ -464,7 +473,8 @@ static void write_all(bool end)
 /* For at most so long; -1: nothing has to be looked at. */
 static int look_ms(void)
 {
-    if (audit.first != NULL || audit.lost > 0 || log_limit_holds_back(&audit.limit))
+    if (audit.first != NULL || audit.lost > 0 || audit.wants_file ||
+        log_limit_holds_back(&audit.limit))
         return LOOK_MS;
     return audit.doubt.first != 0 ? AGAIN_MS : -1;
 }

@@ -76,6 +76,22 @@ wait_until 20 [ "$(metric nbdcrypt_audit_records_total)" -gt "$before" ]
 rm "$audit.fails"
 stop_nbdcrypt
 
+# ---- a new file that can't be made is made later ----
+
+start
+mv "$audit" "$audit.1"
+mkdir "$audit"
+ctl reload >"$log_dir/reload"
+wait_until 20 said "audit file '$audit': it can't be opened: .*; records go on into the file that had this name before"
+attach
+wait_until 20 grep -q '"client.attached"' "$audit.1"
+rmdir "$audit"
+wait_until 20 [ -f "$audit" ]
+wait_until 20 grep -q '"audit.continue"' "$audit"
+stop_nbdcrypt
+run_nbdcrypt audit --before "$audit.1" "$audit"
+! grep -q "missing, or" "$err" || fail "records are missing between the two"
+
 # ---- it is required ----
 
 expect_failure 2 "--audit-required goes with --audit-file FILE" serve --audit-required --raw memory:1M
