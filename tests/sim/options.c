@@ -126,6 +126,7 @@ static void draw_restraints(void)
     options.batch_us = slow ? skewed(10, 500) : 0;
     options.open_seconds = one_in(5) ? skewed(1, 3) : 0;
     options.retry_seconds = one_in(3) ? skewed(1, 3) : 0;
+    options.preempt_permille = one_in(4) ? skewed(1, 20) : 0;
 }
 
 void options_draw(void)

@@ -74,7 +74,8 @@
     X(places, 0, 1000) /* for clients; 0: for all */ \
     X(open_seconds, 0, 1000) /* an export may take so long to be opened; 0: 120 s */ \
     X(retry_seconds, 0, 1000) /* a remote disk is waited for; 0: as long as by default */ \
-    X(batch_us, 0, 100000) /* a batch of a loop takes so long, at most */
+    X(batch_us, 0, 100000) /* a batch of a loop takes so long, at most */ \
+    X(preempt_permille, 0, 1000) /* of locks and semaphores: the thread gets no CPU for a while */
 /* clang-format on */
 
 struct options {

@@ -10,6 +10,7 @@
 #include <sys/random.h>
 #include <time.h>
 
+#include "tests/sim/options.h"
 #include "tests/sim/random.h"
 #include "tests/sim/schedule.h"
 #include "tests/sim/trace.h"
@@ -17,6 +18,7 @@
 
 #define YIELD_PER_MILLE 50u
 #define SPURIOUS_PER_MILLE 10u
+#define PREEMPTED_NS_MAX (20 * NS_PER_MS)
 #define START_SECONDS 1700000000 /* of the clock on the wall */
 
 /* ---- threads ---- */
@@ -72,10 +74,21 @@ int __wrap_pthread_sigmask(int how, const sigset_t *set, sigset_t *before)
 
 /* ---- locks ---- */
 
+/* The CPU is for others, for so long that they get far meanwhile. */
+static void maybe_preempted(void)
+{
+    if (fiber_host() == HOST_WORLD ||
+        !random_chance(STREAM_RARE, (unsigned)options.preempt_permille))
+        return;
+    mark(MARK_preempted);
+    fiber_sleep(random_skewed(STREAM_RARE, NS_PER_US, PREEMPTED_NS_MAX));
+}
+
 static void maybe_yield(void)
 {
     if (fiber_self() != NULL && random_chance(STREAM_SCHEDULE, YIELD_PER_MILLE))
         fiber_yield();
+    maybe_preempted();
 }
 
 static unsigned *holder_of(pthread_mutex_t *mutex)
@@ -103,12 +116,17 @@ int __wrap_pthread_mutex_lock(pthread_mutex_t *mutex)
     return 0;
 }
 
-int __wrap_pthread_mutex_unlock(pthread_mutex_t *mutex)
+static void release(pthread_mutex_t *mutex)
 {
     if (*holder_of(mutex) != own_number())
         sim_fail("a thread gives back a mutex that it does not hold");
     *holder_of(mutex) = 0;
     fiber_wake_one(mutex);
+}
+
+int __wrap_pthread_mutex_unlock(pthread_mutex_t *mutex)
+{
+    release(mutex);
     maybe_yield();
     return 0;
 }
@@ -117,7 +135,8 @@ static int wait_until(pthread_cond_t *condition, pthread_mutex_t *mutex, uint64_
 {
     bool in_time = true;
 
-    (void)__wrap_pthread_mutex_unlock(mutex);
+    maybe_yield();
+    release(mutex); /* from here to the wait nobody else runs: a signal is not missed */
     if (random_chance(STREAM_SCHEDULE, SPURIOUS_PER_MILLE))
         fiber_yield();
     else if (until_ns == UINT64_MAX)
@@ -194,6 +213,7 @@ int __wrap_sem_wait(sem_t *semaphore)
     while (*count_of(semaphore) == 0)
         fiber_wait(semaphore);
     --*count_of(semaphore);
+    maybe_preempted();
     return 0;
 }
 
@@ -213,6 +233,7 @@ int __wrap_sem_clockwait(sem_t *semaphore, clockid_t clock, const struct timespe
             return -1;
         }
     --*count_of(semaphore);
+    maybe_preempted();
     return 0;
 }
 
