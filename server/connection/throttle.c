@@ -85,7 +85,8 @@ static bool pass_in_turn(struct throttle *throttle, struct rate_taker *taker)
     taker->overdue_ns = taker->now_ns - throttle->due_ns;
     if (limit_claims_take(throttle->claims, throttle->claim_count, taker))
         return true;
-    /* It waits for another one now, and is not overdue there: else it would take what nobody owes. */
+    /* It waits for another one now, and is not overdue there: else it would take what nobody owes.
+     */
     taker->overdue_ns = 0;
     limit_claims_leave(throttle->claims, throttle->claim_count);
     begin_to_wait(throttle, taker);
