@@ -56,7 +56,7 @@ check_fairness() {
         timeout 600 "$bench" --depth 128 --time 600 "$uri" >"$log_dir/other" 2>&1 &
         other=$!
         beside+=("$(p99 --depth 1 --warm-up 0.3 "$uri")")
-        kill "$other" && wait "$other" || true
+        { kill "$other" && wait "$other"; } || true
     done
     judge "fairness: p99 beside / alone" "$(calculate 'b / a' "a=$(printf '%s\n' "${alone[@]}" | median)" \
         "b=$(printf '%s\n' "${beside[@]}" | median)")" 3
@@ -72,7 +72,7 @@ check_report() {
         (while ctl report >"$log_dir/report"; do sleep 1; done) &
         reports=$!
         with+=("$(p99 --connections 80 --depth 128 --warm-up 0.5 "$uri")")
-        kill "$reports" && wait "$reports" 2>"$log_dir/wait" || true
+        { kill "$reports" && wait "$reports" 2>"$log_dir/wait"; } || true
     done
     judge "report: p99 of 10,240 in flight, with / without" "$(calculate 'b / a' \
         "a=$(printf '%s\n' "${without[@]}" | median)" "b=$(printf '%s\n' "${with[@]}" | median)")" 2
@@ -101,7 +101,7 @@ check_cost() {
         done) &
         scrape=$!
         ratios+=("$(calculate 'b / a' "a=$off" "b=$(cost_of --depth 32)")")
-        kill "$scrape" && wait "$scrape" 2>"$log_dir/wait" || true
+        { kill "$scrape" && wait "$scrape" 2>"$log_dir/wait"; } || true
         stop_nbdcrypt
     done
     judge "cost: CPU time of all on / all off" "$(printf '%s\n' "${ratios[@]}" | median)" 1.03
