@@ -13,7 +13,7 @@ recipes() {
     while IFS= read -r line; do
         case $line in
         '.Ss '*) title=${line#.Ss } ;;
-        '.Bd -literal'*) inside=1 ;;
+        '.Bd -literal'*) inside=$title ;; # those before the first recipe are for other tests
         .Ed) inside='' ;;
         *) [ -z "$inside" ] || printf '%s\n' "$line" >>"$2/${title// /-}" ;;
         esac
