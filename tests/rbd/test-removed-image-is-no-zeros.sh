@@ -32,7 +32,7 @@ from nbd_client import *
 data, what, started = open(sys.argv[2], "rb").read(), sys.argv[3], sys.argv[4]
 length = 65536 if what == "status" else int(what)
 reads = 0
-with Client(sys.argv[1]) as client:
+with Client(sys.argv[1], timeout_s=300) as client:  # librbd may ask for the removed image for a minute
     try:
         while True:
             at = random.randrange((len(data) - length) // 4096) * 4096
@@ -73,7 +73,7 @@ python - "$uri" <<'EOF'
 import sys
 from nbd_client import *
 
-with Client(sys.argv[1]) as client:
+with Client(sys.argv[1], timeout_s=300) as client:  # librbd may ask for the removed image for a minute
     equal("a hole", client.read(12 << 20, 256 << 10), bytes(256 << 10))
     equal("both", client.read((8 << 20) - 4096, 8192)[4096:], bytes(4096))
     extents = client.extents(8 << 20, 1 << 20)
@@ -90,7 +90,7 @@ python - "$uri" <<'EOF'
 import sys
 from nbd_client import *
 
-with Client(sys.argv[1]) as client:
+with Client(sys.argv[1], timeout_s=300) as client:  # librbd may ask for the removed image for a minute
     for command in CMD_READ, CMD_TRIM, CMD_WRITE_ZEROES, CMD_BLOCK_STATUS, CMD_FLUSH:
         equal(f"command {command}", client.error_of(command, 0, 0 if command == CMD_FLUSH else 4096), EIO)
     equal("WRITE", client.error_of(CMD_WRITE, 0, 0, 0, b"h" * 4096), EIO)
@@ -121,7 +121,7 @@ python - "$uri" "$data" <<'EOF'
 import sys
 from nbd_client import *
 
-with Client(sys.argv[1]) as client:
+with Client(sys.argv[1], timeout_s=300) as client:  # librbd may ask for the removed image for a minute
     equal("a read behind the end", client.error_of(CMD_READ, 4 << 20, 4096), EIO)
     equal("a read across it", client.error_of(CMD_READ, (1 << 20) - 4096, 8192), EIO)
     equal("the status behind it", client.error_of(CMD_BLOCK_STATUS, 4 << 20, 4096), EIO)
