@@ -27,6 +27,8 @@ def thread_called(name):
 
 
 clients = [Client(f"nbd+unix:///{name}?socket={unix}") for name in ("a", "b", "a", "b")]
+for client in clients:
+    client.read(0, 512)  # it is attached, and counted
 control = Connection(path)
 rows = {one["client"]["id"]: one["client"] for one in control.list("ListClients")}
 assert {one["thread"] for one in rows.values()} == {0, 1}, rows
