@@ -60,23 +60,23 @@ for unit in /usr/local/lib/systemd/system/nbdcrypt.service /usr/lib/systemd/syst
 done
 { cat "$test_dir/prelude" - <<'SCRIPT'; } >"$test_dir/second"
 value() { systemctl show --property "$1" --value "$2"; }
-step "after the reboot"
-systemctl --no-pager list-units 'nbdcrypt*' srv.mount
-[ "$(value ActiveState nbdcrypt-attach@vm7)" = active ]
-[ "$(value StatusText nbdcrypt-attach@vm7)" = /dev/nbd0 ]
-nbdcrypt attached
-[ "$(readlink -f /dev/disk/by-nbd/vm7)" = /dev/nbd0 ]
-grep /srv /proc/mounts
-grep 'written before the reboot' /srv/kept
-is_looked_after() { [ "$(value NRestarts nbdcrypt-attach@vm7)" -ge 1 ] && [ "$(value ActiveState nbdcrypt-attach@vm7)" = active ] && nbdcrypt attached --json | grep '"supervisor": [0-9]'; }
 until_so() {
-    for _ in $(seq 100); do
+    for _ in $(seq 600); do
         "$@" && return
         sleep 0.1
     done
     echo "it did not come to: $*"
     return 1
 }
+step "after the reboot"
+until_so grep /srv /proc/mounts
+systemctl --no-pager list-units 'nbdcrypt*' srv.mount
+[ "$(value ActiveState nbdcrypt-attach@vm7)" = active ]
+[ "$(value StatusText nbdcrypt-attach@vm7)" = /dev/nbd0 ]
+nbdcrypt attached
+[ "$(readlink -f /dev/disk/by-nbd/vm7)" = /dev/nbd0 ]
+grep 'written before the reboot' /srv/kept
+is_looked_after() { [ "$(value NRestarts nbdcrypt-attach@vm7)" -ge 1 ] && [ "$(value ActiveState nbdcrypt-attach@vm7)" = active ] && nbdcrypt attached --json | grep '"supervisor": [0-9]'; }
 step "restarts below a mounted file system"
 systemctl restart nbdcrypt
 echo more >/srv/more

@@ -78,6 +78,7 @@ tests     command:systemd-analyze           systemd              systemd
 tests     command:gnuplot                   gnuplot-nox          gnuplot
 tests     command:dh                        debhelper            debhelper
 tests     command:dpkg-buildpackage         dpkg-dev             dpkg-dev
+tests     file:/usr/share/doc/build-essential build-essential gcc-c++
 tests     command:lintian                   lintian              lintian
 tests     command:debootstrap               debootstrap          debootstrap
 tests     command:jq                        jq                   jq
