@@ -461,13 +461,17 @@ void export_part_leave(struct export_part *part, struct io_event *ev)
         ev->fn(ev, 0);
 }
 
+/* The last part of a pipeline may run the loop until it has ended: what comes meanwhile, such as a
+ * look of a suspend, must not find the pipeline any more. */
 void export_part_detach(struct export_part *part)
 {
-    if (part->layer == NULL)
+    struct layer *layer = part->layer;
+
+    if (layer == NULL)
         return;
-    layer_detach(part->layer);
     *part->link = part->next;
     if (part->next != NULL)
         part->next->link = part->link;
     *part = (struct export_part){ 0 };
+    layer_detach(layer);
 }
