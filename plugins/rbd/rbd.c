@@ -446,6 +446,14 @@ static int walk_extent(uint64_t offset_bytes, size_t length_bytes, int exists, v
     return 0;
 }
 
+/* Without a fast diff each object is asked for by itself, and a thread is busy with that. */
+static uint64_t extents_end(const struct view *view, bool fast_diff)
+{
+    uint64_t most_bytes = fast_diff ? view->length_bytes : REQUEST_BYTES_MAX;
+
+    return view->offset_bytes + (view->length_bytes < most_bytes ? view->length_bytes : most_bytes);
+}
+
 /* From the start of an object: librbd before 2022 told wrong offsets otherwise. */
 static void extents_work(struct offload_job *job)
 {
@@ -454,7 +462,7 @@ static void extents_work(struct offload_job *job)
     struct extent_walk walk = {
         .list = (struct extent_list *)(void *)req->view.data,
         .at_bytes = req->view.offset_bytes,
-        .end_bytes = req->view.offset_bytes + req->view.length_bytes,
+        .end_bytes = extents_end(&req->view, disk->fast_diff),
         .one = req->flags & REQUEST_ONE,
     };
     uint64_t from_bytes = walk.at_bytes / disk->object_bytes * disk->object_bytes;

@@ -438,15 +438,15 @@ static void refuse_current(struct transmission *t)
 {
     struct command *command = t->current;
 
-    if (command == NULL ||
-        command->issued_bytes > 0) { /* there is nobody to tell, or half was told */
+    if (command == NULL || command->issued_bytes > 0) { /* nobody to tell, or half was told */
         conversation_log(t->talk, LOG_WARNING, "not enough memory to go on; dropped");
         transmission_abort(t);
         return;
     }
+    if (command->error == 0) /* else its payload has been read away */
+        (void)begin_discard(t);
     command->error = ENOMEM;
     command->refusal = "the server has no memory for it now";
-    (void)begin_discard(t);
 }
 
 static void refuse_zeroes(struct transmission *t)
