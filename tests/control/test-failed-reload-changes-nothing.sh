@@ -78,5 +78,5 @@ pid=$!
 remember_pid "$pid"
 wait_for_ready "$test_dir/ready"
 "$PYTHON" "$(dirname "$0")/failed-reload-changes-nothing.py" "$folder" "$control" "$order" memory descriptors files threads
-STRIDE=29 "$PYTHON" "$(dirname "$0")/failed-reload-changes-nothing.py" "$folder" "$control" "$order" library-memory
+STRIDE=7 "$PYTHON" "$(dirname "$0")/failed-reload-changes-nothing.py" "$folder" "$control" "$order" library-memory
 stop_nbdcrypt

@@ -5,6 +5,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <link.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -106,12 +107,13 @@ static bool fails(enum kind kind)
  */
 static bool is_of_a_library_that_bears_it(const void *caller)
 {
-    Dl_info info;
+    struct dl_find_object object; /* dladdr() would look at all symbols, with a lock */
 
-    if (dladdr(caller, &info) == 0 || info.dli_fname == NULL)
+    if (_dl_find_object((void *)(uintptr_t)caller, &object) != 0)
         return false;
-    return strstr(info.dli_fname, "/libc.") != NULL ||
-           (strstr(info.dli_fname, "json-c") != NULL && is_thread("nbdcrypt-jobs"));
+    const char *name = object.dlfo_link_map->l_name;
+    return strstr(name, "/libc.") != NULL ||
+           (strstr(name, "json-c") != NULL && is_thread("nbdcrypt-jobs"));
 }
 
 static bool no_memory(const void *caller)
