@@ -231,7 +231,7 @@ static void limit_passed(struct io_event *ev, int result)
     t->throttle.running = false;
     t->awaited--;
     t->turn_commands = TRANSMISSION_TURN_COMMANDS;
-    if (!export_is_limited(t->export))
+    if (t->suspended || !export_is_limited(t->export))
         throttle_end(&t->throttle);
     if (t->step == RECEIVE_COMMAND && begin_command(t)) {
         if (t->current != NULL && t->throttle.held_ns != 0)
