@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "server/base/log.h"
 #include "server/loop/loop.h"
 
 struct limit_group {
@@ -52,10 +51,6 @@ struct limit_set *limit_groups_get(const char *name)
         atomic_store(link, group);
     }
     pthread_mutex_unlock(&mutex);
-    if (group == NULL)
-        log_error("limit-group %s: there is no memory for it, or there were %u others since the "
-                  "start: it limits nothing",
-                  name, LIMIT_GROUPS_MAX);
     return group != NULL ? &group->set : NULL;
 }
 

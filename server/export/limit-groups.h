@@ -15,8 +15,8 @@
 #define LIMIT_GROUPS_MAX 10000u /* in the life of a process */
 #define LIMIT_GROUP_NAME_BYTES_MAX 64u
 
-/* The group of that name, made at the first call; NULL: there is no memory, or there are too many,
- * which is told in the log. */
+/* The group of that name, made at the first call; NULL: there is no memory, or there are too
+ * many. */
 struct limit_set *limit_groups_get(const char *name);
 /* Of one that limit_groups_get() gave. */
 const char *limit_group_name(const struct limit_set *group);

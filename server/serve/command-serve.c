@@ -187,14 +187,16 @@ static int open_exports(struct server *server, unsigned workers, struct error *e
     if (server->exports == NULL || server->workers == NULL || server->opening.exports == NULL ||
         server->opening.reasons == NULL)
         return error_no_memory(err, "for the exports");
+    int result = limit_options_prepare(options, err);
+    if (result < 0)
+        return result;
     limit_options_use(options);
     for (size_t i = 0; i < options->export_count; i++) {
         export_declare(&server->exports[i], i + 1, &options->exports[i]);
         export_join_board(&server->exports[i], server->board);
         server->opening.exports[i] = &server->exports[i];
     }
-    int result =
-        export_set_create(&server->set, server->opening.exports, options->export_count, err);
+    result = export_set_create(&server->set, server->opening.exports, options->export_count, err);
     if (result == 0)
         result = export_opening_run(&server->opening, err);
     if (result < 0)

@@ -91,6 +91,17 @@ int limit_options_find(const struct serve_options *options, const char *name, st
     return -EINVAL;
 }
 
+int limit_options_prepare(const struct serve_options *options, struct error *err)
+{
+    for (size_t i = 0; i < options->limit_group_count; i++)
+        if (limit_groups_get(options->limit_groups[i].name) == NULL)
+            return error_set(err, -ENOMEM,
+                             "[limits %s]: there is no memory for it, or there were %u other "
+                             "groups since the start of the server",
+                             options->limit_groups[i].name, LIMIT_GROUPS_MAX);
+    return 0;
+}
+
 void limit_options_use(const struct serve_options *options)
 {
     uint64_t now_ns = board_now_ns();

@@ -27,6 +27,10 @@ NODISCARD int limit_options_find(const struct serve_options *options, const char
 const struct limit_group_settings *limit_options_named(const struct serve_options *options,
                                                        const char *name);
 
+/* Makes them, so that limit_options_use() can't fail: until then they limit nothing.  -ENOMEM with
+ * a sentence. */
+NODISCARD int limit_options_prepare(const struct serve_options *options, struct error *err);
+
 /* From now on these hold, and no others: what was changed meanwhile stays where they say the same
  * as before. */
 void limit_options_use(const struct serve_options *options);

@@ -544,6 +544,8 @@ static int carry_out(struct reload_config *config, const struct config_plan *pla
     if (result == 0)
         result = check_groups(config, next, err);
     if (result == 0)
+        result = limit_options_prepare(next, err);
+    if (result == 0)
         result = reload_server_prepare(&config->server, config->host, next, err);
     if (result < 0)
         return result;

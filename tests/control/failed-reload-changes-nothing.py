@@ -3,6 +3,7 @@
 FOLDER/before and FOLDER/after are the two; ORDER is what tests/support/failing-calls.c maps."""
 import collections
 import difflib
+import itertools
 import json
 import os
 import re
@@ -15,6 +16,7 @@ from varlink_client import Connection, Error
 
 folder, control, order = sys.argv[1:4]
 KINDS = {"memory": 1, "library-memory": 2, "descriptors": 3, "files": 4, "threads": 5}
+tenants = itertools.count()
 CHANGING = ("since", "clients", "handshakes", "revision", "in_flight", "oldest_ms", "id", "requests", "opened")
 
 
@@ -33,8 +35,9 @@ def disarm():
 
 
 def use(name):
-    with open(f"{folder}/{name}", "rb") as file, open(f"{folder}/new", "wb") as new:
-        new.write(file.read())
+    """Its group is another one each time, for a group stays in memory."""
+    with open(f"{folder}/{name}") as file, open(f"{folder}/new", "w") as new:
+        new.write(file.read().replace("tenant", f"tenant-{next(tenants)}"))
     os.rename(f"{folder}/new", f"{folder}/nbdcrypt.conf")
 
 
@@ -50,9 +53,10 @@ def everything():
     metrics = "".join(part["text"] for part in with_control.list("Metrics"))
     certificates = sorted(line for line in metrics.splitlines() if line.startswith("nbdcrypt_tls_certificate_expiry"))
     sockets = sorted((name, os.stat(f"{folder}/{name}").st_mode) for name in os.listdir(folder) if name.endswith(".sock"))
-    shown = [constant(exports), constant(with_control.call("Status")["status"]), certificates, sockets]
+    groups = with_control.list("ListGroups")
+    shown = [constant(exports), groups, constant(with_control.call("Status")["status"]), certificates, sockets]
     text = json.dumps(shown, indent=1, sort_keys=True)
-    return re.sub(r"127\.0\.0\.1:\d+", "127.0.0.1", text)
+    return re.sub(r"tenant-\d+", "tenant", re.sub(r"127\.0\.0\.1:\d+", "127.0.0.1", text))
 
 
 def expect_same(expected, what):

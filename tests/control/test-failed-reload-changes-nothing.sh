@@ -54,6 +54,8 @@ view = uid:0
 operate = uid:0
 admin = uid:0
 admin = uid:$(id -u)
+[limits tenant]
+limit-iops = 10000
 [export stays]
 image = $folder/stays
 raw = yes
@@ -61,6 +63,7 @@ raw = yes
 image = $folder/changes
 raw = yes
 description = new
+limit-group = tenant
 limit-iops = 1000
 allow = uid:0
 [export comes]
