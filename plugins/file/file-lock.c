@@ -250,7 +250,14 @@ static int refuse_loop_device(const struct stat *status, const struct stage_sett
     struct error why = { "" };
 
     do {
-        if (!file_loop_find(name, status, settings->options.read_only))
+        int found = file_loop_find(name, status, settings->options.read_only);
+
+        if (found < 0)
+            return error_set(err, found,
+                             "whether it is the file behind a loop device can't be "
+                             "told: %s",
+                             strerror(-found));
+        if (found == 0)
             return 0;
     } while (worth_waiting(&retry, settings));
     (void)error_set(&why, -EBUSY,

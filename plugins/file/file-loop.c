@@ -94,30 +94,39 @@ static bool same(const struct stat *a, const struct stat *b)
     return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
 }
 
-static bool is_made_of(const char *device, const struct stat *status, bool writable)
+/* For lack of something that there is at another time: then nothing is known. */
+static bool is_passing(int error)
+{
+    return error == EMFILE || error == ENFILE || error == ENOMEM;
+}
+
+/* As file_loop_find(). */
+static int is_made_of(const char *device, const struct stat *status, bool writable)
 {
     char folder[300], path[LINE_BYTES];
     struct stat file;
 
     (void)snprintf(folder, sizeof folder, "/sys/block/%s", device);
+    errno = 0;
     if (!read_line(path, folder, "loop/backing_file") || stat(path, &file) != 0)
-        return false;
+        return is_passing(errno) ? -errno : 0;
     return same(status, &file) && !(writable && read_number(folder, "ro"));
 }
 
-bool file_loop_find(char name[FILE_LOOP_NAME_BYTES], const struct stat *status, bool writable)
+int file_loop_find(char name[FILE_LOOP_NAME_BYTES], const struct stat *status, bool writable)
 {
     DIR *devices = opendir("/sys/block");
     const struct dirent *entry;
-    bool found = false;
+    int found = 0;
 
-    while (devices != NULL && !found && (entry = readdir(devices))) {
-        found =
-            strncmp(entry->d_name, "loop", 4) == 0 && is_made_of(entry->d_name, status, writable);
-        if (found)
+    if (devices == NULL)
+        return is_passing(errno) ? -errno : 0;
+    while (found == 0 && (entry = readdir(devices)) != NULL) {
+        if (strncmp(entry->d_name, "loop", 4) == 0)
+            found = is_made_of(entry->d_name, status, writable);
+        if (found == 1)
             (void)snprintf(name, FILE_LOOP_NAME_BYTES, "%.31s", entry->d_name);
     }
-    if (devices)
-        (void)closedir(devices);
+    (void)closedir(devices);
     return found;
 }

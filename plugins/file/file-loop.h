@@ -22,9 +22,10 @@ NODISCARD int file_loop_open_file(struct file_loop_part *out, int device_fd,
                                   const struct stat *device, bool read_only, struct error *err);
 
 /* Is this file or device behind a loop device?  Of those whose file has a name in our view of the
- * file systems; `writable`: of those that can write it.  Then `name` is the device's, as in
- * "loop0". */
+ * file systems; `writable`: of those that can write it.  1: `name` is the device's, as in "loop0".
+ * 0: it is not; where there is no /sys nobody knows.  -errno: that could not be found out. */
 #define FILE_LOOP_NAME_BYTES 32u
-bool file_loop_find(char name[FILE_LOOP_NAME_BYTES], const struct stat *status, bool writable);
+NODISCARD int file_loop_find(char name[FILE_LOOP_NAME_BYTES], const struct stat *status,
+                             bool writable);
 
 #endif

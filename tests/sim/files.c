@@ -353,11 +353,11 @@ int __wrap_madvise(void *at, size_t length_bytes, int advice)
 }
 
 /* The machine's own loop devices are no part of the simulated world. */
-bool __wrap_file_loop_find(char name[FILE_LOOP_NAME_BYTES], const struct stat *status,
-                           bool read_only)
+int __wrap_file_loop_find(char name[FILE_LOOP_NAME_BYTES], const struct stat *status,
+                          bool read_only)
 {
     (void)name;
     (void)status;
     (void)read_only;
-    return false;
+    return 0;
 }

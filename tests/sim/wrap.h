@@ -73,8 +73,8 @@ ssize_t __wrap_recv(int fd, void *out, size_t length_bytes, int flags);
 int __wrap_poll(struct pollfd *files, nfds_t count, int timeout_ms);
 ssize_t __wrap_sendmsg(int fd, const struct msghdr *message, int flags);
 int __wrap_setsockopt(int fd, int level, int name, const void *value, socklen_t value_bytes);
-bool __wrap_file_loop_find(char name[FILE_LOOP_NAME_BYTES], const struct stat *status,
-                           bool read_only);
+int __wrap_file_loop_find(char name[FILE_LOOP_NAME_BYTES], const struct stat *status,
+                          bool read_only);
 int __wrap_key_source_read(struct secret **out, const struct key_source *source, const char *image,
                            bool confirm, struct error *err);
 int __real_crypt_format(struct crypt_device *device, const char *type, const char *cipher,
