@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <net/if.h>
+#include <libgen.h>
 #include <limits.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -16,6 +17,7 @@
 
 #include "server/base/log.h"
 #include "server/base/retry.h"
+#include "server/sandbox/sandbox.h"
 
 #define BACKLOG 1024
 #define UNIX_SEND_BUFFER_BYTES (400 * 1024) /* the kernel doubles it, for its own use */
@@ -111,6 +113,16 @@ static int remove_stale_socket(const struct listen_address *address, struct erro
     return 0;
 }
 
+/* In a folder where its user may make a file. */
+static bool sandbox_forbids(const struct listen_address *address)
+{
+    char path[sizeof address->address.local.sun_path];
+
+    memcpy(path, address->address.local.sun_path, sizeof path);
+    const char *folder = dirname(path);
+    return access(folder, W_OK | X_OK) == 0 && sandbox_hides(folder, SANDBOX_FILES);
+}
+
 static int explain_bind(const struct listen_address *address, int result, struct error *err)
 {
     if (result == -EADDRINUSE)
@@ -120,6 +132,11 @@ static int explain_bind(const struct listen_address *address, int result, struct
                          address->text);
     if (result == -EACCES && address->address.any.sa_family != AF_UNIX)
         return error_set(err, result, "address %s needs a privilege: ports below 1024 are for root",
+                         address->text);
+    if (result == -EACCES && sandbox_forbids(address))
+        return error_set(err, result,
+                         "Unix socket '%s': it is outside of where the sandbox of this server lets "
+                         "files be made: restart the server for it",
                          address->text);
     if (result == -EPERM && address->permissions.has_group)
         return error_set(

@@ -91,6 +91,29 @@ is_served() {
 wait_until 20 is_served
 stop_nbdcrypt
 
+# ---- sockets that come later ----
+forbidden="it is outside of where the sandbox of this server lets files be made: restart the server for it"
+own=$(temp_dir) # root alone makes folders that come later
+printf '[server]\nunix = %s\n[control]\nsocket = %s\n[report]\ndirectory = %s\n[export a]\nimage = memory:1M\nraw = yes\n' \
+    "$own/nbd" "$control" "$reports" >"$own/nbdcrypt.conf"
+chmod -R go-w "$own"
+cp "$own/nbdcrypt.conf" "$own/first"
+mkfifo "$test_dir/ready"
+for mode in auto strict; do
+    server_log=$log_dir/server-$mode
+    cp "$own/first" "$own/nbdcrypt.conf"
+    "$NBDCRYPT" serve --sandbox "$mode" --config "$own/nbdcrypt.conf" </dev/null >"$test_dir/ready" 2>"$server_log" &
+    pid=$!
+    remember_pid "$pid"
+    wait_for_ready "$test_dir/ready"
+    sed "/^unix/a unix = $system/new.sock" "$own/first" >"$own/nbdcrypt.conf"
+    expect_failure 1 "Unix socket '$system/new.sock': $forbidden" ctl --socket "$control" reload
+    sed "/^unix/a unix = $own/new.sock" "$own/first" >"$own/nbdcrypt.conf"
+    expect_success ctl --socket "$control" reload
+    [ -S "$own/new.sock" ] || fail "no socket was made beside another one"
+    stop_nbdcrypt
+done
+
 start_nbdcrypt --control "$control" --sandbox off --raw "$inside/raw"
 opens yes "$system/new" $((O_WRONLY | O_CREAT))
 expect_writes anywhere
