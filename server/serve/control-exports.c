@@ -111,7 +111,24 @@ static void answer(struct control_client *client)
         control_error(client, CONTROL_NOT_POSSIBLE, "reason", change->error.text);
 }
 
-/* On the thread of the exports, as the next one: the opening may have taken long. */
+static int check_group(const struct export_settings *settings, struct error *err)
+{
+    int result = limit_options_find(reload_config_lock(server_config), settings->limit_group, err);
+
+    reload_config_unlock(server_config);
+    if (result < 0)
+        error_prefix(err, "limit-group: ");
+    return result;
+}
+
+/* On the thread of the exports, as the next two: the opening may have taken long. */
+static int check_again(struct exports_change *change)
+{
+    const struct call *call = container_of(change, struct call, change);
+
+    return check_group(call->addition.settings, &change->error);
+}
+
 static int check_inherited(struct exports_change *change)
 {
     struct call *call = container_of(change, struct call, change);
@@ -121,7 +138,7 @@ static int check_inherited(struct exports_change *change)
 
     exports_unlock(server_exports);
     if (still)
-        return 0;
+        return check_again(change);
     return error_set(&change->error, -EBUSY,
                      "the rules of export '%s' were changed while its new image was opened: call "
                      "it once more",
@@ -135,6 +152,9 @@ static int record(struct exports_change *change)
     int result;
 
     if (call->text != NULL) {
+        result = check_again(change);
+        if (result < 0)
+            return result;
         result = drop_in_write(call->file, call->text, &change->error);
         call->is_written = result == 0;
         return result == -EEXIST && drop_in_says(call->file, call->text) ? 0 : result;
@@ -264,16 +284,6 @@ static int check_tls_only(const struct export_settings *settings, struct error *
                      "export '%s' is tls-only, and the server has no TLS: leave that out, or start "
                      "the server with TLS",
                      settings->name);
-}
-
-static int check_group(const struct export_settings *settings, struct error *err)
-{
-    int result = limit_options_find(reload_config_lock(server_config), settings->limit_group, err);
-
-    reload_config_unlock(server_config);
-    if (result < 0)
-        error_prefix(err, "limit-group: ");
-    return result;
 }
 
 static int finish(struct added *added, struct error *err)
@@ -421,6 +431,8 @@ static void submit_added(struct control_client *client, struct added *added, boo
     }
     memcpy(call->name, name, strlen(name) + 1);
     call->key_fd = -1;
+    if (call->change.record == NULL)
+        call->change.record = check_again;
     call->change.published = opened;
     call->addition = (struct exports_addition){ &added->settings, added_free };
     call->change.added = &call->addition;

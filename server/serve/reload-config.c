@@ -45,6 +45,8 @@ enum reload_fate { FATE_OPEN, FATE_MADE, FATE_GIVEN_UP };
 static int read_files(struct reload_config *config, struct serve_options *next, struct error *err);
 static void tell_plan(const struct config_plan *plan, const struct serve_options *next,
                       const struct reload_wish *wish);
+static int check_groups(const struct reload_config *config, const struct serve_options *next,
+                        struct error *err);
 static int foresee(struct reload_config *config, const struct config_plan *plan,
                    struct serve_options *next, const struct reload_wish *wish, struct error *err);
 static int carry_out(struct reload_config *config, const struct config_plan *plan,
@@ -220,6 +222,14 @@ static bool about_to(struct exports_change *change)
     return true;
 }
 
+/* The opening may have taken long, and nbdcrypt ctl have put one into a group meanwhile. */
+static int check_groups_again(struct exports_change *change)
+{
+    const struct reload_change *reload = container_of(change, struct reload_change, change);
+
+    return check_groups(reload->config, reload->next, &change->error);
+}
+
 /* Who adds an export from now on goes on from the new configuration. */
 static void published(struct exports_change *change)
 {
@@ -264,6 +274,7 @@ static struct reload_change *create_change(size_t count)
                                               .removed = reload->removed,
                                               .farewell = EXPORTS_DRAIN,
                                               .drain_seconds = DRAIN_SECONDS,
+                                              .record = check_groups_again,
                                               .about_to = about_to,
                                               .published = published,
                                               .done = done };

@@ -118,9 +118,38 @@ expect_message "$err" "nbdcrypt: the reload would be refused: $(used b)"
 ctl limits b limit-group=gold
 ctl add c memory:1M limit-group=silver
 expect_failure 1 "$(used c)" ctl --socket "$control" reload
+
+# ---- nor while it takes long to open an export ----
+format_luks2 "$test_dir/luks" 1M
+mkfifo "$test_dir/gate"
+# begin WHAT ARGUMENT...: that call of ctl, which goes on when a key is written to the gate; `beginning` is its process.
+begin() {
+    "$NBDCRYPT" ctl --timeout 60 --socket "$control" "${@:2}" >"$test_dir/slow" 2>&1 &
+    beginning=$!
+    remember_pid "$beginning"
+    wait_until 30 grep -q "$1" "$server_log"
+}
+# expect_refused SENTENCE: that call has failed.
+expect_refused() {
+    local status=0
+
+    timeout 30 cat "$passphrase" >"$test_dir/gate"
+    wait "$beginning" || status=$?
+    expect_equal "status" 1 "$status"
+    expect_message "$test_dir/slow" "nbdcrypt: $1"
+}
 ctl limits c limit-group=off
+cp "$test_dir/shared.conf" "$test_dir/without"
+printf '[export slow]\nimage = %s\nraw = no\nkey-command = /bin/cat %s\n' "$test_dir/luks" "$test_dir/gate" >>"$test_dir/shared.conf"
+begin 'configuration: + slow ' reload
+ctl limits c limit-group=silver
+expect_refused "$(used c)"
+ctl limits c limit-group=off
+cp "$test_dir/without" "$test_dir/shared.conf"
+begin "control: AddExport name='late'" add late "$test_dir/luks" raw=no limit-group=silver "key-command=/bin/cat $test_dir/gate"
 ctl reload
 expect_match "$out" '^- \[limits silver\]  removed$'
+expect_refused "limit-group: there is no group 'silver': write [limits silver], or give --limits silver,limit-iops=N"
 expect_failure 1 "limit-group: there is no group 'silver': write [limits silver], or give --limits silver,limit-iops=N" \
     ctl --socket "$control" limits b limit-group=silver
 stop_nbdcrypt
