@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "plugins/file/file-lock.h"
+#include "server/base/open-error.h"
 #include "server/block/group-sync.h"
 
 struct file_stage {
@@ -165,15 +166,17 @@ static int open_path(const struct stage_settings *settings, struct error *err)
     if (fd >= 0)
         return fd;
     int result = -errno;
-    if (result == -EROFS || (result == -EACCES && !settings->options.read_only))
-        return error_set(err, result, cannot_write, strerror(-result));
+    bool readable = faccessat(AT_FDCWD, settings->path, R_OK, AT_EACCESS) == 0;
+    if (result == -EROFS || (result == -EACCES && !settings->options.read_only && readable))
+        return error_set(err, result, cannot_write, open_error(result, settings->path).text);
     if (result == -EBUSY)
         return error_set(err, result,
                          "it is in use (mounted?), and the kernel lets nobody write it; end "
                          "that first");
     if (result == -EINVAL && settings->options.direct)
         return error_set(err, result, "its file system has no O_DIRECT; leave out --direct");
-    return error_set(err, result, "it can't be opened: %s", strerror(-result));
+    return error_set(err, result, "it can't be opened: %s",
+                     open_error(result, settings->path).text);
 }
 
 /* A header and its data on one device, say. */

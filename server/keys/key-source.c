@@ -17,6 +17,7 @@
 #include "server/keys/key-terminal.h"
 #include "server/keys/private-file.h"
 #include "server/base/argv.h"
+#include "server/base/open-error.h"
 #include "server/sandbox/sandbox.h"
 
 #define FIRST_BYTES 4096u
@@ -120,7 +121,7 @@ static int read_file(struct secret **out, const char *path, struct error *err)
                          result == -EACCES && sandbox_hides(path, SANDBOX_READ)
                              ? "it is outside of what the sandbox of this server lets be read; its "
                                "key-files and configuration have their folders there"
-                             : strerror(-result));
+                             : open_error(result, path).text);
     }
     private_file_warn(fd, path);
     result = read_fd(out, fd, 0, err);

@@ -16,7 +16,7 @@ static int explain(int result, const char *path, struct error *err)
     if (result == -ENOENT)
         return error_set(err, result, "%s: there is no such file", path);
     if (result == -EACCES)
-        return error_set(err, result, "%s: this user may not read it", path);
+        return error_set(err, result, "%s: uid %u may not read it", path, geteuid());
     return error_set(err, result, "%s: it can't be read: %s", path, strerror(-result));
 }
 

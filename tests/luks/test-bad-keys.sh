@@ -25,24 +25,26 @@ expect_failure 1 "no passphrase for '$image': standard input is not a terminal; 
     "${serve[@]}" "$image"
 
 # What others may not read.  Root may read everything, so it tries as nobody.
-if [ "$(id -u)" -eq 0 ]; then
+owner=$(id -u) opener=$(id -u)
+if [ "$owner" -eq 0 ]; then
     chmod 755 "$test_dir"
+    opener=65534
     run_as=(setpriv --reuid=65534 --regid=65534 --clear-groups)
 fi
 if "${run_as[@]+"${run_as[@]}"}" "$NBDCRYPT" --version >/dev/null 2>&1; then
     serve=(serve --listen 127.0.0.1:0)
     chmod 000 "$wrong"
     chmod 666 "$image"
-    expect_failure 1 "key file '$wrong' can't be opened: Permission denied" \
+    expect_failure 1 "key file '$wrong' can't be opened: Permission denied: it belongs to uid $owner, and uid $opener is who opens it" \
         "${serve[@]}" --key-file "$wrong" "$image"
     chmod 444 "$image"
-    expect_failure 1 "image '$image': it can't be opened for writing: Permission denied; --read-only serves it without" \
+    expect_failure 1 "image '$image': it can't be opened for writing: Permission denied: it belongs to uid $owner, and uid $opener is who opens it; --read-only serves it without" \
         "${serve[@]}" --key-file "$passphrase" "$image"
     chmod 444 "$passphrase"
     run_nbdcrypt serve --key-file "$passphrase" --read-only --run true "$image"
     expect_equal "exit status with --read-only" 0 "$status"
     chmod 000 "$image"
-    expect_failure 1 "image '$image': it can't be opened: Permission denied" \
+    expect_failure 1 "image '$image': it can't be opened: Permission denied: it belongs to uid $owner, and uid $opener is who opens it" \
         "${serve[@]}" --read-only --key-file "$passphrase" "$image"
     chmod 600 "$image"
 else

@@ -77,7 +77,7 @@ expect_match "$err" "^nbdcrypt: $broken/ca-crl.pem: it is not a list of revoked 
 if [ "$(id -u)" -ne 0 ]; then
     broken_pki
     chmod 0 "$broken/server-key.pem"
-    expect_refused "$broken" "$broken/server-key.pem: this user may not read it"
+    expect_refused "$broken" "$broken/server-key.pem: uid $(id -u) may not read it"
 fi
 
 # ---- pre-shared keys: the line is named, and never what is in it ----
