@@ -7,7 +7,8 @@
 #     recipe boot                 prints it, for what is no command of a shell
 #
 # A recipe is what stands below its mark in the page, as man(1) shows it.  Its paths are those of $root, its server
-# is localhost, its user is $recipe_uid (who runs the test) in $recipe_group, and 10G is $recipe_size.
+# is localhost, its user is $recipe_uid (who runs the test) in $recipe_group, and 10G is $recipe_size.  Who runs the server is
+# who runs the test.
 
 page=$source_dir/docs/nbdcrypt-vm.7
 root=$test_dir/root
@@ -16,6 +17,7 @@ mkdir -p "$root"/{etc/nbdcrypt/keys,etc/pki,run/nbdcrypt,var/lib/nbdcrypt} "$tes
 ln -s "$NBDCRYPT" "$test_dir/bin/nbdcrypt"
 PATH=$test_dir/bin:$PATH
 export RUNTIME_DIRECTORY=$root/run/nbdcrypt # where ctl looks for the control socket
+export CREDENTIALS_DIRECTORY=$root/etc/nbdcrypt/keys # as systemd hands the keys over
 
 # Each display of the page has a mark, and each mark a test that runs it.
 awk '/^\.\\" example: / { marked = 1; next } /^\.Bd/ && !marked { print NR ": " $0 } { marked = 0 }' "$page" >"$test_dir/unmarked"
@@ -35,6 +37,7 @@ recipe() {
     sed -E -e "s,(^|[^A-Za-z])/(etc/nbdcrypt|etc/pki|run/nbdcrypt|var/lib/nbdcrypt)/,\1$root/\2/,g" \
         -e "s/storage\.example\.org/localhost/g; s/0\.0\.0\.0:10809/127.0.0.1:0/" \
         -e "s/uid:libvirt-qemu/uid:$recipe_uid/; s/unix-group = .*/unix-group = $recipe_group/" \
+        -e "s/chown nbdcrypt:/chown $(id -u)/" \
         -e "s/\b10809\b/${port:-10809}/" \
         -e "s/\b10G\b/$recipe_size/g; s/\b21474836480\b/$((2 * $(numfmt --from=iec "$recipe_size")))/" \
         -e "s,tcp:(0\.0\.0\.0|host2\.example\.org):49152,unix:$root/run/migration," \
