@@ -82,8 +82,10 @@ static int look_up(struct attach_options *options, struct nbdtab_line *line, con
         return result;
     found.name = line->name;
     result = nbdtab_options(&found, line, err);
-    if (result < 0)
+    if (result < 0) {
+        error_prefix(err, "%s: ", NBDTAB_PATH);
         return result;
+    }
     merge(&found, options);
     found.foreground = options->foreground;
     found.persist = options->persist;

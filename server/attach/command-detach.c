@@ -118,7 +118,10 @@ static int find(struct victim *victim, const char *operand, struct error *err)
     bool named = attach_record_find(&victim->index, &victim->record, operand) == 0;
 
     if (!named && nbd_device_parse(&victim->index, operand, NULL) < 0)
-        return error_set(err, -ENOENT, "nothing is attached under the name '%.200s'", operand);
+        return error_set(
+            err, -ENOENT,
+            "nothing is attached under the name '%.200s': nbdcrypt attached lists what is",
+            operand);
     nbd_device_attacher(victim->attacher, victim->index);
     if (!named && (attach_record_read(&victim->record, victim->index, NULL) < 0 ||
                    !attach_record_is_of(&victim->record, victim->index)))
@@ -231,6 +234,11 @@ static int detach(void *context, char **operands, struct error *err)
     } else if (result == -ENOENT && arguments->if_attached) {
         result = 0;
     }
+    if (result == -ENOENT && arguments->persist)
+        error_set(err, result,
+                  "'%.200s' is not attached, and its line in %s stays if there is one: "
+                  "--if-attached takes that away all the same",
+                  operands[0], NBDTAB_PATH);
     if (result == 0 && arguments->persist)
         result = take_out_of_nbdtab(name, err);
     return result;

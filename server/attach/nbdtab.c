@@ -12,8 +12,17 @@
 
 #define BLANKS " \t\r\n"
 #define PATH_BYTES 4096u
+#define SHOWN_BYTES 80
 
 /* ---- a line ---- */
+
+/* Of it, without its end, in a sentence. */
+static int shown_bytes(const char *line)
+{
+    size_t length_bytes = strcspn(line, "\r\n");
+
+    return length_bytes < SHOWN_BYTES ? (int)length_bytes : SHOWN_BYTES;
+}
 
 int nbdtab_parse(struct nbdtab_line *out, const char *line, struct error *err)
 {
@@ -34,9 +43,9 @@ int nbdtab_parse(struct nbdtab_line *out, const char *line, struct error *err)
     if (out->source != NULL && more == NULL)
         return 1;
     int result = error_set(err, -EINVAL,
-                           "'%.80s': a line is NAME, EXPORT or URI, and options with "
+                           "'%.*s': a line is NAME, EXPORT or URI, and options with "
                            "commas between them",
-                           line);
+                           shown_bytes(line), line);
     nbdtab_free(out);
     return result;
 }

@@ -74,7 +74,8 @@ static const char *refusal_text(uint32_t type)
     case NBD_REP_ERR_POLICY:
         return "it is forbidden";
     case NBD_REP_ERR_TLS_REQD:
-        return "it is served with TLS only";
+        return "it is served with TLS only: nbds:// asks for that, and a server whose mode is "
+               "require-tcp does not demand it of local clients";
     case NBD_REP_ERR_UNKNOWN:
         return "there is no such export";
     case NBD_REP_ERR_SHUTDOWN:

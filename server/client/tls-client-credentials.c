@@ -113,7 +113,8 @@ int tls_client_credentials_read(struct tls_client_credentials *credentials,
     if ((settings->certificates != NULL) == (settings->psk_file != NULL))
         return error_set(err, -EINVAL,
                          "TLS with a server needs either a folder of certificates or a "
-                         "file of pre-shared keys");
+                         "file of pre-shared keys: write ?tls-certificates=FOLDER or "
+                         "?tls-psk-file=FILE behind its URI");
     return settings->psk_file != NULL ? load_psk(credentials, settings, err)
                                       : load_certificates(credentials, settings, err);
 }

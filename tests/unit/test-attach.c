@@ -96,6 +96,8 @@ static void lines(void)
     EXPECT_TEXT(options.device, "nbd3");
     nbdtab_free(&line);
     EXPECT(nbdtab_parse(&line, "vm7\n", &err) == -EINVAL);
+    EXPECT_TEXT(err.text,
+                "'vm7': a line is NAME, EXPORT or URI, and options with commas between them");
     EXPECT(nbdtab_parse(&line, "vm7 vm7 read-only noauto\n", &err) == -EINVAL);
     EXPECT(nbdtab_parse(&line, "vm7 vm7 connectoins=2", &err) == 1);
     EXPECT(nbdtab_options(&options, &line, &err) == -EINVAL);
