@@ -321,7 +321,7 @@ int image_open(struct stage **out, const char *spec, const struct image_options 
         error_set(
             err, result,
             "it is outside of what the sandbox of this server lets be opened: name its folder "
-            "in --sandbox-image-paths, and restart the server");
+            "in --sandbox-image-paths (image-paths in [sandbox]), and restart the server");
     if (result < 0)
         error_prefix(err, "image '%s': ", spec);
     free(parsed.path);

@@ -20,7 +20,7 @@ own=$(id -u) uid=$own
 if [ "$own" -eq 0 ]; then
     chmod 755 "$test_dir"
     uid=65534
-    run_as=(setpriv --reuid=$uid --regid=$uid --clear-groups)
+    run_as=(setpriv "--reuid=$uid" "--regid=$uid" --clear-groups)
 fi
 if "${run_as[@]+"${run_as[@]}"}" "$NBDCRYPT" --version >/dev/null 2>&1; then
     chmod 444 "$image"
@@ -47,6 +47,7 @@ if unshare --mount --map-root-user true 2>/dev/null; then
     mkdir "$test_dir/readable"
     truncate --size=1M "$test_dir/readable/image"
     confined() {
+        # shellcheck disable=SC2016 # they are of the other shell
         unshare --mount --map-root-user sh -c 'mount --bind "$1" "$1" && mount -o remount,bind,ro "$1" && shift && exec "$@"' sh \
             "$test_dir/readable" "$@" 2>"$test_dir/confined" || true
         cat "$test_dir/confined"
