@@ -21,7 +21,7 @@ for command in usermod systemctl; do
     printf '#!/bin/sh\necho "%s $*"\n' "$command" >"$test_dir/bin/$command"
     chmod +x "$test_dir/bin/$command"
 done
-as_nobody='s/chown ([^ ]* ?)(nbdcrypt|0):/chown \1nobody:/; s/chown 0/chown nobody:/; s/chgrp nbdcrypt/chgrp nogroup/; s/ -R nbdcrypt:/ -R nobody:/'
+as_nobody='s/chown 0/chown nobody:/; s/ -R nbdcrypt:/ -R nobody:/; s/chgrp nbdcrypt/chgrp nogroup/'
 recipe service | sed -E "$as_nobody; s,/etc/systemd,$root/etc/systemd,g" >"$test_dir/script"
 (cd "$root" && bash -euo pipefail "$test_dir/script") >"$log_dir/service" 2>&1 || fail "$(cat "$test_dir/script" "$log_dir/service")"
 expect_match "$log_dir/service" "^usermod -a -G libvirt-qemu nbdcrypt$"
@@ -30,7 +30,7 @@ expect_match "$log_dir/service" "^systemctl restart nbdcrypt$"
 # ---- what systemd does with it ----
 mkdir -m 700 "$test_dir/credentials"
 while IFS=: read -r name file; do
-    install -o nobody -m 400 "$root$(sed "s,^$root,," <<<"$file")" "$test_dir/credentials/$name"
+    install -o nobody -m 400 "$root${file#"$root"}" "$test_dir/credentials/$name"
 done < <(sed -n 's/^LoadCredential=//p' "$root/etc/systemd/system/nbdcrypt.service.d/keys.conf")
 chown nobody: "$test_dir/credentials"
 export CREDENTIALS_DIRECTORY=$test_dir/credentials
