@@ -26,6 +26,8 @@ def call(server, method, parameters, fds=()):
     return reply["parameters"]
 
 
+if len(sys.argv) != 4:
+    sys.exit("usage: varlink-client.py CONTROL-SOCKET NAME IMAGE <KEY")
 path, name, image = sys.argv[1:]
 with socket.socket(socket.AF_UNIX) as server:
     server.connect(path)

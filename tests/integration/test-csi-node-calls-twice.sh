@@ -49,6 +49,8 @@ node 13 stage pvc "$image.other" "$work/staging" # another volume of that name
 # ---- the server is killed: whoever has the key stages it again ----
 kill_nbdcrypt
 node 14 stage pvc "$image" "$work/staging" # UNAVAILABLE
+node 14 publish pvc "$work/staging" "$target"
+node 14 stats pvc "$work/staging"
 node 0 unstage gone "$work/staging"
 start
 node 5 publish pvc "$work/staging" "$target"
@@ -82,7 +84,26 @@ node 0 stage pvc "$image" "$work/staging"
 nbdcopy "$disk_uri" "$work/read"
 cmp -n $((4 << 20)) "$work/read" "$work/plain"
 node 0 unstage pvc "$work/staging"
-node 3 stagger pvc
+node 5 stats pvc "$work/staging" # NOT_FOUND
+expect_equal "what it printed" "" "$(cat "$test_dir/out")"
+
+# ---- wrong calls ----
+wrong() { # SENTENCE OPERAND...
+    local sentence=$1
+
+    shift
+    status=0
+    "$csi" "$@" 2>"$test_dir/err" || status=$?
+    expect_equal "status of '$*'" 3 "$status" # INVALID_ARGUMENT
+    expect_equal "words of '$*'" "csi-node: $sentence" "$(cat "$test_dir/err")"
+}
+wrong "there is no call 'stagger': it is stage, publish, unpublish, unstage, expand or stats" stagger pvc
+wrong "there is no call '': it is stage, publish, unpublish, unstage, expand or stats"
+wrong "stage takes more operands: 3 at least" stage pvc "$image"
+wrong "unpublish takes more operands: 1 at least" unpublish
+wrong "there is no option '--how device'" --how device unstage pvc "$work/staging"
+wrong "--how takes a value, and stands before the call" --how
+(export XDG_RUNTIME_DIR=$work/nowhere && node 7 unstage pvc "$work/staging") # PERMISSION_DENIED
 stop_nbdcrypt
 
 ! grep -rqaF "$(cat "$passphrase")" "$log_dir" "$work" --exclude=disk --exclude=plain --exclude=read || fail "the key is somewhere"
