@@ -29,3 +29,11 @@ truncate -s 1M "$test_dir/image"
 "$PYTHON" "$test_dir/forbid.py" "$NBDCRYPT" serve --raw --unix "$test_dir/s" "$test_dir/image" >"$log_dir/forbidden" 2>&1 || status=$?
 expect_equal "status where io_uring is forbidden" 1 "$status"
 expect_match "$log_dir/forbidden" 'io_uring is not available here .*in a container at its seccomp profile'
+
+# The page's command has no word that podman refuses: limits are numbers, and a tmpfs knows these options.
+sed -n '/^podman run/,/nbdcrypt$/p' "$source_dir/docs/nbdcrypt-service.7" >"$test_dir/command"
+expect_match "$test_dir/command" '--ulimit memlock='
+! grep -qE -e '--ulimit [a-z]+=[0-9:]*[^0-9: ]' "$test_dir/command" || fail "a limit is no number"
+for option in $(sed -nE 's/.*--tmpfs [^:]*:([^ ]*).*/\1/p' "$test_dir/command" | tr , ' '); do
+    [[ $option =~ ^(mode=.*|size=.*|U|ro|rw|noexec|nosuid|nodev)$ ]] || fail "podman knows no option '$option' of a tmpfs"
+done
