@@ -107,12 +107,14 @@ static int read_file(struct reading *reading, const char *path)
 {
     /* Of a pipe that nobody writes nothing is to be waited for. */
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    char who[64];
     int result;
 
+    snprintf(who, sizeof who, "uid %u may not read it", geteuid());
     if (fd < 0)
         return tell(reading, path,
                     errno == ENOENT   ? "there is no such file"
-                    : errno == EACCES ? "this user may not read it"
+                    : errno == EACCES ? who
                                       : strerror(errno));
     result = read_open_file(reading, fd, path);
     close(fd);

@@ -34,6 +34,9 @@ opens it; --read-only serves it without" "${serve[@]}" "$image"
     chmod 000 "$test_dir/folder"
     expect_failure 1 "image '$test_dir/folder/image': it can't be opened: Permission denied: uid $uid may not enter its folder" \
         "${serve[@]}" "$test_dir/folder/image"
+    printf '[server]\nmay-be-empty = yes\n' >"$test_dir/nbdcrypt.conf"
+    chmod 000 "$test_dir/nbdcrypt.conf"
+    expect_failure 1 "$test_dir/nbdcrypt.conf: uid $uid may not read it" check --config "$test_dir/nbdcrypt.conf"
     chmod 700 "$test_dir/folder"
     mv "$test_dir/folder/image" "$image"
 else
