@@ -59,11 +59,11 @@ enum request_op remote_command_op(const struct request *req)
     return req->backend_step == REMOTE_THEN_FLUSH ? REQUEST_FLUSH : req->view.op;
 }
 
-uint32_t remote_command_extents_bytes(const struct request *req)
+uint64_t remote_command_extents_bytes(const struct remote_slot *slot)
 {
-    uint64_t length_bytes = req->view.length_bytes;
+    uint64_t length_bytes = slot->req->view.length_bytes;
 
-    return length_bytes < REQUEST_BYTES_MAX ? (uint32_t)length_bytes : REQUEST_BYTES_MAX;
+    return slot->extended || length_bytes < REQUEST_BYTES_MAX ? length_bytes : REQUEST_BYTES_MAX;
 }
 
 void remote_command_restart(struct request *req)
@@ -83,7 +83,24 @@ uint64_t remote_command_offset_bytes(const struct remote_slot *slot)
     return slot->req->view.offset_bytes + slot->req->progress_bytes;
 }
 
-int remote_command_prepare(struct remote_slot *slot, const struct remote_features *features)
+uint64_t remote_command_request_offset_bytes(const struct remote_slot *slot)
+{
+    return nbd_get_u64(slot->header + 16); /* in either kind of header */
+}
+
+static void encode_header(struct remote_slot *slot, struct nbd_request *request)
+{
+    slot->header_bytes = slot->extended ? NBD_EXTENDED_REQUEST_BYTES : NBD_REQUEST_BYTES;
+    if (slot->extended && request->command == NBD_CMD_WRITE)
+        request->flags |= NBD_CMD_FLAG_PAYLOAD_LEN;
+    if (slot->extended)
+        nbd_encode_extended_request(slot->header, request);
+    else
+        nbd_encode_request(slot->header, request);
+}
+
+int remote_command_prepare(struct remote_slot *slot, const struct remote_features *features,
+                           bool extended)
 {
     const struct request *req = slot->req;
     const struct view *view = &req->view;
@@ -99,6 +116,7 @@ int remote_command_prepare(struct remote_slot *slot, const struct remote_feature
 
     if (op == REQUEST_ZERO && req->flags & REQUEST_FAST_ZERO && !features->fast_zero)
         return ENOTSUP;
+    slot->extended = extended;
     if (transfers) {
         uint32_t left_bytes = (uint32_t)view->length_bytes - req->progress_bytes;
 
@@ -110,11 +128,11 @@ int remote_command_prepare(struct remote_slot *slot, const struct remote_feature
         request.offset_bytes = request.length_bytes = 0; /* the view's are something else */
     } else if (op == REQUEST_EXTENTS) {
         ((struct extent_list *)(void *)view->data)->count = 0; /* may have been asked before */
-        request.length_bytes = remote_command_extents_bytes(req);
+        request.length_bytes = remote_command_extents_bytes(slot);
     }
-    nbd_encode_request(slot->header, &request);
+    encode_header(slot, &request);
     slot->data_bytes = op == REQUEST_WRITE ? slot->piece_bytes : 0;
-    slot->unsent_bytes = NBD_REQUEST_BYTES + slot->data_bytes;
+    slot->unsent_bytes = slot->header_bytes + slot->data_bytes;
     slot->error = 0;
     slot->begun = slot->answered = false;
     slot->error_chunks = 0;

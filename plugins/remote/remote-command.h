@@ -18,7 +18,9 @@ struct remote_slot {
     struct remote_slot *next; /* free, to be sent, or finished */
 
     /* On its way out. */
-    uint8_t header[NBD_REQUEST_BYTES];
+    bool extended; /* headers, of its connection */
+    uint32_t header_bytes;
+    uint8_t header[NBD_EXTENDED_REQUEST_BYTES];
     uint32_t data_bytes;   /* behind it, from the request's buffer */
     uint32_t unsent_bytes; /* of both */
     bool begun;            /* perhaps some of it has been sent */
@@ -38,19 +40,22 @@ bool remote_command_needs_flush(const struct request *req, const struct remote_f
 /* What it is at present; and whether the server makes something durable by it. */
 enum request_op remote_command_op(const struct request *req);
 /* Of an EXTENTS: of so much from the start of the view the server is asked. */
-uint32_t remote_command_extents_bytes(const struct request *req);
+uint64_t remote_command_extents_bytes(const struct remote_slot *slot);
 bool remote_command_is_sync(const struct request *req, const struct remote_features *features);
 /* It is to be begun (again). */
 void remote_command_restart(struct request *req);
 
 /* Makes the next command of slot->req (a READ or WRITE may be longer than the server takes at once;
  * req->progress_bytes is what has been done) under the cookie of the slot.  A positive errno: the
- * server can't do that, and there is none. */
-int remote_command_prepare(struct remote_slot *slot, const struct remote_features *features);
+ * server can't do that, and there is none. `extended`: with such headers. */
+int remote_command_prepare(struct remote_slot *slot, const struct remote_features *features,
+                           bool extended);
 
 /* Where its data comes from or goes to: slot->piece_bytes. */
 uint8_t *remote_command_data(const struct remote_slot *slot);
 /* Where on the disk that is. */
 uint64_t remote_command_offset_bytes(const struct remote_slot *slot);
+/* The offset that the command has on the wire. */
+uint64_t remote_command_request_offset_bytes(const struct remote_slot *slot);
 
 #endif

@@ -133,6 +133,7 @@ static int shake_hands(struct remote_connection *connection, struct remote_featu
     const struct client_wishes wishes = {
         .export_name = tls->uri->export_name,
         .structured_replies = true,
+        .extended_headers = true,
         .base_allocation = true,
         .start_tls = tls->uri->tls ? start_tls : NULL,
         .context = tls,
@@ -142,6 +143,7 @@ static int shake_hands(struct remote_connection *connection, struct remote_featu
     if (result == 0)
         result = read_features(features, &info, err);
     connection->structured_replies = info.structured_replies;
+    connection->extended_headers = info.extended_headers;
     connection->base_allocation_id = info.base_allocation_id;
     return result;
 }

@@ -25,7 +25,7 @@ struct remote_address {
 struct remote_connection {
     int fd;                 /* -1: there is none */
     struct tls_client *tls; /* NULL: in the clear */
-    bool structured_replies;
+    bool structured_replies, extended_headers;
     uint32_t base_allocation_id;
 };
 

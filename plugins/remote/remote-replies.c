@@ -8,6 +8,7 @@
 #define OTHER_ERROR_BYTES_MAX 65536u /* of types that are yet to be invented */
 #define STATUS_BYTES_MAX (64u << 20) /* 4 GiB in extents of 512 bytes */
 #define EXTENT_BYTES 8u
+#define EXTENDED_EXTENT_BYTES 16u
 #define ERROR_TYPE_BIT 0x8000u
 
 /* Each deals with a part, and returns NULL or which rule of the protocol is broken. */
@@ -30,7 +31,8 @@ static const char *want_payload(struct remote_replies *replies, enum remote_part
 
 static const char *want_header(struct remote_replies *replies)
 {
-    return want(replies, REMOTE_HEADER, replies->small, COMMON_HEADER_BYTES);
+    return want(replies, REMOTE_HEADER, replies->small,
+                replies->extended ? NBD_EXTENDED_CHUNK_HEADER_BYTES : COMMON_HEADER_BYTES);
 }
 
 static int errno_of(uint32_t error)
@@ -77,7 +79,7 @@ static const char *reply_ends(struct remote_replies *replies)
         return "its reply to a READ lacks some of the data";
     /* A server that answered without an extent has told nothing: all of it may be data. */
     if (slot->error == 0 && op_of(replies) == REQUEST_EXTENTS && extents_of(replies)->count == 0)
-        extent_list_add(extents_of(replies), remote_command_extents_bytes(slot->req), 0);
+        extent_list_add(extents_of(replies), remote_command_extents_bytes(slot), 0);
     want_header(replies);
     replies->owner->answered(replies, slot);
     return NULL;
@@ -141,8 +143,26 @@ static const char *take_simple(struct remote_replies *replies)
                : want(replies, REMOTE_SIMPLE_DATA, remote_command_data(slot), slot->piece_bytes);
 }
 
+static const char *take_chunk(struct remote_replies *replies);
+
+static const char *take_extended_header(struct remote_replies *replies)
+{
+    uint64_t offset_bytes;
+
+    if (!nbd_decode_extended_chunk(replies->small, &replies->chunk, &offset_bytes))
+        return "what it sends is no reply of NBD with extended headers";
+    const char *reason = find_slot(replies, replies->chunk.cookie);
+    if (reason != NULL)
+        return reason;
+    if (offset_bytes != remote_command_request_offset_bytes(replies->slot))
+        return "its reply has another offset than the request";
+    return take_chunk(replies);
+}
+
 static const char *take_header(struct remote_replies *replies)
 {
+    if (replies->extended)
+        return take_extended_header(replies);
     if (nbd_is_simple_reply(replies->small))
         return take_simple(replies);
     if (!replies->structured || !nbd_is_chunk(replies->small))
@@ -162,26 +182,36 @@ static const char *begin_error(struct remote_replies *replies)
     return want_payload(replies, REMOTE_ERROR, replies->small, ERROR_BYTES);
 }
 
+static uint32_t extent_bytes_of(const struct remote_replies *replies)
+{
+    return replies->extended ? EXTENDED_EXTENT_BYTES : EXTENT_BYTES;
+}
+
 static const char *begin_status(struct remote_replies *replies)
 {
     uint32_t length_bytes = replies->chunk.length_bytes;
+    uint32_t head_bytes = replies->extended ? 8 : 4, each_bytes = extent_bytes_of(replies);
 
     if (op_of(replies) != REQUEST_EXTENTS)
         return "it sends block status that nobody asked for";
-    if (length_bytes < 4 + EXTENT_BYTES || length_bytes % EXTENT_BYTES != 4 ||
+    if (length_bytes < head_bytes + each_bytes || length_bytes % each_bytes != head_bytes ||
         length_bytes > STATUS_BYTES_MAX)
         return "a chunk of its block status has a wrong length";
-    return want_payload(replies, REMOTE_CONTEXT, replies->small, 4);
+    return want_payload(replies, REMOTE_CONTEXT, replies->small, head_bytes);
 }
 
 static const char *take_chunk_header(struct remote_replies *replies)
 {
-    struct nbd_chunk *chunk = &replies->chunk;
+    nbd_decode_chunk(replies->small, &replies->chunk);
+    const char *reason = find_slot(replies, replies->chunk.cookie);
+    return reason != NULL ? reason : take_chunk(replies);
+}
 
-    nbd_decode_chunk(replies->small, chunk);
-    const char *reason = find_slot(replies, chunk->cookie);
-    if (reason != NULL)
-        return reason;
+/* Its header is there, and tells whose it is. */
+static const char *take_chunk(struct remote_replies *replies)
+{
+    const struct nbd_chunk *chunk = &replies->chunk;
+
     replies->left_bytes = chunk->length_bytes;
     if (chunk->type & ERROR_TYPE_BIT)
         return begin_error(replies);
@@ -201,6 +231,9 @@ static const char *take_chunk_header(struct remote_replies *replies)
             return "it sends a hole that nobody asked for, or of a wrong length";
         return want_payload(replies, REMOTE_HOLE, replies->small, 12);
     case NBD_REPLY_TYPE_BLOCK_STATUS:
+    case NBD_REPLY_TYPE_BLOCK_STATUS_EXT:
+        if (replies->extended != (chunk->type == NBD_REPLY_TYPE_BLOCK_STATUS_EXT))
+            return "it sends block status of the wrong kind";
         return begin_status(replies);
     default:
         return "it sends a chunk of an unknown type";
@@ -234,7 +267,7 @@ static const char *take_hole(struct remote_replies *replies)
 
 static const char *want_extents(struct remote_replies *replies)
 {
-    uint32_t most_bytes = REMOTE_SMALL_BYTES / EXTENT_BYTES * EXTENT_BYTES;
+    uint32_t most_bytes = REMOTE_SMALL_BYTES / EXTENDED_EXTENT_BYTES * EXTENDED_EXTENT_BYTES;
 
     return want_payload(replies, REMOTE_EXTENTS, replies->small,
                         replies->left_bytes < most_bytes ? replies->left_bytes : most_bytes);
@@ -245,7 +278,10 @@ static const char *take_context(struct remote_replies *replies)
 {
     bool wanted = nbd_get_u32(replies->small) == replies->base_allocation_id;
 
-    replies->unlisted_bytes = wanted ? remote_command_extents_bytes(replies->slot->req) : 0;
+    if (replies->extended &&
+        nbd_get_u32(replies->small + 4) != replies->left_bytes / EXTENDED_EXTENT_BYTES)
+        return "a chunk of its block status has another count than extents";
+    replies->unlisted_bytes = wanted ? remote_command_extents_bytes(replies->slot) : 0;
     if (wanted)
         extents_of(replies)->count = 0;
     return want_extents(replies);
@@ -255,16 +291,17 @@ static const char *take_context(struct remote_replies *replies)
 static const char *take_extents(struct remote_replies *replies)
 {
     const uint8_t *at = replies->small, *end = at + replies->part.length_bytes;
+    bool extended = replies->extended;
 
-    for (; at < end && replies->unlisted_bytes > 0; at += EXTENT_BYTES) {
-        uint32_t length_bytes = nbd_get_u32(at);
+    for (; at < end && replies->unlisted_bytes > 0; at += extent_bytes_of(replies)) {
+        uint64_t length_bytes = extended ? nbd_get_u64(at) : nbd_get_u32(at);
+        uint32_t flags = extended ? (uint32_t)nbd_get_u64(at + 8) : nbd_get_u32(at + 4);
 
         if (length_bytes == 0)
             return "an extent of its reply to a BLOCK_STATUS is empty";
         if (length_bytes > replies->unlisted_bytes)
             length_bytes = replies->unlisted_bytes;
-        if (extent_list_add(extents_of(replies), length_bytes,
-                            nbd_get_u32(at + 4) & (EXTENT_HOLE | EXTENT_ZERO)))
+        if (extent_list_add(extents_of(replies), length_bytes, flags & (EXTENT_HOLE | EXTENT_ZERO)))
             replies->unlisted_bytes -= length_bytes;
         else
             replies->unlisted_bytes = 0; /* it is full */
@@ -335,6 +372,7 @@ void remote_replies_begin(struct remote_replies *replies,
                           const struct remote_connection *connection)
 {
     replies->structured = connection->structured_replies;
+    replies->extended = connection->extended_headers;
     replies->base_allocation_id = connection->base_allocation_id;
     want_header(replies);
 }

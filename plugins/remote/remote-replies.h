@@ -45,14 +45,14 @@ struct remote_replies {
     const struct remote_replies_owner *owner;
     struct remote_slot *slots;
     unsigned slot_count;
-    bool structured;
+    bool structured, extended;
     uint32_t base_allocation_id;
 
     struct remote_part part;
     struct nbd_chunk chunk;   /* the one that is being received */
     struct remote_slot *slot; /* whose reply that is */
     uint32_t left_bytes;      /* of the chunk's payload, behind the part */
-    uint32_t unlisted_bytes;  /* of the range whose extents come; 0: the rest is of no interest */
+    uint64_t unlisted_bytes;  /* of the range whose extents come; 0: the rest is of no interest */
     uint16_t text_bytes;      /* of an error */
     uint8_t small[REMOTE_SMALL_BYTES]; /* parts that go nowhere else */
 };

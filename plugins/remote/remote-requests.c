@@ -83,7 +83,8 @@ void remote_requests_send(struct remote_requests *requests)
         if (refuse_flush(requests, req) || hold_flush(requests, req))
             continue;
         struct remote_slot *slot = remote_slots_take(&requests->slots, req, now_ms);
-        int error = remote_command_prepare(slot, &requests->server->features);
+        int error = remote_command_prepare(slot, &requests->server->features,
+                                           requests->stream->replies.extended);
         if (error == 0) {
             slot->epoch = remote_ledger_epoch(&requests->server->ledger);
             if (remote_command_is_sync(req, &requests->server->features))

@@ -107,7 +107,7 @@ static unsigned fill_iov(struct remote_stream *stream)
             uint32_t left_bytes = slot->unsent_bytes - slot->data_bytes;
 
             stream->iov[count++] = (struct iovec){
-                .iov_base = slot->header + NBD_REQUEST_BYTES - left_bytes,
+                .iov_base = slot->header + slot->header_bytes - left_bytes,
                 .iov_len = left_bytes,
             };
         }
@@ -126,7 +126,7 @@ static unsigned fill_iov(struct remote_stream *stream)
 
 void remote_stream_add(struct remote_stream *stream, struct remote_slot *slot)
 {
-    assert(slot->unsent_bytes == NBD_REQUEST_BYTES + slot->data_bytes);
+    assert(slot->unsent_bytes == slot->header_bytes + slot->data_bytes);
     slot->next = NULL;
     *stream->unsent_end = slot;
     stream->unsent_end = &slot->next;
@@ -226,8 +226,16 @@ void remote_stream_leave(struct remote_stream *stream)
         return;
     }
     stream->said_goodbye = stream->sending = true;
-    nbd_encode_request(stream->goodbye, &(struct nbd_request){ .command = NBD_CMD_DISC });
-    stream->iov[0] = (struct iovec){ .iov_base = stream->goodbye, .iov_len = NBD_REQUEST_BYTES };
+    const struct nbd_request disconnect = { .command = NBD_CMD_DISC };
+    bool extended = stream->replies.extended;
+    if (extended)
+        nbd_encode_extended_request(stream->goodbye, &disconnect);
+    else
+        nbd_encode_request(stream->goodbye, &disconnect);
+    stream->iov[0] = (struct iovec){
+        .iov_base = stream->goodbye,
+        .iov_len = extended ? NBD_EXTENDED_REQUEST_BYTES : NBD_REQUEST_BYTES,
+    };
     stream->transport->ops->send(stream->transport, stream->iov, 1);
 }
 

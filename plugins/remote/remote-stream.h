@@ -39,7 +39,7 @@ struct remote_stream {
     struct remote_slot *unsent, **unsent_end;
     struct iovec iov[REMOTE_IOV_MAX];
     bool sending;
-    uint8_t goodbye[NBD_REQUEST_BYTES];
+    uint8_t goodbye[NBD_EXTENDED_REQUEST_BYTES];
     bool said_goodbye;
 
     /* Receiving. */

@@ -265,12 +265,17 @@ static int negotiate(struct export_info *info, struct channel *channel,
 
     if (result == 0 && wishes->start_tls != NULL)
         result = start_tls(channel, wishes, err);
-    if (result == 0 && wishes->structured_replies)
+    if (result == 0 && wishes->extended_headers)
+        result = ask(channel, NBD_OPT_EXTENDED_HEADERS, &info->extended_headers, err);
+    if (result == 0 && wishes->structured_replies && !info->extended_headers)
         result = ask(channel, NBD_OPT_STRUCTURED_REPLY, &info->structured_replies, err);
+    info->structured_replies |= info->extended_headers;
     if (result == 0 && wishes->base_allocation && info->structured_replies)
         result = ask_for_base_allocation(info, channel, name, err);
     if (result == 0)
         result = go(info, channel, name, err);
+    if (result == 1 && info->extended_headers)
+        result = error_set(err, -EPROTO, "the server has extended headers, but not GO");
     if (result == 1)
         result = go_by_name(info, channel, name, no_zeroes, err);
     return result;

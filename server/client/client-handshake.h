@@ -12,7 +12,8 @@
 struct client_wishes {
     const char *export_name; /* at most NBD_STRING_BYTES_MAX */
     bool structured_replies;
-    bool base_allocation; /* the meta context; needs structured replies */
+    bool extended_headers; /* rather than structured replies, where the server has them */
+    bool base_allocation;  /* the meta context; needs structured replies or extended headers */
     /* Does TLS, after the server has agreed, and protects the channel from then on; 0 or -errno
      * with a message.  NULL: no TLS. */
     int (*start_tls)(void *context, struct channel *channel, struct error *err);
@@ -25,7 +26,8 @@ struct export_info {
     uint16_t flags;      /* NBD_FLAG_* of the transmission phase */
     /* Of requests, whatever it says of them: 0, 0 and 0 if it says nothing. */
     uint32_t block_min_bytes, block_preferred_bytes, block_max_bytes;
-    bool structured_replies, base_allocation;
+    bool structured_replies; /* in chunks: also with extended headers */
+    bool extended_headers, base_allocation;
     uint32_t base_allocation_id; /* in replies to BLOCK_STATUS */
 };
 

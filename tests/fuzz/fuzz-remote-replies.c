@@ -1,10 +1,10 @@
 /* A remote NBD server that answers anything.
  *
- * The input: one byte (bit 0: structured replies; bits 4 to 7: how many bytes come with each
- * receive, 0: all), then steps of an operation, a length and its bytes: a command is sent, a reply
- * to one comes in the right frame with any content, or raw bytes.  Whatever comes, no byte that the
- * server has not sent is taken for data, extents stay in their range, nothing is answered twice,
- * and nothing is written beside the buffers.
+ * The input: one byte (bit 0: structured replies; bit 1: extended headers; bits 4 to 7: how many
+ * bytes come with each receive, 0: all), then steps of an operation, a length and its bytes: a
+ * command is sent, a reply to one comes in the right frame with any content, or raw bytes. Whatever
+ * comes, no byte that the server has not sent is taken for data, extents stay in their range,
+ * nothing is answered twice, and nothing is written beside the buffers.
  *
  * How to build and run it: see fuzz-handshake.c. */
 #include <stdint.h>
@@ -108,7 +108,7 @@ static void send_command(uint8_t kind, uint8_t length)
         ((struct extent_list *)(void *)req->view.data)->capacity = EXTENTS_MAX;
     slot->req = req;
     slot->cookie = server.commands++ * SLOTS + (uint64_t)(slot - server.slots);
-    EXPECT(remote_command_prepare(slot, &features) == 0);
+    EXPECT(remote_command_prepare(slot, &features, server.stream.replies.extended) == 0);
     remote_stream_add(&server.stream, slot);
     remote_stream_flush(&server.stream);
 }
@@ -126,8 +126,8 @@ static void feed(const uint8_t *data, size_t length_bytes)
  * right. */
 static void feed_chunk(const uint8_t *data, size_t length_bytes)
 {
-    static const uint16_t types[] = { 0, 1, 1, 2, 5, 0x8001, 0x8002, 0x8003, 77 };
-    uint8_t header[NBD_CHUNK_HEADER_BYTES], payload[255];
+    static const uint16_t types[] = { 0, 1, 1, 2, 5, 6, 0x8001, 0x8002, 0x8003, 77 };
+    uint8_t header[NBD_EXTENDED_CHUNK_HEADER_BYTES], payload[255];
     const struct remote_slot *slot = &server.slots[data[0] / 64];
     uint16_t type = types[data[0] / 2 % 16 % (sizeof types / sizeof types[0])];
 
@@ -140,9 +140,14 @@ static void feed_chunk(const uint8_t *data, size_t length_bytes)
     }
     if (type == 2 && length_bytes >= 12)
         memset(payload + 8, 0, 2);
-    nbd_encode_chunk(
-        header, &(struct nbd_chunk){ data[0] % 2, type, slot->cookie, (uint32_t)length_bytes });
-    feed(header, sizeof header);
+    const struct nbd_chunk chunk = { data[0] % 2, type, slot->cookie, (uint32_t)length_bytes };
+    if (server.stream.replies.extended) {
+        nbd_encode_extended_chunk(header, &chunk, 4096);
+        feed(header, NBD_EXTENDED_CHUNK_HEADER_BYTES);
+    } else {
+        nbd_encode_chunk(header, &chunk);
+        feed(header, NBD_CHUNK_HEADER_BYTES);
+    }
     feed(payload, length_bytes);
 }
 
@@ -200,9 +205,10 @@ static void begin(uint8_t flags)
     fake_socket_chunk(server.loop, server.fd, flags / 16, 0);
     EXPECT(transport_plain_create(&transport, server.loop, server.fd, &err) == 0);
     remote_stream_init(&server.stream, &owner, server.slots, SLOTS);
-    remote_stream_start(
-        &server.stream, transport,
-        &(struct remote_connection){ .fd = server.fd, .structured_replies = flags & 1 });
+    remote_stream_start(&server.stream, transport,
+                        &(struct remote_connection){ .fd = server.fd,
+                                                     .structured_replies = flags & 3,
+                                                     .extended_headers = flags & 2 });
 }
 
 static void end(void)
