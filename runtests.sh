@@ -65,7 +65,7 @@ build() {
     mkdir -p "$work/$name"
     (
         cd "$work/$name" &&
-            ../src/configure --enable-werror CC="$compiler" "$@" &&
+            { [ -e config.status ] || ../src/configure --enable-werror CC="$compiler" "$@"; } &&
             make -j "$jobs" &&
             make -j "$jobs" "programs-$target"
     ) >"$work/$name/build.log" 2>&1
@@ -131,17 +131,32 @@ skip_reason() {
     { grep -iE 'skip' "$1" || tail -n 1 "$1"; } | grep -v '^SKIP .* (exit status' | tail -n 1
 }
 
-# build_and_test NAME TITLE TARGET COMPILER CONFIGURE-ARGUMENT...
+# build_and_test TITLE NAME TARGET COMPILER CONFIGURE-ARGUMENT...
 build_and_test() {
-    local name=$1 title=$2 target=$3
+    local title=$1
 
-    shift 3
+    shift
     say "$title: building"
-    if build "$name" "$target" "$@"; then
-        run_suite "$name" "$title" "$target"
+    if build "$@"; then
+        run_suite "$1" "$title" "$2"
     else
-        fails "build ($title)" "$work/$name/build.log"
+        fails "build ($title)" "$work/$1/build.log"
     fi
+}
+
+plain=("gcc" plain check gcc)
+fuzzers=("clang, fuzzers" clang check-fuzzers clang CFLAGS=-O1 "--enable-sanitizers=address,undefined,fuzzer-no-link")
+sanitized=("gcc, address and undefined sanitizers" sanitized check-sanitized
+    gcc CFLAGS="-O1 -g" "--enable-sanitizers=address,undefined")
+threads=("gcc, thread sanitizer" threads check-threads gcc CFLAGS="-O1 -g" --enable-sanitizers=thread)
+
+# build_ahead: all but the plain one, in the time that its tests leave; who tests it then says what failed.
+build_ahead() {
+    jobs=1
+    renice -n 19 "$BASHPID" >/dev/null
+    build "${fuzzers[@]:1}" || true
+    build "${sanitized[@]:1}" || true
+    build "${threads[@]:1}" || true
 }
 
 groups=(build demo tests)
@@ -170,14 +185,20 @@ copy_sources
     exit 1
 }
 
-build_and_test plain "gcc" check gcc
-if [ "$quick" = no ]; then
-    build_and_test clang "clang, fuzzers" check-fuzzers \
-        clang CFLAGS=-O1 --enable-sanitizers=address,undefined,fuzzer-no-link
-    build_and_test sanitized "gcc, address and undefined sanitizers" check-sanitized \
-        gcc CFLAGS="-O1 -g" --enable-sanitizers=address,undefined
-    build_and_test threads "gcc, thread sanitizer" check-threads \
-        gcc CFLAGS="-O1 -g" --enable-sanitizers=thread
+if [ "$quick" = yes ]; then
+    build_and_test "${plain[@]}"
+else
+    set -m # a process group, which ends with this script
+    build_ahead </dev/null &
+    set +m
+    ahead=$!
+    trap 'kill -TERM -- "-$ahead" 2>/dev/null || true' EXIT
+    build_and_test "${plain[@]}"
+    wait "$ahead" || true
+    trap - EXIT
+    build_and_test "${fuzzers[@]}"
+    build_and_test "${sanitized[@]}"
+    build_and_test "${threads[@]}"
 fi
 
 if [ "$keep" = yes ]; then
