@@ -1,7 +1,7 @@
 #!/bin/bash
 # The README's steps in a Debian that boots from its own disk: the packages are installed, the service runs, a disk is added, attached
 # by name and mounted.  The server is killed and comes back, the packages do not go below the disk, the machine is rebooted: the data
-# is there, mounted, and no step was by hand.
+# is there, mounted, and no step was by hand.  The tests of the installed service that the package brings pass as well.
 . "$(dirname "$0")/../support/functions.sh"
 . "$(dirname "$0")/../support/guest.sh"
 . "$(dirname "$0")/../support/debian-packages.sh"
@@ -9,6 +9,7 @@
 packages_built
 . "$(dirname "$0")/../support/debian-guest.sh"
 cp "$(package nbdcrypt)" "$(package nbdcrypt-attach)" "$debian_guest_root/root/"
+cp "$package_sources/debian/tests/service" "$debian_guest_root/root/autopkgtest"
 debian_steps | grep -vx '' >"$test_dir/steps"
 # An emulated machine that starves takes its time.
 export GUEST_TIMEOUT_S=700
@@ -95,6 +96,9 @@ systemctl stop srv.mount nbdcrypt-attach@vm1
 expect "attached" 1 "$(nbdcrypt attached | wc -l)"
 dpkg --purge nbdcrypt-attach
 [ ! -e /dev/disk/by-nbd/vm1 ]
+
+step "what the package brings to test the service"
+sh -x ./autopkgtest
 echo all is there
 SCRIPT
 note "$(cat "$log_dir"/guest-[12] | grep '^==' | tr '\n' ';')"
