@@ -145,28 +145,11 @@ static void recv_finished(struct io_event *ev, int result)
 
 /* ---- a new command ---- */
 
-/* The payload of a refused command has to be read before the answer makes sense.  False: it is
- * longer than any may be, which ends the connection. */
-RARELY static bool begin_discard(struct transmission *t)
-{
-    uint64_t payload_bytes = command_payload_bytes(&t->current->request, t->terms.extended);
-
-    if (t->terms.extended && payload_bytes > NBD_PAYLOAD_BYTES_MAX) {
-        conversation_log(t->talk, LOG_NOTICE, "announced a payload of more than 32 MiB; dropped");
-        transmission_abort(t);
-        return false;
-    }
-    t->discard_bytes = (uint32_t)payload_bytes;
-    if (t->discard_bytes > 0)
-        t->step = RECEIVE_DISCARD;
-    return true;
-}
-
 /* Of the command that was begun: it was refused, or its range comes behind it. */
 RARELY static bool take_care(struct transmission *t)
 {
     if (t->current->error != 0)
-        return begin_discard(t);
+        return transmission_begin_discard(t);
     t->step = RECEIVE_QUERY;
     return ask(t, t->header, NBD_STATUS_QUERY_BYTES);
 }
@@ -316,7 +299,7 @@ static bool issue_fragment(struct transmission *t)
     return true;
 }
 
-static bool answer_at_once(struct transmission *t, struct command *command)
+bool transmission_answer_at_once(struct transmission *t, struct command *command)
 {
     struct fragment *fragment = take_fragment(t, command, 0);
 
@@ -331,7 +314,7 @@ static bool answer_at_once(struct transmission *t, struct command *command)
 /* A command that needs nothing of the pipeline: refused, or of length 0. */
 static bool issue_answer(struct transmission *t, struct command *command)
 {
-    if (!answer_at_once(t, command))
+    if (!transmission_answer_at_once(t, command))
         return park(t);
     t->current = NULL;
     t->step = RECEIVE_HEADER;
@@ -387,7 +370,7 @@ static void zeroes_abandon(struct transmission *t)
 
 /* ---- waiting ---- */
 
-static void try_again(struct transmission *t)
+void transmission_try_again(struct transmission *t)
 {
     long_zeroes_go_on(&t->zeroes);
     if (t->receive_waits) {
@@ -396,28 +379,6 @@ static void try_again(struct transmission *t)
             command_record_go_on(t->current, t->current->issued_bytes);
         receive(t);
     }
-}
-
-/* NULL: all who waited have had their turn. */
-static struct transmission *unpark_next(struct worker *worker, const struct waiter **last)
-{
-    struct waiter *waiter = waiting_line_next(&worker->parked, last);
-    struct transmission *t =
-        waiter != NULL ? container_of(waiter, struct transmission, waiter) : NULL;
-
-    if (t != NULL)
-        command_record_parked(&t->record, holdings_go_on(&t->holds));
-    return t;
-}
-
-/* Who still finds nothing waits again, behind the others. */
-void transmission_unpark(struct worker *worker, unsigned most)
-{
-    const struct waiter *last = worker->parked.last;
-    struct transmission *t;
-
-    for (unsigned tried = 0; tried < most && (t = unpark_next(worker, &last)) != NULL; tried++)
-        try_again(t);
 }
 
 static void unpark_some(struct loop_task *task)
@@ -431,49 +392,6 @@ static void unpark_for_good(struct transmission *t)
         waiting_line_leave(&t->worker->parked, &t->waiter);
     command_record_parked(&t->record, holdings_go_on(&t->holds));
     t->receive_waits = false;
-}
-
-/* The command that `t` is about to receive the rest of, or to begin. */
-static void refuse_current(struct transmission *t)
-{
-    struct command *command = t->current;
-
-    if (command == NULL || command->issued_bytes > 0) { /* nobody to tell, or half was told */
-        conversation_log(t->talk, LOG_WARNING, "not enough memory to go on; dropped");
-        transmission_abort(t);
-        return;
-    }
-    if (command->error == 0) /* else its payload has been read away */
-        (void)begin_discard(t);
-    command->error = ENOMEM;
-    command->refusal = "the server has no memory for it now";
-}
-
-static void refuse_zeroes(struct transmission *t)
-{
-    struct command *command = t->zeroes.first;
-
-    if (command->fragments_held > 0)
-        return;
-    long_zeroes_remove(&t->zeroes, command);
-    command->error = ENOMEM;
-    if (!answer_at_once(t, command))
-        transmission_abort(t);
-}
-
-void transmission_refuse_parked(struct worker *worker)
-{
-    const struct waiter *last = worker->parked.last;
-    struct transmission *t;
-
-    while ((t = unpark_next(worker, &last)) != NULL) {
-        if (t->zeroes.first != NULL)
-            refuse_zeroes(t);
-        if (!t->aborted && t->receive_waits && t->holds.bytes == 0)
-            refuse_current(t);
-        if (!t->aborted)
-            try_again(t);
-    }
 }
 
 /* ---- what comes back ---- */

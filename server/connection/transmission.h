@@ -114,4 +114,14 @@ void transmission_unpark(struct worker *worker, unsigned most);
 /* Answers ENOMEM to what those ask for that wait and have nothing that could come back. */
 void transmission_refuse_parked(struct worker *worker);
 
+/* ---- between transmission.c and transmission-waiting.c ---- */
+
+/* The payload of a refused command has to be read before the answer makes sense.  False: it is
+ * longer than any may be, which ends the connection. */
+bool transmission_begin_discard(struct transmission *transmission) __attribute__((cold));
+/* Answers a command that needs nothing of the pipeline.  False: there is no room for it now. */
+bool transmission_answer_at_once(struct transmission *transmission, struct command *command);
+/* There may be room for what it waits for. */
+void transmission_try_again(struct transmission *transmission);
+
 #endif
