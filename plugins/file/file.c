@@ -592,7 +592,7 @@ static void extents_work(struct offload_job *job)
     if (!file->block_device)
         error = find_extents(file->fd, req);
     if (error == EINVAL) { /* no such thing here: all of it may be data */
-        list->count = 0;
+        extent_list_clear(list);
         extent_list_add(list, req->view.length_bytes, 0);
         error = 0;
     }

@@ -475,6 +475,7 @@ static int find_extents(struct nbdkit_stage *nbdkit, struct request *req, uint32
     if (nbdkit->plugin.extents(nbdkit->handle, length_bytes, view->offset_bytes, flags, &extents) <
         0)
         return -1;
+    extents.list->more = false; /* the plugin would describe all of it once more */
     if (extents.list->count > 0)
         return 0;
     nbdkit_host_forget_error(); /* it described nothing: that is a failure of its own */

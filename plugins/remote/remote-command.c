@@ -61,9 +61,11 @@ enum request_op remote_command_op(const struct request *req)
 
 uint64_t remote_command_extents_bytes(const struct remote_slot *slot)
 {
-    uint64_t length_bytes = slot->req->view.length_bytes;
+    uint64_t length_bytes = slot->req->view.length_bytes, most_bytes = slot->extents_most_bytes;
 
-    return slot->extended || length_bytes < REQUEST_BYTES_MAX ? length_bytes : REQUEST_BYTES_MAX;
+    if (!slot->extended && length_bytes > REQUEST_BYTES_MAX)
+        length_bytes = REQUEST_BYTES_MAX;
+    return most_bytes > 0 && most_bytes < length_bytes ? most_bytes : length_bytes;
 }
 
 void remote_command_restart(struct request *req)
@@ -127,7 +129,8 @@ int remote_command_prepare(struct remote_slot *slot, const struct remote_feature
     } else if (op == REQUEST_FLUSH) {
         request.offset_bytes = request.length_bytes = 0; /* the view's are something else */
     } else if (op == REQUEST_EXTENTS) {
-        ((struct extent_list *)(void *)view->data)->count = 0; /* may have been asked before */
+        extent_list_clear(
+            (struct extent_list *)(void *)view->data); /* may have been asked before */
         request.length_bytes = remote_command_extents_bytes(slot);
     }
     encode_header(slot, &request);

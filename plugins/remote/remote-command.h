@@ -10,12 +10,13 @@
 
 /* A command in flight. */
 struct remote_slot {
-    struct request *req;      /* NULL: the slot is free */
-    uint64_t cookie;          /* of this command and no other on its connection */
-    uint64_t sent_ms;         /* channel_clock_ms(), or 0 when nobody asks */
-    uint32_t piece_bytes;     /* of a READ or WRITE: how much this command moves */
-    int error;                /* when it is finished: 0 or a positive errno */
-    struct remote_slot *next; /* free, to be sent, or finished */
+    struct request *req;         /* NULL: the slot is free */
+    uint64_t cookie;             /* of this command and no other on its connection */
+    uint64_t sent_ms;            /* channel_clock_ms(), or 0 when nobody asks */
+    uint32_t piece_bytes;        /* of a READ or WRITE: how much this command moves */
+    uint64_t extents_most_bytes; /* of an EXTENTS: it asks for no more; 0: for all */
+    int error;                   /* when it is finished: 0 or a positive errno */
+    struct remote_slot *next;    /* free, to be sent, or finished */
 
     /* On its way out. */
     bool extended; /* headers, of its connection */

@@ -283,7 +283,7 @@ static const char *take_context(struct remote_replies *replies)
         return "a chunk of its block status has another count than extents";
     replies->unlisted_bytes = wanted ? remote_command_extents_bytes(replies->slot) : 0;
     if (wanted)
-        extents_of(replies)->count = 0;
+        extent_list_clear(extents_of(replies));
     return want_extents(replies);
 }
 

@@ -16,6 +16,7 @@ void remote_requests_init(struct remote_requests *requests, struct remote_server
     remote_queue_init(&requests->waiting);
     remote_queue_init(&requests->held);
     requests->flushing = false;
+    requests->extents_most_bytes = 0;
     remote_slots_init(&requests->slots);
 }
 
@@ -83,6 +84,7 @@ void remote_requests_send(struct remote_requests *requests)
         if (refuse_flush(requests, req) || hold_flush(requests, req))
             continue;
         struct remote_slot *slot = remote_slots_take(&requests->slots, req, now_ms);
+        slot->extents_most_bytes = req->flags & REQUEST_ONE ? 0 : requests->extents_most_bytes;
         int error = remote_command_prepare(slot, &requests->server->features,
                                            requests->stream->replies.extended);
         if (error == 0) {
@@ -194,6 +196,23 @@ static void finish(struct remote_requests *requests, struct request *req, uint32
     requests->answer(req, error);
 }
 
+/* What finds no room in the list was sent in vain, so of a range with so many extents less is asked
+ * for at once, and more again when they become fewer. */
+static void pace_extents(struct remote_requests *requests, const struct remote_slot *slot)
+{
+    struct extent_list *list = (struct extent_list *)(void *)slot->req->view.data;
+    uint64_t asked_bytes = remote_command_extents_bytes(slot), told_bytes = 0;
+    bool paced = asked_bytes == slot->extents_most_bytes;
+
+    for (uint32_t i = 0; i < list->count; i++)
+        told_bytes += list->extents[i].length_bytes;
+    if (list->more)
+        requests->extents_most_bytes = told_bytes;
+    else if (paced)
+        requests->extents_most_bytes = asked_bytes <= INT64_MAX / 2 ? 2 * asked_bytes : 0;
+    list->more |= paced && told_bytes == asked_bytes && asked_bytes < slot->req->view.length_bytes;
+}
+
 /* A command has ended; so may its request have.  Whether the server has answered. */
 static bool settle(struct remote_requests *requests, const struct remote_slot *ended)
 {
@@ -220,6 +239,8 @@ static bool settle(struct remote_requests *requests, const struct remote_slot *e
         return true;
     }
     note_epoch(requests, req, ended->epoch);
+    if (op == REQUEST_EXTENTS && !(req->flags & REQUEST_ONE))
+        pace_extents(requests, ended);
     if (op == REQUEST_READ || op == REQUEST_WRITE) {
         req->progress_bytes += ended->piece_bytes;
         if (req->progress_bytes < req->view.length_bytes) {

@@ -27,8 +27,10 @@ bool extent_list_add(struct extent_list *list, uint64_t length_bytes, uint32_t f
         list->extents[list->count - 1].length_bytes += length_bytes;
         return true;
     }
-    if (list->count == list->capacity)
+    if (list->count == list->capacity) {
+        list->more = true;
         return false;
+    }
     list->extents[list->count++] = (struct extent){ .length_bytes = length_bytes, .flags = flags };
     return true;
 }

@@ -64,6 +64,7 @@ struct extent {
 struct extent_list {
     uint32_t capacity;
     uint32_t count;
+    bool more; /* what follows was left out, and can be told in another list just as cheaply */
     struct extent extents[];
 };
 
@@ -103,7 +104,15 @@ void request_push(struct request *req, struct layer *owner, request_done_fn *don
  * it is kept unless an earlier one is there. */
 void request_complete(struct request *req, int error);
 
-/* Appends an extent, merging it with its predecessor; false when the list is full. */
+/* Appends an extent, merging it with its predecessor; false when the list is full: then there is
+ * more. */
 bool extent_list_add(struct extent_list *list, uint64_t length_bytes, uint32_t flags);
+
+/* Forgets what it holds. */
+static inline void extent_list_clear(struct extent_list *list)
+{
+    list->count = 0;
+    list->more = false;
+}
 
 #endif

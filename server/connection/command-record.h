@@ -124,6 +124,15 @@ static inline void command_record_ready(const struct command *command)
     PROBE(request_ready, row);
 }
 
+/* It has not: another one is needed.  Within the same batch. */
+static inline void command_record_not_ready(const struct command *command)
+{
+    struct board_command_row *row = command->row;
+
+    board_command_move(row, BOARD_BACKEND);
+    board_put(&row->backend_ns, loop_now_ns() - row->backend_ns);
+}
+
 /* It has failed, and the client has been told. */
 RARELY static void command_record_error(const struct command_record *record,
                                         const struct command *command)

@@ -9,6 +9,8 @@
 #define HOLDINGS_COMMANDS_MAX 128u
 #define HOLDINGS_BYTES_MAX (8u * 1024u * 1024u) /* of buffers */
 #define HOLDINGS_FRAGMENTS_MAX 4u               /* of one command */
+/* So many times these bytes with parts of replies: 2^20 extents have 16 MiB. */
+#define HOLDINGS_PARTS_FACTOR 3u
 
 struct holdings {
     struct worker *worker;
@@ -112,6 +114,30 @@ static inline struct fragment *holdings_take_fragment(struct holdings *holdings,
     }
     fragment->request.buffer = buffer;
     holdings->bytes += buffer != NULL ? buffer->capacity_bytes : 0;
+    command->fragments_held++;
+    command->fragments_in_flight++;
+    return fragment;
+}
+
+/* The next part of a reply that is sent as a whole, with a buffer: such a command may have more of
+ * both than others, within what all share.  Nobody may wait for one: NULL is for good. */
+static inline struct fragment *holdings_take_part(struct holdings *holdings,
+                                                  struct command *command, uint32_t buffer_bytes)
+{
+    struct buffer *buffer = NULL;
+    struct fragment *fragment = NULL;
+
+    if (holdings->bytes + buffer_bytes <= HOLDINGS_PARTS_FACTOR * holdings->bytes_max)
+        buffer = buffer_acquire(holdings->worker->buffers, buffer_bytes, holdings->bytes);
+    if (buffer != NULL)
+        fragment = fragment_acquire(holdings->worker->requests, command);
+    if (fragment == NULL) {
+        if (buffer != NULL)
+            buffer_release(holdings->worker->buffers, buffer);
+        return NULL;
+    }
+    fragment->request.buffer = buffer;
+    holdings->bytes += buffer->capacity_bytes;
     command->fragments_held++;
     command->fragments_in_flight++;
     return fragment;

@@ -19,6 +19,15 @@ struct board_command_row;
 struct transmission;
 struct fragment;
 
+/* Of the reply to a BLOCK_STATUS, whose parts are being gathered (status-reply.h). */
+struct command_status {
+    uint64_t told_bytes; /* of the range */
+    uint32_t extents;
+    bool more; /* the backend has told less than it knows */
+    struct extent last;
+    uint8_t *last_at; /* its descriptor */
+};
+
 struct command {
     struct transmission *transmission;
     struct board_command_row *row; /* of its slot, on the board */
@@ -37,14 +46,18 @@ struct command {
     bool needs_care; /* it was refused, or more than its header has to be there before it begins */
 
     /* A read of several fragments in simple replies is one piece on the wire: header, then
-     * the data in order, nothing between. */
+     * the data in order, nothing between.  And so is block status of several. */
     bool contiguous;
     bool header_queued;
     bool long_zeroes;      /* in transmission->zeroes */
     uint32_t queued_bytes; /* of the data, in order */
-    struct fragment *done; /* read, waiting for their turn; by offset */
+    struct fragment *done; /* read, waiting for their turn; by offset.  Of a BLOCK_STATUS: parts of
+                            * the reply, the last one first */
     struct command *next;  /* contiguous commands, or long zeroes, in progress; or the free list */
-    char message[COMMAND_MESSAGE_BYTES];
+    union {
+        char message[COMMAND_MESSAGE_BYTES];
+        struct command_status status; /* from its first part on */
+    };
 };
 
 /* One request to the pipeline and one piece of the reply. */

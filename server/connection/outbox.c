@@ -6,6 +6,8 @@
 #include <string.h>
 
 #include "server/base/log.h"
+#include "server/connection/chunk-head.h"
+#include "server/connection/status-reply.h"
 #include "server/connection/worker.h"
 #include "server/export/export.h"
 
@@ -26,48 +28,29 @@ void outbox_init(struct outbox *outbox, const struct conversation *talk,
     outbox->ready_end = &outbox->ready;
     outbox->blocked_end = &outbox->blocked;
     outbox->streams_end = &outbox->streams;
+    outbox->gathered_end = &outbox->gathered;
+}
+
+static void add_to(struct command ***end, struct command *command)
+{
+    command->contiguous = true;
+    **end = command;
+    *end = &command->next;
 }
 
 void outbox_add_stream(struct outbox *outbox, struct command *command)
 {
-    command->contiguous = true;
-    *outbox->streams_end = command;
-    outbox->streams_end = &command->next;
+    add_to(&outbox->streams_end, command);
 }
 
 /* ---- encoding ---- */
-
-static struct nbd_chunk chunk_of(const struct fragment *fragment, uint16_t type, bool done,
-                                 uint32_t length_bytes)
-{
-    return (struct nbd_chunk){
-        .flags = done ? NBD_REPLY_FLAG_DONE : 0,
-        .type = type,
-        .cookie = fragment->command->request.cookie,
-        .length_bytes = length_bytes,
-    };
-}
-
-static void encode_chunk(const struct outbox *outbox, struct fragment *fragment, uint16_t type,
-                         bool done, uint32_t length_bytes)
-{
-    struct nbd_chunk chunk = chunk_of(fragment, type, done, length_bytes);
-
-    if (__builtin_expect(outbox->extended, false)) {
-        nbd_encode_extended_chunk(fragment->head, &chunk, fragment->command->request.offset_bytes);
-        fragment->head_bytes = NBD_EXTENDED_CHUNK_HEADER_BYTES;
-    } else {
-        nbd_encode_chunk(fragment->head, &chunk);
-        fragment->head_bytes = NBD_CHUNK_HEADER_BYTES;
-    }
-}
 
 /* The header of a chunk with data.  Where it lies is known to the compiler, for each of both. */
 static void encode_data_chunk(const struct outbox *outbox, struct fragment *fragment, bool done)
 {
     const struct nbd_request *request = &fragment->command->request;
     struct nbd_chunk chunk =
-        chunk_of(fragment, NBD_REPLY_TYPE_OFFSET_DATA, done, 8 + fragment->data_bytes);
+        chunk_head_of(fragment, NBD_REPLY_TYPE_OFFSET_DATA, done, 8 + fragment->data_bytes);
     uint64_t at_bytes = request->offset_bytes + fragment->start_bytes;
 
     if (__builtin_expect(outbox->extended, false)) {
@@ -116,7 +99,7 @@ RARELY static void encode_error(struct outbox *outbox, struct fragment *fragment
         encode_simple(fragment, error);
         return;
     }
-    encode_chunk(outbox, fragment, NBD_REPLY_TYPE_ERROR, true, 6u + text_bytes);
+    chunk_head_put(fragment, outbox->extended, NBD_REPLY_TYPE_ERROR, true, 6u + text_bytes);
     nbd_put_u32(fragment->head + fragment->head_bytes, error);
     nbd_put_u16(fragment->head + fragment->head_bytes + 4, text_bytes);
     fragment->head_bytes += 6;
@@ -124,61 +107,21 @@ RARELY static void encode_error(struct outbox *outbox, struct fragment *fragment
     fragment->payload_bytes = text_bytes;
 }
 
-/* The list is turned into its wire form where it lies.  That is never longer, so no extent is
- * overwritten before it has been read. */
-static uint32_t encode_descriptors(struct extent_list *list, uint32_t count, bool extended)
-{
-    uint8_t *out = (uint8_t *)list->extents;
-
-    for (uint32_t i = 0; i < count; i++) {
-        struct extent extent = list->extents[i];
-
-        if (extended) {
-            nbd_put_u64(out, extent.length_bytes);
-            nbd_put_u64(out + 8, extent.flags);
-            out += 16;
-        } else {
-            nbd_put_u32(out, (uint32_t)extent.length_bytes);
-            nbd_put_u32(out + 4, extent.flags);
-            out += 8;
-        }
-    }
-    return (uint32_t)(out - (uint8_t *)list->extents);
-}
-
-static void encode_extents(const struct outbox *outbox, struct fragment *fragment)
-{
-    struct extent_list *list = (struct extent_list *)(void *)fragment->request.view.data;
-    uint32_t count = list->count, head_bytes = outbox->extended ? 8 : 4;
-
-    /* struct extent_list promises it.  The backends keep that where storage told nothing, and so
-     * do the layers that drop or round what it told. */
-    assert(count > 0);
-    if (fragment->request.flags & REQUEST_ONE)
-        count = 1;
-    fragment->payload = (const uint8_t *)list->extents;
-    fragment->payload_bytes = encode_descriptors(list, count, outbox->extended);
-    encode_chunk(outbox, fragment,
-                 outbox->extended ? NBD_REPLY_TYPE_BLOCK_STATUS_EXT : NBD_REPLY_TYPE_BLOCK_STATUS,
-                 true, head_bytes + fragment->payload_bytes);
-    nbd_put_u32(fragment->head + fragment->head_bytes, NBD_CONTEXT_BASE_ALLOCATION_ID);
-    if (outbox->extended)
-        nbd_put_u32(fragment->head + fragment->head_bytes + 4, count);
-    fragment->head_bytes += head_bytes;
-}
-
 /* ---- queueing ---- */
 
-static void stream_remove(struct outbox *outbox, struct command *command)
+static void take_from(struct command **link, struct command ***end, struct command *command)
 {
-    struct command **link = &outbox->streams;
-
     while (*link != command)
         link = &(*link)->next;
     *link = command->next;
-    if (outbox->streams_end == &command->next)
-        outbox->streams_end = link;
+    if (*end == &command->next)
+        *end = link;
     command->contiguous = false;
+}
+
+static void stream_remove(struct outbox *outbox, struct command *command)
+{
+    take_from(&outbox->streams, &outbox->streams_end, command);
 }
 
 /* It failed before anything was sent: it is not a stream now. */
@@ -193,20 +136,62 @@ RARELY static void stream_give_up(struct outbox *outbox, struct command *command
     }
 }
 
+/* ---- block status ---- */
+
+/* All of it at once, so that nothing comes between. */
+static void status_end(struct outbox *outbox, struct command *command)
+{
+    struct fragment *part = status_reply_end(command, outbox->extended);
+
+    if (command->contiguous)
+        take_from(&outbox->gathered, &outbox->gathered_end, command);
+    while (part != NULL) {
+        struct fragment *next = part->next;
+
+        part->last = next == NULL;
+        queue(outbox, part);
+        part = next;
+    }
+}
+
+/* A part that fails ends the reply: what is known is told, and who asks for the rest is told why
+ * not. */
+static void put_status(struct outbox *outbox, struct fragment *fragment)
+{
+    struct command *command = fragment->command;
+
+    if (command->error != 0) {
+        command->error = 0;
+        outbox->owner.give_fragment_back(fragment);
+        status_end(outbox, command);
+        return;
+    }
+    status_reply_add(command, fragment, outbox->extended);
+    if (status_reply_goes_on(command)) {
+        if (!command->contiguous)
+            add_to(&outbox->gathered_end, command);
+        if (outbox->owner.ask_status(outbox, command))
+            return;
+    }
+    status_end(outbox, command);
+}
+
 void outbox_put_end(struct outbox *outbox, struct fragment *fragment)
 {
     struct command *command = fragment->command;
 
+    if (command->op == REQUEST_EXTENTS && (command->error == 0 || command->done != NULL)) {
+        put_status(outbox, fragment);
+        return;
+    }
     if (command->contiguous)
         stream_give_up(outbox, command);
     if (command->epoch != 0 && command->error == 0)
         flusher_write_done(outbox->owner.flusher, command->epoch);
     if (command->error != 0)
         encode_error(outbox, fragment);
-    else if (command->op == REQUEST_EXTENTS)
-        encode_extents(outbox, fragment);
     else if (outbox->structured)
-        encode_chunk(outbox, fragment, NBD_REPLY_TYPE_NONE, true, 0);
+        chunk_head_put(fragment, outbox->extended, NBD_REPLY_TYPE_NONE, true, 0);
     else
         encode_simple(fragment, 0);
     fragment->last = true;
@@ -375,12 +360,11 @@ static void drop_list(struct outbox *outbox, struct fragment **list, struct frag
     *end = list;
 }
 
-void outbox_drop(struct outbox *outbox)
+/* Those of which nothing is in the pipeline any more; the others next time. */
+static void drop_contiguous(struct outbox *outbox, struct command **link,
+                            struct command ***list_end)
 {
-    drop_list(outbox, &outbox->ready, &outbox->ready_end);
-    drop_list(outbox, &outbox->blocked, &outbox->blocked_end);
-    outbox->stream = NULL;
-    for (struct command **link = &outbox->streams; *link != NULL;) {
+    while (*link != NULL) {
         struct command *command = *link;
         struct fragment **end = &command->done;
 
@@ -392,5 +376,14 @@ void outbox_drop(struct outbox *outbox)
         *link = command->next;
         outbox->owner.give_command_back(command);
     }
-    outbox->streams_end = &outbox->streams;
+    *list_end = link;
+}
+
+void outbox_drop(struct outbox *outbox)
+{
+    drop_list(outbox, &outbox->ready, &outbox->ready_end);
+    drop_list(outbox, &outbox->blocked, &outbox->blocked_end);
+    outbox->stream = NULL;
+    drop_contiguous(outbox, &outbox->streams, &outbox->streams_end);
+    drop_contiguous(outbox, &outbox->gathered, &outbox->gathered_end);
 }

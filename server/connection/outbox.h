@@ -28,6 +28,9 @@ struct outbox_owner {
     void (*give_fragment_back)(struct fragment *fragment);
     /* The same for a stream of which no fragment is left. */
     void (*give_command_back)(struct command *command);
+    /* Asks the pipeline for what is behind command->status.told_bytes of a BLOCK_STATUS.  False:
+     * there is no room for it now. */
+    bool (*ask_status)(struct outbox *outbox, struct command *command);
 };
 
 struct outbox {
@@ -39,9 +42,10 @@ struct outbox {
     bool sending;
     uint64_t sends;                      /* that have ended: does the client take its replies? */
     struct fragment *ready, **ready_end; /* on the wire in this order */
-    struct fragment *blocked, **blocked_end; /* ready, but `stream` has the wire */
-    struct command *stream;                  /* the one that is being sent; NULL: none */
-    struct command *streams, **streams_end;  /* all of them, in order of arrival */
+    struct fragment *blocked, **blocked_end;  /* ready, but `stream` has the wire */
+    struct command *stream;                   /* the one that is being sent; NULL: none */
+    struct command *streams, **streams_end;   /* all of them, in order of arrival */
+    struct command *gathered, **gathered_end; /* BLOCK_STATUS of which more is asked */
     uint32_t sent_of_first_bytes;
     struct iovec iov[OUTBOX_IOV_MAX];
 };

@@ -6,7 +6,7 @@
 #include "server/connection/nbd-command.h"
 #include "server/block/layer.h"
 
-#define PIECE_EXTENTS_BYTES 32768u /* the buffer of a BLOCK_STATUS */
+#define PIECE_EXTENTS_BYTES 65536u /* the buffer of a BLOCK_STATUS, or of a part of its reply */
 
 /* The next piece of a command, and the buffer that it needs. */
 struct piece {
@@ -21,7 +21,7 @@ static inline struct extent_list *piece_extents(uint8_t *data)
 {
     struct extent_list *list = (struct extent_list *)(void *)data;
 
-    list->count = 0;
+    extent_list_clear(list);
     list->capacity = (PIECE_EXTENTS_BYTES - sizeof *list) / sizeof list->extents[0];
     return list;
 }

@@ -464,6 +464,26 @@ RARELY static void note_error(struct transmission *t, struct command *command,
     t->step = RECEIVE_HEADER;
 }
 
+/* Another part of a BLOCK_STATUS. */
+static bool ask_status(struct outbox *outbox, struct command *command)
+{
+    struct transmission *t = container_of(outbox, struct transmission, outbox);
+    const struct nbd_request *request = &command->request;
+    uint64_t told_bytes = command->status.told_bytes;
+    struct fragment *fragment = holdings_take_part(&t->holds, command, PIECE_EXTENTS_BYTES);
+
+    if (fragment == NULL)
+        return false;
+    fragment->request.flags = command->request_flags;
+    fragment->request.view = (struct view){ .op = REQUEST_EXTENTS,
+                                            .offset_bytes = request->offset_bytes + told_bytes,
+                                            .length_bytes = request->length_bytes - told_bytes,
+                                            .data = fragment->request.buffer->base };
+    command_record_not_ready(command);
+    submit(t, fragment);
+    return true;
+}
+
 static void send_failed(struct outbox *outbox, int result)
 {
     struct transmission *t = container_of(outbox, struct transmission, outbox);
@@ -539,7 +559,8 @@ struct transmission *transmission_start(struct conversation *talk, struct io_eve
                                         .after_send = &t->flush_task,
                                         .send_failed = send_failed,
                                         .give_fragment_back = fragment_give_back,
-                                        .give_command_back = command_give_back });
+                                        .give_command_back = command_give_back,
+                                        .ask_status = ask_status });
     flusher_begin(&t->flusher, t->top);
     t->step = RECEIVE_HEADER;
     t->suspended = export_is_suspended(talk->export, talk->worker->index);
