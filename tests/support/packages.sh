@@ -21,6 +21,8 @@ build     file:/usr/include/rbd/librbd.h    librbd-dev           librbd-devel
 build     library:libmicrohttpd             libmicrohttpd-dev    libmicrohttpd-devel
 build     library:libseccomp                libseccomp-dev       libseccomp-devel
 build     library:libnl-genl-3.0            libnl-genl-3-dev     libnl3-devel
+build     library:zlib                      zlib1g-dev           zlib-devel
+build     library:libzstd                   libzstd-dev          libzstd-devel
 build     include:sys/sdt.h                 systemtap-sdt-dev    systemtap-sdt-devel
 demo      command:nbdinfo                   libnbd-bin           libnbd
 demo      command:nbdcopy                   libnbd-bin           libnbd
