@@ -7,6 +7,7 @@
 
 #include "crypto/luks/partition-table.h"
 #include "server/block/image-io.h"
+#include "server/block/image-query.h"
 #include "server/base/size-text.h"
 
 #define SECTOR_BYTES 512u /* the least that LUKS and locks count with */
@@ -23,23 +24,9 @@ static const struct param window_params[] = {
     { .name = NULL },
 };
 
-/* `pair` begins with one of our names and a '='. */
-static bool is_ours(const char *pair)
-{
-    for (const struct param *param = window_params; param->name != NULL; param++) {
-        size_t length = strlen(param->name);
-
-        if (strncmp(pair, param->name, length) == 0 && pair[length] == '=')
-            return true;
-    }
-    return false;
-}
-
 char *image_window_question(const char *path)
 {
-    char *question = strrchr(path, '?');
-
-    return question != NULL && is_ours(question + 1) ? question : NULL;
+    return image_query_question(path, window_params);
 }
 
 static int check(const struct image_window *window, struct error *err)
@@ -58,27 +45,13 @@ static int check(const struct image_window *window, struct error *err)
 
 int image_window_parse(struct image_window *out, char *query, struct error *err)
 {
-    char *kept = query, *next = query;
-    int result = 0;
+    char *kept = NULL;
+    bool given = false;
 
     *out = (struct image_window){ .given = false };
-    do {
-        char *pair = next, *end = strchr(pair, '&');
-        size_t length = end != NULL ? (size_t)(end - pair) : strlen(pair);
-
-        next = end != NULL ? end + 1 : NULL;
-        if (is_ours(pair)) {
-            pair[length] = '\0';
-            out->given = true;
-            result = params_parse_pairs(out, window_params, pair, '&', err);
-            continue;
-        }
-        if (kept != query)
-            *kept++ = '&';
-        memmove(kept, pair, length);
-        kept += length;
-    } while (next != NULL && result == 0);
-    *kept = '\0';
+    int result = image_query_take(out, &given, &kept, window_params, query, err);
+    free(kept); /* all of it is numbers */
+    out->given = given;
     return result == 0 ? check(out, err) : result;
 }
 
