@@ -101,6 +101,7 @@ grep -nE '#[[:space:]]*include[[:space:]]*<liburing' "${sources[@]}" |
 folder_order='
 server/base
 server/config
+server/qcow2
 crypto
 crypto/cipher
 crypto/gcm
