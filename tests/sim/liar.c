@@ -205,15 +205,33 @@ static bool pass_on_in_handshake(struct middle *middle, struct message *message,
 
 /* ---- lies about replies ---- */
 
-static bool is_chunk_of(const struct message *message, uint16_t type)
+static bool is_extended(const struct message *message)
 {
-    return message->header_bytes == NBD_CHUNK_HEADER_BYTES &&
-           nbd_get_u16(message->bytes + 6) == type;
+    return message->header_bytes == NBD_EXTENDED_CHUNK_HEADER_BYTES;
 }
 
 static bool is_chunk(const struct message *message)
 {
-    return message->header_bytes == NBD_CHUNK_HEADER_BYTES;
+    return message->header_bytes == NBD_CHUNK_HEADER_BYTES || is_extended(message);
+}
+
+static bool is_chunk_of(const struct message *message, uint16_t type)
+{
+    return is_chunk(message) && nbd_get_u16(message->bytes + 6) == type;
+}
+
+/* Into the header of a chunk. */
+static void put_length(uint8_t *header, bool extended, uint64_t length_bytes)
+{
+    if (extended)
+        nbd_put_u64(header + 24, length_bytes);
+    else
+        nbd_put_u32(header + 16, (uint32_t)length_bytes);
+}
+
+static uint32_t payload_bytes_of(const struct message *message)
+{
+    return (uint32_t)(message->length_bytes - message->header_bytes);
 }
 
 /* Of no command that is in flight. */
@@ -225,8 +243,14 @@ static bool wrong_cookie(struct middle *middle, struct message *message)
 
 static bool wrong_length(struct middle *middle, struct message *message)
 {
-    if (is_chunk(message))
-        nbd_put_u32(message->bytes + 16, odd_length(nbd_get_u32(message->bytes + 16)));
+    uint64_t length_bytes;
+
+    if (!is_chunk(message))
+        return say_all(middle, message);
+    length_bytes = odd_length(payload_bytes_of(message));
+    if (is_extended(message) && below(4) == 0) /* the same in its lower half */
+        length_bytes = payload_bytes_of(message) + ((uint64_t)1 << 32);
+    put_length(message->bytes, is_extended(message), length_bytes);
     return say_all(middle, message);
 }
 
@@ -261,15 +285,15 @@ static bool held_back(struct middle *middle, struct message *message)
 static bool say_part(struct middle *middle, const struct message *message, uint32_t from,
                      uint32_t to, bool last)
 {
-    uint8_t header[NBD_CHUNK_HEADER_BYTES + 8];
+    uint8_t header[NBD_EXTENDED_CHUNK_HEADER_BYTES + 8];
     uint16_t flags = nbd_get_u16(message->bytes + 4);
+    size_t at = message->header_bytes;
 
-    memcpy(header, message->bytes, sizeof(header));
+    memcpy(header, message->bytes, at + 8);
     nbd_put_u16(header + 4, last ? flags : flags & (uint16_t)~NBD_REPLY_FLAG_DONE);
-    nbd_put_u32(header + 16, 8 + to - from);
-    nbd_put_u64(header + 20, nbd_get_u64(message->bytes + 20) + from);
-    return say(middle, header, sizeof(header)) &&
-           say(middle, message->bytes + sizeof(header) + from, to - from);
+    put_length(header, is_extended(message), 8 + (uint64_t)(to - from));
+    nbd_put_u64(header + at, nbd_get_u64(header + at) + from);
+    return say(middle, header, at + 8) && say(middle, message->bytes + at + 8 + from, to - from);
 }
 
 /* Data in two pieces, in any order, which is allowed; or with a byte too few, or one twice. */
@@ -289,38 +313,55 @@ static bool in_pieces(struct middle *middle, struct message *message)
     return say_part(middle, message, from, bytes, false) && say_part(middle, message, 0, at, true);
 }
 
+/* In a chunk of the kind that the connection has. */
+static bool say_error_chunk(struct middle *middle, const struct message *message, uint32_t error,
+                            bool done)
+{
+    uint8_t chunk[NBD_EXTENDED_CHUNK_HEADER_BYTES + 6];
+    size_t at = is_extended(message) ? NBD_EXTENDED_CHUNK_HEADER_BYTES : NBD_CHUNK_HEADER_BYTES;
+
+    memcpy(chunk, message->bytes, is_extended(message) ? at : NBD_SIMPLE_REPLY_BYTES);
+    nbd_put_u32(chunk, is_extended(message) ? NBD_EXTENDED_CHUNK_MAGIC : NBD_CHUNK_MAGIC);
+    nbd_put_u16(chunk + 4, done ? NBD_REPLY_FLAG_DONE : 0);
+    nbd_put_u16(chunk + 6, NBD_REPLY_TYPE_ERROR);
+    put_length(chunk, is_extended(message), 6);
+    nbd_put_u32(chunk + at, error);
+    nbd_put_u16(chunk + at + 4, 0);
+    return say(middle, chunk, at + 6);
+}
+
 static bool errors_without_end(struct middle *middle, struct message *message)
 {
-    uint8_t chunk[NBD_CHUNK_HEADER_BYTES + 6];
     unsigned count = (unsigned)random_skewed(STREAM_NETWORK, 1, FLOOD_MAX);
 
-    memcpy(chunk, message->bytes, 16);
-    nbd_put_u32(chunk, 0x668e33ef);
-    nbd_put_u16(chunk + 4, 0);
-    nbd_put_u16(chunk + 6, NBD_REPLY_TYPE_ERROR);
-    nbd_put_u32(chunk + 16, 6);
-    nbd_put_u32(chunk + 20, NBD_EIO);
-    nbd_put_u16(chunk + 24, 0);
     for (unsigned i = 0; i < count; i++)
-        if (!say(middle, chunk, sizeof(chunk)))
+        if (!say_error_chunk(middle, message, NBD_EIO, false))
             return false;
     return say_all(middle, message);
 }
 
+/* Of the data; or of the request, which a reply with extended headers repeats. */
 static bool wrong_offset(struct middle *middle, struct message *message)
 {
-    if (is_chunk_of(message, NBD_REPLY_TYPE_OFFSET_DATA))
-        nbd_put_u64(message->bytes + 20,
-                    nbd_get_u64(message->bytes + 20) +
+    uint8_t *at = message->bytes + message->header_bytes;
+
+    if (is_extended(message) && below(2) == 0)
+        at = message->bytes + 16;
+    else if (!is_chunk_of(message, NBD_REPLY_TYPE_OFFSET_DATA))
+        return say_all(middle, message);
+    nbd_put_u64(at, nbd_get_u64(at) +
                         (below(2) == 0 ? 1 + below(4096) : (uint64_t)0 - 1 - below(4096)));
     return say_all(middle, message);
 }
 
-static bool simple_error(struct middle *middle, const struct message *message, uint32_t error)
+/* A simple reply, which there is none of where headers are extended. */
+static bool say_error(struct middle *middle, const struct message *message, uint32_t error)
 {
     uint8_t reply[NBD_SIMPLE_REPLY_BYTES];
 
-    nbd_put_u32(reply, 0x67446698);
+    if (is_extended(message) && below(4) > 0)
+        return say_error_chunk(middle, message, error, true);
+    nbd_put_u32(reply, NBD_SIMPLE_REPLY_MAGIC);
     nbd_put_u32(reply + 4, error);
     memcpy(reply + 8, message->bytes + 8, 8);
     return say(middle, reply, sizeof(reply));
@@ -328,28 +369,31 @@ static bool simple_error(struct middle *middle, const struct message *message, u
 
 static bool shutting_down(struct middle *middle, struct message *message)
 {
-    return simple_error(middle, message, NBD_ESHUTDOWN);
+    return say_error(middle, message, NBD_ESHUTDOWN);
 }
 
 static bool an_error(struct middle *middle, struct message *message)
 {
     static const uint32_t errors[] = { NBD_EIO, NBD_ENOSPC, NBD_EPERM, NBD_EINVAL, 12345 };
 
-    return simple_error(middle, message, errors[below(COUNT(errors))]);
+    return say_error(middle, message, errors[below(COUNT(errors))]);
 }
 
-/* Of nothing, or of another context. */
+/* Of nothing, or of another context, or not as many as it says. */
 static bool wrong_extents(struct middle *middle, struct message *message)
 {
     uint8_t *payload = message->bytes + message->header_bytes;
-    size_t count = (message->length_bytes - message->header_bytes - 4) / 8;
+    size_t head_bytes = is_extended(message) ? 8 : 4, each_bytes = is_extended(message) ? 16 : 8;
+    size_t count = (payload_bytes_of(message) - head_bytes) / each_bytes;
 
-    if (!is_chunk_of(message, NBD_REPLY_TYPE_BLOCK_STATUS) || count == 0)
+    if (!(is_chunk_of(message, NBD_REPLY_TYPE_BLOCK_STATUS) ||
+          is_chunk_of(message, NBD_REPLY_TYPE_BLOCK_STATUS_EXT)) ||
+        count == 0)
         return say_all(middle, message);
     if (below(2) == 0)
-        flip(payload, 4);
+        flip(payload, head_bytes);
     else
-        nbd_put_u32(payload + 4 + 8 * below(count), 0);
+        memset(payload + head_bytes + each_bytes * below(count), 0, is_extended(message) ? 8 : 4);
     return say_all(middle, message);
 }
 
@@ -428,10 +472,10 @@ static bool pass_on_reply(struct middle *middle, struct message *message)
 
 /* The rest of a message of which the header is there. */
 static bool complete(struct middle *middle, struct message *message, const uint8_t *header,
-                     size_t header_bytes, uint32_t payload_bytes)
+                     size_t header_bytes, uint64_t payload_bytes)
 {
     if (payload_bytes > PAYLOAD_BYTES_MAX)
-        sim_fail("the store sends a payload of %u bytes", payload_bytes);
+        sim_fail("the store sends a payload of %llu bytes", (unsigned long long)payload_bytes);
     *message = (struct message){ .bytes = malloc(header_bytes + payload_bytes),
                                  .header_bytes = header_bytes,
                                  .length_bytes = header_bytes + payload_bytes };
@@ -463,24 +507,37 @@ static bool forward_handshake(struct middle *middle)
     return whole;
 }
 
+static size_t header_bytes_of(const uint8_t magic[4])
+{
+    switch (nbd_get_u32(magic)) {
+    case NBD_SIMPLE_REPLY_MAGIC:
+        return NBD_SIMPLE_REPLY_BYTES;
+    case NBD_CHUNK_MAGIC:
+        return NBD_CHUNK_HEADER_BYTES;
+    case NBD_EXTENDED_CHUNK_MAGIC:
+        return NBD_EXTENDED_CHUNK_HEADER_BYTES;
+    default:
+        sim_fail("the store sends what is no reply");
+    }
+}
+
 static bool forward_reply(struct middle *middle)
 {
-    uint8_t header[NBD_CHUNK_HEADER_BYTES];
+    uint8_t header[NBD_EXTENDED_CHUNK_HEADER_BYTES];
     struct message message;
-    size_t header_bytes = NBD_SIMPLE_REPLY_BYTES;
 
-    if (!endpoint_receive_all(middle->store, header, header_bytes))
+    if (!endpoint_receive_all(middle->store, header, NBD_SIMPLE_REPLY_BYTES))
         return false;
-    bool chunk = !nbd_is_simple_reply(header);
-    if (chunk) {
-        header_bytes = NBD_CHUNK_HEADER_BYTES;
-        if (!endpoint_receive_all(middle->store, header + NBD_SIMPLE_REPLY_BYTES,
-                                  header_bytes - NBD_SIMPLE_REPLY_BYTES))
-            return false;
-    }
-    bool whole =
-        complete(middle, &message, header, header_bytes, chunk ? nbd_get_u32(header + 16) : 0) &&
-        pass_on_reply(middle, &message);
+    size_t header_bytes = header_bytes_of(header);
+    if (header_bytes > NBD_SIMPLE_REPLY_BYTES &&
+        !endpoint_receive_all(middle->store, header + NBD_SIMPLE_REPLY_BYTES,
+                              header_bytes - NBD_SIMPLE_REPLY_BYTES))
+        return false;
+    bool whole = complete(middle, &message, header, header_bytes,
+                          header_bytes == NBD_SIMPLE_REPLY_BYTES   ? 0
+                          : header_bytes == NBD_CHUNK_HEADER_BYTES ? nbd_get_u32(header + 16)
+                                                                   : nbd_get_u64(header + 24)) &&
+                 pass_on_reply(middle, &message);
     free(message.bytes);
     return whole;
 }
