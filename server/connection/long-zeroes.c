@@ -51,7 +51,8 @@ static bool may_issue(struct long_zeroes *zeroes)
     const struct command *command = zeroes->first;
 
     if (!is_free(zeroes, command))
-        return throttle_pass_part(&zeroes->parts, piece_next(zeroes->limits, command).length_bytes);
+        return throttle_pass_part(&zeroes->parts, command->issued_bytes,
+                                  piece_next(zeroes->limits, command).length_bytes);
     throttle_end(&zeroes->parts);
     return true;
 }

@@ -16,19 +16,32 @@ static bool is_free(uint16_t command)
     return command == NBD_CMD_FLUSH || command == NBD_CMD_DISC;
 }
 
+static uint64_t smaller(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* What goes at a time of a WRITE_ZEROES that goes aside. */
+static uint64_t part_bytes_of(const struct limits *limits)
+{
+    return limits->zero_needs_data ? BUFFER_BYTES_MAX : REQUEST_BYTES_MAX;
+}
+
 /* What it moves.  One that asks for more than there may be is refused: it costs as much as one that
- * is not. */
-static uint64_t bytes_of(const struct nbd_request *request)
+ * is not, or the others would wait for what it owes.  Of a WRITE_ZEROES the first part: what it
+ * moves is paid for part by part, so that others have their turn between them. */
+static uint64_t bytes_of(const struct limits *limits, const struct nbd_request *request)
 {
     uint64_t length_bytes = request->length_bytes;
 
     switch (request->command) {
     case NBD_CMD_READ:
     case NBD_CMD_WRITE:
-        return length_bytes < NBD_PAYLOAD_BYTES_MAX ? length_bytes : NBD_PAYLOAD_BYTES_MAX;
+        return smaller(length_bytes, NBD_PAYLOAD_BYTES_MAX);
     case NBD_CMD_CACHE:
+        return smaller(length_bytes, smaller(limits_size_bytes(limits), REQUEST_BYTES_MAX));
     case NBD_CMD_WRITE_ZEROES:
-        return length_bytes;
+        return smaller(length_bytes, smaller(limits_size_bytes(limits), part_bytes_of(limits)));
     default:
         return 0;
     }
@@ -142,19 +155,6 @@ void throttle_init_parts(struct throttle *parts, const struct throttle *whole,
                                 .timer.event.fn = again };
 }
 
-/* The whole is one operation, or as many as its length makes; what it moves is paid for part by
- * part, so that others have their turn between them. */
-static void claim_part(const struct throttle *throttle, struct limit_claim *claim)
-{
-    const struct limits *limits = &throttle->export->limits;
-    uint64_t part_bytes = limits->zero_needs_data ? BUFFER_BYTES_MAX : REQUEST_BYTES_MAX;
-
-    if (claim->bytes > part_bytes)
-        claim->bytes = part_bytes;
-    if (throttle->record == NULL)
-        claim->operations = 0;
-}
-
 static void add_claim(struct throttle *throttle, struct limit_set *set, struct limit_part *part,
                       const struct nbd_request *request)
 {
@@ -162,10 +162,9 @@ static void add_claim(struct throttle *throttle, struct limit_set *set, struct l
 
     if (set == NULL)
         return;
-    limit_claim_init(claim, set, writes(request->command), bytes_of(request));
+    limit_claim_init(claim, set, writes(request->command), throttle->paid_bytes,
+                     bytes_of(&throttle->export->limits, request));
     claim->part = part;
-    if (request->command == NBD_CMD_WRITE_ZEROES)
-        claim_part(throttle, claim);
     throttle->claim_count++;
 }
 
@@ -243,12 +242,15 @@ bool throttle_pass(struct throttle *throttle, const uint8_t *header, bool extend
            pass(throttle, &request);
 }
 
-bool throttle_pass_part(struct throttle *parts, uint64_t length_bytes)
+bool throttle_pass_part(struct throttle *parts, uint64_t from_bytes, uint64_t length_bytes)
 {
-    const struct nbd_request request = { .command = NBD_CMD_WRITE_ZEROES,
-                                         .length_bytes = length_bytes };
-    bool paid = parts->paid;
+    uint64_t first_bytes = part_bytes_of(&parts->export->limits);
+    uint64_t paid_bytes = from_bytes > first_bytes ? from_bytes : first_bytes;
+    struct nbd_request request = { .command = NBD_CMD_WRITE_ZEROES };
+    bool paid = parts->paid || from_bytes + length_bytes <= paid_bytes;
 
+    request.length_bytes = paid ? 0 : from_bytes + length_bytes - paid_bytes;
+    parts->paid_bytes = paid_bytes;
     parts->paid = false;
     return paid || (!parts->running && pass(parts, &request));
 }

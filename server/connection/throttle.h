@@ -16,13 +16,14 @@ struct throttle {
     const struct command_record *record; /* where it is seen; NULL: it holds back parts */
     struct limit_set *client;            /* its own limits; NULL: there was no memory for them */
     struct loop_timer timer;
-    bool running;      /* its event is to come */
-    bool paid;         /* this command has been let through, and waits for something else */
-    uint64_t since_ns; /* it waits; 0: it does not */
-    uint64_t held_ns;  /* since when the last one waited that was let through; 0: it did not */
-    uint64_t due_ns;   /* when it is its turn */
-    unsigned changes;  /* of the limits, when that was calculated */
-    bool changing;     /* there were some since the look before */
+    bool running;        /* its event is to come */
+    bool paid;           /* this command has been let through, and waits for something else */
+    uint64_t since_ns;   /* it waits; 0: it does not */
+    uint64_t held_ns;    /* since when the last one waited that was let through; 0: it did not */
+    uint64_t due_ns;     /* when it is its turn */
+    unsigned changes;    /* of the limits, when that was calculated */
+    bool changing;       /* there were some since the look before */
+    uint64_t paid_bytes; /* of a part: see limit_claim_init() */
     unsigned claim_count;
     struct limit_claim claims[THROTTLE_SETS];
 };
@@ -41,8 +42,10 @@ bool throttle_pass(struct throttle *throttle, const uint8_t *header, bool extend
  * `whole`, which must outlive it. */
 void throttle_init_parts(struct throttle *parts, const struct throttle *whole,
                          void (*again)(struct io_event *ev, int result));
-/* Whether the next part, of so many bytes, may begin now.  If not, the timer is running. */
-bool throttle_pass_part(struct throttle *parts, uint64_t length_bytes) __attribute__((cold));
+/* Whether the next part, of so many bytes behind `from_bytes`, may begin now.  If not, the timer is
+ * running. */
+bool throttle_pass_part(struct throttle *parts, uint64_t from_bytes, uint64_t length_bytes)
+    __attribute__((cold));
 /* Nothing waits for a limit any more; a timer that is running ends soon. */
 void throttle_end(struct throttle *throttle);
 

@@ -52,12 +52,21 @@ bool limit_set_owes(const struct limit_set *set, uint64_t now_ns)
 
 /* ---- commands ---- */
 
-void limit_claim_init(struct limit_claim *out, struct limit_set *set, bool writes, uint64_t bytes)
+static uint64_t operations_of(uint64_t bytes, uint64_t io_size_bytes)
 {
-    uint64_t io_size_bytes = get(&set->io_size_bytes), operations = 1;
+    return io_size_bytes > 0 && bytes > io_size_bytes
+               ? bytes / io_size_bytes + (bytes % io_size_bytes > 0)
+               : 1;
+}
 
-    if (io_size_bytes > 0 && bytes > io_size_bytes)
-        operations = bytes / io_size_bytes + (bytes % io_size_bytes > 0);
+void limit_claim_init(struct limit_claim *out, struct limit_set *set, bool writes,
+                      uint64_t paid_bytes, uint64_t bytes)
+{
+    uint64_t io_size_bytes = get(&set->io_size_bytes);
+    uint64_t operations = operations_of(paid_bytes + bytes, io_size_bytes);
+
+    if (paid_bytes > 0)
+        operations -= operations_of(paid_bytes, io_size_bytes);
     *out = (struct limit_claim){
         .set = set, .operations = operations, .bytes = bytes, .kinds = writes ? OF_WRITES : OF_READS
     };

@@ -47,8 +47,10 @@ struct limit_claim {
     struct limit_part *part; /* of whose command it is; NULL: the set is no group */
 };
 
-/* A command that reads or writes so many bytes; 0: none, and it is one all the same. */
-void limit_claim_init(struct limit_claim *out, struct limit_set *set, bool writes, uint64_t bytes);
+/* A command that reads or writes so many bytes; 0: none, and it is one all the same.  `paid_bytes`:
+ * of a part of one, so many are in front of it, and have been paid for; 0: it is no such part. */
+void limit_claim_init(struct limit_claim *out, struct limit_set *set, bool writes,
+                      uint64_t paid_bytes, uint64_t bytes);
 
 /* Of all of these, or of none. */
 bool limit_claims_take(struct limit_claim *claims, unsigned count, const struct rate_taker *taker);

@@ -62,10 +62,10 @@ static void ask(struct client *client, struct limit_set *own, uint64_t now_ns)
     unsigned count = own != NULL ? 2 : 1;
 
     if (!client->waits) {
-        limit_claim_init(&client->claims[0], group, false, 4096);
+        limit_claim_init(&client->claims[0], group, false, 0, 4096);
         client->claims[0].part = client->part;
         if (own != NULL)
-            limit_claim_init(&client->claims[1], own, false, 4096);
+            limit_claim_init(&client->claims[1], own, false, 0, 4096);
     } else if (now_ns >= client->due_ns) {
         taker.waited = true;
         taker.overdue_ns = now_ns - client->due_ns;

@@ -241,6 +241,59 @@ static void each_kind_counts_its_own(void)
     fake_server_close();
 }
 
+/* A command that asks for gigabytes of a disk of 48 MiB: what is owed for it is a second's. */
+static void refused_costs_no_more(void)
+{
+    static const uint16_t commands[] = { NBD_CMD_CACHE, NBD_CMD_WRITE_ZEROES, NBD_CMD_READ };
+    const struct limit_terms terms = { .rate[LIMIT_BANDWIDTH] = FAKE_DISK_BYTES,
+                                       .rate[LIMIT_IOPS] = FAKE_DISK_BYTES >> 12,
+                                       .io_size_bytes = 4096 };
+
+    for (unsigned i = 0; i < sizeof commands / sizeof commands[0]; i++) {
+        open_limited(&terms);
+        int greedy = fake_client_attach(false), other = fake_client_attach(false);
+        fake_client_send(greedy, commands[i], 1, 0, UINT32_MAX);
+        fake_loop_run(server.loop);
+        uint64_t cookie;
+        EXPECT(fake_client_take_simple(greedy, &cookie) != 0 && cookie == 1);
+        fake_client_send(other, NBD_CMD_READ, 2, 0, 512);
+        fake_loop_run(server.loop);
+        while (go_on())
+            continue;
+        EXPECT(loop_batch_ns - START < SECOND + 10 * MS);
+        take_all(other);
+        fake_client_leave(other);
+        fake_client_leave(greedy);
+        fake_server_close();
+    }
+}
+
+/* As many operations as the whole, and never all of them at once. */
+static void parts_are_the_whole(void)
+{
+    static const uint64_t sizes[] = { 0, 1, 4096, 100000, 262144, 300000, 1u << 30 };
+    const uint64_t whole_bytes = 1000 * 262144 + 777, part_bytes = 262144;
+    struct limit_claim whole, part;
+
+    open_limited(&(struct limit_terms){ .rate[LIMIT_IOPS] = 1 });
+    for (unsigned i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        uint64_t operations = 0, bytes = 0;
+
+        use(&(struct limit_terms){ .rate[LIMIT_IOPS] = 1, .io_size_bytes = sizes[i] });
+        limit_claim_init(&whole, &server.ex.rates, true, 0, whole_bytes);
+        for (uint64_t at = 0; at < whole_bytes; at += part_bytes) {
+            uint64_t left_bytes = whole_bytes - at;
+
+            limit_claim_init(&part, &server.ex.rates, true, at,
+                             left_bytes < part_bytes ? left_bytes : part_bytes);
+            operations += part.operations;
+            bytes += part.bytes;
+        }
+        EXPECT(operations == whole.operations && bytes == whole.bytes);
+    }
+    fake_server_close();
+}
+
 static void bursts_last_as_long_as_they_may(void)
 {
     const struct limit_terms terms = { .rate[LIMIT_IOPS] = 100,
@@ -483,6 +536,9 @@ static const struct check checks[] = {
     { "operations a second are exact within 2 %, from 1 to 500,000", rates_are_exact },
     { "bytes a second are exact within 2 %", bandwidth_is_exact },
     { "each limit counts what it is about", each_kind_counts_its_own },
+    { "a command that is refused costs others no more than one that is not",
+      refused_costs_no_more },
+    { "the parts of a command are as many operations as the whole", parts_are_the_whole },
     { "a burst lasts as long as it may, and no longer", bursts_last_as_long_as_they_may },
     { "FLUSH and DISC wait for what came before them, and for no limit", flush_and_disc_are_free },
     { "other clients are not held up", others_are_not_held_up },
