@@ -105,7 +105,11 @@ static void draw_rudeness(struct nbd_request *request, const struct session *ses
 {
     switch (random_below(STREAM_WORK, 3)) {
     case 0:
-        if (request->command != NBD_CMD_FLUSH) {
+        if (session->extended && request->command != NBD_CMD_WRITE && /* that ends the connection */
+            request->command != NBD_CMD_FLUSH && random_chance(STREAM_RARE, 700)) {
+            request->length_bytes += (uint64_t)(1 + random_below(STREAM_RARE, 3)) << 32;
+            mark(MARK_beyond_32_bits);
+        } else if (request->command != NBD_CMD_FLUSH) {
             request->length_bytes =
                 request->length_bytes < 65536 ? request->length_bytes + CELL_BYTES : 65536;
             request->offset_bytes = session->size_bytes - request->length_bytes + CELL_BYTES;

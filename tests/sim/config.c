@@ -83,6 +83,8 @@ static void say_server(struct writer *writer, enum site site)
         say(writer, "open-timeout = %llu\n", (unsigned long long)options.open_seconds);
     if (site == SITE_FRONT && options.places > 0)
         say(writer, "max-connections = %llu\n", (unsigned long long)options.places);
+    if (site == SITE_STORE && options.store_is_old)
+        say(writer, "no-extended-headers = yes\n");
     enum tls_proof proof =
         site == SITE_STORE ? (enum tls_proof)options.store_tls : (enum tls_proof)options.tls;
     if (proof == TLS_BY_KEY)

@@ -54,6 +54,8 @@ static bool take_answers(struct session *session, uint32_t option, bool *refused
         *refused = reply.type >= NBD_REP_ERR_UNSUP;
         if (reply.type == NBD_REP_INFO)
             take_info(session, payload, reply.length_bytes);
+        if (reply.type == NBD_REP_META_CONTEXT && option == NBD_OPT_SET_META_CONTEXT)
+            session->context_id = nbd_get_u32(payload);
         if (reply.type == NBD_REP_ACK || *refused)
             return true;
     }
@@ -297,6 +299,22 @@ static bool start_tls(struct session *session)
     return true;
 }
 
+/* Extended headers bring structured replies, and who has them can't have less. */
+static bool agree_on_chunks(struct session *session)
+{
+    if (!session->extended)
+        return ask(session, NBD_OPT_STRUCTURED_REPLY, "", 0);
+    if (!ask(session, NBD_OPT_EXTENDED_HEADERS, "", 0))
+        return false;
+    mark(MARK_extended_client);
+    if (!random_chance(STREAM_RARE, (unsigned)options.rude_permille))
+        return true;
+    return ask_in_vain(session,
+                       random_chance(STREAM_RARE, 500) ? NBD_OPT_STRUCTURED_REPLY
+                                                       : NBD_OPT_EXTENDED_HEADERS,
+                       "", 0);
+}
+
 bool handshake(struct session *session)
 {
     uint8_t greeting[NBD_GREETING_BYTES], flags[4], query[64] = { 0 };
@@ -322,7 +340,7 @@ bool handshake(struct session *session)
         nbd_put_u32(query + bytes, 1);
         bytes += 4;
         bytes += put_text(query + bytes, CONTEXT);
-        if (!ask(session, NBD_OPT_STRUCTURED_REPLY, "", 0) ||
+        if (!agree_on_chunks(session) ||
             (random_chance(STREAM_WORK, (unsigned)options.rude_permille) &&
              !ask(session, NBD_OPT_LIST_META_CONTEXT, query, bytes)) ||
             !ask(session, NBD_OPT_SET_META_CONTEXT, query, bytes))

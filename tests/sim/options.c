@@ -127,6 +127,8 @@ static void draw_restraints(void)
     options.open_seconds = one_in(5) ? skewed(1, 3) : 0;
     options.retry_seconds = one_in(3) ? skewed(1, 3) : 0;
     options.preempt_permille = one_in(4) ? skewed(1, 20) : 0;
+    options.extended_permille = one_in(3) ? 0 : one_in(2) ? 1000 : skewed(100, 1000);
+    options.store_is_old = options.remote && one_in(3);
 }
 
 void options_draw(void)
@@ -148,7 +150,7 @@ void options_agree(void)
     if (options.remote)
         options.detached = 0;
     else
-        options.plain_syncs = 0;
+        options.plain_syncs = options.store_is_old = 0;
 }
 
 bool options_set(const char *text)

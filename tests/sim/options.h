@@ -75,7 +75,9 @@
     X(open_seconds, 0, 1000) /* an export may take so long to be opened; 0: 120 s */ \
     X(retry_seconds, 0, 1000) /* a remote disk is waited for; 0: as long as by default */ \
     X(batch_us, 0, 100000) /* a batch of a loop takes so long, at most */ \
-    X(preempt_permille, 0, 1000) /* of locks and semaphores: the thread gets no CPU for a while */
+    X(preempt_permille, 0, 1000) /* of locks and semaphores: the thread gets no CPU for a while */ \
+    X(extended_permille, 0, 1000) /* of clients with structured replies: extended headers */ \
+    X(store_is_old, 0, 1) /* it has no extended headers */
 /* clang-format on */
 
 struct options {

@@ -18,8 +18,7 @@ struct change {
     bool shaky;   /* it was in flight at a power cut: it may have been done before, and lost */
     bool settled; /* one of those that a power cut may have left: one of them is there */
     uint64_t sent, ended; /* moments; NEVER */
-    uint64_t offset_bytes;
-    uint32_t length_bytes;
+    uint64_t offset_bytes, length_bytes;
     struct change *next; /* of those that are open, or not durable */
     bool listed;
 };
@@ -158,7 +157,7 @@ static void drop_gone(struct cell *cell)
 /* ---- changes ---- */
 
 struct change *oracle_change_begins(enum change_kind kind, uint64_t offset_bytes,
-                                    uint32_t length_bytes)
+                                    uint64_t length_bytes)
 {
     struct change *change = calloc(1, sizeof(*change));
 
@@ -413,7 +412,7 @@ void oracle_check_read(uint64_t sent, uint64_t offset_bytes, uint32_t length_byt
     }
 }
 
-void oracle_check_zeros(uint64_t sent, uint64_t offset_bytes, uint32_t length_bytes, unsigned who)
+void oracle_check_zeros(uint64_t sent, uint64_t offset_bytes, uint64_t length_bytes, unsigned who)
 {
     static const uint8_t zeros[CELL_BYTES];
 

@@ -37,7 +37,7 @@ uint64_t oracle_marker(void);
 
 /* It is about to be sent. */
 struct change *oracle_change_begins(enum change_kind kind, uint64_t offset_bytes,
-                                    uint32_t length_bytes);
+                                    uint64_t length_bytes);
 void oracle_fill(const struct change *change, uint8_t *out);
 /* Answered: with success, and then also whether it is durable, or with an error. */
 void oracle_change_answered(struct change *change, bool success, bool durable);
@@ -51,7 +51,7 @@ void oracle_read_ends(uint64_t sent);
 void oracle_check_read(uint64_t sent, uint64_t offset_bytes, uint32_t length_bytes,
                        const uint8_t *data, unsigned who);
 /* BLOCK_STATUS says that it reads as zeros; checked as a read of zeros, and it has to stay so. */
-void oracle_check_zeros(uint64_t sent, uint64_t offset_bytes, uint32_t length_bytes, unsigned who);
+void oracle_check_zeros(uint64_t sent, uint64_t offset_bytes, uint64_t length_bytes, unsigned who);
 void oracle_flushed(uint64_t sent);
 /* The same of one that the server has sent for itself, at its end or before it closes an image.  Of
  * a remote disk that says nothing of what was answered before it was opened: nobody has promised

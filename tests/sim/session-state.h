@@ -14,15 +14,20 @@
 
 struct fiber;
 
+/* How it is put on the wire where headers are extended: see outgoing.h. */
+enum command_form { FORM_PLAIN, FORM_UNFLAGGED, FORM_QUERY, FORM_ODD_QUERY, FORM_ODD_PAYLOAD };
+
 struct sent_command {
     bool used;
+    enum command_form form;
     struct nbd_request request;
     uint64_t sent_ns;
     uint64_t moment;        /* of a read or a FLUSH */
     struct change *change;  /* of what changes cells */
     uint8_t *data;          /* of a read */
     uint64_t errors_before; /* of the disks, when it was sent */
-    uint32_t covered_bytes, error;
+    uint64_t covered_bytes;
+    uint32_t error;
 };
 
 struct session {
@@ -32,7 +37,8 @@ struct session {
     bool came_early;       /* when there was no disk */
     uint64_t disturbances; /* see server_disturbances(); when it came */
     struct wire wire;
-    bool structured, status, broken;
+    bool structured, extended, status, broken;
+    uint32_t context_id;
     bool second; /* it has the certificate of the second client: see pki.h */
     bool left;   /* by the client itself */
     bool frozen; /* it takes no answers any more */

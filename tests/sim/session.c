@@ -7,6 +7,7 @@
 #include "tests/sim/handshake.h"
 #include "tests/sim/network.h"
 #include "tests/sim/options.h"
+#include "tests/sim/outgoing.h"
 #include "tests/sim/pki.h"
 #include "tests/sim/random.h"
 #include "tests/sim/rates.h"
@@ -47,12 +48,14 @@ static const enum mark answered_marks[] = {
 };
 
 /* It has to be refused: see draw_rudeness() in client.c. */
-static bool is_rude(const struct session *session, const struct nbd_request *request)
+static bool is_rude(const struct session *session, const struct sent_command *command)
 {
+    const struct nbd_request *request = &command->request;
     uint16_t known = NBD_CMD_FLAG_FUA | NBD_CMD_FLAG_NO_HOLE | NBD_CMD_FLAG_DF |
                      NBD_CMD_FLAG_REQ_ONE | NBD_CMD_FLAG_FAST_ZERO;
 
-    return request->command > NBD_CMD_BLOCK_STATUS || (request->flags & ~known) != 0 ||
+    return command->form == FORM_ODD_QUERY || command->form == FORM_ODD_PAYLOAD ||
+           request->command > NBD_CMD_BLOCK_STATUS || (request->flags & ~known) != 0 ||
            request->offset_bytes + request->length_bytes > session->size_bytes;
 }
 
@@ -81,7 +84,7 @@ static void check_error(const struct session *session, const struct sent_command
         return;
     if (command->error == NBD_ENOMEM && server_lacked_memory())
         return;
-    if (is_rude(session, request) && command->error != NBD_EIO)
+    if (is_rude(session, command) && command->error != NBD_EIO)
         return;
     /* A liar may say anything; but that the store ends is no answer to a client of the front. */
     if ((command->error == NBD_EIO || (options.lies > 0 && command->error != NBD_ESHUTDOWN)) &&
@@ -162,7 +165,7 @@ static void judge(struct session *session, struct sent_command *command)
                 request->command, request->offset_bytes, command->error);
     if (session->second && pki_must_be_gone())
         sim_fail("client %u is served, and its certificate is revoked", session->client);
-    if (success && is_rude(session, request))
+    if (success && is_rude(session, command))
         sim_fail("client %u asked for what can't be, and it was done", session->client);
     if (success && session->served_until_ns != 0 && command->sent_ns > session->served_until_ns)
         sim_fail("client %u is still served, and its export has gone", session->client);
@@ -176,7 +179,7 @@ static void judge(struct session *session, struct sent_command *command)
         rates_answered(identity_of(session), request, command->sent_ns);
     if (command->change != NULL)
         oracle_change_answered(command->change, success, fua);
-    else if (request->command == NBD_CMD_FLUSH && !is_rude(session, request))
+    else if (request->command == NBD_CMD_FLUSH && !is_rude(session, command))
         judge_flush(session, command);
     else if (request->command == NBD_CMD_READ && success && command->moment > oracle_cut_moment())
         oracle_check_read(command->moment, request->offset_bytes, (uint32_t)request->length_bytes,
@@ -198,6 +201,8 @@ static bool take_simple(struct session *session, uint8_t header[NBD_CHUNK_HEADER
                                 command->request.command == NBD_CMD_BLOCK_STATUS))
         sim_fail("client %u got a simple reply where a structured one is due", session->client);
     command->error = error;
+    if (command->request.command == NBD_CMD_READ && error == 0 && command->data == NULL)
+        sim_fail("client %u gets what it can't have read", session->client);
     if (command->request.command == NBD_CMD_READ && error == 0 &&
         !wire_receive_all(&session->wire, command->data, command->request.length_bytes))
         return false;
@@ -212,6 +217,8 @@ static void cover(struct session *session, struct sent_command *command, uint64_
 {
     const struct nbd_request *request = &command->request;
 
+    if (command->data == NULL)
+        sim_fail("client %u gets what it can't have read", session->client);
     if (offset_bytes < request->offset_bytes || length_bytes == 0 ||
         offset_bytes + length_bytes > request->offset_bytes + request->length_bytes)
         sim_fail("client %u got a chunk beyond what it read", session->client);
@@ -248,12 +255,14 @@ static void check_extents(struct session *session, struct sent_command *command,
 {
     const struct nbd_request *request = &command->request;
     uint64_t at = request->offset_bytes, end = at + request->length_bytes;
+    unsigned each_bytes = session->extended ? 16 : 8;
 
     if (count == 0 || ((request->flags & NBD_CMD_FLAG_REQ_ONE) && count > 1))
         sim_fail("client %u got %u extents", session->client, count);
     for (unsigned i = 0; i < count; i++) {
-        uint32_t length_bytes = nbd_get_u32(extents + 8 * i),
-                 flags = nbd_get_u32(extents + 8 * i + 4);
+        const uint8_t *extent = extents + (size_t)each_bytes * i;
+        uint64_t length_bytes = session->extended ? nbd_get_u64(extent) : nbd_get_u32(extent);
+        uint64_t flags = session->extended ? nbd_get_u64(extent + 8) : nbd_get_u32(extent + 4);
         uint64_t checked_end = at + length_bytes / CELL_BYTES * CELL_BYTES;
 
         if (length_bytes == 0 || (at >= end))
@@ -262,23 +271,31 @@ static void check_extents(struct session *session, struct sent_command *command,
             checked_end = end;
         if ((flags & 2) && checked_end > at && session->life == server_life(SITE_FRONT) &&
             command->moment > oracle_cut_moment()) {
-            oracle_check_zeros(command->moment, at, (uint32_t)(checked_end - at), session->client);
+            oracle_check_zeros(command->moment, at, checked_end - at, session->client);
         }
         at += length_bytes;
     }
-    command->covered_bytes = (uint32_t)request->length_bytes;
+    command->covered_bytes = request->length_bytes;
 }
 
 static bool take_status(struct session *session, struct sent_command *command,
                         uint32_t length_bytes)
 {
-    uint8_t payload[4 + 8 * EXTENTS_MAX];
+    uint8_t payload[8 + 16 * EXTENTS_MAX];
+    unsigned head_bytes = session->extended ? 8 : 4, each_bytes = session->extended ? 16 : 8;
 
-    if (length_bytes < 4 || length_bytes > sizeof(payload) || (length_bytes - 4) % 8 != 0)
+    if (length_bytes < head_bytes || length_bytes > sizeof(payload) ||
+        (length_bytes - head_bytes) % each_bytes != 0)
         sim_fail("client %u got a block status of %u bytes", session->client, length_bytes);
     if (!wire_receive_all(&session->wire, payload, length_bytes))
         return false;
-    check_extents(session, command, payload + 4, (length_bytes - 4) / 8);
+    unsigned count = (length_bytes - head_bytes) / each_bytes;
+    if (nbd_get_u32(payload) != session->context_id)
+        sim_fail("client %u got a block status of another context", session->client);
+    if (session->extended && nbd_get_u32(payload + 4) != count)
+        sim_fail("client %u got %u extents, and %u were announced", session->client, count,
+                 nbd_get_u32(payload + 4));
+    check_extents(session, command, payload + head_bytes, count);
     return true;
 }
 
@@ -296,21 +313,39 @@ static bool take_error(struct session *session, struct sent_command *command, ui
     return true;
 }
 
-static bool take_chunk(struct session *session, uint8_t header[NBD_CHUNK_HEADER_BYTES])
+/* Its first 4 bytes are in `header`. */
+static bool take_chunk_header(struct session *session, uint8_t *header, struct nbd_chunk *chunk)
+{
+    size_t bytes = session->extended ? NBD_EXTENDED_CHUNK_HEADER_BYTES : NBD_CHUNK_HEADER_BYTES;
+    uint64_t offset_bytes;
+
+    if (!wire_receive_all(&session->wire, header + 4, bytes - 4))
+        return false;
+    if (!session->extended)
+        return nbd_decode_chunk(header, chunk);
+    if (!nbd_decode_extended_chunk(header, chunk, &offset_bytes))
+        sim_fail("client %u got a chunk of 2^32 bytes or more", session->client);
+    if (offset_bytes != find(session, chunk->cookie)->request.offset_bytes)
+        sim_fail("client %u got an answer for byte %llu, and has asked for another",
+                 session->client, (unsigned long long)offset_bytes);
+    return true;
+}
+
+static bool take_chunk(struct session *session, uint8_t header[NBD_EXTENDED_CHUNK_HEADER_BYTES])
 {
     struct nbd_chunk chunk;
     bool whole = true;
 
-    if (!wire_receive_all(&session->wire, header + 4, NBD_CHUNK_HEADER_BYTES - 4))
+    if (!take_chunk_header(session, header, &chunk))
         return false;
-    (void)nbd_decode_chunk(header, &chunk);
     struct sent_command *command = find(session, chunk.cookie);
     bool read = command->request.command == NBD_CMD_READ;
     if (chunk.type == NBD_REPLY_TYPE_OFFSET_DATA && read && chunk.length_bytes > 8)
         whole = take_data(session, command, chunk.length_bytes);
     else if (chunk.type == NBD_REPLY_TYPE_OFFSET_HOLE && read && chunk.length_bytes == 12)
         whole = take_hole(session, command);
-    else if (chunk.type == NBD_REPLY_TYPE_BLOCK_STATUS && !read)
+    else if (!read && chunk.type == (session->extended ? NBD_REPLY_TYPE_BLOCK_STATUS_EXT
+                                                       : NBD_REPLY_TYPE_BLOCK_STATUS))
         whole = take_status(session, command, chunk.length_bytes);
     else if (chunk.type >= NBD_REPLY_TYPE_ERROR)
         whole = take_error(session, command, chunk.length_bytes);
@@ -321,8 +356,9 @@ static bool take_chunk(struct session *session, uint8_t header[NBD_CHUNK_HEADER_
         return whole;
     if (command->error == 0 && (read || command->request.command == NBD_CMD_BLOCK_STATUS) &&
         command->covered_bytes != command->request.length_bytes)
-        sim_fail("client %u got %u of %u bytes", session->client, command->covered_bytes,
-                 (uint32_t)command->request.length_bytes);
+        sim_fail("client %u got %llu of %llu bytes", session->client,
+                 (unsigned long long)command->covered_bytes,
+                 (unsigned long long)command->request.length_bytes);
     judge(session, command);
     return true;
 }
@@ -347,13 +383,15 @@ static void check_unanswered(const struct session *session)
 static void *receive(void *context)
 {
     struct session *session = context;
-    uint8_t header[NBD_CHUNK_HEADER_BYTES];
+    uint8_t header[NBD_EXTENDED_CHUNK_HEADER_BYTES];
     bool whole = true;
 
     while (whole && !session->frozen && wire_receive_all(&session->wire, header, 4)) {
-        if (nbd_is_simple_reply(header))
+        if (nbd_is_simple_reply(header) && !session->extended)
             whole = take_simple(session, header);
-        else if (nbd_is_chunk(header) && session->structured)
+        else if (session->structured &&
+                 nbd_get_u32(header) ==
+                     (session->extended ? NBD_EXTENDED_CHUNK_MAGIC : NBD_CHUNK_MAGIC))
             whole = take_chunk(session, header);
         else
             sim_fail("client %u got something that is no reply", session->client);
@@ -437,6 +475,9 @@ bool session_open(struct session *session, unsigned client, bool structured)
         (struct session){ .client = client,
                           .export = DISK,
                           .structured = structured,
+                          .extended =
+                              structured && client != SESSION_VERIFIER &&
+                              random_chance(STREAM_RARE, (unsigned)options.extended_permille),
                           .life = server_life(SITE_FRONT),
                           .second = options.tls == TLS_BY_CERTIFICATE &&
                                     client != SESSION_VERIFIER && random_chance(STREAM_WORK, 300),
@@ -491,15 +532,14 @@ static void note(const struct session *session, struct sent_command *command)
     };
     const struct nbd_request *request = &command->request;
 
-    if (is_rude(session, request)) {
+    if (is_rude(session, command)) {
         mark(MARK_rude_command);
         command->moment = oracle_read_begins();
-        command->data = malloc(request->length_bytes + 1);
         return;
     }
     if (kinds[request->command].changes)
         command->change = oracle_change_begins(kinds[request->command].kind, request->offset_bytes,
-                                               (uint32_t)request->length_bytes);
+                                               request->length_bytes);
     else if (request->command == NBD_CMD_FLUSH)
         command->moment = oracle_moment();
     else
@@ -512,7 +552,7 @@ static void note(const struct session *session, struct sent_command *command)
 static bool send_request(struct session *session, const struct nbd_request *wanted, bool part)
 {
     struct nbd_request request = *wanted;
-    uint8_t *bytes;
+    size_t header_bytes, count;
     unsigned slot = 0;
 
     if (!session_wait(session, DEPTH_MAX - 1))
@@ -525,18 +565,15 @@ static bool send_request(struct session *session, const struct nbd_request *want
         .used = true, .request = request, .sent_ns = sim_now_ns, .errors_before = volumes_errors()
     };
     session->in_flight++;
+    if (session->extended)
+        outgoing_draw_form(session, command);
     note(session, command);
     trace_event("client %llu sends command %llu at %llu, %llu bytes", session->client,
                 request.command, request.offset_bytes, request.length_bytes);
-    size_t payload_bytes = request.command == NBD_CMD_WRITE ? request.length_bytes : 0;
-    bytes = calloc(1, NBD_REQUEST_BYTES + payload_bytes);
-    nbd_encode_request(bytes, &request);
-    if (payload_bytes > 0 && command->change != NULL)
-        oracle_fill(command->change, bytes + NBD_REQUEST_BYTES);
-    size_t count = NBD_REQUEST_BYTES + payload_bytes;
+    uint8_t *bytes = outgoing_encode(session, command, &header_bytes, &count);
     if (part)
-        count = payload_bytes > 0 ? NBD_REQUEST_BYTES + payload_bytes / 2
-                                  : 1 + random_below(STREAM_RARE, count / 2);
+        count = count > header_bytes ? header_bytes + (count - header_bytes) / 2
+                                     : 1 + random_below(STREAM_RARE, count / 2);
     bool whole = wire_send_all(&session->wire, bytes, count);
     free(bytes);
     return whole;
@@ -573,14 +610,14 @@ void session_freeze(struct session *session, const struct nbd_request *last, uin
 
 void session_close(struct session *session, enum session_end how)
 {
-    uint8_t bytes[NBD_REQUEST_BYTES];
-
     session->left = true;
     if (how == SESSION_DISC) {
-        struct nbd_request request = { .command = NBD_CMD_DISC };
+        const struct sent_command disconnect = { .request.command = NBD_CMD_DISC };
+        size_t header_bytes, count;
+        uint8_t *bytes = outgoing_encode(session, &disconnect, &header_bytes, &count);
 
-        nbd_encode_request(bytes, &request);
-        (void)wire_send_all(&session->wire, bytes, sizeof(bytes));
+        (void)wire_send_all(&session->wire, bytes, count);
+        free(bytes);
         endpoint_shutdown(session->wire.endpoint, false, true);
     } else if (how == SESSION_RESET) {
         endpoint_reset(session->wire.endpoint);

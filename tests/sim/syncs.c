@@ -5,6 +5,7 @@
 #include "server/block/group-sync.h"
 #include "server/block/layer.h"
 #include "tests/sim/options.h"
+#include "tests/sim/trace.h"
 #include "tests/sim/wrap.h"
 
 void __wrap_group_sync_join(struct request *req)
@@ -25,4 +26,13 @@ void __wrap_group_sync_ended(struct request *leader, int error)
         __real_group_sync_ended(leader, error);
     else
         request_complete(leader, error);
+}
+
+/* What the front has agreed on with it is counted. */
+void __wrap_remote_replies_begin(struct remote_replies *replies,
+                                 const struct remote_connection *connection)
+{
+    if (connection->extended_headers)
+        mark(MARK_extended_store);
+    __real_remote_replies_begin(replies, connection);
 }

@@ -16,6 +16,7 @@
 
 #include "crypto/luks/luks-turns.h"
 #include "plugins/file/file-loop.h"
+#include "plugins/remote/remote-replies.h"
 #include "server/block/image-claim.h"
 #include "server/block/request.h"
 #include "server/keys/key-source.h"
@@ -93,6 +94,10 @@ void __real_group_sync_join(struct request *req);
 void __wrap_group_sync_join(struct request *req);
 void __real_group_sync_ended(struct request *leader, int error);
 void __wrap_group_sync_ended(struct request *leader, int error);
+void __real_remote_replies_begin(struct remote_replies *replies,
+                                 const struct remote_connection *connection);
+void __wrap_remote_replies_begin(struct remote_replies *replies,
+                                 const struct remote_connection *connection);
 int __real_image_claim_take(struct image_claim **out, const struct image_claim_wish *wish,
                             struct error *err);
 int __wrap_image_claim_take(struct image_claim **out, const struct image_claim_wish *wish,
