@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "server/loop/buffer.h"
+#include "server/serve/limit-options.h"
 #include "tests/sim/files.h"
 #include "tests/sim/keys.h"
 #include "tests/sim/options.h"
@@ -15,13 +16,13 @@
 #include "tests/sim/volumes.h"
 #include "tests/sim/wire.h"
 
-#define CONFIG_BYTES_MAX 2048u
+#define TEXT_BYTES_MAX 2048u
 #define BUFFERS_LEAST_BYTES (2u * BUFFER_PIECE_BYTES) /* of a worker */
 
 static const char *const names[SITES] = { "front.conf", "store.conf" };
 
 struct writer {
-    char text[CONFIG_BYTES_MAX];
+    char text[TEXT_BYTES_MAX];
     size_t bytes;
 };
 
@@ -71,6 +72,25 @@ const char *config_image(enum site site)
     return uri;
 }
 
+const char *config_group(void)
+{
+    static char name[24];
+
+    if (options.group_iops == 0)
+        return NULL;
+    (void)snprintf(name, sizeof(name), "group%u", server_life(SITE_FRONT));
+    return name;
+}
+
+int config_use_groups(const struct serve_options *read, struct error *err)
+{
+    int result = limit_options_prepare(read, err);
+
+    if (result == 0)
+        limit_options_use(read);
+    return result;
+}
+
 static void say_server(struct writer *writer, enum site site)
 {
     unsigned workers = site == SITE_FRONT ? (unsigned)options.workers : STORE_WORKERS;
@@ -103,6 +123,8 @@ static void say_limits(struct writer *writer, const struct config_wish *wish)
 {
     const struct rates rates = rates_of(wish->limits + 1);
 
+    if (config_group() != NULL)
+        say(writer, "limit-group = %s\n", config_group());
     say_rate(writer, "limit-iops", rates.iops);
     say_rate(writer, "limit-bandwidth", rates.bytes);
     say_rate(writer, "client-limit-iops", rates.client_iops);
@@ -154,6 +176,9 @@ void config_write(enum site site, const struct config_wish *wish)
     struct writer writer = { .bytes = 0 };
 
     say_server(&writer, site);
+    if (site == SITE_FRONT && config_group() != NULL)
+        say(&writer, "[limits %s]\nlimit-iops = %llu\n", config_group(),
+            (unsigned long long)options.group_iops);
     if (!wish->no_disk)
         say_disk(&writer, site, wish);
     if (site == SITE_FRONT && options.neighbour)

@@ -28,5 +28,12 @@ const char *config_path(enum site site);
 void config_write(enum site site, const struct config_wish *wish);
 /* The same key as key-file of that export. */
 const char *config_image(enum site site);
+/* The group of limits that the disk is in; NULL: none.  Groups belong to the process, in which many
+ * lives of the server take place: each has one of its own. */
+const char *config_group(void);
+struct serve_options;
+struct error;
+/* Makes the groups that are configured, as the server does at its start. */
+int config_use_groups(const struct serve_options *options, struct error *err);
 
 #endif

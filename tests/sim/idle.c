@@ -22,7 +22,7 @@ static unsigned life; /* of the front */
 static bool may_wait(void)
 {
     return options.remote > 0 || options.live_ms > 0 || options.stall_permille > 0 ||
-           options.limit_iops + options.limit_kib + options.client_iops > 0;
+           options.limit_iops + options.limit_kib + options.client_iops + options.group_iops > 0;
 }
 
 static bool is_excused(void)

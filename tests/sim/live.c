@@ -106,6 +106,7 @@ static void add_disk(struct edit *edit)
                     .bandwidth = { [LIMIT_BANDWIDTH - LIMIT_IOPS_KINDS] = rates.bytes },
                     .client_iops = (unsigned)rates.client_iops,
                     .io_size_bytes = options.io_size_kib * 1024 },
+        .limit_group = config_group(),
         .added = true,
     };
 }

@@ -129,6 +129,7 @@ static void draw_restraints(void)
     options.preempt_permille = one_in(4) ? skewed(1, 20) : 0;
     options.extended_permille = one_in(3) ? 0 : one_in(2) ? 1000 : skewed(100, 1000);
     options.store_is_old = options.remote && one_in(3);
+    options.group_iops = limited && one_in(2) ? skewed(100, 3000) : 0;
 }
 
 void options_draw(void)

@@ -77,7 +77,8 @@
     X(batch_us, 0, 100000) /* a batch of a loop takes so long, at most */ \
     X(preempt_permille, 0, 1000) /* of locks and semaphores: the thread gets no CPU for a while */ \
     X(extended_permille, 0, 1000) /* of clients with structured replies: extended headers */ \
-    X(store_is_old, 0, 1) /* it has no extended headers */
+    X(store_is_old, 0, 1) /* it has no extended headers */ \
+    X(group_iops, 0, 1000000) /* of a group of limits that the export is in */
 /* clang-format on */
 
 struct options {

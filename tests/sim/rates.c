@@ -17,7 +17,7 @@ struct done {
 static struct rates holding;
 static bool known;
 static uint64_t since_ns;
-static struct done operations, bytes, of_client[IDENTITIES];
+static struct done operations, bytes, of_client[IDENTITIES], of_group;
 
 struct rates rates_of(unsigned factor)
 {
@@ -31,7 +31,7 @@ void rates_hold(const struct rates *rates)
     known = rates != NULL;
     holding = known ? *rates : (struct rates){ 0 };
     since_ns = sim_now_ns;
-    operations = bytes = (struct done){ 0 };
+    operations = bytes = of_group = (struct done){ 0 };
     for (unsigned i = 0; i < IDENTITIES; i++)
         of_client[i] = (struct done){ 0 };
 }
@@ -82,4 +82,5 @@ void rates_answered(unsigned identity, const struct nbd_request *request, uint64
     check(&bytes, length, holding.bytes, true, "bytes");
     check(&of_client[identity % IDENTITIES], count, holding.client_iops, false,
           "operations of one of them");
+    check(&of_group, 1, options.group_iops, false, "operations of their group");
 }

@@ -4,6 +4,7 @@
 #include "tests/sim/trace.h"
 
 static bool lacked_memory;
+static uint64_t disturbances;
 
 void server_lacks_memory(void)
 {
@@ -15,4 +16,14 @@ void server_lacks_memory(void)
 bool server_lacked_memory(void)
 {
     return lacked_memory;
+}
+
+void server_is_disturbed(bool more)
+{
+    disturbances += more ? 1 : UINT64_MAX;
+}
+
+uint64_t server_disturbances(void)
+{
+    return disturbances;
 }

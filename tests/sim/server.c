@@ -71,7 +71,6 @@ struct arrival {
 
 static struct life *lives[SITES];
 static unsigned lives_ended[SITES];
-static uint64_t disturbances;
 static bool away;
 
 /* ---- start ---- */
@@ -124,10 +123,12 @@ static int open_exports(struct life *mine, struct error *err)
         const struct export_settings *settings = &mine->options.exports[i];
 
         export_declare(&mine->exports[i], i + 1, settings);
-        mine->exports[i].place = board_export_begin(mine->board, i + 1, settings->name);
+        export_join_board(&mine->exports[i], mine->board);
         mine->opened[i] = &mine->exports[i];
     }
     int result = export_set_create(&mine->set, mine->opened, count, err);
+    if (result == 0 && mine->site == SITE_FRONT) /* whose groups are those of the process */
+        result = config_use_groups(&mine->options, err);
     if (result == 0)
         result = export_opening_run(&mine->opening, err);
     if (result < 0)
@@ -620,25 +621,20 @@ bool server_limit(const struct limit_terms *terms)
 
 void server_disk_goes(bool for_good)
 {
-    disturbances++;
+    server_is_disturbed(true);
     away = true;
     lives[SITE_FRONT]->disk_went |= for_good;
 }
 
 void server_disk_stays(void)
 {
-    disturbances--;
+    server_is_disturbed(false);
     away = false;
 }
 
 void server_disk_is_back(void)
 {
     away = false;
-}
-
-uint64_t server_disturbances(void)
-{
-    return disturbances;
 }
 
 /* Or it could not be opened at the start, and is tried again. */

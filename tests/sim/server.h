@@ -55,6 +55,7 @@ void server_lacks_memory(void);
 bool server_lacked_memory(void);
 /* Grows with each of these; and whether it is away now. */
 uint64_t server_disturbances(void);
+void server_is_disturbed(bool more); /* or one less: for server.c */
 bool server_disk_is_away(void);
 /* SIGKILL. */
 void server_kill(enum site site);

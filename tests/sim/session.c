@@ -65,7 +65,8 @@ static bool has_begun(const struct session *session, const struct sent_command *
     uint64_t way_ns = BEGUN_NS + 2 * options.net_us * NS_PER_US;
     bool in_its_way = options.remote || options.stall_permille > 0 || options.buffers < 8 ||
                       options.depth > 8 || options.long_permille > 0 || options.limit_iops > 0 ||
-                      options.limit_kib > 0 || options.client_iops > 0 || options.batch_us > 0;
+                      options.limit_kib > 0 || options.client_iops > 0 || options.group_iops > 0 ||
+                      options.batch_us > 0;
 
     return !in_its_way && server_state(SITE_FRONT) == SERVER_UP && session->forbidden_ns > 0 &&
            command->sent_ns + way_ns < session->forbidden_ns;
