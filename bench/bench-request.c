@@ -13,6 +13,7 @@
 #include "tests/support/fake-server.h"
 
 #define DEPTH 32u
+#define BATCH_NS 64000u
 
 struct mix {
     const char *name;
@@ -20,19 +21,21 @@ struct mix {
     uint32_t length_bytes;
     bool structured;
     uint32_t block_bytes; /* of the storage; more than 1: under the align layer */
+    bool limited;         /* by limits that are never reached */
 };
 
 static const struct mix mixes[] = {
-    { "read-512-simple", NBD_CMD_READ, 512, false, 1 },
-    { "read-512-structured", NBD_CMD_READ, 512, true, 1 },
-    { "write-512-simple", NBD_CMD_WRITE, 512, false, 1 },
-    { "write-512-structured", NBD_CMD_WRITE, 512, true, 1 },
-    { "flush-simple", NBD_CMD_FLUSH, 0, false, 1 },
-    { "read-1M-simple", NBD_CMD_READ, 1u << 20, false, 1 },
-    { "read-1M-structured", NBD_CMD_READ, 1u << 20, true, 1 },
-    { "read-4K-blocks", NBD_CMD_READ, 4096, false, 4096 },
-    { "write-4K-blocks", NBD_CMD_WRITE, 4096, false, 4096 },
-    { "write-512-blocks", NBD_CMD_WRITE, 512, false, 4096 },
+    { "read-512-simple", NBD_CMD_READ, 512, false, 1, false },
+    { "read-512-structured", NBD_CMD_READ, 512, true, 1, false },
+    { "write-512-simple", NBD_CMD_WRITE, 512, false, 1, false },
+    { "write-512-structured", NBD_CMD_WRITE, 512, true, 1, false },
+    { "flush-simple", NBD_CMD_FLUSH, 0, false, 1, false },
+    { "read-1M-simple", NBD_CMD_READ, 1u << 20, false, 1, false },
+    { "read-1M-structured", NBD_CMD_READ, 1u << 20, true, 1, false },
+    { "read-4K-blocks", NBD_CMD_READ, 4096, false, 4096, false },
+    { "write-4K-blocks", NBD_CMD_WRITE, 4096, false, 4096, false },
+    { "write-512-blocks", NBD_CMD_WRITE, 512, false, 4096, false },
+    { "read-512-limited", NBD_CMD_READ, 512, false, 1, true },
 };
 
 static void take_all(int fd)
@@ -42,6 +45,15 @@ static void take_all(int fd)
     do {
         fake_loop_run(server.loop);
     } while (fake_socket_take(server.loop, fd, bytes, sizeof bytes) > 0);
+}
+
+static void set_limits(void)
+{
+    limit_set_use(&server.ex.rates,
+                  &(struct limit_terms){
+                      .rate = { [LIMIT_IOPS] = 100000000, [LIMIT_BANDWIDTH] = UINT64_C(1) << 40 } },
+                  loop_batch_ns);
+    atomic_store(&server.ex.limited, true);
 }
 
 static void run(const struct mix *mix, unsigned long count)
@@ -58,6 +70,7 @@ static void run(const struct mix *mix, unsigned long count)
                 fake_client_send(fd, mix->command, i, offset_bytes, mix->length_bytes);
         }
         take_all(fd);
+        loop_batch_ns += BATCH_NS;
     }
     fake_client_leave(fd);
 }
@@ -68,6 +81,8 @@ int main(int argc, char **argv)
         if (strcmp(mixes[i].name, argv[1]) != 0)
             continue;
         fake_server_open_blocks(mixes[i].block_bytes);
+        if (mixes[i].limited)
+            set_limits();
         run(&mixes[i], strtoul(argv[2], NULL, 10));
         fake_server_close();
         return EXIT_SUCCESS;

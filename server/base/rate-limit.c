@@ -1,8 +1,6 @@
 #include "server/base/rate-limit.h"
 
-#define TICKS_PER_NS_SHIFT 4
-#define TICKS_PER_SECOND (UINT64_C(1000000000) << TICKS_PER_NS_SHIFT)
-#define INTERVAL_SHIFT 28
+#define TICKS_PER_SECOND (UINT64_C(1000000000) << RATE_LIMIT_TICKS_SHIFT)
 #define TICKS_MAX (UINT64_C(1) << 60) /* two years: nobody has to pay for longer */
 #define SLACK_TICKS (TICKS_PER_SECOND / 1000 * RATE_LIMIT_SLACK_MS)
 #define LOAN_UNITS 8u
@@ -16,13 +14,13 @@
 
 static uint64_t ticks_of(uint64_t ns)
 {
-    return ns <= UINT64_MAX >> TICKS_PER_NS_SHIFT ? ns << TICKS_PER_NS_SHIFT : UINT64_MAX;
+    return ns <= UINT64_MAX >> RATE_LIMIT_TICKS_SHIFT ? ns << RATE_LIMIT_TICKS_SHIFT : UINT64_MAX;
 }
 
 /* To the next whole one. */
 static uint64_t ns_of(uint64_t ticks)
 {
-    return (ticks >> TICKS_PER_NS_SHIFT) + (ticks % (1u << TICKS_PER_NS_SHIFT) > 0);
+    return (ticks >> RATE_LIMIT_TICKS_SHIFT) + (ticks % (1u << RATE_LIMIT_TICKS_SHIFT) > 0);
 }
 
 /* At most the end of time. */
@@ -43,12 +41,13 @@ static uint64_t cost(uint64_t interval, uint64_t units)
 {
     unsigned __int128 product = (unsigned __int128)interval * units;
 
-    return clamp((product + (UINT64_C(1) << (INTERVAL_SHIFT - 1))) >> INTERVAL_SHIFT);
+    return clamp((product + (UINT64_C(1) << (RATE_LIMIT_INTERVAL_SHIFT - 1))) >>
+                 RATE_LIMIT_INTERVAL_SHIFT);
 }
 
 static uint64_t interval_of(uint64_t rate)
 {
-    unsigned __int128 second = (unsigned __int128)TICKS_PER_SECOND << INTERVAL_SHIFT;
+    unsigned __int128 second = (unsigned __int128)TICKS_PER_SECOND << RATE_LIMIT_INTERVAL_SHIFT;
 
     return rate == 0 ? 0 : (uint64_t)(second / (rate < RATE_LIMIT_MAX ? rate : RATE_LIMIT_MAX));
 }
@@ -65,15 +64,16 @@ static uint64_t possible(const struct rate_limit *limit, uint64_t paid, uint64_t
 static uint64_t wait_of(const struct rate_limit *limit, uint64_t interval, uint64_t paid,
                         const struct rate_taker *taker)
 {
-    uint64_t before = taker->waited ? 0 : cost(interval, get(&limit->waiting));
-    uint64_t from = sum(paid, before), tolerance = get(&limit->tolerance);
+    uint64_t waiting = taker->waited ? 0 : get(&limit->waiting);
+    uint64_t from = waiting == 0 ? paid : sum(paid, cost(interval, waiting));
+    uint64_t tolerance = get(&limit->tolerance);
     uint64_t until = sum(sum(ticks_of(taker->now_ns), tolerance), ticks_of(taker->overdue_ns));
 
     return from > until ? from - until : 0;
 }
 
 /* Before it is so far ahead, so that nobody takes it for the clock. */
-static void note_farthest(struct rate_limit *limit, uint64_t now, uint64_t paid)
+static inline void note_farthest(struct rate_limit *limit, uint64_t now, uint64_t paid)
 {
     uint64_t known = get(&limit->farthest);
 

@@ -22,10 +22,11 @@
 
 #define RATE_LIMIT_MAX (UINT64_C(1) << 50) /* units a second */
 #define RATE_LIMIT_SLACK_MS 20u
+#define RATE_LIMIT_TICKS_SHIFT 4 /* times within are in ticks, of which a nanosecond has 16 */
+#define RATE_LIMIT_INTERVAL_SHIFT 28
 
-/* Times within are in ticks, of which a nanosecond has 16. */
 struct rate_limit {
-    _Atomic uint64_t interval;  /* of one unit, times 2^28; 0: there is no limit */
+    _Atomic uint64_t interval;  /* of one unit, shifted; 0: there is no limit */
     _Atomic uint64_t tolerance; /* how far ahead of now what is paid for may be */
     _Atomic uint64_t paid;      /* the moment at which all is paid for */
     _Atomic uint64_t farthest;  /* that it ever was ahead of now, since the last change */
@@ -45,6 +46,26 @@ void rate_limit_set(struct rate_limit *limit, uint64_t rate, uint64_t burst, uin
 
 /* Whether he has them now. */
 bool rate_limit_take(struct rate_limit *limit, uint64_t units, const struct rate_taker *taker);
+/* The same by one who has not waited, where it is known at a glance: it is asked for each command.
+ * False: nothing was taken, and the other one has to be asked. */
+static inline bool rate_limit_take_at_once(struct rate_limit *limit, uint64_t units,
+                                           uint64_t now_ns)
+{
+    unsigned __int128 price =
+        (unsigned __int128)atomic_load_explicit(&limit->interval, memory_order_relaxed) * units +
+        (UINT64_C(1) << (RATE_LIMIT_INTERVAL_SHIFT - 1));
+    uint64_t now = now_ns << RATE_LIMIT_TICKS_SHIFT;
+    uint64_t paid = atomic_load_explicit(&limit->paid, memory_order_relaxed);
+    uint64_t from = paid > now ? paid : now;
+    uint64_t next = from + (uint64_t)(price >> RATE_LIMIT_INTERVAL_SHIFT);
+
+    return atomic_load_explicit(&limit->waiting, memory_order_relaxed) == 0 && price >> 61 == 0 &&
+           next >= from &&
+           from - now <= atomic_load_explicit(&limit->tolerance, memory_order_relaxed) &&
+           next - now <= atomic_load_explicit(&limit->farthest, memory_order_relaxed) &&
+           atomic_compare_exchange_strong_explicit(&limit->paid, &paid, next, memory_order_relaxed,
+                                                   memory_order_relaxed);
+}
 /* They were not used. */
 void rate_limit_give_back(struct rate_limit *limit, uint64_t units);
 /* How long he has to wait; 0: he need not. */

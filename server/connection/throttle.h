@@ -36,8 +36,7 @@ void throttle_init(struct throttle *throttle, const struct conversation *talk,
 void throttle_free(struct throttle *throttle);
 /* Whether the command with this header, which is one, may begin now.  If not, the timer has been
  * started. */
-bool throttle_pass(struct throttle *throttle, const uint8_t *header, bool extended)
-    __attribute__((cold));
+bool throttle_pass(struct throttle *throttle, const uint8_t *header, bool extended);
 /* For the parts behind the first one of a WRITE_ZEROES that goes aside, under the limits of
  * `whole`, which must outlive it. */
 void throttle_init_parts(struct throttle *parts, const struct throttle *whole,

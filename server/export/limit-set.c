@@ -7,6 +7,7 @@
 #define OF_ALL (KINDS(LIMIT_IOPS, LIMIT_BANDWIDTH))
 #define OF_READS TWICE(OF_ALL | KINDS(LIMIT_READ_IOPS, LIMIT_READ_BANDWIDTH))
 #define OF_WRITES TWICE(OF_ALL | KINDS(LIMIT_WRITE_IOPS, LIMIT_WRITE_BANDWIDTH))
+#define OF_OPERATIONS TWICE((1u << LIMIT_IOPS_KINDS) - 1)
 
 #define CATCH_UP_NS (RATE_LIMIT_SLACK_MS * UINT64_C(1000000))
 #define YIELD_NS UINT64_C(1000000) /* until one looks again whether others have their part */
@@ -74,7 +75,7 @@ void limit_claim_init(struct limit_claim *out, struct limit_set *set, bool write
 
 static uint64_t units_of(const struct limit_claim *claim, unsigned rate)
 {
-    return rate % LIMIT_KINDS < LIMIT_IOPS_KINDS ? claim->operations : claim->bytes;
+    return OF_OPERATIONS >> rate & 1 ? claim->operations : claim->bytes;
 }
 
 /* Those that the command is about and that hold. */
@@ -90,6 +91,25 @@ static void give_back(struct limit_claim *claim)
 
         rate_limit_give_back(&claim->set->rates[rate], units_of(claim, rate));
     }
+}
+
+bool limit_set_take_at_once(struct limit_set *set, bool writes, uint64_t bytes, uint64_t now_ns)
+{
+    struct limit_claim claim = { .set = set,
+                                 .operations = operations_of(bytes, get(&set->io_size_bytes)),
+                                 .bytes = bytes };
+    unsigned wanted = (writes ? OF_WRITES : OF_READS) & get(&set->holds);
+
+    for (unsigned rest = wanted; rest != 0; rest &= rest - 1) {
+        unsigned rate = (unsigned)__builtin_ctz(rest);
+
+        if (!rate_limit_take_at_once(&set->rates[rate], units_of(&claim, rate), now_ns)) {
+            claim.taken = wanted & ((1u << rate) - 1);
+            give_back(&claim);
+            return false;
+        }
+    }
+    return true;
 }
 
 /* One command of a member at a time waits for its part: the others stand in line. */

@@ -32,8 +32,17 @@ struct limit_part {
 };
 
 void limit_set_use(struct limit_set *set, const struct limit_terms *terms, uint64_t now_ns);
+/* There is something that holds a command back, or may. */
+static inline bool limit_set_holds(const struct limit_set *set)
+{
+    return atomic_load_explicit(&set->holds, memory_order_relaxed) != 0;
+}
 /* What was taken of it is not paid for yet. */
 bool limit_set_owes(const struct limit_set *set, uint64_t now_ns);
+
+/* What a command that has not waited takes of one set, which is no group, where it is known at a
+ * glance: all of it.  False: nothing was taken, and it needs a claim. */
+bool limit_set_take_at_once(struct limit_set *set, bool writes, uint64_t bytes, uint64_t now_ns);
 
 /* What one command takes of one set. */
 struct limit_claim {

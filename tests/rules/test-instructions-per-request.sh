@@ -6,7 +6,7 @@
 . "$(dirname "$0")/../support/functions.sh"
 
 mixes="read-512-simple read-512-structured write-512-simple write-512-structured flush-simple
-    read-1M-simple read-1M-structured read-4K-blocks write-4K-blocks write-512-blocks"
+    read-1M-simple read-1M-structured read-4K-blocks write-4K-blocks write-512-blocks read-512-limited"
 figures=$support_dir/instructions-per-request.txt
 program=${top_builddir:-$source_dir}/bench/bench-request
 

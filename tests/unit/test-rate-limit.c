@@ -2,6 +2,7 @@
 #include "server/base/rate-limit.h"
 
 #include <pthread.h>
+#include <string.h>
 #include <time.h>
 
 #include "tests/support/check.h"
@@ -10,6 +11,7 @@
 #define START (SECOND * 1000)
 
 static struct rate_limit limit;
+static uint64_t glances;
 
 static void begin(uint64_t rate, uint64_t burst)
 {
@@ -17,9 +19,17 @@ static void begin(uint64_t rate, uint64_t burst)
     rate_limit_set(&limit, rate, burst, START);
 }
 
+/* At a glance or not, it is the same that is taken. */
 static bool take_at(uint64_t now_ns, uint64_t units)
 {
-    return rate_limit_take(&limit, units, &(struct rate_taker){ .now_ns = now_ns });
+    struct rate_limit other;
+
+    memcpy(&other, &limit, sizeof other);
+    bool at_once = rate_limit_take_at_once(&other, units, now_ns);
+    bool taken = rate_limit_take(&limit, units, &(struct rate_taker){ .now_ns = now_ns });
+    EXPECT(!at_once || (taken && limit.paid == other.paid && limit.farthest == other.farthest));
+    glances += at_once;
+    return taken;
 }
 
 static uint64_t wait_at(uint64_t now_ns)
@@ -66,6 +76,7 @@ static void rates(void)
         EXPECT(is_within(taken_within(START + SECOND, seconds * SECOND, 1, 0),
                          (double)(all[i] * seconds), 0.002 + 1 / (double)(all[i] * seconds)));
     }
+    EXPECT(glances > 10000);
 }
 
 static void nothing_is_lost_by_who_wakes_late(void)
@@ -265,7 +276,8 @@ static void *take_many(void *context)
     uint64_t *taken = context, at_ns;
 
     while ((at_ns = now_ns()) < end_ns)
-        *taken += take_at(at_ns, 1);
+        *taken += rate_limit_take_at_once(&limit, 1, at_ns) ||
+                  rate_limit_take(&limit, 1, &(struct rate_taker){ .now_ns = at_ns });
     return NULL;
 }
 
