@@ -53,7 +53,7 @@ struct bench_client {
     struct msghdr send_message;
     struct iovec *send_iov;
     unsigned send_iov_room;
-    uint8_t *send_headers; /* depth times NBD_REQUEST_BYTES */
+    uint8_t *send_headers; /* depth times the longest */
     bool sending;
 
     struct reply_stream replies;
@@ -108,7 +108,7 @@ static bool allocate(struct bench_client *client)
     client->send_iov_room = room < IOV_MAX ? (unsigned)room : IOV_MAX;
     client->slots = calloc(config->depth, sizeof *client->slots);
     client->free_slots = calloc(config->depth, sizeof *client->free_slots);
-    client->send_headers = calloc(config->depth, NBD_REQUEST_BYTES);
+    client->send_headers = calloc(config->depth, NBD_EXTENDED_REQUEST_BYTES);
     client->send_iov = calloc(client->send_iov_room, sizeof *client->send_iov);
     if (config->keep_data) {
         client->data =
@@ -181,15 +181,30 @@ int bench_client_create(struct bench_client **out, const struct bench_client_con
     return 0;
 }
 
+/* How long it is. */
+static uint32_t put_header(const struct bench_client *client, uint8_t *header,
+                           struct nbd_request *request)
+{
+    if (!client->config.extended) {
+        nbd_encode_request(header, request);
+        return NBD_REQUEST_BYTES;
+    }
+    if (request->command == NBD_CMD_WRITE)
+        request->flags |= NBD_CMD_FLAG_PAYLOAD_LEN;
+    nbd_encode_extended_request(header, request);
+    return NBD_EXTENDED_REQUEST_BYTES;
+}
+
 void bench_client_destroy(struct bench_client *client)
 {
-    uint8_t header[NBD_REQUEST_BYTES];
+    uint8_t header[NBD_EXTENDED_REQUEST_BYTES];
 
     assert(client->loop == NULL);
     if (!client->failing && client->config.tls == NULL) { /* TLS says good-bye itself */
-        nbd_encode_request(header, &(struct nbd_request){ .command = NBD_CMD_DISC });
+        uint32_t bytes =
+            put_header(client, header, &(struct nbd_request){ .command = NBD_CMD_DISC });
         /* Politeness only: without it the server finds the connection closed. */
-        (void)!send(client->config.fd, header, sizeof header, MSG_NOSIGNAL | MSG_DONTWAIT);
+        (void)!send(client->config.fd, header, bytes, MSG_NOSIGNAL | MSG_DONTWAIT);
     }
     release(client);
 }
@@ -290,19 +305,21 @@ static unsigned add_request(struct bench_client *client, const struct slot *slot
                             unsigned header_index, unsigned count)
 {
     const struct client_request *request = &slot->request;
-    uint8_t *header = client->send_headers + (size_t)header_index * NBD_REQUEST_BYTES;
+    size_t each_bytes = client->config.extended ? NBD_EXTENDED_REQUEST_BYTES : NBD_REQUEST_BYTES;
+    uint8_t *header = client->send_headers + header_index * each_bytes;
     struct iovec *iov = client->send_iov;
+    uint32_t header_bytes = put_header(client, header,
+                                       &(struct nbd_request){
+                                           .command = request->command,
+                                           .cookie = slot->cookie,
+                                           .offset_bytes = request->offset_bytes,
+                                           .length_bytes = request->length_bytes,
+                                       });
 
-    nbd_encode_request(header, &(struct nbd_request){
-                                   .command = request->command,
-                                   .cookie = slot->cookie,
-                                   .offset_bytes = request->offset_bytes,
-                                   .length_bytes = request->length_bytes,
-                               });
     if (count > 0 && (uint8_t *)iov[count - 1].iov_base + iov[count - 1].iov_len == header)
-        iov[count - 1].iov_len += NBD_REQUEST_BYTES;
+        iov[count - 1].iov_len += header_bytes;
     else
-        iov[count++] = (struct iovec){ .iov_base = header, .iov_len = NBD_REQUEST_BYTES };
+        iov[count++] = (struct iovec){ .iov_base = header, .iov_len = header_bytes };
     if (request->command != NBD_CMD_WRITE)
         return count;
     uint32_t length_bytes = request->length_bytes;

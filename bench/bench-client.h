@@ -57,6 +57,7 @@ struct bench_client_config {
     const char *name;       /* of the server, for messages on TLS; the caller's */
     unsigned depth;
     uint32_t block_max_bytes;
+    bool extended;  /* headers were agreed on */
     bool keep_data; /* each request has memory of its own */
 };
 

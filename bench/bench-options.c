@@ -52,6 +52,8 @@ static const struct param bench_params[] = {
           "without any answer after which the run has failed (default: 30)", .min = 1,
           .max = 10000000),
     PARAM("simple", FLAG, NULL, simple, "simple replies: structured ones are not asked for"),
+    PARAM("no-extended-headers", FLAG, NULL, no_extended_headers,
+          "structured replies: extended headers are not asked for"),
     PARAM(
         "verify", FLAG, NULL, verify,
         "write blocks that describe themselves, check what is read, and read all back at the end"),

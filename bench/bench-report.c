@@ -32,7 +32,9 @@ static void print_export(FILE *out, const struct bench_report *report)
 {
     fprintf(out, "%s: export '%s' of %s, %s replies\n", report->options->uri, report->export_name,
             size_text(report->info->size_bytes).text,
-            report->info->structured_replies ? "structured" : "simple");
+            report->info->extended_headers     ? "extended"
+            : report->info->structured_replies ? "structured"
+                                               : "simple");
 }
 
 static void print_job(FILE *out, const struct bench_report *report)
@@ -144,8 +146,11 @@ static void json_export(FILE *out, const struct bench_report *report)
     print_string(out, report->options->uri);
     fprintf(out, ",\n  \"export\": { \"name\": ");
     print_string(out, report->export_name);
-    fprintf(out, ", \"size_bytes\": %" PRIu64 ", \"structured_replies\": %s },\n",
-            report->info->size_bytes, report->info->structured_replies ? "true" : "false");
+    fprintf(out,
+            ", \"size_bytes\": %" PRIu64
+            ", \"structured_replies\": %s, \"extended_headers\": %s },\n",
+            report->info->size_bytes, report->info->structured_replies ? "true" : "false",
+            report->info->extended_headers ? "true" : "false");
 }
 
 static void json_job(FILE *out, const struct bench_report *report)

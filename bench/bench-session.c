@@ -222,6 +222,7 @@ static int shake_hands(const struct bench_session *session, struct export_info *
     const struct client_wishes wishes = {
         .export_name = session->uri->export_name,
         .structured_replies = !options->simple,
+        .extended_headers = !options->simple && !options->no_extended_headers,
         .start_tls = session->uri->tls ? start_tls : NULL,
         .context = &wish,
     };
@@ -256,6 +257,7 @@ static int open_client(struct bench_session *session, struct export_info *info, 
     config.fd = shake_hands(session, info, &config.tls, err);
     if (config.fd < 0)
         return config.fd;
+    config.extended = info->extended_headers;
     int result = bench_client_create(&session->clients[session->client_count], &config, err);
     if (result == 0)
         session->client_count++;

@@ -51,14 +51,34 @@ static uint32_t bytes_needed(const struct nbd_chunk *chunk)
     return chunk->type == NBD_REPLY_TYPE_OFFSET_HOLE ? 12 : 0;
 }
 
-static int decode_chunk(struct reply_header *out, const struct nbd_chunk *chunk, const uint8_t *in,
-                        size_t available_bytes)
+/* The header of a chunk, of either kind: how many bytes it has, REPLY_INCOMPLETE or
+ * REPLY_MALFORMED. */
+static int chunk_header(struct nbd_chunk *chunk, const uint8_t *in, size_t available_bytes)
 {
-    int more;
+    uint64_t offset_bytes; /* of the request, which is known by its cookie */
 
-    if (available_bytes < NBD_CHUNK_HEADER_BYTES + bytes_needed(chunk))
+    if (nbd_get_u32(in) == NBD_EXTENDED_CHUNK_MAGIC) {
+        if (available_bytes < NBD_EXTENDED_CHUNK_HEADER_BYTES)
+            return REPLY_INCOMPLETE;
+        return nbd_decode_extended_chunk(in, chunk, &offset_bytes)
+                   ? (int)NBD_EXTENDED_CHUNK_HEADER_BYTES
+                   : REPLY_MALFORMED;
+    }
+    if (available_bytes < NBD_CHUNK_HEADER_BYTES)
         return REPLY_INCOMPLETE;
-    in += NBD_CHUNK_HEADER_BYTES;
+    return nbd_decode_chunk(in, chunk) ? (int)NBD_CHUNK_HEADER_BYTES : REPLY_MALFORMED;
+}
+
+static int decode_chunk(struct reply_header *out, const uint8_t *in, size_t available_bytes)
+{
+    struct nbd_chunk decoded, *chunk = &decoded;
+    int more, header_bytes = chunk_header(chunk, in, available_bytes);
+
+    if (header_bytes <= 0)
+        return header_bytes;
+    if (available_bytes < (size_t)header_bytes + bytes_needed(chunk))
+        return REPLY_INCOMPLETE;
+    in += header_bytes;
     out->cookie = chunk->cookie;
     out->error = 0; /* what it would be if this were a simple reply */
     out->done = (chunk->flags & NBD_REPLY_FLAG_DONE) != 0;
@@ -72,13 +92,11 @@ static int decode_chunk(struct reply_header *out, const struct nbd_chunk *chunk,
         more = decode_hole(out, chunk, in);
     else
         return REPLY_MALFORMED; /* nothing else answers what is asked here */
-    return more == REPLY_MALFORMED ? more : (int)NBD_CHUNK_HEADER_BYTES + more;
+    return more == REPLY_MALFORMED ? more : header_bytes + more;
 }
 
 int reply_header_decode(struct reply_header *out, const uint8_t *in, size_t available_bytes)
 {
-    struct nbd_chunk chunk;
-
     *out = (struct reply_header){ .cookie = 0 };
     if (available_bytes < NBD_SIMPLE_REPLY_BYTES)
         return REPLY_INCOMPLETE;
@@ -87,11 +105,7 @@ int reply_header_decode(struct reply_header *out, const uint8_t *in, size_t avai
         out->done = true;
         return (int)NBD_SIMPLE_REPLY_BYTES;
     }
-    if (available_bytes < NBD_CHUNK_HEADER_BYTES)
-        return REPLY_INCOMPLETE;
-    if (!nbd_decode_chunk(in, &chunk))
-        return REPLY_MALFORMED;
-    return decode_chunk(out, &chunk, in, available_bytes);
+    return decode_chunk(out, in, available_bytes);
 }
 
 uint32_t reply_header_missing_bytes(const uint8_t *in, uint32_t available_bytes)
@@ -100,9 +114,12 @@ uint32_t reply_header_missing_bytes(const uint8_t *in, uint32_t available_bytes)
 
     if (available_bytes < NBD_SIMPLE_REPLY_BYTES)
         return NBD_SIMPLE_REPLY_BYTES - available_bytes;
-    if (available_bytes < NBD_CHUNK_HEADER_BYTES || !nbd_decode_chunk(in, &chunk))
-        return NBD_CHUNK_HEADER_BYTES - available_bytes;
-    return NBD_CHUNK_HEADER_BYTES + bytes_needed(&chunk) - available_bytes;
+    int header_bytes = chunk_header(&chunk, in, available_bytes);
+    if (header_bytes > 0)
+        return (uint32_t)header_bytes + bytes_needed(&chunk) - available_bytes;
+    return (nbd_get_u32(in) == NBD_EXTENDED_CHUNK_MAGIC ? NBD_EXTENDED_CHUNK_HEADER_BYTES
+                                                        : NBD_CHUNK_HEADER_BYTES) -
+           available_bytes;
 }
 
 const char *reply_error_text(uint32_t error)

@@ -1,5 +1,6 @@
-/* The head of what a server sends in the transmission phase: simple replies and the chunks of
- * structured ones (NetworkBlockDevice/nbd doc/proto.md).  Pure decoding, no I/O. */
+/* The head of what a server sends in the transmission phase: simple replies, and the chunks of
+ * structured ones and of those with extended headers (NetworkBlockDevice/nbd doc/proto.md).  Pure
+ * decoding, no I/O. */
 #ifndef NBDCRYPT_REPLY_HEADER_H
 #define NBDCRYPT_REPLY_HEADER_H
 
@@ -7,7 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define REPLY_HEADER_BYTES_MAX 32u /* of any kind, as far as it is decoded here */
+#define REPLY_HEADER_BYTES_MAX 44u /* of any kind, as far as it is decoded here */
 #define REPLY_MALFORMED (-1)
 #define REPLY_INCOMPLETE 0
 

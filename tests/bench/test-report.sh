@@ -63,7 +63,8 @@ def near(what, got, expected, part):
 
 
 equal("uri", report["uri"], uri)
-equal("export", report["export"], {"name": "", "size_bytes": 64 << 20, "structured_replies": True})
+equal("export", report["export"], {"name": "", "size_bytes": 64 << 20, "structured_replies": True,
+                                   "extended_headers": True})
 equal("job", report["job"], {
     "connections": 1, "depth": 7, "threads": 1, "block_min_bytes": 512, "block_max_bytes": 4096,
     "pattern": "zipf", "theta": 1.2, "read_percent": 100, "write_percent": 0, "trim_percent": 0,

@@ -1,6 +1,6 @@
 #!/bin/bash
-# nbdcrypt-bench drives nbdcrypt (memory, LUKS), nbdkit and qemu-nbd, over Unix sockets and TCP, with structured and
-# simple replies, and everything that it writes is verified.
+# nbdcrypt-bench drives nbdcrypt (memory, LUKS), nbdkit and qemu-nbd, over Unix sockets and TCP, with extended headers, with
+# structured and with simple replies, and everything that it writes is verified.
 . "$(dirname "$0")/../support/functions.sh"
 . "$(dirname "$0")/../support/bench-functions.sh"
 
@@ -11,15 +11,19 @@ requires nbdinfo --version
 
 # Reads, a mix of everything with several connections, whole passes, and requests of 32 MiB.
 drive() {
-    local replies=$1
+    local replies=$1 headers=${headers:-False}
 
     shift
-    for simple in "" --simple; do
+    for simple in "" --no-extended-headers --simple; do
+        [ "$simple" != --no-extended-headers ] || [ "$headers" = True ] || continue
         expect_bench $simple --json --count 2000 --depth 32 "$uri"
         expect_equal "requests" 2000 "$(figure total/requests)"
         expect_equal "bytes" $((2000 * 4096)) "$(figure total/bytes)"
         [ -n "$simple" ] ||
             expect_equal "structured replies of $*" "$replies" "$(figure export/structured_replies)"
+        [ "$simple" = --simple ] ||
+            expect_equal "extended headers of $*" "$([ -z "$simple" ] && echo "$headers" || echo False)" \
+                "$(figure export/extended_headers)"
         expect_bench $simple --json --count 1500 --block 4K-64K --write 45 --zero 10 "$@" --verify "$uri"
         [ "$(figure verify/cells_checked)" -gt 0 ] || fail "nothing was verified"
         expect_bench $simple --json --passes 2 --pattern sequential --block 100000 --depth 3 "$uri"
@@ -29,6 +33,7 @@ drive() {
     done
 }
 
+headers=True
 start_nbdcrypt --raw memory:64M
 drive True --connections 4 --threads 2 --trim 5
 start_nbdcrypt --raw --listen 127.0.0.1:0 memory:64M
@@ -40,6 +45,7 @@ drive True --connections 4 --threads 2 --trim 5
 start_nbdcrypt --raw --export "a disk=memory:64M"
 drive True --connections 2
 
+headers=False
 new_socket
 start_server nbdkit --foreground --unix "$socket" memory 64M
 drive True --connections 4 --threads 2 --trim 5
