@@ -21,6 +21,9 @@
 #include "server/cli/command-info.h"
 #include "server/cli/command-key.h"
 #include "server/cli/command-line.h"
+#include "server/copy/command-compare.h"
+#include "server/copy/command-map.h"
+#include "server/copy/command-measure.h"
 #include "server/report/guard.h"
 #include "server/report/post-mortem.h"
 #include "server/serve/command-check.h"
@@ -51,23 +54,10 @@ static int complete(int argc, char **argv);
 static const struct command command_complete = { .name = "__complete", .run_itself = complete };
 
 static const struct command *const commands[] = {
-    &command_serve,
-    &command_check_config,
-    &command_ctl,
-    &command_audit,
-    &command_format,
-    &command_info,
-    &command_tls,
-    &command_key,
-    &command_header,
-    &command_token,
-    &command_erase,
-    &command_attach,
-    &command_attached,
-    &command_detach,
-    &command_help,
-    &command_complete,
-    NULL,
+    &command_serve,    &command_check_config, &command_ctl,     &command_audit,    &command_format,
+    &command_info,     &command_map,          &command_measure, &command_compare,  &command_tls,
+    &command_key,      &command_header,       &command_token,   &command_erase,    &command_attach,
+    &command_attached, &command_detach,       &command_help,    &command_complete, NULL,
 };
 
 static const struct command program = { .name = "", .commands = commands };

@@ -9,7 +9,7 @@
 #include "server/base/log.h"
 
 #define OPERANDS_MAX 4
-#define COMMANDS_MAX 16
+#define COMMANDS_MAX 32
 
 int command_line_finish(void)
 {
@@ -102,8 +102,8 @@ static int run_with(const struct command *command, void *arguments, int argc, ch
     result = command->run(arguments, operands, &err);
     if (result < 0)
         log_error("%s", err.text);
-    if (result >= 0 && command_line_finish() != EXIT_SUCCESS)
-        return EXIT_FAILURE;
+    if (result < 0 || command_line_finish() != EXIT_SUCCESS)
+        return command->trouble != 0 ? command->trouble : EXIT_FAILURE;
     return result == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 

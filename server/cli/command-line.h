@@ -36,6 +36,8 @@ struct command {
     int (*check)(void *arguments, char **operands, struct error *err);
     /* More than 0: it has failed, and said so. */
     int (*run)(void *arguments, char **operands, struct error *err);
+    int trouble; /* the exit status where `run` fails by an error, and where 1 says something else;
+                  * 0: EXIT_FAILURE */
 
     /* For completion, where the tables do not say enough: prints what it knows by
      * completion_offer(), and gives the name of what else can stand there, as `operands` have it;

@@ -38,7 +38,8 @@ void completion_offer(FILE *out, const char *word, const char *help, const char 
 /* "a|b", one of which is meant; other names tell whether it is a file. */
 static void offer_value(FILE *out, const char *before, const char *name, const char *typed)
 {
-    static const char *const files[] = { "FILE", "IMAGE", "PATH", "COMMAND", NULL };
+    static const char *const files[] = { "FILE",   "IMAGE",  "PATH", "COMMAND",
+                                         "SOURCE", "TARGET", NULL };
     static const char *const folders[] = { "DIR", "FOLDER", NULL };
     bool plain = name[strcspn(name, "| ]")] != '|';
 

@@ -57,17 +57,19 @@ struct key_source {
         PARAM_AT(offsetof(target, field.size_bytes), prefix "key-size", SIZE, "BYTES",          \
                  "take so much of the key (default: all)", .min = 1, __VA_ARGS__)
 
-/* For the commands that can do without a passphrase. */
-#define KEY_SOURCE_VOLUME_KEY_ROWS(target, field, ...)                                           \
-    PARAM_AT(offsetof(target, field.volume_key_file), "volume-key-file", STRING, "FILE",         \
-             "the volume key itself, instead of a passphrase: the bytes of this file",           \
-             __VA_ARGS__),                                                                       \
-        PARAM_AT(offsetof(target, field.token), "token", STRING, "ID",                           \
-                 "the passphrase that this token of the header names (luks2-keyring); any: the " \
-                 "first that opens",                                                             \
-                 __VA_ARGS__),                                                                   \
-        PARAM_AT(offsetof(target, field.token_plugins), "token-plugins", STRING, "FOLDER",       \
-                 "open tokens of other types by libcryptsetup's plugins in this folder",         \
+/* For the commands that can do without a passphrase; the second for one of several images. */
+#define KEY_SOURCE_VOLUME_KEY_ROWS(target, field, ...) \
+    KEY_SOURCE_VOLUME_KEY_ROWS_OF("", target, field, __VA_ARGS__)
+#define KEY_SOURCE_VOLUME_KEY_ROWS_OF(prefix, target, field, ...)                                 \
+    PARAM_AT(offsetof(target, field.volume_key_file), prefix "volume-key-file", STRING, "FILE",   \
+             "the volume key itself, instead of a passphrase: the bytes of this file",            \
+             __VA_ARGS__),                                                                        \
+        PARAM_AT(offsetof(target, field.token), prefix "token", STRING, "ID",                     \
+                 "the passphrase that this token of the header names (luks2-keyring); any: the "  \
+                 "first that opens",                                                              \
+                 __VA_ARGS__),                                                                    \
+        PARAM_AT(offsetof(target, field.token_plugins), prefix "token-plugins", STRING, "FOLDER", \
+                 "open tokens of other types by libcryptsetup's plugins in this folder",          \
                  __VA_ARGS__)
 
 /* The option that names a source, without dashes; NULL: the terminal. */

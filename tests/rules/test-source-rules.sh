@@ -125,6 +125,7 @@ server/connection
 server/control
 server/metrics
 server/cli
+server/copy
 server/serve
 server/attach
 plugins/file

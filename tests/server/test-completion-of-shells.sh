@@ -25,7 +25,7 @@ expect_offered() {
 # ---- what the program says ----
 
 options=0
-for command in serve ctl check format info erase 'key add' 'key change' 'key remove' 'key priority' 'key test' 'key list' \
+for command in serve ctl check format info map measure compare erase 'key add' 'key change' 'key remove' 'key priority' 'key test' 'key list' \
     'header backup' 'header restore' 'header discard' 'header zero-holes' 'token list' 'token import' 'token export' \
     'token remove' 'tls init' 'tls client' 'tls server' 'tls revoke' 'tls psk' 'tls show'; do
     # shellcheck disable=SC2086 # two words
@@ -57,6 +57,7 @@ expect_offered "off on require-tcp require" serve --raw --tls ""
 expect_offered "--tls=require-tcp --tls=require" serve --tls=r
 expect_offered ":files" serve -r -U ""
 expect_offered ":files" serve --key-file x ""
+expect_offered ":files" compare disk.luks ""
 expect_offered ":folders" tls init ""
 expect_offered "on off" header discard x ""
 expect_offered ":files" token export x ""
