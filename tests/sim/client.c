@@ -19,6 +19,7 @@
 #define PATIENT_AFTER 50u
 #define FROZEN_NS_MAX (200 * NS_PER_S) /* the server waits 60 s for it */
 #define VERIFIER_TRIES 20u
+#define DESERT_PERMILLE 200
 
 static uint64_t commands_left;
 static struct fiber *fibers[CLIENTS_MAX];
@@ -81,6 +82,31 @@ static void draw_range(struct nbd_request *request)
         mark(MARK_long_command);
 }
 
+static bool needs_data(const struct nbd_request *request)
+{
+    return request->command == NBD_CMD_WRITE_ZEROES &&
+           ((options.layer > 0 && !options.zero_holes) || options.no_fallocate_permille > 0);
+}
+
+/* Of gigabytes, of which the most is desert: what takes no longer for that. */
+static void draw_desert(struct nbd_request *request, const struct session *session)
+{
+    uint64_t end = volumes_export_bytes();
+
+    if (request->command == NBD_CMD_READ || request->command == NBD_CMD_WRITE ||
+        request->command == NBD_CMD_FLUSH || needs_data(request) ||
+        !random_chance(STREAM_RARE, options.desert_mib > 0 ? DESERT_PERMILLE : 0))
+        return;
+    if (random_chance(STREAM_RARE, 700))
+        end = region_start_bytes + random_below(STREAM_RARE, region_bytes / 512 + 1) * 512;
+    request->offset_bytes = random_below(STREAM_RARE, 2048) * 512;
+    if (!session->extended && end - request->offset_bytes > UINT32_MAX)
+        request->offset_bytes = end - (1 + random_below(STREAM_RARE, UINT32_MAX / 512)) * 512;
+    request->length_bytes = end - request->offset_bytes;
+    if (request->length_bytes > UINT32_MAX)
+        mark(MARK_desert_crossed);
+}
+
 static void draw_flags(struct nbd_request *request, const struct session *session)
 {
     bool changes = request->command == NBD_CMD_WRITE || request->command == NBD_CMD_TRIM ||
@@ -130,6 +156,7 @@ static void draw_request(struct nbd_request *request, const struct session *sess
     *request = (struct nbd_request){ .command = draw_command(session) };
     if (request->command != NBD_CMD_FLUSH)
         draw_range(request);
+    draw_desert(request, session);
     draw_flags(request, session);
     if (random_chance(STREAM_WORK, (unsigned)options.rude_permille))
         draw_rudeness(request, session);
@@ -231,10 +258,11 @@ static void *client(void *context)
 void clients_start(void)
 {
     region_bytes = options.region_kib * 1024;
-    if (region_bytes > volumes_export_bytes())
-        region_bytes = volumes_export_bytes();
+    uint64_t desert_bytes = volumes_desert_bytes(), bytes = volumes_export_bytes() - desert_bytes;
+    if (region_bytes > bytes)
+        region_bytes = bytes;
     region_start_bytes =
-        random_below(STREAM_WORK, (volumes_export_bytes() - region_bytes) / 4096 + 1) * 4096;
+        desert_bytes + random_below(STREAM_WORK, (bytes - region_bytes) / 4096 + 1) * 4096;
     commands_left = options.commands;
     running = (unsigned)options.clients;
     for (unsigned i = 0; i < options.clients; i++)

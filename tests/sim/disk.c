@@ -8,7 +8,8 @@
 #include "tests/sim/trace.h"
 
 #define DISKS_MAX 16u
-#define BLOCK_BYTES 4096u /* holes are made of these */
+#define BLOCK_BYTES 4096u            /* holes are made of these */
+#define DENSE_BYTES_MAX (128u << 20) /* of a larger disk the most is never touched */
 
 /* A sector as it was after one write that is not on the disk for sure; the latest first. */
 struct version {
@@ -171,11 +172,11 @@ static void look_for_plaintext(const struct disk *disk, uint64_t start_bytes, ui
                      disk->number);
 }
 
-static void changed(struct disk *disk, uint64_t offset_bytes, uint64_t length_bytes)
+/* At the present position. */
+static void note_change(struct disk *disk, uint64_t offset_bytes, uint64_t length_bytes)
 {
     uint64_t end_bytes = offset_bytes + length_bytes;
 
-    disk->position++;
     for (uint64_t block = offset_bytes / BLOCK_BYTES; block * BLOCK_BYTES < end_bytes; block++)
         disk->touched[block] = 1;
     for (uint64_t sector = offset_bytes / DISK_SECTOR_BYTES; sector * DISK_SECTOR_BYTES < end_bytes;
@@ -183,6 +184,12 @@ static void changed(struct disk *disk, uint64_t offset_bytes, uint64_t length_by
         remember(disk, sector);
     if (disk->forbidden != 0)
         look_for_plaintext(disk, offset_bytes, end_bytes);
+}
+
+static void changed(struct disk *disk, uint64_t offset_bytes, uint64_t length_bytes)
+{
+    disk->position++;
+    note_change(disk, offset_bytes, length_bytes);
 }
 
 void disk_write(struct disk *disk, uint64_t offset_bytes, const void *data, size_t length_bytes)
@@ -205,6 +212,33 @@ void disk_show(struct disk *disk, uint64_t offset_bytes, const void *data, size_
     memcpy(disk->now + offset_bytes, data, length_bytes);
 }
 
+/* From this one on the next block that was touched; or the end of all. */
+static uint64_t next_touched(const struct disk *disk, uint64_t block)
+{
+    uint64_t end = (disk->size_bytes + BLOCK_BYTES - 1) / BLOCK_BYTES;
+    const uint8_t *found = block < end ? memchr(disk->touched + block, 1, end - block) : NULL;
+
+    return found != NULL ? (uint64_t)(found - disk->touched) : end;
+}
+
+/* What was never touched is zeros already. */
+static void zero_desert(struct disk *disk, uint64_t offset_bytes, uint64_t end_bytes, bool hole)
+{
+    uint64_t block = next_touched(disk, offset_bytes / BLOCK_BYTES);
+
+    disk->position++;
+    for (; block * BLOCK_BYTES < end_bytes; block = next_touched(disk, block + 1)) {
+        uint64_t at = block * BLOCK_BYTES, next = at + BLOCK_BYTES;
+
+        at = at < offset_bytes ? offset_bytes : at;
+        next = next < end_bytes ? next : end_bytes;
+        memset(disk->now + at, 0, next - at);
+        if (hole && next - at == BLOCK_BYTES)
+            disk->has_data[block] = 0;
+        note_change(disk, at, next - at);
+    }
+}
+
 void disk_zero(struct disk *disk, uint64_t offset_bytes, uint64_t length_bytes, bool hole)
 {
     uint64_t end_bytes = offset_bytes + length_bytes;
@@ -212,6 +246,10 @@ void disk_zero(struct disk *disk, uint64_t offset_bytes, uint64_t length_bytes, 
     if (end_bytes > disk->size_bytes)
         sim_fail("zeroes end at byte %llu of a disk of %llu", (unsigned long long)end_bytes,
                  (unsigned long long)disk->size_bytes);
+    if (disk->size_bytes > DENSE_BYTES_MAX) {
+        zero_desert(disk, offset_bytes, end_bytes, hole);
+        return;
+    }
     memset(disk->now + offset_bytes, 0, length_bytes);
     for (uint64_t block = (offset_bytes + BLOCK_BYTES - 1) / BLOCK_BYTES;
          hole && (block + 1) * BLOCK_BYTES <= end_bytes; block++)
@@ -225,11 +263,12 @@ int64_t disk_seek(const struct disk *disk, uint64_t offset_bytes, bool data)
 
     if (at >= disk->size_bytes)
         return -1;
-    while (at < disk->size_bytes && disk->has_data[at / BLOCK_BYTES] != data)
-        at = (at / BLOCK_BYTES + 1) * BLOCK_BYTES;
-    if (at >= disk->size_bytes)
+    const uint8_t *from = disk->has_data + at / BLOCK_BYTES;
+    uint64_t count = (disk->size_bytes - 1) / BLOCK_BYTES + 1 - at / BLOCK_BYTES;
+    const uint8_t *found = memchr(from, data, count);
+    if (found == NULL)
         return data ? -1 : (int64_t)disk->size_bytes;
-    return (int64_t)at;
+    return found == from ? (int64_t)at : (found - disk->has_data) * (int64_t)BLOCK_BYTES;
 }
 
 /* ---- syncs and cuts ---- */
@@ -361,12 +400,11 @@ void disk_power_cut(struct disk *disk)
     for (size_t i = 0; i < disk->dirty_count; i++)
         settle_unit(disk, unit_of(disk, disk->dirty[i]));
     disk->dirty_count = 0;
-    for (uint64_t block = 0; block * BLOCK_BYTES < disk->size_bytes; block++) {
+    for (uint64_t block = next_touched(disk, 0); block * BLOCK_BYTES < disk->size_bytes;
+         block = next_touched(disk, block + 1)) {
         uint64_t at = block * BLOCK_BYTES, left = disk->size_bytes - at;
         uint64_t bytes = left < BLOCK_BYTES ? left : BLOCK_BYTES;
 
-        if (!disk->touched[block])
-            continue;
         memcpy(disk->now + at, disk->durable + at, bytes);
         if (!is_zero(disk->now + at, bytes))
             disk->has_data[block] = 1;

@@ -78,7 +78,8 @@
     X(preempt_permille, 0, 1000) /* of locks and semaphores: the thread gets no CPU for a while */ \
     X(extended_permille, 0, 1000) /* of clients with structured replies: extended headers */ \
     X(store_is_old, 0, 1) /* it has no extended headers */ \
-    X(group_iops, 0, 1000000) /* of a group of limits that the export is in */
+    X(group_iops, 0, 1000000) /* of a group of limits that the export is in */ \
+    X(desert_mib, 0, 65536) /* in front of what clients write: they may ask for all of it at once */
 /* clang-format on */
 
 struct options {

@@ -81,7 +81,7 @@ static uint64_t oldest_read(void)
 
 void oracle_init(const struct oracle_settings *wanted)
 {
-    uint64_t count = wanted->size_bytes / CELL_BYTES + 1;
+    uint64_t count = (wanted->size_bytes - wanted->desert_bytes) / CELL_BYTES + 1;
 
     settings = *wanted;
     cells = calloc(count, sizeof(*cells));
@@ -106,9 +106,17 @@ static void add_candidate(struct cell *cell, struct change *change)
     cell->said_zero = false;
 }
 
+/* The first one behind the desert, and behind `at_bytes`. */
+static uint64_t first_index(uint64_t at_bytes)
+{
+    uint64_t from = at_bytes > settings.desert_bytes ? at_bytes : settings.desert_bytes;
+
+    return from / CELL_BYTES;
+}
+
 static struct cell *cell_at(uint64_t index)
 {
-    struct cell *cell = &cells[index];
+    struct cell *cell = &cells[index - first_index(0)];
 
     if (cell->count == 0)
         add_candidate(cell, &first);
@@ -174,7 +182,7 @@ struct change *oracle_change_begins(enum change_kind kind, uint64_t offset_bytes
                                .listed = true };
     pending = change;
     by_id[change->id] = change;
-    for (uint64_t i = offset_bytes / CELL_BYTES; i < (offset_bytes + length_bytes) / CELL_BYTES;
+    for (uint64_t i = first_index(offset_bytes); i < (offset_bytes + length_bytes) / CELL_BYTES;
          i++) {
         struct cell *cell = cell_at(i);
 
@@ -416,10 +424,11 @@ void oracle_check_zeros(uint64_t sent, uint64_t offset_bytes, uint64_t length_by
 {
     static const uint8_t zeros[CELL_BYTES];
 
-    for (uint64_t at = 0; at < length_bytes; at += CELL_BYTES) {
-        struct cell *cell = cell_at((offset_bytes + at) / CELL_BYTES);
+    for (uint64_t i = first_index(offset_bytes); i * CELL_BYTES < offset_bytes + length_bytes;
+         i++) {
+        struct cell *cell = cell_at(i);
 
-        oracle_check_read(sent, offset_bytes + at, CELL_BYTES, zeros, who);
+        oracle_check_read(sent, i * CELL_BYTES, CELL_BYTES, zeros, who);
         cell->said_zero = cell->count == 1 && cell->candidates[0]->ended < sent;
     }
 }
@@ -498,8 +507,8 @@ static void mark_edges(const struct change *change)
     uint64_t from = change->offset_bytes / block * block, to = (end + block - 1) / block * block;
 
     for (uint64_t at = from; at < to && at < settings.size_bytes; at += CELL_BYTES)
-        if (at < change->offset_bytes || at >= end)
-            cells[at / CELL_BYTES].may_come_back = true;
+        if ((at < change->offset_bytes || at >= end) && at >= settings.desert_bytes)
+            cells[at / CELL_BYTES - first_index(0)].may_come_back = true;
 }
 
 /* What is left may each be there, whoever came first: they count as concurrent from now on. */
@@ -507,7 +516,7 @@ void oracle_power_cut(void)
 {
     uint64_t now = oracle_moment();
 
-    for (uint64_t i = 0; i < settings.size_bytes / CELL_BYTES; i++) {
+    for (uint64_t i = 0; i < settings.size_bytes / CELL_BYTES - first_index(0); i++) {
         cells[i].said_zero = cells[i].may_come_back = false;
         if (cells[i].count > 1)
             cut_cell(&cells[i]);

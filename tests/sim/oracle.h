@@ -25,6 +25,7 @@ enum change_kind {
 
 struct oracle_settings {
     uint64_t size_bytes;
+    uint64_t desert_bytes;    /* nobody writes or reads there; but what is zeroed may begin there */
     bool starts_as_zeros;     /* else as anything */
     bool trim_is_zero_or_old; /* else anything */
     uint32_t block_bytes;  /* at its edges a change writes again what was there, in such blocks */

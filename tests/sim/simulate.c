@@ -126,6 +126,7 @@ static void set_options(void)
     };
     oracle_init(&(struct oracle_settings){
         .size_bytes = volumes_export_bytes(),
+        .desert_bytes = volumes_desert_bytes(),
         .starts_as_zeros = options.layer == 0 || options.zero_holes,
         .block_bytes = options.layer == 3  ? 4096
                        : options.layer > 0 ? 512
@@ -268,7 +269,7 @@ static bool is_needed(enum mark mark)
 {
     bool rare = mark == MARK_flush_failed_as_owed || mark == MARK_start_failed ||
                 mark == MARK_client_silent || mark == MARK_header_damaged ||
-                mark >= MARK_lie_in_handshake;
+                mark == MARK_beyond_32_bits || mark >= MARK_lie_in_handshake;
 
     return given->needed != NULL ? strcmp(given->needed, mark_name(mark)) == 0
                                  : given->every_mark && !rare;

@@ -35,6 +35,10 @@ fi
 "$simulate" --needs image_claimed --seeds 6 1 remote=1 live_ms=20 clients=6 lives=1 store_deaths=0 lies=0 commands=2000 \
     net_us=10000 disk_us=10000 read=50
 
+# Lengths that no disk has, with extended headers; and long ones of a disk that has them.
+"$simulate" --needs beyond_32_bits --seeds 4 1 extended_permille=1000 rude_permille=200 remote=0
+"$simulate" --needs desert_crossed --seeds 6 1 extended_permille=1000 desert_mib=4100 trim=20 zero=20 status=20 layer=0
+
 # Clients that change their keys while they receive: none of them uses what GnuTLS has freed.
 "$simulate" --needs key_update --seeds 12 1 tls=1 key_update_permille=100
 

@@ -151,7 +151,12 @@ static void write_header(struct disk *disk, const struct fixture *fixture)
 
 uint64_t volumes_export_bytes(void)
 {
-    return options.size_kib * 1024;
+    return volumes_desert_bytes() + options.size_kib * 1024;
+}
+
+uint64_t volumes_desert_bytes(void)
+{
+    return options.desert_mib << 20;
 }
 
 static void set_faults(struct disk *disk)

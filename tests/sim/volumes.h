@@ -21,6 +21,7 @@ void volumes_make_fixtures(void);
 /* As the options say; once for each seed. */
 void volumes_make(void);
 uint64_t volumes_export_bytes(void);
+uint64_t volumes_desert_bytes(void); /* the first of these */
 /* Errors and losses of all disks so far, and of servers that hold them. */
 uint64_t volumes_errors(void);
 /* Who opens them anew does not know that a sync has failed before, and its FLUSH says nothing of
