@@ -69,7 +69,7 @@ in_background() {
     remember_pid "$background"
 }
 end_background() {
-    kill "$background" && wait "$background" 2>"$log_dir/wait" || true
+    { kill "$background" && wait "$background" 2>"$log_dir/wait"; } || true
 }
 
 # p99 BENCH-OPTION... URI: of reads, in microseconds.

@@ -71,8 +71,18 @@ int spawn_with(pid_t *pid, const char *program, char *const argv[], char *const 
     return 0;
 }
 
+static bool take_files(const struct spawn_sibling_files *files)
+{
+    for (size_t i = 0; i < sizeof files->kept / sizeof files->kept[0]; i++)
+        if (files->kept[i] >= 0 && fcntl(files->kept[i], F_SETFD, 0) < 0)
+            return false;
+    return (files->folder < 0 || fchdir(files->folder) == 0) &&
+           dup2(files->input, STDIN_FILENO) == STDIN_FILENO;
+}
+
 /* glibc has no function for such a child. */
-int spawn_sibling(pid_t *pid, char *const argv[], char *const environment[], int input, int folder)
+int spawn_sibling(pid_t *pid, char *const argv[], char *const environment[],
+                  const struct spawn_sibling_files *files)
 {
     int failed[2], error = 0;
 
@@ -80,7 +90,7 @@ int spawn_sibling(pid_t *pid, char *const argv[], char *const environment[], int
         return -errno;
     long made = syscall(SYS_clone, CLONE_PARENT | SIGCHLD, 0L, 0L, 0L, 0L);
     if (made == 0) {
-        if ((folder < 0 || fchdir(folder) == 0) && dup2(input, STDIN_FILENO) == STDIN_FILENO)
+        if (take_files(files))
             (void)execve("/proc/self/exe", argv, environment);
         error = errno;
         (void)!write(failed[1], &error, sizeof error);

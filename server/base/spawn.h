@@ -36,11 +36,16 @@ NODISCARD int spawn_with(pid_t *pid, const char *program, char *const argv[],
                          char *const environment[], const struct spawn_files *files, bool own_group,
                          struct error *err);
 
-/* This program once more, as a child of our own parent, who waits for it: `input` becomes its
- * standard input, `folder` (-1: as we are) where it works; files that are not to stay open are
- * close-on-exec, for a process with one thread.  -errno; *pid is set where there was a process,
- * also of one that could not become it and has ended. */
-NODISCARD int spawn_sibling(pid_t *pid, char *const argv[], char *const environment[], int input,
-                            int folder);
+/* What it begins with: -1 leaves one out. */
+struct spawn_sibling_files {
+    int input;   /* becomes its standard input */
+    int folder;  /* where it works; else as we are */
+    int kept[2]; /* stay open, under their numbers */
+};
+/* This program once more, as a child of our own parent, who waits for it.  Other files that are not
+ * to stay open are close-on-exec, for a process with one thread.  -errno; *pid is set where there
+ * was a process, also of one that could not become it and has ended. */
+NODISCARD int spawn_sibling(pid_t *pid, char *const argv[], char *const environment[],
+                            const struct spawn_sibling_files *files);
 
 #endif

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/pidfd.h>
@@ -16,6 +17,7 @@
 
 #include "server/base/descendants.h"
 #include "server/base/spawn.h"
+#include "server/base/spawner-seal.h"
 #include "server/base/spawner-wire.h"
 #include "server/base/spawner.h"
 
@@ -36,6 +38,7 @@ static int home = -1; /* where the server works */
 static spawner_last_words_fn *last_words;
 static char last_text[SPAWNER_TEXT_BYTES_MAX];
 static int last_fd = -1; /* -1: nothing is to be said */
+static int seal_fd = -1; /* -1: all that it is asked for is started */
 
 void spawner_set_last_words(spawner_last_words_fn *fn)
 {
@@ -101,17 +104,24 @@ static bool cut_words(struct order *order, char *text, const char *end)
 }
 
 /* Its own umask and folder are those of the program that it has started last: it needs none. */
-static int start(const struct order *order, struct spawner_answer *answer, pid_t *pid)
+static int start(struct order *order, struct spawner_answer *answer, pid_t *pid)
 {
     struct spawn_files files = { { order->files[0], order->files[1], order->files[2] } };
+    char **environment = order->words + order->request.argument_count + 1;
+
+    if (spawner_seal_is_on()) {
+        answer->sealed = order->folder[0] != '\0' || !spawner_seal_allows(order->words);
+        environment = spawner_seal_environment();
+    }
+    if (answer->sealed)
+        return EPERM;
     int moved = order->folder[0] != '\0' ? chdir(order->folder) : fchdir(home);
     if (moved < 0 && (home >= 0 || order->folder[0] != '\0')) {
         answer->in_folder = order->folder[0] != '\0';
         return errno;
     }
     umask((mode_t)order->request.umask);
-    return -spawn_with(pid, order->words[0], order->words,
-                       order->words + order->request.argument_count + 1, &files, true, NULL);
+    return -spawn_with(pid, order->words[0], order->words, environment, &files, true, NULL);
 }
 
 /* Watched from now on; an errno. */
@@ -129,7 +139,7 @@ static int watch(pid_t pid, int leash)
     return error;
 }
 
-static void obey(const struct order *order)
+static void obey(struct order *order)
 {
     struct spawner_answer answer = { .error = EAGAIN };
     size_t left = order->file_count;
@@ -156,16 +166,87 @@ static void become(const char *bytes)
     (void)send(CONTROL, &answer, sizeof answer, MSG_NOSIGNAL);
 }
 
+/* A successor knows what we know: from us, for the server may be in the hands of somebody. */
+static int make_twin(pid_t *process, int input)
+{
+    char seal[12], last[12];
+    char *arguments[] = { own_arguments[0],
+                          own_arguments[1],
+                          own_arguments[2],
+                          own_arguments[3],
+                          seal_fd >= 0 ? (char *)(uintptr_t)SPAWNER_SEALED : NULL,
+                          seal,
+                          last,
+                          last_text,
+                          mark,
+                          NULL };
+    const struct spawn_sibling_files files = { .input = input,
+                                               .folder = home,
+                                               .kept = { seal_fd, last_fd } };
+
+    snprintf(seal, sizeof seal, "%d", seal_fd);
+    snprintf(last, sizeof last, "%d", last_fd);
+    return spawn_sibling(process, arguments, environ, &files);
+}
+
 static void twin(const struct order *order)
 {
     struct spawner_answer answer = { .error = EINVAL };
 
     if (order->file_count == 1)
-        answer.error =
-            -spawn_sibling(&answer.process, own_arguments, environ, order->files[0], home);
+        answer.error = -make_twin(&answer.process, order->files[0]);
     for (size_t i = 0; i < order->file_count; i++)
         close(order->files[i]);
     (void)send(CONTROL, &answer, sizeof answer, MSG_NOSIGNAL);
+}
+
+/* Who gives orders has no more to say than the text: neither he nor his like may look into us. */
+static int seal(int fd)
+{
+    int error = own_arguments[3] != NULL ? spawner_seal_take(fd) : EINVAL;
+
+    if (error == 0 && prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
+        error = errno;
+    if (error == 0)
+        seal_fd = fd;
+    return error;
+}
+
+static void take_seal(const struct order *order)
+{
+    struct spawner_answer answer = { .error = EINVAL };
+
+    if (order->file_count == 1)
+        answer.error = seal(order->files[0]);
+    for (size_t i = answer.error == 0; i < order->file_count; i++)
+        close(order->files[i]);
+    (void)send(CONTROL, &answer, sizeof answer, MSG_NOSIGNAL);
+}
+
+/* What has its place already, or is not what we make ourselves, is nothing that we would have been
+ * told of. */
+static bool may_watch(const char *text)
+{
+    return !spawner_seal_is_on() || (mark[0] == '\0' && strncmp(text, DESCENDANTS_VARIABLE "=",
+                                                                sizeof DESCENDANTS_VARIABLE) == 0);
+}
+
+static void take_mark(const char *text)
+{
+    if (may_watch(text))
+        memcpy(mark, text, strlen(text) + 1);
+}
+
+static void take_last_words(const char *text, int fd)
+{
+    if (spawner_seal_is_on()) {
+        close(fd);
+        return;
+    }
+    memcpy(last_text, text, strlen(text) + 1);
+    if (last_fd >= 0)
+        close(last_fd);
+    last_fd = fd;
 }
 
 static void take_files(struct order *order, struct msghdr *message)
@@ -205,15 +286,12 @@ static bool take_order(bool gone)
     memcpy(&order.request, bytes, sizeof order.request);
     char *text = bytes + sizeof order.request, *end = bytes + got;
     if (order.request.kind == SPAWNER_WATCH && end[-1] == '\0' && strlen(text) < sizeof mark) {
-        memcpy(mark, text, strlen(text) + 1);
+        take_mark(text);
         return true;
     }
     if (order.request.kind == SPAWNER_REMEMBER && end[-1] == '\0' &&
         strlen(text) < sizeof last_text && order.file_count == 1) {
-        memcpy(last_text, text, strlen(text) + 1);
-        if (last_fd >= 0)
-            close(last_fd);
-        last_fd = order.files[0];
+        take_last_words(text, order.files[0]);
         return true;
     }
     if (gone)
@@ -224,6 +302,10 @@ static bool take_order(bool gone)
     }
     if (order.request.kind == SPAWNER_TWIN) {
         twin(&order);
+        return true;
+    }
+    if (order.request.kind == SPAWNER_SEAL) {
+        take_seal(&order);
         return true;
     }
     if (order.request.kind != SPAWNER_START || !cut_words(&order, text, end))
@@ -278,6 +360,20 @@ static void wait_for(int process)
         continue;
 }
 
+/* What the one before us knew: the arguments behind SPAWNER_SEALED. */
+static bool take_over(char *const *arguments)
+{
+    int fd = (int)strtol(arguments[0], NULL, 10);
+
+    last_fd = (int)strtol(arguments[1], NULL, 10);
+    if (fcntl(fd, F_SETFD, FD_CLOEXEC) < 0 || seal(fd) != 0 ||
+        (last_fd >= 0 && fcntl(last_fd, F_SETFD, FD_CLOEXEC) < 0))
+        return false;
+    snprintf(last_text, sizeof last_text, "%s", arguments[2]);
+    snprintf(mark, sizeof mark, "%s", arguments[3]);
+    return true;
+}
+
 bool spawner_is_this(int argc, char **argv, int *status)
 {
     static const int ignored[] = { SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGPIPE, SIGUSR1 };
@@ -287,6 +383,8 @@ bool spawner_is_this(int argc, char **argv, int *status)
     own_arguments = argv;
     if (argc > 3 && strcmp(argv[3], SPAWNER_NO_NEW_PRIVILEGES) == 0 &&
         prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
+        exit(EXIT_FAILURE);
+    if (argc > 4 && (argc != 9 || strcmp(argv[4], SPAWNER_SEALED) != 0 || !take_over(argv + 5)))
         exit(EXIT_FAILURE);
     (void)setpgid(0, 0);
     /* What is sent to a group or a terminal is meant for others: it ends when its parent does. */

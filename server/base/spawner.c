@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "server/base/spawn.h"
+#include "server/base/spawner-seal.h"
 #include "server/base/spawner-wire.h"
 
 #define END_MS 1000
@@ -300,8 +301,8 @@ static int receive_answer(const struct beside *from, struct spawner_answer *answ
     return got == sizeof *answer ? 0 : -EIO;
 }
 
-static int send_text(enum spawner_request_kind kind, const char *text, const int *files,
-                     size_t file_count)
+static int send_text(const struct beside *to, enum spawner_request_kind kind, const char *text,
+                     const int *files, size_t file_count)
 {
     static struct message message; /* under the mutex */
     struct spawner_request request = { .kind = kind };
@@ -309,17 +310,22 @@ static int send_text(enum spawner_request_kind kind, const char *text, const int
     message.used_bytes = 0;
     add_bytes(&message, &request, sizeof request);
     add_bytes(&message, text, strlen(text) + 1);
-    return send_message(&active, &message, files, file_count);
+    return send_message(to, &message, files, file_count);
+}
+
+static int send_what_lasts_to(const struct beside *to)
+{
+    int result = watched[0] != '\0' ? send_text(to, SPAWNER_WATCH, watched, NULL, 0) : 0;
+
+    if (result == 0 && remembered_fd >= 0)
+        result = send_text(to, SPAWNER_REMEMBER, remembered, &remembered_fd, 1);
+    return result;
 }
 
 /* It may be a new one, which knows nothing yet. */
 static int send_what_lasts(void)
 {
-    int result = watched[0] != '\0' ? send_text(SPAWNER_WATCH, watched, NULL, 0) : 0;
-
-    if (result == 0 && remembered_fd >= 0)
-        result = send_text(SPAWNER_REMEMBER, remembered, &remembered_fd, 1);
-    return result;
+    return send_what_lasts_to(&active);
 }
 
 /* ---- orders ---- */
@@ -402,6 +408,12 @@ static int give_order(const struct spawn_order *order, const struct message *mes
     if (answer.error != 0 && answer.in_folder)
         return error_set(err, -answer.error, "'%s' can't be started in '%s': %s", order->argv[0],
                          order->folder, strerror(answer.error));
+    if (answer.error != 0 && answer.sealed)
+        return error_set(err, -answer.error,
+                         "'%s' can't be started: the sandbox lets only those programs be started "
+                         "that the options named when the server began; restart the server, or "
+                         "name it by --sandbox-programs, too",
+                         order->argv[0]);
     if (answer.error != 0)
         return error_set(err, -answer.error, "'%s' can't be started: %s", order->argv[0],
                          strerror(answer.error));
@@ -506,6 +518,39 @@ int spawner_remember(int fd, const char *text, struct error *err)
         result = give_what_lasts(err);
     }
     pthread_mutex_unlock(&mutex);
+    return result;
+}
+
+/* It knows what lasts before: after this it believes nobody who tells it. */
+static int seal(struct beside *one, int text, struct error *err)
+{
+    struct spawner_answer answer;
+
+    int result = send_what_lasts_to(one);
+    if (result == 0)
+        result = send_text(one, SPAWNER_SEAL, "", &text, 1);
+    if (result == 0)
+        result = receive_answer(one, &answer);
+    if (result == 0)
+        result = -answer.error;
+    return result == 0 ? 0
+                       : error_set(err, result, "%s can't be bound to what it may start: %s",
+                                   SPAWNER_NAME, strerror(-result));
+}
+
+int spawner_seal(const struct spawner_rule *rules, size_t count, char *const *environment,
+                 struct error *err)
+{
+    int text, result = spawner_seal_make(&text, rules, count, environment, err);
+
+    if (result < 0)
+        return result;
+    pthread_mutex_lock(&mutex);
+    result = seal(&active, text, err);
+    if (result == 0)
+        result = seal(&standby, text, err);
+    pthread_mutex_unlock(&mutex);
+    close(text);
     return result;
 }
 

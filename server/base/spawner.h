@@ -42,6 +42,14 @@ NODISCARD int spawner_status(int leash, int *status, struct error *err);
  * them, and nothing that they start, gains privileges by exec (no_new_privs). */
 NODISCARD int spawner_start_now(bool sandboxed, struct error *err);
 
+struct spawner_rule;
+/* From now on it starts what these rules say, with this environment, whatever an order says, and
+ * nothing else: who breaks into this process gets no other program.  For good; behind
+ * spawner_start_now(true), spawner_remember() and before there is anybody who could break in.  An
+ * order that is none of them fails with -EPERM. */
+NODISCARD int spawner_seal(const struct spawner_rule *rules, size_t count, char *const *environment,
+                           struct error *err);
+
 /* It is that user from now on, and so is what it starts.  One that does not run is not started: it
  * will be who we are then. */
 NODISCARD int spawner_become(const struct user *user, struct error *err);

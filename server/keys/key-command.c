@@ -186,8 +186,7 @@ static int finish(struct reader *reader, int result, struct error *err)
 
 /* ---- what it takes ---- */
 
-/* *environment: ends with NULL; the strings are those of this process. */
-static void allowed_environment(char *environment[], size_t places)
+void key_command_environment(char *environment[KEY_COMMAND_ENVIRONMENT_MAX + 1])
 {
     static const char *const allowed[] = { "PATH=",
                                            "HOME=",
@@ -201,7 +200,8 @@ static void allowed_environment(char *environment[], size_t places)
 
     for (char **one = environ; *one; one++)
         for (size_t i = 0; i < sizeof allowed / sizeof allowed[0]; i++)
-            if (count + 1 < places && strncmp(*one, allowed[i], strlen(allowed[i])) == 0)
+            if (count < KEY_COMMAND_ENVIRONMENT_MAX &&
+                strncmp(*one, allowed[i], strlen(allowed[i])) == 0)
                 environment[count++] = *one;
     environment[count] = NULL;
 }
@@ -235,7 +235,7 @@ static int input_of(const struct reader *reader)
 /* Starts it, with the other ends of the reader's pipes. */
 static int start_reading(struct reader *reader, char *const argv[], struct error *err)
 {
-    char *environment[16];
+    char *environment[KEY_COMMAND_ENVIRONMENT_MAX + 1];
     struct spawn_order order = {
         .argv = argv,
         .environment = environment,
@@ -249,7 +249,7 @@ static int start_reading(struct reader *reader, char *const argv[], struct error
     if (result == 0 && order.files[0] < 0)
         result = error_set(err, -EIO, "there is no standard input for '%s': %s", argv[0],
                            strerror(errno));
-    allowed_environment(environment, sizeof environment / sizeof environment[0]);
+    key_command_environment(environment);
     if (result == 0)
         result = spawner_start(&reader->leash, &order, err);
     for (unsigned i = 0; i < SPAWNER_FILES; i++)

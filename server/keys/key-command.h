@@ -20,6 +20,10 @@ struct key_command_limits {
 NODISCARD int key_command_read(struct secret **out, char *const argv[],
                                const struct key_command_limits *limits, struct error *err);
 
+/* The environment that they all get: so many places at most, and NULL; strings of this process. */
+#define KEY_COMMAND_ENVIRONMENT_MAX 15u
+void key_command_environment(char *environment[KEY_COMMAND_ENVIRONMENT_MAX + 1]);
+
 /* This process is about to end, on another thread than theirs: kills the groups of all whose output
  * is being read.  From then on none is started. */
 void key_command_end_all(void);

@@ -29,6 +29,7 @@
 #include "server/serve/reload.h"
 #include "server/serve/serve-control.h"
 #include "server/serve/serve-metrics.h"
+#include "server/serve/serve-programs.h"
 #include "server/serve/serve-sandbox.h"
 #include "server/serve/serve-user.h"
 #include "server/loop/offload.h"
@@ -296,6 +297,19 @@ static void allow_reloads(struct server *server, unsigned workers)
     server->reload.admin = server->admin;
 }
 
+/* Before anything that others have made is read. */
+static int confine(struct server *server, struct error *err)
+{
+    int result = serve_sandbox_enter(&server->options, server->listeners.private_directory,
+                                     server->control, err);
+
+    if (result == 0)
+        result = serve_guard_start(&server->options.report, server->board, err);
+    if (result == 0)
+        result = serve_programs_seal(&server->options, server->control != NULL, err);
+    return result;
+}
+
 static int set_up(struct server *server, struct error *err)
 {
     struct loop_config config = { .entries = 64, .accepts = true };
@@ -326,10 +340,7 @@ static int set_up(struct server *server, struct error *err)
     if (result == 0)
         result = serve_metrics_open(&server->metrics, &server->options.metrics, err);
     if (result == 0)
-        result = serve_sandbox_enter(&server->options, server->listeners.private_directory,
-                                     server->control, err);
-    if (result == 0)
-        result = serve_guard_start(&server->options.report, server->board, err);
+        result = confine(server, err);
     if (result == 0)
         result = startup_signals_watch(&server->early_end, remove_names, server, err);
     if (result == 0)

@@ -26,6 +26,7 @@ static const char *about_sandbox(const struct sandbox_options *options)
     return options->plugins != NULL         ? "plugins"
            : options->image_paths.count > 0 ? "image-paths"
            : options->connect.count > 0     ? "connect"
+           : options->programs.count > 0    ? "programs"
                                             : NULL;
 }
 

@@ -11,6 +11,7 @@ struct sandbox_options {
     const char *plugins;           /* "confined", "free"; NULL: as the mode has it */
     struct param_list image_paths; /* each may be several, with blanks between */
     struct param_list connect;     /* ports and ranges of ports, the same */
+    struct param_list programs;    /* the same; "none" and "any" as they are */
 };
 
 /* -EINVAL with a sentence for what makes no sense. */

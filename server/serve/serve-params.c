@@ -213,6 +213,11 @@ const struct param serve_params[] = {
           "connect to these ports only, such as 10809 or 6800-7300, besides those of images that "
           "are named here (repeatable)",
           OF(SANDBOX, "sandbox", RESTART), .why = "it is for good from the start on"),
+    PARAM(
+        "sandbox-programs", LIST, "PROGRAM", sandbox.programs,
+        "what a key-command that comes later may be, besides those that are named here: none, any, "
+        "or programs (repeatable; default: none with strict, any with auto)",
+        OF(SANDBOX, "sandbox", RESTART), .why = "it is for good from the start on"),
     PARAM("sandbox-plugins", STRING, "HOW", sandbox.plugins,
           "whether plugins of nbdkit are confined, or free to start programs and to open files "
           "(default: free with auto, confined with strict)",
