@@ -19,7 +19,9 @@
 
 #define SURPLUS_TIMEOUT_MS 2000u /* to tell a client that it is one too many */
 #define HANDSHAKE_DRAIN_MS 1000u /* for one that has not chosen an export yet */
-#define ABANDON_MS 500u /* what is in flight of a connection that was cut comes back sooner */
+#define GOODBYE_MS 2000u /* for one that has not taken the last of its answers when it says DISC \
+                          */
+#define ABANDON_MS 500u  /* what is in flight of a connection that was cut comes back sooner */
 
 static void handshake_ended(struct io_event *ev, int result);
 static void transmission_ended(struct io_event *ev, int result);
@@ -180,18 +182,31 @@ static void handshake_ended(struct io_event *ev, int result)
         connection_shutdown(connection);
 }
 
-/* Transmission has ended, and nothing of it is in flight. */
-static void transmission_ended(struct io_event *ev, int result)
+/* Answers are under way that a close with unread bytes would take back: behind DISC comes
+ * close_notify, at least. */
+static bool has_answers_to_take(const struct connection *connection)
+{
+    struct transport *transport = connection->talk.transport;
+
+    return transport->ops->unsent_bytes(transport) > 0;
+}
+
+/* Transmission has ended, and nothing of it is in flight; `in_order`: it was not cut. */
+static void transmission_ended(struct io_event *ev, int in_order)
 {
     struct connection *connection = container_of(ev, struct connection, transmission_ended);
 
-    (void)result;
     transmission_free(connection->transmission);
     connection->transmission = NULL;
     conversation_tell(&connection->talk, LOG_NOTICE, LOG_ID_CLIENT_DETACHED, "detached export '%s'",
                       connection->talk.export->name);
     conversation_event(&connection->talk, "client.detached", NULL);
     PROBE(connection_detach, connection->talk.row->id, connection->talk.row->export_id);
+    if (in_order && !connection->timer_running && has_answers_to_take(connection)) {
+        start_timer(connection, GOODBYE_MS);
+        say_goodbye(connection);
+        return;
+    }
     end(connection);
 }
 
@@ -200,6 +215,10 @@ void connection_shutdown(struct connection *connection)
     connection->told_to_go = true;
     if (connection->handshake != NULL)
         handshake_shutdown(connection->handshake);
+    if (connection->state == CONNECTION_GOODBYE && connection->talk.export != NULL) {
+        connection->talk.transport->ops->abort(connection->talk.transport);
+        return; /* nothing more is due */
+    }
     if ((connection->state == CONNECTION_HANDSHAKE || connection->state == CONNECTION_GOODBYE) &&
         connection->timer_running)
         loop_cancel(connection->talk.worker->loop,

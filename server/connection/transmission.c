@@ -499,7 +499,7 @@ static void end_if_idle(struct transmission *t)
         t->awaited > 0)
         return;
     if (t->step == RECEIVE_END && !t->recv_pending) {
-        t->ended->fn(t->ended, 0);
+        t->ended->fn(t->ended, !t->aborted);
     } else if (t->terms.draining && !t->finished && transmission_has_heard_all(t)) {
         t->finished = t->deaf = true;
         t->transport->ops->finish(t->transport);
