@@ -50,6 +50,7 @@ tests     command:fish                      fish                 fish
 tests     command:fio                       fio                  fio
 tests     command:nbdkit                    nbdkit               nbdkit
 tests     nbdkit:python                     nbdkit-plugin-python nbdkit-python-plugin
+tests     library:libnbd                    libnbd-dev           libnbd-devel
 tests     include:nbdkit-plugin.h           nbdkit-plugin-dev    nbdkit-devel
 tests     command:xorriso                   xorriso              xorriso
 tests     command:sshd                      openssh-server       openssh-server
