@@ -19,9 +19,8 @@
 
 #define SURPLUS_TIMEOUT_MS 2000u /* to tell a client that it is one too many */
 #define HANDSHAKE_DRAIN_MS 1000u /* for one that has not chosen an export yet */
-#define GOODBYE_MS 2000u /* for one that has not taken the last of its answers when it says DISC \
-                          */
-#define ABANDON_MS 500u  /* what is in flight of a connection that was cut comes back sooner */
+#define GOODBYE_MS 2000u         /* for one that has not taken all its answers when it says DISC */
+#define ABANDON_MS 500u /* what is in flight of a connection that was cut comes back sooner */
 
 static void handshake_ended(struct io_event *ev, int result);
 static void transmission_ended(struct io_event *ev, int result);

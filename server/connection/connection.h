@@ -4,12 +4,12 @@
  *         `----------> GOODBYE ---------------^
  *
  * GOODBYE: the handshake has ended with an answer, or transmission with answers that the client
- * has not taken yet; what the client still sends is read and forgotten until it closes, or for a moment,
- * for a close with unread bytes would take those answers back.
- * DRAINING: the server is going down or the client said DISC: what is in flight is answered,
- * new requests are not heard, then the stream is finished (drain.h).  CLOSING: waits until nothing
- * of this connection is in flight, then everything is given back.  An error of the client,
- * whatever it is, ends here and nowhere else. */
+ * has not taken yet; what the client still sends is read and forgotten until it closes, or for a
+ * moment, for a close with unread bytes would take those answers back. DRAINING: the server is
+ * going down or the client said DISC: what is in flight is answered, new requests are not heard,
+ * then the stream is finished (drain.h).  CLOSING: waits until nothing of this connection is in
+ * flight, then everything is given back.  An error of the client, whatever it is, ends here and
+ * nowhere else. */
 #ifndef NBDCRYPT_CONNECTION_H
 #define NBDCRYPT_CONNECTION_H
 

@@ -82,8 +82,8 @@ struct transmission {
 };
 
 /* Begins; talk->export and ->negotiated say what was agreed on.  `ended` fires when it has ended
- * and nothing of it is in flight, with 0 if it was cut; the one who hears it frees it.  NULL: no memory (or the
- * pipeline could not be attached, which is logged). */
+ * and nothing of it is in flight, with 0 if it was cut; the one who hears it frees it.  NULL: no
+ * memory (or the pipeline could not be attached, which is logged). */
 struct transmission *transmission_start(struct conversation *talk, struct io_event *ended);
 /* Answers what is in flight, and tells the client that nothing follows.  What has not begun is not
  * answered: ESHUTDOWN would be an error to the users of a client that would otherwise ask once more
