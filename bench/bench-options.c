@@ -51,6 +51,8 @@ static const struct param bench_params[] = {
     PARAM("timeout", UINT, "SECONDS", timeout_s,
           "without any answer after which the run has failed (default: 30)", .min = 1,
           .max = 10000000),
+    PARAM("client", STRING, "CLIENT", client_text,
+          "own, or libnbd: what programs see that are built with it (default: own)"),
     PARAM("simple", FLAG, NULL, simple, "simple replies: structured ones are not asked for"),
     PARAM("no-extended-headers", FLAG, NULL, no_extended_headers,
           "structured replies: extended headers are not asked for"),
@@ -153,6 +155,16 @@ static int parse_pattern(struct bench_options *options, struct error *err)
     return text[0] == 'z' && text[4] == ':' ? parse_theta(options, text + 5, err) : 0;
 }
 
+static int parse_client(struct bench_options *options, struct error *err)
+{
+    const char *text = options->client_text;
+
+    options->libnbd = text != NULL && strcmp(text, "libnbd") == 0;
+    if (text == NULL || options->libnbd || strcmp(text, "own") == 0)
+        return 0;
+    return error_set(err, -EINVAL, "--client: '%s' is neither own nor libnbd", text);
+}
+
 /* Milliseconds are the least that is told apart; what is not zero does not become zero. */
 static int parse_seconds(uint64_t *out_ms, const char *name, const char *text, struct error *err)
 {
@@ -234,10 +246,10 @@ static int check_history(const struct bench_options *options, struct error *err)
         return 0;
     if (options->verify || options->read_back || options->json || options->pattern_text != NULL ||
         options->count != 0 || options->passes != 0 || options->warm_up_ms != 0 ||
-        options->threads > 1)
+        options->threads > 1 || options->libnbd)
         return error_set(err, -EINVAL,
                          "--check-history takes neither --verify, --read-back, --json, --pattern, "
-                         "--count, --passes, --warm-up nor --threads");
+                         "--count, --passes, --warm-up, --threads nor --client libnbd");
     return 0;
 }
 
@@ -268,6 +280,8 @@ static int check(struct bench_options *options, struct error *err)
 {
     int result = parse_block(options, err);
 
+    if (result == 0)
+        result = parse_client(options, err);
     if (result == 0 && options->pattern_text != NULL)
         result = parse_pattern(options, err);
     if (result == 0)

@@ -23,6 +23,8 @@ struct bench_options {
     const char *time_text, *warm_up_text; /* seconds, such as 0.5 */
     uint64_t time_ms, warm_up_ms;         /* time 0: not by it */
     uint64_t count;                       /* 0: not by it */
+    const char *client_text;              /* own or libnbd */
+    bool libnbd;
     bool simple, no_extended_headers;
     bool verify, read_back, check_history;
     const char *state_path;

@@ -30,11 +30,12 @@ static const char *pattern_name(enum workload_pattern pattern)
 
 static void print_export(FILE *out, const struct bench_report *report)
 {
-    fprintf(out, "%s: export '%s' of %s, %s replies\n", report->options->uri, report->export_name,
+    fprintf(out, "%s: export '%s' of %s, %s replies%s\n", report->options->uri, report->export_name,
             size_text(report->info->size_bytes).text,
             report->info->extended_headers     ? "extended"
             : report->info->structured_replies ? "structured"
-                                               : "simple");
+                                               : "simple",
+            report->options->libnbd ? ", client libnbd" : "");
 }
 
 static void print_job(FILE *out, const struct bench_report *report)
@@ -160,6 +161,7 @@ static void json_job(FILE *out, const struct bench_report *report)
 
     fprintf(out, "  \"job\": { \"connections\": %u, \"depth\": %u, \"threads\": %u, ",
             options->connections, options->depth, options->threads);
+    fprintf(out, "\"client\": \"%s\", ", options->libnbd ? "libnbd" : "own");
     fprintf(out, "\"block_min_bytes\": %u, \"block_max_bytes\": %u, \"pattern\": \"%s\", ",
             workload->block_min_bytes, workload->block_max_bytes, pattern_name(workload->pattern));
     if (workload->pattern == WORKLOAD_ZIPF)

@@ -7,6 +7,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "bench/libnbd-client.h"
 #include "server/client/client-connect.h"
 #include "server/client/tls-client.h"
 #include "server/nbd/nbd-wire.h"
@@ -244,6 +245,25 @@ static int shake_hands(const struct bench_session *session, struct export_info *
     return channel.fd;
 }
 
+static int open_libnbd(struct bench_session *session, struct export_info *info, struct error *err)
+{
+    const struct bench_options *options = session->options;
+    const struct libnbd_client_config config = {
+        .uri = options->uri,
+        .depth = options->depth,
+        .block_max_bytes = options->block_max_bytes,
+        .timeout_s = options->timeout_s,
+        .keep_data = options->verify || options->read_back,
+        .simple = options->simple,
+    };
+    int result =
+        libnbd_client_create(&session->clients[session->client_count].libnbd, &config, info, err);
+
+    if (result == 0)
+        session->client_count++;
+    return result;
+}
+
 static int open_client(struct bench_session *session, struct export_info *info, struct error *err)
 {
     const struct bench_options *options = session->options;
@@ -254,11 +274,13 @@ static int open_client(struct bench_session *session, struct export_info *info, 
         .keep_data = options->verify || options->read_back,
     };
 
+    if (options->libnbd)
+        return open_libnbd(session, info, err);
     config.fd = shake_hands(session, info, &config.tls, err);
     if (config.fd < 0)
         return config.fd;
     config.extended = info->extended_headers;
-    int result = bench_client_create(&session->clients[session->client_count], &config, err);
+    int result = bench_client_create(&session->clients[session->client_count].own, &config, err);
     if (result == 0)
         session->client_count++;
     return result;
@@ -292,7 +314,7 @@ int bench_session_open(struct bench_session *session, const struct bench_options
 {
     *session = (struct bench_session){ .options = options, .uri = uri };
     raise_descriptor_limit();
-    session->clients = calloc(options->connections, sizeof(struct bench_client *));
+    session->clients = calloc(options->connections, sizeof *session->clients);
     if (session->clients == NULL)
         return error_no_memory(err, NULL);
     int result = open_clients(session, err);
@@ -304,7 +326,7 @@ int bench_session_open(struct bench_session *session, const struct bench_options
 void bench_session_close(struct bench_session *session)
 {
     for (unsigned i = 0; i < session->client_count; i++)
-        bench_client_destroy(session->clients[i]);
+        load_connection_destroy(&session->clients[i]);
     free(session->clients);
     if (session->has_verify)
         verify_end(&session->verify);

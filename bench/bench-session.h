@@ -4,8 +4,8 @@
 
 #include <stdint.h>
 
-#include "bench/bench-client.h"
 #include "bench/bench-options.h"
+#include "bench/load-connection.h"
 #include "bench/verify.h"
 #include "bench/workload.h"
 #include "server/client/client-handshake.h"
@@ -16,7 +16,7 @@ struct bench_session {
     const struct bench_options *options;
     const struct nbd_uri *uri;
     struct export_info info;
-    struct bench_client **clients;
+    struct load_connection *clients;
     unsigned client_count;
     struct workload_config workload;
     struct verify verify;

@@ -84,13 +84,13 @@ static void abort_all(struct io_event *ev, int result)
 
     (void)result;
     for (unsigned i = 0; i < thread->client_count; i++)
-        in_flight += bench_client_in_flight(thread->clients[i].client);
+        in_flight += load_connection_in_flight(thread->clients[i].client);
     (void)error_set(&err, -ETIMEDOUT,
                     "the server has not answered for %u seconds, and %u "
                     "requests wait for it",
                     thread->shared->config->timeout_s, in_flight);
     for (unsigned i = 0; i < thread->client_count; i++)
-        bench_client_abort(thread->clients[i].client, &err);
+        load_connection_abort(thread->clients[i].client, &err);
 }
 
 static int set_up(struct load_thread *thread, struct error *err)
@@ -110,11 +110,11 @@ static int set_up(struct load_thread *thread, struct error *err)
 static void run(struct load_thread *thread)
 {
     for (unsigned i = 0; i < thread->client_count; i++)
-        bench_client_attach(thread->clients[i].client, thread->loop, &thread->scratch, &owner_ops,
-                            &thread->clients[i]);
+        load_connection_attach(thread->clients[i].client, thread->loop, &thread->scratch,
+                               &owner_ops, &thread->clients[i]);
     loop_run(thread->loop);
     for (unsigned i = 0; i < thread->client_count; i++)
-        bench_client_detach(thread->clients[i].client);
+        load_connection_detach(thread->clients[i].client);
 }
 
 void *load_thread_main(void *context)

@@ -41,7 +41,7 @@ struct load_thread;
 
 struct load_thread_client {
     struct load_thread *thread;
-    struct bench_client *client;
+    struct load_connection *client;
     struct workload_stream stream;
     bool has_waiting; /* a request that collides with one in flight */
     struct workload_request waiting;

@@ -63,7 +63,7 @@ static int allocate(struct load *load, struct error *err)
                                (i < config->client_count % config->thread_count);
         for (unsigned k = 0; k < thread->client_count; k++, taken++) {
             load->clients[taken].thread = thread;
-            load->clients[taken].client = config->clients[taken];
+            load->clients[taken].client = &config->clients[taken];
             workload_stream_init(&load->clients[taken].stream, &load->shared.workload, taken);
         }
     }

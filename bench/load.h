@@ -7,14 +7,14 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "bench/bench-client.h"
 #include "bench/histogram.h"
+#include "bench/load-connection.h"
 #include "bench/verify.h"
 #include "bench/workload.h"
 #include "server/base/error.h"
 
 struct load_config {
-    struct bench_client **clients; /* detached; so they are again when a run has ended well */
+    struct load_connection *clients; /* detached; so they are again when a run has ended well */
     unsigned client_count, thread_count;
     struct workload_config workload;
     uint64_t warm_up_ns;   /* before anything is counted */

@@ -66,7 +66,7 @@ equal("uri", report["uri"], uri)
 equal("export", report["export"], {"name": "", "size_bytes": 64 << 20, "structured_replies": True,
                                    "extended_headers": True})
 equal("job", report["job"], {
-    "connections": 1, "depth": 7, "threads": 1, "block_min_bytes": 512, "block_max_bytes": 4096,
+    "connections": 1, "depth": 7, "threads": 1, "client": "own", "block_min_bytes": 512, "block_max_bytes": 4096,
     "pattern": "zipf", "theta": 1.2, "read_percent": 100, "write_percent": 0, "trim_percent": 0,
     "zero_percent": 0, "offset_bytes": 1 << 20, "size_bytes": 10 << 20, "seed": 12345, "warm_up_s": 0})
 equal("elapsed", report["elapsed_ns"], 2_000_000_000)
