@@ -31,6 +31,7 @@
  * QEMU).  Who has locked another part of the file stands there as well: a reader as one beside whom
  * nobody may write, a writer as one who does everything and forbids all. */
 static const struct flock qemu_uses = { .l_start = 100, .l_len = 100 };
+static const off_t qemu_writes = 101;
 static const struct flock reader_mark = { .l_start = 201, .l_len = 3 };
 static const struct flock writer_mark = { .l_start = 100, .l_len = 200 };
 
@@ -95,12 +96,26 @@ static int stand_beside_qemu(int fd, bool read_only)
     return result;
 }
 
+/* Readers share all bytes with QEMU's locks, which are for reading, too; other readers of ours
+ * lock the whole file. */
+static bool is_written_by_qemu(int fd)
+{
+    struct flock lock = {
+        .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = qemu_writes, .l_len = 1
+    };
+
+    return fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK &&
+           !(lock.l_start == 0 && lock.l_len == 0);
+}
+
 /* As set_lock().  A part that begins at 0 has the bytes of QEMU in it. */
-static int lock_part(const struct file_lock *lock, bool read_only)
+static int lock_part(const struct file_lock *lock, bool read_only, bool unchanged)
 {
     int result =
         set_lock(lock->fd, read_only ? F_RDLCK : F_WRLCK, lock->start_bytes, lock->length_bytes);
 
+    if (result == 0 && read_only && unchanged && is_written_by_qemu(lock->fd))
+        result = -EAGAIN;
     if (result != 0 || lock->start_bytes == 0)
         return result;
     result = stand_beside_qemu(lock->fd, read_only);
@@ -116,7 +131,7 @@ static int lock_file(const struct file_lock *lock, const struct stage_settings *
     struct retry retry = { 0 };
 
     do {
-        int result = lock_part(lock, read_only);
+        int result = lock_part(lock, read_only, settings->options.unchanged);
 
         if (!is_taken(result))
             return explain(result, err);
@@ -141,7 +156,7 @@ static bool is_being_served(const struct file_lock *own)
 /* All of it, or the header beside a server.  As set_lock(). */
 static int try_header(struct file_lock *lock)
 {
-    int result = lock_part(lock, false);
+    int result = lock_part(lock, false, false);
 
     if (!is_taken(result))
         return result;

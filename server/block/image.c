@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "server/block/image-claim.h"
+#include "server/block/image-format.h"
 #include "server/block/image-window.h"
 #include "server/base/log.h"
 #include "server/block/window-layer.h"
@@ -96,6 +97,7 @@ struct parsed_spec {
     char *path;           /* "PATH", or what is behind "scheme:", up to the '?'; owned */
     struct params params; /* of the backend; points into `path` */
     struct image_window window;
+    struct image_format format;
 };
 
 /* A plugin of nbdkit knows which names it has. */
@@ -104,27 +106,40 @@ static bool takes_any_name(const struct layer_ops *ops)
     return ops->params != NULL && ops->params[0].name == NULL;
 }
 
+static void free_spec(struct parsed_spec *parsed)
+{
+    image_format_free(&parsed->format);
+    free(parsed->path);
+}
+
 /* Where the backend has no parameters of its own, a '?' belongs to the path unless those of a
- * window are behind it. */
+ * window or of a format are behind it. */
 static int parse_parameters(struct parsed_spec *out, struct error *err)
 {
     const struct layer_ops *ops = out->ops;
     char *question =
         ops->params != NULL ? strchr(out->path, '?') : image_window_question(out->path);
 
+    if (question == NULL && ops->params == NULL)
+        question = image_format_question(out->path);
     if (question == NULL)
         return 0;
     *question = '\0';
     out->params.text = question + 1;
-    int result = takes_any_name(ops) ? 0 : image_window_parse(&out->window, question + 1, err);
+    if (takes_any_name(ops))
+        return 0;
+    int result = image_window_parse(&out->window, question + 1, err);
+    if (result == 0)
+        result = image_format_parse(&out->format, question + 1, err);
     if (result == 0 && ops->params == NULL && question[1] != '\0')
-        result =
-            error_set(err, -EINVAL, "behind '?' there may be offset, size or partition, not '%s'",
-                      question + 1);
+        result = error_set(err, -EINVAL,
+                           "behind '?' there may be format, snapshot, offset, size or partition, "
+                           "not '%s'",
+                           question + 1);
     return result;
 }
 
-/* The caller frees out->path in any case. */
+/* free_spec() in any case. */
 static int parse_spec(struct parsed_spec *out, const char *spec, struct error *err)
 {
     size_t length = scheme_length(spec);
@@ -147,6 +162,7 @@ int image_name_parse(struct image_name *out, const char *spec, struct error *err
     struct parsed_spec parsed;
     int result = parse_spec(&parsed, spec, err);
 
+    image_format_free(&parsed.format);
     if (result < 0) {
         free(parsed.path);
         return result;
@@ -163,7 +179,7 @@ bool image_names_a_part(const char *spec)
     struct error ignored = { "" };
     int result = parse_spec(&parsed, spec, &ignored);
 
-    free(parsed.path);
+    free_spec(&parsed);
     return result < 0 || parsed.window.given;
 }
 
@@ -198,7 +214,7 @@ bool image_identify(struct image_identity *out, const char *spec)
 
     if (known)
         out->is_part = parsed.window.given;
-    free(parsed.path);
+    free_spec(&parsed);
     return known;
 }
 
@@ -272,6 +288,8 @@ static int open_parsed(struct stage **out, const struct parsed_spec *parsed,
     assert(parsed->ops != NULL);
     int result = parsed->ops->open(&stage, settings, err);
 
+    if (result == 0)
+        result = image_format_add(&stage, &parsed->format, settings->name, &settings->options, err);
     if (result == 0 && parsed->window.given)
         result = add_window(&stage, &parsed->window, settings, err);
     if (result == 0)
@@ -299,15 +317,20 @@ int image_open(struct stage **out, const char *spec, const struct image_options 
     int result = parse_spec(&parsed, spec, err);
 
     if (result < 0) {
-        free(parsed.path);
+        free_spec(&parsed);
         return result;
     }
+    if (options->qcow2)
+        parsed.format.qcow2 = true;
     struct stage_settings settings = {
         .params = &parsed.params,
         .path = parsed.path,
+        .name = spec,
         .options = *options,
-        .lock_later = parsed.window.given,
+        .lock_later = parsed.window.given && !parsed.format.qcow2,
     };
+    if (parsed.format.qcow2) /* for ever; and what others write would not fit what was read */
+        settings.options.read_only = settings.options.unchanged = true;
     if (options->beside != NULL)
         settings.options.beside = stage_backend(options->beside);
     /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): each error of parse_spec() is below 0 */
@@ -317,14 +340,14 @@ int image_open(struct stage **out, const char *spec, const struct image_options 
     else
         result = open_parsed(out, &parsed, &settings, err);
     if (result == -EACCES &&
-        sandbox_hides(parsed.path, options->read_only ? SANDBOX_READ : SANDBOX_WRITE))
+        sandbox_hides(parsed.path, settings.options.read_only ? SANDBOX_READ : SANDBOX_WRITE))
         error_set(
             err, result,
             "it is outside of what the sandbox of this server lets be opened: name its folder "
             "in --sandbox-image-paths (image-paths in [sandbox]), and restart the server");
     if (result < 0)
         error_prefix(err, "image '%s': ", spec);
-    free(parsed.path);
+    free_spec(&parsed);
     return result;
 }
 

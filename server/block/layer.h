@@ -78,6 +78,8 @@ struct byte_range {
 struct image_options {
     unsigned fd; /* one of the image, lent: what it is called is for messages; 0: there is none */
     bool read_only;
+    bool unchanged;   /* with read_only and lock: nobody may be writing it, QEMU included */
+    bool qcow2;       /* it is one, whatever its name says */
     bool direct;      /* go around the page cache */
     bool lock;        /* keep others from writing it, and with !read_only from serving it */
     bool header_only; /* with lock: only the LUKS header is touched, so that a server which has
@@ -94,6 +96,7 @@ struct image_options {
 struct stage_settings {
     const struct params *params;  /* of IMAGE: what followed the scheme; may be NULL */
     const char *path;             /* of IMAGE: the text behind "scheme:" up to '?' */
+    const char *name;             /* IMAGE, for messages */
     struct image_options options; /* `beside` is a backend */
     bool lock_later;              /* not by `open`, but by `lock`, if the backend has that */
     struct byte_range part;       /* for `lock`: what of the image is used */

@@ -13,6 +13,7 @@
 #include "server/volume/foreign-header.h"
 #include "server/block/image-io.h"
 #include "server/block/image.h"
+#include "server/block/qcow2-layer.h"
 #include "server/base/event.h"
 #include "server/base/log-ids.h"
 #include "server/base/log.h"
@@ -222,7 +223,9 @@ static int build_pipeline(struct export *ex, const struct export_settings *setti
 {
     int result = 0;
 
-    if (!settings->raw)
+    if (qcow2_stage_crypt(ex->top) != QCOW2_CRYPT_NONE)
+        result = error_set(err, -ENOTSUP, "image '%s': it is encrypted by QEMU", settings->image);
+    else if (!settings->raw)
         result = add_luks(ex, settings, err);
     if (result == 0 && ex->top->limits.block_min_bytes > 1) {
         result = range_lock_create(&ex->ranges, err);

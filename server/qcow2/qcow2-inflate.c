@@ -1,7 +1,5 @@
 #include "server/qcow2/qcow2-inflate.h"
 
-#include <errno.h>
-
 #ifdef HAVE_ZLIB
 #include <zlib.h>
 #endif
@@ -62,21 +60,18 @@ static bool inflate_zstd(uint8_t *out, size_t out_bytes, const uint8_t *data, si
 }
 #endif
 
-int qcow2_inflate_check(bool zstd, struct error *err)
+const char *qcow2_inflate_lacks(bool zstd)
 {
 #ifndef HAVE_ZLIB
     if (!zstd)
-        return error_set(err, -ENOTSUP,
-                         "this program was built without zlib, which inflates clusters");
+        return "a cluster is compressed, and this program was built without zlib";
 #endif
 #ifndef HAVE_ZSTD
     if (zstd)
-        return error_set(err, -ENOTSUP,
-                         "its clusters are compressed by zstd, and this program was built without "
-                         "libzstd");
+        return "a cluster is compressed by zstd, and this program was built without libzstd";
 #endif
-    (void)zstd, (void)err;
-    return 0;
+    (void)zstd;
+    return NULL;
 }
 
 bool qcow2_inflate(uint8_t *out, size_t out_bytes, const uint8_t *data, size_t length_bytes,

@@ -8,8 +8,8 @@
 
 #include "server/base/error.h"
 
-/* Can this program do it?  -ENOTSUP names the library. */
-NODISCARD int qcow2_inflate_check(bool zstd, struct error *err);
+/* NULL, or why this program can't do it. */
+const char *qcow2_inflate_lacks(bool zstd);
 
 /* Fills all of `out`: what is behind that in the data does not count, so no data makes more of it.
  * Any thread; takes some time.  False: the data is damaged, or ends before, or there is no
