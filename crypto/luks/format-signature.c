@@ -155,6 +155,7 @@ static int look(struct format_signature *out, enum format_signature_scope scope,
     const char *name = mark != NULL ? mark->name : NULL;
     int result = 0;
 
+    out->qcow2 = mark != NULL && memcmp(mark->bytes, "QFI\xfb", 4) == 0;
     out->disk_image = mark != NULL && mark->kind == MARK_DISK_IMAGE;
     if (name == NULL) {
         cryptsetup_library_lock(); /* libcryptsetup may use libblkid, too */

@@ -20,6 +20,7 @@ struct format_signature {
     char
         text[96]; /* "a file system (ext4)", the end of a sentence; "" when nothing is recognised */
     bool disk_image; /* it is a disk of virtual machines in a format of its own */
+    bool qcow2;      /* it is a qcow2 image */
     bool partitions; /* it is a partition table */
     bool blank;      /* all that was looked at is zeros */
 };

@@ -81,17 +81,12 @@ static void request_finished(struct layer *owner, struct request *req)
 }
 
 /* Runs one request on the private loop; 0 or a positive errno. */
-static int run_request(struct image_io *io, enum request_op op, uint64_t offset_bytes,
-                       uint32_t length_bytes)
+static int run_view(struct image_io *io, const struct view *view)
 {
     struct request *req = &io->request;
+    enum request_op op = view->op;
 
-    *req = (struct request){
-        .view = { .op = op, .offset_bytes = offset_bytes, .length_bytes = length_bytes },
-        .flusher = &io->flusher,
-    };
-    if (op != REQUEST_FLUSH)
-        req->view.data = io->bounce;
+    *req = (struct request){ .view = *view, .flusher = &io->flusher };
     if (op == REQUEST_WRITE && !can_flush(io->layer->stage) && io->layer->stage->limits.fua)
         req->flags = REQUEST_FUA;
     io->finished = false;
@@ -104,6 +99,17 @@ static int run_request(struct image_io *io, enum request_op op, uint64_t offset_
         flusher_answers_leave(&io->flusher);
     }
     return req->error;
+}
+
+static int run_request(struct image_io *io, enum request_op op, uint64_t offset_bytes,
+                       uint32_t length_bytes)
+{
+    const struct view view = { .op = op,
+                               .offset_bytes = offset_bytes,
+                               .length_bytes = length_bytes,
+                               .data = op != REQUEST_FLUSH ? io->bounce : NULL };
+
+    return run_view(io, &view);
 }
 
 static int explain(const char *verb, uint64_t offset_bytes, int error, struct error *err)
@@ -188,6 +194,19 @@ int image_io_write(struct image_io *io, uint64_t offset_bytes, const void *data,
         length_bytes -= window.use_bytes;
     }
     return result;
+}
+
+int image_io_extents(struct image_io *io, struct extent_list *out, uint64_t offset_bytes,
+                     uint64_t length_bytes, struct error *err)
+{
+    const struct view view = { .op = REQUEST_EXTENTS,
+                               .offset_bytes = offset_bytes,
+                               .length_bytes = length_bytes,
+                               .data = (uint8_t *)out };
+
+    out->count = 0;
+    int error = run_view(io, &view);
+    return error != 0 ? explain("asking for the extents", offset_bytes, error, err) : 0;
 }
 
 int image_io_flush(struct image_io *io, struct error *err)

@@ -18,6 +18,10 @@ NODISCARD int image_io_read(struct image_io *io, uint64_t offset_bytes, void *da
                             size_t length_bytes, struct error *err);
 NODISCARD int image_io_write(struct image_io *io, uint64_t offset_bytes, const void *data,
                              size_t length_bytes, struct error *err);
+/* What there is from an offset on: at least one extent, and as many as `out` has room for, which
+ * need not reach to the end.  Of a stage that lists EXTENTS. */
+NODISCARD int image_io_extents(struct image_io *io, struct extent_list *out, uint64_t offset_bytes,
+                               uint64_t length_bytes, struct error *err);
 /* Where there is no FLUSH, writes were durable if they could be (FUA), and nothing is done. */
 NODISCARD int image_io_flush(struct image_io *io, struct error *err);
 /* The same on a loop of the caller, which is not running: there is nothing left that could be

@@ -183,6 +183,16 @@ bool image_names_a_part(const char *spec)
     return result < 0 || parsed.window.given;
 }
 
+bool image_names_a_format(const char *spec)
+{
+    struct parsed_spec parsed;
+    struct error ignored = { "" };
+    int result = parse_spec(&parsed, spec, &ignored);
+
+    free_spec(&parsed);
+    return result == 0 && parsed.format.format != NULL;
+}
+
 static bool identify_file(struct image_identity *out, const struct parsed_spec *parsed)
 {
     struct stat status;

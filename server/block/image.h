@@ -39,6 +39,8 @@ struct image_identity {
 bool image_identify(struct image_identity *out, const char *spec);
 /* Does it name a part of something that is there, or nothing that can be opened? */
 bool image_names_a_part(const char *spec);
+/* Does it say which format it has? */
+bool image_names_a_format(const char *spec);
 /* Whether the backend that `spec` names wants its images to be opened by one thread, in order. */
 bool image_opens_in_order(const char *spec);
 

@@ -687,6 +687,7 @@ void qcow2_stage_unlock(struct stage *top, const struct cipher_spec *cipher, str
     while (top->ops != &qcow2_ops)
         top = top->below;
     struct qcow2_stage *qcow2 = container_of(top, struct qcow2_stage, stage);
+    secret_free(qcow2->key);
     qcow2->cipher = *cipher;
     qcow2->key = key;
 }

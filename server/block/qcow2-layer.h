@@ -40,7 +40,7 @@ enum qcow2_crypt qcow2_stage_crypt(const struct stage *top);
 /* The place of its LUKS header, in what qcow2_stage_file() gives. */
 struct byte_range qcow2_stage_luks_area(const struct stage *top);
 struct stage *qcow2_stage_file(struct stage *top);
-/* Its key, which becomes its own.  Before a layer is attached. */
+/* Its key, which becomes its own, instead of one that was there.  No layer is attached. */
 void qcow2_stage_unlock(struct stage *top, const struct cipher_spec *cipher, struct secret *key);
 
 #endif

@@ -24,6 +24,7 @@ struct export_settings {
     struct access *access;                /* who may attach it (access.h); NULL: everybody */
     struct image_options options; /* read_only, direct and terms: the rest is for who opens it */
     bool raw;                     /* no LUKS layer */
+    bool sure_of_passphrase;      /* of QEMU's AES, although it decrypts noise */
     bool discard;
     bool no_discard; /* the flag allow-discards of a LUKS2 header means nothing */
     bool zero_holes; /* a sector of zeros in the image reads as zeros (luks-layer.h) */

@@ -21,6 +21,7 @@
 #include "server/block/luks-layer.h"
 #include "server/block/range-lock.h"
 #include "server/base/size-text.h"
+#include "server/volume/qcow2-key.h"
 #include "server/volume/volume-key.h"
 #include "server/export/limit-groups.h"
 #include "server/export/slow-limit.h"
@@ -167,6 +168,7 @@ static int add_luks(struct export *ex, const struct export_settings *settings, s
     int result = settings->header != NULL ? load_detached(&header, ex, settings, err)
                                           : volume_header_load(&header, *top, NULL, &content, err);
 
+    ex->found_qcow2 = result == -EMEDIUMTYPE && settings->header == NULL && content.qcow2;
     if (result == -EMEDIUMTYPE && settings->header == NULL)
         volume_header_tell_content(&content, LUKS_IMAGE_SERVED, err);
     if (result < 0 && settings->header == NULL)
@@ -216,6 +218,40 @@ static int add_luks(struct export *ex, const struct export_settings *settings, s
     return result;
 }
 
+/* ---- an image that QEMU encrypted ---- */
+
+static int check_qcow2_options(const struct export_settings *settings, struct error *err)
+{
+    if (settings->raw)
+        return error_set(err, -EINVAL,
+                         "image '%s': its qcow2 image is encrypted, so leave out --raw, and give "
+                         "its passphrase",
+                         settings->image);
+    if (settings->header != NULL)
+        return error_set(err, -EINVAL,
+                         "image '%s': its qcow2 image is encrypted, and has no other header than "
+                         "its own: leave out --header",
+                         settings->image);
+    return 0;
+}
+
+static int unlock_qcow2(struct export *ex, const struct export_settings *settings,
+                        struct error *err)
+{
+    const struct qcow2_key_settings key = { .image = settings->image,
+                                            .key = &settings->key,
+                                            .demands = &settings->demands,
+                                            .sure = settings->sure_of_passphrase };
+    struct luks_segment segment;
+    int result = check_qcow2_options(settings, err);
+
+    if (result == 0)
+        result = qcow2_key_unlock(&segment, ex->top, &key, err);
+    if (result == 0 && segment.type == LUKS_TYPE_1)
+        ex->luks = describe(&segment);
+    return result;
+}
+
 /* ---- the export ---- */
 
 static int build_pipeline(struct export *ex, const struct export_settings *settings,
@@ -224,7 +260,7 @@ static int build_pipeline(struct export *ex, const struct export_settings *setti
     int result = 0;
 
     if (qcow2_stage_crypt(ex->top) != QCOW2_CRYPT_NONE)
-        result = error_set(err, -ENOTSUP, "image '%s': it is encrypted by QEMU", settings->image);
+        result = unlock_qcow2(ex, settings, err);
     else if (!settings->raw)
         result = add_luks(ex, settings, err);
     if (result == 0 && ex->top->limits.block_min_bytes > 1) {
@@ -364,6 +400,35 @@ void export_publish(struct export *ex, const struct export *opened)
     atomic_store_explicit(&ex->missing, false, memory_order_release);
 }
 
+static bool may_be_qcow2(const struct export *ex, const char *image)
+{
+    return ex->found_qcow2 && !image_names_a_format(image) && !image_names_a_part(image);
+}
+
+/* One that QEMU encrypted, found where a LUKS volume should be, is opened as what it is.  No guest
+ * comes to that by what he writes, for where LUKS is demanded none writes the start of an image;
+ * and one without encryption has to be named. */
+static int open_image(struct export *ex, const struct export_settings *settings,
+                      struct image_options *options, struct error *err)
+{
+    struct error why = { "" };
+    int result = image_open(&ex->top, settings->image, options, err);
+
+    if (result == 0)
+        result = build_pipeline(ex, settings, err);
+    if (result == 0 || !may_be_qcow2(ex, settings->image))
+        return result;
+    stage_close(ex->top);
+    ex->top = NULL;
+    options->qcow2 = true;
+    int found = image_open(&ex->top, settings->image, options, &why);
+    if (found < 0)
+        return error_set(err, found, "%s (it begins as a qcow2 image)", why.text);
+    if (qcow2_stage_crypt(ex->top) == QCOW2_CRYPT_NONE)
+        return result;
+    return build_pipeline(ex, settings, err);
+}
+
 int export_open(struct export *out, const struct export_settings *settings, struct offload *offload,
                 unsigned workers, struct error *err)
 {
@@ -374,9 +439,7 @@ int export_open(struct export *out, const struct export_settings *settings, stru
     options.offload = offload;
     options.export_name = settings->name;
     export_declare(&ex, 0, settings);
-    int result = image_open(&ex.top, settings->image, &options, err);
-    if (result == 0)
-        result = build_pipeline(&ex, settings, err);
+    int result = open_image(&ex, settings, &options, err);
     if (result == 0) {
         ex.parts = calloc(workers, sizeof *ex.parts);
         if (ex.parts == NULL)

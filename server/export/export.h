@@ -53,6 +53,7 @@ struct export
     struct stage *top;
     struct export_luks luks;
     struct stage *header; /* a detached one that stays open, because it is locked; NULL: none */
+    bool found_qcow2;     /* while it is opened: instead of a LUKS volume */
     struct limits limits; /* of the top, with read_only as the user asked; the size may grow */
     struct range_lock *ranges; /* used by the align stage */
     struct export_part *parts; /* one per worker */

@@ -55,6 +55,9 @@
 #define EXPORT_ROWS_KEYS(target, at)                                                              \
     KEY_SOURCE_ROWS("", target, at key, "the passphrase", OF_EXPORT(GROUP_KEYS, LIVE)),           \
         KEY_SOURCE_VOLUME_KEY_ROWS(target, at key, OF_EXPORT(GROUP_KEYS, LIVE)),                  \
+        PARAM_AT(offsetof(target, at sure_of_passphrase), "i-know-the-passphrase", FLAG, NULL,    \
+                 "decrypt a qcow2 image of QEMU's AES although it looks like noise",              \
+                 .never_proposed = true, OF_EXPORT(GROUP_KEYS, REPLACE)),                         \
         PARAM_AT(offsetof(target, at header), "header", STRING, "FILE",                           \
                  "the LUKS header of IMAGE, kept apart from it", OF_EXPORT(GROUP_KEYS, REPLACE)), \
         HEADER_DEMAND_ROWS(target, at header_demands, OF_EXPORT(GROUP_KEYS, REPLACE))

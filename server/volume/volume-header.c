@@ -53,6 +53,8 @@ static const char *advise(const struct format_signature *content, enum luks_imag
 {
     if (content->partitions)
         return "; a partition of it is named by ?partition=N behind the image";
+    if (content->qcow2)
+        return "; with ?format=qcow2 behind its name the disk in it is read";
     if (content->disk_image)
         return "; volumes are raw images (qemu-img convert -O raw)";
     if (content->blank && use == LUKS_IMAGE_OF_HEADER)

@@ -48,13 +48,21 @@ expect_told() {
 }
 raw="; volumes are raw images (qemu-img convert -O raw)"
 expect_told '' "is blank; nbdcrypt format makes an encrypted disk of it (if its header is apart, name it by --header)"
-expect_told 'QFI\0373' "holds a QEMU qcow2 image" "$raw"
 expect_told 'QED\0' "holds a QEMU QED image" "$raw"
 expect_told 'KDMV' "holds a VMware image (VMDK)" "$raw"
 expect_told '# Disk DescriptorFile' "holds the description of a VMware image (VMDK)" "$raw"
 expect_told 'conectix' "holds a Virtual PC image (VHD)" "$raw"
 expect_told 'vhdxfile' "holds a Hyper-V image (VHDX)" "$raw"
 expect_told "$(printf '%064d' 0)\\0177\\0020\\0332\\0276" "holds a VirtualBox image (VDI)" "$raw"
+
+# One that begins as a qcow2 image, which might be encrypted.
+truncate --size=0 "$image"
+truncate --size=1M "$image"
+printf 'QFI\373' | dd of="$image" conv=notrunc status=none
+expect_failure 1 "image '$image': it is qcow2 of version 0; there are 1, 2 and 3 (it begins as a qcow2 image)" \
+    "${with_key[@]}" "$image"
+expect_failure 1 "image '$image': no LUKS header found: it holds a QEMU qcow2 image; with ?format=qcow2 behind its name the \
+disk in it is read" info "$image"
 
 # A file system, and a disk with partitions.
 truncate --size=0 "$image"

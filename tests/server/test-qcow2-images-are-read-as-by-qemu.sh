@@ -118,7 +118,7 @@ try:
     raise SystemExit("it was written")
 except nbd.Error as error:
     print(error)' >"$log_dir/write"
-expect_alive
+expect_alive "$uri"
 stop_nbdcrypt
 
 # ---- an unaligned reader, on an image that is also part of something ----

@@ -1,0 +1,25 @@
+/* The key of an image that QEMU encrypted: qcow2-layer.h. */
+#ifndef NBDCRYPT_QCOW2_KEY_H
+#define NBDCRYPT_QCOW2_KEY_H
+
+#include "crypto/luks/luks-demands.h"
+#include "server/block/layer.h"
+#include "server/keys/key-source.h"
+
+struct qcow2_key_settings {
+    const char *image; /* for messages, which name it */
+    const struct key_source *key;
+    const struct luks_demands *demands; /* of its LUKS header */
+    bool sure; /* the passphrase is believed although what it decrypts looks like noise */
+};
+
+/* Reads the key of the image at the bottom of `top`, which is encrypted, and unlocks it.  *segment:
+ * cipher, sectors and UUID, for who shows them.  Blocks (key derivation).
+ *
+ * LUKS: errors as of volume_key_read() and luks_demands_check().  AES has nothing by which a wrong
+ * passphrase could be told: -EACCES where what it decrypts looks like noise; -EPERM where anything
+ * is demanded; -EINVAL where there is no passphrase in the key source. */
+NODISCARD int qcow2_key_unlock(struct luks_segment *segment, struct stage *top,
+                               const struct qcow2_key_settings *settings, struct error *err);
+
+#endif
