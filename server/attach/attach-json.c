@@ -29,9 +29,9 @@ struct json_object *attach_json(unsigned index)
         control_add_number(json, "connections", record.connections);
         control_add_number(json, "dead_connections", record.dead);
     }
-    if (supervisor != 0)
+    if (supervisor > 0)
         control_add_number(json, "supervisor", (uint64_t)supervisor);
-    else
+    else if (supervisor == 0)
         control_add(json, "supervisor", NULL);
     return json;
 }

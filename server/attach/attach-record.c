@@ -13,6 +13,7 @@
 
 #define FOLDER "/run/nbdcrypt-attach"
 #define PATH_BYTES 64u
+#define LOCK_MODE 0600 /* who can open one can lock it, and keep root from what it is for */
 
 static const char plain[] =
     "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789#+-.:=@_";
@@ -222,7 +223,7 @@ static int open_lock(unsigned index, int flags)
     char path[PATH_BYTES];
 
     make_path(path, index, ".lock");
-    return open(path, flags | O_CLOEXEC | O_NOFOLLOW, 0644);
+    return open(path, flags | O_CLOEXEC | O_NOFOLLOW, LOCK_MODE);
 }
 
 /* A byte of one file for each name: FNV-1a, of 62 bits. */
@@ -237,7 +238,7 @@ int attach_record_lock_name(const char *name, struct error *err)
     for (const char *at = name; *at != '\0'; at++)
         hash = (hash ^ (unsigned char)*at) * 0x100000001b3u;
     lock.l_start = (off_t)(hash >> 2);
-    int fd = open(FOLDER "/names.lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+    int fd = open(FOLDER "/names.lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, LOCK_MODE);
     if (fd < 0)
         return error_set(err, -errno, FOLDER "/names.lock can't be opened: %s", strerror(errno));
     if (fcntl(fd, F_OFD_SETLKW, &lock) == 0)
@@ -301,6 +302,8 @@ pid_t attach_record_supervisor(unsigned index)
     struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
     char text[16] = "";
     int fd = open_lock(index, O_RDONLY);
+    if (fd < 0 && errno == EACCES)
+        return -EACCES;
     bool held = fd >= 0 && fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
     size_t length_bytes;
 

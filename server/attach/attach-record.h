@@ -61,7 +61,7 @@ NODISCARD int attach_record_lock_tab(struct error *err);
 NODISCARD int attach_record_lock(unsigned index, struct error *err);
 /* The same without waiting, for who has it for a moment. -EBUSY: another one has it. */
 NODISCARD int attach_record_try_lock(unsigned index);
-/* The process that has; 0: none. */
+/* The process that has; 0: none.  -EACCES: the caller may not know. */
 pid_t attach_record_supervisor(unsigned index);
 
 #endif

@@ -79,6 +79,10 @@ step "in use"
 nbdcrypt attach --socket /control vm7 /dev/nbd0 >/device
 [ "$(cat /device)" = /dev/nbd0 ]
 [ "$(readlink /dev/disk/by-nbd/vm7)" = ../../nbd0 ]
+nbdcrypt attached --json | grep '"supervisor": [0-9]'
+/usr/local/bin/setpriv --reuid 1000 --regid 1000 --clear-groups nbdcrypt attached --json >/seen
+grep '"name": "vm7"' /seen
+! grep supervisor /seen
 refused "'vm7' is the name of /dev/nbd0 already, which is vm7" nbdcrypt attach "$tls"
 refused "/dev/nbd0: it is in use already" nbdcrypt attach --name other "$tls" nbd0
 refused "'vm7' is attached already, as /dev/nbd0" nbdcrypt attach --socket /control vm7 nbd3

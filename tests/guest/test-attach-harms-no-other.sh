@@ -76,6 +76,7 @@ rm /run/nbdcrypt-attach/nbd0.new
 grep '/dev/nbd0' /json
 [ "$(readlink /dev/disk/by-nbd/vm7)" = ../../nbd0 ]
 [ "$(nbdcrypt attached | wc -l)" -eq 2 ]
+[ -z "$(find /run/nbdcrypt-attach -name '*.lock' -perm /077)" ] # who may open it may lock it
 # ... nor what its supervisor has not read.
 [ "$(awk '$2 == 16 { sum += $5 } END { print sum + 0 }' /proc/net/netlink)" -eq 0 ]
 kill -9 "$(supervisor_of vm7)"

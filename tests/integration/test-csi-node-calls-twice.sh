@@ -68,6 +68,7 @@ node 0 stats pvc "$work/staging"
 expect_equal "size" $((8 << 20)) "$(bytes)"
 
 # ---- two at a time ----
+expect_equal "mode of the lock, which others must not hold" 600 "$(stat -c %a "$work/csi-node.pvc.lock")"
 exec {lock}>"$work/csi-node.pvc.lock"
 flock "$lock"
 node 10 unstage pvc "$work/staging" # ABORTED
