@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stddef.h>
 
+#include "server/attach/attach-target.h"
 #include "server/attach/nbd-netlink.h"
 
 const struct attach_options attach_options_default = {
@@ -60,5 +61,5 @@ int attach_options_check(const struct attach_options *options, struct error *err
     if ((options->block_bytes & (options->block_bytes - 1)) != 0)
         return error_set(err, -EINVAL, "--block-size %u is not 512, 1024, 2048 or 4096",
                          options->block_bytes);
-    return 0;
+    return attach_target_check_path("--socket", options->socket, err);
 }

@@ -17,6 +17,27 @@ int attach_target_check_text(const char *what, const char *text, struct error *e
     return 0;
 }
 
+int attach_target_check_path(const char *what, const char *path, struct error *err)
+{
+    if (path == NULL || path[0] == '/')
+        return 0;
+    return error_set(err, -EINVAL,
+                     "%s '%.200s' does not begin with /: it is needed again when a connection is "
+                     "lost, by a process that is in another folder",
+                     what, path);
+}
+
+static int check_paths(const struct nbd_uri *uri, struct error *err)
+{
+    int result = attach_target_check_path("socket", uri->socket_path, err);
+
+    if (result == 0)
+        result = attach_target_check_path("tls-certificates", uri->tls_certificates, err);
+    if (result == 0)
+        result = attach_target_check_path("tls-psk-file", uri->tls_psk_file, err);
+    return result;
+}
+
 int attach_target_parse(struct attach_target *out, const char *text, struct error *err)
 {
     int result = attach_target_check_text("what is to be attached", text, err);
@@ -25,6 +46,8 @@ int attach_target_parse(struct attach_target *out, const char *text, struct erro
     if (result < 0 || out->local)
         return result;
     result = nbd_uri_parse(&out->uri, text, err);
+    if (result == 0 && (result = check_paths(&out->uri, err)) < 0)
+        nbd_uri_free(&out->uri);
     if (result < 0) {
         error_prefix(err, "'%.200s': ", text);
         return result;

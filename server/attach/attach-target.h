@@ -25,4 +25,8 @@ void attach_target_free(struct attach_target *target);
 #define ATTACH_TEXT_BYTES_MAX 2048u
 NODISCARD int attach_target_check_text(const char *what, const char *text, struct error *err);
 
+/* Paths are of use as long as the disk is attached, and the process does not stay in the folder
+ * that they were written in.  NULL: none is named.  -EINVAL with a sentence. */
+NODISCARD int attach_target_check_path(const char *what, const char *path, struct error *err);
+
 #endif

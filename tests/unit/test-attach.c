@@ -73,6 +73,26 @@ static void targets(void)
     EXPECT(attach_target_parse(&target, "http://x/", &err) == -EINVAL);
 }
 
+/* The process that dials again is in another folder than who called it. */
+static void paths(void)
+{
+    static const char *const bad[] = {
+        "nbd+unix:///vm7?socket=nbd.sock",
+        "nbds://h/vm7?tls-certificates=pki/clients/vm7",
+        "nbds://u@h/vm7?tls-psk-file=./keys.psk",
+    };
+    struct attach_options options = attach_options_default;
+    struct attach_target target;
+
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        EXPECT(attach_target_parse(&target, bad[i], &err) == -EINVAL);
+    EXPECT(strstr(err.text, "tls-psk-file './keys.psk' does not begin with /") != NULL);
+    options.socket = "control";
+    EXPECT(attach_options_check(&options, &err) == -EINVAL);
+    options.socket = "/run/control";
+    EXPECT(attach_options_check(&options, &err) == 0);
+}
+
 /* ---- nbdtab ---- */
 
 static void lines(void)
@@ -217,6 +237,7 @@ static const struct check checks[] = {
     { "a device is nbdN or /dev/nbdN", devices },
     { "links have only characters that udev bears", links },
     { "what has :// is a URI, all else the name of an export", targets },
+    { "a relative path is refused, which is another one when it is needed again", paths },
     { "a line of nbdtab is a name, a source and options", lines },
     { "a line is put in the place of those of its name", file },
     { "nbdtab may be a link, and have any bytes", odd_file },
