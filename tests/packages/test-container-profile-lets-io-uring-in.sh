@@ -37,3 +37,9 @@ expect_match "$test_dir/command" '--ulimit memlock='
 for option in $(sed -nE 's/.*--tmpfs [^:]*:([^ ]*).*/\1/p' "$test_dir/command" | tr , ' '); do
     [[ $option =~ ^(mode=.*|size=.*|U|ro|rw|noexec|nosuid|nodev)$ ]] || fail "podman knows no option '$option' of a tmpfs"
 done
+
+# A tree that something was built in gives its sources alone: configure refuses one that is configured, and make takes objects as it
+# finds them.
+for built in config.status '**/*.o' '**/*.a' '**/.deps'; do
+    grep -qxF "$built" "$source_dir/.dockerignore" || fail "the image would be built with $built of this machine"
+done
