@@ -27,6 +27,12 @@ verify "$work/units/nbdcrypt@vm7.service"
 cp "$work/units/nbdcrypt-attach@.service" "$work/units/nbdcrypt-attach@vm7.service"
 verify "$work/units/nbdcrypt-attach@vm7.service"
 
+# At the end a disk goes before its server, which may be one for it alone.
+for server in nbdcrypt.service nbdcrypt@%i.service; do
+    sed -n 's/^After=//p' "$work/units/nbdcrypt-attach@.service" | tr ' ' '\n' | grep -qxF "$server" ||
+        fail "nbdcrypt-attach@.service may stop after $server"
+done
+
 for unit in nbdcrypt.service nbdcrypt@vm7.service; do
     systemd-analyze security --no-pager --offline=yes --threshold=$EXPOSURE_MAX "$work/units/$unit" >"$log_dir/security" 2>&1 ||
         fail "$unit is exposed more than it may be: $(grep -F 'Overall exposure' "$log_dir/security")"
