@@ -44,7 +44,7 @@ start_nbdcrypt --raw --unix "$far" --control none "$folder/far"
 kill -STOP "$pid"
 
 write_config 8
-start_nbdcrypt --control "$control" --config "$folder/nbdcrypt.conf"
+start_nbdcrypt --sandbox-programs sleep --control "$control" --config "$folder/nbdcrypt.conf"
 
 # ---- by calls ----
 hanging=()

@@ -97,7 +97,8 @@ printf '# somebody else\n' >"$folder/conf.d/ctl-mine.conf"
 refuses "ctl-mine.conf' can't be written: File exists" add mine memory:1M raw=yes --persist
 expect_equal "what somebody else wrote" '# somebody else' "$(cat "$folder/conf.d/ctl-mine.conf")"
 rm "$folder/conf.d/ctl-mine.conf"
-if [ "$(id -u)" -eq 0 ] && mount -t tmpfs -o size=4k,nr_inodes=20,mode=755 none "$folder/conf.d" 2>"$log_dir/mount"; then
+# What is mounted later is not in the sandbox.
+if [ "$(id -u)" -eq 0 ] && [ "${TEST_SANDBOX-}" != strict ] && mount -t tmpfs -o size=4k,nr_inodes=20,mode=755 none "$folder/conf.d" 2>"$log_dir/mount"; then
     mounted=$folder/conf.d
     head --bytes=4096 /dev/zero >"$folder/conf.d/full"
     refuses "No space left on device" add x memory:1M raw=yes --persist

@@ -59,7 +59,7 @@ write() { # [LINE...]
     printf '%s\n' "[tls]" "psk = $folder/psk" "mode = on" "[export kept]" "image = memory:1M" "raw = yes" "$@" >"$config"
 }
 write
-start_nbdcrypt --unix "$socket" --config "$config" --control "$control"
+start_nbdcrypt --sandbox-programs cat --unix "$socket" --config "$config" --control "$control"
 for rule in "tls-only = yes" "allow = uid:$other"; do
     "$NBDCRYPT" ctl --socket "$control" replace kept "$luks" "key-command=cat $folder/key" >"$log_dir/replace" 2>&1 &
     replace=$!

@@ -28,7 +28,7 @@ refuse() {
 }
 
 check() {
-    start_nbdcrypt --control "$control" "$@" --export first="$inside/first,raw"
+    start_nbdcrypt --control "$control" "$@" --sandbox-programs /bin/cat --export first="$inside/first,raw"
     ctl add raw "$inside/raw" raw=yes
     ctl add luks "$inside/luks" "key-command=/bin/cat $passphrase"
     expect_image "$plain" "nbd+unix:///raw?socket=$socket"

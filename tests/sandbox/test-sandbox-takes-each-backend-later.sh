@@ -28,6 +28,7 @@ ctl() {
 }
 
 start_nbdcrypt --control "$control" --sandbox strict --sandbox-image-paths "$folder" --sandbox-connect "$far_port" \
+    --sandbox-programs /bin/cat \
     --export first=memory:1M,raw
 ctl add raw "$folder/raw" raw=yes
 ctl add part "$folder/part?offset=0&size=1M" raw=yes

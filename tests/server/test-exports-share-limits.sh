@@ -51,7 +51,7 @@ weight = 300
 [export b]
 image = memory:16M
 EOF_CONFIG
-start_nbdcrypt --config "$test_dir/shared.conf" --unix "$test_dir/nbd"
+start_nbdcrypt --sandbox-programs /bin/cat --config "$test_dir/shared.conf" --unix "$test_dir/nbd"
 ask a --connections 4 --depth 4
 idle=$asking
 ask b --connections 8 --depth 4
