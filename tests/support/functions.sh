@@ -16,7 +16,8 @@
 #
 # Environment: NBDCRYPT, the program (default: the one built in this tree); PYTHON, an interpreter that sees Debian's python3-* packages;
 # TEST_TIMEOUT_S (300); TEST_PIPELINES, see on_each_pipeline; KEEP=1 keeps the temporary folder;
-# TEST_SANDBOX=strict starts servers with --sandbox strict, unless the test says otherwise.
+# TEST_SANDBOX=strict starts servers with --sandbox strict, unless the test says otherwise; TEST_STRICT_FOLDERS="nbd tls" does
+# so for the tests of these folders.
 
 set -Eeuo pipefail
 export LC_ALL=C
@@ -33,6 +34,9 @@ source_dir=$(cd "$support_dir/../.." && pwd)
 test_dir=$(realpath "$(mktemp -d "${TMPDIR:-/tmp}/nbdcrypt-test.XXXXXX")")
 log_dir=$test_dir/logs
 mkdir "$log_dir"
+case " ${TEST_STRICT_FOLDERS-} " in
+*" ${test_name%%/*} "*) TEST_SANDBOX=${TEST_SANDBOX:-strict} ;;
+esac
 
 # ---- messages and the end ----
 
