@@ -22,6 +22,7 @@
 #include "server/cli/command-key.h"
 #include "server/cli/command-line.h"
 #include "server/copy/command-compare.h"
+#include "server/copy/command-convert.h"
 #include "server/copy/command-map.h"
 #include "server/copy/command-measure.h"
 #include "server/report/guard.h"
@@ -53,12 +54,31 @@ static int complete(int argc, char **argv);
 /* For dist/completion, not for people. */
 static const struct command command_complete = { .name = "__complete", .run_itself = complete };
 
+/* clang-format off */
 static const struct command *const commands[] = {
-    &command_serve,    &command_check_config, &command_ctl,     &command_audit,    &command_format,
-    &command_info,     &command_map,          &command_measure, &command_compare,  &command_tls,
-    &command_key,      &command_header,       &command_token,   &command_erase,    &command_attach,
-    &command_attached, &command_detach,       &command_help,    &command_complete, NULL,
+    &command_serve,
+    &command_check_config,
+    &command_ctl,
+    &command_audit,
+    &command_format,
+    &command_info,
+    &command_map,
+    &command_measure,
+    &command_compare,
+    &command_convert,
+    &command_tls,
+    &command_key,
+    &command_header,
+    &command_token,
+    &command_erase,
+    &command_attach,
+    &command_attached,
+    &command_detach,
+    &command_help,
+    &command_complete,
+    NULL,
 };
+/* clang-format on */
 
 static const struct command program = { .name = "", .commands = commands };
 

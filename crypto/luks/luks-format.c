@@ -155,6 +155,18 @@ struct maker {
     bool is_ours;       /* luks-own-keyslot.h */
 };
 
+int luks_format_volume_key(struct secret **out, unsigned key_bits, struct error *err)
+{
+    int result = secret_create(out, key_bits / 8, err);
+
+    if (result == 0 && gnutls_rnd(GNUTLS_RND_KEY, (*out)->data, (*out)->length_bytes) < 0) {
+        secret_free(*out);
+        *out = NULL;
+        result = error_set(err, -EIO, "there are no random numbers for a volume key");
+    }
+    return result;
+}
+
 static int prepare(struct maker *maker, struct error *err)
 {
     const struct luks_format_options *options = maker->options;
@@ -170,11 +182,7 @@ static int prepare(struct maker *maker, struct error *err)
     if (options->volume_key)
         return secret_copy(&maker->volume_key, options->volume_key->data,
                            options->volume_key->length_bytes, err);
-    result = secret_create(&maker->volume_key, options->key_bits / 8, err);
-    if (result == 0 &&
-        gnutls_rnd(GNUTLS_RND_KEY, maker->volume_key->data, maker->volume_key->length_bytes) < 0)
-        result = error_set(err, -EIO, "there are no random numbers for a volume key");
-    return result;
+    return luks_format_volume_key(&maker->volume_key, options->key_bits, err);
 }
 
 /* The library tries the cipher, and for some that takes the kernel.  Then AES stands in for it
@@ -226,6 +234,16 @@ static int add_keyslot(const struct maker *maker, struct error *err)
     return 0;
 }
 
+static int add_token(const struct maker *maker, struct error *err)
+{
+    int token =
+        crypt_token_json_set(maker->library->device, CRYPT_ANY_TOKEN, maker->options->token);
+
+    if (token < 0)
+        return cryptsetup_library_error(maker->library, token, "the token can't be stored", err);
+    return 0;
+}
+
 static int finish_luks1(const struct maker *maker, struct error *err)
 {
     uint32_t iterations = 0;
@@ -251,6 +269,8 @@ static int finish_luks2(const struct maker *maker, const struct luks_format_resu
         result = cryptsetup_library_set_keyslot_cipher(maker->library, err);
     if (result == 0)
         result = add_keyslot(maker, err);
+    if (result == 0 && maker->options->token != NULL)
+        result = add_token(maker, err);
     if (result == 0 && maker->is_ours)
         result = luks2_rewrite_cipher(maker->image_fd, measured->copy_bytes, maker->options->cipher,
                                       err);

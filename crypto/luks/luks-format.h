@@ -22,6 +22,7 @@ struct luks_format_options {
     uint64_t data_bytes;             /* of the data image, with the header area unless detached */
     bool detached;
     bool allow_discards; /* LUKS2: the persistent flag */
+    const char *token;   /* LUKS2: JSON of a token that it has from the start; NULL: none */
 };
 
 /* A new header, to be written to the start of the image or to a header file. */
@@ -35,6 +36,10 @@ struct luks_format_result {
 
 /* Everything about the options but the size of the image; -EINVAL. */
 NODISCARD int luks_format_check(const struct luks_format_options *options, struct error *err);
+
+/* A random volume key, of a multiple of 8 bits; the caller frees it.  -EIO: there are no random
+ * numbers. */
+NODISCARD int luks_format_volume_key(struct secret **out, unsigned key_bits, struct error *err);
 
 /* Makes a header with a volume key, by default a new random one, and one keyslot, which
  * `passphrase` opens.  Blocks (the key derivation, about 4 s by default).  luks_load() has accepted

@@ -62,8 +62,10 @@ int copy_end_open(struct copy_end *out, const struct copy_end_arguments *argumen
         .image = wish->spec,
         .key = arguments->key,
         .header = arguments->header,
-        .options = { .read_only = wish->read_only, .terms = wish->terms },
+        .given_key = wish->given_key,
+        .options = { .read_only = wish->read_only, .terms = wish->terms, .beside = wish->beside },
         .raw = raw,
+        .converting = wish->converting,
         .zero_holes = arguments->zero_holes && !raw,
     };
     if (result == 0)

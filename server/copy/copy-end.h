@@ -14,11 +14,13 @@ struct copy_end_arguments {
 
 /* The rows; `prefix` is "" or "source-", `format_name` the name of the option for its format,
  * `who` what messages call it: "SOURCE". */
-#define COPY_END_ROWS(prefix, format_name, target, field, who)                        \
-    PARAM_AT(offsetof(target, field.format), format_name, STRING, "FORMAT",           \
-             "what " who " is: raw or luks (default: what is found there)",           \
-             .choices = "raw|luks"),                                                  \
-        KEY_SOURCE_ROWS(prefix, target, field.key, "the passphrase of " who),         \
+#define COPY_END_ROWS(prefix, format_name, target, field, who)              \
+    PARAM_AT(offsetof(target, field.format), format_name, STRING, "FORMAT", \
+             "what " who " is: raw or luks (default: what is found there)", \
+             .choices = "raw|luks"),                                        \
+        COPY_END_KEY_ROWS(prefix, target, field, who)
+#define COPY_END_KEY_ROWS(prefix, target, field, who)                                 \
+    KEY_SOURCE_ROWS(prefix, target, field.key, "the passphrase of " who),             \
         KEY_SOURCE_VOLUME_KEY_ROWS_OF(prefix, target, field.key),                     \
         PARAM_AT(offsetof(target, field.header), prefix "header", STRING, "FILE",     \
                  "the LUKS header of " who " is in this file"),                       \
@@ -40,6 +42,9 @@ struct copy_end_wish {
     bool read_only;
     struct lock_terms terms;
     struct offload *offload;
+    struct stage *beside;           /* what keeps it locked already; may be NULL */
+    const struct secret *given_key; /* see export_settings; may be NULL */
+    bool converting;                /* see export_settings */
 };
 
 /* `out` must stay where it is.  Blocks. copy_end_close() in every case. */

@@ -243,10 +243,10 @@ static int finish(struct copy_result *out, struct run *run)
 
 int copy_run(struct copy_result *out, const struct copy_job *job, struct error *err)
 {
-    struct run run = { .job = job, .checkpoint_seconds = 2, .err = err };
+    struct run run = { .job = job, .checkpoint_seconds = 1, .err = err };
 
     *out = (struct copy_result){ .low_bytes = job->start_bytes, .difference_bytes = UINT64_MAX };
-    run.checkpoint_ns = now_ns() + NS_A_SECOND;
+    run.checkpoint_ns = now_ns() + NS_A_SECOND / 2;
     int result = start_workers(&run);
     if (result == 0)
         result =

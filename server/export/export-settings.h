@@ -16,6 +16,7 @@ struct export_settings {
     const char *description; /* may be NULL */
     const char *image;
     struct key_source key;                /* the passphrase */
+    const struct secret *given_key;       /* what that gives, read already; NULL: it is not */
     bool key_is_common;                   /* it was given once for all exports */
     const char *header;                   /* detached LUKS header: a path; NULL: in the image */
     struct header_demands header_demands; /* of this export alone */
@@ -25,6 +26,8 @@ struct export_settings {
     struct image_options options; /* read_only, direct and terms: the rest is for who opens it */
     bool raw;                     /* no LUKS layer */
     bool sure_of_passphrase;      /* of QEMU's AES, although it decrypts noise */
+    bool converting; /* it may be the unfinished target of a conversion, which goes on; its header
+                      * stays locked */
     bool discard;
     bool no_discard; /* the flag allow-discards of a LUKS2 header means nothing */
     bool zero_holes; /* a sector of zeros in the image reads as zeros (luks-layer.h) */

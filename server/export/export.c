@@ -25,6 +25,7 @@
 #include "server/volume/volume-key.h"
 #include "server/export/limit-groups.h"
 #include "server/export/slow-limit.h"
+#include "server/export/unfinished.h"
 #include "server/export/zero-holes.h"
 #include "server/report/guard.h"
 
@@ -156,6 +157,16 @@ static void header_was_read(struct export *ex)
     }
 }
 
+static int read_volume_key(struct secret **out, struct luks_header *header,
+                           const struct export_settings *settings, struct error *err)
+{
+    int slot = LUKS_KEYSLOT_ANY;
+
+    if (settings->given_key == NULL)
+        return volume_key_read(out, &slot, header, &settings->key, settings->image, err);
+    return volume_key_open(out, &slot, header, &settings->key, settings->given_key, err);
+}
+
 /* Puts the LUKS stage on the top.  An image that is not LUKS is refused: who controls the storage
  * must not be able to switch encryption off. */
 static int add_luks(struct export *ex, const struct export_settings *settings, struct error *err)
@@ -164,7 +175,6 @@ static int add_luks(struct export *ex, const struct export_settings *settings, s
     struct luks_header *header;
     struct secret *volume_key;
     struct format_signature content;
-    int slot = LUKS_KEYSLOT_ANY;
     int result = settings->header != NULL ? load_detached(&header, ex, settings, err)
                                           : volume_header_load(&header, *top, NULL, &content, err);
 
@@ -182,6 +192,8 @@ static int add_luks(struct export *ex, const struct export_settings *settings, s
     result = luks_demands_check(&settings->demands, header, err);
     if (result == 0)
         result = zero_holes_check(header, settings, err);
+    if (result == 0)
+        result = unfinished_check(header, settings, err);
     if (result < 0)
         error_prefix(err, "image '%s': ", settings->image);
     if (result == 0 && luks_demands_leave_flags(&settings->demands, header))
@@ -192,7 +204,7 @@ static int add_luks(struct export *ex, const struct export_settings *settings, s
     if (result == 0)
         result = check_cipher(settings, luks_segment(header), err);
     if (result == 0)
-        result = volume_key_read(&volume_key, &slot, header, &settings->key, settings->image, err);
+        result = read_volume_key(&volume_key, header, settings, err);
     if (result == 0 && ex->header != NULL)
         header_was_read(ex); /* it may have to be changed */
     if (result == 0) {
@@ -200,7 +212,7 @@ static int add_luks(struct export *ex, const struct export_settings *settings, s
         if (result < 0)
             secret_free(volume_key);
     }
-    if (result == 0 && settings->header == NULL)
+    if (result == 0 && settings->header == NULL && !settings->converting)
         header_was_read(ex);
     if (result == 0) {
         const struct luks_segment *segment = luks_segment(header);

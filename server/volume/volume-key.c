@@ -6,6 +6,7 @@
 #include "crypto/luks/luks-keyslot.h"
 #include "crypto/luks/luks-token-plugin.h"
 #include "crypto/luks/luks-token.h"
+#include "crypto/luks/luks-conversion.h"
 #include "crypto/luks/luks-zero-holes.h"
 #include "server/base/event.h"
 #include "server/base/log.h"
@@ -100,7 +101,8 @@ static int open_by_token(struct secret **out, int *slot, struct luks_header *hea
         if (plugins != NULL ? !luks_token_is_there(token, header)
                             : !luks_token_is_keyring(token, header))
             continue;
-        if (luks_zero_holes_is_token(token, header)) /* opens nothing */
+        if (luks_zero_holes_is_token(token, header) ||
+            luks_conversion_is_token(token, header)) /* they open nothing */
             continue;
         *slot = only;
         result = open_by_one_token(out, slot, header, token, plugins, err);

@@ -120,7 +120,7 @@ check_keys() {
 check_page "$docs/nbdcrypt.1" serve check audit format info
 check_page "$docs/nbdcrypt-luks.1" 'key add' 'key change' 'key remove' 'key priority' 'key test' 'key list' \
     'header backup' 'header restore' 'header discard' 'header zero-holes' erase 'token list' 'token import' 'token export' 'token remove'
-check_page "$docs/nbdcrypt-convert.1" map measure compare
+check_page "$docs/nbdcrypt-convert.1" convert map measure compare
 check_page "$docs/nbdcrypt-tls.1" 'tls init' 'tls client' 'tls server' 'tls revoke' 'tls psk' 'tls show'
 check_page "$docs/nbdcrypt-ctl.1" ctl
 check_page "$docs/nbdcrypt-attach.8" attach attached detach

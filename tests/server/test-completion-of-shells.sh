@@ -25,7 +25,7 @@ expect_offered() {
 # ---- what the program says ----
 
 options=0
-for command in serve ctl check format info map measure compare erase 'key add' 'key change' 'key remove' 'key priority' 'key test' 'key list' \
+for command in serve ctl check format info map measure compare convert erase 'key add' 'key change' 'key remove' 'key priority' 'key test' 'key list' \
     'header backup' 'header restore' 'header discard' 'header zero-holes' 'token list' 'token import' 'token export' \
     'token remove' 'tls init' 'tls client' 'tls server' 'tls revoke' 'tls psk' 'tls show'; do
     # shellcheck disable=SC2086 # two words
