@@ -32,13 +32,13 @@
 #include "tests/sim/volumes.h"
 #include "tests/sim/wire.h"
 
-#define CPU_SECONDS_MAX 20u /* of a seed */
+#define CPU_SECONDS_MAX 20u /* of a seed, if it is not told otherwise */
 #define JOBS_MAX 64u
 
 struct arguments {
-    bool verbose, first_failure, every_mark, shrink, traces;
+    bool verbose, first_failure, every_mark, shrink, traces, until_needed;
     const char *needed; /* a mark; NULL: none */
-    uint64_t seeds, seconds, first, jobs;
+    uint64_t seeds, seconds, first, jobs, cpu_seconds;
     char **settings;
     int setting_count;
 };
@@ -58,8 +58,9 @@ static const struct options *chosen; /* instead of what the seed draws; NULL: no
 static void usage(void)
 {
     fprintf(stderr, "usage: simulate [--verbose] [--shrink] [--first-failure] [--traces]\n"
-                    "                [--every-mark | --needs MARK]\n"
-                    "                [--jobs N] [--seeds N | --seconds S] SEED [KEY=VALUE...]\n");
+                    "                [--every-mark | --needs MARK | --until MARK]\n"
+                    "                [--jobs N] [--cpu-seconds S] [--seeds N | --seconds S]\n"
+                    "                SEED [KEY=VALUE...]\n");
     exit(2);
 }
 
@@ -165,7 +166,7 @@ struct child {
 
 _Noreturn static void be_child(int outcome_fd)
 {
-    struct rlimit limit = { CPU_SECONDS_MAX, CPU_SECONDS_MAX };
+    struct rlimit limit = { given->cpu_seconds, given->cpu_seconds };
     struct outcome own = { 0 };
 
     (void)setrlimit(RLIMIT_CPU, &limit);
@@ -325,6 +326,14 @@ static void add(struct sum *sum, const struct child *child, const struct outcome
                outcome->hash, outcome->events);
 }
 
+static bool has_what_is_needed(const struct sum *sum)
+{
+    for (unsigned i = 0; i < MARK_COUNT && given->until_needed; i++)
+        if (is_needed((enum mark)i) && sum->seeds_with[i] > 0)
+            return true;
+    return false;
+}
+
 static void add_cpu(struct sum *sum, const struct child *child)
 {
     sum->cpu_ms += child->cpu_ms;
@@ -352,6 +361,7 @@ static void run_all(struct sum *sum)
         add_cpu(sum, child);
         if (success) {
             add(sum, child, &outcome);
+            enough = has_what_is_needed(sum);
             continue;
         }
         printf("seed %" PRIu64 " FAILED\n", child->seed);
@@ -449,7 +459,7 @@ static uint64_t number(const char *text)
 
 int main(int argc, char **argv)
 {
-    struct arguments arguments = { .seeds = 1 };
+    struct arguments arguments = { .seeds = 1, .cpu_seconds = CPU_SECONDS_MAX };
     int at = 1;
 
     for (; at < argc && argv[at][0] == '-'; at++) {
@@ -465,10 +475,15 @@ int main(int argc, char **argv)
             arguments.shrink = true;
         else if (strcmp(argv[at], "--needs") == 0 && at + 1 < argc)
             arguments.needed = argv[++at];
-        else if (strcmp(argv[at], "--seeds") == 0 && at + 1 < argc)
+        else if (strcmp(argv[at], "--until") == 0 && at + 1 < argc) {
+            arguments.needed = argv[++at];
+            arguments.until_needed = true;
+        } else if (strcmp(argv[at], "--seeds") == 0 && at + 1 < argc)
             arguments.seeds = number(argv[++at]);
         else if (strcmp(argv[at], "--jobs") == 0 && at + 1 < argc)
             arguments.jobs = number(argv[++at]);
+        else if (strcmp(argv[at], "--cpu-seconds") == 0 && at + 1 < argc)
+            arguments.cpu_seconds = number(argv[++at]);
         else if (strcmp(argv[at], "--seconds") == 0 && at + 1 < argc)
             arguments.seconds = number(argv[++at]);
         else

@@ -4,7 +4,7 @@
 set -euo pipefail
 
 simulate=${top_builddir:?}/tests/sim/simulate
-SEEDS=${SEEDS:-24}
+SEEDS=${SEEDS:-12}
 
 together=$("$simulate" --traces --seeds "$SEEDS" 1 | grep trace)
 apart=$("$simulate" --jobs 1 --traces --seeds $((SEEDS / 2)) $((SEEDS - SEEDS / 2 + 1)) | grep trace)

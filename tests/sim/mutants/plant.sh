@@ -9,11 +9,14 @@ set -euo pipefail
 shopt -s extglob
 
 SEEDS_MAX=${SEEDS_MAX:-200}
+CPU_SECONDS_MAX=${CPU_SECONDS_MAX:-5} # a seed that takes more has found that something has no end
 MUTANTS=${MUTANTS:-list}
 MUTANT_TARGET=${MUTANT_TARGET:-mutant}
 top_srcdir=${top_srcdir:-..}
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
+limits=(--cpu-seconds "$CPU_SECONDS_MAX")
+[ "$MUTANTS" = list ] || limits=() # the loop's simulation has no such limit
 wanted=" $* "
 lived=0 died=0 seeds_most=0
 
@@ -45,7 +48,7 @@ mutant() {
         lived=$((lived + 1))
         return 0
     fi
-    output=$("$folder/simulate" --first-failure --seeds "$SEEDS_MAX" 1 "$@" 2>"$folder/errors") && code=0 || code=$?
+    output=$("$folder/simulate" --first-failure "${limits[@]}" --seeds "$SEEDS_MAX" 1 "$@" 2>"$folder/errors") && code=0 || code=$?
     if [ "$code" -ne 1 ]; then
         [ "$code" -eq 0 ] || cat "$folder/errors"
         echo "$name: LIVES after $SEEDS_MAX seeds"
