@@ -44,18 +44,21 @@ static int build_words(char *words[WORDS_MAX], char *text, struct error *err)
                : error_set(err, -E2BIG, "the command line is too long");
 }
 
-/* Until the process has let go of it. */
-static bool show(int fd)
+/* Until the process has let go of it.  1: it has said something, and so is ready; 0: it has not;
+ * -errno: it has, and nobody could be told. */
+static int show(int fd)
 {
     char text[4096];
-    bool any = false;
+    int result = 0;
     ssize_t got;
 
     while ((got = read(fd, text, sizeof text)) > 0 || (got < 0 && errno == EINTR)) {
-        if (got > 0)
-            any |= file_io_write(STDOUT_FILENO, text, (size_t)got) == 0;
+        int written = got > 0 ? file_io_write(STDOUT_FILENO, text, (size_t)got) : 0;
+
+        if (got > 0 && result >= 0)
+            result = written < 0 ? written : 1;
     }
-    return any;
+    return result;
 }
 
 static int start(pid_t *pid, int output, struct error *err)
@@ -88,9 +91,14 @@ int background_start(struct error *err)
         close(ends[0]);
         return result;
     }
-    bool ready = show(ends[0]);
+    result = show(ends[0]);
     close(ends[0]);
-    if (ready)
+    if (result < 0)
+        return error_set(err, result,
+                         "it is attached, and its device can't be written: %s; nbdcrypt attached "
+                         "tells it",
+                         strerror(-result));
+    if (result == 1)
         return 0;
     while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
         continue;

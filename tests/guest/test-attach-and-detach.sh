@@ -121,6 +121,7 @@ nbdcrypt detach nbd0
 
 step "an odd name, block sizes"
 nbdcrypt attach --socket /control --block-size 4096 --read-only 'odd name/ü' >/device
+refused "it is attached, and its device can't be written: No space left" sh -c 'exec nbdcrypt attach --socket /control "odd name/ü" >/dev/full'
 [ -b '/dev/disk/by-nbd/odd\x20name\x2f\xc3\xbc' ]
 [ "$(cat /sys/block/nbd0/queue/logical_block_size)" -eq 4096 ]
 nbdcrypt detach 'odd name/ü'
