@@ -35,7 +35,9 @@ static void wait_for_udev(const char *path, const char *target)
 {
     for (unsigned ms = 0; !is_there(path, target); ms += LOOK_MS) {
         if (ms >= UDEV_MS) {
-            log_warning("udev has not made %s: has it the rules of nbdcrypt?", path);
+            log_warning("udev has not made %s: has it 66-nbdcrypt-attach.rules, which the package "
+                        "nbdcrypt-attach brings?",
+                        path);
             return;
         }
         (void)poll(NULL, 0, LOOK_MS);
