@@ -12,6 +12,7 @@ cat >"$test_dir/bin/nbdcrypt" <<'STUB'
 [ "$1" != attach ] || printf '{ "device": "%s" }\n' "$DEVICE"
 STUB
 printf '#!/bin/sh\nexit 2\n' >"$test_dir/bin/blkid"
+# shellcheck disable=SC2016 # for the shell of that
 printf '#!/bin/sh\necho "${0##*/}" >>"$CALLS"\n' | tee "$test_dir/bin/mkfs.ext4" >"$test_dir/bin/mount"
 chmod +x "$test_dir"/bin/*
 
