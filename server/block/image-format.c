@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "server/block/image-query.h"
-#include "server/block/qcow2-layer.h"
+#include "server/block/qcow2-stage.h"
 
 #define FIELD(name) offsetof(struct image_format, name)
 

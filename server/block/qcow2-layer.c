@@ -1,16 +1,14 @@
 #include "server/block/qcow2-layer.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "crypto/cipher/cipher.h"
 #include "server/base/log.h"
 #include "server/block/qcow2-clusters.h"
-#include "server/block/qcow2-image.h"
+#include "server/block/qcow2-parts.h"
 #include "server/block/qcow2-slices.h"
 #include "server/qcow2/qcow2-bytes.h"
 #include "server/qcow2/qcow2-inflate.h"
@@ -20,17 +18,6 @@
 #define L1_LOOKS_MAX 65536u /* and entries of L1 without a table */
 #define BACKING_EXTENTS 16u
 #define SECTOR_BYTES 512u
-
-struct qcow2_stage {
-    struct stage stage;
-    struct qcow2_image image;
-    struct stage *backing; /* owned; NULL: zeros, or nobody may read it */
-    struct offload *offload;
-    char *name;
-    struct cipher_spec cipher;
-    struct secret *key; /* NULL: not encrypted, or not unlocked */
-    atomic_bool fault_told, inflate_told;
-};
 
 /* A request that is at work. */
 struct operation {
@@ -166,7 +153,8 @@ static uint8_t *data_of(const struct operation *op)
 /* How much of the run is in the file: the last cluster may be cut. */
 static uint64_t bytes_in_file(const struct operation *op)
 {
-    uint64_t left = op->owner->owner->image.map.file_bytes - op->run.host_bytes;
+    uint64_t file_bytes = op->owner->owner->image.map.file_bytes;
+    uint64_t left = op->run.host_bytes < file_bytes ? file_bytes - op->run.host_bytes : 0;
 
     return op->run.length_bytes < left ? op->run.length_bytes : left;
 }
@@ -181,19 +169,23 @@ static void decrypt(struct operation *op)
                        data_of(op), op->run.length_bytes);
 }
 
+/* So much has been read; behind the end of a file are zeros. */
+static void take_data(struct operation *op, uint64_t length_bytes)
+{
+    memset(data_of(op) + length_bytes, 0, op->run.length_bytes - length_bytes);
+    if (op->run.kind == QCOW2_DATA)
+        decrypt(op);
+    op->at_bytes += op->run.length_bytes;
+}
+
 static void read_done(struct layer *owner, struct request *req)
 {
     struct operation *op = container_of(req, struct operation, sub);
 
     (void)owner;
     op->error = req->error;
-    if (req->error == 0) {
-        memset(data_of(op) + req->view.length_bytes, 0,
-               op->run.length_bytes - req->view.length_bytes);
-        if (op->run.kind == QCOW2_DATA)
-            decrypt(op);
-        op->at_bytes += op->run.length_bytes;
-    }
+    if (req->error == 0)
+        take_data(op, req->view.length_bytes);
     operation_run(op);
 }
 
@@ -211,13 +203,19 @@ static void read_from(struct operation *op, struct layer *from, uint64_t offset_
     layer_submit(from, &op->sub);
 }
 
-static void read_zeros(struct operation *op)
+/* True: it is done. */
+static bool read_data(struct operation *op)
 {
-    memset(data_of(op), 0, op->run.length_bytes);
-    op->at_bytes += op->run.length_bytes;
+    uint64_t length_bytes = bytes_in_file(op);
+
+    if (length_bytes > 0)
+        read_from(op, op->owner->layer.below, op->run.host_bytes, length_bytes);
+    else
+        take_data(op, 0);
+    return length_bytes == 0;
 }
 
-/* Behind the end of a backing file are zeros.  True: it is done. */
+/* True: it is done. */
 static bool read_unallocated(struct operation *op)
 {
     struct layer *backing = op->owner->backing;
@@ -225,7 +223,7 @@ static bool read_unallocated(struct operation *op)
     uint64_t length_bytes = op->run.length_bytes;
 
     if (op->at_bytes >= size_bytes) {
-        read_zeros(op);
+        take_data(op, 0);
         return true;
     }
     if (length_bytes > size_bytes - op->at_bytes)
@@ -264,15 +262,14 @@ static bool step_read(struct operation *op)
     case QCOW2_UNALLOCATED:
         return read_unallocated(op);
     case QCOW2_ZERO:
-        read_zeros(op);
+        take_data(op, 0);
         return true;
     case QCOW2_COMPRESSED:
         return read_compressed(op);
     case QCOW2_DATA:
         break;
     }
-    read_from(op, op->owner->layer.below, op->run.host_bytes, bytes_in_file(op));
-    return false;
+    return read_data(op);
 }
 
 /* ---- extents ---- */
@@ -540,154 +537,10 @@ static void qcow2_close(struct stage *stage)
     free(qcow2);
 }
 
-static const struct layer_ops qcow2_ops = {
+const struct layer_ops qcow2_ops = {
     .name = "qcow2",
     .attach = qcow2_attach,
     .submit = qcow2_submit,
     .detach = qcow2_detach,
     .close = qcow2_close,
 };
-
-static struct limits qcow2_limits(const struct limits *below, const struct qcow2_image *image)
-{
-    bool encrypted = image->header.crypt != QCOW2_CRYPT_NONE;
-    uint32_t cluster_bytes = qcow2_map_cluster_bytes(&image->map);
-    uint32_t block = below->block_min_bytes;
-
-    if (encrypted && block < SECTOR_BYTES)
-        block = SECTOR_BYTES;
-    return (struct limits){
-        .size_bytes = image->size_bytes / block * block,
-        .block_min_bytes = block,
-        .block_preferred_bytes = cluster_bytes < 4096 ? 4096 : cluster_bytes,
-        .phase_bytes = 1,
-        .ops = OP_BIT(REQUEST_READ) | OP_BIT(REQUEST_EXTENTS),
-        .halves_are_noise = encrypted,
-        .read_only = true,
-        .rotational = below->rotational,
-        .multi_conn = true,
-    };
-}
-
-static int check_marks(const struct qcow2_header *header, const struct qcow2_settings *settings,
-                       struct error *err)
-{
-    if (header->corrupt && !settings->force)
-        return error_set(err, -EUCLEAN,
-                         "QEMU has marked it as corrupt; look at it by qemu-img check, or read "
-                         "what is there by ?corrupt=allow");
-    if (header->corrupt)
-        log_warning("image '%s': QEMU has marked it as corrupt: what is read may be wrong",
-                    settings->name);
-    return 0;
-}
-
-/* What can't be addressed in the file would be found at the first read of a client. */
-static int check_blocks(const struct qcow2_map *map, const struct limits *below, struct error *err)
-{
-    if (qcow2_map_cluster_bytes(map) >= below->block_min_bytes &&
-        qcow2_map_slice_bytes(map) >= below->block_min_bytes)
-        return 0;
-    return error_set(err, -EINVAL,
-                     "its clusters or tables are smaller than the %u bytes that the image can be "
-                     "addressed by; serve it without --direct",
-                     below->block_min_bytes);
-}
-
-int qcow2_stage_create(struct stage **out, struct stage *below,
-                       const struct qcow2_settings *settings, struct error *err)
-{
-    struct qcow2_stage *qcow2 = calloc(1, sizeof *qcow2);
-
-    if (qcow2 == NULL || (qcow2->name = strdup(settings->name)) == NULL) {
-        free(qcow2);
-        return error_no_memory(err, "for a pipeline");
-    }
-    int result = qcow2_image_read(&qcow2->image, below, settings->snapshot, err);
-    if (result == 0)
-        result = check_marks(&qcow2->image.header, settings, err);
-    if (result == 0)
-        result = check_blocks(&qcow2->image.map, &below->limits, err);
-    if (result < 0) {
-        qcow2_close(&qcow2->stage);
-        return result;
-    }
-    qcow2->offload = settings->offload;
-    qcow2->stage = (struct stage){
-        .ops = &qcow2_ops,
-        .below = below,
-        .limits = qcow2_limits(&below->limits, &qcow2->image),
-    };
-    *out = &qcow2->stage;
-    return 0;
-}
-
-/* ---- backing files, and keys ---- */
-
-static const struct qcow2_stage *find(const struct stage *top)
-{
-    while (top != NULL && top->ops != &qcow2_ops)
-        top = top->below;
-    return top != NULL ? container_of(top, struct qcow2_stage, stage) : NULL;
-}
-
-const char *qcow2_stage_backing(const struct stage *stage)
-{
-    const struct qcow2_stage *qcow2 = find(stage);
-
-    return qcow2 != NULL && qcow2->image.header.backing[0] != '\0' ? qcow2->image.header.backing
-                                                                   : NULL;
-}
-
-const char *qcow2_stage_backing_format(const struct stage *stage)
-{
-    const struct qcow2_stage *qcow2 = find(stage);
-
-    return qcow2 != NULL ? qcow2->image.header.backing_format : "";
-}
-
-void qcow2_stage_set_backing(struct stage *stage, struct stage *backing)
-{
-    uint32_t block = backing->limits.block_min_bytes;
-
-    assert(stage->ops == &qcow2_ops);
-    container_of(stage, struct qcow2_stage, stage)->backing = backing;
-    if (stage->limits.block_min_bytes < block) {
-        stage->limits.block_min_bytes = block;
-        stage->limits.size_bytes = stage->limits.size_bytes / block * block;
-    }
-}
-
-enum qcow2_crypt qcow2_stage_crypt(const struct stage *top)
-{
-    const struct qcow2_stage *qcow2 = find(top);
-
-    return qcow2 != NULL ? qcow2->image.header.crypt : QCOW2_CRYPT_NONE;
-}
-
-struct byte_range qcow2_stage_luks_area(const struct stage *top)
-{
-    const struct qcow2_stage *qcow2 = find(top);
-
-    assert(qcow2 != NULL);
-    return (struct byte_range){ qcow2->image.header.luks_offset_bytes,
-                                qcow2->image.header.luks_bytes };
-}
-
-struct stage *qcow2_stage_file(struct stage *top)
-{
-    const struct qcow2_stage *qcow2 = find(top);
-
-    assert(qcow2 != NULL);
-    return qcow2->stage.below;
-}
-
-void qcow2_stage_unlock(struct stage *top, const struct cipher_spec *cipher, struct secret *key)
-{
-    while (top->ops != &qcow2_ops)
-        top = top->below;
-    struct qcow2_stage *qcow2 = container_of(top, struct qcow2_stage, stage);
-    secret_free(qcow2->key);
-    qcow2->cipher = *cipher;
-    qcow2->key = key;
-}

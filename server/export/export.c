@@ -13,7 +13,7 @@
 #include "server/volume/foreign-header.h"
 #include "server/block/image-io.h"
 #include "server/block/image.h"
-#include "server/block/qcow2-layer.h"
+#include "server/block/qcow2-stage.h"
 #include "server/base/event.h"
 #include "server/base/log-ids.h"
 #include "server/base/log.h"

@@ -8,7 +8,7 @@
 #include "server/base/event.h"
 #include "server/base/log.h"
 #include "server/block/image-io.h"
-#include "server/block/qcow2-layer.h"
+#include "server/block/qcow2-stage.h"
 #include "server/keys/key-terminal.h"
 #include "server/volume/plausible-disk.h"
 #include "server/volume/volume-key.h"

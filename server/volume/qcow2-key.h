@@ -1,4 +1,4 @@
-/* The key of an image that QEMU encrypted: qcow2-layer.h. */
+/* The key of an image that QEMU encrypted: qcow2-stage.h. */
 #ifndef NBDCRYPT_QCOW2_KEY_H
 #define NBDCRYPT_QCOW2_KEY_H
 
