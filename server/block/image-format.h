@@ -11,6 +11,8 @@ struct image_format {
     bool qcow2;
     const char *format;
     const char *snapshot; /* NULL: the disk as it is */
+    const char *backing;  /* "allow": what its header names, in the same folder; else an IMAGE;
+                           * NULL: none may be used */
     const char *corrupt;  /* "allow": although QEMU has marked it as corrupt */
 };
 
@@ -26,5 +28,13 @@ void image_format_free(struct image_format *format);
 NODISCARD int image_format_add(struct stage **stage, const struct image_format *format,
                                const char *name, const struct image_options *options,
                                struct error *err);
+
+/* Which IMAGE its backing file is, to be freed; NULL: it has none.  `path` is that of a file, NULL
+ * for another backend.  -EPERM, -EINVAL: there is one that may not be used. */
+NODISCARD int image_format_backing(char **out, const struct image_format *format, const char *path,
+                                   const struct stage *stage, struct error *err);
+/* Gives it to the stage, if this succeeds. */
+NODISCARD int image_format_set_backing(struct stage *stage, struct stage *backing,
+                                       struct error *err);
 
 #endif

@@ -15,6 +15,8 @@
 #include "server/block/window-layer.h"
 #include "server/sandbox/sandbox.h"
 
+#define BACKING_DEPTH_MAX 16u
+
 /* Ends with NULL.  Set before any image is opened. */
 static const struct layer_ops *const *backends;
 
@@ -132,10 +134,11 @@ static int parse_parameters(struct parsed_spec *out, struct error *err)
     if (result == 0)
         result = image_format_parse(&out->format, question + 1, err);
     if (result == 0 && ops->params == NULL && question[1] != '\0')
-        result = error_set(err, -EINVAL,
-                           "behind '?' there may be format, snapshot, offset, size or partition, "
-                           "not '%s'",
-                           question + 1);
+        result = error_set(
+            err, -EINVAL,
+            "behind '?' there may be format, snapshot, backing, offset, size or partition, "
+            "not '%s'",
+            question + 1);
     return result;
 }
 
@@ -161,16 +164,30 @@ int image_name_parse(struct image_name *out, const char *spec, struct error *err
 {
     struct parsed_spec parsed;
     int result = parse_spec(&parsed, spec, err);
+    const char *backing = result == 0 ? parsed.format.backing : NULL;
 
-    image_format_free(&parsed.format);
     if (result < 0) {
-        free(parsed.path);
+        free_spec(&parsed);
         return result;
     }
     *out = (struct image_name){ .scheme = parsed.ops->name,
                                 .path = parsed.path,
                                 .parameters = parsed.params.text };
-    return 0;
+    if (backing != NULL && strcmp(backing, "allow") != 0) {
+        out->backing = strdup(backing);
+        if (out->backing == NULL)
+            result = error_no_memory(err, NULL);
+    }
+    image_format_free(&parsed.format);
+    if (result < 0)
+        free(out->path);
+    return result;
+}
+
+void image_name_free(struct image_name *name)
+{
+    free(name->path);
+    free(name->backing);
 }
 
 bool image_names_a_part(const char *spec)
@@ -290,6 +307,35 @@ static int claim(struct stage *stage, const struct stage_settings *settings, str
     return result;
 }
 
+static int add_backing(struct stage *stage, const struct parsed_spec *parsed,
+                       const struct stage_settings *settings, struct error *err)
+{
+    bool by_path = strcmp(parsed->ops->name, "file") == 0 && settings->options.fd == 0;
+    struct image_options options = settings->options;
+    struct stage *backing = NULL;
+    char *spec = NULL;
+    int result =
+        image_format_backing(&spec, &parsed->format, by_path ? parsed->path : NULL, stage, err);
+
+    if (result < 0 || spec == NULL)
+        return result;
+    options.fd = 0;
+    options.qcow2 = false;
+    options.beside = NULL;
+    options.backing_depth++;
+    if (options.backing_depth > BACKING_DEPTH_MAX)
+        result = error_set(err, -ELOOP, "it has more than %u backing files behind each other",
+                           BACKING_DEPTH_MAX);
+    else
+        result = image_open(&backing, spec, &options, err);
+    free(spec);
+    if (result == 0)
+        result = image_format_set_backing(stage, backing, err);
+    if (result < 0)
+        stage_close(backing);
+    return result;
+}
+
 static int open_parsed(struct stage **out, const struct parsed_spec *parsed,
                        struct stage_settings *settings, struct error *err)
 {
@@ -300,6 +346,8 @@ static int open_parsed(struct stage **out, const struct parsed_spec *parsed,
 
     if (result == 0)
         result = image_format_add(&stage, &parsed->format, settings->name, &settings->options, err);
+    if (result == 0)
+        result = add_backing(stage, parsed, settings, err);
     if (result == 0 && parsed->window.given)
         result = add_window(&stage, &parsed->window, settings, err);
     if (result == 0)

@@ -20,12 +20,15 @@ NODISCARD int image_open(struct stage **out, const char *spec, const struct imag
 /* IMAGE taken apart: for who has to know what opening it will take. */
 struct image_name {
     const char *scheme; /* of the backend: "file", "rbd" */
-    char *path;         /* what is behind "scheme:", without parameters; to be freed */
+    char *path;         /* what is behind "scheme:", without parameters */
     const char
         *parameters; /* behind the '?', encoded, but for those of a window; in `path` or NULL */
+    char *backing;   /* IMAGE of the backing file that was named; NULL: none */
 };
 
+/* image_name_free() if it succeeds. */
 NODISCARD int image_name_parse(struct image_name *out, const char *spec, struct error *err);
+void image_name_free(struct image_name *name);
 
 /* Is it a file whose path begins in the folder that this process happens to stand in? */
 bool image_is_relative(const char *spec);

@@ -78,10 +78,11 @@ struct byte_range {
 struct image_options {
     unsigned fd; /* one of the image, lent: what it is called is for messages; 0: there is none */
     bool read_only;
-    bool unchanged;   /* with read_only and lock: nobody may be writing it, QEMU included */
-    bool qcow2;       /* it is one, whatever its name says */
-    bool direct;      /* go around the page cache */
-    bool lock;        /* keep others from writing it, and with !read_only from serving it */
+    bool unchanged;         /* with read_only and lock: nobody may be writing it, QEMU included */
+    unsigned backing_depth; /* it is the backing file of so many others */
+    bool qcow2;             /* it is one, whatever its name says */
+    bool direct;            /* go around the page cache */
+    bool lock;              /* keep others from writing it, and with !read_only from serving it */
     bool header_only; /* with lock: only the LUKS header is touched, so that a server which has
                        * read it (see image_header_was_read) may go on serving the data; with
                        * read_only, for a server whose header is apart */

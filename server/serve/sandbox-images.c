@@ -170,7 +170,9 @@ int sandbox_images_add(struct sandbox_lists *lists, const char *image, enum sand
     if (image_name_parse(&name, image, &ignored) < 0)
         return 0; /* opening it will tell */
     int result = add_named(lists, &name, folders, err);
-    free(name.path);
+    if (result == 0 && name.backing != NULL) /* a shorter text each time */
+        result = sandbox_images_add(lists, name.backing, folders, err);
+    image_name_free(&name);
     return result;
 }
 
@@ -182,7 +184,7 @@ static bool has_scheme(const char *image, const char *scheme)
     if (image_name_parse(&name, image, &ignored) < 0)
         return false;
     bool has = strcmp(name.scheme, scheme) == 0;
-    free(name.path);
+    image_name_free(&name);
     return has;
 }
 
@@ -196,7 +198,7 @@ bool sandbox_images_is_known(const char *image)
     bool known = strcmp(name.scheme, "file") == 0
                      ? access(name.path, F_OK) == 0
                      : strcmp(name.scheme, "nbdkit") != 0 && strcmp(name.scheme, "rbd") != 0;
-    free(name.path);
+    image_name_free(&name);
     return known;
 }
 

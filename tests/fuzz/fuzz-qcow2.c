@@ -193,16 +193,19 @@ static bool is_zero(const uint8_t *data, uint64_t length)
 
 static void check_extents(struct layer *layer, uint64_t at, uint64_t length, const uint8_t *whole)
 {
-    struct {
+    static union {
         struct extent_list list;
-        struct extent extents[8];
-    } told = { .list = { .capacity = 8 } };
+        uint8_t bytes[sizeof(struct extent_list) + 8 * sizeof(struct extent)];
+    } told;
+    struct extent_list *list = &told.list;
     uint64_t sum = 0;
 
-    if (run(layer, REQUEST_EXTENTS, at, length, &told) != 0)
+    list->capacity = 8;
+    list->count = 0;
+    if (run(layer, REQUEST_EXTENTS, at, length, list) != 0)
         return;
-    for (uint32_t i = 0; i < told.list.count; i++) {
-        const struct extent *extent = &told.list.extents[i];
+    for (uint32_t i = 0; i < list->count; i++) {
+        const struct extent *extent = &list->extents[i];
 
         if (extent->length_bytes == 0 || extent->length_bytes > length - sum)
             abort();

@@ -134,7 +134,7 @@ expect_failure 1 "image '$disk?offset=1M&size=1000': size=1000 is not a multiple
 expect_failure 1 "image '$disk?offset=1M&partition=1': partition= says where the part is: leave out offset= and size=" \
     info "$disk?offset=1M&partition=1"
 expect_failure 1 "image '$disk?partition=0': partition: 0 is too small: the least is 1" info "$disk?partition=0"
-expect_failure 1 "image '$disk?offset=1M&sise=4': behind '?' there may be format, snapshot, offset, size or partition, not 'sise=4'" \
+expect_failure 1 "image '$disk?offset=1M&sise=4': behind '?' there may be format, snapshot, backing, offset, size or partition, not 'sise=4'" \
     info "$disk?offset=1M&sise=4"
 dd if=/dev/zero of="$disk" bs=512 count=1 conv=notrunc status=none
 dd if=/dev/zero of="$disk" bs=512 count=34 seek=$(((160 << 11) - 34)) conv=notrunc status=none

@@ -141,8 +141,9 @@ expect_failure 1 "image '$images/v3?snapshot=x': snapshot= is for format=qcow2" 
 expect_failure 1 "image '$plain?format=qcow2': it is no qcow2 image: it does not begin with \"QFI\\xfb\"" \
     serve --unix "$never" --raw "$plain?format=qcow2"
 qemu_img create -f qcow2 -F raw -b /etc/hostname overlay 1M
-expect_failure 1 "image '$images/overlay?format=qcow2': it has the backing file '/etc/hostname', which is not opened, for \
-who made the image could name any file (qemu-img convert makes an image of the two)" \
+expect_failure 1 "image '$images/overlay?format=qcow2': it has the backing file '/etc/hostname', which is not opened \
+unasked, for who made the image could name any file: backing=allow opens it where it is in the same folder, and \
+backing=IMAGE names it" \
     serve --unix "$never" --raw "$images/overlay?format=qcow2"
 qemu_img create -f qcow2 -o data_file=data apart 1M
 expect_failure 1 "image '$images/apart?format=qcow2': its data is in another file, which is refused: who controls the \

@@ -138,21 +138,21 @@ def _(image):
     image[512:520] = b"/etc\0foo"
 
 
-@broken("backing-etc-shadow", "open", "it has the backing file '/etc/shadow', which is not opened")
+@broken("backing-etc-shadow", "open", "it has the backing file '/etc/shadow', which is not opened unasked")
 def _(image):
     put64(image, 8, 512)
     put32(image, 16, 11)
     image[512:523] = b"/etc/shadow"
 
 
-@broken("backing-url", "open", "it has the backing file 'nbd://attacker.example.org/', which is not opened")
+@broken("backing-url", "open", "it has the backing file 'nbd://attacker.example.org/', which is not opened unasked")
 def _(image):
     put64(image, 8, 512)
     put32(image, 16, 27)
     image[512:539] = b"nbd://attacker.example.org/"
 
 
-@broken("backing-json", "open", "it has the backing file 'json:{}', which is not opened")
+@broken("backing-json", "open", "it has the backing file 'json:{}', which is not opened unasked")
 def _(image):
     put64(image, 8, 512)
     put32(image, 16, 7)
