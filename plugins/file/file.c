@@ -117,6 +117,7 @@ static int measure(struct file_stage *file, const struct stage_settings *setting
         .phase_bytes = 1,
         .ops = ops,
         .fua = true,
+        .tells_zeros = settings->options.offload != NULL && !file->block_device,
         .read_only = settings->options.read_only,
         .multi_conn = true, /* one descriptor: an fdatasync covers every connection's writes */
     };
@@ -547,6 +548,17 @@ static void readahead_done(struct io_event *ev, int result)
 
 /* ---- extents: lseek() may read metadata from the disk, so it runs off the loop ---- */
 
+/* No data follows.  Where the file has become shorter underneath us there are no zeros either: a
+ * read will fail there. */
+static void add_end(int fd, struct extent_list *list, off_t at, off_t end)
+{
+    off_t size = lseek(fd, 0, SEEK_END);
+    off_t zeros_end = size < at ? at : size < end ? size : end;
+
+    if (extent_list_add(list, (uint64_t)(zeros_end - at), EXTENT_HOLE | EXTENT_ZERO))
+        (void)extent_list_add(list, (uint64_t)(end - zeros_end), 0);
+}
+
 /* A file system in user space may answer an lseek() with any offset at all, and so may one whose
  * file is being changed: what leads back, or nowhere, is as good as no answer (EINVAL). */
 static int find_extents(int fd, struct request *req)
@@ -563,7 +575,11 @@ static int find_extents(int fd, struct request *req)
             return errno;
         if (data >= 0 && data < at)
             return EINVAL;
-        if (data < 0 || data > end) /* ENXIO: no data from here to the end */
+        if (data < 0) { /* ENXIO */
+            add_end(fd, list, at, end);
+            break;
+        }
+        if (data > end)
             data = end;
         room = extent_list_add(list, (uint64_t)(data - at), EXTENT_HOLE | EXTENT_ZERO);
         at = data;

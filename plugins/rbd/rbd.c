@@ -100,6 +100,7 @@ static struct limits limits_of(const struct rbd_disk *disk, bool has_helper)
 
     if (has_helper)
         limits.ops |= OP_BIT(REQUEST_EXTENTS);
+    limits.tells_zeros = has_helper;
     return limits;
 }
 

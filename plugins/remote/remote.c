@@ -334,6 +334,7 @@ static struct limits limits_of(const struct remote_features *features, bool read
         .fua = features->fua || features->flush, /* remote_command_needs_flush() */
         .read_only = features->read_only || read_only,
         .rotational = features->rotational,
+        .tells_zeros = features->extents,
         .multi_conn = true,
     };
 

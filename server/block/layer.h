@@ -28,6 +28,7 @@ struct limits {
     uint32_t ops;          /* bit per request_op; an unset one is refused, never passed on */
     bool halves_are_noise; /* those of two versions of a block: it is enciphered */
     bool fua;              /* REQUEST_FUA is honoured */
+    bool tells_zeros;      /* EXTENTS, which is listed, knows of ranges that read as zeros */
     bool zero_needs_data;  /* ZERO comes with a buffer of its length (at most BUFFER_BYTES_MAX) */
     bool read_only;
     bool rotational;

@@ -262,6 +262,7 @@ static struct limits luks_limits(const struct limits *below, const struct luks_s
     uint32_t sector = segment->sector_bytes;
 
     limits.halves_are_noise = true;
+    limits.tells_zeros &= holes.zero_holes;
     if (limits.block_min_bytes < sector)
         limits.block_min_bytes = sector;
     if (limits.block_preferred_bytes < limits.block_min_bytes)

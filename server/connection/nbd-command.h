@@ -28,6 +28,15 @@ struct command_status {
     uint8_t *last_at; /* its descriptor */
 };
 
+/* Of a READ, which are told rather than read (sparse-read.h): from the start of its range. */
+#define COMMAND_HOLES_MAX 22u
+struct command_holes {
+    uint32_t count;
+    struct {
+        uint32_t start_bytes, end_bytes;
+    } at[COMMAND_HOLES_MAX];
+};
+
 struct command {
     struct transmission *transmission;
     struct board_command_row *row; /* of its slot, on the board */
@@ -50,20 +59,23 @@ struct command {
     bool contiguous;
     bool header_queued;
     bool long_zeroes;      /* in transmission->zeroes */
+    bool sparse;           /* in transmission->sparse */
     uint32_t queued_bytes; /* of the data, in order */
     struct fragment *done; /* read, waiting for their turn; by offset.  Of a BLOCK_STATUS: parts of
                             * the reply, the last one first */
-    struct command *next;  /* contiguous commands, or long zeroes, in progress; or the free list */
+    struct command
+        *next; /* contiguous commands, long zeroes or sparse reads in progress; or the free list */
     union {
         char message[COMMAND_MESSAGE_BYTES];
         struct command_status status; /* from its first part on */
+        struct command_holes holes;   /* while `sparse` */
     };
 };
 
 /* One request to the pipeline and one piece of the reply. */
 struct fragment {
     struct command *command;
-    uint8_t head[40];      /* goes on the wire before the payload */
+    uint8_t head[44];      /* goes on the wire before the payload */
     struct fragment *next; /* of the list it is in; or the free list */
 
     /* From here to request.view all is zeroed at first. */

@@ -215,6 +215,17 @@ void outbox_put_data(struct outbox *outbox, struct fragment *fragment, bool fini
     queue(outbox, fragment);
 }
 
+void outbox_put_hole(struct outbox *outbox, struct fragment *fragment, bool finished)
+{
+    chunk_head_put(fragment, outbox->extended, NBD_REPLY_TYPE_OFFSET_HOLE, finished, 12);
+    nbd_put_u64(fragment->head + fragment->head_bytes,
+                fragment->command->request.offset_bytes + fragment->start_bytes);
+    nbd_put_u32(fragment->head + fragment->head_bytes + 8, fragment->data_bytes);
+    fragment->head_bytes += 12;
+    fragment->last = finished;
+    queue(outbox, fragment);
+}
+
 static void append(struct fragment ***end, struct fragment *fragment)
 {
     fragment->next = NULL;

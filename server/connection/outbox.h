@@ -58,6 +58,9 @@ void outbox_init(struct outbox *outbox, const struct conversation *talk,
 void outbox_add_stream(struct outbox *outbox, struct command *command);
 /* The data of a READ, which is complete with this fragment; ... */
 void outbox_put_data(struct outbox *outbox, struct fragment *fragment, bool finished);
+/* ... the same of a part that reads as zeros, and was not read: fragment->data_bytes of it, in
+ * structured replies; ... */
+void outbox_put_hole(struct outbox *outbox, struct fragment *fragment, bool finished);
 /* ... the data of a stream; ... */
 void outbox_put_stream(struct outbox *outbox, struct fragment *fragment);
 /* ... and the answer to a command without data, or to one that failed. */

@@ -70,6 +70,19 @@ static void refuse_zeroes(struct transmission *t)
         transmission_abort(t);
 }
 
+static void refuse_sparse(struct transmission *t)
+{
+    struct command *command = t->sparse;
+
+    if (command->fragments_held > 0)
+        return;
+    transmission_remove_sparse(t, command);
+    command->error = ENOMEM;
+    command->error_offset_bytes = command->request.offset_bytes;
+    if (!transmission_answer_at_once(t, command))
+        transmission_abort(t);
+}
+
 void transmission_refuse_parked(struct worker *worker)
 {
     const struct waiter *last = worker->parked.last;
@@ -78,6 +91,8 @@ void transmission_refuse_parked(struct worker *worker)
     while ((t = unpark_next(worker, &last)) != NULL) {
         if (t->zeroes.first != NULL)
             refuse_zeroes(t);
+        if (!t->aborted && t->sparse != NULL)
+            refuse_sparse(t);
         if (!t->aborted && t->receive_waits && t->holds.bytes == 0)
             refuse_current(t);
         if (!t->aborted)

@@ -17,13 +17,11 @@ static bool begin_command(struct transmission *t);
 static bool discard_payload(struct transmission *t);
 static bool issue_fragment(struct transmission *t);
 static bool issue_answer(struct transmission *t, struct command *command);
-static void submit(struct transmission *t, struct fragment *fragment);
 static void fragment_done(struct layer *owner, struct request *req);
 static void note_error(struct transmission *t, struct command *command, const struct request *req);
-static void command_give_back(struct command *command);
 static void abandon_current(struct transmission *t);
 
-static void wait_for_room(struct transmission *t)
+void transmission_wait_for_room(struct transmission *t)
 {
     struct worker *worker = t->worker;
 
@@ -40,7 +38,7 @@ static bool park(struct transmission *t)
     t->throttle.paid = t->current == NULL;
     if (t->current != NULL)
         command_record_wait(t->current);
-    wait_for_room(t);
+    transmission_wait_for_room(t);
     return false;
 }
 
@@ -95,7 +93,7 @@ static void receive(struct transmission *t)
             command_record_go_on(fragment->command, fragment->start_bytes);
             t->step = t->current != NULL ? RECEIVE_ISSUE : RECEIVE_HEADER;
             if (fragment->command->error == 0)
-                submit(t, fragment);
+                transmission_submit(t, fragment);
             else /* an earlier part failed: this one was only read away */
                 fragment_done(NULL, &fragment->request);
             break;
@@ -194,9 +192,8 @@ static inline __attribute__((always_inline)) bool begin_command(struct transmiss
     command->request = request;
     command_check(command, &t->terms);
     command_record_begin(&t->record, command);
-    if (request.length_bytes > BUFFER_BYTES_MAX &&
-        long_zeroes_take(command, &t->top->stage->limits)) {
-        long_zeroes_add(&t->zeroes, command);
+    if (request.length_bytes >= SPARSE_READ_BYTES_MIN &&
+        (request.command != NBD_CMD_READ || t->tells_holes) && transmission_set_aside(t, command)) {
         t->step = RECEIVE_HEADER;
         return true;
     }
@@ -295,7 +292,7 @@ static bool issue_fragment(struct transmission *t)
         return ask(t, view->data, fragment->data_bytes);
     }
     t->step = all_issued ? RECEIVE_HEADER : RECEIVE_ISSUE;
-    submit(t, fragment);
+    transmission_submit(t, fragment);
     return true;
 }
 
@@ -321,7 +318,7 @@ static bool issue_answer(struct transmission *t, struct command *command)
     return true;
 }
 
-static void submit(struct transmission *t, struct fragment *fragment)
+void transmission_submit(struct transmission *t, struct fragment *fragment)
 {
     struct request *req = &fragment->request;
 
@@ -347,12 +344,12 @@ static bool issue_zeroes(struct long_zeroes *zeroes, struct command *command)
 
     if (fragment == NULL) {
         if (command->fragments_held == 0)
-            wait_for_room(t);
+            transmission_wait_for_room(t);
         return false;
     }
     if (command->issued_bytes == command->request.length_bytes)
         long_zeroes_remove(zeroes, command);
-    submit(t, fragment);
+    transmission_submit(t, fragment);
     return true;
 }
 
@@ -364,7 +361,7 @@ static void zeroes_abandon(struct transmission *t)
         long_zeroes_remove(&t->zeroes, command);
         command->error = ESHUTDOWN;
         if (command->fragments_held == 0)
-            command_give_back(command);
+            transmission_give_back(command);
     }
 }
 
@@ -373,6 +370,7 @@ static void zeroes_abandon(struct transmission *t)
 void transmission_try_again(struct transmission *t)
 {
     long_zeroes_go_on(&t->zeroes);
+    transmission_issue_sparse(t);
     if (t->receive_waits) {
         t->receive_waits = false;
         if (t->current != NULL)
@@ -396,7 +394,7 @@ static void unpark_for_good(struct transmission *t)
 
 /* ---- what comes back ---- */
 
-static void command_give_back(struct command *command)
+void transmission_give_back(struct command *command)
 {
     command_record_end(&command->transmission->record, command);
     holdings_give_command(&command->transmission->holds, command);
@@ -414,7 +412,7 @@ static void fragment_give_back(struct fragment *fragment)
         last = command->fragments_held == 0 && !command->contiguous &&
                command->issued_bytes == command->request.length_bytes;
     if (last)
-        command_give_back(command);
+        transmission_give_back(command);
     else
         holdings_tell(&t->holds);
 }
@@ -457,6 +455,8 @@ RARELY static void note_error(struct transmission *t, struct command *command,
     }
     if (command->long_zeroes)
         long_zeroes_remove(&t->zeroes, command);
+    if (command->sparse)
+        transmission_remove_sparse(t, command);
     if (command->op == REQUEST_WRITE || t->current != command)
         return;
     command->issued_bytes = command->request.length_bytes;
@@ -480,7 +480,7 @@ static bool ask_status(struct outbox *outbox, struct command *command)
                                             .length_bytes = request->length_bytes - told_bytes,
                                             .data = fragment->request.buffer->base };
     command_record_not_ready(command);
-    submit(t, fragment);
+    transmission_submit(t, fragment);
     return true;
 }
 
@@ -559,9 +559,11 @@ struct transmission *transmission_start(struct conversation *talk, struct io_eve
                                         .after_send = &t->flush_task,
                                         .send_failed = send_failed,
                                         .give_fragment_back = fragment_give_back,
-                                        .give_command_back = command_give_back,
+                                        .give_command_back = transmission_give_back,
                                         .ask_status = ask_status });
     flusher_begin(&t->flusher, t->top);
+    t->sparse_end = &t->sparse;
+    t->tells_holes = t->terms.structured && t->terms.limits->tells_zeros;
     t->step = RECEIVE_HEADER;
     t->suspended = export_is_suspended(talk->export, talk->worker->index);
     receive(t);
@@ -597,7 +599,7 @@ static void abandon_current(struct transmission *t)
     if (fragment != NULL)
         fragment_done(NULL, &fragment->request);
     else if (command->fragments_held == 0 && !command->contiguous)
-        command_give_back(command); /* the outbox ends the streams */
+        transmission_give_back(command); /* the outbox ends the streams */
 }
 
 void transmission_shutdown(struct transmission *t)
@@ -619,6 +621,7 @@ void transmission_abort(struct transmission *t)
     unpark_for_good(t);
     throttle_end(&t->throttle);
     zeroes_abandon(t);
+    transmission_abandon_sparse(t);
     if (!t->recv_pending) {
         t->step = RECEIVE_END;
         abandon_current(t);
@@ -629,7 +632,8 @@ void transmission_abort(struct transmission *t)
 void transmission_free(struct transmission *t)
 {
     assert(t->holds.commands == 0 && t->holds.bytes == 0 && !t->outbox.sending && !t->recv_pending);
-    assert(!t->flush_task.queued && long_zeroes_are_idle(&t->zeroes) && t->awaited == 0);
+    assert(!t->flush_task.queued && t->sparse == NULL && long_zeroes_are_idle(&t->zeroes) &&
+           t->awaited == 0);
     throttle_free(&t->throttle);
     unpark_for_good(t);
     flusher_end(&t->flusher, t->left_in_order && !t->aborted);

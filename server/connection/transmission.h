@@ -3,7 +3,8 @@
  *   receive:  header -> check -> { slots and buffer -> (payload) -> layer_submit }*
  *   answer:   fragment_done -> outbox: what goes on the wire -> one gathered send per batch
  *
- * What is long without having data goes aside (long-zeroes.h).  When slots or
+ * What is long without having data goes aside (long-zeroes.h), and so does a long read whose
+ * extents are looked at first (sparse-read.h).  When slots or
  * buffers run out, the connection stops receiving and waits in worker->parked: back-pressure, never
  * growth. */
 #ifndef NBDCRYPT_TRANSMISSION_H
@@ -15,6 +16,7 @@
 #include "server/connection/long-zeroes.h"
 #include "server/connection/nbd-command-check.h"
 #include "server/connection/outbox.h"
+#include "server/connection/sparse-read.h"
 #include "server/connection/throttle.h"
 
 /* Commands that a connection begins before others have their turn. */
@@ -63,6 +65,9 @@ struct transmission {
     struct flusher flusher;
     struct holdings holds;
     struct long_zeroes zeroes;
+    struct command *sparse, **sparse_end; /* that were looked at, and have parts to issue */
+    struct sparse_knowledge sparse_knowledge;
+    bool tells_holes; /* there may be sparse reads */
 
     /* Answering. */
     struct loop_task flush_task;
@@ -114,7 +119,7 @@ void transmission_unpark(struct worker *worker, unsigned most);
 /* Answers ENOMEM to what those ask for that wait and have nothing that could come back. */
 void transmission_refuse_parked(struct worker *worker);
 
-/* ---- between transmission.c and transmission-waiting.c ---- */
+/* ---- between transmission.c, transmission-aside.c and transmission-waiting.c ---- */
 
 /* The payload of a refused command has to be read before the answer makes sense.  False: it is
  * longer than any may be, which ends the connection. */
@@ -123,5 +128,20 @@ bool transmission_begin_discard(struct transmission *transmission) __attribute__
 bool transmission_answer_at_once(struct transmission *transmission, struct command *command);
 /* There may be room for what it waits for. */
 void transmission_try_again(struct transmission *transmission);
+/* There is none. */
+void transmission_wait_for_room(struct transmission *transmission);
+void transmission_submit(struct transmission *transmission, struct fragment *fragment);
+/* Nothing of it is in flight or queued. */
+void transmission_give_back(struct command *command);
+
+/* Whether a long command, which has been checked, goes on by itself from now on, while those behind
+ * it are received.  A READ only where it tells_holes. */
+bool transmission_set_aside(struct transmission *transmission, struct command *command);
+/* Of the sparse reads: there may be room for one more part; ... */
+void transmission_issue_sparse(struct transmission *transmission);
+/* ... this one has failed: no more of it is issued; ... */
+void transmission_remove_sparse(struct transmission *transmission, struct command *command);
+/* ... and nobody wants them any more. */
+void transmission_abandon_sparse(struct transmission *transmission);
 
 #endif
