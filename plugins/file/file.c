@@ -390,6 +390,7 @@ static void transfer_done(struct io_event *ev, int result)
         return;
     }
     if (result <= 0) { /* 0: the file became shorter underneath us */
+        req->error_at_bytes = req->progress_bytes;
         request_complete(req, result < 0 ? -result : EIO);
         return;
     }

@@ -539,8 +539,10 @@ static int call_plugin(struct nbdkit_stage *nbdkit, struct request *req)
 
         if (op != REQUEST_EXTENTS && part > nbdkit->claims.block_max_bytes)
             part = nbdkit->claims.block_max_bytes;
-        if (call_part(nbdkit, req, done_bytes, part, fua) < 0)
+        if (call_part(nbdkit, req, done_bytes, part, fua) < 0) {
+            req->error_at_bytes = done_bytes;
             return -1;
+        }
         done_bytes += part;
     } while (done_bytes < length_bytes);
     return 0;

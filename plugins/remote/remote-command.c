@@ -73,6 +73,7 @@ void remote_command_restart(struct request *req)
     req->backend_step = REMOTE_ITSELF;
     req->progress_bytes = 0;
     req->epoch = 0;
+    req->error_at_bytes = 0;
 }
 
 uint8_t *remote_command_data(const struct remote_slot *slot)

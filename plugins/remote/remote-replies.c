@@ -335,6 +335,8 @@ static const char *take_error_text(struct remote_replies *replies)
 
         if (at >= slot->req->view.length_bytes)
             return "it tells of an error beyond what was asked for";
+        if (op_of(replies) == REQUEST_READ && slot->req->error_at_bytes == 0)
+            slot->req->error_at_bytes = (uint32_t)at;
     }
     replies->owner->complaint(replies, slot, replies->small, replies->text_bytes);
     replies->text_bytes = 0;

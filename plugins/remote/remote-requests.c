@@ -235,6 +235,8 @@ static bool settle(struct remote_requests *requests, const struct remote_slot *e
     if (error != 0) {
         if (op == REQUEST_FLUSH)
             flush_ended(requests);
+        if (op == REQUEST_READ && req->error_at_bytes < req->progress_bytes)
+            req->error_at_bytes = req->progress_bytes;
         requests->answer(req, error);
         return true;
     }

@@ -144,10 +144,20 @@ static void read_start(struct layer *layer, struct request *req)
     layer_submit(layer->below, req);
 }
 
+/* It was told from the start of the first block. */
+static void narrow_error(struct layer *layer, struct request *req)
+{
+    uint32_t skip_bytes = (uint32_t)(req->view.offset_bytes % block_of(layer));
+
+    req->error_at_bytes = req->error_at_bytes > skip_bytes ? req->error_at_bytes - skip_bytes : 0;
+}
+
 static void read_done(struct layer *layer, struct request *req)
 {
     const struct view *view = &req->view;
 
+    if (req->error != 0)
+        narrow_error(layer, req);
     if (req->error != 0 || range_stripes_were_quiet(stripes_of(layer), view->offset_bytes,
                                                     end_of(view), req->align_look))
         request_complete(req, req->error);
@@ -171,6 +181,8 @@ static void read_granted(struct layer *layer, struct request *req)
 static void read_again_done(struct layer *layer, struct request *req)
 {
     range_lock_release(ranges_of(layer), &req->claim);
+    if (req->error != 0)
+        narrow_error(layer, req);
     request_complete(req, req->error);
 }
 
@@ -192,6 +204,8 @@ static void widened_done(struct layer *layer, struct request *req)
 {
     if (req->view.op == REQUEST_EXTENTS && req->error == 0)
         trim_extents(req, (uint32_t)(req->view.offset_bytes % block_of(layer)), block_of(layer));
+    if (req->error != 0)
+        narrow_error(layer, req);
     request_complete(req, req->error);
 }
 

@@ -74,6 +74,8 @@ struct request {
                      * that is not durable is done: the epoch of its first part; 0 otherwise */
     int error;      /* 0 or a positive errno; the first failure wins */
     uint32_t depth; /* frames that are in use */
+    uint32_t error_at_bytes; /* of a READ that failed: so many from the start of the view were read,
+                              * as far as the backend knows */
     struct buffer *buffer;   /* NULL for operations without data */
     struct flusher *flusher; /* who wants the answer to a FLUSH; may be NULL */
 

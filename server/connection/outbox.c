@@ -88,6 +88,14 @@ static uint16_t describe_error(struct outbox *outbox, struct command *command)
                                                             : (int)sizeof command->message - 1);
 }
 
+/* A read that failed in the storage says where, for programs, too. */
+static bool tells_where(const struct command *command)
+{
+    return command->op == REQUEST_READ && command->refusal == NULL &&
+           command->error_offset_bytes - command->request.offset_bytes <
+               command->request.length_bytes;
+}
+
 RARELY static void encode_error(struct outbox *outbox, struct fragment *fragment)
 {
     struct command *command = fragment->command;
@@ -99,12 +107,20 @@ RARELY static void encode_error(struct outbox *outbox, struct fragment *fragment
         encode_simple(fragment, error);
         return;
     }
-    chunk_head_put(fragment, outbox->extended, NBD_REPLY_TYPE_ERROR, true, 6u + text_bytes);
+    bool where = tells_where(command);
+    uint16_t tail_bytes = where ? sizeof command->error_offset_bytes : 0;
+    if (text_bytes > sizeof command->message - tail_bytes)
+        text_bytes = (uint16_t)(sizeof command->message - tail_bytes);
+    if (where)
+        nbd_put_u64((uint8_t *)command->message + text_bytes, command->error_offset_bytes);
+    chunk_head_put(fragment, outbox->extended,
+                   where ? NBD_REPLY_TYPE_ERROR_OFFSET : NBD_REPLY_TYPE_ERROR, true,
+                   6u + text_bytes + tail_bytes);
     nbd_put_u32(fragment->head + fragment->head_bytes, error);
     nbd_put_u16(fragment->head + fragment->head_bytes + 4, text_bytes);
     fragment->head_bytes += 6;
     fragment->payload = (const uint8_t *)command->message;
-    fragment->payload_bytes = text_bytes;
+    fragment->payload_bytes = (uint32_t)text_bytes + tail_bytes;
 }
 
 /* ---- queueing ---- */

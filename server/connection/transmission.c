@@ -444,15 +444,22 @@ static void fragment_done(struct layer *owner, struct request *req)
 }
 
 /* The first failure ends the command: what is not issued yet is not begun, except that the
- * payload of a write has to be read all the same. */
+ * payload of a write has to be read all the same.  Of a read the client is told where the first
+ * byte is that could not be read, whichever failed first. */
 RARELY static void note_error(struct transmission *t, struct command *command,
                               const struct request *req)
 {
-    if (command->error == 0) {
+    uint64_t at_bytes = req->view.offset_bytes;
+    bool reads = command->op == REQUEST_READ, first = command->error == 0;
+
+    if (reads && req->error_at_bytes < req->view.length_bytes)
+        at_bytes += req->error_at_bytes;
+    if (first || (reads && at_bytes < command->error_offset_bytes)) { /* nothing was told yet */
         command->error = req->error;
-        command->error_offset_bytes = req->view.offset_bytes;
-        command_log_error(command, t->errors_logged++, t->talk);
+        command->error_offset_bytes = at_bytes;
     }
+    if (first)
+        command_log_error(command, t->errors_logged++, t->talk);
     if (command->long_zeroes)
         long_zeroes_remove(&t->zeroes, command);
     if (command->sparse)

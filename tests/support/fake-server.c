@@ -217,10 +217,12 @@ uint32_t fake_client_take_read(int fd, uint64_t cookie, uint32_t length_bytes)
             fake_client_expect_data(fd, nbd_get_u64(payload), chunk.length_bytes - 8);
             seen += chunk.length_bytes - 8;
         } else {
-            EXPECT(chunk.type == NBD_REPLY_TYPE_ERROR && done);
+            bool where = chunk.type == NBD_REPLY_TYPE_ERROR_OFFSET;
+
+            EXPECT((where || chunk.type == NBD_REPLY_TYPE_ERROR) && done);
             EXPECT(chunk.length_bytes <= sizeof payload);
             fake_client_take(fd, payload, chunk.length_bytes);
-            EXPECT(nbd_get_u16(payload + 4) + 6u == chunk.length_bytes);
+            EXPECT(nbd_get_u16(payload + 4) + 6u + (where ? 8 : 0) == chunk.length_bytes);
             return nbd_get_u32(payload);
         }
         if (done) {

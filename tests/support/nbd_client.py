@@ -408,6 +408,13 @@ class Client:
             extra = 8 if kind == CHUNK_ERROR_OFFSET else 0
             if len(payload) != 6 + text_length + extra or not reply.error:
                 raise ProtocolError("malformed error chunk")
+            if extra:
+                reply.error_offset, = struct.unpack(">Q", payload[-8:])
+                if not offset <= reply.error_offset < offset + length:
+                    raise ProtocolError(f"an error at byte {reply.error_offset}, which was not asked for")
+                if any(at <= reply.error_offset - offset < at + len(content)
+                       for at, content in reply.__dict__.get("parts", [])):
+                    raise ProtocolError(f"an error at byte {reply.error_offset}, whose data came before")
         else:
             raise ProtocolError(f"unknown chunk type {kind:#x}")
 
