@@ -140,16 +140,3 @@ expect_match "$log_dir/changed" "'$plain' was changed while it was copied|is not
 expect_refused 1 "its data is not whole" serve --key-file "$passphrase" --run true "$target"
 expect_success convert "${new[@]}" --overwrite "$plain" "$target"
 expect_disk "$target"
-
-# A full disk: nothing looks whole, and when there is room it goes on.
-if [ -w /dev/full ] && bash -c 'ulimit -f 1' 2>/dev/null; then
-    rm "$target"
-    truncate --size=40M "$target"
-    status=0
-    bash -c "ulimit -f $((30 << 10)); exec \"\$@\"" limited "$NBDCRYPT" convert "${new[@]}" "$plain" "$target" >"$log_dir/full" 2>&1 || status=$?
-    expect_equal "exit status on a full disk" 1 "$status"
-    expect_match "$log_dir/full" "'$target': writing at byte [0-9]+ failed: File too large; what is done is kept"
-    expect_refused 1 "its data is not whole" serve --key-file "$passphrase" --run true "$target"
-    expect_success convert "${new[@]}" --verify "$plain" "$target"
-    expect_disk "$target"
-fi
