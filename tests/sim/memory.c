@@ -5,7 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) /* they do it better */
+#include "tests/sim/sanitized.h"
+
+#if !defined(SIM_ADDRESS_SANITIZER) && !defined(SIM_THREAD_SANITIZER) /* they do it better */
 #define QUARANTINE_BLOCKS 2048u
 #define QUARANTINE_BYTES (1u << 20)
 #define BLOCK_BYTES_MAX (1u << 20) /* what is larger is unmapped, and a touch of it is a crash */

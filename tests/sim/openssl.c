@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tests/sim/sanitized.h"
+
 #define HASHES_MAX 8u
 
 typedef void *fetch_fn(void *context, const char *name, const char *properties);
@@ -83,7 +85,7 @@ static void release_block(void *block, const char *file, int line)
 {
     (void)file;
     (void)line;
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#if defined(SIM_ADDRESS_SANITIZER) || defined(SIM_THREAD_SANITIZER)
     free(block);
 #else
     __libc_free(block);

@@ -8,7 +8,9 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <ucontext.h>
-#if defined(__SANITIZE_ADDRESS__)
+
+#include "tests/sim/sanitized.h"
+#if defined(SIM_ADDRESS_SANITIZER)
 #include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
 #endif
@@ -69,7 +71,7 @@ static uint64_t progress_ns, patience_ns;
 
 /* ---- switching ---- */
 
-#if defined(__SANITIZE_ADDRESS__)
+#if defined(SIM_ADDRESS_SANITIZER)
 /* It is told of each switch.  Its own swapcontext() and siglongjmp() are avoided: the one maps anew
  * at each switch what it knows of the whole stack that is entered (64 KiB, and page faults), the
  * other forgets what it knows of the frames of the one that is left. */
@@ -104,7 +106,7 @@ static void forget_frames(uint8_t *stack)
 #else
 static void switch_places(struct place *from, struct place *to)
 {
-#if defined(__SANITIZE_THREAD__) /* which follows this */
+#if defined(SIM_THREAD_SANITIZER) /* which follows this */
     swapcontext(&from->context, &to->context);
 #else
     if (sigsetjmp(from->jump, 0) != 0)

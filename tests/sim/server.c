@@ -163,6 +163,7 @@ static int start_workers(struct life *mine, struct error *err)
                 .buffers_max_bytes = terms.buffers_max_bytes,
                 .handshake_timeout_ms = terms.handshake_timeout_ms,
                 .drain_max_ms = terms.drain_max_ms,
+                .no_extended_headers = terms.no_extended_headers,
             },
             .stall_timeout_ms = terms.stall_timeout_ms,
             .owner = mine,
