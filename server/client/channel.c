@@ -102,31 +102,34 @@ static int moved(const struct channel *channel, ssize_t count, short events, str
 
 int channel_send(struct channel *channel, const void *data, size_t length_bytes, struct error *err)
 {
-    const uint8_t *at = data, *end = at + length_bytes;
+    const uint8_t *at = data; /* NULL where there is nothing to be sent */
     int result = 0;
 
-    while (at != end && result == 0) {
+    while (length_bytes > 0 && result == 0) {
         short events = POLLOUT;
-        ssize_t count = protection_of(channel)->send(channel, at, (size_t)(end - at), &events, err);
+        ssize_t count = protection_of(channel)->send(channel, at, length_bytes, &events, err);
+        size_t moved_bytes = count > 0 ? (size_t)count : 0;
 
         result = moved(channel, count, events, err);
-        at += count > 0 ? count : 0;
+        at += moved_bytes;
+        length_bytes -= moved_bytes;
     }
     return result;
 }
 
 int channel_receive(struct channel *channel, void *data, size_t length_bytes, struct error *err)
 {
-    uint8_t *at = data, *end = at + length_bytes;
+    uint8_t *at = data;
     int result = 0;
 
-    while (at != end && result == 0) {
+    while (length_bytes > 0 && result == 0) {
         short events = POLLIN;
-        ssize_t count =
-            protection_of(channel)->receive(channel, at, (size_t)(end - at), &events, err);
+        ssize_t count = protection_of(channel)->receive(channel, at, length_bytes, &events, err);
+        size_t moved_bytes = count > 0 ? (size_t)count : 0;
 
         result = moved(channel, count, events, err);
-        at += count > 0 ? count : 0;
+        at += moved_bytes;
+        length_bytes -= moved_bytes;
     }
     return result;
 }
