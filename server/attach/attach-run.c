@@ -25,6 +25,7 @@
 #define BLOCK_BYTES_MOST 4096u /* that the kernel's client can do */
 #define RETRY_MS_FIRST 100
 #define RETRY_MS_MAX 2000
+#define LOOK_MS 1000 /* whether the one who looks after it has ended */
 
 /* Its sockets, until they are the kernel's. */
 struct sockets {
@@ -348,6 +349,20 @@ void attach_run_undo(struct attach_run *run)
 {
     if (!run->found)
         take_back(run);
+}
+
+bool attach_run_await(struct attach_run *run)
+{
+    while (!atomic_load(run->stop) && attach_record_is_of(&run->record, run->index)) {
+        run->lock = attach_record_try_lock(run->index);
+        /* What that one has written meanwhile holds. */
+        if (run->lock >= 0 && attach_record_read(&run->record, run->index, NULL) == 0)
+            return attach_record_is_of(&run->record, run->index);
+        if (run->lock >= 0)
+            return false;
+        (void)poll(NULL, 0, LOOK_MS);
+    }
+    return false;
 }
 
 /* When the kernel needs memory it writes to the device, which needs this process, which must not

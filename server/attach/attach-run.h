@@ -22,7 +22,7 @@ struct attach_run {
     struct attach_record record;
     int lock;          /* of its supervisor */
     bool found;        /* it was attached before */
-    bool looked_after; /* ... and somebody looks after it: nothing is left to do */
+    bool looked_after; /* ... and somebody looks after it */
     bool grown;        /* ... and it has another size now */
 };
 
@@ -31,6 +31,9 @@ struct attach_run {
 NODISCARD int attach_run(struct attach_run *run, struct error *err);
 /* Takes back what attach_run() has done, before it is looked after. */
 void attach_run_undo(struct attach_run *run);
+/* While another process looks after it: until that has ended, and this one is to look after it,
+ * which is true; false when it is detached, or *stop is set. */
+NODISCARD bool attach_run_await(struct attach_run *run);
 /* Looks after it, until it is detached or *stop is set. */
 void attach_run_supervise(struct attach_run *run);
 void attach_run_end(struct attach_run *run);

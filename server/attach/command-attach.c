@@ -128,9 +128,11 @@ static void supervise(struct attach_run *run)
     leave_the_terminal();
     snprintf(state, sizeof state, "READY=1\nSTATUS=/dev/nbd%u", run->index);
     notify_service_manager(state);
-    attach_run_supervise(run);
+    /* A service stays also when somebody else looks after it, and takes over when that one ends. */
+    if (!run->looked_after || attach_run_await(run))
+        attach_run_supervise(run);
     notify_service_manager("STOPPING=1");
-    if (atomic_load(&stop_asked))
+    if (atomic_load(&stop_asked) && run->lock >= 0)
         log_warning("/dev/nbd%u stays attached, and nobody looks after it: nbdcrypt attach of the "
                     "same does, nbdcrypt detach takes it away",
                     run->index);
@@ -152,7 +154,7 @@ static int attach(struct attach_run *run, struct error *err)
         return result;
     attach_json_print_one(run->index, run->options->json, !run->found || run->grown);
     (void)fflush(stdout);
-    if (!run->looked_after)
+    if (!run->looked_after || !background_is_this())
         supervise(run);
     return 0;
 }

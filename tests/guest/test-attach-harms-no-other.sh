@@ -123,6 +123,21 @@ sleep 1
 nbdcrypt attached | grep other
 nbdcrypt detach other
 
+step "a service beside one that was attached by hand"
+attach vm7
+by_hand=$(supervisor_of vm7)
+nbdcrypt attach $options --foreground vm7 >/device 2>/dev/null &
+service=$!
+until_so grep -q nbd0 /device
+kill -0 "$service"
+[ "$(supervisor_of vm7)" -eq "$by_hand" ]
+kill -9 "$by_hand"
+is_the_service() { [ "$(supervisor_of vm7)" = "$service" ]; }
+until_so is_the_service
+
+nbdcrypt detach vm7
+until_so ends "$service"
+
 step "nobody reads"
 mkfifo /log
 sleep 1000 <>/log &
