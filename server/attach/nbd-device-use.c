@@ -17,7 +17,10 @@
 #define PATH_BYTES 512u
 #define CLAIM_MS 5000u
 #define CLAIM_LOOK_MS 10
+#define COMMAND_BYTES 64u
 #define NODES_MAX 257u /* it and its partitions */
+#define UDEV_MS 10000u
+#define UDEV_LOOK_MS 50
 
 /* The device and its partitions. */
 struct nodes {
@@ -179,10 +182,42 @@ static int check_loops(const struct nodes *nodes, struct error *err)
     return result;
 }
 
+static void read_command(char command[COMMAND_BYTES], const char *pid)
+{
+    char path[PATH_BYTES];
+
+    command[0] = '\0';
+    snprintf(path, sizeof path, "/proc/%.16s/comm", pid);
+    FILE *file = fopen(path, "re");
+    if (file != NULL && fgets(command, COMMAND_BYTES, file) != NULL)
+        command[strcspn(command, "\n")] = '\0';
+    if (file != NULL)
+        (void)fclose(file);
+    for (char *at = command; *at != '\0'; at++) /* a process may call itself anything */
+        if (*at < ' ' || *at > '~')
+            *at = '?';
+}
+
+static void describe_process(char *out, size_t room_bytes, const char *pid)
+{
+    char command[COMMAND_BYTES];
+
+    read_command(command, pid);
+    snprintf(out, room_bytes, "%.16s (%s) has it open", pid, command);
+}
+
+static bool is_of_udev(const char *pid)
+{
+    char command[COMMAND_BYTES];
+
+    read_command(command, pid);
+    return strcmp(command, "(udev-worker)") == 0 || strcmp(command, "systemd-udevd") == 0;
+}
+
 /* Only what is below /dev is asked what it is: a file of a dead file server would not answer. */
 static int check_process(const struct nodes *nodes, const char *pid, struct error *err)
 {
-    char path[PATH_BYTES], target[PATH_BYTES], whom[64];
+    char path[PATH_BYTES], target[PATH_BYTES], whom[128];
     const struct dirent *entry;
     int result = 0;
 
@@ -194,16 +229,19 @@ static int check_process(const struct nodes *nodes, const char *pid, struct erro
         if (length <= 0)
             continue;
         target[length] = '\0';
-        snprintf(whom, sizeof whom, "%.16s has it open", pid);
-        if (has_path(nodes, target))
-            result = busy(nodes, err, "process ", whom);
+        if (!has_path(nodes, target))
+            continue;
+        describe_process(whom, sizeof whom, pid);
+        result = busy(nodes, err, "process ", whom);
+        if (is_of_udev(pid))
+            result = -EAGAIN;
     }
     if (folder != NULL)
         closedir(folder);
     return result;
 }
 
-static int check_processes(const struct nodes *nodes, struct error *err)
+static int look_at_processes(const struct nodes *nodes, struct error *err)
 {
     DIR *folder = opendir("/proc");
     const struct dirent *entry;
@@ -215,6 +253,18 @@ static int check_processes(const struct nodes *nodes, struct error *err)
     if (folder != NULL)
         closedir(folder);
     return result;
+}
+
+/* udev looks at what was attached or written a moment ago, and lets go of it by itself. */
+static int check_processes(const struct nodes *nodes, struct error *err)
+{
+    int result = look_at_processes(nodes, err);
+
+    for (unsigned ms = 0; result == -EAGAIN && ms < UDEV_MS; ms += UDEV_LOOK_MS) {
+        (void)poll(NULL, 0, UDEV_LOOK_MS);
+        result = look_at_processes(nodes, err);
+    }
+    return result == -EAGAIN ? -EBUSY : result;
 }
 
 /* errno.  The first open reads the partitions, which takes a server: nothing ends one that waits

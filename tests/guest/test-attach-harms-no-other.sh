@@ -135,7 +135,21 @@ kill -9 "$by_hand"
 is_the_service() { [ "$(supervisor_of vm7)" = "$service" ]; }
 until_so is_the_service
 
+step "udev looks at what was attached a moment ago"
+mkfifo /never
+cat >'/(udev-worker)' <<'UDEV' # which is what such a process is called
+#!/bin/sh
+exec 5</dev/nbd0 6<>/never
+echo open >/opened
+read nothing <&6
+UDEV
+chmod +x '/(udev-worker)'
+'/(udev-worker)' &
+udev=$!
+until_so test -s /opened
+(sleep 2 && echo enough >/never) &
 nbdcrypt detach vm7
+wait "$udev"
 until_so ends "$service"
 
 step "nobody reads"
