@@ -8,7 +8,7 @@
 #include <stdint.h>
 
 #include "server/client/channel.h"
-#include "server/client/client-handshake.h"
+#include "server/client/client-wishes.h"
 #include "server/nbd/nbd-wire.h"
 
 /* The longest that means anything: 32 bits length, a name and a description. */

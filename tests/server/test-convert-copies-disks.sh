@@ -60,7 +60,7 @@ done
 # With holes: the same disk, and little room.
 expect_success convert "${new[@]}" --zero-holes --verify "$plain" "$test_dir/sparse"
 expect_disk --zero-holes "$test_dir/sparse"
-[ "$(stat --format='%b * %B / 1048576' "$test_dir/sparse" | xargs -I '{}' sh -c 'echo $(({}))')" -le 22 ] ||
+[ "$(du --block-size=1M "$test_dir/sparse" | cut -f 1)" -le 22 ] ||
     fail "holes are not kept: $(du -m "$test_dir/sparse")"
 
 # Into a volume that is there, whatever it is, with its own key; a detached header.
