@@ -13,7 +13,8 @@ http=$(temp_socket) control=$(temp_socket)
 hanging=$(dirname "$NBDCRYPT")/tests/support/hanging-http.so
 [ -e "$hanging" ] || fail "tests/support/hanging-http.so is not built: make check TESTS="
 export HANGING_HTTP=$test_dir/hangs
-LD_PRELOAD=$hanging start_nbdcrypt --control "$control" --metrics-unix "$http" --raw memory:1M
+# What is preloaded makes a file, which is no image.
+LD_PRELOAD=$hanging start_nbdcrypt --sandbox auto --control "$control" --metrics-unix "$http" --raw memory:1M
 curl --silent --max-time 100 --unix-socket "$http" http://localhost/metrics >"$log_dir/curl" 2>&1 &
 remember_pid $!
 wait_until 30 test -e "$test_dir/hangs"
