@@ -51,7 +51,7 @@ const char *config_image(enum site site)
     static char uri[160];
 
     if (site == SITE_STORE || !options.remote)
-        return SIM_FOLDER VOLUME_IMAGE;
+        return options.window ? SIM_FOLDER VOLUME_IMAGE "?offset=64K" : SIM_FOLDER VOLUME_IMAGE;
     char timeout[64] = "";
 
     if (options.lies > 0) /* he may fall silent */

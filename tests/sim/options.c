@@ -130,6 +130,7 @@ static void draw_restraints(void)
     options.extended_permille = one_in(3) ? 0 : one_in(2) ? 1000 : skewed(100, 1000);
     options.store_is_old = options.remote && one_in(3);
     options.group_iops = limited && one_in(2) ? skewed(100, 3000) : 0;
+    options.window = one_in(6);
     options.desert_mib = one_in(8) ? 4097 + random_below(STREAM_OPTIONS, 4096) : 0;
 }
 
@@ -149,6 +150,8 @@ void options_agree(void)
         options.zero_holes = 0;
     if (options.layer == 0)
         options.detached = options.cbc = options.serpent = options.discard = 0;
+    if (options.layer > 0)
+        options.window = 0;
     if (options.desert_mib > 0) /* what is of gigabytes would be waited for all day */
         options.limit_kib = options.io_size_kib = 0;
     if (options.remote)

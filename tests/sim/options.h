@@ -79,7 +79,8 @@
     X(extended_permille, 0, 1000) /* of clients with structured replies: extended headers */ \
     X(store_is_old, 0, 1) /* it has no extended headers */ \
     X(group_iops, 0, 1000000) /* of a group of limits that the export is in */ \
-    X(desert_mib, 0, 65536) /* in front of what clients write: they may ask for all of it at once */
+    X(desert_mib, 0, 65536) /* in front of what clients write: they may ask for all of it at once */ \
+    X(window, 0, 1) /* the image is a part of a file, where it has no header */
 /* clang-format on */
 
 struct options {

@@ -26,6 +26,7 @@
 #define EXT4_MARK_BYTES 1080u   /* s_magic of its superblock, which is at byte 1024 */
 #define OTHERS 4u
 #define OTHER_BYTES 65536u
+#define WINDOW_OFFSET_BYTES 65536u /* see config_image() */
 
 static const char *const others[OTHERS] = { VOLUME_OTHER "1", VOLUME_OTHER "2", VOLUME_OTHER "3",
                                             VOLUME_NEIGHBOUR };
@@ -183,7 +184,9 @@ static uint32_t unit_bytes(void)
 
 void volumes_make(void)
 {
-    uint64_t payload_bytes = options.layer > 0 ? fixture()->payload_offset_bytes : 0;
+    uint64_t payload_bytes = options.layer > 0 ? fixture()->payload_offset_bytes
+                             : options.window  ? WINDOW_OFFSET_BYTES
+                                               : 0;
     struct disk *disk = disk_create(VOLUME_IMAGE, payload_bytes + volumes_export_bytes());
 
     loop_timing = (struct loop_timing){
