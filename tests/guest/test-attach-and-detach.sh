@@ -82,7 +82,7 @@ nbdcrypt attach --socket /control vm7 /dev/nbd0 >/device
 nbdcrypt attached --json | grep '"supervisor": [0-9]'
 /usr/local/bin/setpriv --reuid 1000 --regid 1000 --clear-groups nbdcrypt attached --json >/seen
 grep '"name": "vm7"' /seen
-! grep supervisor /seen
+[ "$(grep -c supervisor /seen)" -eq 0 ]
 refused "'vm7' is the name of /dev/nbd0 already, which is vm7" nbdcrypt attach "$tls"
 refused "/dev/nbd0: it is in use already" nbdcrypt attach --name other "$tls" nbd0
 refused "'vm7' is attached already, as /dev/nbd0" nbdcrypt attach --socket /control vm7 nbd3
