@@ -138,27 +138,12 @@ static int check_history(const struct bench_options *options, const struct nbd_u
     return EXIT_FAILURE;
 }
 
-static int check_tls(const struct nbd_uri *uri, struct error *err)
-{
-    if (!uri->tls)
-        return 0;
-    if ((uri->tls_certificates != NULL) == (uri->tls_psk_file != NULL))
-        return error_set(err, -EINVAL,
-                         "give either tls-certificates=DIR or tls-psk-file=FILE behind the '?': "
-                         "what the server has to prove itself with");
-    if (uri->tls_certificates != NULL && uri->host == NULL)
-        return error_set(err, -EINVAL,
-                         "a server on a Unix socket has no host name that its certificate could "
-                         "be compared with; use tls-psk-file=FILE");
-    return 0;
-}
-
 static int parse_uri(struct nbd_uri *uri, const char *text, struct error *err)
 {
     int result = nbd_uri_parse(uri, text, err);
 
     if (result == 0) {
-        result = check_tls(uri, err);
+        result = nbd_uri_check_tls(uri, err);
         if (result < 0)
             nbd_uri_free(uri);
     }

@@ -20,6 +20,7 @@
 #include "server/cli/command-header.h"
 #include "server/cli/command-info.h"
 #include "server/cli/command-key.h"
+#include "server/cli/command-list.h"
 #include "server/cli/command-line.h"
 #include "server/copy/command-compare.h"
 #include "server/copy/command-convert.h"
@@ -62,6 +63,7 @@ static const struct command *const commands[] = {
     &command_audit,
     &command_format,
     &command_info,
+    &command_list,
     &command_map,
     &command_measure,
     &command_compare,

@@ -123,7 +123,7 @@ static int negotiate(struct export_info *info, struct channel *channel,
     int result = client_option_greet(channel, &no_zeroes, err);
 
     if (result == 0 && wishes->start_tls != NULL)
-        result = client_option_start_tls(channel, wishes, err);
+        result = client_option_start_tls(channel, wishes->start_tls, wishes->context, err);
     if (result == 0 && wishes->extended_headers)
         result = client_option_ask(channel, NBD_OPT_EXTENDED_HEADERS, &info->extended_headers, err);
     if (result == 0 && wishes->structured_replies && !info->extended_headers)
@@ -201,7 +201,7 @@ int client_handshake_uuid(char uuid[CLIENT_UUID_BYTES], struct channel *channel,
 
     uuid[0] = '\0';
     if (result == 0 && wishes->start_tls != NULL)
-        result = client_option_start_tls(channel, wishes, err);
+        result = client_option_start_tls(channel, wishes->start_tls, wishes->context, err);
     if (result == 0)
         result = client_option_ask(channel, NBD_OPT_STRUCTURED_REPLY, &structured, err);
     if (result == 0 && structured)

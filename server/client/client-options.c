@@ -7,6 +7,7 @@
 #include "server/nbd/nbd-wire.h"
 
 #define CONTEXT_QUERY_BYTES_MAX 32u
+#define OPTION_REPLY_BYTES_MAX (1u << 20) /* and even that is more than anybody reads */
 
 int client_option_discard(struct channel *channel, uint32_t length_bytes, struct error *err)
 {
@@ -45,6 +46,9 @@ int client_option_receive(struct channel *channel, uint32_t option, struct optio
     if (!nbd_decode_option_reply(header, &reply) || reply.option != option)
         return error_set(err, -EPROTO, "the server's answer to %s is not NBD",
                          nbd_option_name(option));
+    if (reply.length_bytes > OPTION_REPLY_BYTES_MAX)
+        return error_set(err, -EPROTO, "the server's answer to %s is too long: %u bytes",
+                         nbd_option_name(option), reply.length_bytes);
     answer->type = reply.type;
     answer->length_bytes = reply.length_bytes;
     answer->kept_bytes =
@@ -110,7 +114,7 @@ int client_option_ask(struct channel *channel, uint32_t option, bool *granted, s
     return result;
 }
 
-int client_option_start_tls(struct channel *channel, const struct client_wishes *wishes,
+int client_option_start_tls(struct channel *channel, client_start_tls_fn *start_tls, void *context,
                             struct error *err)
 {
     bool granted = false;
@@ -120,7 +124,7 @@ int client_option_start_tls(struct channel *channel, const struct client_wishes 
         return result;
     if (!granted)
         return error_set(err, -ECONNREFUSED, "the server has no TLS");
-    return wishes->start_tls(wishes->context, channel, err);
+    return start_tls(context, channel, err);
 }
 
 /* 32 bits length and the name; 32 bits number of queries; 32 bits length and the query. */

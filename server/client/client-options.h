@@ -8,7 +8,6 @@
 #include <stdint.h>
 
 #include "server/client/channel.h"
-#include "server/client/client-wishes.h"
 #include "server/nbd/nbd-wire.h"
 
 /* The longest that means anything: 32 bits length, a name and a description. */
@@ -21,13 +20,17 @@ struct option_answer {
     uint8_t data[OPTION_REPLY_TEXT_MAX + 1]; /* with a NUL behind it */
 };
 
+/* Does TLS, after the server has agreed, and protects the channel from then on; 0 or -errno with a
+ * message. */
+typedef int client_start_tls_fn(void *context, struct channel *channel, struct error *err);
+
 /* All: 0, or -errno with a sentence: what the channel says, or -EPROTO. */
 
 /* Begins: the greeting is taken and answered. */
 NODISCARD int client_option_greet(struct channel *channel, bool *no_zeroes, struct error *err);
 /* -ECONNREFUSED: the server has no TLS. */
-NODISCARD int client_option_start_tls(struct channel *channel, const struct client_wishes *wishes,
-                                      struct error *err);
+NODISCARD int client_option_start_tls(struct channel *channel, client_start_tls_fn *start_tls,
+                                      void *context, struct error *err);
 NODISCARD int client_option_send(struct channel *channel, uint32_t option, const uint8_t *data,
                                  uint32_t length_bytes, struct error *err);
 /* One reply to it. */

@@ -221,3 +221,18 @@ void nbd_uri_free(struct nbd_uri *uri)
     free(uri->text);
     *uri = (struct nbd_uri){ .text = NULL };
 }
+
+int nbd_uri_check_tls(const struct nbd_uri *uri, struct error *err)
+{
+    if (!uri->tls)
+        return 0;
+    if ((uri->tls_certificates != NULL) == (uri->tls_psk_file != NULL))
+        return error_set(err, -EINVAL,
+                         "give either tls-certificates=DIR or tls-psk-file=FILE behind the '?': "
+                         "what the server has to prove itself with");
+    if (uri->tls_certificates != NULL && uri->host == NULL)
+        return error_set(err, -EINVAL,
+                         "a server on a Unix socket has no host name that its certificate could "
+                         "be compared with; use tls-psk-file=FILE");
+    return 0;
+}

@@ -24,4 +24,8 @@ struct nbd_uri {
 NODISCARD int nbd_uri_parse(struct nbd_uri *out, const char *text, struct error *err);
 void nbd_uri_free(struct nbd_uri *uri);
 
+/* For who has TLS files by the URI alone: -EINVAL with a sentence that does not name the URI, when
+ * it asks for TLS and does not say what the server has to prove itself with. */
+NODISCARD int nbd_uri_check_tls(const struct nbd_uri *uri, struct error *err);
+
 #endif

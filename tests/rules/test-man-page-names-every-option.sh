@@ -117,7 +117,7 @@ check_keys() {
     check_mdoc
 }
 
-check_page "$docs/nbdcrypt.1" serve check audit format info
+check_page "$docs/nbdcrypt.1" serve check audit format info list
 check_page "$docs/nbdcrypt-luks.1" 'key add' 'key change' 'key remove' 'key priority' 'key test' 'key list' \
     'header backup' 'header restore' 'header discard' 'header zero-holes' erase 'token list' 'token import' 'token export' 'token remove'
 check_page "$docs/nbdcrypt-convert.1" convert map measure compare
