@@ -16,6 +16,10 @@
 #define PACKAGE_VERSION "unknown"
 #endif
 
+#ifndef NBDCRYPT_VENDOR
+#define NBDCRYPT_VENDOR "unknown"
+#endif
+
 #define FILES_LOOKED_AT 65536u
 #define RINGS_MAX 256u
 
@@ -29,6 +33,7 @@ static void collect_package(struct report_tree *tree, struct report_node *of,
 
     report_text(tree, of, "product", "nbdcrypt");
     report_text(tree, of, "version", PACKAGE_VERSION);
+    report_text(tree, of, "vendor", NBDCRYPT_VENDOR);
     if (*report_build_id() != '\0')
         report_text(tree, of, "build_id", report_build_id());
     report_text(tree, of, "compiler", __VERSION__);

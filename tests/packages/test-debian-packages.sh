@@ -45,6 +45,8 @@ build_id=$(file "$test_dir/root/usr/bin/nbdcrypt" | sed -nE 's/.*BuildID\[sha1\]
 expect_equal "version" "nbdcrypt-bench ${PACKAGE_VERSION-$(sed -nE 's/^AC_INIT\(\[nbdcrypt\], \[([^]]*)\].*/\1/p' \
     "$package_sources/configure.ac")}" "$("$test_dir/root/usr/bin/nbdcrypt-bench" --version)"
 export NBDCRYPT=$test_dir/root/usr/bin/nbdcrypt
+# What a report says of its vendor.
+grep -aqE "^?.*, $(dpkg --field "$(package nbdcrypt)" Version)" "$NBDCRYPT" || fail "the program does not know its package"
 expect_success check --config "$test_dir/root/etc/nbdcrypt/nbdcrypt.conf"
 head -c 64 /dev/urandom >"$test_dir/key"
 head -c 1M /dev/urandom >"$test_dir/data"

@@ -18,6 +18,9 @@ expect_equal "mode of the folder" 700 "$(stat -c %a "$reports")"
 expect_same_facts "$report" "$json"
 expect_in_report '^reason = somebody sent SIGUSR1$'
 expect_in_report '^product = nbdcrypt$'
+# As configure was told by whoever made a package (--with-vendor).
+vendor=$(sed -n 's/^#define NBDCRYPT_VENDOR "\(.*\)"$/\1/p' "$(dirname "$NBDCRYPT")/config.log" 2>/dev/null || true)
+grep -qF "vendor = ${vendor:-}" "$report" || fail "the report does not name the vendor '$vendor'"
 expect_in_report "^pid = $pid\$"
 expect_in_report 'name = nbdcrypt-0 '
 expect_in_report 'name = nbdcrypt-guard '
