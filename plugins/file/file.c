@@ -18,6 +18,8 @@
 #include "server/base/open-error.h"
 #include "server/block/group-sync.h"
 
+#define PREFERRED_BYTES_MAX 1048576u /* what claims more means something else */
+
 struct file_stage {
     struct stage stage;
     struct group_sync sync;
@@ -73,6 +75,19 @@ static uint32_t direct_alignment(int fd)
     return logical_block(fd);
 }
 
+/* What its storage reads and writes at once: of a device its physical block. */
+static uint32_t preferred_block(const struct file_stage *file, const struct stat *status)
+{
+    unsigned physical = 0;
+    uint64_t block = (uint64_t)status->st_blksize;
+
+    if (file->block_device)
+        block = ioctl(file->fd, BLKPBSZGET, &physical) == 0 ? physical : 0;
+    if (block < 4096 || block > PREFERRED_BYTES_MAX || (block & (block - 1)) != 0)
+        block = 4096;
+    return block > file->release_bytes ? (uint32_t)block : file->release_bytes;
+}
+
 static const char cannot_write[] =
     "it can't be opened for writing: %s; --read-only serves it without";
 
@@ -105,7 +120,10 @@ static int measure(struct file_stage *file, const struct stage_settings *setting
 
     file->release_bytes = file->block_device ? logical_block(file->fd) : 1;
     uint32_t block = settings->options.direct ? direct_alignment(file->fd) : 1;
-    uint32_t preferred = block > file->release_bytes ? block : file->release_bytes;
+    uint32_t preferred = preferred_block(file, &status);
+
+    if (preferred < block)
+        preferred = block;
     uint32_t ops = OP_BIT(REQUEST_READ) | OP_BIT(REQUEST_WRITE) | OP_BIT(REQUEST_FLUSH) |
                    OP_BIT(REQUEST_TRIM) | OP_BIT(REQUEST_ZERO) | OP_BIT(REQUEST_CACHE);
     if (settings->options.offload != NULL)
@@ -113,7 +131,7 @@ static int measure(struct file_stage *file, const struct stage_settings *setting
     file->stage.limits = (struct limits){
         .size_bytes = (uint64_t)end / block * block,
         .block_min_bytes = block,
-        .block_preferred_bytes = preferred > 4096 ? preferred : 4096,
+        .block_preferred_bytes = preferred,
         .phase_bytes = 1,
         .ops = ops,
         .fua = true,

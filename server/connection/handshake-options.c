@@ -479,17 +479,25 @@ static void reply_info_text(struct option_exchange *ex, uint16_t info, const cha
     reply_text(ex, text, bytes);
 }
 
-static void reply_info_block_size(struct option_exchange *ex, const struct limits *limits)
+static void reply_info_block_size(struct option_exchange *ex, const struct export *export)
 {
-    uint32_t preferred = limits->block_preferred_bytes;
+    const struct limits *limits = &export->limits;
+    const struct block_sizes *told = &export->block_sizes;
+    uint32_t min = told->min_bytes > 0 ? told->min_bytes : limits->block_min_bytes;
+    uint32_t preferred = told->preferred_bytes;
 
-    if (preferred < BLOCK_PREFERRED_BYTES)
+    if (preferred == 0 && limits->block_preferred_bytes > BLOCK_PREFERRED_BYTES)
+        preferred = limits->block_preferred_bytes;
+    else if (preferred == 0)
         preferred = BLOCK_PREFERRED_BYTES;
+    if (preferred < min)
+        preferred = min;
     reply_header(ex, NBD_REP_INFO, 14);
     reply_u16(ex, NBD_INFO_BLOCK_SIZE);
-    reply_u32(ex, limits->block_min_bytes);
+    reply_u32(ex, min);
     reply_u32(ex, preferred);
-    reply_u32(ex, NBD_PAYLOAD_BYTES_MAX); /* never below the preferred one: layer.h */
+    /* Never below the preferred one: layer.h. */
+    reply_u32(ex, told->max_bytes > 0 ? told->max_bytes : NBD_PAYLOAD_BYTES_MAX);
 }
 
 /* Each kind once, however often it was asked for.  EXPORT and BLOCK_SIZE always. */
@@ -502,7 +510,7 @@ static void reply_infos(struct option_exchange *ex, const struct export *export,
         reply_info_text(ex, NBD_INFO_NAME, export->name);
     if (asked & 1u << NBD_INFO_DESCRIPTION && description != NULL)
         reply_info_text(ex, NBD_INFO_DESCRIPTION, description);
-    reply_info_block_size(ex, &export->limits);
+    reply_info_block_size(ex, export);
     reply_ack(ex);
 }
 

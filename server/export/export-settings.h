@@ -35,6 +35,7 @@ struct export_settings {
     struct limit_settings limits;
     const char *limit_group;  /* whose limits it shares, too; NULL or LIMIT_GROUP_NONE: none */
     unsigned weight;          /* beside clients of others on a thread; 0: as usual */
+    const char *block_size;   /* what clients are told of it (block-sizes.h); NULL: as it is */
     const char *slow_request; /* how long one may take before it is told of; NULL: for ever */
     bool added;               /* by a call on the control socket: server/serve/control-exports.c */
     bool persisted;           /* that, and written into a file of the configuration */

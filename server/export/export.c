@@ -286,6 +286,18 @@ static int build_pipeline(struct export *ex, const struct export_settings *setti
     return result;
 }
 
+static int set_block_sizes(struct export *ex, const struct export_settings *settings,
+                           struct error *err)
+{
+    int result = block_sizes_parse(&ex->block_sizes, settings->block_size, err);
+
+    if (result == 0)
+        result = block_sizes_check(&ex->block_sizes, ex->top->limits.size_bytes, err);
+    if (result < 0)
+        error_prefix(err, "image '%s': ", settings->image);
+    return result;
+}
+
 /* Clients see that neither is offered; whoever looks after the server does not. */
 static void warn_if_nothing_is_durable(const struct export *ex, const char *image)
 {
@@ -407,6 +419,7 @@ void export_publish(struct export *ex, const struct export *opened)
     ex->luks = opened->luks;
     ex->header = opened->header;
     ex->limits = opened->limits;
+    ex->block_sizes = opened->block_sizes;
     ex->ranges = opened->ranges;
     ex->parts = opened->parts;
     atomic_store_explicit(&ex->missing, false, memory_order_release);
@@ -452,6 +465,8 @@ int export_open(struct export *out, const struct export_settings *settings, stru
     options.export_name = settings->name;
     export_declare(&ex, 0, settings);
     int result = open_image(&ex, settings, &options, err);
+    if (result == 0)
+        result = set_block_sizes(&ex, settings, err);
     if (result == 0) {
         ex.parts = calloc(workers, sizeof *ex.parts);
         if (ex.parts == NULL)

@@ -10,6 +10,7 @@
 #include <stdatomic.h>
 
 #include "server/board/board.h"
+#include "server/export/block-sizes.h"
 #include "server/export/export-settings.h"
 #include "server/export/limit-clients.h"
 
@@ -54,7 +55,8 @@ struct export
     struct export_luks luks;
     struct stage *header; /* a detached one that stays open, because it is locked; NULL: none */
     bool found_qcow2;     /* while it is opened: instead of a LUKS volume */
-    struct limits limits; /* of the top, with read_only as the user asked; the size may grow */
+    struct block_sizes block_sizes; /* that clients are told instead of those of `limits` */
+    struct limits limits;      /* of the top, with read_only as the user asked; the size may grow */
     struct range_lock *ranges; /* used by the align stage */
     struct export_part *parts; /* one per worker */
 };

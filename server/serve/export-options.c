@@ -82,6 +82,7 @@ int export_options_check(const struct export_settings *settings, const char *das
                          struct error *err)
 {
     struct limit_terms terms;
+    struct block_sizes sizes;
     uint64_t slow_ns;
     int result = check_string("the name", settings->name, err);
 
@@ -95,6 +96,8 @@ int export_options_check(const struct export_settings *settings, const char *das
         result = header_demands_check(&settings->header_demands, err);
     if (result == 0)
         result = limit_settings_terms(&terms, &settings->limits, err);
+    if (result == 0)
+        result = block_sizes_parse(&sizes, settings->block_size, err);
     if (result == 0)
         result = slow_limit_parse(&slow_ns, settings->slow_request, err);
     if (result == 0 && !*settings->image)

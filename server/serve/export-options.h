@@ -29,27 +29,30 @@
 
 /* The rows of each group, of a struct export_settings that stands at `at` of `target`: nothing, or
  * a member with a dot behind it. */
-#define EXPORT_ROWS_WHAT(target, at)                                                           \
-    PARAM_AT(offsetof(target, at description), "description", STRING, "TEXT",                  \
-             "what clients are told about IMAGE", OF_EXPORT(GROUP_WHAT, LIVE)),                \
-        PARAM_AT(offsetof(target, at raw), "raw", FLAG, NULL,                                  \
-                 "serve the image as it is: no LUKS, no encryption", .never_proposed = true,   \
-                 OF_EXPORT(GROUP_WHAT, REPLACE)),                                              \
-        PARAM_AT(offsetof(target, at options.read_only), "read-only", FLAG, NULL,              \
-                 "refuse all writes", .letter = 'r', OF_EXPORT(GROUP_WHAT, REPLACE)),          \
-        PARAM_AT(offsetof(target, at discard), "discard", FLAG, NULL,                          \
-                 "pass TRIM through to the image; it shows which blocks are in use",           \
-                 OF_EXPORT(GROUP_WHAT, REPLACE)),                                              \
-        PARAM_AT(offsetof(target, at no_discard), "no-discard", FLAG, NULL,                    \
-                 "the flag allow-discards of the LUKS2 header does not turn TRIM on",          \
-                 OF_EXPORT(GROUP_WHAT, REPLACE)),                                              \
-        PARAM_AT(                                                                              \
-            offsetof(target, at zero_holes), "zero-holes", FLAG, NULL,                         \
-            "holes of the image read as zeros, and zeroes and TRIM make holes; who writes to " \
-            "the storage can then make zeros of any sector",                                   \
-            OF_EXPORT(GROUP_WHAT, REPLACE)),                                                   \
-        PARAM_AT(offsetof(target, at options.direct), "direct", FLAG, NULL,                    \
-                 "go around the page cache (O_DIRECT)", OF_EXPORT(GROUP_WHAT, REPLACE)),       \
+#define EXPORT_ROWS_WHAT(target, at)                                                             \
+    PARAM_AT(offsetof(target, at description), "description", STRING, "TEXT",                    \
+             "what clients are told about IMAGE", OF_EXPORT(GROUP_WHAT, LIVE)),                  \
+        PARAM_AT(offsetof(target, at block_size), "block-size", STRING, "MIN[/PREFERRED[/MAX]]", \
+                 "block sizes in bytes that clients are told (default: those of the image)",     \
+                 OF_EXPORT(GROUP_WHAT, REPLACE)),                                                \
+        PARAM_AT(offsetof(target, at raw), "raw", FLAG, NULL,                                    \
+                 "serve the image as it is: no LUKS, no encryption", .never_proposed = true,     \
+                 OF_EXPORT(GROUP_WHAT, REPLACE)),                                                \
+        PARAM_AT(offsetof(target, at options.read_only), "read-only", FLAG, NULL,                \
+                 "refuse all writes", .letter = 'r', OF_EXPORT(GROUP_WHAT, REPLACE)),            \
+        PARAM_AT(offsetof(target, at discard), "discard", FLAG, NULL,                            \
+                 "pass TRIM through to the image; it shows which blocks are in use",             \
+                 OF_EXPORT(GROUP_WHAT, REPLACE)),                                                \
+        PARAM_AT(offsetof(target, at no_discard), "no-discard", FLAG, NULL,                      \
+                 "the flag allow-discards of the LUKS2 header does not turn TRIM on",            \
+                 OF_EXPORT(GROUP_WHAT, REPLACE)),                                                \
+        PARAM_AT(                                                                                \
+            offsetof(target, at zero_holes), "zero-holes", FLAG, NULL,                           \
+            "holes of the image read as zeros, and zeroes and TRIM make holes; who writes to "   \
+            "the storage can then make zeros of any sector",                                     \
+            OF_EXPORT(GROUP_WHAT, REPLACE)),                                                     \
+        PARAM_AT(offsetof(target, at options.direct), "direct", FLAG, NULL,                      \
+                 "go around the page cache (O_DIRECT)", OF_EXPORT(GROUP_WHAT, REPLACE)),         \
         LOCK_ROWS(target, at options.terms, OF_EXPORT(GROUP_WHAT, REPLACE))
 
 #define EXPORT_ROWS_KEYS(target, at)                                                              \

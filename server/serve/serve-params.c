@@ -16,7 +16,8 @@ const struct param serve_params[] = {
     EXPORT_ROWS_WHAT(struct serve_options, common.),
     PARAM("export", LIST, "NAME=IMAGE[,...]", export_texts,
           "one of several exports (repeatable); behind commas: key-file=FILE, header=FILE, "
-          "description=TEXT, allow=RULE, read-only, raw, discard, zero-holes, direct, tls-only, "
+          "description=TEXT, block-size=SIZES, allow=RULE, read-only, raw, discard, zero-holes, "
+          "direct, tls-only, "
           "force-in-use, no-lock, and what is demanded of its header, such as expect-uuid=UUID; a "
           "comma that belongs to a value is doubled",
           CLI_ONLY(WHAT)),
