@@ -1,4 +1,3 @@
-"""failed-reads-tell-where.py URI IMAGE: the image is cut while it is read."""
 import os
 import sys
 from nbd_client import *
