@@ -48,7 +48,7 @@ sys.exit(LuksImage(*sys.argv[1:3]).read(0, len(plain)) != plain)
 EOF
 
 # Sizes that are no multiple of anything.
-for size in 1 511 513 4097 262145 1048577 3000001; do
+for size in 1 4097 262145 3000001; do
     head -c "$size" "$test_dir/part" >"$test_dir/odd"
     [ "$size" -le 2097152 ] || head -c "$size" "$plain" >"$test_dir/odd"
     rm -f "$test_dir/odd.luks" "$test_dir/odd.raw"
