@@ -51,7 +51,7 @@ cat /page.out
 [ "$(nbdcrypt attached --json | tr -d '[:space:]')" = '[]' ]
 [ "$(nbdcrypt ctl --json exports | grep -c '"name"')" -eq 1 ]
 [ -z "$(ls /var/lib/nbdcrypt/conf.d)" ]
-! grep -aqF "$(cat /key)" /page.out /server.log
+! grep -aqF "$(cat /key)" /page.out /server.log || exit 1
 [ "$(grep -c '^/dev/nbd0$' /page.out)" -eq 3 ]
 grep '"device": "/dev/nbd0"' /page.out
 grep '"size_bytes": 33554432' /page.out
@@ -63,9 +63,9 @@ wait "$server"
 echo wrong >/run/keys/vm7
 printf '[export vm7]\nimage = /srv/images/vm7\nkey-file = /run/keys/vm7\n' >>/etc/nbdcrypt/nbdcrypt.conf
 start
-! nbdcrypt attach vm7 2>/err
+! nbdcrypt attach vm7 2>/err || exit 1
 grep "export 'vm7' is not served: its image or its key can't be opened, and the log of the server says why" /err
-! nbdcrypt attach --name vm7 'nbd+unix:///vm7?socket=/run/nbdcrypt/nbd.sock' 2>/err
+! nbdcrypt attach --name vm7 'nbd+unix:///vm7?socket=/run/nbdcrypt/nbd.sock' 2>/err || exit 1
 cat /err
 grep "no key" /server.log
 nbdcrypt attach --wait 60 vm7 >/device &

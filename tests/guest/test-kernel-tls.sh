@@ -49,7 +49,7 @@ for session in on:TLS1.3:AES-128-GCM on:TLS1.3:AES-256-GCM on:TLS1.2:AES-256-GCM
     wait "$server"
     echo "$session: $(grep -c ', kernel TLS$' /log || true) in the kernel, it counts $(($(counter TlsRxSw) - before))," \
         "$(grep -c ', user space$' /log || true) not"
-    ! grep -E 'dropped|vanished|broke|lost' /log
+    ! grep -E 'dropped|vanished|broke|lost' /log || exit 1
     rm /ready
     grep 'TLS records' /log
 done

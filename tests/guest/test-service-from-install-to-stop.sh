@@ -74,7 +74,7 @@ head -c 64 /dev/urandom >/tmp/vm2.key
 format /tmp/vm2.key /var/lib/nbdcrypt/vm2.luks
 nbdcrypt ctl add --key-fd 3 vm2 /var/lib/nbdcrypt/vm2.luks allow=cert:CN=backup 3</tmp/vm2.key
 qemu backup vm2 -c 'write -P 9 0 64k' | grep -q 'wrote 65536/65536'
-! qemu vm1 vm2 -c 'read 0 512' 2>/dev/null
+! qemu vm1 vm2 -c 'read 0 512' 2>/dev/null || exit 1
 has_clients 1
 
 step "the first client is revoked, and gone"
@@ -84,7 +84,7 @@ chgrp nbdcrypt /etc/nbdcrypt/pki/server/ca-crl.pem
 chmod g+r /etc/nbdcrypt/pki/server/ca-crl.pem
 systemctl reload nbdcrypt
 until_so has_clients 0
-! qemu vm1 vm1 -c 'read 0 512' 2>/dev/null
+! qemu vm1 vm1 -c 'read 0 512' 2>/dev/null || exit 1
 qemu backup vm1 -c 'read -P 7 0 64k' | grep -q 'read 65536/65536'
 exec 7>&-
 wait "$vm1" || true

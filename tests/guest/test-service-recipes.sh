@@ -57,17 +57,17 @@ follow The first disk
 client vm1 vm1 --time 600 >/tmp/vm1 2>&1 &
 vm1=$!
 until_so has_clients 1
-! client vm2 vm1 --count 1 2>/dev/null
+! client vm2 vm1 --count 1 2>/dev/null || exit 1
 
 follow The second disk
 client vm2 vm2 --count 50 >/dev/null
-! client vm1 vm2 --count 1 2>/dev/null
+! client vm1 vm2 --count 1 2>/dev/null || exit 1
 has_clients 1
 
 follow A client that may no longer
-! wait "$vm1"
+! wait "$vm1" || exit 1
 cat /tmp/vm1
-! client vm1 vm1 --count 1 2>/dev/null
+! client vm1 vm1 --count 1 2>/dev/null || exit 1
 client backup vm1 --count 10 >/dev/null
 client vm2 vm2 --time 600 >/tmp/vm2 2>&1 &
 vm2=$!

@@ -62,7 +62,7 @@ nbdcrypt ctl status | grep -E '^sandbox +auto, .*no new privileges, writes to th
 step "reloads"
 systemctl reload nbdcrypt
 echo 'this is no key' >/etc/nbdcrypt/pki/psk
-! systemctl reload nbdcrypt 2>/dev/null
+! systemctl reload nbdcrypt 2>/dev/null || exit 1
 journal_has nbdcrypt "psk.*line 1"
 expect "after a failed reload" active "$(value ActiveState nbdcrypt)"
 echo 'vm1:00112233445566778899aabbccddeeff' >/etc/nbdcrypt/pki/psk
@@ -78,7 +78,7 @@ wait "$writer" || true
 written=$(sed -n 's/+.* records out//p' /tmp/dd)
 expect "result of the stop" success "$(value Result nbdcrypt)"
 journal_has nbdcrypt "ending: answering what is in flight"
-! journal_has nbdcrypt "(error|warning):.*(write|flush)"
+! journal_has nbdcrypt "(error|warning):.*(write|flush)" || exit 1
 echo "answered before the end: $written of 256 writes"
 
 step "its socket is systemd's"
@@ -119,7 +119,7 @@ END
 systemctl start nbdcrypt@vm7
 nbd-client -unix /run/nbdcrypt-vm7/nbd.sock /dev/nbd0 -N vm7 >/dev/null
 dd if=/pattern of=/dev/nbd0 bs=64K count=4 conv=fsync 2>/dev/null
-! [ "$(stat -c %u "/proc/$(value MainPID nbdcrypt@vm7)/task")" -lt 61184 ]
+! [ "$(stat -c %u "/proc/$(value MainPID nbdcrypt@vm7)/task")" -lt 61184 ] || exit 1
 systemctl reload nbdcrypt@vm7
 nbd-client -d /dev/nbd0 >/dev/null
 systemctl stop nbdcrypt@vm7 nbdcrypt.socket nbdcrypt

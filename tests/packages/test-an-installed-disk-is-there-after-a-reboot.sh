@@ -73,7 +73,7 @@ sha256sum --check --quiet /root/sums
 
 step "the packages do not go below it"
 for package in nbdcrypt-attach "nbdcrypt nbdcrypt-attach"; do
-    ! dpkg --remove $package >/tmp/remove 2>&1
+    ! dpkg --remove $package >/tmp/remove 2>&1 || exit 1
     grep "the disk 'vm1' is attached as /dev/nbd0" /tmp/remove || { cat /tmp/remove; exit 1; }
 done
 expect "of the packages" 'installed installed ' "$(dpkg-query --show --showformat '${db:Status-Status} ' nbdcrypt nbdcrypt-attach)"

@@ -61,7 +61,7 @@ done
 expect "folder of keys" "700 root:root" "$(mode /etc/nbdcrypt/keys)"
 expect "folder of disks" "700 nbdcrypt:nbdcrypt" "$(mode /var/lib/nbdcrypt)"
 nbdcrypt check --config /etc/nbdcrypt/nbdcrypt.conf
-! nbdcrypt serve --raw rbd:pool/image 2>/tmp/rbd
+! nbdcrypt serve --raw rbd:pool/image 2>/tmp/rbd || exit 1
 cat /tmp/rbd
 
 step "the steps of the README"
@@ -93,7 +93,7 @@ systemctl reload nbdcrypt
 nbdcrypt ctl exports | grep '^vm1'
 
 step "not removed below a client"
-! apt remove nbdcrypt >/tmp/remove 2>&1
+! apt remove nbdcrypt >/tmp/remove 2>&1 || exit 1
 cat /tmp/remove
 grep 'nbdcrypt.service has clients (1), which would lose their disks' /tmp/remove
 has_clients
@@ -101,7 +101,7 @@ kill -0 "$client"
 
 step "the new version is taken"
 systemctl restart nbdcrypt
-! wait "$client"
+! wait "$client" || exit 1
 readlink "/proc/$(value MainPID nbdcrypt)/exe" | grep -v deleted
 
 step "a server for one disk has a client"
@@ -112,7 +112,7 @@ systemctl start nbdcrypt@vm7
 nbdcrypt-bench --time 600 'nbd+unix:///vm7?socket=/run/nbdcrypt-vm7/nbd.sock' >/tmp/vm7 2>&1 &
 client=$!
 until_so has_clients --socket /run/nbdcrypt-vm7/control
-! apt remove nbdcrypt >/tmp/remove 2>&1
+! apt remove nbdcrypt >/tmp/remove 2>&1 || exit 1
 grep 'nbdcrypt@vm7.service has clients (1)' /tmp/remove
 kill "$client"
 wait "$client" || true
