@@ -258,10 +258,14 @@ static void tell_what_is_left(const struct convert_target *target, int result, s
 
 /* ---- the command ---- */
 
-static int check_keys(const struct convert_arguments *arguments, struct error *err)
+static int check_ends(const struct convert_arguments *arguments, struct error *err)
 {
     int result = copy_end_check(&arguments->source, "--source-", err);
 
+    if (result == 0 && strcmp(arguments->target.format, "raw") != 0 &&
+        strcmp(arguments->target.format, "luks") != 0)
+        result = error_set(err, -EINVAL, "--to-format '%s' is neither raw nor luks",
+                           arguments->target.format);
     if (result == 0)
         result = copy_end_check(&arguments->target, "--", err);
     if (result == 0 && key_source_is_stdin(&arguments->source.key) &&
@@ -274,7 +278,7 @@ static int check(void *context, char **operands, struct error *err)
 {
     struct convert_arguments *arguments = context;
     struct new_volume *volume = &arguments->volume;
-    int result = check_keys(arguments, err);
+    int result = check_ends(arguments, err);
 
     (void)operands;
     if (result == 0 && arguments->existing && arguments->overwrite)

@@ -4,15 +4,22 @@
 #include <string.h>
 
 #include "server/block/image.h"
+#include "server/block/qcow2-stage.h"
 #include "server/volume/volume-header.h"
+
+static bool is_format(const struct copy_end_arguments *arguments, const char *format)
+{
+    return arguments->format != NULL && strcmp(arguments->format, format) == 0;
+}
 
 int copy_end_check(const struct copy_end_arguments *arguments, const char *prefix,
                    struct error *err)
 {
-    bool raw = arguments->format != NULL && strcmp(arguments->format, "raw") == 0;
+    bool raw = is_format(arguments, "raw");
 
-    if (arguments->format != NULL && !raw && strcmp(arguments->format, "luks") != 0)
-        return error_set(err, -EINVAL, "the format '%s' is neither raw nor luks",
+    if (arguments->format != NULL && !raw && !is_format(arguments, "luks") &&
+        !is_format(arguments, "qcow2"))
+        return error_set(err, -EINVAL, "the format '%s' is none of raw, luks and qcow2",
                          arguments->format);
     if (raw && key_source_given(&arguments->key) != NULL)
         return error_set(err, -EINVAL, "%s%s is not for an image that is raw", prefix,
@@ -23,39 +30,69 @@ int copy_end_check(const struct copy_end_arguments *arguments, const char *prefi
     return key_source_check(&arguments->key, prefix, err);
 }
 
-/* What has a format of its own is no raw disk to be copied as it is by mistake. */
-int copy_end_is_raw(bool *raw, const char *spec, struct error *err)
+/* ---- what is there ---- */
+
+struct format {
+    bool raw;   /* what the image has is the disk; else it is a LUKS volume, or QEMU encrypted it */
+    bool qcow2; /* although its name does not say so */
+};
+
+static bool may_be_qcow2(const struct format_signature *content, const char *spec)
 {
-    struct image_options options = { .read_only = true };
+    return content->qcow2 && !image_names_a_format(spec) && !image_names_a_part(spec);
+}
+
+/* What has a format of its own that is not known here is no raw disk to be copied by mistake. */
+static int look_for_luks(struct format *out, struct stage *stage, const char *spec)
+{
     struct format_signature content;
     struct luks_header *header = NULL;
+    int result = volume_header_load(&header, stage, NULL, &content, NULL);
+
+    if (result == 0)
+        luks_free(header);
+    out->qcow2 = result == -EMEDIUMTYPE && may_be_qcow2(&content, spec);
+    out->raw = result == -EMEDIUMTYPE && !content.disk_image;
+    return 0;
+}
+
+/* The disk in a qcow2 image is copied as it is, whatever it has. */
+static int look(struct format *out, const char *spec, bool qcow2, struct error *err)
+{
+    struct image_options options = { .read_only = true, .qcow2 = qcow2 };
     struct stage *stage = NULL;
     int result = image_open(&stage, spec, &options, err);
 
     if (result < 0)
         return result;
-    result = volume_header_load(&header, stage, NULL, &content, NULL);
-    *raw = result == -EMEDIUMTYPE && !content.disk_image;
-    if (result == 0)
-        luks_free(header);
+    *out = (struct format){ .qcow2 = qcow2 };
+    if (qcow2_stage_crypt(stage) != QCOW2_CRYPT_NONE)
+        out->raw = false;
+    else if (qcow2)
+        out->raw = true;
+    else
+        result = look_for_luks(out, stage, spec);
     stage_close(stage);
-    return 0;
+    return result;
 }
 
-static int choose_format(bool *raw, const struct copy_end_arguments *arguments, const char *spec,
-                         struct error *err)
+static int choose_format(struct format *out, const struct copy_end_arguments *arguments,
+                         const char *spec, struct error *err)
 {
-    *raw = arguments->format != NULL && strcmp(arguments->format, "raw") == 0;
-    if (arguments->format != NULL || arguments->header != NULL)
+    *out = (struct format){ .raw = is_format(arguments, "raw") };
+    if (out->raw || is_format(arguments, "luks") || arguments->header != NULL)
         return 0;
-    return copy_end_is_raw(raw, spec, err);
+    if (is_format(arguments, "qcow2"))
+        return look(out, spec, true, err);
+    int result = look(out, spec, false, err);
+    return result == 0 && out->qcow2 ? look(out, spec, true, err) : result;
 }
 
 int copy_end_open(struct copy_end *out, const struct copy_end_arguments *arguments,
                   const struct copy_end_wish *wish, struct error *err)
 {
-    bool raw;
-    int result = choose_format(&raw, arguments, wish->spec, err);
+    struct format format;
+    int result = choose_format(&format, arguments, wish->spec, err);
 
     out->settings = (struct export_settings){
         .name = wish->spec,
@@ -63,10 +100,14 @@ int copy_end_open(struct copy_end *out, const struct copy_end_arguments *argumen
         .key = arguments->key,
         .header = arguments->header,
         .given_key = wish->given_key,
-        .options = { .read_only = wish->read_only, .terms = wish->terms, .beside = wish->beside },
-        .raw = raw,
+        .options = { .read_only = wish->read_only,
+                     .qcow2 = format.qcow2,
+                     .terms = wish->terms,
+                     .beside = wish->beside },
+        .raw = format.raw,
+        .sure_of_passphrase = arguments->sure_of_passphrase,
         .converting = wish->converting,
-        .zero_holes = arguments->zero_holes && !raw,
+        .zero_holes = arguments->zero_holes && !format.raw,
     };
     if (result == 0)
         result = export_open(&out->ex, &out->settings, wish->offload, 1, err);

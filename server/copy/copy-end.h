@@ -8,16 +8,20 @@
 struct copy_end_arguments {
     struct key_source key;
     const char *header; /* a detached one; NULL: it is in the image */
-    const char *format; /* "raw", "luks"; NULL: what is found there */
+    const char *format; /* "raw", "luks", "qcow2"; NULL: what is found there */
+    bool sure_of_passphrase;
     bool zero_holes;
 };
 
 /* The rows; `prefix` is "" or "source-", `format_name` the name of the option for its format,
- * `who` what messages call it: "SOURCE". */
-#define COPY_END_ROWS(prefix, format_name, target, field, who)              \
-    PARAM_AT(offsetof(target, field.format), format_name, STRING, "FORMAT", \
-             "what " who " is: raw or luks (default: what is found there)", \
-             .choices = "raw|luks"),                                        \
+ * `who` what messages call it: "SOURCE".  The second for one whose format is known. */
+#define COPY_END_ROWS(prefix, format_name, target, field, who)                                     \
+    PARAM_AT(offsetof(target, field.format), format_name, STRING, "FORMAT",                        \
+             "what " who " is: raw, luks or qcow2 (default: what is found there)",                 \
+             .choices = "raw|luks|qcow2"),                                                         \
+        PARAM_AT(offsetof(target, field.sure_of_passphrase), prefix "i-know-the-passphrase", FLAG, \
+                 NULL, "decrypt a qcow2 image of QEMU's AES although it looks like noise",         \
+                 .never_proposed = true),                                                          \
         COPY_END_KEY_ROWS(prefix, target, field, who)
 #define COPY_END_KEY_ROWS(prefix, target, field, who)                                 \
     KEY_SOURCE_ROWS(prefix, target, field.key, "the passphrase of " who),             \
@@ -51,8 +55,5 @@ struct copy_end_wish {
 NODISCARD int copy_end_open(struct copy_end *out, const struct copy_end_arguments *arguments,
                             const struct copy_end_wish *wish, struct error *err);
 void copy_end_close(struct copy_end *end);
-
-/* Whether it has a LUKS header, or is in a format that has to be told from raw data; blocks. */
-NODISCARD int copy_end_is_raw(bool *raw, const char *spec, struct error *err);
 
 #endif
