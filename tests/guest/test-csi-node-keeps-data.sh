@@ -58,7 +58,7 @@ twice stage pvc /images/disk /staging
 twice publish pvc /staging /pod
 twice publish pvc /staging /reader ro
 echo first >/pod/first
-! touch /reader/x 2>/dev/null || exit 1
+touch /reader/x 2>/dev/null && exit 1
 node stats pvc /staging
 nbdcrypt attached
 
@@ -116,7 +116,7 @@ nbdcrypt ctl --socket /control drain
 wait "$server"
 refused 14 stage pvc /images/disk /staging
 twice unstage pvc /staging
-! dmesg | grep 'I/O error' || exit 1
+[ "$(dmesg | grep -c 'I/O error')" -eq 0 ]
 [ -z "$(ls /run/*.lock 2>/dev/null | grep -v csi-node)" ]
 step "all done"
 SCRIPT
