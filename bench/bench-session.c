@@ -255,6 +255,7 @@ static int open_libnbd(struct bench_session *session, struct export_info *info, 
         .timeout_s = options->timeout_s,
         .keep_data = options->verify || options->read_back,
         .simple = options->simple,
+        .no_extended_headers = options->no_extended_headers,
     };
     int result =
         libnbd_client_create(&session->clients[session->client_count].libnbd, &config, info, err);

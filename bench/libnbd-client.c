@@ -47,6 +47,19 @@ static void retry(struct io_event *ev, int result);
 
 /* ---- connecting ---- */
 
+/* libnbd has them from version 1.18 on. */
+static bool set_extended_headers(struct libnbd_client *client)
+{
+#ifdef LIBNBD_HAVE_NBD_SET_REQUEST_EXTENDED_HEADERS
+    bool wanted = !client->config.simple && !client->config.no_extended_headers;
+
+    return nbd_set_request_extended_headers(client->nbd, wanted) == 0;
+#else
+    (void)client;
+    return true;
+#endif
+}
+
 static int set_up(struct libnbd_client *client, struct error *err)
 {
     struct nbd_handle *nbd = client->nbd = nbd_create();
@@ -54,7 +67,7 @@ static int set_up(struct libnbd_client *client, struct error *err)
     if (nbd == NULL || nbd_set_uri_allow_local_file(nbd, true) != 0 ||
         nbd_set_pread_initialize(nbd, false) != 0 ||
         nbd_set_request_structured_replies(nbd, !client->config.simple) != 0 ||
-        nbd_aio_connect_uri(nbd, client->config.uri) != 0)
+        !set_extended_headers(client) || nbd_aio_connect_uri(nbd, client->config.uri) != 0)
         return error_set(err, -ECONNREFUSED, "libnbd: %s", nbd_get_error());
     return 0;
 }
@@ -125,6 +138,10 @@ static void describe(struct export_info *info, struct nbd_handle *nbd)
         .block_max_bytes = block_bytes(nbd, LIBNBD_SIZE_MAXIMUM, NBD_PAYLOAD_BYTES_MAX),
         .structured_replies = nbd_get_structured_replies_negotiated(nbd) == 1,
     };
+#ifdef LIBNBD_HAVE_NBD_GET_EXTENDED_HEADERS_NEGOTIATED
+    info->extended_headers = nbd_get_extended_headers_negotiated(nbd) == 1;
+    info->structured_replies |= info->extended_headers;
+#endif
 }
 
 /* ---- making and ending ---- */

@@ -16,7 +16,7 @@ struct libnbd_client_config {
     unsigned depth;
     uint32_t block_max_bytes;
     unsigned timeout_s; /* to connect */
-    bool keep_data, simple;
+    bool keep_data, simple, no_extended_headers;
 };
 
 /* Connects, blocking, and tells what the export is.  -errno with a sentence; -ENOSYS: the program

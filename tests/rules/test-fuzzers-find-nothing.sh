@@ -46,7 +46,7 @@ fuzz() {
 found=no
 fuzz luks-header "$FUZZ_SECONDS" -max_len=16384 -dict="$sources/tests/fuzz/luks-header.dict" &
 headers=$!
-for target in luks-policy handshake access config control tls-records qcow2 remote-replies; do
+for target in list-replies luks-policy handshake access config control tls-records qcow2 remote-replies; do
     fuzz "$target" $((FUZZ_SECONDS / 5)) || found=yes
 done
 wait "$headers" || found=yes
