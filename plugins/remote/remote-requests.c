@@ -4,6 +4,8 @@
 
 #include "server/base/log.h"
 
+#define PACED_EXTENTS_MIN 1024u
+
 void remote_requests_init(struct remote_requests *requests, struct remote_server *server,
                           struct remote_stream *stream, bool primary,
                           void (*answer)(struct request *req, int error))
@@ -74,6 +76,14 @@ static void flush_ended(struct remote_requests *requests)
             remote_queue_prepend(&requests->waiting, req);
 }
 
+/* A short list is for a short range, whose extents say nothing about others. */
+static bool is_paced(const struct request *req)
+{
+    return req->view.op == REQUEST_EXTENTS && !(req->flags & REQUEST_ONE) &&
+           ((const struct extent_list *)(const void *)req->view.data)->capacity >=
+               PACED_EXTENTS_MIN;
+}
+
 void remote_requests_send(struct remote_requests *requests)
 {
     struct request *req;
@@ -84,7 +94,7 @@ void remote_requests_send(struct remote_requests *requests)
         if (refuse_flush(requests, req) || hold_flush(requests, req))
             continue;
         struct remote_slot *slot = remote_slots_take(&requests->slots, req, now_ms);
-        slot->extents_most_bytes = req->flags & REQUEST_ONE ? 0 : requests->extents_most_bytes;
+        slot->extents_most_bytes = is_paced(req) ? requests->extents_most_bytes : 0;
         int error = remote_command_prepare(slot, &requests->server->features,
                                            requests->stream->replies.extended);
         if (error == 0) {
@@ -241,7 +251,7 @@ static bool settle(struct remote_requests *requests, const struct remote_slot *e
         return true;
     }
     note_epoch(requests, req, ended->epoch);
-    if (op == REQUEST_EXTENTS && !(req->flags & REQUEST_ONE))
+    if (is_paced(req))
         pace_extents(requests, ended);
     if (op == REQUEST_READ || op == REQUEST_WRITE) {
         req->progress_bytes += ended->piece_bytes;

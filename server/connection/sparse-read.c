@@ -1,7 +1,9 @@
 #include "server/connection/sparse-read.h"
 
 #define BELIEVED_NS UINT64_C(1000000000)
-#define PASSED_OVER_MAX 64u
+/* A power of two.  Storage may take its time for more: of 262,144 objects of an RBD image. */
+#define WINDOW_BYTES_MAX (UINT64_C(1) << 40)
+#define SHIFT_MAX 6u /* one read of 64 is looked at, if only holes that are too small are found */
 #define BLOCK_BYTES 4096u /* data between holes is read in whole ones */
 
 static uint64_t end_of(const struct byte_range *range)
@@ -26,7 +28,7 @@ bool sparse_read_wants_look(struct sparse_knowledge *knowledge, const struct com
                             uint64_t now_ns)
 {
     const struct nbd_request *request = &command->request;
-    unsigned shift = knowledge->useless < 6 ? knowledge->useless : 6;
+    unsigned shift = knowledge->useless < SHIFT_MAX ? knowledge->useless : SHIFT_MAX;
 
     if (command->error != 0 || request->flags & NBD_CMD_FLAG_DF ||
         is_known_to_be_data(knowledge, request, now_ns))
@@ -87,9 +89,10 @@ static void note_data(struct sparse_knowledge *knowledge, const struct command *
     knowledge->until_ns = now_ns + BELIEVED_NS;
 }
 
-/* How far, and how soon, the next look is. */
+/* How far, and how soon, the next look is.  `elsewhere`: as much as a look sees is known, but of
+ * another place. */
 static void learn(struct sparse_knowledge *knowledge, const struct command *command,
-                  const struct extent_list *list)
+                  const struct extent_list *list, bool elsewhere)
 {
     uint64_t least_bytes = 2 * SPARSE_READ_BYTES_MIN;
 
@@ -102,7 +105,9 @@ static void learn(struct sparse_knowledge *knowledge, const struct command *comm
     } else {
         while (least_bytes < 2 * command->request.length_bytes)
             least_bytes *= 2;
-        if (knowledge->window_bytes < INT64_MAX / 2)
+        if (knowledge->window_bytes == WINDOW_BYTES_MAX)
+            knowledge->useless += elsewhere;
+        else
             knowledge->window_bytes *= 2;
         if (knowledge->window_bytes < least_bytes)
             knowledge->window_bytes = least_bytes;
@@ -117,6 +122,8 @@ void sparse_read_note_nothing(struct command *command)
 void sparse_read_note(struct sparse_knowledge *knowledge, struct command *command,
                       const struct extent_list *list, uint64_t start_bytes, uint64_t now_ns)
 {
+    bool elsewhere = now_ns < knowledge->until_ns && knowledge->data.size_bytes >= WINDOW_BYTES_MAX;
+
     command->holes.count = 0;
     for (uint32_t i = 0; i < list->count; i++) {
         const struct extent *extent = &list->extents[i];
@@ -128,7 +135,7 @@ void sparse_read_note(struct sparse_knowledge *knowledge, struct command *comman
             note_data(knowledge, command, start_bytes, end_bytes, now_ns);
         start_bytes = end_bytes;
     }
-    learn(knowledge, command, list);
+    learn(knowledge, command, list, elsewhere);
 }
 
 bool sparse_read_next(struct piece *out, const struct limits *limits, const struct command *command)

@@ -4,7 +4,8 @@
  * hole once may have been written since, and then zeros would be wrong.  That there is data may be
  * believed for a while, because data may always be told as data: where a look has found no hole
  * there is none for a second, and the next one looks twice as far.  So storage without holes is
- * looked at once a second, and where holes are too small to be told, ever more rarely. */
+ * looked at once a second, and where holes are too small to be told, or there is more data than one
+ * look sees, ever more rarely. */
 #ifndef NBDCRYPT_SPARSE_READ_H
 #define NBDCRYPT_SPARSE_READ_H
 

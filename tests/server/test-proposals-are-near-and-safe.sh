@@ -18,5 +18,6 @@ usage "unknown option '--tls-cert': did you mean --tls-certificates?" serve --tl
 usage "export 'a': unknown option 'rax'" serve --export a=x,rax
 usage "there is no command 'frmat': did you mean format?" frmat
 usage "there is no command 'key ad': did you mean key add?" key ad
-usage "there is no command 'lisst': nbdcrypt --help lists them" lisst
+usage "there is no command 'lisst': did you mean list?" lisst
+usage "there is no command 'zzz': nbdcrypt --help lists them" zzz
 usage "there is no command 'key delete': nbdcrypt key --help lists them" key delete

@@ -244,6 +244,7 @@ static bool take_hole(struct session *session, struct sent_command *command)
 
     if (!wire_receive_all(&session->wire, payload, 12))
         return false;
+    mark(MARK_hole_told);
     cover(session, command, nbd_get_u64(payload), nbd_get_u32(payload + 8));
     memset(command->data + (nbd_get_u64(payload) - command->request.offset_bytes), 0,
            nbd_get_u32(payload + 8));
@@ -300,7 +301,19 @@ static bool take_status(struct session *session, struct sent_command *command,
     return true;
 }
 
-static bool take_error(struct session *session, struct sent_command *command, uint32_t length_bytes)
+/* A byte of what was asked for could not be read. */
+static void check_where(const struct session *session, const struct sent_command *command,
+                        const uint8_t *payload, uint32_t length_bytes)
+{
+    uint32_t at = 6u + nbd_get_u16(payload + 4);
+
+    if (at + 8 != length_bytes || command->request.command != NBD_CMD_READ ||
+        nbd_get_u64(payload + at) - command->request.offset_bytes >= command->request.length_bytes)
+        sim_fail("client %u got an error at a byte that it did not ask for", session->client);
+}
+
+static bool take_error(struct session *session, struct sent_command *command, uint16_t type,
+                       uint32_t length_bytes)
 {
     uint8_t payload[4096 + 16];
 
@@ -311,6 +324,8 @@ static bool take_error(struct session *session, struct sent_command *command, ui
     command->error = nbd_get_u32(payload);
     if (command->error == 0)
         sim_fail("client %u got an error that is none", session->client);
+    if (type == NBD_REPLY_TYPE_ERROR_OFFSET)
+        check_where(session, command, payload, length_bytes);
     return true;
 }
 
@@ -349,7 +364,7 @@ static bool take_chunk(struct session *session, uint8_t header[NBD_EXTENDED_CHUN
                                                        : NBD_REPLY_TYPE_BLOCK_STATUS))
         whole = take_status(session, command, chunk.length_bytes);
     else if (chunk.type >= NBD_REPLY_TYPE_ERROR)
-        whole = take_error(session, command, chunk.length_bytes);
+        whole = take_error(session, command, chunk.type, chunk.length_bytes);
     else if (chunk.type != NBD_REPLY_TYPE_NONE || chunk.length_bytes != 0)
         sim_fail("client %u got a chunk of type %u with %u bytes", session->client, chunk.type,
                  chunk.length_bytes);

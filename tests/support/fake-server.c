@@ -199,6 +199,13 @@ void fake_client_expect_data(int fd, uint64_t offset_bytes, uint32_t length_byte
     free(data);
 }
 
+static void expect_zeros(uint64_t offset_bytes, uint32_t length_bytes)
+{
+    EXPECT(length_bytes > 0);
+    for (uint32_t i = 0; i < length_bytes; i++)
+        EXPECT(server.backend.disk[offset_bytes + i] == 0);
+}
+
 /* Reads the chunks of one structured read, in any order, until DONE; its error or 0. */
 uint32_t fake_client_take_read(int fd, uint64_t cookie, uint32_t length_bytes)
 {
@@ -216,6 +223,11 @@ uint32_t fake_client_take_read(int fd, uint64_t cookie, uint32_t length_bytes)
             fake_client_take(fd, payload, 8);
             fake_client_expect_data(fd, nbd_get_u64(payload), chunk.length_bytes - 8);
             seen += chunk.length_bytes - 8;
+        } else if (chunk.type == NBD_REPLY_TYPE_OFFSET_HOLE) {
+            EXPECT(chunk.length_bytes == 12);
+            fake_client_take(fd, payload, 12);
+            expect_zeros(nbd_get_u64(payload), nbd_get_u32(payload + 8));
+            seen += nbd_get_u32(payload + 8);
         } else {
             bool where = chunk.type == NBD_REPLY_TYPE_ERROR_OFFSET;
 

@@ -80,6 +80,19 @@ static void without_holes(void)
     EXPECT(!read_striped(TIB - MIB, MIB, 0, 2 * SECOND_NS));
 }
 
+static void with_more_data_than_a_look_sees(void)
+{
+    unsigned looks = 0;
+
+    begin(64 * TIB);
+    for (uint64_t i = 0; i < 100000; i++) {
+        uint64_t at = i * UINT64_C(0x9E3779B97F4A7C15) % (64 * TIB - MIB);
+
+        looks += read_striped(at, MIB, 0, i * 1000000);
+    }
+    EXPECT(looks < 2000);
+}
+
 static void with_holes(void)
 {
     begin(TIB);
@@ -156,6 +169,8 @@ static void dont_fragment(void)
 
 static const struct check checks[] = {
     { "storage without holes is looked at some dozen times a second at most", without_holes },
+    { "storage of many terabytes without holes is looked at ever more rarely",
+      with_more_data_than_a_look_sees },
     { "holes are found anew each time", with_holes },
     { "holes that are too small are looked for ever more rarely", with_small_holes },
     { "the parts of a read are its range, and what is told is a hole", parts },
