@@ -177,6 +177,8 @@ int image_io_write(struct image_io *io, uint64_t offset_bytes, const void *data,
     const uint8_t *in = data;
     int result = check_range(io, offset_bytes, length_bytes, err);
 
+    if (!(io->layer->stage->limits.ops & OP_BIT(REQUEST_WRITE)))
+        return error_set(err, -EROFS, "it can't be written");
     while (result == 0 && length_bytes > 0) {
         struct window window = next_window(io, offset_bytes, length_bytes);
         int error = 0;

@@ -16,6 +16,7 @@ void image_io_destroy(struct image_io *io);
  * stage's size. */
 NODISCARD int image_io_read(struct image_io *io, uint64_t offset_bytes, void *data,
                             size_t length_bytes, struct error *err);
+/* The same; -EROFS: nothing there can be written. */
 NODISCARD int image_io_write(struct image_io *io, uint64_t offset_bytes, const void *data,
                              size_t length_bytes, struct error *err);
 /* What there is from an offset on: at least one extent, and as many as `out` has room for, which

@@ -197,7 +197,7 @@ bool image_names_a_part(const char *spec)
     int result = parse_spec(&parsed, spec, &ignored);
 
     free_spec(&parsed);
-    return result < 0 || parsed.window.given;
+    return result < 0 || parsed.window.given || parsed.format.qcow2;
 }
 
 bool image_names_a_format(const char *spec)

@@ -40,7 +40,8 @@ struct image_identity {
 };
 /* False: it is not there, or may be opened as often as one likes. */
 bool image_identify(struct image_identity *out, const char *spec);
-/* Does it name a part of something that is there, or nothing that can be opened? */
+/* Does it name a part of something that is there, or the disk in an image, or nothing that can be
+ * opened? */
 bool image_names_a_part(const char *spec);
 /* Does it say which format it has? */
 bool image_names_a_format(const char *spec);

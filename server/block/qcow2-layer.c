@@ -14,7 +14,7 @@
 #include "server/qcow2/qcow2-inflate.h"
 
 #define OPERATIONS 64u      /* requests of one worker that are at work; others wait */
-#define LOOKS_MAX 256u      /* places of the map that one EXTENTS looks at */
+#define LOOKS_MAX 131072u   /* entries of L2 that one EXTENTS looks at, about */
 #define L1_LOOKS_MAX 65536u /* and entries of L1 without a table */
 #define BACKING_EXTENTS 16u
 #define SECTOR_BYTES 512u
@@ -120,6 +120,7 @@ static bool find_run(struct operation *op)
         }
         fault = qcow2_map_look(&op->run, &image->map, slice, op->at_bytes,
                                op->end_bytes - op->at_bytes);
+        op->looks += (unsigned)(op->run.length_bytes >> image->map.cluster_bits);
     }
     if (fault != NULL) {
         tell(&qcow2->owner->fault_told, op, fault);

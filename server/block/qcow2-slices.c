@@ -21,6 +21,7 @@ struct qcow2_slices {
     uint32_t slice_bytes;
     uint64_t clock;
     uint8_t *data; /* SETS * WAYS of them, whose pages the kernel makes when they are used */
+    struct qcow2_waiter *waiters; /* for one of a set that is not being loaded */
     struct slice slices[SETS * WAYS];
 };
 
@@ -97,10 +98,10 @@ static void slice_loaded(struct layer *owner, struct request *req)
     slice->state = req->error == 0 ? SLICE_READY : SLICE_EMPTY;
     slice->used = ++slice->owner->clock;
     qcow2_waiters_wake(&slice->waiters, req->error);
+    qcow2_waiters_wake(&slice->owner->waiters, 0);
 }
 
-/* The one that is being loaded; or that was used longest ago, and is not.  Where all others are
- * being loaded, one of those: its waiters look again. */
+/* The one that is being loaded; or that was used longest ago, and is not; NULL: all others are. */
 static struct slice *choose(struct slice *set, uint64_t host_bytes)
 {
     struct slice *chosen = NULL;
@@ -111,17 +112,18 @@ static struct slice *choose(struct slice *set, uint64_t host_bytes)
         if (set[i].state != SLICE_LOADING && (chosen == NULL || set[i].used < chosen->used))
             chosen = &set[i];
     }
-    return chosen != NULL ? chosen : &set[0];
+    return chosen;
 }
 
 void qcow2_slices_load(struct qcow2_slices *slices, uint64_t host_bytes,
                        struct qcow2_waiter *waiter)
 {
     struct slice *slice = choose(set_of(slices, host_bytes), host_bytes);
+    struct qcow2_waiter **list = slice != NULL ? &slice->waiters : &slices->waiters;
 
-    waiter->next = slice->waiters;
-    slice->waiters = waiter;
-    if (slice->state == SLICE_LOADING)
+    waiter->next = *list;
+    *list = waiter;
+    if (slice == NULL || slice->state == SLICE_LOADING)
         return;
     slice->state = SLICE_LOADING;
     slice->owner = slices;

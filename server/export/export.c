@@ -425,9 +425,16 @@ void export_publish(struct export *ex, const struct export *opened)
     atomic_store_explicit(&ex->missing, false, memory_order_release);
 }
 
-static bool may_be_qcow2(const struct export *ex, const char *image)
+/* A volume that is pinned is none: by the tables of an image, clusters can be moved or be zeros,
+ * which its header can't tell. */
+static bool may_be_qcow2(const struct export *ex, const struct export_settings *settings)
 {
-    return ex->found_qcow2 && !image_names_a_format(image) && !image_names_a_part(image);
+    const struct luks_demands *demands = &settings->demands;
+    bool pinned = demands->uuid != NULL || demands->digest != NULL || demands->cipher_count > 0 ||
+                  demands->key_bits_min > 0;
+
+    return ex->found_qcow2 && !pinned && !image_names_a_format(settings->image) &&
+           !image_names_a_part(settings->image);
 }
 
 /* One that QEMU encrypted, found where a LUKS volume should be, is opened as what it is.  No guest
@@ -441,7 +448,7 @@ static int open_image(struct export *ex, const struct export_settings *settings,
 
     if (result == 0)
         result = build_pipeline(ex, settings, err);
-    if (result == 0 || !may_be_qcow2(ex, settings->image))
+    if (result == 0 || !may_be_qcow2(ex, settings))
         return result;
     stage_close(ex->top);
     ex->top = NULL;

@@ -130,6 +130,24 @@ for at, length in (0, 1), (1, 511), (511, 2), (65535, 70000), ((4 << 20) - 3, 3)
     assert h.pread(length, at) == plain[at:at + length], (at, length)"
 stop_nbdcrypt
 
+# ---- of another server, and without the page cache ----
+
+start_nbdcrypt --raw "$images/zlib-512"
+file_server=$socket
+start_nbdcrypt --raw --export "=nbd+unix:///?socket=$file_server&format=qcow2" \
+    --export "before=nbd+unix:///?format=qcow2&socket=$file_server&offset=64K"
+nbdcopy "$uri" "$test_dir/copy"
+cmp "$test_dir/zlib-512.raw" "$test_dir/copy" || fail "an image of another server is not what QEMU reads"
+stop_nbdcrypt
+# shellcheck disable=SC2016 # $uri is for the command
+run_nbdcrypt serve --unix "$(temp_socket)" --raw --direct --run 'nbdcopy "$uri" '"'$test_dir/direct'" \
+    "$images/zlib-2m?format=qcow2"
+if [ "$status" -eq 0 ]; then
+    cmp "$test_dir/zlib-2m.raw" "$test_dir/direct" || fail "with --direct it is not what QEMU reads"
+else
+    expect_match "$err" "O_DIRECT"
+fi
+
 # ---- refused ----
 
 never=$(temp_socket)
@@ -148,6 +166,16 @@ backing=IMAGE names it" \
 qemu_img create -f qcow2 -o data_file=data apart 1M
 expect_failure 1 "image '$images/apart?format=qcow2': its data is in another file, which is refused: who controls the \
 image could name any file (qemu-img convert makes an image of the two)" serve --unix "$never" --raw "$images/apart?format=qcow2"
+
+for command in "format --force --key-file $passphrase --pbkdf pbkdf2" "erase --yes" \
+    "key add --key-file $passphrase --new-key-file $passphrase"; do
+    before=$(sha256sum "$images/large")
+    # shellcheck disable=SC2086 # several words
+    run_nbdcrypt $command "$images/large?format=qcow2"
+    expect_equal "exit status of '$command'" 1 "$status"
+    expect_match "$err" "'$images/large\?format=qcow2': .*(it can't be written|no LUKS header found)"
+    expect_equal "the image after '$command'" "$before" "$(sha256sum "$images/large")"
+done
 
 # ---- one that QEMU is writing ----
 
