@@ -153,7 +153,7 @@ int main(void)
 
             if (kind == 3 || kind == 4) /* as make_reply() has it */
                 length = kind == 3 ? 12 : 14;
-            input[bytes++] = kind < 8 ? likely[kind] : likely[kind - 8] ^ (rand_r(&seed) % 9 == 0);
+            input[bytes++] = (uint8_t)(likely[kind % 8] ^ (kind > 7 && rand_r(&seed) % 9 == 0));
             input[bytes++] = length;
             for (; length > 0; length--)
                 input[bytes++] = (uint8_t)(rand_r(&seed) % 3 == 0 ? rand_r(&seed) : 0);
