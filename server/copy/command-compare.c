@@ -115,7 +115,7 @@ static int run(void *context, char **operands, struct error *err)
     const struct compare_arguments *arguments = context;
     struct copy_end ends[COPY_ENDS] = { { .is_open = false } };
     struct copy_end_wish wish = { .read_only = true, .terms = arguments->terms };
-    int result = offload_create(&wish.offload, 2, 0, err);
+    int result = copy_end_offload(&wish.offload, err);
 
     for (unsigned end = 0; end < COPY_ENDS && result == 0; end++) {
         wish.spec = operands[end];

@@ -69,12 +69,14 @@ struct conversion {
 
 /* ---- steps ---- */
 
+/* At its end the record goes soon. */
 static int checkpoint(void *context, uint64_t done_bytes, struct error *err)
 {
     struct conversion *conversion = context;
     struct luks_conversion *record = &conversion->target.conversion;
+    bool ends = done_bytes == conversion->size_bytes && !conversion->arguments->verify;
 
-    if (done_bytes <= record->done_bytes)
+    if (done_bytes <= record->done_bytes || ends)
         return 0;
     record->done_bytes = done_bytes;
     return convert_record(&conversion->target.end, record, err);
@@ -332,7 +334,7 @@ static int run(void *context, char **operands, struct error *err)
     struct convert_arguments *arguments = context;
     struct conversion conversion = { .arguments = arguments };
     struct offload *offload = NULL;
-    int result = offload_create(&offload, 4, 0, err);
+    int result = copy_end_offload(&offload, err);
 
     if (result == 0)
         result = open_ends(&conversion, arguments, operands, offload, err);

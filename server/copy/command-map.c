@@ -141,7 +141,7 @@ static int run(void *context, char **operands, struct error *err)
     struct copy_end_wish wish = { .spec = operands[0],
                                   .read_only = true,
                                   .terms = arguments->terms };
-    int result = offload_create(&wish.offload, 1, 0, err);
+    int result = copy_end_offload(&wish.offload, err);
 
     if (result == 0)
         result = copy_end_open(&end, &arguments->image, &wish, err);

@@ -106,7 +106,7 @@ static int run(void *context, char **operands, struct error *err)
     struct copy_end_wish wish = { .spec = operands[0],
                                   .read_only = true,
                                   .terms = arguments->terms };
-    int result = operands[0] != NULL ? offload_create(&wish.offload, 1, 0, err) : 0;
+    int result = operands[0] != NULL ? copy_end_offload(&wish.offload, err) : 0;
 
     if (result == 0 && operands[0] != NULL)
         result = copy_end_open(&end, &arguments->source, &wish, err);

@@ -37,64 +37,63 @@ bool convert_stamps_equal(const struct convert_stamp *a, const struct convert_st
            a->nanoseconds == b->nanoseconds;
 }
 
-struct samples {
-    struct image_io *io;
-    struct secret *out;
-    size_t used_bytes;
-    uint64_t size_bytes; /* of the disk */
-};
-
-static void put(struct samples *samples, const void *data, size_t length_bytes)
+static void put(struct convert_sample *sample, const void *data, size_t length_bytes)
 {
-    memcpy(samples->out->data + samples->used_bytes, data, length_bytes);
-    samples->used_bytes += length_bytes;
+    memcpy(sample->data + sample->length_bytes, data, length_bytes);
+    sample->length_bytes += length_bytes;
 }
 
 /* What of it is not beyond the end. */
-static int read_at(struct samples *samples, uint64_t offset_bytes, uint64_t length_bytes,
-                   struct error *err)
+static int read_at(struct convert_sample *sample, struct image_io *io, uint64_t size_bytes,
+                   struct byte_range place, struct error *err)
 {
-    if (offset_bytes >= samples->size_bytes)
+    if (place.offset_bytes >= size_bytes)
         return 0;
-    if (length_bytes > samples->size_bytes - offset_bytes)
-        length_bytes = samples->size_bytes - offset_bytes;
-    int result = image_io_read(samples->io, offset_bytes, samples->out->data + samples->used_bytes,
-                               (size_t)length_bytes, err);
-    samples->used_bytes += (size_t)length_bytes;
+    if (place.size_bytes > size_bytes - place.offset_bytes)
+        place.size_bytes = size_bytes - place.offset_bytes;
+    int result = image_io_read(io, place.offset_bytes, sample->data + sample->length_bytes,
+                               (size_t)place.size_bytes, err);
+    sample->length_bytes += (size_t)place.size_bytes;
     return result;
 }
 
-static int take(struct samples *samples, struct error *err)
+static int take(struct convert_sample *sample, struct image_io *io, uint64_t size_bytes,
+                struct error *err)
 {
-    uint64_t step_bytes = samples->size_bytes / PLACES;
-    int result = read_at(samples, 0, START_BYTES, err);
+    int result = read_at(sample, io, size_bytes, (struct byte_range){ 0, START_BYTES }, err);
 
     for (unsigned i = 1; i < PLACES && result == 0; i++)
-        result = read_at(samples, step_bytes * i, PLACE_BYTES, err);
+        result = read_at(sample, io, size_bytes,
+                         (struct byte_range){ size_bytes / PLACES * i, PLACE_BYTES }, err);
     return result;
 }
 
-int convert_source_sample(struct secret **out, const struct copy_end *source, struct error *err)
+int convert_source_sample(struct convert_sample *out, const struct copy_end *source,
+                          struct error *err)
 {
     const struct convert_stamp stamp = convert_source_stamp(source->settings.image);
-    struct samples samples = { .size_bytes = source->ex.limits.size_bytes };
-    size_t bytes = sizeof stamp + sizeof samples.size_bytes + START_BYTES + PLACES * PLACE_BYTES;
-    int result = secret_create(&samples.out, bytes, err);
+    uint64_t size_bytes = source->ex.limits.size_bytes;
+    struct image_io *io = NULL;
 
-    if (result < 0)
-        return result;
-    put(&samples, &stamp, sizeof stamp);
-    put(&samples, &samples.size_bytes, sizeof samples.size_bytes);
-    result = image_io_create(&samples.io, source->ex.top, err);
+    *out = (struct convert_sample){ .data = malloc(sizeof stamp + sizeof size_bytes + START_BYTES +
+                                                   PLACES * PLACE_BYTES) };
+    if (out->data == NULL)
+        return error_no_memory(err, "to look at the source");
+    put(out, &stamp, sizeof stamp);
+    put(out, &size_bytes, sizeof size_bytes);
+    int result = image_io_create(&io, source->ex.top, err);
     if (result == 0)
-        result = take(&samples, err);
-    image_io_destroy(samples.io);
-    if (result < 0) {
-        secret_free(samples.out);
+        result = take(out, io, size_bytes, err);
+    image_io_destroy(io);
+    if (result < 0)
         error_prefix(err, "'%s': ", source->settings.image);
-        return result;
-    }
-    secret_truncate(samples.out, samples.used_bytes);
-    *out = samples.out;
-    return 0;
+    return result;
+}
+
+void convert_sample_free(struct convert_sample *sample)
+{
+    if (sample->data != NULL)
+        secret_wipe(sample->data, sample->length_bytes);
+    free(sample->data);
+    *sample = (struct convert_sample){ 0 };
 }

@@ -14,9 +14,15 @@ struct convert_stamp {
 struct convert_stamp convert_source_stamp(const char *spec);
 bool convert_stamps_equal(const struct convert_stamp *a, const struct convert_stamp *b);
 
-/* Its stamp, its size, and what is in some places of it; the caller frees *out.  Secret: it has
- * data.  Blocks. */
-NODISCARD int convert_source_sample(struct secret **out, const struct copy_end *source,
+/* Its stamp, its size, and what is in some places of it. */
+struct convert_sample {
+    uint8_t *data; /* NULL: there is none */
+    size_t length_bytes;
+};
+
+/* Blocks.  convert_sample_free() in every case. */
+NODISCARD int convert_source_sample(struct convert_sample *out, const struct copy_end *source,
                                     struct error *err);
+void convert_sample_free(struct convert_sample *sample);
 
 #endif

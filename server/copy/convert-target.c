@@ -80,14 +80,14 @@ static int open_end(struct convert_target *out, const struct convert_target_wish
 static int digest_source(struct luks_conversion *out, const struct convert_target_wish *wish,
                          const struct secret *volume_key, struct error *err)
 {
-    struct secret *sample = NULL;
+    struct convert_sample sample;
     int result = convert_source_sample(&sample, wish->source, err);
 
     if (result == 0)
-        result = luks_conversion_digest(out, volume_key, sample->data, sample->length_bytes, err);
+        result = luks_conversion_digest(out, volume_key, sample.data, sample.length_bytes, err);
     out->size_bytes = source_bytes(wish);
     out->done_bytes = 0;
-    secret_free(sample);
+    convert_sample_free(&sample);
     return result;
 }
 
@@ -136,8 +136,11 @@ static int go_on(struct convert_target *out, const struct convert_target_wish *w
         strcmp(before.digest, out->conversion.digest) != 0)
         return error_set(err, -ESTALE,
                          "'%s' is the unfinished target of a conversion, but '%s' is not what that "
-                         "began with, or was changed since: --overwrite begins anew",
-                         wish->spec, wish->source->settings.image);
+                         "began with, or was changed since: --overwrite begins anew%s",
+                         wish->spec, wish->source->settings.image,
+                         wish->existing ? " with a new volume; `nbdcrypt token remove` lets "
+                                          "--existing begin anew in this one"
+                                        : "");
     out->conversion.done_bytes = before.done_bytes;
     out->goes_on = out->has_record = true;
     return 0;
@@ -271,6 +274,9 @@ int convert_target_open(struct convert_target *out, const struct convert_target_
     bool raw = strcmp(wish->arguments->format, "raw") == 0;
     int result = refuse_itself(wish, err);
 
+    if (result == 0 && source_bytes(wish) == 0)
+        result = error_set(err, -EINVAL, "'%s' has no data: its size is 0",
+                           wish->source->settings.image);
     if (result < 0)
         return result;
     return raw ? open_raw(out, wish, err) : open_volume(out, wish, err);

@@ -3,9 +3,19 @@
 #include <errno.h>
 #include <string.h>
 
+#include "server/base/cpu-count.h"
 #include "server/block/image.h"
 #include "server/block/qcow2-stage.h"
 #include "server/volume/volume-header.h"
+
+#define OFFLOAD_THREADS_MIN 4u
+
+int copy_end_offload(struct offload **out, struct error *err)
+{
+    unsigned cpus = cpu_count();
+
+    return offload_create(out, cpus > OFFLOAD_THREADS_MIN ? cpus : OFFLOAD_THREADS_MIN, 0, err);
+}
 
 static bool is_format(const struct copy_end_arguments *arguments, const char *format)
 {

@@ -41,6 +41,10 @@ struct copy_end {
     bool is_open;
 };
 
+/* Threads for what blocks: where extents are looked up, and clusters are inflated.
+ * offload_destroy(). */
+NODISCARD int copy_end_offload(struct offload **out, struct error *err);
+
 struct copy_end_wish {
     const char *spec;
     bool read_only;

@@ -11,6 +11,7 @@
 
 #include <json-c/json.h>
 
+#include "crypto/luks/luks-conversion.h"
 #include "crypto/luks/luks-demands.h"
 #include "crypto/luks/luks-describe.h"
 #include "crypto/luks/luks-header.h"
@@ -185,6 +186,19 @@ static void check_demands(const struct luks_header *header)
     }
 }
 
+static void check_conversion(struct luks_header *header)
+{
+    struct luks_conversion conversion;
+    int token;
+
+    if (!luks_conversion_find(&conversion, &token, header))
+        return;
+    EXPECT(conversion.done_bytes <= conversion.size_bytes);
+    EXPECT(strspn(conversion.digest, "0123456789abcdef") == strlen(conversion.digest));
+    EXPECT(conversion.digest[0] == '\0' ||
+           strlen(conversion.digest) == LUKS_CONVERSION_DIGEST_CHARS);
+}
+
 static void load(bool detached)
 {
     struct luks_header *header = NULL;
@@ -202,6 +216,7 @@ static void load(bool detached)
     check_areas(header, detached);
     check_costs(header);
     check_demands(header);
+    check_conversion(header);
     EXPECT(luks_describe_json(&info, header, &err) == 0);
     json_object_put(info);
     luks_free(header);
@@ -230,7 +245,10 @@ static const char good_text[] =
     "\"encryption\":\"aes-xts-plain64\",\"key_size\":64},"
     "\"kdf\":{\"type\":\"pbkdf2\",\"hash\":\"sha256\",\"iterations\":1000,\"salt\":\"" BASE64_32
     "\"}}},"
-    "\"tokens\":{},"
+    "\"tokens\":{\"0\":{\"type\":\"nbdcrypt-convert\",\"keyslots\":[],"
+    "\"source\":{\"size\":\"4194304\",\"digest\":"
+    "\"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\"},"
+    "\"done\":\"1048576\"}},"
     "\"segments\":{\"0\":{\"type\":\"crypt\",\"offset\":\"1048576\",\"size\":\"dynamic\","
     "\"iv_tweak\":\"0\",\"encryption\":\"aes-xts-plain64\",\"sector_size\":512}},"
     "\"digests\":{\"0\":{\"type\":\"pbkdf2\",\"keyslots\":[\"0\"],\"segments\":[\"0\"],"

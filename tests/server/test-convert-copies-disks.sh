@@ -106,6 +106,8 @@ expect_refused 1 "are the same image" convert --to-format raw --overwrite "$plai
 expect_refused 1 "passphrase|keyslot" convert --existing --key-file "$test_dir/part" "$plain" "$target"
 expect_refused 1 "passphrase|keyslot" convert --source-key-file "$test_dir/part" --to-format raw "$target" "$test_dir/never"
 expect_refused 1 "--existing: '$plain' holds no LUKS volume" convert --existing --key-file "$passphrase" "$test_dir/part" "$plain"
+truncate --size=0 "$test_dir/nothing"
+expect_refused 1 "'$test_dir/nothing' has no data" convert "${new[@]}" "$test_dir/nothing" "$test_dir/never"
 expect_refused 1 "can't be opened" convert "${new[@]}" "$test_dir/nosuch" "$test_dir/never"
 expect_refused 2 "both keys can't be read from standard input" convert --source-key-file - --key-file - "$target" "$test_dir/never"
 expect_refused 2 "leave out one of them" convert "${new[@]}" --existing --overwrite "$plain" "$target"
