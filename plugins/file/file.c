@@ -102,6 +102,29 @@ static int check_writable(const struct file_stage *file, bool read_only, struct 
     return error_set(err, -EROFS, cannot_write, "the device is set read-only (blockdev --setrw)");
 }
 
+/* Where SEEK_HOLE takes what has been written and is still in the page cache for data, on which
+ * reads depend.  OpenZFS did not (before 2.2.2), and FUSE asks a process, which does not know of
+ * that. */
+static bool tells_holes_truly(int fd)
+{
+    struct statfs status;
+
+    if (fstatfs(fd, &status) != 0)
+        return false;
+    switch (status.f_type) {
+    case EXT4_SUPER_MAGIC:
+    case XFS_SUPER_MAGIC:
+    case BTRFS_SUPER_MAGIC:
+    case F2FS_SUPER_MAGIC:
+    case TMPFS_MAGIC:
+    case OVERLAYFS_SUPER_MAGIC:
+    case NFS_SUPER_MAGIC:
+        return true;
+    default:
+        return false;
+    }
+}
+
 static int measure(struct file_stage *file, const struct stage_settings *settings,
                    struct error *err)
 {
@@ -135,7 +158,8 @@ static int measure(struct file_stage *file, const struct stage_settings *setting
         .phase_bytes = 1,
         .ops = ops,
         .fua = true,
-        .tells_zeros = settings->options.offload != NULL && !file->block_device,
+        .tells_zeros =
+            settings->options.offload != NULL && !file->block_device && tells_holes_truly(file->fd),
         .read_only = settings->options.read_only,
         .multi_conn = true, /* one descriptor: an fdatasync covers every connection's writes */
     };

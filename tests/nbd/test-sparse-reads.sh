@@ -5,6 +5,10 @@
 . "$(dirname "$0")/../support/functions.sh"
 
 requires cryptsetup --version
+case $(stat --file-system --format %T "$test_dir") in
+ext2/ext3 | xfs | btrfs | f2fs | tmpfs | overlayfs | nfs) ;;
+*) skip "reads do not depend on the holes of the file system of $test_dir" ;;
+esac
 fallocate --length 1M "$test_dir/probe"
 fallocate --punch-hole --offset 0 --length 1M "$test_dir/probe" || skip "no holes can be punched in $test_dir"
 
