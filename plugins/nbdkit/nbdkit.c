@@ -290,7 +290,6 @@ static struct limits limits_of(const struct nbdkit_claims *claims)
                (claims->extents ? OP_BIT(REQUEST_EXTENTS) : 0) |
                (claims->cache != NBDKIT_NONE ? OP_BIT(REQUEST_CACHE) : 0),
         .fua = claims->fua != NBDKIT_NONE,
-        .tells_zeros = claims->extents,
         .read_only = !claims->write,
         .rotational = claims->rotational,
         .multi_conn = true,

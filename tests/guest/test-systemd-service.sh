@@ -119,7 +119,8 @@ END
 systemctl start nbdcrypt@vm7
 nbd-client -unix /run/nbdcrypt-vm7/nbd.sock /dev/nbd0 -N vm7 >/dev/null
 dd if=/pattern of=/dev/nbd0 bs=64K count=4 conv=fsync 2>/dev/null
-! [ "$(stat -c %u "/proc/$(value MainPID nbdcrypt@vm7)/task")" -lt 61184 ] || exit 1
+uid=$(sed -n 's/^Uid:[^0-9]*\([0-9]*\).*/\1/p' "/proc/$(value MainPID nbdcrypt@vm7)/status")
+[ "$uid" -ge 61184 ] || { echo "the instance runs as user $uid, and not as one of its own"; exit 1; }
 systemctl reload nbdcrypt@vm7
 nbd-client -d /dev/nbd0 >/dev/null
 systemctl stop nbdcrypt@vm7 nbdcrypt.socket nbdcrypt

@@ -208,7 +208,7 @@ try hang-storage
 try hang-report
 for _ in 1 2 3; do
     client vm7 'for at in range(4):
-    client.send(CMD_READ, at << 20, 1 << 20)
+    client.send(CMD_WRITE, at << 20, payload=b"x" * (1 << 20))
 client.receive()'
 done
 try memory
