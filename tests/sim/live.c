@@ -46,6 +46,7 @@ static bool
 
 static uint64_t resumed_ns;     /* the last time */
 static bool limits_are_by_hand; /* and not those of the configuration */
+static bool was_hung_up;        /* SIGHUP came: a reload may come at any time */
 
 static bool is_over(void)
 {
@@ -419,7 +420,7 @@ static void change_limits(void)
 
         limits_are_by_hand = true;
         if (server_limit(&terms))
-            rates_hold(&rates);
+            rates_hold(was_hung_up ? NULL : &rates);
     } else if (factor != config.limits) {
         struct rates rates = rates_of(factor + 1);
 
@@ -502,7 +503,15 @@ static void forget(void)
     life = server_life(SITE_FRONT);
     config = (struct config_wish){ 0 };
     other = 0;
-    by_config = limits_are_by_hand = disk_may_be_added = false;
+    by_config = limits_are_by_hand = was_hung_up = disk_may_be_added = false;
+}
+
+static void hang_up(void)
+{
+    was_hung_up = true;
+    if (limits_are_by_hand)
+        rates_hold(NULL);
+    server_hangup();
 }
 
 static void change_something(void)
@@ -514,7 +523,7 @@ static void change_something(void)
         change_other,
         rescan,
         read_config_again,
-        server_hangup,
+        hang_up,
         read_config_again,
         change_certificates,
         change_other,
@@ -524,7 +533,7 @@ static void change_something(void)
     if (changes[which] == change_certificates && options.tls != TLS_BY_CERTIFICATE)
         return;
     trace_event("change %llu of the running server", which, 0, 0, 0);
-    if (changes[which] == server_hangup || changes[which] == read_config_again ||
+    if (changes[which] == hang_up || changes[which] == read_config_again ||
         changes[which] == change_certificates || changes[which] == remove_disk_by_config)
         oracle_may_be_opened_anew();
     changes[which]();

@@ -84,6 +84,7 @@ static void begin(enum site site)
 
     if (site == SITE_FRONT) {
         jobs_settle();
+        volumes_forget_errors(); /* that a job was told of, and nobody else will be */
         rates_hold(&rates);
     }
     server_begin(site);
