@@ -419,6 +419,7 @@ static void change_limits(void)
         };
 
         limits_are_by_hand = true;
+        rates_hold(NULL); /* from some moment on they are others */
         if (server_limit(&terms))
             rates_hold(was_hung_up ? NULL : &rates);
     } else if (factor != config.limits) {
@@ -426,6 +427,7 @@ static void change_limits(void)
 
         config.limits = factor;
         config_write(SITE_FRONT, &config);
+        rates_hold(NULL);
         if (reload(false) < 0 && !is_over())
             sim_fail("a configuration with other limits is not taken");
         limits_are_by_hand = false;
