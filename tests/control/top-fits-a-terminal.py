@@ -13,12 +13,17 @@ program, path = sys.argv[1:]
 
 def run(columns, rows, environment=None):
     """All that `ctl top` writes to a terminal of this size until it has shown three tables and was told to quit."""
+    looked_at, was_looked_at = os.pipe()  # its terminal, before it changes that
     pid, master = pty.fork()
     if pid == 0:
+        os.close(was_looked_at)
+        os.read(looked_at, 1)
         os.environ.update(environment or {"TERM": "xterm"})
         fcntl.ioctl(1, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
         os.execv(program, [program, "ctl", "--socket", path, "top", "--delay", "1"])
     before = termios.tcgetattr(master)
+    os.close(looked_at)
+    os.close(was_looked_at)
     written, begun, first, told = b"", time.monotonic(), None, False
     while True:
         if select.select([master], [], [], 20)[0]:
