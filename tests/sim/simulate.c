@@ -32,7 +32,7 @@
 #include "tests/sim/volumes.h"
 #include "tests/sim/wire.h"
 
-#define CPU_SECONDS_MAX 60u /* of a seed, if it is not told otherwise: one of ten thousand needs 20 */
+#define CPU_SECONDS_MAX 60u /* of a seed, if it is not told otherwise: few need 20 */
 #define JOBS_MAX 64u
 
 struct arguments {
