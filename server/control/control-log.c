@@ -8,9 +8,11 @@
 #include "server/base/event.h"
 #include "server/base/log-ids.h"
 #include "server/base/log.h"
+#include "server/base/secret-text.h"
 #include "server/control/control-internal.h"
 
 #define TEXT_BYTES 1024u /* what is longer is cut, and said to be */
+#define REASON_BYTES_MAX 1024u
 
 /* ---- the call, as a line ---- */
 
@@ -204,11 +206,16 @@ void control_log_failure(const struct control_client *client, const char *error,
                          struct json_object *parameters)
 {
     const char *reason = control_text(parameters, "reason");
+    char masked[REASON_BYTES_MAX]; /* it names what was asked for */
     struct text text;
 
     describe(&text, client);
     if (reason == NULL && parameters != NULL)
         reason = json_object_to_json_string_ext(parameters, JSON_C_TO_STRING_PLAIN);
+    if (reason != NULL) {
+        secret_text_mask(masked, sizeof masked, reason);
+        reason = masked;
+    }
     audit(client, "control.change", "failed", &text, reason != NULL ? reason : short_name(error));
     log_write_about(LOG_WARNING, about_limited(client, LOG_ID_CONTROL_FAILED),
                     "control: %s failed: %s: %.400s", text.bytes, short_name(error),

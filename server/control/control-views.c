@@ -5,11 +5,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <unistd.h>
 
 #include "server/access/access.h"
 #include "server/audit/audit.h"
+#include "server/base/secret-text.h"
 #include "server/control/control-groups.h"
 #include "server/control/control-internal.h"
 #include "server/control/control-level.h"
@@ -114,29 +114,29 @@ struct json_object *control_view_status(struct control_client *client)
 
 /* ---- exports ---- */
 
-char *control_mask_image(const char *image)
+/* Who somebody is at another server is not told either. */
+static char *without_user(const char *image)
 {
-    static const char hidden[] = "***", key[] = "password=";
     const char *scheme = strstr(image, "://");
     const char *user = scheme != NULL ? scheme + 3 : NULL;
     const char *at = user != NULL ? memchr(user, '@', strcspn(user, "/?")) : NULL;
-    char *text = malloc(strlen(image) + strlen(image) / 2 + sizeof hidden), *out = text;
+    char *text = NULL;
 
-    for (const char *from = image; text != NULL && *from != '\0';) {
-        if (from == user && at != NULL && at > user) {
-            out = stpcpy(out, hidden);
-            from = at;
-        } else if (strncasecmp(from, key, sizeof key - 1) == 0) {
-            out = stpcpy(stpcpy(out, key), hidden);
-            from += sizeof key - 1;
-            from += strcspn(from, "&,");
-        } else {
-            *out++ = *from++;
-        }
-    }
-    if (text != NULL)
-        *out = '\0';
-    return text;
+    if (at == NULL || at == user)
+        return strdup(image);
+    return asprintf(&text, "%.*s***%s", (int)(user - image), image, at) < 0 ? NULL : text;
+}
+
+char *control_mask_image(const char *image)
+{
+    char *text = without_user(image);
+    size_t room_bytes = text != NULL ? 3 * strlen(text) + 8 : 0;
+    char *masked = text != NULL ? malloc(room_bytes) : NULL;
+
+    if (masked != NULL)
+        secret_text_mask(masked, room_bytes, text);
+    free(text);
+    return masked;
 }
 
 static struct json_object *namespaces(const struct export_metadata *metadata)

@@ -4,15 +4,15 @@
 
 #include "server/report/report.h"
 
-#include <ctype.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <time.h>
 
+#include "server/base/secret-text.h"
+
 #define SECTIONS_MAX 32u
 #define MASKED_BYTES_MAX 4000u
-#define MASK "***"
 
 #ifndef PACKAGE_VERSION
 #define PACKAGE_VERSION "unknown"
@@ -128,112 +128,13 @@ void report_time(char out[REPORT_TIME_BYTES], uint64_t seconds, bool short_form)
     *at = '\0';
 }
 
-/* ---- secrets ---- */
-
-static bool is_word(char c)
-{
-    return isalnum((unsigned char)c) || c == '_' || c == '-';
-}
-
-/* A parameter: its name is from `start` to `end`. */
-static bool is_secret_name(const char *start, const char *end)
-{
-    static const char *const marks[] = { "passw", "passphrase", "secret", "token",
-                                         "key",   "auth",       "cookie", "credential" };
-
-    for (; start < end; start++)
-        for (size_t i = 0; i < sizeof marks / sizeof marks[0]; i++)
-            if (strncasecmp(start, marks[i], strlen(marks[i])) == 0)
-                return true;
-    return false;
-}
-
-/* Behind "://": the password of user:password@, whose length is *bytes; NULL: there is none. */
-static const char *password_of_uri(const char *at, size_t *bytes)
-{
-    size_t length = strcspn(at, "/?# \t\"'");
-    const char *end = memrchr(at, '@', length), *colon;
-
-    if (end == NULL)
-        return NULL;
-    colon = memchr(at, ':', (size_t)(end - at));
-    if (colon == NULL)
-        return NULL;
-    *bytes = (size_t)(end - colon) - 1;
-    return colon + 1;
-}
-
-/* "name": "value" of JSON, where `at` is the quote behind the name; NULL: it is no such thing. */
-static const char *value_of_json(const char *at, size_t *bytes)
-{
-    at += 1 + strspn(at + 1, " \t");
-    if (*at != ':')
-        return NULL;
-    at += 1 + strspn(at + 1, " \t");
-    if (*at != '"')
-        return NULL;
-    *bytes = strcspn(at + 1, "\"");
-    return at + 1;
-}
-
-/* The value of the parameter whose name ends at `at`, if that is one of a secret; NULL. */
-static const char *secret_value(const char *text, const char *at, size_t *bytes)
-{
-    const char *name = at, *value = at + 1;
-
-    while (name > text && is_word(name[-1]))
-        name--;
-    if (!is_secret_name(name, at))
-        return NULL;
-    if (*at == '"')
-        value = value_of_json(at, bytes);
-    else
-        *bytes = strcspn(value, "&,; \t\"'");
-    return value != NULL && *bytes > 0 ? value : NULL;
-}
-
-/* The next secret of `text`, which begins at `from`; NULL: there is none. */
-static const char *next_secret(const char *text, const char *from, size_t *bytes)
-{
-    for (const char *at = from; *at != '\0'; at++) {
-        if (strncmp(at, "://", 3) == 0) {
-            const char *found = password_of_uri(at + 3, bytes);
-
-            if (found != NULL)
-                return found;
-        }
-        if (*at != '=' && *at != '"')
-            continue;
-        const char *value = secret_value(text, at, bytes);
-        if (value != NULL)
-            return value;
-    }
-    return NULL;
-}
-
 void report_text_masked(struct report_tree *tree, struct report_node *of, const char *name,
                         const char *text)
 {
     char out[MASKED_BYTES_MAX];
-    size_t used = 0, bytes = 0;
-    const char *at = text;
 
-    while (text != NULL && *at != '\0') {
-        const char *secret = next_secret(text, at, &bytes);
-        size_t plain = secret != NULL ? (size_t)(secret - at) : strlen(at);
-
-        if (plain > sizeof out - used - sizeof MASK)
-            break; /* rather nothing than half of it */
-        memcpy(out + used, at, plain);
-        used += plain;
-        at += plain;
-        if (secret == NULL)
-            break;
-        memcpy(out + used, MASK, sizeof MASK - 1);
-        used += sizeof MASK - 1;
-        at += bytes;
-    }
-    out[used] = '\0';
-    if (text != NULL)
-        report_text(tree, of, name, out);
+    if (text == NULL)
+        return;
+    secret_text_mask(out, sizeof out, text);
+    report_text(tree, of, name, out);
 }

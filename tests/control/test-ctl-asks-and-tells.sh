@@ -104,6 +104,11 @@ run_nbdcrypt ctl --socket "$control" add more "nbd://me:word@127.0.0.1/x" raw=ye
 expect_equal "status of a password in a URI" 1 "$status"
 found_in "$server_log" -F "image='nbd://***@127.0.0.1/x'"
 ! grep -qF "me:word" "$server_log" || fail "a password is in the log"
+# Nor is what a plugin or a cluster takes as one, where the image is named and where it is told what is wrong with it.
+run_nbdcrypt ctl --socket "$control" add more "rbd:pool/image?token=me-word&keyring=/nothing" raw=yes
+expect_equal "status of a secret of a plugin" 1 "$status"
+found_in "$server_log" -F "image='rbd:pool/image?token=***&keyring=/nothing'"
+! grep -qF "me-word" "$server_log" || fail "a secret is in the log"
 
 # ---- events ----
 "$NBDCRYPT" ctl --socket "$control" events --type client >"$test_dir/clients" 2>"$log_dir/events" &
