@@ -72,7 +72,8 @@ static int take_burst(struct limit_terms *terms, unsigned kind, const char *text
         return error_set(err, -EINVAL, "%s goes beyond %s, which is not given", burst_names[kind],
                          names[kind]);
     if (*rate <= terms->rate[kind])
-        return error_set(err, -EINVAL, "%s: %llu is not more than the %llu of %s: a burst is",
+        return error_set(err, -EINVAL,
+                         "%s: %llu is not more than the %llu of %s, which a burst goes beyond",
                          burst_names[kind], (unsigned long long)*rate,
                          (unsigned long long)terms->rate[kind], names[kind]);
     return 0;

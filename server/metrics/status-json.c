@@ -181,6 +181,9 @@ static void count_commands(struct status *status)
         uint64_t age_ns = now_ns > command.start_ns ? now_ns - command.start_ns : 0;
         of->in_flight++;
         of->oldest_ns = age_ns > of->oldest_ns ? age_ns : of->oldest_ns;
+        if (command.phase == BOARD_BACKEND && command.backend_since_ns < now_ns)
+            status_troubles_of_wait(&status->troubles, of->name != NULL ? of->name : "?",
+                                    now_ns - command.backend_since_ns);
     }
 }
 

@@ -4,8 +4,10 @@
 #include <stdio.h>
 #include <time.h>
 
+#include "server/audit/audit.h"
 #include "server/base/spawner.h"
 #include "server/base/tally.h"
+#include "server/block/group-sync.h"
 #include "server/control/control-json.h"
 #include "server/control/varlink-message.h"
 #include "server/tls/tls-expiry.h"
@@ -13,7 +15,16 @@
 #define DAY_SECONDS 86400
 #define EXPIRY_DAYS 21
 #define CLIENTS_PERCENT 90u
+#define WAIT_SECONDS 5u
 #define SECOND_NS UINT64_C(1000000000)
+
+static bool is_unsynced(const struct export *export)
+{
+    for (const struct stage *stage = export->top; stage != NULL; stage = stage->below)
+        if (stage->sync != NULL && group_sync_error(stage->sync) != 0)
+            return true;
+    return false;
+}
 
 void status_troubles_of_export(struct status_troubles *troubles, const struct export *export)
 {
@@ -27,6 +38,16 @@ void status_troubles_of_export(struct status_troubles *troubles, const struct ex
     if (open && backend->ops->is_lost != NULL && backend->ops->is_lost(backend) &&
         troubles->lost++ == 0)
         snprintf(troubles->first_lost, sizeof troubles->first_lost, "%s", export->name);
+    if (open && is_unsynced(export) && troubles->unsynced++ == 0)
+        snprintf(troubles->first_unsynced, sizeof troubles->first_unsynced, "%s", export->name);
+}
+
+void status_troubles_of_wait(struct status_troubles *troubles, const char *export, uint64_t ns)
+{
+    if (ns <= troubles->waits_ns)
+        return;
+    troubles->waits_ns = ns;
+    snprintf(troubles->waits, sizeof troubles->waits, "%s", export);
 }
 
 static void warn(struct json_object *list, const char *format, ...)
@@ -53,6 +74,13 @@ static void warn_of_exports(struct json_object *list, const struct status_troubl
         warn(list, "The storage of %u export%s is not there: '%s'%s", troubles->lost,
              troubles->lost == 1 ? "" : "s", troubles->first_lost,
              troubles->lost == 1 ? "" : " and others");
+    if (troubles->unsynced > 0)
+        warn(list, "What was written to %u export%s is lost in part, and each FLUSH fails: '%s'%s",
+             troubles->unsynced, troubles->unsynced == 1 ? "" : "s", troubles->first_unsynced,
+             troubles->unsynced == 1 ? "" : " and others");
+    if (troubles->waits_ns > WAIT_SECONDS * SECOND_NS)
+        warn(list, "Storage has not answered a request of export '%s' for %llu s.", troubles->waits,
+             (unsigned long long)(troubles->waits_ns / SECOND_NS));
     if (troubles->suspended > 0)
         warn(list, "%u export%s suspended: %s clients wait", troubles->suspended,
              troubles->suspended == 1 ? " is" : "s are",
@@ -98,6 +126,20 @@ static void warn_of_workers(struct json_object *list, const struct board *board)
     }
 }
 
+static void warn_of_audit(struct json_object *list)
+{
+    struct audit_state audit;
+
+    audit_describe(&audit);
+    if (audit.failing)
+        warn(list, "The audit log can't be written, or its storage does not answer.");
+    if (audit.lost > 0)
+        warn(list, "%llu records of the audit log are lost.", (unsigned long long)audit.lost);
+    if (audit.doubtful > 0)
+        warn(list, "%llu records of the audit log may not be durable.",
+             (unsigned long long)audit.doubtful);
+}
+
 struct json_object *status_warnings(const struct metrics_source *source,
                                     const struct status_troubles *troubles)
 {
@@ -106,6 +148,7 @@ struct json_object *status_warnings(const struct metrics_source *source,
 
     warn_of_workers(list, source->board);
     warn_of_exports(list, troubles);
+    warn_of_audit(list);
     warn_of_certificates(list, source->tls);
     if (tally_get(TALLY_RELOAD_FAILED))
         warn(list, "The last reload failed, and what was before it is in force.");

@@ -10,8 +10,17 @@ requires nbdkit memory --version
 requires qemu-io --version
 new_remote
 start_remote nbdkit --foreground --unix "$remote_socket" memory 4M
-control=$(temp_socket)
-start_nbdcrypt --raw --hung-request 1 --stall-report 0 --threads 2 --report-directory "$reports" --control "$control" \
+control=$(temp_socket) http=$(temp_socket)
+with_http=(--metrics-unix "$http")
+case $("$NBDCRYPT" serve --metrics-listen 127.0.0.1:0 2>&1 || true) in
+*'without libmicrohttpd'*) with_http=() ;;
+esac
+page_warns() {
+    [ ${#with_http[@]} -gt 0 ] || return 0
+    "$PYTHON" -c 'import sys; from metrics_text import get
+sys.exit(sys.argv[2] not in get(sys.argv[1], "/status.json")[2])' "$http" "$1"
+}
+start_nbdcrypt --raw --hung-request 1 --stall-report 0 --threads 2 --report-directory "$reports" --control "$control" "${with_http[@]}" \
     --export "far=$remote,description=a disk"
 printf '{"org":"example"}' >"$test_dir/metadata"
 "$NBDCRYPT" ctl --socket "$control" metadata set far org.example "$test_dir/metadata"
@@ -60,6 +69,7 @@ for n in 1 2 3; do
     wait_for_report asked "$n"
 done
 expect_equal "reports of storage that hangs" 1 "$(reports_of hung | wc -l)"
+wait_until 20 page_warns "Storage has not answered a request of export 'far' for "
 kill -CONT "$remote_pid"
 echo aio_flush >&7
 wait_until 20 answered 4

@@ -1,15 +1,25 @@
 #!/bin/bash
-# While the disk of the audit log is full, clients attach and work on, and status and metrics tell it; when there is room again
+# While the disk of the audit log is full, clients attach and work on, and status, metrics and page tell it; when there is room again
 # the log goes on with what waited, and what had no room to wait is told by a record, that `nbdcrypt audit` finds.
 . "$(dirname "$0")/../support/functions.sh"
 
 [ "$(id -u)" -eq 0 ] || skip "mounting takes root"
-small=$(temp_dir) control=$(temp_socket) socket=$(temp_socket)
+small=$(temp_dir) control=$(temp_socket) socket=$(temp_socket) http=$(temp_socket)
+with_http=(--metrics-unix "$http")
+case $("$NBDCRYPT" serve --metrics-listen 127.0.0.1:0 2>&1 || true) in
+*'without libmicrohttpd'*) with_http=() ;;
+esac
+page_warns() {
+    [ ${#with_http[@]} -gt 0 ] || return 0
+    "$PYTHON" -c 'import sys; from metrics_text import get
+sys.exit(sys.argv[2] not in get(sys.argv[1], "/status.json")[2])' "$http" "$1"
+}
 mkfifo "$test_dir/ready"
 unshare --mount true 2>"$log_dir/unshare" || skip "no mounts of one's own here"
 # shellcheck disable=SC2016 # it is for the other shell
 unshare --mount bash -c 'mount -t tmpfs -o size=64k none "$1" && shift && exec "$@"' bash "$small" \
     "$NBDCRYPT" serve --raw --unix "$socket" --control "$control" --audit-file "$small/audit" \
+    "${with_http[@]}" \
     --export "raw=memory:1M" --export "shut=memory:1M,allow=uid:4711" </dev/null >"$test_dir/ready" 2>"$log_dir/server" &
 pid=$!
 remember_pid "$pid"
@@ -26,6 +36,7 @@ wait_until 20 grep -q "the audit log can't be written to '$small/audit': No spac
 expect_match "$test_dir/status" "^audit .*, can't be written$"
 "$NBDCRYPT" ctl --socket "$control" metrics >"$test_dir/metrics"
 expect_match "$test_dir/metrics" '^nbdcrypt_audit_failing 1$'
+page_warns "The audit log can't be written" || fail "the page does not say that"
 
 # Of strangers fewer wait than these are; others keep their room.
 "$PYTHON" -c '
@@ -41,6 +52,7 @@ nbdinfo --size "nbd+unix:///raw?socket=$socket" >"$log_dir/size"
 "$NBDCRYPT" ctl --socket "$control" metrics >"$test_dir/metrics"
 lost=$(sed -n 's/^nbdcrypt_audit_lost_total //p' "$test_dir/metrics")
 [ "$lost" -gt 0 ] || fail "nothing was lost"
+page_warns "$lost records of the audit log are lost." || fail "the page does not say that"
 
 rm "$inside/filler"
 wait_until 20 grep -q '"type":"audit.lost","lost":'"$lost," "$inside/audit"
