@@ -99,7 +99,9 @@ printf '[server]\nunix = %s\n[control]\nsocket = %s\n[report]\ndirectory = %s\n[
 chmod -R go-w "$own"
 cp "$own/nbdcrypt.conf" "$own/first"
 mkfifo "$test_dir/ready"
-for mode in auto strict; do
+modes=(auto)
+is_sanitized || modes+=(strict) # which needs a filter of system calls
+for mode in "${modes[@]}"; do
     server_log=$log_dir/server-$mode
     cp "$own/first" "$own/nbdcrypt.conf"
     "$NBDCRYPT" serve --sandbox "$mode" --config "$own/nbdcrypt.conf" </dev/null >"$test_dir/ready" 2>"$server_log" &
