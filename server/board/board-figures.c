@@ -233,7 +233,8 @@ bool board_figures_end(const struct board *board, struct board_figure_row *row)
 
 static void add(const struct board *board, board_place place, struct board_figures *out)
 {
-    const struct board_figure_row *row = place != 0 ? board_at(board, place) : NULL;
+    const struct board_figure_row *row =
+        place != 0 ? board_look_at(board, place, sizeof *row) : NULL;
 
     for (size_t i = 0; row != NULL && i < WORDS; i++)
         ((uint64_t *)out)[i] += board_get_first((const uint64_t *)&row->figures + i);
@@ -253,7 +254,8 @@ static bool try_sum(const struct board *board, const struct board_export_row *ro
     for (unsigned i = 0; i < board->head->workers; i++)
         add(board, board_get_first(&row->live[i]), out);
     board_place before = board_get_first(&row->before);
-    if (line > 0 && before != 0 && !try_sum(board, board_at(board, before), line - 1, out))
+    if (line > 0 && before != 0 &&
+        !try_sum(board, board_look_at(board, before, board->head->export_row_bytes), line - 1, out))
         return false;
     return board_get(&row->begun) == done;
 }

@@ -170,6 +170,14 @@ static inline void *board_at(const struct board *board, board_place place)
     return (uint8_t *)board->head + (uint64_t)place * BOARD_UNIT_BYTES;
 }
 
+/* For observers: a row that a broken server says is there, or what is always there. */
+static inline const void *board_look_at(const struct board *board, board_place place, size_t bytes)
+{
+    bool inside = (uint64_t)place * BOARD_UNIT_BYTES + bytes <= board->head->bytes;
+
+    return inside ? board_at(board, place) : board->head;
+}
+
 static inline board_place board_place_of(const struct board *board, const void *row)
 {
     return (board_place)((uint64_t)((const uint8_t *)row - (const uint8_t *)board->head) /

@@ -1,12 +1,16 @@
 /* The mapping, and its rows. */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "server/board/board-layout.h"
+
+#define WORKERS_MAX 65536u /* of a board that somebody else made */
 
 _Static_assert(sizeof(struct board_line_row) == 256, "a line takes four units");
 _Static_assert(sizeof(struct board_command_row) == BOARD_UNIT_BYTES, "a command is a cache line");
@@ -303,12 +307,44 @@ int board_create(struct board **out, unsigned workers, struct error *err)
     return 0;
 }
 
+/* It may be of a server that something has broken: then it is not looked at. */
+static bool is_laid_out(const struct board_head *head, uint64_t file_bytes)
+{
+    struct board_head plan = { 0 };
+
+    if (head->magic != BOARD_MAGIC || head->workers > WORKERS_MAX || head->bytes > file_bytes)
+        return false;
+    lay_out(&plan, head->workers, head->bytes);
+    return head->bytes > (uint64_t)plan.chunks_at * BOARD_UNIT_BYTES &&
+           head->workers_at == plan.workers_at && head->lines_at == plan.lines_at &&
+           head->spare_at == plan.spare_at && head->chunks_at == plan.chunks_at &&
+           head->chunks_max == plan.chunks_max && head->export_row_bytes == plan.export_row_bytes;
+}
+
+/* Another process may look at the same time. */
+bool board_take_report(int fd)
+{
+    struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+    const uint32_t reported = BOARD_CRASHED;
+    const off_t at = offsetof(struct board_head, end);
+    uint32_t end = BOARD_ENDS;
+
+    if (fcntl(fd, F_SETLKW, &lock) < 0 || pread(fd, &end, sizeof end, at) != sizeof end)
+        return false;
+    bool mine = end == BOARD_RUNS && pwrite(fd, &reported, sizeof reported, at) == sizeof reported;
+    lock.l_type = F_UNLCK;
+    (void)fcntl(fd, F_SETLK, &lock);
+    return mine;
+}
+
 int board_open(struct board **out, int fd, struct error *err)
 {
     struct board_head head;
     struct board *board;
+    struct stat facts;
 
-    if (pread(fd, &head, sizeof head, 0) != (ssize_t)sizeof head || head.magic != BOARD_MAGIC)
+    if (fstat(fd, &facts) < 0 || pread(fd, &head, sizeof head, 0) != (ssize_t)sizeof head ||
+        !is_laid_out(&head, (uint64_t)facts.st_size))
         return error_set(err, -EPROTO, "this is not the board of this version of nbdcrypt");
     board = calloc(1, sizeof *board);
     if (board == NULL)

@@ -167,7 +167,8 @@ static void look_at_its_export(const struct board *board,
                                struct board_command *out)
 {
     board_place place = board_get_first(&connection->export);
-    const struct board_export_row *export = place != BOARD_NOWHERE ? board_at(board, place) : NULL;
+    const struct board_export_row *export =
+        place != BOARD_NOWHERE ? board_look_at(board, place, sizeof *export) : NULL;
 
     out->export_place = place;
     out->slow_ns = export != NULL ? board_get(&export->slow_ns) : 0;
@@ -183,7 +184,7 @@ static bool look_at_command(const struct board *board, const struct board_comman
     if (out->start_ns == 0)
         return true;
     const struct board_connection_row *connection =
-        board_at(board, board_get_first(&row->connection));
+        board_look_at(board, board_get_first(&row->connection), sizeof *connection);
     out->op = (enum board_op)board_get_first(&row->op);
     out->phase = (enum board_phase)board_get_first(&row->phase);
     out->offset_bytes = board_get_first(&row->offset_bytes);

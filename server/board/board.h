@@ -43,7 +43,7 @@ void board_destroy(struct board *board);
 
 /* To look at it from another process; -1: that is not possible. */
 int board_fd(const struct board *board);
-/* There: maps it for reading.  -EPROTO: it is of another version of the program. */
+/* There: maps it for reading.  -EPROTO: it is of another version of the program, or broken. */
 NODISCARD int board_open(struct board **out, int fd, struct error *err);
 
 /* CLOCK_MONOTONIC, as times on the board. */
@@ -62,6 +62,8 @@ enum board_end {
     BOARD_CRASHED, /* and has left a report */
 };
 enum board_end board_end_of(const struct board *board);
+/* Of a server that has gone without having said that: true for the process that asks first. */
+bool board_take_report(int fd);
 
 /* ---- workers ---- */
 

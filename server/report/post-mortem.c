@@ -41,9 +41,10 @@ void post_mortem(int fd, const char *text)
     if (*end != ' ' || strlen(end + 1) >= sizeof files.directory)
         return;
     report_join(files.directory, sizeof files.directory, end + 1, NULL);
+    /* Without it the report has little more than the reason. */
     if (board_open(&board, fd, NULL) < 0)
-        return;
-    if (board_end_of(board) == BOARD_RUNS)
+        board = NULL;
+    if (board_take_report(fd))
         report_make_of(&(struct report_cause){ "killed", reason }, &files, board, (pid_t)pid);
     board_destroy(board);
 }

@@ -30,12 +30,14 @@ expect_in_report 'state = transmission '
 expect_in_report 'written_bytes = 65536'
 expect_in_report "text = client .* attached export ''"
 exec 7>&-
-
-# ---- those that have none ----
 # beside_is_gone PID: nothing is left that could write one.
 beside_is_gone() {
     ! pgrep -f "^nbdcrypt-spawner $1 " >/dev/null
 }
+wait_until 20 beside_is_gone "$pid"
+expect_equal "reports of one that was killed, with two processes beside" 1 "$(reports_of killed | wc -l)"
+
+# ---- those that have none ----
 expect_no_report() {
     wait_until 20 beside_is_gone "$pid"
     [ ! -e "$reports" ] || expect_equal "reports after $1" 0 "$(reports_of killed | wc -l)"

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "bench/histogram.h"
 #include "bench/random.h"
@@ -440,6 +441,40 @@ static void another_process_sees_it_and_cannot_change_it(void)
     EXPECT(board_open(&other, 0, &err) < 0);
 }
 
+/* Of one head after the other each number is wrong: it is not taken, or nothing outside is read. */
+static void a_broken_one_breaks_nobody(void)
+{
+    const uint32_t wrong[] = { 0, 1, 100000, 0x7fffffff, UINT32_MAX };
+    static struct board_figures seen;
+
+    for (unsigned at = 8; at < 64; at += sizeof wrong[0])
+        for (unsigned i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+            struct board_command command;
+            board_cursor cursor = 0;
+            struct board *other;
+            uint32_t right;
+
+            open_board();
+            EXPECT(pread(board_fd(board), &right, sizeof right, at) == sizeof right);
+            EXPECT(pwrite(board_fd(board), &wrong[i], sizeof wrong[i], at) == sizeof wrong[i]);
+            if (board_open(&other, board_fd(board), &err) == 0) {
+                (void)board_sum_all(other, &seen);
+                EXPECT(!board_next_command(other, &cursor, &command));
+                board_destroy(other);
+            }
+            EXPECT(pwrite(board_fd(board), &right, sizeof right, at) == sizeof right);
+            close_board();
+        }
+}
+
+static void one_of_many_writes_the_report(void)
+{
+    open_board();
+    EXPECT(board_take_report(board_fd(board)) && !board_take_report(board_fd(board)));
+    EXPECT(board_end_of(board) == BOARD_CRASHED);
+    close_board();
+}
+
 /* Clients are served all the same; they are not seen. */
 static void without_room_nothing_fails(void)
 {
@@ -491,6 +526,8 @@ static const struct check checks[] = {
     { "the log is on it, whatever its level", the_log_is_on_it_whatever_its_level },
     { "another process sees it and cannot change it",
       another_process_sees_it_and_cannot_change_it },
+    { "a broken one breaks nobody", a_broken_one_breaks_nobody },
+    { "one of many writes the report", one_of_many_writes_the_report },
     { "without room nothing fails", without_room_nothing_fails },
 };
 
