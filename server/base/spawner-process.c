@@ -37,8 +37,9 @@ static char **own_arguments;
 static int home = -1; /* where the server works */
 static spawner_last_words_fn *last_words;
 static char last_text[SPAWNER_TEXT_BYTES_MAX];
-static int last_fd = -1; /* -1: nothing is to be said */
-static int seal_fd = -1; /* -1: all that it is asked for is started */
+static int last_fd = -1;   /* -1: nothing is to be said */
+static int seal_fd = -1;   /* -1: all that it is asked for is started */
+static int twin_ends = -1; /* readable when who made us, or whom we have made, has ended */
 
 void spawner_set_last_words(spawner_last_words_fn *fn)
 {
@@ -166,10 +167,25 @@ static void become(const char *bytes)
     (void)send(CONTROL, &answer, sizeof answer, MSG_NOSIGNAL);
 }
 
+/* Two are enough: who breaks into the server makes no more processes by us. */
+static bool has_twin(void)
+{
+    struct pollfd file = { .fd = twin_ends, .events = POLLIN };
+
+    return twin_ends >= 0 && poll(&file, 1, 0) == 0;
+}
+
+static void note_twin(pid_t process)
+{
+    if (twin_ends >= 0)
+        close(twin_ends);
+    twin_ends = pidfd_open(process, 0);
+}
+
 /* A successor knows what we know: from us, for the server may be in the hands of somebody. */
 static int make_twin(pid_t *process, int input)
 {
-    char seal[12], last[12];
+    char seal[12], last[12], maker[12];
     char *arguments[] = { own_arguments[0],
                           own_arguments[1],
                           own_arguments[2],
@@ -179,6 +195,7 @@ static int make_twin(pid_t *process, int input)
                           last,
                           last_text,
                           mark,
+                          maker,
                           NULL };
     const struct spawn_sibling_files files = { .input = input,
                                                .folder = home,
@@ -186,14 +203,20 @@ static int make_twin(pid_t *process, int input)
 
     snprintf(seal, sizeof seal, "%d", seal_fd);
     snprintf(last, sizeof last, "%d", last_fd);
-    return spawn_sibling(process, arguments, environ, &files);
+    snprintf(maker, sizeof maker, "%d", (int)getpid());
+    int result = spawn_sibling(process, arguments, environ, &files);
+    if (result == 0)
+        note_twin(*process);
+    return result;
 }
 
 static void twin(const struct order *order)
 {
     struct spawner_answer answer = { .error = EINVAL };
 
-    if (order->file_count == 1)
+    if (order->file_count == 1 && has_twin())
+        answer.error = EAGAIN;
+    else if (order->file_count == 1)
         answer.error = -make_twin(&answer.process, order->files[0]);
     for (size_t i = 0; i < order->file_count; i++)
         close(order->files[i]);
@@ -371,6 +394,7 @@ static bool take_over(char *const *arguments)
         return false;
     snprintf(last_text, sizeof last_text, "%s", arguments[2]);
     snprintf(mark, sizeof mark, "%s", arguments[3]);
+    note_twin((pid_t)strtol(arguments[4], NULL, 10));
     return true;
 }
 
@@ -384,7 +408,7 @@ bool spawner_is_this(int argc, char **argv, int *status)
     if (argc > 3 && strcmp(argv[3], SPAWNER_NO_NEW_PRIVILEGES) == 0 &&
         prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
         exit(EXIT_FAILURE);
-    if (argc > 4 && (argc != 9 || strcmp(argv[4], SPAWNER_SEALED) != 0 || !take_over(argv + 5)))
+    if (argc > 4 && (argc != 10 || strcmp(argv[4], SPAWNER_SEALED) != 0 || !take_over(argv + 5)))
         exit(EXIT_FAILURE);
     (void)setpgid(0, 0);
     /* What is sent to a group or a terminal is meant for others: it ends when its parent does. */

@@ -6,7 +6,7 @@
 
 /* Arguments: who it is beside of, the limit of open files, the third one if that is meant, and what
  * a successor of one that is sealed takes over: descriptors of the seal and of REMEMBER (-1), the
- * text of that, the mark. */
+ * text of that, the mark, who made it. */
 #define SPAWNER_NAME "nbdcrypt-spawner"
 #define SPAWNER_NO_NEW_PRIVILEGES "no-new-privileges"
 #define SPAWNER_SEALED "sealed"

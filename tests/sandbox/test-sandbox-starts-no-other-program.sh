@@ -1,7 +1,7 @@
 #!/bin/bash
 # Who breaks into the server can give orders to the process beside it, which is not in the sandbox.  It starts the key-commands
 # that the options named when the server began, and nothing else: no other program or arguments, with no other environment,
-# in no other folder; and so does its successor.  What may come later is said by --sandbox-programs.
+# in no other folder; and so does its successor, of which it makes one at a time.  What may come later is said by --sandbox-programs.
 
 . "$(dirname "$0")/../support/functions.sh"
 unset TEST_SANDBOX
@@ -55,6 +55,8 @@ one of them: started: 'passphrase'
 other rules: 22 0
 another program: 1 1
 a successor: 0
+one more: 11 0
+one of its: 11 0
 another program of its: 1 1
 one of them of its: started: 'passphrase'" "$(cat "$log_dir/orders")"
 [ ! -e "$made" ] || fail "a program was started"
