@@ -11,6 +11,7 @@
 #include "tests/sim/options.h"
 #include "tests/sim/random.h"
 #include "tests/sim/schedule.h"
+#include "tests/sim/server.h"
 #include "tests/sim/trace.h"
 #include "tests/sim/volumes.h"
 
@@ -312,11 +313,31 @@ static void change_one_key(bool killable)
 
 /* ---- beside the server ---- */
 
-/* It has the image: what replaces its header is refused. */
+static bool is_served(void)
+{
+    return server_state(SITE_FRONT) == SERVER_UP && !server_disk_is_away();
+}
+
+/* Where the server has the image all the time, its header stays. */
+static void restore_beside_server(void)
+{
+    unsigned life = server_life(SITE_FRONT);
+    uint64_t disturbances = server_disturbances();
+    bool served = is_served();
+    int status = restore(false);
+
+    if (!served || !is_served() || server_life(SITE_FRONT) != life ||
+        server_disturbances() != disturbances)
+        return;
+    if (status == 0)
+        sim_fail("a header was restored, and the server has its disk");
+    mark(MARK_header_kept);
+}
+
 static void try_to_replace(void)
 {
     if (has_backup && random_chance(STREAM_OPERATOR, 500))
-        (void)restore(false);
+        restore_beside_server();
     else
         backup(true);
 }
@@ -330,7 +351,7 @@ static void *change_now_and_then(void *nothing)
         busy = true;
         keys_settle();
         if (!keys_any_is_there())
-            (void)restore(false);
+            restore_beside_server();
         else if (random_chance(STREAM_OPERATOR, 300))
             try_to_replace();
         else

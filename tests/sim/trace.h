@@ -43,7 +43,8 @@ void sim_fail_shows(void (*show)(void));
     X(extended_client) X(status_query) X(odd_payload) X(beyond_32_bits) X(extended_store) X(desert_crossed) X(header_damaged) \
     X(flush_failed_as_owed) X(lie_in_handshake) X(lie_about_the_disk) \
     X(lie_in_reply) X(lie_cut) X(lie_silence) X(lie_held_back) X(lie_in_pieces) X(lie_overlaps) \
-    X(lie_under_tls) X(neighbour_asked) X(image_claimed) X(keys_in_doubt) X(hole_told)
+    X(lie_under_tls) X(neighbour_asked) X(image_claimed) X(keys_in_doubt) X(hole_told) \
+    X(header_kept)
 /* clang-format on */
 
 #define MARK_ENUM(name) MARK_##name,
