@@ -234,10 +234,12 @@ static uint32_t payload_bytes_of(const struct message *message)
     return (uint32_t)(message->length_bytes - message->header_bytes);
 }
 
-/* Of no command that is in flight. */
+/* Of no command that is in flight; so what it brings is nobody's data. */
 static bool wrong_cookie(struct middle *middle, struct message *message)
 {
     message->bytes[8] ^= (uint8_t)(1 + below(255));
+    if (is_chunk_of(message, NBD_REPLY_TYPE_OFFSET_DATA) && payload_bytes_of(message) > 8)
+        flip(message->bytes + message->header_bytes + 8, payload_bytes_of(message) - 8);
     return say_all(middle, message);
 }
 
