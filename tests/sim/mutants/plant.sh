@@ -23,7 +23,7 @@ lived=0 died=0 seeds_most=0
 # mutant NAME FILE SED [UNIT [OPTION...]]: FILE is a source, or a header that UNIT includes; the options are for
 # simulate, and make likely what the bug needs.
 mutant() {
-    local name=$1 file=$2 change=$3 unit=${4:-$2} changed output seeds code
+    local name=$1 file=$2 change=$3 unit=${4:-$2} changed output seeds code sentence
 
     shift 3
     [ $# -eq 0 ] || shift
@@ -58,7 +58,9 @@ mutant() {
     seeds=$(sed -nE 's/^([0-9]+) seeds from.*/\1/p' <<<"$output")
     died=$((died + 1))
     [ "${seeds:-0}" -le "$seeds_most" ] || seeds_most=$seeds
-    echo "$name: found after ${seeds:-?} seeds: $(sed -nE 's/^FAILED: |^simulate: .*(Assertion)/\1/p' "$folder/errors" | head -n 1)"
+    sentence=$(sed -nE 's/^FAILED: |^simulate: .*(Assertion)/\1/p' "$folder/errors" | head -n 1)
+    [ -n "$sentence" ] || sentence=$(grep -m 1 ' ended by signal ' "$folder/errors" || true) # 9: it took too much CPU time
+    echo "$name: found after ${seeds:-?} seeds: $sentence"
 }
 
 # shellcheck source=tests/sim/mutants/list
