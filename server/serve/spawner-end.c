@@ -24,6 +24,7 @@ struct spawner_end {
     struct offload *const *offload;
     struct offload_job restore; /* one at a time */
     bool restoring, again;
+    bool told_of_the_last;
     bool as_needed; /* of the job */
     struct error why;
     pthread_mutex_t mutex; /* of the list */
@@ -53,6 +54,15 @@ static void restore(struct offload_job *job)
 
 static void begin_to_restore(struct spawner_end *owner);
 
+static void tell_of_the_last(struct spawner_end *owner)
+{
+    if (!owner->told_of_the_last)
+        log_error("the processes beside this one, which start programs, have ended, and the "
+                  "sandbox lets no other one be started: no key-command can be asked, and a server "
+                  "that is killed has no report, before it is started again");
+    owner->told_of_the_last = true;
+}
+
 static void restored(struct io_event *ev, int result)
 {
     struct spawner_end *owner = container_of(ev, struct spawner_end, restore.done.event);
@@ -64,9 +74,7 @@ static void restored(struct io_event *ev, int result)
         log_warning("the process beside this one, which starts programs, has ended; another one %s",
                     owner->as_needed ? "is started when it is needed" : "has taken its place");
     else if (spawner_is_gone())
-        log_error("the processes beside this one, which start programs, have ended, and the "
-                  "sandbox lets no other one be started: no key-command can be asked, and a server "
-                  "that is killed has no report, before it is started again");
+        tell_of_the_last(owner);
     else
         log_error("one of the processes beside this one, which start programs, has ended: %s; when "
                   "the other one ends, no key-command can be asked",

@@ -66,6 +66,7 @@ expect_match "$server_log" 'error: .*and the sandbox lets no other one be starte
 ! ctl add two "$folder/two" key-command="cat $folder/key" 2>"$log_dir/add" || fail "a program was started in a sandbox"
 expect_match "$log_dir/add" "'cat' can't be started: .* restart the server"
 stop_nbdcrypt
+expect_equal "times that it is told" 1 "$(grep -c 'error: .*and the sandbox lets no other one be started' "$server_log")"
 
 start_nbdcrypt --sandbox off --control "$control" --export "one=$folder/one,key-command=cat $folder/key"
 first=$(spawner)
