@@ -251,7 +251,10 @@ int keys_change(struct job_words words, const struct keys *after, bool killable)
 
     unsigned cuts_before = cuts;
 
-    risk = RISK_NONE;
+    /* Without keys there is nothing to lose: when a restore is cut off, the copy of the header that
+     * an erasure which was cut off had left may be in force, with those keys that the backup has,
+     * too. */
+    risk = has(&before, KEY_THERE) ? RISK_NONE : RISK_CHANGED;
     forget(&before, after);
     int status = job_run(words, killable);
     if (status == 0) {
