@@ -75,7 +75,7 @@ build() {
 # it takes (none with sanitizers).  The others have what users have when they say nothing.
 strict_folders() {
     if "$work/$1/nbdcrypt" serve --sandbox strict --raw --unix "$work/probe" --run true memory:1M >"$work/probe.log" 2>&1; then
-        echo "control luks metrics nbd remote report server tls"
+        echo "bench control libnbd list luks metrics nbd nbdkit rbd remote report server tls"
     fi
 }
 
