@@ -286,14 +286,14 @@ static bool attach_by_name(struct session *session)
 /* What the server shows has to be what its files said when it read them last. */
 static bool start_tls(struct session *session)
 {
-    unsigned before = pki_servers();
+    unsigned before = pki_servers(), writes = pki_writes();
 
     if (!ask(session, NBD_OPT_STARTTLS, "", 0) || !wire_start_tls(&session->wire, session->second))
         return false;
     if (options.tls != TLS_BY_CERTIFICATE || session->life != server_life(SITE_FRONT))
         return true;
     unsigned shown = wire_server_certificate(&session->wire);
-    if (((before | pki_servers()) >> shown & 1) == 0)
+    if (((before | pki_servers()) >> shown & 1) == 0 && pki_writes() < writes + 2)
         sim_fail("client %u is shown certificate %u, and the server was told of another one",
                  session->client, shown);
     return true;

@@ -24,6 +24,7 @@ static gnutls_certificate_credentials_t credentials[CLIENTS];
 static gnutls_datum_t lists[2]; /* of revoked certificates: none, and the second client's */
 static struct pki_wish in_force, written;
 static bool settled = true;
+static unsigned writes;
 static uint64_t revoked_ns;
 
 static void check(int result, const char *what)
@@ -145,6 +146,7 @@ void pki_write(const struct pki_wish *wish)
     text_put("pki/ca-crl.pem", lists[wish->revoked].data, lists[wish->revoked].size);
     written = *wish;
     settled = false;
+    writes++;
 }
 
 void pki_settle(bool taken)
@@ -163,6 +165,11 @@ void pki_start(void)
     if (written.broken)
         pki_write(&in_force);
     pki_settle(true);
+}
+
+unsigned pki_writes(void)
+{
+    return writes;
 }
 
 unsigned pki_servers(void)

@@ -31,6 +31,7 @@ void pki_start(void);
 
 /* What a client has to expect that connects now; to be asked again when it is connected: as long as
  * both are the same, that is in force. */
+unsigned pki_writes(void);  /* how often that was done */
 unsigned pki_servers(void); /* a bit for each certificate that the server may show */
 enum pki_standing { PKI_VALID, PKI_REVOKED, PKI_EITHER };
 enum pki_standing pki_second_client(void);
