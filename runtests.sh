@@ -36,6 +36,7 @@ test_jobs=$((jobs + 1)) # some wait
 passed=0
 failed=0
 skipped=0
+failures= # once more at the end, where they are seen
 
 say() {
     printf '== %s\n' "$*"
@@ -45,6 +46,16 @@ say() {
 fails() {
     failed=$((failed + 1))
     printf '%s\n' "-- FAILED: $1" && tail -n 150 "$2" | sed 's/^/   /'
+    failures+=$(printf '%s\n' "-- FAILED: $1" && reason "$2" | sed 's/^/   /')$'\n'
+}
+
+# reason LOG: what an end-to-end test says last, or the end of what another program said.
+reason() {
+    if grep -q ': the reason was: ' "$1"; then
+        sed -n '/: the reason was: /,$p' "$1"
+    else
+        tail -n 20 "$1"
+    fi
 }
 
 # The sources, without what was built in the tree: the result is that of a fresh clone.
@@ -215,5 +226,6 @@ if [ "$keep" = yes ]; then
 else
     rm -rf "$work"
 fi
+printf '%s' "$failures"
 echo "$passed passed, $failed failed, $skipped skipped"
 [ "$failed" -eq 0 ]

@@ -40,6 +40,8 @@ esac
 
 # ---- messages and the end ----
 
+failure= # what the end of the log says once more
+
 note() {
     echo "$test_name: $*" >&2
 }
@@ -47,7 +49,8 @@ note() {
 # fail MESSAGE...
 fail() {
     trap - ERR
-    note "FAILED: $*"
+    failure=$*
+    note "FAILED: $failure"
     exit 1
 }
 
@@ -104,7 +107,8 @@ at_exit() {
         clean_up_test
     fi
     if [ "$status" -eq 0 ] && grep -qaE "$sanitizer_reports" "$log_dir"/* 2>/dev/null; then
-        note "FAILED: the program's log holds a report of a sanitizer or an assertion"
+        failure="the program's log holds a report of a sanitizer or an assertion"
+        note "FAILED: $failure"
         status=1
     fi
     if [ "$status" -ne 0 ] && [ "$status" -ne 77 ]; then
@@ -116,6 +120,8 @@ at_exit() {
     else
         chmod -R u+rwX "$test_dir" && rm -rf "$test_dir"
     fi
+    # After all logs: it is the end of a log that is looked at first.
+    [ -z "$failure" ] || note "the reason was: $(tail -n 40 <<<"$failure" | tail -c 3000)"
     echo "took $SECONDS s"
     exit "$status"
 }
@@ -132,7 +138,8 @@ show_logs() {
 }
 
 at_error() {
-    note "FAILED: line $2: '$3' ended with status $1"
+    failure="line $2: '$3' ended with status $1"
+    note "FAILED: $failure"
 }
 trap 'at_error $? $LINENO "$BASH_COMMAND"' ERR
 
