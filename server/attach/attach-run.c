@@ -12,6 +12,7 @@
 #include "server/attach/attach-grow.h"
 #include "server/attach/by-name.h"
 #include "server/attach/nbd-device.h"
+#include "server/attach/nbd-receivers.h"
 #include "server/attach/supervisor.h"
 #include "server/base/log.h"
 #include "server/client/channel.h"
@@ -25,6 +26,8 @@
 #define BLOCK_BYTES_MOST 4096u /* that the kernel's client can do */
 #define RETRY_MS_FIRST 100
 #define RETRY_MS_MAX 2000
+#define FREE_MS 3000u
+#define FREE_LOOK_MS 50
 #define LOOK_MS 1000 /* whether the one who looks after it has ended */
 
 /* Its sockets, until they are the kernel's. */
@@ -43,9 +46,9 @@ static void close_sockets(struct sockets *sockets)
 /* ---- the server ---- */
 
 /* Those after the first have to be of the same disk, which the server could have exchanged. */
-static int dial_all(struct sockets *sockets, const struct attach_run *run, struct error *err)
+static int dial_all(struct sockets *sockets, const struct attach_run *run, unsigned wanted,
+                    struct error *err)
 {
-    unsigned wanted = run->options->connections;
     int result = 0;
 
     while (sockets->count < wanted && result == 0) {
@@ -72,13 +75,14 @@ static bool may_come(int result)
            result != -EPROTO;
 }
 
-static int dial_until(struct sockets *sockets, const struct attach_run *run, struct error *err)
+static int dial_until(struct sockets *sockets, const struct attach_run *run, unsigned wanted,
+                      struct error *err)
 {
     uint64_t end_ms = channel_clock_ms() + (uint64_t)run->options->wait_seconds * 1000;
     int pause_ms = RETRY_MS_FIRST;
 
     for (;;) {
-        int result = dial_all(sockets, run, err);
+        int result = dial_all(sockets, run, wanted, err);
 
         if (result == 0)
             return 0;
@@ -145,14 +149,56 @@ static int give_to_kernel(struct attach_run *run, struct sockets *sockets, struc
     return result;
 }
 
+/* The device may be open still, by those who looked at it. */
+static int give_once_it_is_free(struct attach_run *run, struct sockets *sockets, struct error *err)
+{
+    int result = give_to_kernel(run, sockets, err);
+
+    for (unsigned ms = 0; result == -EBUSY && ms < FREE_MS; ms += FREE_LOOK_MS) {
+        (void)poll(NULL, 0, FREE_LOOK_MS);
+        result = give_to_kernel(run, sockets, err);
+    }
+    return result;
+}
+
+/* Nobody uses it yet: so it can be taken back and given once more, now that the kernel has more
+ * threads, and with fewer connections, if need be: one is received from in any case. */
+static int give_until_received(struct attach_run *run, struct sockets *sockets, struct error *err)
+{
+    unsigned wanted = run->options->connections;
+    int result = give_to_kernel(run, sockets, err);
+
+    for (bool again = false; result == 0 && !nbd_receivers_await(run->index, sockets->count);
+         again = true) {
+        log_info("/dev/nbd%u: the kernel does not receive from all of its %u connections yet: it "
+                 "is attached once more",
+                 run->index, sockets->count);
+        close_sockets(sockets);
+        if (again && wanted > 1)
+            wanted /= 2;
+        result = nbd_netlink_detach(run->commands, run->index, err);
+        if (result == 0)
+            result = dial_until(sockets, run, wanted, err);
+        if (result == 0)
+            result = give_once_it_is_free(run, sockets, err);
+    }
+    return result;
+}
+
 static void say_what_it_is(const struct attach_run *run)
 {
+    bool several = (run->record.flags & NBD_FLAG_CAN_MULTI_CONN) != 0;
+
     if (run->record.uuid[0] == '\0')
         log_notice(
             "the server does not tell which disk this is: after a lost connection another one "
             "of the same name and size would be taken for it");
-    if (run->options->connections > 1 && run->record.connections == 1)
+    if (run->options->connections > 1 && run->record.connections == 1 && !several)
         log_info("the server can't do with several connections to this export: there is one");
+    if (run->record.connections < run->options->connections && several)
+        log_warning("/dev/nbd%u has %u connections instead of %u, because the kernel had no "
+                    "threads for more: attached anew, it may have them",
+                    run->index, run->record.connections, run->options->connections);
 }
 
 /* Nothing of it may be left behind when what follows fails. */
@@ -230,7 +276,7 @@ static int adopt(struct attach_run *run, const struct sockets *sockets, struct e
 static int attach_new(struct attach_run *run, struct error *err)
 {
     struct sockets sockets = { .count = 0 };
-    int result = dial_until(&sockets, run, err);
+    int result = dial_until(&sockets, run, run->options->connections, err);
     bool lost = false;
 
     if (result == 0)
@@ -238,7 +284,7 @@ static int attach_new(struct attach_run *run, struct error *err)
     if (result == 0)
         lost = attach_record_find_lost(&run->index, &run->record) == 0;
     if (result == 0)
-        result = lost ? adopt(run, &sockets, err) : give_to_kernel(run, &sockets, err);
+        result = lost ? adopt(run, &sockets, err) : give_until_received(run, &sockets, err);
     close_sockets(&sockets);
     return result == 0 && !lost ? remember(run, err) : result;
 }

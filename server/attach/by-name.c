@@ -15,6 +15,7 @@
 #define PATH_BYTES 512u
 #define TARGET_BYTES 64u
 #define UDEV_MS 5000u
+#define UDEV_BUSY_MS 60000u
 #define LOOK_MS 20
 
 static bool udev_runs(void)
@@ -31,10 +32,17 @@ static bool is_there(const char *path, const char *target)
     return strcmp(found, target) == 0;
 }
 
+/* While it has this file udev has devices to look at, for which a slow or booting machine takes
+ * longer (what `udevadm settle` waits for). */
+static bool udev_is_busy(void)
+{
+    return access("/run/udev/queue", F_OK) == 0;
+}
+
 static void wait_for_udev(const char *path, const char *target)
 {
     for (unsigned ms = 0; !is_there(path, target); ms += LOOK_MS) {
-        if (ms >= UDEV_MS) {
+        if (ms >= UDEV_BUSY_MS || (ms >= UDEV_MS && !udev_is_busy())) {
             log_warning("udev has not made %s: has it 66-nbdcrypt-attach.rules, which the package "
                         "nbdcrypt-attach brings?",
                         path);

@@ -8,6 +8,7 @@
 
 #include "server/attach/attach-dial.h"
 #include "server/attach/nbd-device.h"
+#include "server/attach/nbd-receivers.h"
 #include "server/base/log.h"
 #include "server/base/size-text.h"
 #include "server/client/channel.h"
@@ -179,6 +180,10 @@ static int revive(struct watch *watch, struct error *err)
         return result;
     watch->misses = result == 1 ? 0 : watch->misses + 1;
     watch->dead -= result == 1;
+    /* One after the other: the kernel may have no threads for several at once. */
+    if (result == 1)
+        (void)nbd_receivers_await(watch->supervisor->index,
+                                  watch->supervisor->record.connections - watch->dead);
     /* It was told of a death that is none, or is not one yet. */
     if (watch->misses >= MISSES_MAX)
         watch->dead = 0;

@@ -73,7 +73,7 @@ expect_equal "exit status of who knows the passphrase" 0 "$status"
 
 # It goes on in one, too.
 rm -f target
-"$NBDCRYPT" convert "${new[@]}" --bandwidth 2M compressed.qcow2 target >"$log_dir/killed" 2>&1 &
+"$NBDCRYPT" convert "${new[@]}" --bandwidth 512K compressed.qcow2 target >"$log_dir/killed" 2>&1 &
 converting=$!
 remember_pid "$converting"
 begun() { "$NBDCRYPT" token export target 2>/dev/null | grep -E '"done": ?"[1-9]' >/dev/null; }

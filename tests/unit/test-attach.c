@@ -9,6 +9,7 @@
 #include "server/attach/attach-record.h"
 #include "server/attach/attach-target.h"
 #include "server/attach/nbd-device.h"
+#include "server/attach/nbd-receivers.h"
 #include "server/attach/nbdtab.h"
 #include "server/attach/supervisor.h"
 #include "server/nbd/nbd-wire.h"
@@ -31,6 +32,32 @@ static void devices(void)
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
         EXPECT(nbd_device_parse(&index, bad[i], &err) == -EINVAL);
     EXPECT(strstr(err.text, "write it as nbd3 or /dev/nbd3") != NULL);
+}
+
+/* As Linux 6.1 and 6.12 write them. */
+static void receivers(void)
+{
+    static const struct {
+        const char *line;
+        enum nbd_receiver receiver;
+    } rows[] = {
+        { "88 (kworker/u5:1+nbd7-recv) S 2 0 0 0 -1", NBD_RECEIVER_WORKS },
+        { "102 (nbd7-recv+nbd7-recv) S 2 0 0 0 -1", NBD_RECEIVER_WORKS },
+        { "102 (kworker/R-nbd7-+nbd7-recv) S 2 0 0 0", NBD_RECEIVER_WORKS },
+        { "102 (nbd7-recv) I 2 0 0 0 -1", NBD_RECEIVER_OTHER },
+        { "88 (kworker/u5:1-nbd7-recv) I 2 0 0 0 -1", NBD_RECEIVER_OTHER },
+        { "88 (kworker/u5:1+nbd17-recv) S 2 0 0 0 -1", NBD_RECEIVER_OTHER },
+        { "88 (kworker/u5:1+nbd7-recv) S 20 0 0 0 -1", NBD_RECEIVER_NO_THREAD },
+        { "88 (+nbd7-recv) S 1 0 0 0 -1", NBD_RECEIVER_NO_THREAD },
+        { "88 (x) S 2 (+nbd7-recv) S 1 0 0 0 -1", NBD_RECEIVER_NO_THREAD },
+        { "88 (", NBD_RECEIVER_NO_THREAD },
+        { "88 )(", NBD_RECEIVER_NO_THREAD },
+        { "88 (x)", NBD_RECEIVER_NO_THREAD },
+        { "", NBD_RECEIVER_NO_THREAD },
+    };
+
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        EXPECT(nbd_receivers_parse(rows[i].line, 7) == rows[i].receiver);
 }
 
 static void links(void)
@@ -235,6 +262,7 @@ static void disks(void)
 
 static const struct check checks[] = {
     { "a device is nbdN or /dev/nbdN", devices },
+    { "threads of the kernel are known by the work that they do", receivers },
     { "links have only characters that udev bears", links },
     { "what has :// is a URI, all else the name of an export", targets },
     { "a relative path is refused, which is another one when it is needed again", paths },
