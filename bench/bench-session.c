@@ -9,7 +9,7 @@
 
 #include "bench/libnbd-client.h"
 #include "server/client/client-connect.h"
-#include "server/client/tls-client.h"
+#include "server/client/client-tls.h"
 #include "server/nbd/nbd-wire.h"
 
 /* ---- what the export must be able to do ---- */
@@ -193,25 +193,6 @@ static void raise_descriptor_limit(void)
     }
 }
 
-struct tls_wish {
-    const struct nbd_uri *uri;
-    struct tls_client **out;
-};
-
-static int start_tls(void *context, struct channel *channel, struct error *err)
-{
-    const struct tls_wish *wish = context;
-    const struct nbd_uri *uri = wish->uri;
-    const struct tls_client_settings settings = {
-        .certificates = uri->tls_certificates,
-        .psk_file = uri->tls_psk_file,
-        .user = uri->user,
-        .host = uri->host_alone != NULL ? uri->host_alone : uri->host,
-    };
-
-    return tls_client_handshake(wish->out, channel, &settings, err);
-}
-
 /* A connected socket with the handshake behind it, or -errno.  *tls stays NULL without TLS. */
 static int shake_hands(const struct bench_session *session, struct export_info *info,
                        struct tls_client **tls, struct error *err)
@@ -219,18 +200,19 @@ static int shake_hands(const struct bench_session *session, struct export_info *
     const struct bench_options *options = session->options;
     struct channel channel = { .fd = -1,
                                .end_ms = channel_clock_ms() + options->timeout_s * 1000ull };
-    struct tls_wish wish = { .uri = session->uri, .out = tls };
+    struct client_tls wish = { .uri = session->uri };
     const struct client_wishes wishes = {
         .export_name = session->uri->export_name,
         .structured_replies = !options->simple,
         .extended_headers = !options->simple && !options->no_extended_headers,
-        .start_tls = session->uri->tls ? start_tls : NULL,
+        .start_tls = session->uri->tls ? client_tls_start : NULL,
         .context = &wish,
     };
     int result = client_connect(&channel, session->uri, err);
 
     if (result == 0)
         result = client_handshake(info, &channel, &wishes, err);
+    *tls = wish.client;
     if (result != 0) {
         tls_client_free(*tls);
         if (channel.fd >= 0)

@@ -9,7 +9,7 @@
 #include "server/attach/attach-proxy.h"
 #include "server/base/tcp-keepalive.h"
 #include "server/client/client-connect.h"
-#include "server/client/tls-client.h"
+#include "server/client/client-tls.h"
 #include "server/control/control-client.h"
 #include "server/control/control-json.h"
 
@@ -74,27 +74,8 @@ static int connect_locally(struct channel *channel, const struct attach_target *
 
 /* ---- any server ---- */
 
-struct tls_wish {
-    const struct nbd_uri *uri;
-    struct tls_client *client; /* NULL: not yet */
-};
-
-static int start_tls(void *context, struct channel *channel, struct error *err)
-{
-    struct tls_wish *wish = context;
-    const struct nbd_uri *uri = wish->uri;
-    const struct tls_client_settings settings = {
-        .certificates = uri->tls_certificates,
-        .psk_file = uri->tls_psk_file,
-        .user = uri->user,
-        .host = uri->host_alone != NULL ? uri->host_alone : uri->host,
-    };
-
-    return tls_client_handshake(&wish->client, channel, &settings, err);
-}
-
 /* What goes on between a connected socket and the kernel. */
-static int hand_over(struct channel *channel, struct tls_wish *tls,
+static int hand_over(struct channel *channel, struct client_tls *tls,
                      const struct attach_target *target, struct error *err)
 {
     int result = 0;
@@ -119,10 +100,10 @@ static int with_connection(struct export_info *info, char *uuid, int *fd,
                            struct error *err)
 {
     struct channel channel = { .fd = -1, .end_ms = channel_clock_ms() + DEADLINE_MS, .stop = stop };
-    struct tls_wish tls = { .uri = &target->uri };
+    struct client_tls tls = { .uri = &target->uri };
     const struct client_wishes wishes = {
         .export_name = target->export_name,
-        .start_tls = !target->local && target->uri.tls ? start_tls : NULL,
+        .start_tls = !target->local && target->uri.tls ? client_tls_start : NULL,
         .context = &tls,
     };
     int result = target->local ? connect_locally(&channel, target, err)

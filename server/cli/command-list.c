@@ -16,6 +16,7 @@
 #include "server/cli/text-table.h"
 #include "server/client/client-connect.h"
 #include "server/client/client-list.h"
+#include "server/client/client-tls.h"
 #include "server/client/tls-client-peer.h"
 #include "server/nbd/nbd-wire.h"
 
@@ -246,34 +247,15 @@ static void print_text(struct json_object *all)
 
 /* ---- the server ---- */
 
-struct tls_wish {
-    const struct nbd_uri *uri;
-    struct tls_client *client;
-};
-
-static int start_tls(void *context, struct channel *channel, struct error *err)
-{
-    struct tls_wish *wish = context;
-    const struct nbd_uri *uri = wish->uri;
-    const struct tls_client_settings settings = {
-        .certificates = uri->tls_certificates,
-        .psk_file = uri->tls_psk_file,
-        .user = uri->user,
-        .host = uri->host_alone != NULL ? uri->host_alone : uri->host,
-    };
-
-    return tls_client_handshake(&wish->client, channel, &settings, err);
-}
-
 static int ask(struct json_object **out, const char *text, const struct nbd_uri *uri,
                unsigned timeout_s, struct error *err)
 {
     struct channel channel = { .fd = -1, .end_ms = channel_clock_ms() + timeout_s * 1000ull };
-    struct tls_wish tls = { .uri = uri };
+    struct client_tls tls = { .uri = uri };
     struct client_list list = { .export_count = 0 };
     const struct client_wishes wishes = {
         .export_name = uri->export_name,
-        .start_tls = uri->tls ? start_tls : NULL,
+        .start_tls = uri->tls ? client_tls_start : NULL,
         .context = &tls,
     };
     int result = client_connect(&channel, uri, err);
