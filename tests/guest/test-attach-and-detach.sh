@@ -16,7 +16,6 @@ guest_add "$test_dir/plugin" /nbdkit-memory-plugin.so
 
 cat >"$test_dir/script" <<'SCRIPT'
 chmod 600 /key
-step() { echo "== $* ($(cut -d . -f 1 /proc/uptime) s)" | tee /dev/console; }
 start() {
     rm -f /ready
     nbdcrypt serve --control /control --listen 127.0.0.1:10809 --tls-certificates /pki/server --tls on --key-file /key \
@@ -27,14 +26,6 @@ start() {
 kill_server() {
     kill -9 "$server"
     wait "$server" 2>/dev/null || true
-}
-until_so() {
-    for _ in $(seq 1000); do
-        "$@" && return
-        sleep 0.05
-    done
-    echo "it did not come to: $*"
-    return 1
 }
 # refused SENTENCE COMMAND...
 refused() {

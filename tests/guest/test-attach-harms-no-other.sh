@@ -21,7 +21,6 @@ done
 
 cat >"$test_dir/script" <<'SCRIPT'
 chmod 600 /key
-step() { echo "== $* ($(cut -d . -f 1 /proc/uptime) s)" | tee /dev/console; }
 start() {
     rm -f /ready
     nbdcrypt serve --control /control --listen 127.0.0.1:10809 --key-file /key --export vm7=/disk --export other=/disk2 \
@@ -32,15 +31,6 @@ start() {
 kill_server() {
     kill -9 "$server"
     wait "$server" 2>/dev/null || true
-}
-until_so() {
-    for _ in $(seq 600); do
-        "$@" && return
-        sleep 0.05
-    done
-    echo "it did not come to: $*"
-    nbdcrypt attached
-    return 1
 }
 lost() { [ "$(nbdcrypt attached --json | sed -n 's/.*"dead_connections": \([0-9]*\).*/\1/p')" -eq "$1" ]; }
 supervisor_of() { nbdcrypt attached --json | tr -d ' \n' | sed "s/}/\n/g" | sed -n "s/.*\"name\":\"$1\".*\"supervisor\":\([0-9]*\).*/\1/p"; }

@@ -8,7 +8,6 @@ guest_requires_attach
 guest_add "$NBDCRYPT" /usr/bin/nbdcrypt
 
 guest_run <<'SCRIPT' || fail "in the guest: $(cat "$guest_output")"
-step() { echo "== $* ($(cut -d . -f 1 /proc/uptime) s)" | tee /dev/console; }
 renice -n -20 $$ >/dev/null
 nbdcrypt serve --control /control --listen 127.0.0.1:10809 --raw --export vm7=memory:16M >/ready 2>/server.log &
 server=$!

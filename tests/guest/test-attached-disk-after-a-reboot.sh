@@ -32,7 +32,6 @@ failed() {
     exit "$status"
 }
 trap failed EXIT
-step() { echo "== $* ($(cut -d . -f 1 /proc/uptime) s)" | tee /dev/console; }
 SCRIPT
 { cat "$test_dir/prelude" - <<'SCRIPT'; } >"$test_dir/first"
 step "the first time"
@@ -60,14 +59,6 @@ for unit in /usr/local/lib/systemd/system/nbdcrypt.service /usr/lib/systemd/syst
 done
 { cat "$test_dir/prelude" - <<'SCRIPT'; } >"$test_dir/second"
 value() { systemctl show --property "$1" --value "$2"; }
-until_so() {
-    for _ in $(seq 600); do
-        "$@" && return
-        sleep 0.1
-    done
-    echo "it did not come to: $*"
-    return 1
-}
 step "after the reboot"
 until_so grep /srv /proc/mounts
 systemctl --no-pager list-units 'nbdcrypt*' srv.mount

@@ -17,7 +17,6 @@ guest_add "$passphrase" /key
 
 { echo "kills=$kills" && cat <<'SCRIPT'; } >"$test_dir/script"
 chmod 600 /key
-step() { echo "== $* ($(cut -d . -f 1 /proc/uptime) s)" | tee /dev/console; }
 format() { nbdcrypt format --pbkdf pbkdf2 --pbkdf-iterations 1000 --size "$2" --key-file /key "$1" >/dev/null; }
 start() {
     rm -f /ready
@@ -29,15 +28,6 @@ start() {
 kill_server() {
     kill "-${1-KILL}" "$server"
     wait "$server" 2>/dev/null || true
-}
-until_so() {
-    for _ in $(seq 1000); do
-        "$@" && return
-        sleep 0.05
-    done
-    echo "it did not come to: $*"
-    cat /attach.log /server.log
-    return 1
 }
 # Reads and writes that the device has done.
 done_requests() {

@@ -17,7 +17,6 @@ done
 cat >"$test_dir/script" <<'SCRIPT'
 PATH=/usr/local/bin:$PATH
 chmod 600 /key
-step() { echo "== $* ($(cut -d . -f 1 /proc/uptime) s)" | tee /dev/console; }
 start() {
     rm -f /ready
     nbdcrypt serve --control /control --unix /nbd.socket --export first=memory:1M,raw >/ready 2>>/server.log &
@@ -27,14 +26,6 @@ start() {
 kill_server() {
     kill -9 "$server"
     wait "$server" 2>/dev/null || true
-}
-until_so() {
-    for _ in $(seq 400); do
-        "$@" && return
-        sleep 0.1
-    done
-    echo "it did not come to: $*"
-    return 1
 }
 lost_none() { nbdcrypt attached --json | grep -q '"dead_connections": 0'; }
 node() { csi-node --timeout 1 --control /control "$@" 3</key; }

@@ -21,7 +21,6 @@ guest_add "$test_dir/page" /page
 
 guest_run -- <<'SCRIPT' || fail "in the guest: $(cat "$guest_output")"
 PATH=/usr/local/bin:$PATH
-step() { echo "== $* ($(cut -d . -f 1 /proc/uptime) s)" | tee /dev/console; }
 format() { nbdcrypt format --pbkdf pbkdf2 --pbkdf-iterations 1000 --size 16M --key-file "$@" >/dev/null; }
 start() {
     rm -f /ready

@@ -18,16 +18,6 @@ failed() {
     exit "$status"
 }
 trap failed EXIT
-step() { echo "== $* ($(cut -d . -f 1 /proc/uptime) s)" | tee /dev/console; }
-until_so() {
-    for _ in $(seq 300); do
-        "$@" && return
-        sleep 0.2
-    done
-    echo "it did not come to: $*"
-    cat /tmp/vm1
-    return 1
-}
 has_clients() { [ "$(nbdcrypt ctl status | sed -n 's/^clients  *//p')" -eq "$1" ]; }
 # qemu CERTIFICATE DISK COMMAND...: QEMU's client.
 qemu() {

@@ -40,7 +40,6 @@ follow() {
     sh -eu "/recipes/$(echo "$*" | tr ' ' -)"
 }
 # until_so COMMAND...: for ever, which is ended from outside.
-until_so() { until "$@"; do sleep 0.2; done; }
 # client USER DISK [OPTION...]: whether it writes, and reads what it wrote, as this user.
 uri() { echo "nbd+unix:///$1?socket=/run/nbdcrypt/nbd.sock"; }
 client() {

@@ -12,8 +12,6 @@ guest_add "$pattern" /pattern
 guest_run -- <<'SCRIPT' || fail "in the guest: $(cat "$guest_output")"
 value() { systemctl show --property "$1" --value "$2"; }
 expect() { [ "$2" = "$3" ] || { echo "$1: expected '$2', got '$3'"; exit 1; }; }
-# until_so COMMAND...: restarts take their time; a script that never ends is ended from outside.
-until_so() { until "$@"; do sleep 0.2; done; }
 journal_has() { journalctl --no-pager --unit "$1" --boot | grep -E -- "$2" >/dev/null; }
 attach() { nbd-client 127.0.0.1 10809 /dev/nbd0 -N "$1" -b 4096 >/dev/null; }
 serves_again() { attach vm1 2>/dev/null && nbd-client -d /dev/nbd0 >/dev/null; }
@@ -21,7 +19,6 @@ has_served_times() { [ "$(value NRestarts nbdcrypt)" -ge "$1" ] && [ "$(value Ac
 format() {
     nbdcrypt format --size 32M --pbkdf pbkdf2 --pbkdf-iterations 1000 --key-file "$1" "$2"
 }
-step() { echo "== $* ($(cut -d . -f 1 /proc/uptime) s)" | tee /dev/console; }
 step_failed() {
     status=$?
     [ "$status" -eq 0 ] || { systemctl --no-pager --lines 0 status 'nbdcrypt*'; journalctl --no-pager --boot | grep -vE 'kernel:|sysusers' | tail -n 40; }

@@ -97,6 +97,17 @@ wait_for() {
         sleep 0.05
     done
 }
+# step WORDS...: where it is, also on the console, which is read while the script runs.
+step() { echo "== $* ($(cut -d . -f 1 /proc/uptime) s)" | tee /dev/console; }
+# until_so COMMAND...: tries it for a minute at least.
+until_so() {
+    for _ in $(seq 1200); do
+        "$@" && return
+        sleep 0.05
+    done
+    echo "it did not come to: $*"
+    return 1
+}
 END
 }
 
