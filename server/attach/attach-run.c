@@ -118,13 +118,13 @@ static int choose_block(uint32_t *out, const struct attach_run *run, const struc
     return 0;
 }
 
+/* A device without a size, which nobody tries to read: show() gives it one. */
 static int give_to_kernel(struct attach_run *run, struct sockets *sockets, struct error *err)
 {
     const struct attach_options *options = run->options;
     char backend[NBD_BACKEND_BYTES];
     struct nbd_netlink_device device = {
         .index = NBD_NETLINK_ANY_INDEX,
-        .size_bytes = sockets->info.size_bytes,
         .flags = (uint16_t)(sockets->info.flags | (options->read_only ? NBD_FLAG_READ_ONLY : 0)),
         .timeout_seconds = options->timeout_seconds,
         .dead_timeout_seconds = options->dead_timeout_seconds,
@@ -137,7 +137,7 @@ static int give_to_kernel(struct attach_run *run, struct sockets *sockets, struc
         result = nbd_device_parse(&device.index, options->device, err);
     if (result < 0)
         return result;
-    run->record.size_bytes = device.size_bytes;
+    run->record.size_bytes = sockets->info.size_bytes;
     run->record.flags = device.flags;
     run->record.connections = sockets->count;
     attach_record_backend(backend, &run->record);
@@ -161,8 +161,25 @@ static int give_once_it_is_free(struct attach_run *run, struct sockets *sockets,
     return result;
 }
 
-/* Nobody uses it yet: so it can be taken back and given once more, now that the kernel has more
- * threads, and with fewer connections, if need be: one is received from in any case. */
+/* Nothing of it may be left behind when what follows fails. */
+static void take_back(const struct attach_run *run)
+{
+    if (nbd_netlink_detach(run->commands, run->index, NULL) < 0)
+        log_error("/dev/nbd%u stays attached: nbdcrypt detach nbd%u", run->index, run->index);
+    attach_record_remove(run->index);
+    by_name_remove(run->record.link, run->index);
+}
+
+static int show(const struct attach_run *run, struct error *err)
+{
+    char backend[NBD_BACKEND_BYTES];
+
+    attach_record_backend(backend, &run->record);
+    return nbd_netlink_resize(run->commands, run->index, backend, run->record.size_bytes, err);
+}
+
+/* It can be taken back and given once more, now that the kernel has more threads, and with fewer
+ * connections, if need be: one is received from in any case. */
 static int give_until_received(struct attach_run *run, struct sockets *sockets, struct error *err)
 {
     unsigned wanted = run->options->connections;
@@ -182,6 +199,11 @@ static int give_until_received(struct attach_run *run, struct sockets *sockets, 
         if (result == 0)
             result = give_once_it_is_free(run, sockets, err);
     }
+    if (result == 0) {
+        result = show(run, err);
+        if (result < 0)
+            take_back(run);
+    }
     return result;
 }
 
@@ -199,15 +221,6 @@ static void say_what_it_is(const struct attach_run *run)
         log_warning("/dev/nbd%u has %u connections instead of %u, because the kernel had no "
                     "threads for more: attached anew, it may have them",
                     run->index, run->record.connections, run->options->connections);
-}
-
-/* Nothing of it may be left behind when what follows fails. */
-static void take_back(const struct attach_run *run)
-{
-    if (nbd_netlink_detach(run->commands, run->index, NULL) < 0)
-        log_error("/dev/nbd%u stays attached: nbdcrypt detach nbd%u", run->index, run->index);
-    attach_record_remove(run->index);
-    by_name_remove(run->record.link, run->index);
 }
 
 static int write_down(struct attach_run *run, struct error *err)
@@ -260,6 +273,12 @@ static int adopt(struct attach_run *run, const struct sockets *sockets, struct e
                          "`nbdcrypt detach nbd%u` takes it away",
                          run->index, run->index);
     run->record.size_bytes = nbd_device_size_bytes(run->index);
+    if (run->record.size_bytes == 0) {
+        run->record.size_bytes = sockets->info.size_bytes;
+        int shown = show(run, err);
+        if (shown < 0)
+            return shown;
+    }
     run->record.flags =
         sockets->info.flags | (nbd_device_is_read_only(run->index) ? NBD_FLAG_READ_ONLY : 0);
     run->record.connections = sockets->count;

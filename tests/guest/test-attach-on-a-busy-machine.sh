@@ -29,6 +29,7 @@ for turn in 1 2 3; do
     done
     nbdcrypt detach vm7
 done
+if dmesg | grep 'I/O error'; then exit 1; fi
 kill $busy
 kill "$server"
 cat /server.log
