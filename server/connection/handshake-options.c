@@ -1,130 +1,20 @@
 #include "server/connection/handshake-options.h"
 
-#include <assert.h>
-#include <errno.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "server/audit/audit.h"
 #include "server/connection/conversation.h"
+#include "server/connection/handshake-contexts.h"
+#include "server/connection/option-exports.h"
 #include "server/export/export-set.h"
-#include "server/base/log-ids.h"
 #include "server/base/log.h"
 #include "server/base/tally.h"
 #include "server/tls/tls.h"
 #include "server/connection/worker.h"
 
-#define ERROR_SENTENCE_BYTES 1024u
-#define NAME_SHOWN_BYTES 100u
 #define BLOCK_PREFERRED_BYTES 4096u
 #define NAME_PAYLOAD_BYTES_MAX 8192u     /* INFO, GO: a name and 2045 information requests */
 #define CONTEXT_PAYLOAD_BYTES_MAX 32768u /* a name and 7 queries, all of the longest */
-#define CONTEXT_NAMESPACE "base:"
-#define CONTEXT_NAME CONTEXT_NAMESPACE "allocation"
-
-/* ---- replies ---- */
-
-static uint8_t *reply_room(struct option_exchange *ex, size_t length_bytes)
-{
-    uint8_t *at = ex->reply + ex->reply_bytes;
-
-    assert(length_bytes <= sizeof ex->reply - ex->reply_bytes);
-    ex->reply_bytes += length_bytes;
-    return at;
-}
-
-static void reply_header(struct option_exchange *ex, uint32_t type, size_t length_bytes)
-{
-    const struct nbd_option_reply reply = {
-        .option = ex->option,
-        .type = type,
-        .length_bytes = (uint32_t)length_bytes,
-    };
-
-    nbd_encode_option_reply(reply_room(ex, NBD_OPTION_REPLY_BYTES), &reply);
-}
-
-static void reply_u16(struct option_exchange *ex, uint16_t value)
-{
-    nbd_put_u16(reply_room(ex, sizeof value), value);
-}
-
-static void reply_u32(struct option_exchange *ex, uint32_t value)
-{
-    nbd_put_u32(reply_room(ex, sizeof value), value);
-}
-
-static void reply_u64(struct option_exchange *ex, uint64_t value)
-{
-    nbd_put_u64(reply_room(ex, sizeof value), value);
-}
-
-static void reply_text(struct option_exchange *ex, const char *text, size_t length_bytes)
-{
-    memcpy(reply_room(ex, length_bytes), text, length_bytes);
-}
-
-static enum option_outcome reply_ack(struct option_exchange *ex)
-{
-    reply_header(ex, NBD_REP_ACK, 0);
-    return OPTION_NEXT;
-}
-
-/* The longest prefix of valid UTF-8 within `limit` bytes. */
-static size_t valid_prefix_bytes(const char *text, size_t length_bytes, size_t limit)
-{
-    size_t bytes = length_bytes < limit ? length_bytes : limit;
-
-    while (bytes > 0 && !nbd_string_is_valid((const uint8_t *)text, bytes))
-        bytes--;
-    return bytes;
-}
-
-static void reply_error(struct option_exchange *ex, uint32_t type, const char *text)
-{
-    size_t bytes = valid_prefix_bytes(text, strlen(text), ERROR_SENTENCE_BYTES);
-
-    reply_header(ex, type, bytes);
-    reply_text(ex, text, bytes);
-}
-
-static void log_refusal(const struct option_exchange *ex, const char *text)
-{
-    conversation_log(ex->talk, LOG_NOTICE, "%s refused: %s", nbd_option_name(ex->option), text);
-}
-
-/* The client may not attach this one. */
-static void log_denial(const struct option_exchange *ex, const struct export *export)
-{
-    struct log_about about = conversation_about(ex->talk, LOG_ID_CLIENT_DENIED);
-
-    about.export = export->name;
-    log_write_about(LOG_NOTICE, about,
-                    "%s refused: export '%s' is not allowed to it: no --allow rule matches",
-                    nbd_option_name(ex->option), about.export);
-    conversation_event_of(ex->talk, "client.denied", about.export, "no --allow rule matches");
-}
-
-void option_refuse(struct option_exchange *ex, uint32_t type, const char *format, ...)
-{
-    char text[ERROR_SENTENCE_BYTES];
-    va_list args;
-
-    va_start(args, format);
-    if (vsnprintf(text, sizeof text, format, args) < 0)
-        text[0] = '\0';
-    va_end(args);
-    reply_error(ex, type, text);
-    log_refusal(ex, text);
-}
-
-static enum option_outcome refuse_invalid(struct option_exchange *ex, const char *why)
-{
-    option_refuse(ex, NBD_REP_ERR_INVALID, "%s: %s", nbd_option_name(ex->option), why);
-    return OPTION_NEXT;
-}
 
 /* ---- TLS ---- */
 
@@ -139,101 +29,6 @@ bool option_needs_tls(const struct conversation *talk, uint32_t option)
 
     return tls_is_demanded(tls_mode_here(talk), local) && !talk->peer.encrypted &&
            option != NBD_OPT_STARTTLS && option != NBD_OPT_ABORT;
-}
-
-/* In mode SELECTIVETLS: this one is only for those who use TLS. */
-static bool is_hidden(const struct option_exchange *ex, const struct export *export)
-{
-    return export->tls_only && !ex->talk->peer.encrypted;
-}
-
-/* ---- export names ---- */
-
-struct name {
-    const char *text; /* not NUL-terminated */
-    size_t bytes;
-};
-
-/* Among those that the client may attach: the others are not there for it. */
-static struct export *find_export(struct option_exchange *ex, const struct name *name)
-{
-    const struct conversation *talk = ex->talk;
-
-    return export_set_find(talk->worker->exports, &talk->peer, name->text, name->bytes);
-}
-
-/* What the client is told: the same for what is not there and for what it may not attach.  Another
- * name helps only where there is one for it. */
-static void say_unknown(const struct option_exchange *ex, const struct name *name,
-                        char text[ERROR_SENTENCE_BYTES])
-{
-    const struct conversation *talk = ex->talk;
-    size_t shown = valid_prefix_bytes(name->text, name->bytes, NAME_SHOWN_BYTES);
-
-    if (name->bytes == 0 && export_set_count(talk->worker->exports, &talk->peer) == 0)
-        snprintf(text, ERROR_SENTENCE_BYTES,
-                 "there is no export that this client may attach: who runs "
-                 "the server decides that");
-    else if (name->bytes == 0)
-        snprintf(text, ERROR_SENTENCE_BYTES, "there is no default export: ask for one by name");
-    else
-        snprintf(text, ERROR_SENTENCE_BYTES, "there is no export '%.*s%s'", (int)shown, name->text,
-                 shown < name->bytes ? "..." : "");
-}
-
-/* The operator is told the truth: `told`, or that the export is there. */
-static void log_unknown(const struct option_exchange *ex, const struct name *name, const char *told)
-{
-    const struct export *hidden =
-        export_set_named(ex->talk->worker->exports, name->text, name->bytes);
-
-    tally_add(hidden != NULL ? TALLY_REJECTED_ACCESS : TALLY_REJECTED_NAME);
-    if (hidden != NULL)
-        log_denial(ex, hidden);
-    else
-        log_refusal(ex, told);
-}
-
-static enum option_outcome refuse_unknown(struct option_exchange *ex, const struct name *name)
-{
-    char told[ERROR_SENTENCE_BYTES];
-
-    say_unknown(ex, name, told);
-    reply_error(ex, NBD_REP_ERR_UNKNOWN, told);
-    log_unknown(ex, name, told);
-    return OPTION_NEXT;
-}
-
-static void say_missing(const struct export *export, char text[ERROR_SENTENCE_BYTES])
-{
-    size_t shown = valid_prefix_bytes(export->name, strlen(export->name), NAME_SHOWN_BYTES);
-
-    snprintf(text, ERROR_SENTENCE_BYTES,
-             "export '%.*s' is not open at the moment: the log of the "
-             "server says why",
-             (int)shown, export->name);
-}
-
-/* Found, but not open. */
-static enum option_outcome refuse_missing(struct option_exchange *ex, const struct export *export)
-{
-    char told[ERROR_SENTENCE_BYTES];
-
-    say_missing(export, told);
-    option_refuse(ex, NBD_REP_ERR_UNKNOWN, "%s", told);
-    return OPTION_NEXT;
-}
-
-/* Length, then text. */
-static bool take_string(struct nbd_cursor *cursor, struct name *out)
-{
-    const uint8_t *text;
-    uint32_t bytes;
-
-    if (!nbd_take_u32(cursor, &bytes) || !nbd_take_bytes(cursor, bytes, &text))
-        return false;
-    *out = (struct name){ (const char *)text, bytes };
-    return nbd_string_is_valid(text, bytes);
 }
 
 /* ---- EXPORT_NAME, ABORT, LIST, STARTTLS, STRUCTURED_REPLY ---- */
@@ -314,49 +109,49 @@ static enum option_outcome enter_transmission(struct option_exchange *ex, struct
 /* The one option without error replies: who can't be served is dropped. */
 static enum option_outcome option_export_name(struct option_exchange *ex)
 {
-    const struct name name = { (const char *)ex->payload.at, ex->payload.left_bytes };
+    const struct option_name name = { (const char *)ex->payload.at, ex->payload.left_bytes };
     struct export *export = NULL;
 
     if (ex->talk->negotiated.extended_headers) {
-        log_refusal(ex, "extended headers were agreed on, and they need GO");
+        option_log_refusal(ex, "extended headers were agreed on, and they need GO");
         return OPTION_DROP;
     }
     if (nbd_string_is_valid(ex->payload.at, name.bytes))
-        export = find_export(ex, &name);
-    if (export != NULL && is_hidden(ex, export))
+        export = option_find_export(ex, &name);
+    if (export != NULL && option_export_is_hidden(ex, export))
         export = NULL;
     if (export == NULL) {
-        char told[ERROR_SENTENCE_BYTES];
+        char told[OPTION_SENTENCE_BYTES];
 
-        say_unknown(ex, &name, told);
-        log_unknown(ex, &name, told);
+        option_say_unknown(ex, &name, told);
+        option_log_unknown(ex, &name, told);
         return OPTION_DROP;
     }
     if (!export_is_open(export)) {
-        char told[ERROR_SENTENCE_BYTES];
+        char told[OPTION_SENTENCE_BYTES];
 
-        say_missing(export, told);
-        log_refusal(ex, told);
+        option_say_missing(export, told);
+        option_log_refusal(ex, told);
         return OPTION_DROP;
     }
     const char *why = take_place(ex, export);
     if (why != NULL) {
-        log_refusal(ex, why);
+        option_log_refusal(ex, why);
         return OPTION_DROP;
     }
-    reply_u64(ex, limits_size_bytes(&export->limits));
-    reply_u16(ex, flags_for(ex, export));
+    option_reply_u64(ex, limits_size_bytes(&export->limits));
+    option_reply_u16(ex, flags_for(ex, export));
     if (!ex->no_zeroes) {
         static const uint8_t zeroes[NBD_EXPORT_NAME_ZEROES_BYTES];
 
-        memcpy(reply_room(ex, sizeof zeroes), zeroes, sizeof zeroes);
+        memcpy(option_reply_room(ex, sizeof zeroes), zeroes, sizeof zeroes);
     }
     return enter_transmission(ex, export);
 }
 
 static enum option_outcome option_abort(struct option_exchange *ex)
 {
-    reply_ack(ex);
+    option_reply_ack(ex);
     return OPTION_CLOSE;
 }
 
@@ -366,11 +161,11 @@ static void reply_server(struct option_exchange *ex, const struct export *export
     size_t name_bytes = strlen(name);
     size_t description_bytes = description != NULL ? strlen(description) : 0;
 
-    reply_header(ex, NBD_REP_SERVER, 4 + name_bytes + description_bytes);
-    reply_u32(ex, (uint32_t)name_bytes);
-    reply_text(ex, name, name_bytes);
+    option_reply_header(ex, NBD_REP_SERVER, 4 + name_bytes + description_bytes);
+    option_reply_u32(ex, (uint32_t)name_bytes);
+    option_reply_text(ex, name, name_bytes);
     if (description_bytes > 0)
-        reply_text(ex, description, description_bytes);
+        option_reply_text(ex, description, description_bytes);
 }
 
 static void log_hidden(const struct option_exchange *ex)
@@ -401,7 +196,8 @@ static enum option_outcome option_list(struct option_exchange *ex)
     for (; ex->list_next < set->count; ex->list_next++) {
         const struct export *export = set->exports[ex->list_next];
 
-        if (!export_set_shows(export, peer) || is_hidden(ex, export) || !export_is_open(export))
+        if (!export_set_shows(export, peer) || option_export_is_hidden(ex, export) ||
+            !export_is_open(export))
             continue;
         if (sizeof ex->reply - ex->reply_bytes < longest + NBD_OPTION_REPLY_BYTES)
             return OPTION_MORE;
@@ -409,7 +205,7 @@ static enum option_outcome option_list(struct option_exchange *ex)
         ex->list_last = export->id;
     }
     log_hidden(ex);
-    return reply_ack(ex);
+    return option_reply_ack(ex);
 }
 
 /* Without TLS (proto.md, "TLS", mode NOTLS) no other reply may mention it.  What stands behind this
@@ -424,13 +220,13 @@ static enum option_outcome option_starttls(struct option_exchange *ex)
         return OPTION_NEXT;
     }
     if (talk->peer.encrypted)
-        return refuse_invalid(ex, "this connection is under TLS already");
+        return option_refuse_invalid(ex, "this connection is under TLS already");
     if (talk->transport->ops->has_unread(talk->transport)) {
         conversation_log(talk, LOG_WARNING,
                          "dropped: bytes came behind STARTTLS, before it was answered");
         return OPTION_DROP;
     }
-    reply_ack(ex);
+    option_reply_ack(ex);
     return OPTION_TLS;
 }
 
@@ -442,7 +238,7 @@ static enum option_outcome option_structured_reply(struct option_exchange *ex)
         return OPTION_NEXT;
     }
     ex->talk->negotiated.structured_replies = true;
-    return reply_ack(ex);
+    return option_reply_ack(ex);
 }
 
 /* They bring all that structured replies do. */
@@ -455,28 +251,28 @@ static enum option_outcome option_extended_headers(struct option_exchange *ex)
         return OPTION_NEXT;
     }
     if (negotiated->extended_headers)
-        return refuse_invalid(ex, "extended headers were agreed on already");
+        return option_refuse_invalid(ex, "extended headers were agreed on already");
     negotiated->extended_headers = negotiated->structured_replies = true;
-    return reply_ack(ex);
+    return option_reply_ack(ex);
 }
 
 /* ---- INFO, GO ---- */
 
 static void reply_info_export(struct option_exchange *ex, const struct export *export)
 {
-    reply_header(ex, NBD_REP_INFO, 12);
-    reply_u16(ex, NBD_INFO_EXPORT);
-    reply_u64(ex, limits_size_bytes(&export->limits));
-    reply_u16(ex, flags_for(ex, export));
+    option_reply_header(ex, NBD_REP_INFO, 12);
+    option_reply_u16(ex, NBD_INFO_EXPORT);
+    option_reply_u64(ex, limits_size_bytes(&export->limits));
+    option_reply_u16(ex, flags_for(ex, export));
 }
 
 static void reply_info_text(struct option_exchange *ex, uint16_t info, const char *text)
 {
     size_t bytes = strlen(text);
 
-    reply_header(ex, NBD_REP_INFO, 2 + bytes);
-    reply_u16(ex, info);
-    reply_text(ex, text, bytes);
+    option_reply_header(ex, NBD_REP_INFO, 2 + bytes);
+    option_reply_u16(ex, info);
+    option_reply_text(ex, text, bytes);
 }
 
 static void reply_info_block_size(struct option_exchange *ex, const struct export *export)
@@ -492,12 +288,12 @@ static void reply_info_block_size(struct option_exchange *ex, const struct expor
         preferred = BLOCK_PREFERRED_BYTES;
     if (preferred < min)
         preferred = min;
-    reply_header(ex, NBD_REP_INFO, 14);
-    reply_u16(ex, NBD_INFO_BLOCK_SIZE);
-    reply_u32(ex, min);
-    reply_u32(ex, preferred);
+    option_reply_header(ex, NBD_REP_INFO, 14);
+    option_reply_u16(ex, NBD_INFO_BLOCK_SIZE);
+    option_reply_u32(ex, min);
+    option_reply_u32(ex, preferred);
     /* Never below the preferred one: layer.h. */
-    reply_u32(ex, told->max_bytes > 0 ? told->max_bytes : NBD_PAYLOAD_BYTES_MAX);
+    option_reply_u32(ex, told->max_bytes > 0 ? told->max_bytes : NBD_PAYLOAD_BYTES_MAX);
 }
 
 /* Each kind once, however often it was asked for.  EXPORT and BLOCK_SIZE always. */
@@ -511,16 +307,16 @@ static void reply_infos(struct option_exchange *ex, const struct export *export,
     if (asked & 1u << NBD_INFO_DESCRIPTION && description != NULL)
         reply_info_text(ex, NBD_INFO_DESCRIPTION, description);
     reply_info_block_size(ex, export);
-    reply_ack(ex);
+    option_reply_ack(ex);
 }
 
 /* Length and text of the name, then a counted list of information requests: nothing else.
  * Requests that nobody knows are ignored. */
-static bool take_info_payload(struct nbd_cursor *cursor, struct name *name, uint32_t *asked)
+static bool take_info_payload(struct nbd_cursor *cursor, struct option_name *name, uint32_t *asked)
 {
     uint16_t count, info;
 
-    if (!take_string(cursor, name) || !nbd_take_u16(cursor, &count))
+    if (!option_take_name(cursor, name) || !nbd_take_u16(cursor, &count))
         return false;
     *asked = 0;
     while (count-- > 0) {
@@ -535,20 +331,20 @@ static bool take_info_payload(struct nbd_cursor *cursor, struct name *name, uint
 static enum option_outcome option_info(struct option_exchange *ex)
 {
     struct export *export;
-    struct name name;
+    struct option_name name;
     uint32_t asked;
 
     if (!take_info_payload(&ex->payload, &name, &asked))
-        return refuse_invalid(ex, "the export name or the list of requests is malformed");
-    export = find_export(ex, &name);
+        return option_refuse_invalid(ex, "the export name or the list of requests is malformed");
+    export = option_find_export(ex, &name);
     if (export == NULL)
-        return refuse_unknown(ex, &name);
-    if (is_hidden(ex, export)) {
+        return option_refuse_unknown(ex, &name);
+    if (option_export_is_hidden(ex, export)) {
         option_refuse(ex, NBD_REP_ERR_TLS_REQD, "this export is served under TLS only");
         return OPTION_NEXT;
     }
     if (!export_is_open(export))
-        return refuse_missing(ex, export);
+        return option_refuse_missing(ex, export);
     const char *why = ex->option == NBD_OPT_GO ? take_place(ex, export) : NULL;
     if (why != NULL) {
         option_refuse(ex, NBD_REP_ERR_POLICY, "%s", why);
@@ -556,93 +352,6 @@ static enum option_outcome option_info(struct option_exchange *ex)
     }
     reply_infos(ex, export, asked);
     return ex->option == NBD_OPT_GO ? enter_transmission(ex, export) : OPTION_NEXT;
-}
-
-/* ---- LIST_META_CONTEXT, SET_META_CONTEXT ---- */
-
-static bool name_equals(const struct name *name, const char *text)
-{
-    return name->bytes == strlen(text) && !memcmp(name->text, text, name->bytes);
-}
-
-/* Unknown namespaces and unknown names in a known one match nothing, which is no error.  "base:"
- * is a wildcard for LIST only (proto.md, "The base: metadata namespace"). */
-static bool query_matches(const struct option_exchange *ex, const struct name *query)
-{
-    if (name_equals(query, CONTEXT_NAME))
-        return true;
-    return ex->option == NBD_OPT_LIST_META_CONTEXT && name_equals(query, CONTEXT_NAMESPACE);
-}
-
-/* What was asked for of what there is. */
-struct context_queries {
-    bool base_allocation;
-    bool uuid; /* for LIST only: it describes no part of the disk, so nobody can set it */
-};
-
-/* Name of the export, then a counted list of queries: nothing else. */
-static bool take_queries(struct option_exchange *ex, struct name *name,
-                         struct context_queries *asked)
-{
-    bool list = ex->option == NBD_OPT_LIST_META_CONTEXT;
-    struct name query;
-    uint32_t count;
-
-    if (!take_string(&ex->payload, name) || !nbd_take_u32(&ex->payload, &count))
-        return false;
-    *asked = (struct context_queries){ .base_allocation = count == 0 && list };
-    while (count-- > 0) {
-        if (!take_string(&ex->payload, &query))
-            return false;
-        asked->base_allocation |= query_matches(ex, &query);
-        asked->uuid |= list && name_equals(&query, NBD_CONTEXT_UUID);
-    }
-    return ex->payload.left_bytes == 0;
-}
-
-static void reply_context(struct option_exchange *ex, uint32_t id, const char *name,
-                          const char *value)
-{
-    reply_header(ex, NBD_REP_META_CONTEXT, 4 + strlen(name) + strlen(value));
-    reply_u32(ex, id);
-    reply_text(ex, name, strlen(name));
-    reply_text(ex, value, strlen(value));
-}
-
-static bool select_base_allocation(struct negotiated *negotiated, const struct export *export)
-{
-    negotiated->context_export = strdup(export->name);
-    negotiated->base_allocation = negotiated->context_export != NULL;
-    return negotiated->base_allocation;
-}
-
-/* What SET_META_CONTEXT had selected is gone even when it fails (proto.md): handshake.c has
- * seen to that before it read the payload. */
-static enum option_outcome option_meta_context(struct option_exchange *ex)
-{
-    struct negotiated *negotiated = &ex->talk->negotiated;
-    bool set = ex->option == NBD_OPT_SET_META_CONTEXT;
-    struct context_queries asked;
-    struct export *export;
-    struct name name;
-
-    if (!negotiated->structured_replies)
-        return refuse_invalid(ex, "structured replies must be negotiated first");
-    if (!take_queries(ex, &name, &asked))
-        return refuse_invalid(ex, "the export name or the list of queries is malformed");
-    export = find_export(ex, &name);
-    if (export == NULL || is_hidden(ex, export)) /* only INFO and GO may tell of TLS (proto.md) */
-        return refuse_unknown(ex, &name);
-    if (!export_is_open(export))
-        return refuse_missing(ex, export);
-    if (asked.base_allocation) {
-        if (set && !select_base_allocation(negotiated, export))
-            return OPTION_DROP;
-        reply_context(ex, set ? NBD_CONTEXT_BASE_ALLOCATION_ID : 0, CONTEXT_NAME, "");
-    }
-    if (asked.uuid && export->luks.uuid[0] != '\0')
-        reply_context(ex, 0, NBD_CONTEXT_UUID, export->luks.uuid);
-    return reply_ack(ex);
 }
 
 /* ---- the table ---- */
@@ -656,8 +365,8 @@ static const struct option_handler handlers[] = {
     { NBD_OPT_GO, NAME_PAYLOAD_BYTES_MAX, false, option_info },
     { NBD_OPT_STRUCTURED_REPLY, 0, false, option_structured_reply },
     { NBD_OPT_EXTENDED_HEADERS, 0, false, option_extended_headers },
-    { NBD_OPT_LIST_META_CONTEXT, CONTEXT_PAYLOAD_BYTES_MAX, false, option_meta_context },
-    { NBD_OPT_SET_META_CONTEXT, CONTEXT_PAYLOAD_BYTES_MAX, false, option_meta_context },
+    { NBD_OPT_LIST_META_CONTEXT, CONTEXT_PAYLOAD_BYTES_MAX, false, handshake_contexts },
+    { NBD_OPT_SET_META_CONTEXT, CONTEXT_PAYLOAD_BYTES_MAX, false, handshake_contexts },
 };
 
 const struct option_handler *option_handler_find(uint32_t option)
