@@ -100,10 +100,44 @@ static void encode_header(struct remote_slot *slot, struct nbd_request *request)
         nbd_encode_extended_request(slot->header, request);
     else
         nbd_encode_request(slot->header, request);
+    if (request->command == NBD_CMD_BLOCK_STATUS && request->flags & NBD_CMD_FLAG_PAYLOAD_LEN)
+        slot->header_bytes += NBD_STATUS_QUERY_BYTES;
+}
+
+/* Where the server can, it tells of the context alone that is wanted: all that it was asked for
+ * costs it work, and is told in vain. */
+static void name_context(struct remote_slot *slot, struct nbd_request *request,
+                         const struct remote_terms *terms)
+{
+    const struct meta_context_ids *contexts = &terms->contexts;
+    bool only_one = (contexts->present & (contexts->present - 1)) == 0;
+    uint8_t *query = slot->header + NBD_EXTENDED_REQUEST_BYTES;
+
+    if (!terms->status_payload || only_one)
+        return;
+    nbd_put_u64(query, request->length_bytes);
+    nbd_put_u32(query + 8, contexts->id[slot->req->context]);
+    request->flags |= NBD_CMD_FLAG_PAYLOAD_LEN;
+    request->length_bytes = NBD_STATUS_QUERY_BYTES;
+}
+
+/* The list may have been begun before.  EIO: this connection does not have the context, which the
+ * link has told. */
+static int prepare_extents(struct remote_slot *slot, struct nbd_request *request,
+                           const struct remote_features *features, const struct remote_terms *terms)
+{
+    if (!(terms->contexts.present & META_CONTEXT_BIT(slot->req->context)))
+        return EIO;
+    extent_list_clear((struct extent_list *)(void *)slot->req->view.data);
+    slot->extent_multiple_bytes = features->block_min_bytes;
+    slot->why = NULL;
+    request->length_bytes = remote_command_extents_bytes(slot);
+    name_context(slot, request, terms);
+    return 0;
 }
 
 int remote_command_prepare(struct remote_slot *slot, const struct remote_features *features,
-                           bool extended)
+                           const struct remote_terms *terms)
 {
     const struct request *req = slot->req;
     const struct view *view = &req->view;
@@ -119,7 +153,7 @@ int remote_command_prepare(struct remote_slot *slot, const struct remote_feature
 
     if (op == REQUEST_ZERO && req->flags & REQUEST_FAST_ZERO && !features->fast_zero)
         return ENOTSUP;
-    slot->extended = extended;
+    slot->extended = terms->extended_headers;
     if (transfers) {
         uint32_t left_bytes = (uint32_t)view->length_bytes - req->progress_bytes;
 
@@ -130,9 +164,10 @@ int remote_command_prepare(struct remote_slot *slot, const struct remote_feature
     } else if (op == REQUEST_FLUSH) {
         request.offset_bytes = request.length_bytes = 0; /* the view's are something else */
     } else if (op == REQUEST_EXTENTS) {
-        extent_list_clear(
-            (struct extent_list *)(void *)view->data); /* may have been asked before */
-        request.length_bytes = remote_command_extents_bytes(slot);
+        int error = prepare_extents(slot, &request, features, terms);
+
+        if (error != 0)
+            return error;
     }
     encode_header(slot, &request);
     slot->data_bytes = op == REQUEST_WRITE ? slot->piece_bytes : 0;

@@ -10,18 +10,20 @@
 
 /* A command in flight. */
 struct remote_slot {
-    struct request *req;         /* NULL: the slot is free */
-    uint64_t cookie;             /* of this command and no other on its connection */
-    uint64_t sent_ms;            /* channel_clock_ms(), or 0 when nobody asks */
-    uint32_t piece_bytes;        /* of a READ or WRITE: how much this command moves */
-    uint64_t extents_most_bytes; /* of an EXTENTS: it asks for no more; 0: for all */
-    int error;                   /* when it is finished: 0 or a positive errno */
-    struct remote_slot *next;    /* free, to be sent, or finished */
+    struct request *req;            /* NULL: the slot is free */
+    uint64_t cookie;                /* of this command and no other on its connection */
+    uint64_t sent_ms;               /* channel_clock_ms(), or 0 when nobody asks */
+    uint32_t piece_bytes;           /* of a READ or WRITE: how much this command moves */
+    uint64_t extents_most_bytes;    /* of an EXTENTS: it asks for no more; 0: for all */
+    uint32_t extent_multiple_bytes; /* of an EXTENTS: of the lengths of extents */
+    const char *why; /* of an EXTENTS that fails, but not because the server says so; or NULL */
+    int error;       /* when it is finished: 0 or a positive errno */
+    struct remote_slot *next; /* free, to be sent, or finished */
 
     /* On its way out. */
     bool extended; /* headers, of its connection */
     uint32_t header_bytes;
-    uint8_t header[NBD_EXTENDED_REQUEST_BYTES];
+    uint8_t header[NBD_EXTENDED_REQUEST_BYTES + NBD_STATUS_QUERY_BYTES];
     uint32_t data_bytes;   /* behind it, from the request's buffer */
     uint32_t unsent_bytes; /* of both */
     bool begun;            /* perhaps some of it has been sent */
@@ -48,9 +50,9 @@ void remote_command_restart(struct request *req);
 
 /* Makes the next command of slot->req (a READ or WRITE may be longer than the server takes at once;
  * req->progress_bytes is what has been done) under the cookie of the slot.  A positive errno: the
- * server can't do that, and there is none. `extended`: with such headers. */
+ * server can't do that, and there is none. */
 int remote_command_prepare(struct remote_slot *slot, const struct remote_features *features,
-                           bool extended);
+                           const struct remote_terms *terms);
 
 /* Where its data comes from or goes to: slot->piece_bytes. */
 uint8_t *remote_command_data(const struct remote_slot *slot);

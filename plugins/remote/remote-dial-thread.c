@@ -14,6 +14,7 @@ struct attempt {
     struct remote_dial_thread shared;
     struct remote_address address; /* copies */
     unsigned deadline_ms;
+    bool list_contexts;
     struct loop *loop;
     struct loop_message start; /* to the loop that starts it */
     atomic_bool stop;
@@ -34,6 +35,7 @@ static struct attempt *of(struct remote_dial_thread *shared)
 static void destroy(struct attempt *attempt)
 {
     remote_connection_close(&attempt->shared.connection);
+    meta_contexts_clear(&attempt->shared.listed.contexts);
     pthread_cond_destroy(&attempt->changed);
     pthread_mutex_destroy(&attempt->mutex);
     remote_address_clear(&attempt->address);
@@ -80,7 +82,8 @@ static void *attempt_thread(void *context)
     struct remote_dial_thread *shared = &attempt->shared;
 
     thread_begin("nbdcrypt-dial");
-    int result = remote_dial(&shared->connection, &shared->features, &attempt->address,
+    int result = remote_dial(&shared->connection, &shared->features,
+                             attempt->list_contexts ? &shared->listed : NULL, &attempt->address,
                              attempt->deadline_ms, &attempt->stop, &shared->error);
     pthread_mutex_lock(&attempt->mutex);
     tell_end(attempt, result);
@@ -124,6 +127,7 @@ int remote_dial_thread_start(struct remote_dial_thread **out,
     if (attempt == NULL)
         return error_no_memory(err, "for connecting");
     attempt->deadline_ms = settings->deadline_ms;
+    attempt->list_contexts = settings->list_contexts;
     attempt->loop = settings->loop;
     attempt->start.event.fn = start_here;
     attempt->shared.done.event.fn = settings->done;

@@ -16,11 +16,13 @@ struct remote_dial_thread {
     /* The outcome. */
     struct remote_connection connection; /* who keeps it puts one without a socket here */
     struct remote_features features;
+    struct remote_listed listed; /* who keeps its contexts puts none here */
     struct error error;
 };
 
 struct remote_dial_thread_settings {
     const struct remote_address *address; /* copied */
+    bool list_contexts;                   /* rather than ask for those in the address */
     unsigned deadline_ms;
     struct loop *loop;    /* `done` is called on its thread; NULL: see remote_dial_thread_wait() */
     struct loop *starter; /* the one that starts the thread, and outlives it: a worker may start

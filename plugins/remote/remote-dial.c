@@ -27,7 +27,9 @@ int remote_address_copy(struct remote_address *to, const struct remote_address *
         to->tls_certificates = strdup(from->tls_certificates);
     if (from->tls_psk_file != NULL)
         to->tls_psk_file = strdup(from->tls_psk_file);
-    return to->uri == NULL || (from->tls_certificates != NULL && to->tls_certificates == NULL) ||
+    bool has_contexts = meta_contexts_copy(&to->contexts, &from->contexts);
+    return !has_contexts || to->uri == NULL ||
+                   (from->tls_certificates != NULL && to->tls_certificates == NULL) ||
                    (from->tls_psk_file != NULL && to->tls_psk_file == NULL)
                ? -ENOMEM
                : 0;
@@ -38,6 +40,7 @@ void remote_address_clear(struct remote_address *address)
     free(address->uri);
     free(address->tls_certificates);
     free(address->tls_psk_file);
+    meta_contexts_clear(&address->contexts);
 }
 
 /* ---- what the export can do ---- */
@@ -126,7 +129,23 @@ static int start_tls(void *context, struct channel *channel, struct error *err)
     return tls_client_handshake(wish->out, channel, &settings, err);
 }
 
-static int shake_hands(struct remote_connection *connection, struct remote_features *features,
+/* The two parts of what a dial finds out. */
+struct findings {
+    struct remote_features *features;
+    struct remote_listed *listed; /* may be NULL */
+};
+
+static struct remote_terms terms_of(const struct export_info *info)
+{
+    return (struct remote_terms){
+        .structured_replies = info->structured_replies,
+        .extended_headers = info->extended_headers,
+        .status_payload = info->extended_headers && info->flags & NBD_FLAG_BLOCK_STATUS_PAYLOAD,
+        .contexts = info->context_ids,
+    };
+}
+
+static int shake_hands(struct remote_connection *connection, const struct findings *out,
                        struct channel *channel, struct tls_wish *tls, struct error *err)
 {
     struct export_info info;
@@ -135,20 +154,22 @@ static int shake_hands(struct remote_connection *connection, struct remote_featu
         .structured_replies = true,
         .extended_headers = true,
         .base_allocation = true,
+        .contexts = &tls->address->contexts,
+        .listed = out->listed != NULL ? &out->listed->contexts : NULL,
         .start_tls = tls->uri->tls ? start_tls : NULL,
         .context = tls,
     };
     int result = client_handshake(&info, channel, &wishes, err);
 
     if (result == 0)
-        result = read_features(features, &info, err);
-    connection->structured_replies = info.structured_replies;
-    connection->extended_headers = info.extended_headers;
-    connection->base_allocation_id = info.base_allocation_id;
+        result = read_features(out->features, &info, err);
+    if (out->listed != NULL)
+        out->listed->left_out = info.contexts_left_out;
+    connection->terms = terms_of(&info);
     return result;
 }
 
-static int dial(struct remote_connection *out, struct remote_features *features,
+static int dial(struct remote_connection *out, const struct findings *found,
                 const struct remote_address *address, const struct nbd_uri *uri,
                 struct channel *channel, struct error *err)
 {
@@ -161,7 +182,7 @@ static int dial(struct remote_connection *out, struct remote_features *features,
         return result;
     }
     out->fd = channel->fd;
-    result = shake_hands(out, features, channel, &tls, err);
+    result = shake_hands(out, found, channel, &tls, err);
     if (result < 0 && result != -ECANCELED)
         error_prefix(err, "the server can't be used: ");
     client_connect_settle(out->fd);
@@ -170,9 +191,10 @@ static int dial(struct remote_connection *out, struct remote_features *features,
 }
 
 int remote_dial(struct remote_connection *out, struct remote_features *features,
-                const struct remote_address *address, unsigned deadline_ms, const atomic_bool *stop,
-                struct error *err)
+                struct remote_listed *listed, const struct remote_address *address,
+                unsigned deadline_ms, const atomic_bool *stop, struct error *err)
 {
+    const struct findings found = { .features = features, .listed = listed };
     struct channel channel = { .fd = -1, .end_ms = channel_clock_ms() + deadline_ms, .stop = stop };
     struct nbd_uri uri;
 
@@ -180,7 +202,7 @@ int remote_dial(struct remote_connection *out, struct remote_features *features,
     int result = nbd_uri_parse(&uri, address->uri, err);
     if (result < 0)
         return result;
-    result = dial(out, features, address, &uri, &channel, err);
+    result = dial(out, &found, address, &uri, &channel, err);
     nbd_uri_free(&uri);
     if (result < 0)
         remote_connection_close(out);

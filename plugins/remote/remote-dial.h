@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "server/block/meta-contexts.h"
 #include "server/client/channel.h"
 #include "server/base/error.h"
 
@@ -19,14 +20,21 @@ struct remote_address {
     char *uri;              /* see server/nbd/nbd-uri.h; with nothing but "socket" behind '?' */
     char *tls_certificates; /* folder; NULL: none */
     char *tls_psk_file;     /* NULL: none */
+    struct meta_contexts contexts; /* that are asked for besides base:allocation */
+};
+
+/* What it was agreed to speak. */
+struct remote_terms {
+    bool structured_replies, extended_headers;
+    bool status_payload; /* BLOCK_STATUS may name a context */
+    struct meta_context_ids contexts;
 };
 
 /* A connection with the handshake behind it. */
 struct remote_connection {
     int fd;                 /* -1: there is none */
     struct tls_client *tls; /* NULL: in the clear */
-    bool structured_replies, extended_headers;
-    uint32_t base_allocation_id;
+    struct remote_terms terms;
 };
 
 /* What the server said about the export. */
@@ -43,11 +51,19 @@ struct remote_features {
 NODISCARD int remote_address_copy(struct remote_address *to, const struct remote_address *from);
 void remote_address_clear(struct remote_address *address);
 
-/* Connects.  `deadline_ms` from now; ends early once *stop is true.  -errno with a message: nobody
- * answers, it is no NBD server, there is no such export, its certificate is not the host's, ... */
+/* What a server lists, of which some may be too much to be kept. */
+struct remote_listed {
+    struct meta_contexts contexts;
+    unsigned left_out;
+};
+
+/* Connects.  `listed` (may be NULL): the server is asked which metadata contexts it has, which go
+ * there and are asked for; address->contexts are not then.  `deadline_ms` from now; ends early once
+ * *stop is true.  -errno with a message: nobody answers, it is no NBD server, there is no such
+ * export, its certificate is not the host's, ... */
 NODISCARD int remote_dial(struct remote_connection *out, struct remote_features *features,
-                          const struct remote_address *address, unsigned deadline_ms,
-                          const atomic_bool *stop, struct error *err);
+                          struct remote_listed *listed, const struct remote_address *address,
+                          unsigned deadline_ms, const atomic_bool *stop, struct error *err);
 /* Closes what there is. */
 void remote_connection_close(struct remote_connection *connection);
 

@@ -31,9 +31,10 @@ struct remote_link {
     /* The connection. */
     struct remote_stream stream;
     struct tls_buffers tls_buffers;
-    struct error reason; /* why the stream has failed; "": the server closed it */
-    bool was_connected;  /* once at least */
-    bool abandoned;      /* the server does not accept it: give_over() gets all */
+    struct error reason;       /* why the stream has failed; "": the server closed it */
+    bool was_connected;        /* once at least */
+    uint32_t contexts_missing; /* that the server listed, and does not have for the connection */
+    bool abandoned;            /* the server does not accept it: give_over() gets all */
 
     struct remote_requests requests;
     struct remote_outage outage;
@@ -191,6 +192,21 @@ static void dial(struct remote_link *link)
         dial_failed(link, result);
 }
 
+/* Once for each that is gone. */
+static void look_for_contexts(struct remote_link *link, uint32_t present)
+{
+    const struct meta_contexts *contexts = &link->server->address.contexts;
+    uint32_t missing = meta_contexts_mask(contexts) & ~(present | META_CONTEXT_BIT(0));
+
+    for (unsigned i = 0; i < contexts->count; i++)
+        if (missing & ~link->contexts_missing & META_CONTEXT_BIT(i + 1))
+            log_write_of(LOG_WARNING, link->server->name,
+                         "the server does not have the metadata context '%s' any more: "
+                         "BLOCK_STATUS of it fails until a connection finds it again",
+                         contexts->names[i]);
+    link->contexts_missing = missing;
+}
+
 /* Begins to use a connection, which is taken over.  -ENOMEM: it stays the caller's. */
 static int use(struct remote_link *link, struct remote_connection *connection, struct error *err)
 {
@@ -207,6 +223,7 @@ static int use(struct remote_link *link, struct remote_connection *connection, s
         return result;
     *connection = (struct remote_connection){ .fd = -1 };
     link->was_connected = true;
+    look_for_contexts(link, used.terms.contexts.present);
     remote_stream_start(&link->stream, transport, &used);
     return 0;
 }

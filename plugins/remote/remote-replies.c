@@ -32,7 +32,8 @@ static const char *want_payload(struct remote_replies *replies, enum remote_part
 static const char *want_header(struct remote_replies *replies)
 {
     return want(replies, REMOTE_HEADER, replies->small,
-                replies->extended ? NBD_EXTENDED_CHUNK_HEADER_BYTES : COMMON_HEADER_BYTES);
+                replies->terms.extended_headers ? NBD_EXTENDED_CHUNK_HEADER_BYTES
+                                                : COMMON_HEADER_BYTES);
 }
 
 static int errno_of(uint32_t error)
@@ -70,6 +71,19 @@ static struct extent_list *extents_of(const struct remote_replies *replies)
 
 /* ---- the end of a reply ---- */
 
+/* A server that answered without an extent has told nothing: all of it may be data.  Of another
+ * context nobody knows what would be safe to say. */
+static void told_nothing(struct remote_slot *slot, struct extent_list *list)
+{
+    if (slot->req->context == 0) {
+        extent_list_add(list, remote_command_extents_bytes(slot), 0);
+        return;
+    }
+    slot->error = EIO;
+    if (slot->why == NULL)
+        slot->why = "the server's reply tells nothing of it";
+}
+
 static const char *reply_ends(struct remote_replies *replies)
 {
     struct remote_slot *slot = replies->slot;
@@ -77,9 +91,8 @@ static const char *reply_ends(struct remote_replies *replies)
     if (slot->error == 0 && op_of(replies) == REQUEST_READ &&
         !remote_coverage_is_whole(&slot->coverage, slot->piece_bytes))
         return "its reply to a READ lacks some of the data";
-    /* A server that answered without an extent has told nothing: all of it may be data. */
     if (slot->error == 0 && op_of(replies) == REQUEST_EXTENTS && extents_of(replies)->count == 0)
-        extent_list_add(extents_of(replies), remote_command_extents_bytes(slot), 0);
+        told_nothing(slot, extents_of(replies));
     want_header(replies);
     replies->owner->answered(replies, slot);
     return NULL;
@@ -132,7 +145,7 @@ static const char *take_simple(struct remote_replies *replies)
         slot->error = errno_of(error);
     if (op_of(replies) != REQUEST_READ)
         return reply_ends(replies);
-    if (replies->structured)
+    if (replies->terms.structured_replies)
         return "its reply to a READ is not structured";
     if (error != 0)
         return reply_ends(replies);
@@ -161,11 +174,11 @@ static const char *take_extended_header(struct remote_replies *replies)
 
 static const char *take_header(struct remote_replies *replies)
 {
-    if (replies->extended)
+    if (replies->terms.extended_headers)
         return take_extended_header(replies);
     if (nbd_is_simple_reply(replies->small))
         return take_simple(replies);
-    if (!replies->structured || !nbd_is_chunk(replies->small))
+    if (!replies->terms.structured_replies || !nbd_is_chunk(replies->small))
         return "what it sends is no reply of NBD";
     return want(replies, REMOTE_CHUNK_HEADER, replies->small + COMMON_HEADER_BYTES,
                 NBD_CHUNK_HEADER_BYTES - COMMON_HEADER_BYTES);
@@ -184,13 +197,14 @@ static const char *begin_error(struct remote_replies *replies)
 
 static uint32_t extent_bytes_of(const struct remote_replies *replies)
 {
-    return replies->extended ? EXTENDED_EXTENT_BYTES : EXTENT_BYTES;
+    return replies->terms.extended_headers ? EXTENDED_EXTENT_BYTES : EXTENT_BYTES;
 }
 
 static const char *begin_status(struct remote_replies *replies)
 {
     uint32_t length_bytes = replies->chunk.length_bytes;
-    uint32_t head_bytes = replies->extended ? 8 : 4, each_bytes = extent_bytes_of(replies);
+    uint32_t head_bytes = replies->terms.extended_headers ? 8 : 4,
+             each_bytes = extent_bytes_of(replies);
 
     if (op_of(replies) != REQUEST_EXTENTS)
         return "it sends block status that nobody asked for";
@@ -232,7 +246,7 @@ static const char *take_chunk(struct remote_replies *replies)
         return want_payload(replies, REMOTE_HOLE, replies->small, 12);
     case NBD_REPLY_TYPE_BLOCK_STATUS:
     case NBD_REPLY_TYPE_BLOCK_STATUS_EXT:
-        if (replies->extended != (chunk->type == NBD_REPLY_TYPE_BLOCK_STATUS_EXT))
+        if (replies->terms.extended_headers != (chunk->type == NBD_REPLY_TYPE_BLOCK_STATUS_EXT))
             return "it sends block status of the wrong kind";
         return begin_status(replies);
     default:
@@ -276,35 +290,65 @@ static const char *want_extents(struct remote_replies *replies)
 /* What is said of other contexts is skipped. */
 static const char *take_context(struct remote_replies *replies)
 {
-    bool wanted = nbd_get_u32(replies->small) == replies->base_allocation_id;
+    const struct meta_context_ids *contexts = &replies->terms.contexts;
+    bool wanted = nbd_get_u32(replies->small) == contexts->id[replies->slot->req->context];
 
-    if (replies->extended &&
+    if (replies->terms.extended_headers &&
         nbd_get_u32(replies->small + 4) != replies->left_bytes / EXTENDED_EXTENT_BYTES)
         return "a chunk of its block status has another count than extents";
-    replies->unlisted_bytes = wanted ? remote_command_extents_bytes(replies->slot) : 0;
-    if (wanted)
+    replies->unlisted_bytes =
+        wanted && replies->slot->why == NULL ? remote_command_extents_bytes(replies->slot) : 0;
+    if (replies->unlisted_bytes > 0)
         extent_list_clear(extents_of(replies));
     return want_extents(replies);
+}
+
+/* No more of this context is listed. */
+static void stop_listing(struct remote_replies *replies, int error, const char *why)
+{
+    replies->unlisted_bytes = 0;
+    if (extents_of(replies)->count > 0)
+        return; /* what is known is told: who asks for the rest is told why not */
+    replies->slot->error = error;
+    replies->slot->why = why;
+}
+
+/* Of base:allocation what is unclear is data.  What nobody knows the meaning of is passed on as it
+ * is, or not at all. */
+static void list_extent(struct remote_replies *replies, uint64_t length_bytes, uint64_t flags)
+{
+    const struct remote_slot *slot = replies->slot;
+
+    if (slot->req->context == 0) {
+        flags &= EXTENT_HOLE | EXTENT_ZERO;
+    } else if (flags > UINT32_MAX) {
+        stop_listing(replies, EOVERFLOW, "its flags have more than 32 bits");
+        return;
+    } else if (length_bytes % slot->extent_multiple_bytes != 0) {
+        stop_listing(replies, EIO, "an extent is no multiple of the server's blocks");
+        return;
+    }
+    if (extent_list_add(extents_of(replies), length_bytes, (uint32_t)flags))
+        replies->unlisted_bytes -= length_bytes;
+    else
+        replies->unlisted_bytes = 0; /* it is full */
 }
 
 /* Whatever the server says, the list stays inside the range that was asked for. */
 static const char *take_extents(struct remote_replies *replies)
 {
     const uint8_t *at = replies->small, *end = at + replies->part.length_bytes;
-    bool extended = replies->extended;
+    bool extended = replies->terms.extended_headers;
 
     for (; at < end && replies->unlisted_bytes > 0; at += extent_bytes_of(replies)) {
         uint64_t length_bytes = extended ? nbd_get_u64(at) : nbd_get_u32(at);
-        uint32_t flags = extended ? (uint32_t)nbd_get_u64(at + 8) : nbd_get_u32(at + 4);
+        uint64_t flags = extended ? nbd_get_u64(at + 8) : nbd_get_u32(at + 4);
 
         if (length_bytes == 0)
             return "an extent of its reply to a BLOCK_STATUS is empty";
         if (length_bytes > replies->unlisted_bytes)
             length_bytes = replies->unlisted_bytes;
-        if (extent_list_add(extents_of(replies), length_bytes, flags & (EXTENT_HOLE | EXTENT_ZERO)))
-            replies->unlisted_bytes -= length_bytes;
-        else
-            replies->unlisted_bytes = 0; /* it is full */
+        list_extent(replies, length_bytes, flags);
     }
     return replies->left_bytes > 0 ? want_extents(replies) : chunk_ends(replies);
 }
@@ -373,8 +417,6 @@ void remote_replies_init(struct remote_replies *replies, const struct remote_rep
 void remote_replies_begin(struct remote_replies *replies,
                           const struct remote_connection *connection)
 {
-    replies->structured = connection->structured_replies;
-    replies->extended = connection->extended_headers;
-    replies->base_allocation_id = connection->base_allocation_id;
+    replies->terms = connection->terms;
     want_header(replies);
 }

@@ -45,8 +45,7 @@ struct remote_replies {
     const struct remote_replies_owner *owner;
     struct remote_slot *slots;
     unsigned slot_count;
-    bool structured, extended;
-    uint32_t base_allocation_id;
+    struct remote_terms terms;
 
     struct remote_part part;
     struct nbd_chunk chunk;   /* the one that is being received */

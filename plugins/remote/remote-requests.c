@@ -18,7 +18,8 @@ void remote_requests_init(struct remote_requests *requests, struct remote_server
     remote_queue_init(&requests->waiting);
     remote_queue_init(&requests->held);
     requests->flushing = false;
-    requests->extents_most_bytes = 0;
+    for (unsigned i = 0; i < META_CONTEXTS_MAX; i++)
+        requests->extents_most_bytes[i] = 0;
     remote_slots_init(&requests->slots);
 }
 
@@ -94,9 +95,9 @@ void remote_requests_send(struct remote_requests *requests)
         if (refuse_flush(requests, req) || hold_flush(requests, req))
             continue;
         struct remote_slot *slot = remote_slots_take(&requests->slots, req, now_ms);
-        slot->extents_most_bytes = is_paced(req) ? requests->extents_most_bytes : 0;
+        slot->extents_most_bytes = is_paced(req) ? requests->extents_most_bytes[req->context] : 0;
         int error = remote_command_prepare(slot, &requests->server->features,
-                                           requests->stream->replies.extended);
+                                           &requests->stream->replies.terms);
         if (error == 0) {
             slot->epoch = remote_ledger_epoch(&requests->server->ledger);
             if (remote_command_is_sync(req, &requests->server->features))
@@ -211,16 +212,26 @@ static void finish(struct remote_requests *requests, struct request *req, uint32
 static void pace_extents(struct remote_requests *requests, const struct remote_slot *slot)
 {
     struct extent_list *list = (struct extent_list *)(void *)slot->req->view.data;
+    uint64_t *most_bytes = &requests->extents_most_bytes[slot->req->context];
     uint64_t asked_bytes = remote_command_extents_bytes(slot), told_bytes = 0;
     bool paced = asked_bytes == slot->extents_most_bytes;
 
     for (uint32_t i = 0; i < list->count; i++)
         told_bytes += list->extents[i].length_bytes;
     if (list->more)
-        requests->extents_most_bytes = told_bytes;
+        *most_bytes = told_bytes;
     else if (paced)
-        requests->extents_most_bytes = asked_bytes <= INT64_MAX / 2 ? 2 * asked_bytes : 0;
+        *most_bytes = asked_bytes <= INT64_MAX / 2 ? 2 * asked_bytes : 0;
     list->more |= paced && told_bytes == asked_bytes && asked_bytes < slot->req->view.length_bytes;
+}
+
+static void tell_why(const struct remote_requests *requests, const struct remote_slot *slot)
+{
+    const struct meta_contexts *contexts = &requests->server->address.contexts;
+
+    log_write_of(LOG_WARNING, requests->server->name,
+                 "BLOCK_STATUS of the metadata context '%s' fails: %s",
+                 contexts->names[slot->req->context - 1], slot->why);
 }
 
 /* A command has ended; so may its request have.  Whether the server has answered. */
@@ -245,6 +256,8 @@ static bool settle(struct remote_requests *requests, const struct remote_slot *e
     if (error != 0) {
         if (op == REQUEST_FLUSH)
             flush_ended(requests);
+        if (op == REQUEST_EXTENTS && ended->why != NULL)
+            tell_why(requests, ended);
         if (op == REQUEST_READ && req->error_at_bytes < req->progress_bytes)
             req->error_at_bytes = req->progress_bytes;
         requests->answer(req, error);

@@ -26,7 +26,7 @@ struct remote_requests {
     struct remote_queue held; /* FLUSHes that wait for the one that is under way */
     bool flushing;            /* one is */
     struct remote_slots slots;
-    uint64_t extents_most_bytes;      /* that are asked for at once; 0: any number */
+    uint64_t extents_most_bytes[META_CONTEXTS_MAX]; /* that are asked for at once; 0: any number */
     struct remote_sync_waiter waiter; /* for those that are held; who owns it gives it its loop */
 };
 

@@ -227,7 +227,7 @@ void remote_stream_leave(struct remote_stream *stream)
     }
     stream->said_goodbye = stream->sending = true;
     const struct nbd_request disconnect = { .command = NBD_CMD_DISC };
-    bool extended = stream->replies.extended;
+    bool extended = stream->replies.terms.extended_headers;
     if (extended)
         nbd_encode_extended_request(stream->goodbye, &disconnect);
     else

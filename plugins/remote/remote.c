@@ -22,6 +22,7 @@
 #include "plugins/remote/remote-dial-thread.h"
 #include "plugins/remote/remote-command.h"
 #include "plugins/remote/remote-link.h"
+#include "server/base/log.h"
 #include "server/base/threads.h"
 #include "server/nbd/nbd-uri.h"
 #include "server/report/report-tree.h"
@@ -360,11 +361,29 @@ static void remote_close(struct stage *stage)
     free(remote);
 }
 
+/* Which metadata contexts there are is asked once; each connection asks for those. */
+static void keep_contexts(struct remote_stage *remote, struct remote_listed *listed)
+{
+    struct remote_server *server = &remote->server;
+
+    if (listed->left_out > 0)
+        log_write_of(LOG_WARNING, server->name,
+                     "%u metadata contexts of the server are not passed on: clients see at most "
+                     "%u, with names of together %u bytes in clean UTF-8",
+                     listed->left_out, META_CONTEXTS_MAX - 1, META_CONTEXTS_NAMES_BYTES_MAX);
+    if (!server->features.extents || listed->contexts.count == 0)
+        return;
+    server->address.contexts = listed->contexts;
+    listed->contexts = (struct meta_contexts){ .count = 0 };
+    remote->stage.contexts = &server->address.contexts;
+}
+
 /* The caller waits, but not for a name to be looked up as long as that may take. */
-static int dial_first(struct remote_stage *remote, struct error *err)
+static int dial_first(struct remote_stage *remote, bool list_contexts, struct error *err)
 {
     struct remote_server *server = &remote->server;
     const struct remote_dial_thread_settings settings = { .address = &server->address,
+                                                          .list_contexts = list_contexts,
                                                           .deadline_ms = OPEN_DEADLINE_MS };
     struct remote_dial_thread *attempt;
     int result = remote_dial_thread_start(&attempt, &settings, err);
@@ -381,6 +400,7 @@ static int dial_first(struct remote_stage *remote, struct error *err)
     server->features = attempt->features;
     remote->first = attempt->connection;
     attempt->connection = (struct remote_connection){ .fd = -1 };
+    keep_contexts(remote, &attempt->listed);
     if (result < 0)
         error_set(err, result, "%s", attempt->error.text);
     remote_dial_thread_free(attempt);
@@ -401,7 +421,7 @@ static int remote_open(struct stage **out, const struct stage_settings *settings
     remote->scheme = ops->name;
     int result = parse(remote, settings, err);
     if (result == 0)
-        result = dial_first(remote, err);
+        result = dial_first(remote, settings->options.contexts, err);
     if (result == 0)
         result = start_thread(remote, err);
     if (result < 0) {

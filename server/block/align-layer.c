@@ -382,6 +382,7 @@ static void align_grow(struct stage *stage)
 
 static const struct layer_ops align_ops = {
     .name = "align",
+    .passes_contexts = true,
     .attach = align_attach,
     .submit = align_submit,
     .grow = align_grow,

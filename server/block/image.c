@@ -387,6 +387,8 @@ int image_open(struct stage **out, const char *spec, const struct image_options 
         .options = *options,
         .lock_later = parsed.window.given && !parsed.format.qcow2,
     };
+    if (parsed.format.qcow2 || parsed.window.given) /* they would be about other bytes */
+        settings.options.contexts = false;
     if (parsed.format.qcow2) /* for ever; and what others write would not fit what was read */
         settings.options.read_only = settings.options.unchanged = true;
     if (options->beside != NULL)

@@ -66,6 +66,14 @@ struct stage *stage_backend(struct stage *top)
     return top;
 }
 
+const struct meta_contexts *stage_contexts(const struct stage *top)
+{
+    for (; top->below != NULL; top = top->below)
+        if (!top->ops->passes_contexts)
+            return NULL;
+    return top->contexts;
+}
+
 /* Every check here is a promise of the layer above.  No client can break one (command_check() has
  * seen to the range), and neither can storage: limits are measured when it is opened, and stay, or
  * grow from below. */

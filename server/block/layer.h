@@ -12,6 +12,7 @@
 #define NBDCRYPT_LAYER_H
 
 #include "server/base/params.h"
+#include "server/block/meta-contexts.h"
 #include "server/block/request.h"
 
 /* What a stage can do; filled by its `open`, constant afterwards but for the size, which may grow
@@ -88,6 +89,7 @@ struct image_options {
                        * read it (see image_header_was_read) may go on serving the data; with
                        * read_only, for a server whose header is apart */
     struct lock_terms terms; /* of the lock */
+    bool contexts; /* its metadata contexts are of use, where it is a backend that has some */
     const char *export_name; /* what it is opened for; NULL: a command */
     struct stage *beside;    /* one that is open; if it is of the same image, its lock is enough;
                               * may be NULL */
@@ -131,7 +133,8 @@ struct layer_ops {
      * two pipelines: see image-claim.h.  NULL: `lock` is for that, or each is an image of its own.
      */
     char *(*identify)(const char *scheme, const struct stage_settings *settings);
-    bool opens_in_order; /* by one thread, one at a time, in the order of the command line */
+    bool passes_contexts; /* offsets are those of the stage below, and extents go through */
+    bool opens_in_order;  /* by one thread, one at a time, in the order of the command line */
     /* What `lock` has locked is the data alone from now on: see image_header_was_read().  NULL:
      * there are no locks. */
     void (*header_was_read)(struct stage *stage);
@@ -163,6 +166,8 @@ struct stage {
     struct stage *below; /* owned; NULL: this is a backend */
     struct limits limits;
     struct image_claim *claim; /* of a backend with layer_ops.identify that is written, or NULL */
+    const struct meta_contexts *contexts; /* of a backend: that EXTENTS may ask for besides
+                                           * base:allocation; NULL: none */
     struct group_sync
         *sync; /* of a backend whose storage tells of lost data once (group-sync.h), or NULL */
 };
@@ -188,6 +193,9 @@ void stage_close(struct stage *top);
 void stage_grow(struct stage *top);
 /* The backend under it, or itself. */
 struct stage *stage_backend(struct stage *top);
+/* The metadata contexts of the backend, where they are about the same bytes as those of `top`, and
+ * not moved or enciphered; NULL: there are none. */
+const struct meta_contexts *stage_contexts(const struct stage *top);
 
 /* Checks the contract of the layer (operation listed, range inside, alignment), which is the
  * caller's duty, and hands the request over. */

@@ -51,6 +51,7 @@ struct frame {
     struct view saved;
 };
 
+/* Of base:allocation.  What the flags of other contexts mean, their namespace says. */
 #define EXTENT_HOLE (1u << 0) /* NBD_STATE_HOLE */
 #define EXTENT_ZERO (1u << 1) /* NBD_STATE_ZERO */
 
@@ -76,6 +77,7 @@ struct request {
     uint32_t depth; /* frames that are in use */
     uint32_t error_at_bytes; /* of a READ that failed: so many from the start of the view were read,
                               * as far as the backend knows */
+    uint32_t context;        /* of EXTENTS: what they tell (meta-contexts.h); 0: base:allocation */
     struct buffer *buffer;   /* NULL for operations without data */
     struct flusher *flusher; /* who wants the answer to a FLUSH; may be NULL */
 

@@ -4,43 +4,29 @@
 #include <errno.h>
 #include <string.h>
 
+#include "server/client/client-contexts.h"
 #include "server/client/client-options.h"
 #include "server/nbd/nbd-wire.h"
 
 #define OPTION_REPLIES_MAX 64u /* a server that has more to say about one export is broken */
 
-static const char base_allocation[] = "base:allocation";
-
-static int take_contexts(struct export_info *info, struct channel *channel, struct error *err)
+/* What the server has besides base:allocation is only asked for where that is of use. */
+static int ask_for_contexts(struct export_info *info, struct channel *channel,
+                            const struct client_wishes *wishes, struct error *err)
 {
-    struct option_answer answer;
+    const struct meta_contexts *contexts = wishes->contexts;
+    int result = 0;
 
-    for (unsigned i = 0; i < OPTION_REPLIES_MAX; i++) {
-        int result = client_option_receive(channel, NBD_OPT_SET_META_CONTEXT, &answer, err);
-
-        if (result != 0)
-            return result;
-        if (answer.type != NBD_REP_META_CONTEXT) {
-            info->base_allocation &= answer.type == NBD_REP_ACK;
-            return 0;
-        }
-        /* 32 bits number, and the name. */
-        if (answer.length_bytes != 4 + strlen(base_allocation) ||
-            memcmp(answer.data + 4, base_allocation, strlen(base_allocation)) != 0)
-            continue;
-        info->base_allocation = true;
-        info->base_allocation_id = nbd_get_u32(answer.data);
+    if (wishes->listed != NULL) {
+        result = client_contexts_list(wishes->listed, &info->contexts_left_out, channel,
+                                      wishes->export_name, err);
+        contexts = wishes->listed;
     }
-    return error_set(err, -EPROTO, "the server's answer to SET_META_CONTEXT does not end");
-}
-
-static int ask_for_base_allocation(struct export_info *info, struct channel *channel,
-                                   const char *name, struct error *err)
-{
-    int result =
-        client_option_ask_context(channel, NBD_OPT_SET_META_CONTEXT, name, base_allocation, err);
-
-    return result == 0 ? take_contexts(info, channel, err) : result;
+    if (result == 0)
+        result =
+            client_contexts_set(&info->context_ids, channel, wishes->export_name, contexts, err);
+    info->base_allocation = (info->context_ids.present & META_CONTEXT_BIT(0)) != 0;
+    return result;
 }
 
 /* One NBD_REP_INFO: 16 bits type, then what the type has. */
@@ -131,7 +117,7 @@ static int negotiate(struct export_info *info, struct channel *channel,
             client_option_ask(channel, NBD_OPT_STRUCTURED_REPLY, &info->structured_replies, err);
     info->structured_replies |= info->extended_headers;
     if (result == 0 && wishes->base_allocation && info->structured_replies)
-        result = ask_for_base_allocation(info, channel, name, err);
+        result = ask_for_contexts(info, channel, wishes, err);
     if (result == 0)
         result = go(info, channel, name, err);
     if (result == 1 && info->extended_headers)
@@ -205,8 +191,9 @@ int client_handshake_uuid(char uuid[CLIENT_UUID_BYTES], struct channel *channel,
     if (result == 0)
         result = client_option_ask(channel, NBD_OPT_STRUCTURED_REPLY, &structured, err);
     if (result == 0 && structured)
-        result = client_option_ask_context(channel, NBD_OPT_LIST_META_CONTEXT, name,
-                                           NBD_CONTEXT_UUID, err);
+        result = client_option_ask_contexts(
+            channel, NBD_OPT_LIST_META_CONTEXT, name,
+            &(struct client_queries){ .texts = { NBD_CONTEXT_UUID }, .count = 1 }, err);
     if (result == 0 && structured)
         result = take_uuid_answers(uuid, channel, name, err);
     if (result == 0)

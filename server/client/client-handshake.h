@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "server/block/meta-contexts.h"
 #include "server/client/channel.h"
 #include "server/base/error.h"
 
@@ -14,6 +15,10 @@ struct client_wishes {
     bool structured_replies;
     bool extended_headers; /* rather than structured replies, where the server has them */
     bool base_allocation;  /* the meta context; needs structured replies or extended headers */
+    /* With base_allocation: others that are asked for, too; or, where `listed` is there, all that
+     * the server lists, which are added to it.  Both may be NULL. */
+    const struct meta_contexts *contexts;
+    struct meta_contexts *listed;
     /* Does TLS, after the server has agreed, and protects the channel from then on; 0 or -errno
      * with a message.  NULL: no TLS. */
     int (*start_tls)(void *context, struct channel *channel, struct error *err);
@@ -28,7 +33,8 @@ struct export_info {
     uint32_t block_min_bytes, block_preferred_bytes, block_max_bytes;
     bool structured_replies; /* in chunks: also with extended headers */
     bool extended_headers, base_allocation;
-    uint32_t base_allocation_id; /* in replies to BLOCK_STATUS */
+    struct meta_context_ids context_ids; /* in replies to BLOCK_STATUS */
+    unsigned contexts_left_out;          /* of those that the server lists */
 };
 
 /* Asks for an export on a connected socket.  A server that has not what is wished for besides TLS

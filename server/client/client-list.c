@@ -216,14 +216,10 @@ static int add_context(struct client_list *list, struct client_list_export *expo
 static int ask_contexts(struct client_list *list, struct client_list_export *export,
                         struct channel *channel, struct error *err)
 {
-    uint8_t data[4 + NBD_STRING_BYTES_MAX + 4];
-    uint32_t name_bytes = (uint32_t)strlen(export->wire_name);
+    static const struct client_queries all = { .count = 0 };
     struct option_answer answer;
-
-    nbd_put_u32(data, name_bytes);
-    memcpy(data + 4, export->wire_name, name_bytes);
-    nbd_put_u32(data + 4 + name_bytes, 0); /* no queries: all that there are */
-    int result = client_option_send(channel, NBD_OPT_LIST_META_CONTEXT, data, 8 + name_bytes, err);
+    int result = client_option_ask_contexts(channel, NBD_OPT_LIST_META_CONTEXT, export->wire_name,
+                                            &all, err);
     while (result == 0 && export->context_count < CONTEXTS_MAX) {
         result = client_option_receive(channel, NBD_OPT_LIST_META_CONTEXT, &answer, err);
         if (result == 0 && answer.type != NBD_REP_META_CONTEXT)

@@ -1,12 +1,11 @@
 #include "server/client/client-options.h"
 
-#include <assert.h>
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "server/nbd/nbd-wire.h"
 
-#define CONTEXT_QUERY_BYTES_MAX 32u
 #define OPTION_REPLY_BYTES_MAX (1u << 20) /* and even that is more than anybody reads */
 
 int client_option_discard(struct channel *channel, uint32_t length_bytes, struct error *err)
@@ -127,19 +126,32 @@ int client_option_start_tls(struct channel *channel, client_start_tls_fn *start_
     return start_tls(context, channel, err);
 }
 
-/* 32 bits length and the name; 32 bits number of queries; 32 bits length and the query. */
-int client_option_ask_context(struct channel *channel, uint32_t option, const char *name,
-                              const char *query, struct error *err)
+static uint8_t *put_string(uint8_t *at, const char *text)
 {
-    uint8_t data[4 + NBD_STRING_BYTES_MAX + 4 + 4 + CONTEXT_QUERY_BYTES_MAX];
-    uint32_t name_bytes = (uint32_t)strlen(name), query_bytes = (uint32_t)strlen(query);
-    uint8_t *at = data + 4 + name_bytes;
+    uint32_t bytes = (uint32_t)strlen(text);
 
-    assert(query_bytes <= CONTEXT_QUERY_BYTES_MAX);
-    nbd_put_u32(data, name_bytes);
-    memcpy(data + 4, name, name_bytes);
-    nbd_put_u32(at, 1);
-    nbd_put_u32(at + 4, query_bytes);
-    memcpy(at + 8, query, query_bytes);
-    return client_option_send(channel, option, data, 12 + name_bytes + query_bytes, err);
+    nbd_put_u32(at, bytes);
+    memcpy(at + 4, text, bytes);
+    return at + 4 + bytes;
+}
+
+/* 32 bits length and the name; 32 bits number of queries; 32 bits length and text of each. */
+int client_option_ask_contexts(struct channel *channel, uint32_t option, const char *name,
+                               const struct client_queries *queries, struct error *err)
+{
+    size_t length_bytes = 4 + strlen(name) + 4;
+
+    for (unsigned i = 0; i < queries->count; i++)
+        length_bytes += 4 + strlen(queries->texts[i]);
+    uint8_t *data = malloc(length_bytes);
+    if (data == NULL)
+        return error_no_memory(err, "to ask for metadata contexts");
+    uint8_t *at = put_string(data, name);
+    nbd_put_u32(at, queries->count);
+    at += 4;
+    for (unsigned i = 0; i < queries->count; i++)
+        at = put_string(at, queries->texts[i]);
+    int result = client_option_send(channel, option, data, (uint32_t)length_bytes, err);
+    free(data);
+    return result;
 }

@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "server/block/meta-contexts.h"
 #include "server/client/channel.h"
 #include "server/nbd/nbd-wire.h"
 
@@ -39,9 +40,13 @@ NODISCARD int client_option_receive(struct channel *channel, uint32_t option,
 /* An option without data that is either granted or not. */
 NODISCARD int client_option_ask(struct channel *channel, uint32_t option, bool *granted,
                                 struct error *err);
-/* Sends LIST_META_CONTEXT or SET_META_CONTEXT with one query. */
-NODISCARD int client_option_ask_context(struct channel *channel, uint32_t option, const char *name,
-                                        const char *query, struct error *err);
+/* Sends LIST_META_CONTEXT or SET_META_CONTEXT with such queries; of names that may be sent. */
+struct client_queries {
+    const char *texts[META_CONTEXTS_MAX];
+    unsigned count;
+};
+NODISCARD int client_option_ask_contexts(struct channel *channel, uint32_t option, const char *name,
+                                         const struct client_queries *queries, struct error *err);
 NODISCARD int client_option_discard(struct channel *channel, uint32_t length_bytes,
                                     struct error *err);
 

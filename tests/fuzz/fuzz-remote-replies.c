@@ -1,10 +1,11 @@
 /* A remote NBD server that answers anything.
  *
- * The input: one byte (bit 0: structured replies; bit 1: extended headers; bits 4 to 7: how many
- * bytes come with each receive, 0: all), then steps of an operation, a length and its bytes: a
- * command is sent, a reply to one comes in the right frame with any content, or raw bytes. Whatever
- * comes, no byte that the server has not sent is taken for data, extents stay in their range,
- * nothing is answered twice, and nothing is written beside the buffers.
+ * The input: one byte (bit 0: structured replies; bit 1: extended headers; bit 2: two metadata
+ * contexts; bit 3: commands name theirs; bits 4 to 7: how many bytes come with each receive, 0:
+ * all), then steps of an operation, a length and its bytes: a command is sent, a reply to one comes
+ * in the right frame with any content, or raw bytes. Whatever comes, no byte that the server has
+ * not sent is taken for data, extents stay in their range, nothing is answered twice, and nothing
+ * is written beside the buffers.
  *
  * How to build and run it: see fuzz-handshake.c. */
 #include <stdint.h>
@@ -89,13 +90,15 @@ static void send_command(uint8_t kind, uint8_t length)
 {
     static const enum request_op ops[] = { REQUEST_READ, REQUEST_READ, REQUEST_WRITE,
                                            REQUEST_EXTENTS, REQUEST_FLUSH };
-    static const struct remote_features features = { .payload_max_bytes = DATA_BYTES_MAX };
+    static const struct remote_features features = { .block_min_bytes = 4,
+                                                     .payload_max_bytes = DATA_BYTES_MAX };
     struct remote_slot *slot = &server.slots[kind / 8 % SLOTS];
     struct request *req = &server.requests[slot - server.slots];
 
     if (slot->req != NULL)
         return;
     *req = (struct request){
+        .context = server.stream.replies.terms.contexts.present == 3 ? kind / 64u % 2 : 0,
         .view = { .op = ops[kind % 5], .offset_bytes = 4096, .length_bytes = length * 8u + 1 }
     };
     size_t room_bytes = req->view.op == REQUEST_EXTENTS
@@ -108,7 +111,7 @@ static void send_command(uint8_t kind, uint8_t length)
         ((struct extent_list *)(void *)req->view.data)->capacity = EXTENTS_MAX;
     slot->req = req;
     slot->cookie = server.commands++ * SLOTS + (uint64_t)(slot - server.slots);
-    EXPECT(remote_command_prepare(slot, &features, server.stream.replies.extended) == 0);
+    EXPECT(remote_command_prepare(slot, &features, &server.stream.replies.terms) == 0);
     remote_stream_add(&server.stream, slot);
     remote_stream_flush(&server.stream);
 }
@@ -141,7 +144,7 @@ static void feed_chunk(const uint8_t *data, size_t length_bytes)
     if (type == 2 && length_bytes >= 12)
         memset(payload + 8, 0, 2);
     const struct nbd_chunk chunk = { data[0] % 2, type, slot->cookie, (uint32_t)length_bytes };
-    if (server.stream.replies.extended) {
+    if (server.stream.replies.terms.extended_headers) {
         nbd_encode_extended_chunk(header, &chunk, 4096);
         feed(header, NBD_EXTENDED_CHUNK_HEADER_BYTES);
     } else {
@@ -205,10 +208,15 @@ static void begin(uint8_t flags)
     fake_socket_chunk(server.loop, server.fd, flags / 16, 0);
     EXPECT(transport_plain_create(&transport, server.loop, server.fd, &err) == 0);
     remote_stream_init(&server.stream, &owner, server.slots, SLOTS);
-    remote_stream_start(&server.stream, transport,
-                        &(struct remote_connection){ .fd = server.fd,
-                                                     .structured_replies = flags & 3,
-                                                     .extended_headers = flags & 2 });
+    remote_stream_start(
+        &server.stream, transport,
+        &(struct remote_connection){
+            .fd = server.fd,
+            .terms = { .structured_replies = flags & 3,
+                       .extended_headers = flags & 2,
+                       .status_payload = flags & 2 && flags & 8,
+                       .contexts = { .present = flags & 4 ? 3 : 1, .id = { 0, 1 } } },
+        });
 }
 
 static void end(void)

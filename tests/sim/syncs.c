@@ -32,7 +32,7 @@ void __wrap_group_sync_ended(struct request *leader, int error)
 void __wrap_remote_replies_begin(struct remote_replies *replies,
                                  const struct remote_connection *connection)
 {
-    if (connection->extended_headers)
+    if (connection->terms.extended_headers)
         mark(MARK_extended_store);
     __real_remote_replies_begin(replies, connection);
 }

@@ -195,7 +195,7 @@ static void contexts(void)
         say_ack(NBD_OPT_GO);
         EXPECT(shake_hands(true) == 0);
         EXPECT(info.base_allocation == (i == 0));
-        EXPECT(info.base_allocation_id == (i == 0 ? 77 : 0));
+        EXPECT(info.context_ids.id[0] == (i == 0 ? 77 : 0));
         expect_end_at_every_byte(true);
     }
     say_greeting(NBD_FLAG_FIXED_NEWSTYLE);
