@@ -62,11 +62,14 @@ uint16_t handshake_transmission_flags(const struct export *ex, bool structured_r
     return (uint16_t)flags;
 }
 
-/* Contexts belong to the export that they were set for (proto.md, SET_META_CONTEXT). */
-static bool has_context(const struct negotiated *negotiated, const struct export *export)
+/* Contexts belong to the export that they were set for (proto.md, SET_META_CONTEXT).  Those of its
+ * storage belong to that: another export that has taken the name meanwhile has others. */
+static uint32_t contexts_for(const struct negotiated *negotiated, const struct export *export)
 {
-    return negotiated->base_allocation && negotiated->context_export != NULL &&
-           strcmp(negotiated->context_export, export->name) == 0;
+    if (negotiated->context_export == NULL || strcmp(negotiated->context_export, export->name) != 0)
+        return 0;
+    return negotiated->context_export_id == export->id ? negotiated->contexts
+                                                       : negotiated->contexts & META_CONTEXT_BIT(0);
 }
 
 static uint16_t flags_for(const struct option_exchange *ex, const struct export *export)
@@ -76,7 +79,7 @@ static uint16_t flags_for(const struct option_exchange *ex, const struct export 
 
     if (talk->worker->no_multi_conn)
         flags &= ~(unsigned)NBD_FLAG_CAN_MULTI_CONN;
-    if (talk->negotiated.extended_headers && has_context(&talk->negotiated, export))
+    if (talk->negotiated.extended_headers && contexts_for(&talk->negotiated, export) != 0)
         flags |= NBD_FLAG_BLOCK_STATUS_PAYLOAD;
     return (uint16_t)flags;
 }
@@ -101,7 +104,7 @@ static enum option_outcome enter_transmission(struct option_exchange *ex, struct
 {
     struct negotiated *negotiated = &ex->talk->negotiated;
 
-    negotiated->base_allocation = has_context(negotiated, export);
+    negotiated->contexts = contexts_for(negotiated, export);
     ex->talk->export = export;
     return OPTION_TRANSMISSION;
 }

@@ -60,6 +60,21 @@ static bool check_range(struct command *command, const struct rule *rule,
     return true;
 }
 
+/* A BLOCK_STATUS whose range and contexts come behind its header. */
+static bool awaits_query(const struct command *command)
+{
+    return command->op == REQUEST_EXTENTS && command->request.flags & NBD_CMD_FLAG_PAYLOAD_LEN;
+}
+
+RARELY static void check_status(struct command *command, const struct command_terms *terms)
+{
+    command->contexts = (uint16_t)terms->contexts;
+    if (terms->contexts == 0)
+        refuse(command, EINVAL, "BLOCK_STATUS without a negotiated context");
+    else if (command->request.length_bytes == 0)
+        refuse(command, EINVAL, "BLOCK_STATUS of length 0");
+}
+
 /* What is particular to one command. */
 static bool check_particular(struct command *command, const struct command_terms *terms)
 {
@@ -76,13 +91,11 @@ static bool check_particular(struct command *command, const struct command_terms
         else if (request->length_bytes + offset_in_block(request->offset_bytes, phase) >
                  BUFFER_BYTES_MAX)
             refuse(command, EOVERFLOW, "too long for a reply that must not be fragmented");
-    } else if (command->op == REQUEST_EXTENTS && !terms->base_allocation) {
-        refuse(command, EINVAL, "BLOCK_STATUS without a negotiated context");
-    } else if (command->op == REQUEST_EXTENTS && request->length_bytes == 0) {
-        refuse(command, EINVAL, "BLOCK_STATUS of length 0");
     } else if (command->op == REQUEST_ZERO && (request->flags & NBD_CMD_FLAG_FAST_ZERO) &&
                terms->limits->zero_needs_data) {
         refuse(command, ENOTSUP, "zeros have to be written here: that is not fast");
+    } else if (command->op == REQUEST_EXTENTS) {
+        check_status(command, terms);
     }
     return command->error == 0;
 }
@@ -120,8 +133,9 @@ static void check_payload(struct command *command)
         return;
     if (request->command != NBD_CMD_BLOCK_STATUS)
         refuse(command, EINVAL, "this command takes no payload");
-    else if (request->length_bytes != NBD_STATUS_QUERY_BYTES)
-        refuse(command, EINVAL, "the payload is not a length and one context");
+    else if (request->length_bytes < NBD_STATUS_QUERY_BYTES ||
+             request->length_bytes > COMMAND_QUERY_BYTES_MAX || request->length_bytes % 4 != 0)
+        refuse(command, EINVAL, "the payload is not a length and contexts that were agreed on");
     else
         command->needs_care = true;
 }
@@ -173,21 +187,39 @@ void command_check(struct command *command, const struct command_terms *terms)
     else if (!rule->has_range && (request->offset_bytes != 0 || request->length_bytes != 0))
         refuse(command, EINVAL, "FLUSH takes no range");
     else if (check_particular(command, terms) &&
-             (!rule->has_range || command_awaits_query(command) ||
-              check_range(command, rule, limits))) {
+             (!rule->has_range || awaits_query(command) || check_range(command, rule, limits))) {
         shorten_hint(command);
         command->request_flags = flags_for_pipeline(command);
     }
 }
 
-void command_take_query(struct command *command, const struct command_terms *terms,
-                        const uint8_t query[NBD_STATUS_QUERY_BYTES])
+/* Each of those that were agreed on, once.  0: something else is among them. */
+static uint32_t contexts_of_query(const uint8_t *query, uint64_t query_bytes, uint32_t agreed_on)
 {
+    uint32_t contexts = 0;
+
+    for (uint32_t at = 8; at < query_bytes; at += 4) {
+        uint32_t number = nbd_get_u32(query + at) - NBD_CONTEXT_BASE_ALLOCATION_ID;
+        uint32_t bit = number < META_CONTEXTS_MAX ? META_CONTEXT_BIT(number) : 0;
+
+        if (!(bit & agreed_on & ~contexts))
+            return 0;
+        contexts |= bit;
+    }
+    return contexts;
+}
+
+void command_take_query(struct command *command, const struct command_terms *terms,
+                        const uint8_t query[COMMAND_QUERY_BYTES_MAX])
+{
+    struct command_terms of_query = *terms;
+
+    of_query.contexts = contexts_of_query(query, command->request.length_bytes, terms->contexts);
     command->request.length_bytes = nbd_get_u64(query);
     command->request.flags &= (uint16_t)~NBD_CMD_FLAG_PAYLOAD_LEN;
     command->needs_care = false;
-    if (nbd_get_u32(query + 8) == NBD_CONTEXT_BASE_ALLOCATION_ID)
-        command_check(command, terms);
+    if (of_query.contexts != 0)
+        command_check(command, &of_query);
     else
-        refuse(command, EINVAL, "a context that was not agreed on");
+        refuse(command, EINVAL, "a context that was not agreed on, or one that is named twice");
 }

@@ -10,10 +10,10 @@
 /* Between a client and an export. */
 struct command_terms {
     const struct limits *limits;
-    bool structured;      /* structured replies */
-    bool extended;        /* extended headers, and so structured replies, too */
-    bool base_allocation; /* BLOCK_STATUS was negotiated */
-    bool draining;        /* no command is begun any more */
+    bool structured;   /* structured replies */
+    bool extended;     /* extended headers, and so structured replies, too */
+    uint32_t contexts; /* that BLOCK_STATUS tells, a bit for each */
+    bool draining;     /* no command is begun any more */
 };
 
 static inline struct command_terms command_terms_of(const struct limits *limits,
@@ -22,7 +22,7 @@ static inline struct command_terms command_terms_of(const struct limits *limits,
     return (struct command_terms){ .limits = limits,
                                    .structured = negotiated->structured_replies,
                                    .extended = negotiated->extended_headers,
-                                   .base_allocation = negotiated->base_allocation };
+                                   .contexts = negotiated->contexts };
 }
 
 /* Sets op and request_flags; or error and refusal (a sentence for the client), when the command
@@ -39,16 +39,13 @@ static inline uint64_t command_payload_bytes(const struct nbd_request *request, 
     return has_payload ? request->length_bytes : 0;
 }
 
-/* A BLOCK_STATUS that has been checked, whose range and context come behind its header:
- * NBD_STATUS_QUERY_BYTES. */
-static inline bool command_awaits_query(const struct command *command)
-{
-    return command->op == REQUEST_EXTENTS && command->request.flags & NBD_CMD_FLAG_PAYLOAD_LEN;
-}
+/* The payload of a BLOCK_STATUS: the length of its range, and the numbers of contexts. */
+#define COMMAND_QUERY_BYTES_MAX (8u + 4u * META_CONTEXTS_MAX)
 
-/* They are there: it is checked again, as one that has its range in the header. */
+/* It is there, as long as the header of the command says, which has been checked: it is checked
+ * again, as one that has its range in the header. */
 void command_take_query(struct command *command, const struct command_terms *terms,
-                        const uint8_t query[NBD_STATUS_QUERY_BYTES]) __attribute__((cold));
+                        const uint8_t query[COMMAND_QUERY_BYTES_MAX]) __attribute__((cold));
 
 /* What a command of the protocol asks for; one that is not known is refused like a read. */
 enum request_op command_op_of(uint16_t command);

@@ -60,9 +60,11 @@ struct command {
     bool header_queued;
     bool long_zeroes;      /* in transmission->zeroes */
     bool sparse;           /* in transmission->sparse */
+    uint16_t contexts;     /* of a BLOCK_STATUS: a bit for each that is yet to be told, of which the
+                            * lowest one is being told (server/block/meta-contexts.h) */
     uint32_t queued_bytes; /* of the data, in order */
     struct fragment *done; /* read, waiting for their turn; by offset.  Of a BLOCK_STATUS: parts of
-                            * the reply, the last one first */
+                            * a chunk of the reply, the last one first */
     struct command
         *next; /* contiguous commands, long zeroes or sparse reads in progress; or the free list */
     union {
@@ -71,6 +73,12 @@ struct command {
         struct command_holes holes;   /* while `sparse` */
     };
 };
+
+/* Of a BLOCK_STATUS that is not told wholly. */
+static inline unsigned command_context(const struct command *command)
+{
+    return (unsigned)__builtin_ctz(command->contexts);
+}
 
 /* One request to the pipeline and one piece of the reply. */
 struct fragment {

@@ -11,7 +11,7 @@ void negotiated_clear(struct negotiated *negotiated)
 void negotiated_forget_contexts(struct negotiated *negotiated)
 {
     negotiated_clear(negotiated);
-    negotiated->base_allocation = false;
+    negotiated->contexts = 0;
 }
 
 void negotiated_reset(struct negotiated *negotiated)

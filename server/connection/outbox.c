@@ -164,7 +164,7 @@ static void status_end(struct outbox *outbox, struct command *command)
     while (part != NULL) {
         struct fragment *next = part->next;
 
-        part->last = next == NULL;
+        part->last = next == NULL && command->contexts == 0;
         queue(outbox, part);
         part = next;
     }

@@ -29,7 +29,7 @@ struct outbox_owner {
     /* The same for a stream of which no fragment is left. */
     void (*give_command_back)(struct command *command);
     /* Asks the pipeline for what is behind command->status.told_bytes of a BLOCK_STATUS.  False:
-     * there is no room for it now. */
+     * there is no room for it. */
     bool (*ask_status)(struct outbox *outbox, struct command *command);
 };
 

@@ -2,6 +2,7 @@
 
 #include <assert.h>
 
+#include "server/block/meta-contexts.h"
 #include "server/connection/chunk-head.h"
 #include "server/connection/negotiated.h"
 
@@ -103,11 +104,13 @@ struct fragment *status_reply_end(struct command *command, bool extended)
     struct fragment *first = in_order(command->done);
     uint32_t count = command->status.extents, bytes = count * descriptor_bytes(extended);
 
+    unsigned context = command_context(command);
     command->done = NULL;
+    command->contexts &= (uint16_t)~META_CONTEXT_BIT(context);
     chunk_head_put(first, extended,
-                   extended ? NBD_REPLY_TYPE_BLOCK_STATUS_EXT : NBD_REPLY_TYPE_BLOCK_STATUS, true,
-                   bytes + (extended ? 8 : 4));
-    nbd_put_u32(first->head + first->head_bytes, NBD_CONTEXT_BASE_ALLOCATION_ID);
+                   extended ? NBD_REPLY_TYPE_BLOCK_STATUS_EXT : NBD_REPLY_TYPE_BLOCK_STATUS,
+                   command->contexts == 0, bytes + (extended ? 8 : 4));
+    nbd_put_u32(first->head + first->head_bytes, NBD_CONTEXT_BASE_ALLOCATION_ID + context);
     first->head_bytes += 4;
     if (extended) {
         nbd_put_u32(first->head + first->head_bytes, count);

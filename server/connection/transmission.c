@@ -149,7 +149,7 @@ RARELY static bool take_care(struct transmission *t)
     if (t->current->error != 0)
         return transmission_begin_discard(t);
     t->step = RECEIVE_QUERY;
-    return ask(t, t->header, NBD_STATUS_QUERY_BYTES);
+    return ask(t, t->header, (uint32_t)t->current->request.length_bytes);
 }
 
 RARELY static bool pass_limits(struct transmission *t)
@@ -326,6 +326,7 @@ void transmission_submit(struct transmission *t, struct fragment *fragment)
     if (req->view.op == REQUEST_EXTENTS) {
         struct extent_list *list = piece_extents(req->view.data);
 
+        req->context = command_context(fragment->command);
         if (!(t->top->stage->limits.ops & OP_BIT(REQUEST_EXTENTS))) {
             extent_list_add(list, req->view.length_bytes, 0); /* all may be data */
             request_complete(req, 0);
@@ -400,6 +401,41 @@ void transmission_give_back(struct command *command)
     holdings_give_command(&command->transmission->holds, command);
 }
 
+/* Part of a BLOCK_STATUS that is asked for when it was begun. */
+RARELY static void submit_status(struct transmission *t, struct fragment *fragment,
+                                 uint64_t told_bytes)
+{
+    struct command *command = fragment->command;
+    const struct nbd_request *request = &command->request;
+
+    fragment->request.flags = command->request_flags;
+    fragment->request.view = (struct view){ .op = REQUEST_EXTENTS,
+                                            .offset_bytes = request->offset_bytes + told_bytes,
+                                            .length_bytes = request->length_bytes - told_bytes,
+                                            .data = fragment->request.buffer->base };
+    command_record_not_ready(command);
+    transmission_submit(t, fragment);
+}
+
+/* A part of a BLOCK_STATUS has left: when it was the last one of a context, the next context is
+ * asked for.  Who has no buffer gets one, unless there is no memory at all. */
+RARELY static void status_left(struct transmission *t, struct command *command)
+{
+    if (command->contexts == 0 || command->fragments_held > 0 || t->aborted) {
+        holdings_tell(&t->holds);
+        return;
+    }
+    struct fragment *fragment =
+        holdings_take_fragment(&t->holds, command, PIECE_EXTENTS_BYTES, true);
+    if (fragment != NULL) {
+        submit_status(t, fragment, 0);
+        return;
+    }
+    conversation_log(t->talk, LOG_WARNING, "not enough memory to go on; dropped");
+    transmission_abort(t);
+    transmission_give_back(command);
+}
+
 /* A fragment and its buffer, and its command when it is the last one. */
 static void fragment_give_back(struct fragment *fragment)
 {
@@ -413,6 +449,8 @@ static void fragment_give_back(struct fragment *fragment)
                command->issued_bytes == command->request.length_bytes;
     if (last)
         transmission_give_back(command);
+    else if (command->op == REQUEST_EXTENTS)
+        status_left(t, command);
     else
         holdings_tell(&t->holds);
 }
@@ -472,22 +510,14 @@ RARELY static void note_error(struct transmission *t, struct command *command,
 }
 
 /* Another part of a BLOCK_STATUS. */
-static bool ask_status(struct outbox *outbox, struct command *command)
+RARELY static bool ask_status(struct outbox *outbox, struct command *command)
 {
     struct transmission *t = container_of(outbox, struct transmission, outbox);
-    const struct nbd_request *request = &command->request;
-    uint64_t told_bytes = command->status.told_bytes;
     struct fragment *fragment = holdings_take_part(&t->holds, command, PIECE_EXTENTS_BYTES);
 
     if (fragment == NULL)
         return false;
-    fragment->request.flags = command->request_flags;
-    fragment->request.view = (struct view){ .op = REQUEST_EXTENTS,
-                                            .offset_bytes = request->offset_bytes + told_bytes,
-                                            .length_bytes = request->length_bytes - told_bytes,
-                                            .data = fragment->request.buffer->base };
-    command_record_not_ready(command);
-    transmission_submit(t, fragment);
+    submit_status(t, fragment, command->status.told_bytes);
     return true;
 }
 

@@ -53,10 +53,10 @@ struct transmission {
     struct fragment *receiving;
     uint32_t discard_bytes;
     uint32_t header_bytes;
-    uint8_t header[NBD_EXTENDED_REQUEST_BYTES];
-    unsigned turn_commands;           /* that may still begin in this turn */
-    struct loop_message turn_message; /* the next turn */
-    unsigned awaited;                 /* events of this and of the throttle that are to come */
+    uint8_t header[COMMAND_QUERY_BYTES_MAX]; /* or the payload of a BLOCK_STATUS */
+    unsigned turn_commands;                  /* that may still begin in this turn */
+    struct loop_message turn_message;        /* the next turn */
+    unsigned awaited; /* events of this and of the throttle that are to come */
     struct throttle throttle;
     struct waiter waiter; /* in worker->parked */
     bool receive_waits;   /* it is receiving that waits there */

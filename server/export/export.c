@@ -419,6 +419,7 @@ void export_publish(struct export *ex, const struct export *opened)
     ex->luks = opened->luks;
     ex->header = opened->header;
     ex->limits = opened->limits;
+    ex->contexts = opened->contexts;
     ex->block_sizes = opened->block_sizes;
     ex->ranges = opened->ranges;
     ex->parts = opened->parts;
@@ -470,6 +471,7 @@ int export_open(struct export *out, const struct export_settings *settings, stru
     options.lock = true;
     options.offload = offload;
     options.export_name = settings->name;
+    options.contexts = settings->raw;
     export_declare(&ex, 0, settings);
     int result = open_image(&ex, settings, &options, err);
     if (result == 0)
@@ -485,6 +487,7 @@ int export_open(struct export *out, const struct export_settings *settings, stru
     }
     ex.limits = ex.top->limits;
     ex.limits.read_only |= settings->options.read_only;
+    ex.contexts = stage_contexts(ex.top);
     warn_if_nothing_is_durable(&ex, settings->image);
     *out = ex;
     return 0;

@@ -55,7 +55,8 @@ struct export
     struct export_luks luks;
     struct stage *header; /* a detached one that stays open, because it is locked; NULL: none */
     bool found_qcow2;     /* while it is opened: instead of a LUKS volume */
-    struct block_sizes block_sizes; /* that clients are told instead of those of `limits` */
+    const struct meta_contexts *contexts; /* of its storage, that clients may ask for; NULL: none */
+    struct block_sizes block_sizes;       /* that clients are told instead of those of `limits` */
     struct limits limits;      /* of the top, with read_only as the user asked; the size may grow */
     struct range_lock *ranges; /* used by the align stage */
     struct export_part *parts; /* one per worker */

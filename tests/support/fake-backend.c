@@ -15,7 +15,9 @@ static void answer_extents(const struct fake_backend *fake, struct request *req)
     while (at < end) {
         uint64_t next = (at / size + 1) * size < end ? (at / size + 1) * size : end;
 
-        if (!extent_list_add(list, next - at, at / size % 2 ? EXTENT_HOLE | EXTENT_ZERO : 0) ||
+        uint32_t flags = at / size % 2 ? EXTENT_HOLE | EXTENT_ZERO : 0;
+
+        if (!extent_list_add(list, next - at, flags + req->context * FAKE_CONTEXT_FLAGS) ||
             list->count == fake->extents_max)
             return;
         at = next;

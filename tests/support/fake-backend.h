@@ -7,6 +7,8 @@
 
 #define FAKE_BACKEND_HELD_MAX 256u
 
+#define FAKE_CONTEXT_FLAGS 0x1000u /* so many times the number of a context are in its flags */
+
 struct fake_backend {
     struct stage stage;
     struct layer layer; /* the only one */

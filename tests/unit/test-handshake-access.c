@@ -74,7 +74,7 @@ static void hold(struct outcome *out, const struct pair *pair, bool with_hidden,
     out->bytes = fake_socket_take(client.loop, client.fd, out->data, sizeof out->data);
     out->ends = client.ends;
     out->result = client.ends ? client.result : HANDSHAKE_ABORT;
-    out->base_allocation = client.talk.negotiated.base_allocation;
+    out->base_allocation = client.talk.negotiated.contexts == META_CONTEXT_BIT(0);
     if (client.talk.export)
         out->attached = client.talk.export->name;
     client_close(&client);

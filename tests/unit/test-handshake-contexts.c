@@ -47,7 +47,7 @@ static bool selected_after_go(const char *name)
         client_take(&client, NBD_OPT_GO, &reply);
     while (reply.type == NBD_REP_INFO);
     client_expect_end(&client, HANDSHAKE_TRANSMISSION);
-    selected = client.talk.negotiated.base_allocation;
+    selected = client.talk.negotiated.contexts == META_CONTEXT_BIT(0);
     client_close(&client);
     return selected;
 }
@@ -82,7 +82,7 @@ static void list_queries(void)
     client_contexts(&client, LIST, "db1",
                     QUERIES("x-other:", "base:", "base:allocation", "base:allocation"));
     expect_base_allocation(LIST, 0);
-    EXPECT(!client.talk.negotiated.base_allocation);
+    EXPECT(client.talk.negotiated.contexts == 0);
     client_close(&client);
 }
 
@@ -156,7 +156,7 @@ static void export_name_keeps_them(void)
     fake_loop_run(client.loop);
     EXPECT(fake_socket_take(client.loop, client.fd, bytes, sizeof bytes) == 10);
     client_expect_end(&client, HANDSHAKE_TRANSMISSION);
-    EXPECT(client.talk.negotiated.base_allocation);
+    EXPECT(client.talk.negotiated.contexts == META_CONTEXT_BIT(0));
     EXPECT(client.talk.negotiated.context_export == NULL);
     client_close(&client);
 }
@@ -181,6 +181,142 @@ static void unknown_export(void)
     client_expect_only(&client, SET, NBD_REP_ERR_UNKNOWN);
     EXPECT(!selected_after_go("db1"));
 }
+
+/* ---- contexts of the storage ---- */
+
+static struct meta_contexts storage;
+static struct export with_contexts[2];
+
+static void add_context(const char *name)
+{
+    EXPECT(meta_contexts_add(&storage, name, strlen(name)) == META_CONTEXTS_ADDED);
+}
+
+/* "db1" has some, and "big" has none. */
+static void start_with_contexts(void)
+{
+    meta_contexts_clear(&storage);
+    add_context("qemu:allocation-depth");
+    add_context("qemu:dirty-bitmap:b0");
+    add_context("qemu:dirty-bitmap:b1");
+    add_context("x-other:a:b");
+    with_contexts[0] = client_exports[0];
+    with_contexts[0].contexts = &storage;
+    with_contexts[1] = client_exports[2];
+    client_open_with(&client, with_contexts, 2);
+    client_greet(&client, CLIENT_FLAGS_ALL);
+    client_option_empty(&client, NBD_OPT_STRUCTURED_REPLY);
+    client_expect_only(&client, NBD_OPT_STRUCTURED_REPLY, NBD_REP_ACK);
+}
+
+/* The contexts of these bits, in order, then ACK. */
+static void expect_contexts(uint32_t option, uint32_t mask)
+{
+    for (unsigned i = 0; i <= storage.count; i++) {
+        const char *name = i == 0 ? "base:allocation" : storage.names[i - 1];
+        struct reply reply;
+
+        if (!(mask & META_CONTEXT_BIT(i)))
+            continue;
+        client_take(&client, option, &reply);
+        EXPECT(reply.type == NBD_REP_META_CONTEXT && reply.length_bytes == 4 + strlen(name));
+        EXPECT(nbd_get_u32(reply.data) == (option == SET ? i + 1 : 0));
+        EXPECT(!memcmp(reply.data + 4, name, strlen(name)));
+    }
+    client_expect_only(&client, option, NBD_REP_ACK);
+}
+
+static void storage_is_listed(void)
+{
+    static const struct {
+        const char *query;
+        uint32_t listed, set;
+    } cases[] = {
+        { "qemu:", 0x0e, 0 },
+        { "qemu:dirty-bitmap:", 0x0c, 0 },
+        { "qemu:dirty-bitmap:b1", 0x08, 0x08 },
+        { "qemu:dirty-bitmap:b", 0, 0 },
+        { "qemu:allocation-depth", 0x02, 0x02 },
+        { "qemu", 0, 0 },
+        { ":", 0, 0 },
+        { "x-other:a:", 0x10, 0 },
+        { "x-other:a:b", 0x10, 0x10 },
+        { "base:", 0x01, 0 },
+    };
+
+    start_with_contexts();
+    client_contexts(&client, LIST, "db1", NO_QUERIES);
+    expect_contexts(LIST, 0x1f);
+    client_contexts(&client, LIST, "big", NO_QUERIES);
+    expect_contexts(LIST, 0x01);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        client_contexts(&client, LIST, "db1", QUERIES(cases[i].query));
+        expect_contexts(LIST, cases[i].listed);
+        client_contexts(&client, SET, "db1", QUERIES(cases[i].query));
+        expect_contexts(SET, cases[i].set);
+        EXPECT(client.talk.negotiated.contexts == cases[i].set);
+        client_contexts(&client, SET, "big", QUERIES(cases[i].query));
+        expect_contexts(SET, cases[i].set & 0x01);
+    }
+    client_close(&client);
+}
+
+static uint32_t contexts_after_go(void)
+{
+    struct reply reply;
+    uint32_t contexts;
+
+    client_info(&client, NBD_OPT_GO, "db1", NO_INFOS);
+    do
+        client_take(&client, NBD_OPT_GO, &reply);
+    while (reply.type == NBD_REP_INFO);
+    client_expect_end(&client, HANDSHAKE_TRANSMISSION);
+    contexts = client.talk.negotiated.contexts;
+    client_close(&client);
+    return contexts;
+}
+
+/* By the same name, from a change of the configuration between both options. */
+static void another_export_has_others(void)
+{
+    for (unsigned i = 0; i < 2; i++) {
+        start_with_contexts();
+        client_contexts(&client, SET, "db1",
+                        QUERIES("qemu:dirty-bitmap:b0", "base:allocation", "x-other:a:b"));
+        expect_contexts(SET, 0x15);
+        with_contexts[0].id += 10 * i;
+        EXPECT(contexts_after_go() == (i == 0 ? 0x15 : 0x01));
+    }
+}
+
+static void add_hostile_names(void)
+{
+    static char longest[4097] = "x:";
+    struct meta_contexts contexts = { .count = 0 };
+    unsigned added = 0;
+
+    memset(longest + 2, 'y', sizeof longest - 3);
+    EXPECT(meta_contexts_add(&contexts, "x", 1) == META_CONTEXTS_BAD);
+    EXPECT(meta_contexts_add(&contexts, "", 0) == META_CONTEXTS_BAD);
+    EXPECT(meta_contexts_add(&contexts, ":y", 2) == META_CONTEXTS_BAD);
+    EXPECT(meta_contexts_add(&contexts, "x:", 2) == META_CONTEXTS_BAD);
+    EXPECT(meta_contexts_add(&contexts, "x:\0y", 4) == META_CONTEXTS_BAD);
+    EXPECT(meta_contexts_add(&contexts, "x:\033[31m", 7) == META_CONTEXTS_BAD);
+    EXPECT(meta_contexts_add(&contexts, "x:\xff", 3) == META_CONTEXTS_BAD);
+    EXPECT(meta_contexts_add(&contexts, "base:allocation", 15) == META_CONTEXTS_OURS);
+    EXPECT(meta_contexts_add(&contexts, "nbdcrypt:uuid:1", 15) == META_CONTEXTS_OURS);
+    EXPECT(meta_contexts_add(&contexts, "x:y", 3) == META_CONTEXTS_ADDED);
+    EXPECT(meta_contexts_add(&contexts, "x:y", 3) == META_CONTEXTS_KNOWN);
+    EXPECT(meta_contexts_add(&contexts, longest, 4096) == META_CONTEXTS_ADDED);
+    longest[2] = 'z';
+    EXPECT(meta_contexts_add(&contexts, longest, 4096) == META_CONTEXTS_FULL);
+    for (char name[] = "a:a"; *name <= 'z'; (*name)++)
+        added += meta_contexts_add(&contexts, name, 3) == META_CONTEXTS_ADDED;
+    EXPECT(added + 2 == META_CONTEXTS_MAX - 1 && contexts.count == META_CONTEXTS_MAX - 1);
+    meta_contexts_clear(&contexts);
+}
+
+/* ---- what is no list of queries ---- */
 
 #define RAW(text)             \
     {                         \
@@ -340,6 +476,11 @@ static const struct check checks[] = {
     { "contexts of the empty name are those of the only export", set_for_the_only_export },
     { "EXPORT_NAME keeps the contexts", export_name_keeps_them },
     { "LIST_META_CONTEXT changes nothing", list_changes_nothing },
+    { "contexts of the storage are listed and set by name, and listed by prefix",
+      storage_is_listed },
+    { "those of an export that was replaced are not those of the new one",
+      another_export_has_others },
+    { "names of contexts are clean, few, and not too long", add_hostile_names },
     { "contexts of an unknown export are ERR_UNKNOWN", unknown_export },
     { "malformed queries are ERR_INVALID", malformed_payloads },
     { "a query of 4097 bytes is ERR_INVALID, one of 4096 is not", string_longer_than_4096 },

@@ -78,7 +78,7 @@ static size_t answer(uint8_t *bytes, size_t room)
     count = fake_socket_take(client.loop, client.fd, bytes, room);
     EXPECT(count < room);
     client_expect_end(&client, HANDSHAKE_TRANSMISSION);
-    EXPECT(client.talk.negotiated.base_allocation);
+    EXPECT(client.talk.negotiated.contexts == META_CONTEXT_BIT(0));
     client_close(&client);
     return count;
 }
