@@ -107,7 +107,8 @@ class Reply:
         self.error = 0
         self.error_text = ""
         self.data = None     # of a READ that succeeded
-        self.extents = []    # of BLOCK_STATUS: (length, flags)
+        self.extents = []    # of BLOCK_STATUS: (length, flags); of several contexts, one behind the other
+        self.by_context = {} # the same by the name of the context
         self.chunks = []     # (type, length of payload) in order of arrival
 
     def check(self):
@@ -125,6 +126,7 @@ class Client:
         self.buffer = bytearray()
         self.structured = self.extended = False
         self.contexts = {}       # name -> id
+        self.contexts_named = {} # of a BLOCK_STATUS with a payload: how many
         self.outstanding = {}    # cookie -> (command, offset, length, flags)
         self.next_cookie = 0x1122334400000000
         self.infos = {}
@@ -286,6 +288,7 @@ class Client:
         effect = length
         if command == CMD_BLOCK_STATUS and flags & F_PAYLOAD_LEN and len(payload) >= 8:
             effect, = struct.unpack(">Q", payload[:8])
+            self.contexts_named[cookie] = (len(payload) - 8) // 4
         self.outstanding[cookie] = (command, offset, effect, flags)
         if self.extended:
             if command == CMD_WRITE:
@@ -426,11 +429,16 @@ class Client:
             count, = struct.unpack(">I", payload[4:8])
             if not count or len(payload) != 8 + 16 * count:
                 raise ProtocolError(f"BLOCK_STATUS chunk of {len(payload)} bytes for {count} extents")
-            reply.extents += list(struct.iter_unpack(">QQ", payload[8:]))
-            return
-        if len(payload) < 12 or (len(payload) - 4) % 8:
-            raise ProtocolError("BLOCK_STATUS chunk of odd length")
-        reply.extents += list(struct.iter_unpack(">II", payload[4:]))
+            extents = list(struct.iter_unpack(">QQ", payload[8:]))
+        else:
+            if len(payload) < 12 or (len(payload) - 4) % 8:
+                raise ProtocolError("BLOCK_STATUS chunk of odd length")
+            extents = list(struct.iter_unpack(">II", payload[4:]))
+        name = next(name for name, number in self.contexts.items() if number == context)
+        if name in reply.by_context:
+            raise ProtocolError(f"two BLOCK_STATUS chunks for {name}")
+        reply.by_context[name] = extents
+        reply.extents += extents
 
     def finish_reply(self, reply, request):
         command, _, length, flags = request
@@ -455,13 +463,15 @@ class Client:
 
     def check_block_status(self, reply, length, flags):
         kinds = [kind for kind, _ in reply.chunks if kind in (CHUNK_BLOCK_STATUS, CHUNK_BLOCK_STATUS_EXT)]
-        if len(kinds) != len(self.contexts):
-            raise ProtocolError(f"{len(kinds)} BLOCK_STATUS chunks for {len(self.contexts)} contexts")
-        lengths = [extent for extent, _ in reply.extents]
-        if 0 in lengths or sum(lengths[:-1]) >= length:
-            raise ProtocolError("an extent of length 0, or extents behind the end of the request")
-        if flags & F_REQ_ONE and (len(lengths) != 1 or lengths[0] > length):
-            raise ProtocolError("REQ_ONE wants exactly one extent within the request")
+        expected = self.contexts_named.pop(reply.cookie, len(self.contexts))
+        if len(kinds) != expected:
+            raise ProtocolError(f"{len(kinds)} BLOCK_STATUS chunks for {expected} contexts")
+        for extents in reply.by_context.values():
+            lengths = [extent for extent, _ in extents]
+            if 0 in lengths or sum(lengths[:-1]) >= length:
+                raise ProtocolError("an extent of length 0, or extents behind the end of the request")
+            if flags & F_REQ_ONE and (len(lengths) != 1 or lengths[0] > length):
+                raise ProtocolError("REQ_ONE wants exactly one extent within the request")
 
     # ---- one request and its reply ----
 

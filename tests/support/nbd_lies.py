@@ -121,6 +121,48 @@ ODD_STATUSES = {
 BRIEF_STATUSES = {
     "crumb": once(lambda r: r.status((1024 - r.offset % 1024, r.offset // 1024 % 2 * (STATE_HOLE | STATE_ZERO)))),
 }
+# Of a server that has a second context.  What is wrong there costs the request that asks for it, ...
+OTHER = CONTEXT + 1
+
+
+def of_contexts(r, count):
+    """Nothing is wrong with it: 512 bytes and the rest, with the number of the context in the flags."""
+    for number in range(count):
+        yield r.status((512, STATE_HOLE | STATE_ZERO if number == 0 else number), (r.length - 512, 0),
+                       context=CONTEXT + number, done=number == count - 1)
+
+
+def beside(*chunks):
+    """The right thing about base:allocation, and something else about the other one."""
+    def lie(r):
+        yield r.status((512, STATE_HOLE | STATE_ZERO), (r.length - 512, 0), done=False)
+        for chunk in chunks:
+            yield chunk(r)
+        yield r.chunk(CHUNK_NONE)
+    return lie
+
+
+CONTEXTS_FAIL = {
+    "context-silent": beside(),
+    "context-unknown": beside(lambda r: r.status((512, 7), context=99, done=False)),
+    "context-odd": beside(lambda r: r.status((100, 7), (r.length - 100, 0), context=OTHER, done=False)),
+    "context-error": once(lambda r: r.error(ENOMEM)),
+}
+# ... or the connection, ...
+CONTEXTS_LOSE = {
+    "context-empty": beside(lambda r: r.status((0, 7), context=OTHER, done=False)),
+    "context-none": beside(lambda r: r.chunk(CHUNK_BLOCK_STATUS, struct.pack(">I", OTHER), done=False)),
+}
+# ... or nothing: the flags that are told, and of how many bytes.
+CONTEXTS_PASS = {
+    "context-long": beside(lambda r: r.status((512, 7), (0xfffffe00, 8), context=OTHER, done=False)),
+    "context-more": beside(lambda r: r.status((512, 7), (r.length - 512, 8), (512, 9), context=OTHER, done=False)),
+    "context-twice": beside(lambda r: r.status((512, 1), context=OTHER, done=False),
+                            lambda r: r.status((512, 7), (r.length - 512, 8), context=OTHER, done=False)),
+    "context-crumbs": beside(lambda r: r.status(*[(512, 7 + i % 2) for i in range(r.length // 512)], context=OTHER,
+                                                done=False)),
+}
 LIES = {name: (command, lie)
-        for command, lies in ((CMD_READ, READS | ODD_READS), (CMD_BLOCK_STATUS, STATUSES | ODD_STATUSES | BRIEF_STATUSES), (CMD_WRITE, WRITES))
+        for command, lies in ((CMD_READ, READS | ODD_READS), (CMD_BLOCK_STATUS, STATUSES | ODD_STATUSES | BRIEF_STATUSES
+                                                    | CONTEXTS_FAIL | CONTEXTS_LOSE | CONTEXTS_PASS), (CMD_WRITE, WRITES))
         for name, lie in lies.items()}

@@ -9,6 +9,8 @@ once.lie:gap; each name counts on its own.  Behaviours, of which `requests` coun
     volatile=no       writes go to the file at once
     multi-conn        allows several connections
     structured        sends structured replies, and block status
+    contexts=NAME,... the metadata contexts of all exports besides base:allocation
+                      (one that begins with "same" has the number of base:allocation)
     size=BYTES        what it says of its size
     flags=NUMBER      and of what it can do
     then-size=, then-flags=    the same from the second connection on
@@ -178,6 +180,8 @@ class Connection(threading.Thread):
         self.stream, self.disk, self.behaviours = stream, disk, behaviours
         self.behaviour = behaviours.of("")
         self.may_structure = self.behaviour.has("structured")   # of all exports, or of none
+        words = self.behaviour.get("contexts")
+        self.contexts = ["base:allocation"] + (words.split(",") if words else [])
         self.structured = self.again = False
 
     def take(self, count):
@@ -214,7 +218,7 @@ class Connection(threading.Thread):
             data = self.take(length)
             if option == OPT_ABORT:
                 return False
-            if option in (OPT_INFO, OPT_GO, OPT_SET_META_CONTEXT):
+            if option in (OPT_INFO, OPT_GO, OPT_SET_META_CONTEXT, OPT_LIST_META_CONTEXT):
                 self.choose(data[4:4 + struct.unpack(">I", data[:4])[0]].decode())
             if option in (OPT_INFO, OPT_GO):
                 self.again |= option == OPT_GO and self.behaviour.connected()
@@ -225,8 +229,12 @@ class Connection(threading.Thread):
             elif option == OPT_STRUCTURED_REPLY and self.may_structure:
                 self.structured = True
                 self.answer_option(option, REP_ACK)
-            elif option == OPT_SET_META_CONTEXT and self.structured:
-                self.answer_option(option, REP_META_CONTEXT, struct.pack(">I", nbd_lies.CONTEXT) + b"base:allocation")
+            elif option in (OPT_SET_META_CONTEXT, OPT_LIST_META_CONTEXT) and self.structured:
+                for number, name in enumerate(self.contexts):
+                    if option == OPT_LIST_META_CONTEXT or name.encode() in data:
+                        number = 0 if name.startswith("same") else number
+                        self.answer_option(option, REP_META_CONTEXT,
+                                           struct.pack(">I", nbd_lies.CONTEXT + number) + name.encode("latin-1"))
                 self.answer_option(option, REP_ACK)
             else:
                 self.answer_option(option, REP_ERR_UNSUP)
@@ -289,6 +297,8 @@ class Connection(threading.Thread):
         cookie ^= 1 << 60 if wrong == "cookie" else 0
         if self.structured and command in nbd_lies.HONEST and not error:
             request = nbd_lies.Request(cookie, offset, data or bytes(length))
+            if command == CMD_BLOCK_STATUS and len(self.contexts) > 1:
+                return b"".join(nbd_lies.of_contexts(request, len(self.contexts)))
             return b"".join(nbd_lies.HONEST[command](request))
         if self.structured and command == CMD_READ:
             return nbd_lies.Request(cookie, offset, data).error(error)
