@@ -1,6 +1,7 @@
 /* nbdcrypt map: see command-map.h. */
 #include "server/copy/command-map.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -14,6 +15,7 @@
 struct map_arguments {
     struct copy_end_arguments image;
     struct lock_terms terms;
+    const char *context; /* NULL: base:allocation */
     bool json;
     bool help;
 };
@@ -22,6 +24,8 @@ struct map_arguments {
 
 static const struct param map_params[] = {
     COPY_END_ROWS("", "format", struct map_arguments, image, "IMAGE"),
+    PARAM("context", STRING, "NAME", context,
+          "show what a remote server tells of this metadata context"),
     PARAM("json", FLAG, NULL, json, "print JSON, as qemu-img map does"),
     LOCK_ROWS(struct map_arguments, terms),
     PARAM("help", FLAG, NULL, help, "show this help", .letter = 'h'),
@@ -32,7 +36,8 @@ static const struct param map_params[] = {
 
 struct printer {
     bool json;
-    bool offsets; /* the bytes lie in the file where they lie on the disk */
+    const char *context; /* NULL: base:allocation */
+    bool offsets;        /* the bytes lie in the file where they lie on the disk */
     uint64_t count;
 };
 
@@ -65,9 +70,26 @@ static const char *what(uint32_t flags)
     }
 }
 
-static void print(struct printer *printer, uint64_t start_bytes, const struct extent *extent)
+/* What it means, the namespace of the context says. */
+static void print_value(const struct printer *printer, uint64_t start_bytes,
+                        const struct extent *extent)
 {
     if (printer->json) {
+        printf("%s{ \"start\": %" PRIu64 ", \"length\": %" PRIu64 ", \"value\": %" PRIu32 "}",
+               printer->count == 0 ? "[" : ",\n", start_bytes, extent->length_bytes, extent->flags);
+        return;
+    }
+    if (printer->count == 0)
+        printf("%20s%20s  %s\n", "OFFSET", "LENGTH", "VALUE");
+    printf("%20" PRIu64 "%20" PRIu64 "  %" PRIu32 "\n", start_bytes, extent->length_bytes,
+           extent->flags);
+}
+
+static void print(struct printer *printer, uint64_t start_bytes, const struct extent *extent)
+{
+    if (printer->context != NULL) {
+        print_value(printer, start_bytes, extent);
+    } else if (printer->json) {
         print_json(printer, start_bytes, extent);
     } else {
         if (printer->count == 0)
@@ -110,20 +132,60 @@ static bool lies_as_it_is(struct stage *top)
     return image->below == NULL && strcmp(image->ops->name, "file") == 0;
 }
 
-static int map(const struct copy_end *end, bool json, struct error *err)
+/* Its number. -ENOENT: it is not there. */
+static int find_context(unsigned *out, const struct copy_end *end, const char *name,
+                        struct error *err)
+{
+    *out = meta_contexts_find(end->ex.contexts, name, strlen(name));
+    if (*out != 0)
+        return 0;
+    return error_set(err, -ENOENT,
+                     "image '%s': its storage does not tell of the metadata context '%s'; remote "
+                     "disks do, where they are not encrypted (nbdcrypt list shows which)",
+                     end->settings.image, name);
+}
+
+static int use_context(struct copy_extents *extents, const struct copy_end *end, const char *name,
+                       struct error *err)
+{
+    unsigned context;
+    int result = find_context(&context, end, name, err);
+
+    if (result == 0)
+        copy_extents_use_context(extents, context);
+    return result;
+}
+
+/* Of the context that was asked for nothing is made up. */
+static int end_of_map(const struct copy_end *end, const struct map_arguments *arguments,
+                      const struct copy_extents *extents, struct error *err)
+{
+    if (arguments->context == NULL || copy_extents_are_known(extents))
+        return 0;
+    return error_set(err, -EIO,
+                     "image '%s': its storage has not told all of the metadata context '%s'",
+                     end->settings.image, arguments->context);
+}
+
+static int map(const struct copy_end *end, const struct map_arguments *arguments, struct error *err)
 {
     struct copy_extents *extents = NULL;
-    struct printer printer = { .json = json, .offsets = lies_as_it_is(end->ex.top) };
+    struct printer printer = { .json = arguments->json,
+                               .context = arguments->context,
+                               .offsets = lies_as_it_is(end->ex.top) };
     int result = copy_extents_create(&extents, end->ex.top, 0, err);
 
-    if (result < 0)
-        return result;
-    if (!copy_extents_are_known(extents))
-        log_warning("image '%s': its storage can't tell where it has data: all of it may be",
-                    end->settings.image);
-    print_all(&printer, extents);
+    if (result == 0 && arguments->context != NULL)
+        result = use_context(extents, end, arguments->context, err);
+    if (result == 0) {
+        if (!copy_extents_are_known(extents))
+            log_warning("image '%s': its storage can't tell where it has data: all of it may be",
+                        end->settings.image);
+        print_all(&printer, extents);
+        result = end_of_map(end, arguments, extents, err);
+    }
     copy_extents_destroy(extents);
-    return 0;
+    return result;
 }
 
 static int check(void *context, char **operands, struct error *err)
@@ -140,13 +202,14 @@ static int run(void *context, char **operands, struct error *err)
     struct copy_end end = { .is_open = false };
     struct copy_end_wish wish = { .spec = operands[0],
                                   .read_only = true,
+                                  .contexts = arguments->context != NULL,
                                   .terms = arguments->terms };
     int result = copy_end_offload(&wish.offload, err);
 
     if (result == 0)
         result = copy_end_open(&end, &arguments->image, &wish, err);
     if (result == 0)
-        result = map(&end, arguments->json, err);
+        result = map(&end, arguments, err);
     copy_end_close(&end);
     offload_destroy(wish.offload);
     return result;

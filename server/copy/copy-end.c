@@ -115,6 +115,7 @@ int copy_end_open(struct copy_end *out, const struct copy_end_arguments *argumen
                      .terms = wish->terms,
                      .beside = wish->beside },
         .raw = format.raw,
+        .no_contexts = !wish->contexts,
         .sure_of_passphrase = arguments->sure_of_passphrase,
         .converting = wish->converting,
         .zero_holes = arguments->zero_holes && !format.raw,

@@ -53,6 +53,7 @@ struct copy_end_wish {
     struct stage *beside;           /* what keeps it locked already; may be NULL */
     const struct secret *given_key; /* see export_settings; may be NULL */
     bool converting;                /* see export_settings */
+    bool contexts;                  /* metadata contexts besides base:allocation may be asked for */
 };
 
 /* `out` must stay where it is.  Blocks. copy_end_close() in every case. */

@@ -14,6 +14,7 @@ struct copy_extents {
     struct request request;
     bool finished;
     bool known;
+    unsigned context;
     uint64_t at_bytes, size_bytes; /* what the list is asked for next */
     uint32_t index;                /* in the list: the next one */
     struct extent_list *list;
@@ -47,6 +48,11 @@ int copy_extents_create(struct copy_extents **out, struct stage *top, uint64_t s
     return 0;
 }
 
+void copy_extents_use_context(struct copy_extents *extents, unsigned context)
+{
+    extents->context = context;
+}
+
 void copy_extents_destroy(struct copy_extents *extents)
 {
     if (extents == NULL)
@@ -78,6 +84,7 @@ static void ask(struct copy_extents *extents)
     struct request *req = &extents->request;
 
     *req = (struct request){
+        .context = extents->context,
         .view = { .op = REQUEST_EXTENTS,
                   .offset_bytes = extents->at_bytes,
                   .length_bytes = extents->size_bytes - extents->at_bytes,
@@ -103,7 +110,8 @@ static void fill(struct copy_extents *extents)
         ask(extents);
     if (!extents->known) {
         extents->list->count = 0;
-        extent_list_add(extents->list, extents->size_bytes - extents->at_bytes, 0);
+        if (extents->context == 0)
+            extent_list_add(extents->list, extents->size_bytes - extents->at_bytes, 0);
     }
     for (uint32_t i = 0; i < extents->list->count; i++)
         extents->at_bytes += extents->list->extents[i].length_bytes;

@@ -25,7 +25,8 @@ struct export_settings {
     struct access *access;                /* who may attach it (access.h); NULL: everybody */
     struct image_options options; /* read_only, direct and terms: the rest is for who opens it */
     bool raw;                     /* no LUKS layer */
-    bool sure_of_passphrase;      /* of QEMU's AES, although it decrypts noise */
+    bool no_contexts;        /* of a raw one: whoever opens it asks for base:allocation alone */
+    bool sure_of_passphrase; /* of QEMU's AES, although it decrypts noise */
     bool converting; /* it may be the unfinished target of a conversion, which goes on; its header
                       * stays locked */
     bool discard;

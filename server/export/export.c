@@ -471,7 +471,7 @@ int export_open(struct export *out, const struct export_settings *settings, stru
     options.lock = true;
     options.offload = offload;
     options.export_name = settings->name;
-    options.contexts = settings->raw;
+    options.contexts = settings->raw && !settings->no_contexts;
     export_declare(&ex, 0, settings);
     int result = open_image(&ex, settings, &options, err);
     if (result == 0)

@@ -1,10 +1,11 @@
 #!/bin/bash
 # QEMU (8.2 and later) and libnbd (1.18 and later) agree on extended headers with the server, and copy, map, zero and compare
-# with them; the same with TLS, and on an encrypted export.
+# with them; the same with TLS, and on an encrypted export. QEMU's metadata contexts come through.
 #
 # Environment: NEWER_NBD_CACHE, a folder for these programs, which are downloaded once (default: in the folder of nbdcrypt).
 . "$(dirname "$0")/../support/functions.sh"
 . "$(dirname "$0")/../support/newer-nbd.sh"
+. "$(dirname "$0")/../support/remote-functions.sh"
 
 get_newer_nbd
 image=$(temp_file) source=$(temp_file) copy=$(temp_file)
@@ -51,6 +52,27 @@ cmp -n 8M "$copy" "$source"
 "$newer/qemu-io" -f raw -c 'write -z 1M 40M' -c 'read -P 0 1M 40M' "$uri" >"$log_dir/qemu-io" 2>&1
 ! grep -qiE 'fail|error|mismatch' "$log_dir/qemu-io" || fail "QEMU: $(cat "$log_dir/qemu-io")"
 stop_nbdcrypt
+
+# ---- metadata contexts of such a QEMU, which is asked for one of them by its number ----
+qcow2=$(temp_file)
+new_remote
+"$newer/qemu-img" create -q -f qcow2 "$qcow2" 64M
+"$newer/qemu-img" bitmap --add "$qcow2" b0
+"$newer/qemu-io" -f qcow2 -c 'write 8M 64k' -c 'write 20M 1M' "$qcow2" >"$log_dir/qemu-io"
+start_remote "$newer/qemu-nbd" --read-only --persistent --format=qcow2 --export-name= --socket="$remote_socket" -A -B b0 \
+    --shared=8 "$qcow2"
+maps=()
+for context in base:allocation qemu:allocation-depth qemu:dirty-bitmap:b0; do
+    map=$(temp_file)
+    "$newer/nbdinfo" --map="$context" "$remote" | awk '{ print $1, $2, $3 }' >"$map"
+    maps+=("$context=$map")
+done
+start_nbdcrypt --raw "$remote"
+python "$source_dir/tests/remote/contexts-of-others.py" "$uri" "${maps[@]}" </dev/null
+expect_equal "what is dirty, told with extended headers" "$(cat "$map")" \
+    "$("$newer/nbdinfo" --map=qemu:dirty-bitmap:b0 "$uri" | awk '{ print $1, $2, $3 }')"
+stop_nbdcrypt
+kill_remote
 
 # ---- and they bear that they are refused ----
 start_nbdcrypt --key-file "$passphrase" --no-extended-headers "$image"

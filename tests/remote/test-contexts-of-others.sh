@@ -68,6 +68,17 @@ compare "a raw export" "$uri"
 qemu_map "$socket" $dirty >"$log_dir/through"
 cmp "$log_dir/direct" "$log_dir/through"
 
+# nbdcrypt map, of both.
+for context in $depth $dirty; do
+    expect_success map --format raw --context "$context" "nbd+unix:///?socket=$socket"
+    expect_equal "what map tells of $context" "$(map_of "$context" "$remote")" "$(awk 'NR > 1 { print $1, $2, $3 }' "$out")"
+    expect_success map --format raw --json --context "$context" "$remote"
+    expect_equal "the same as JSON" "$(map_of "$context" "$remote")" "$(sed -E 's/[^0-9]+/ /g; s/^ | $//g' "$out")"
+done
+run_nbdcrypt map --format raw --context qemu:dirty-bitmap:b1 "$remote"
+expect_equal "exit status without such a context" 1 "$status"
+expect_match "$err" "': its storage does not tell of the metadata context 'qemu:dirty-bitmap:b1'"
+
 # A second nbdcrypt, which asks the first one for a context alone, by its number.
 first=$socket first_pid=$pid
 start_nbdcrypt --raw --threads 2 "nbd+unix:///?socket=$first"
