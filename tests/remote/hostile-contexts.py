@@ -19,6 +19,9 @@ def status(opened):
 base = [(512, STATE_HOLE | STATE_ZERO), (LENGTH - 512, 0)]
 honest = client("honest")
 equal("honest", status(honest).check().by_context, {"base:allocation": base, context: [(512, 1), (LENGTH - 512, 0)]})
+# A part of its blocks, of which it has told no size: they are taken for 512 bytes.
+unaligned = honest.call(CMD_BLOCK_STATUS, 8192 + 100, 1000).check()
+equal("a part of blocks", unaligned.by_context[context], [(412, 1), (588, 0)])
 # Where nobody asks for the context, nothing of it is told.
 equal("base alone", Client(f"nbd+unix:///lie:context-silent?socket={socket}").extents(8192, LENGTH), base)
 
