@@ -118,6 +118,7 @@ static int run(void *context, char **operands, struct error *err)
     int result = copy_end_offload(&wish.offload, err);
 
     for (unsigned end = 0; end < COPY_ENDS && result == 0; end++) {
+        wish.option_prefix = end == COPY_SOURCE ? "source-" : NULL;
         wish.spec = operands[end];
         result = copy_end_open(&ends[end], &arguments->ends[end], &wish, err);
     }

@@ -307,7 +307,11 @@ static int open_ends(struct conversion *conversion, struct convert_arguments *ar
                      char **operands, struct offload *offload, struct error *err)
 {
     const struct copy_end_wish source_wish = {
-        .spec = operands[0], .read_only = true, .terms = arguments->terms, .offload = offload
+        .spec = operands[0],
+        .option_prefix = "source-",
+        .read_only = true,
+        .terms = arguments->terms,
+        .offload = offload,
     };
     const struct convert_target_wish target_wish = {
         .spec = operands[1],

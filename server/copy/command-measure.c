@@ -104,6 +104,7 @@ static int run(void *context, char **operands, struct error *err)
     struct measured source = { .size_bytes = arguments->size_bytes };
     struct copy_end end = { .is_open = false };
     struct copy_end_wish wish = { .spec = operands[0],
+                                  .option_prefix = "source-",
                                   .read_only = true,
                                   .terms = arguments->terms };
     int result = operands[0] != NULL ? copy_end_offload(&wish.offload, err) : 0;

@@ -107,6 +107,7 @@ int copy_end_open(struct copy_end *out, const struct copy_end_arguments *argumen
     out->settings = (struct export_settings){
         .name = wish->spec,
         .image = wish->spec,
+        .option_prefix = wish->option_prefix,
         .key = arguments->key,
         .header = arguments->header,
         .given_key = wish->given_key,

@@ -47,6 +47,7 @@ NODISCARD int copy_end_offload(struct offload **out, struct error *err);
 
 struct copy_end_wish {
     const char *spec;
+    const char *option_prefix; /* of its options: "source-"; NULL: they have none */
     bool read_only;
     struct lock_terms terms;
     struct offload *offload;

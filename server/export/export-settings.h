@@ -15,7 +15,8 @@ struct export_settings {
     const char *name;        /* "" is the default export */
     const char *description; /* may be NULL */
     const char *image;
-    struct key_source key;                /* the passphrase */
+    const char *option_prefix; /* of its options, in messages: "source-"; NULL: they have none */
+    struct key_source key;     /* the passphrase */
     const struct secret *given_key;       /* what that gives, read already; NULL: it is not */
     bool key_is_common;                   /* it was given once for all exports */
     const char *header;                   /* detached LUKS header: a path; NULL: in the image */
@@ -42,5 +43,11 @@ struct export_settings {
     bool persisted;           /* that, and written into a file of the configuration */
     struct export_metadata metadata; /* owned */
 };
+
+/* An option that is about it is called "--%sNAME". */
+static inline const char *export_option_prefix(const struct export_settings *settings)
+{
+    return settings->option_prefix != NULL ? settings->option_prefix : "";
+}
 
 #endif

@@ -242,8 +242,8 @@ static int check_qcow2_options(const struct export_settings *settings, struct er
     if (settings->header != NULL)
         return error_set(err, -EINVAL,
                          "image '%s': its qcow2 image is encrypted, and has no other header than "
-                         "its own: leave out --header",
-                         settings->image);
+                         "its own: leave out --%sheader",
+                         settings->image, export_option_prefix(settings));
     return 0;
 }
 
@@ -251,6 +251,7 @@ static int unlock_qcow2(struct export *ex, const struct export_settings *setting
                         struct error *err)
 {
     const struct qcow2_key_settings key = { .image = settings->image,
+                                            .option_prefix = export_option_prefix(settings),
                                             .key = &settings->key,
                                             .demands = &settings->demands,
                                             .sure = settings->sure_of_passphrase };

@@ -17,9 +17,9 @@ int zero_holes_check(const struct luks_header *header, const struct export_setti
     return error_set(
         err, -EPERM,
         "its header says that holes are zeros, for it was served with --zero-holes, "
-        "and they would read as noise: give --zero-holes; to do without, copy the data "
+        "and they would read as noise: give --%szero-holes; to do without, copy the data "
         "elsewhere, say `nbdcrypt header zero-holes %s off`, and copy all of it back",
-        settings->image);
+        export_option_prefix(settings), settings->image);
 }
 
 /* Others may have changed the header since it was read, where it is in a file of its own. */

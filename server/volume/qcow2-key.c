@@ -91,7 +91,8 @@ static int check_demands(const struct qcow2_key_settings *settings, struct error
     if (settings->key->volume_key_file != NULL || settings->key->token != NULL)
         return error_set(err, -EINVAL,
                          "it is encrypted by QEMU's AES, whose key is a passphrase: give that by "
-                         "--key-file or the like");
+                         "--%skey-file or the like",
+                         settings->option_prefix);
     return 0;
 }
 
@@ -123,14 +124,15 @@ static int check_plausible(struct stage *top, const struct qcow2_key_settings *s
     }
     if (settings->sure) {
         log_warning("image '%s': what its passphrase decrypts looks like noise; going on "
-                    "(--i-know-the-passphrase)",
-                    settings->image);
+                    "(--%si-know-the-passphrase)",
+                    settings->image, settings->option_prefix);
         return 0;
     }
     return error_set(err, -EACCES,
                      "what the passphrase decrypts is noise, without a partition table, a file "
                      "system or text: it is probably wrong (a newline at the end of a key file "
-                     "counts); if it is right, --i-know-the-passphrase goes on");
+                     "counts); if it is right, --%si-know-the-passphrase goes on",
+                     settings->option_prefix);
 }
 
 static int try_passphrase(struct stage *top, const struct cipher_spec *cipher,

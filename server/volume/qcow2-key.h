@@ -7,7 +7,8 @@
 #include "server/keys/key-source.h"
 
 struct qcow2_key_settings {
-    const char *image; /* for messages, which name it */
+    const char *image;         /* for messages, which name it */
+    const char *option_prefix; /* of options that messages name: "", "source-" */
     const struct key_source *key;
     const struct luks_demands *demands; /* of its LUKS header */
     bool sure; /* the passphrase is believed although what it decrypts looks like noise */

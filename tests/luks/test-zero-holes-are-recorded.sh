@@ -71,6 +71,8 @@ serve_once --zero-holes --header-digest "$digest" "$image"
 expect_silence
 expect_equal "checksum after the second start" "$before" "$(sha256_of "$image")"
 expect_refused "$image"
+expect_failure 1 "image '$image': ${refusal/give --zero-holes/give --source-zero-holes}" \
+    convert --source-key-file "$passphrase" --to-format raw "$image" "$test_dir/raw"
 expect_refused --read-only "$image"
 expect_refused --discard --export "a=$image"
 serve_once --zero-holes --read-only "$image"

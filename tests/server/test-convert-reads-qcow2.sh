@@ -70,6 +70,20 @@ done
 rm -f target
 run_nbdcrypt convert "${new[@]}" --source-i-know-the-passphrase --source-key-file "$wrong" aes target
 expect_equal "exit status of who knows the passphrase" 0 "$status"
+expect_match "$err" "looks like noise; going on \(--source-i-know-the-passphrase\)"
+
+# Of either end the message names the option that is its own.
+expect_noise() {
+    run_nbdcrypt "${@:2}"
+    [ "$status" -ne 0 ] || fail "no failure with a wrong passphrase: $*"
+    expect_match "$err" "if it is right, $1 goes on"
+}
+rm -f target
+expect_noise --source-i-know-the-passphrase convert "${new[@]}" --source-key-file "$wrong" aes target
+expect_noise --source-i-know-the-passphrase compare --source-key-file "$wrong" aes "$plain"
+expect_noise --i-know-the-passphrase compare --key-file "$wrong" "$plain" aes
+expect_noise --source-i-know-the-passphrase measure --source-key-file "$wrong" aes
+expect_noise --i-know-the-passphrase map --key-file "$wrong" aes
 
 # It goes on in one, too.
 rm -f target
