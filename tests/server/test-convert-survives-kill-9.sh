@@ -1,19 +1,25 @@
 #!/bin/bash
 # A conversion that is killed at any moment goes on where it was, and ends with the right disk.  Until then nobody takes its target for a
 # whole one, and it does not go on with another source.
+#
+#     TEST_TIMEOUT_S=3600 KILLS=10 SIZE=10G RATE=400M PAUSE_S=3 tests/server/test-convert-survives-kill-9.sh
+#
+# RATE is what the slow ones have as their --bandwidth; a kill comes up to PAUSE_S seconds late.
 . "$(dirname "$0")/../support/functions.sh"
 
 requires cryptsetup --version
 requires_python_module cryptography
 KILLS=${KILLS:-6}
 SIZE=${SIZE:-32M}
+RATE=${RATE:-4M}
+PAUSE_S=${PAUSE_S:-0.25}
 plain=$test_dir/plain target=$test_dir/target
 make_pattern "$plain" "$SIZE"
 options=(--key-file "$passphrase" --pbkdf pbkdf2 --pbkdf-iterations 1000)
 
 # convert_slowly: several checkpoints long.
 convert_slowly() {
-    "$NBDCRYPT" convert "${options[@]}" --json --bandwidth 4M "$plain" "$target" >"$test_dir/progress" 2>>"$log_dir/convert" &
+    "$NBDCRYPT" convert "${options[@]}" --json --bandwidth "$RATE" "$plain" "$target" >"$test_dir/progress" 2>>"$log_dir/convert" &
     converting=$!
     remember_pid "$converting"
 }
@@ -34,7 +40,7 @@ while [ "$kills" -lt "$KILLS" ]; do
     convert_slowly
     # Some before anything is written, some behind the first checkpoint.
     if [ $((kills % 2)) -eq 0 ]; then wait_until 20 has_record_of_progress; fi
-    "$PYTHON" -c 'import random, time; time.sleep(random.random() / 4)'
+    "$PYTHON" -c 'import random, sys, time; time.sleep(random.random() * float(sys.argv[1]))' "$PAUSE_S"
     kill -KILL "$converting" 2>/dev/null || true
     wait "$converting" 2>/dev/null || true
     kills=$((kills + 1))
@@ -42,12 +48,14 @@ while [ "$kills" -lt "$KILLS" ]; do
         # It was killed before the header was whole, or had gone through.
         run_nbdcrypt compare --key-file "$passphrase" "$plain" "$target"
         [ "$status" -ne 0 ] || break
+        note "kill $kills: before the header was whole"
         rm -f "$target"
         continue
     fi
     now=$(done_bytes)
     [ "$now" -ge "$furthest" ] || fail "it is at byte $now, and was at $furthest before"
     furthest=$now
+    note "kill $kills: at byte $now of $(size_of "$plain")"
     run_nbdcrypt serve --key-file "$passphrase" --run true "$target"
     expect_equal "exit status of serve" 1 "$status"
     expect_match "$err" "its data is not whole: .* has written $now of $(size_of "$plain") bytes; the same command goes on"
@@ -87,8 +95,12 @@ python - "$target" "$passphrase" "$plain" <<'EOF' || fail "somebody else reads s
 import sys
 from luks_image import LuksImage
 
-plain = open(sys.argv[3], "rb").read()
-sys.exit(LuksImage(*sys.argv[1:3]).read(0, len(plain)) != plain)
+image, at = LuksImage(*sys.argv[1:3]), 0
+with open(sys.argv[3], "rb") as file:
+    while plain := file.read(1 << 24):
+        if image.read(at, len(plain)) != plain:
+            sys.exit(f"they differ from byte {at} on")
+        at += len(plain)
 EOF
 
 # A signal is no loss, and that is said. (SIGINT is ignored in what a script starts in the background.)
