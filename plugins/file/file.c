@@ -14,22 +14,11 @@
 #include <sys/statfs.h>
 #include <unistd.h>
 
-#include "plugins/file/file-lock.h"
+#include "plugins/file/file-extents.h"
+#include "plugins/file/file-stage.h"
 #include "server/base/open-error.h"
-#include "server/block/group-sync.h"
 
 #define PREFERRED_BYTES_MAX 1048576u /* what claims more means something else */
-
-struct file_stage {
-    struct stage stage;
-    struct group_sync sync;
-    int fd;
-    struct file_lock lock;
-    int sync_fd; /* for fdatasync() alone; may be fd */
-    bool block_device;
-    uint32_t release_bytes;  /* TRIM and ZERO by fallocate() are of multiples of it */
-    struct offload *offload; /* NULL: no extents */
-};
 
 struct file_layer {
     struct layer layer;
@@ -359,7 +348,6 @@ static void zero_edges(struct request *req);
 static void zeros_write(struct request *req);
 static void zeros_written(struct io_event *ev, int result);
 static void readahead_done(struct io_event *ev, int result);
-static void extents_start(struct request *req);
 
 static struct file_layer *layer_of(const struct request *req)
 {
@@ -397,7 +385,7 @@ static void file_submit(struct layer *layer, struct request *req)
                        (uint32_t)req->view.length_bytes);
         return;
     case REQUEST_EXTENTS:
-        extents_start(req);
+        file_extents_start(req);
         return;
     case REQUEST_OP_COUNT:
         break;
@@ -587,90 +575,6 @@ static void readahead_done(struct io_event *ev, int result)
 {
     (void)result;
     request_complete(container_of(ev, struct request, io), 0);
-}
-
-/* ---- extents: lseek() may read metadata from the disk, so it runs off the loop ---- */
-
-/* No data follows.  Where the file has become shorter underneath us there are no zeros either: a
- * read will fail there. */
-static void add_end(int fd, struct extent_list *list, off_t at, off_t end)
-{
-    off_t size = lseek(fd, 0, SEEK_END);
-    off_t zeros_end = size < at ? at : size < end ? size : end;
-
-    if (extent_list_add(list, (uint64_t)(zeros_end - at), EXTENT_HOLE | EXTENT_ZERO))
-        (void)extent_list_add(list, (uint64_t)(end - zeros_end), 0);
-}
-
-/* A file system in user space may answer an lseek() with any offset at all, and so may one whose
- * file is being changed: what leads back, or nowhere, is as good as no answer (EINVAL). */
-static int find_extents(int fd, struct request *req)
-{
-    struct extent_list *list = (struct extent_list *)(void *)req->view.data;
-    off_t at = (off_t)req->view.offset_bytes;
-    off_t end = at + (off_t)req->view.length_bytes;
-    bool room = true;
-
-    while (at < end && room && !((req->flags & REQUEST_ONE) && list->count > 1)) {
-        off_t data = lseek(fd, at, SEEK_DATA);
-
-        if (data < 0 && errno != ENXIO)
-            return errno;
-        if (data >= 0 && data < at)
-            return EINVAL;
-        if (data < 0) { /* ENXIO */
-            add_end(fd, list, at, end);
-            break;
-        }
-        if (data > end)
-            data = end;
-        room = extent_list_add(list, (uint64_t)(data - at), EXTENT_HOLE | EXTENT_ZERO);
-        at = data;
-        if (at == end || !room)
-            break;
-        off_t hole = lseek(fd, at, SEEK_HOLE);
-        if (hole < 0)
-            return errno;
-        if (hole <= at)
-            return EINVAL;
-        if (hole > end)
-            hole = end;
-        room = extent_list_add(list, (uint64_t)(hole - at), 0);
-        at = hole;
-    }
-    return 0;
-}
-
-static void extents_work(struct offload_job *job)
-{
-    struct request *req = container_of(job, struct request, job);
-    struct file_stage *file = container_of(req->backend->stage, struct file_stage, stage);
-    struct extent_list *list = (struct extent_list *)(void *)req->view.data;
-    int error = EINVAL;
-
-    if (!file->block_device)
-        error = find_extents(file->fd, req);
-    if (error == EINVAL) { /* no such thing here: all of it may be data */
-        extent_list_clear(list);
-        extent_list_add(list, req->view.length_bytes, 0);
-        error = 0;
-    }
-    job->done.result = error;
-}
-
-static void extents_done(struct io_event *ev, int result)
-{
-    request_complete(container_of(ev, struct request, job.done.event), result);
-}
-
-static void extents_start(struct request *req)
-{
-    struct file_stage *file = container_of(req->backend->stage, struct file_stage, stage);
-
-    req->job.work = extents_work;
-    req->job.done.event.fn = extents_done;
-    req->job.loop = req->backend->loop;
-    offload_run(file->offload, &req->job);
 }
 
 const struct layer_ops file_ops = {

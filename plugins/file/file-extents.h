@@ -1,0 +1,11 @@
+/* Where a file has data, and where holes. */
+#ifndef NBDCRYPT_FILE_EXTENTS_H
+#define NBDCRYPT_FILE_EXTENTS_H
+
+#include "server/block/request.h"
+
+/* Answers a REQUEST_EXTENTS of a file_stage that has an offload pool: lseek() may read metadata
+ * from the disk, so it runs off the loop. */
+void file_extents_start(struct request *req);
+
+#endif
