@@ -2,6 +2,7 @@
 #ifndef NBDCRYPT_FILE_STAGE_H
 #define NBDCRYPT_FILE_STAGE_H
 
+#include "plugins/file/file-hole.h"
 #include "plugins/file/file-lock.h"
 #include "server/block/group-sync.h"
 
@@ -14,6 +15,7 @@ struct file_stage {
     bool block_device;
     uint32_t release_bytes;  /* TRIM and ZERO by fallocate() are of multiples of it */
     struct offload *offload; /* NULL: no extents */
+    struct file_hole hole;
 };
 
 #endif

@@ -265,6 +265,13 @@ static int open_for_sync(int fd)
     return sync_fd >= 0 ? sync_fd : fd;
 }
 
+/* If they heed locks. */
+static bool nobody_else_writes(const struct file_stage *file, const struct image_options *options)
+{
+    return options->lock && !options->read_only && !options->terms.force_in_use &&
+           !options->terms.no_lock && file->stage.limits.tells_zeros;
+}
+
 static int file_open(struct stage **out, const struct stage_settings *settings, struct error *err)
 {
     struct file_stage *file = calloc(1, sizeof *file);
@@ -291,6 +298,7 @@ static int file_open(struct stage **out, const struct stage_settings *settings, 
         return result;
     }
     file->sync_fd = open_for_sync(file->fd);
+    file->hole.used = nobody_else_writes(file, &settings->options);
     *out = &file->stage;
     return 0;
 }
@@ -352,6 +360,11 @@ static void readahead_done(struct io_event *ev, int result);
 static struct file_layer *layer_of(const struct request *req)
 {
     return container_of(req->backend, struct file_layer, layer);
+}
+
+static struct file_stage *stage_of(const struct request *req)
+{
+    return container_of(req->backend->stage, struct file_stage, stage);
 }
 
 static bool interrupted(int result)
@@ -419,6 +432,8 @@ static void transfer_done(struct io_event *ev, int result)
         transfer_start(req);
         return;
     }
+    if (req->view.op == REQUEST_WRITE)
+        file_hole_written(&stage_of(req)->hole);
     if (result <= 0) { /* 0: the file became shorter underneath us */
         req->error_at_bytes = req->progress_bytes;
         request_complete(req, result < 0 ? -result : EIO);
