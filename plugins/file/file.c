@@ -12,6 +12,7 @@
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "plugins/file/file-extents.h"
@@ -24,6 +25,7 @@ struct file_layer {
     struct layer layer;
     struct loop_file file, sync_file;
     struct loop_file claim_file; /* for fallocate(), see release_start() */
+    bool at_once;
 };
 
 static void sync_start(struct request *leader, uint64_t start_bytes, uint64_t end_bytes);
@@ -298,6 +300,7 @@ static int file_open(struct stage **out, const struct stage_settings *settings, 
         return result;
     }
     file->sync_fd = open_for_sync(file->fd);
+    file->at_once = settings->options.at_once && !settings->options.direct && !file->block_device;
     file->hole.used = nobody_else_writes(file, &settings->options);
     *out = &file->stage;
     return 0;
@@ -322,6 +325,7 @@ static int file_attach(struct layer **out, struct stage *stage, struct layer *be
         return error_no_memory(err, NULL);
     file->layer = (struct layer){ .ops = &file_ops, .stage = stage, .below = below, .loop = loop };
     loop_file_init(loop, &file->file, owner->fd);
+    file->at_once = owner->at_once;
     file->sync_file = file->file;
     if (owner->sync_fd != owner->fd)
         loop_file_init(loop, &file->sync_file, owner->sync_fd);
@@ -406,6 +410,31 @@ static void file_submit(struct layer *layer, struct request *req)
     assert(false && "an operation that limits.ops does not list");
 }
 
+/* What is not in the page cache is left to the ring, and so is what fails, or was done in part.
+ * (A buffered write waits for others of that file in the ring as well, on a thread more.  What was
+ * written is sent on its way: else all of it waits for the flush.) */
+static bool transfer_at_once(struct request *req)
+{
+    const struct view *view = &req->view;
+    struct iovec all = { .iov_base = view->data, .iov_len = view->length_bytes };
+    off_t offset_bytes = (off_t)view->offset_bytes;
+    int fd = layer_of(req)->file.fd;
+    ssize_t count;
+
+    if (req->progress_bytes > 0)
+        return false;
+    if (view->op == REQUEST_READ) {
+        count = preadv2(fd, &all, 1, offset_bytes, RWF_NOWAIT);
+    } else {
+        count = pwrite(fd, view->data, view->length_bytes, offset_bytes);
+        if (count > 0)
+            (void)sync_file_range(fd, offset_bytes, count, SYNC_FILE_RANGE_WRITE);
+    }
+    if (count > 0)
+        transfer_done(&req->io, (int)count);
+    return count > 0;
+}
+
 /* READ and WRITE: until all of it is through, for the kernel may do a part. */
 static void transfer_start(struct request *req)
 {
@@ -416,6 +445,8 @@ static void transfer_start(struct request *req)
     uint64_t offset_bytes = view->offset_bytes + req->progress_bytes;
 
     req->io.fn = transfer_done;
+    if (file->at_once && transfer_at_once(req))
+        return;
     if (view->op == REQUEST_READ)
         loop_read(file->layer.loop, &req->io, &file->file, req->buffer, data, length_bytes,
                   offset_bytes);

@@ -84,7 +84,9 @@ struct image_options {
     unsigned backing_depth; /* it is the backing file of so many others */
     bool qcow2;             /* it is one, whatever its name says */
     bool direct;            /* go around the page cache */
-    bool lock;              /* keep others from writing it, and with !read_only from serving it */
+    bool at_once; /* who uses it serves nobody, and may block: what the page cache has, or takes, is
+                   * copied by his thread */
+    bool lock;    /* keep others from writing it, and with !read_only from serving it */
     bool header_only; /* with lock: only the LUKS header is touched, so that a server which has
                        * read it (see image_header_was_read) may go on serving the data; with
                        * read_only, for a server whose header is apart */

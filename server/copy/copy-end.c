@@ -113,6 +113,7 @@ int copy_end_open(struct copy_end *out, const struct copy_end_arguments *argumen
         .given_key = wish->given_key,
         .options = { .read_only = wish->read_only,
                      .qcow2 = format.qcow2,
+                     .at_once = true,
                      .terms = wish->terms,
                      .beside = wish->beside },
         .raw = format.raw,

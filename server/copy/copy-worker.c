@@ -37,6 +37,7 @@ struct copy_worker {
     struct flusher flusher; /* of the target */
     struct loop_task refill;
     struct slot slots[COPY_WORKER_SLOTS], *free;
+    bool refilling;
 
     atomic_bool idle, wake_sent, flushing;
     atomic_int flush_error;
@@ -98,7 +99,8 @@ static void is_free(struct slot *slot)
 
     slot->next_free = worker->free;
     worker->free = slot;
-    loop_defer(worker->loop, &worker->refill);
+    if (!worker->refilling)
+        loop_defer(worker->loop, &worker->refill);
 }
 
 static void did(struct slot *slot)
@@ -279,18 +281,41 @@ static void begin(struct slot *slot)
         read_end(slot, COPY_SOURCE, source_read);
 }
 
+/* False: there is nothing to do at present. */
+static bool begin_some(struct copy_worker *worker)
+{
+    for (unsigned i = 0; i < COPY_WORKER_SLOTS && worker->free != NULL; i++) {
+        struct slot *slot = worker->free;
+
+        if (!copy_queue_take(worker->queue, slot->number, &slot->piece))
+            return false;
+        worker->free = slot->next_free;
+        begin(slot);
+    }
+    return true;
+}
+
+static void wake_later(struct copy_worker *worker)
+{
+    if (!atomic_exchange(&worker->wake_sent, true))
+        loop_post(worker->loop, &worker->wake);
+}
+
+/* Pieces may be done before begin() returns, all with the same buffer: then messages have their
+ * turn before it goes on. */
 static void refill(struct loop_task *task)
 {
     struct copy_worker *worker = container_of(task, struct copy_worker, refill);
 
     atomic_store(&worker->idle, true); /* before it looks: who puts something in afterwards wakes */
-    for (struct slot *slot = worker->free; slot != NULL; slot = worker->free) {
-        if (!copy_queue_take(worker->queue, slot->number, &slot->piece))
-            return;
-        worker->free = slot->next_free;
-        begin(slot);
-    }
+    worker->refilling = true;
+    bool busy = begin_some(worker);
+    worker->refilling = false;
+    if (!busy)
+        return;
     atomic_store(&worker->idle, false);
+    if (worker->free != NULL)
+        wake_later(worker);
 }
 
 static void woken(struct io_event *ev, int result)
@@ -457,8 +482,8 @@ int copy_worker_create(struct copy_worker **out, struct copy_queue *queue,
 
 void copy_worker_wake(struct copy_worker *worker)
 {
-    if (atomic_load(&worker->idle) && !atomic_exchange(&worker->wake_sent, true))
-        loop_post(worker->loop, &worker->wake);
+    if (atomic_load(&worker->idle))
+        wake_later(worker);
 }
 
 void copy_worker_flush(struct copy_worker *worker)
