@@ -352,6 +352,7 @@ static void file_detach(struct layer *layer)
 
 static void transfer_start(struct request *req);
 static void transfer_done(struct io_event *ev, int result);
+static void write_finish(struct request *req);
 static void change_finish(struct request *req);
 static void sync_done(struct io_event *ev, int result);
 static void release_start(struct request *req, int mode);
@@ -463,9 +464,8 @@ static void transfer_done(struct io_event *ev, int result)
         transfer_start(req);
         return;
     }
-    if (req->view.op == REQUEST_WRITE)
-        file_hole_written(&stage_of(req)->hole);
-    if (result <= 0) { /* 0: the file became shorter underneath us */
+    if (result <= 0) {                           /* 0: the file became shorter underneath us */
+        file_hole_written(&stage_of(req)->hole); /* a part may have been */
         req->error_at_bytes = req->progress_bytes;
         request_complete(req, result < 0 ? -result : EIO);
         return;
@@ -474,9 +474,15 @@ static void transfer_done(struct io_event *ev, int result)
     if (req->progress_bytes < req->view.length_bytes)
         transfer_start(req);
     else if (req->view.op == REQUEST_WRITE)
-        change_finish(req);
+        write_finish(req);
     else
         request_complete(req, 0);
+}
+
+static void write_finish(struct request *req)
+{
+    file_hole_written(&stage_of(req)->hole);
+    change_finish(req);
 }
 
 /* WRITE, TRIM and ZERO are done; durable if they have to be.  (Not by RWF_DSYNC: where that fails,

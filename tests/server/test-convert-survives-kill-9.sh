@@ -2,7 +2,7 @@
 # A conversion that is killed at any moment goes on where it was, and ends with the right disk.  Until then nobody takes its target for a
 # whole one, and it does not go on with another source.
 #
-#     TEST_TIMEOUT_S=3600 KILLS=10 SIZE=10G RATE=400M PAUSE_S=3 tests/server/test-convert-survives-kill-9.sh
+#     TEST_TIMEOUT_S=3600 TEST_COMMAND_TIMEOUT_S=900 KILLS=10 SIZE=10G RATE=400M PAUSE_S=3 tests/server/test-convert-survives-kill-9.sh
 #
 # RATE is what the slow ones have as their --bandwidth; a kill comes up to PAUSE_S seconds late.
 . "$(dirname "$0")/../support/functions.sh"

@@ -15,7 +15,8 @@
 # made by temp_file and temp_dir is removed.  Tests may run in parallel and need no root.
 #
 # Environment: NBDCRYPT, the program (default: the one built in this tree); PYTHON, an interpreter that sees Debian's python3-* packages;
-# TEST_TIMEOUT_S (300); TEST_PIPELINES, see on_each_pipeline; KEEP=1 keeps the temporary folder;
+# TEST_TIMEOUT_S (300), and TEST_COMMAND_TIMEOUT_S (60) for one command; TEST_PIPELINES, see on_each_pipeline; KEEP=1 keeps the
+# temporary folder;
 # TEST_SANDBOX=strict starts servers with --sandbox strict, unless the test says otherwise; TEST_STRICT_FOLDERS="nbd tls" does
 # so for the tests of these folders.
 
@@ -481,7 +482,7 @@ run_as=() # a command in front of the program: setpriv ...
 run_nbdcrypt() {
     server_count=$((server_count + 1))
     out=$log_dir/out-$server_count err=$log_dir/err-$server_count status=0
-    timeout 60 "${run_as[@]+"${run_as[@]}"}" "$NBDCRYPT" "$@" </dev/null >"$out" 2>"$err" || status=$?
+    timeout "${TEST_COMMAND_TIMEOUT_S:-60}" "${run_as[@]+"${run_as[@]}"}" "$NBDCRYPT" "$@" </dev/null >"$out" 2>"$err" || status=$?
 }
 
 # expect_success ARGUMENT...: of nbdcrypt; nothing on stderr.
