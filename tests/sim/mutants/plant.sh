@@ -4,12 +4,13 @@
 # Each is one line of a source, changed by sed in a copy: the product's own sources stay as they are.  A bug
 # that is not found within SEEDS_MAX seeds is a fault of the simulation.  Run in the build folder, by
 # `make check-mutants` or tests/sim/test-sim-finds-planted-bugs.sh.  MUTANTS: the list of them; MUTANT_TARGET: what
-# links one with a simulation.
+# links one with a simulation.  LINES_ONLY=yes: only tells which of them find no line to change any more.
 set -euo pipefail
 shopt -s extglob
 
 SEEDS_MAX=${SEEDS_MAX:-200}
 CPU_SECONDS_MAX=${CPU_SECONDS_MAX:-5} # a seed that takes more has found that something has no end
+LINES_ONLY=${LINES_ONLY:-no}
 MUTANTS=${MUTANTS:-list}
 MUTANT_TARGET=${MUTANT_TARGET:-mutant}
 top_srcdir=${top_srcdir:-..}
@@ -37,6 +38,7 @@ mutant() {
         lived=$((lived + 1))
         return 0
     fi
+    [ "$LINES_ONLY" = no ] || return 0
     if [ -e "$folder/$unit" ]; then
         unit=$folder/$unit
     else
@@ -66,5 +68,6 @@ mutant() {
 # shellcheck source=tests/sim/mutants/list
 . "$top_srcdir/tests/sim/mutants/$MUTANTS"
 
+[ "$LINES_ONLY" = no ] || exit "$((lived > 0))"
 echo "$died planted bugs were found, each within $seeds_most seeds; $lived were not"
 [ "$lived" -eq 0 ]
