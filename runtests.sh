@@ -32,7 +32,7 @@ done
 top=$PWD
 work=$top/build-tests
 jobs=$(nproc)
-test_jobs=$((jobs + 1)) # some wait
+test_jobs=$((jobs + 2)) # a third of their time they wait
 passed=0
 failed=0
 skipped=0
