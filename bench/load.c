@@ -96,6 +96,7 @@ static int begin_measuring(struct load *load, struct error *err)
     load->measuring = true;
     int result = take_server_cpu(load, &load->server_cpu_ns, err);
     load->own_cpu_ns = cpu_time_own();
+    load->cpu_late_ns = load_clock_ns() - load->shared.measure_start_ns;
     return result;
 }
 
@@ -224,10 +225,8 @@ static int watch(struct load *load, struct error *err)
         uint64_t now = load_clock_ns();
 
         load->time_is_over |= !load->measured && now >= load->shared.measure_end_ns;
-        if (result == 0 && !load->measuring && now >= load->shared.measure_start_ns) {
-            load->cpu_late_ns = now - load->shared.measure_start_ns;
+        if (result == 0 && !load->measuring && now >= load->shared.measure_start_ns)
             result = begin_measuring(load, err);
-        }
         if (result == 0 && load->measuring && !load->measured && (over || load->time_is_over))
             result = end_measuring(load, err);
         if (over)

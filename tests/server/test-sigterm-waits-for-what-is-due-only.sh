@@ -57,6 +57,7 @@ start_nbdcrypt --raw --threads 1 --unix "$(temp_socket)" --export "memory=memory
 sent_at=${EPOCHREALTIME/./}
 python - "$socket" "$pid" <<'EOF'
 import os
+import select
 import signal
 import sys
 import threading
@@ -69,6 +70,7 @@ slow.send(CMD_WRITE, 0, 0, 0, b"a" * 4096)
 half, deaf, asking = (Client(uri) for _ in range(3))
 half.send_bytes(half.request_bytes(CMD_WRITE, 0, 4096, 0, b"b" * 4096)[:1000])
 deaf.send_bytes(b"".join(deaf.request_bytes(CMD_READ, 0, 256 << 10) for _ in range(64)))
+select.select([deaf.socket], [], []) # answers come, and so the server has what was sent before
 
 def ask():
     try:
