@@ -170,13 +170,14 @@ sanitized=("gcc, address and undefined sanitizers" sanitized check-sanitized
     gcc CFLAGS="-O1 -g" "--enable-sanitizers=address,undefined")
 threads=("gcc, thread sanitizer" threads check-threads gcc CFLAGS="-O1 -g" --enable-sanitizers=thread)
 
-# build_ahead: all but the plain one, in the time that its tests leave; who tests it then says what failed.
+# build_ahead: all but the plain one, in the time that its tests leave; who tests it then says what failed.  Once they are
+# through, what was not begun is built with all CPUs.
 build_ahead() {
     jobs=1
     renice -n 19 "$BASHPID" >/dev/null
     build "${fuzzers[@]:1}" || true
-    build "${sanitized[@]:1}" || true
-    build "${threads[@]:1}" || true
+    [ -e "$work/tested" ] || build "${sanitized[@]:1}" || true
+    [ -e "$work/tested" ] || build "${threads[@]:1}" || true
 }
 
 groups=(build demo tests)
@@ -214,6 +215,7 @@ else
     ahead=$!
     trap 'kill -TERM -- "-$ahead" 2>/dev/null || true' EXIT
     build_and_test "${plain[@]}"
+    touch "$work/tested"
     wait "$ahead" || true
     trap - EXIT
     build_and_test "${fuzzers[@]}"
