@@ -30,7 +30,7 @@ for target in disk/volume disk/raw; do
         grep -q 'its start is left empty; --overwrite begins anew' err || fail "$target: $(cat err)"
         cmp -s -n 1048576 "$target" /dev/zero || fail "a half disk has its start"
     fi
-    mount -o remount,size=60M disk
+    mount -o remount,size=60M none disk # with its source: else options are added that take users who are not there
     if [ "$format" = luks ]; then convert --verify plain "$target"; else
         "$NBDCRYPT" convert --to-format raw --overwrite --verify plain "$target" >out
     fi
