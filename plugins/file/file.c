@@ -308,9 +308,11 @@ static int file_open(struct stage **out, const struct stage_settings *settings, 
 
 static void file_grow(struct stage *stage)
 {
-    off_t end = lseek(container_of(stage, struct file_stage, stage)->fd, 0, SEEK_END);
+    struct file_stage *file = container_of(stage, struct file_stage, stage);
+    off_t end = lseek(file->fd, 0, SEEK_END);
     uint64_t block = stage->limits.block_min_bytes;
 
+    file_hole_written(&file->hole); /* whoever made it larger may have written there */
     if (end > 0)
         limits_grow(&stage->limits, (uint64_t)end / block * block);
 }
@@ -411,6 +413,28 @@ static void file_submit(struct layer *layer, struct request *req)
     assert(false && "an operation that limits.ops does not list");
 }
 
+/* Where the kernel finds no place for what was written, it may drop it and tell who sends it on its
+ * way, and no flush after that (ext4).  A positive errno then; 0 for what leaves it in the page
+ * cache. */
+static int send_on_its_way(int fd, off_t offset_bytes, ssize_t length_bytes)
+{
+    if (sync_file_range(fd, offset_bytes, length_bytes, SYNC_FILE_RANGE_WRITE) == 0)
+        return 0;
+    switch (errno) {
+    case ENOSYS:
+    case EOPNOTSUPP:
+    case EPERM:
+    case EINVAL:
+    case ESPIPE:
+    case ENOMEM:
+    case EINTR:
+    case EAGAIN:
+        return 0;
+    default:
+        return errno;
+    }
+}
+
 /* What is not in the page cache is left to the ring, and so is what fails, or was done in part.
  * (A buffered write waits for others of that file in the ring as well, on a thread more.  What was
  * written is sent on its way: else all of it waits for the flush.) */
@@ -421,6 +445,7 @@ static bool transfer_at_once(struct request *req)
     off_t offset_bytes = (off_t)view->offset_bytes;
     int fd = layer_of(req)->file.fd;
     ssize_t count;
+    int lost = 0;
 
     if (req->progress_bytes > 0)
         return false;
@@ -429,10 +454,10 @@ static bool transfer_at_once(struct request *req)
     } else {
         count = pwrite(fd, view->data, view->length_bytes, offset_bytes);
         if (count > 0)
-            (void)sync_file_range(fd, offset_bytes, count, SYNC_FILE_RANGE_WRITE);
+            lost = send_on_its_way(fd, offset_bytes, count);
     }
     if (count > 0)
-        transfer_done(&req->io, (int)count);
+        transfer_done(&req->io, lost != 0 ? -lost : (int)count);
     return count > 0;
 }
 

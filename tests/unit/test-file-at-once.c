@@ -1,6 +1,7 @@
 /* The file backend of a copy: what the page cache has, or takes, is copied at once, without the
  * loop; what fails there is left to the loop, which tells of it. */
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -15,6 +16,17 @@ static struct stage *stage;
 static struct loop *loop;
 static struct layer *layer;
 static int file_fd;
+static int way_error; /* of sync_file_range() */
+
+int sync_file_range(int fd, off64_t offset_bytes, off64_t length_bytes, unsigned flags)
+{
+    (void)fd;
+    (void)offset_bytes;
+    (void)length_bytes;
+    (void)flags;
+    errno = way_error;
+    return way_error != 0 ? -1 : 0;
+}
 
 static void open_file(bool at_once)
 {
@@ -133,11 +145,34 @@ static void write_that_fails_is_told(void)
     close_file();
 }
 
+/* The flush after it would be told nothing. */
+static void what_is_dropped_on_its_way_is_told(void)
+{
+    static const int errors[] = { EIO, ENOSPC, EDQUOT, EBADMSG }, harmless[] = { ENOSYS, ENOMEM };
+    static uint8_t data[8192];
+    struct asked asked;
+
+    open_file(true);
+    for (unsigned i = 0; i < sizeof errors / sizeof errors[0]; i++) {
+        way_error = errors[i];
+        (void)transfer(&asked, REQUEST_WRITE, 4096, data, sizeof data);
+        EXPECT(asked.request.error == errors[i] && asked.request.error_at_bytes == 0);
+    }
+    for (unsigned i = 0; i < sizeof harmless / sizeof harmless[0]; i++) {
+        way_error = harmless[i];
+        (void)transfer(&asked, REQUEST_WRITE, 4096, data, sizeof data);
+        EXPECT(asked.request.error == 0);
+    }
+    way_error = 0;
+    close_file();
+}
+
 static const struct check checks[] = {
     { "what is in the page cache takes no operation of the loop", cached_data_takes_no_operation },
     { "who did not ask for that uses the loop", others_use_the_loop },
     { "a file that became shorter is told", file_that_became_shorter_is_told },
     { "a write that fails is told", write_that_fails_is_told },
+    { "what is dropped on its way to the storage is told", what_is_dropped_on_its_way_is_told },
 };
 
 int main(int argc, char **argv)

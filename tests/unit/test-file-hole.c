@@ -5,7 +5,7 @@
 #include <semaphore.h>
 #include <unistd.h>
 
-#include "plugins/file/file-hole.h"
+#include "plugins/file/file-stage.h"
 #include "plugins/file/file.h"
 #include "tests/support/check.h"
 #include "tests/support/fake-loop.h"
@@ -225,6 +225,21 @@ static void look_is_overtaken_by_a_write(void)
     close_file();
 }
 
+/* Who has made the file larger, and written there, has done so before it is looked for. */
+static void growing_ends_that(void)
+{
+    static const uint8_t data[4096] = { 1 };
+
+    open_file(locked);
+    int fd = container_of(stage, struct file_stage, stage)->fd;
+    EXPECT(ftruncate(fd, FILE_BYTES + 2 * PART_BYTES) == 0);
+    EXPECT(told(0, 0) == HOLE && told(0, FILE_BYTES / PART_BYTES - 1) == HOLE_AT_ONCE);
+    EXPECT(pwrite(fd, data, sizeof data, FILE_BYTES) == sizeof data);
+    stage_grow(stage);
+    EXPECT(told(1, FILE_BYTES / PART_BYTES) == DATA);
+    close_file();
+}
+
 static void what_is_old_is_not_believed(void)
 {
     open_file(locked);
@@ -258,6 +273,7 @@ static const struct check checks[] = {
     { "a write ends that", write_ends_that },
     { "so does one that failed", failed_write_ends_that },
     { "so does one that overtakes the look", look_is_overtaken_by_a_write },
+    { "so does growing", growing_ends_that },
     { "what is old is not believed", what_is_old_is_not_believed },
     { "nothing is believed where others may write", nothing_is_believed_where_others_may_write },
 };
