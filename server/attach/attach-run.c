@@ -146,7 +146,29 @@ static int give_to_kernel(struct attach_run *run, struct sockets *sockets, struc
     if (result < 0 && options->device != NULL)
         error_prefix(err, "/dev/nbd%u: ", device.index);
     run->index = device.index;
+    if (result == 0)
+        nbd_device_attacher(run->attacher, run->index);
     return result;
+}
+
+/* Somebody may have detached it meanwhile, and its number be another's by now.  Not every kernel
+ * tells what it was attached as. */
+static bool is_ours(const struct attach_run *run)
+{
+    char attacher[NBD_ATTACHER_BYTES], backend[NBD_BACKEND_BYTES];
+
+    nbd_device_attacher(attacher, run->index);
+    nbd_device_backend(backend, run->index);
+    return attacher[0] != '\0' && strcmp(attacher, run->attacher) == 0 &&
+           (backend[0] == '\0' || attach_record_is_of(&run->record, run->index));
+}
+
+static int check_ours(const struct attach_run *run, struct error *err)
+{
+    return is_ours(run) ? 0
+                        : error_set(err, -ENODEV,
+                                    "somebody has detached /dev/nbd%u while it was being attached",
+                                    run->index);
 }
 
 /* The device may be open still, by those who looked at it. */
@@ -164,6 +186,8 @@ static int give_once_it_is_free(struct attach_run *run, struct sockets *sockets,
 /* Nothing of it may be left behind when what follows fails. */
 static void take_back(const struct attach_run *run)
 {
+    if (!is_ours(run))
+        return;
     if (nbd_netlink_detach(run->commands, run->index, NULL) < 0)
         log_error("/dev/nbd%u stays attached: nbdcrypt detach nbd%u", run->index, run->index);
     attach_record_remove(run->index);
@@ -178,6 +202,22 @@ static int show(const struct attach_run *run, struct error *err)
     return nbd_netlink_resize(run->commands, run->index, backend, run->record.size_bytes, err);
 }
 
+/* The server may have exchanged the disk before it was dialled again. */
+static int give_anew(struct attach_run *run, struct sockets *sockets, unsigned wanted,
+                     struct error *err)
+{
+    int result = check_ours(run, err);
+
+    close_sockets(sockets);
+    if (result == 0)
+        result = nbd_netlink_detach(run->commands, run->index, err);
+    if (result == 0)
+        result = dial_until(sockets, run, wanted, err);
+    if (result == 0)
+        result = attach_dial_uuid(run->record.uuid, &run->target, run->stop, err);
+    return result == 0 ? give_once_it_is_free(run, sockets, err) : result;
+}
+
 /* It can be taken back and given once more, now that the kernel has more threads, and with fewer
  * connections, if need be: one is received from in any case. */
 static int give_until_received(struct attach_run *run, struct sockets *sockets, struct error *err)
@@ -190,15 +230,12 @@ static int give_until_received(struct attach_run *run, struct sockets *sockets, 
         log_info("/dev/nbd%u: the kernel does not receive from all of its %u connections yet: it "
                  "is attached once more",
                  run->index, sockets->count);
-        close_sockets(sockets);
         if (again && wanted > 1)
             wanted /= 2;
-        result = nbd_netlink_detach(run->commands, run->index, err);
-        if (result == 0)
-            result = dial_until(sockets, run, wanted, err);
-        if (result == 0)
-            result = give_once_it_is_free(run, sockets, err);
+        result = give_anew(run, sockets, wanted, err);
     }
+    if (result == 0)
+        result = check_ours(run, err);
     if (result == 0) {
         result = show(run, err);
         if (result < 0)

@@ -18,7 +18,8 @@ struct attach_run {
     const atomic_bool *stop;
 
     struct nbd_netlink *commands, *watch;
-    unsigned index; /* once it is attached */
+    unsigned index;                    /* once it is attached */
+    char attacher[NBD_ATTACHER_BYTES]; /* ... by this run: what tells it from the next one */
     struct attach_record record;
     int lock;          /* of its supervisor */
     bool found;        /* it was attached before */

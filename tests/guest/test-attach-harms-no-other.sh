@@ -11,6 +11,9 @@ requires command -v dmsetup
 guest_add "$NBDCRYPT" /usr/bin/nbdcrypt
 guest_add "$(command -v dmsetup)" /usr/sbin/dmsetup
 guest_add "$passphrase" /key
+if ! is_sanitized; then # whose library has to come first
+    guest_add "$(realpath "${top_builddir:-.}/tests/support/busy-kernel.so")" /busy-kernel.so
+fi
 requires nbdkit --version
 folders=$(nbdkit --dump-config)
 guest_add "$(command -v nbdkit)" /usr/bin/nbdkit
@@ -112,6 +115,24 @@ wait "$detacher"
 sleep 1
 nbdcrypt attached | grep other
 nbdcrypt detach other
+
+step "a number that is another's before it has a size"
+if [ -e /busy-kernel.so ]; then
+    touch /held
+    HELD=/held LD_PRELOAD=/busy-kernel.so nbdcrypt attach $options vm7 >/device 2>/err &
+    first=$!
+    until_so test -e /held.waits
+    [ "$(cat /sys/block/nbd0/size)" -eq 0 ]
+    nbdcrypt detach nbd0
+    attach other
+    rm /held
+    if wait "$first"; then exit 1; fi
+    grep -F "somebody has detached /dev/nbd0 while it was being attached" /err
+    dd if=/dev/nbd0 of=/dev/null bs=4k count=1 iflag=direct 2>/dev/null
+    nbdcrypt attached | grep other
+    [ "$(readlink /dev/disk/by-nbd/other)" = ../../nbd0 ]
+    nbdcrypt detach other
+fi
 
 step "a service beside one that was attached by hand"
 attach vm7
