@@ -310,12 +310,6 @@ static int adopt(struct attach_run *run, const struct sockets *sockets, struct e
                          "`nbdcrypt detach nbd%u` takes it away",
                          run->index, run->index);
     run->record.size_bytes = nbd_device_size_bytes(run->index);
-    if (run->record.size_bytes == 0) {
-        run->record.size_bytes = sockets->info.size_bytes;
-        int shown = show(run, err);
-        if (shown < 0)
-            return shown;
-    }
     run->record.flags =
         sockets->info.flags | (nbd_device_is_read_only(run->index) ? NBD_FLAG_READ_ONLY : 0);
     run->record.connections = sockets->count;
@@ -329,6 +323,16 @@ static int adopt(struct attach_run *run, const struct sockets *sockets, struct e
     return result;
 }
 
+/* Who attached one under this name was killed.  One without a size was never shown to anybody, and
+ * perhaps the kernel does not receive from all of its connections: that is no loss. */
+static bool find_lost(struct attach_run *run)
+{
+    if (attach_record_find_lost(&run->index, &run->record) != 0)
+        return false;
+    return nbd_device_size_bytes(run->index) > 0 ||
+           nbd_netlink_detach(run->commands, run->index, NULL) < 0;
+}
+
 static int attach_new(struct attach_run *run, struct error *err)
 {
     struct sockets sockets = { .count = 0 };
@@ -338,7 +342,7 @@ static int attach_new(struct attach_run *run, struct error *err)
     if (result == 0)
         result = attach_dial_uuid(run->record.uuid, &run->target, run->stop, err);
     if (result == 0)
-        lost = attach_record_find_lost(&run->index, &run->record) == 0;
+        lost = find_lost(run);
     if (result == 0)
         result = lost ? adopt(run, &sockets, err) : give_until_received(run, &sockets, err);
     close_sockets(&sockets);

@@ -38,6 +38,7 @@ kill_server() {
 lost() { [ "$(nbdcrypt attached --json | sed -n 's/.*"dead_connections": \([0-9]*\).*/\1/p')" -eq "$1" ]; }
 supervisor_of() { nbdcrypt attached --json | tr -d ' \n' | sed "s/}/\n/g" | sed -n "s/.*\"name\":\"$1\".*\"supervisor\":\([0-9]*\).*/\1/p"; }
 is_attached() { [ -e "/sys/block/$1/pid" ]; }
+has_size() { [ "$(cat "/sys/block/$1/size")" -gt 0 ]; }
 is_not_attached() { ! is_attached "$1"; }
 disconnected() { dmesg | grep -q "shutting down sockets"; }
 ends() { ! kill -0 "$1" 2>/dev/null; }
@@ -63,6 +64,7 @@ nbdcrypt attach $options --foreground vm7 >/dev/null 2>&1 &
 first=$!
 until_so is_attached nbd0
 until_so grep -q vm7 /sys/block/nbd0/backend
+until_so has_size nbd0
 kill -9 "$first"
 rm /run/nbdcrypt-attach/nbd0.new
 [ "$(attach --json vm7 | tee /json | grep -c '"changed": false')" -eq 1 ]
@@ -132,6 +134,18 @@ if [ -e /busy-kernel.so ]; then
     nbdcrypt attached | grep other
     [ "$(readlink /dev/disk/by-nbd/other)" = ../../nbd0 ]
     nbdcrypt detach other
+    # One that is killed there leaves nothing that anybody could have used.
+    rm /held.waits
+    touch /held
+    HELD=/held LD_PRELOAD=/busy-kernel.so nbdcrypt attach $options --foreground vm7 >/dev/null 2>&1 &
+    first=$!
+    until_so test -e /held.waits
+    kill -9 "$first"
+    rm /held
+    attach --json vm7 | grep '"changed": true'
+    dd if=/dev/disk/by-nbd/vm7 of=/dev/null bs=4k count=1 iflag=direct 2>/dev/null
+    [ "$(nbdcrypt attached | wc -l)" -eq 2 ]
+    nbdcrypt detach vm7
 fi
 
 step "a service beside one that was attached by hand"
