@@ -37,7 +37,7 @@ tcp() {
 print(*(one.rpartition("/")[0] + "/" for one in json.load(sys.stdin)["addresses"] if "unix" not in one))'
 }
 everything() {
-    ctl --json exports | grep -v -e in_flight -e requests -e bytes -e oldest
+    ctl --json exports | grep -v -e clients -e in_flight -e requests -e bytes -e oldest
     ctl --json status | grep -v -e since -e clients -e handshakes
     stat --format='%n %a' "$folder"/*.sock
 }
