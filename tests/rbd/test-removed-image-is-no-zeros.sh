@@ -55,9 +55,21 @@ EOF
     done
 }
 
-wait_for_readers() {
-    local reader
+has_ended() {
+    ! kill -0 "$1" 2>>"$log_dir/kill"
+}
 
+# In Debian 12's librbd a look for extents that is under way then has no end now and then: who asked for block status waits.
+wait_for_readers() {
+    local reader tries=0
+
+    until has_ended "${readers[2]}" || [ $((tries += 1)) -gt 300 ]; do sleep 0.1; done
+    if ! has_ended "${readers[2]}"; then
+        note "librbd looks for extents of the removed image without an end"
+        kill -KILL "${readers[2]}"
+        wait "${readers[2]}" || true
+        unset "readers[2]"
+    fi
     for reader in "${readers[@]}"; do
         wait "$reader" || fail "a reader was told something else than EIO while the image was removed"
     done
