@@ -1,6 +1,7 @@
 #!/bin/bash
 # When certificates are over, who was sent away and why, and storage that is not there: in metrics, and as warnings of the page.
 . "$(dirname "$0")/../support/functions.sh"
+. "$(dirname "$0")/../support/status-page.sh"
 . "$(dirname "$0")/../support/tls.sh"
 
 requires openssl version
@@ -16,11 +17,7 @@ start_storage() {
     wait_until 30 nbdinfo --size "nbd+unix:///?socket=$storage_socket" >"$log_dir/storage-size" 2>&1
 }
 start_storage
-control=$(temp_socket) http=$(temp_socket)
-with_http=(--metrics-unix "$http")
-case $("$NBDCRYPT" serve --metrics-listen 127.0.0.1:0 2>&1 || true) in
-*'without libmicrohttpd'*) with_http=() ;;
-esac
+control=$(temp_socket)
 start_tls_nbdcrypt --control "$control" "${with_http[@]}" --handshake-timeout 1 --export plain=memory:1M,raw \
     --export "hidden=memory:1M,raw,allow=cert:CN=nobody" --export "far=nbd+unix:///?socket=$storage_socket,raw"
 

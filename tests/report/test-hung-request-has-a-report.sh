@@ -3,6 +3,7 @@
 # wait and however long it lasts, and another one when it hangs again later.  The report has the export's metadata and the
 # configuration in force.
 . "$(dirname "$0")/../support/functions.sh"
+. "$(dirname "$0")/../support/status-page.sh"
 . "$(dirname "$0")/../support/report-functions.sh"
 . "$(dirname "$0")/../support/remote-functions.sh"
 
@@ -10,16 +11,7 @@ requires nbdkit memory --version
 requires qemu-io --version
 new_remote
 start_remote nbdkit --foreground --unix "$remote_socket" memory 4M
-control=$(temp_socket) http=$(temp_socket)
-with_http=(--metrics-unix "$http")
-case $("$NBDCRYPT" serve --metrics-listen 127.0.0.1:0 2>&1 || true) in
-*'without libmicrohttpd'*) with_http=() ;;
-esac
-page_warns() {
-    [ ${#with_http[@]} -gt 0 ] || return 0
-    "$PYTHON" -c 'import sys; from metrics_text import get
-sys.exit(sys.argv[2] not in get(sys.argv[1], "/status.json")[2])' "$http" "$1"
-}
+control=$(temp_socket)
 start_nbdcrypt --raw --hung-request 1 --stall-report 0 --threads 2 --report-directory "$reports" --control "$control" "${with_http[@]}" \
     --export "far=$remote,description=a disk"
 printf '{"org":"example"}' >"$test_dir/metadata"

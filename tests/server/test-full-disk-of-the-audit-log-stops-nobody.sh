@@ -2,18 +2,10 @@
 # While the disk of the audit log is full, clients attach and work on, and status, metrics and page tell it; when there is room again
 # the log goes on with what waited, and what had no room to wait is told by a record, that `nbdcrypt audit` finds.
 . "$(dirname "$0")/../support/functions.sh"
+. "$(dirname "$0")/../support/status-page.sh"
 
 [ "$(id -u)" -eq 0 ] || skip "mounting takes root"
-small=$(temp_dir) control=$(temp_socket) socket=$(temp_socket) http=$(temp_socket)
-with_http=(--metrics-unix "$http")
-case $("$NBDCRYPT" serve --metrics-listen 127.0.0.1:0 2>&1 || true) in
-*'without libmicrohttpd'*) with_http=() ;;
-esac
-page_warns() {
-    [ ${#with_http[@]} -gt 0 ] || return 0
-    "$PYTHON" -c 'import sys; from metrics_text import get
-sys.exit(sys.argv[2] not in get(sys.argv[1], "/status.json")[2])' "$http" "$1"
-}
+small=$(temp_dir) control=$(temp_socket) socket=$(temp_socket)
 mkfifo "$test_dir/ready"
 unshare --mount true 2>"$log_dir/unshare" || skip "no mounts of one's own here"
 # shellcheck disable=SC2016 # it is for the other shell

@@ -190,6 +190,23 @@ static void contexts_with_little_memory(void)
     fake_server_close();
 }
 
+/* The backend answers so many of the requests that it holds; then the connection is reset, or the
+ * client ends it. */
+static void vanish_after(int fd, unsigned answers, unsigned how)
+{
+    fake_loop_run(server.loop);
+    for (unsigned i = 0; i < answers && server.backend.held_count > 0; i++) {
+        fake_backend_release(&server.backend, server.backend.held_count - 1);
+        fake_loop_run(server.loop);
+    }
+    if (how == 0)
+        fake_socket_reset(server.loop, fd);
+    else
+        fake_socket_end(server.loop, fd);
+    fake_loop_run(server.loop);
+    fake_server_close();
+}
+
 static void vanishing_between_contexts(void)
 {
     for (unsigned parts = 0; parts < 12; parts++)
@@ -199,17 +216,7 @@ static void vanishing_between_contexts(void)
             server.backend.hold = true;
             for (unsigned i = 0; i < 3; i++)
                 fake_client_send(fd, NBD_CMD_BLOCK_STATUS, i, 0, FAKE_DISK_BYTES);
-            fake_loop_run(server.loop);
-            for (unsigned i = 0; i < parts && server.backend.held_count > 0; i++) {
-                fake_backend_release(&server.backend, server.backend.held_count - 1);
-                fake_loop_run(server.loop);
-            }
-            if (how == 0)
-                fake_socket_reset(server.loop, fd);
-            else
-                fake_socket_end(server.loop, fd);
-            fake_loop_run(server.loop);
-            fake_server_close();
+            vanish_after(fd, parts, how);
         }
 }
 
@@ -278,17 +285,7 @@ static void vanishing_within_reads(void)
             server.backend.hold = true;
             for (unsigned i = 0; i < 3; i++)
                 fake_client_send(fd, NBD_CMD_READ, i, i * STRIPE_BYTES, 2u << 20);
-            fake_loop_run(server.loop);
-            for (unsigned i = 0; i < steps && server.backend.held_count > 0; i++) {
-                fake_backend_release(&server.backend, server.backend.held_count - 1);
-                fake_loop_run(server.loop);
-            }
-            if (how == 0)
-                fake_socket_reset(server.loop, fd);
-            else
-                fake_socket_end(server.loop, fd);
-            fake_loop_run(server.loop);
-            fake_server_close();
+            vanish_after(fd, steps, how);
         }
 }
 
