@@ -43,9 +43,12 @@ static int find_key_to_change(void)
 /* Of a command that would make `after` of them. */
 static int change_keys(struct job_words words, const struct keys *after, bool killable)
 {
+    uint64_t errors = volumes_errors();
     int status = keys_change(words, after, killable);
 
-    copies_are_whole = status == 0 && after != &in_backup; /* which has them as they were then */
+    /* A change is done although one copy could not be written, which is told; and a backup has them
+     * as they were then. */
+    copies_are_whole = status == 0 && volumes_errors() == errors && after != &in_backup;
     return status;
 }
 
