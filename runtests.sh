@@ -31,6 +31,7 @@ done
 
 top=$PWD
 work=$top/build-tests
+TIMEFORMAT=%0R
 jobs=$(nproc)
 test_jobs=$((jobs + 2)) # a third of their time they wait
 passed=0
@@ -90,16 +91,27 @@ strict_folders() {
     fi
 }
 
-# run_suite NAME TITLE TARGET: `make TARGET` there; adds up what the tests said.
-run_suite() {
-    local name=$1 title=$2 target=$3 results result log before=$SECONDS here_passed=0 here_failed=0
+# make_suite NAME TARGET JOBS: `make TARGET` there, so many tests at once.  What it says is no more than what sum_up reads.
+make_suite() {
+    TEST_STRICT_FOLDERS=$(strict_folders "$1") \
+        make -C "$work/$1" -j "$3" "$2" TEST_SECONDS_MAX=900 >"$work/$1/check.log" 2>&1 || true
+}
 
-    show_progress "$work/$name" "$(make -C "$work/$name" --no-print-directory -s "count-$target")" &
-    # Its status says no more than the results below do.
-    TEST_STRICT_FOLDERS=$(strict_folders "$name") \
-        make -C "$work/$name" -j "$test_jobs" "$target" TEST_SECONDS_MAX=900 >"$work/$name/check.log" 2>&1 || true
+# run_suite NAME TITLE TARGET: the same, and tells how far it is.
+run_suite() {
+    local before=$SECONDS
+
+    show_progress "$work/$1" "$(make -C "$work/$1" --no-print-directory -s "count-$3")" &
+    make_suite "$1" "$3" "$test_jobs"
     kill -TERM $! 2>/dev/null || true
     wait $! 2>/dev/null || true
+    sum_up "$1" "$2" $((SECONDS - before))
+}
+
+# sum_up NAME TITLE SECONDS: adds up what the tests there said.
+sum_up() {
+    local name=$1 title=$2 results result log here_passed=0 here_failed=0
+
     mapfile -t results < <(cd "$work/$name" && grep -H '^:test-result:' tests/*/*.trs 2>/dev/null)
     for result in "${results[@]}"; do
         log=$work/$name/${result%%.trs:*}.log
@@ -119,7 +131,7 @@ run_suite() {
     if [ ${#results[@]} -eq 0 ]; then
         fails "no test ran ($title)" "$work/$name/check.log"
     fi
-    say "$title: $here_passed passed, $here_failed failed, in $((SECONDS - before)) s"
+    say "$title: $here_passed passed, $here_failed failed, in $3 s"
     say "the longest: $(longest "$work/$name/tests")"
 }
 
@@ -143,8 +155,9 @@ show_progress() {
 
 # longest FOLDER: the scripts there that took most seconds.
 longest() {
-    grep -sH '^took [0-9]* s$' "$1"/*/*.log | sed 's|.*/\([^/]*/[^/]*\)\.log:took \(.*\) s|\2 \1|' | sort -rn |
-        awk 'NR <= 8 { printf "%s%s %s s", separator, $2, $1; separator = ", " }'
+    grep -sH '^took [0-9]* s, CPU [0-9]* s$' "$1"/*/*.log |
+        sed 's|.*/\([^/]*/[^/]*\)\.log:took \(.*\) s, CPU \(.*\) s|\2 \3 \1|' | sort -rn |
+        awk '{ cpu_s += $2 } NR <= 8 { printf "%s %s s, ", $3, $1 } END { printf "CPU of all %d s\n", cpu_s }'
 }
 
 skip_reason() {
@@ -161,6 +174,25 @@ build_and_test() {
         run_suite "$1" "$title" "$2"
     else
         fails "build ($title)" "$work/$1/build.log"
+    fi
+}
+
+# ends_with_this GROUP: the job in the background, which `set -m` gave a process group.
+ends_with_this() {
+    group=$1
+    trap 'kill -TERM -- "-$group" 2>/dev/null || true' EXIT
+}
+
+# test_beside: those of threads, one after the other in the background.  They fill the time in which others wait.
+test_beside() {
+    say "${threads[0]}: building"
+    if build "${threads[@]:1}"; then
+        set -m
+        { time make_suite threads check-threads 1; } 2>"$work/threads/time" </dev/null &
+        set +m
+        ends_with_this $!
+    else
+        fails "build (${threads[0]})" "$work/threads/build.log"
     fi
 }
 
@@ -209,18 +241,23 @@ copy_sources
 if [ "$quick" = yes ]; then
     build_and_test "${plain[@]}"
 else
-    set -m # a process group, which ends with this script
+    set -m
     build_ahead </dev/null &
     set +m
-    ahead=$!
-    trap 'kill -TERM -- "-$ahead" 2>/dev/null || true' EXIT
+    ends_with_this $!
     build_and_test "${plain[@]}"
     touch "$work/tested"
-    wait "$ahead" || true
+    wait "$group" || true
     trap - EXIT
     build_and_test "${fuzzers[@]}"
+    group=
+    test_beside
     build_and_test "${sanitized[@]}"
-    build_and_test "${threads[@]}"
+    if [ -n "$group" ]; then
+        wait "$group" || true
+        trap - EXIT
+        sum_up threads "${threads[0]}" "$(tail -n 1 "$work/threads/time")"
+    fi
 fi
 
 if [ "$keep" = yes ]; then

@@ -83,14 +83,18 @@ done
 trap - USR1
 
 # ---- in the sandbox ----
+# A worker that has just been made, or a machine that is busy, may have no such stack yet.
+asks_for_the_stack_of_a_worker() {
+    kill -USR1 "$pid"
+    wait_for_report asked
+    grep -q 'function = loop_run ' "$report"
+}
 reports=$(temp_dir)/reports
 start_nbdcrypt --raw --sandbox auto --report-directory "$reports" "$image"
 for folder in "$reports" "$(dirname "$reports")"; do
     [ -d "$folder" ] || fail "$folder is not there"
 done
-kill -USR1 "$pid"
-wait_for_report asked
-expect_in_report 'function = loop_run '
+wait_until 30 asks_for_the_stack_of_a_worker
 stop_nbdcrypt
 images=$(temp_dir)
 truncate --size=1M "$images/image"
@@ -98,9 +102,7 @@ reports=$(temp_dir)/reports
 run_nbdcrypt serve --raw --sandbox strict --unix "$(temp_socket)" --run true "$images/image"
 if [ "$status" -eq 0 ]; then # this kernel has all that it takes
     start_nbdcrypt --raw --sandbox strict --report-directory "$reports" "$images/image"
-    kill -USR1 "$pid"
-    wait_for_report asked
-    expect_in_report 'function = loop_run '
+    wait_until 30 asks_for_the_stack_of_a_worker
     expect_in_report '^sandbox = strict$'
     if ! is_sanitized; then
         kill -SEGV "$pid"

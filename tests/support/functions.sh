@@ -98,12 +98,13 @@ sanitizer_reports+='|WARNING: ThreadSanitizer|Assertion .* failed'
 
 # Calls clean_up_test, if the test defines it, once what was started is gone.
 at_exit() {
-    local status=$?
+    local status=$? cpu_s
 
     trap - ERR EXIT
     trap '' TERM INT
     set +e
     kill_started
+    times >"$test_dir/times"
     if declare -F clean_up_test >/dev/null; then
         clean_up_test
     fi
@@ -116,6 +117,7 @@ at_exit() {
         [ -z "${pipeline-}" ] || note "it was with the pipeline $pipeline"
         show_logs
     fi
+    cpu_s=$(tr 'ms\n' '   ' <"$test_dir/times" | awk '{ print int(60 * ($1 + $3 + $5 + $7) + $2 + $4 + $6 + $8 + 0.5) }')
     if [ "${KEEP-}" = 1 ]; then
         note "kept: $test_dir"
     else
@@ -123,7 +125,7 @@ at_exit() {
     fi
     # After all logs: it is the end of a log that is looked at first.
     [ -z "$failure" ] || note "the reason was: $(tail -n 40 <<<"$failure" | tail -c 3000)"
-    echo "took $SECONDS s"
+    echo "took $SECONDS s, CPU $cpu_s s"
     exit "$status"
 }
 trap at_exit EXIT
