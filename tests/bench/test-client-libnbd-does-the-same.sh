@@ -47,7 +47,7 @@ expect_bench_failure 1 '.*do not hold what was written' --client libnbd --read-b
 stop_nbdcrypt
 
 start_nbdcrypt --raw "$image"
-kill -STOP "$pid"
+stop_process "$pid"
 expect_bench_failure 1 '.*: the server does not answer during the handshake' --client libnbd --timeout 1 "$uri"
 kill -CONT "$pid"
 stop_nbdcrypt

@@ -34,7 +34,7 @@ kill -CONT "$pid"
 
 # A full queue of connections, and a handshake without an answer.
 start_nbdcrypt --raw memory:64M
-kill -STOP "$pid"
+stop_process "$pid"
 expect_bench_failure 1 ".*: the server does not answer during the handshake" --timeout 1 "$uri"
 kill -CONT "$pid"
 

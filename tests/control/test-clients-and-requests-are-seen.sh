@@ -42,7 +42,7 @@ expect_match "$out" '^ *[0-9]+ +far +transmission .* client pid [0-9]+ uid [0-9]
 is_stopped() {
     ! grep -h '^State:' "/proc/$storage/task/"*/status | grep -qv 'T (stopped)'
 }
-kill -STOP "$storage"
+stop_process "$storage"
 wait_until 30 is_stopped
 printf 'read 8192 4096\n' >&7
 wait_until 30 holds requests "[(r['export'], r['operation'], r['phase'], r['offset_bytes'], r['length_bytes']) for r in it] == \

@@ -41,7 +41,7 @@ time.sleep(600)' "$silent" &
 remember_pid $!
 wait_until 30 test -S "$silent"
 start_nbdcrypt --raw --unix "$far" --control none "$folder/far"
-kill -STOP "$pid"
+stop_process "$pid"
 
 write_config 8
 start_nbdcrypt --sandbox-programs sleep --control "$control" --config "$folder/nbdcrypt.conf"

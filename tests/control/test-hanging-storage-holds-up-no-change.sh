@@ -20,7 +20,7 @@ start_nbdcrypt --control "$control" --export "disk=$folder/disk,key-file=$folder
     --export "far=nbd+unix:///?socket=$far,raw"
 qemu-io --format raw --cmd "write 0 64k" "nbd+unix:///far?socket=$socket" >"$log_dir/write"
 
-kill -STOP "$storage"
+stop_process "$storage"
 "$NBDCRYPT" ctl --socket "$control" remove --now far >"$log_dir/remove" 2>&1 &
 removal=$!
 remember_pid "$removal"

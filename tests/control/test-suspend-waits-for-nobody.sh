@@ -41,7 +41,7 @@ clients=$!
 remember_pid "$clients"
 exec 7>"$test_dir/go"
 wait_until 30 grep -q ready "$test_dir/said"
-kill -STOP "$storage"
+stop_process "$storage"
 echo >&7
 wait_until 30 grep -q asked "$test_dir/said"
 asks() {

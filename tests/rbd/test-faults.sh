@@ -61,7 +61,7 @@ stop_nbdcrypt
 # ---- a silent OSD: requests wait; with a timeout they fail; SIGTERM ends it all the same ----
 
 start_nbdcrypt --raw --threads 2 "$disk&id=disks&keyring=$test_dir/disks&timeout=1"
-kill -STOP "$ceph_osd_pid"
+stop_process "$ceph_osd_pid"
 python - "$uri" <<'EOF'
 import sys
 from nbd_client import *
@@ -97,7 +97,7 @@ osd = int(sys.argv[2])
 a, b, c = clients = [Client(sys.argv[1]) for _ in range(3)]
 a.write(0, b"a" * 4096)
 b.flush()
-os.kill(osd, signal.SIGSTOP)
+stop_process(osd)
 a.write(0, b"lost" * 1024)
 b.write(65536, b"lost" * 1024)
 equal("FLUSH while the OSD is silent", c.error_of(CMD_FLUSH), EIO)
@@ -113,7 +113,7 @@ expect_equal "status of a server that could not flush" 1 "$status"
 expect_equal "how often the log tells" 1 "$(grep -c "can't be made durable: Input/output error; what was written" "$server_log")"
 
 start_nbdcrypt --raw --threads 2 --shutdown-timeout 2 "$disk"
-kill -STOP "$ceph_osd_pid"
+stop_process "$ceph_osd_pid"
 "$PYTHON" - "$uri" "$test_dir/sent" <<'EOF' &
 import sys
 from nbd_client import *
@@ -151,7 +151,7 @@ at = lambda name: f"nbd+unix:///{name}?" + sys.argv[1].partition("?")[2]
 osd = int(sys.argv[2])
 clients = [Client(at("disk")) for _ in range(10)]
 clients[0].write(0, b"m" * (1 << 20))
-os.kill(osd, signal.SIGSTOP)
+stop_process(osd)
 for client in clients:
     for block in range(128):
         client.send(CMD_READ, block * 4096, 4096)

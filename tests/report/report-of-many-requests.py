@@ -1,11 +1,9 @@
 """Many requests wait for storage that hangs: a report tells all of them and shows the oldest; then each is answered."""
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
-import time
 from nbd_client import *
 
 CLIENTS, EACH, SHOWN = 100, 100, 64
@@ -18,18 +16,10 @@ def report():
     return json.loads(text)["sections"]
 
 
-def stopped():
-    states = [open(f"/proc/{storage}/task/{task}/stat").read().rpartition(")")[2].split()[0]
-              for task in os.listdir(f"/proc/{storage}/task")]
-    return all(state == "T" for state in states)
-
-
 clients = [Client(uri) for _ in range(CLIENTS)]
 for client in clients:
     client.read(0, 512)
-os.kill(storage, signal.SIGSTOP)
-while not stopped():
-    time.sleep(0.01)
+stop_process(storage)
 for number, client in enumerate(clients):
     for i in range(EACH):
         client.send(CMD_READ, (number * EACH + i) % 8192 * 512, 512)

@@ -30,7 +30,7 @@ echo 'write 0 4k' >&7
 wait_until 20 answered 1
 
 stop_storage() {
-    kill -STOP "$remote_pid"
+    stop_process "$remote_pid"
     wait_until 20 is_stopped
 }
 is_stopped() {

@@ -29,7 +29,7 @@ told() {
 # ---- storage that stops ----
 client far 'client.read(0, 512)'
 wait "$client_pid"
-kill -STOP "$storage"
+stop_process "$storage"
 client far 'client.read(4096, 512)'
 wait_until 20 told "far': slow read 4096\+512 of client .*: [0-9]+ ms so far \(throttled 0, backend [1-9][0-9]*, crypto 0, waiting"
 expect_success ctl --socket "$control" requests --slow

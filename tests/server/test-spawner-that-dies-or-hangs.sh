@@ -70,7 +70,7 @@ done
 start_nbdcrypt --control "$control" --export "one=$folder/one,key-command=cat $folder/key"
 wait_until 30 are_two_others 1
 # shellcheck disable=SC2046 # numbers
-kill -STOP $(spawner)
+stop_process $(spawner)
 # shellcheck disable=SC2046 # numbers
 kill -KILL $(spawner)
 wait_until 30 has_no_child
@@ -96,7 +96,7 @@ second=$(spawner)
 add=$!
 remember_pid "$add"
 wait_until 30 test -s "$folder/program"
-kill -STOP "$second"
+stop_process "$second"
 before=$SECONDS
 stop_nbdcrypt
 [ $((SECONDS - before)) -lt 20 ] || fail "the end took $((SECONDS - before)) s"

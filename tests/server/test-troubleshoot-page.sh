@@ -202,7 +202,7 @@ open('$test_dir/wrote', 'w').close()
 wait_for(lambda: os.path.exists('$test_dir/stopped'), 'the storage to stop')
 client.write(1 << 20, bytes(4096))"
 wait_until 20 test -e "$test_dir/wrote"
-kill -STOP "$storage"
+stop_process "$storage"
 touch "$test_dir/stopped"
 try hang-storage
 try hang-report

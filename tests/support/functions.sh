@@ -196,6 +196,19 @@ wait_until() {
     done
 }
 
+# stop_process PID...: and waits until none of its threads runs: the signal is one thread's first, which may wait for a CPU.
+stop_process() {
+    local stopped
+
+    for stopped; do
+        kill -STOP "$stopped"
+        wait_until 30 is_stopped "$stopped"
+    done
+}
+is_stopped() {
+    ! grep -qs '^State:[[:space:]][^TtZX]' "/proc/$1/task"/*/status
+}
+
 # expect_equal WHAT EXPECTED ACTUAL
 expect_equal() {
     [ "$2" = "$3" ] || fail "$1: expected '$2', got '$3'"

@@ -11,7 +11,9 @@ the protocol in what the server sends is a ProtocolError; the server may not clo
 of anything (EndOfStream).
 """
 
+import os
 import select
+import signal
 import socket
 import struct
 import time
@@ -539,3 +541,16 @@ def wait_for(condition, what, seconds=30):
         if time.monotonic() > deadline:
             raise AssertionError(f"still not so after {seconds} s: {what}")
         time.sleep(0.02)
+
+
+def stop_process(pid):
+    """Stops it, and waits until none of its threads runs: the signal is one thread's first, which may wait for a CPU."""
+    def states():
+        for task in os.listdir(f"/proc/{pid}/task"):
+            try:
+                with open(f"/proc/{pid}/task/{task}/stat") as stat:
+                    yield stat.read().rpartition(")")[2].split()[0]
+            except FileNotFoundError:
+                pass  # that thread has ended
+    os.kill(pid, signal.SIGSTOP)
+    wait_for(lambda: all(state in "TtZX" for state in states()), f"process {pid} is stopped")
