@@ -272,7 +272,7 @@ static void lose_the_end(struct disk *durable, const struct written *epoch, size
 
     for (size_t i = 0; i < count; i++) {
         apply(durable, &epoch[i]);
-        if (i % step == 0 || i + 1 == count)
+        if (i % (step * LUKS_DISK_SAMPLE) == 0 || i + 1 == count)
             expect_usable(durable, witnesses);
     }
 }
@@ -289,7 +289,7 @@ unsigned lose_power(const uint8_t *start, const struct disk *done, const char *w
         for (end = at; end < done->count && done->log[end].length_bytes > 0; end++)
             ;
         EXPECT(end < done->count); /* all that is written is flushed */
-        for (int i = 0; i < 3; i++)
+        for (unsigned i = 0; i < 3; i += LUKS_DISK_SAMPLE)
             lose_some(&durable, &done->log[at], end - at, witnesses, &seed);
         lose_the_end(&durable, &done->log[at], end - at, witnesses);
         keep_state(&durable, witnesses);

@@ -13,6 +13,14 @@
 #define SECTOR_BYTES 512u
 #define COPY_BYTES 16384u /* of a LUKS2 header as it is made here */
 
+/* Of states that differ in what is on the disk alone, the sanitizers, who look at our memory, get
+ * each so-manieth. */
+#ifdef __SANITIZE_ADDRESS__
+#define LUKS_DISK_SAMPLE 4u
+#else
+#define LUKS_DISK_SAMPLE 1u
+#endif
+
 struct written {
     uint64_t offset_bytes;
     uint32_t length_bytes; /* at most a sector; 0: a flush */
