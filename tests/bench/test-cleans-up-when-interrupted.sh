@@ -25,7 +25,7 @@ interrupted() {
     expect_equal "exit status after SIG$1" 1 "$status"
     expect_match "$log_dir/interrupted" '^interrupted$'
     expect_equal "what is left in --dir" "" "$(ls -A "$dir")"
-    wait_until 10 nothing_runs
+    wait_until 30 nothing_runs
 }
 
 nothing_runs() {
