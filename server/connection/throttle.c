@@ -3,7 +3,6 @@
 #include <stdlib.h>
 
 #include "server/base/log.h"
-#include "server/connection/nbd-command-check.h"
 #include "server/connection/worker.h"
 
 #define NS_PER_MS UINT64_C(1000000)
@@ -45,6 +44,17 @@ static uint64_t bytes_of(const struct limits *limits, const struct nbd_request *
     default:
         return 0;
     }
+}
+
+/* A BLOCK_STATUS is as much work for each context that it asks about.  With a payload the header
+ * tells how many it names: if there are more than were agreed on, it is refused. */
+static uint64_t contexts_of(const struct command_terms *terms, const struct nbd_request *request)
+{
+    uint64_t contexts = (uint64_t)__builtin_popcount(terms->contexts);
+
+    if (terms->extended && request->flags & NBD_CMD_FLAG_PAYLOAD_LEN)
+        contexts = smaller(contexts, (request->length_bytes - NBD_STATUS_QUERY_BYTES) / 4 + 1);
+    return contexts > 0 ? contexts : 1;
 }
 
 static bool writes(uint16_t command)
@@ -122,13 +132,14 @@ static uint64_t left_ns(const struct throttle *throttle, const struct rate_taker
 }
 
 void throttle_init(struct throttle *throttle, const struct conversation *talk,
-                   const struct command_record *record,
+                   const struct command_terms *terms, const struct command_record *record,
                    void (*again)(struct io_event *ev, int result))
 {
     char *identity = peer_identity(&talk->peer);
 
     *throttle = (struct throttle){ .loop = talk->worker->loop,
                                    .export = talk->export,
+                                   .terms = terms,
                                    .record = record,
                                    .timer.event.fn = again };
     if (identity != NULL)
@@ -155,27 +166,42 @@ void throttle_init_parts(struct throttle *parts, const struct throttle *whole,
                                 .timer.event.fn = again };
 }
 
-static void add_claim(struct throttle *throttle, struct limit_set *set, struct limit_part *part,
+struct claims {
+    unsigned count;
+    struct limit_claim *at;
+};
+
+static void add_claim(struct claims *claims, const struct throttle *throttle, struct limit_set *set,
                       const struct nbd_request *request)
 {
-    struct limit_claim *claim = &throttle->claims[throttle->claim_count];
-
     if (set == NULL)
         return;
-    limit_claim_init(claim, set, writes(request->command), throttle->paid_bytes,
-                     bytes_of(&throttle->export->limits, request));
-    claim->part = part;
-    throttle->claim_count++;
+    limit_claim_init(&claims->at[claims->count++], set, writes(request->command),
+                     throttle->paid_bytes, bytes_of(&throttle->export->limits, request));
+}
+
+/* Their number. */
+static unsigned fill_claims(struct limit_claim at[THROTTLE_SETS], struct throttle *throttle,
+                            const struct nbd_request *request)
+{
+    struct export *ex = throttle->export;
+    struct limit_set *group = atomic_load(&ex->group);
+    struct claims claims = { .at = at };
+
+    add_claim(&claims, throttle, &ex->rates, request);
+    add_claim(&claims, throttle, group, request);
+    if (group != NULL)
+        at[claims.count - 1].part = &ex->part;
+    add_claim(&claims, throttle, throttle->client, request);
+    return claims.count;
 }
 
 static void make_claims(struct throttle *throttle, const struct nbd_request *request)
 {
-    struct export *ex = throttle->export;
-
-    throttle->claim_count = 0;
-    add_claim(throttle, &ex->rates, NULL, request);
-    add_claim(throttle, atomic_load(&ex->group), &ex->part, request);
-    add_claim(throttle, throttle->client, NULL, request);
+    throttle->claim_count = fill_claims(throttle->claims, throttle, request);
+    if (request->command == NBD_CMD_BLOCK_STATUS)
+        for (unsigned i = 0; i < throttle->claim_count; i++)
+            throttle->claims[i].operations = contexts_of(throttle->terms, request);
 }
 
 /* One that has not waited yet. */
@@ -208,12 +234,13 @@ static bool pass_again(struct throttle *throttle, const struct nbd_request *requ
     return pass_anew(throttle, taker);
 }
 
-/* Nearly all commands where limits are far away.  A WRITE_ZEROES may pay part by part. */
+/* Nearly all commands where limits are far away.  A WRITE_ZEROES may pay part by part, and a
+ * BLOCK_STATUS, the only command behind it, for several contexts. */
 static inline bool pass_at_once(struct throttle *throttle, const struct nbd_request *request)
 {
     struct export *ex = throttle->export;
 
-    if (throttle->since_ns != 0 || request->command == NBD_CMD_WRITE_ZEROES ||
+    if (throttle->since_ns != 0 || request->command >= NBD_CMD_WRITE_ZEROES ||
         atomic_load_explicit(&ex->group, memory_order_relaxed) != NULL ||
         (throttle->client != NULL && limit_set_holds(throttle->client)))
         return false;
@@ -246,14 +273,14 @@ static bool pass(struct throttle *throttle, const struct nbd_request *request)
     return false;
 }
 
-bool throttle_pass(struct throttle *throttle, const uint8_t *header, bool extended)
+bool throttle_pass(struct throttle *throttle, const uint8_t *header)
 {
     struct nbd_request request;
     bool paid = throttle->paid;
 
     throttle->paid = false;
-    return paid || !nbd_decode_request_of(header, extended, &request) || is_free(request.command) ||
-           pass_at_once(throttle, &request) || pass(throttle, &request);
+    return paid || !nbd_decode_request_of(header, throttle->terms->extended, &request) ||
+           is_free(request.command) || pass_at_once(throttle, &request) || pass(throttle, &request);
 }
 
 bool throttle_pass_part(struct throttle *parts, uint64_t from_bytes, uint64_t length_bytes)
@@ -267,6 +294,15 @@ bool throttle_pass_part(struct throttle *parts, uint64_t from_bytes, uint64_t le
     parts->paid_bytes = paid_bytes;
     parts->paid = false;
     return paid || (!parts->running && pass(parts, &request));
+}
+
+bool throttle_takes_more(struct throttle *throttle)
+{
+    const struct nbd_request request = { .command = NBD_CMD_BLOCK_STATUS };
+    const struct rate_taker taker = { .now_ns = loop_now_ns() };
+    struct limit_claim claims[THROTTLE_SETS];
+
+    return limit_claims_take(claims, fill_claims(claims, throttle, &request), &taker);
 }
 
 void throttle_end(struct throttle *throttle)

@@ -6,6 +6,7 @@
 
 #include "server/connection/command-record.h"
 #include "server/connection/conversation.h"
+#include "server/connection/nbd-command-check.h"
 #include "server/export/export.h"
 
 #define THROTTLE_SETS 3u /* of the export, of its group, and of the client */
@@ -13,6 +14,7 @@
 struct throttle {
     struct loop *loop;
     struct export *export;
+    const struct command_terms *terms;   /* NULL: it holds back parts */
     const struct command_record *record; /* where it is seen; NULL: it holds back parts */
     struct limit_set *client;            /* its own limits; NULL: there was no memory for them */
     struct loop_timer timer;
@@ -28,15 +30,19 @@ struct throttle {
     struct limit_claim claims[THROTTLE_SETS];
 };
 
-/* `again`: the event of its timer.  It is the time to ask again for the same command. */
+/* `terms` must outlive it.  `again`: the event of its timer.  It is the time to ask again for the
+ * same command. */
 void throttle_init(struct throttle *throttle, const struct conversation *talk,
-                   const struct command_record *record,
+                   const struct command_terms *terms, const struct command_record *record,
                    void (*again)(struct io_event *ev, int result));
 /* The timer is not running. */
 void throttle_free(struct throttle *throttle);
 /* Whether the command with this header, which is one, may begin now.  If not, the timer has been
  * started. */
-bool throttle_pass(struct throttle *throttle, const uint8_t *header, bool extended);
+bool throttle_pass(struct throttle *throttle, const uint8_t *header);
+/* For the next part of the reply to a BLOCK_STATUS, which is an operation: whether it may be asked
+ * for.  Nothing waits for it, for a reply may always end early. */
+bool throttle_takes_more(struct throttle *throttle) __attribute__((cold));
 /* For the parts behind the first one of a WRITE_ZEROES that goes aside, under the limits of
  * `whole`, which must outlive it. */
 void throttle_init_parts(struct throttle *parts, const struct throttle *whole,

@@ -154,7 +154,7 @@ RARELY static bool take_care(struct transmission *t)
 
 RARELY static bool pass_limits(struct transmission *t)
 {
-    bool passes = throttle_pass(&t->throttle, t->header, t->terms.extended);
+    bool passes = throttle_pass(&t->throttle, t->header);
 
     t->awaited += !passes;
     return passes;
@@ -513,8 +513,10 @@ RARELY static void note_error(struct transmission *t, struct command *command,
 RARELY static bool ask_status(struct outbox *outbox, struct command *command)
 {
     struct transmission *t = container_of(outbox, struct transmission, outbox);
-    struct fragment *fragment = holdings_take_part(&t->holds, command, PIECE_EXTENTS_BYTES);
 
+    if (export_is_limited(t->export) && !throttle_takes_more(&t->throttle))
+        return false;
+    struct fragment *fragment = holdings_take_part(&t->holds, command, PIECE_EXTENTS_BYTES);
     if (fragment == NULL)
         return false;
     submit_status(t, fragment, command->status.told_bytes);
@@ -588,7 +590,7 @@ struct transmission *transmission_start(struct conversation *talk, struct io_eve
     t->flush_task.fn = flush;
     holdings_init(&t->holds, t->worker);
     t->worker->unpark.fn = unpark_some;
-    throttle_init(&t->throttle, talk, &t->record, limit_passed);
+    throttle_init(&t->throttle, talk, &t->terms, &t->record, limit_passed);
     long_zeroes_init(&t->zeroes, &t->throttle, &t->top->stage->limits, issue_zeroes,
                      &t->flush_task);
     outbox_init(&t->outbox, talk,

@@ -508,6 +508,146 @@ static void each_client_has_its_own(void)
     fake_server_close();
 }
 
+/* ---- BLOCK_STATUS ---- */
+
+/* A structured client, for whom so many contexts were agreed on. */
+static int attach_contexts(unsigned contexts)
+{
+    int fd = fake_client_attach(true);
+
+    transmission_at(0)->terms.contexts = META_CONTEXT_BIT(contexts) - 1;
+    return fd;
+}
+
+static void expect_time_of_statuses(int fd, unsigned requests, double seconds)
+{
+    uint64_t begin_ns = loop_batch_ns;
+
+    for (unsigned i = 0; i < requests; i++)
+        fake_client_send(fd, NBD_CMD_BLOCK_STATUS, i, 0, 4096);
+    fake_loop_run(server.loop);
+    while (go_on())
+        take_all(fd);
+    take_all(fd);
+    expect_time(loop_batch_ns - begin_ns, seconds);
+}
+
+/* What asks about 16 contexts costs 16 times as much as what asks about one. */
+static void each_context_is_an_operation(void)
+{
+    static const unsigned contexts[] = { 0, 1, 2, 16 };
+
+    for (size_t i = 0; i < sizeof contexts / sizeof contexts[0]; i++) {
+        open_limited(&(struct limit_terms){ .rate[LIMIT_READ_IOPS] = 100 });
+        int fd = attach_contexts(contexts[i]);
+        /* What was taken last need not be paid for yet. */
+        expect_time_of_statuses(fd, 101, contexts[i] > 1 ? contexts[i] : 1);
+        fake_client_leave(fd);
+        fake_server_close();
+    }
+}
+
+/* As if that had been agreed on; it waits for a compact one already. */
+static void use_extended_headers(int fd)
+{
+    struct transmission *t = transmission_at(0);
+
+    t->header_bytes = NBD_EXTENDED_REQUEST_BYTES;
+    fake_client_send(fd, NBD_CMD_FLUSH, 0, 0, 0);
+    fake_loop_run(server.loop);
+    take_all(fd);
+    t->terms.extended = t->outbox.extended = true;
+}
+
+/* With extended headers, and a payload that names so many: right ones or wrong ones. */
+static void send_query(int fd, uint64_t cookie, unsigned contexts, uint32_t first)
+{
+    uint8_t bytes[NBD_EXTENDED_REQUEST_BYTES + 8 + 4 * 64];
+    uint8_t *query = bytes + NBD_EXTENDED_REQUEST_BYTES;
+    struct nbd_request request = { .command = NBD_CMD_BLOCK_STATUS,
+                                   .flags = NBD_CMD_FLAG_PAYLOAD_LEN,
+                                   .cookie = cookie,
+                                   .length_bytes = 8 + 4 * contexts };
+
+    EXPECT(contexts <= 64);
+    nbd_encode_extended_request(bytes, &request);
+    nbd_put_u64(query, 4096);
+    for (unsigned i = 0; i < contexts; i++)
+        nbd_put_u32(query + 8 + 4 * i, first + i);
+    fake_socket_feed(server.loop, fd, bytes, NBD_EXTENDED_REQUEST_BYTES + 8 + 4 * contexts);
+}
+
+/* By a payload that costs which it asks about.  Whatever a wrong one says, it costs no more than
+ * all that there are. */
+static void named_contexts_are_counted(void)
+{
+    static const struct {
+        unsigned named, first, cost;
+    } cases[] = {
+        { 1, NBD_CONTEXT_BASE_ALLOCATION_ID + 9, 1 }, { 3, NBD_CONTEXT_BASE_ALLOCATION_ID, 3 },
+        { 16, NBD_CONTEXT_BASE_ALLOCATION_ID, 16 },   { 2, 4711, 2 },
+        { 64, NBD_CONTEXT_BASE_ALLOCATION_ID, 16 },   { 0, 0, 16 },
+    };
+
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        open_limited(&(struct limit_terms){ .rate[LIMIT_IOPS] = 100 });
+        int fd = attach_contexts(16);
+        use_extended_headers(fd);
+        uint64_t begin_ns = loop_batch_ns;
+        for (unsigned n = 0; n < 101; n++)
+            send_query(fd, n, cases[i].named, cases[i].first);
+        fake_loop_run(server.loop);
+        while (go_on())
+            take_all(fd);
+        take_all(fd);
+        expect_time(loop_batch_ns - begin_ns, cases[i].cost);
+        transmission_abort(transmission_at(0));
+        fake_loop_run(server.loop);
+        fake_server_close();
+    }
+}
+
+/* The extents that one reply tells of, of a chunk of one context. */
+static uint32_t take_extents(int fd)
+{
+    uint8_t bytes[NBD_CHUNK_HEADER_BYTES], descriptor[8];
+    struct nbd_chunk chunk;
+
+    fake_client_take(fd, bytes, sizeof bytes);
+    EXPECT(nbd_decode_chunk(bytes, &chunk) && chunk.type == NBD_REPLY_TYPE_BLOCK_STATUS);
+    fake_client_take(fd, descriptor, 4);
+    for (uint32_t at = 4; at < chunk.length_bytes; at += sizeof descriptor)
+        fake_client_take(fd, descriptor, sizeof descriptor);
+    return (chunk.length_bytes - 4) / 8;
+}
+
+/* Each list of extents that storage is asked for is an operation: where the limit has none left,
+ * the reply ends, and the next command waits
+ * as it would behind any other. */
+static void long_replies_end_early(void)
+{
+    const uint32_t list_extents =
+        (PIECE_EXTENTS_BYTES - sizeof(struct extent_list)) / sizeof(struct extent);
+
+    open_limited(&(struct limit_terms){ .rate[LIMIT_IOPS] = 100 });
+    server.backend.extent_bytes = 512;
+    int fd = attach_contexts(1);
+    fake_client_send(fd, NBD_CMD_BLOCK_STATUS, 1, 0, FAKE_DISK_BYTES);
+    fake_client_send(fd, NBD_CMD_BLOCK_STATUS, 2, 0, FAKE_DISK_BYTES);
+    fake_loop_run(server.loop);
+    EXPECT(take_extents(fd) == 3 * list_extents); /* 20 ms have two more */
+    EXPECT(waits(server.worker.connections) && transmission_at(0)->holds.commands == 0);
+    EXPECT(go_on() && loop_batch_ns == START + 11 * MS);
+    EXPECT(take_extents(fd) == list_extents);
+    limit_iops(0);
+    fake_client_send(fd, NBD_CMD_BLOCK_STATUS, 3, 0, FAKE_DISK_BYTES);
+    fake_loop_run(server.loop);
+    EXPECT(take_extents(fd) == FAKE_DISK_BYTES / 512);
+    fake_client_leave(fd);
+    expect_nobody_waits();
+    fake_server_close();
+}
+
 /* One that waits for a slot after it was let through does not pay twice. */
 static void one_that_is_parked_pays_once(void)
 {
@@ -548,6 +688,9 @@ static const struct check checks[] = {
     { "a change is noticed by those who wait", changes_are_noticed_while_waiting },
     { "limits that change 1,000 times a second are kept", a_thousand_changes_a_second },
     { "each client has limits of its own, over all of its connections", each_client_has_its_own },
+    { "a BLOCK_STATUS is an operation for each context", each_context_is_an_operation },
+    { "one that names contexts is an operation for each of those", named_contexts_are_counted },
+    { "a long reply takes an operation for each of its parts, or ends", long_replies_end_early },
     { "a command that waits for a slot pays once", one_that_is_parked_pays_once },
 };
 
