@@ -142,6 +142,7 @@ static struct remote_terms terms_of(const struct export_info *info)
         .extended_headers = info->extended_headers,
         .status_payload = info->extended_headers && info->flags & NBD_FLAG_BLOCK_STATUS_PAYLOAD,
         .contexts = info->context_ids,
+        .contexts_refusal = info->contexts_refusal,
     };
 }
 

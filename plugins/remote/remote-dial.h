@@ -28,6 +28,8 @@ struct remote_terms {
     bool structured_replies, extended_headers;
     bool status_payload; /* BLOCK_STATUS may name a context */
     struct meta_context_ids contexts;
+    const char
+        *contexts_refusal; /* why there is none of those in the address; NULL: there may be */
 };
 
 /* A connection with the handshake behind it. */

@@ -193,17 +193,20 @@ static void dial(struct remote_link *link)
 }
 
 /* Once for each that is gone. */
-static void look_for_contexts(struct remote_link *link, uint32_t present)
+static void look_for_contexts(struct remote_link *link, const struct remote_terms *terms)
 {
     const struct meta_contexts *contexts = &link->server->address.contexts;
-    uint32_t missing = meta_contexts_mask(contexts) & ~(present | META_CONTEXT_BIT(0));
+    uint32_t present = terms->contexts.present | META_CONTEXT_BIT(0);
+    uint32_t missing = meta_contexts_mask(contexts) & ~present;
+    const char *why = terms->contexts_refusal;
 
     for (unsigned i = 0; i < contexts->count; i++)
         if (missing & ~link->contexts_missing & META_CONTEXT_BIT(i + 1))
             log_write_of(LOG_WARNING, link->server->name,
-                         "the server does not have the metadata context '%s' any more: "
+                         "the server does not have the metadata context '%s' any more%s%s%s: "
                          "BLOCK_STATUS of it fails until a connection finds it again",
-                         contexts->names[i]);
+                         contexts->names[i], why != NULL ? " (" : "", why != NULL ? why : "",
+                         why != NULL ? ")" : "");
     link->contexts_missing = missing;
 }
 
@@ -223,7 +226,7 @@ static int use(struct remote_link *link, struct remote_connection *connection, s
         return result;
     *connection = (struct remote_connection){ .fd = -1 };
     link->was_connected = true;
-    look_for_contexts(link, used.terms.contexts.present);
+    look_for_contexts(link, &used.terms);
     remote_stream_start(&link->stream, transport, &used);
     return 0;
 }

@@ -365,13 +365,19 @@ static void remote_close(struct stage *stage)
 static void keep_contexts(struct remote_stage *remote, struct remote_listed *listed)
 {
     struct remote_server *server = &remote->server;
+    const char *refusal = remote->first.terms.contexts_refusal;
 
     if (listed->left_out > 0)
         log_write_of(LOG_WARNING, server->name,
                      "%u metadata contexts of the server are not passed on: clients see at most "
                      "%u, with names of together %u bytes in clean UTF-8",
                      listed->left_out, META_CONTEXTS_MAX - 1, META_CONTEXTS_NAMES_BYTES_MAX);
-    if (!server->features.extents || listed->contexts.count == 0)
+    if (refusal != NULL)
+        log_write_of(LOG_WARNING, server->name,
+                     "the metadata contexts of the server are not passed on: %s: it was asked once "
+                     "more, for base:allocation alone%s",
+                     refusal, server->features.extents ? "" : ", which it does not have");
+    if (!server->features.extents || listed->contexts.count == 0 || refusal != NULL)
         return;
     server->address.contexts = listed->contexts;
     listed->contexts = (struct meta_contexts){ .count = 0 };

@@ -6,8 +6,9 @@
 
 #include "server/client/client-options.h"
 
-#define LISTED_MAX 1024u    /* a server that has more to say about one export is broken */
-#define SET_REPLIES_MAX 64u /* and one that answers so many queries with more */
+/* More than that nobody has: a qcow2 image has at most 65,535 dirty bitmaps. */
+#define LISTED_MAX (1u << 17)
+#define SET_REPLIES_MAX 64u /* a server that answers so many queries with more is broken */
 
 static const char base_allocation[] = "base:allocation";
 
@@ -49,40 +50,42 @@ int client_contexts_list(struct meta_contexts *out, unsigned *left_out, struct c
 /* ---- SET_META_CONTEXT ---- */
 
 /* One chunk of a reply would be about both. */
-static int check_id(const struct meta_context_ids *ids, unsigned number, uint32_t id,
-                    struct error *err)
+static bool is_taken(const struct meta_context_ids *ids, unsigned number, uint32_t id)
 {
     for (unsigned i = 0; i < META_CONTEXTS_MAX; i++)
         if (i != number && ids->present & META_CONTEXT_BIT(i) && ids->id[i] == id)
-            return error_set(err, -EPROTO,
-                             "the server gives the same number to two metadata contexts");
-    return 0;
+            return true;
+    return false;
 }
 
+/* What has been selected so far. */
+struct selection {
+    struct meta_context_ids ids;
+    const char *refusal; /* why it can't be used; NULL: it can */
+};
+
 /* 32 bits number, and the name; of what nobody asked for it says nothing. */
-static int take_selected(struct meta_context_ids *out, const struct meta_contexts *contexts,
-                         const struct option_answer *answer, struct error *err)
+static void take_selected(struct selection *out, const struct meta_contexts *contexts,
+                          const struct option_answer *answer)
 {
     const char *name = (const char *)answer->data + 4;
 
     if (answer->length_bytes < 4 || answer->kept_bytes != answer->length_bytes)
-        return 0;
+        return;
     size_t name_bytes = answer->kept_bytes - 4;
     unsigned number = meta_contexts_find(contexts, name, name_bytes);
     bool base =
         name_bytes == strlen(base_allocation) && memcmp(name, base_allocation, name_bytes) == 0;
     if (number == 0 && !base)
-        return 0;
+        return;
     uint32_t id = nbd_get_u32(answer->data);
-    int result = check_id(out, number, id, err);
-    if (result == 0) {
-        out->present |= META_CONTEXT_BIT(number);
-        out->id[number] = id;
-    }
-    return result;
+    if (is_taken(&out->ids, number, id))
+        out->refusal = "it gives the same number to two of them";
+    out->ids.present |= META_CONTEXT_BIT(number);
+    out->ids.id[number] = id;
 }
 
-static int take_all_selected(struct meta_context_ids *out, struct channel *channel,
+static int take_all_selected(struct selection *out, struct channel *channel,
                              const struct meta_contexts *contexts, struct error *err)
 {
     struct option_answer answer;
@@ -94,26 +97,45 @@ static int take_all_selected(struct meta_context_ids *out, struct channel *chann
             return result;
         if (answer.type != NBD_REP_META_CONTEXT) {
             if (answer.type != NBD_REP_ACK)
-                out->present = 0;
+                out->refusal = "it answers with an error when it is asked for all of them";
             return 0;
         }
-        result = take_selected(out, contexts, &answer, err);
-        if (result != 0)
-            return result;
+        take_selected(out, contexts, &answer);
     }
     return error_set(err, -EPROTO, "the server's answer to SET_META_CONTEXT does not end");
 }
 
-int client_contexts_set(struct meta_context_ids *out, struct channel *channel,
-                        const char *export_name, const struct meta_contexts *contexts,
-                        struct error *err)
+/* The last one that is asked for holds. */
+static int select_contexts(struct selection *out, struct channel *channel, const char *export_name,
+                           const struct meta_contexts *contexts, struct error *err)
 {
     struct client_queries queries = { .texts = { base_allocation }, .count = 1 };
 
-    *out = (struct meta_context_ids){ .present = 0 };
+    *out = (struct selection){ .refusal = NULL };
     for (unsigned i = 0; contexts != NULL && i < contexts->count; i++)
         queries.texts[queries.count++] = contexts->names[i];
     int result =
         client_option_ask_contexts(channel, NBD_OPT_SET_META_CONTEXT, export_name, &queries, err);
-    return result == 0 ? take_all_selected(out, channel, contexts, err) : result;
+    if (result == 0)
+        result = take_all_selected(out, channel, contexts, err);
+    if (out->refusal != NULL)
+        out->ids.present = 0;
+    return result;
+}
+
+int client_contexts_set(struct meta_context_ids *out, const char **refusal, struct channel *channel,
+                        const char *export_name, const struct meta_contexts *contexts,
+                        struct error *err)
+{
+    struct selection selection;
+    int result = select_contexts(&selection, channel, export_name, contexts, err);
+    bool refused = result == 0 && selection.refusal != NULL;
+
+    *refusal = NULL;
+    if (refused && contexts != NULL && contexts->count > 0) {
+        *refusal = selection.refusal;
+        result = select_contexts(&selection, channel, export_name, NULL, err);
+    }
+    *out = selection.ids;
+    return result;
 }

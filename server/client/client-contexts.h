@@ -14,9 +14,11 @@ NODISCARD int client_contexts_list(struct meta_contexts *out, unsigned *left_out
                                    struct channel *channel, const char *export_name,
                                    struct error *err);
 /* Asks for base:allocation and for these (may be NULL); `out` says which of them the server will
- * tell of.  -EPROTO: what it says can't be; or what the channel says. */
-NODISCARD int client_contexts_set(struct meta_context_ids *out, struct channel *channel,
-                                  const char *export_name, const struct meta_contexts *contexts,
-                                  struct error *err);
+ * tell of.  If what it answers can't be used, it is asked once more, for base:allocation alone, and
+ * `refusal` says why; else that is NULL.  -EPROTO: its answer does not end; or what the channel
+ * says. */
+NODISCARD int client_contexts_set(struct meta_context_ids *out, const char **refusal,
+                                  struct channel *channel, const char *export_name,
+                                  const struct meta_contexts *contexts, struct error *err);
 
 #endif

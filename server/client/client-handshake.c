@@ -23,8 +23,8 @@ static int ask_for_contexts(struct export_info *info, struct channel *channel,
         contexts = wishes->listed;
     }
     if (result == 0)
-        result =
-            client_contexts_set(&info->context_ids, channel, wishes->export_name, contexts, err);
+        result = client_contexts_set(&info->context_ids, &info->contexts_refusal, channel,
+                                     wishes->export_name, contexts, err);
     info->base_allocation = (info->context_ids.present & META_CONTEXT_BIT(0)) != 0;
     return result;
 }

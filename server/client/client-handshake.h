@@ -35,6 +35,7 @@ struct export_info {
     bool extended_headers, base_allocation;
     struct meta_context_ids context_ids; /* in replies to BLOCK_STATUS */
     unsigned contexts_left_out;          /* of those that the server lists */
+    const char *contexts_refusal; /* why base:allocation alone was asked for in the end, or NULL */
 };
 
 /* Asks for an export on a connected socket.  A server that has not what is wished for besides TLS

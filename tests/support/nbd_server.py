@@ -11,6 +11,8 @@ once.lie:gap; each name counts on its own.  Behaviours, of which `requests` coun
     structured        sends structured replies, and block status
     contexts=NAME,... the metadata contexts of all exports besides base:allocation
                       (one that begins with "same" has the number of base:allocation)
+    listed=N          lists so many more, which it does not have; "endless": without an end
+    several=WHAT      when it is asked for several metadata contexts: "refused", or "clash": one number for all
     size=BYTES        what it says of its size
     flags=NUMBER      and of what it can do
     then-size=, then-flags=    the same from the second connection on
@@ -230,14 +232,31 @@ class Connection(threading.Thread):
                 self.structured = True
                 self.answer_option(option, REP_ACK)
             elif option in (OPT_SET_META_CONTEXT, OPT_LIST_META_CONTEXT) and self.structured:
-                for number, name in enumerate(self.contexts):
-                    if option == OPT_LIST_META_CONTEXT or name.encode() in data:
-                        number = 0 if name.startswith("same") else number
-                        self.answer_option(option, REP_META_CONTEXT,
-                                           struct.pack(">I", nbd_lies.CONTEXT + number) + name.encode("latin-1"))
-                self.answer_option(option, REP_ACK)
+                self.tell_contexts(option, data)
             else:
                 self.answer_option(option, REP_ERR_UNSUP)
+
+    def tell_contexts(self, option, data):
+        lists = option == OPT_LIST_META_CONTEXT
+        queries = struct.unpack(">I", data[4 + struct.unpack(">I", data[:4])[0]:][:4])[0]
+        several = self.behaviour.get("several") if queries > 1 else None
+        for number, name in enumerate(self.contexts):
+            if lists or name.encode() in data:
+                number = 0 if name.startswith("same") or several == "clash" else number
+                self.answer_option(option, REP_META_CONTEXT,
+                                   struct.pack(">I", nbd_lies.CONTEXT + number) + name.encode("latin-1"))
+        if lists and self.behaviour.has("listed"):
+            self.list_more(self.behaviour.get("listed"))
+        self.answer_option(option, REP_ERR_INVALID if several == "refused" else REP_ACK)
+
+    def list_more(self, count):
+        """A thousand at a time, which costs less."""
+        left = 1 << 62 if count == "endless" else int(count)
+        while left > 0:
+            names = [b"\0\0\0\0x-more:%d" % (left - i) for i in range(min(left, 1000))]
+            self.stream.sendall(b"".join(struct.pack(">QIII", MAGIC_OPTION_REPLY, OPT_LIST_META_CONTEXT, REP_META_CONTEXT,
+                                                     len(name)) + name for name in names))
+            left -= len(names)
 
     def choose(self, export):
         self.behaviour = self.behaviours.of(export)

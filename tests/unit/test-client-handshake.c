@@ -82,6 +82,7 @@ static size_t heard_bytes;
 static struct export_info info;
 static struct error err;
 static bool want_base_allocation;
+static struct meta_contexts *wanted_contexts;
 static unsigned time_ms = 60000;
 
 /* The first `limit` bytes of what the server says, then the end of the stream. */
@@ -96,7 +97,8 @@ static int shake_hands_within(size_t limit, bool want_structured)
     struct channel channel = { .fd = fds[1], .end_ms = channel_clock_ms() + time_ms };
     const struct client_wishes wishes = { .export_name = "disk",
                                           .structured_replies = want_structured,
-                                          .base_allocation = want_base_allocation };
+                                          .base_allocation = want_base_allocation,
+                                          .contexts = wanted_contexts };
     int result = client_handshake(&info, &channel, &wishes, &err);
     close(fds[1]);
     ssize_t count = read(fds[0], heard, sizeof heard);
@@ -170,14 +172,19 @@ static void no_structured_replies(void)
     EXPECT(!info.structured_replies);
 }
 
-static void say_context(const char *name)
+static void say_context_of(uint32_t id, const char *name)
 {
     uint8_t data[64];
     uint32_t name_bytes = (uint32_t)strlen(name);
 
-    nbd_put_u32(data, 77);
+    nbd_put_u32(data, id);
     memcpy(data + 4, name, name_bytes);
     say_reply(NBD_OPT_SET_META_CONTEXT, NBD_REP_META_CONTEXT, data, 4 + name_bytes);
+}
+
+static void say_context(const char *name)
+{
+    say_context_of(77, name);
 }
 
 static void contexts(void)
@@ -214,6 +221,64 @@ static void contexts(void)
     EXPECT(shake_hands(true) == 0);
     EXPECT(!info.structured_replies && !info.base_allocation);
     want_base_allocation = false;
+}
+
+/* What was heard last before GO: SET_META_CONTEXT for base:allocation, and nothing else. */
+static void expect_asked_for_base_alone(void)
+{
+    static const uint8_t expected[] = {
+        'I', 'H', 'A', 'V', 'E', 'O', 'P', 'T', 0,   0,   0,   10,  0,   0,   0,
+        31, /* its length */
+        0,   0,   0,   4,   'd', 'i', 's', 'k', 0,   0,   0,   1,   0,   0,   0,
+        15,                                                                        /* one query */
+        'b', 'a', 's', 'e', ':', 'a', 'l', 'l', 'o', 'c', 'a', 't', 'i', 'o', 'n', /* its text */
+    };
+    const size_t go_bytes = 16 + 12;
+
+    EXPECT(heard_bytes > go_bytes + sizeof expected);
+    EXPECT(memcmp(heard + heard_bytes - go_bytes - sizeof expected, expected, sizeof expected) ==
+           0);
+}
+
+/* Once more, and not a third time: what the second answer says holds. */
+static void asked_for_base_alone(void)
+{
+    struct meta_contexts two = { .count = 0 };
+
+    EXPECT(meta_contexts_add(&two, "x:a", 3) == META_CONTEXTS_ADDED);
+    EXPECT(meta_contexts_add(&two, "x:b", 3) == META_CONTEXTS_ADDED);
+    want_base_allocation = true;
+    wanted_contexts = &two;
+    for (unsigned how = 0; how < 6; how++) {
+        bool clash = how % 2 == 0, granted = how < 2, again = how < 4;
+
+        say_greeting(NBD_FLAG_FIXED_NEWSTYLE | NBD_FLAG_NO_ZEROES);
+        say_ack(NBD_OPT_STRUCTURED_REPLY);
+        say_context_of(5, "x:a");
+        say_context_of(clash ? 5 : 6, "x:b");
+        say_context_of(7, "base:allocation");
+        say_reply(NBD_OPT_SET_META_CONTEXT, clash ? NBD_REP_ACK : NBD_REP_ERR_TOO_BIG, NULL, 0);
+        if (granted)
+            say_context_of(9, "base:allocation");
+        say_reply(NBD_OPT_SET_META_CONTEXT, again ? NBD_REP_ACK : NBD_REP_ERR_POLICY, NULL, 0);
+        say_export(4096, 0);
+        say_ack(NBD_OPT_GO);
+        EXPECT(shake_hands(true) == 0);
+        EXPECT(info.contexts_refusal != NULL && info.base_allocation == granted);
+        EXPECT(info.context_ids.present == (granted ? META_CONTEXT_BIT(0) : 0));
+        EXPECT(!granted || info.context_ids.id[0] == 9);
+        expect_asked_for_base_alone();
+        expect_end_at_every_byte(true);
+    }
+    say_greeting(NBD_FLAG_FIXED_NEWSTYLE);
+    say_ack(NBD_OPT_STRUCTURED_REPLY);
+    for (unsigned i = 0; i < 100; i++)
+        say_context_of(i, "x:a");
+    EXPECT(shake_hands(true) == -EPROTO);
+    expect_sentence("the server's answer to SET_META_CONTEXT does not end");
+    wanted_contexts = NULL;
+    want_base_allocation = false;
+    meta_contexts_clear(&two);
 }
 
 static void servers_without_go(void)
@@ -307,6 +372,8 @@ static const struct check checks[] = {
     { "GO tells size, flags and block sizes, and the end of the stream is an error anywhere", go },
     { "servers without structured replies are used without", no_structured_replies },
     { "base:allocation is had where it was granted", contexts },
+    { "a server that does not let choose is asked once more, for base:allocation alone",
+      asked_for_base_alone },
     { "servers without GO are asked by EXPORT_NAME, with and without the zeroes",
       servers_without_go },
     { "refusals are told in words", refusals },
