@@ -321,14 +321,16 @@ static void list_extent(struct remote_replies *replies, uint64_t length_bytes, u
 
     if (slot->req->context == 0) {
         flags &= EXTENT_HOLE | EXTENT_ZERO;
-    } else if (flags > UINT32_MAX) {
-        stop_listing(replies, EOVERFLOW, "its flags have more than 32 bits");
+    } else if (flags > UINT32_MAX && !(slot->req->flags & REQUEST_WIDE)) {
+        stop_listing(
+            replies, EOVERFLOW,
+            "its flags have more than 32 bits, which takes a client with extended headers");
         return;
     } else if (length_bytes % slot->extent_multiple_bytes != 0) {
         stop_listing(replies, EIO, "an extent is no multiple of the server's blocks");
         return;
     }
-    if (extent_list_add(extents_of(replies), length_bytes, (uint32_t)flags))
+    if (extent_list_add(extents_of(replies), length_bytes, flags))
         replies->unlisted_bytes -= length_bytes;
     else
         replies->unlisted_bytes = 0; /* it is full */

@@ -281,7 +281,7 @@ static struct extent_list *list_of(const struct operation *op)
 }
 
 /* False: there is no room, or no more is wanted. */
-static bool add_extent(struct operation *op, uint64_t length_bytes, uint32_t flags)
+static bool add_extent(struct operation *op, uint64_t length_bytes, uint64_t flags)
 {
     struct extent_list *list = list_of(op);
 

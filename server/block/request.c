@@ -19,7 +19,7 @@ void request_complete(struct request *req, int error)
     frame->done(frame->owner, req);
 }
 
-bool extent_list_add(struct extent_list *list, uint64_t length_bytes, uint32_t flags)
+bool extent_list_add(struct extent_list *list, uint64_t length_bytes, uint64_t flags)
 {
     if (length_bytes == 0)
         return true;

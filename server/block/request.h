@@ -28,6 +28,7 @@ enum request_op {
 #define REQUEST_MAY_TRIM (1u << 1)  /* ZERO: the range may become a hole */
 #define REQUEST_FAST_ZERO (1u << 2) /* ZERO: ENOTSUP rather than write it out */
 #define REQUEST_ONE (1u << 3)       /* EXTENTS: only the first one is wanted */
+#define REQUEST_WIDE (1u << 4)      /* EXTENTS: flags may have more than 32 bits; else EOVERFLOW */
 
 #define REQUEST_DEPTH_MAX 4u
 #define REQUEST_BYTES_MAX (1u << 30)
@@ -57,7 +58,7 @@ struct frame {
 
 struct extent {
     uint64_t length_bytes;
-    uint32_t flags;
+    uint64_t flags;
 };
 
 /* The extents from view.offset_bytes on, without gaps; their sum is at most
@@ -110,7 +111,7 @@ void request_complete(struct request *req, int error);
 
 /* Appends an extent, merging it with its predecessor; false when the list is full: then there is
  * more. */
-bool extent_list_add(struct extent_list *list, uint64_t length_bytes, uint32_t flags);
+bool extent_list_add(struct extent_list *list, uint64_t length_bytes, uint64_t flags);
 
 /* Forgets what it holds. */
 static inline void extent_list_clear(struct extent_list *list)

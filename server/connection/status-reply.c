@@ -18,7 +18,7 @@ static void put_descriptor(uint8_t *at, const struct extent *extent, bool extend
         nbd_put_u64(at + 8, extent->flags);
     } else {
         nbd_put_u32(at, (uint32_t)extent->length_bytes);
-        nbd_put_u32(at + 4, extent->flags);
+        nbd_put_u32(at + 4, (uint32_t)extent->flags); /* no more was asked for */
     }
 }
 

@@ -327,6 +327,8 @@ void transmission_submit(struct transmission *t, struct fragment *fragment)
         struct extent_list *list = piece_extents(req->view.data);
 
         req->context = command_context(fragment->command);
+        if (t->terms.extended)
+            req->flags |= REQUEST_WIDE;
         if (!(t->top->stage->limits.ops & OP_BIT(REQUEST_EXTENTS))) {
             extent_list_add(list, req->view.length_bytes, 0); /* all may be data */
             request_complete(req, 0);

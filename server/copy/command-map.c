@@ -56,7 +56,7 @@ static void print_json(const struct printer *printer, uint64_t start_bytes,
 }
 
 /* A hole of a volume whose zeros are encrypted, too, reads as noise. */
-static const char *what(uint32_t flags)
+static const char *what(uint64_t flags)
 {
     switch (flags & (EXTENT_HOLE | EXTENT_ZERO)) {
     case EXTENT_HOLE | EXTENT_ZERO:
@@ -75,13 +75,13 @@ static void print_value(const struct printer *printer, uint64_t start_bytes,
                         const struct extent *extent)
 {
     if (printer->json) {
-        printf("%s{ \"start\": %" PRIu64 ", \"length\": %" PRIu64 ", \"value\": %" PRIu32 "}",
+        printf("%s{ \"start\": %" PRIu64 ", \"length\": %" PRIu64 ", \"value\": %" PRIu64 "}",
                printer->count == 0 ? "[" : ",\n", start_bytes, extent->length_bytes, extent->flags);
         return;
     }
     if (printer->count == 0)
         printf("%20s%20s  %s\n", "OFFSET", "LENGTH", "VALUE");
-    printf("%20" PRIu64 "%20" PRIu64 "  %" PRIu32 "\n", start_bytes, extent->length_bytes,
+    printf("%20" PRIu64 "%20" PRIu64 "  %" PRIu64 "\n", start_bytes, extent->length_bytes,
            extent->flags);
 }
 

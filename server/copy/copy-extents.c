@@ -85,6 +85,7 @@ static void ask(struct copy_extents *extents)
 
     *req = (struct request){
         .context = extents->context,
+        .flags = REQUEST_WIDE,
         .view = { .op = REQUEST_EXTENTS,
                   .offset_bytes = extents->at_bytes,
                   .length_bytes = extents->size_bytes - extents->at_bytes,

@@ -12,13 +12,16 @@ CONTEXT = 1     # what the server calls base:allocation
 
 
 class Request:
-    def __init__(self, cookie, offset, data):
-        self.cookie, self.offset, self.data = cookie, offset, data
+    def __init__(self, cookie, offset, data, extended=False):
+        self.cookie, self.offset, self.data, self.extended = cookie, offset, data, extended
         self.length = len(data)
 
     def chunk(self, kind, payload=b"", done=True, length=None, cookie=None):
-        return struct.pack(">IHHQI", MAGIC_STRUCTURED_REPLY, CHUNK_DONE if done else 0, kind,
-                           self.cookie if cookie is None else cookie, len(payload) if length is None else length) + payload
+        flags, cookie = CHUNK_DONE if done else 0, self.cookie if cookie is None else cookie
+        length = len(payload) if length is None else length
+        if self.extended:
+            return struct.pack(">IHHQQQ", MAGIC_EXTENDED_REPLY, flags, kind, cookie, self.offset, length) + payload
+        return struct.pack(">IHHQI", MAGIC_STRUCTURED_REPLY, flags, kind, cookie, length) + payload
 
     def part(self, start, end, done=False):
         """The data from start to end, counted from the beginning of the request."""
@@ -34,6 +37,9 @@ class Request:
         return self.chunk(kind, struct.pack(">IH", number, text_length) + tail, done)
 
     def status(self, *extents, context=CONTEXT, done=True):
+        if self.extended:
+            return self.chunk(CHUNK_BLOCK_STATUS_EXT, struct.pack(">II", context, len(extents)) +
+                              b"".join(struct.pack(">QQ", *extent) for extent in extents), done)
         return self.chunk(CHUNK_BLOCK_STATUS, struct.pack(">I", context) +
                           b"".join(struct.pack(">II", *extent) for extent in extents), done)
 
@@ -162,7 +168,14 @@ CONTEXTS_PASS = {
     "context-crumbs": beside(lambda r: r.status(*[(512, 7 + i % 2) for i in range(r.length // 512)], context=OTHER,
                                                 done=False)),
 }
+# Of one with extended headers: flags of 64 bits, of which nobody said what they mean.
+WIDE = 1 << 63 | 1 << 40 | 5
+CONTEXTS_WIDE = {
+    "wide-first": beside(lambda r: r.status((512, WIDE), (r.length - 512, 3), context=OTHER, done=False)),
+    "wide-later": beside(lambda r: r.status((512, 7), (1024, WIDE), (r.length - 1536, 1 << 32), context=OTHER, done=False)),
+    "wide-base": once(lambda r: r.status((512, 1 << 63 | STATE_HOLE), (r.length - 512, 1 << 32))),
+}
 LIES = {name: (command, lie)
         for command, lies in ((CMD_READ, READS | ODD_READS), (CMD_BLOCK_STATUS, STATUSES | ODD_STATUSES | BRIEF_STATUSES
-                                                    | CONTEXTS_FAIL | CONTEXTS_LOSE | CONTEXTS_PASS), (CMD_WRITE, WRITES))
+                                                    | CONTEXTS_FAIL | CONTEXTS_LOSE | CONTEXTS_PASS | CONTEXTS_WIDE), (CMD_WRITE, WRITES))
         for name, lie in lies.items()}

@@ -9,6 +9,7 @@ once.lie:gap; each name counts on its own.  Behaviours, of which `requests` coun
     volatile=no       writes go to the file at once
     multi-conn        allows several connections
     structured        sends structured replies, and block status
+    extended          takes extended headers, and sends extended replies
     contexts=NAME,... the metadata contexts of all exports besides base:allocation
                       (one that begins with "same" has the number of base:allocation)
     listed=N          lists so many more, which it does not have; "endless": without an end
@@ -182,9 +183,10 @@ class Connection(threading.Thread):
         self.stream, self.disk, self.behaviours = stream, disk, behaviours
         self.behaviour = behaviours.of("")
         self.may_structure = self.behaviour.has("structured")   # of all exports, or of none
+        self.may_extend = self.behaviour.has("extended")
         words = self.behaviour.get("contexts")
         self.contexts = ["base:allocation"] + (words.split(",") if words else [])
-        self.structured = self.again = False
+        self.structured = self.extended = self.again = False
 
     def take(self, count):
         data = b""
@@ -230,6 +232,9 @@ class Connection(threading.Thread):
                     return True
             elif option == OPT_STRUCTURED_REPLY and self.may_structure:
                 self.structured = True
+                self.answer_option(option, REP_ACK)
+            elif option == OPT_EXTENDED_HEADERS and self.may_extend:
+                self.structured = self.extended = True
                 self.answer_option(option, REP_ACK)
             elif option in (OPT_SET_META_CONTEXT, OPT_LIST_META_CONTEXT) and self.structured:
                 self.tell_contexts(option, data)
@@ -283,7 +288,8 @@ class Connection(threading.Thread):
         self.stream.sendall(struct.pack(">QIII", MAGIC_OPTION_REPLY, option, reply, len(data)) + data)
 
     def serve_one(self):
-        _, flags, command, cookie, offset, length = struct.unpack(">IHHQQI", self.take(28))
+        layout = ">IHHQQQ" if self.extended else ">IHHQQI"
+        _, flags, command, cookie, offset, length = struct.unpack(layout, self.take(struct.calcsize(layout)))
         payload = self.take(length) if command == CMD_WRITE else b""
         if command == CMD_DISC:
             return False
@@ -297,7 +303,7 @@ class Connection(threading.Thread):
         error, data = self.carry_out(command, flags, offset, length, payload)
         self.die_if(death == "after")
         if wrong == "lie":
-            for part in argument(nbd_lies.Request(cookie, offset, data or bytes(length))):
+            for part in argument(nbd_lies.Request(cookie, offset, data or bytes(length), self.extended)):
                 self.stream.sendall(part)
             return True
         reply = self.reply_of(command, cookie, offset, length, error, data, wrong)
@@ -315,12 +321,14 @@ class Connection(threading.Thread):
     def reply_of(self, command, cookie, offset, length, error, data, wrong):
         cookie ^= 1 << 60 if wrong == "cookie" else 0
         if self.structured and command in nbd_lies.HONEST and not error:
-            request = nbd_lies.Request(cookie, offset, data or bytes(length))
+            request = nbd_lies.Request(cookie, offset, data or bytes(length), self.extended)
             if command == CMD_BLOCK_STATUS and len(self.contexts) > 1:
                 return b"".join(nbd_lies.of_contexts(request, len(self.contexts)))
             return b"".join(nbd_lies.HONEST[command](request))
-        if self.structured and command == CMD_READ:
-            return nbd_lies.Request(cookie, offset, data).error(error)
+        if self.extended and not error:
+            return nbd_lies.Request(cookie, offset, data, True).chunk(CHUNK_NONE)
+        if self.extended or self.structured and command == CMD_READ:
+            return nbd_lies.Request(cookie, offset, data, self.extended).error(error)
         magic = MAGIC_SIMPLE_REPLY ^ 1 if wrong == "magic" else MAGIC_SIMPLE_REPLY
         return struct.pack(">IIQ", magic, error, cookie) + data
 
