@@ -4,7 +4,6 @@ from nbd_client import *
 
 what, uri = sys.argv[1:3]
 MOST = 1 << 20
-BYTES = 12 << 40
 
 
 def expected(stripe, offset, end):
@@ -17,27 +16,61 @@ def expected(stripe, offset, end):
     return extents
 
 
-def check_whole(stripe, least=MOST):
+def check_whole(stripe):
     with Client(uri, extended=True) as client:
-        extents = client.extents(0, BYTES)
-        if len(extents) < least or extents != expected(stripe, 0, sum(length for length, _ in extents)):
+        extents = client.extents(0, client.size)
+        if len(extents) < MOST or extents != expected(stripe, 0, sum(length for length, _ in extents)):
             raise AssertionError(f"{len(extents)} extents, or they are wrong")
-        equal("the first one", client.extents(stripe, BYTES - stripe, F_REQ_ONE), [(stripe, STATE_HOLE | STATE_ZERO)])
+        equal("the first one", client.extents(stripe, client.size - stripe, F_REQ_ONE), [(stripe, STATE_HOLE | STATE_ZERO)])
+        equal("bytes in one reply", sum(length for length, _ in extents), client.size)
         client.disconnect()
+
+
+def holes_of(path):
+    """As the file system tells them."""
+    extents = []
+    with open(path, "rb") as file:
+        at, end = 0, os.fstat(file.fileno()).st_size
+        while at < end:
+            try:
+                data = os.lseek(file.fileno(), at, os.SEEK_DATA)
+            except OSError:
+                data = end
+            hole = os.lseek(file.fileno(), data, os.SEEK_HOLE) if data < end else end
+            extents += [(data - at, STATE_HOLE | STATE_ZERO)] if data > at else []
+            extents += [(hole - data, 0)] if hole > data else []
+            at = hole
     return extents
 
 
 if what == "whole":
-    stripe = int(sys.argv[3])
-    equal("bytes in one reply", sum(length for length, _ in check_whole(stripe)), BYTES)
+    check_whole(int(sys.argv[3]))
+
+if what == "islands":
+    # Nothing between the file system and the server: its last byte is data, too.
+    path, count = sys.argv[3], 5000
+    with open(path, "r+b") as file:
+        size = os.fstat(file.fileno()).st_size
+        for i in range(count):
+            os.pwrite(file.fileno(), b"x", i * (size // count))
+        os.pwrite(file.fileno(), b"x", size - 1)
+    expected = holes_of(path)
+    equal("extents of the file", len(expected), 2 * count + 1)
+    with Client(uri, extended=True) as client:
+        equal("size", client.size, size)
+        equal("extents in one reply", client.extents(0, size), expected)
+        equal("the last byte", client.read(size - 1, 1), b"x")
+        client.write(size - 4096, b"y" * 4096)
+        equal("the last block", client.read(size - 4096, 4096), b"y" * 4096)
+        client.disconnect()
 
 if what == "of-a-remote":
     stripe = int(sys.argv[3])
     # It may stop earlier, where it has asked the other server for less, but goes on from there.
     with Client(uri, extended=True) as client:
         at, replies = 0, 0
-        while at < BYTES:
-            extents = client.extents(at, BYTES - at)
+        while at < client.size:
+            extents = client.extents(at, client.size - at)
             told = sum(length for length, _ in extents)
             equal("extents", extents, expected(stripe, at, at + told))
             at += told
@@ -74,7 +107,7 @@ if what == "by-many":
     others = [Client(uri, extended=True) for _ in range(4)]
     for client in clients:
         for _ in range(4):
-            client.send(CMD_BLOCK_STATUS, 0, BYTES)
+            client.send(CMD_BLOCK_STATUS, 0, client.size)
     # The first ones take nothing, and some are gone when their replies have begun.
     for client in clients[:3]:
         client.receive_bytes(32)
