@@ -15,6 +15,7 @@
 #include "server/base/log-queue.h"
 #include "server/base/log-text.h"
 #include "server/base/log.h"
+#include "server/base/secret-text.h"
 #include "server/base/threads.h"
 
 #define PREFIX_BYTES 128u
@@ -149,6 +150,7 @@ static void handle_lines(void)
     struct log_entry *entry;
 
     while ((entry = log_queue_peek(&service.queue)) != NULL) {
+        secret_text_mask_here(entry->text, sizeof entry->text);
         if (entry->source == 0 || log_limit_lets_pass(&service.limit, entry->kind, entry->source,
                                                       (int)entry->level, entry->text, now_ms()))
             write_entry(entry->level, &entry->time, entry->fields, entry->text);

@@ -13,6 +13,7 @@
 #include "server/base/file-io.h"
 #include "server/base/log-exports.h"
 #include "server/base/log-text.h"
+#include "server/base/secret-text.h"
 
 #define TEXT_BYTES (ERROR_TEXT_BYTES + 512u) /* any error, and on whom it came */
 
@@ -131,6 +132,7 @@ static void write_at_once(enum log_level level, const char *who, const char *for
     if (used < 0 || (size_t)used >= sizeof text ||
         vsnprintf(text + used, sizeof text - (size_t)used, format, args) < 0)
         text[0] = '\0';
+    secret_text_mask_here(text, sizeof text);
     length = put_prefix(line, LOG_LINE_START_BYTES_MAX + LOG_PROGRAM_BYTES_MAX + 3, level);
     length += log_text_escape(line + length, text);
     line[length++] = '\n';

@@ -2,6 +2,7 @@
 
 #include <ctype.h>
 #include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define MASK "***"
@@ -18,14 +19,23 @@ static bool ends_with(const char *start, const char *end, const char *word)
     return (size_t)(end - start) >= length && strncasecmp(end - length, word, length) == 0;
 }
 
+static bool is_name(const char *start, const char *end, const char *word)
+{
+    return (size_t)(end - start) == strlen(word) && ends_with(start, end, word);
+}
+
 /* A parameter: its name is from `start` to `end`.  A path is none. */
 static bool is_secret_name(const char *start, const char *end)
 {
-    static const char *const marks[] = { "passw", "passphrase", "secret", "token",
-                                         "key",   "auth",       "cookie", "credential" };
+    static const char *const marks[] = { "passw", "passphrase", "secret",     "token",    "key",
+                                         "auth",  "cookie",     "credential", "signature" };
+    static const char *const whole[] = { "pass", "pwd", "pin", "sig" };
 
     if (ends_with(start, end, "-file") || ends_with(start, end, "keyring"))
         return false;
+    for (size_t i = 0; i < sizeof whole / sizeof whole[0]; i++)
+        if (is_name(start, end, whole[i]))
+            return true;
     for (; start < end; start++)
         for (size_t i = 0; i < sizeof marks / sizeof marks[0]; i++)
             if (strncasecmp(start, marks[i], strlen(marks[i])) == 0)
@@ -33,19 +43,70 @@ static bool is_secret_name(const char *start, const char *end)
     return false;
 }
 
+/* Of HTTP, with "name: value": any of them may be one in which somebody shows who he is, but in a
+ * sentence a colon stands behind other words, too. */
+static bool is_secret_header(const char *start, const char *end)
+{
+    return ends_with(start, end, "authorization") || is_name(start, end, "cookie") ||
+           is_name(start, end, "set-cookie") ||
+           (end - start > 2 && strncasecmp(start, "x-", 2) == 0 && is_secret_name(start, end));
+}
+
+/* The character at `at`, which may be written %XX; *bytes is how long it is. */
+static char character(const char *at, size_t *bytes)
+{
+    bool escaped = *at == '%' && isxdigit((unsigned char)at[1]) && isxdigit((unsigned char)at[2]);
+
+    *bytes = escaped ? 3 : 1;
+    return escaped ? (char)strtoul((char[]){ at[1], at[2], '\0' }, NULL, 16) : *at;
+}
+
+/* What is behind `word` at `at`; NULL: it is not there. */
+static const char *behind(const char *at, const char *word)
+{
+    for (size_t bytes; *word != '\0'; word++, at += bytes)
+        if (character(at, &bytes) != *word)
+            return NULL;
+    return at;
+}
+
 /* Behind "://": the password of user:password@, whose length is *bytes; NULL: there is none. */
 static const char *password_of_uri(const char *at, size_t *bytes)
 {
-    size_t length = strcspn(at, "/?# \t\"'");
-    const char *end = memrchr(at, '@', length), *colon;
+    const char *password = NULL, *end = NULL;
+    size_t length;
 
-    if (end == NULL)
+    for (char c; *at != '\0' && *at != '&'; at += length) {
+        c = character(at, &length);
+        if (strchr("/?# \t\"'", c) != NULL)
+            break;
+        if (c == ':' && password == NULL)
+            password = at + length;
+        if (c == '@')
+            end = at;
+    }
+    if (password == NULL || end == NULL || end < password)
         return NULL;
-    colon = memchr(at, ':', (size_t)(end - at));
-    if (colon == NULL)
-        return NULL;
-    *bytes = (size_t)(end - colon) - 1;
-    return colon + 1;
+    *bytes = (size_t)(end - password);
+    return password;
+}
+
+/* Whether one such quotation mark stands open before this name; an apostrophe is none. */
+static bool is_open(const char *text, const char *name, char mark)
+{
+    for (const char *at = text; at < name; at++)
+        if (*at == mark && (at == text || !isalnum((unsigned char)at[-1])))
+            return true;
+    return false;
+}
+
+/* To the end of a parameter or a line: what is in there may have blanks, commas and quotes. */
+static size_t whole_value(const char *text, const char *name, const char *value)
+{
+    const char single = is_open(text, name, '\'') ? '\'' : '&';
+    const char twice = is_open(text, name, '"') ? '"' : '&';
+
+    return strcspn(value, (char[]){ '&', '\r', '\n', single, twice, '\0' });
 }
 
 /* "name": "value" of JSON, where `at` is the quote behind the name; NULL: it is no such thing. */
@@ -57,23 +118,73 @@ static const char *value_of_json(const char *at, size_t *bytes)
     at += 1 + strspn(at + 1, " \t");
     if (*at != '"')
         return NULL;
-    *bytes = strcspn(at + 1, "\"");
+    const char *end = at + 1;
+    while (*end != '\0' && *end != '"')
+        end += end[0] == '\\' && end[1] != '\0' ? 2 : 1;
+    *bytes = (size_t)(end - at) - 1;
     return at + 1;
 }
 
-/* The value of the parameter whose name ends at `at`, if that is one of a secret; NULL. */
+/* 'value' or "value"; behind 'name=' the mark closes. */
+static const char *quoted_value(const char *text, const char *name, const char *value,
+                                size_t *bytes)
+{
+    if (name > text && name[-1] == *value)
+        return NULL;
+    *bytes = strcspn(value + 1, (char[]){ *value, '\0' });
+    return value + 1;
+}
+
+/* name=value: of the parameters of an image or URI, those that are headers of HTTP may be any. */
+static const char *value_of_parameter(const char *text, const char *name, const char *at,
+                                      size_t *bytes)
+{
+    bool of_image = name > text && strchr("?&", name[-1]) != NULL;
+    const char *value = at + 1;
+
+    if (of_image && ends_with(name, at, "user")) { /* user:password */
+        for (size_t length; strchr("&? \t\r\n", *value) == NULL; value += length)
+            if (character(value, &length) == ':') {
+                *bytes = whole_value(text, name, value + length);
+                return value + length;
+            }
+        return NULL;
+    }
+    if (!is_secret_name(name, at) && !(of_image && ends_with(name, at, "header")))
+        return NULL;
+    if (strncmp(value, "+FILE", 5) == 0 || strncmp(value, "+/", 2) == 0) /* nbdkit's way */
+        return NULL;
+    if (*value == '"' || *value == '\'')
+        return quoted_value(text, name, value, bytes);
+    *bytes = of_image || ends_with(name, at, "cookie") ? whole_value(text, name, value)
+                                                       : strcspn(value, "&,; \t\"'");
+    return value;
+}
+
+static const char *value_of_header(const char *text, const char *name, const char *at,
+                                   size_t *bytes)
+{
+    const char *value = at + 1 + strspn(at + 1, " \t");
+
+    if (!is_secret_header(name, at))
+        return NULL;
+    *bytes = whole_value(text, name, value);
+    return value;
+}
+
+/* The value of what is named before `at`, if that is a secret; NULL. */
 static const char *secret_value(const char *text, const char *at, size_t *bytes)
 {
-    const char *name = at, *value = at + 1;
+    const char *name = at, *value = NULL;
 
     while (name > text && is_word(name[-1]))
         name--;
-    if (!is_secret_name(name, at))
-        return NULL;
-    if (*at == '"')
+    if (*at == '=')
+        value = value_of_parameter(text, name, at, bytes);
+    else if (*at == ':')
+        value = value_of_header(text, name, at, bytes);
+    else if (is_secret_name(name, at))
         value = value_of_json(at, bytes);
-    else
-        *bytes = strcspn(value, "&,; \t\"'");
     return value != NULL && *bytes > 0 ? value : NULL;
 }
 
@@ -81,17 +192,13 @@ static const char *secret_value(const char *text, const char *at, size_t *bytes)
 static const char *next_secret(const char *text, const char *from, size_t *bytes)
 {
     for (const char *at = from; *at != '\0'; at++) {
-        if (strncmp(at, "://", 3) == 0) {
-            const char *found = password_of_uri(at + 3, bytes);
+        const char *uri = *at == ':' || *at == '%' ? behind(at, "://") : NULL;
+        const char *found = uri != NULL ? password_of_uri(uri, bytes) : NULL;
 
-            if (found != NULL)
-                return found;
-        }
-        if (*at != '=' && *at != '"')
-            continue;
-        const char *value = secret_value(text, at, bytes);
-        if (value != NULL)
-            return value;
+        if (found == NULL && strchr("=\":", *at) != NULL)
+            found = secret_value(text, at, bytes);
+        if (found != NULL && found >= from)
+            return found;
     }
     return NULL;
 }
@@ -114,4 +221,26 @@ void secret_text_mask(char *out, size_t room_bytes, const char *text)
         at = secret + bytes;
     }
     *out = '\0';
+}
+
+void secret_text_mask_here(char *text, size_t room_bytes)
+{
+    size_t bytes, length = sizeof MASK - 1;
+
+    for (char *at = text;;) {
+        const char *secret = next_secret(text, at, &bytes);
+        size_t start = secret != NULL ? (size_t)(secret - text) : room_bytes;
+
+        if (secret == NULL)
+            return;
+        if (start + length >= room_bytes) {
+            text[start] = '\0';
+            return;
+        }
+        size_t tail = strlen(secret + bytes), room = room_bytes - 1 - start - length;
+        memmove(text + start + length, secret + bytes, tail < room ? tail : room);
+        text[start + length + (tail < room ? tail : room)] = '\0';
+        memcpy(text + start, MASK, length);
+        at = text + start + length;
+    }
 }

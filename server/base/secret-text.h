@@ -1,5 +1,6 @@
-/* What looks like a secret in a text that others read: of URIs (user:password@), and values of
- * parameters that are named like secrets, in URIs and in JSON. */
+/* What looks like a secret in a text that others read: of URIs (user:password@), values of
+ * parameters that are named like secrets, in URIs and in JSON, and of HTTP headers (Authorization:
+ * ...). */
 #ifndef NBDCRYPT_SECRET_TEXT_H
 #define NBDCRYPT_SECRET_TEXT_H
 
@@ -8,5 +9,7 @@
 /* The text with *** in the place of those.  It is cut before what there is no room for; three times
  * its length and 8 bytes are always enough.  Takes neither memory nor a lock. */
 void secret_text_mask(char *out, size_t room_bytes, const char *text);
+/* The same where the text stands, which is in `room_bytes`. */
+void secret_text_mask_here(char *text, size_t room_bytes);
 
 #endif

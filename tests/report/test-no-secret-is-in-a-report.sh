@@ -1,6 +1,6 @@
 #!/bin/bash
-# No secret is in a report: no passphrase, no volume key, no pre-shared key, nothing of a command, no password in an image or in
-# metadata.
+# No secret is in a report, nor in the log: no passphrase, no volume key, no pre-shared key, nothing of a command, no password in an
+# image or in metadata.
 . "$(dirname "$0")/../support/functions.sh"
 . "$(dirname "$0")/../support/report-functions.sh"
 
@@ -27,7 +27,7 @@ metadata org.other = login=me password=SECRET-in-text
 image = nbd://me:SECRET-of-uri@127.0.0.1:1/disk
 [export missing-too]
 raw = yes
-image = nbdkit:nothing?file=x&auth=SECRET-of-plugin&passwordfile=SECRET-path
+image = nbdkit:nothing?file=x&auth=SECRET-of-plugin&passwordfile=SECRET-path&header=Authorization: Bearer SECRET-of-header&cookie=a=1; b=SECRET-of-cookie
 END
 sed -i '/SECRET-of-uri/d; /^\[export missing\]$/d' "$test_dir/nbdcrypt.conf" # a configuration refuses it
 chmod 600 "$test_dir/nbdcrypt.conf"
@@ -54,6 +54,7 @@ expect_in_report 'namespace = org.example'
 expect_in_report '"password":"\*\*\*","api_token": "\*\*\*"'
 expect_in_report 'password=\*\*\*'
 expect_in_report 'auth=\*\*\*'
+expect_in_report 'header=\*\*\*&cookie=\*\*\*'
 expect_none "$report" "$json"
 "$NBDCRYPT" ctl --socket "$control" report >"$test_dir/text"
 "$NBDCRYPT" ctl --socket "$control" --json report >"$test_dir/json"
@@ -61,7 +62,7 @@ expect_none "$test_dir/text" "$test_dir/json"
 kill -ABRT "$pid"
 wait "$pid" || true
 wait_for_report crash
-expect_none "$report" "$json"
+expect_none "$report" "$json" "$server_log"
 
 # An image of the command line, which may have one in it.
 start_nbdcrypt --raw --retry-exports 0 --report-directory "$reports" --export "disk=$plain" \
@@ -69,4 +70,5 @@ start_nbdcrypt --raw --retry-exports 0 --report-directory "$reports" --export "d
 kill -USR1 "$pid"
 wait_for_report asked 2
 expect_in_report 'image = nbd://.*\*\*\*@127.0.0.1:1/disk'
-expect_none "$report" "$json"
+expect_match "$server_log" 'nbd://me:\*\*\*@127.0.0.1:1/disk'
+expect_none "$report" "$json" "$server_log"

@@ -2,6 +2,7 @@
  * to the last byte. */
 #include "server/base/secret-text.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -40,8 +41,83 @@ static void three_times_the_length_is_enough(void)
     EXPECT(strcmp(out, "rbd:p/i?keyring=/etc/ceph/keyring&key-file=/k&keyring2=***") == 0);
 }
 
+static void becomes(const char *text, const char *expected)
+{
+    char out[1024], here[1024];
+
+    secret_text_mask(out, sizeof out, text);
+    snprintf(here, sizeof here, "%s", text);
+    secret_text_mask_here(here, sizeof here);
+    if (strcmp(out, expected) != 0 || strcmp(here, expected) != 0)
+        fprintf(stderr, "of '%s' became\n'%s' and, where it stands,\n'%s' instead of\n'%s'\n", text,
+                out, here, expected);
+    EXPECT(strcmp(out, expected) == 0 && strcmp(here, expected) == 0);
+}
+
+static void parameters_of_plugins_are_hidden(void)
+{
+    static const char *const rows[][2] = {
+        { "nbdkit:curl?header=Authorization: Bearer S&url=x", "nbdkit:curl?header=***&url=x" },
+        { "nbdkit:curl?url=x&header=X-Mine%3A%20S", "nbdkit:curl?url=x&header=***" },
+        { "nbdkit:curl?proxy-header=a: S", "nbdkit:curl?proxy-header=***" },
+        { "image 'nbdkit:curl?header=a: \"S\", S&x=1': it can't",
+          "image 'nbdkit:curl?header=***&x=1': it can't" },
+        { "it can't: 'nbdkit:curl?header=a: S': no", "it can't: 'nbdkit:curl?header=***': no" },
+        { "nbdkit:curl?cookie=a=S; b=S&x=1", "nbdkit:curl?cookie=***&x=1" },
+        { "nbdkit:ssh?password=S,S S;S&x=1", "nbdkit:ssh?password=***&x=1" },
+        { "nbdkit:ssh?password=+/etc/secret&x=1", "nbdkit:ssh?password=+/etc/secret&x=1" },
+        { "write password=+FILE", "write password=+FILE" },
+        { "nbdkit:curl?user=me&x=1", "nbdkit:curl?user=me&x=1" },
+        { "nbdkit:curl?user=me:S&x=1", "nbdkit:curl?user=me:***&x=1" },
+        { "nbdkit:curl?proxy-user=me%3aS", "nbdkit:curl?proxy-user=me%3a***" },
+        { "nbdkit:curl?url=https://me:S@h/&x=1", "nbdkit:curl?url=https://me:***@h/&x=1" },
+        { "nbdkit:curl?url=https%3A%2F%2Fme%3AS%40h%2F",
+          "nbdkit:curl?url=https%3A%2F%2Fme%3A***%40h%2F" },
+        { "nbdkit:curl?url=https://h:80/a@b&x=1", "nbdkit:curl?url=https://h:80/a@b&x=1" },
+        { "nbdkit:curl?url=https://h/?X-Amz-Signature=S&x=1",
+          "nbdkit:curl?url=https://h/?X-Amz-Signature=***&x=1" },
+    };
+
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        becomes(rows[i][0], rows[i][1]);
+}
+
+static void what_a_plugin_says_is_hidden(void)
+{
+    static const char *const rows[][2] = {
+        { "curl: > Authorization: Basic S", "curl: > Authorization: ***" },
+        { "proxy-authorization:S", "proxy-authorization:***" },
+        { "Set-Cookie: a=S; path=/", "Set-Cookie: ***" },
+        { "X-Auth-Token: S\r\nHost: h", "X-Auth-Token: ***\r\nHost: h" },
+        { "{\"password\": \"S\\\"S\", \"x\": 1}", "{\"password\": \"***\", \"x\": 1}" },
+        { "password='S S' x", "password='***' x" },
+        { "no value without 'key=' in front", "no value without 'key=' in front" },
+        { "the key: it is short", "the key: it is short" },
+        { "add header='/srv/h' key-file='/k'", "add header='/srv/h' key-file='/k'" },
+    };
+
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        becomes(rows[i][0], rows[i][1]);
+}
+
+static void nothing_is_written_behind_its_place(void)
+{
+    for (size_t room_bytes = sizeof WHOLE; room_bytes < sizeof MASKED + 8; room_bytes++) {
+        char *text = malloc(room_bytes);
+
+        EXPECT(text != NULL);
+        memcpy(text, WHOLE, sizeof WHOLE);
+        secret_text_mask_here(text, room_bytes);
+        EXPECT(strncmp(text, MASKED, strlen(text)) == 0);
+        free(text);
+    }
+}
+
 int main(void)
 {
+    parameters_of_plugins_are_hidden();
+    what_a_plugin_says_is_hidden();
+    nothing_is_written_behind_its_place();
     nothing_is_written_behind_the_room();
     three_times_the_length_is_enough();
     return 0;
