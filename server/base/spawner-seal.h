@@ -21,7 +21,7 @@ struct spawner_rule {
 NODISCARD int spawner_seal_make(int *fd, const struct spawner_rule *rules, size_t count,
                                 char *const *environment, struct error *err);
 
-/* ---- in the process beside; once, and there is one ---- */
+/* ---- in the process beside, and in that which has told it; once in each ---- */
 
 /* Takes it over; an errno: EINVAL when it can still be changed, or makes no sense.  The descriptor
  * stays the caller's. */

@@ -550,8 +550,18 @@ int spawner_seal(const struct spawner_rule *rules, size_t count, char *const *en
     if (result == 0)
         result = seal(&standby, text, err);
     pthread_mutex_unlock(&mutex);
+    if (result == 0) {
+        result = -spawner_seal_take(text);
+        if (result < 0)
+            (void)error_no_memory(err, "for the programs that may be started");
+    }
     close(text);
     return result;
+}
+
+bool spawner_may_start(char *const *argv)
+{
+    return !spawner_seal_is_on() || spawner_seal_allows(argv);
 }
 
 /* One that does not run will be who we are then. */

@@ -49,6 +49,8 @@ struct spawner_rule;
  * order that is none of them fails with -EPERM. */
 NODISCARD int spawner_seal(const struct spawner_rule *rules, size_t count, char *const *environment,
                            struct error *err);
+/* Whether such an order would be carried out: always, without a seal.  Any thread. */
+bool spawner_may_start(char *const *argv);
 
 /* It is that user from now on, and so is what it starts.  One that does not run is not started: it
  * will be who we are then. */

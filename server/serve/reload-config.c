@@ -14,6 +14,7 @@
 #include "server/serve/export-opening.h"
 #include "server/serve/kept-settings.h"
 #include "server/serve/limit-options.h"
+#include "server/serve/serve-programs.h"
 #include "server/serve/served-config.h"
 #include "server/tls/tls.h"
 
@@ -318,6 +319,15 @@ static int remove_it(struct reload_change *reload, const char *name, struct erro
     return 0;
 }
 
+static int tell_place(const struct serve_options *next, size_t index, int result, struct error *err)
+{
+    const struct config_place *place = &next->export_places[index];
+
+    if (result < 0 && place->file != NULL)
+        error_prefix(err, "%s:%u: ", place->file, place->line);
+    return result;
+}
+
 /* Keys that were given once, at the start, are not there any more, and nobody is at the terminal.
  */
 static int check_opening(const struct export_settings *settings, struct error *err)
@@ -377,6 +387,10 @@ static int add_item(struct reload_config *config, struct reload_change *reload,
 
     if (settings == NULL)
         return found.there ? remove_it(reload, item->name, err) : 0;
+    /* That of an export which is open runs when it is resumed, or opened once more. */
+    result = tell_place(next, item->after, serve_programs_check(settings, err), err);
+    if (result < 0)
+        return result;
     if (item->before != PLAN_NONE && !replaced && found.there)
         return keep(reload->altered, &change->altered_count, settings, err);
     if (item->before != PLAN_NONE && !replaced && export_opens_in_order(settings)) {
@@ -391,7 +405,7 @@ static int add_item(struct reload_config *config, struct reload_change *reload,
             result = remove_it(reload, item->name, err);
     }
     if (result == 0)
-        result = check_opening(settings, err);
+        result = tell_place(next, item->after, check_opening(settings, err), err);
     return result == 0 ? keep(reload->added, &change->added_count, settings, err) : result;
 }
 

@@ -1,5 +1,6 @@
 #include "server/serve/serve-programs.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -96,5 +97,24 @@ int serve_programs_seal(const struct serve_options *options, bool controlled, st
     if (result == 0)
         result = spawner_seal(rules.items, rules.count, environment, err);
     free_rules(&rules);
+    return result;
+}
+
+int serve_programs_check(const struct export_settings *settings, struct error *err)
+{
+    char **words = NULL;
+
+    if (settings->key.command == NULL)
+        return 0;
+    int result = argv_split(&words, settings->key.command, err);
+    if (result == 0 && !spawner_may_start(words))
+        result =
+            error_set(err, -EPERM,
+                      "the key-command of export '%s' would not be started: the sandbox lets "
+                      "only those programs be started that the options named when the server "
+                      "began; restart the server, which then may start '%.200s' as well; those "
+                      "that may come later are named by --sandbox-programs",
+                      settings->name, words[0]);
+    argv_free(words);
     return result;
 }

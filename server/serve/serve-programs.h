@@ -8,5 +8,7 @@
  * `controlled`: exports may come by a control socket. */
 NODISCARD int serve_programs_seal(const struct serve_options *options, bool controlled,
                                   struct error *err);
+/* Whether the key-command of an export that comes later can be started: -EPERM with a sentence. */
+NODISCARD int serve_programs_check(const struct export_settings *settings, struct error *err);
 
 #endif
