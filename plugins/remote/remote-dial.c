@@ -9,9 +9,9 @@
 
 #include "server/client/client-connect.h"
 #include "server/client/client-handshake.h"
+#include "server/client/client-tls.h"
 #include "server/nbd/nbd-wire.h"
 #include "server/base/tcp-keepalive.h"
-#include "server/client/tls-client.h"
 
 #define BLOCK_MAX_BYTES 65536u
 /* What servers take that say nothing (proto.md). */
@@ -110,25 +110,6 @@ static int read_features(struct remote_features *features, const struct export_i
 
 /* ---- connecting ---- */
 
-struct tls_wish {
-    const struct remote_address *address;
-    const struct nbd_uri *uri;
-    struct tls_client **out;
-};
-
-static int start_tls(void *context, struct channel *channel, struct error *err)
-{
-    const struct tls_wish *wish = context;
-    const struct tls_client_settings settings = {
-        .certificates = wish->address->tls_certificates,
-        .psk_file = wish->address->tls_psk_file,
-        .user = wish->uri->user,
-        .host = wish->uri->host_alone != NULL ? wish->uri->host_alone : wish->uri->host,
-    };
-
-    return tls_client_handshake(wish->out, channel, &settings, err);
-}
-
 /* The two parts of what a dial finds out. */
 struct findings {
     struct remote_features *features;
@@ -147,7 +128,8 @@ static struct remote_terms terms_of(const struct export_info *info)
 }
 
 static int shake_hands(struct remote_connection *connection, const struct findings *out,
-                       struct channel *channel, struct tls_wish *tls, struct error *err)
+                       const struct meta_contexts *contexts, struct channel *channel,
+                       struct client_tls *tls, struct error *err)
 {
     struct export_info info;
     const struct client_wishes wishes = {
@@ -155,13 +137,14 @@ static int shake_hands(struct remote_connection *connection, const struct findin
         .structured_replies = true,
         .extended_headers = true,
         .base_allocation = true,
-        .contexts = &tls->address->contexts,
+        .contexts = contexts,
         .listed = out->listed != NULL ? &out->listed->contexts : NULL,
-        .start_tls = tls->uri->tls ? start_tls : NULL,
+        .start_tls = tls->uri->tls ? client_tls_start : NULL,
         .context = tls,
     };
     int result = client_handshake(&info, channel, &wishes, err);
 
+    connection->tls = tls->client;
     if (result == 0)
         result = read_features(out->features, &info, err);
     if (out->listed != NULL)
@@ -174,7 +157,9 @@ static int dial(struct remote_connection *out, const struct findings *found,
                 const struct remote_address *address, const struct nbd_uri *uri,
                 struct channel *channel, struct error *err)
 {
-    struct tls_wish tls = { .address = address, .uri = uri, .out = &out->tls };
+    struct client_tls tls = { .uri = uri,
+                              .certificates = address->tls_certificates,
+                              .psk_file = address->tls_psk_file };
     int result = client_connect(channel, uri, err);
 
     if (result < 0) {
@@ -183,7 +168,7 @@ static int dial(struct remote_connection *out, const struct findings *found,
         return result;
     }
     out->fd = channel->fd;
-    result = shake_hands(out, found, channel, &tls, err);
+    result = shake_hands(out, found, &address->contexts, channel, &tls, err);
     if (result < 0 && result != -ECANCELED)
         error_prefix(err, "the server can't be used: ");
     client_connect_settle(out->fd);

@@ -1,4 +1,4 @@
-/* TLS as the URI of a server asks for it. */
+/* TLS as the URI of a server asks for it, or with credentials that stand elsewhere. */
 #ifndef NBDCRYPT_CLIENT_TLS_H
 #define NBDCRYPT_CLIENT_TLS_H
 
@@ -9,6 +9,7 @@
 
 struct client_tls {
     const struct nbd_uri *uri;
+    const char *certificates, *psk_file; /* both NULL: those that the URI names */
     struct tls_client *client; /* NULL: not yet.  The caller frees it, also after a failure. */
 };
 
