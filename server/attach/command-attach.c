@@ -33,13 +33,16 @@ static void on_signal(int number)
 /* A call that waits is to notice them.  SIGCONT comes from `detach`: something has changed. */
 static void take_signals(void)
 {
-    static const int numbers[] = { SIGTERM, SIGINT, SIGCONT };
+    static const int numbers[] = { SIGTERM, SIGINT, SIGCONT, SIGHUP };
     const struct sigaction action = { .sa_handler = on_signal };
+    struct sigaction now;
 
     for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
-        (void)sigaction(numbers[i], &action, NULL);
+        if (numbers[i] != SIGHUP || /* with nohup it is ignored */
+            (sigaction(SIGHUP, NULL, &now) == 0 && now.sa_handler != SIG_IGN))
+            (void)sigaction(numbers[i], &action, NULL);
     if (background_is_this())
-        (void)signal(SIGHUP, SIG_IGN);
+        background_begin();
 }
 
 /* ---- nbdtab ---- */
@@ -139,15 +142,27 @@ static void supervise(struct attach_run *run)
     log_service_stop(LAST_MS);
 }
 
+/* Who gives up before it is ready is left with nothing, or with what was there before. */
+static int give_up(struct attach_run *run, struct error *err)
+{
+    if (run->found)
+        return error_set(err, -ECANCELED,
+                         "the program ends; /dev/nbd%u stays attached, as it was, and nobody looks "
+                         "after it",
+                         run->index);
+    attach_run_undo(run);
+    return error_set(err, -ECANCELED, "the program ends");
+}
+
 static int attach(struct attach_run *run, struct error *err)
 {
     int result = attach_run(run, err);
 
-    /* Who gives up before it is ready is left with nothing. */
-    if (result == 0 && atomic_load(&stop_asked) && !run->found) {
-        attach_run_undo(run);
-        return error_set(err, -ECANCELED, "the program ends");
-    }
+    /* What asked it to end before this is heeded; what does so later came too late. */
+    if (background_is_this())
+        background_stay();
+    if (result == 0 && atomic_load(&stop_asked) && !run->looked_after)
+        result = give_up(run, err);
     if (result == 0 && run->options->persist)
         result = put_into_nbdtab(run, err);
     if (result < 0)

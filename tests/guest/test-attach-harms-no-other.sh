@@ -1,7 +1,8 @@
 #!/bin/bash
-# nbdcrypt attach in a guest, when others are in the way: one that is killed before it has written down what it did; a
-# device whose number somebody else has by now; who does not read what the supervisor says; several that write to nbdtab;
-# what is built on a device without claiming it; no server.
+# nbdcrypt attach in a guest, when others are in the way: one that is killed before it has written down what it did; one
+# that is told to end while it starts, which leaves a disk that is looked after, or none; a device whose number somebody
+# else has by now; who does not read what the supervisor says; several that write to nbdtab; what is built on a device
+# without claiming it; no server.
 . "$(dirname "$0")/../support/functions.sh"
 . "$(dirname "$0")/../support/guest.sh"
 
@@ -97,6 +98,52 @@ tries=0
 until_so let_on
 rm -f /run/nbdcrypt-attach/nbd0.new
 until_so is_not_attached nbd0
+
+step "told to end while it starts"
+given_up() { # SIGNAL: what is printed goes to /err
+    rm -f /held.waits
+    touch /held
+    HELD=/held LD_PRELOAD=/busy-kernel.so nbdcrypt attach $options vm7 >/device 2>/err &
+    first=$!
+    until_so test -e /held.waits
+    kill "-$1" "$first"
+    [ "$1" = KILL ] || kill -0 "$first" # it waits for the one that knows
+    rm /held
+    status=0
+    wait "$first" || status=$?
+    until_so is_not_attached nbd0
+    [ ! -s /device ]
+}
+if [ -e /busy-kernel.so ]; then
+    for signal in TERM HUP; do
+        given_up "$signal"
+        [ "$status" -eq 1 ]
+        grep -F "the program ends" /err
+        [ "$(nbdcrypt attached | wc -l)" -eq 1 ]
+    done
+    given_up KILL
+    rm /held.waits
+fi
+statuses=
+for moment in true 'is_attached nbd0' 'has_size nbd0' 'test -e /dev/disk/by-nbd/vm7'; do
+    nbdcrypt attach $options vm7 >/device 2>/err &
+    first=$!
+    until_so $moment
+    kill -TERM "$first" 2>/dev/null || true
+    status=0
+    wait "$first" || status=$?
+    statuses="$statuses $status"
+    if [ "$status" -eq 0 ]; then
+        kill -0 "$(supervisor_of vm7)"
+        nbdcrypt detach "$(cat /device)"
+    fi
+    [ "$(nbdcrypt attached | wc -l)" -eq 1 ]
+done
+echo "statuses:$statuses"
+kill -9 "$(attach vm7 >/device && supervisor_of vm7)"
+attach vm7 # what was there before is taken over
+[ "$(supervisor_of vm7)" -gt 0 ]
+nbdcrypt detach vm7
 
 step "a number that is another's by now"
 attach vm7
