@@ -14,6 +14,7 @@
 #include "server/attach/system-log.h"
 #include "server/base/file-io.h"
 #include "server/base/log.h"
+#include "server/base/secret-text.h"
 #include "server/base/spawn.h"
 
 #define MARK "NBDCRYPT_BACKGROUND"
@@ -196,8 +197,10 @@ static void put(enum log_level level, uint64_t source, const struct log_about *a
     int length = about->who != NULL ? snprintf(text, sizeof text, "%.200s: ", about->who) : 0;
 
     (void)source;
-    if (length >= 0 && vsnprintf(text + length, sizeof text - (size_t)length, format, args) >= 0)
+    if (length >= 0 && vsnprintf(text + length, sizeof text - (size_t)length, format, args) >= 0) {
+        secret_text_mask_here(text, sizeof text);
         system_log_write(log_priority(level), text);
+    }
 }
 
 static const struct log_sink system_log = { .put = put };
