@@ -71,6 +71,7 @@ static void create(struct worker *worker, int fd, const struct peer *peer, struc
     }
     connection->talk.worker = worker;
     connection->talk.row = board_connection_begin(worker->board, worker->index, peer->text);
+    PROBE(connection_accept, connection->talk.row->id, (const char *)peer->text);
     connection->state = CONNECTION_HANDSHAKE;
     connection->talk.peer = *peer;
     connection->talk.place = place;
@@ -320,6 +321,7 @@ static void end(struct connection *connection)
     connection->talk.transport->ops->close(connection->talk.transport);
     negotiated_reset(&connection->talk.negotiated);
     peer_forget_tls(&connection->talk.peer);
+    PROBE(connection_close, connection->talk.row->id);
     board_connection_end(worker->board, connection->talk.row);
     places_leave(worker->places, &connection->talk.place);
     if (connection->scrubs)

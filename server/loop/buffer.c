@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 
 #include "crypto/secret.h"
+#include "server/base/probe.h"
 
 #define SMALLEST_SHIFT 12u /* 4 KiB; each class is four times the one before */
 #define TRIM_MS \
@@ -260,6 +261,12 @@ static inline struct buffer *take(struct buffer_pool *pool, unsigned size_class)
     return buffer;
 }
 
+__attribute__((cold, noinline)) static struct buffer *tell_exhausted(const struct buffer_pool *pool)
+{
+    PROBE(buffer_exhausted, pool, pool->used_bytes);
+    return NULL;
+}
+
 struct buffer *buffer_acquire(struct buffer_pool *pool, uint32_t length_bytes, size_t held_bytes)
 {
     assert(length_bytes <= BUFFER_BYTES_MAX);
@@ -269,11 +276,11 @@ struct buffer *buffer_acquire(struct buffer_pool *pool, uint32_t length_bytes, s
     bool guaranteed = would_hold <= BUFFER_BYTES_MAX;
 
     if (!guaranteed && would_hold + pool->used_bytes > limit_bytes)
-        return NULL;
+        return tell_exhausted(pool);
     for (unsigned i = wanted; i < BUFFER_CLASSES; i++)
         if (pool->free[i] != NULL || (class_may_grow(pool, i) && class_grow(pool, i)))
             return take(pool, i);
-    return guaranteed && class_grow(pool, wanted) ? take(pool, wanted) : NULL;
+    return guaranteed && class_grow(pool, wanted) ? take(pool, wanted) : tell_exhausted(pool);
 }
 
 /* All of its buffers are back. */

@@ -14,6 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "server/base/probe.h"
 #include "server/loop/data-buffer.h"
 #include "server/loop/busy-wait.h"
 #include "server/loop/ring-restrictions.h"
@@ -132,8 +133,7 @@ static bool slot_stack_fill(struct slot_stack *stack, unsigned count)
     return true;
 }
 
-/* Tables are an optimisation: where the kernel has none, plain descriptors and plain memory
- * are used. */
+/* Tables are an optimisation: where the kernel has none, plain descriptors and memory are used. */
 static void tables_create(struct loop *loop, const struct loop_config *config)
 {
     if (config->file_slots > 0 &&
@@ -279,6 +279,7 @@ static void deliver_completions(struct loop *loop)
 
         deliver(io_uring_cqe_get_data(cqe), cqe->res);
     }
+    PROBE(loop_batch, loop, count);
     give_back_places(loop);
 }
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "crypto/gcm/gcm-choose.h"
+#include "server/base/probe.h"
 #include "server/base/tally.h"
 #include "server/tls/tls-record-types.h"
 #include "server/transport/tls-stream.h"
@@ -55,6 +56,7 @@ static int put_record(struct tls_transport *tls, uint8_t type, const uint8_t *da
     gcm_seal(&keys->gcm, &(struct gcm_text){ nonce, header, HEADER_BYTES, data, length_bytes, type,
                                              header + HEADER_BYTES });
     out->end += (uint32_t)(HEADER_BYTES + body_bytes);
+    PROBE(tls_record, tls, true, length_bytes);
     return 0;
 }
 
@@ -279,6 +281,7 @@ static ssize_t next_record(struct tls_transport *tls, uint8_t *data, size_t room
     if (inner_bytes < 0)
         return inner_bytes;
     uint32_t count = (uint32_t)inner_bytes - 1;
+    PROBE(tls_record, tls, false, count);
     if (content[count] != TLS_RECORD_DATA || count == 0 || own->message_bytes > 0) {
         *in.start += (uint32_t)record_bytes;
         return not_data(own, content[count], content, count);
