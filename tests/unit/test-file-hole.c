@@ -2,7 +2,10 @@
  * and only until something is written. */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <semaphore.h>
+#include <sys/statfs.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "plugins/file/file-stage.h"
@@ -19,6 +22,18 @@ static struct offload *offload;
 static struct stage *stage;
 static struct loop *loops[WORKERS];
 static struct layer *layers[WORKERS];
+
+static long kind_of_file_system; /* 0: as it is */
+
+/* In the place of that of the library. */
+int fstatfs(int fd, struct statfs *out)
+{
+    int result = (int)syscall(SYS_fstatfs, fd, out);
+
+    if (result == 0 && kind_of_file_system != 0)
+        out->f_type = kind_of_file_system;
+    return result;
+}
 
 /* A hole of FILE_BYTES, on a file system that tells of holes. */
 static void open_file(struct image_options options)
@@ -38,7 +53,7 @@ static void open_file(struct image_options options)
         EXPECT(loop_create(&loops[i], &config, &err) == 0);
         EXPECT(stage_attach(&layers[i], stage, loops[i], &err) == 0);
     }
-    if (!stage->limits.tells_zeros) {
+    if (!stage->limits.tells_zeros && kind_of_file_system == 0) {
         fprintf(stderr, "the file system of /tmp is not believed to tell of holes truly\n");
         exit(77);
     }
@@ -268,6 +283,28 @@ static void nothing_is_believed_where_others_may_write(void)
     }
 }
 
+/* Its process may tell of holes what it likes, and whoever else writes there heeds no lock of ours.
+ * What it is asked for is one look for each question: no more, and none is left out. */
+static void nothing_is_believed_on_fuse(void)
+{
+    static const uint8_t data[4096] = { 1 };
+
+    kind_of_file_system = FUSE_SUPER_MAGIC;
+    open_file(locked);
+    EXPECT(!stage->limits.tells_zeros);
+    struct file_stage *file = container_of(stage, struct file_stage, stage);
+    for (unsigned part = 0; part < 4; part++) {
+        unsigned looks = atomic_load(&file->hole.looks);
+
+        EXPECT(told(part % WORKERS, part) != HOLE_AT_ONCE);
+        EXPECT(atomic_load(&file->hole.looks) == looks + 1);
+    }
+    EXPECT(pwrite(file->fd, data, sizeof data, PART_BYTES) == sizeof data);
+    EXPECT(told(0, 1) == DATA);
+    close_file();
+    kind_of_file_system = 0;
+}
+
 static const struct check checks[] = {
     { "a hole is looked at once", hole_is_looked_at_once },
     { "a write ends that", write_ends_that },
@@ -276,6 +313,7 @@ static const struct check checks[] = {
     { "so does growing", growing_ends_that },
     { "what is old is not believed", what_is_old_is_not_believed },
     { "nothing is believed where others may write", nothing_is_believed_where_others_may_write },
+    { "nor on FUSE", nothing_is_believed_on_fuse },
 };
 
 int main(int argc, char **argv)
