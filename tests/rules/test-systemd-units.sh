@@ -13,7 +13,8 @@ for unit in nbdcrypt.service nbdcrypt@.service nbdcrypt-attach@.service; do
     sed "s|@bindir@|$work/bin|" "$units/$unit.in" >"$work/units/$unit"
     ! grep -n '@[a-z]*@' "$work/units/$unit" || fail "$unit has names that nothing stands for"
 done
-cp "$units/nbdcrypt.socket" "$work/units"
+sockets=(nbdcrypt.socket nbdcrypt-control.socket)
+cp "${sockets[@]/#/$units/}" "$work/units"
 
 # Of the machine's own units nothing is to be said here.
 verify() {
@@ -21,7 +22,7 @@ verify() {
         fail "systemd-analyze verify $*"
     ! grep -F nbdcrypt "$log_dir/verify" || fail "systemd-analyze verify finds fault with $*"
 }
-verify "$work/units/nbdcrypt.service" "$work/units/nbdcrypt.socket"
+verify "$work/units/nbdcrypt.service" "${sockets[@]/#/$work/units/}"
 cp "$work/units/nbdcrypt@.service" "$work/units/nbdcrypt@vm7.service"
 verify "$work/units/nbdcrypt@vm7.service"
 cp "$work/units/nbdcrypt-attach@.service" "$work/units/nbdcrypt-attach@vm7.service"
@@ -54,7 +55,7 @@ if ! grep -qs '^systemd_unitdir = ' "$build/Makefile"; then
     exit 0
 fi
 "$make" -C "$build" install-data DESTDIR="$work/installed" prefix=/opt >"$log_dir/install" 2>&1 || fail "make install-data"
-for file in systemd/system/nbdcrypt.service systemd/system/nbdcrypt@.service systemd/system/nbdcrypt.socket \
+for file in systemd/system/nbdcrypt.service systemd/system/nbdcrypt@.service "${sockets[@]/#/systemd/system/}" \
     systemd/system/nbdcrypt-attach@.service systemd/system-generators/nbdcrypt-attach-generator udev/rules.d/66-nbdcrypt-attach.rules \
     systemd/catalog/nbdcrypt.catalog sysusers.d/nbdcrypt.conf tmpfiles.d/nbdcrypt.conf; do
     [ -s "$work/installed/opt/lib/$file" ] || fail "make install does not bring $file"
