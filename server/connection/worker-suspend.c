@@ -54,11 +54,28 @@ static void cut_unquiet(const struct worker_suspend *suspend)
     }
 }
 
+/* False: not all of them are clean yet. */
+static bool scrub_transports(struct worker_suspend *suspend)
+{
+    bool clean = true;
+
+    for (struct connection *one = suspend->worker->connections; one != NULL; one = one->next) {
+        struct transport *transport = one->talk.transport;
+
+        if (transmission_of(one, suspend->export) != NULL)
+            clean &= transport->ops->scrub(transport, suspend->scrubs);
+    }
+    suspend->scrubs = true;
+    return clean;
+}
+
 static void forget(struct worker_suspend *suspend)
 {
     struct worker *worker = suspend->worker;
     struct export_part *part = &suspend->export->parts[worker->index];
 
+    if (!suspend->scrubs)
+        (void)scrub_transports(suspend); /* as far as it can be done without waiting */
     if (part->layer != NULL)
         luks_layer_forget(part->layer);
     buffer_pool_scrub(worker->buffers);
@@ -73,7 +90,8 @@ static void look(struct worker_suspend *suspend)
         suspend->looks = LOOKS_MAX - LAST_LOOKS;
         cut_unquiet(suspend);
     }
-    if (suspend->left > 0 && suspend->looks++ < LOOKS_MAX)
+    bool waits = suspend->left > 0 || !scrub_transports(suspend);
+    if (waits && suspend->looks++ < LOOKS_MAX)
         loop_timer_start(suspend->worker->loop, &suspend->look, LOOK_MS);
     else
         forget(suspend);
@@ -106,7 +124,7 @@ static void begin(struct worker *worker, struct worker_suspend *suspend,
 {
     suspend->worker = worker;
     suspend->looks = suspend->left = 0;
-    suspend->cut = false;
+    suspend->cut = suspend->scrubs = false;
     suspend->code = 0;
     suspend->look.event.fn = look_again;
     suspend->message.event.fn = here;

@@ -11,7 +11,8 @@ struct worker_suspend {
     struct loop_message message; /* for this file */
     struct loop_timer look;
     unsigned looks;
-    bool cut; /* those who did not end in time are being ended */
+    bool cut;    /* those who did not end in time are being ended */
+    bool scrubs; /* transports have been told to wipe what they keep */
     struct worker *worker;
     struct export *export;
     unsigned left; /* connections with requests that are under way still, on storage that hangs */

@@ -3,6 +3,8 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "crypto/secret.h"
+
 static struct tls_buffer *make(uint32_t capacity_bytes)
 {
     struct tls_buffer *buffer = malloc(sizeof *buffer + capacity_bytes);
@@ -53,6 +55,12 @@ void tls_buffer_release(struct tls_buffers *buffers, struct tls_buffer *buffer)
         buffers->kept = buffer;
         buffers->kept_count++;
     }
+}
+
+void tls_buffers_scrub(struct tls_buffers *buffers)
+{
+    for (struct tls_buffer *one = buffers->kept; one != NULL; one = one->next)
+        secret_wipe(one->bytes, one->capacity_bytes);
 }
 
 void tls_buffers_free(struct tls_buffers *buffers)

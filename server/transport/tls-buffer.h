@@ -36,6 +36,8 @@ struct tls_buffers {
 struct tls_buffer *tls_buffer_acquire(struct tls_buffers *buffers, bool large);
 /* NULL is fine. */
 void tls_buffer_release(struct tls_buffers *buffers, struct tls_buffer *buffer);
+/* Wipes what is kept. */
+void tls_buffers_scrub(struct tls_buffers *buffers);
 /* Frees what is kept; everything must have been given back. */
 void tls_buffers_free(struct tls_buffers *buffers);
 

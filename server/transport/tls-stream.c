@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "crypto/secret.h"
+
 #define HANDSHAKE_OUT_BYTES_MAX 262144u /* certificates of any sensible length */
 
 /* ---- what has arrived ---- */
@@ -77,10 +79,23 @@ void tls_stream_receive(struct tls_transport *tls)
     loop_recvmsg(tls->transport.loop, &tls->recv_event, &tls->file, &tls->recv_message);
 }
 
+void tls_stream_wipe_taken(struct tls_transport *tls)
+{
+    struct tls_input in = tls_stream_input(tls);
+
+    secret_wipe(in.bytes, *in.start);
+    secret_wipe(in.bytes + *in.end, in.capacity - *in.end);
+    if (tls->in != NULL)
+        secret_wipe(tls->staging, TRANSPORT_STAGING_BYTES);
+    tls->scrubs = false;
+}
+
 bool tls_stream_receive_ended(struct tls_transport *tls, int result)
 {
     tls->receiving = false;
-    if (result == -EINTR || result == -EAGAIN) {
+    if (result == -EINTR || result == -EAGAIN || result == -ECANCELED) {
+        if (tls->scrubs)
+            tls_stream_wipe_taken(tls);
         tls_stream_receive(tls);
         return false;
     }

@@ -25,6 +25,8 @@ ssize_t tls_stream_push(gnutls_transport_ptr_t context, const giovec_t *iov, int
 
 /* From staging to a buffer, with what is there; large if that may be had.  False: no memory. */
 bool tls_stream_enlarge(struct tls_transport *tls, bool large);
+/* Wipes what has been taken of it; nothing may be receiving. */
+void tls_stream_wipe_taken(struct tls_transport *tls);
 /* Starts a receive behind what is there; recv_event fires. */
 void tls_stream_receive(struct tls_transport *tls);
 /* For recv_event.  True: `result` is that of a receive which brought bytes, or of one that failed;

@@ -54,7 +54,7 @@ struct tls_transport {
     uint32_t wanted_bytes;
     uint32_t
         silent_bytes; /* received since there was data: GnuTLS gathers messages of up to 16 MiB */
-    bool receiving, wanted_begun;
+    bool receiving, wanted_begun, scrubs;
     struct loop_task recv_report;
     int recv_result;
 

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "crypto/secret.h"
 #include "server/transport/ktls.h"
 #include "server/transport/transport.h"
 
@@ -18,7 +19,7 @@ struct plain {
     struct iovec recv_iov[2];
     uint8_t *wanted;
     uint32_t wanted_bytes;
-    bool receiving, wanted_begun;
+    bool receiving, wanted_begun, scrubs;
 
     struct io_event send_event;
     struct msghdr send_message;
@@ -77,14 +78,30 @@ static bool plain_recv(struct transport *transport, void *data, uint32_t length_
     return false;
 }
 
+/* Nothing may be in flight. */
+static void wipe_taken(struct plain *plain)
+{
+    secret_wipe(plain->staging, plain->staged_start);
+    secret_wipe(plain->staging + plain->staged_end, TRANSPORT_STAGING_BYTES - plain->staged_end);
+    plain->scrubs = false;
+}
+
+/* It brought nothing, and nothing is wrong. */
+static bool is_interrupted(int result)
+{
+    return result == -EINTR || result == -EAGAIN || result == -ECANCELED;
+}
+
 static void received(struct io_event *ev, int result)
 {
     struct plain *plain = container_of(ev, struct plain, recv_event);
 
     plain->receiving = false;
-    if (plain->ktls != NULL && result != -EINTR && result != -EAGAIN)
+    if (plain->ktls != NULL && !is_interrupted(result))
         result = ktls_received(plain->ktls, &plain->recv_message, result, !plain->sending);
-    if (result == -EINTR || result == -EAGAIN) {
+    if (result < 0 && is_interrupted(result)) {
+        if (plain->scrubs)
+            wipe_taken(plain);
         receive_more(plain);
         return;
     }
@@ -149,6 +166,21 @@ static bool plain_has_unread(struct transport *transport)
            loop_file_has_unread(transport->loop, &plain->file);
 }
 
+/* What arrives goes into the staging buffer, so a receive in flight is ended, and begun anew when
+ * that is clean. */
+static bool plain_scrub(struct transport *transport, bool again)
+{
+    struct plain *plain = plain_of(transport);
+
+    if (!plain->receiving) {
+        wipe_taken(plain);
+    } else if (!again) {
+        plain->scrubs = true;
+        loop_cancel(transport->loop, &plain->recv_event);
+    }
+    return !plain->scrubs;
+}
+
 static void say_goodbye(struct plain *plain)
 {
     assert(!plain->sending);
@@ -169,6 +201,13 @@ static void plain_abort(struct transport *transport)
     loop_file_shutdown(transport->loop, &plain_of(transport)->file, SHUT_RDWR);
 }
 
+/* What clients wrote does not stay in memory that others get. */
+static void wipe_and_free(struct plain *plain)
+{
+    secret_wipe(plain->staging, TRANSPORT_STAGING_BYTES);
+    free(plain);
+}
+
 static void plain_close(struct transport *transport)
 {
     struct plain *plain = plain_of(transport);
@@ -177,7 +216,7 @@ static void plain_close(struct transport *transport)
     say_goodbye(plain);
     loop_file_close(transport->loop, &plain->file);
     ktls_free(plain->ktls);
-    free(plain);
+    wipe_and_free(plain);
 }
 
 struct loop_file transport_plain_detach(struct transport *transport)
@@ -207,6 +246,7 @@ static const struct transport_ops plain_ops = {
     .has_unread = plain_has_unread,
     .has_begun = plain_has_begun,
     .unsent_bytes = plain_unsent_bytes,
+    .scrub = plain_scrub,
     .finish = plain_finish,
     .abort = plain_abort,
     .close = plain_close,

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "server/transport/iov-gather.h"
+#include "crypto/secret.h"
 #include "server/base/log.h"
 
 #define LARGE_RECEIVE_BYTES 16384u /* for as much as that a large buffer is worth it */
@@ -256,6 +257,22 @@ static uint32_t stream_unsent_bytes(struct transport *transport)
     return loop_file_unsent_bytes(transport->loop, &tls_of(transport)->file);
 }
 
+/* As in transport-plain.c.  Not reached: what GnuTLS keeps of records that it opens, and what was
+ * gathered on the stack for one that was sent. */
+static bool stream_scrub(struct transport *transport, bool again)
+{
+    struct tls_transport *tls = tls_of(transport);
+
+    tls_buffers_scrub(tls->buffers);
+    if (!tls->receiving) {
+        tls_stream_wipe_taken(tls);
+    } else if (!again) {
+        tls->scrubs = true;
+        loop_cancel(transport->loop, &tls->recv_event);
+    }
+    return !tls->scrubs;
+}
+
 /* close_notify, once. */
 static void say_goodbye(struct tls_transport *tls)
 {
@@ -294,6 +311,7 @@ void transport_tls_release(struct tls_transport *tls)
     tls_buffer_release(tls->buffers, tls->in);
     tls_buffer_release(tls->buffers, tls->out);
     tls_session_free(tls->session);
+    secret_wipe(tls->staging, TRANSPORT_STAGING_BYTES);
     free(tls);
 }
 
@@ -313,6 +331,7 @@ static const struct transport_ops stream_ops = {
     .has_unread = stream_has_unread,
     .has_begun = stream_has_begun,
     .unsent_bytes = stream_unsent_bytes,
+    .scrub = stream_scrub,
     .finish = stream_finish,
     .abort = stream_abort,
     .close = stream_close,

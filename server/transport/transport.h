@@ -24,6 +24,9 @@ struct transport_ops {
     bool (*has_begun)(struct transport *transport);
     /* Of what was sent, what the other end has not taken. */
     uint32_t (*unsent_bytes)(struct transport *transport);
+    /* Wipes what it keeps of data that was taken from it.  False: it waits for an operation in
+     * flight that can write there; ask `again` in a moment. */
+    bool (*scrub)(struct transport *transport, bool again);
     /* No more will be sent: the other end sees the end once it has read everything. */
     void (*finish)(struct transport *transport);
     /* Both directions end now; operations in flight complete soon, with an error. */
