@@ -414,6 +414,25 @@ static int take_lock(struct rbd_disk *disk, struct error *err)
     }
 }
 
+/* What is read of an image that somebody writes would not fit together.  Reading takes no lock, so
+ * nobody is kept from writing later. */
+static int refuse_writers(const struct rbd_disk *disk, const struct stage_settings *settings,
+                          struct error *err)
+{
+    char address[128];
+
+    if (disk->snapshot != NULL || !settings->options.unchanged)
+        return 0;
+    if (!settings->options.terms.force_in_use)
+        return wait_for_others(disk, err);
+    if (find_other(disk, address, sizeof address) == 0)
+        log_write_of(LOG_WARNING, disk->name,
+                     "another client (%s) has it open for writing, so that what is read of it may "
+                     "not fit together; going on (--force-in-use)",
+                     address);
+    return 0;
+}
+
 /* A server with lock=shared takes none: librbd gets it for the first write.  Who changes keys
  * beside such a server takes the lock from it, and says so with lock=shared as well. */
 static int lock_as_asked(struct rbd_disk *disk, const struct stage_settings *settings,
@@ -422,8 +441,10 @@ static int lock_as_asked(struct rbd_disk *disk, const struct stage_settings *set
     bool shared = strcmp(disk->given.lock, "shared") == 0;
     bool serves = settings->options.offload != NULL;
 
-    if (!settings->options.lock || disk->read_only || (shared && serves))
+    if (!settings->options.lock || (shared && serves))
         return 0;
+    if (disk->read_only)
+        return shared ? 0 : refuse_writers(disk, settings, err);
     int result = shared && settings->options.header_only ? 0 : wait_for_others(disk, err);
     return result < 0 ? result : take_lock(disk, err);
 }
