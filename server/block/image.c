@@ -311,11 +311,14 @@ static int add_backing(struct stage *stage, const struct parsed_spec *parsed,
                        const struct stage_settings *settings, struct error *err)
 {
     bool by_path = strcmp(parsed->ops->name, "file") == 0 && settings->options.fd == 0;
+    bool left_out = settings->options.without_backing && parsed->format.backing == NULL &&
+                    !parsed->window.given;
     struct image_options options = settings->options;
     struct stage *backing = NULL;
     char *spec = NULL;
-    int result =
-        image_format_backing(&spec, &parsed->format, by_path ? parsed->path : NULL, stage, err);
+    int result = left_out ? 0
+                          : image_format_backing(&spec, &parsed->format,
+                                                 by_path ? parsed->path : NULL, stage, err);
 
     if (result < 0 || spec == NULL)
         return result;

@@ -80,7 +80,9 @@ struct byte_range {
 struct image_options {
     unsigned fd; /* one of the image, lent: what it is called is for messages; 0: there is none */
     bool read_only;
-    bool unchanged;         /* with read_only and lock: nobody may be writing it, QEMU included */
+    bool unchanged;       /* with read_only and lock: nobody may be writing it, QEMU included */
+    bool without_backing; /* its backing file is left out, if its name permits none: nothing but its
+                           * header will be read then */
     unsigned backing_depth; /* it is the backing file of so many others */
     bool qcow2;             /* it is one, whatever its name says */
     bool direct;            /* go around the page cache */

@@ -121,6 +121,27 @@ void qcow2_stage_set_backing(struct stage *stage, struct stage *backing)
     }
 }
 
+const struct stage *qcow2_stage_of(const struct stage *top)
+{
+    const struct qcow2_stage *qcow2 = find(top);
+
+    return qcow2 != NULL ? &qcow2->stage : NULL;
+}
+
+const struct qcow2_header *qcow2_stage_header(const struct stage *top)
+{
+    const struct qcow2_stage *qcow2 = find(top);
+
+    return qcow2 != NULL ? &qcow2->image.header : NULL;
+}
+
+bool qcow2_stage_lacks_backing(const struct stage *top)
+{
+    const struct qcow2_stage *qcow2 = find(top);
+
+    return qcow2 != NULL && qcow2->image.header.backing[0] != '\0' && qcow2->backing == NULL;
+}
+
 enum qcow2_crypt qcow2_stage_crypt(const struct stage *top)
 {
     const struct qcow2_stage *qcow2 = find(top);

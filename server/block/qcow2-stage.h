@@ -34,6 +34,13 @@ const char *qcow2_stage_backing_format(const struct stage *stage);
 /* `backing` becomes its own.  Before a layer is attached. */
 void qcow2_stage_set_backing(struct stage *stage, struct stage *backing);
 
+/* The stage of the image at the bottom of a pipeline, by its top; NULL: it is none of ours. */
+const struct stage *qcow2_stage_of(const struct stage *top);
+/* What that image says of itself; NULL as above. */
+const struct qcow2_header *qcow2_stage_header(const struct stage *top);
+/* Its disk can't be read, because it has a backing file, which was not opened. */
+bool qcow2_stage_lacks_backing(const struct stage *top);
+
 /* How an image at the bottom of a pipeline is encrypted, by its top, whether or not it has a key.
  */
 enum qcow2_crypt qcow2_stage_crypt(const struct stage *top);

@@ -15,8 +15,12 @@
 #include "crypto/luks/luks.h"
 #include "server/volume/header-demands.h"
 #include "server/volume/foreign-header.h"
+#include "server/volume/qcow2-found.h"
+#include "server/volume/qcow2-key.h"
 #include "server/cli/header-text.h"
+#include "server/cli/qcow2-text.h"
 #include "server/block/image.h"
+#include "server/block/qcow2-stage.h"
 #include "server/base/log.h"
 #include "server/volume/volume-header.h"
 #include "server/base/size-text.h"
@@ -138,29 +142,29 @@ static int load_backup(struct luks_header **luks, struct stage *image, struct er
 }
 
 /* *alone: it is a backup, without data behind it. */
-static int load(struct luks_header **luks, bool *alone, struct stage *image,
-                const char *header_spec, struct error *err)
+static int load(struct luks_header **luks, bool *alone, struct format_signature *content,
+                struct stage *image, const char *header_spec, struct error *err)
 {
-    struct format_signature content;
-    int result = volume_header_load(luks, image, header_spec, &content, err);
+    int result = volume_header_load(luks, image, header_spec, content, err);
 
     *alone = result == -ENODATA && header_spec == NULL && load_backup(luks, image, NULL) == 0;
     if (*alone)
         return 0;
     if (result == -EMEDIUMTYPE)
         volume_header_tell_content(
-            &content, header_spec != NULL ? LUKS_IMAGE_OF_HEADER : LUKS_IMAGE_LOOKED_AT, err);
+            content, header_spec != NULL ? LUKS_IMAGE_OF_HEADER : LUKS_IMAGE_LOOKED_AT, err);
     return result;
 }
 
-static int describe(struct json_object **info, struct stage *image, const char *spec,
-                    const struct info_arguments *arguments, struct error *err)
+static int describe_luks(struct json_object **info, struct format_signature *content,
+                         struct stage *image, const char *spec,
+                         const struct info_arguments *arguments, struct error *err)
 {
     struct luks_demands demands = header_demands_meaning(&arguments->demands);
     const char *header_spec = arguments->header;
     struct luks_header *luks = NULL;
     bool alone = false;
-    int result = load(&luks, &alone, image, header_spec, err);
+    int result = load(&luks, &alone, content, image, header_spec, err);
 
     if (result == 0) {
         result = luks_demands_check(&demands, luks, err);
@@ -177,6 +181,88 @@ static int describe(struct json_object **info, struct stage *image, const char *
     return result;
 }
 
+/* One that QEMU encrypted; or whose disk has no LUKS header, or can't be looked at. */
+static int describe_qcow2(struct json_object **info, struct stage *image,
+                          const struct info_arguments *arguments, struct error *err)
+{
+    struct luks_demands demands = header_demands_meaning(&arguments->demands);
+    const struct qcow2_header *header = qcow2_stage_header(image);
+    struct luks_header *luks = NULL;
+    int result = 0;
+
+    if (header->crypt == QCOW2_CRYPT_LUKS)
+        result = qcow2_key_header(&luks, image, &demands, err);
+    if (header->crypt == QCOW2_CRYPT_AES)
+        result = qcow2_key_check_aes(&demands, err);
+    if (result == 0)
+        result = qcow2_text_json(info, header, luks, err);
+    luks_free(luks);
+    return result;
+}
+
+/* ---- both ---- */
+
+struct looked {
+    const char *spec;
+    bool named; /* as a qcow2 image */
+    bool found; /* it is to be looked at as one */
+};
+
+/* The disk can't be one that holds LUKS.  -EMEDIUMTYPE, or 0. */
+static int check_disk(struct stage *image, struct error *err)
+{
+    if (!qcow2_stage_lacks_backing(image))
+        return 0;
+    return error_set(err, -EMEDIUMTYPE,
+                     "no LUKS header found: the disk in it has a backing file, which was not "
+                     "opened");
+}
+
+/* Of a part of its disk there is nothing to tell. */
+static bool is_told_of(struct stage *image, const struct looked *looked,
+                       const struct info_arguments *arguments)
+{
+    return looked->named && image == qcow2_stage_of(image) &&
+           header_demands_given(&arguments->demands) == NULL && arguments->header == NULL;
+}
+
+static int describe(struct json_object **info, struct looked *looked, struct stage *image,
+                    const struct info_arguments *arguments, struct error *err)
+{
+    struct luks_demands demands = header_demands_meaning(&arguments->demands);
+    struct format_signature content = { .text = "" };
+    bool detached = arguments->header != NULL;
+
+    if (!detached && qcow2_stage_crypt(image) != QCOW2_CRYPT_NONE)
+        return describe_qcow2(info, image, arguments, err);
+    int result = detached ? 0 : check_disk(image, err);
+    if (result == 0)
+        result = describe_luks(info, &content, image, looked->spec, arguments, err);
+    if (result == -EMEDIUMTYPE && is_told_of(image, looked, arguments))
+        return describe_qcow2(info, image, arguments, err);
+    looked->found = result == -EMEDIUMTYPE && !detached && qcow2_stage_of(image) == NULL &&
+                    qcow2_found(&content, looked->spec, &demands);
+    return result;
+}
+
+static int look(struct json_object **info, struct looked *looked,
+                const struct info_arguments *arguments, struct error *err)
+{
+    const struct image_options options = { .read_only = true, .without_backing = true };
+    struct stage *image = NULL;
+    int result = looked->found ? qcow2_found_open(&image, looked->spec, &options, err)
+                               : image_open(&image, looked->spec, &options, err);
+
+    if (result < 0)
+        return result;
+    looked->found = false;
+    result = describe(info, looked, image, arguments, err);
+    if (result < 0 && arguments->header == NULL)
+        error_prefix(err, "image '%s': ", looked->spec);
+    stage_close(image);
+    return result;
+}
+
 static int check(void *context, char **operands, struct error *err)
 {
     const struct info_arguments *arguments = context;
@@ -188,19 +274,19 @@ static int check(void *context, char **operands, struct error *err)
 static int run(void *context, char **operands, struct error *err)
 {
     const struct info_arguments *arguments = context;
-    struct image_options options = { .read_only = true };
-    struct stage *image = NULL;
+    struct looked looked = { .spec = operands[0], .named = image_names_a_format(operands[0]) };
     struct json_object *info = NULL;
-    int result = image_open(&image, operands[0], &options, err);
+    int result = look(&info, &looked, arguments, err);
 
-    if (result < 0)
-        return result;
-    result = describe(&info, image, operands[0], arguments, err);
-    if (result < 0 && arguments->header == NULL)
-        error_prefix(err, "image '%s': ", operands[0]);
-    stage_close(image);
+    if (looked.found) {
+        result = look(&info, &looked, arguments, err);
+        if (result == -EMEDIUMTYPE)
+            result = qcow2_found_refuse_plain(operands[0], err);
+    }
     if (result == 0 && arguments->json)
         header_text_print_json(info);
+    else if (result == 0 && strcmp(header_text_string(info, "type"), "qcow2") == 0)
+        qcow2_text_print(info);
     else if (result == 0)
         print_text(info);
     json_object_put(info);
@@ -211,7 +297,8 @@ const struct command command_info = {
     .name = "info",
     .help = "show what an image holds",
     .cryptsetup = "luksDump luksUUID isLuks",
-    .about = "Shows what a LUKS header says.  No key is needed, and none is shown.",
+    .about = "Shows what a LUKS header says, or a qcow2 image.  No key is needed, and none\n"
+             "is shown.",
     .operands = "IMAGE",
     .params = info_params,
     .arguments_bytes = sizeof(struct info_arguments),

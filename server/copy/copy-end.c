@@ -6,6 +6,7 @@
 #include "server/base/cpu-count.h"
 #include "server/block/image.h"
 #include "server/block/qcow2-stage.h"
+#include "server/volume/qcow2-found.h"
 #include "server/volume/volume-header.h"
 
 #define OFFLOAD_THREADS_MIN 4u
@@ -47,11 +48,6 @@ struct format {
     bool qcow2; /* although its name does not say so */
 };
 
-static bool may_be_qcow2(const struct format_signature *content, const char *spec)
-{
-    return content->qcow2 && !image_names_a_format(spec) && !image_names_a_part(spec);
-}
-
 /* What has a format of its own that is not known here is no raw disk to be copied by mistake. */
 static int look_for_luks(struct format *out, struct stage *stage, const char *spec)
 {
@@ -61,7 +57,7 @@ static int look_for_luks(struct format *out, struct stage *stage, const char *sp
 
     if (result == 0)
         luks_free(header);
-    out->qcow2 = result == -EMEDIUMTYPE && may_be_qcow2(&content, spec);
+    out->qcow2 = result == -EMEDIUMTYPE && qcow2_found(&content, spec, NULL);
     out->raw = result == -EMEDIUMTYPE && !content.disk_image;
     return 0;
 }

@@ -21,6 +21,7 @@
 #include "server/block/luks-layer.h"
 #include "server/block/range-lock.h"
 #include "server/base/size-text.h"
+#include "server/volume/qcow2-found.h"
 #include "server/volume/qcow2-key.h"
 #include "server/volume/volume-key.h"
 #include "server/export/limit-groups.h"
@@ -178,7 +179,8 @@ static int add_luks(struct export *ex, const struct export_settings *settings, s
     int result = settings->header != NULL ? load_detached(&header, ex, settings, err)
                                           : volume_header_load(&header, *top, NULL, &content, err);
 
-    ex->found_qcow2 = result == -EMEDIUMTYPE && settings->header == NULL && content.qcow2;
+    ex->found_qcow2 = result == -EMEDIUMTYPE && settings->header == NULL &&
+                      qcow2_found(&content, settings->image, &settings->demands);
     if (result == -EMEDIUMTYPE && settings->header == NULL)
         volume_header_tell_content(&content, LUKS_IMAGE_SERVED, err);
     if (result < 0 && settings->header == NULL)
@@ -232,21 +234,6 @@ static int add_luks(struct export *ex, const struct export_settings *settings, s
 
 /* ---- an image that QEMU encrypted ---- */
 
-static int check_qcow2_options(const struct export_settings *settings, struct error *err)
-{
-    if (settings->raw)
-        return error_set(err, -EINVAL,
-                         "image '%s': its qcow2 image is encrypted, so leave out --raw, and give "
-                         "its passphrase",
-                         settings->image);
-    if (settings->header != NULL)
-        return error_set(err, -EINVAL,
-                         "image '%s': its qcow2 image is encrypted, and has no other header than "
-                         "its own: leave out --%sheader",
-                         settings->image, export_option_prefix(settings));
-    return 0;
-}
-
 static int unlock_qcow2(struct export *ex, const struct export_settings *settings,
                         struct error *err)
 {
@@ -256,9 +243,12 @@ static int unlock_qcow2(struct export *ex, const struct export_settings *setting
                                             .demands = &settings->demands,
                                             .sure = settings->sure_of_passphrase };
     struct luks_segment segment;
-    int result = check_qcow2_options(settings, err);
+    int result =
+        qcow2_key_check_options(settings->raw, settings->header != NULL, key.option_prefix, err);
 
-    if (result == 0)
+    if (result < 0)
+        error_prefix(err, "image '%s': ", settings->image);
+    else
         result = qcow2_key_unlock(&segment, ex->top, &key, err);
     if (result == 0 && segment.type == LUKS_TYPE_1)
         ex->luks = describe(&segment);
@@ -427,40 +417,23 @@ void export_publish(struct export *ex, const struct export *opened)
     atomic_store_explicit(&ex->missing, false, memory_order_release);
 }
 
-/* A volume that is pinned is none: by the tables of an image, clusters can be moved or be zeros,
- * which its header can't tell. */
-static bool may_be_qcow2(const struct export *ex, const struct export_settings *settings)
-{
-    const struct luks_demands *demands = &settings->demands;
-    bool pinned = demands->uuid != NULL || demands->digest != NULL || demands->cipher_count > 0 ||
-                  demands->key_bits_min > 0;
-
-    return ex->found_qcow2 && !pinned && !image_names_a_format(settings->image) &&
-           !image_names_a_part(settings->image);
-}
-
-/* One that QEMU encrypted, found where a LUKS volume should be, is opened as what it is.  No guest
- * comes to that by what he writes, for where LUKS is demanded none writes the start of an image;
- * and one without encryption has to be named. */
+/* What is found where a LUKS volume should be is opened as what it is, if it is encrypted, by QEMU
+ * or by LUKS on the disk in it.  One without encryption has to be named. */
 static int open_image(struct export *ex, const struct export_settings *settings,
                       struct image_options *options, struct error *err)
 {
-    struct error why = { "" };
     int result = image_open(&ex->top, settings->image, options, err);
 
     if (result == 0)
         result = build_pipeline(ex, settings, err);
-    if (result == 0 || !may_be_qcow2(ex, settings))
+    if (result == 0 || !ex->found_qcow2)
         return result;
     stage_close(ex->top);
     ex->top = NULL;
-    options->qcow2 = true;
-    int found = image_open(&ex->top, settings->image, options, &why);
-    if (found < 0)
-        return error_set(err, found, "%s (it begins as a qcow2 image)", why.text);
-    if (qcow2_stage_crypt(ex->top) == QCOW2_CRYPT_NONE)
-        return result;
-    return build_pipeline(ex, settings, err);
+    result = qcow2_found_open(&ex->top, settings->image, options, err);
+    if (result == 0)
+        result = build_pipeline(ex, settings, err);
+    return result == -EMEDIUMTYPE ? qcow2_found_refuse_plain(settings->image, err) : result;
 }
 
 int export_open(struct export *out, const struct export_settings *settings, struct offload *offload,

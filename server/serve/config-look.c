@@ -11,9 +11,12 @@
 #include "server/base/argv.h"
 #include "server/base/log.h"
 #include "server/block/image.h"
+#include "server/block/qcow2-stage.h"
 #include "server/serve/export-options.h"
 #include "server/serve/serve-config.h"
 #include "server/tls/tls.h"
+#include "server/volume/qcow2-found.h"
+#include "server/volume/qcow2-key.h"
 #include "server/volume/volume-header.h"
 
 static void tell(struct serve_options *options, size_t index, const char *text)
@@ -116,13 +119,17 @@ static int look_at_key(const struct export_settings *settings, struct error *err
 
 /* ---- images ---- */
 
-static int look_at_header(struct json_object **out, struct stage *image,
+/* *found: it is to be looked at as a qcow2 image, as a server would. */
+static int look_at_header(struct json_object **out, bool *found, struct stage *image,
                           const struct export_settings *settings, struct error *err)
 {
     struct luks_header *header = NULL;
     struct format_signature content;
     const char *implementation;
     int result = volume_header_load(&header, image, settings->header, &content, err);
+
+    *found = result == -EMEDIUMTYPE && settings->header == NULL &&
+             qcow2_found(&content, settings->image, &settings->demands);
 
     if (result == -EMEDIUMTYPE)
         volume_header_tell_content(
@@ -140,17 +147,54 @@ static int look_at_header(struct json_object **out, struct stage *image,
     return result;
 }
 
+/* One that QEMU encrypted. */
+static int look_at_qcow2(struct json_object **out, struct stage *image,
+                         const struct export_settings *settings, struct error *err)
+{
+    struct luks_header *header = NULL;
+    int result = qcow2_key_check_options(settings->raw, settings->header != NULL,
+                                         export_option_prefix(settings), err);
+
+    if (result == 0 && qcow2_stage_crypt(image) == QCOW2_CRYPT_AES)
+        result = qcow2_key_check_aes(&settings->demands, err);
+    else if (result == 0)
+        result = qcow2_key_header(&header, image, &settings->demands, err);
+    if (header != NULL)
+        result = luks_describe_json(out, header, err);
+    luks_free(header);
+    if (result < 0)
+        error_prefix(err, "image '%s': ", settings->image);
+    return result;
+}
+
+static int look_at_stage(struct json_object **header, bool *found, struct stage *image,
+                         const struct export_settings *settings, struct error *err)
+{
+    *found = false;
+    if (qcow2_stage_crypt(image) != QCOW2_CRYPT_NONE)
+        return look_at_qcow2(header, image, settings, err);
+    return settings->raw ? 0 : look_at_header(header, found, image, settings, err);
+}
+
 static int look_at_image(struct json_object **header, const struct export_settings *settings,
                          struct error *err)
 {
     struct image_options open = { .read_only = true, .direct = settings->options.direct };
     struct stage *image = NULL;
+    bool found = false, again;
     int result = image_open(&image, settings->image, &open, err);
 
-    if (result < 0)
-        return result;
-    if (!settings->raw)
-        result = look_at_header(header, image, settings, err);
+    if (result == 0)
+        result = look_at_stage(header, &found, image, settings, err);
+    if (found) {
+        stage_close(image);
+        image = NULL;
+        result = qcow2_found_open(&image, settings->image, &open, err);
+        if (result == 0)
+            result = look_at_stage(header, &again, image, settings, err);
+        if (result == -EMEDIUMTYPE)
+            result = qcow2_found_refuse_plain(settings->image, err);
+    }
     stage_close(image);
     return result;
 }

@@ -16,6 +16,20 @@
 #define AES_KEY_BYTES 16u
 #define AES_CIPHER "aes-cbc-plain64"
 
+int qcow2_key_check_options(bool raw, bool has_header, const char *option_prefix, struct error *err)
+{
+    if (raw)
+        return error_set(err, -EINVAL,
+                         "its qcow2 image is encrypted, so leave out --raw, and give its "
+                         "passphrase");
+    if (has_header)
+        return error_set(err, -EINVAL,
+                         "its qcow2 image is encrypted, and has no other header than its own: "
+                         "leave out --%sheader",
+                         option_prefix);
+    return 0;
+}
+
 /* ---- LUKS: a header of version 1 inside of the file ---- */
 
 struct area {
@@ -42,7 +56,7 @@ static int load_header(struct luks_header **out, struct stage *top, struct error
         return result;
     result = luks_load(out, read_area, &area, place.size_bytes, INT64_MAX, true, err);
     image_io_destroy(area.io);
-    return result;
+    return result == -EMEDIUMTYPE ? -EINVAL : result; /* it is damaged, and not something else */
 }
 
 /* QEMU makes no others, and they would not be understood in the same way. */
@@ -55,16 +69,29 @@ static int check_header(const struct luks_header *header, const struct luks_dema
     return luks_demands_check(demands, header, err);
 }
 
+int qcow2_key_header(struct luks_header **out, struct stage *top,
+                     const struct luks_demands *demands, struct error *err)
+{
+    struct luks_header *header = NULL;
+    int result = load_header(&header, top, err);
+
+    if (result == 0)
+        result = check_header(header, demands, err);
+    if (result == 0)
+        *out = header;
+    else
+        luks_free(header);
+    return result;
+}
+
 static int unlock_luks(struct luks_segment *segment, struct stage *top,
                        const struct qcow2_key_settings *settings, struct error *err)
 {
     struct luks_header *header = NULL;
     struct secret *key = NULL;
     int slot = LUKS_KEYSLOT_ANY;
-    int result = load_header(&header, top, err);
+    int result = qcow2_key_header(&header, top, settings->demands, err);
 
-    if (result == 0)
-        result = check_header(header, settings->demands, err);
     if (result < 0)
         error_prefix(err, "image '%s': ", settings->image);
     else
@@ -79,15 +106,22 @@ static int unlock_luks(struct luks_segment *segment, struct stage *top,
 
 /* ---- AES: the passphrase is the key ---- */
 
-static int check_demands(const struct qcow2_key_settings *settings, struct error *err)
+int qcow2_key_check_aes(const struct luks_demands *demands, struct error *err)
 {
-    const struct luks_demands *demands = settings->demands;
-
     if (demands->uuid != NULL || demands->digest != NULL || demands->cipher_count > 0 ||
         demands->key_bits_min > AES_KEY_BYTES * 8)
         return error_set(err, -EPERM,
                          "it is encrypted by QEMU's AES, which has neither header nor UUID nor "
                          "another cipher, and so it is not the volume that is demanded");
+    return 0;
+}
+
+static int check_demands(const struct qcow2_key_settings *settings, struct error *err)
+{
+    int result = qcow2_key_check_aes(settings->demands, err);
+
+    if (result < 0)
+        return result;
     if (settings->key->volume_key_file != NULL || settings->key->token != NULL)
         return error_set(err, -EINVAL,
                          "it is encrypted by QEMU's AES, whose key is a passphrase: give that by "

@@ -14,6 +14,18 @@ struct qcow2_key_settings {
     bool sure; /* the passphrase is believed although what it decrypts looks like noise */
 };
 
+/* The LUKS header of an image that QEMU encrypted by LUKS, which is checked against `demands`.
+ * Blocks.  Errors as of luks_load() and luks_demands_check(); the message does not name the image.
+ */
+NODISCARD int qcow2_key_header(struct luks_header **out, struct stage *top,
+                               const struct luks_demands *demands, struct error *err);
+/* -EINVAL: options that are not for such an image.  The message does not name it. */
+NODISCARD int qcow2_key_check_options(bool raw, bool has_header, const char *option_prefix,
+                                      struct error *err);
+/* -EPERM: something is demanded that QEMU's AES can't meet.  The message does not name the image.
+ */
+NODISCARD int qcow2_key_check_aes(const struct luks_demands *demands, struct error *err);
+
 /* Reads the key of the image at the bottom of `top`, which is encrypted, and unlocks it.  *segment:
  * cipher, sectors and UUID, for who shows them.  Blocks (key derivation).
  *

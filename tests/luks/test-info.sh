@@ -7,20 +7,7 @@ requires cryptsetup --version
 
 # expect_json FILE < lines of KEY VALUE: a key is a path such as keyslots.0.pbkdf.type, a value is JSON.
 expect_json() {
-    python - "$1" 3<&0 <<'EOF'
-import json
-import os
-import sys
-
-document = json.load(open(sys.argv[1]))
-for line in os.fdopen(3):
-    path, expected = line.rstrip("\n").split(" ", 1)
-    value = document
-    for key in path.split("."):
-        value = value[int(key)] if isinstance(value, list) else value[key]
-    if value != json.loads(expected):
-        raise SystemExit(f"{path} is {json.dumps(value)}, expected {expected}")
-EOF
+    python "$support_dir/expect-json.py" "$1"
 }
 
 image=$(temp_file)

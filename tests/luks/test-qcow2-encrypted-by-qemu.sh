@@ -118,8 +118,8 @@ for demand in "--cipher aes-xts-plain64" "--min-key-bits 128"; do
 name the disk in it is read" serve --unix "$never" --key-file "$passphrase" $demand "$images/luks"
 done
 qemu_img convert -O qcow2 "$plain" plain
-expect_failure 1 "image '$images/plain': no LUKS header found: it holds a QEMU qcow2 image; with ?format=qcow2 behind its \
-name the disk in it is read" serve --unix "$never" --key-file "$passphrase" "$images/plain"
+expect_failure 1 "image '$images/plain': it is a qcow2 image, and the disk in it is not encrypted; if that is meant, name it \
+'$images/plain?format=qcow2', which --raw serves as it is, for reading, and nbdcrypt info shows" serve --unix "$never" --key-file "$passphrase" "$images/plain"
 
 # ---- a LUKS volume on the disk in an image ----
 

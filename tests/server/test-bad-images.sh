@@ -61,8 +61,9 @@ truncate --size=1M "$image"
 printf 'QFI\373' | dd of="$image" conv=notrunc status=none
 expect_failure 1 "image '$image': it is qcow2 of version 0; there are 1, 2 and 3 (it begins as a qcow2 image)" \
     "${with_key[@]}" "$image"
+expect_failure 1 "image '$image': it is qcow2 of version 0; there are 1, 2 and 3 (it begins as a qcow2 image)" info "$image"
 expect_failure 1 "image '$image': no LUKS header found: it holds a QEMU qcow2 image; with ?format=qcow2 behind its name the \
-disk in it is read" info "$image"
+disk in it is read" key list "$image"
 
 # A file system, and a disk with partitions.
 truncate --size=0 "$image"
