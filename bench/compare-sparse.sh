@@ -5,6 +5,7 @@
 #     bench/compare-sparse.sh [ROUNDS]      in the build folder; 5 rounds by default
 #
 #     nbdcrypt              encrypted, with --zero-holes
+#     nbdcrypt-convert      the same server, and `nbdcrypt convert` as the client, into a file
 #     nbdkit, qemu-nbd      plain files, where these programs are: how much of the rest is the client's
 #
 # Prints, of each server, the medians of the wall time and of the server's CPU time, in seconds, and their ratios.
@@ -67,8 +68,12 @@ cpu_ticks() {
 measure() {
     local start cpu
 
+    rm -f "$test_dir/copy"
     cpu=$(cpu_ticks "${pid_of[$1]}") start=$EPOCHREALTIME
-    nbdcopy "${uri_of[$1]}" null:
+    case $1 in
+    nbdcrypt-convert-*) "$NBDCRYPT" convert --from-format raw --to-format raw "${uri_of[$1]}" "$test_dir/copy" >/dev/null ;;
+    *) nbdcopy "${uri_of[$1]}" null: ;;
+    esac
     awk -v name="$1" -v start="$start" -v end="$EPOCHREALTIME" -v cpu="$(($(cpu_ticks "${pid_of[$1]}") - cpu))" \
         -v second="$(getconf CLK_TCK)" 'BEGIN { print name, end - start, cpu / second }'
 }
@@ -81,24 +86,27 @@ median() {
 for disk in full sparse; do
     fill "$disk"
     for server in "${servers[@]}"; do serve "$server" "$disk"; done
+    uri_of[nbdcrypt-convert-$disk]=${uri_of[nbdcrypt-$disk]} pid_of[nbdcrypt-convert-$disk]=${pid_of[nbdcrypt-$disk]}
 done
+servers+=(nbdcrypt-convert)
 for ((round = 0; round < rounds; round++)); do
     for server in "${servers[@]}"; do
         measure "$server-full"
         measure "$server-sparse"
     done
 done >"$test_dir/times"
-printf '%-12s%-12s%12s%12s%8s\n' SERVER SECONDS "1 GIB FULL" "IN 1 TIB" TIMES
+printf '%-18s%-12s%12s%12s%8s\n' SERVER SECONDS "1 GIB FULL" "IN 1 TIB" TIMES
 for server in "${servers[@]}"; do
     for column in 2 3; do
         awk -v server="$server" -v what="$([ $column = 2 ] && echo "wall" || echo "its CPU")" \
             -v full="$(median "$server-full" $column)" -v sparse="$(median "$server-sparse" $column)" \
-            'BEGIN { printf "%-12s%-12s%12.3f%12.3f%8.2f\n", server, what, full, sparse, sparse / full }'
+            'BEGIN { printf "%-18s%-12s%12.3f%12.3f%8.2f\n", server, what, full, sparse, sparse / full }'
     done
 done
 for one in "${!pid_of[@]}"; do
     pid=${pid_of[$one]}
     case $one in
+    nbdcrypt-convert-*) ;;
     nbdcrypt-*) stop_nbdcrypt ;;
     *) kill "$pid" ;;
     esac

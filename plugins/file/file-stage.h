@@ -13,6 +13,7 @@ struct file_stage {
     struct file_lock lock;
     int sync_fd; /* for fdatasync() alone; may be fd */
     bool block_device;
+    bool holes_are_true;     /* what its file system says of holes may be told as zeros */
     bool at_once;            /* image_options.at_once, of a file in the page cache */
     uint32_t release_bytes;  /* TRIM and ZERO by fallocate() are of multiples of it */
     struct offload *offload; /* NULL: no extents */

@@ -116,6 +116,15 @@ static bool tells_holes_truly(int fd)
     }
 }
 
+/* A tmpfs goes through all pages up to the next hole: a look for each of many reads takes longer
+ * than the reads. */
+static bool finds_holes_quickly(int fd)
+{
+    struct statfs status;
+
+    return fstatfs(fd, &status) == 0 && status.f_type != TMPFS_MAGIC;
+}
+
 static int measure(struct file_stage *file, const struct stage_settings *settings,
                    struct error *err)
 {
@@ -132,6 +141,8 @@ static int measure(struct file_stage *file, const struct stage_settings *setting
     if (end < 0)
         return error_set(err, -errno, "its size could not be read: %s", strerror(errno));
 
+    file->holes_are_true =
+        settings->options.offload != NULL && !file->block_device && tells_holes_truly(file->fd);
     file->release_bytes = file->block_device ? logical_block(file->fd) : 1;
     uint32_t block = settings->options.direct ? direct_alignment(file->fd) : 1;
     uint32_t preferred = preferred_block(file, &status);
@@ -149,8 +160,7 @@ static int measure(struct file_stage *file, const struct stage_settings *setting
         .phase_bytes = 1,
         .ops = ops,
         .fua = true,
-        .tells_zeros =
-            settings->options.offload != NULL && !file->block_device && tells_holes_truly(file->fd),
+        .tells_zeros = file->holes_are_true && finds_holes_quickly(file->fd),
         .read_only = settings->options.read_only,
         .multi_conn = true, /* one descriptor: an fdatasync covers every connection's writes */
     };
@@ -271,7 +281,7 @@ static int open_for_sync(int fd)
 static bool nobody_else_writes(const struct file_stage *file, const struct image_options *options)
 {
     return options->lock && !options->read_only && !options->terms.force_in_use &&
-           !options->terms.no_lock && file->stage.limits.tells_zeros;
+           !options->terms.no_lock && file->holes_are_true;
 }
 
 static int file_open(struct stage **out, const struct stage_settings *settings, struct error *err)

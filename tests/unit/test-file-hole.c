@@ -53,7 +53,8 @@ static void open_file(struct image_options options)
         EXPECT(loop_create(&loops[i], &config, &err) == 0);
         EXPECT(stage_attach(&layers[i], stage, loops[i], &err) == 0);
     }
-    if (!stage->limits.tells_zeros && kind_of_file_system == 0) {
+    if (!container_of(stage, struct file_stage, stage)->holes_are_true &&
+        kind_of_file_system == 0) {
         fprintf(stderr, "the file system of /tmp is not believed to tell of holes truly\n");
         exit(77);
     }
@@ -305,6 +306,21 @@ static void nothing_is_believed_on_fuse(void)
     kind_of_file_system = 0;
 }
 
+/* A look goes through all pages up to the next hole there. */
+static void reads_do_not_look_on_tmpfs(void)
+{
+    kind_of_file_system = TMPFS_MAGIC;
+    open_file(locked);
+    EXPECT(!stage->limits.tells_zeros);
+    EXPECT(told(0, 0) == HOLE && told(1, 1) == HOLE_AT_ONCE);
+    close_file();
+    kind_of_file_system = EXT4_SUPER_MAGIC;
+    open_file(locked);
+    EXPECT(stage->limits.tells_zeros);
+    close_file();
+    kind_of_file_system = 0;
+}
+
 static const struct check checks[] = {
     { "a hole is looked at once", hole_is_looked_at_once },
     { "a write ends that", write_ends_that },
@@ -314,6 +330,7 @@ static const struct check checks[] = {
     { "what is old is not believed", what_is_old_is_not_believed },
     { "nothing is believed where others may write", nothing_is_believed_where_others_may_write },
     { "nor on FUSE", nothing_is_believed_on_fuse },
+    { "on a tmpfs holes are told, and reads do not look for them", reads_do_not_look_on_tmpfs },
 };
 
 int main(int argc, char **argv)
