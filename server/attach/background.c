@@ -198,7 +198,7 @@ static void put(enum log_level level, uint64_t source, const struct log_about *a
 
     (void)source;
     if (length >= 0 && vsnprintf(text + length, sizeof text - (size_t)length, format, args) >= 0) {
-        secret_text_mask_here(text, sizeof text);
+        secret_text_mask_line(text, sizeof text);
         system_log_write(log_priority(level), text);
     }
 }

@@ -150,7 +150,7 @@ static void handle_lines(void)
     struct log_entry *entry;
 
     while ((entry = log_queue_peek(&service.queue)) != NULL) {
-        secret_text_mask_here(entry->text, sizeof entry->text);
+        secret_text_mask_line(entry->text, sizeof entry->text);
         if (entry->source == 0 || log_limit_lets_pass(&service.limit, entry->kind, entry->source,
                                                       (int)entry->level, entry->text, now_ms()))
             write_entry(entry->level, &entry->time, entry->fields, entry->text);

@@ -132,7 +132,7 @@ static void write_at_once(enum log_level level, const char *who, const char *for
     if (used < 0 || (size_t)used >= sizeof text ||
         vsnprintf(text + used, sizeof text - (size_t)used, format, args) < 0)
         text[0] = '\0';
-    secret_text_mask_here(text, sizeof text);
+    secret_text_mask_line(text, sizeof text);
     length = put_prefix(line, LOG_LINE_START_BYTES_MAX + LOG_PROGRAM_BYTES_MAX + 3, level);
     length += log_text_escape(line + length, text);
     line[length++] = '\n';

@@ -43,6 +43,15 @@ static bool is_secret_name(const char *start, const char *end)
     return false;
 }
 
+/* In a sentence of a log much is named like a secret that is none ("LoadCredential=disk:FILE"). */
+static bool is_password_name(const char *start, const char *end)
+{
+    for (; start < end; start++)
+        if (strncasecmp(start, "passw", strlen("passw")) == 0)
+            return true;
+    return false;
+}
+
 /* Of HTTP, with "name: value": any of them may be one in which somebody shows who he is, but in a
  * sentence a colon stands behind other words, too. */
 static bool is_secret_header(const char *start, const char *end)
@@ -137,7 +146,7 @@ static const char *quoted_value(const char *text, const char *name, const char *
 
 /* name=value: of the parameters of an image or URI, those that are headers of HTTP may be any. */
 static const char *value_of_parameter(const char *text, const char *name, const char *at,
-                                      size_t *bytes)
+                                      bool sentence, size_t *bytes)
 {
     bool of_image = name > text && strchr("?&", name[-1]) != NULL;
     const char *value = at + 1;
@@ -151,6 +160,8 @@ static const char *value_of_parameter(const char *text, const char *name, const 
         return NULL;
     }
     if (!is_secret_name(name, at) && !(of_image && ends_with(name, at, "header")))
+        return NULL;
+    if (sentence && !of_image && !is_password_name(name, at))
         return NULL;
     if (strncmp(value, "+FILE", 5) == 0 || strncmp(value, "+/", 2) == 0) /* nbdkit's way */
         return NULL;
@@ -173,30 +184,30 @@ static const char *value_of_header(const char *text, const char *name, const cha
 }
 
 /* The value of what is named before `at`, if that is a secret; NULL. */
-static const char *secret_value(const char *text, const char *at, size_t *bytes)
+static const char *secret_value(const char *text, const char *at, bool sentence, size_t *bytes)
 {
     const char *name = at, *value = NULL;
 
     while (name > text && is_word(name[-1]))
         name--;
     if (*at == '=')
-        value = value_of_parameter(text, name, at, bytes);
+        value = value_of_parameter(text, name, at, sentence, bytes);
     else if (*at == ':')
         value = value_of_header(text, name, at, bytes);
-    else if (is_secret_name(name, at))
+    else if (sentence ? is_password_name(name, at) : is_secret_name(name, at))
         value = value_of_json(at, bytes);
     return value != NULL && *bytes > 0 ? value : NULL;
 }
 
 /* The next secret of `text`, which begins at `from`; NULL: there is none. */
-static const char *next_secret(const char *text, const char *from, size_t *bytes)
+static const char *next_secret(const char *text, const char *from, bool sentence, size_t *bytes)
 {
     for (const char *at = from; *at != '\0'; at++) {
         const char *uri = *at == ':' || *at == '%' ? behind(at, "://") : NULL;
         const char *found = uri != NULL ? password_of_uri(uri, bytes) : NULL;
 
         if (found == NULL && strchr("=\":", *at) != NULL)
-            found = secret_value(text, at, bytes);
+            found = secret_value(text, at, sentence, bytes);
         if (found != NULL && found >= from)
             return found;
     }
@@ -209,7 +220,7 @@ void secret_text_mask(char *out, size_t room_bytes, const char *text)
     size_t bytes = 0;
 
     for (const char *at = text; *at != '\0' && out < end;) {
-        const char *secret = next_secret(text, at, &bytes);
+        const char *secret = next_secret(text, at, false, &bytes);
         size_t plain = secret != NULL ? (size_t)(secret - at) : strlen(at);
         size_t room = (size_t)(end - out), fits = plain < room ? plain : room;
 
@@ -223,12 +234,12 @@ void secret_text_mask(char *out, size_t room_bytes, const char *text)
     *out = '\0';
 }
 
-void secret_text_mask_here(char *text, size_t room_bytes)
+void secret_text_mask_line(char *text, size_t room_bytes)
 {
     size_t bytes, length = sizeof MASK - 1;
 
     for (char *at = text;;) {
-        const char *secret = next_secret(text, at, &bytes);
+        const char *secret = next_secret(text, at, true, &bytes);
         size_t start = secret != NULL ? (size_t)(secret - text) : room_bytes;
 
         if (secret == NULL)

@@ -9,7 +9,8 @@
 /* The text with *** in the place of those.  It is cut before what there is no room for; three times
  * its length and 8 bytes are always enough.  Takes neither memory nor a lock. */
 void secret_text_mask(char *out, size_t room_bytes, const char *text);
-/* The same where the text stands, which is in `room_bytes`. */
-void secret_text_mask_here(char *text, size_t room_bytes);
+/* A line of a log, where it stands, which is in `room_bytes`.  Sentences name parameters, so what
+ * is only named like a secret stays there, unless it is one of an image, or a password. */
+void secret_text_mask_line(char *text, size_t room_bytes);
 
 #endif

@@ -68,7 +68,7 @@ while True:
     wait_until 30 have_done 1
 }
 have_done() {
-    [ "$(grep -c done "$test_dir/said")" -eq "$1" ]
+    [ "$(grep -c "done" "$test_dir/said")" -eq "$1" ]
 }
 
 for cipher in aes-xts-plain64 serpent-xts-plain64; do
