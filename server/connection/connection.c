@@ -324,8 +324,10 @@ static void end(struct connection *connection)
     PROBE(connection_close, connection->talk.row->id);
     board_connection_end(worker->board, connection->talk.row);
     places_leave(worker->places, &connection->talk.place);
-    if (connection->scrubs)
+    if (connection->scrubs) {
         buffer_pool_scrub(worker->buffers);
+        tls_buffers_scrub(&worker->tls_buffers);
+    }
     if (connection->next != NULL)
         connection->next->previous = connection->previous;
     if (connection->previous != NULL)

@@ -65,6 +65,8 @@ static bool scrub_transports(struct worker_suspend *suspend)
         if (transmission_of(one, suspend->export) != NULL)
             clean &= transport->ops->scrub(transport, suspend->scrubs);
     }
+    if (!suspend->scrubs && suspend->looks > LOOKS_MAX - LAST_LOOKS)
+        suspend->looks = LOOKS_MAX - LAST_LOOKS; /* it has its time, however long clients took */
     suspend->scrubs = true;
     return clean;
 }
@@ -79,6 +81,7 @@ static void forget(struct worker_suspend *suspend)
     if (part->layer != NULL)
         luks_layer_forget(part->layer);
     buffer_pool_scrub(worker->buffers);
+    tls_buffers_scrub(&worker->tls_buffers);
     suspend->done(suspend);
 }
 

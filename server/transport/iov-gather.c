@@ -4,20 +4,20 @@
 
 const uint8_t *iov_gather_peek(const struct iov_gather *gather, size_t *length_bytes)
 {
-    static _Thread_local uint8_t together[GATHER_BYTES];
+    uint8_t *together = gather->together;
     const uint8_t *first = (const uint8_t *)gather->iov->iov_base + gather->skip_bytes;
     size_t first_bytes = gather->iov->iov_len - gather->skip_bytes, used = 0;
 
-    if (first_bytes >= sizeof together || gather->count == 1) {
-        *length_bytes = first_bytes < sizeof together ? first_bytes : sizeof together;
+    if (first_bytes >= GATHER_BYTES || gather->count == 1) {
+        *length_bytes = first_bytes < GATHER_BYTES ? first_bytes : GATHER_BYTES;
         return first;
     }
-    for (unsigned i = 0; i < gather->count && used < sizeof together; i++) {
+    for (unsigned i = 0; i < gather->count && used < GATHER_BYTES; i++) {
         const uint8_t *at = i == 0 ? first : gather->iov[i].iov_base;
         size_t bytes = i == 0 ? first_bytes : gather->iov[i].iov_len;
 
-        if (bytes > sizeof together - used)
-            bytes = sizeof together - used;
+        if (bytes > GATHER_BYTES - used)
+            bytes = GATHER_BYTES - used;
         memcpy(together + used, at, bytes);
         used += bytes;
     }

@@ -54,6 +54,7 @@ bool tls_stream_enlarge(struct tls_transport *tls, bool large)
     tls->in = tls_buffer_acquire(tls->buffers, large);
     if (tls->in == NULL)
         return false;
+    tls->in->opened = true;
     memcpy(tls->in->bytes, tls->staging + tls->staged_start, count);
     tls->in->end = count;
     tls->staged_start = tls->staged_end = 0;
@@ -75,7 +76,7 @@ void tls_stream_receive(struct tls_transport *tls)
         (struct iovec){ .iov_base = in.bytes + *in.end, .iov_len = in.capacity - *in.end };
     assert(tls->recv_iov.iov_len > 0);
     tls->recv_message = (struct msghdr){ .msg_iov = &tls->recv_iov, .msg_iovlen = 1 };
-    tls->receiving = true;
+    tls->receiving = TRANSPORT_RECEIVING;
     loop_recvmsg(tls->transport.loop, &tls->recv_event, &tls->file, &tls->recv_message);
 }
 
@@ -92,8 +93,10 @@ void tls_stream_wipe_taken(struct tls_transport *tls)
 
 bool tls_stream_receive_ended(struct tls_transport *tls, int result)
 {
-    tls->receiving = false;
-    if (result == -EINTR || result == -EAGAIN || result == -ECANCELED) {
+    bool interrupted = transport_is_interrupted(tls->receiving, result);
+
+    tls->receiving = TRANSPORT_RECEIVES_NOT;
+    if (interrupted) {
         if (tls->scrubs)
             tls_stream_wipe_taken(tls);
         tls_stream_receive(tls);

@@ -54,7 +54,8 @@ struct tls_transport {
     uint32_t wanted_bytes;
     uint32_t
         silent_bytes; /* received since there was data: GnuTLS gathers messages of up to 16 MiB */
-    bool receiving, wanted_begun, scrubs;
+    enum transport_receive receiving;
+    bool wanted_begun, scrubs;
     struct loop_task recv_report;
     int recv_result;
 

@@ -19,7 +19,8 @@ struct plain {
     struct iovec recv_iov[2];
     uint8_t *wanted;
     uint32_t wanted_bytes;
-    bool receiving, wanted_begun, scrubs;
+    enum transport_receive receiving;
+    bool wanted_begun, scrubs;
 
     struct io_event send_event;
     struct msghdr send_message;
@@ -59,7 +60,7 @@ static void receive_more(struct plain *plain)
     plain->recv_message = (struct msghdr){ .msg_iov = plain->recv_iov, .msg_iovlen = 2 };
     if (plain->ktls != NULL)
         ktls_prepare(plain->ktls, &plain->recv_message);
-    plain->receiving = true;
+    plain->receiving = TRANSPORT_RECEIVING;
     loop_recvmsg(plain->transport.loop, &plain->recv_event, &plain->file, &plain->recv_message);
 }
 
@@ -86,20 +87,18 @@ static void wipe_taken(struct plain *plain)
     plain->scrubs = false;
 }
 
-/* It brought nothing, and nothing is wrong. */
-static bool is_interrupted(int result)
-{
-    return result == -EINTR || result == -EAGAIN || result == -ECANCELED;
-}
-
 static void received(struct io_event *ev, int result)
 {
     struct plain *plain = container_of(ev, struct plain, recv_event);
 
-    plain->receiving = false;
-    if (plain->ktls != NULL && !is_interrupted(result))
+    bool interrupted = transport_is_interrupted(plain->receiving, result);
+
+    plain->receiving = TRANSPORT_RECEIVES_NOT;
+    if (plain->ktls != NULL && !interrupted) {
         result = ktls_received(plain->ktls, &plain->recv_message, result, !plain->sending);
-    if (result < 0 && is_interrupted(result)) {
+        interrupted = transport_is_interrupted(plain->receiving, result);
+    }
+    if (interrupted) {
         if (plain->scrubs)
             wipe_taken(plain);
         receive_more(plain);
@@ -172,10 +171,11 @@ static bool plain_scrub(struct transport *transport, bool again)
 {
     struct plain *plain = plain_of(transport);
 
-    if (!plain->receiving) {
+    plain->scrubs |= !again;
+    if (plain->scrubs && plain->receiving == TRANSPORT_RECEIVES_NOT) {
         wipe_taken(plain);
-    } else if (!again) {
-        plain->scrubs = true;
+    } else if (plain->scrubs && plain->receiving == TRANSPORT_RECEIVING) {
+        plain->receiving = TRANSPORT_RECEIVE_CANCELLED; /* that may come too late: see `again` */
         loop_cancel(transport->loop, &plain->recv_event);
     }
     return !plain->scrubs;

@@ -21,6 +21,8 @@
 #define SILENT_BYTES_MAX \
     262144u /* of records without data: a few tickets of the longest are fine */
 
+_Static_assert(GATHER_BYTES == TLS_RECORD_PLAIN_BYTES, "what is gathered is a record");
+
 static struct tls_transport *tls_of(struct transport *transport)
 {
     return container_of(transport, struct tls_transport, transport);
@@ -206,7 +208,9 @@ static void report_send(struct loop_task *task)
 static void stream_send(struct transport *transport, struct iovec *iov, unsigned iov_count)
 {
     struct tls_transport *tls = tls_of(transport);
-    struct iov_gather gather = { .iov = iov, .count = iov_count };
+    struct iov_gather gather = { .iov = iov,
+                                 .count = iov_count,
+                                 .together = tls->buffers->together };
     size_t total_bytes = 0;
 
     assert(tls->open && !tls->sending && !tls->send_report.queued);
@@ -257,17 +261,17 @@ static uint32_t stream_unsent_bytes(struct transport *transport)
     return loop_file_unsent_bytes(transport->loop, &tls_of(transport)->file);
 }
 
-/* As in transport-plain.c.  Not reached: what GnuTLS keeps of records that it opens, and what was
- * gathered on the stack for one that was sent. */
+/* As in transport-plain.c.  Not reached: what GnuTLS keeps of records that it makes and opens; and
+ * the buffers of the worker, once for all connections. */
 static bool stream_scrub(struct transport *transport, bool again)
 {
     struct tls_transport *tls = tls_of(transport);
 
-    tls_buffers_scrub(tls->buffers);
-    if (!tls->receiving) {
+    tls->scrubs |= !again;
+    if (tls->scrubs && tls->receiving == TRANSPORT_RECEIVES_NOT) {
         tls_stream_wipe_taken(tls);
-    } else if (!again) {
-        tls->scrubs = true;
+    } else if (tls->scrubs && tls->receiving == TRANSPORT_RECEIVING) {
+        tls->receiving = TRANSPORT_RECEIVE_CANCELLED;
         loop_cancel(transport->loop, &tls->recv_event);
     }
     return !tls->scrubs;

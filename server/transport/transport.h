@@ -6,6 +6,8 @@
 #ifndef NBDCRYPT_TRANSPORT_H
 #define NBDCRYPT_TRANSPORT_H
 
+#include <errno.h>
+
 #include "server/loop/loop.h"
 
 struct ktls;
@@ -24,8 +26,8 @@ struct transport_ops {
     bool (*has_begun)(struct transport *transport);
     /* Of what was sent, what the other end has not taken. */
     uint32_t (*unsent_bytes)(struct transport *transport);
-    /* Wipes what it keeps of data that was taken from it.  False: it waits for an operation in
-     * flight that can write there; ask `again` in a moment. */
+    /* Wipes what it keeps of data that was taken from it, once.  False: it waits for an operation
+     * in flight that can write there, which is being ended; ask `again` in a moment. */
     bool (*scrub)(struct transport *transport, bool again);
     /* No more will be sent: the other end sees the end once it has read everything. */
     void (*finish)(struct transport *transport);
@@ -34,6 +36,21 @@ struct transport_ops {
     /* Nothing is in flight. Frees the transport and closes the socket. */
     void (*close)(struct transport *transport);
 };
+
+/* For who implements it: a receive, and one that scrub() ends.  Then something may have arrived at
+ * the same moment: it counts, and a receive that follows has to be ended, too. */
+enum transport_receive {
+    TRANSPORT_RECEIVES_NOT,
+    TRANSPORT_RECEIVING,
+    TRANSPORT_RECEIVE_CANCELLED,
+};
+
+/* It brought nothing, and nothing is wrong: it is to be begun anew. */
+static inline bool transport_is_interrupted(enum transport_receive receive, int result)
+{
+    return result < 0 && (result == -EINTR || result == -EAGAIN ||
+                          (result == -ECANCELED && receive == TRANSPORT_RECEIVE_CANCELLED));
+}
 
 #define TRANSPORT_STAGING_BYTES 8192u /* 292 requests without payload in one receive */
 

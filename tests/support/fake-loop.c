@@ -180,10 +180,8 @@ static int socket_recv(struct fake *socket, const struct msghdr *message)
 {
     size_t left = bounded(SIZE_MAX, socket->recv_bytes_max), total = 0;
 
-    if (socket->client_reset)
-        return -ECONNRESET;
-    if (socket->shut_recv)
-        return 0;
+    if (socket->client_reset || socket->shut_recv)
+        return socket->client_reset ? -ECONNRESET : 0;
     for (size_t i = 0; i < message->msg_iovlen && left > 0; i++) {
         size_t room = message->msg_iov[i].iov_len < left ? message->msg_iov[i].iov_len : left;
         size_t count = pipe_take(&socket->to_server, message->msg_iov[i].iov_base, room);
@@ -694,7 +692,8 @@ void loop_timer_start(struct loop *loop, struct loop_timer *timer, unsigned time
 void loop_cancel(struct loop *loop, struct io_event *ev)
 {
     struct operation *op = find_operation(loop, ev);
+    int result = op != NULL ? attempt(loop, op) : 0;
 
-    if (op != NULL && op->result == 0)
-        op->result = -ECANCELED;
+    if (op != NULL) /* too late for what can be done at once */
+        op->result = result == WAITS ? -ECANCELED : result;
 }
