@@ -24,14 +24,15 @@ static bool is_name(const char *start, const char *end, const char *word)
     return (size_t)(end - start) == strlen(word) && ends_with(start, end, word);
 }
 
-/* A parameter: its name is from `start` to `end`.  A path is none. */
+/* A parameter: its name is from `start` to `end`.  A path is none, nor where systemd finds one. */
 static bool is_secret_name(const char *start, const char *end)
 {
     static const char *const marks[] = { "passw", "passphrase", "secret",     "token",    "key",
                                          "auth",  "cookie",     "credential", "signature" };
     static const char *const whole[] = { "pass", "pwd", "pin", "sig" };
 
-    if (ends_with(start, end, "-file") || ends_with(start, end, "keyring"))
+    if (ends_with(start, end, "-file") || ends_with(start, end, "keyring") ||
+        is_name(start, end, "LoadCredential"))
         return false;
     for (size_t i = 0; i < sizeof whole / sizeof whole[0]; i++)
         if (is_name(start, end, whole[i]))
@@ -100,22 +101,45 @@ static const char *password_of_uri(const char *at, size_t *bytes)
     return password;
 }
 
-/* Whether one such quotation mark stands open before this name; an apostrophe is none. */
+/* \" of JSON is a part of a text. */
+static bool is_escaped(const char *text, const char *mark)
+{
+    return *mark == '"' && mark > text && mark[-1] == '\\';
+}
+
+/* An apostrophe has letters on both sides; behind a mask it is no beginning. */
+static bool may_begin(const char *text, const char *mark)
+{
+    return mark == text || (!isalnum((unsigned char)mark[-1]) && mark[-1] != MASK[0]);
+}
+
+static bool may_end(const char *mark)
+{
+    return !isalnum((unsigned char)mark[1]);
+}
+
+/* Whether one such quotation mark stands open before this name. */
 static bool is_open(const char *text, const char *name, char mark)
 {
+    bool open = false;
+
     for (const char *at = text; at < name; at++)
-        if (*at == mark && (at == text || !isalnum((unsigned char)at[-1])))
-            return true;
-    return false;
+        if (*at == mark && !is_escaped(text, at))
+            open = open ? !may_end(at) : may_begin(text, at);
+    return open;
 }
 
 /* To the end of a parameter or a line: what is in there may have blanks, commas and quotes. */
 static size_t whole_value(const char *text, const char *name, const char *value)
 {
-    const char single = is_open(text, name, '\'') ? '\'' : '&';
-    const char twice = is_open(text, name, '"') ? '"' : '&';
+    const char marks[] = { is_open(text, name, '\'') ? '\'' : '&',
+                           is_open(text, name, '"') ? '"' : '&', '\0' };
+    const char *end = value;
 
-    return strcspn(value, (char[]){ '&', '\r', '\n', single, twice, '\0' });
+    for (; strchr("&\r\n", *end) == NULL; end++)
+        if (strchr(marks, *end) != NULL && may_end(end) && !is_escaped(text, end))
+            break;
+    return (size_t)(end - value);
 }
 
 /* "name": "value" of JSON, where `at` is the quote behind the name; NULL: it is no such thing. */
@@ -134,14 +158,32 @@ static const char *value_of_json(const char *at, size_t *bytes)
     return at + 1;
 }
 
-/* 'value' or "value"; behind 'name=' the mark closes. */
+/* 'value' or "value", which may be cut; behind 'name=' the mark closes. */
 static const char *quoted_value(const char *text, const char *name, const char *value,
                                 size_t *bytes)
 {
     if (name > text && name[-1] == *value)
         return NULL;
     *bytes = strcspn(value + 1, (char[]){ *value, '\0' });
+    if (value[1 + *bytes] == '\0')
+        *bytes = whole_value(text, name, value + 1);
     return value + 1;
+}
+
+/* \"value\", in JSON. */
+static const char *escaped_value(const char *text, const char *name, const char *value,
+                                 size_t *bytes)
+{
+    const char *end = strstr(value + 2, "\\\"");
+
+    *bytes = end != NULL ? (size_t)(end - value) - 2 : whole_value(text, name, value + 2);
+    return value + 2;
+}
+
+/* What is to be written there by the reader: "KEY=VALUE". */
+static bool is_placeholder(const char *value)
+{
+    return strncasecmp(value, "value", 5) == 0 && !is_word(value[5]);
 }
 
 /* name=value: of the parameters of an image or URI, those that are headers of HTTP may be any. */
@@ -163,10 +205,13 @@ static const char *value_of_parameter(const char *text, const char *name, const 
         return NULL;
     if (sentence && !of_image && !is_password_name(name, at))
         return NULL;
-    if (strncmp(value, "+FILE", 5) == 0 || strncmp(value, "+/", 2) == 0) /* nbdkit's way */
+    if (strncmp(value, "+FILE", 5) == 0 || strncmp(value, "+/", 2) == 0 || /* nbdkit's way */
+        is_placeholder(value))
         return NULL;
     if (*value == '"' || *value == '\'')
         return quoted_value(text, name, value, bytes);
+    if (strncmp(value, "\\\"", 2) == 0)
+        return escaped_value(text, name, value, bytes);
     *bytes = of_image || ends_with(name, at, "cookie") ? whole_value(text, name, value)
                                                        : strcspn(value, "&,; \t\"'");
     return value;

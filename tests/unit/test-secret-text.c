@@ -113,6 +113,31 @@ static void what_a_plugin_says_is_hidden(void)
         { "no value without 'key=' in front", "no value without 'key=' in front" },
         { "the key: it is short", "the key: it is short" },
         { "add header='/srv/h' key-file='/k'", "add header='/srv/h' key-file='/k'" },
+        { "'x' is not KEY=VALUE: a word", "'x' is not KEY=VALUE: a word" },
+        { "one is written key=value", "one is written key=value" },
+        { "password=values", "password=***" },
+        { "a unit with LoadCredential=disk:FILE", "a unit with LoadCredential=disk:FILE" },
+    };
+
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        becomes(rows[i][0], rows[i][1]);
+}
+
+/* A quotation mark that is closed, an apostrophe, and one that JSON escapes are no end. */
+static void quotes_of_others_end_no_secret(void)
+{
+    static const char *const rows[][2] = {
+        { "image 'nbdkit:curl?url=x': it said: Cookie: a='S'; b=S",
+          "image 'nbdkit:curl?url=x': it said: Cookie: ***" },
+        { "image 'nbdkit:curl?header=a: it's S&x=1'", "image 'nbdkit:curl?header=***&x=1'" },
+        { "password=S's, Cookie: S'S'", "password=***'s, Cookie: ***" },
+        { "{\"image\":\"nbdkit:curl?header=a: \\\"S\\\", S\",\"x\":1}",
+          "{\"image\":\"nbdkit:curl?header=***\",\"x\":1}" },
+        { "{\"reason\":\"password=\\\"S S\\\" is wrong\"}",
+          "{\"reason\":\"password=\\\"***\\\" is wrong\"}" },
+        { "add name='?pin=\"' image='/srv/x'", "add name='?pin=\"' image='/srv/x'" },
+        { "add name='?pin=\"S' image='/srv/x'", "add name='?pin=\"***' image='/srv/x'" },
+        { "password=\"S S", "password=\"***" },
     };
 
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
@@ -137,6 +162,7 @@ int main(void)
     parameters_of_plugins_are_hidden();
     what_a_plugin_says_is_hidden();
     sentences_stay_sentences();
+    quotes_of_others_end_no_secret();
     nothing_is_written_behind_its_place();
     nothing_is_written_behind_the_room();
     three_times_the_length_is_enough();
