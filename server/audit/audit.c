@@ -118,6 +118,7 @@ static const struct kind *kind_of(const char *type)
         { "export.suspended", AUDIT_OPERATORS, "done" },
         { "export.resumed", AUDIT_OPERATORS, "done" },
         { "key.used", AUDIT_OPERATORS, "done" },
+        { "key.changed", AUDIT_OPERATORS, "done" },
         { "key.failed", AUDIT_OPERATORS, "failed" },
         { "reload.done", AUDIT_OPERATORS, "done" },
         { "reload.failed", AUDIT_OPERATORS, "failed" },

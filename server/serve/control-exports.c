@@ -10,6 +10,7 @@
 #include "server/serve/config-keys.h"
 #include "server/serve/control-added.h"
 #include "server/serve/control-clients.h"
+#include "server/serve/control-keys.h"
 #include "server/serve/control-limits.h"
 #include "server/serve/drop-in.h"
 #include "server/serve/export-opening.h"
@@ -29,6 +30,7 @@ void control_export_use(struct exports *exports, struct reload_config *config)
     server_exports = exports;
     server_config = config;
     control_limits_use(config);
+    control_keys_use(exports);
 }
 
 /* One change for one caller. */
@@ -659,5 +661,31 @@ const struct control_method control_export_methods[] = {
       .gives = true,
       .params = { { "name", json_type_string, true }, { "key_fd", json_type_int, false } },
       .run = resume_export },
+    { .name = "org.nbdcrypt.AddKey",
+      .role = CONTROL_ADMIN,
+      .changes = true,
+      .gives = true,
+      .params = { { "name", json_type_string, true },
+                  { "key_fd", json_type_int, true },
+                  { "new_key_fd", json_type_int, true },
+                  { "options", json_type_object, false } },
+      .run = control_keys_add },
+    { .name = "org.nbdcrypt.ChangeKey",
+      .role = CONTROL_ADMIN,
+      .changes = true,
+      .gives = true,
+      .params = { { "name", json_type_string, true },
+                  { "key_fd", json_type_int, true },
+                  { "new_key_fd", json_type_int, true },
+                  { "options", json_type_object, false } },
+      .run = control_keys_change },
+    { .name = "org.nbdcrypt.RemoveKey",
+      .role = CONTROL_ADMIN,
+      .changes = true,
+      .gives = true,
+      .params = { { "name", json_type_string, true },
+                  { "key_fd", json_type_int, false },
+                  { "options", json_type_object, false } },
+      .run = control_keys_remove },
     { 0 },
 };

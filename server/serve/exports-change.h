@@ -4,6 +4,8 @@
 
 #include "server/connection/worker.h"
 
+struct keyslots_wish;
+
 /* What becomes of the clients of an export that goes. */
 enum exports_farewell {
     EXPORTS_SAFE,  /* there must be none: -EBUSY */
@@ -39,7 +41,8 @@ struct exports_change {
     bool rescan;                      /* look whether images have grown */
     /* Of one that is there: exports-suspend.h; NULL: of none.  Alone in a change. */
     const char *suspended, *resumed;
-    const struct key_source *key; /* for `resumed`; NULL: that of its settings */
+    const struct key_source *key;   /* for `resumed`; NULL: that of its settings */
+    struct keyslots_wish *keyslots; /* exports-keyslots.h; NULL: none.  Alone in a change. */
 
     /* Called on the thread of the exports when what is added is open, and nothing is in the way any
      * more: writes down what is to last, and may block for that.  -errno, with change->error: the

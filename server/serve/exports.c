@@ -15,8 +15,8 @@
 #include "server/client/channel.h"
 #include "server/serve/errand.h"
 #include "server/serve/exports-arrival.h"
+#include "server/serve/exports-keys.h"
 #include "server/serve/exports-removal.h"
-#include "server/serve/exports-suspend.h"
 
 #define LOOP_ENTRIES 8u
 #define LOOK_AT_STOP_MS 50u
@@ -27,7 +27,7 @@ struct exports {
     uint64_t last_id;
     struct removals removals;
     struct arrivals *arrivals; /* of changes that wait for them */
-    struct key_change *keys;   /* under way */
+    struct exports_keys keys;  /* under way */
     struct worker_round *unanswered;
     atomic_uint open_timeout_seconds;
 
@@ -124,8 +124,8 @@ static uint64_t next_look_ms(const struct exports *exports)
     for (const struct arrivals *one = exports->arrivals; one != NULL; one = one->next)
         if (arrivals_next_ms(one) < soonest)
             soonest = arrivals_next_ms(one);
-    if (key_changes_next_ms(exports->keys) < soonest)
-        soonest = key_changes_next_ms(exports->keys);
+    if (exports_keys_next_ms(&exports->keys) < soonest)
+        soonest = exports_keys_next_ms(&exports->keys);
     return soonest;
 }
 
@@ -171,7 +171,7 @@ static void fail_what_is_left(struct exports *exports)
     while ((change = take(exports)) != NULL)
         drop_for_the_end(change);
     fail_arrivals(exports);
-    keep_unanswered(exports, key_changes_fail(&exports->keys));
+    keep_unanswered(exports, exports_keys_fail(&exports->keys));
     removals_fail(&exports->removals);
 }
 
@@ -189,7 +189,7 @@ static void *serve_changes(void *context)
         wait_for_work(exports);
         removals_look(&exports->removals);
         look_at_arrivals(exports);
-        key_changes_look(&exports->keys);
+        exports_keys_look(&exports->keys);
         while (!is_stopping(exports) && (change = take(exports)) != NULL)
             run(exports, change);
     }
@@ -271,7 +271,7 @@ static void await_absent(struct exports *exports, struct exports_change *change)
 
 static void run(struct exports *exports, struct exports_change *change)
 {
-    if (change->suspended != NULL || change->resumed != NULL) {
+    if (exports_keys_are_meant(change)) {
         begin_key_change(exports, change);
     } else if (change->if_present && exports_find(exports->set, change->removed[0]) == NULL) {
         await_absent(exports, change);
@@ -427,20 +427,16 @@ static void fail_arrivals(struct exports *exports)
     }
 }
 
-/* ---- a key that goes, or is there again ---- */
+/* ---- a key that goes, is there again, or becomes another one ---- */
 
 static void begin_key_change(struct exports *exports, struct exports_change *change)
 {
-    const char *name = change->resumed != NULL ? change->resumed : change->suspended;
     const struct key_terms terms = { .workers = exports->settings.workers,
                                      .worker_count = exports->worker_count,
                                      .seconds = atomic_load(&exports->open_timeout_seconds),
                                      .wake = &exports->wake };
 
-    if (exports_change_needs(change, exports->set, name) == 0)
-        key_changes_begin(&exports->keys, change, exports_find(exports->set, name), &terms);
-    else
-        change->done(change);
+    exports_keys_begin(&exports->keys, change, exports->set, &terms);
 }
 
 /* ---- the next set ---- */
