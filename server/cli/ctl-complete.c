@@ -143,6 +143,8 @@ static const char *const event_types[] = {
     "backend.up",
     "report",
     "report.written",
+    "slow-request",
+    "hung-request",
 };
 #define EVENT_TYPES (sizeof event_types / sizeof event_types[0])
 

@@ -10,6 +10,7 @@
 #include <time.h>
 #include <ucontext.h>
 
+#include "server/base/event.h"
 #include "server/base/threads.h"
 #include "server/report/report-maker.h"
 #include "server/report/slow-requests.h"
@@ -314,8 +315,10 @@ static bool find_hung(uint64_t now_ns, struct board_command *oldest)
 static void tell_hung(uint64_t now_ns, const struct board_command *command)
 {
     struct board_export export = { .name = "" };
+    struct board_connection connection = { .peer = "a client that has gone" };
     char reason[REASON_BYTES];
 
+    (void)board_read_connection(guard.settings.board, command->connection, &connection);
     (void)board_read_export(guard.settings.board, command->export_id, &export);
     report_join(reason, sizeof reason, "export '", export.name, "': ", board_op_name(command->op),
                 " ", REPORT_DIGITS(command->offset_bytes), "+",
@@ -323,6 +326,8 @@ static void tell_hung(uint64_t now_ns, const struct board_command *command)
                 REPORT_DIGITS(command->connection), " has been in phase ",
                 board_phase_name(command->phase), " for ",
                 REPORT_DIGITS((now_ns - command->start_ns) / SECOND_NS), " s", NULL);
+    EVENT(.type = "hung-request", .export = export.name, .peer = connection.peer,
+          .client = command->connection, .reason = reason);
     make(&guard.paces[HUNG], reason);
 }
 

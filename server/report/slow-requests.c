@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "server/base/event.h"
 #include "server/base/log-ids.h"
 #include "server/base/log.h"
 #include "server/board/board-owner.h"
@@ -13,6 +14,7 @@
 #define LOOKS_A_LIMIT 4u
 #define LOOK_LEAST_NS (20 * MS_NS)
 #define LOOK_MOST_NS (250 * MS_NS)
+#define TEXT_BYTES 256u
 #define WATCHED_MAX 64u /* at a time; of others it is counted that there were some */
 
 /* One that was told and has not ended. */
@@ -86,8 +88,31 @@ static bool may_tell(uint64_t now_ns)
     return false;
 }
 
+static void say(const struct slow_request *request, char text[TEXT_BYTES])
+{
+    snprintf(text, TEXT_BYTES,
+             "%llu ms%s (throttled %llu, backend %llu, crypto %llu, waiting for the client %llu)",
+             (unsigned long long)(request->age_ns / MS_NS), request->ended ? "" : " so far",
+             (unsigned long long)(request->throttled_ns / MS_NS),
+             (unsigned long long)(since(request->backend_ns, request->crypto_ns) / MS_NS),
+             (unsigned long long)(request->crypto_ns / MS_NS),
+             (unsigned long long)(request->client_ns / MS_NS));
+}
+
+static void tell_followers(const struct slow_request *request, const char *text)
+{
+    char reason[TEXT_BYTES + 64];
+
+    snprintf(reason, sizeof reason, "%s %llu+%llu: %s", board_op_name(request->op),
+             (unsigned long long)request->offset_bytes, (unsigned long long)request->length_bytes,
+             text);
+    EVENT(.type = "slow-request", .export = request->export, .peer = request->peer,
+          .client = request->client, .reason = reason);
+}
+
 static void tell(const struct slow_request *request)
 {
+    char text[TEXT_BYTES];
     const struct log_about about = { .id = LOG_ID_SLOW_REQUEST,
                                      .peer = request->peer,
                                      .client = request->client,
@@ -97,17 +122,11 @@ static void tell(const struct slow_request *request)
                                      .length_bytes = request->length_bytes,
                                      .duration_us = request->age_ns / 1000 };
 
-    log_write_about(
-        LOG_WARNING, about,
-        "export '%s': slow %s %llu+%llu of %s: %llu ms%s (throttled %llu, backend %llu, "
-        "crypto %llu, waiting for the client %llu)",
-        request->export, board_op_name(request->op), (unsigned long long)request->offset_bytes,
-        (unsigned long long)request->length_bytes, request->peer,
-        (unsigned long long)(request->age_ns / MS_NS), request->ended ? "" : " so far",
-        (unsigned long long)(request->throttled_ns / MS_NS),
-        (unsigned long long)(since(request->backend_ns, request->crypto_ns) / MS_NS),
-        (unsigned long long)(request->crypto_ns / MS_NS),
-        (unsigned long long)(request->client_ns / MS_NS));
+    say(request, text);
+    log_write_about(LOG_WARNING, about, "export '%s': slow %s %llu+%llu of %s: %s", request->export,
+                    board_op_name(request->op), (unsigned long long)request->offset_bytes,
+                    (unsigned long long)request->length_bytes, request->peer, text);
+    tell_followers(request, text);
 }
 
 static void keep(const struct slow_request *request)

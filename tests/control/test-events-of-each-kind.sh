@@ -3,8 +3,8 @@
 # and places is told.
 . "$(dirname "$0")/../support/functions.sh"
 
-kinds=$(grep -rhoE '(type = (result < 0 \? "[a-z.]+" : )?|conversation_event(_of)?\([^"]*)"[a-z]+\.[a-z.]+"' "$source_dir"/server "$source_dir"/plugins --include='*.c' |
-    grep -oE '[a-z]+\.[a-z.]+' | grep -vxE 'io\..*' | sort -u)
+kinds=$(grep -rhoE '(type = (result < 0 \? "[a-z.]+" : )?|conversation_event(_of)?\([^"]*)"[a-z]+[.-][a-z.]+"' "$source_dir"/server "$source_dir"/plugins --include='*.c' |
+    grep -oE '[a-z]+[.-][a-z.]+' | grep -vxE 'io\..*' | sort -u)
 [ "$(wc -l <<<"$kinds")" -gt 15 ] || fail "only few events were found"
 "$NBDCRYPT" __complete ctl events --type "" | cut -f 1 >"$test_dir/offered"
 for kind in $kinds; do

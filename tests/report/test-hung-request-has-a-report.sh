@@ -16,6 +16,12 @@ start_nbdcrypt --raw --hung-request 1 --stall-report 0 --threads 2 --report-dire
     --export "far=$remote,description=a disk"
 printf '{"org":"example"}' >"$test_dir/metadata"
 "$NBDCRYPT" ctl --socket "$control" metadata set far org.example "$test_dir/metadata"
+"$NBDCRYPT" ctl --socket "$control" events --type hung-request >"$test_dir/events" 2>"$log_dir/events" &
+remember_pid $!
+wait_until 20 grep -q events.begin "$test_dir/events"
+events() {
+    [ "$(grep -cE "hung-request export='far' peer='client .*' reason=.*write [0-9]+\\+4096 of client 1 " "$test_dir/events")" -eq "$1" ]
+}
 
 mkfifo "$test_dir/commands"
 qemu-io --format raw "nbd+unix:///far?socket=$socket" <"$test_dir/commands" >"$test_dir/answers" 2>&1 &
@@ -46,6 +52,7 @@ for n in 1 2 3; do # one by one: qemu-io takes a line when there is something to
     wait_until 20 in_flight "$n"
 done
 wait_for_report hung
+wait_until 20 events 1
 expect_in_report "^reason = export 'far': write [0-9]+\+4096 of client 1 has been in phase backend for [0-9]+ s\$"
 expect_in_report '^in_flight = [1-3]$'
 expect_in_report '  export = far  client = 1  operation = write  offset_bytes = 1048576  length_bytes = 4096  phase = backend  age_us = [0-9]{7}'
@@ -74,6 +81,7 @@ stop_storage
 echo 'aio_write 64k 4k' >&7
 wait_until 20 in_flight 1
 wait_for_report hung 2
+wait_until 20 events 2
 expect_in_report '^in_flight = 1$'
 counted() {
     local metrics

@@ -10,6 +10,9 @@ storage=$pid storage_uri=$uri
 start_nbdcrypt --raw --threads 1 --control "$control" --slow-request 300ms --export "far=$storage_uri" \
     --export "slow=memory:4M,limit-read-bandwidth=1000" --export "fast=memory:4M,slow-request=off,limit-iops=2"
 unix=${uri##*socket=}
+"$NBDCRYPT" ctl --socket "$control" events --type slow-request >"$test_dir/events" 2>"$log_dir/events" &
+remember_pid $!
+wait_until 20 grep -q events.begin "$test_dir/events"
 
 # client EXPORT STATEMENT: a connection in Python, in the background.
 client() {
@@ -37,6 +40,9 @@ expect_match "$out" " no +.* far +read +4096 +512 "
 kill -CONT "$storage"
 wait "$client_pid"
 wait_until 20 told "far': slow read 4096\+512 of client .*: [0-9]+ ms \(throttled 0, backend [1-9][0-9]*, crypto 0, waiting"
+by="slow-request export='far' peer='client .*' reason=.read 4096\\+512: [0-9]+ ms"
+wait_until 20 grep -qE "$by so far \\(throttled 0, backend [1-9]" "$test_dir/events"
+wait_until 20 grep -qE "$by \\(throttled 0, backend [1-9]" "$test_dir/events"
 
 # ---- a limit ----
 client slow 'client.read(0, 1000); client.read(512, 512)'
