@@ -14,6 +14,7 @@
 #include "server/cli/ctl-changes.h"
 #include "server/cli/ctl-complete.h"
 #include "server/cli/ctl-events.h"
+#include "server/cli/ctl-key.h"
 #include "server/cli/ctl-looks.h"
 #include "server/cli/ctl-limits.h"
 #include "server/cli/ctl-metadata.h"
@@ -43,7 +44,13 @@ static const struct param ctl_params[] = {
     PARAM("for", UINT, "SECONDS", for_seconds, "log: then the usual level is in force again",
           .min = 1, .max = 86400),
     PARAM("key-fd", UINT, "N", key_fd,
-          "add, replace, resume: its passphrase is read from this file descriptor to its end",
+          "add, replace, resume, key: its passphrase is read from this file descriptor to its end",
+          .min = 3, .max = 1048576),
+    PARAM("key-file", STRING, "FILE", key_file,
+          "key: ... or from this file; - is standard input (default: ask on the terminal)"),
+    PARAM("new-key-file", STRING, "FILE", new_key_file,
+          "key: the new passphrase, likewise (default: ask on the terminal)"),
+    PARAM("new-key-fd", UINT, "N", new_key_fd, "key: ... or what this file descriptor has",
           .min = 3, .max = 1048576),
     PARAM("drain", UINT, "SECONDS", drain_seconds,
           "remove: hidden at once, its clients may stay so long", .min = 1, .max = 86400),
@@ -88,6 +95,7 @@ enum {
     EXPORT = 4096,
     GROUP = 8192,
     IF_PRESENT = 16384,
+    KEY = 32768,
 };
 
 static const struct verb {
@@ -163,6 +171,13 @@ static const struct verb {
       .options = KEY_FD,
       .help = "read its key again; its clients go on",
       .run = ctl_resume },
+    { .name = "key",
+      .operands = "add|change|remove NAME [KEY=VALUE] ...",
+      .least = 2,
+      .most = INT_MAX,
+      .options = KEY_FD | KEY,
+      .help = "change its passphrases while it is served",
+      .run = ctl_key },
     { .name = "disconnect",
       .operands = "[ID]",
       .most = 1,
@@ -254,7 +269,10 @@ static const char *foreign_option(const struct verb *verb, const struct ctl_opti
     } own[] = {
         { TYPE, options->type != NULL, "--type is for ctl events" },
         { FOR, options->for_seconds > 0, "--for is for ctl log" },
-        { KEY_FD, options->key_fd > 0, "--key-fd is for ctl add, replace and resume" },
+        { KEY_FD, options->key_fd > 0, "--key-fd is for ctl add, replace, resume and key" },
+        { KEY, options->key_file != NULL, "--key-file is for ctl key" },
+        { KEY, options->new_key_file != NULL, "--new-key-file is for ctl key" },
+        { KEY, options->new_key_fd > 0, "--new-key-fd is for ctl key" },
         { DRAIN, options->drain_seconds > 0, "--drain is for ctl remove" },
         { NOW, options->now, "--now is for ctl remove" },
         { IF_PRESENT, options->if_present, "--if-present is for ctl remove" },
@@ -305,9 +323,12 @@ static int check(const struct verb *verb, const struct ctl_options *options, int
             return error_set(err, -EINVAL,
                              "'%.80s' is not KEY=VALUE: a word behind the %s is an option with "
                              "its value, such as %s",
-                             operands[i], verb->least > 1 ? "image" : "name",
-                             verb->least > 1 ? "raw=yes" : "limit-iops=500");
-    return 0;
+                             operands[i],
+                             verb->operands[0] == 'N' && verb->least > 1 ? "image" : "name",
+                             verb->run == ctl_key ? "slot=1"
+                             : verb->least > 1    ? "raw=yes"
+                                                  : "limit-iops=500");
+    return verb->run == ctl_key ? ctl_key_check(options, operands[0], err) : 0;
 }
 
 /* NULL: it is wrong, and *err says why. */
@@ -404,7 +425,7 @@ const struct command command_ctl = {
     .help = "ask a running server, or tell it to change something",
     .operands =
         "status|exports|clients|requests|top|metrics|show|events|add|replace|remove|limits|groups|"
-        "suspend|resume|disconnect|metadata|log|rescan|reload|report|drain [OPERAND] ...",
+        "suspend|resume|key|disconnect|metadata|log|rescan|reload|report|drain [OPERAND] ...",
     .params = ctl_params,
     .offer = offer,
     .run_itself = ctl,

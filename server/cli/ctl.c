@@ -131,15 +131,21 @@ int ctl_next(struct ctl *ctl, struct json_object **out, bool *last)
     return status;
 }
 
-int ctl_call_with_fd(struct ctl *ctl, const char *method, struct json_object *parameters, int fd,
-                     struct json_object **out)
+int ctl_call_with_fds(struct ctl *ctl, const char *method, struct json_object *parameters,
+                      const int *fds, unsigned count, struct json_object **out)
 {
     struct error err = { "" };
     bool last;
 
     *out = NULL;
-    int result = control_link_send(&ctl->link, method, parameters, false, fd, &err);
+    int result = control_link_send_fds(&ctl->link, method, parameters, false, fds, count, &err);
     return result == 0 ? ctl_next(ctl, out, &last) : fail(result, &err);
+}
+
+int ctl_call_with_fd(struct ctl *ctl, const char *method, struct json_object *parameters, int fd,
+                     struct json_object **out)
+{
+    return ctl_call_with_fds(ctl, method, parameters, &fd, fd >= 0, out);
 }
 
 int ctl_call(struct ctl *ctl, const char *method, struct json_object *parameters,

@@ -11,9 +11,9 @@
 #define EXIT_BUSY 5 /* or somebody has changed something meanwhile */
 
 struct ctl_options {
-    const char *socket, *type, *export_name, *rule;
+    const char *socket, *type, *export_name, *rule, *key_file, *new_key_file;
     unsigned timeout_seconds; /* 0: as long as it takes */
-    unsigned for_seconds, drain_seconds, delay_seconds, count, key_fd;
+    unsigned for_seconds, drain_seconds, delay_seconds, count, key_fd, new_key_fd;
     bool json, now, persist, if_present, batch, dry_run, openmetrics, slow, group, help;
     struct param_list replace;
 };
@@ -37,6 +37,9 @@ int ctl_call(struct ctl *ctl, const char *method, struct json_object *parameters
 /* The same with a descriptor. */
 int ctl_call_with_fd(struct ctl *ctl, const char *method, struct json_object *parameters, int fd,
                      struct json_object **out);
+/* With several, in this order. */
+int ctl_call_with_fds(struct ctl *ctl, const char *method, struct json_object *parameters,
+                      const int *fds, unsigned count, struct json_object **out);
 /* A change about which nothing is to be said. */
 int ctl_change(struct ctl *ctl, const char *method, struct json_object *parameters);
 /* Before a change that takes the time of storage or of a key, which the server limits: without

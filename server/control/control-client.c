@@ -107,52 +107,60 @@ static int closed(int error, struct error *err)
                      error != 0 ? ": " : "", error != 0 ? strerror(error) : "");
 }
 
-/* With the first byte, the descriptor. */
+/* What goes with the first byte. */
+struct passed {
+    const int *fds;
+    unsigned count; /* at most CONTROL_FDS_MAX */
+};
+
 static ssize_t send_some(const struct control_link *link, const char *text, size_t length_bytes,
-                         int fd)
+                         const struct passed *passed)
 {
+    size_t fds_bytes = passed->count * sizeof(int);
     union {
         struct cmsghdr header;
-        char bytes[CMSG_SPACE(sizeof(int))];
+        char bytes[CMSG_SPACE(CONTROL_FDS_MAX * sizeof(int))];
     } control = { 0 };
     struct iovec part = { .iov_base = (char *)text, .iov_len = length_bytes };
     struct msghdr message = { .msg_iov = &part, .msg_iovlen = 1 };
 
-    if (fd >= 0) {
+    if (fds_bytes > 0) {
         message.msg_control = &control;
-        message.msg_controllen = sizeof control.bytes;
+        message.msg_controllen = CMSG_SPACE(fds_bytes);
         control.header.cmsg_level = SOL_SOCKET;
         control.header.cmsg_type = SCM_RIGHTS;
-        control.header.cmsg_len = CMSG_LEN(sizeof fd);
-        memcpy(CMSG_DATA(&control.header), &fd, sizeof fd);
+        control.header.cmsg_len = CMSG_LEN(fds_bytes);
+        memcpy(CMSG_DATA(&control.header), passed->fds, fds_bytes);
     }
     return sendmsg(link->fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
-static int send_all(struct control_link *link, const char *text, size_t length_bytes, int fd,
-                    struct error *err)
+static int send_all(struct control_link *link, const char *text, size_t length_bytes,
+                    struct passed passed, struct error *err)
 {
     while (length_bytes > 0) {
         int result = wait_for(link, POLLOUT, err);
         if (result < 0)
             return result;
-        ssize_t sent = send_some(link, text, length_bytes, fd);
+        ssize_t sent = send_some(link, text, length_bytes, &passed);
         if (sent < 0 && (errno == EINTR || errno == EAGAIN))
             continue;
         if (sent < 0 && errno == EBADF)
-            return error_set(err, -EBADF, "the descriptor %d is not open", fd);
+            return error_set(err, -EBADF, "the descriptor %d is not open", passed.fds[0]);
         if (sent < 0)
             return closed(errno, err);
-        fd = -1;
+        passed.count = 0;
         text += sent;
         length_bytes -= (size_t)sent;
     }
     return 0;
 }
 
-int control_link_send(struct control_link *link, const char *method, struct json_object *parameters,
-                      bool more, int fd, struct error *err)
+int control_link_send_fds(struct control_link *link, const char *method,
+                          struct json_object *parameters, bool more, const int *fds, unsigned count,
+                          struct error *err)
 {
+    const struct passed passed = { fds, count };
     struct json_object *call = json_object_new_object();
     char name[128];
 
@@ -165,10 +173,16 @@ int control_link_send(struct control_link *link, const char *method, struct json
     const char *text =
         call != NULL ? json_object_to_json_string_ext(call, JSON_C_TO_STRING_PLAIN) : NULL;
     int result = text == NULL ? error_no_memory(err, "for a call")
-                              : send_all(link, text, strlen(text) + 1, fd, err);
+                              : send_all(link, text, strlen(text) + 1, passed, err);
     json_object_put(call);
     /* Who was turned away, has an answer all the same. */
     return result == -EPIPE ? 0 : result;
+}
+
+int control_link_send(struct control_link *link, const char *method, struct json_object *parameters,
+                      bool more, int fd, struct error *err)
+{
+    return control_link_send_fds(link, method, parameters, more, &fd, fd >= 0, err);
 }
 
 /* ---- replies ---- */

@@ -9,6 +9,7 @@
 #include "server/base/error.h"
 
 #define CONTROL_FOR_EVER (-1)
+#define CONTROL_FDS_MAX 4u /* with one call */
 
 struct control_link {
     int fd;
@@ -28,6 +29,10 @@ void control_link_close(struct control_link *link);
 NODISCARD int control_link_send(struct control_link *link, const char *method,
                                 struct json_object *parameters, bool more, int fd,
                                 struct error *err);
+/* The same with several, in this order. */
+NODISCARD int control_link_send_fds(struct control_link *link, const char *method,
+                                    struct json_object *parameters, bool more, const int *fds,
+                                    unsigned count, struct error *err);
 /* The next reply, with its "parameters", "error" and "continues"; the caller's to put.
  * -EPIPE: the server has closed; -ETIMEDOUT; -EPROTO: that is no varlink. */
 NODISCARD int control_link_receive(struct control_link *link, struct json_object **out,

@@ -682,7 +682,6 @@ const struct control_method control_export_methods[] = {
     { .name = "org.nbdcrypt.RemoveKey",
       .role = CONTROL_ADMIN,
       .changes = true,
-      .gives = true,
       .params = { { "name", json_type_string, true },
                   { "key_fd", json_type_int, false },
                   { "options", json_type_object, false } },

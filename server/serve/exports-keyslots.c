@@ -86,6 +86,10 @@ static void do_work(struct errand *errand)
     struct work *work = container_of(errand, struct work, errand);
 
     work->code = verbs[work->verb].run(&work->keys, &work->error);
+    if (work->code == -EPERM &&
+        work->verb == KEYSLOTS_REMOVE) /* its sentence is that of a command */
+        error_set(&work->error, 0, "%s (of `nbdcrypt ctl key remove`: force=yes)",
+                  work->error.text);
     tell(work);
 }
 

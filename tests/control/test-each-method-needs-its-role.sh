@@ -21,12 +21,13 @@ answers_to() {
 expect_role() {
     local role=$1 view=ok operate=ok admin=ok conflict=Conflict follows=ExpectedMore exists=NotPossible missing=NoSuchExport
     local absent=NoSuchExport nobody=NoSuchClient ungrouped=NoSuchGroup
+    local keyless=InvalidParameter
 
     shift
     case $role in
-    none) view='denied: view' operate='denied: operate' absent=$operate nobody=$operate ungrouped=$operate admin='denied: admin' follows=$view conflict=$admin exists=$admin missing=$admin ;;
-    view) operate='denied: operate' absent=$operate nobody=$operate ungrouped=$operate admin='denied: admin' conflict=$admin exists=$admin missing=$admin ;;
-    operate) admin='denied: admin' conflict=$admin exists=$admin missing=$admin ;;
+    none) view='denied: view' operate='denied: operate' absent=$operate nobody=$operate ungrouped=$operate admin='denied: admin' follows=$view conflict=$admin exists=$admin missing=$admin keyless=$admin ;;
+    view) operate='denied: operate' absent=$operate nobody=$operate ungrouped=$operate admin='denied: admin' conflict=$admin exists=$admin missing=$admin keyless=$admin ;;
+    operate) admin='denied: admin' conflict=$admin exists=$admin missing=$admin keyless=$admin ;;
     esac
     expect_equal "answers to $role ($*)" "GetInfo ok
 GetInterfaceDescription ok
@@ -49,6 +50,9 @@ SetLimits $absent
 SetGroupLimits $ungrouped
 Suspend $absent
 Resume $missing
+AddKey $keyless
+ChangeKey $keyless
+RemoveKey $keyless
 AddExport $exists
 ReplaceExport $missing
 RemoveExport $missing
@@ -129,6 +133,7 @@ add x /nothing raw=yes|admin|1
 replace none /nothing raw=yes|admin|1
 remove none|admin|1
 resume none|admin|1
+key remove none slot=1|admin|1
 reload|admin|0
 reload --dry-run|admin|1
 drain|admin|0'
