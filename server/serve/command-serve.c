@@ -286,6 +286,7 @@ static void allow_reloads(struct server *server, unsigned workers)
                                                 .tls = &server->tls,
                                                 .places = server->places,
                                                 .exports = server->live,
+                                                .board = server->board,
                                                 .workers = workers,
                                                 .need_handshakes = need_handshakes,
                                                 .changed = use_options,

@@ -506,6 +506,8 @@ static void print_item(FILE *out, const struct plan_item *item, const struct ser
             fputs(item->keys[i - 1].change == PARAM_RESTART ? "; " : ", ", out);
         print_key(out, &item->keys[i]);
     }
+    if (item->clients > 0)
+        fprintf(out, " (%u client%s)", item->clients, item->clients > 1 ? "s" : "");
     if (item->change == PARAM_REPLACE && !section)
         fprintf(out,
                 item->taken_over
@@ -604,6 +606,8 @@ struct json_object *config_plan_json(const struct config_plan *plan, size_t inde
     for (size_t i = 0; i < item->key_count; i++)
         control_append(keys, key_json(&item->keys[i]));
     control_add(object, "keys", keys);
+    if (item->section == NULL && item->before != PLAN_NONE)
+        control_add_number(object, "clients", item->clients);
     put_text(object, "text", line != NULL ? line : "");
     free(line);
     return object;

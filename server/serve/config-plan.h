@@ -28,6 +28,7 @@ struct plan_item {
     size_t key_count;
     enum param_change change; /* what all of it takes: LIVE for one that comes or goes */
     bool taken_over;          /* nbdcrypt ctl has added it: it is on both sides, and may be equal */
+    unsigned clients;         /* that the export has now: set by who knows them */
 };
 
 /* Exports by name, then groups of limits, then sections in the order of the tables: of each what

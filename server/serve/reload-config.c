@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "server/base/log.h"
+#include "server/board/board.h"
 #include "server/export/limit-groups.h"
 #include "server/serve/config-keys.h"
 #include "server/serve/config-plan.h"
@@ -71,6 +72,21 @@ static int no_memory(struct error *err)
     return error_no_memory(err, "for another configuration");
 }
 
+/* Those that are there now: how many a removal or another image would disconnect. */
+static void count_clients(const struct reload_config *config, const struct export_set *set,
+                          struct config_plan *plan)
+{
+    for (size_t i = 0; i < plan->count; i++) {
+        struct plan_item *item = &plan->items[i];
+        const struct export *ex = NULL;
+
+        if (item->section == NULL && item->before != PLAN_NONE)
+            ex = export_set_named(set, item->name, strlen(item->name));
+        if (ex != NULL)
+            item->clients = board_export_connections(config->host->board, ex->place);
+    }
+}
+
 /* What applications have recorded of exports is changed with their lock. */
 static int compare(const struct reload_config *config, struct served_config *served,
                    struct config_plan *plan, const struct serve_options *next, struct error *err)
@@ -79,6 +95,8 @@ static int compare(const struct reload_config *config, struct served_config *ser
     int result = served_config_make(served, current_of(config), next, set, err);
     if (result == 0)
         result = config_plan_make(plan, &served->options, next, err);
+    if (result == 0)
+        count_clients(config, set, plan);
     exports_unlock(config->exports);
     return result;
 }

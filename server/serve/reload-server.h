@@ -17,6 +17,7 @@ struct reload_host {
     struct tls *tls;
     struct places *places;
     struct exports *exports;
+    const struct board *board;
     unsigned workers;
     /* Clients will use TLS: makes what calculates their handshakes, if it is not there.  Admin
      * thread. */

@@ -52,12 +52,12 @@ expect_success check --config "$config"
 bench=$!
 remember_pid "$bench"
 ctl reload
-expect_match "$out" '^~ raw +taken over from nbdcrypt ctl$'
+expect_match "$out" '^~ raw +taken over from nbdcrypt ctl( .1 client.)?$'
 ctl reload --dry-run
 [ ! -s "$out" ] || fail "another reload would change something"
 sed -i 's/^description = .*/description = another/' "$folder/conf.d/ctl-raw.conf"
 ctl reload
-expect_match "$out" '^~ raw +description$'
+expect_match "$out" '^~ raw +description( .1 client.)?$'
 wait "$bench" || fail "its client was disturbed"
 stop_nbdcrypt
 

@@ -231,6 +231,7 @@ static int start(struct life *mine, struct error *err)
                                               .tls = &mine->tls,
                                               .places = &mine->places,
                                               .exports = mine->live,
+                                              .board = mine->board,
                                               .workers = workers_of(mine),
                                               .need_handshakes = need_nothing,
                                               .changed = use_options };
