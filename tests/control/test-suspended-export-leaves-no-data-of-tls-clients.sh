@@ -25,7 +25,7 @@ expect_not_in_memory() {
     [ "$status" -eq 1 ] || fail "data of a client that $1 is in memory: $(cat "$log_dir/found")"
 }
 have_done() {
-    [ "$(grep -c done "$test_dir/said")" -eq "$1" ]
+    [ "$(grep -c "^done" "$test_dir/said")" -eq "$1" ]
 }
 
 make_pki
