@@ -25,7 +25,7 @@ static void wipe(struct tls_buffer *buffer)
 
 static struct tls_buffer *take_small(struct tls_buffers *buffers)
 {
-    struct tls_buffer *buffer = buffers->kept_small;
+    struct tls_buffer *buffer = buffers != NULL ? buffers->kept_small : NULL;
 
     if (buffer == NULL)
         return make(TLS_BUFFER_SMALL_BYTES);
@@ -67,7 +67,10 @@ void tls_buffer_release(struct tls_buffers *buffers, struct tls_buffer *buffer)
         return;
     bool large = buffer->capacity_bytes == TLS_BUFFER_LARGE_BYTES;
     bool small = buffer->capacity_bytes == TLS_BUFFER_SMALL_BYTES;
-    if (large && buffers->kept_count < TLS_BUFFERS_KEPT_MAX) {
+    if (buffers == NULL) {
+        wipe(buffer);
+        free(buffer);
+    } else if (large && buffers->kept_count < TLS_BUFFERS_KEPT_MAX) {
         buffer->next = buffers->kept;
         buffers->kept = buffer;
         buffers->kept_count++;

@@ -36,7 +36,9 @@ struct tls_buffers {
     uint8_t together[TLS_RECORD_PLAIN_BYTES]; /* of pieces of a reply, those of the last record */
 };
 
-/* An empty one: large when that is wanted and one may be had, else small.  NULL: no memory. */
+/* An empty one: large when that is wanted and one may be had, else small.  NULL: no memory.
+ * `buffers` is NULL, here and in tls_buffer_release(), when a transport that has left its thread
+ * says goodbye: it is a small one then. */
 struct tls_buffer *tls_buffer_acquire(struct tls_buffers *buffers, bool large);
 /* NULL is fine. */
 void tls_buffer_release(struct tls_buffers *buffers, struct tls_buffer *buffer);
