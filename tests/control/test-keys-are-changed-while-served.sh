@@ -72,9 +72,10 @@ serve() {
         --export "$(of_old apart),header=$folder/header" --export "$(of_old read-only),read-only" \
         --export "raw=$folder/raw,raw" "$@"
 }
-sandbox=(--sandbox strict)
+sandbox=(--sandbox strict --sandbox-image-paths "$folder")
 ! is_sanitized || sandbox=(--sandbox off)
 serve "${sandbox[@]}"
+: >"$log_dir/events"
 ctl events >"$log_dir/events" 2>&1 &
 remember_pid $!
 wait_until 20 grep -q events.begin "$log_dir/events"
@@ -170,6 +171,25 @@ cat "$folder/old" >&8
 exec 8<&-
 wait "$late" || fail "a key that came late: $(cat "$log_dir/late")"
 expect_keys "$folder/one" old new
+
+# ---- so many at a time, and no more ----
+exec 8<>"$folder/fifo"
+waiting=()
+for number in 1 2 3 4 5; do
+    cp "$folder/descriptor" "$folder/copy$number"
+    ctl add "copy$number" "$folder/copy$number" key-file="$folder/old"
+    [ "$number" -lt 5 ] || break
+    "$NBDCRYPT" ctl --socket "$control" key remove "copy$number" --key-file "$folder/fifo" >"$log_dir/copy$number" 2>&1 8<&- &
+    waiting+=("$!")
+    remember_pid $!
+    wait_until 20 grep -q "control: RemoveKey name='copy$number'" "$server_log"
+done
+refused "4 keys are being changed already: try again" key add copy5 old new
+exec 8<&-
+for one in "${waiting[@]}"; do
+    ! wait "$one" || fail "a key was removed by an empty passphrase"
+done
+key add copy5 old new "${fast[@]}" >"$log_dir/added"
 
 # ---- who hangs up ----
 "$PYTHON" -c '
