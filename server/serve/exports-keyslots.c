@@ -22,8 +22,9 @@ struct work {
     struct errand errand;
     struct export_settings *settings; /* a copy */
     enum keyslots_verb verb;
-    struct volume_keys keys; /* its strings are those of the copy, and these two: */
+    struct volume_keys keys; /* its strings are those of the copy, and these: */
     char *priority, *pbkdf;
+    char uuid[sizeof(((struct export_luks *)NULL)->uuid)];
     int key_fd, new_key_fd; /* -1: none */
     atomic_int stage;
     int code;
@@ -135,10 +136,19 @@ static int copy_text(char **out, const char **field, struct error *err)
     return *out != NULL ? 0 : error_no_memory(err, NULL);
 }
 
-static int create_work(struct work **out, const struct keyslots_wish *wish,
-                       const struct export_settings *of, struct error *err)
+/* What has the path by now may be another volume than the one that is served. */
+static void demand_same_volume(struct work *work, const struct export *export)
 {
-    struct export_settings settings = *of;
+    if (!export_is_open(export) || export->luks.uuid[0] == '\0')
+        return;
+    memcpy(work->uuid, export->luks.uuid, sizeof work->uuid);
+    work->keys.demands.uuid = work->uuid;
+}
+
+static int create_work(struct work **out, const struct keyslots_wish *wish,
+                       const struct export *export, struct error *err)
+{
+    struct export_settings settings = *export->settings;
     struct work *work = *out = calloc(1, sizeof *work);
 
     if (work == NULL)
@@ -158,6 +168,7 @@ static int create_work(struct work **out, const struct keyslots_wish *wish,
         .may_write = may_write,
         .context = work,
     };
+    demand_same_volume(work, export);
     int result = copy_text(&work->priority, &work->keys.options.priority, err);
     if (result == 0)
         result = copy_text(&work->pbkdf, &work->keys.options.pbkdf.name, err);
@@ -306,7 +317,7 @@ static int begin(struct keyslot_change **list, struct exports_change *change,
         return error_no_memory(&change->error, NULL);
     key->change = change;
     key->seconds = seconds;
-    result = create_work(&key->work, change->keyslots, export->settings, &change->error);
+    result = create_work(&key->work, change->keyslots, export, &change->error);
     if (result == 0) {
         key->work->errand = (struct errand){ .work = do_work, .drop = drop, .wake = wake };
         result = errand_begin(&key->work->errand, seconds, &change->error);

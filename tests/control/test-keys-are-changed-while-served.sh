@@ -123,6 +123,11 @@ expect_keys "$folder/two" new
 
 # ---- what is refused ----
 refused "it is raw" key add raw old new
+mv "$folder/two" "$folder/moved"
+cp "$folder/descriptor" "$folder/two"
+refused "this is another volume" key add two old new
+cmp "$folder/descriptor" "$folder/two"
+mv "$folder/moved" "$folder/two"
 refused "it is read-only" key add read-only old new
 refused "there is no export 'none'" key remove none old
 refused "slt: there is no such option: did you mean slot" key remove two old slt=1
