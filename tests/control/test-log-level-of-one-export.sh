@@ -10,9 +10,16 @@ attach() {
     nbdinfo --size "nbd+unix:///$1?socket=$socket" >"$log_dir/size"
 }
 
-# expect_told COUNT NAME: so many lines tell that it was attached.
+# expect_told COUNT NAME: so many lines tell that it was attached.  A line is written a moment later.
+times_told() {
+    grep -c "attached export '$1'" "$server_log" || true
+}
+is_told() {
+    [ "$(times_told "$2")" -ge "$1" ]
+}
 expect_told() {
-    expect_equal "times that $2 was told" "$1" "$(grep -c "attached export '$2'" "$server_log")"
+    wait_until 20 is_told "$1" "$2"
+    expect_equal "times that $2 was told" "$1" "$(times_told "$2")"
 }
 
 level() {
