@@ -199,8 +199,8 @@ test_beside() {
 plain=("gcc" plain check gcc)
 fuzzers=("clang, fuzzers" clang check-fuzzers clang CFLAGS=-O1 "--enable-sanitizers=address,undefined,fuzzer-no-link")
 sanitized=("gcc, address and undefined sanitizers" sanitized check-sanitized
-    gcc CFLAGS="-O1 -g" "--enable-sanitizers=address,undefined")
-threads=("gcc, thread sanitizer" threads check-threads gcc CFLAGS="-O1 -g" --enable-sanitizers=thread)
+    gcc CFLAGS="-O1 -g1" "--enable-sanitizers=address,undefined")
+threads=("gcc, thread sanitizer" threads check-threads gcc CFLAGS="-O1 -g1" --enable-sanitizers=thread)
 
 # build_ahead: all but the plain one, in the time that its tests leave; who tests it then says what failed.  Once they are
 # through, what was not begun is built with all CPUs.
