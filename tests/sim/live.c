@@ -327,7 +327,8 @@ static void rescan(void)
 static void read_config_again(void)
 {
     struct config_wish before = config;
-    bool dry_run = drawn(200);
+    /* Else the SIGHUP before it takes what this only asks about. */
+    bool dry_run = drawn(200) && !server_is_reading();
 
     config.description = (unsigned)random_below(STREAM_OPERATOR, 3);
     config.other_rules = drawn(500);
